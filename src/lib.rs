@@ -1,0 +1,3 @@
+//! firstcome: first come, first served.
+pub mod cli;
+pub mod types;

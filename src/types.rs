@@ -1,0 +1,375 @@
+//! The words of the system as types: ids, quantities, money, instants.
+//!
+//! A leaf: it uses nothing else of this crate. Values are checked where they are made, so that the rooms behind
+//! need not check again. No type here reads a clock or makes randomness.
+
+pub mod contact;
+pub mod hex;
+pub mod order_id;
+pub mod published;
+pub mod text;
+
+use std::fmt;
+
+pub use contact::Contact;
+pub use order_id::{OrderId, OrderSecret};
+pub use published::{Published, SnapshotGate};
+pub use text::BuyerText;
+
+/// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.
+pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// The number of an event: +1 each, gapless, from 1; 0 stands for "before the first event".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// Before the first event.
+    pub const ZERO: Seq = Seq(0);
+    /// 48 bits, because an order's public id carries its seq in 48 bits: at a million events a second, nine years.
+    pub const MAX: Seq = Seq((1 << 48) - 1);
+
+    /// A seq out of a number, if it is in range.
+    #[must_use]
+    pub const fn new(value: u64) -> Option<Seq> {
+        if value <= Self::MAX.0 { Some(Seq(value)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The following seq.
+    ///
+    /// # Panics
+    /// After 2^48 events: the batch is rolled back and the process ends rather than giving a number twice.
+    #[must_use]
+    pub fn next(self) -> Seq {
+        assert!(self.0 < Self::MAX.0, "the sequence is used up");
+        Seq(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a drop, from 1, in the order of creation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DropId(u32);
+
+impl DropId {
+    /// A drop id out of a number, if it is in range (1 to 4,294,967,295).
+    #[must_use]
+    pub const fn new(value: u32) -> Option<DropId> {
+        if value == 0 { None } else { Some(DropId(value)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for DropId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Units of one order: 1 to 65,535.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Quantity(u16);
+
+impl Quantity {
+    /// One unit.
+    pub const ONE: Quantity = Quantity(1);
+    /// The most that one order may ask for.
+    pub const MAX: Quantity = Quantity(u16::MAX);
+
+    /// A quantity out of a number, if it is in range.
+    #[must_use]
+    pub const fn new(value: u16) -> Option<Quantity> {
+        if value == 0 { None } else { Some(Quantity(value)) }
+    }
+
+    /// The number of units.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// The number of units, as wide as the counters of a drop.
+    #[must_use]
+    pub const fn units(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// An amount of money in the minor unit of its currency (cents, yen): 0 to 2^53 - 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Amount(u64);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Amount = Amount(0);
+
+    /// An amount out of a number of minor units, if it is in range.
+    #[must_use]
+    pub const fn new(minor: u64) -> Option<Amount> {
+        if minor <= JSON_INTEGER_MAX { Some(Amount(minor)) } else { None }
+    }
+
+    /// The number of minor units.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// This price times a number of units, if it stays in range.
+    #[must_use]
+    pub fn times(self, quantity: Quantity) -> Option<Amount> {
+        self.0.checked_mul(u64::from(quantity.get())).and_then(Amount::new)
+    }
+
+    /// The sum, if it stays in range.
+    #[must_use]
+    pub fn plus(self, other: Amount) -> Option<Amount> {
+        self.0.checked_add(other.0).and_then(Amount::new)
+    }
+
+    /// What is left after taking `other` away, if it is not more than there is.
+    #[must_use]
+    pub fn minus(self, other: Amount) -> Option<Amount> {
+        self.0.checked_sub(other.0).map(Amount)
+    }
+}
+
+/// An ISO 4217 currency code. Which codes exist is checked where a drop is created (`http::json`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// A currency out of its code: three upper-case ASCII letters.
+    #[must_use]
+    pub fn new(code: &str) -> Option<Currency> {
+        let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
+        bytes.iter().all(u8::is_ascii_uppercase).then_some(Currency(bytes))
+    }
+
+    /// The three letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only ASCII letters get in, so this never falls back.
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An instant in milliseconds since 1970 (UTC), never negative.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct UnixMillis(i64);
+
+impl UnixMillis {
+    /// 1970-01-01T00:00:00Z.
+    pub const ZERO: UnixMillis = UnixMillis(0);
+    /// 9999-12-30T22:00:00Z: the last instant that RFC 3339 readers everywhere can write.
+    pub const MAX: UnixMillis = UnixMillis(253_402_207_200_000);
+
+    /// An instant out of milliseconds, if it is in range.
+    #[must_use]
+    pub const fn new(ms: i64) -> Option<UnixMillis> {
+        if ms >= 0 && ms <= Self::MAX.0 { Some(UnixMillis(ms)) } else { None }
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The instant `seconds` later, at most [`UnixMillis::MAX`].
+    #[must_use]
+    pub fn plus_seconds(self, seconds: u32) -> UnixMillis {
+        self.plus_millis(i64::from(seconds).saturating_mul(1000))
+    }
+
+    /// The instant `ms` later (earlier if negative), kept within the range.
+    #[must_use]
+    pub fn plus_millis(self, ms: i64) -> UnixMillis {
+        UnixMillis(self.0.saturating_add(ms).clamp(0, Self::MAX.0))
+    }
+
+    /// Milliseconds from `earlier` to this instant; 0 if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: UnixMillis) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+
+    /// The second in which this instant lies.
+    #[must_use]
+    pub const fn second(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+}
+
+/// A keyed 16-byte digest: uniformly distributed, so its first bytes serve as a hash. It hides what it stands for
+/// from whoever has no key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Digest(pub [u8; 16]);
+
+impl Digest {
+    /// The digest out of a stored value, if it has the right length.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Digest> {
+        bytes.try_into().ok().map(Digest)
+    }
+}
+
+/// The states of an order (design section 4). Which may follow which is decided in `engine::orders`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OrderState {
+    /// Units are held until `expires_at`; checkout has not begun.
+    Reserved,
+    /// A contact was given; units are held for the payment window.
+    AwaitingPayment,
+    /// Paid: the units are sold.
+    Paid,
+    /// The buyer gave the units back.
+    Cancelled,
+    /// The time ran out; the units went back.
+    Expired,
+    /// Money has to go back and has not yet.
+    RefundDue,
+    /// All money went back.
+    Refunded,
+}
+
+impl OrderState {
+    /// Every state, in the order of an order's life.
+    pub const ALL: [OrderState; 7] = [
+        OrderState::Reserved,
+        OrderState::AwaitingPayment,
+        OrderState::Paid,
+        OrderState::Cancelled,
+        OrderState::Expired,
+        OrderState::RefundDue,
+        OrderState::Refunded,
+    ];
+
+    /// The word in JSON and SQL.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OrderState::Reserved => "reserved",
+            OrderState::AwaitingPayment => "awaiting_payment",
+            OrderState::Paid => "paid",
+            OrderState::Cancelled => "cancelled",
+            OrderState::Expired => "expired",
+            OrderState::RefundDue => "refund_due",
+            OrderState::Refunded => "refunded",
+        }
+    }
+
+    /// The state out of its word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<OrderState> {
+        OrderState::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether the order's units are held: it can still expire, be cancelled or be paid.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, OrderState::Reserved | OrderState::AwaitingPayment)
+    }
+}
+
+/// The states of a drop, in the order in which they are looked for: the first that holds is shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DropState {
+    /// Past its end, or closed by an operator.
+    Ended,
+    /// Stopped by an operator or by the auditor.
+    Paused,
+    /// Its start lies ahead.
+    Scheduled,
+    /// No unit is free at the moment.
+    SoldOut,
+    /// Units can be ordered.
+    Live,
+}
+
+impl DropState {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DropState::Ended => "ended",
+            DropState::Paused => "paused",
+            DropState::Scheduled => "scheduled",
+            DropState::SoldOut => "sold_out",
+            DropState::Live => "live",
+        }
+    }
+
+    /// The state that these facts make: the first that holds.
+    #[must_use]
+    pub const fn of(ended: bool, paused: bool, started: bool, available: u32) -> DropState {
+        if ended {
+            DropState::Ended
+        } else if paused {
+            DropState::Paused
+        } else if !started {
+            DropState::Scheduled
+        } else if available == 0 {
+            DropState::SoldOut
+        } else {
+            DropState::Live
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked_where_they_are_made() {
+        assert_eq!(Seq::new(1 << 48), None);
+        assert_eq!(DropId::new(0), None);
+        assert_eq!(Quantity::new(0), None);
+        assert_eq!(Amount::new(1 << 53), None);
+        assert_eq!(Amount::new(JSON_INTEGER_MAX).map(Amount::get), Some(JSON_INTEGER_MAX));
+        assert_eq!(UnixMillis::new(-1), None);
+        for code in ["", "EU", "EURO", "eur", "E1R", "ÄU"] {
+            assert_eq!(Currency::new(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn money_never_wraps() {
+        let most = Amount(JSON_INTEGER_MAX);
+        assert_eq!(most.times(Quantity(2)), None);
+        assert_eq!(most.plus(Amount(1)), None);
+        assert_eq!(Amount(1).minus(Amount(2)), None);
+        assert_eq!(Amount(150).times(Quantity(3)), Some(Amount(450)));
+    }
+
+    #[test]
+    fn every_order_state_has_its_own_word() {
+        for state in OrderState::ALL {
+            assert_eq!(OrderState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(OrderState::parse("sold"), None);
+    }
+}

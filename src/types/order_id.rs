@@ -1,0 +1,257 @@
+//! The public id of an order: a UUIDv8 (RFC 9562) of 48 bits `seq` and 74 random bits.
+//!
+//! Whoever has the id may read, check out and cancel the order, so the random part is compared in constant time and
+//! never appears in logs, events, audit or captures.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+use super::{Seq, hex};
+
+/// The 74 random bits of an order's id, in ten bytes whose first six bits are 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OrderSecret([u8; 10]);
+
+impl OrderSecret {
+    /// A secret out of ten random bytes, of which six bits are dropped.
+    #[must_use]
+    pub const fn from_random(mut bytes: [u8; 10]) -> OrderSecret {
+        bytes[0] &= 0b11;
+        OrderSecret(bytes)
+    }
+
+    /// The ten bytes as they are stored.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 10] {
+        &self.0
+    }
+
+    /// The secret out of its stored bytes, if it is one.
+    #[must_use]
+    pub fn from_stored(bytes: &[u8]) -> Option<OrderSecret> {
+        let bytes: [u8; 10] = bytes.try_into().ok()?;
+        (bytes[0] <= 0b11).then_some(OrderSecret(bytes))
+    }
+
+    /// Whether both are the same, in constant time.
+    #[must_use]
+    pub fn matches(&self, other: &OrderSecret) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for OrderSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OrderSecret(..)")
+    }
+}
+
+/// The public id of an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderId {
+    /// The number of the order's `OrderReserved` event.
+    pub seq: Seq,
+    /// What makes the id unguessable.
+    pub secret: OrderSecret,
+}
+
+/// The length of an order id in text: 32 digits and 4 hyphens.
+pub const ORDER_ID_CHARS: usize = 36;
+
+impl OrderId {
+    /// The 16 bytes of the UUID: `seq` (48 bits), version 8, 12 random bits, variant 10, 62 random bits.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let s = self.secret.0;
+        let seq = self.seq.get().to_be_bytes();
+        // The 74 bits, most significant first: s[0] holds 2, s[1..10] hold 72. The first 12 go behind the version.
+        let high12 = (u16::from(s[0]) << 10) | (u16::from(s[1]) << 2) | u16::from(s[2] >> 6);
+        let [high_a, high_b] = high12.to_be_bytes();
+        [
+            seq[2],
+            seq[3],
+            seq[4],
+            seq[5],
+            seq[6],
+            seq[7],
+            0x80 | high_a,
+            high_b,
+            0x80 | (s[2] & 0x3f),
+            s[3],
+            s[4],
+            s[5],
+            s[6],
+            s[7],
+            s[8],
+            s[9],
+        ]
+    }
+
+    /// The id out of the 16 bytes of a UUIDv8.
+    #[must_use]
+    pub fn from_bytes(b: [u8; 16]) -> Option<OrderId> {
+        if b[6] >> 4 != 8 || b[8] >> 6 != 0b10 {
+            return None;
+        }
+        let seq = Seq::new(u64::from_be_bytes([0, 0, b[0], b[1], b[2], b[3], b[4], b[5]]))?;
+        let high12 = (u16::from(b[6] & 0x0f) << 8) | u16::from(b[7]);
+        let [top, middle] = (high12 >> 2).to_be_bytes();
+        let [_, low2] = (high12 & 0b11).to_be_bytes();
+        let secret = [top, middle, (low2 << 6) | (b[8] & 0x3f), b[9], b[10], b[11], b[12], b[13], b[14], b[15]];
+        Some(OrderId { seq, secret: OrderSecret(secret) })
+    }
+
+    /// The id out of its text, in the one spelling that the server writes: lower case, hyphens at 8, 13, 18 and 23.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<OrderId> {
+        let text = text.as_bytes();
+        if text.len() != ORDER_ID_CHARS {
+            return None;
+        }
+        let mut bytes = [0u8; 16];
+        let mut digits = 0usize;
+        for (position, &character) in text.iter().enumerate() {
+            if matches!(position, 8 | 13 | 18 | 23) {
+                if character != b'-' {
+                    return None;
+                }
+                continue;
+            }
+            let value = hex::value(character)?;
+            bytes[digits / 2] = (bytes[digits / 2] << 4) | value;
+            digits += 1;
+        }
+        OrderId::from_bytes(bytes)
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = hex::encode(&self.to_bytes());
+        write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+}
+
+/// The short code of an order for people on the telephone: `FC-`, the seq in Crockford's base 32, and a check digit:
+/// the seq modulo 29, a prime to which 32 leaves 3, so that a swap of neighbours changes it too.
+#[must_use]
+pub fn code_of(seq: Seq) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut reversed = Vec::with_capacity(14);
+    let mut rest = seq.get();
+    loop {
+        reversed.push(DIGITS[usize::try_from(rest & 31).unwrap_or(0)]);
+        rest >>= 5;
+        if rest == 0 {
+            break;
+        }
+    }
+    let check = DIGITS[usize::try_from(seq.get() % 29).unwrap_or(0)];
+    let mut code = String::from("FC-");
+    code.extend(reversed.iter().rev().map(|&digit| char::from(digit)));
+    code.push(char::from(check));
+    code
+}
+
+/// The seq behind a code, however a person typed it: lower case, without `FC-`, O for 0, I or L for 1.
+#[must_use]
+pub fn seq_of_code(code: &str) -> Option<Seq> {
+    let upper = code.trim().to_ascii_uppercase();
+    let digits = upper.strip_prefix("FC-").or_else(|| upper.strip_prefix("FC")).unwrap_or(&upper);
+    let (number, _check) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
+    if number.is_empty() || number.len() > 10 {
+        return None;
+    }
+    let mut value = 0u64;
+    for character in number.chars() {
+        let digit = match character {
+            'O' => 0,
+            'I' | 'L' => 1,
+            '0'..='9' | 'A'..='H' | 'J' | 'K' | 'M' | 'N' | 'P'..='T' | 'V'..='Z' => {
+                u64::try_from("0123456789ABCDEFGHJKMNPQRSTVWXYZ".find(character)?).ok()?
+            }
+            _ => return None,
+        };
+        value = (value << 5) | digit;
+    }
+    let seq = Seq::new(value)?;
+    let canonical = code_of(seq);
+    // The check digit is compared after the same mapping of look-alikes.
+    let check = match digits.chars().last()? {
+        'O' => '0',
+        'I' | 'L' => '1',
+        other => other,
+    };
+    (canonical.chars().last()? == check).then_some(seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(seq: u64, fill: u8) -> OrderId {
+        let mut random = [fill; 10];
+        random[9] = fill.wrapping_add(1);
+        OrderId { seq: Seq::new(seq).expect("in range"), secret: OrderSecret::from_random(random) }
+    }
+
+    #[test]
+    fn an_id_survives_its_text_and_is_a_uuid_v8() {
+        for (seq, fill) in [(0, 0), (1, 0xff), (0xffff_ffff_ffff, 0x5a), (123_456, 0xa5)] {
+            let id = id(seq, fill);
+            let text = id.to_string();
+            assert_eq!(OrderId::parse(&text), Some(id), "{text}");
+            assert_eq!(&text[14..15], "8");
+            assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_one_of_the_74_bits_counts() {
+        let mut seen = std::collections::BTreeSet::new();
+        for bit in 0..74usize {
+            let mut bytes = [0u8; 10];
+            bytes[9 - bit / 8] |= 1 << (bit % 8);
+            let secret = OrderSecret::from_stored(&bytes).expect("74 bits");
+            let id = OrderId { seq: Seq::ZERO, secret };
+            assert!(seen.insert(id.to_bytes()), "bit {bit} is lost");
+            assert_eq!(OrderId::from_bytes(id.to_bytes()), Some(id));
+        }
+    }
+
+    #[test]
+    fn other_spellings_and_other_uuids_are_no_ids() {
+        let good = id(77, 9).to_string();
+        for bad in [
+            good.to_ascii_uppercase(),
+            good.replace('-', ""),
+            format!("{good}0"),
+            good[..35].to_string(),
+            "00000000-0000-4000-8000-000000000000".into(),
+            "00000000-0000-8000-0000-000000000000".into(),
+            "garbage".into(),
+            String::new(),
+        ] {
+            assert_eq!(OrderId::parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn codes_are_read_as_people_type_them_and_a_typing_error_is_noticed() {
+        for seq in [0, 1, 31, 32, 12_345, 987_654_321, Seq::MAX.get()] {
+            let seq = Seq::new(seq).expect("in range");
+            let code = code_of(seq);
+            assert_eq!(seq_of_code(&code), Some(seq), "{code}");
+            assert_eq!(seq_of_code(&code.to_lowercase().replace("fc-", "")), Some(seq), "{code}");
+        }
+        let code = code_of(Seq::new(12_345).expect("in range"));
+        assert_eq!(code, "FC-C1SM");
+        assert_eq!(seq_of_code("FC-C1TM"), None);
+        assert_eq!(seq_of_code("FC-1CSM"), None);
+        assert_eq!(seq_of_code("FC-CISM"), Seq::new(12_345));
+        assert_eq!(seq_of_code(""), None);
+        assert_eq!(seq_of_code("FC-"), None);
+        assert_eq!(seq_of_code("FC-💥"), None);
+    }
+}

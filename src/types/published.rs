@@ -1,0 +1,160 @@
+//! What the writer tells the readers without a lock: the newest version of each drop, the newest durable `seq`, and
+//! the gate that keeps snapshots away for a moment while the write-ahead log is reset.
+//!
+//! The writer stores after COMMIT and before the replies (Release); a reader loads (Acquire) *before* it opens its
+//! snapshot. So a reader that sees version `v` also sees the rows of `v`.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use super::{DropId, Seq};
+
+const CHUNK: usize = 1024;
+const CHUNKS: usize = 98;
+
+/// The most drops that one file may hold: 100,352. The engine refuses to create more.
+pub const DROPS_MAX: usize = CHUNK * CHUNKS;
+
+/// The newest version of every drop, and the newest durable event.
+pub struct Published {
+    chunks: [OnceLock<Box<[AtomicU64; CHUNK]>>; CHUNKS],
+    seq: AtomicU64,
+    /// Told after each publication: those who stream audit rows or a drop's changes wait on it.
+    changed: tokio::sync::Notify,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Published {
+            chunks: std::array::from_fn(|_| OnceLock::new()),
+            seq: AtomicU64::new(0),
+            changed: tokio::sync::Notify::new(),
+        }
+    }
+}
+
+impl Published {
+    /// The newest published version of a drop; 0 if nothing was published of it.
+    #[must_use]
+    pub fn version(&self, drop_id: DropId) -> u64 {
+        self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire))
+    }
+
+    /// Publishes a drop's version. Called by the writer alone, after COMMIT.
+    pub fn publish_version(&self, drop_id: DropId, version: Seq) {
+        if let Some(cell) = self.cell(drop_id, true) {
+            cell.store(version.get(), Ordering::Release);
+        }
+    }
+
+    /// The newest durable event.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq.load(Ordering::Acquire)
+    }
+
+    /// Publishes the newest durable event and wakes those who follow. Called by the writer alone, after COMMIT.
+    pub fn publish_seq(&self, seq: Seq) {
+        self.seq.store(seq.get(), Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for the next publication. Create the future before looking at the values, so that none is missed.
+    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn cell(&self, drop_id: DropId, create: bool) -> Option<&AtomicU64> {
+        let index = usize::try_from(drop_id.get()).ok()?;
+        let chunk = self.chunks.get(index / CHUNK)?;
+        let cells = if create {
+            chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))))
+        } else {
+            chunk.get()?
+        };
+        cells.get(index % CHUNK)
+    }
+}
+
+/// Lets readers open snapshots, except for the few milliseconds in which the writer resets the write-ahead log.
+///
+/// A reader that holds a snapshot keeps the log from being reset; under a steady stream of reads there would never be
+/// a moment without one.
+#[derive(Default)]
+pub struct SnapshotGate {
+    closed: AtomicBool,
+    open_snapshots: AtomicU32,
+}
+
+/// A place behind the gate: held as long as a snapshot is open.
+pub struct Snapshot<'gate>(&'gate SnapshotGate);
+
+impl SnapshotGate {
+    /// Enters, unless the gate is closed at the moment.
+    #[must_use]
+    pub fn try_enter(&self) -> Option<Snapshot<'_>> {
+        // Count first, look second: the writer closes first and counts second, so one of the two sees the other.
+        self.open_snapshots.fetch_add(1, Ordering::SeqCst);
+        let snapshot = Snapshot(self);
+        if self.closed.load(Ordering::SeqCst) { None } else { Some(snapshot) }
+    }
+
+    /// Closes the gate; the returned guard opens it again.
+    #[must_use]
+    pub fn close(&self) -> Closed<'_> {
+        self.closed.store(true, Ordering::SeqCst);
+        Closed(self)
+    }
+
+    /// How many snapshots are open.
+    #[must_use]
+    pub fn open_snapshots(&self) -> u32 {
+        self.open_snapshots.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        self.0.open_snapshots.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The gate while it is closed.
+pub struct Closed<'gate>(&'gate SnapshotGate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_per_drop_and_unknown_ones_are_0() {
+        let published = Published::default();
+        let id = |n| DropId::new(n).expect("not 0");
+        published.publish_version(id(1), Seq::new(5).expect("in range"));
+        published.publish_version(id(99_999), Seq::new(6).expect("in range"));
+        assert_eq!(published.version(id(1)), 5);
+        assert_eq!(published.version(id(2)), 0);
+        assert_eq!(published.version(id(99_999)), 6);
+        assert_eq!(published.version(id(u32::MAX)), 0);
+    }
+
+    #[test]
+    fn nobody_enters_a_closed_gate_and_those_inside_are_counted() {
+        let gate = SnapshotGate::default();
+        let inside = gate.try_enter();
+        assert!(inside.is_some());
+        let closed = gate.close();
+        assert!(gate.try_enter().is_none());
+        assert_eq!(gate.open_snapshots(), 1);
+        drop(inside);
+        assert_eq!(gate.open_snapshots(), 0);
+        drop(closed);
+        assert!(gate.try_enter().is_some());
+    }
+}

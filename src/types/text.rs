@@ -1,0 +1,95 @@
+//! Texts that come from outside, checked once.
+
+use std::fmt;
+
+/// Who orders or bids: opaque text from the shop, 1 to 128 bytes without control characters.
+///
+/// Personal data: its `Debug` shows nothing, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuyerText(Box<str>);
+
+/// The longest buyer text, in bytes (`api.md`, *Shapes*).
+pub const BUYER_BYTES_MAX: usize = 128;
+
+impl BuyerText {
+    /// A buyer out of a text, if it has the right form.
+    #[must_use]
+    pub fn new(text: &str) -> Option<BuyerText> {
+        let fits = (1..=BUYER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        fits.then(|| BuyerText(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BuyerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BuyerText(..)")
+    }
+}
+
+/// The longest idempotency key, in characters (`api.md`, *Headers*).
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+/// The key inside an `Idempotency-Key` header: quoted (a structured-field string) or bare, 1 to 255 visible ASCII
+/// characters. `None` if it is not one.
+#[must_use]
+pub fn parse_idempotency_key(header: &[u8]) -> Option<std::borrow::Cow<'_, [u8]>> {
+    use std::borrow::Cow;
+    let key = match header {
+        [b'"', inner @ .., b'"'] if inner.contains(&b'\\') => Cow::Owned(unescape(inner)?),
+        [b'"', inner @ .., b'"'] if !inner.contains(&b'"') => Cow::Borrowed(inner),
+        [b'"', ..] => return None,
+        bare => Cow::Borrowed(bare),
+    };
+    let fits = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+    fits.then_some(key)
+}
+
+/// The content of a structured-field string (RFC 8941, 3.3.3): only `\\` and `\"` are escapes.
+fn unescape(inner: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'\\' => match bytes.next() {
+                Some(&escaped @ (b'\\' | b'"')) => out.push(escaped),
+                _ => return None,
+            },
+            b'"' => return None,
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buyers_have_1_to_128_bytes_and_no_control_characters() {
+        assert!(BuyerText::new("buyer-7").is_some());
+        assert!(BuyerText::new("ünïcode 🙂").is_some());
+        assert!(BuyerText::new(&"x".repeat(128)).is_some());
+        for bad in ["", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(129)] {
+            assert!(BuyerText::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_taken_quoted_or_bare() {
+        let parse = |header: &str| parse_idempotency_key(header.as_bytes()).map(std::borrow::Cow::into_owned);
+        assert_eq!(parse("abc"), Some(b"abc".to_vec()));
+        assert_eq!(parse("\"abc\""), Some(b"abc".to_vec()));
+        assert_eq!(parse(r#""a\"b\\c""#), Some(br#"a"b\c"#.to_vec()));
+        assert!(parse(&"k".repeat(255)).is_some());
+        for bad in ["", "\"\"", "\"abc", "a b", "\"a b\"", "ä", "\"a\"b\"", r#""a\x""#, &"k".repeat(256)] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+}
