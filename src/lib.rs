@@ -1,3 +1,4 @@
 //! firstcome: first come, first served.
 pub mod cli;
+pub mod engine;
 pub mod types;

@@ -131,12 +131,6 @@ impl Amount {
         self.0
     }
 
-    /// This price times a number of units, if it stays in range.
-    #[must_use]
-    pub fn times(self, quantity: Quantity) -> Option<Amount> {
-        self.0.checked_mul(u64::from(quantity.get())).and_then(Amount::new)
-    }
-
     /// The sum, if it stays in range.
     #[must_use]
     pub fn plus(self, other: Amount) -> Option<Amount> {
@@ -147,6 +141,33 @@ impl Amount {
     #[must_use]
     pub fn minus(self, other: Amount) -> Option<Amount> {
         self.0.checked_sub(other.0).map(Amount)
+    }
+}
+
+/// The price of one unit in minor units: 0 to 100,000,000,000, so that the amount of the largest order stays exact.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct UnitPrice(u64);
+
+impl UnitPrice {
+    /// The highest price; times the largest quantity it is below 2^53.
+    pub const MAX: u64 = 100_000_000_000;
+
+    /// A price out of a number of minor units, if it is in range.
+    #[must_use]
+    pub const fn new(minor: u64) -> Option<UnitPrice> {
+        if minor <= Self::MAX { Some(UnitPrice(minor)) } else { None }
+    }
+
+    /// The number of minor units.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The price of a number of units. It cannot leave the range: 10^11 times 65,535 is below 2^53.
+    #[must_use]
+    pub const fn times(self, quantity: Quantity) -> Amount {
+        Amount(self.0 * quantity.get() as u64)
     }
 }
 
@@ -359,10 +380,11 @@ mod tests {
     #[test]
     fn money_never_wraps() {
         let most = Amount(JSON_INTEGER_MAX);
-        assert_eq!(most.times(Quantity(2)), None);
+        assert_eq!(UnitPrice::new(UnitPrice::MAX + 1), None);
+        assert!(UnitPrice(UnitPrice::MAX).times(Quantity::MAX).get() <= JSON_INTEGER_MAX);
         assert_eq!(most.plus(Amount(1)), None);
         assert_eq!(Amount(1).minus(Amount(2)), None);
-        assert_eq!(Amount(150).times(Quantity(3)), Some(Amount(450)));
+        assert_eq!(UnitPrice(150).times(Quantity(3)), Amount(450));
     }
 
     #[test]

@@ -1,0 +1,342 @@
+//! The state machine: what a command means. Pure: no clock, no randomness, no I/O, no hash order. The same commands
+//! at the same instants give the same events, byte for byte, so it can be simulated, replayed and replicated.
+//!
+//! Three verbs. [`State::advance`] does what is due up to an instant. [`State::decide`] reads the state and says what a
+//! command leads to: an outcome and events. [`State::evolve`] changes the state by an event and cannot refuse.
+//! The writer's thread owns the one `State`; `store::load` makes it from the tables.
+//!
+//! Invariant: after every event `total >= held + sold` for every drop, and `held` is the sum of its live orders.
+
+pub mod command;
+pub mod drops;
+pub mod event;
+pub mod idempotency;
+pub mod invariants;
+pub mod orders;
+pub mod outcome;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use command::{COMMAND_NAMES, Command, CommandKey, DropPatch, DropSpec};
+pub use drops::DropEntry;
+pub use event::{Event, EventKind, StockDelta};
+pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
+pub use orders::{Order, Payment};
+pub use outcome::{Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
+
+use crate::types::{DropId, Seq, UnixMillis};
+
+/// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Due {
+    /// A drop starts.
+    DropStart(DropId),
+    /// A drop's earliest reservation lapses.
+    OrderExpiry(DropId),
+    /// A drop ends.
+    DropEnd(DropId),
+}
+
+/// Everything that decisions need: drops, live orders, buyers' counts, remembered keys, what is due.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The last event.
+    pub(crate) seq: Seq,
+    /// The last instant: nothing is decided before it.
+    pub(crate) at: UnixMillis,
+    /// Every drop, by `id - 1`: ids are given in order.
+    pub(crate) drops: Vec<DropEntry>,
+    /// Live orders, and those that a command of this batch named or ended.
+    pub(crate) orders: BTreeMap<Seq, Order>,
+    /// Orders in memory that are not live: they leave when their batch is durable.
+    pub(crate) settled: BTreeSet<Seq>,
+    /// What is due, and when.
+    pub(crate) due: BTreeSet<(UnixMillis, Due)>,
+    /// The keys of orders.
+    pub(crate) order_keys: Retained<RememberedOrder>,
+    /// The keys of creations and refunds.
+    pub(crate) command_keys: Retained<RememberedCommand>,
+}
+
+impl State {
+    /// The state before the first event.
+    ///
+    /// `idempotency_keys_max` bounds the remembered keys of orders, and by itself those of other commands.
+    #[must_use]
+    pub fn new(idempotency_keys_max: usize) -> State {
+        State {
+            seq: Seq::ZERO,
+            at: UnixMillis::ZERO,
+            drops: Vec::new(),
+            orders: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            due: BTreeSet::new(),
+            order_keys: Retained::new(idempotency_keys_max),
+            command_keys: Retained::new(idempotency_keys_max),
+        }
+    }
+
+    /// The last event.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The last instant.
+    #[must_use]
+    pub fn at(&self) -> UnixMillis {
+        self.at
+    }
+
+    /// A drop, if there is one of this number.
+    #[must_use]
+    pub fn drop_entry(&self, id: DropId) -> Option<&DropEntry> {
+        self.drops.get(drops::index(id))
+    }
+
+    /// All drops, in the order of their ids.
+    pub fn drops(&self) -> impl Iterator<Item = &DropEntry> {
+        self.drops.iter()
+    }
+
+    /// An order, if it is in memory.
+    #[must_use]
+    pub fn order(&self, seq: Seq) -> Option<&Order> {
+        self.orders.get(&seq)
+    }
+
+    /// How many orders are in memory: the live ones, and those of the running batch.
+    #[must_use]
+    pub fn orders_in_memory(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// How many keys are remembered.
+    #[must_use]
+    pub fn keys_remembered(&self) -> usize {
+        self.order_keys.len().saturating_add(self.command_keys.len())
+    }
+
+    /// How many keys have been forgotten before their time since the start, because there were too many.
+    #[must_use]
+    pub fn keys_evicted(&self) -> u64 {
+        self.order_keys.evicted().saturating_add(self.command_keys.evicted())
+    }
+
+    /// When the next thing is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<UnixMillis> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Does what is due up to `at`, in the order (instant, kind, id), but at most `events_max` events.
+    ///
+    /// Returns whether everything due is done: only then has the state come to `at`, and only then may it decide.
+    pub fn advance(&mut self, at: UnixMillis, events: &mut Vec<Event>, events_max: usize) -> bool {
+        let at = at.max(self.at);
+        let mut left = events_max;
+        while let Some(&(due_at, due)) = self.due.first() {
+            if due_at > at {
+                break;
+            }
+            let Some(remaining) = left.checked_sub(1) else { return false };
+            left = remaining;
+            let event = self.due_event(due_at, due);
+            self.evolve(&event);
+            events.push(event);
+        }
+        self.at = at;
+        self.order_keys.forget_until(at);
+        self.command_keys.forget_until(at);
+        true
+    }
+
+    fn due_event(&self, due_at: UnixMillis, due: Due) -> Event {
+        // An event is never earlier than the one before it, whatever a file says of what is due.
+        let at = due_at.max(self.at);
+        match due {
+            Due::DropStart(drop_id) => self.drop_event(at, EventKind::DropStarted { drop_id }),
+            Due::DropEnd(drop_id) => self.drop_event(at, EventKind::DropEnded { drop_id }),
+            Due::OrderExpiry(drop_id) => {
+                let first = self.drop_entry(drop_id).and_then(DropEntry::next_expiry);
+                let order = first.and_then(|(_, seq)| self.order(seq));
+                let order = order.unwrap_or_else(|| panic!("drop {drop_id} has an expiry due but no live order"));
+                let kind = EventKind::OrderExpired { order: order.seq, drop_id, quantity: order.quantity };
+                Event { seq: self.seq.next(), at, prev_seq: order.last_seq, kind }
+            }
+        }
+    }
+
+    fn drop_event(&self, at: UnixMillis, kind: EventKind) -> Event {
+        let prev_seq = kind.drop_id().and_then(|id| self.drop_entry(id)).map_or(Seq::ZERO, |entry| entry.last_seq);
+        Event { seq: self.seq.next(), at, prev_seq, kind }
+    }
+
+    /// Says what a command leads to, at the instant to which the state has advanced. Appends the events to `events`
+    /// and changes nothing.
+    pub fn decide(&self, command: &Command, events: &mut Vec<Event>) -> Outcome {
+        let mut decision = Decision::new(self, events);
+        match command {
+            Command::CreateDrop { key, spec } => drops::create(&mut decision, key, spec),
+            Command::PatchDrop { drop_id, expected_revision, patch, reason } => {
+                drops::patch(&mut decision, *drop_id, *expected_revision, patch, reason)
+            }
+            Command::PauseDrop { drop_id, reason } => drops::pause(&mut decision, *drop_id, reason),
+            Command::ResumeDrop { drop_id, reason } => drops::resume(&mut decision, *drop_id, reason),
+            Command::CloseDrop { drop_id, reason } => drops::close(&mut decision, *drop_id, reason),
+            Command::AdjustStock { drop_id, delta, expected_total, reason } => {
+                drops::adjust_stock(&mut decision, *drop_id, *delta, *expected_total, reason)
+            }
+            Command::ReportMismatch { drop_id, stands } => drops::report_mismatch(&mut decision, *drop_id, *stands),
+            Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
+                let wish = orders::Wish { drop_id: *drop_id, buyer: *buyer, key: *key, quantity: *quantity };
+                orders::place(&mut decision, wish, *contact_given)
+            }
+            Command::Checkout { order } => orders::checkout(&mut decision, *order),
+            Command::CancelOrder { order } => orders::cancel(&mut decision, *order),
+            Command::RecordPayment { order, reference, amount, currency, reason } => {
+                let payment = orders::ManualPayment { reference, amount: *amount, currency: *currency, reason };
+                orders::record_payment(&mut decision, *order, payment)
+            }
+            Command::RefundOrder { order, key, amount, restock_quantity, reason } => {
+                let refund = orders::Refund { key, amount: *amount, restock_quantity: *restock_quantity, reason };
+                orders::refund(&mut decision, *order, refund)
+            }
+            Command::SettleRefund { order, reference, reason } => {
+                orders::settle_refund(&mut decision, *order, reference, reason)
+            }
+            Command::ReadContact { order } => {
+                orders::note_contact(&mut decision, *order, |order, drop_id| EventKind::ContactRead { order, drop_id })
+            }
+            Command::EraseContact { order } => orders::note_contact(&mut decision, *order, |order, drop_id| {
+                EventKind::ContactErased { order, drop_id }
+            }),
+            Command::ExportContacts { drop_id } => drops::export_contacts(&mut decision, *drop_id),
+            Command::Advance => Outcome::Advanced,
+        }
+    }
+
+    /// Changes the state by an event.
+    ///
+    /// # Panics
+    /// If the event does not follow this state: a bug, or a file that is not what it was. The writer rolls its batch
+    /// back and ends the process (design section 9).
+    pub fn evolve(&mut self, event: &Event) {
+        assert_eq!(event.seq, self.seq.next(), "events come in order, without a gap");
+        assert!(event.at >= self.at, "time never goes back");
+        self.seq = event.seq;
+        self.at = event.at;
+        drops::evolve(self, event);
+        orders::evolve(self, event);
+    }
+
+    /// Advances to `at`, decides, and evolves: what the writer does in steps, for tests and replays.
+    pub fn apply(&mut self, at: UnixMillis, command: &Command, events: &mut Vec<Event>) -> Outcome {
+        let done = self.advance(at, events, usize::MAX);
+        assert!(done, "without a bound everything due is done");
+        let first = events.len();
+        let outcome = self.decide(command, events);
+        for event in &events[first..] {
+            self.evolve(event);
+        }
+        outcome
+    }
+
+    /// Puts an order into memory that a command names (prefetch). Without effect if it is there already.
+    pub fn admit_order(&mut self, order: Order) {
+        if !order.state.is_live() && !self.orders.contains_key(&order.seq) {
+            self.settled.insert(order.seq);
+            self.orders.insert(order.seq, order);
+        }
+    }
+
+    /// Lets those orders go that are not live: their batch is durable, and prefetch will find them in the file.
+    pub fn release_settled(&mut self) {
+        while let Some(seq) = self.settled.pop_first() {
+            self.orders.remove(&seq);
+        }
+    }
+
+    /// Puts a live order's expiry on the list of its drop, and the drop's earliest on the list of all.
+    pub(crate) fn schedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
+        let Some(entry) = self.drops.get_mut(drops::index(drop_id)) else { return };
+        let before = entry.next_expiry();
+        entry.expiries.insert((expires_at, seq));
+        let after = entry.next_expiry();
+        self.reschedule(drop_id, before, after);
+    }
+
+    /// Takes a live order's expiry off the lists.
+    pub(crate) fn unschedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
+        let Some(entry) = self.drops.get_mut(drops::index(drop_id)) else { return };
+        let before = entry.next_expiry();
+        let was_there = entry.expiries.remove(&(expires_at, seq));
+        assert!(was_there, "every live order has an expiry");
+        let after = entry.next_expiry();
+        self.reschedule(drop_id, before, after);
+    }
+
+    fn reschedule(&mut self, drop_id: DropId, before: Option<(UnixMillis, Seq)>, after: Option<(UnixMillis, Seq)>) {
+        let (before, after) = (before.map(|(at, _)| at), after.map(|(at, _)| at));
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.due.remove(&(at, Due::OrderExpiry(drop_id)));
+        }
+        if let Some(at) = after {
+            self.due.insert((at, Due::OrderExpiry(drop_id)));
+        }
+    }
+}
+
+impl PartialEq for State {
+    /// Whether both would decide alike from here on.
+    fn eq(&self, other: &State) -> bool {
+        let State { seq, at, drops, orders, settled, due, order_keys, command_keys } = self;
+        *seq == other.seq
+            && *at == other.at
+            && *drops == other.drops
+            && *orders == other.orders
+            && *settled == other.settled
+            && *due == other.due
+            && *order_keys == other.order_keys
+            && *command_keys == other.command_keys
+    }
+}
+
+/// A decision in the making: what it reads, and the events that it leads to.
+pub(crate) struct Decision<'a> {
+    /// The state as it is; it does not change while deciding.
+    pub(crate) state: &'a State,
+    events: &'a mut Vec<Event>,
+    last_seq: Seq,
+}
+
+impl<'a> Decision<'a> {
+    fn new(state: &'a State, events: &'a mut Vec<Event>) -> Decision<'a> {
+        Decision { state, events, last_seq: state.seq }
+    }
+
+    /// Adds an event whose subject's previous event is `prev_seq`, and gives its number.
+    pub(crate) fn emit(&mut self, prev_seq: Seq, kind: EventKind) -> Seq {
+        self.last_seq = self.last_seq.next();
+        self.events.push(Event { seq: self.last_seq, at: self.state.at, prev_seq, kind });
+        self.last_seq
+    }
+
+    /// The instant of the decision.
+    pub(crate) fn at(&self) -> UnixMillis {
+        self.state.at
+    }
+
+    /// The answer "no".
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Outcome {
+        Outcome::Refused { as_of_seq: self.state.seq, refusal }
+    }
+
+    /// The answer to something that had happened before.
+    pub(crate) fn repeat(&self, subject: Subject) -> Outcome {
+        Outcome::Repeated { as_of_seq: self.state.seq, subject }
+    }
+}

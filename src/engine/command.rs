@@ -1,0 +1,343 @@
+//! What can be asked of the engine. Imperative; complete; without personal data: buyers and keys are keyed digests,
+//! contacts only a "was given".
+
+use crate::types::{Amount, Currency, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+
+/// A way to change state, or to ask for an audited look at a contact. The writer decides one after another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Open a new drop.
+    CreateDrop {
+        /// The creation's idempotency key.
+        key: CommandKey,
+        /// What is sold, and how.
+        spec: Box<DropSpec>,
+    },
+    /// Change a drop's texts, window, limits, price or seconds. Live orders keep theirs.
+    PatchDrop {
+        /// Which drop.
+        drop_id: DropId,
+        /// The revision that the operator saw.
+        expected_revision: u32,
+        /// What changes.
+        patch: Box<DropPatch>,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// Stop new orders until resumed.
+    PauseDrop {
+        /// Which drop.
+        drop_id: DropId,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// Let orders in again.
+    ResumeDrop {
+        /// Which drop.
+        drop_id: DropId,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// End a drop now, for good.
+    CloseDrop {
+        /// Which drop.
+        drop_id: DropId,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// Add units to a drop, or take free ones away.
+    AdjustStock {
+        /// Which drop.
+        drop_id: DropId,
+        /// How many units come (or, negative, go).
+        delta: i64,
+        /// The total that the operator saw.
+        expected_total: u32,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// The auditor's word: the recount of this drop does not agree with its counters (or agrees again).
+    ReportMismatch {
+        /// Which drop.
+        drop_id: DropId,
+        /// Whether the mismatch stands.
+        stands: bool,
+    },
+    /// Claim units of a drop.
+    PlaceOrder {
+        /// Which drop.
+        drop_id: DropId,
+        /// Who.
+        buyer: Digest,
+        /// The digest of (drop, buyer, idempotency key).
+        key: Digest,
+        /// How many units, all or none.
+        quantity: Quantity,
+        /// A contact came along: the order goes on to `awaiting_payment` in one step.
+        contact_given: bool,
+    },
+    /// Go on to payment; the contact travels beside the command.
+    Checkout {
+        /// Which order.
+        order: Seq,
+    },
+    /// Give the units back.
+    CancelOrder {
+        /// Which order.
+        order: Seq,
+    },
+    /// Record money that an operator saw coming in.
+    RecordPayment {
+        /// Which order.
+        order: Seq,
+        /// The operator's reference; the same one again is the same payment.
+        reference: Box<str>,
+        /// How much came in.
+        amount: Amount,
+        /// In which currency.
+        currency: Currency,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// Give money back, and units if wanted.
+    RefundOrder {
+        /// Which order.
+        order: Seq,
+        /// The refund's idempotency key.
+        key: CommandKey,
+        /// How much; all that is left if not given.
+        amount: Option<Amount>,
+        /// How many units go back on sale.
+        restock_quantity: u16,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// Record that a refund which was due has been paid out.
+    SettleRefund {
+        /// Which order.
+        order: Seq,
+        /// The operator's reference.
+        reference: Box<str>,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
+    /// Note in the audit that an operator reads a contact.
+    ReadContact {
+        /// Whose contact: the order.
+        order: Seq,
+    },
+    /// Erase a contact.
+    EraseContact {
+        /// Whose contact: the order.
+        order: Seq,
+    },
+    /// Note in the audit that an operator exports contacts: of one drop, or of all.
+    ExportContacts {
+        /// Of which drop, if of one.
+        drop_id: Option<DropId>,
+    },
+    /// Do what is due; nothing else.
+    Advance,
+}
+
+/// The idempotency key of a command that happens at human pace: digests of the scoped key and of the parameters that
+/// a repeat must share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandKey {
+    /// The digest of (kind, resource, operator, key).
+    pub digest: Digest,
+    /// The digest of the compared parameters.
+    pub params: Digest,
+}
+
+/// What a drop sells, and how. Ranges are checked where requests are read (`http::json`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DropSpec {
+    /// The shop's number of the thing.
+    pub sku: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// A longer text.
+    pub description: Option<Box<str>>,
+    /// A picture.
+    pub image_url: Option<Box<str>>,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The price of one unit.
+    pub unit_price: UnitPrice,
+    /// How many units there are.
+    pub total: u32,
+    /// From when on orders are taken.
+    pub starts_at: UnixMillis,
+    /// Until when (exclusively); open-ended if none.
+    pub ends_at: Option<UnixMillis>,
+    /// The most units a buyer may hold and have bought together.
+    pub per_buyer_limit: u32,
+    /// How long a reservation holds, in seconds.
+    pub reservation_seconds: u32,
+    /// How long an order awaits its payment, in seconds.
+    pub payment_seconds: u32,
+}
+
+impl DropSpec {
+    /// Whether the start has come by this instant.
+    #[must_use]
+    pub fn has_started(&self, at: UnixMillis) -> bool {
+        self.starts_at <= at
+    }
+}
+
+/// The changes of a patch: what is given replaces, what is not stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DropPatch {
+    /// A new name.
+    pub name: Option<Box<str>>,
+    /// A new longer text.
+    pub description: Option<Box<str>>,
+    /// A new picture.
+    pub image_url: Option<Box<str>>,
+    /// A new price, for new orders.
+    pub unit_price: Option<UnitPrice>,
+    /// A new start.
+    pub starts_at: Option<UnixMillis>,
+    /// A new end.
+    pub ends_at: Option<UnixMillis>,
+    /// A new limit, for new orders.
+    pub per_buyer_limit: Option<u32>,
+    /// A new reservation time, for new orders.
+    pub reservation_seconds: Option<u32>,
+    /// A new payment time, for checkouts to come.
+    pub payment_seconds: Option<u32>,
+}
+
+impl DropPatch {
+    /// Applies the changes.
+    pub fn apply_to(&self, spec: &mut DropSpec) {
+        let DropPatch {
+            name,
+            description,
+            image_url,
+            unit_price,
+            starts_at,
+            ends_at,
+            per_buyer_limit,
+            reservation_seconds,
+            payment_seconds,
+        } = self;
+        replace(&mut spec.name, name);
+        replace_option(&mut spec.description, description);
+        replace_option(&mut spec.image_url, image_url);
+        replace(&mut spec.unit_price, unit_price);
+        replace(&mut spec.starts_at, starts_at);
+        replace_option(&mut spec.ends_at, ends_at);
+        replace(&mut spec.per_buyer_limit, per_buyer_limit);
+        replace(&mut spec.reservation_seconds, reservation_seconds);
+        replace(&mut spec.payment_seconds, payment_seconds);
+    }
+}
+
+fn replace<T: Clone>(field: &mut T, change: &Option<T>) {
+    if let Some(value) = change {
+        field.clone_from(value);
+    }
+}
+
+fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
+    if change.is_some() {
+        field.clone_from(change);
+    }
+}
+
+/// The names of the commands, as labels: the index is [`Command::index`].
+pub const COMMAND_NAMES: [&str; 16] = [
+    "create_drop",
+    "patch_drop",
+    "pause_drop",
+    "resume_drop",
+    "close_drop",
+    "adjust_stock",
+    "report_mismatch",
+    "place_order",
+    "checkout",
+    "cancel_order",
+    "record_payment",
+    "refund_order",
+    "settle_refund",
+    "read_contact",
+    "erase_contact",
+    "export_contacts",
+];
+
+impl Command {
+    /// The position of this command's name in [`COMMAND_NAMES`]; `Advance` is nobody's command and has none.
+    #[must_use]
+    pub const fn index(&self) -> Option<usize> {
+        Some(match self {
+            Command::CreateDrop { .. } => 0,
+            Command::PatchDrop { .. } => 1,
+            Command::PauseDrop { .. } => 2,
+            Command::ResumeDrop { .. } => 3,
+            Command::CloseDrop { .. } => 4,
+            Command::AdjustStock { .. } => 5,
+            Command::ReportMismatch { .. } => 6,
+            Command::PlaceOrder { .. } => 7,
+            Command::Checkout { .. } => 8,
+            Command::CancelOrder { .. } => 9,
+            Command::RecordPayment { .. } => 10,
+            Command::RefundOrder { .. } => 11,
+            Command::SettleRefund { .. } => 12,
+            Command::ReadContact { .. } => 13,
+            Command::EraseContact { .. } => 14,
+            Command::ExportContacts { .. } => 15,
+            Command::Advance => return None,
+        })
+    }
+
+    /// The order that this command names. The writer loads it into memory before the decision if it is not there.
+    #[must_use]
+    pub const fn named_order(&self) -> Option<Seq> {
+        match self {
+            Command::Checkout { order }
+            | Command::CancelOrder { order }
+            | Command::RecordPayment { order, .. }
+            | Command::RefundOrder { order, .. }
+            | Command::SettleRefund { order, .. }
+            | Command::ReadContact { order }
+            | Command::EraseContact { order } => Some(*order),
+            Command::CreateDrop { .. }
+            | Command::PatchDrop { .. }
+            | Command::PauseDrop { .. }
+            | Command::ResumeDrop { .. }
+            | Command::CloseDrop { .. }
+            | Command::AdjustStock { .. }
+            | Command::ReportMismatch { .. }
+            | Command::PlaceOrder { .. }
+            | Command::ExportContacts { .. }
+            | Command::Advance => None,
+        }
+    }
+
+    /// The drop whose per-second figures this command belongs to, where it says so itself.
+    #[must_use]
+    pub const fn named_drop(&self) -> Option<DropId> {
+        match self {
+            Command::PatchDrop { drop_id, .. }
+            | Command::PauseDrop { drop_id, .. }
+            | Command::ResumeDrop { drop_id, .. }
+            | Command::CloseDrop { drop_id, .. }
+            | Command::AdjustStock { drop_id, .. }
+            | Command::ReportMismatch { drop_id, .. }
+            | Command::PlaceOrder { drop_id, .. } => Some(*drop_id),
+            Command::ExportContacts { drop_id } => *drop_id,
+            Command::CreateDrop { .. }
+            | Command::Checkout { .. }
+            | Command::CancelOrder { .. }
+            | Command::RecordPayment { .. }
+            | Command::RefundOrder { .. }
+            | Command::SettleRefund { .. }
+            | Command::ReadContact { .. }
+            | Command::EraseContact { .. }
+            | Command::Advance => None,
+        }
+    }
+}

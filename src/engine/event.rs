@@ -1,0 +1,339 @@
+//! What happened. Past tense; complete: memory, tables and audit are made from events and nothing else.
+
+use super::command::{CommandKey, DropPatch, DropSpec};
+use crate::types::{Amount, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+
+/// One thing that happened, with its number and its instant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Its number.
+    pub seq: Seq,
+    /// When: the instant of the command, or the instant at which it was due.
+    pub at: UnixMillis,
+    /// The previous event of the same subject (its order, else its drop); 0 if there is none.
+    pub prev_seq: Seq,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// A drop was created.
+    DropCreated {
+        /// Its number.
+        drop_id: DropId,
+        /// What it sells.
+        spec: Box<DropSpec>,
+        /// The key of its creation.
+        key: CommandKey,
+    },
+    /// An operator changed a drop.
+    DropPatched {
+        /// Which drop.
+        drop_id: DropId,
+        /// The changes.
+        patch: Box<DropPatch>,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// A drop's start came.
+    DropStarted {
+        /// Which drop.
+        drop_id: DropId,
+    },
+    /// A drop's end came.
+    DropEnded {
+        /// Which drop.
+        drop_id: DropId,
+    },
+    /// An operator stopped new orders.
+    DropPaused {
+        /// Which drop.
+        drop_id: DropId,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// An operator let orders in again.
+    DropResumed {
+        /// Which drop.
+        drop_id: DropId,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// An operator ended the drop; its end is this event's instant.
+    DropClosed {
+        /// Which drop.
+        drop_id: DropId,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// Units came, or free units went.
+    StockAdjusted {
+        /// Which drop.
+        drop_id: DropId,
+        /// By how many.
+        delta: i64,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// The auditor's recount does not agree: the drop is paused.
+    MismatchFound {
+        /// Which drop.
+        drop_id: DropId,
+    },
+    /// The auditor's recount agrees again; the drop stays paused until an operator resumes it.
+    MismatchCleared {
+        /// Which drop.
+        drop_id: DropId,
+    },
+    /// Units are held for a buyer. The seq of this event is the order's number.
+    OrderReserved {
+        /// Of which drop.
+        drop_id: DropId,
+        /// For whom.
+        buyer: Digest,
+        /// The digest of (drop, buyer, idempotency key).
+        key: Digest,
+        /// How many.
+        quantity: Quantity,
+        /// At which price.
+        unit_price: UnitPrice,
+        /// Until when (exclusively).
+        expires_at: UnixMillis,
+    },
+    /// A contact was given; the order awaits its payment.
+    OrderCheckedOut {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// Until when (exclusively).
+        expires_at: UnixMillis,
+    },
+    /// A contact was given again; nothing else moved.
+    ContactCorrected {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+    },
+    /// The buyer gave the units back.
+    OrderCancelled {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How many units came back.
+        quantity: Quantity,
+    },
+    /// The time ran out and the units went back.
+    OrderExpired {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How many units came back.
+        quantity: Quantity,
+    },
+    /// Money came in: the units are sold.
+    OrderPaid {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How many units are sold.
+        quantity: Quantity,
+        /// How much came in.
+        amount: Amount,
+        /// The operator's reference.
+        reference: Box<str>,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// Money went back, and units if the operator said so.
+    OrderRefunded {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How much went back.
+        amount: Amount,
+        /// How many units went back on sale.
+        restock_quantity: u16,
+        /// Whether nothing is left to refund.
+        complete: bool,
+        /// The refund's idempotency key.
+        key: CommandKey,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// A refund that was due has been paid out.
+    RefundSettled {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How much went back.
+        amount: Amount,
+        /// The operator's reference.
+        reference: Box<str>,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// An operator read a contact.
+    ContactRead {
+        /// Of which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+    },
+    /// A contact was erased.
+    ContactErased {
+        /// Of which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+    },
+    /// An operator exported contacts.
+    ContactsExported {
+        /// Of which drop; of all if none.
+        drop_id: Option<DropId>,
+    },
+}
+
+/// How an event moves the counters of its drop. Memory and tables both move by these.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StockDelta {
+    /// Units that came (went, if negative).
+    pub total: i64,
+    /// Units that are held more (less, if negative).
+    pub held: i64,
+    /// Units that are sold more (less, if negative).
+    pub sold: i64,
+}
+
+impl EventKind {
+    /// The word in the audit.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            EventKind::DropCreated { .. } => "drop_created",
+            EventKind::DropPatched { .. } => "drop_patched",
+            EventKind::DropStarted { .. } => "drop_started",
+            EventKind::DropEnded { .. } => "drop_ended",
+            EventKind::DropPaused { .. } => "drop_paused",
+            EventKind::DropResumed { .. } => "drop_resumed",
+            EventKind::DropClosed { .. } => "drop_closed",
+            EventKind::StockAdjusted { .. } => "stock_adjusted",
+            EventKind::MismatchFound { .. } => "mismatch_found",
+            EventKind::MismatchCleared { .. } => "mismatch_cleared",
+            EventKind::OrderReserved { .. } => "order_reserved",
+            EventKind::OrderCheckedOut { .. } => "order_checked_out",
+            EventKind::ContactCorrected { .. } => "contact_corrected",
+            EventKind::OrderCancelled { .. } => "order_cancelled",
+            EventKind::OrderExpired { .. } => "order_expired",
+            EventKind::OrderPaid { .. } => "order_paid",
+            EventKind::OrderRefunded { .. } => "order_refunded",
+            EventKind::RefundSettled { .. } => "refund_settled",
+            EventKind::ContactRead { .. } => "contact_read",
+            EventKind::ContactErased { .. } => "contact_erased",
+            EventKind::ContactsExported { .. } => "contacts_exported",
+        }
+    }
+
+    /// The drop that it belongs to.
+    #[must_use]
+    pub const fn drop_id(&self) -> Option<DropId> {
+        match self {
+            EventKind::DropCreated { drop_id, .. }
+            | EventKind::DropPatched { drop_id, .. }
+            | EventKind::DropStarted { drop_id }
+            | EventKind::DropEnded { drop_id }
+            | EventKind::DropPaused { drop_id, .. }
+            | EventKind::DropResumed { drop_id, .. }
+            | EventKind::DropClosed { drop_id, .. }
+            | EventKind::StockAdjusted { drop_id, .. }
+            | EventKind::MismatchFound { drop_id }
+            | EventKind::MismatchCleared { drop_id }
+            | EventKind::OrderReserved { drop_id, .. }
+            | EventKind::OrderCheckedOut { drop_id, .. }
+            | EventKind::ContactCorrected { drop_id, .. }
+            | EventKind::OrderCancelled { drop_id, .. }
+            | EventKind::OrderExpired { drop_id, .. }
+            | EventKind::OrderPaid { drop_id, .. }
+            | EventKind::OrderRefunded { drop_id, .. }
+            | EventKind::RefundSettled { drop_id, .. }
+            | EventKind::ContactRead { drop_id, .. }
+            | EventKind::ContactErased { drop_id, .. } => Some(*drop_id),
+            EventKind::ContactsExported { drop_id } => *drop_id,
+        }
+    }
+
+    /// The order that it belongs to; `OrderReserved` makes its order, whose number is the event's own.
+    #[must_use]
+    pub const fn order(&self) -> Option<Seq> {
+        match self {
+            EventKind::OrderCheckedOut { order, .. }
+            | EventKind::ContactCorrected { order, .. }
+            | EventKind::OrderCancelled { order, .. }
+            | EventKind::OrderExpired { order, .. }
+            | EventKind::OrderPaid { order, .. }
+            | EventKind::OrderRefunded { order, .. }
+            | EventKind::RefundSettled { order, .. }
+            | EventKind::ContactRead { order, .. }
+            | EventKind::ContactErased { order, .. } => Some(*order),
+            EventKind::DropCreated { .. }
+            | EventKind::DropPatched { .. }
+            | EventKind::DropStarted { .. }
+            | EventKind::DropEnded { .. }
+            | EventKind::DropPaused { .. }
+            | EventKind::DropResumed { .. }
+            | EventKind::DropClosed { .. }
+            | EventKind::StockAdjusted { .. }
+            | EventKind::MismatchFound { .. }
+            | EventKind::MismatchCleared { .. }
+            | EventKind::OrderReserved { .. }
+            | EventKind::ContactsExported { .. } => None,
+        }
+    }
+
+    /// How it moves the counters of its drop; `None` where the drop as clients see it stays as it is, so that its
+    /// version stays too.
+    #[must_use]
+    pub fn stock_delta(&self) -> Option<StockDelta> {
+        let held = |units: i64| StockDelta { held: units, ..StockDelta::default() };
+        match self {
+            EventKind::DropCreated { spec, .. } => {
+                Some(StockDelta { total: i64::from(spec.total), ..StockDelta::default() })
+            }
+            EventKind::StockAdjusted { delta, .. } => Some(StockDelta { total: *delta, ..StockDelta::default() }),
+            EventKind::DropPatched { .. }
+            | EventKind::DropStarted { .. }
+            | EventKind::DropEnded { .. }
+            | EventKind::DropPaused { .. }
+            | EventKind::DropResumed { .. }
+            | EventKind::DropClosed { .. }
+            | EventKind::MismatchFound { .. }
+            | EventKind::MismatchCleared { .. } => Some(StockDelta::default()),
+            EventKind::OrderReserved { quantity, .. } => Some(held(i64::from(quantity.get()))),
+            EventKind::OrderCancelled { quantity, .. } | EventKind::OrderExpired { quantity, .. } => {
+                Some(held(-i64::from(quantity.get())))
+            }
+            EventKind::OrderPaid { quantity, .. } => {
+                let units = i64::from(quantity.get());
+                Some(StockDelta { held: -units, sold: units, ..StockDelta::default() })
+            }
+            EventKind::OrderRefunded { restock_quantity: 0, .. } => None,
+            EventKind::OrderRefunded { restock_quantity, .. } => {
+                Some(StockDelta { sold: -i64::from(*restock_quantity), ..StockDelta::default() })
+            }
+            EventKind::OrderCheckedOut { .. }
+            | EventKind::ContactCorrected { .. }
+            | EventKind::RefundSettled { .. }
+            | EventKind::ContactRead { .. }
+            | EventKind::ContactErased { .. }
+            | EventKind::ContactsExported { .. } => None,
+        }
+    }
+}

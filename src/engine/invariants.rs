@@ -1,0 +1,98 @@
+//! What must hold of a state, recounted from scratch: for tests after every command, and after loading a file.
+
+use std::collections::BTreeMap;
+
+use super::drops::index;
+use super::{Due, State};
+use crate::types::{Digest, DropId, Seq, UnixMillis};
+
+/// What the orders in memory say of one drop.
+#[derive(Default)]
+struct Recount {
+    held: u64,
+    used: BTreeMap<Digest, u64>,
+    expiries: Vec<(UnixMillis, Seq)>,
+}
+
+/// Checks a state against itself.
+///
+/// # Errors
+/// The first sentence that does not hold.
+pub fn check(state: &State) -> Result<(), String> {
+    let recounts = recount(state)?;
+    for (position, entry) in state.drops.iter().enumerate() {
+        let id = entry.id;
+        if index(id) != position {
+            return Err(format!("drop {id} stands at place {position}"));
+        }
+        let taken = u64::from(entry.held).saturating_add(u64::from(entry.sold));
+        if taken > u64::from(entry.spec.total) {
+            return Err(format!("drop {id}: held {} + sold {} > total {}", entry.held, entry.sold, entry.spec.total));
+        }
+        let nothing = Recount::default();
+        let recount = recounts.get(&id).unwrap_or(&nothing);
+        if recount.held != u64::from(entry.held) {
+            return Err(format!("drop {id}: held is {}, its live orders hold {}", entry.held, recount.held));
+        }
+        if !entry.expiries.iter().eq(recount.expiries.iter()) {
+            return Err(format!("drop {id}: the expiries are not those of its live orders"));
+        }
+        if !entry.ended {
+            for (buyer, held) in &recount.used {
+                if *held > u64::from(entry.used_by(buyer)) {
+                    return Err(format!("drop {id}: a buyer holds {held} units, {} are counted", entry.used_by(buyer)));
+                }
+            }
+        }
+        let started = entry.ended || entry.started == entry.spec.has_started(state.at);
+        if !started {
+            return Err(format!("drop {id}: started is {}, but not by its start", entry.started));
+        }
+    }
+    check_due(state)
+}
+
+fn recount(state: &State) -> Result<BTreeMap<DropId, Recount>, String> {
+    let mut recounts: BTreeMap<DropId, Recount> = BTreeMap::new();
+    for (seq, order) in &state.orders {
+        if *seq != order.seq || order.last_seq < order.seq || order.last_seq > state.seq {
+            return Err(format!("order {seq}: its numbers do not fit"));
+        }
+        if order.state.is_live() == state.settled.contains(seq) {
+            return Err(format!("order {seq} is {:?} and on the wrong list", order.state));
+        }
+        if order.state.is_live() {
+            if order.expires_at <= state.at {
+                return Err(format!("order {seq} is live past its expiry"));
+            }
+            let recount = recounts.entry(order.drop_id).or_default();
+            recount.held = recount.held.saturating_add(u64::from(order.taken()));
+            let used = recount.used.entry(order.buyer).or_default();
+            *used = used.saturating_add(u64::from(order.taken()));
+            recount.expiries.push((order.expires_at, order.seq));
+        }
+    }
+    for recount in recounts.values_mut() {
+        recount.expiries.sort_unstable();
+    }
+    Ok(recounts)
+}
+
+fn check_due(state: &State) -> Result<(), String> {
+    let mut expected = std::collections::BTreeSet::new();
+    for entry in &state.drops {
+        if let Some((at, _)) = entry.next_expiry() {
+            expected.insert((at, Due::OrderExpiry(entry.id)));
+        }
+        if entry.ended {
+            continue;
+        }
+        if !entry.started {
+            expected.insert((entry.spec.starts_at, Due::DropStart(entry.id)));
+        }
+        if let Some(ends_at) = entry.spec.ends_at {
+            expected.insert((ends_at, Due::DropEnd(entry.id)));
+        }
+    }
+    if expected == state.due { Ok(()) } else { Err("what is due is not what the drops and orders say".into()) }
+}

@@ -1,0 +1,214 @@
+//! What the engine answers.
+
+use crate::types::{Amount, Currency, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+
+/// The answer to a command. Definite once the writer's batch is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Units are held: everything that the answer to the buyer says, so that the hot path reads nothing.
+    Reserved(Reservation),
+    /// It happened; the resource is read afresh for the answer.
+    Accepted {
+        /// The outcome's last event.
+        seq: Seq,
+        /// What it happened to.
+        subject: Subject,
+    },
+    /// It had happened before: the same answer again, without an effect.
+    Repeated {
+        /// The last event that this answer saw.
+        as_of_seq: Seq,
+        /// What it had happened to.
+        subject: Subject,
+    },
+    /// No.
+    Refused {
+        /// The last event that this refusal saw.
+        as_of_seq: Seq,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// What was due is done.
+    Advanced,
+}
+
+/// What a command happened to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// A drop.
+    Drop(DropId),
+    /// An order.
+    Order(Seq),
+    /// The file as a whole.
+    File,
+}
+
+/// A fresh order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reservation {
+    /// Its number: the seq of its `OrderReserved` event.
+    pub order: Seq,
+    /// The outcome's last event.
+    pub seq: Seq,
+    /// Of which drop.
+    pub drop_id: DropId,
+    /// `reserved`, or `awaiting_payment` where a contact came along.
+    pub state: OrderState,
+    /// How many units.
+    pub quantity: Quantity,
+    /// The price of one.
+    pub unit_price: UnitPrice,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// Since when.
+    pub reserved_at: UnixMillis,
+    /// Until when (exclusively).
+    pub expires_at: UnixMillis,
+}
+
+/// The engine's answer "no": decided in order, by the writer. Declared in the order of precedence of `api.md`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No such drop, order or contact.
+    NotFound,
+    /// The same idempotency key came with other parameters.
+    KeyReused,
+    /// The drop's start lies ahead.
+    NotStarted {
+        /// When it starts.
+        starts_at: UnixMillis,
+    },
+    /// The drop is over.
+    Ended {
+        /// Since when.
+        ends_at: UnixMillis,
+    },
+    /// An operator or the auditor stopped new orders.
+    DropPaused,
+    /// The buyer's held and sold units leave no room for this quantity.
+    LimitReached {
+        /// The drop's limit per buyer.
+        limit: u32,
+        /// The buyer's held and sold units.
+        used: u32,
+    },
+    /// Fewer units are free than asked for.
+    SoldOut {
+        /// Free units.
+        available: u32,
+        /// Held units: some may come back.
+        held: u32,
+        /// When the first of them comes back at the latest.
+        next_expiry_at: Option<UnixMillis>,
+    },
+    /// The order's time ran out.
+    OrderExpired {
+        /// When.
+        expired_at: UnixMillis,
+    },
+    /// The order's state does not allow it.
+    IllegalTransition {
+        /// The order's state.
+        from: OrderState,
+        /// The state that was asked for.
+        to: OrderState,
+    },
+    /// The drop's state does not allow it.
+    MismatchStands {
+        /// The drop's state.
+        from: DropState,
+    },
+    /// What the operator saw is out of date.
+    PreconditionFailed {
+        /// The drop's revision.
+        revision: u32,
+    },
+    /// A value that only the state can judge is out of range.
+    Invalid(Invalid),
+}
+
+/// Values that only the state can judge.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Invalid {
+    /// The end is not after the start.
+    EndBeforeStart,
+    /// The end is not after this instant.
+    EndInThePast,
+    /// The total would fall below the units that are held or sold.
+    TotalBelowTaken {
+        /// Held and sold units.
+        taken: u32,
+    },
+    /// The total would exceed 4,294,967,295.
+    TotalTooLarge,
+    /// The file holds as many drops as it can.
+    TooManyDrops,
+    /// The payment is not what the order costs.
+    PaymentDiffers {
+        /// What the order costs.
+        amount: Amount,
+        /// In which currency.
+        currency: Currency,
+    },
+    /// The refund is more than what is left, or nothing.
+    RefundOutOfRange {
+        /// What is left.
+        remaining: Amount,
+    },
+    /// More units would go back than are sold.
+    RestockOutOfRange {
+        /// Units of the order that are sold.
+        sold: u16,
+    },
+}
+
+/// The names of outcomes, as labels: the index is [`Outcome::index`].
+pub const OUTCOME_NAMES: [&str; 14] = [
+    "accepted",
+    "repeated",
+    "not_found",
+    "key_reused",
+    "not_started",
+    "ended",
+    "drop_paused",
+    "limit_reached",
+    "sold_out",
+    "order_expired",
+    "illegal_transition",
+    "mismatch_stands",
+    "precondition_failed",
+    "invalid",
+];
+
+impl Outcome {
+    /// The position of this outcome's name in [`OUTCOME_NAMES`].
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        match self {
+            Outcome::Reserved(_) | Outcome::Accepted { .. } | Outcome::Advanced => 0,
+            Outcome::Repeated { .. } => 1,
+            Outcome::Refused { refusal, .. } => refusal.index(),
+        }
+    }
+}
+
+impl Refusal {
+    /// The position of this refusal's name in [`OUTCOME_NAMES`].
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        match self {
+            Refusal::NotFound => 2,
+            Refusal::KeyReused => 3,
+            Refusal::NotStarted { .. } => 4,
+            Refusal::Ended { .. } => 5,
+            Refusal::DropPaused => 6,
+            Refusal::LimitReached { .. } => 7,
+            Refusal::SoldOut { .. } => 8,
+            Refusal::OrderExpired { .. } => 9,
+            Refusal::IllegalTransition { .. } => 10,
+            Refusal::MismatchStands { .. } => 11,
+            Refusal::PreconditionFailed { .. } => 12,
+            Refusal::Invalid(_) => 13,
+        }
+    }
+}
