@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod invariants;
 pub mod orders;
 pub mod outcome;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 

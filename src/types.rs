@@ -5,13 +5,16 @@
 
 pub mod contact;
 pub mod hex;
+pub mod keyed;
 pub mod order_id;
 pub mod published;
+pub mod random;
 pub mod text;
 
 use std::fmt;
 
 pub use contact::Contact;
+pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
 pub use published::{Published, SnapshotGate};
 pub use text::BuyerText;

@@ -1,0 +1,129 @@
+-- firstcome's file, schema 1. Everything is here; memory is made from it at the start.
+--
+-- The hot path only appends: an order and its audit row get the next integer key, so no page is read to write them.
+-- The CHECKs are the second half of the engine's invariants: one that fires is a bug, rolls its batch back and ends
+-- the process. It never becomes an oversell. Instants are milliseconds since 1970 (UTC), money is minor units.
+
+PRAGMA application_id = 1178817329; -- "FCS1"
+PRAGMA user_version = 1;
+
+-- One row: what belongs to the file as a whole.
+CREATE TABLE meta (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch         INTEGER NOT NULL CHECK (epoch >= 1),       -- raised by a restore and by accepted loss
+    digest_key    BLOB    NOT NULL CHECK (length(digest_key) = 32), -- keys the digests of buyers and idempotency keys
+    created_at_ms INTEGER NOT NULL,
+    synced_at_ms  INTEGER NOT NULL                            -- heartbeat of --durability interval
+) STRICT;
+
+CREATE TABLE drops (
+    id                  INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),
+    sku                 TEXT    NOT NULL,
+    name                TEXT    NOT NULL,
+    description         TEXT,
+    image_url           TEXT,
+    currency            TEXT    NOT NULL CHECK (length(currency) = 3),
+    unit_price          INTEGER NOT NULL CHECK (unit_price BETWEEN 0 AND 100000000000),
+    total               INTEGER NOT NULL CHECK (total BETWEEN 0 AND 4294967295),
+    held                INTEGER NOT NULL CHECK (held >= 0),
+    sold                INTEGER NOT NULL CHECK (sold >= 0),
+    starts_at_ms        INTEGER NOT NULL CHECK (starts_at_ms >= 0),
+    ends_at_ms          INTEGER          CHECK (ends_at_ms >= 0),
+    per_buyer_limit     INTEGER NOT NULL CHECK (per_buyer_limit BETWEEN 1 AND 4294967295),
+    reservation_seconds INTEGER NOT NULL CHECK (reservation_seconds BETWEEN 1 AND 4294967295),
+    payment_seconds     INTEGER NOT NULL CHECK (payment_seconds BETWEEN 1 AND 4294967295),
+    revision            INTEGER NOT NULL CHECK (revision >= 1),
+    started             INTEGER NOT NULL CHECK (started IN (0, 1)),
+    paused              INTEGER NOT NULL CHECK (paused IN (0, 1)),
+    ended               INTEGER NOT NULL CHECK (ended IN (0, 1)),
+    mismatch            INTEGER NOT NULL CHECK (mismatch IN (0, 1)), -- the auditor's recount does not agree
+    last_seq            INTEGER NOT NULL,  -- the last event of the drop itself
+    version             INTEGER NOT NULL,  -- the last event that changed what clients see
+    CHECK (held + sold <= total)
+) STRICT;
+
+-- seq is the number of the order's order_reserved event. quantity - returned units are taken in every state.
+CREATE TABLE orders (
+    seq               INTEGER PRIMARY KEY,
+    secret            BLOB    NOT NULL CHECK (length(secret) = 10), -- the unguessable part of the public id
+    drop_id           INTEGER NOT NULL,
+    buyer             TEXT    NOT NULL,
+    key_digest        BLOB    NOT NULL CHECK (length(key_digest) = 16),
+    quantity          INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 65535),
+    returned          INTEGER NOT NULL CHECK (returned BETWEEN 0 AND quantity),
+    unit_price        INTEGER NOT NULL CHECK (unit_price >= 0),
+    state             TEXT    NOT NULL CHECK (state IN ('reserved', 'awaiting_payment', 'paid', 'cancelled',
+                                                        'expired', 'refund_due', 'refunded')),
+    reserved_at_ms    INTEGER NOT NULL,
+    expires_at_ms     INTEGER NOT NULL CHECK (expires_at_ms > reserved_at_ms),
+    last_seq          INTEGER NOT NULL CHECK (last_seq >= seq),
+    paid_at_ms        INTEGER,
+    ended_at_ms       INTEGER,
+    payment_reference TEXT,
+    received          INTEGER NOT NULL DEFAULT 0,
+    refunded          INTEGER NOT NULL DEFAULT 0 CHECK (refunded BETWEEN 0 AND received),
+    -- Live orders keep all their units, lost ones none.
+    CHECK (state NOT IN ('reserved', 'awaiting_payment') OR (returned = 0 AND ended_at_ms IS NULL)),
+    CHECK (state NOT IN ('cancelled', 'expired') OR (returned = quantity AND ended_at_ms IS NOT NULL)),
+    CHECK (state NOT IN ('paid', 'refund_due', 'refunded') OR paid_at_ms IS NOT NULL)
+) STRICT;
+
+-- Personal data, apart from everything else; fills at human pace, so it may have indexes.
+CREATE TABLE contacts (
+    order_seq INTEGER PRIMARY KEY REFERENCES orders (seq),
+    name      TEXT,
+    email     TEXT,
+    phone     TEXT,
+    address   TEXT
+) STRICT;
+CREATE INDEX contacts_by_email ON contacts (email) WHERE email IS NOT NULL;
+CREATE INDEX contacts_by_phone ON contacts (phone) WHERE phone IS NOT NULL;
+
+-- Every event, in order. prev_seq is the previous event of the same subject (its order, else its drop).
+CREATE TABLE audit (
+    seq       INTEGER PRIMARY KEY,
+    at_ms     INTEGER NOT NULL,
+    kind      TEXT    NOT NULL,
+    drop_id   INTEGER,
+    order_seq INTEGER,
+    quantity  INTEGER,  -- units that moved; the change of the total where stock is adjusted
+    amount    INTEGER,  -- money that moved
+    prev_seq  INTEGER NOT NULL CHECK (prev_seq < seq),
+    detail    TEXT      -- JSON, only for what has no column
+) STRICT;
+
+-- One link per batch: the SHA-256 of the link before and of the audit rows up to seq (src/store/chain.rs).
+CREATE TABLE chain (
+    seq  INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+-- What happened per drop and second, refusals included, which are no events.
+CREATE TABLE drop_seconds (
+    drop_id           INTEGER NOT NULL,
+    second            INTEGER NOT NULL,  -- seconds since 1970
+    orders            INTEGER NOT NULL,  -- orders that were reserved
+    units             INTEGER NOT NULL,  -- their units
+    other_commands    INTEGER NOT NULL,  -- other commands that were accepted
+    repeated          INTEGER NOT NULL,
+    key_reused        INTEGER NOT NULL,
+    not_started       INTEGER NOT NULL,
+    ended             INTEGER NOT NULL,
+    paused            INTEGER NOT NULL,
+    limit_reached     INTEGER NOT NULL,
+    sold_out          INTEGER NOT NULL,
+    other_refusals    INTEGER NOT NULL,
+    queue_wait_us     INTEGER NOT NULL,  -- sum over all its commands
+    queue_wait_us_max INTEGER NOT NULL,
+    commits           INTEGER NOT NULL,  -- batches that touched the drop
+    commit_us         INTEGER NOT NULL,  -- sum over those batches
+    PRIMARY KEY (drop_id, second)
+) STRICT, WITHOUT ROWID;
+
+-- Idempotency keys of creations and refunds: digests of the key and of the parameters that a repeat must share.
+CREATE TABLE keys (
+    digest BLOB    PRIMARY KEY CHECK (length(digest) = 16),
+    params BLOB    NOT NULL CHECK (length(params) = 16),
+    seq    INTEGER NOT NULL,  -- the command's event
+    at_ms  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,44 @@
+//! How a state is put together again from what was stored. Only `store::load` (and later a capture's snapshot) calls
+//! this, before the first command; nothing here decides.
+
+use super::{DropEntry, Order, RememberedCommand, RememberedOrder, State};
+use crate::types::{Digest, Seq, UnixMillis};
+
+impl State {
+    /// Sets the last event, the last instant and the drops; puts the drops' windows on the list of what is due.
+    pub fn restore(&mut self, seq: Seq, at: UnixMillis, drops: Vec<DropEntry>) {
+        self.seq = seq;
+        self.at = at;
+        self.drops = drops;
+        let ids: Vec<_> = self.drops.iter().map(|entry| entry.id).collect();
+        for id in ids {
+            self.schedule_window(id);
+        }
+    }
+
+    /// Counts an order for its buyer, and keeps it if it is live.
+    pub fn restore_order(&mut self, order: Order) {
+        if let Some(entry) = self.drops.get_mut(super::drops::index(order.drop_id)) {
+            entry.use_units(order.buyer, i64::from(order.taken()));
+        }
+        if order.state.is_live() {
+            let (drop_id, expires_at, seq) = (order.drop_id, order.expires_at, order.seq);
+            self.orders.insert(seq, order);
+            self.schedule_expiry(drop_id, expires_at, seq);
+        }
+    }
+
+    /// Remembers an order's key; `idle_since` if its order is no longer live. Live ones first, then by that instant.
+    pub fn restore_key(&mut self, key: Digest, remembered: RememberedOrder, idle_since: Option<UnixMillis>) {
+        self.order_keys.remember(key, remembered);
+        if let Some(since) = idle_since {
+            self.order_keys.release(key, since, remembered.seq);
+        }
+    }
+
+    /// Remembers another command's key, in the order of their instants.
+    pub fn restore_command_key(&mut self, key: Digest, remembered: RememberedCommand, at: UnixMillis) {
+        self.command_keys.remember(key, remembered);
+        self.command_keys.release(key, at, remembered.seq);
+    }
+}

@@ -1,0 +1,21 @@
+//! The writer's side of SQLite: open and check the file, load the state from it, record events into it.
+//!
+//! Runs on the writer's thread, which owns the only connection that writes. Knows what an event means in rows, and
+//! nothing of queues or clients. Invariant: one transaction per batch; what a batch leaves in the tables, `load` turns
+//! into the state that the engine has in memory.
+
+pub mod audit;
+pub mod chain;
+pub mod error;
+pub mod load;
+pub mod open;
+pub mod record;
+pub mod seconds;
+mod sql_types;
+pub mod verify;
+
+pub use error::StoreError;
+pub use load::Loaded;
+pub use open::{Durability, Store};
+pub use record::{Batch, Beside, Recorder};
+pub use seconds::SecondsTally;

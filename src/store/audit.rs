@@ -1,0 +1,175 @@
+//! Events as rows of the audit: typed columns, and JSON only for what has no column.
+
+use serde_json::json;
+
+use crate::engine::{DropPatch, DropSpec, Event, EventKind};
+use crate::types::{DropId, Seq, UnixMillis};
+
+/// One row of `audit`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditRow {
+    /// The event's number.
+    pub seq: Seq,
+    /// Its instant.
+    pub at: UnixMillis,
+    /// Its name.
+    pub kind: std::borrow::Cow<'static, str>,
+    /// Its drop.
+    pub drop_id: Option<DropId>,
+    /// Its order.
+    pub order: Option<Seq>,
+    /// The units that moved.
+    pub quantity: Option<i64>,
+    /// The money that moved.
+    pub amount: Option<i64>,
+    /// The previous event of the same subject; 0 if there is none.
+    pub prev_seq: Seq,
+    /// What has no column.
+    pub detail: Option<String>,
+}
+
+impl AuditRow {
+    /// The row of an event.
+    #[must_use]
+    pub fn of(event: &Event) -> AuditRow {
+        let makes_an_order = matches!(event.kind, EventKind::OrderReserved { .. });
+        let order = if makes_an_order { Some(event.seq) } else { event.kind.order() };
+        let (quantity, amount) = moved(&event.kind);
+        AuditRow {
+            seq: event.seq,
+            at: event.at,
+            kind: event.kind.name().into(),
+            drop_id: event.kind.drop_id(),
+            order,
+            quantity,
+            amount,
+            prev_seq: event.prev_seq,
+            detail: detail(&event.kind),
+        }
+    }
+
+    /// Appends the bytes that the chain hashes: every column in order, integers as 8 bytes little-endian, texts with
+    /// their length before them, and one byte before what may be missing.
+    pub fn canonical(&self, out: &mut Vec<u8>) {
+        fn integer(out: &mut Vec<u8>, value: i64) {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        fn unsigned(out: &mut Vec<u8>, value: u64) {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        fn text(out: &mut Vec<u8>, value: &str) {
+            unsigned(out, u64::try_from(value.len()).unwrap_or(u64::MAX));
+            out.extend_from_slice(value.as_bytes());
+        }
+        fn optional<T>(out: &mut Vec<u8>, value: Option<T>, write: impl Fn(&mut Vec<u8>, T)) {
+            out.push(u8::from(value.is_some()));
+            if let Some(value) = value {
+                write(out, value);
+            }
+        }
+        unsigned(out, self.seq.get());
+        integer(out, self.at.get());
+        text(out, &self.kind);
+        optional(out, self.drop_id, |out, id| unsigned(out, u64::from(id.get())));
+        optional(out, self.order, |out, seq| unsigned(out, seq.get()));
+        optional(out, self.quantity, integer);
+        optional(out, self.amount, integer);
+        unsigned(out, self.prev_seq.get());
+        optional(out, self.detail.as_deref(), text);
+    }
+}
+
+fn money(amount: crate::types::Amount) -> Option<i64> {
+    i64::try_from(amount.get()).ok()
+}
+
+/// The units and the money that an event moves, as the audit's columns say it.
+fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
+    match kind {
+        EventKind::DropCreated { spec, .. } => (Some(i64::from(spec.total)), None),
+        EventKind::StockAdjusted { delta, .. } => (Some(*delta), None),
+        EventKind::OrderReserved { quantity, .. }
+        | EventKind::OrderCancelled { quantity, .. }
+        | EventKind::OrderExpired { quantity, .. } => (Some(i64::from(quantity.get())), None),
+        EventKind::OrderPaid { quantity, amount, .. } => (Some(i64::from(quantity.get())), money(*amount)),
+        EventKind::OrderRefunded { restock_quantity, amount, .. } => {
+            (Some(i64::from(*restock_quantity)), money(*amount))
+        }
+        EventKind::RefundSettled { amount, .. } => (None, money(*amount)),
+        EventKind::DropPatched { .. }
+        | EventKind::DropStarted { .. }
+        | EventKind::DropEnded { .. }
+        | EventKind::DropPaused { .. }
+        | EventKind::DropResumed { .. }
+        | EventKind::DropClosed { .. }
+        | EventKind::MismatchFound { .. }
+        | EventKind::MismatchCleared { .. }
+        | EventKind::OrderCheckedOut { .. }
+        | EventKind::ContactCorrected { .. }
+        | EventKind::ContactRead { .. }
+        | EventKind::ContactErased { .. }
+        | EventKind::ContactsExported { .. } => (None, None),
+    }
+}
+
+fn detail(kind: &EventKind) -> Option<String> {
+    let value = match kind {
+        EventKind::DropCreated { spec, .. } => spec_detail(spec),
+        EventKind::DropPatched { patch, reason, .. } => patch_detail(patch, reason),
+        EventKind::DropPaused { reason, .. }
+        | EventKind::DropResumed { reason, .. }
+        | EventKind::DropClosed { reason, .. }
+        | EventKind::StockAdjusted { reason, .. }
+        | EventKind::OrderRefunded { reason, .. } => json!({ "reason": reason }),
+        EventKind::OrderPaid { reference, reason, .. } | EventKind::RefundSettled { reference, reason, .. } => {
+            json!({ "reference": reference, "reason": reason })
+        }
+        EventKind::DropStarted { .. }
+        | EventKind::DropEnded { .. }
+        | EventKind::MismatchFound { .. }
+        | EventKind::MismatchCleared { .. }
+        | EventKind::OrderReserved { .. }
+        | EventKind::OrderCheckedOut { .. }
+        | EventKind::ContactCorrected { .. }
+        | EventKind::OrderCancelled { .. }
+        | EventKind::OrderExpired { .. }
+        | EventKind::ContactRead { .. }
+        | EventKind::ContactErased { .. }
+        | EventKind::ContactsExported { .. } => return None,
+    };
+    Some(value.to_string())
+}
+
+fn spec_detail(spec: &DropSpec) -> serde_json::Value {
+    json!({
+        "sku": spec.sku,
+        "name": spec.name,
+        "currency": spec.currency.as_str(),
+        "unit_price": spec.unit_price.get(),
+        "starts_at_ms": spec.starts_at.get(),
+        "ends_at_ms": spec.ends_at.map(UnixMillis::get),
+        "per_buyer_limit": spec.per_buyer_limit,
+        "reservation_seconds": spec.reservation_seconds,
+        "payment_seconds": spec.payment_seconds,
+    })
+}
+
+fn patch_detail(patch: &DropPatch, reason: &str) -> serde_json::Value {
+    let mut detail = serde_json::Map::new();
+    let mut note = |name: &str, value: Option<serde_json::Value>| {
+        if let Some(value) = value {
+            detail.insert(name.into(), value);
+        }
+    };
+    note("name", patch.name.as_deref().map(Into::into));
+    note("description", patch.description.as_deref().map(Into::into));
+    note("image_url", patch.image_url.as_deref().map(Into::into));
+    note("unit_price", patch.unit_price.map(|price| price.get().into()));
+    note("starts_at_ms", patch.starts_at.map(|at| at.get().into()));
+    note("ends_at_ms", patch.ends_at.map(|at| at.get().into()));
+    note("per_buyer_limit", patch.per_buyer_limit.map(Into::into));
+    note("reservation_seconds", patch.reservation_seconds.map(Into::into));
+    note("payment_seconds", patch.payment_seconds.map(Into::into));
+    note("reason", Some(reason.into()));
+    serde_json::Value::Object(detail)
+}

@@ -1,0 +1,187 @@
+//! The state out of the file: what `record` wrote, as the engine had it.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::StoreError;
+use super::chain::Link;
+use crate::engine::{
+    DropEntry, DropSpec, KEY_RETENTION_MS, Order, Payment, RememberedCommand, RememberedOrder, State, invariants,
+};
+use crate::types::{DigestKey, DropId, Seq, UnixMillis};
+
+/// The state of a file, and where its chain stands.
+pub struct Loaded {
+    /// What the engine goes on with.
+    pub state: State,
+    /// The last link of the audit's chain.
+    pub link: Link,
+}
+
+/// Loads the state.
+///
+/// # Errors
+/// What SQLite says, or [`StoreError::Inconsistent`] if the rows contradict each other.
+pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
+    let mut state = State::new(idempotency_keys_max);
+    let last: Option<(Seq, UnixMillis)> = connection
+        .query_row("SELECT seq, at_ms FROM audit ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (seq, at) = last.unwrap_or_default();
+    let link = last_link(connection, seq)?;
+    let drops = load_drops(connection)?;
+    state.restore(seq, at, drops);
+    load_orders(connection, key, &mut state)?;
+    load_command_keys(connection, &mut state)?;
+    invariants::check(&state).map_err(StoreError::Inconsistent)?;
+    Ok(Loaded { state, link })
+}
+
+fn last_link(connection: &Connection, last_event: Seq) -> Result<Link, StoreError> {
+    let link: Option<(Seq, [u8; 32])> = connection
+        .query_row("SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (seq, hash) = link.unwrap_or((Seq::ZERO, Link::START.0));
+    if seq == last_event {
+        Ok(Link(hash))
+    } else {
+        Err(StoreError::Inconsistent(format!("the chain ends at event {seq}, the audit at event {last_event}")))
+    }
+}
+
+fn load_drops(connection: &Connection) -> Result<Vec<DropEntry>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT id, sku, name, description, image_url, currency, unit_price, total, starts_at_ms, ends_at_ms,
+             per_buyer_limit, reservation_seconds, payment_seconds, held, sold, revision, started, paused, ended,
+             mismatch, last_seq, version
+         FROM drops ORDER BY id",
+    )?;
+    let drops = statement.query_map([], drop_of)?;
+    drops.collect::<Result<_, _>>().map_err(StoreError::from)
+}
+
+fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropEntry> {
+    let spec = DropSpec {
+        sku: row.get(1)?,
+        name: row.get(2)?,
+        description: row.get(3)?,
+        image_url: row.get(4)?,
+        currency: row.get(5)?,
+        unit_price: row.get(6)?,
+        total: row.get(7)?,
+        starts_at: row.get(8)?,
+        ends_at: row.get(9)?,
+        per_buyer_limit: row.get(10)?,
+        reservation_seconds: row.get(11)?,
+        payment_seconds: row.get(12)?,
+    };
+    let id: DropId = row.get(0)?;
+    let mut entry = DropEntry::created(id, Box::new(spec), row.get(20)?, UnixMillis::ZERO);
+    entry.held = row.get(13)?;
+    entry.sold = row.get(14)?;
+    entry.revision = row.get(15)?;
+    entry.started = row.get(16)?;
+    entry.paused = row.get(17)?;
+    entry.ended = row.get(18)?;
+    entry.mismatch = row.get(19)?;
+    entry.version = row.get(21)?;
+    Ok(entry)
+}
+
+/// An order's row, and since when nothing live needs its key.
+fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<UnixMillis>)> {
+    let reference: Option<Box<str>> = row.get(10)?;
+    let payment = match reference {
+        Some(reference) => Some(Payment { reference, received: row.get(11)?, refunded: row.get(12)? }),
+        None => None,
+    };
+    let order = Order {
+        seq: row.get(0)?,
+        last_seq: row.get(1)?,
+        drop_id: row.get(2)?,
+        buyer: key.buyer(row.get_ref(3)?.as_str()?),
+        key: row.get(4)?,
+        quantity: row.get(5)?,
+        returned: row.get(6)?,
+        unit_price: row.get(7)?,
+        state: row.get(8)?,
+        expires_at: row.get(9)?,
+        payment,
+    };
+    Ok((order, row.get(13)?))
+}
+
+/// Loads one order by its number: what prefetch does for a command that names it.
+///
+/// # Errors
+/// What SQLite says.
+pub fn load_order(connection: &Connection, key: &DigestKey, seq: Seq) -> rusqlite::Result<Option<Order>> {
+    // Human pace: orders in memory need no look-up, so the statement cache is good enough.
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, last_seq, drop_id, buyer, key_digest, quantity, returned, unit_price, state, expires_at_ms,
+             payment_reference, received, refunded, coalesce(paid_at_ms, ended_at_ms)
+         FROM orders WHERE seq = ?1",
+    )?;
+    statement.query_row(params![seq], |row| order_of(row, key)).optional().map(|found| found.map(|(order, _)| order))
+}
+
+/// One pass over all orders: live ones into memory, all of open drops into the buyers' counts, recent keys into theirs.
+fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> Result<(), StoreError> {
+    let remembered_since = state.at().plus_millis(-KEY_RETENTION_MS);
+    let mut idle_keys = Vec::new();
+    let mut sold = vec![0u64; state.drops().count()];
+    let mut statement = connection.prepare(
+        "SELECT seq, last_seq, drop_id, buyer, key_digest, quantity, returned, unit_price, state, expires_at_ms,
+             payment_reference, received, refunded, coalesce(paid_at_ms, ended_at_ms)
+         FROM orders ORDER BY seq",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (order, idle_since) = order_of(row, key)?;
+        let Some(sold) = usize::try_from(order.drop_id.get()).ok().and_then(|id| sold.get_mut(id.wrapping_sub(1)))
+        else {
+            return Err(StoreError::Inconsistent(format!(
+                "order {} is of drop {}, which has no row",
+                order.seq, order.drop_id
+            )));
+        };
+        if !order.state.is_live() {
+            *sold = sold.saturating_add(u64::from(order.taken()));
+        }
+        let remembered = RememberedOrder { seq: order.seq, quantity: order.quantity };
+        match idle_since {
+            Some(since) if !order.state.is_live() => {
+                if since > remembered_since {
+                    idle_keys.push((since, order.seq, order.key, remembered));
+                }
+            }
+            _ => state.restore_key(order.key, remembered, None),
+        }
+        state.restore_order(order);
+    }
+    idle_keys.sort_unstable_by_key(|(since, seq, _, _)| (*since, *seq));
+    for (since, _, key, remembered) in idle_keys {
+        state.restore_key(key, remembered, Some(since));
+    }
+    for (entry, sold) in state.drops().zip(sold) {
+        if u64::from(entry.sold) != sold {
+            let (id, counted) = (entry.id, entry.sold);
+            return Err(StoreError::Inconsistent(format!("drop {id}: sold is {counted}, its orders say {sold}")));
+        }
+    }
+    Ok(())
+}
+
+fn load_command_keys(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id)
+         FROM keys JOIN audit ON audit.seq = keys.seq
+         WHERE keys.at_ms > ?1 ORDER BY keys.at_ms, keys.seq",
+    )?;
+    let mut rows = statement.query(params![state.at().plus_millis(-KEY_RETENTION_MS)])?;
+    while let Some(row) = rows.next()? {
+        let subject: Seq = row.get(4)?;
+        let remembered = RememberedCommand { params: row.get(1)?, seq: row.get(2)?, subject: subject.get() };
+        state.restore_command_key(row.get(0)?, remembered, row.get(3)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! What happened per drop and second: refusals are no events, but "why did I get none?" deserves an answer.
+//!
+//! The writer adds up in memory and writes with the next commit, or by itself within a second.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, Statement, params};
+
+use crate::engine::{Outcome, Refusal};
+use crate::types::{DropId, Quantity, UnixMillis};
+
+/// The figures of one drop and one second.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Figures {
+    orders: u32,
+    units: u32,
+    other_commands: u32,
+    repeated: u32,
+    key_reused: u32,
+    not_started: u32,
+    ended: u32,
+    paused: u32,
+    limit_reached: u32,
+    sold_out: u32,
+    other_refusals: u32,
+    queue_wait_us: u64,
+    queue_wait_us_max: u64,
+    commits: u32,
+    commit_us: u64,
+}
+
+/// Figures that are not written yet.
+#[derive(Default)]
+pub struct SecondsTally {
+    figures: BTreeMap<(DropId, i64), Figures>,
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn bump(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
+}
+
+impl SecondsTally {
+    /// Whether nothing waits to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.figures.is_empty()
+    }
+
+    /// Counts an outcome of a command on a drop.
+    pub fn count(&mut self, drop_id: DropId, at: UnixMillis, outcome: &Outcome, queue_wait: Duration) {
+        let figures = self.figures.entry((drop_id, at.second())).or_default();
+        match outcome {
+            Outcome::Reserved(reservation) => figures.count_order(reservation.quantity),
+            Outcome::Accepted { .. } => bump(&mut figures.other_commands),
+            Outcome::Repeated { .. } => bump(&mut figures.repeated),
+            Outcome::Refused { refusal, .. } => figures.count_refusal(refusal),
+            Outcome::Advanced => {}
+        }
+        let wait = microseconds(queue_wait);
+        figures.queue_wait_us = figures.queue_wait_us.saturating_add(wait);
+        figures.queue_wait_us_max = figures.queue_wait_us_max.max(wait);
+    }
+
+    /// Counts a commit that touched a drop.
+    pub fn count_commit(&mut self, drop_id: DropId, at: UnixMillis, took: Duration) {
+        let figures = self.figures.entry((drop_id, at.second())).or_default();
+        bump(&mut figures.commits);
+        figures.commit_us = figures.commit_us.saturating_add(microseconds(took));
+    }
+}
+
+impl Figures {
+    fn count_order(&mut self, quantity: Quantity) {
+        bump(&mut self.orders);
+        self.units = self.units.saturating_add(quantity.units());
+    }
+
+    fn count_refusal(&mut self, refusal: &Refusal) {
+        bump(match refusal {
+            Refusal::KeyReused => &mut self.key_reused,
+            Refusal::NotStarted { .. } => &mut self.not_started,
+            Refusal::Ended { .. } => &mut self.ended,
+            Refusal::DropPaused => &mut self.paused,
+            Refusal::LimitReached { .. } => &mut self.limit_reached,
+            Refusal::SoldOut { .. } => &mut self.sold_out,
+            Refusal::NotFound
+            | Refusal::OrderExpired { .. }
+            | Refusal::IllegalTransition { .. }
+            | Refusal::MismatchStands { .. }
+            | Refusal::PreconditionFailed { .. }
+            | Refusal::Invalid(_) => &mut self.other_refusals,
+        });
+    }
+}
+
+/// Writes figures; a second that is there already is added to.
+pub(super) struct SecondsWriter<'conn>(Statement<'conn>);
+
+impl<'conn> SecondsWriter<'conn> {
+    pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<SecondsWriter<'conn>> {
+        let statement = connection.prepare(
+            "INSERT INTO drop_seconds (drop_id, second, orders, units, other_commands, repeated, key_reused, not_started,
+                 ended, paused, limit_reached, sold_out, other_refusals, queue_wait_us, queue_wait_us_max, commits,
+                 commit_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+             ON CONFLICT (drop_id, second) DO UPDATE SET
+                 orders = orders + excluded.orders, units = units + excluded.units,
+                 other_commands = other_commands + excluded.other_commands, repeated = repeated + excluded.repeated,
+                 key_reused = key_reused + excluded.key_reused, not_started = not_started + excluded.not_started,
+                 ended = ended + excluded.ended, paused = paused + excluded.paused,
+                 limit_reached = limit_reached + excluded.limit_reached, sold_out = sold_out + excluded.sold_out,
+                 other_refusals = other_refusals + excluded.other_refusals,
+                 queue_wait_us = queue_wait_us + excluded.queue_wait_us,
+                 queue_wait_us_max = max(queue_wait_us_max, excluded.queue_wait_us_max),
+                 commits = commits + excluded.commits, commit_us = commit_us + excluded.commit_us",
+        )?;
+        Ok(SecondsWriter(statement))
+    }
+
+    /// Writes and empties the tally.
+    pub(super) fn write(&mut self, tally: &mut SecondsTally) -> rusqlite::Result<()> {
+        let clamp = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        while let Some(((drop_id, second), f)) = tally.figures.pop_first() {
+            self.0.execute(params![
+                drop_id,
+                second,
+                f.orders,
+                f.units,
+                f.other_commands,
+                f.repeated,
+                f.key_reused,
+                f.not_started,
+                f.ended,
+                f.paused,
+                f.limit_reached,
+                f.sold_out,
+                f.other_refusals,
+                clamp(f.queue_wait_us),
+                clamp(f.queue_wait_us_max),
+                f.commits,
+                clamp(f.commit_us),
+            ])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! How the words of the system look in SQL: integers as INTEGER, digests as BLOB, states as their word. Reading checks
+//! ranges again, because a file can be changed by others.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::types::{Amount, Currency, Digest, DropId, OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+
+fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
+    let value = i64::try_from(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    Ok(ToSqlOutput::from(value))
+}
+
+fn in_range<T>(value: ValueRef<'_>, make: impl Fn(u64) -> Option<T>) -> FromSqlResult<T> {
+    let number = i64::column_result(value)?;
+    u64::try_from(number).ok().and_then(make).ok_or(FromSqlError::OutOfRange(number))
+}
+
+macro_rules! number_in_sql {
+    ($name:ty, $make:expr) => {
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                integer(u64::from(self.get()))
+            }
+        }
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<$name> {
+                in_range(value, $make)
+            }
+        }
+    };
+}
+
+number_in_sql!(Seq, Seq::new);
+number_in_sql!(DropId, |n| u32::try_from(n).ok().and_then(DropId::new));
+number_in_sql!(Quantity, |n| u16::try_from(n).ok().and_then(Quantity::new));
+number_in_sql!(Amount, Amount::new);
+number_in_sql!(UnitPrice, UnitPrice::new);
+
+impl ToSql for UnixMillis {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.get()))
+    }
+}
+
+impl FromSql for UnixMillis {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<UnixMillis> {
+        let ms = i64::column_result(value)?;
+        UnixMillis::new(ms).ok_or(FromSqlError::OutOfRange(ms))
+    }
+}
+
+impl ToSql for Digest {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(&self.0[..]))
+    }
+}
+
+impl FromSql for Digest {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Digest> {
+        let bytes = value.as_blob()?;
+        Digest::from_slice(bytes).ok_or(FromSqlError::InvalidBlobSize { expected_size: 16, blob_size: bytes.len() })
+    }
+}
+
+impl ToSql for OrderSecret {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(&self.as_bytes()[..]))
+    }
+}
+
+impl FromSql for OrderSecret {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<OrderSecret> {
+        OrderSecret::from_stored(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for OrderState {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_str()))
+    }
+}
+
+impl FromSql for OrderState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<OrderState> {
+        OrderState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for Currency {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_str()))
+    }
+}
+
+impl FromSql for Currency {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Currency> {
+        Currency::new(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
