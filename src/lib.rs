@@ -1,5 +1,9 @@
 //! firstcome: first come, first served.
 pub mod cli;
+pub mod config;
 pub mod engine;
+pub mod read;
 pub mod store;
+pub mod telemetry;
 pub mod types;
+pub mod writer;

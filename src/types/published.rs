@@ -19,17 +19,11 @@ pub const DROPS_MAX: usize = CHUNK * CHUNKS;
 pub struct Published {
     chunks: [OnceLock<Box<[AtomicU64; CHUNK]>>; CHUNKS],
     seq: AtomicU64,
-    /// Told after each publication: those who stream audit rows or a drop's changes wait on it.
-    changed: tokio::sync::Notify,
 }
 
 impl Default for Published {
     fn default() -> Self {
-        Published {
-            chunks: std::array::from_fn(|_| OnceLock::new()),
-            seq: AtomicU64::new(0),
-            changed: tokio::sync::Notify::new(),
-        }
+        Published { chunks: std::array::from_fn(|_| OnceLock::new()), seq: AtomicU64::new(0) }
     }
 }
 
@@ -53,15 +47,9 @@ impl Published {
         self.seq.load(Ordering::Acquire)
     }
 
-    /// Publishes the newest durable event and wakes those who follow. Called by the writer alone, after COMMIT.
+    /// Publishes the newest durable event. Called by the writer alone, after COMMIT.
     pub fn publish_seq(&self, seq: Seq) {
         self.seq.store(seq.get(), Ordering::Release);
-        self.changed.notify_waiters();
-    }
-
-    /// Waits for the next publication. Create the future before looking at the values, so that none is missed.
-    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.changed.notified()
     }
 
     fn cell(&self, drop_id: DropId, create: bool) -> Option<&AtomicU64> {

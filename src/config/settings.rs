@@ -1,0 +1,264 @@
+//! The table of settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Config, PinCore};
+
+/// One setting.
+pub struct Setting {
+    /// Its key in the file, `section.name`.
+    pub key: &'static str,
+    /// Its default, as text.
+    pub default: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Why it is there, and where its default comes from.
+    pub why: &'static str,
+    /// Sets it, or says what is allowed.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let allowed = || format!("a whole number from {min} to {max}");
+    let value: u64 = text.trim().parse().map_err(|_| allowed())?;
+    if (min..=max).contains(&value) { Ok(value) } else { Err(allowed()) }
+}
+
+fn count(text: &str, min: u64, max: u64) -> Result<usize, String> {
+    usize::try_from(number(text, min, max)?).map_err(|error| error.to_string())
+}
+
+fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String> {
+    number(text, min, max).map(Duration::from_millis)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| "an address and a port, such as 127.0.0.1:8080".to_string())
+}
+
+fn one_of(text: &str, yes: &str, no: &str) -> Result<bool, String> {
+    match text.trim() {
+        word if word == yes => Ok(true),
+        word if word == no => Ok(false),
+        _ => Err(format!("{yes} or {no}")),
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_string).collect()
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let good = text.is_empty() || text.starts_with("https://") || text.starts_with("http://");
+    if good { Ok(text.trim_end_matches('/').into()) } else { Err("a URL that begins with https:// or http://".into()) }
+}
+
+macro_rules! setting {
+    ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
+        Setting {
+            key: $key,
+            default: $default,
+            unit: $unit,
+            why: $why,
+            set: |$config, $text| {
+                $set;
+                Ok(())
+            },
+        }
+    };
+}
+
+/// Every setting, in the order of the README's table.
+pub static SETTINGS: &[Setting] = &[
+    setting!(
+        "data",
+        "./firstcome-data",
+        "directory",
+        "the database and its lock; made if only it is missing",
+        |c, t| c.data = t.into()
+    ),
+    setting!("public.listen", "127.0.0.1:8080", "address", "buyers", |c, t| c.public_listen = address(t)?),
+    setting!("public.url", "", "URL", "what `payment_url` begins with; the public address if not set", |c, t| c
+        .public_url =
+        url(t)?),
+    setting!(
+        "public.cors_origins",
+        "",
+        "list",
+        "origins whose pages may call, each in full; none by default",
+        |c, t| c.cors_origins = list(t)
+    ),
+    setting!(
+        "admin.listen",
+        "127.0.0.1:8081",
+        "address",
+        "operators and metrics; loopback only, as there are no operator tokens yet",
+        |c, t| c.admin_listen = address(t)?
+    ),
+    setting!(
+        "admin.hosts",
+        "",
+        "list",
+        "names besides localhost and the addresses under which operators reach it (DNS rebinding)",
+        |c, t| c.admin_hosts = list(t)
+    ),
+    setting!(
+        "wire.listen",
+        "127.0.0.1:8082",
+        "address",
+        "the binary protocol; stays closed until there are auctions",
+        |c, t| c.wire_listen = address(t)?
+    ),
+    setting!(
+        "http.threads",
+        "0",
+        "threads",
+        "serving threads, each with its own listener and reader; 0: one per core",
+        |c, t| c.http_threads = count(t, 0, 256)?
+    ),
+    setting!(
+        "http.connections_max",
+        "12000",
+        "connections",
+        "in total; more are closed at once: 10,000 buyers and room for operators",
+        |c, t| c.connections_max = count(t, 1, 1_000_000)?
+    ),
+    setting!(
+        "http.header_read_timeout_ms",
+        "10000",
+        "ms",
+        "for a request's head, and for an idle connection",
+        |c, t| c.header_read_timeout = millis(t, 100, 600_000)?
+    ),
+    setting!("http.body_read_timeout_ms", "5000", "ms", "for a request's body in total", |c, t| c.body_read_timeout =
+        millis(t, 100, 600_000)?),
+    setting!("http.body_bytes_max", "8192", "bytes", "a request's body; orders take about 200", |c, t| c
+        .body_bytes_max =
+        count(t, 1024, 1 << 20)?),
+    setting!(
+        "http.header_bytes_max",
+        "16384",
+        "bytes",
+        "read buffer of a connection, which bounds a request's head (hyper's own default is 400 kB)",
+        |c, t| c.header_bytes_max = count(t, 8192, 1 << 20)?
+    ),
+    setting!("http.headers_max", "100", "headers", "in one request", |c, t| c.headers_max = count(t, 16, 1000)?),
+    setting!("http.uri_bytes_max", "2048", "bytes", "path and query of a request", |c, t| c.uri_bytes_max =
+        count(t, 256, 65_534)?),
+    setting!(
+        "http.listen_backlog",
+        "4096",
+        "connections",
+        "that wait to be accepted, per thread; the kernel's `somaxconn` bounds it too",
+        |c, t| c.listen_backlog = i32::try_from(number(t, 16, 65_535)?).unwrap_or(4096)
+    ),
+    setting!(
+        "http.streams_max",
+        "1000",
+        "streams",
+        "open event streams per thread; each costs a task and a buffer",
+        |c, t| c.streams_max = count(t, 1, 100_000)?
+    ),
+    setting!(
+        "writer.durability",
+        "full",
+        "full, interval",
+        "full: every acknowledged order is on the disk; interval: at most `writer.sync_interval_ms` of them are lost by a power cut, none by a crash",
+        |c, t| c.durability_full = one_of(t, "full", "interval")?
+    ),
+    setting!(
+        "writer.sync_interval_ms",
+        "20",
+        "ms",
+        "with durability `interval`: the disk is waited for at least this often",
+        |c, t| c.sync_interval = millis(t, 1, 10_000)?
+    ),
+    setting!(
+        "writer.queue_capacity",
+        "8192",
+        "commands",
+        "that wait for the writer: 400 ms of work at 20,000 a second",
+        |c, t| c.queue_capacity = count(t, 16, 1 << 20)?
+    ),
+    setting!(
+        "writer.queue_reserve",
+        "256",
+        "commands",
+        "of these places for operators and payments, so that a pause gets through a full queue",
+        |c, t| c.queue_reserve = count(t, 1, 1 << 19)?
+    ),
+    setting!(
+        "writer.queue_wait_max_ms",
+        "1000",
+        "ms",
+        "a buyer's command that waited longer is answered `overloaded`, undecided",
+        |c, t| c.queue_wait_max = millis(t, 1, 60_000)?
+    ),
+    setting!("writer.reply_deadline_ms", "2000", "ms", "after this a client is told `outcome-unknown`", |c, t| c
+        .reply_deadline =
+        millis(t, 10, 120_000)?),
+    setting!(
+        "writer.batch_commands_max",
+        "512",
+        "commands",
+        "per commit: enough to share one fsync, few enough for the first not to wait for the last",
+        |c, t| c.batch_commands_max = count(t, 1, 65_536)?
+    ),
+    setting!(
+        "writer.batch_events_max",
+        "4096",
+        "events",
+        "per transaction: a hundred thousand reservations that lapse at once go in several",
+        |c, t| c.batch_events_max = count(t, 16, 1 << 20)?
+    ),
+    setting!(
+        "writer.pin_core",
+        "auto",
+        "auto, off, core",
+        "auto: the last core, where there are more than two",
+        |c, t| c.pin_core = match t.trim() {
+            "auto" => PinCore::Auto,
+            "off" => PinCore::Off,
+            core => PinCore::Core(count(core, 0, 1023).map_err(|_| "auto, off, or the number of a core".to_string())?),
+        }
+    ),
+    setting!(
+        "writer.checkpoint_wal_bytes",
+        "16777216",
+        "bytes",
+        "of new write-ahead log; then it is copied into the database",
+        |c, t| c.checkpoint_wal_bytes = number(t, 65_536, 1 << 40)?
+    ),
+    setting!(
+        "writer.reset_wal_bytes",
+        "67108864",
+        "bytes",
+        "of write-ahead log; then readers wait a moment and it is emptied",
+        |c, t| c.reset_wal_bytes = number(t, 131_072, 1 << 40)?
+    ),
+    setting!("writer.reset_gate_ms", "5", "ms", "that readers wait for this at most", |c, t| c.reset_gate =
+        millis(t, 1, 1000)?),
+    setting!(
+        "engine.idempotency_keys_max",
+        "1000000",
+        "keys",
+        "remembered; beyond it the oldest ended order's key goes before its 24 hours",
+        |c, t| c.idempotency_keys_max = count(t, 1000, 1 << 30)?
+    ),
+    setting!("read.hot_bodies_max", "1024", "drops", "whose rendered answers each serving thread keeps", |c, t| c
+        .hot_bodies_max =
+        count(t, 1, 100_000)?),
+    setting!("audit.compare_interval_ms", "10000", "ms", "between two recounts of all drops by the auditor", |c, t| {
+        c.compare_interval = millis(t, 10, 3_600_000)?
+    }),
+    setting!("clock.accept", "false", "true, false", "start although the wall clock is far from the file's", |c, t| {
+        c.accept_clock = one_of(t, "true", "false")?
+    }),
+    setting!("log.level", "info", "level", "error, warn, info, debug or trace", |c, t| c.log_level = match t.trim() {
+        level @ ("error" | "warn" | "info" | "debug" | "trace") => level.into(),
+        _ => return Err("error, warn, info, debug or trace".into()),
+    }),
+    setting!("log.format", "text", "text, json", "one line each, on standard error", |c, t| c.log_json =
+        one_of(t, "json", "text")?),
+];

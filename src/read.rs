@@ -1,0 +1,15 @@
+//! The readers' side of SQLite: one read-only connection per thread, ready bodies of hot drops, and the auditor.
+//!
+//! Nothing here writes or checkpoints. Invariant: the published version is loaded before the snapshot is opened, and a
+//! body's version comes from its row; so no body is ever older than what its reader was promised.
+
+pub mod auditor;
+pub mod connection;
+pub mod hot;
+pub mod lists;
+pub mod rows;
+
+pub use auditor::{Auditor, AuditorState};
+pub use connection::Reader;
+pub use hot::{HotBodies, HotBody};
+pub use rows::{DropRow, OrderRow};

@@ -1,0 +1,152 @@
+//! The auditor: recounts every drop from the audit rows, by its own arithmetic, and holds the counters against it.
+//!
+//! Runs on the thread of the longer reads, in short steps. It never corrects anything: it shows, and has the drop
+//! paused. Counters move by deltas, so a corrupted one stays visible until somebody understands it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, params};
+
+use super::Reader;
+use crate::types::{DropId, Seq};
+
+/// Audit rows counted in one step, so that other work of the thread gets its turn.
+const ROWS_PER_STEP: u32 = 5000;
+
+/// What the auditor shows: its three gauges.
+#[derive(Default)]
+pub struct AuditorState {
+    /// Recounted held and sold units above the total, over all drops.
+    pub oversold_units: AtomicU64,
+    /// Units that the counters keep but the recount does not have, over all drops.
+    pub undersold_units: AtomicU64,
+    /// The last event that was counted.
+    pub counted_seq: AtomicU64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Count {
+    total: i64,
+    held: i64,
+    sold: i64,
+}
+
+/// The recount so far.
+#[derive(Default)]
+pub struct Auditor {
+    counts: BTreeMap<DropId, Count>,
+    last: Seq,
+    mismatched: BTreeSet<DropId>,
+}
+
+/// A drop whose counters stopped agreeing with the recount, or agree again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// Which drop.
+    pub drop_id: DropId,
+    /// Whether a mismatch stands.
+    pub stands: bool,
+}
+
+impl Auditor {
+    /// Counts some more rows. Returns whether there may be more at once.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn follow(&mut self, reader: &Reader, state: &AuditorState) -> rusqlite::Result<bool> {
+        let more = reader.read(|connection| self.count_rows(connection))?;
+        state.counted_seq.store(self.last.get(), Ordering::Relaxed);
+        Ok(more)
+    }
+
+    /// Compares at one snapshot, after counting what that snapshot has. Returns what changed since the last time.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn compare(&mut self, reader: &Reader, state: &AuditorState) -> rusqlite::Result<Vec<Change>> {
+        // Far behind, the snapshot would be held for long: come near first.
+        while self.follow(reader, state)? {}
+        reader.snapshot(|connection| {
+            while self.count_rows(connection)? {}
+            self.compare_counters(connection, state)
+        })
+    }
+
+    fn count_rows(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut statement = connection
+            .prepare_cached("SELECT seq, kind, drop_id, quantity FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let mut rows = statement.query(params![self.last, ROWS_PER_STEP])?;
+        let mut counted = 0u32;
+        while let Some(row) = rows.next()? {
+            counted = counted.saturating_add(1);
+            self.last = row.get(0)?;
+            let (drop_id, units): (Option<DropId>, Option<i64>) = (row.get(2)?, row.get(3)?);
+            if let (Some(drop_id), Some(units)) = (drop_id, units) {
+                let kind = row.get_ref(1)?;
+                self.counts.entry(drop_id).or_default().add(kind.as_str()?, units);
+            }
+        }
+        Ok(counted == ROWS_PER_STEP)
+    }
+
+    fn compare_counters(&mut self, connection: &Connection, state: &AuditorState) -> rusqlite::Result<Vec<Change>> {
+        let mut statement = connection.prepare_cached("SELECT id, total, held, sold FROM drops ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        let (mut oversold, mut undersold) = (0u64, 0u64);
+        let mut changes = Vec::new();
+        while let Some(row) = rows.next()? {
+            let drop_id: DropId = row.get(0)?;
+            let counters = Count { total: row.get(1)?, held: row.get(2)?, sold: row.get(3)? };
+            let count = self.counts.get(&drop_id).copied().unwrap_or_default();
+            let above = |more: i64, less: i64| u64::try_from(more.saturating_sub(less)).unwrap_or(0);
+            oversold = oversold.saturating_add(above(count.taken(), count.total.min(counters.total)));
+            undersold = undersold.saturating_add(above(counters.taken(), count.taken()));
+            let stands = counters != count;
+            let stood = self.mismatched.contains(&drop_id);
+            if stands != stood {
+                changes.push(Change { drop_id, stands });
+            }
+            if stands {
+                tracing::error!(%drop_id, ?counters, recount = ?count, "the counters do not agree with the audit");
+            }
+        }
+        state.oversold_units.store(oversold, Ordering::Relaxed);
+        state.undersold_units.store(undersold, Ordering::Relaxed);
+        Ok(changes)
+    }
+
+    /// Notes that a change was passed on; until then it is found again.
+    pub fn noted(&mut self, change: Change) {
+        if change.stands {
+            self.mismatched.insert(change.drop_id);
+        } else {
+            self.mismatched.remove(&change.drop_id);
+        }
+    }
+
+    /// Notes that a drop was found mismatched before a restart, so that an agreement is a change.
+    pub fn expect_mismatch(&mut self, drop_id: DropId) {
+        self.mismatched.insert(drop_id);
+    }
+}
+
+impl Count {
+    fn taken(&self) -> i64 {
+        self.held.saturating_add(self.sold)
+    }
+
+    fn add(&mut self, kind: &str, units: i64) {
+        match kind {
+            "drop_created" | "stock_adjusted" => self.total = self.total.saturating_add(units),
+            "order_reserved" => self.held = self.held.saturating_add(units),
+            "order_cancelled" | "order_expired" => self.held = self.held.saturating_sub(units),
+            "order_paid" => {
+                self.held = self.held.saturating_sub(units);
+                self.sold = self.sold.saturating_add(units);
+            }
+            "order_refunded" => self.sold = self.sold.saturating_sub(units),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A thread's own read-only connection.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::types::SnapshotGate;
+
+/// The longest that a reader waits for the gate: the writer holds it for 5 ms by default, this is the bound of the bound.
+const GATE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Every statement of a reader fits.
+const STATEMENTS_KEPT: usize = 32;
+
+/// A read-only connection, and the gate that it enters for each snapshot.
+pub struct Reader {
+    connection: Connection,
+    gate: Arc<SnapshotGate>,
+}
+
+impl Reader {
+    /// Opens a reader of the file that a writer has open.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open(path: &Path, gate: Arc<SnapshotGate>) -> rusqlite::Result<Reader> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.pragma_update(None, "query_only", "ON")?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        // A reader of a write-ahead log waits for nobody; only the first one after a start may find the log locked.
+        connection.busy_timeout(GATE_WAIT_MAX)?;
+        Ok(Reader { connection, gate })
+    }
+
+    /// Runs one statement's worth of reading: it sees one snapshot, which ends with it.
+    ///
+    /// # Errors
+    /// What the query says.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let until = Instant::now() + GATE_WAIT_MAX;
+        let _inside = loop {
+            match self.gate.try_enter() {
+                Some(inside) => break Some(inside),
+                None if Instant::now() >= until => break None,
+                None => std::thread::yield_now(),
+            }
+        };
+        query(&self.connection)
+    }
+
+    /// Runs several statements at one snapshot. Keep it short: the log cannot be reset meanwhile.
+    ///
+    /// # Errors
+    /// What the queries say.
+    pub fn snapshot<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            query(&transaction)
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Ready answers of drops: rendered once per version and thread, then handed out as they are.
+
+use std::collections::HashMap;
+
+use hyper::body::Bytes;
+use hyper::header::HeaderValue;
+
+use crate::types::{DropId, Published};
+
+/// A rendered drop.
+#[derive(Clone)]
+pub struct HotBody {
+    /// The version that its row had.
+    pub version: u64,
+    /// The tag of this version.
+    pub etag: HeaderValue,
+    /// The JSON.
+    pub body: Bytes,
+}
+
+/// One thread's rendered drops.
+pub struct HotBodies {
+    bodies: HashMap<DropId, HotBody>,
+    max: usize,
+}
+
+/// An answer, and whether it was ready.
+pub struct Found {
+    /// The answer.
+    pub body: HotBody,
+    /// Whether it was ready.
+    pub was_ready: bool,
+}
+
+impl HotBodies {
+    /// No bodies, and room for `max`.
+    #[must_use]
+    pub fn new(max: usize) -> HotBodies {
+        HotBodies { bodies: HashMap::new(), max }
+    }
+
+    /// The body of a drop: the ready one if no newer version was published, else what `render` makes of a new snapshot.
+    ///
+    /// The published version is loaded *before* `render` opens its snapshot. Loaded after it, a commit in between would
+    /// let an old body pass for the new version. `render` takes the version from the row it read.
+    ///
+    /// # Errors
+    /// What `render` says.
+    pub fn get(
+        &mut self,
+        published: &Published,
+        id: DropId,
+        render: impl FnOnce() -> rusqlite::Result<Option<HotBody>>,
+    ) -> rusqlite::Result<Option<Found>> {
+        let version = published.version(id);
+        if let Some(body) = self.bodies.get(&id)
+            && body.version >= version
+        {
+            return Ok(Some(Found { body: body.clone(), was_ready: true }));
+        }
+        let Some(body) = render()? else { return Ok(None) };
+        if self.bodies.len() >= self.max && !self.bodies.contains_key(&id) {
+            // Rare, and simple: the hot ones are back after one read each.
+            self.bodies.clear();
+        }
+        self.bodies.insert(id, body.clone());
+        Ok(Some(Found { body, was_ready: false }))
+    }
+}

@@ -1,0 +1,180 @@
+//! Lists, searches and the audit: for the one thread that does the longer reading. Pages end after a bounded number of
+//! rows looked at, so that no snapshot stays open; a page may be short while there is more.
+
+use rusqlite::{Connection, Row, params};
+
+use super::rows::{DropRow, OrderRow, contact_of, drop_of, order_of};
+use crate::types::{Contact, DropId, OrderState, Seq};
+
+/// Rows that one page looks at, at most.
+const ROWS_LOOKED_AT_MAX: u32 = 5000;
+
+/// A page of something, and from where to go on.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// From where the next page goes on, if there may be more.
+    pub next_after: Option<u64>,
+}
+
+/// The drops after `after`, by their number.
+///
+/// # Errors
+/// What SQLite says.
+pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<Page<DropRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+         FROM drops WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let mut items =
+        statement.query_map(params![after, limit.saturating_add(1)], drop_of)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        items.pop();
+    }
+    let next_after = items.last().filter(|_| more).map(|drop| u64::from(drop.id.get()));
+    Ok(Page { items, next_after })
+}
+
+/// Which orders are looked for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct OrderFilter {
+    /// Of this drop only.
+    pub drop_id: Option<DropId>,
+    /// In this state only.
+    pub state: Option<OrderState>,
+}
+
+/// The orders after `after`, by their number. Orders have no index but their number: the page looks at a bounded number
+/// of rows and may be short while there is more.
+///
+/// # Errors
+/// What SQLite says.
+pub fn orders(
+    connection: &Connection,
+    filter: OrderFilter,
+    after: Seq,
+    limit: u32,
+) -> rusqlite::Result<Page<OrderRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
+             drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
+             orders.ended_at_ms, orders.refunded, orders.last_seq
+         FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq > ?1 ORDER BY orders.seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![after, ROWS_LOOKED_AT_MAX])?;
+    let mut items = Vec::new();
+    let mut looked_at = 0u32;
+    let mut last = after;
+    while let Some(row) = rows.next()? {
+        looked_at = looked_at.saturating_add(1);
+        let order = order_of(row)?;
+        last = order.seq;
+        let fits = filter.drop_id.is_none_or(|id| id == order.drop_id)
+            && filter.state.is_none_or(|state| state == order.state);
+        if fits {
+            items.push(order);
+            if items.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+                return Ok(Page { items, next_after: Some(last.get()) });
+            }
+        }
+    }
+    let more = looked_at == ROWS_LOOKED_AT_MAX;
+    Ok(Page { items, next_after: more.then_some(last.get()) })
+}
+
+/// The orders whose contact has this e-mail address or this telephone number, newest last; at most `limit`.
+///
+/// # Errors
+/// What SQLite says.
+pub fn orders_by_contact(connection: &Connection, by: ContactKey<'_>, limit: u32) -> rusqlite::Result<Vec<OrderRow>> {
+    let (sql, value) = match by {
+        ContactKey::Email(email) => {
+            ("SELECT order_seq FROM contacts WHERE email = ?1 ORDER BY order_seq LIMIT ?2", email)
+        }
+        ContactKey::Phone(phone) => {
+            ("SELECT order_seq FROM contacts WHERE phone = ?1 ORDER BY order_seq LIMIT ?2", phone)
+        }
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let seqs = statement
+        .query_map(params![value, limit], |row| row.get::<_, Seq>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut orders = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        orders.extend(super::rows::order_by_seq(connection, seq)?);
+    }
+    Ok(orders)
+}
+
+/// By what a contact is looked up.
+#[derive(Clone, Copy)]
+pub enum ContactKey<'a> {
+    /// An e-mail address, in the same spelling.
+    Email(&'a str),
+    /// A telephone number, in the same spelling.
+    Phone(&'a str),
+}
+
+/// Orders with their contacts, for an owner's export.
+///
+/// # Errors
+/// What SQLite says.
+pub fn contacts_of(connection: &Connection, orders: &[OrderRow]) -> rusqlite::Result<Vec<Option<Contact>>> {
+    orders.iter().map(|order| contact_of(connection, order.seq)).collect()
+}
+
+/// Which audit rows are looked for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct AuditFilter {
+    /// Of this drop only.
+    pub drop_id: Option<DropId>,
+    /// Of this order only.
+    pub order: Option<Seq>,
+}
+
+/// Audit rows after `since`, each as a JSON object; and the last row looked at.
+///
+/// # Errors
+/// What SQLite says.
+pub fn audit(connection: &Connection, since: Seq, filter: AuditFilter) -> rusqlite::Result<(Vec<String>, Seq, bool)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, at_ms, kind, drop_id, order_seq, quantity, amount, prev_seq, detail
+         FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![since, ROWS_LOOKED_AT_MAX])?;
+    let (mut lines, mut last, mut looked_at) = (Vec::new(), since, 0u32);
+    while let Some(row) = rows.next()? {
+        looked_at = looked_at.saturating_add(1);
+        last = row.get(0)?;
+        let fits = filter.drop_id.is_none_or(|id| row.get(3).is_ok_and(|found: Option<DropId>| found == Some(id)))
+            && filter.order.is_none_or(|seq| row.get(4).is_ok_and(|found: Option<Seq>| found == Some(seq)));
+        if fits {
+            lines.push(audit_line(row)?);
+        }
+    }
+    Ok((lines, last, looked_at == ROWS_LOOKED_AT_MAX))
+}
+
+fn audit_line(row: &Row<'_>) -> rusqlite::Result<String> {
+    let mut line = serde_json::Map::new();
+    let mut put = |name: &str, value: Option<serde_json::Value>| {
+        if let Some(value) = value {
+            line.insert(name.into(), value);
+        }
+    };
+    put("seq", Some(row.get::<_, i64>(0)?.into()));
+    let at: crate::types::UnixMillis = row.get(1)?;
+    put("at", Some(crate::types::text::rfc3339(at).into()));
+    put("kind", Some(row.get::<_, String>(2)?.into()));
+    put("drop_id", row.get::<_, Option<i64>>(3)?.map(Into::into));
+    put("order_seq", row.get::<_, Option<i64>>(4)?.map(Into::into));
+    put("quantity", row.get::<_, Option<i64>>(5)?.map(Into::into));
+    put("amount", row.get::<_, Option<i64>>(6)?.map(Into::into));
+    put("prev_seq", Some(row.get::<_, i64>(7)?.into()));
+    let detail: Option<String> = row.get(8)?;
+    put("detail", detail.and_then(|text| serde_json::from_str(&text).ok()));
+    Ok(serde_json::Value::Object(line).to_string())
+}

@@ -1,0 +1,175 @@
+//! Drops and orders as their rows say, by primary key.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::types::{
+    Amount, Contact, Currency, DropId, DropState, OrderId, OrderSecret, OrderState, Quantity, Seq, UnitPrice,
+    UnixMillis,
+};
+
+/// A drop as clients see it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
+pub struct DropRow {
+    pub id: DropId,
+    pub sku: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub image_url: Option<String>,
+    pub currency: Currency,
+    pub unit_price: UnitPrice,
+    pub total: u32,
+    pub held: u32,
+    pub sold: u32,
+    pub starts_at: UnixMillis,
+    pub ends_at: Option<UnixMillis>,
+    pub per_buyer_limit: u32,
+    pub reservation_seconds: u32,
+    pub payment_seconds: u32,
+    pub revision: u32,
+    pub started: bool,
+    pub paused: bool,
+    pub ended: bool,
+    pub mismatch: bool,
+    pub version: Seq,
+}
+
+impl DropRow {
+    /// Units that are free. The table's CHECK keeps the difference from going below 0.
+    #[must_use]
+    pub fn available(&self) -> u32 {
+        self.total.saturating_sub(self.held).saturating_sub(self.sold)
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> DropState {
+        DropState::of(self.ended, self.paused, self.started, self.available())
+    }
+}
+
+pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
+    Ok(DropRow {
+        id: row.get(0)?,
+        sku: row.get(1)?,
+        name: row.get(2)?,
+        description: row.get(3)?,
+        image_url: row.get(4)?,
+        currency: row.get(5)?,
+        unit_price: row.get(6)?,
+        total: row.get(7)?,
+        held: row.get(8)?,
+        sold: row.get(9)?,
+        starts_at: row.get(10)?,
+        ends_at: row.get(11)?,
+        per_buyer_limit: row.get(12)?,
+        reservation_seconds: row.get(13)?,
+        payment_seconds: row.get(14)?,
+        revision: row.get(15)?,
+        started: row.get(16)?,
+        paused: row.get(17)?,
+        ended: row.get(18)?,
+        mismatch: row.get(19)?,
+        version: row.get(20)?,
+    })
+}
+
+/// A drop by its number.
+///
+/// # Errors
+/// What SQLite says.
+pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Option<DropRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+         FROM drops WHERE id = ?1",
+    )?;
+    statement.query_row(params![id], drop_of).optional()
+}
+
+/// An order as clients see it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
+pub struct OrderRow {
+    pub seq: Seq,
+    pub secret: OrderSecret,
+    pub drop_id: DropId,
+    pub buyer: String,
+    pub quantity: Quantity,
+    pub unit_price: UnitPrice,
+    pub currency: Currency,
+    pub state: OrderState,
+    pub reserved_at: UnixMillis,
+    pub expires_at: UnixMillis,
+    pub paid_at: Option<UnixMillis>,
+    pub ended_at: Option<UnixMillis>,
+    pub refunded: Amount,
+    pub last_seq: Seq,
+}
+
+impl OrderRow {
+    /// The public id.
+    #[must_use]
+    pub fn id(&self) -> OrderId {
+        OrderId { seq: self.seq, secret: self.secret }
+    }
+
+    /// What the order costs.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        self.unit_price.times(self.quantity)
+    }
+}
+
+pub(super) fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
+    Ok(OrderRow {
+        seq: row.get(0)?,
+        secret: row.get(1)?,
+        drop_id: row.get(2)?,
+        buyer: row.get(3)?,
+        quantity: row.get(4)?,
+        unit_price: row.get(5)?,
+        currency: row.get(6)?,
+        state: row.get(7)?,
+        reserved_at: row.get(8)?,
+        expires_at: row.get(9)?,
+        paid_at: row.get(10)?,
+        ended_at: row.get(11)?,
+        refunded: row.get(12)?,
+        last_seq: row.get(13)?,
+    })
+}
+
+/// An order by its number. Whoever asks with an id must have its secret compared: see [`order_by_id`].
+///
+/// # Errors
+/// What SQLite says.
+pub fn order_by_seq(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<OrderRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
+             drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
+             orders.ended_at_ms, orders.refunded, orders.last_seq
+         FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq = ?1",
+    )?;
+    statement.query_row(params![seq], order_of).optional()
+}
+
+/// An order by its public id: there is none if the secret half is not the order's own.
+///
+/// # Errors
+/// What SQLite says.
+pub fn order_by_id(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
+    Ok(order_by_seq(connection, id.seq)?.filter(|order| order.secret.matches(&id.secret)))
+}
+
+/// An order's contact.
+///
+/// # Errors
+/// What SQLite says.
+pub fn contact_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<Contact>> {
+    let mut statement =
+        connection.prepare_cached("SELECT name, email, phone, address FROM contacts WHERE order_seq = ?1")?;
+    let contact =
+        |row: &Row<'_>| Ok(Contact { name: row.get(0)?, email: row.get(1)?, phone: row.get(2)?, address: row.get(3)? });
+    statement.query_row(params![order], contact).optional()
+}

@@ -1,0 +1,246 @@
+//! What each kind of thread records.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge};
+
+use super::catalogue as metric;
+use super::local::{LocalCounter, LocalHistogram};
+use super::{Metric, Telemetry};
+
+/// The closed sets of labels that the engine knows.
+pub struct WriterLabels {
+    /// The names of commands.
+    pub commands: &'static [&'static str],
+    /// The names of outcomes.
+    pub outcomes: &'static [&'static str],
+}
+
+/// What the writer records.
+pub struct WriterMeter {
+    queue_wait: LocalHistogram,
+    batch_commands: LocalHistogram,
+    decide: LocalHistogram,
+    record: LocalHistogram,
+    commit: LocalHistogram,
+    checkpoint: LocalHistogram,
+    too_old: Counter,
+    checkpoint_busy: Counter,
+    wal_bytes: Gauge,
+    clock_offset: Gauge,
+    keys_evicted: Gauge,
+    outcomes: Vec<Counter>,
+    outcome_counts: Vec<u64>,
+    outcome_names: usize,
+}
+
+fn seconds(telemetry: &Telemetry, metric: &'static Metric) -> LocalHistogram {
+    LocalHistogram::of_seconds(telemetry.histogram(metric, &[]))
+}
+
+impl WriterMeter {
+    /// The writer's meter.
+    #[must_use]
+    pub fn new(telemetry: &Telemetry, labels: &WriterLabels) -> WriterMeter {
+        let mut outcomes = Vec::new();
+        for command in labels.commands {
+            for outcome in labels.outcomes {
+                outcomes.push(telemetry.counter(&metric::OUTCOMES, &[("command", command), ("outcome", outcome)]));
+            }
+        }
+        WriterMeter {
+            queue_wait: seconds(telemetry, &metric::QUEUE_WAIT),
+            batch_commands: LocalHistogram::of_counts(telemetry.histogram(&metric::BATCH_COMMANDS, &[])),
+            decide: seconds(telemetry, &metric::DECIDE),
+            record: seconds(telemetry, &metric::RECORD),
+            commit: seconds(telemetry, &metric::COMMIT),
+            checkpoint: seconds(telemetry, &metric::CHECKPOINT),
+            too_old: telemetry.counter(&metric::TOO_OLD, &[]),
+            checkpoint_busy: telemetry.counter(&metric::CHECKPOINT_BUSY, &[]),
+            wal_bytes: telemetry.gauge(&metric::WAL_BYTES, &[]),
+            clock_offset: telemetry.gauge(&metric::CLOCK_OFFSET, &[]),
+            keys_evicted: telemetry.gauge(&metric::KEYS_EVICTED, &[]),
+            outcome_counts: vec![0; outcomes.len()],
+            outcomes,
+            outcome_names: labels.outcomes.len(),
+        }
+    }
+
+    /// How long a command waited.
+    pub fn queue_wait(&mut self, wait: Duration) {
+        self.queue_wait.record_duration(wait);
+    }
+
+    /// A command waited too long and was not decided.
+    pub fn too_old(&mut self) {
+        self.too_old.increment(1);
+    }
+
+    /// How many commands a batch had.
+    pub fn batch_commands(&mut self, commands: usize) {
+        self.batch_commands.record(u64::try_from(commands).unwrap_or(u64::MAX));
+    }
+
+    /// How long a decision took.
+    pub fn decide(&mut self, took: Duration) {
+        self.decide.record_duration(took);
+    }
+
+    /// How long writing rows took.
+    pub fn record(&mut self, took: Duration) {
+        self.record.record_duration(took);
+    }
+
+    /// How long a commit took.
+    pub fn commit(&mut self, took: Duration) {
+        self.commit.record_duration(took);
+    }
+
+    /// How long a checkpoint took, and whether readers were in the way.
+    pub fn checkpoint(&mut self, took: Duration, busy: bool) {
+        self.checkpoint.record_duration(took);
+        if busy {
+            self.checkpoint_busy.increment(1);
+        }
+    }
+
+    /// A command (by its index) had an outcome (by its index).
+    pub fn outcome(&mut self, command: usize, outcome: usize) {
+        let index = command.saturating_mul(self.outcome_names).saturating_add(outcome);
+        if let Some(count) = self.outcome_counts.get_mut(index) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Once a second: hands everything over.
+    pub fn tick(&mut self, clock_offset_ms: i64, wal_bytes: u64, keys_evicted: u64) {
+        for histogram in [
+            &mut self.queue_wait,
+            &mut self.batch_commands,
+            &mut self.decide,
+            &mut self.record,
+            &mut self.commit,
+            &mut self.checkpoint,
+        ] {
+            histogram.flush();
+        }
+        for (count, counter) in self.outcome_counts.iter_mut().zip(&self.outcomes) {
+            if *count > 0 {
+                counter.increment(std::mem::take(count));
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
+        self.clock_offset.set(clock_offset_ms as f64 / 1000.0);
+        set(&self.wal_bytes, wal_bytes);
+        set(&self.keys_evicted, keys_evicted);
+    }
+}
+
+/// Sets a gauge to a whole number.
+pub(super) fn set(gauge: &Gauge, value: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float by its format")]
+    gauge.set(value as f64);
+}
+
+/// Where a read found its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadSource {
+    /// A ready body.
+    Hot,
+    /// The file.
+    Cold,
+}
+
+/// The statuses that are told apart; all others count as `other`.
+const STATUSES: [(u16, &str); 20] = [
+    (200, "200"),
+    (201, "201"),
+    (204, "204"),
+    (304, "304"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (409, "409"),
+    (410, "410"),
+    (412, "412"),
+    (413, "413"),
+    (414, "414"),
+    (415, "415"),
+    (422, "422"),
+    (429, "429"),
+    (500, "500"),
+    (503, "503"),
+    (0, "other"),
+];
+
+struct RouteMeter {
+    route: &'static str,
+    method: &'static str,
+    statuses: [LocalCounter; STATUSES.len()],
+    seconds: LocalHistogram,
+}
+
+/// What a serving thread records.
+pub struct EdgeMeter {
+    routes: Vec<RouteMeter>,
+    reads: [LocalCounter; 2],
+    read_seconds: [LocalHistogram; 2],
+}
+
+impl EdgeMeter {
+    /// The meter of a serving thread; routes are told by their index from here on.
+    #[must_use]
+    pub fn new(telemetry: &Telemetry, routes: impl Iterator<Item = (&'static str, &'static str)>) -> EdgeMeter {
+        let routes = routes.map(|(route, method)| RouteMeter {
+            route,
+            method,
+            statuses: std::array::from_fn(|_| LocalCounter::new()),
+            seconds: LocalHistogram::of_seconds(telemetry.histogram(&metric::HTTP_REQUEST, &[("route", route)])),
+        });
+        let read = |source| LocalHistogram::of_seconds(telemetry.histogram(&metric::READ, &[("source", source)]));
+        EdgeMeter {
+            routes: routes.collect(),
+            reads: [LocalCounter::new(), LocalCounter::new()],
+            read_seconds: [read("hot"), read("cold")],
+        }
+    }
+
+    /// A request was answered.
+    pub fn request(&mut self, route: usize, status: u16, took: Duration) {
+        let Some(meter) = self.routes.get_mut(route) else { return };
+        let other = STATUSES.len().saturating_sub(1);
+        let status = STATUSES.iter().position(|(known, _)| *known == status).unwrap_or(other);
+        if let Some(counter) = meter.statuses.get_mut(status) {
+            counter.bump();
+        }
+        meter.seconds.record_duration(took);
+    }
+
+    /// A drop or an order was read.
+    pub fn read(&mut self, source: ReadSource, took: Duration) {
+        let index = usize::from(source == ReadSource::Cold);
+        if let (Some(count), Some(seconds)) = (self.reads.get_mut(index), self.read_seconds.get_mut(index)) {
+            count.bump();
+            seconds.record_duration(took);
+        }
+    }
+
+    /// Once a second: hands everything over.
+    pub fn flush(&mut self, telemetry: &Telemetry) {
+        for meter in &mut self.routes {
+            meter.seconds.flush();
+            for (counter, (_, status)) in meter.statuses.iter_mut().zip(STATUSES) {
+                let labels = [("route", meter.route), ("method", meter.method), ("status", status)];
+                counter.flush(|| telemetry.counter(&metric::HTTP_REQUESTS, &labels));
+            }
+        }
+        for (index, source) in ["hot", "cold"].into_iter().enumerate() {
+            if let (Some(count), Some(seconds)) = (self.reads.get_mut(index), self.read_seconds.get_mut(index)) {
+                count.flush(|| telemetry.counter(&metric::READS, &[("source", source)]));
+                seconds.flush();
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What the kernel knows of this process. Linux only, as `SO_REUSEPORT`'s balance is.
+
+use rustix::process::{Resource, getrlimit};
+
+use super::Telemetry;
+use super::catalogue as metric;
+use super::meters::set;
+
+/// Resident memory of this process, in bytes; 0 if the kernel does not say.
+#[must_use]
+pub(super) fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()));
+    pages.unwrap_or(0).saturating_mul(u64::try_from(rustix::param::page_size()).unwrap_or(4096))
+}
+
+pub(super) fn observe(telemetry: &Telemetry) {
+    set(&telemetry.gauge(&metric::RESIDENT, &[]), resident_bytes());
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    set(&telemetry.gauge(&metric::DESCRIPTORS, &[]), u64::try_from(open).unwrap_or(0));
+    let max = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    set(&telemetry.gauge(&metric::DESCRIPTORS_MAX, &[]), max);
+}
