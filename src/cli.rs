@@ -1,8 +1,13 @@
 //! The command line: one file per subcommand.
 
 pub mod output;
+pub mod serve;
+pub mod start;
+pub mod verify;
 
-/// How a subcommand ends when it does not end well: one line for the operator, and the exit code (design section 9).
+use clap::{Parser, Subcommand};
+
+/// How a subcommand ends when it does not end well: lines for the operator, and the exit code (design section 9).
 #[derive(Debug)]
 pub struct Exit {
     /// The exit code of the process.
@@ -16,5 +21,41 @@ impl Exit {
     #[must_use]
     pub fn new(code: u8, message: impl Into<String>) -> Exit {
         Exit { code, message: message.into() }
+    }
+}
+
+/// First come, first served: an inventory engine for limited drops and flash sales. One program, one SQLite file.
+#[derive(Parser, Debug)]
+#[command(name = "firstcome", version, about, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  firstcome serve --demo              a server with a drop to play with
+  firstcome verify                    prove from the file that nothing was oversold
+
+Exit codes: 0 good, 64 wrong configuration, 65 the file is wrong, 66 there is no file, 69 a port is in use,
+70 a bug, 73 somebody else has the file, 74 a fault of the disk, 78 the clock is wrong.";
+
+/// What the program can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Sell: run the server
+    Serve(serve::ServeArgs),
+    /// Prove: recount everything in the file
+    Verify(verify::VerifyArgs),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// How it ended, if not well.
+pub fn run(arguments: Arguments) -> Result<(), Exit> {
+    match arguments.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Verify(args) => verify::run(&args),
     }
 }

@@ -2,6 +2,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod read;
 pub mod store;
 pub mod telemetry;

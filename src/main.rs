@@ -1,1 +1,32 @@
-fn main() {}
+//! Arguments, a command, an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use firstcome::cli::{self, Arguments, output};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The exit code for wrong arguments (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _closed_pipe = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            for line in exit.message.lines() {
+                output::note(format!("firstcome: {line}"));
+            }
+            ExitCode::from(exit.code)
+        }
+    }
+}

@@ -75,6 +75,11 @@ impl Telemetry {
         self.recorder.lock().register_histogram(&key(metric, labels), &METADATA)
     }
 
+    /// Sets a gauge of the catalogue that has no labels.
+    pub fn set(&self, metric: &'static Metric, value: u64) {
+        meters::set(&self.gauge(metric, &[]), value);
+    }
+
     /// All metrics as Prometheus reads them; looks at the process first.
     #[must_use]
     pub fn render(&self) -> String {

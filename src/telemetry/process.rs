@@ -4,7 +4,6 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Telemetry;
 use super::catalogue as metric;
-use super::meters::set;
 
 /// Resident memory of this process, in bytes; 0 if the kernel does not say.
 #[must_use]
@@ -16,9 +15,9 @@ pub(super) fn resident_bytes() -> u64 {
 }
 
 pub(super) fn observe(telemetry: &Telemetry) {
-    set(&telemetry.gauge(&metric::RESIDENT, &[]), resident_bytes());
+    telemetry.set(&metric::RESIDENT, resident_bytes());
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    set(&telemetry.gauge(&metric::DESCRIPTORS, &[]), u64::try_from(open).unwrap_or(0));
+    telemetry.set(&metric::DESCRIPTORS, u64::try_from(open).unwrap_or(0));
     let max = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    set(&telemetry.gauge(&metric::DESCRIPTORS_MAX, &[]), max);
+    telemetry.set(&metric::DESCRIPTORS_MAX, max);
 }

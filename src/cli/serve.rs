@@ -1,0 +1,192 @@
+//! `firstcome serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::start::{Running, start};
+use super::{Exit, output};
+use crate::config::Config;
+use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use crate::telemetry::logging;
+use crate::types::keyed::KeyScope;
+use crate::types::{Currency, DropId, UnitPrice, random};
+use crate::writer::{Answer, Class, Submission, WriterHandle};
+
+const EXAMPLES: &str = "Examples:
+  firstcome serve --demo
+  firstcome serve --data /var/lib/firstcome --public 0.0.0.0:8080
+  FIRSTCOME__WRITER__DURABILITY=interval firstcome serve --config firstcome.toml
+
+Flags win over the environment, the environment over the file. Every setting is in the README.";
+
+/// `serve`'s flags.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Make a drop to play with, unless one is live
+    #[arg(long)]
+    demo: bool,
+    /// The directory of the database; made if it is missing [default: ./firstcome-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where buyers connect [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    public: Option<String>,
+    /// Where operators connect [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// Where the binary protocol will be; closed until there are auctions [default: 127.0.0.1:8082]
+    #[arg(long, value_name = "ADDR")]
+    wire: Option<String>,
+    /// What an acknowledged order survives: a power cut (full), or a crash (interval) [default: full]
+    #[arg(long, value_name = "full|interval")]
+    durability: Option<String>,
+    /// A TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Start although the wall clock is far from the file's
+    #[arg(long)]
+    accept_clock: bool,
+}
+
+impl ServeArgs {
+    /// The configuration that these flags, the environment and the file make.
+    ///
+    /// # Errors
+    /// All mistakes, a line each; exit code 64.
+    pub fn config(&self) -> Result<Config, Exit> {
+        let mut flags = Vec::new();
+        let mut flag = |key: &'static str, value: &Option<String>| {
+            if let Some(value) = value {
+                flags.push((key, value.clone()));
+            }
+        };
+        flag("data", &self.data);
+        flag("public.listen", &self.public);
+        flag("admin.listen", &self.admin);
+        flag("wire.listen", &self.wire);
+        flag("writer.durability", &self.durability);
+        if self.accept_clock {
+            flags.push(("clock.accept", "true".into()));
+        }
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(self.config.as_deref(), environment, &flags).map_err(|mistakes| {
+            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            Exit::new(64, lines.join("\n"))
+        })
+    }
+}
+
+/// Runs the server until it is asked to end.
+///
+/// # Errors
+/// One line per mistake, and the exit code.
+pub fn run(args: ServeArgs) -> Result<(), Exit> {
+    let config = args.config()?;
+    logging::init(&config.log_level, config.log_json);
+    let shown = config.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::new(71, format!("no runtime for signals: {error}")))?;
+    let running = start(config, |message, exit_code| {
+        tracing::error!(exit_code, "the writer ended: {message}");
+        // Not an ordered end: what was acknowledged is on the disk, and a supervisor starts the process again.
+        std::process::exit(i32::from(exit_code));
+    })?;
+    let demo = if args.demo && running.found.drops_live == 0 { Some(make_demo_drop(&running.writer)?) } else { None };
+    greet(&shown, &running, demo);
+    runtime.block_on(wait_for_signal())?;
+    output::note("ending: nothing more is accepted; what was is being committed (again to end at once)");
+    runtime.spawn(async {
+        if wait_for_signal().await.is_ok() {
+            // What was acknowledged is durable already.
+            std::process::exit(130);
+        }
+    });
+    let stopping = std::thread::spawn(move || running.stop());
+    runtime.block_on(async {
+        while !stopping.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    stopping.join().map_err(|_| Exit::new(70, "the end itself panicked"))?
+}
+
+async fn wait_for_signal() -> Result<(), Exit> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let no_signals = |error: std::io::Error| Exit::new(71, format!("signals cannot be heard: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Units of the demo drop: what the README's rush asks for by default.
+const DEMO_UNITS: u32 = 10_000;
+
+fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
+    let failed = || Exit::new(70, "the demo drop could not be made");
+    let mut key = [0u8; 16];
+    random::fill(&mut key);
+    let digests = &writer.digest_key;
+    let spec = DropSpec {
+        sku: "DEMO-1".into(),
+        name: "Demo sneaker, limited".into(),
+        description: Some("Made by firstcome serve --demo.".into()),
+        image_url: None,
+        currency: Currency::new("EUR").ok_or_else(failed)?,
+        unit_price: UnitPrice::new(14_900).ok_or_else(failed)?,
+        total: DEMO_UNITS,
+        starts_at: writer.clock.now(),
+        ends_at: None,
+        per_buyer_limit: 2,
+        reservation_seconds: 120,
+        payment_seconds: 900,
+    };
+    let key =
+        CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "demo", &key), params: digests.params(b"demo") };
+    let command = Command::CreateDrop { key, spec: Box::new(spec) };
+    let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).map_err(|_| failed())?;
+    match ticket.wait() {
+        Answer::Decided(decided) => match decided.outcome {
+            Outcome::Accepted { subject: Subject::Drop(id), .. } => Ok(id),
+            Outcome::Accepted { .. }
+            | Outcome::Reserved(_)
+            | Outcome::Repeated { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Advanced => Err(failed()),
+        },
+        Answer::TooOld | Answer::Unknown => Err(failed()),
+    }
+}
+
+/// What a person at the terminal needs next.
+fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
+    let (public, admin) = (running.server.public_address, running.server.admin_address);
+    output::line(format!("firstcome {} sells from {}", env!("CARGO_PKG_VERSION"), config.data.display()));
+    output::line(format!("  buyers     http://{public}/v1/drops"));
+    output::line(format!("  operators  http://{admin}/metrics"));
+    let durability = if config.durability_full { "full (every answer is on the disk)" } else { "interval" };
+    output::line(format!(
+        "  durability {durability}; {} events, {} live orders in the file",
+        running.found.seq, running.found.orders_live
+    ));
+    if let Some(id) = demo {
+        output::line(format!("  demo drop  {id}: {DEMO_UNITS} units, live now"));
+        output::line("");
+        output::line("order one:");
+        output::line(format!(
+            "  curl -s http://{public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"
+        ));
+        output::line("    -d '{\"buyer\":\"ann\",\"quantity\":1}'");
+        output::line("storm it, in a second terminal:");
+        output::line(format!("  cargo run --release -- rush --public http://{public} --admin http://{admin}"));
+        output::line("Ctrl-C ends it; then: cargo run --release -- verify");
+    }
+}

@@ -1,0 +1,144 @@
+//! Puts a whole server together: file, clock, writer, listeners. `serve` does it for people, tests do it on port 0.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::Exit;
+use crate::config::{Config, PinCore};
+use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
+use crate::http::server::{Listeners, MismatchHook, Parts, Server};
+use crate::store::{Durability, Loaded, Store, load};
+use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
+use crate::types::{SnapshotGate, UnixMillis};
+use crate::writer::checkpoint::Limits;
+use crate::writer::clock::wall_clock;
+use crate::writer::{Class, Clock, Options, Pin, Stopped, Submission, Writer, WriterHandle};
+
+/// What a start found in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Drops that take orders at the moment.
+    pub drops_live: usize,
+    /// Live orders.
+    pub orders_live: usize,
+    /// The last event.
+    pub seq: u64,
+    /// The last instant.
+    pub at: UnixMillis,
+}
+
+/// A whole server, running.
+pub struct Running {
+    /// Listeners and serving threads.
+    pub server: Server,
+    /// The way to the writer.
+    pub writer: WriterHandle,
+    /// What the start found.
+    pub found: Found,
+    thread: JoinHandle<Stopped>,
+}
+
+/// Starts everything. `on_fault` is called on the writer's thread if it ends in a fault: the program is over then.
+///
+/// # Errors
+/// One line and the exit code.
+pub fn start(config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
+    let wall = wall_clock();
+    let store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let loaded = load::load(&store.connection, &store.digest_key, config.idempotency_keys_max)
+        .map_err(|error| Exit::new(error.exit_code(), format!("{}: {error}", store.path.display())))?;
+    let found = look(&loaded);
+    let clock = Clock::start(found.at, wall, found.orders_live > 0, config.accept_clock)
+        .map_err(|error| Exit::new(78, error.to_string()))?;
+    let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    raise_descriptor_limit();
+
+    let telemetry = Arc::new(Telemetry::new());
+    let meter = WriterMeter::new(&telemetry, &WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
+    let gate = Arc::new(SnapshotGate::default());
+    let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
+    let (epoch, database) = (store.epoch, store.path.clone());
+    let options = writer_options(&config);
+    let (writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
+    let thread = std::thread::Builder::new()
+        .name("fc-writer".into())
+        .spawn(move || {
+            let stopped = writer.run();
+            if let Stopped::Fault { message, exit_code } = &stopped {
+                on_fault(message, *exit_code);
+            }
+            stopped
+        })
+        .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
+    let on_mismatch = mismatch_hook(handle.clone());
+    let parts = Parts { config, epoch, database, telemetry, writer: handle.clone(), gate, mismatched, on_mismatch };
+    let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    Ok(Running { server, writer: handle, found, thread })
+}
+
+fn look(loaded: &Loaded) -> Found {
+    let state = &loaded.state;
+    Found {
+        drops_live: state.drops().filter(|entry| entry.started && !entry.ended && !entry.paused).count(),
+        orders_live: state.orders_in_memory(),
+        seq: state.seq().get(),
+        at: state.at(),
+    }
+}
+
+fn writer_options(config: &Config) -> Options {
+    Options {
+        queue_capacity: config.queue_capacity,
+        queue_reserve: config.queue_reserve,
+        queue_wait_max: config.queue_wait_max,
+        batch_commands_max: config.batch_commands_max,
+        batch_events_max: config.batch_events_max,
+        durability: if config.durability_full { Durability::Full } else { Durability::Interval(config.sync_interval) },
+        pin: match config.pin_core {
+            PinCore::Auto => Pin::Auto,
+            PinCore::Off => Pin::Off,
+            PinCore::Core(core) => Pin::Core(core),
+        },
+        checkpoint: Limits {
+            passive_bytes: config.checkpoint_wal_bytes,
+            reset_bytes: config.reset_wal_bytes,
+            gate_max: config.reset_gate,
+        },
+        // One for the desk.
+        ports: config.serving_threads().saturating_add(1),
+    }
+}
+
+/// What the auditor calls: the drop is paused, or may be resumed again, by a command like any other.
+fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
+    Arc::new(move |drop_id, stands| {
+        let command = Command::ReportMismatch { drop_id, stands };
+        writer.submit(Submission { command, beside: None, class: Class::Operator }).is_ok()
+    })
+}
+
+/// Ten thousand connections need as many descriptors: takes what the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
+}
+
+impl Running {
+    /// Ends it in order: serving threads first, then the writer, which decides what it has, commits and checkpoints.
+    ///
+    /// # Errors
+    /// If the writer ended in a fault.
+    pub fn stop(self) -> Result<(), Exit> {
+        self.server.stop();
+        self.writer.stop();
+        match self.thread.join() {
+            Ok(Stopped::Orderly) => Ok(()),
+            Ok(Stopped::Fault { message, exit_code }) => Err(Exit::new(exit_code, message)),
+            Err(_) => Err(Exit::new(70, "the writer's thread panicked")),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `firstcome verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, output};
+use crate::store::verify;
+
+const EXAMPLES: &str = "Examples:
+  firstcome verify
+  firstcome verify --data /var/lib/firstcome
+
+Reads only. Exit code 0: everything agrees; 65: something does not, a line each; 66: there is no file.";
+
+/// `verify`'s flags.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct VerifyArgs {
+    /// The directory of the database
+    #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
+    data: PathBuf,
+}
+
+/// Verifies a file.
+///
+/// # Errors
+/// 65 with a line per problem, or what kept it from being read.
+pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
+    let report = verify::verify(&args.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    output::line(format!(
+        "{}: {} drops, {} orders, {} events in {} links, up to event {}; {} units held, {} sold",
+        args.data.display(),
+        report.drops,
+        report.orders,
+        report.events,
+        report.links,
+        report.last_seq,
+        report.held,
+        report.sold
+    ));
+    if report.problem_count == 0 {
+        output::line("verified: every counter agrees with the orders and with the audit, and the chain is whole");
+        return Ok(());
+    }
+    let mut lines = report.problems;
+    let listed = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+    if report.problem_count > listed {
+        lines.push(format!("and {} more", report.problem_count.saturating_sub(listed)));
+    }
+    lines.push(format!("{} problems: do not sell from this file; restore a backup", report.problem_count));
+    Err(Exit::new(65, lines.join("\n")))
+}

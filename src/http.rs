@@ -1,0 +1,21 @@
+//! HTTP: from a socket to a command or a read, and back to an answer.
+//!
+//! `routes` is THE table. `server` owns listeners, threads and connections; `core` is what each serving thread has;
+//! `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in `problem`. Each thread runs
+//! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
+//! the desk (the admin listener's thread).
+
+pub mod body;
+pub mod core;
+pub mod desk;
+pub mod fields;
+pub mod handlers;
+pub mod json;
+pub mod openapi;
+pub mod problem;
+pub mod request;
+pub mod routes;
+pub mod server;
+
+pub use problem::Problem;
+pub use server::{Server, ServerError};

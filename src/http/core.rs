@@ -1,0 +1,258 @@
+//! What each serving thread has: its reader, its ready bodies, its meter, its way to the writer; and the one path that
+//! every request takes.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN,
+    RETRY_AFTER, VARY,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::watch;
+
+use super::Problem;
+use super::body::{Body, full};
+use super::desk::Desk;
+use super::handlers;
+use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID};
+use super::routes::{Found, Listener, ROUTES, Router};
+use crate::config::Config;
+use crate::read::{AuditorState, HotBodies, Reader};
+use crate::telemetry::{EdgeMeter, Telemetry};
+use crate::writer::WriterHandle;
+
+/// What all threads of a server share.
+pub struct Site {
+    /// The settings.
+    pub config: Config,
+    /// The file's epoch.
+    pub epoch: u64,
+    /// The metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// What the auditor shows.
+    pub auditor: AuditorState,
+    /// Open connections, over all listeners.
+    pub connections: AtomicUsize,
+    /// Whether the server is ending.
+    pub stopping: watch::Receiver<bool>,
+    /// Commands that were turned away.
+    pub turned_away: metrics::Counter,
+    /// Clients whose answer was late.
+    pub reply_timeouts: metrics::Counter,
+}
+
+/// What a serving thread has.
+pub struct Core {
+    /// What it shares.
+    pub site: Arc<Site>,
+    /// For whom it serves.
+    pub listener: Listener,
+    /// The way to the writer.
+    pub writer: WriterHandle,
+    /// Through which port the writer's answers come.
+    pub port: usize,
+    /// Its connection.
+    pub reader: Reader,
+    /// Its ready bodies.
+    pub hot: RefCell<HotBodies>,
+    /// Its figures.
+    pub meter: RefCell<EdgeMeter>,
+    /// The way to the desk.
+    pub desk: Desk,
+    /// Its open event streams.
+    pub streams: Cell<usize>,
+    router: Router,
+    request_ids: Cell<u64>,
+    jitter: Cell<u64>,
+}
+
+/// The index that unrouted requests are counted under: one past the table.
+pub const UNROUTED: usize = ROUTES.len();
+
+/// The path of every request: route, handle, or answer with a problem; then the headers that every answer has.
+pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Body> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let request_id = core.request_id(&parts.headers);
+    let origin = core.allowed_origin(&parts.headers);
+    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.uri_bytes_max) {
+        let mut response = Response::new(full(""));
+        *response.status_mut() = StatusCode::URI_TOO_LONG;
+        return core.finish(response, &request_id, origin, UNROUTED, started);
+    }
+    let mut route = UNROUTED;
+    let result = if origin.is_some() && parts.method == Method::OPTIONS {
+        Ok(preflight())
+    } else if let Err(problem) = core.check_host(&parts.headers) {
+        Err(problem)
+    } else {
+        match core.router.find(&parts.method, parts.uri.path()) {
+            Found::Nothing => Err(Problem::NotFound),
+            Found::OtherMethods(allow) => Err(Problem::MethodNotAllowed { allow }),
+            Found::Route(index, parameter) => {
+                route = index;
+                let parameter = parameter.into();
+                handlers::run(core, index, Call { parts, body: Some(body), parameter }).await
+            }
+        }
+    };
+    let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
+    core.finish(response, &request_id, origin, route, started)
+}
+
+impl Core {
+    /// Puts a thread's things together.
+    #[must_use]
+    pub fn new(
+        site: Arc<Site>,
+        listener: Listener,
+        writer: WriterHandle,
+        port: usize,
+        reader: Reader,
+        desk: Desk,
+    ) -> Core {
+        let labels = ROUTES.iter().map(|route| (route.path, route.method.as_str())).chain([("other", "other")]);
+        let meter = EdgeMeter::new(&site.telemetry, labels);
+        let hot = HotBodies::new(site.config.hot_bodies_max);
+        let mut seed = [0u8; 8];
+        crate::types::random::fill(&mut seed);
+        Core {
+            site,
+            listener,
+            writer,
+            port,
+            reader,
+            hot: RefCell::new(hot),
+            meter: RefCell::new(meter),
+            desk,
+            streams: Cell::new(0),
+            router: Router::new(listener),
+            request_ids: Cell::new(u64::from_le_bytes(seed)),
+            jitter: Cell::new(u64::from_be_bytes(seed)),
+        }
+    }
+
+    fn finish(
+        &self,
+        mut response: Response<Body>,
+        request_id: &HeaderValue,
+        origin: Option<HeaderValue>,
+        route: usize,
+        started: Instant,
+    ) -> Response<Body> {
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, request_id.clone());
+        headers.insert(FIRSTCOME_TIME_MS, HeaderValue::from(self.writer.clock.now().get()));
+        if !self.site.config.cors_origins.is_empty() {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static(
+                    "ETag, Retry-After, Request-Id, Idempotent-Replayed, Firstcome-Seq, Firstcome-Time-Ms, Server-Timing",
+                ),
+            );
+        }
+        self.meter.borrow_mut().request(route, response.status().as_u16(), started.elapsed());
+        response
+    }
+
+    /// A problem as an answer.
+    fn problem(&self, problem: &Problem, request_id: &HeaderValue) -> Response<Body> {
+        let kind = problem.kind();
+        let mut response = Response::new(full(problem.body(request_id.to_str().unwrap_or(""))));
+        *response.status_mut() = kind.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = problem.retry_after(self.writer.clock.now()) {
+            // Whole seconds, rounded up.
+            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Problem::MethodNotAllowed { allow } = problem
+            && let Ok(allow) = HeaderValue::from_str(allow)
+        {
+            headers.insert(ALLOW, allow);
+        }
+        if kind.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(request_id = request_id.to_str().unwrap_or(""), "a request ended in an internal problem");
+        }
+        response
+    }
+
+    /// The client's request id if it is sane, else a new one.
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        let sane = |value: &&HeaderValue| {
+            let bytes = value.as_bytes();
+            (1..=64).contains(&bytes.len())
+                && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        };
+        if let Some(given) = headers.get(REQUEST_ID).filter(sane) {
+            return given.clone();
+        }
+        let number = self.request_ids.get().wrapping_add(1);
+        self.request_ids.set(number);
+        let digits = crate::types::hex::encode(&number.to_be_bytes());
+        HeaderValue::from_maybe_shared(hyper::body::Bytes::from(digits)).unwrap_or(HeaderValue::from_static("none"))
+    }
+
+    /// The origin that asks, if it is on the list.
+    fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let allowed = &self.site.config.cors_origins;
+        if allowed.is_empty() || self.listener == Listener::Admin {
+            return None;
+        }
+        let origin = headers.get(ORIGIN)?;
+        allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    }
+
+    /// Operators' pages must ask for the listener by a name of ours: else any page in an operator's browser could, by a
+    /// name that it points here (DNS rebinding).
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.listener == Listener::Public {
+            return Ok(());
+        }
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let ours = name == "localhost"
+            || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+            || self.site.config.admin_hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if ours { Ok(()) } else { Err(Problem::Forbidden("The Host header names none of admin.hosts.")) }
+    }
+
+    /// How long a client that was turned away should wait: until the queue has drained, and up to half as long again,
+    /// so that not all come back at once.
+    #[must_use]
+    pub fn wait_for_queue(&self) -> Duration {
+        // SplitMix64's step: spread, not secret.
+        let mixed = self.jitter.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.jitter.set(mixed);
+        let spread = u32::try_from((mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 55).unwrap_or(0);
+        let base = self.writer.drain_time().max(Duration::from_secs(1));
+        base.saturating_add(base.saturating_mul(spread) / 1024)
+    }
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id"),
+    );
+    response
+}

@@ -1,0 +1,149 @@
+//! What routes do, a file per noun; and the one exhaustive match from route to handler.
+
+mod audit;
+mod contacts;
+mod drops;
+mod health;
+mod operate;
+mod orders;
+mod reports;
+mod streams;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::Response;
+use hyper::header::HeaderValue;
+
+use super::Problem;
+use super::body::Body;
+use super::core::Core;
+use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
+use super::routes::{Action, ROUTES};
+use crate::engine::{Command, Outcome};
+use crate::store::Beside;
+use crate::types::Seq;
+use crate::writer::{Answer, Class, Decided, Submission, TurnedAway};
+
+/// Runs the handler of a route.
+///
+/// # Errors
+/// Whatever the client must be told instead.
+pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<Body>, Problem> {
+    let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
+    match route.action {
+        Action::ListDrops => drops::list(core, &call).await,
+        Action::GetDrop => drops::get(core, &call),
+        Action::StreamDrop => streams::drop_changes(core, &call),
+        Action::PlaceOrder => orders::place(core, call).await,
+        Action::GetOrder => orders::get(core, &call),
+        Action::Checkout => orders::checkout(core, call).await,
+        Action::CancelOrder => orders::cancel(core, &call).await,
+        Action::OpenApi => Ok(health::openapi()),
+        Action::CreateDrop => drops::create(core, call).await,
+        Action::PatchDrop => drops::patch(core, call).await,
+        Action::PauseDrop => {
+            drops::with_reason(core, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }).await
+        }
+        Action::ResumeDrop => {
+            drops::with_reason(core, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }).await
+        }
+        Action::CloseDrop => {
+            drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }).await
+        }
+        Action::AdjustStock => drops::adjust_stock(core, call).await,
+        Action::RecordPayment => operate::record_payment(core, call).await,
+        Action::RefundOrder => operate::refund(core, call).await,
+        Action::SettleRefund => operate::settle_refund(core, call).await,
+        Action::ReadContact => contacts::read(core, &call).await,
+        Action::EraseContact => contacts::erase(core, &call).await,
+        Action::ListOrders => reports::list_orders(core, &call).await,
+        Action::SearchOrders => reports::search(core, call).await,
+        Action::Audit => audit::stream(core, &call),
+        Action::Metrics => Ok(health::metrics(core)),
+        Action::Healthz => Ok(health::alive()),
+        Action::Readyz => health::ready(core),
+    }
+}
+
+/// Who operates, as long as there are no operator tokens: without them every admin call is an owner's.
+pub(super) const OWNER: &str = "owner";
+
+/// Hands a command to the writer and waits for its answer, within the reply deadline.
+pub(super) async fn submit(
+    core: &Core,
+    class: Class,
+    command: Command,
+    beside: Option<Beside>,
+) -> Result<Decided, Problem> {
+    let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port).map_err(|turned_away| {
+        core.site.turned_away.increment(1);
+        match turned_away {
+            TurnedAway::QueueFull { depth } => overloaded(core, depth),
+            TurnedAway::Stopping => Problem::Draining,
+        }
+    })?;
+    match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
+        Ok(Answer::Decided(decided)) => Ok(decided),
+        Ok(Answer::TooOld) => Err(overloaded(core, core.writer.queue_depth())),
+        Ok(Answer::Unknown) => Err(Problem::OutcomeUnknown),
+        Err(_) => {
+            core.site.reply_timeouts.increment(1);
+            Err(Problem::OutcomeUnknown)
+        }
+    }
+}
+
+fn overloaded(core: &Core, queue_depth: usize) -> Problem {
+    Problem::Overloaded { queue_depth, retry_after: core.wait_for_queue() }
+}
+
+/// What the desk says when too many questions wait.
+pub(super) fn desk_busy(core: &Core) -> Problem {
+    overloaded(core, core.writer.queue_depth())
+}
+
+/// What a reader's error becomes: logged here, and nothing of it told.
+pub(super) fn fault(error: &rusqlite::Error) -> Problem {
+    tracing::error!(%error, "a read failed");
+    Problem::Internal
+}
+
+/// How a decision ended well.
+pub(super) struct Done {
+    /// The number for `Firstcome-Seq`.
+    pub(super) seq: Seq,
+    /// Whether it had happened before.
+    pub(super) repeated: bool,
+}
+
+/// Sorts a decision into what is answered with the resource, and refusals.
+pub(super) fn done(decided: &Decided) -> Result<Done, Problem> {
+    match &decided.outcome {
+        Outcome::Reserved(reservation) => Ok(Done { seq: reservation.seq, repeated: false }),
+        Outcome::Accepted { seq, .. } => Ok(Done { seq: *seq, repeated: false }),
+        Outcome::Repeated { as_of_seq, .. } => Ok(Done { seq: *as_of_seq, repeated: true }),
+        Outcome::Refused { refusal, as_of_seq } => {
+            Err(Problem::Refused { refusal: refusal.clone(), as_of_seq: *as_of_seq, at: decided.at })
+        }
+        Outcome::Advanced => Ok(Done { seq: Seq::ZERO, repeated: false }),
+    }
+}
+
+/// Adds what every write's answer says: its number, and where its time went.
+pub(super) fn written(mut response: Response<Body>, seq: Seq, decided: &Decided) -> Response<Body> {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let timing = &decided.timing;
+    let text = format!(
+        "queue;dur={:.3}, decide;dur={:.3}, commit;dur={:.3}",
+        ms(timing.queue),
+        ms(timing.decide),
+        ms(timing.commit)
+    );
+    let headers = response.headers_mut();
+    headers.insert(FIRSTCOME_SEQ, HeaderValue::from(seq.get()));
+    if let Ok(value) = HeaderValue::from_maybe_shared(hyper::body::Bytes::from(text)) {
+        headers.insert(SERVER_TIMING, value);
+    }
+    response
+}

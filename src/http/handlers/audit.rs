@@ -1,0 +1,90 @@
+//! The audit as a stream of JSON lines, read in short steps.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_body_util::Either;
+use http_body_util::channel::Channel;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+
+use super::{desk_busy, fault};
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::request::Call;
+use crate::read::lists::{self, AuditFilter};
+use crate::read::rows;
+use crate::types::{DropId, OrderId, Seq};
+
+/// How often a follower looks for new rows.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditQuery {
+    #[serde(default)]
+    since_seq: u64,
+    drop_id: Option<u32>,
+    order_id: Option<String>,
+    #[serde(default)]
+    follow: bool,
+}
+
+/// `GET /v1/audit`.
+pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
+    let query: AuditQuery = call.query()?;
+    let since = Seq::new(query.since_seq).ok_or_else(|| Problem::invalid("?since_seq", "is out of range"))?;
+    let drop_id = match query.drop_id {
+        Some(number) => Some(DropId::new(number).ok_or_else(|| Problem::invalid("?drop_id", "must be 1 or more"))?),
+        None => None,
+    };
+    let order = match &query.order_id {
+        Some(text) => {
+            let id = OrderId::parse(text).ok_or(Problem::NotFound)?;
+            let row =
+                core.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
+            Some(row.ok_or(Problem::NotFound)?.seq)
+        }
+        None => None,
+    };
+    let filter = AuditFilter { drop_id, order };
+    let (mut sender, body) = Channel::new(4);
+    let (desk, mut stopping) = (core.desk.clone(), core.site.stopping.clone());
+    let follow = query.follow;
+    let slot = super::streams::Slot::take(core).ok_or_else(|| desk_busy(core))?;
+    tokio::task::spawn_local(async move {
+        let _slot = slot;
+        let mut since = since;
+        while !*stopping.borrow() {
+            let from = since;
+            let page = desk.ask(move |reader| reader.read(|connection| lists::audit(connection, from, filter))).await;
+            let Ok(Ok((lines, last, more))) = page else { return };
+            since = last;
+            if !lines.is_empty() {
+                let mut text = lines.join("\n");
+                text.push('\n');
+                if sender.send_data(Bytes::from(text)).await.is_err() {
+                    return;
+                }
+            }
+            if more {
+                continue;
+            }
+            if !follow {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FOLLOW_EVERY) => {}
+                _ = stopping.changed() => {}
+            }
+        }
+    });
+    let mut response = Response::new(Either::Right(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

@@ -1,0 +1,36 @@
+//! Contacts: personal data, each look at it audited before it is shown.
+
+use hyper::{Response, StatusCode};
+
+use super::orders::named;
+use super::{done, fault, submit, written};
+use crate::engine::Command;
+use crate::http::Problem;
+use crate::http::body::{Body, full};
+use crate::http::core::Core;
+use crate::http::json::contact_body;
+use crate::http::request::{Call, json};
+use crate::read::rows;
+use crate::writer::Class;
+
+/// `GET /v1/orders/{order_id}/contact`.
+pub(super) async fn read(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = named(core, call)?.seq;
+    let find = || core.reader.read(|connection| rows::contact_of(connection, order)).map_err(|error| fault(&error));
+    find()?.ok_or(Problem::NotFound)?;
+    let decided = submit(core, Class::Operator, Command::ReadContact { order }, None).await?;
+    let done = done(&decided)?;
+    // Read again: it may have been erased before this look was audited.
+    let contact = find()?.ok_or(Problem::NotFound)?;
+    Ok(written(json(StatusCode::OK, contact_body(&contact)), done.seq, &decided))
+}
+
+/// `DELETE /v1/orders/{order_id}/contact`.
+pub(super) async fn erase(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = named(core, call)?.seq;
+    let decided = submit(core, Class::Operator, Command::EraseContact { order }, None).await?;
+    let done = done(&decided)?;
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(written(response, done.seq, &decided))
+}

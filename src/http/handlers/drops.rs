@@ -1,0 +1,138 @@
+//! Drops: reading them, and what operators do with them.
+
+use std::time::Instant;
+
+use hyper::header::HeaderValue;
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::{OWNER, desk_busy, done, fault, submit, written};
+use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::json::{drop_body, etag, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tagged};
+use crate::read::{HotBody, lists, rows};
+use crate::telemetry::ReadSource;
+use crate::types::keyed::KeyScope;
+use crate::types::{DigestKey, DropId};
+use crate::writer::Class;
+
+/// `GET /v1/drops/{drop_id}`: the hot read.
+pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let found = ready(core, call.drop_id()?)?;
+    Ok(tagged(&call.parts.headers, found.etag, Caching::Public, found.body))
+}
+
+/// A drop's ready body.
+pub(super) fn ready(core: &Core, id: DropId) -> Result<HotBody, Problem> {
+    let started = Instant::now();
+    let epoch = core.site.epoch;
+    let render = || {
+        let row = core.reader.read(|connection| rows::drop_by_id(connection, id))?;
+        Ok(row.map(|row| HotBody {
+            version: row.version.get(),
+            etag: tag(&etag("d", u64::from(row.id.get()), epoch, row.version)),
+            body: drop_body(&row, epoch),
+        }))
+    };
+    let found = core.hot.borrow_mut().get(&core.writer.published, id, render).map_err(|error| fault(&error))?;
+    let found = found.ok_or(Problem::NotFound)?;
+    let source = if found.was_ready { ReadSource::Hot } else { ReadSource::Cold };
+    core.meter.borrow_mut().read(source, started.elapsed());
+    Ok(found.body)
+}
+
+/// A tag as a header. Tags are made of digits and hyphens.
+pub(super) fn tag(etag: &str) -> HeaderValue {
+    HeaderValue::from_str(etag).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    #[serde(default)]
+    after: u32,
+    #[serde(default = "ten")]
+    limit: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// `GET /v1/drops`.
+pub(super) async fn list(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let query: ListQuery = call.query()?;
+    if !(1..=100).contains(&query.limit) {
+        return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
+    }
+    let page =
+        core.desk.ask(move |reader| reader.read(|connection| lists::drops(connection, query.after, query.limit)));
+    let page = page.await.map_err(|_| desk_busy(core))?.map_err(|error| fault(&error))?;
+    let items: Vec<_> = page.items.iter().map(|row| drop_body(row, core.site.epoch)).collect();
+    Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
+}
+
+/// The parameters of a creation in one spelling, for the comparison of repeats.
+fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
+    key.params(format!("{spec:?}").as_bytes())
+}
+
+/// `POST /v1/drops`.
+pub(super) async fn create(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let spec = parse_drop(&call.json(core).await?)?;
+    let key = call.idempotency_key()?;
+    let digests = &core.writer.digest_key;
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::CreateDrop, OWNER, &key),
+        params: spec_params(digests, &spec),
+    };
+    let command = Command::CreateDrop { key, spec: Box::new(spec) };
+    operate(core, command, StatusCode::CREATED).await
+}
+
+/// `PATCH /v1/drops/{drop_id}`.
+pub(super) async fn patch(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (expected_revision, patch, reason) = parse_patch(&call.json(core).await?)?;
+    let drop_id = call.drop_id()?;
+    operate(core, Command::PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason }, StatusCode::OK)
+        .await
+}
+
+/// `POST /v1/drops/{drop_id}/pause`, `/resume`, `/close`.
+pub(super) async fn with_reason(
+    core: &Core,
+    mut call: Call,
+    command: impl FnOnce(DropId, Box<str>) -> Command,
+) -> Result<Response<Body>, Problem> {
+    let reason = parse_reason(&call.json(core).await?)?;
+    operate(core, command(call.drop_id()?, reason), StatusCode::OK).await
+}
+
+/// `POST /v1/drops/{drop_id}/stock`.
+pub(super) async fn adjust_stock(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (delta, expected_total, reason) = parse_stock(&call.json(core).await?)?;
+    let drop_id = call.drop_id()?;
+    operate(core, Command::AdjustStock { drop_id, delta, expected_total, reason }, StatusCode::OK).await
+}
+
+/// Submits an operator's command on a drop and answers with the drop as it is then.
+async fn operate(core: &Core, command: Command, status: StatusCode) -> Result<Response<Body>, Problem> {
+    let has_key = matches!(command, Command::CreateDrop { .. });
+    let decided = submit(core, Class::Operator, command, None).await?;
+    let done = done(&decided)?;
+    let (Outcome::Accepted { subject: Subject::Drop(id), .. } | Outcome::Repeated { subject: Subject::Drop(id), .. }) =
+        decided.outcome
+    else {
+        return Err(Problem::Internal);
+    };
+    let row = core.reader.read(|connection| rows::drop_by_id(connection, id)).map_err(|error| fault(&error))?;
+    let row = row.ok_or(Problem::Internal)?;
+    let mut response = json(status, drop_body(&row, core.site.epoch));
+    if done.repeated && has_key {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(written(response, done.seq, &decided))
+}

@@ -1,0 +1,59 @@
+//! What operators do with orders: payments by hand, refunds.
+
+use hyper::Response;
+use hyper::header::HeaderValue;
+
+use super::orders::{as_it_is, named};
+use super::{OWNER, submit};
+use crate::engine::{Command, CommandKey, Outcome};
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::json::{parse_payment, parse_refund, parse_settled};
+use crate::http::request::{Call, IDEMPOTENT_REPLAYED};
+use crate::types::keyed::KeyScope;
+use crate::writer::Class;
+
+/// `POST /v1/orders/{order_id}/payments`.
+pub(super) async fn record_payment(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let payment = parse_payment(&call.json(core).await?)?;
+    let order = named(core, &call)?.seq;
+    let command = Command::RecordPayment {
+        order,
+        reference: payment.reference,
+        amount: payment.amount,
+        currency: payment.currency,
+        reason: payment.reason,
+    };
+    let decided = submit(core, Class::Operator, command, None).await?;
+    as_it_is(core, order, &decided)
+}
+
+/// `POST /v1/orders/{order_id}/refund`.
+pub(super) async fn refund(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (amount, restock_quantity, reason) = parse_refund(&call.json(core).await?)?;
+    let key = call.idempotency_key()?;
+    let order = named(core, &call)?.seq;
+    let digests = &core.writer.digest_key;
+    let params = format!("{:?} {restock_quantity}", amount.map(crate::types::Amount::get));
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::Refund(order), OWNER, &key),
+        params: digests.params(params.as_bytes()),
+    };
+    let command = Command::RefundOrder { order, key, amount, restock_quantity, reason };
+    let decided = submit(core, Class::Operator, command, None).await?;
+    let repeated = matches!(decided.outcome, Outcome::Repeated { .. });
+    let mut response = as_it_is(core, order, &decided)?;
+    if repeated {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// `POST /v1/orders/{order_id}/refund-settled`.
+pub(super) async fn settle_refund(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (reference, reason) = parse_settled(&call.json(core).await?)?;
+    let order = named(core, &call)?.seq;
+    let decided = submit(core, Class::Operator, Command::SettleRefund { order, reference, reason }, None).await?;
+    as_it_is(core, order, &decided)
+}

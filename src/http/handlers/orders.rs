@@ -1,0 +1,106 @@
+//! Orders: what buyers do.
+
+use std::time::Instant;
+
+use hyper::header::HeaderValue;
+use hyper::{Response, StatusCode};
+
+use super::drops::tag;
+use super::{done, fault, submit, written};
+use crate::engine::{Command, Outcome, Subject};
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tagged};
+use crate::read::{OrderRow, rows};
+use crate::store::Beside;
+use crate::telemetry::ReadSource;
+use crate::types::{Seq, random};
+use crate::writer::{Class, Decided};
+
+fn frame(core: &Core) -> OrderFrame<'_> {
+    OrderFrame { public_url: &core.site.config.public_url, epoch: core.site.epoch }
+}
+
+/// `POST /v1/drops/{drop_id}/orders`: the hot path.
+pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let request = OrderRequest::parse(&call.json(core).await?)?;
+    let key = call.idempotency_key()?;
+    let drop_id = call.drop_id()?;
+    if core.writer.published.version(drop_id) == 0 {
+        return Err(Problem::NotFound);
+    }
+    let OrderRequest { buyer, quantity, contact } = request;
+    let digests = &core.writer.digest_key;
+    let buyer_digest = digests.buyer(buyer.as_str());
+    let command = Command::PlaceOrder {
+        drop_id,
+        buyer: buyer_digest,
+        key: digests.order_key(drop_id, &buyer_digest, &key),
+        quantity,
+        contact_given: contact.is_some(),
+    };
+    let secret = random::order_secret();
+    let beside = Beside::Order { secret, buyer: buyer.clone(), contact: contact.map(Box::new) };
+    let decided = submit(core, Class::Buyer, command, Some(beside)).await?;
+    let done = done(&decided)?;
+    let response = match &decided.outcome {
+        Outcome::Reserved(reservation) => {
+            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(core)))
+        }
+        Outcome::Repeated { subject: Subject::Order(seq), .. } => {
+            let mut response = json(StatusCode::CREATED, order_body(&by_seq(core, *seq)?, frame(core)));
+            response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            response
+        }
+        Outcome::Repeated { .. } | Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Advanced => {
+            return Err(Problem::Internal);
+        }
+    };
+    Ok(written(response, done.seq, &decided))
+}
+
+/// The order that a request names, if its id is right to the last bit.
+pub(super) fn named(core: &Core, call: &Call) -> Result<OrderRow, Problem> {
+    let id = call.order_id()?;
+    let started = Instant::now();
+    let row = core.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
+    core.meter.borrow_mut().read(ReadSource::Cold, started.elapsed());
+    row.ok_or(Problem::NotFound)
+}
+
+fn by_seq(core: &Core, seq: Seq) -> Result<OrderRow, Problem> {
+    let row = core.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+    row.ok_or(Problem::Internal)
+}
+
+/// The order as it is now, as the answer to a write.
+pub(super) fn as_it_is(core: &Core, seq: Seq, decided: &Decided) -> Result<Response<Body>, Problem> {
+    let done = done(decided)?;
+    let response = json(StatusCode::OK, order_body(&by_seq(core, seq)?, frame(core)));
+    Ok(written(response, done.seq, decided))
+}
+
+/// `GET /v1/orders/{order_id}`.
+pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let row = named(core, call)?;
+    let etag = tag(&etag("o", row.seq.get(), core.site.epoch, row.last_seq));
+    Ok(tagged(&call.parts.headers, etag, Caching::NoStore, order_body(&row, frame(core))))
+}
+
+/// `POST /v1/orders/{order_id}/checkout`.
+pub(super) async fn checkout(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let contact = parse_checkout(&call.json(core).await?)?;
+    let order = named(core, &call)?.seq;
+    let beside = Beside::Contact(Box::new(contact));
+    let decided = submit(core, Class::Buyer, Command::Checkout { order }, Some(beside)).await?;
+    as_it_is(core, order, &decided)
+}
+
+/// `POST /v1/orders/{order_id}/cancel`.
+pub(super) async fn cancel(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = named(core, call)?.seq;
+    let decided = submit(core, Class::Buyer, Command::CancelOrder { order }, None).await?;
+    as_it_is(core, order, &decided)
+}

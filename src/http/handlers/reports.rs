@@ -1,0 +1,170 @@
+//! Lists of orders for operators, as JSON pages or as CSV.
+
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::{done, fault, submit};
+use crate::engine::Command;
+use crate::http::Problem;
+use crate::http::body::{Body, full};
+use crate::http::core::Core;
+use crate::http::json::{OrderFrame, Search, order_body, page_body, parse_search};
+use crate::http::request::{Call, json};
+use crate::read::lists::{self, ContactKey, OrderFilter};
+use crate::read::{OrderRow, rows};
+use crate::types::order_id::seq_of_code;
+use crate::types::text::rfc3339;
+use crate::types::{Contact, DropId, OrderState, Seq};
+use crate::writer::Class;
+
+/// Orders that a search finds at most.
+const FOUND_MAX: u32 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrdersQuery {
+    drop_id: Option<u32>,
+    state: Option<String>,
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+    #[serde(default)]
+    contacts: bool,
+}
+
+/// `GET /v1/orders`.
+pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let query: OrdersQuery = call.query()?;
+    let as_csv = wants_csv(call);
+    let limit_max = if as_csv { 5000 } else { 100 };
+    let limit = query.limit.unwrap_or(if as_csv { 5000 } else { 10 });
+    if !(1..=limit_max).contains(&limit) {
+        return Err(Problem::invalid("?limit", format!("must be a whole number from 1 to {limit_max}")));
+    }
+    if query.contacts && !as_csv {
+        return Err(Problem::invalid("?contacts", "goes with Accept: text/csv only"));
+    }
+    let state = match &query.state {
+        Some(word) => {
+            Some(OrderState::parse(word).ok_or_else(|| Problem::invalid("?state", "is no state of an order"))?)
+        }
+        None => None,
+    };
+    let drop_id = match query.drop_id {
+        Some(number) => Some(DropId::new(number).ok_or_else(|| Problem::invalid("?drop_id", "must be 1 or more"))?),
+        None => None,
+    };
+    let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
+    if query.contacts {
+        // Audited before anything is shown.
+        let decided = submit(core, Class::Operator, Command::ExportContacts { drop_id }, None).await?;
+        done(&decided)?;
+    }
+    let filter = OrderFilter { drop_id, state };
+    let page = core.reader.read(|connection| lists::orders(connection, filter, after, limit));
+    let page = page.map_err(|error| fault(&error))?;
+    if !as_csv {
+        let items = bodies(core, &page.items);
+        return Ok(json(StatusCode::OK, page_body(&items, page.next_after)));
+    }
+    let contacts = if query.contacts {
+        let found = core.reader.read(|connection| lists::contacts_of(connection, &page.items));
+        Some(found.map_err(|error| fault(&error))?)
+    } else {
+        None
+    };
+    Ok(csv(&page.items, contacts.as_deref(), page.next_after))
+}
+
+fn wants_csv(call: &Call) -> bool {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/csv"));
+    call.parts.headers.get_all(ACCEPT).iter().any(accepts)
+}
+
+fn bodies(core: &Core, orders: &[OrderRow]) -> Vec<Bytes> {
+    let frame = OrderFrame { public_url: &core.site.config.public_url, epoch: core.site.epoch };
+    orders.iter().map(|order| order_body(order, frame)).collect()
+}
+
+/// A cell of a CSV: quoted where it must be, and with a quote before what a spreadsheet would take for a formula.
+fn cell(text: &str) -> String {
+    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.into() };
+    if guarded.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }
+}
+
+fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Option<u64>) -> Response<Body> {
+    let mut text = String::from(
+        "seq,id,code,drop_id,buyer,quantity,unit_price,amount,currency,state,reserved_at,expires_at,paid_at,ended_at,refunded_amount",
+    );
+    if contacts.is_some() {
+        text.push_str(",name,email,phone,address");
+    }
+    text.push_str("\r\n");
+    for (index, order) in orders.iter().enumerate() {
+        let time = |at: Option<crate::types::UnixMillis>| at.map(rfc3339).unwrap_or_default();
+        let mut cells = vec![
+            order.seq.to_string(),
+            order.id().to_string(),
+            crate::types::order_id::code_of(order.seq),
+            order.drop_id.to_string(),
+            cell(&order.buyer),
+            order.quantity.get().to_string(),
+            order.unit_price.get().to_string(),
+            order.amount().get().to_string(),
+            order.currency.as_str().into(),
+            order.state.as_str().into(),
+            rfc3339(order.reserved_at),
+            rfc3339(order.expires_at),
+            time(order.paid_at),
+            time(order.ended_at),
+            order.refunded.get().to_string(),
+        ];
+        if let Some(contacts) = contacts {
+            let contact = contacts.get(index).cloned().flatten().unwrap_or_default();
+            for value in [contact.name, contact.email, contact.phone, contact.address] {
+                cells.push(cell(value.as_deref().unwrap_or("")));
+            }
+        }
+        text.push_str(&cells.join(","));
+        text.push_str("\r\n");
+    }
+    let mut response = Response::new(full(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(after) = next_after {
+        headers.insert("firstcome-next-after", HeaderValue::from(after));
+    }
+    response
+}
+
+/// `POST /v1/orders/search`.
+pub(super) async fn search(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let search = parse_search(&call.json(core).await?)?;
+    let found = core.reader.read(|connection| match &search {
+        Search::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
+        Search::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),
+        Search::Code(code) => match seq_of_code(code) {
+            Some(seq) => Ok(rows::order_by_seq(connection, seq)?.into_iter().collect()),
+            None => Ok(Vec::new()),
+        },
+    });
+    let found = found.map_err(|error| fault(&error))?;
+    Ok(json(StatusCode::OK, page_body(&bodies(core, &found), None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn formulae_and_quotes_do_no_harm_in_a_spreadsheet() {
+        assert_eq!(cell("=1+1"), "'=1+1");
+        assert_eq!(cell("-5"), "'-5");
+        assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(cell("@x,y"), "\"'@x,y\"");
+        assert_eq!(cell("plain"), "plain");
+    }
+}

@@ -1,0 +1,92 @@
+//! Event streams: a drop's changes as they come, at most ten a second.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::Either;
+use http_body_util::channel::Channel;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+
+use super::desk_busy;
+use super::drops::ready;
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::request::Call;
+use crate::read::HotBody;
+
+/// At most ten updates a second, and a look at the version as often.
+const UPDATE_EVERY: Duration = Duration::from_millis(100);
+/// A comment when nothing happens, so that proxies keep the connection.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+
+/// A place among a thread's streams, given back when the stream ends.
+pub(super) struct Slot(Rc<Core>);
+
+impl Slot {
+    /// Takes a place, unless there are too many streams.
+    pub(super) fn take(core: &Rc<Core>) -> Option<Slot> {
+        if core.streams.get() >= core.site.config.streams_max {
+            return None;
+        }
+        core.streams.set(core.streams.get().saturating_add(1));
+        Some(Slot(Rc::clone(core)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+    }
+}
+
+/// `GET /v1/drops/{drop_id}/stream`.
+pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
+    let id = call.drop_id()?;
+    let first = ready(core, id)?;
+    let slot = Slot::take(core).ok_or_else(|| desk_busy(core))?;
+    let (mut sender, body) = Channel::new(4);
+    let core = Rc::clone(core);
+    tokio::task::spawn_local(async move {
+        let _slot = slot;
+        let mut stopping = core.site.stopping.clone();
+        let published = Arc::clone(&core.writer.published);
+        let mut sent = first.version;
+        let mut last_word = Instant::now();
+        if sender.send_data(event("snapshot", core.site.epoch, &first)).await.is_err() {
+            return;
+        }
+        while !*stopping.borrow() {
+            tokio::select! {
+                () = tokio::time::sleep(UPDATE_EVERY) => {}
+                _ = stopping.changed() => continue,
+            }
+            let word = if published.version(id) > sent {
+                let Ok(body) = ready(&core, id) else { return };
+                sent = body.version;
+                event("update", core.site.epoch, &body)
+            } else if last_word.elapsed() >= HEARTBEAT_EVERY {
+                Bytes::from_static(b": still here\n\n")
+            } else {
+                continue;
+            };
+            last_word = Instant::now();
+            if sender.send_data(word).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut response = Response::new(Either::Right(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn event(name: &str, epoch: u64, body: &HotBody) -> Bytes {
+    let json = String::from_utf8_lossy(&body.body);
+    Bytes::from(format!("event: {name}\nid: {epoch}-{}\nretry: 1000\ndata: {json}\n\n", body.version))
+}

@@ -1,0 +1,342 @@
+//! Everything that a client can be told besides success: RFC 9457 problems, from one exhaustive match.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::engine::{Invalid, Refusal};
+use crate::types::text::rfc3339;
+use crate::types::{Seq, UnixMillis};
+
+/// One thing that is wrong with a request's body or query.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldError {
+    /// Where: a JSON pointer into the body, or `?name` for a query parameter.
+    pub pointer: String,
+    /// What is wrong, and what is allowed.
+    pub detail: String,
+}
+
+/// A problem, declared in the order of the table of `api.md`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Problem {
+    /// The body is not JSON.
+    Malformed(String),
+    /// The body or the query does not fit.
+    Validation(Vec<FieldError>),
+    /// The `Idempotency-Key` is missing, or is none.
+    KeyMissing(&'static str),
+    /// The request's address or caller may not do this.
+    Forbidden(&'static str),
+    /// No such thing.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed {
+        /// What is allowed.
+        allow: String,
+    },
+    /// The body is too large.
+    BodyTooLarge {
+        /// What is allowed, in bytes.
+        max: usize,
+    },
+    /// The body did not come in time.
+    BodyTooSlow,
+    /// The body is not said to be JSON.
+    UnsupportedMediaType,
+    /// The engine's answer "no".
+    Refused {
+        /// Why not.
+        refusal: Refusal,
+        /// The last event that the refusal saw.
+        as_of_seq: Seq,
+        /// When.
+        at: UnixMillis,
+    },
+    /// The queue is full or too slow: nothing was decided.
+    Overloaded {
+        /// How many commands wait.
+        queue_depth: usize,
+        /// When to come again.
+        retry_after: Duration,
+    },
+    /// The program is ending.
+    Draining,
+    /// A fault or a time-out after it was accepted.
+    OutcomeUnknown,
+    /// A bug.
+    Internal,
+}
+
+/// The constant half of a problem: a row of the table of `api.md`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kind {
+    /// The number on the wire.
+    pub number: u8,
+    /// The code.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The title.
+    pub title: &'static str,
+}
+
+const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'static str) -> Kind {
+    Kind { number, code, status, title }
+}
+
+impl Problem {
+    /// A validation problem with one error.
+    #[must_use]
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Problem {
+        Problem::Validation(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+
+    /// The row of the table.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        use StatusCode as S;
+        match self {
+            Problem::Malformed(_) => kind(1, "malformed", S::BAD_REQUEST, "The body is not JSON"),
+            Problem::Validation(_) => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
+            Problem::KeyMissing(_) => {
+                kind(3, "idempotency-key-missing", S::BAD_REQUEST, "An Idempotency-Key is needed")
+            }
+            Problem::Forbidden(_) => kind(6, "forbidden", S::FORBIDDEN, "Not allowed"),
+            Problem::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
+            Problem::MethodNotAllowed { .. } => {
+                kind(8, "method-not-allowed", S::METHOD_NOT_ALLOWED, "This path has other methods")
+            }
+            Problem::BodyTooLarge { .. } => kind(18, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Problem::BodyTooSlow => kind(1, "malformed", S::BAD_REQUEST, "The body did not come in time"),
+            Problem::UnsupportedMediaType => {
+                kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
+            }
+            Problem::Refused { refusal, .. } => kind_of_refusal(refusal),
+            Problem::Overloaded { .. } => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
+            Problem::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
+            Problem::OutcomeUnknown => {
+                kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Whether it happened is not known")
+            }
+            Problem::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "A mistake of the server"),
+        }
+    }
+
+    /// When to come again, if that makes sense.
+    #[must_use]
+    pub fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
+        match self {
+            Problem::Overloaded { retry_after, .. } => Some(*retry_after),
+            Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
+            Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
+            Problem::Malformed(_)
+            | Problem::Validation(_)
+            | Problem::KeyMissing(_)
+            | Problem::Forbidden(_)
+            | Problem::NotFound
+            | Problem::MethodNotAllowed { .. }
+            | Problem::BodyTooLarge { .. }
+            | Problem::BodyTooSlow
+            | Problem::UnsupportedMediaType
+            | Problem::Internal => None,
+        }
+    }
+
+    /// What a 503 says of an effect: `no` is never followed by one.
+    fn applied(&self) -> Option<&'static str> {
+        if matches!(self, Problem::OutcomeUnknown) {
+            return Some("unknown");
+        }
+        (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
+    }
+
+    /// The sentence about this occurrence.
+    fn detail(&self) -> String {
+        match self {
+            Problem::Malformed(detail) => detail.clone(),
+            Problem::Validation(errors) => {
+                errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
+            }
+            Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::NotFound => "Check the address and the id.".into(),
+            Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
+            Problem::BodyTooLarge { max } => format!("At most {max} bytes are read."),
+            Problem::BodyTooSlow => "Send the whole body at once.".into(),
+            Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
+            Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
+            Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
+            Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
+            Problem::OutcomeUnknown => "Try again with the same key, and you learn what happened.".into(),
+            Problem::Internal => "The details are in the server's log under the request_id.".into(),
+        }
+    }
+
+    /// The members beside the standard ones.
+    fn members(&self, out: &mut Map<String, Value>) {
+        match self {
+            Problem::Validation(errors) => {
+                let errors: Vec<Value> =
+                    errors.iter().map(|e| json!({ "pointer": e.pointer, "detail": e.detail })).collect();
+                out.insert("errors".into(), errors.into());
+            }
+            Problem::Refused { refusal, as_of_seq, at } => {
+                out.insert("as_of_seq".into(), as_of_seq.get().into());
+                out.insert("at".into(), rfc3339(*at).into());
+                members_of_refusal(refusal, out);
+            }
+            Problem::Overloaded { queue_depth, .. } => {
+                out.insert("queue_depth".into(), (*queue_depth).into());
+            }
+            Problem::Malformed(_)
+            | Problem::KeyMissing(_)
+            | Problem::Forbidden(_)
+            | Problem::NotFound
+            | Problem::MethodNotAllowed { .. }
+            | Problem::BodyTooLarge { .. }
+            | Problem::BodyTooSlow
+            | Problem::UnsupportedMediaType
+            | Problem::Draining
+            | Problem::OutcomeUnknown
+            | Problem::Internal => {}
+        }
+        if let Some(applied) = self.applied() {
+            out.insert("applied".into(), applied.into());
+        }
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self, request_id: &str) -> String {
+        let kind = self.kind();
+        let mut body = Map::new();
+        body.insert("type".into(), format!("https://firstcome.dev/problems/{}", kind.code).into());
+        body.insert("code".into(), kind.code.into());
+        body.insert("title".into(), kind.title.into());
+        body.insert("status".into(), kind.status.as_u16().into());
+        body.insert("detail".into(), self.detail().into());
+        body.insert("request_id".into(), request_id.into());
+        self.members(&mut body);
+        Value::Object(body).to_string()
+    }
+}
+
+fn retry_after_refusal(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
+    match refusal {
+        Refusal::DropPaused => Some(Duration::from_secs(5)),
+        Refusal::NotStarted { starts_at } => Some(Duration::from_millis(starts_at.since(now))),
+        Refusal::NotFound
+        | Refusal::KeyReused
+        | Refusal::Ended { .. }
+        | Refusal::LimitReached { .. }
+        | Refusal::SoldOut { .. }
+        | Refusal::OrderExpired { .. }
+        | Refusal::IllegalTransition { .. }
+        | Refusal::MismatchStands { .. }
+        | Refusal::PreconditionFailed { .. }
+        | Refusal::Invalid(_) => None,
+    }
+}
+
+fn kind_of_refusal(refusal: &Refusal) -> Kind {
+    use StatusCode as S;
+    match refusal {
+        Refusal::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
+        Refusal::KeyReused => {
+            kind(4, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The key came with other parameters")
+        }
+        Refusal::NotStarted { .. } => kind(9, "not-started", S::FORBIDDEN, "The drop has not started"),
+        Refusal::Ended { .. } => kind(10, "ended", S::GONE, "The drop is over"),
+        Refusal::DropPaused => kind(11, "drop-paused", S::SERVICE_UNAVAILABLE, "The drop is paused"),
+        Refusal::LimitReached { .. } => kind(12, "limit-reached", S::CONFLICT, "The limit per buyer is reached"),
+        Refusal::SoldOut { .. } => kind(13, "sold-out", S::CONFLICT, "Not enough units are free"),
+        Refusal::OrderExpired { .. } => kind(14, "order-expired", S::GONE, "The order's time ran out"),
+        Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => {
+            kind(15, "illegal-transition", S::CONFLICT, "The state does not allow it")
+        }
+        Refusal::PreconditionFailed { .. } => {
+            kind(17, "precondition-failed", S::PRECONDITION_FAILED, "What you saw is out of date")
+        }
+        Refusal::Invalid(_) => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
+    }
+}
+
+fn detail_of_refusal(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NotFound => "Check the address and the id.".into(),
+        Refusal::KeyReused => "A repeat must be the same request; a new request needs a new key.".into(),
+        Refusal::NotStarted { starts_at } => format!("It starts at {}.", rfc3339(*starts_at)),
+        Refusal::Ended { ends_at } => format!("It ended at {}.", rfc3339(*ends_at)),
+        Refusal::DropPaused => "An operator stopped it for the moment; nothing was decided.".into(),
+        Refusal::LimitReached { limit, used } => format!("A buyer may have {limit}; {used} are held or bought."),
+        Refusal::SoldOut { available, held, .. } => {
+            format!("{available} are free; {held} are held and may come back.")
+        }
+        Refusal::OrderExpired { expired_at } => format!("It expired at {}.", rfc3339(*expired_at)),
+        Refusal::IllegalTransition { from, to } => {
+            format!("An order that is {} cannot become {}.", from.as_str(), to.as_str())
+        }
+        Refusal::MismatchStands { .. } => {
+            "The auditor's recount does not agree with the counters; run `firstcome verify`.".into()
+        }
+        Refusal::PreconditionFailed { revision } => format!("The drop is at revision {revision}; read it again."),
+        Refusal::Invalid(invalid) => {
+            let error = field_error(invalid);
+            format!("{}: {}", error.pointer, error.detail)
+        }
+    }
+}
+
+fn members_of_refusal(refusal: &Refusal, out: &mut Map<String, Value>) {
+    let mut put = |name: &str, value: Value| {
+        out.insert(name.into(), value);
+    };
+    match refusal {
+        Refusal::NotFound | Refusal::KeyReused | Refusal::DropPaused => {}
+        Refusal::NotStarted { starts_at } => put("starts_at", rfc3339(*starts_at).into()),
+        Refusal::Ended { ends_at } => put("ends_at", rfc3339(*ends_at).into()),
+        Refusal::LimitReached { limit, used } => {
+            put("limit", (*limit).into());
+            put("used", (*used).into());
+        }
+        Refusal::SoldOut { available, held, next_expiry_at } => {
+            put("available", (*available).into());
+            put("held", (*held).into());
+            if let Some(at) = next_expiry_at {
+                put("next_expiry_at", rfc3339(*at).into());
+            }
+        }
+        Refusal::OrderExpired { expired_at } => put("expired_at", rfc3339(*expired_at).into()),
+        Refusal::IllegalTransition { from, to } => {
+            put("from", from.as_str().into());
+            put("to", to.as_str().into());
+        }
+        Refusal::MismatchStands { from } => {
+            put("from", from.as_str().into());
+            put("to", "live".into());
+        }
+        Refusal::PreconditionFailed { revision } => put("revision", (*revision).into()),
+        Refusal::Invalid(invalid) => {
+            let error = field_error(invalid);
+            put("errors", json!([{ "pointer": error.pointer, "detail": error.detail }]));
+        }
+    }
+}
+
+fn field_error(invalid: &Invalid) -> FieldError {
+    let (pointer, detail) = match invalid {
+        Invalid::EndBeforeStart => ("/ends_at", "must be after starts_at".into()),
+        Invalid::EndInThePast => ("/ends_at", "must lie in the future; close the drop to end it now".into()),
+        Invalid::TotalBelowTaken { taken } => ("/delta", format!("{taken} units are held or sold and cannot go")),
+        Invalid::TotalTooLarge => ("/delta", "the total may be 4294967295 at most".into()),
+        Invalid::TooManyDrops => ("", "the file holds as many drops as it can".into()),
+        Invalid::PaymentDiffers { amount, currency } => {
+            ("/amount", format!("the order costs {} {}", amount.get(), currency.as_str()))
+        }
+        Invalid::RefundOutOfRange { remaining } => {
+            ("/amount", format!("{} are left to refund, at least 1 must be", remaining.get()))
+        }
+        Invalid::RestockOutOfRange { sold } => ("/restock_quantity", format!("{sold} units of the order are sold")),
+    };
+    FieldError { pointer: pointer.into(), detail }
+}

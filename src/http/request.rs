@@ -1,0 +1,144 @@
+//! What handlers ask of a request, and how they answer.
+
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::Problem;
+use super::body::{Body, full, read_json};
+use super::core::Core;
+use crate::types::text::parse_idempotency_key;
+use crate::types::{DropId, OrderId};
+
+/// `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// `Idempotent-Replayed`: this answer repeats an earlier one.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// `Firstcome-Seq`: the last event of a write.
+pub const FIRSTCOME_SEQ: HeaderName = HeaderName::from_static("firstcome-seq");
+/// `Firstcome-Time-Ms`: the server's clock.
+pub const FIRSTCOME_TIME_MS: HeaderName = HeaderName::from_static("firstcome-time-ms");
+/// `Request-Id`.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// `Server-Timing`.
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const CACHED_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=5");
+
+/// A request on its way through a handler.
+pub struct Call {
+    /// Its head.
+    pub parts: Parts,
+    /// Its body, until it is read.
+    pub body: Option<Incoming>,
+    /// What stands in the braces of its route.
+    pub parameter: Box<str>,
+}
+
+impl Call {
+    /// The drop in the path.
+    ///
+    /// # Errors
+    /// `not-found` if that is no drop's number, in the one spelling that the server writes.
+    pub fn drop_id(&self) -> Result<DropId, Problem> {
+        let number: u32 = self.parameter.parse().map_err(|_| Problem::NotFound)?;
+        let canonical = !self.parameter.starts_with(['0', '+']);
+        DropId::new(number).filter(|_| canonical).ok_or(Problem::NotFound)
+    }
+
+    /// The order in the path.
+    ///
+    /// # Errors
+    /// `not-found` if that is no order's id.
+    pub fn order_id(&self) -> Result<OrderId, Problem> {
+        OrderId::parse(&self.parameter).ok_or(Problem::NotFound)
+    }
+
+    /// The idempotency key.
+    ///
+    /// # Errors
+    /// `idempotency-key-missing` if there is none, more than one, or it is none.
+    pub fn idempotency_key(&self) -> Result<Vec<u8>, Problem> {
+        const ALLOWED: &str = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.";
+        let mut keys = self.parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let (Some(key), None) = (keys.next(), keys.next()) else { return Err(Problem::KeyMissing(ALLOWED)) };
+        let key = parse_idempotency_key(key.as_bytes()).ok_or(Problem::KeyMissing(ALLOWED))?;
+        Ok(key.into_owned())
+    }
+
+    /// The query string as a struct that denies unknown fields.
+    ///
+    /// # Errors
+    /// `validation`.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_html_form::from_str(self.parts.uri.query().unwrap_or(""))
+            .map_err(|error| Problem::invalid("?", error.to_string()))
+    }
+
+    /// Reads the JSON body, once.
+    ///
+    /// # Errors
+    /// See [`read_json`].
+    pub async fn json(&mut self, core: &Core) -> Result<Bytes, Problem> {
+        let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
+        let limits = &core.site.config;
+        read_json(&self.parts.headers, body, limits.body_bytes_max, limits.body_read_timeout).await
+    }
+}
+
+/// A JSON answer that nobody may keep.
+#[must_use]
+pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// Whether the client has this version already (RFC 9110, 13.1.2: weak comparison).
+fn client_has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let tag = etag.as_bytes();
+    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|candidate| candidate == b"*" || candidate.strip_prefix(b"W/").unwrap_or(candidate) == tag)
+    })
+}
+
+/// How long an answer may be kept by others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// By everybody, for a second.
+    Public,
+    /// By nobody.
+    NoStore,
+}
+
+/// A tagged JSON answer, or 304 if the client has it.
+#[must_use]
+pub fn tagged(request: &HeaderMap, etag: HeaderValue, caching: Caching, body: Bytes) -> Response<Body> {
+    let has_it = client_has(request, &etag);
+    let mut response = Response::new(full(if has_it { Bytes::new() } else { body }));
+    let headers = response.headers_mut();
+    headers.insert(ETAG, etag);
+    headers.insert(
+        CACHE_CONTROL,
+        match caching {
+            Caching::Public => CACHED_FOR_A_SECOND,
+            Caching::NoStore => NO_STORE,
+        },
+    );
+    if has_it {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+    }
+    response
+}

@@ -1,0 +1,283 @@
+//! THE table of routes: what exists, for whom, and what it may answer. OpenAPI, metrics and the router come from it.
+
+use hyper::Method;
+
+/// Who calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// Buyers.
+    Public,
+    /// Operators.
+    Admin,
+}
+
+/// What a route does; one handler each (`handlers::run`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the summary of each route says it")]
+pub enum Action {
+    ListDrops,
+    GetDrop,
+    StreamDrop,
+    PlaceOrder,
+    GetOrder,
+    Checkout,
+    CancelOrder,
+    OpenApi,
+    CreateDrop,
+    PatchDrop,
+    PauseDrop,
+    ResumeDrop,
+    CloseDrop,
+    AdjustStock,
+    RecordPayment,
+    RefundOrder,
+    SettleRefund,
+    ReadContact,
+    EraseContact,
+    ListOrders,
+    SearchOrders,
+    Audit,
+    Metrics,
+    Healthz,
+    Readyz,
+}
+
+/// What stands in the place of the braces in a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parameter {
+    /// Nothing: the path has no braces.
+    None,
+    /// A drop's number.
+    Drop,
+    /// An order's public id.
+    Order,
+}
+
+/// One route.
+pub struct Route {
+    /// On which listener.
+    pub listener: Listener,
+    /// The method.
+    pub method: Method,
+    /// The path, with its parameter in braces.
+    pub path: &'static str,
+    /// What stands in the braces.
+    pub parameter: Parameter,
+    /// What it does.
+    pub action: Action,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// The statuses that it may answer, besides those that every route may.
+    pub statuses: &'static [u16],
+}
+
+const fn route(
+    listener: Listener,
+    method: Method,
+    path: &'static str,
+    parameter: Parameter,
+    action: Action,
+    summary: &'static str,
+    statuses: &'static [u16],
+) -> Route {
+    Route { listener, method, path, parameter, action, summary, statuses }
+}
+
+use Action as A;
+use Listener::{Admin, Public};
+use Parameter as P;
+
+/// Statuses of a command with a body: the body's own mistakes, and the writer's faults.
+const COMMAND: &[u16] = &[200, 400, 404, 409, 410, 412, 413, 415, 422, 503];
+const CREATION: &[u16] = &[201, 400, 413, 415, 422, 503];
+
+/// Every route.
+pub static ROUTES: &[Route] = &[
+    route(Public, Method::GET, "/v1/drops", P::None, A::ListDrops, "List drops", &[200, 400, 503]),
+    route(Public, Method::GET, "/v1/drops/{drop_id}", P::Drop, A::GetDrop, "Read a drop", &[200, 304, 404]),
+    route(Public, Method::GET, "/v1/drops/{drop_id}/stream", P::Drop, A::StreamDrop, "Follow a drop", &[200, 404, 503]),
+    route(
+        Public,
+        Method::POST,
+        "/v1/drops/{drop_id}/orders",
+        P::Drop,
+        A::PlaceOrder,
+        "Order units of a drop",
+        &[201, 400, 403, 404, 409, 410, 413, 415, 422, 503],
+    ),
+    route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order", &[200, 304, 404]),
+    route(
+        Public,
+        Method::POST,
+        "/v1/orders/{order_id}/checkout",
+        P::Order,
+        A::Checkout,
+        "Go on to payment",
+        &[200, 400, 404, 409, 410, 413, 415, 503],
+    ),
+    route(
+        Public,
+        Method::POST,
+        "/v1/orders/{order_id}/cancel",
+        P::Order,
+        A::CancelOrder,
+        "Give the units back",
+        &[200, 404, 409, 410, 503],
+    ),
+    route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this", &[200]),
+    route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop", CREATION),
+    route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop", COMMAND),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/pause", P::Drop, A::PauseDrop, "Stop new orders", COMMAND),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/resume", P::Drop, A::ResumeDrop, "Let orders in again", COMMAND),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/close", P::Drop, A::CloseDrop, "End a drop for good", COMMAND),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/stock", P::Drop, A::AdjustStock, "Add or take free units", COMMAND),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/orders/{order_id}/payments",
+        P::Order,
+        A::RecordPayment,
+        "Record a payment by hand",
+        COMMAND,
+    ),
+    route(Admin, Method::POST, "/v1/orders/{order_id}/refund", P::Order, A::RefundOrder, "Refund an order", COMMAND),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/orders/{order_id}/refund-settled",
+        P::Order,
+        A::SettleRefund,
+        "Record that a refund was paid out",
+        COMMAND,
+    ),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/orders/{order_id}/contact",
+        P::Order,
+        A::ReadContact,
+        "Read a contact (audited)",
+        &[200, 404, 503],
+    ),
+    route(
+        Admin,
+        Method::DELETE,
+        "/v1/orders/{order_id}/contact",
+        P::Order,
+        A::EraseContact,
+        "Erase a contact (audited)",
+        &[204, 404, 503],
+    ),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/orders",
+        P::None,
+        A::ListOrders,
+        "List orders, as JSON or CSV",
+        &[200, 400, 404, 503],
+    ),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/orders/search",
+        P::None,
+        A::SearchOrders,
+        "Find orders by contact or code",
+        &[200, 400, 413, 415],
+    ),
+    route(Admin, Method::GET, "/v1/audit", P::None, A::Audit, "Read or follow the audit", &[200, 400, 404]),
+    route(Admin, Method::GET, "/metrics", P::None, A::Metrics, "Metrics for Prometheus", &[200]),
+    route(Admin, Method::GET, "/healthz", P::None, A::Healthz, "The process is alive", &[200]),
+    route(Admin, Method::GET, "/readyz", P::None, A::Readyz, "It may take traffic", &[200, 503]),
+];
+
+/// What a path and a method lead to.
+#[derive(Debug)]
+pub enum Found<'path> {
+    /// A route, by its index in [`ROUTES`], and what stands in the braces.
+    Route(usize, &'path str),
+    /// Other methods.
+    OtherMethods(String),
+    /// Nothing.
+    Nothing,
+}
+
+/// The routes of one listener.
+pub struct Router {
+    paths: matchit::Router<Vec<usize>>,
+}
+
+impl Router {
+    /// The router of a listener.
+    ///
+    /// # Panics
+    /// If two routes of the table contradict each other: at the start, before anything is served.
+    #[must_use]
+    pub fn new(listener: Listener) -> Router {
+        let mut by_path: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+        for (index, route) in ROUTES.iter().enumerate().filter(|(_, route)| route.listener == listener) {
+            by_path.entry(route.path).or_default().push(index);
+        }
+        let mut paths = matchit::Router::new();
+        for (path, indexes) in by_path {
+            paths
+                .insert(path, indexes)
+                .unwrap_or_else(|error| panic!("the table of routes is ambiguous: {path}: {error}"));
+        }
+        Router { paths }
+    }
+
+    /// Looks up a request. HEAD is answered where GET is.
+    #[must_use]
+    pub fn find<'path>(&self, method: &Method, path: &'path str) -> Found<'path> {
+        let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
+        let asked = if method == Method::HEAD { &Method::GET } else { method };
+        let route = |index: usize| ROUTES.get(index);
+        let found = matched.value.iter().copied().find(|index| route(*index).is_some_and(|r| r.method == *asked));
+        match found {
+            Some(index) => {
+                let parameter = matched.params.iter().next().map_or("", |(_, value)| value);
+                Found::Route(index, parameter)
+            }
+            None => {
+                let methods = matched.value.iter().filter_map(|index| route(*index)).map(|r| r.method.as_str());
+                Found::OtherMethods(methods.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_route_and_parameter() {
+        let public = Router::new(Listener::Public);
+        let action = |found: Found<'_>| match found {
+            Found::Route(index, parameter) => Some((ROUTES[index].action, parameter.to_string())),
+            Found::OtherMethods(_) | Found::Nothing => None,
+        };
+        assert_eq!(action(public.find(&Method::GET, "/v1/drops/7")), Some((Action::GetDrop, "7".into())));
+        assert_eq!(action(public.find(&Method::HEAD, "/v1/drops/7")), Some((Action::GetDrop, "7".into())));
+        assert_eq!(action(public.find(&Method::POST, "/v1/drops/7/orders")), Some((Action::PlaceOrder, "7".into())));
+        assert!(matches!(public.find(&Method::DELETE, "/v1/drops/7"), Found::OtherMethods(allow) if allow == "GET"));
+        assert!(matches!(public.find(&Method::GET, "/metrics"), Found::Nothing), "operators' routes are not public");
+        let admin = Router::new(Listener::Admin);
+        assert_eq!(action(admin.find(&Method::POST, "/v1/orders/search")), Some((Action::SearchOrders, String::new())));
+    }
+
+    #[test]
+    fn parameters_stand_where_the_braces_are() {
+        for route in ROUTES {
+            let expected = match route.parameter {
+                Parameter::None => "",
+                Parameter::Drop => "{drop_id}",
+                Parameter::Order => "{order_id}",
+            };
+            assert!(route.path.contains(expected), "{}", route.path);
+            assert_eq!(route.path.contains('{'), !expected.is_empty(), "{}", route.path);
+        }
+    }
+}
