@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 pub mod output;
+pub mod rush;
 
 /// How a subcommand ends when it does not end well: one line for the operator, and the exit code (design section 9).
 #[derive(Debug)]
