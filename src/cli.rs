@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 pub mod output;
+pub mod rush;
 pub mod serve;
 pub mod start;
 pub mod verify;
@@ -35,6 +36,7 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   firstcome serve --demo              a server with a drop to play with
+  firstcome rush                      100,000 buyers storm 10,000 units of a new drop of it
   firstcome verify                    prove from the file that nothing was oversold
 
 Exit codes: 0 good, 64 wrong configuration, 65 the file is wrong, 66 there is no file, 69 a port is in use,
@@ -45,6 +47,8 @@ Exit codes: 0 good, 64 wrong configuration, 65 the file is wrong, 66 there is no
 pub enum Command {
     /// Sell: run the server
     Serve(serve::ServeArgs),
+    /// Storm: many buyers on few units over real HTTP, and a count at the end
+    Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
 }
@@ -56,6 +60,7 @@ pub enum Command {
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     match arguments.command {
         Command::Serve(args) => serve::run(args),
+        Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
     }
 }

@@ -1,0 +1,145 @@
+//! The drop under load: made through the admin listener, read through the public one.
+
+use serde_json::{Value, json};
+
+use super::answer::DropView;
+use super::client::{Connection, Fault, Head};
+use super::target::Target;
+use crate::cli::Exit;
+
+/// The price of a unit, in cents: the load pays nothing.
+const UNIT_PRICE: u64 = 1_999;
+
+/// What a drop for a run needs.
+pub(super) struct NewDrop {
+    pub(super) seed: u64,
+    pub(super) units: u32,
+    pub(super) reservation_seconds: u64,
+    pub(super) payment_seconds: u64,
+}
+
+/// Makes a drop that started a second ago by the server's clock.
+///
+/// # Errors
+/// The admin listener cannot be reached (69) or refuses (69, with what it says).
+pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView, Exit> {
+    let mut connection = open(admin, "admin").await?;
+    let starts_at = one_second_ago(admin, &mut connection).await?;
+    let body = json!({
+        "sku": format!("RUSH-{}", wanted.seed),
+        "name": format!("Rush {}", wanted.seed),
+        "currency": "EUR",
+        "unit_price": UNIT_PRICE,
+        "total": wanted.units,
+        "starts_at": starts_at,
+        "per_buyer_limit": 1,
+        "reservation_seconds": wanted.reservation_seconds,
+        "payment_seconds": wanted.payment_seconds,
+    })
+    .to_string();
+    let request = format!(
+        "POST /v1/drops HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nIdempotency-Key: {}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        admin.authority,
+        fresh_key()?,
+        body.len()
+    );
+    let (head, answer) = ask(admin, "admin", &mut connection, &request).await?;
+    if head.status != 201 {
+        return Err(refused("the drop cannot be made", head.status, &answer));
+    }
+    view(&answer)
+}
+
+/// Reads a drop.
+///
+/// # Errors
+/// The public listener cannot be reached (69) or has no such drop (69).
+pub(super) async fn see(public: &Target, id: u32) -> Result<DropView, Exit> {
+    view(&read(public, id).await?)
+}
+
+/// Reads a drop that should sell.
+///
+/// # Errors
+/// As [`see`], and where it does not sell at present (69).
+pub(super) async fn see_selling(public: &Target, id: u32) -> Result<DropView, Exit> {
+    let answer = read(public, id).await?;
+    let state: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    match state["state"].as_str() {
+        Some("live" | "sold_out") => view(&answer),
+        other => Err(Exit::new(69, format!("drop {id} is {}: it sells nothing now", other.unwrap_or("strange")))),
+    }
+}
+
+async fn read(public: &Target, id: u32) -> Result<Vec<u8>, Exit> {
+    let mut connection = open(public, "public").await?;
+    let request = format!("GET /v1/drops/{id} HTTP/1.1\r\nHost: {}\r\n\r\n", public.authority);
+    let (head, answer) = ask(public, "public", &mut connection, &request).await?;
+    if head.status != 200 {
+        return Err(refused(&format!("drop {id} cannot be read"), head.status, &answer));
+    }
+    Ok(answer)
+}
+
+fn view(answer: &[u8]) -> Result<DropView, Exit> {
+    serde_json::from_slice(answer).map_err(|error| Exit::new(69, format!("the server's drop makes no sense: {error}")))
+}
+
+async fn one_second_ago(admin: &Target, connection: &mut Connection) -> Result<String, Exit> {
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", admin.authority);
+    let (head, _body) = ask(admin, "admin", connection, &request).await?;
+    let now_ms = head.time_ms.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+    let then = jiff::Timestamp::from_millisecond(now_ms.saturating_sub(1_000))
+        .map_err(|error| Exit::new(69, format!("the server's clock makes no sense: {error}")))?;
+    Ok(format!("{then:.3}"))
+}
+
+/// A key of its own for each drop: with the seed's, a second run would get the first one's drop again.
+fn fresh_key() -> Result<String, Exit> {
+    Ok(format!("rush-{:016x}", random()?))
+}
+
+/// A number from the operating system's generator.
+///
+/// # Errors
+/// The operating system gives none (71).
+pub(super) fn random() -> Result<u64, Exit> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Exit::new(71, "the operating system gives no random bytes"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+async fn open(target: &Target, which: &str) -> Result<Connection, Exit> {
+    Connection::open(target.address).await.map_err(|fault| unreachable_at(target, which, &fault))
+}
+
+async fn ask(
+    target: &Target,
+    which: &str,
+    connection: &mut Connection,
+    request: &str,
+) -> Result<(Head, Vec<u8>), Exit> {
+    if !connection.is_reusable() {
+        *connection = open(target, which).await?;
+    }
+    match connection.exchange(request.as_bytes()).await {
+        Ok(reply) => Ok((reply.head, reply.body.to_vec())),
+        Err(fault) => Err(unreachable_at(target, which, &fault)),
+    }
+}
+
+/// The one line for a listener that does not answer.
+pub(super) fn unreachable_at(target: &Target, which: &str, fault: &Fault) -> Exit {
+    let text = format!("{}: {fault}. Is `firstcome serve` running? --{which} names its listener", target.authority);
+    Exit::new(69, text)
+}
+
+/// The one line for a problem (RFC 9457).
+fn refused(what: &str, status: u16, answer: &[u8]) -> Exit {
+    let problem: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let code = problem["code"].as_str().unwrap_or("no problem body");
+    let detail = problem["detail"].as_str().unwrap_or("");
+    let errors = problem["errors"].as_array().map(|errors| format!(" {}", json!(errors))).unwrap_or_default();
+    Exit::new(69, format!("{what}: {status} {code} {detail}{errors}").trim_end().to_owned())
+}

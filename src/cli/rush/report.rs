@@ -1,0 +1,288 @@
+//! What a run found: the table for people, the same as JSON. Pure; times are shown in seconds and milliseconds.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Map, Value, json};
+
+use super::ledger::{End, Ledger, Verdict};
+use super::meter::{Kind, Latencies, Meter};
+use super::outcome::Outcome;
+use super::plan::Plan;
+
+/// The percentiles that are shown, with their names in the table and in JSON.
+const PERCENTILES: [(f64, &str, &str); 4] =
+    [(50.0, "p50", "p50"), (95.0, "p95", "p95"), (99.0, "p99", "p99"), (99.9, "p99.9", "p99_9")];
+
+/// Everything a report is made of.
+pub(super) struct Report<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) drop_id: u32,
+    pub(super) threads: usize,
+    pub(super) arrivals: u64,
+    pub(super) buyers: u64,
+    pub(super) ledger: &'a Ledger,
+    pub(super) meter: &'a Meter,
+    pub(super) verdict: &'a Verdict,
+    pub(super) unanswered: u64,
+}
+
+impl Report<'_> {
+    /// From the start to the last answer, never zero.
+    fn duration(&self) -> Duration {
+        Duration::from_nanos(self.meter.last_ns.max(1))
+    }
+
+    fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.duration().as_secs_f64()
+    }
+
+    fn answers(&self) -> u64 {
+        Kind::ALL.into_iter().map(|kind| self.meter.of(kind).service.len()).sum()
+    }
+
+    /// The table, line by line.
+    pub(super) fn table(&self) -> Vec<String> {
+        let mut lines = self.heading();
+        lines.push(String::new());
+        lines.push("outcomes".to_owned());
+        for outcome in Outcome::ALL {
+            let count = self.ledger.counted(outcome);
+            if count > 0 {
+                lines.push(format!("  {:<34}{:>14}", outcome.words().1, grouped(count)));
+            }
+        }
+        lines.push(String::new());
+        lines.extend(self.latencies());
+        lines.push(String::new());
+        lines.extend(self.check());
+        lines
+    }
+
+    fn heading(&self) -> Vec<String> {
+        let plan = self.plan;
+        let offered = match plan.rate {
+            Some(rate) => format!("{} arrivals at {}/s", grouped(self.arrivals), grouped(u64::from(rate))),
+            None => format!("{} arrivals, all at once", grouped(self.arrivals)),
+        };
+        let reads = self.arrivals - self.buyers;
+        let reads = if reads > 0 { format!(", of them {} who only look", grouped(reads)) } else { String::new() };
+        let orders = self.meter.of(Kind::Orders).service.len();
+        let sold_out = self
+            .meter
+            .sold_out_ns
+            .map(|at_ns| format!(", first \"sold out\" after {}", seconds(Duration::from_nanos(at_ns))));
+        vec![
+            format!(
+                "drop {} at {}, {} crowd, seed {}, {} connections on {} threads",
+                self.drop_id,
+                plan.public.authority,
+                plan.crowd.as_str(),
+                plan.seed,
+                grouped(plan.connections as u64),
+                self.threads
+            ),
+            format!("offered   {offered}{reads}"),
+            format!(
+                "achieved  {} answers in {}: {}/s, of them orders {}/s{}",
+                grouped(self.answers()),
+                seconds(self.duration()),
+                rounded(self.per_second(self.answers())),
+                rounded(self.per_second(orders)),
+                sold_out.unwrap_or_default()
+            ),
+        ]
+    }
+
+    fn latencies(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{:<40}{:>12}{:>11}{:>11}{:>11}{:>11}{:>11}",
+            "latency in ms", "count", "p50", "p95", "p99", "p99.9", "max"
+        )];
+        for (kind, words) in KIND_WORDS {
+            let Latencies { from_intended, service } = self.meter.of(kind);
+            if service.is_empty() {
+                continue;
+            }
+            lines.push(latency_line(&format!("  {words}, from the intended start"), from_intended));
+            lines.push(latency_line(&format!("  {words}, from request to answer"), service));
+        }
+        lines
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut lines = vec!["check".to_owned()];
+        for finding in &self.verdict.findings {
+            let mark = if finding.holds { "ok    " } else { "FAILED" };
+            lines.push(format!("  {mark}  {}", finding.sentence));
+        }
+        lines.push(self.sentence());
+        lines
+    }
+
+    /// The check in one plain sentence.
+    pub(super) fn sentence(&self) -> String {
+        let verdict = self.verdict;
+        let result = match (verdict.holds(), verdict.exact) {
+            (true, true) => "exact",
+            (true, false) => "never above the stock; the run outlasted the drop's reservations, so no exact count",
+            (false, _) => "the check FAILED",
+        };
+        format!(
+            "{} of {} units held or sold, {} buyers answered: {result}",
+            grouped(verdict.accepted),
+            grouped(verdict.stock),
+            grouped(self.buyers.saturating_sub(self.unanswered)),
+        )
+    }
+
+    /// The report as JSON: the same figures under stable names.
+    pub(super) fn json(&self) -> Value {
+        let plan = self.plan;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "debug_build": cfg!(debug_assertions),
+            "seed": plan.seed,
+            "crowd": plan.crowd.as_str(),
+            "drop_id": self.drop_id,
+            "own_drop": plan.drop_id.is_none(),
+            "expire": plan.expire,
+            "connections": plan.connections,
+            "threads": self.threads,
+            "offered": {
+                "arrivals": self.arrivals,
+                "buyers": self.buyers,
+                "reads": self.arrivals - self.buyers,
+                "all_at_once": plan.rate.is_none(),
+                "rate_per_second": plan.rate,
+            },
+            "achieved": {
+                "duration_seconds": self.duration().as_secs_f64(),
+                "sold_out_after_seconds": self.meter.sold_out_ns.map(|at| Duration::from_nanos(at).as_secs_f64()),
+                "answers": self.answers(),
+                "answers_per_second": self.per_second(self.answers()),
+                "orders_per_second": self.per_second(self.meter.of(Kind::Orders).service.len()),
+                "reads_per_second": self.per_second(self.meter.of(Kind::Reads).service.len()),
+                "reserved_per_second": self.per_second(self.ledger.counted(Outcome::Reserved)),
+            },
+            "outcomes": self.outcomes_json(),
+            "buyers": self.buyers_json(),
+            "latency_ms": self.latencies_json(),
+            "check": self.check_json(),
+        })
+    }
+
+    fn outcomes_json(&self) -> Value {
+        let counts = Outcome::ALL
+            .into_iter()
+            .map(|outcome| (outcome.words().0.to_owned(), Value::from(self.ledger.counted(outcome))));
+        Value::Object(counts.collect::<Map<String, Value>>())
+    }
+
+    fn buyers_json(&self) -> Value {
+        let ended = |end| self.ledger.ended(end);
+        json!({
+            "keep_a_unit": ended(End::Keeps),
+            "cancelled": ended(End::Cancelled),
+            "lapsed": ended(End::Lapsed),
+            "unsatisfied": self.verdict.demand - ended(End::Keeps),
+            "gave_up": ended(End::GaveUp),
+            "wrong_answer": ended(End::Odd),
+            "unanswered": self.unanswered,
+        })
+    }
+
+    fn latencies_json(&self) -> Value {
+        let kinds = Kind::ALL.into_iter().map(|kind| {
+            let Latencies { from_intended, service } = self.meter.of(kind);
+            let value = json!({
+                "count": service.len(),
+                "from_intended_start": percentiles_json(from_intended),
+                "from_request_to_answer": percentiles_json(service),
+            });
+            (kind.as_str().to_owned(), value)
+        });
+        Value::Object(kinds.collect::<Map<String, Value>>())
+    }
+
+    fn check_json(&self) -> Value {
+        let verdict = self.verdict;
+        let findings = verdict
+            .findings
+            .iter()
+            .map(|finding| json!({ "name": finding.name, "holds": finding.holds, "detail": finding.sentence }));
+        json!({
+            "holds": verdict.holds(),
+            "exact": verdict.exact,
+            "accepted": verdict.accepted,
+            "stock": verdict.stock,
+            "demand": verdict.demand,
+            "sentence": self.sentence(),
+            "findings": findings.collect::<Vec<Value>>(),
+        })
+    }
+}
+
+/// How the table calls the kinds of requests.
+const KIND_WORDS: [(Kind, &str); 3] =
+    [(Kind::Orders, "orders"), (Kind::FollowUps, "checkouts etc."), (Kind::Reads, "reads")];
+
+fn latency_line(name: &str, histogram: &Histogram<u64>) -> String {
+    let mut line = format!("{name:<40}{:>12}", grouped(histogram.len()));
+    for (percentile, _, _) in PERCENTILES {
+        line.push_str(&format!("{:>11}", millis(histogram.value_at_percentile(percentile))));
+    }
+    line.push_str(&format!("{:>11}", millis(histogram.max())));
+    line
+}
+
+fn percentiles_json(histogram: &Histogram<u64>) -> Value {
+    let mut values: Map<String, Value> = PERCENTILES
+        .into_iter()
+        .map(|(percentile, _, name)| (name.to_owned(), json!(histogram.value_at_percentile(percentile) as f64 / 1e3)))
+        .collect();
+    values.insert("max".to_owned(), json!(histogram.max() as f64 / 1e3));
+    Value::Object(values)
+}
+
+/// Microseconds as milliseconds: `1,234.567`.
+fn millis(micros: u64) -> String {
+    format!("{}.{:03}", grouped(micros / 1_000), micros % 1_000)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// A rate without its fraction.
+fn rounded(value: f64) -> String {
+    let text = format!("{value:.0}");
+    text.parse().map_or(text, grouped)
+}
+
+/// A number with commas between its thousands: `100,000`.
+pub(super) fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(value), text);
+        }
+        assert_eq!(millis(1_234_567), "1,234.567");
+        assert_eq!(rounded(43_210.6), "43,211");
+    }
+}
