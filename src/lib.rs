@@ -1,10 +1,32 @@
-//! firstcome: first come, first served.
+//! firstcome, *first come, first served*: an inventory engine for limited drops, flash sales and auctions. One program,
+//! one SQLite file. It never sells what it does not have, never leaves a unit unsold that somebody asked for, and never
+//! forgets a sale that it acknowledged.
+//!
+//! ```text
+//! client --HTTP--> http --> writer::handle ==> [bounded FIFO] ==> writer thread (pinned)
+//!                    |          | full: 503 + Retry-After             | stamp: at
+//!                    |          |                                     v
+//!                    |          |                            engine: decide, evolve   (pure)
+//!                    |          |                                     v
+//!                    |          +<-- oneshot, only after COMMIT <-- store::record --> SQLite (WAL)
+//! client --GET---> http --> read: this thread's read-only connection and ready bodies <-- published versions
+//! ```
+//!
+//! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`writer`] gives it
+//! its place and its instant, [`engine`] decides, [`store`] records, [`read`] answers everybody else. [`types`],
+//! [`config`] and [`telemetry`] are leaves. Arrows point one way; `tests/tidy.rs` holds them.
+//!
+//! The promises, each one a test: conservation (`total = available + held + sold`), never oversold and never undersold,
+//! acknowledged is durable, first in first out, exact expiry, an effect exactly once per key, a refusal or a fault but
+//! never a lie, read your writes, the same commands give the same events, everything has a bound.
+
 pub mod cli;
 pub mod config;
-pub mod engine;
 pub mod http;
+pub mod writer;
+// In the order of a purchase, which is not the alphabet's.
+pub mod engine;
 pub mod read;
 pub mod store;
 pub mod telemetry;
 pub mod types;
-pub mod writer;

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Everything that CI runs, in one command; "quick" before each commit.
+#
+#   scripts/check.sh quick   format, lints, unit and API tests            (under 5 minutes warm)
+#   scripts/check.sh         that, documentation, the randomised tests in a release build, and a real sale end to end
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mode=${1:-full}
+case $mode in quick | full) ;; *)
+    echo "usage: scripts/check.sh [quick]" >&2
+    exit 64
+    ;;
+esac
+
+stage() {
+    local name=$1 start=$SECONDS
+    shift
+    echo "== $name: $*"
+    if ! "$@"; then
+        echo "== $name FAILED after $((SECONDS - start)) s: $*" >&2
+        exit 1
+    fi
+    echo "== $name ok, $((SECONDS - start)) s"
+}
+
+stage format cargo fmt --all --check
+stage lints cargo clippy --locked --all-targets -- -D warnings
+stage tests cargo test --locked
+if [ "$mode" = full ]; then
+    stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+    stage release-build cargo build --locked --release
+    stage randomised cargo test --locked --release --test engine_model --test store_model
+    stage smoke scripts/smoke.sh
+fi
+echo "== all good ($mode), $SECONDS s"

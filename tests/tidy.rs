@@ -1,0 +1,176 @@
+//! The house rules, held by a test: which room may use which, what the engine must not know, how long files may get.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which rooms a room may use. `cli` and `main` may use all.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("config", &["types"]),
+    ("telemetry", &["types"]),
+    ("engine", &["types"]),
+    ("store", &["engine", "types", "config"]),
+    ("writer", &["store", "engine", "types", "config", "telemetry"]),
+    ("read", &["types", "config", "telemetry"]),
+    // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
+    ("http", &["writer", "read", "store", "engine", "types", "config", "telemetry"]),
+];
+
+/// What would make the engine impure.
+const IMPURE: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "std::time",
+    "std::thread",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::io",
+    "std::sync",
+    "rusqlite",
+    "tokio",
+    "rand",
+    "tracing",
+    "f32",
+    "f64",
+    "RandomState",
+    "unsafe",
+];
+
+const LINES_MAX: usize = 500;
+
+fn sources(below: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (Vec::new(), vec![root.join(below)]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source");
+                found.push((path.strip_prefix(root).expect("below the root").to_path_buf(), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn room(path: &Path) -> String {
+    let part = path.components().nth(1).expect("src/room").as_os_str().to_string_lossy().into_owned();
+    part.trim_end_matches(".rs").into()
+}
+
+/// The code of a source without its tests, comments and texts of documentation.
+fn code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]").next().unwrap_or("");
+    before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn arrows_between_rooms_point_one_way() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        let room = room(&path);
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
+            assert!(
+                matches!(room.as_str(), "cli" | "main" | "lib"),
+                "{room} has no arrows: say in ARROWS what it may use"
+            );
+            continue;
+        };
+        for (position, _) in code(&text).match_indices("crate::") {
+            let used: String =
+                code(&text)[position + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if used != room && !used.is_empty() && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{}: {room} -> {used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_engine_has_no_clock_no_randomness_no_io_and_no_hash_order() {
+    for (path, text) in sources("src/engine")
+        .into_iter()
+        .chain(sources("src").into_iter().filter(|(path, _)| path.ends_with("engine.rs")))
+    {
+        let code = code(&text);
+        for word in IMPURE {
+            let found = code.match_indices(word).find(|(at, _)| {
+                let before = code[..*at].chars().next_back().unwrap_or(' ');
+                let after = code[at + word.len()..].chars().next().unwrap_or(' ');
+                ![before, after].iter().any(|around| around.is_alphanumeric() || *around == '_')
+            });
+            assert!(found.is_none(), "{} mentions {word}", path.display());
+        }
+        // Hash maps are looked up, never walked; the lint `iter_over_hash_type` holds the rest.
+        assert!(!code.contains("HashSet"), "{}", path.display());
+    }
+}
+
+#[test]
+fn files_can_be_read_in_a_sitting() {
+    for folder in ["src", "tests", "benches"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            assert!(lines <= LINES_MAX, "{} has {lines} lines; {LINES_MAX} are the most", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_loose_ends_are_left_in_the_code() {
+    let loose = ["FIX", "TO"].map(|start| format!("{start}{}", if start == "FIX" { "ME" } else { "DO" }));
+    for (path, text) in sources("src").into_iter().chain(sources("tests")) {
+        for word in &loose {
+            assert!(!text.contains(word.as_str()), "{} has a {word}: make it an issue", path.display());
+        }
+    }
+}
+
+#[test]
+fn sql_is_never_put_together_from_values() {
+    for (path, text) in sources("src") {
+        for line in code(&text).lines() {
+            let makes_sql = ["execute(", "prepare(", "prepare_cached(", "query_row(", "execute_batch("];
+            assert!(
+                !(line.contains("format!") && makes_sql.iter().any(|call| line.contains(call))),
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// Versions below which a known hole is open (RustSec and SQLite's release notes).
+const FLOORS: &[(&str, [u64; 3])] = &[
+    ("hyper", [1, 11, 0]),
+    ("tokio", [1, 44, 2]),
+    ("crossbeam-channel", [0, 5, 15]),
+    ("libsqlite3-sys", [0, 39, 0]),
+    ("tracing-subscriber", [0, 3, 20]),
+];
+
+#[test]
+fn dependencies_are_above_their_known_holes_and_sqlite_is_there_once() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).expect("Cargo.lock");
+    let mut packages = Vec::new();
+    for block in lock.split("[[package]]").skip(1) {
+        let field = |name: &str| {
+            let line = block.lines().find(|line| line.starts_with(name)).unwrap_or("");
+            line.split('"').nth(1).unwrap_or("").to_string()
+        };
+        packages.push((field("name = "), field("version = ")));
+    }
+    for (name, floor) in FLOORS {
+        let versions: Vec<&String> = packages.iter().filter(|(found, _)| found == name).map(|(_, v)| v).collect();
+        assert_eq!(versions.len(), 1, "{name}: {versions:?}");
+        let numbers: Vec<u64> = versions[0].split(['.', '+', '-']).take(3).map(|n| n.parse().unwrap_or(0)).collect();
+        assert!(numbers.as_slice() >= floor.as_slice(), "{name} {} is below {floor:?}", versions[0]);
+    }
+}
