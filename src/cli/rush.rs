@@ -20,11 +20,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::{Exit, output};
 use answer::DropView;
 use client::Fault;
-use crowd::Rules;
+use habits::Rules;
 use ledger::{Facts, Ledger, check};
 use meter::Meter;
 use plan::Plan;
-use report::{Report, grouped};
+use report::Report;
 use request::Requests;
 use run::{Limits, Run};
 use schedule::{Queue, Schedule};
@@ -35,6 +35,7 @@ mod client;
 mod crowd;
 mod desk;
 mod drops;
+mod habits;
 mod ledger;
 mod meter;
 mod outcome;
@@ -46,7 +47,7 @@ mod schedule;
 mod target;
 mod worker;
 
-pub use crowd::Crowd;
+pub use habits::Crowd;
 
 /// All threads start together, this long after their connections are open.
 const START_DELAY: Duration = Duration::from_millis(10);
@@ -128,7 +129,7 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
     }
     let before = prepare(&plan)?;
     let storm = storm(&plan, before)?;
-    let after = blocking(drops::see(&plan.public, before.id))?;
+    let after = blocking(drops::see_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
     conclude(&plan, before, after, &storm, json)
 }
 
@@ -166,7 +167,6 @@ struct Storm {
     ledger: Ledger,
     meter: Meter,
     waiting: u64,
-    unanswered: u64,
     took: Duration,
 }
 
@@ -194,7 +194,7 @@ fn storm(plan: &Plan, drop: DropView) -> Result<Storm, Exit> {
     let took = start.elapsed();
     let (ledger, meter) = add_up(threads)?;
     let waiting = run.desk.lock().waiting();
-    Ok(Storm { schedule, threads: plan.threads, ledger, meter, waiting, unanswered: run.open(), took })
+    Ok(Storm { schedule, threads: plan.threads, ledger, meter, waiting, took })
 }
 
 /// What each thread is given; the start is put in where it is spawned.
@@ -265,14 +265,20 @@ fn add_up(threads: Vec<Thread>) -> Result<(Ledger, Meter), Exit> {
 }
 
 /// The check, the table, the file.
-fn conclude(plan: &Plan, before: DropView, after: DropView, storm: &Storm, json: Option<File>) -> Result<(), Exit> {
+fn conclude(
+    plan: &Plan,
+    before: DropView,
+    after: Result<DropView, String>,
+    storm: &Storm,
+    json: Option<File>,
+) -> Result<(), Exit> {
     let lapses_unwatched = !plan.expire && storm.took >= Duration::from_secs(before.reservation_seconds);
     let verdict = check(&Facts {
         ledger: &storm.ledger,
         before,
         after,
+        buyers: storm.schedule.buyers(),
         waiting: storm.waiting,
-        unanswered: storm.unanswered,
         lapses_unwatched,
     });
     let report = Report {
@@ -284,7 +290,6 @@ fn conclude(plan: &Plan, before: DropView, after: DropView, storm: &Storm, json:
         ledger: &storm.ledger,
         meter: &storm.meter,
         verdict: &verdict,
-        unanswered: storm.unanswered,
     };
     for line in report.table() {
         output::line(line);
@@ -293,10 +298,7 @@ fn conclude(plan: &Plan, before: DropView, after: DropView, storm: &Storm, json:
         let written = writeln!(file, "{:#}", report.json());
         written.map_err(|error| Exit::new(73, format!("--json: {error}")))?;
     }
-    let failed: Vec<&str> =
-        verdict.findings.iter().filter(|finding| !finding.holds).map(|finding| finding.sentence.as_str()).collect();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Exit::new(1, format!("rush: {} of the checks failed: {}", grouped(failed.len() as u64), failed.join("; "))))
+    let failed = verdict.findings.iter().filter(|finding| !finding.holds);
+    let failed: Vec<String> = failed.map(|finding| format!("check failed: {}", finding.sentence)).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, failed.join("\n"))) }
 }
