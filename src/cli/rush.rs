@@ -55,15 +55,14 @@ const START_DELAY: Duration = Duration::from_millis(10);
 /// Examples, below the options.
 const EXAMPLES: &str = "\
 Examples:
-  firstcome rush                                       100,000 buyers storm 10,000 units, all at once
-  firstcome rush --buyers 1000000 --connections 512    a million distinct buyers
-  firstcome rush --rate 20000 --reads 80               20,000 arrivals a second, four of five only look
-  firstcome rush --expire                              abandoned reservations lapse and are sold again
-  firstcome rush --crowd plain --buyers 200000 --units 200000
-                                                       every arrival is a fresh order that is accepted
-  firstcome rush --drop 7 --json result.json           an existing drop; the figures as JSON, too
+  firstcome rush                                     100,000 buyers storm 10,000 units
+  firstcome rush --buyers 1000000 --connections 512  a million distinct buyers
+  firstcome rush --rate 20000 --reads 80             20,000 arrivals/s, four of five only look
+  firstcome rush --expire                            lapsed reservations are sold again
+  firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
+  firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
 
-Exit code: 0 the check holds; 1 it does not; 64 a wrong argument; 69 no server there, or it refuses the drop.";
+Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json.";
 
 /// The arguments of `firstcome rush`.
 #[derive(Args, Clone, Debug)]
@@ -96,7 +95,7 @@ pub struct RushArgs {
     /// Abandoned reservations lapse during the run, and their units are asked for again
     #[arg(long)]
     expire: bool,
-    /// real: some retry, ask twice, cancel, check out, or never do; plain: one order each
+    /// How the buyers behave
     #[arg(long, value_enum, default_value_t = Crowd::Real)]
     crowd: Crowd,
     /// Load threads; by default one per core, at most 4
