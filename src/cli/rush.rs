@@ -20,11 +20,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::{Exit, output};
 use answer::DropView;
 use client::Fault;
-use crowd::Rules;
+use habits::Rules;
 use ledger::{Facts, Ledger, check};
 use meter::Meter;
 use plan::Plan;
-use report::{Report, grouped};
+use report::Report;
 use request::Requests;
 use run::{Limits, Run};
 use schedule::{Queue, Schedule};
@@ -35,6 +35,7 @@ mod client;
 mod crowd;
 mod desk;
 mod drops;
+mod habits;
 mod ledger;
 mod meter;
 mod outcome;
@@ -46,7 +47,7 @@ mod schedule;
 mod target;
 mod worker;
 
-pub use crowd::Crowd;
+pub use habits::Crowd;
 
 /// All threads start together, this long after their connections are open.
 const START_DELAY: Duration = Duration::from_millis(10);
@@ -54,15 +55,14 @@ const START_DELAY: Duration = Duration::from_millis(10);
 /// Examples, below the options.
 const EXAMPLES: &str = "\
 Examples:
-  firstcome rush                                       100,000 buyers storm 10,000 units, all at once
-  firstcome rush --buyers 1000000 --connections 512    a million distinct buyers
-  firstcome rush --rate 20000 --reads 80               20,000 arrivals a second, four of five only look
-  firstcome rush --expire                              abandoned reservations lapse and are sold again
-  firstcome rush --crowd plain --buyers 200000 --units 200000
-                                                       every arrival is a fresh order that is accepted
-  firstcome rush --drop 7 --json result.json           an existing drop; the figures as JSON, too
+  firstcome rush                                     100,000 buyers storm 10,000 units
+  firstcome rush --buyers 1000000 --connections 512  a million distinct buyers
+  firstcome rush --rate 20000 --reads 80             20,000 arrivals/s, four of five only look
+  firstcome rush --expire                            lapsed reservations are sold again
+  firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
+  firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
 
-Exit code: 0 the check holds; 1 it does not; 64 a wrong argument; 69 no server there, or it refuses the drop.";
+Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json.";
 
 /// The arguments of `firstcome rush`.
 #[derive(Args, Clone, Debug)]
@@ -95,7 +95,7 @@ pub struct RushArgs {
     /// Abandoned reservations lapse during the run, and their units are asked for again
     #[arg(long)]
     expire: bool,
-    /// real: some retry, ask twice, cancel, check out, or never do; plain: one order each
+    /// How the buyers behave
     #[arg(long, value_enum, default_value_t = Crowd::Real)]
     crowd: Crowd,
     /// Load threads; by default one per core, at most 4
@@ -128,7 +128,7 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
     }
     let before = prepare(&plan)?;
     let storm = storm(&plan, before)?;
-    let after = blocking(drops::see(&plan.public, before.id))?;
+    let after = blocking(drops::see_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
     conclude(&plan, before, after, &storm, json)
 }
 
@@ -166,7 +166,6 @@ struct Storm {
     ledger: Ledger,
     meter: Meter,
     waiting: u64,
-    unanswered: u64,
     took: Duration,
 }
 
@@ -194,7 +193,7 @@ fn storm(plan: &Plan, drop: DropView) -> Result<Storm, Exit> {
     let took = start.elapsed();
     let (ledger, meter) = add_up(threads)?;
     let waiting = run.desk.lock().waiting();
-    Ok(Storm { schedule, threads: plan.threads, ledger, meter, waiting, unanswered: run.open(), took })
+    Ok(Storm { schedule, threads: plan.threads, ledger, meter, waiting, took })
 }
 
 /// What each thread is given; the start is put in where it is spawned.
@@ -265,14 +264,20 @@ fn add_up(threads: Vec<Thread>) -> Result<(Ledger, Meter), Exit> {
 }
 
 /// The check, the table, the file.
-fn conclude(plan: &Plan, before: DropView, after: DropView, storm: &Storm, json: Option<File>) -> Result<(), Exit> {
+fn conclude(
+    plan: &Plan,
+    before: DropView,
+    after: Result<DropView, String>,
+    storm: &Storm,
+    json: Option<File>,
+) -> Result<(), Exit> {
     let lapses_unwatched = !plan.expire && storm.took >= Duration::from_secs(before.reservation_seconds);
     let verdict = check(&Facts {
         ledger: &storm.ledger,
         before,
         after,
+        buyers: storm.schedule.buyers(),
         waiting: storm.waiting,
-        unanswered: storm.unanswered,
         lapses_unwatched,
     });
     let report = Report {
@@ -284,7 +289,6 @@ fn conclude(plan: &Plan, before: DropView, after: DropView, storm: &Storm, json:
         ledger: &storm.ledger,
         meter: &storm.meter,
         verdict: &verdict,
-        unanswered: storm.unanswered,
     };
     for line in report.table() {
         output::line(line);
@@ -293,10 +297,7 @@ fn conclude(plan: &Plan, before: DropView, after: DropView, storm: &Storm, json:
         let written = writeln!(file, "{:#}", report.json());
         written.map_err(|error| Exit::new(73, format!("--json: {error}")))?;
     }
-    let failed: Vec<&str> =
-        verdict.findings.iter().filter(|finding| !finding.holds).map(|finding| finding.sentence.as_str()).collect();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Exit::new(1, format!("rush: {} of the checks failed: {}", grouped(failed.len() as u64), failed.join("; "))))
+    let failed = verdict.findings.iter().filter(|finding| !finding.holds);
+    let failed: Vec<String> = failed.map(|finding| format!("check failed: {}", finding.sentence)).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, failed.join("\n"))) }
 }

@@ -93,6 +93,12 @@ impl Connection {
         self.reusable
     }
 
+    /// Whether the server left the connection alone since the last answer. Costs no system call unless it did not.
+    pub(super) fn is_quiet(&self) -> bool {
+        let read = self.stream.try_read(&mut [0; 1]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Sends a request and reads its answer. After a fault the connection must not be used again.
     pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<Reply<'_>, Fault> {
         let started = Instant::now();

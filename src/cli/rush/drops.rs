@@ -1,5 +1,7 @@
 //! The drop under load: made through the admin listener, read through the public one.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::answer::DropView;
@@ -9,6 +11,10 @@ use crate::cli::Exit;
 
 /// The price of a unit, in cents: the load pays nothing.
 const UNIT_PRICE: u64 = 1_999;
+
+/// A server that is down at the end of a run may be starting again: so often it is asked, this far apart.
+const LOOKS_MAX: u32 = 50;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a drop for a run needs.
 pub(super) struct NewDrop {
@@ -51,18 +57,24 @@ pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView,
     view(&answer)
 }
 
-/// Reads a drop.
+/// Reads a drop; if there is no answer, again for some seconds.
 ///
 /// # Errors
 /// The public listener cannot be reached (69) or has no such drop (69).
-pub(super) async fn see(public: &Target, id: u32) -> Result<DropView, Exit> {
+pub(super) async fn see_patiently(public: &Target, id: u32) -> Result<DropView, Exit> {
+    for _ in 1..LOOKS_MAX {
+        if let Ok(answer) = read(public, id).await {
+            return view(&answer);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     view(&read(public, id).await?)
 }
 
 /// Reads a drop that should sell.
 ///
 /// # Errors
-/// As [`see`], and where it does not sell at present (69).
+/// As [`see_patiently`], and where it does not sell at present (69).
 pub(super) async fn see_selling(public: &Target, id: u32) -> Result<DropView, Exit> {
     let answer = read(public, id).await?;
     let state: Value = serde_json::from_slice(&answer).unwrap_or_default();

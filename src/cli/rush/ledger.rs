@@ -118,6 +118,11 @@ impl Ledger {
         self.ends.get(&end).copied().unwrap_or(0)
     }
 
+    /// How many stories are over.
+    fn ended_all(&self) -> u64 {
+        self.ends.values().sum()
+    }
+
     /// What broke the contract.
     pub(super) fn violations(&self) -> impl Iterator<Item = (Violation, Seen)> {
         self.violations.iter().map(|(violation, seen)| (*violation, *seen))
@@ -157,12 +162,12 @@ pub(super) struct Facts<'a> {
     pub(super) ledger: &'a Ledger,
     /// The drop before the first request.
     pub(super) before: DropView,
-    /// The drop after the last answer.
-    pub(super) after: DropView,
+    /// The drop after the last answer, or why it cannot be read.
+    pub(super) after: Result<DropView, String>,
+    /// Buyers who were to come.
+    pub(super) buyers: u64,
     /// Buyers still in line.
     pub(super) waiting: u64,
-    /// Buyers and looks that the time limit cut off.
-    pub(super) unanswered: u64,
     /// Reservations may have lapsed during the run without anybody looking.
     pub(super) lapses_unwatched: bool,
 }
@@ -178,12 +183,16 @@ pub(super) struct Finding {
 /// The result of the check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Verdict {
-    /// Units held or sold by this run.
-    pub(super) accepted: u64,
+    /// Units held or sold by this run, where the drop can be read.
+    pub(super) accepted: Option<u64>,
     /// Units that were free at the start.
     pub(super) stock: u64,
     /// Buyers who have a unit to keep, or want one still.
     pub(super) demand: u64,
+    /// Buyers whose last answer is a definite one.
+    pub(super) answered: u64,
+    /// Buyers whom the time limit cut off.
+    pub(super) cut_off: u64,
     /// Whether `accepted == min(stock, demand)` could be decided exactly.
     pub(super) exact: bool,
     pub(super) findings: Vec<Finding>,

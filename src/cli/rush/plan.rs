@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::RushArgs;
-use super::crowd::Crowd;
 use super::drops::random;
+use super::habits::Crowd;
 use super::target::Target;
 use crate::cli::Exit;
 

@@ -24,7 +24,6 @@ pub(super) struct Report<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) meter: &'a Meter,
     pub(super) verdict: &'a Verdict,
-    pub(super) unanswered: u64,
 }
 
 impl Report<'_> {
@@ -130,16 +129,16 @@ impl Report<'_> {
         };
         format!(
             "{} of {} units held or sold, {} buyers answered: {result}",
-            grouped(verdict.accepted),
+            verdict.accepted.map_or("unknown".to_owned(), grouped),
             grouped(verdict.stock),
-            grouped(self.buyers.saturating_sub(self.unanswered)),
+            grouped(verdict.answered),
         )
     }
 
     /// The report as JSON: the same figures under stable names.
     pub(super) fn json(&self) -> Value {
         let plan = self.plan;
-        json!({
+        without_nulls(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "debug_build": cfg!(debug_assertions),
             "seed": plan.seed,
@@ -169,7 +168,7 @@ impl Report<'_> {
             "buyers": self.buyers_json(),
             "latency_ms": self.latencies_json(),
             "check": self.check_json(),
-        })
+        }))
     }
 
     fn outcomes_json(&self) -> Value {
@@ -188,7 +187,7 @@ impl Report<'_> {
             "unsatisfied": self.verdict.demand - ended(End::Keeps),
             "gave_up": ended(End::GaveUp),
             "wrong_answer": ended(End::Odd),
-            "unanswered": self.unanswered,
+            "cut_off": self.verdict.cut_off,
         })
     }
 
@@ -221,6 +220,13 @@ impl Report<'_> {
             "findings": findings.collect::<Vec<Value>>(),
         })
     }
+}
+
+/// Members without a value are left out, as the server does.
+fn without_nulls(value: Value) -> Value {
+    let Value::Object(members) = value else { return value };
+    let members = members.into_iter().filter(|(_, member)| !member.is_null());
+    Value::Object(members.map(|(name, member)| (name, without_nulls(member))).collect())
 }
 
 /// How the table calls the kinds of requests.

@@ -15,8 +15,9 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use super::answer::{Answer, decode_drop, decode_order};
 use super::client::{Connection, Fault, Head};
-use super::crowd::{Buyer, Next, Rules, Step};
+use super::crowd::{Buyer, Next, Step};
 use super::desk::Waiting;
+use super::habits::Rules;
 use super::ledger::{Ledger, Violation};
 use super::meter::{Kind, Meter};
 use super::outcome::Outcome;
@@ -210,6 +211,9 @@ impl Shard {
         request: &[u8],
         decode: impl FnOnce(&Head, &[u8]) -> (Answer, Outcome),
     ) -> Asked {
+        if connection.as_ref().is_some_and(|open| !open.is_quiet()) {
+            *connection = Connection::open(self.public.address).await.ok();
+        }
         let sent_ns = self.now_ns();
         let Some(open) = connection.as_mut() else {
             return Asked { answer: Answer::NotSent, outcome: Outcome::NotConnected, sent_ns, done_ns: sent_ns };

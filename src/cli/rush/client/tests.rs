@@ -60,6 +60,17 @@ fn a_hang_up_is_a_lost_connection() {
 }
 
 #[test]
+fn a_connection_that_the_server_closed_meanwhile_is_noticed_before_it_is_used() {
+    with_server(vec![vec!["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]], async |mut connection| {
+        assert!(connection.is_quiet());
+        connection.exchange(b"x").await.expect("answer");
+        assert!(connection.is_quiet());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!connection.is_quiet(), "the server hung up after its last answer");
+    });
+}
+
+#[test]
 fn strange_answers_are_faults() {
     for answer in [
         "HTTP/1.1 200 OK\r\n\r\nuntil the end",

@@ -21,7 +21,9 @@ fn books(keeps: u64, cancelled: u64) -> Ledger {
 }
 
 fn facts(ledger: &Ledger, after: DropView, waiting: u64) -> Facts<'_> {
-    Facts { ledger, before: drop(after.total, 0, 0), after, waiting, unanswered: 0, lapses_unwatched: false }
+    let before = drop(after.total, 0, 0);
+    let buyers = ledger.ended_all() + waiting;
+    Facts { ledger, before, after: Ok(after), buyers, waiting, lapses_unwatched: false }
 }
 
 /// The names of the checks that fail.
@@ -34,7 +36,7 @@ fn a_sold_out_drop_with_a_line_before_it_is_exact() {
     let ledger = books(10, 2);
     let facts = facts(&ledger, drop(10, 8, 2), 90);
     let verdict = check(&facts);
-    assert_eq!((verdict.accepted, verdict.stock, verdict.demand, verdict.exact), (10, 10, 100, true));
+    assert_eq!((verdict.accepted, verdict.stock, verdict.demand, verdict.exact), (Some(10), 10, 100, true));
     assert!(verdict.holds(), "{verdict:?}");
 }
 
@@ -75,8 +77,19 @@ fn whoever_has_no_definite_answer_makes_the_check_inexact() {
     let verdict = check(&facts(&ledger, drop(10, 10, 0), 0));
     assert!(!verdict.exact && !verdict.holds());
     let ledger = books(10, 0);
-    let cut = Facts { unanswered: 3, ..facts(&ledger, drop(10, 10, 0), 0) };
-    assert_eq!(failed(&cut), ["everybody_answered"]);
+    let cut = Facts { buyers: 13, ..facts(&ledger, drop(12, 12, 0), 0) };
+    assert_eq!(failed(&cut), ["everybody_answered"], "the three cut off may have two orders");
+    let cut = Facts { buyers: 11, ..facts(&ledger, drop(12, 12, 0), 0) };
+    assert_eq!(failed(&cut), ["everybody_answered", "accepted_is_min_of_stock_and_demand", "books_agree"]);
+    assert_eq!(check(&cut).answered, 10);
+}
+
+#[test]
+fn a_drop_that_cannot_be_read_is_no_exact_count() {
+    let ledger = books(10, 0);
+    let gone = Facts { after: Err("gone".to_owned()), ..facts(&ledger, drop(10, 10, 0), 0) };
+    assert_eq!(failed(&gone), ["drop_readable"]);
+    assert!(!check(&gone).exact);
 }
 
 #[test]
@@ -93,7 +106,7 @@ fn earlier_sales_of_an_existing_drop_do_not_count() {
     let ledger = books(3, 0);
     let facts = Facts { before: drop(10, 5, 2), ..facts(&ledger, drop(10, 8, 2), 1) };
     let verdict = check(&facts);
-    assert_eq!((verdict.accepted, verdict.stock, verdict.demand), (3, 3, 4));
+    assert_eq!((verdict.accepted, verdict.stock, verdict.demand), (Some(3), 3, 4));
     assert!(verdict.holds(), "{verdict:?}");
 }
 
