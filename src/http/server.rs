@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -260,26 +260,32 @@ async fn tick(core: Rc<Core>) {
     }
 }
 
-/// The auditor's rounds.
+/// How often the auditor counts what is new, between two comparisons.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// The auditor's rounds: it counts what is new every second, and compares at every interval.
 async fn audit(core: Rc<Core>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
     let mut auditor = Auditor::default();
     mismatched.into_iter().for_each(|drop_id| auditor.expect_mismatch(drop_id));
+    let compare_interval = core.site.config.compare_interval;
+    let mut compared = None;
     loop {
-        // Catch up in short steps, with room for operators in between.
+        // In short steps, with room for operators in between.
         while let Ok(true) = auditor.follow(&reader, &core.site.auditor) {
             tokio::task::yield_now().await;
         }
-        match auditor.compare(&reader, &core.site.auditor) {
-            Ok(changes) => {
-                for change in changes {
-                    if on_mismatch(change.drop_id, change.stands) {
+        if compared.is_none_or(|at: Instant| at.elapsed() >= compare_interval) {
+            compared = Some(Instant::now());
+            match auditor.compare(&reader, &core.site.auditor) {
+                Ok(changes) => {
+                    for change in changes.into_iter().filter(|change| on_mismatch(change.drop_id, change.stands)) {
                         auditor.noted(change);
                     }
                 }
+                Err(error) => tracing::error!(%error, "the auditor could not read"),
             }
-            Err(error) => tracing::error!(%error, "the auditor could not read"),
         }
-        tokio::time::sleep(core.site.config.compare_interval).await;
+        tokio::time::sleep(FOLLOW_EVERY.min(compare_interval)).await;
     }
 }
 
