@@ -98,6 +98,15 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     })?;
     let demo = if args.demo && running.found.drops_live == 0 { Some(make_demo_drop(&running.writer)?) } else { None };
     greet(&shown, &running, demo);
+    let found = running.found;
+    tracing::info!(
+        public = %running.server.public_address,
+        admin = %running.server.admin_address,
+        seq = found.seq,
+        orders_live = found.orders_live,
+        drops_live = found.drops_live,
+        "serving"
+    );
     runtime.block_on(wait_for_signal())?;
     output::note("ending: nothing more is accepted; what was is being committed (again to end at once)");
     runtime.spawn(async {
@@ -112,7 +121,9 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     });
-    stopping.join().map_err(|_| Exit::new(70, "the end itself panicked"))?
+    let ended = stopping.join().map_err(|_| Exit::new(70, "the end itself panicked"))?;
+    tracing::info!(orderly = ended.is_ok(), "ended");
+    ended
 }
 
 async fn wait_for_signal() -> Result<(), Exit> {

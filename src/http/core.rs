@@ -2,6 +2,7 @@
 //! every request takes.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -98,12 +99,26 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
             Found::Route(index, parameter) => {
                 route = index;
                 let parameter = parameter.into();
-                handlers::run(core, index, Call { parts, body: Some(body), parameter }).await
+                let call = Call { parts, body: Some(body), parameter };
+                unless_it_panics(handlers::run(core, index, call)).await
             }
         }
     };
     let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
     core.finish(response, &request_id, origin, route, started)
+}
+
+/// A panic in one request is that request's problem: the server lives on. What it had submitted is decided all the same,
+/// so the client must not be told that nothing happened.
+async fn unless_it_panics(
+    handler: impl Future<Output = Result<Response<Body>, Problem>>,
+) -> Result<Response<Body>, Problem> {
+    let mut handler = std::pin::pin!(handler);
+    std::future::poll_fn(move |context| {
+        catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context)))
+            .unwrap_or(std::task::Poll::Ready(Err(Problem::Internal)))
+    })
+    .await
 }
 
 impl Core {

@@ -20,7 +20,7 @@ use super::body::Body;
 use super::core::Core;
 use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
 use super::routes::{Action, ROUTES};
-use crate::engine::{Command, Outcome};
+use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
 use crate::types::Seq;
 use crate::writer::{Answer, Class, Decided, Submission, TurnedAway};
@@ -76,6 +76,7 @@ pub(super) async fn submit(
     command: Command,
     beside: Option<Beside>,
 ) -> Result<Decided, Problem> {
+    let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port).map_err(|turned_away| {
         core.site.turned_away.increment(1);
         match turned_away {
@@ -84,7 +85,12 @@ pub(super) async fn submit(
         }
     })?;
     match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
-        Ok(Answer::Decided(decided)) => Ok(decided),
+        Ok(Answer::Decided(decided)) => {
+            if class == Class::Operator {
+                log_operation(name, &decided);
+            }
+            Ok(decided)
+        }
         Ok(Answer::TooOld) => Err(overloaded(core, core.writer.queue_depth())),
         Ok(Answer::Unknown) => Err(Problem::OutcomeUnknown),
         Err(_) => {
@@ -92,6 +98,16 @@ pub(super) async fn submit(
             Err(Problem::OutcomeUnknown)
         }
     }
+}
+
+/// What operators do is worth a line each; what buyers do is in the metrics.
+fn log_operation(command: &'static str, decided: &Decided) {
+    let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
+    let subject = match &decided.outcome {
+        Outcome::Accepted { subject, .. } | Outcome::Repeated { subject, .. } => Some(*subject),
+        Outcome::Reserved(_) | Outcome::Refused { .. } | Outcome::Advanced => None,
+    };
+    tracing::info!(command, outcome, ?subject, "an operator's command");
 }
 
 fn overloaded(core: &Core, queue_depth: usize) -> Problem {

@@ -29,6 +29,9 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// Per-second work: figures, clock, meters.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What a queue is taken to drain at before it was measured: half of what a small machine does.
+const DRAIN_PER_SECOND_AT_FIRST: u32 = 20_000;
+
 /// How the writer works. Named and explained in `config`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -93,7 +96,7 @@ impl Writer {
         let (sender, receiver) = bounded(options.queue_capacity);
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
-            drain_per_second: AtomicU32::new(1000),
+            drain_per_second: AtomicU32::new(DRAIN_PER_SECOND_AT_FIRST),
             ports: Ports::new(options.ports),
         });
         let published = Arc::new(Published::default());
