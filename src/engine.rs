@@ -146,10 +146,15 @@ impl State {
             self.evolve(&event);
             events.push(event);
         }
+        self.come_to(at);
+        true
+    }
+
+    /// The clock of the state moves on, and keys are forgotten whose time has passed.
+    fn come_to(&mut self, at: UnixMillis) {
         self.at = at;
         self.order_keys.forget_until(at);
         self.command_keys.forget_until(at);
-        true
     }
 
     fn due_event(&self, due_at: UnixMillis, due: Due) -> Event {
@@ -226,7 +231,7 @@ impl State {
         assert_eq!(event.seq, self.seq.next(), "events come in order, without a gap");
         assert!(event.at >= self.at, "time never goes back");
         self.seq = event.seq;
-        self.at = event.at;
+        self.come_to(event.at);
         drops::evolve(self, event);
         orders::evolve(self, event);
     }

@@ -1,0 +1,167 @@
+//! Random commands through the engine and through a naive second implementation: the same answers, and after every
+//! command conservation, no oversell, exact counters and every invariant.
+//!
+//! `FIRSTCOME_TEST_SEED` replays one world, `FIRSTCOME_TEST_SCALE` multiplies the count.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test cares for one outcome")]
+
+mod model;
+
+use firstcome::engine::{Command, Event, State, invariants};
+use firstcome::types::{DigestKey, UnixMillis};
+
+use model::naive::Naive;
+use model::{Random, World};
+
+const KEYS_MAX: usize = 1_000_000;
+const COMMANDS_PER_WORLD: u64 = 500;
+
+/// What was asked in one world, and when.
+type Script = Vec<(UnixMillis, Command)>;
+
+fn run_world(seed: u64) -> (Script, Vec<Event>, State) {
+    let mut world = World::new(seed, DigestKey::new(&[7; 32]));
+    let mut state = State::new(KEYS_MAX);
+    let mut naive = Naive::default();
+    let (mut script, mut events) = (Vec::new(), Vec::new());
+    for step in 0..COMMANDS_PER_WORLD {
+        let at = world.instant(&state);
+        // Both advance first, so that the generator sees what the command will see.
+        assert!(state.advance(at, &mut events, usize::MAX));
+        naive.advance(at.get());
+        let command = world.command(&state);
+        let outcome = state.apply(at, &command, &mut events);
+        let expected = naive.decide(&command);
+        assert_eq!(outcome, expected, "seed {seed} step {step} at {at:?}: {command:?}");
+        check(&state, &naive, seed, step);
+        world.learn(&state, &outcome);
+        script.push((at, command));
+    }
+    (script, events, state)
+}
+
+fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
+    assert_eq!(state.seq().get(), naive.events, "seed {seed} step {step}: the number of events");
+    for (index, entry) in state.drops().enumerate() {
+        let (held, sold) = (naive.held(index), naive.sold(index));
+        assert_eq!(
+            (u64::from(entry.held), u64::from(entry.sold)),
+            (held, sold),
+            "seed {seed} step {step}: drop {index}"
+        );
+        assert!(held + sold <= u64::from(entry.spec.total), "seed {seed} step {step}: oversold");
+        assert_eq!(u64::from(entry.available()) + held + sold, u64::from(entry.spec.total), "seed {seed} step {step}");
+        assert_eq!(entry.spec.total, naive.drops[index].spec.total, "seed {seed} step {step}: total");
+    }
+    if let Err(broken) = invariants::check(state) {
+        panic!("seed {seed} step {step}: {broken}");
+    }
+}
+
+/// The same script again, with extra looks at the clock in between where `looks` says so.
+fn replay(script: &Script, mut looks: Option<Random>) -> (Vec<Event>, State) {
+    let (mut state, mut events) = (State::new(KEYS_MAX), Vec::new());
+    for (at, command) in script {
+        if let Some(random) = &mut looks {
+            let gap = at.since(state.at());
+            if gap > 1 {
+                let between = state.at().plus_millis(i64::try_from(random.below(gap)).expect("small"));
+                // In several goes, as a bounded batch would.
+                while !state.advance(between, &mut events, 1) {}
+            }
+        }
+        state.apply(*at, command, &mut events);
+    }
+    (events, state)
+}
+
+#[test]
+fn the_engine_agrees_with_a_naive_second_implementation() {
+    if let Some(seed) = model::replayed_seed() {
+        run_world(seed);
+        return;
+    }
+    for world in 0..model::scaled(2200, 60) {
+        let seed = world.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x0f1c;
+        let (script, events, state) = run_world(seed);
+        if world % 8 != 0 {
+            continue;
+        }
+        let (again, same) = replay(&script, None);
+        assert!(again == events && same == state, "seed {seed}: a second run gives other events");
+        let (looked, same) = replay(&script, Some(Random(seed)));
+        assert!(looked == events && same == state, "seed {seed}: looking at the clock in between changes events");
+        let mut rebuilt = State::new(KEYS_MAX);
+        for event in &events {
+            rebuilt.evolve(event);
+        }
+        assert!(rebuilt.advance(state.at(), &mut Vec::new(), usize::MAX));
+        assert!(rebuilt == state, "seed {seed}: the events alone do not give the state");
+    }
+}
+
+#[test]
+fn with_enough_demand_every_unit_is_held_or_sold_at_the_end() {
+    use firstcome::engine::{CommandKey, DropSpec, Outcome};
+    use firstcome::types::{Currency, Digest, DropId, Quantity, UnitPrice};
+    for seed in 0..model::scaled(300, 30) {
+        let mut random = Random(seed);
+        let total = u32::try_from(random.below(60)).expect("small");
+        let mut state = State::new(KEYS_MAX);
+        let mut events = Vec::new();
+        let digest = |n: u64| Digest([n.to_le_bytes(), (!n).to_le_bytes()].concat().try_into().expect("16 bytes"));
+        let spec = DropSpec {
+            sku: "S".into(),
+            name: "N".into(),
+            description: None,
+            image_url: None,
+            currency: Currency::new("EUR").expect("a currency"),
+            unit_price: UnitPrice::new(1).expect("a price"),
+            total,
+            starts_at: UnixMillis::ZERO,
+            ends_at: None,
+            per_buyer_limit: 1,
+            reservation_seconds: 2,
+            payment_seconds: 3,
+        };
+        let key = CommandKey { digest: digest(0), params: digest(0) };
+        state.apply(UnixMillis::ZERO, &Command::CreateDrop { key, spec: Box::new(spec) }, &mut events);
+        let drop_id = DropId::new(1).expect("not 0");
+        let (mut at, mut live) = (0, Vec::new());
+        for buyer in 1..400u64 {
+            at += i64::try_from(random.below(200)).expect("small");
+            let order = Command::PlaceOrder {
+                drop_id,
+                buyer: digest(buyer),
+                key: digest(1_000_000 + buyer),
+                quantity: Quantity::ONE,
+                contact_given: random.one_in(3),
+            };
+            let outcome = state.apply(UnixMillis::new(at).expect("in range"), &order, &mut events);
+            let entry = state.drop_entry(drop_id).expect("there");
+            match outcome {
+                Outcome::Reserved(reservation) => live.push(reservation.order),
+                // Sold out is only said while nothing is free.
+                _ => assert_eq!(entry.available(), 0, "seed {seed}: a unit was kept back: {outcome:?}"),
+            }
+            if random.one_in(4) && !live.is_empty() {
+                let order = live.swap_remove(usize::try_from(random.below(live.len() as u64)).expect("small"));
+                state.apply(UnixMillis::new(at).expect("in range"), &Command::CancelOrder { order }, &mut events);
+            }
+        }
+        // As many more as there are units come at one instant: then nothing may be left.
+        for buyer in 0..u64::from(total) {
+            let order = Command::PlaceOrder {
+                drop_id,
+                buyer: digest(10_000 + buyer),
+                key: digest(2_000_000 + buyer),
+                quantity: Quantity::ONE,
+                contact_given: false,
+            };
+            state.apply(UnixMillis::new(at).expect("in range"), &order, &mut events);
+        }
+        let entry = state.drop_entry(drop_id).expect("there");
+        assert_eq!(entry.held + entry.sold, total, "seed {seed}");
+    }
+}

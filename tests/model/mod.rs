@@ -1,0 +1,218 @@
+//! What the randomised tests share: a seeded generator of commands, and a naive second implementation of the rules.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "only some commands matter to a helper")]
+#![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
+
+pub mod naive;
+
+use firstcome::engine::{Command, CommandKey, DropPatch, DropSpec, Outcome, State};
+use firstcome::store::Beside;
+use firstcome::types::{
+    Amount, BuyerText, Contact, Currency, Digest, DigestKey, DropId, OrderSecret, Quantity, Seq, UnitPrice, UnixMillis,
+};
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).expect("small")]
+    }
+}
+
+/// One run's generator: what it knows of the run so far, to ask for what may be there.
+pub struct World {
+    pub random: Random,
+    digests: DigestKey,
+    at: i64,
+    orders: Vec<Seq>,
+    drops: u32,
+}
+
+impl World {
+    pub fn new(seed: u64, digests: DigestKey) -> World {
+        World { random: Random(seed), digests, at: 1_000_000, orders: Vec::new(), drops: 0 }
+    }
+
+    /// Learns from what happened.
+    pub fn learn(&mut self, state: &State, outcome: &Outcome) {
+        if let Outcome::Reserved(reservation) = outcome {
+            self.orders.push(reservation.order);
+        }
+        self.drops = u32::try_from(state.drops().count()).expect("few");
+    }
+
+    fn digest(&self, kind: &str, n: u64) -> Digest {
+        self.digests.params(format!("{kind}{n}").as_bytes())
+    }
+
+    /// The next command's instant: often the same, often exactly when something is due, sometimes a day later.
+    pub fn instant(&mut self, state: &State) -> UnixMillis {
+        if let Some(due) = state.next_due().filter(|_| self.random.one_in(6)) {
+            self.at = self.at.max(due.get() - i64::from(self.random.one_in(2)));
+        }
+        self.at += match self.random.below(20) {
+            0..=9 => 0,
+            10..=14 => 1,
+            15..=17 => self.random.pick(&[999, 1000, 1001, 2000]) as i64,
+            18 => 60_000,
+            _ if self.random.one_in(4) => 25 * 3_600_000,
+            _ => 10_000,
+        };
+        UnixMillis::new(self.at).expect("in range")
+    }
+
+    fn spec(&mut self) -> DropSpec {
+        let at = UnixMillis::new(self.at).expect("in range");
+        let total = if self.random.one_in(2) { self.random.below(6) } else { self.random.below(1000) };
+        DropSpec {
+            sku: "S".into(),
+            name: "N".into(),
+            description: self.random.one_in(2).then(|| "text".into()),
+            image_url: None,
+            currency: Currency::new("EUR").expect("a currency"),
+            unit_price: UnitPrice::new(self.random.pick(&[0, 1, 1999])).expect("a price"),
+            total: u32::try_from(total).expect("small"),
+            starts_at: at.plus_millis(self.random.pick(&[-5, 0, 1, 1000])),
+            ends_at: self.random.one_in(3).then(|| at.plus_millis(self.random.pick(&[1001, 5000, 100_000]))),
+            per_buyer_limit: u32::try_from(self.random.pick(&[1, 2, 5, 1000])).expect("small"),
+            reservation_seconds: u32::try_from(self.random.pick(&[1, 2, 60])).expect("small"),
+            payment_seconds: u32::try_from(self.random.pick(&[1, 3, 60])).expect("small"),
+        }
+    }
+
+    fn command_key(&mut self) -> CommandKey {
+        let (key, params) = (self.random.below(30), self.random.below(2));
+        CommandKey { digest: self.digest("key", key), params: self.digest("params", params) }
+    }
+
+    /// The next command.
+    pub fn command(&mut self, state: &State) -> Command {
+        if self.drops == 0 {
+            return Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) };
+        }
+        let drop_id = DropId::new(u32::try_from(self.random.below(u64::from(self.drops) + 1)).expect("small") + 1)
+            .expect("not 0");
+        let order = match self.orders.len() {
+            0 => Seq::ZERO,
+            len => self.orders[usize::try_from(self.random.below(len as u64)).expect("small")],
+        };
+        let reason = || "because".into();
+        match self.random.below(40) {
+            0 if self.drops < 4 => Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) },
+            1 => Command::PatchDrop {
+                drop_id,
+                expected_revision: state
+                    .drop_entry(drop_id)
+                    .map_or(1, |entry| entry.revision)
+                    .saturating_add(u32::from(self.random.one_in(6))),
+                patch: Box::new(DropPatch {
+                    name: Some("renamed".into()),
+                    starts_at: self.random.one_in(3).then(|| UnixMillis::new(self.at + 500).expect("in range")),
+                    ends_at: self.random.one_in(4).then(|| UnixMillis::new(self.at + 9000).expect("in range")),
+                    per_buyer_limit: self.random.one_in(2).then_some(3),
+                    ..DropPatch::default()
+                }),
+                reason: reason(),
+            },
+            2 => Command::PauseDrop { drop_id, reason: reason() },
+            3 => Command::ResumeDrop { drop_id, reason: reason() },
+            4 if self.random.one_in(10) => Command::CloseDrop { drop_id, reason: reason() },
+            5 => Command::AdjustStock {
+                drop_id,
+                delta: self.random.pick(&[-1, 1, 5, -2000, i64::from(u32::MAX)]),
+                expected_total: state
+                    .drop_entry(drop_id)
+                    .map_or(0, |entry| entry.spec.total)
+                    .saturating_add(u32::from(self.random.one_in(6))),
+                reason: reason(),
+            },
+            6 => Command::ReportMismatch { drop_id, stands: self.random.one_in(2) },
+            7..=9 => Command::Checkout { order },
+            10..=12 => Command::CancelOrder { order },
+            13..=16 => {
+                let mut amount = state.order(order).map_or(Amount::ZERO, |order| order.amount());
+                if self.random.one_in(8) {
+                    amount = Amount::new(amount.get() + 1).expect("small");
+                }
+                let code = if self.random.one_in(10) { "USD" } else { "EUR" };
+                let currency = Currency::new(code).expect("a currency");
+                let reference = format!("ref{}", self.random.below(3)).into();
+                Command::RecordPayment { order, reference, amount, currency, reason: reason() }
+            }
+            17..=19 => Command::RefundOrder {
+                order,
+                key: self.command_key(),
+                amount: self.random.one_in(2).then(|| Amount::new(1).expect("small")),
+                restock_quantity: u16::try_from(self.random.below(2)).expect("small"),
+                reason: reason(),
+            },
+            20 => Command::EraseContact { order },
+            21 => Command::ReadContact { order },
+            22 if self.random.one_in(2) => Command::Advance,
+            22 => Command::SettleRefund { order, reference: "r".into(), reason: reason() },
+            23 => Command::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) },
+            _ => {
+                let (buyer, key) = (self.random.below(6), self.random.below(50));
+                Command::PlaceOrder {
+                    drop_id,
+                    buyer: self.digests.buyer(&format!("buyer{buyer}")),
+                    key: self.digest(&format!("order{drop_id}-{buyer}-"), key),
+                    quantity: self.quantity(state, drop_id),
+                    contact_given: self.random.one_in(4),
+                }
+            }
+        }
+    }
+
+    /// 1, the stock, one more, or the largest.
+    fn quantity(&mut self, state: &State, drop_id: DropId) -> Quantity {
+        let total = state.drop_entry(drop_id).map_or(1, |entry| entry.spec.total);
+        let stock = u16::try_from(total).unwrap_or(u16::MAX);
+        let units = self.random.pick(&[1, 1, 1, 2, stock, stock.saturating_add(1), u16::MAX]);
+        Quantity::new(units.max(1)).expect("not 0")
+    }
+
+    /// What travels beside a command.
+    pub fn beside(&mut self, command: &Command) -> Option<Beside> {
+        let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
+        match command {
+            Command::PlaceOrder { buyer, contact_given, .. } => {
+                let name = (0..6).map(|n| format!("buyer{n}")).find(|name| self.digests.buyer(name) == *buyer);
+                Some(Beside::Order {
+                    secret: OrderSecret::from_random([7; 10]),
+                    buyer: BuyerText::new(&name.expect("one of six")).expect("a buyer"),
+                    contact: contact_given.then(|| Box::new(contact)),
+                })
+            }
+            Command::Checkout { .. } => Some(Beside::Contact(Box::new(contact))),
+            _ => None,
+        }
+    }
+}
+
+/// How often the randomised tests run what they run: `FIRSTCOME_TEST_SCALE` times, and less in a debug build.
+pub fn scaled(release: u64, debug: u64) -> u64 {
+    let scale: u64 = std::env::var("FIRSTCOME_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
+    scale * if cfg!(debug_assertions) { debug } else { release }
+}
+
+/// The one seed to replay, if somebody asks for it.
+pub fn replayed_seed() -> Option<u64> {
+    std::env::var("FIRSTCOME_TEST_SEED").ok().and_then(|seed| seed.parse().ok())
+}

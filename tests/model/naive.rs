@@ -1,0 +1,445 @@
+//! The rules once more, as slow and as plain as can be: flat lists, and every question answered by counting. It shares no
+//! code with the engine but the words (commands, outcomes, ids).
+
+use firstcome::engine::{Command, CommandKey, DropSpec, Invalid, Outcome, Refusal, Reservation, Subject};
+use firstcome::types::{Amount, Digest, DropId, DropState, OrderState, Seq, UnixMillis};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+pub struct NaiveDrop {
+    pub spec: DropSpec,
+    started: bool,
+    ended: bool,
+    paused: bool,
+    mismatch: bool,
+    revision: u32,
+}
+
+pub struct NaiveOrder {
+    pub seq: u64,
+    drop: usize,
+    buyer: Digest,
+    key: Digest,
+    quantity: u16,
+    returned: u16,
+    unit_price: u64,
+    state: OrderState,
+    expires_at: i64,
+    /// When it stopped being live.
+    left_at: Option<i64>,
+    reference: Option<String>,
+    refunded: u64,
+}
+
+struct NaiveKey {
+    key: CommandKey,
+    at: i64,
+    subject: u64,
+}
+
+#[derive(Default)]
+pub struct Naive {
+    pub at: i64,
+    /// How many events there were.
+    pub events: u64,
+    pub drops: Vec<NaiveDrop>,
+    pub orders: Vec<NaiveOrder>,
+    keys: Vec<NaiveKey>,
+}
+
+impl NaiveOrder {
+    fn live(&self) -> bool {
+        matches!(self.state, OrderState::Reserved | OrderState::AwaitingPayment)
+    }
+    fn amount(&self) -> u64 {
+        self.unit_price * u64::from(self.quantity)
+    }
+    fn units(&self) -> u64 {
+        u64::from(self.quantity - self.returned)
+    }
+}
+
+fn seq(n: u64) -> Seq {
+    Seq::new(n).expect("in range")
+}
+fn instant(ms: i64) -> UnixMillis {
+    UnixMillis::new(ms).expect("in range")
+}
+
+impl Naive {
+    pub fn held(&self, drop: usize) -> u64 {
+        self.orders.iter().filter(|o| o.drop == drop && o.live()).map(NaiveOrder::units).sum()
+    }
+    pub fn sold(&self, drop: usize) -> u64 {
+        self.orders.iter().filter(|o| o.drop == drop && !o.live()).map(NaiveOrder::units).sum()
+    }
+    fn free(&self, drop: usize) -> u64 {
+        u64::from(self.drops[drop].spec.total) - self.held(drop) - self.sold(drop)
+    }
+    fn state(&self, drop: usize) -> DropState {
+        let d = &self.drops[drop];
+        match () {
+            () if d.ended => DropState::Ended,
+            () if d.paused => DropState::Paused,
+            () if !d.started => DropState::Scheduled,
+            () if self.free(drop) == 0 => DropState::SoldOut,
+            () => DropState::Live,
+        }
+    }
+
+    /// Does what is due, the earliest first; at one instant starts before expiries before ends.
+    pub fn advance(&mut self, at: i64) {
+        loop {
+            let mut due: Vec<(i64, u8, usize, u64)> = Vec::new();
+            for (index, drop) in self.drops.iter().enumerate().filter(|(_, drop)| !drop.ended) {
+                if !drop.started {
+                    due.push((drop.spec.starts_at.get(), 0, index, 0));
+                }
+                if let Some(end) = drop.spec.ends_at {
+                    due.push((end.get(), 2, index, 0));
+                }
+            }
+            due.extend(self.orders.iter().filter(|o| o.live()).map(|o| (o.expires_at, 1, o.drop, o.seq)));
+            let Some((when, kind, drop, order)) = due.into_iter().min().filter(|(when, ..)| *when <= at) else { break };
+            self.events += 1;
+            match kind {
+                0 => self.drops[drop].started = true,
+                2 => self.drops[drop].ended = true,
+                _ => {
+                    let order = self.orders.iter_mut().find(|o| o.seq == order).expect("there");
+                    order.state = OrderState::Expired;
+                    order.returned = order.quantity;
+                    order.left_at = Some(when);
+                }
+            }
+        }
+        self.at = at;
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Outcome {
+        Outcome::Refused { as_of_seq: seq(self.events), refusal }
+    }
+    fn repeat(&self, subject: Subject) -> Outcome {
+        Outcome::Repeated { as_of_seq: seq(self.events), subject }
+    }
+    fn accept(&mut self, subject: Subject) -> Outcome {
+        self.events += 1;
+        Outcome::Accepted { seq: seq(self.events), subject }
+    }
+
+    pub fn decide(&mut self, command: &Command) -> Outcome {
+        match command {
+            Command::Advance => Outcome::Advanced,
+            Command::CreateDrop { key, spec } => self.create(key, spec),
+            Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
+                self.place(*drop_id, *buyer, *key, quantity.get(), *contact_given)
+            }
+            Command::ExportContacts { drop_id } => match drop_id {
+                Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
+                _ => self.accept(Subject::File),
+            },
+            Command::PatchDrop { drop_id, .. }
+            | Command::PauseDrop { drop_id, .. }
+            | Command::ResumeDrop { drop_id, .. }
+            | Command::CloseDrop { drop_id, .. }
+            | Command::AdjustStock { drop_id, .. }
+            | Command::ReportMismatch { drop_id, .. } => match self.index(*drop_id) {
+                None => self.refuse(Refusal::NotFound),
+                Some(index) => self.operate(command, *drop_id, index),
+            },
+            Command::Checkout { order }
+            | Command::CancelOrder { order }
+            | Command::RecordPayment { order, .. }
+            | Command::RefundOrder { order, .. }
+            | Command::SettleRefund { order, .. }
+            | Command::ReadContact { order }
+            | Command::EraseContact { order } => match self.orders.iter().position(|o| o.seq == order.get()) {
+                None => self.refuse(Refusal::NotFound),
+                Some(index) => self.on_order(command, index),
+            },
+        }
+    }
+
+    fn index(&self, id: DropId) -> Option<usize> {
+        let index = id.get() as usize - 1;
+        (index < self.drops.len()).then_some(index)
+    }
+
+    fn window(&self, spec: &DropSpec) -> Option<Invalid> {
+        let end = spec.ends_at?.get();
+        if end <= spec.starts_at.get() {
+            Some(Invalid::EndBeforeStart)
+        } else if end <= self.at {
+            Some(Invalid::EndInThePast)
+        } else {
+            None
+        }
+    }
+
+    fn remembered(&self, key: &CommandKey) -> Option<&NaiveKey> {
+        self.keys.iter().rev().find(|k| k.key.digest == key.digest && self.at < k.at + DAY_MS)
+    }
+
+    fn create(&mut self, key: &CommandKey, spec: &DropSpec) -> Outcome {
+        if let Some(known) = self.remembered(key) {
+            // A key of a refund names an order; a drop of that number may not exist.
+            let id = u32::try_from(known.subject).ok().and_then(DropId::new);
+            return match id {
+                Some(id) if known.key.params == key.params => self.repeat(Subject::Drop(id)),
+                _ => self.refuse(Refusal::KeyReused),
+            };
+        }
+        if let Some(invalid) = self.window(spec) {
+            return self.refuse(Refusal::Invalid(invalid));
+        }
+        let started = spec.starts_at.get() <= self.at;
+        self.drops.push(NaiveDrop {
+            spec: spec.clone(),
+            started,
+            ended: false,
+            paused: false,
+            mismatch: false,
+            revision: 1,
+        });
+        let number = self.drops.len() as u64;
+        self.keys.push(NaiveKey { key: *key, at: self.at, subject: number });
+        self.accept(Subject::Drop(DropId::new(u32::try_from(number).expect("few")).expect("not 0")))
+    }
+
+    fn operate(&mut self, command: &Command, id: DropId, index: usize) -> Outcome {
+        let (held, sold, state) = (self.held(index), self.sold(index), self.state(index));
+        let taken = held + sold;
+        let at = self.at;
+        let drop = &self.drops[index];
+        let subject = Subject::Drop(id);
+        let end = drop.spec.ends_at.unwrap_or_default();
+        let always = matches!(command, Command::CloseDrop { .. } | Command::ReportMismatch { .. });
+        if drop.ended && !always {
+            return self.refuse(Refusal::Ended { ends_at: end });
+        }
+        match command {
+            Command::PatchDrop { expected_revision, patch, .. } => {
+                if drop.revision != *expected_revision {
+                    return self.refuse(Refusal::PreconditionFailed { revision: drop.revision });
+                }
+                let mut spec = drop.spec.clone();
+                if let Some(name) = &patch.name {
+                    spec.name = name.clone();
+                }
+                if let Some(at) = patch.starts_at {
+                    spec.starts_at = at;
+                }
+                if patch.ends_at.is_some() {
+                    spec.ends_at = patch.ends_at;
+                }
+                if let Some(limit) = patch.per_buyer_limit {
+                    spec.per_buyer_limit = limit;
+                }
+                if let Some(invalid) = self.window(&spec) {
+                    return self.refuse(Refusal::Invalid(invalid));
+                }
+                let drop = &mut self.drops[index];
+                drop.started = spec.starts_at.get() <= at;
+                drop.spec = spec;
+                drop.revision += 1;
+                self.accept(subject)
+            }
+            Command::PauseDrop { .. } if drop.paused => self.repeat(subject),
+            Command::PauseDrop { .. } => {
+                self.drops[index].paused = true;
+                self.drops[index].revision += 1;
+                self.accept(subject)
+            }
+            Command::ResumeDrop { .. } if drop.mismatch => self.refuse(Refusal::MismatchStands { from: state }),
+            Command::ResumeDrop { .. } if !drop.paused => self.repeat(subject),
+            Command::ResumeDrop { .. } => {
+                self.drops[index].paused = false;
+                self.drops[index].revision += 1;
+                self.accept(subject)
+            }
+            Command::CloseDrop { .. } if drop.ended => self.repeat(subject),
+            Command::CloseDrop { .. } => {
+                let drop = &mut self.drops[index];
+                drop.ended = true;
+                drop.spec.ends_at = Some(instant(at));
+                drop.revision += 1;
+                self.accept(subject)
+            }
+            Command::AdjustStock { delta, expected_total, .. } => {
+                if drop.spec.total != *expected_total {
+                    return self.refuse(Refusal::PreconditionFailed { revision: drop.revision });
+                }
+                let total = i64::from(drop.spec.total) + delta;
+                if total > i64::from(u32::MAX) {
+                    return self.refuse(Refusal::Invalid(Invalid::TotalTooLarge));
+                }
+                let taken = u32::try_from(taken).expect("in range");
+                if total < i64::from(taken) {
+                    return self.refuse(Refusal::Invalid(Invalid::TotalBelowTaken { taken }));
+                }
+                self.drops[index].spec.total = u32::try_from(total).expect("in range");
+                self.drops[index].revision += 1;
+                self.accept(subject)
+            }
+            Command::ReportMismatch { stands, .. } if drop.mismatch == *stands => self.repeat(subject),
+            Command::ReportMismatch { stands, .. } => {
+                self.drops[index].mismatch = *stands;
+                self.drops[index].paused |= *stands;
+                self.accept(subject)
+            }
+            other => panic!("no operator's command: {other:?}"),
+        }
+    }
+
+    fn place(&mut self, id: DropId, buyer: Digest, key: Digest, quantity: u16, contact: bool) -> Outcome {
+        let Some(drop) = self.index(id) else { return self.refuse(Refusal::NotFound) };
+        let known =
+            self.orders.iter().rev().find(|o| o.key == key && o.left_at.is_none_or(|left| self.at < left + DAY_MS));
+        if let Some(order) = known {
+            return match order.quantity == quantity {
+                true => self.repeat(Subject::Order(seq(order.seq))),
+                false => self.refuse(Refusal::KeyReused),
+            };
+        }
+        let d = &self.drops[drop];
+        if d.ended {
+            return self.refuse(Refusal::Ended { ends_at: d.spec.ends_at.unwrap_or_default() });
+        }
+        if !d.started {
+            return self.refuse(Refusal::NotStarted { starts_at: d.spec.starts_at });
+        }
+        if d.paused {
+            return self.refuse(Refusal::DropPaused);
+        }
+        let used: u64 = self.orders.iter().filter(|o| o.drop == drop && o.buyer == buyer).map(NaiveOrder::units).sum();
+        let limit = d.spec.per_buyer_limit;
+        if used + u64::from(quantity) > u64::from(limit) {
+            return self.refuse(Refusal::LimitReached { limit, used: u32::try_from(used).expect("in range") });
+        }
+        let free = self.free(drop);
+        if u64::from(quantity) > free {
+            let expiries = self.orders.iter().filter(|o| o.drop == drop && o.live()).map(|o| o.expires_at);
+            return self.refuse(Refusal::SoldOut {
+                available: u32::try_from(free).expect("in range"),
+                held: u32::try_from(self.held(drop)).expect("in range"),
+                next_expiry_at: expiries.min().map(instant),
+            });
+        }
+        let spec = d.spec.clone();
+        self.events += 1;
+        let number = self.events;
+        let seconds = if contact { spec.payment_seconds } else { spec.reservation_seconds };
+        self.events += u64::from(contact);
+        let state = if contact { OrderState::AwaitingPayment } else { OrderState::Reserved };
+        let expires_at = self.at + i64::from(seconds) * 1000;
+        self.orders.push(NaiveOrder {
+            seq: number,
+            drop,
+            buyer,
+            key,
+            quantity,
+            returned: 0,
+            unit_price: spec.unit_price.get(),
+            state,
+            expires_at,
+            left_at: None,
+            reference: None,
+            refunded: 0,
+        });
+        Outcome::Reserved(Reservation {
+            order: seq(number),
+            seq: seq(self.events),
+            drop_id: id,
+            state,
+            quantity: firstcome::types::Quantity::new(quantity).expect("not 0"),
+            unit_price: spec.unit_price,
+            currency: spec.currency,
+            reserved_at: instant(self.at),
+            expires_at: instant(expires_at),
+        })
+    }
+
+    fn on_order(&mut self, command: &Command, index: usize) -> Outcome {
+        let at = self.at;
+        let order = &self.orders[index];
+        let subject = Subject::Order(seq(order.seq));
+        let spec = self.drops[order.drop].spec.clone();
+        let cannot = |to| match order.state {
+            OrderState::Expired => Refusal::OrderExpired { expired_at: instant(order.expires_at) },
+            from => Refusal::IllegalTransition { from, to },
+        };
+        match command {
+            Command::Checkout { .. } => match order.state {
+                OrderState::Reserved => {
+                    let order = &mut self.orders[index];
+                    order.state = OrderState::AwaitingPayment;
+                    order.expires_at = at + i64::from(spec.payment_seconds) * 1000;
+                    self.accept(subject)
+                }
+                OrderState::AwaitingPayment => self.accept(subject),
+                _ => self.refuse(cannot(OrderState::AwaitingPayment)),
+            },
+            Command::CancelOrder { .. } => match order.state {
+                OrderState::Cancelled => self.repeat(subject),
+                _ if order.live() => {
+                    let order = &mut self.orders[index];
+                    order.state = OrderState::Cancelled;
+                    order.returned = order.quantity;
+                    order.left_at = Some(at);
+                    self.accept(subject)
+                }
+                _ => self.refuse(cannot(OrderState::Cancelled)),
+            },
+            Command::RecordPayment { reference, amount, currency, .. } => {
+                if order.reference.as_deref() == Some(reference) {
+                    return self.repeat(subject);
+                }
+                if !order.live() {
+                    return self.refuse(cannot(OrderState::Paid));
+                }
+                if amount.get() != order.amount() || *currency != spec.currency {
+                    let amount = Amount::new(order.amount()).expect("in range");
+                    return self.refuse(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency: spec.currency }));
+                }
+                let order = &mut self.orders[index];
+                order.state = OrderState::Paid;
+                order.reference = Some(reference.to_string());
+                order.left_at = Some(at);
+                self.accept(subject)
+            }
+            Command::RefundOrder { key, amount, restock_quantity, .. } => {
+                if let Some(known) = self.remembered(key) {
+                    return match known.key.params == key.params && known.subject == order.seq {
+                        true => self.repeat(subject),
+                        false => self.refuse(Refusal::KeyReused),
+                    };
+                }
+                if order.state != OrderState::Paid {
+                    return self.refuse(cannot(OrderState::Refunded));
+                }
+                let left = order.amount() - order.refunded;
+                let wanted = amount.map_or(left, Amount::get);
+                if wanted > left || (wanted == 0 && left > 0) {
+                    let remaining = Amount::new(left).expect("in range");
+                    return self.refuse(Refusal::Invalid(Invalid::RefundOutOfRange { remaining }));
+                }
+                let sold = order.quantity - order.returned;
+                if *restock_quantity > sold {
+                    return self.refuse(Refusal::Invalid(Invalid::RestockOutOfRange { sold }));
+                }
+                let number = order.seq;
+                let order = &mut self.orders[index];
+                order.refunded += wanted;
+                order.returned += restock_quantity;
+                if wanted == left {
+                    order.state = OrderState::Refunded;
+                }
+                self.keys.push(NaiveKey { key: *key, at, subject: number });
+                self.accept(subject)
+            }
+            Command::SettleRefund { .. } => self.refuse(cannot(OrderState::Refunded)),
+            Command::ReadContact { .. } | Command::EraseContact { .. } => self.accept(subject),
+            other => panic!("no order's command: {other:?}"),
+        }
+    }
+}
