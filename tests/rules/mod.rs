@@ -1,0 +1,238 @@
+//! The language of the tables: one command per line, at an instant, with what must come of it.
+//!
+//! `check` is the only place that touches the engine. Orders are numbered O1, O2, ... as they come; instants are ms.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(unreachable_pub, reason = "a test's own module")]
+
+use std::collections::BTreeMap;
+
+use firstcome::engine::{
+    Command, CommandKey, DropPatch, DropSpec, Invalid, Outcome, Refusal, State, Subject, invariants,
+};
+use firstcome::types::{Amount, Currency, Digest, DigestKey, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+
+struct Table {
+    state: State,
+    digests: DigestKey,
+    orders: Vec<Seq>,
+}
+
+/// The words of one line: a verb, a subject, and `name=value`.
+struct Line<'a> {
+    verb: &'a str,
+    subject: &'a str,
+    values: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn parse(text: &'a str) -> Line<'a> {
+        let mut words = text.split_whitespace();
+        let verb = words.next().expect("a verb");
+        let mut line = Line { verb, subject: "", values: BTreeMap::new() };
+        for word in words {
+            match word.split_once('=') {
+                Some((name, value)) => drop(line.values.insert(name, value)),
+                None => line.subject = word,
+            }
+        }
+        line
+    }
+    fn text(&self, name: &str, or: &'a str) -> &'a str {
+        self.values.get(name).copied().unwrap_or(or)
+    }
+    fn number<T: std::str::FromStr>(&self, name: &str, or: T) -> T {
+        self.values.get(name).map_or(or, |value| value.parse().ok().expect("a number"))
+    }
+    fn maybe<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.values.get(name).map(|value| value.parse().ok().expect("a number"))
+    }
+}
+
+fn at(ms: i64) -> UnixMillis {
+    UnixMillis::new(ms).expect("in range")
+}
+
+impl Table {
+    fn drop_id(&self, line: &Line<'_>) -> DropId {
+        DropId::new(line.subject.trim_start_matches('D').parse().expect("a drop")).expect("not 0")
+    }
+    fn order(&self, line: &Line<'_>) -> Seq {
+        let index: usize = line.subject.trim_start_matches('O').parse().expect("an order");
+        self.orders.get(index - 1).copied().unwrap_or(Seq::MAX)
+    }
+    fn digest(&self, text: &str) -> Digest {
+        self.digests.params(text.as_bytes())
+    }
+    fn key(&self, line: &Line<'_>, params: &str) -> CommandKey {
+        CommandKey { digest: self.digest(line.text("key", line.verb)), params: self.digest(params) }
+    }
+
+    fn command(&self, line: &Line<'_>) -> Command {
+        let reason: Box<str> = "because".into();
+        match line.verb {
+            "create" => Command::CreateDrop {
+                key: self.key(line, &format!("{:?}", line.values)),
+                spec: Box::new(DropSpec {
+                    sku: "S".into(),
+                    name: "N".into(),
+                    description: None,
+                    image_url: None,
+                    currency: Currency::new("EUR").expect("a currency"),
+                    unit_price: UnitPrice::new(line.number("price", 100)).expect("a price"),
+                    total: line.number("total", 5),
+                    starts_at: at(line.number("starts", 0)),
+                    ends_at: line.maybe("ends").map(at),
+                    per_buyer_limit: line.number("limit", 1),
+                    reservation_seconds: line.number("reserve", 120),
+                    payment_seconds: line.number("pay", 900),
+                }),
+            },
+            "patch" => Command::PatchDrop {
+                drop_id: self.drop_id(line),
+                expected_revision: line.number("rev", 1),
+                patch: Box::new(DropPatch {
+                    unit_price: line.maybe("price").map(|price| UnitPrice::new(price).expect("a price")),
+                    starts_at: line.maybe("starts").map(at),
+                    ends_at: line.maybe("ends").map(at),
+                    per_buyer_limit: line.maybe("limit"),
+                    reservation_seconds: line.maybe("reserve"),
+                    ..DropPatch::default()
+                }),
+                reason,
+            },
+            "pause" => Command::PauseDrop { drop_id: self.drop_id(line), reason },
+            "resume" => Command::ResumeDrop { drop_id: self.drop_id(line), reason },
+            "close" => Command::CloseDrop { drop_id: self.drop_id(line), reason },
+            "stock" => Command::AdjustStock {
+                drop_id: self.drop_id(line),
+                delta: line.number("delta", 1),
+                expected_total: line.number("total", 5),
+                reason,
+            },
+            "mismatch" => Command::ReportMismatch { drop_id: self.drop_id(line), stands: line.number("stands", true) },
+            "order" => {
+                let (buyer, drop_id) = (line.text("buyer", "A"), self.drop_id(line));
+                let key = format!("{drop_id} {buyer} {}", line.text("key", "k"));
+                Command::PlaceOrder {
+                    drop_id,
+                    buyer: self.digest(buyer),
+                    key: self.digest(&key),
+                    quantity: Quantity::new(line.number("qty", 1)).expect("not 0"),
+                    contact_given: line.number("contact", false),
+                }
+            }
+            "checkout" => Command::Checkout { order: self.order(line) },
+            "cancel" => Command::CancelOrder { order: self.order(line) },
+            "paid" => Command::RecordPayment {
+                order: self.order(line),
+                reference: line.text("ref", "R1").into(),
+                amount: Amount::new(line.number("amount", 100)).expect("an amount"),
+                currency: Currency::new(line.text("currency", "EUR")).expect("a currency"),
+                reason,
+            },
+            "refund" => Command::RefundOrder {
+                order: self.order(line),
+                key: self.key(line, &format!("{:?}", line.values)),
+                amount: line.maybe("amount").map(|amount| Amount::new(amount).expect("an amount")),
+                restock_quantity: line.number("restock", 0),
+                reason,
+            },
+            "settle" => Command::SettleRefund { order: self.order(line), reference: "R".into(), reason },
+            "advance" => Command::Advance,
+            other => panic!("no verb: {other}"),
+        }
+    }
+
+    fn name(&self, subject: Subject) -> String {
+        match subject {
+            Subject::Drop(id) => format!("D{id}"),
+            Subject::Order(seq) => {
+                let known = self.orders.iter().position(|order| *order == seq);
+                format!("O{}", known.map_or(0, |index| index + 1))
+            }
+            Subject::File => "file".into(),
+        }
+    }
+
+    fn words(&mut self, outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Reserved(reservation) => {
+                self.orders.push(reservation.order);
+                format!("{} O{} until={}", reservation.state.as_str(), self.orders.len(), reservation.expires_at.get())
+            }
+            Outcome::Accepted { subject, .. } => format!("ok {}", self.name(*subject)),
+            Outcome::Repeated { subject, .. } => format!("repeated {}", self.name(*subject)),
+            Outcome::Refused { refusal, .. } => refusal_words(refusal),
+            Outcome::Advanced => "ok".into(),
+        }
+    }
+
+    fn show(&self, line: &Line<'_>) -> String {
+        if line.subject.starts_with('D') {
+            let drop = self.state.drop_entry(self.drop_id(line)).expect("there");
+            let (state, total, rev) = (drop.state().as_str(), drop.spec.total, drop.revision);
+            return format!("{state} total={total} held={} sold={} rev={rev}", drop.held, drop.sold);
+        }
+        let order = self.state.order(self.order(line)).expect("in memory");
+        let until = order.expires_at.get();
+        format!("{} returned={} amount={} until={until}", order.state.as_str(), order.returned, order.amount().get())
+    }
+}
+
+fn refusal_words(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NotFound => "not_found".into(),
+        Refusal::KeyReused => "key_reused".into(),
+        Refusal::NotStarted { starts_at } => format!("not_started at={}", starts_at.get()),
+        Refusal::Ended { ends_at } => format!("ended at={}", ends_at.get()),
+        Refusal::DropPaused => "paused".into(),
+        Refusal::LimitReached { limit, used } => format!("limit_reached limit={limit} used={used}"),
+        Refusal::SoldOut { available, held, next_expiry_at } => {
+            let next = next_expiry_at.map_or("none".into(), |at| at.get().to_string());
+            format!("sold_out free={available} held={held} next={next}")
+        }
+        Refusal::OrderExpired { expired_at } => format!("order_expired at={}", expired_at.get()),
+        Refusal::IllegalTransition { from, to } => format!("illegal {}->{}", from.as_str(), to.as_str()),
+        Refusal::MismatchStands { from } => format!("mismatch_stands {}", from.as_str()),
+        Refusal::PreconditionFailed { revision } => format!("stale rev={revision}"),
+        Refusal::Invalid(invalid) => match invalid {
+            Invalid::EndBeforeStart => "invalid end_before_start".into(),
+            Invalid::EndInThePast => "invalid end_in_the_past".into(),
+            Invalid::TotalBelowTaken { taken } => format!("invalid total_below_taken={taken}"),
+            Invalid::TotalTooLarge => "invalid total_too_large".into(),
+            Invalid::TooManyDrops => "invalid too_many_drops".into(),
+            Invalid::PaymentDiffers { amount, currency } => {
+                format!("invalid payment_differs={}{}", amount.get(), currency.as_str())
+            }
+            Invalid::RefundOutOfRange { remaining } => format!("invalid refund_remaining={}", remaining.get()),
+            Invalid::RestockOutOfRange { sold } => format!("invalid restock_sold={sold}"),
+        },
+    }
+}
+
+/// Runs a table with room for this many remembered keys.
+pub fn check_with_keys(keys_max: usize, table: &str) {
+    let digests = DigestKey::new(&[9; 32]);
+    let mut world = Table { state: State::new(keys_max), digests, orders: Vec::new() };
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let (asked, expected) = row.split_once("->").expect("an arrow");
+        let (when, asked) = asked.trim().split_once(' ').expect("an instant");
+        let (line, when) = (Line::parse(asked), at(when.parse().expect("an instant")));
+        let found = if line.verb == "show" {
+            world.state.apply(when, &Command::Advance, &mut Vec::new());
+            world.show(&line)
+        } else {
+            let command = world.command(&line);
+            let outcome = world.state.apply(when, &command, &mut Vec::new());
+            world.words(&outcome)
+        };
+        assert_eq!(found, expected.trim(), "in the line: {row}");
+        invariants::check(&world.state).unwrap_or_else(|broken| panic!("after the line: {row}: {broken}"));
+    }
+}
+
+/// Runs a table.
+pub fn check(table: &str) {
+    check_with_keys(1000, table);
+}
