@@ -64,3 +64,51 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Verify(args) => verify::run(&args),
     }
 }
+
+/// clap's paragraphs about wrong arguments as one line: what is wrong and what may be meant. `--help` shows the rest.
+#[must_use]
+pub fn one_line(told: &str) -> String {
+    let paragraphs = told.split("\n\n").take_while(|paragraph| !paragraph.starts_with("Usage:"));
+    let lines = paragraphs.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let line = lines.collect::<Vec<_>>().join("; ");
+    format!("{} (--help shows what is possible)", line.strip_prefix("error: ").unwrap_or(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn told(line: &str) -> clap::Error {
+        let arguments = std::iter::once("firstcome").chain(line.split_whitespace());
+        Arguments::try_parse_from(arguments).map(|_| ()).expect_err("no command to run")
+    }
+
+    #[test]
+    fn clap_finds_no_fault_with_the_arguments() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_arguments_are_one_line() {
+        for (line, part) in [
+            ("sell", "unrecognized subcommand 'sell'"),
+            ("serve --colour red", "unexpected argument '--colour'"),
+            ("serve --pubic 127.0.0.1:1", "'--public'"),
+            ("serve --data", "a value is required for '--data <DIR>'"),
+            ("verify --demo", "unexpected argument '--demo'"),
+        ] {
+            let shown = one_line(&told(line).to_string());
+            assert!(shown.contains(part) && !shown.contains('\n') && !shown.contains("Usage"), "{line}: {shown}");
+        }
+    }
+
+    #[test]
+    fn every_help_has_an_example() {
+        for line in ["--help", "serve --help", "rush --help", "verify --help"] {
+            let help = told(line).to_string();
+            assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
+        }
+    }
+}

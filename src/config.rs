@@ -4,13 +4,14 @@
 //! `FIRSTCOME__SECTION__KEY`, the errors for unknown keys, and the table in the README. Flags win over the environment,
 //! the environment over the file, the file over the defaults. All mistakes are reported at once.
 
+mod layers;
 mod settings;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use layers::Layers;
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -88,37 +89,22 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(&'static str, String)],
     ) -> Result<Config, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
-        let mut values: BTreeMap<&'static str, (String, String)> = BTreeMap::new();
+        let mut layers = Layers::over(Config::blank());
         for setting in SETTINGS {
-            values.insert(setting.key, (setting.default.into(), "the default".into()));
+            layers.place(setting.key, setting.default, "the default");
         }
         if let Some(path) = file {
-            for (key, value) in read_file(path, &mut mistakes) {
-                place(&mut values, &key, value, &path.display().to_string(), &mut mistakes);
-            }
+            layers.read_file(path);
         }
         for (name, value) in environment {
             if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
-                let key = key.to_ascii_lowercase().replace("__", ".");
-                place(&mut values, &key, value, &format!("the variable {name}"), &mut mistakes);
+                layers.place(&key.to_ascii_lowercase().replace("__", "."), &value, &format!("the variable {name}"));
             }
         }
         for (key, value) in flags {
-            place(&mut values, key, value.clone(), "the command line", &mut mistakes);
+            layers.place(key, value, "the command line");
         }
-        let mut config = Config::blank();
-        for setting in SETTINGS {
-            if let Some((value, source)) = values.get(setting.key)
-                && let Err(allowed) = (setting.set)(&mut config, value)
-            {
-                mistakes.push(Mistake(format!("{} = {value:?} ({source}): {allowed}", setting.key)));
-            }
-        }
-        if mistakes.is_empty() {
-            check_relations(&mut config, &mut mistakes);
-        }
-        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+        layers.finish()
     }
 
     /// The configuration with nothing but defaults.
@@ -130,12 +116,20 @@ impl Config {
         Config::load(None, [], &[]).unwrap_or_else(|mistakes| panic!("the defaults are wrong: {mistakes:?}"))
     }
 
-    /// How many threads serve.
+    /// How many threads serve. One per core means at most 128, so that the default reserve covers them on any machine.
     #[must_use]
     pub fn serving_threads(&self) -> usize {
         match self.http_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(128),
             threads => threads,
+        }
+    }
+
+    /// Where nobody said how buyers reach the public listener: at the address that was bound, which knows the number
+    /// that a port 0 became.
+    pub fn settle_public_url(&mut self, bound: SocketAddr) {
+        if self.public_url.is_empty() {
+            self.public_url = format!("http://{bound}");
         }
     }
 
@@ -181,109 +175,6 @@ impl Config {
     }
 }
 
-fn place(
-    values: &mut BTreeMap<&'static str, (String, String)>,
-    key: &str,
-    value: String,
-    source: &str,
-    mistakes: &mut Vec<Mistake>,
-) {
-    match SETTINGS.iter().find(|setting| setting.key == key) {
-        Some(setting) => {
-            values.insert(setting.key, (value, source.into()));
-        }
-        None => mistakes.push(Mistake(format!("{key} ({source}): there is no such setting; the README lists them"))),
-    }
-}
-
-/// The keys and values of a TOML file, as text.
-fn read_file(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<(String, String)> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            mistakes.push(Mistake(format!("{}: {error}", path.display())));
-            return Vec::new();
-        }
-    };
-    let mut found = Vec::new();
-    match text.parse::<toml::Table>() {
-        Ok(table) => flatten("", &toml::Value::Table(table), &mut found),
-        Err(error) => mistakes.push(Mistake(format!("{}: {}", path.display(), error.message()))),
-    }
-    found
-}
-
-fn flatten(prefix: &str, value: &toml::Value, found: &mut Vec<(String, String)>) {
-    match value {
-        toml::Value::Table(table) => {
-            for (key, value) in table {
-                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                flatten(&key, value, found);
-            }
-        }
-        toml::Value::String(text) => found.push((prefix.into(), text.clone())),
-        toml::Value::Array(items) => {
-            let items: Vec<_> =
-                items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), Into::into)).collect();
-            found.push((prefix.into(), items.join(",")));
-        }
-        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Datetime(_) => {
-            found.push((prefix.into(), value.to_string()));
-        }
-    }
-}
-
-/// What must hold between settings.
-fn check_relations(config: &mut Config, mistakes: &mut Vec<Mistake>) {
-    let mut hold = |holds: bool, sentence: String| {
-        if !holds {
-            mistakes.push(Mistake(sentence));
-        }
-    };
-    let threads = config.serving_threads();
-    hold(
-        config.queue_reserve < config.queue_capacity,
-        format!(
-            "writer.queue_reserve ({}) must be below writer.queue_capacity ({}): else no buyer gets in",
-            config.queue_reserve, config.queue_capacity
-        ),
-    );
-    hold(
-        config.queue_reserve > threads,
-        format!(
-            "writer.queue_reserve ({}) must be above the number of serving threads ({threads}): each may overshoot by one",
-            config.queue_reserve
-        ),
-    );
-    hold(
-        config.queue_wait_max < config.reply_deadline,
-        "writer.queue_wait_max_ms must be below writer.reply_deadline_ms: else late commands are decided for nobody"
-            .into(),
-    );
-    hold(
-        config.checkpoint_wal_bytes < config.reset_wal_bytes,
-        "writer.checkpoint_wal_bytes must be below writer.reset_wal_bytes".into(),
-    );
-    hold(
-        config.admin_listen.ip().is_loopback(),
-        format!(
-            "admin.listen = {}: without operator tokens the admin listener stays on a loopback address",
-            config.admin_listen
-        ),
-    );
-    let listeners = [config.public_listen, config.admin_listen, config.wire_listen];
-    let shared = |a: SocketAddr, b: SocketAddr| a == b && a.port() != 0;
-    hold(
-        !shared(listeners[0], listeners[1])
-            && !shared(listeners[0], listeners[2])
-            && !shared(listeners[1], listeners[2]),
-        "public.listen, admin.listen and wire.listen must be three addresses".into(),
-    );
-    if config.public_url.is_empty() {
-        config.public_url = format!("http://{}", config.public_listen);
-    }
-}
-
 /// The README's table of settings, as Markdown.
 #[must_use]
 pub fn settings_as_markdown() -> String {
@@ -306,7 +197,9 @@ mod tests {
 
     #[test]
     fn the_defaults_hold_together() {
-        assert_eq!(Config::defaults().public_url, "http://127.0.0.1:8080");
+        let mut config = Config::defaults();
+        config.settle_public_url(config.public_listen);
+        assert_eq!(config.public_url, "http://127.0.0.1:8080");
     }
 
     #[test]
@@ -347,6 +240,60 @@ mod tests {
         assert!(load(&[], &flags).expect_err("refused")[0].contains("loopback"));
         let flags = [("admin.listen", "127.0.0.1:8080".into())];
         assert!(load(&[], &flags).expect_err("refused")[0].contains("three addresses"));
+    }
+
+    #[test]
+    fn a_mistake_is_told_although_a_later_layer_replaces_it_and_relations_are_told_with_it() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("firstcome.toml");
+        let text = "[writer]\nqueue_capacity = true\nreply_deadline_ms = 500\n[log]\nlevel = [\"info\"]\n[nonsense]\n";
+        std::fs::write(&path, text).expect("written");
+        let environment = [("FIRSTCOME__WRITER__QUEUE_CAPACITY".to_string(), "100".to_string())];
+        let told = Config::load(Some(&path), environment, &[]).expect_err("four mistakes");
+        assert_eq!(told.len(), 4, "{told:#?}");
+        for part in ["queue_capacity = \"true\"", "queue_wait_max_ms must be below", "log.level = ", "nonsense"] {
+            assert!(told.iter().any(|mistake| mistake.0.contains(part)), "{part}: {told:#?}");
+        }
+        std::fs::write(&path, "[log]\nlevel = \n").expect("written");
+        let told = Config::load(Some(&path), [], &[]).expect_err("not TOML");
+        assert!(told.len() == 1 && told[0].0.contains("line 2"), "{told:#?}");
+    }
+
+    #[test]
+    fn a_message_never_moves_the_cursor_of_a_terminal() {
+        let told =
+            load(&[("FIRSTCOME__LOG__LEVEL", "\u{1b}[2J\n"), ("FIRSTCOME__A\u{7}", "")], &[]).expect_err("refused");
+        assert!(told.iter().all(|line| !line.contains(['\u{1b}', '\n'])), "{told:?}");
+    }
+
+    #[test]
+    fn urls_origins_and_host_names_are_checked() {
+        let good = load(
+            &[("FIRSTCOME__PUBLIC__CORS_ORIGINS", "https://Shop.example, http://localhost:3000")],
+            &[("public.url", "https://drops.example/shop/".into()), ("admin.hosts", "OPS.example".into())],
+        )
+        .expect("good");
+        assert_eq!(good.public_url, "https://drops.example/shop");
+        assert_eq!(good.cors_origins, ["https://shop.example", "http://localhost:3000"]);
+        assert_eq!(good.admin_hosts, ["ops.example"]);
+        for (key, wrong) in [
+            ("public.url", "https://"),
+            ("public.url", "https://a b"),
+            ("public.url", "https://a?b=c"),
+            ("public.cors_origins", "*"),
+            ("public.cors_origins", "https://a/"),
+            ("admin.hosts", "ops.example:8081"),
+        ] {
+            assert_eq!(load(&[], &[(key, wrong.into())]).expect_err("refused").len(), 1, "{key} = {wrong}");
+        }
+    }
+
+    #[test]
+    fn listeners_that_cannot_both_be_bound_are_refused() {
+        let flags = [("public.listen", "0.0.0.0:8081".into())];
+        assert!(load(&[], &flags).expect_err("refused")[0].contains("three addresses"));
+        let free = || "127.0.0.1:0".to_string();
+        load(&[], &[("public.listen", free()), ("admin.listen", free()), ("wire.listen", free())]).expect("good");
     }
 
     #[test]

@@ -16,8 +16,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let _closed_pipe = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            if !error.use_stderr() {
+                let _closed_pipe = error.print();
+                return ExitCode::SUCCESS;
+            }
+            output::note(format!("firstcome: {}", cli::one_line(&error.to_string())));
+            return ExitCode::from(USAGE);
         }
     };
     match cli::run(arguments) {

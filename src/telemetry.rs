@@ -1,28 +1,40 @@
 //! Every metric of the program, and its logs.
 //!
-//! A leaf. Nothing here is global: a process (or a test) may run several servers. The hot paths do not touch shared
-//! histograms: they record into their own thread's (`local`), which go to the shared ones once a second.
+//! A leaf. Nothing here is global: a process (or a test) may run several servers. Counters and gauges are the
+//! exporter's, histograms our own (`histogram` says why). The hot paths do not touch shared ones: they record into
+//! their own thread's (`local`), which go to the shared ones once a second.
 //!
 //! Invariant: labels are closed sets, known at the start; so is the number of series.
 
 pub mod catalogue;
+pub mod histogram;
 pub mod local;
 pub mod logging;
 mod meters;
 mod process;
 
-use metrics::{Counter, Gauge, Histogram, Label, Metadata, Recorder};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Label, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
 
+use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Kind, Metric};
+use histogram::SharedHistogram;
 pub use meters::{EdgeMeter, ReadSource, WriterLabels, WriterMeter};
 
 /// The metrics of one server.
 pub struct Telemetry {
     recorder: Mutex<PrometheusRecorder>,
     handle: PrometheusHandle,
+    histograms: Mutex<Histograms>,
 }
+
+type Labels = Vec<(&'static str, &'static str)>;
+/// By name and labels, in the order in which they are shown.
+type Histograms = BTreeMap<(&'static str, Labels), Arc<SharedHistogram>>;
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -34,30 +46,19 @@ const METADATA: Metadata<'static> = Metadata::new("firstcome", metrics::Level::I
 
 impl Telemetry {
     /// Metrics that nobody has counted yet.
-    ///
-    /// # Panics
-    /// If the catalogue has a histogram without buckets; a test holds that it has not.
     #[must_use]
     pub fn new() -> Telemetry {
-        let mut builder = PrometheusBuilder::new();
-        for metric in CATALOGUE {
-            if let Kind::Histogram(buckets) = metric.kind {
-                builder = builder
-                    .set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets)
-                    .unwrap_or_else(|error| panic!("{}: {error}", metric.name));
-            }
-        }
-        let recorder = builder.build_recorder();
+        let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         for metric in CATALOGUE {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
                 Kind::Counter => recorder.describe_counter(name, None, help),
                 Kind::Gauge => recorder.describe_gauge(name, None, help),
-                Kind::Histogram(_) => recorder.describe_histogram(name, None, help),
+                Kind::Histogram(_) => {} // `render` writes it
             }
         }
-        Telemetry { recorder: Mutex::new(recorder), handle }
+        Telemetry { recorder: Mutex::new(recorder), handle, histograms: Mutex::default() }
     }
 
     /// A counter of the catalogue, with labels out of closed sets.
@@ -70,9 +71,16 @@ impl Telemetry {
         self.recorder.lock().register_gauge(&key(metric, labels), &METADATA)
     }
 
-    /// A histogram of the catalogue.
-    pub fn histogram(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Histogram {
-        self.recorder.lock().register_histogram(&key(metric, labels), &METADATA)
+    /// A histogram of the catalogue, with labels out of closed sets. With labels it is shown from its first value on.
+    pub fn histogram(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Arc<SharedHistogram> {
+        const NONE: &Buckets = &Buckets { bounds: &[], per_unit: 1 };
+        let buckets = match metric.kind {
+            Kind::Histogram(buckets) => buckets,
+            Kind::Counter | Kind::Gauge => NONE,
+        };
+        let mut histograms = self.histograms.lock();
+        let new = || Arc::new(SharedHistogram::new(buckets, labels));
+        Arc::clone(histograms.entry((metric.name, labels.to_vec())).or_insert_with(new))
     }
 
     /// Sets a gauge of the catalogue that has no labels.
@@ -80,15 +88,31 @@ impl Telemetry {
         meters::set(&self.gauge(metric, &[]), value);
     }
 
-    /// All metrics as Prometheus reads them; looks at the process first.
+    /// All metrics as Prometheus reads them, in the order of their names; looks at the process first.
     #[must_use]
     pub fn render(&self) -> String {
         process::observe(self);
-        self.handle.run_upkeep();
-        self.handle.render()
+        let (scalars, histograms) = (self.handle.render(), self.render_histograms());
+        let mut families: Vec<&str> = scalars.split("\n\n").chain(histograms.split("\n\n")).map(str::trim).collect();
+        families.retain(|family| !family.is_empty());
+        families.sort_unstable();
+        families.join("\n\n") + "\n"
     }
 
-    /// Folds recorded values into their buckets, so that they take no memory; once a second.
+    fn render_histograms(&self) -> String {
+        let (mut text, mut family) = (String::new(), "");
+        for ((name, _), histogram) in self.histograms.lock().iter().filter(|(_, histogram)| !histogram.is_unused()) {
+            if family != *name {
+                family = name;
+                let help = CATALOGUE.iter().find(|metric| metric.name == *name).map_or("", |metric| metric.help);
+                text.push_str(&format!("\n# HELP {name} {help}\n# TYPE {name} histogram\n"));
+            }
+            histogram.render(name, &mut text);
+        }
+        text
+    }
+
+    /// The exporter's housekeeping, once a second. It would keep the values of its own histograms until then.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }
@@ -101,6 +125,7 @@ fn key(metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> metr
 
 #[cfg(test)]
 mod tests {
+    use super::local::LocalHistogram;
     use super::*;
     use std::time::Duration;
 
@@ -129,8 +154,53 @@ mod tests {
             assert!(!metric.help.is_empty() && !metric.name.contains("_ms"), "{}", metric.name);
             assert_eq!(metric.name.ends_with("_total"), matches!(metric.kind, Kind::Counter), "{}", metric.name);
             if let Kind::Histogram(buckets) = metric.kind {
-                assert!(buckets.windows(2).all(|pair| pair[0] < pair[1]), "{}", metric.name);
+                assert!(buckets.bounds.is_sorted_by(|low, high| low < high), "{}", metric.name);
+                assert_eq!(buckets.per_unit == 1_000_000_000, metric.name.ends_with("_seconds"), "{}", metric.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_million_values_take_no_more_room_than_one_and_each_falls_into_its_bucket() {
+        let telemetry = Telemetry::new();
+        let mut local = LocalHistogram::new(telemetry.histogram(&catalogue::COMMIT, &[]));
+        for nanos in 0..1_000_000 {
+            local.record_duration(Duration::from_nanos(nanos));
+        }
+        local.record_duration(Duration::from_secs(60));
+        local.flush();
+        local.flush();
+        let text = telemetry.render();
+        for line in [
+            "_bucket{le=\"0.00001\"} 10001",
+            "_bucket{le=\"0.0005\"} 500001",
+            "_bucket{le=\"10\"} 1000000",
+            "_bucket{le=\"+Inf\"} 1000001",
+            "_sum 559.9995",
+            "_count 1000001",
+        ] {
+            let line = format!("firstcome_writer_commit_seconds{line}");
+            assert!(text.lines().any(|shown| shown == line), "no {line} in {text}");
+        }
+        assert_eq!(text.matches("firstcome_writer_commit_seconds").count(), 2 + 21 + 2, "{text}");
+    }
+
+    #[test]
+    fn families_come_once_with_help_and_labelled_histograms_when_they_are_used() {
+        let telemetry = Telemetry::new();
+        let mut edge = EdgeMeter::new(&telemetry, [("/a", "GET"), ("/a", "POST"), ("/b", "GET")].into_iter());
+        edge.request(0, 200, Duration::from_micros(20));
+        edge.request(1, 418, Duration::from_micros(20));
+        edge.flush(&telemetry);
+        let text = telemetry.render();
+        assert!(text.contains("firstcome_http_request_seconds_count{route=\"/a\"} 2"), "{text}");
+        assert!(text.contains("{route=\"/a\",method=\"POST\",status=\"other\"} 1"), "{text}");
+        assert!(!text.contains("/b"), "{text}");
+        let typed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(typed.is_sorted(), "{typed:?}");
+        for (name, _) in typed.iter().filter_map(|line| line.split_once(' ')) {
+            assert_eq!(text.matches(&format!("# HELP {name} ")).count(), 1, "{name}");
+            assert_eq!(text.matches(&format!("# TYPE {name} ")).count(), 1, "{name}");
         }
     }
 }

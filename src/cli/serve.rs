@@ -1,5 +1,6 @@
 //! `firstcome serve`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -70,8 +71,9 @@ impl ServeArgs {
         if self.accept_clock {
             flags.push(("clock.accept", "true".into()));
         }
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        // A variable of ours that is not UTF-8 must be told as a mistake, not passed over.
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Config::load(self.config.as_deref(), environment, &flags).map_err(|mistakes| {
             let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             Exit::new(64, lines.join("\n"))

@@ -42,7 +42,7 @@ pub struct Running {
 ///
 /// # Errors
 /// One line and the exit code.
-pub fn start(config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
+pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
     let wall = wall_clock();
     let store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let loaded = load::load(&store.connection, &store.digest_key, config.idempotency_keys_max)
@@ -51,6 +51,7 @@ pub fn start(config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -
     let clock = Clock::start(found.at, wall, found.orders_live > 0, config.accept_clock)
         .map_err(|error| Exit::new(78, error.to_string()))?;
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    config.settle_public_url(listeners.public_address);
     raise_descriptor_limit();
 
     let telemetry = Arc::new(Telemetry::new());

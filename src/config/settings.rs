@@ -49,9 +49,34 @@ fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_string).collect()
 }
 
+/// What follows the scheme of a URL, if it begins with a host and has neither user, query nor odd characters.
+fn after_scheme(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@<>,'\"\\".contains(&byte));
+    let has_host = !rest.starts_with(['/', ':']) && !rest.is_empty();
+    (plain && has_host).then_some(rest)
+}
+
 fn url(text: &str) -> Result<String, String> {
-    let good = text.is_empty() || text.starts_with("https://") || text.starts_with("http://");
-    if good { Ok(text.trim_end_matches('/').into()) } else { Err("a URL that begins with https:// or http://".into()) }
+    let good = text.is_empty() || after_scheme(text).is_some();
+    if good {
+        Ok(text.trim_end_matches('/').into())
+    } else {
+        Err("http:// or https://, a host and at most a path".into())
+    }
+}
+
+/// Browsers send an origin in lower case and without a slash; it is compared byte by byte.
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    let origins = list(&text.to_ascii_lowercase());
+    let good = origins.iter().all(|origin| after_scheme(origin).is_some_and(|rest| !rest.contains('/')));
+    if good { Ok(origins) } else { Err("origins such as https://shop.example, without a path".into()) }
+}
+
+fn hosts(text: &str) -> Result<Vec<String>, String> {
+    let hosts = list(&text.to_ascii_lowercase());
+    let good = |host: &String| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
+    if hosts.iter().all(good) { Ok(hosts) } else { Err("names of hosts, without ports".into()) }
 }
 
 macro_rules! setting {
@@ -87,7 +112,7 @@ pub static SETTINGS: &[Setting] = &[
         "",
         "list",
         "origins whose pages may call, each in full; none by default",
-        |c, t| c.cors_origins = list(t)
+        |c, t| c.cors_origins = origins(t)?
     ),
     setting!(
         "admin.listen",
@@ -101,7 +126,7 @@ pub static SETTINGS: &[Setting] = &[
         "",
         "list",
         "names besides localhost and the addresses under which operators reach it (DNS rebinding)",
-        |c, t| c.admin_hosts = list(t)
+        |c, t| c.admin_hosts = hosts(t)?
     ),
     setting!(
         "wire.listen",

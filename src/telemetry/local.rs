@@ -1,59 +1,41 @@
 //! One thread's own figures: no lock, no contention, bounded memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram as Recorded;
+use super::histogram::SharedHistogram;
 
-/// The longest duration that is told apart: ten minutes.
-const MICROSECONDS_MAX: u64 = 600_000_000;
-
-/// A histogram of one thread, folded into the shared one at each flush.
-///
-/// Two significant digits: 1 % of error in the sum, 14 kB of memory, whatever is recorded.
+/// A histogram of one thread, folded into the shared one at each flush. It takes a number per bucket, whatever is
+/// recorded, and is exact in the output: buckets are all that the output has.
 pub struct LocalHistogram {
-    recorded: Option<Recorded<u32>>,
-    shared: metrics::Histogram,
-    scale: f64,
+    counts: Box<[u64]>,
+    sum: u64,
+    shared: Arc<SharedHistogram>,
 }
 
 impl LocalHistogram {
-    /// A histogram of durations, shared in seconds.
+    /// An empty histogram that goes into this one.
     #[must_use]
-    pub fn of_seconds(shared: metrics::Histogram) -> LocalHistogram {
-        LocalHistogram { recorded: Recorded::new_with_bounds(1, MICROSECONDS_MAX, 2).ok(), shared, scale: 1e-6 }
-    }
-
-    /// A histogram of counts, shared as they are.
-    #[must_use]
-    pub fn of_counts(shared: metrics::Histogram) -> LocalHistogram {
-        LocalHistogram { recorded: Recorded::new_with_bounds(1, MICROSECONDS_MAX, 2).ok(), shared, scale: 1.0 }
+    pub fn new(shared: Arc<SharedHistogram>) -> LocalHistogram {
+        LocalHistogram { counts: shared.empty_counts(), sum: 0, shared }
     }
 
     /// Records a duration.
     pub fn record_duration(&mut self, duration: Duration) {
-        self.record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        self.record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Records a count.
+    /// Records a value in the unit of the bounds.
     pub fn record(&mut self, value: u64) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.saturating_record(value.max(1));
+        if let Some(count) = self.counts.get_mut(self.shared.bucket(value)) {
+            *count = count.saturating_add(1);
         }
+        self.sum = self.sum.saturating_add(value);
     }
 
-    /// Hands everything over to the shared histogram.
+    /// Hands everything over to the shared histogram: an addition per bucket that was hit.
     pub fn flush(&mut self) {
-        let Some(recorded) = &mut self.recorded else { return };
-        if recorded.is_empty() {
-            return;
-        }
-        for step in recorded.iter_recorded() {
-            let count = usize::try_from(step.count_at_value()).unwrap_or(usize::MAX);
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53 by the bounds")]
-            let value = step.value_iterated_to() as f64 * self.scale;
-            self.shared.record_many(value, count);
-        }
-        recorded.reset();
+        self.shared.add(&mut self.counts, std::mem::take(&mut self.sum));
     }
 }
 

@@ -2,15 +2,85 @@
 //!
 //! Never in a log: bodies, contacts, buyers' texts, the random part of an order's id, keys, tokens.
 
+use std::io::{self, IsTerminal, Write};
+
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging for the whole process. A second call changes nothing.
+///
+/// What clients sent may get into a message (a path, a header's name): control characters are escaped on the way out,
+/// so that nobody forges a line or moves the cursor of the operator's terminal.
 pub fn init(level: &str, json: bool) {
+    let colours = !json && io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(level))
-        .with_writer(std::io::stderr)
+        .with_writer(move || OneLine { to: io::stderr(), colours })
         .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        .with_ansi(colours);
     // It fails only if logging was started before: then that stays.
     let _started_before = if json { builder.json().try_init() } else { builder.try_init() };
+}
+
+/// Writes each event, which arrives in one piece, as one line.
+struct OneLine<W> {
+    to: W,
+    /// Escape characters are the formatter's own then; it escapes those of messages itself.
+    colours: bool,
+}
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let body = event.strip_suffix(b"\n").unwrap_or(event);
+        if body.iter().any(|byte| self.must_be_escaped(*byte)) {
+            self.to.write_all(&self.escaped(body))?;
+        } else {
+            self.to.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl<W> OneLine<W> {
+    fn must_be_escaped(&self, byte: u8) -> bool {
+        byte.is_ascii_control() && !(self.colours && byte == 0x1b)
+    }
+
+    fn escaped(&self, body: &[u8]) -> Vec<u8> {
+        let mut line = Vec::with_capacity(body.len().saturating_add(16));
+        for byte in body {
+            if self.must_be_escaped(*byte) {
+                line.extend(byte.escape_ascii());
+            } else {
+                line.push(*byte);
+            }
+        }
+        line.push(b'\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_stays_one_line_without_control_characters() {
+        let mut written = Vec::new();
+        let mut log = OneLine { to: &mut written, colours: false };
+        log.write_all(b"GET /a\r\nforged line \x1b[2J\n").expect("memory takes it");
+        log.write_all("plain – line\n".as_bytes()).expect("memory takes it");
+        assert_eq!(String::from_utf8_lossy(&written), "GET /a\\r\\nforged line \\x1b[2J\nplain – line\n");
+    }
+
+    #[test]
+    fn colours_stay_and_line_breaks_still_go() {
+        let mut written = Vec::new();
+        let mut log = OneLine { to: &mut written, colours: true };
+        log.write_all(b"\x1b[32mINFO\x1b[0m a\nb\n").expect("memory takes it");
+        assert_eq!(String::from_utf8_lossy(&written), "\u{1b}[32mINFO\u{1b}[0m a\\nb\n");
+    }
 }

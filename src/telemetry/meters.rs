@@ -35,7 +35,7 @@ pub struct WriterMeter {
 }
 
 fn seconds(telemetry: &Telemetry, metric: &'static Metric) -> LocalHistogram {
-    LocalHistogram::of_seconds(telemetry.histogram(metric, &[]))
+    LocalHistogram::new(telemetry.histogram(metric, &[]))
 }
 
 impl WriterMeter {
@@ -50,7 +50,7 @@ impl WriterMeter {
         }
         WriterMeter {
             queue_wait: seconds(telemetry, &metric::QUEUE_WAIT),
-            batch_commands: LocalHistogram::of_counts(telemetry.histogram(&metric::BATCH_COMMANDS, &[])),
+            batch_commands: LocalHistogram::new(telemetry.histogram(&metric::BATCH_COMMANDS, &[])),
             decide: seconds(telemetry, &metric::DECIDE),
             record: seconds(telemetry, &metric::RECORD),
             commit: seconds(telemetry, &metric::COMMIT),
@@ -197,9 +197,9 @@ impl EdgeMeter {
             route,
             method,
             statuses: std::array::from_fn(|_| LocalCounter::new()),
-            seconds: LocalHistogram::of_seconds(telemetry.histogram(&metric::HTTP_REQUEST, &[("route", route)])),
+            seconds: LocalHistogram::new(telemetry.histogram(&metric::HTTP_REQUEST, &[("route", route)])),
         });
-        let read = |source| LocalHistogram::of_seconds(telemetry.histogram(&metric::READ, &[("source", source)]));
+        let read = |source| LocalHistogram::new(telemetry.histogram(&metric::READ, &[("source", source)]));
         EdgeMeter {
             routes: routes.collect(),
             reads: [LocalCounter::new(), LocalCounter::new()],
