@@ -163,8 +163,11 @@ impl Writer {
         loop {
             let first = running.wait();
             let stopping = shared.stopping.load(Ordering::SeqCst);
-            running.drain(first)?;
-            running.advance(clock.now())?;
+            if running.drain(first)? == 0 {
+                // Quiet: what is due is done by the clock. While commands wait, their own instants move the state, so
+                // that each is judged at the instant at which it was accepted, however long it queued.
+                running.advance(clock.now())?;
+            }
             running.flush()?;
             running.checkpoint()?;
             running.tick_if_due()?;
@@ -223,8 +226,8 @@ impl Running<'_> {
         self.receiver.recv_deadline(until).ok()
     }
 
-    /// Decides what is there, up to a batch; never waits to fill it.
-    fn drain(&mut self, first: Option<Message>) -> Result<(), StoreError> {
+    /// Decides what is there, up to a batch; never waits to fill it. Returns how many commands there were.
+    fn drain(&mut self, first: Option<Message>) -> Result<usize, StoreError> {
         let mut commands = 0usize;
         let mut next = first;
         while let Some(message) = next {
@@ -238,7 +241,7 @@ impl Running<'_> {
             self.meter.batch_commands(commands);
             self.drained = self.drained.saturating_add(u32::try_from(commands).unwrap_or(u32::MAX));
         }
-        Ok(())
+        Ok(commands)
     }
 
     /// Decides one command: stamp, advance, prefetch, decide, evolve.
@@ -317,8 +320,9 @@ impl Running<'_> {
         let started = Instant::now();
         self.sync.prepare(&self.store.connection)?;
         self.begin()?;
+        let nothing_else = self.batch.events.is_empty() && self.tally.is_empty();
         self.recorder.record(&self.batch, &mut self.tally)?;
-        if self.batch.events.is_empty() {
+        if nothing_else {
             self.recorder.heartbeat(self.state.at())?;
         }
         let recorded = Instant::now();
