@@ -1,8 +1,9 @@
 //! Histograms as Prometheus shows them: values counted per bucket.
 //!
 //! Why not the exporter's: its `record_many(value, count)` pushes `count` samples of 16 bytes one after another, each
-//! with a reading of the clock. 100,000 values (a second of the writer's at 50,000 commands) held the flushing thread up
-//! for 6 ms, against 2 us here, and stayed in memory until the next upkeep.
+//! with a reading of the clock. In a release build 100,000 values (a second of the writer's at 50,000 commands) hold the
+//! flushing thread up for 4.5 ms and leave 1.6 MB until the next upkeep; adding up buckets takes less than 1 us. At 12,000
+//! orders/s on a busy machine of two cores the difference was below the noise of the tail.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
