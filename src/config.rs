@@ -270,16 +270,16 @@ mod tests {
     fn urls_origins_and_host_names_are_checked() {
         let good = load(
             &[("FIRSTCOME__PUBLIC__CORS_ORIGINS", "https://Shop.example, http://localhost:3000")],
-            &[("public.url", "https://drops.example/shop/".into()), ("admin.hosts", "OPS.example".into())],
+            &[("public_url", "https://drops.example/shop/".into()), ("admin.hosts", "OPS.example".into())],
         )
         .expect("good");
         assert_eq!(good.public_url, "https://drops.example/shop");
         assert_eq!(good.cors_origins, ["https://shop.example", "http://localhost:3000"]);
         assert_eq!(good.admin_hosts, ["ops.example"]);
         for (key, wrong) in [
-            ("public.url", "https://"),
-            ("public.url", "https://a b"),
-            ("public.url", "https://a?b=c"),
+            ("public_url", "https://"),
+            ("public_url", "https://a b"),
+            ("public_url", "https://a?b=c"),
             ("public.cors_origins", "*"),
             ("public.cors_origins", "https://a/"),
             ("admin.hosts", "ops.example:8081"),

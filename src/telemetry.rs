@@ -131,9 +131,9 @@ mod tests {
 
     #[test]
     fn recorded_values_appear_after_a_flush_with_help_and_buckets() {
-        let telemetry = Telemetry::new();
+        let telemetry = std::sync::Arc::new(Telemetry::new());
         let mut meter =
-            WriterMeter::new(&telemetry, &WriterLabels { commands: &["place_order"], outcomes: &["accepted"] });
+            WriterMeter::new(&telemetry, WriterLabels { commands: &["place_order"], outcomes: &["accepted"] });
         meter.queue_wait(Duration::from_micros(300));
         meter.outcome(0, 0);
         meter.tick(0, 4096, 0);

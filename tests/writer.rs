@@ -38,7 +38,7 @@ fn prepare(directory: &Path, options: Options) -> (Writer, WriterHandle) {
     let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
     let clock = Clock::start(loaded.state.at(), wall_clock(), false, false).expect("a sane clock");
     let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
-    let meter = WriterMeter::new(&Telemetry::new(), &labels);
+    let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
     Writer::new(store, loaded, Arc::new(clock), Arc::new(SnapshotGate::default()), meter, options)
 }
 

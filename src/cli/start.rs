@@ -55,7 +55,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     raise_descriptor_limit();
 
     let telemetry = Arc::new(Telemetry::new());
-    let meter = WriterMeter::new(&telemetry, &WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
+    let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, database) = (store.epoch, store.path.clone());

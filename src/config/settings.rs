@@ -104,7 +104,7 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.data = t.into()
     ),
     setting!("public.listen", "127.0.0.1:8080", "address", "buyers", |c, t| c.public_listen = address(t)?),
-    setting!("public.url", "", "URL", "what `payment_url` begins with; the public address if not set", |c, t| c
+    setting!("public_url", "", "URL", "what `payment_url` begins with; the public address if not set", |c, t| c
         .public_url =
         url(t)?),
     setting!(

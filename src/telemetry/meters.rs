@@ -1,5 +1,6 @@
 //! What each kind of thread records.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge};
@@ -29,9 +30,9 @@ pub struct WriterMeter {
     wal_bytes: Gauge,
     clock_offset: Gauge,
     keys_evicted: Gauge,
-    outcomes: Vec<Counter>,
-    outcome_counts: Vec<u64>,
-    outcome_names: usize,
+    outcomes: Vec<LocalCounter>,
+    labels: WriterLabels,
+    telemetry: Arc<Telemetry>,
 }
 
 fn seconds(telemetry: &Telemetry, metric: &'static Metric) -> LocalHistogram {
@@ -41,13 +42,8 @@ fn seconds(telemetry: &Telemetry, metric: &'static Metric) -> LocalHistogram {
 impl WriterMeter {
     /// The writer's meter.
     #[must_use]
-    pub fn new(telemetry: &Telemetry, labels: &WriterLabels) -> WriterMeter {
-        let mut outcomes = Vec::new();
-        for command in labels.commands {
-            for outcome in labels.outcomes {
-                outcomes.push(telemetry.counter(&metric::OUTCOMES, &[("command", command), ("outcome", outcome)]));
-            }
-        }
+    pub fn new(telemetry: &Arc<Telemetry>, labels: WriterLabels) -> WriterMeter {
+        let combinations = labels.commands.len().saturating_mul(labels.outcomes.len());
         WriterMeter {
             queue_wait: seconds(telemetry, &metric::QUEUE_WAIT),
             batch_commands: LocalHistogram::new(telemetry.histogram(&metric::BATCH_COMMANDS, &[])),
@@ -60,9 +56,9 @@ impl WriterMeter {
             wal_bytes: telemetry.gauge(&metric::WAL_BYTES, &[]),
             clock_offset: telemetry.gauge(&metric::CLOCK_OFFSET, &[]),
             keys_evicted: telemetry.gauge(&metric::KEYS_EVICTED, &[]),
-            outcome_counts: vec![0; outcomes.len()],
-            outcomes,
-            outcome_names: labels.outcomes.len(),
+            outcomes: (0..combinations).map(|_| LocalCounter::new()).collect(),
+            labels,
+            telemetry: Arc::clone(telemetry),
         }
     }
 
@@ -106,9 +102,9 @@ impl WriterMeter {
 
     /// A command (by its index) had an outcome (by its index).
     pub fn outcome(&mut self, command: usize, outcome: usize) {
-        let index = command.saturating_mul(self.outcome_names).saturating_add(outcome);
-        if let Some(count) = self.outcome_counts.get_mut(index) {
-            *count = count.saturating_add(1);
+        let index = command.saturating_mul(self.labels.outcomes.len()).saturating_add(outcome);
+        if let Some(counter) = self.outcomes.get_mut(index) {
+            counter.bump();
         }
     }
 
@@ -124,10 +120,14 @@ impl WriterMeter {
         ] {
             histogram.flush();
         }
-        for (count, counter) in self.outcome_counts.iter_mut().zip(&self.outcomes) {
-            if *count > 0 {
-                counter.increment(std::mem::take(count));
-            }
+        let combinations = self
+            .labels
+            .commands
+            .iter()
+            .flat_map(|command| self.labels.outcomes.iter().map(move |outcome| (*command, *outcome)));
+        for (counter, (command, outcome)) in self.outcomes.iter_mut().zip(combinations) {
+            let labels = [("command", command), ("outcome", outcome)];
+            counter.flush(|| self.telemetry.counter(&metric::OUTCOMES, &labels));
         }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds, far below 2^53")]
         self.clock_offset.set(clock_offset_ms as f64 / 1000.0);
