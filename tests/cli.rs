@@ -1,0 +1,97 @@
+//! The program as an operator meets it: exit codes, one line per mistake, help.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn firstcome(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    command.args(arguments).stdin(Stdio::null()).output().expect("run")
+}
+
+/// `serve` on port 0 with other flags; it must end by itself.
+fn refused_serve(data: &Path, more: &[&str]) -> (i32, String) {
+    let data = data.to_str().expect("a path");
+    let mut arguments = vec!["serve", "--data", data];
+    for (flag, address) in [("--public", "127.0.0.1:0"), ("--admin", "127.0.0.1:0"), ("--wire", "127.0.0.1:0")] {
+        if !more.contains(&flag) {
+            arguments.extend([flag, address]);
+        }
+    }
+    arguments.extend(more);
+    let output = firstcome(&arguments);
+    (output.status.code().expect("an exit code"), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn help_shows_examples_everywhere() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["rush", "--help"], &["verify", "--help"]] {
+        let output = firstcome(arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("Examples:"), "{arguments:?}: {text}");
+    }
+    assert!(firstcome(&["--version"]).status.success());
+}
+
+#[test]
+fn wrong_arguments_end_with_64() {
+    for arguments in [&["serve", "--no-such-flag"][..], &["sell"], &[], &["verify", "now"]] {
+        assert_eq!(firstcome(arguments).status.code(), Some(64), "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_told_all_at_once_a_line_each() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let file = scratch.path().join("firstcome.toml");
+    std::fs::write(&file, "[writer]\nqueue_capacity = 0\nqueue_capasity = 5\n").expect("written");
+    let file = file.to_str().expect("a path");
+    let (code, lines) = refused_serve(scratch.path(), &["--durability", "never", "--config", file]);
+    assert_eq!(code, 64, "{lines}");
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    for word in ["writer.durability", "writer.queue_capacity", "writer.queue_capasity"] {
+        assert!(lines.lines().any(|line| line.starts_with("firstcome: ") && line.contains(word)), "{word}: {lines}");
+    }
+}
+
+#[test]
+fn what_is_in_the_way_is_named_with_its_exit_code() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (code, line) = refused_serve(&scratch.path().join("no/such/parent"), &[]);
+    assert_eq!((code, line.lines().count()), (64, 1), "{line}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, line) = refused_serve(&scratch.path().join("a"), &["--public", &address]);
+    assert_eq!(code, 69, "{line}");
+    assert!(line.contains(&address) && line.contains("--public"), "{line}");
+
+    let theirs = scratch.path().join("theirs");
+    std::fs::create_dir(&theirs).expect("made");
+    rusqlite::Connection::open(theirs.join("firstcome.db"))
+        .and_then(|connection| connection.execute_batch("CREATE TABLE theirs (x)"))
+        .expect("another program's database");
+    assert_eq!(refused_serve(&theirs, &[]).0, 65);
+
+    let ours = scratch.path().join("ours");
+    let now = firstcome::types::UnixMillis::ZERO;
+    let held = firstcome::store::Store::open(&ours, now).expect("opened");
+    let (code, line) = refused_serve(&ours, &[]);
+    assert_eq!(code, 73, "{line}");
+    assert!(line.contains(&std::process::id().to_string()), "{line}");
+    drop(held);
+}
+
+#[test]
+fn verify_says_what_it_found() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let path = data.to_str().expect("a path");
+    assert_eq!(firstcome(&["verify", "--data", path]).status.code(), Some(66));
+    drop(firstcome::store::Store::open(&data, firstcome::types::UnixMillis::ZERO).expect("made"));
+    let output = firstcome(&["verify", "--data", path]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("verified"), "{output:?}");
+}
