@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use firstcome::cli::{self, Arguments, output};
 
 #[cfg(feature = "mimalloc")]
@@ -20,7 +21,11 @@ fn main() -> ExitCode {
                 let _closed_pipe = error.print();
                 return ExitCode::SUCCESS;
             }
-            output::note(format!("firstcome: {}", cli::one_line(&error.to_string())));
+            if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                let _closed_pipe = error.print();
+            } else {
+                output::note(format!("firstcome: {}", cli::one_line(&error.to_string())));
+            }
             return ExitCode::from(USAGE);
         }
     };
