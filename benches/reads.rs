@@ -1,8 +1,8 @@
 //! Hot reads of a drop over HTTP, beside a bare hyper server that answers the same bytes from constants.
 //!
 //! Both have one serving thread, the same settings of hyper and of the sockets, and the same client: one thread that
-//! keeps one request open on each of its connections. They take turns, so that whatever else the machine does meets
-//! both; what counts is the ratio, pair by pair. It says what routing, versions, metrics and the request's own headers
+//! keeps one request open on each of its connections. They take short turns, so that whatever else the machine does
+//! meets both; what counts is the ratio, pair by pair. It says what routing, versions, metrics and the request's own headers
 //! cost. The clock of each serving thread tells its time on the CPU, which other programs cannot stretch as much.
 //!
 //! `cargo bench --bench reads`; `FIRSTCOME_BENCH_PAIRS` sets how many pairs (9).
@@ -12,6 +12,7 @@
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use firstcome::cli::start::start;
@@ -34,8 +35,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many connections the client keeps busy.
 const CONNECTIONS: usize = 64;
-/// How long one side of a pair is driven.
-const ROUND: Duration = Duration::from_secs(1);
+/// How often the sides take turns within a pair, and how long one is driven at a time.
+const TURNS: usize = 10;
+const TURN: Duration = Duration::from_millis(100);
 /// What the README promises.
 const RATIO_AIM: f64 = 0.85;
 /// The names of the two serving threads.
@@ -69,14 +71,11 @@ fn main() {
     let mut ratios = Vec::new();
     let mut cpu_ratios = Vec::new();
     for pair in 1..=pairs {
-        // Who goes first changes from pair to pair.
-        let (a, b) = if pair % 2 == 1 {
-            let a = ours.drive();
-            (a, bare.drive())
-        } else {
-            let b = bare.drive();
-            (ours.drive(), b)
-        };
+        let (mut a, mut b) = (Round::default(), Round::default());
+        for _ in 0..TURNS {
+            a += ours.drive();
+            b += bare.drive();
+        }
         let (ratio, cpu_ratio) = (a.per_second() / b.per_second(), b.cpu_us() / a.cpu_us());
         println!("{pair:4}  {:11.0}  {:6.0}  {ratio:5.3}  {cpu_ratio:5.3}", a.per_second(), b.per_second());
         ratios.push(ratio);
@@ -223,7 +222,8 @@ struct Side {
     rounds: Vec<Round>,
 }
 
-/// What one server did in one round.
+/// What one server did in one pair.
+#[derive(Default)]
 struct Round {
     requests: u32,
     took: Duration,
@@ -237,6 +237,14 @@ impl Round {
 
     fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / f64::from(self.requests)
+    }
+}
+
+impl AddAssign for Round {
+    fn add_assign(&mut self, turn: Round) {
+        self.requests += turn.requests;
+        self.took += turn.took;
+        self.cpu += turn.cpu;
     }
 }
 
@@ -257,7 +265,7 @@ impl Side {
         }
     }
 
-    /// Drives the server for a round. Each connection has one request open; answers are taken in turn and replaced at
+    /// Drives the server for a turn. Each connection has one request open; answers are taken in turn and replaced at
     /// once: two system calls for each, less than the server needs, so that it is the server that limits the pace.
     /// Every answer has the same length: none of their headers changes its own.
     fn drive(&mut self) -> Round {
@@ -269,7 +277,7 @@ impl Side {
         let mut requests = 0u32;
         let mut last_lap = false;
         while !last_lap {
-            last_lap = started.elapsed() >= ROUND;
+            last_lap = started.elapsed() >= TURN;
             for stream in &mut self.streams {
                 stream.read_exact(&mut self.answer).expect("an answer");
                 assert!(self.answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "another answer");
