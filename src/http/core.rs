@@ -26,6 +26,7 @@ use super::routes::{Found, Listener, ROUTES, Router};
 use crate::config::Config;
 use crate::read::{AuditorState, HotBodies, Reader};
 use crate::telemetry::{EdgeMeter, Telemetry};
+use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
 
 /// What all threads of a server share.
@@ -71,6 +72,8 @@ pub struct Core {
     router: Router,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
+    /// The last instant that an answer told, as its header.
+    last_time: RefCell<(UnixMillis, HeaderValue)>,
 }
 
 /// The index that unrouted requests are counted under: one past the table.
@@ -85,7 +88,7 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
     if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.uri_bytes_max) {
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::URI_TOO_LONG;
-        return core.finish(response, &request_id, origin, UNROUTED, started);
+        return core.finish(response, request_id, origin, UNROUTED, started);
     }
     let mut route = UNROUTED;
     let result = if origin.is_some() && parts.method == Method::OPTIONS {
@@ -99,13 +102,13 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
             Found::Route(index, parameter) => {
                 route = index;
                 let parameter = parameter.into();
-                let call = Call { parts, body: Some(body), parameter };
+                let call = Call { started, parts, body: Some(body), parameter };
                 unless_it_panics(handlers::run(core, index, call)).await
             }
         }
     };
     let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
-    core.finish(response, &request_id, origin, route, started)
+    core.finish(response, request_id, origin, route, started)
 }
 
 /// A panic in one request is that request's problem: the server lives on. What it had submitted is decided all the same,
@@ -150,20 +153,22 @@ impl Core {
             router: Router::new(listener),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
+            last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),
         }
     }
 
     fn finish(
         &self,
         mut response: Response<Body>,
-        request_id: &HeaderValue,
+        request_id: HeaderValue,
         origin: Option<HeaderValue>,
         route: usize,
         started: Instant,
     ) -> Response<Body> {
+        let ended = Instant::now();
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, request_id.clone());
-        headers.insert(FIRSTCOME_TIME_MS, HeaderValue::from(self.writer.clock.now().get()));
+        headers.insert(REQUEST_ID, request_id);
+        headers.insert(FIRSTCOME_TIME_MS, self.time_header(self.writer.clock.at(ended)));
         if !self.site.config.cors_origins.is_empty() {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
@@ -176,8 +181,17 @@ impl Core {
                 ),
             );
         }
-        self.meter.borrow_mut().request(route, response.status().as_u16(), started.elapsed());
+        self.meter.borrow_mut().request(route, response.status().as_u16(), ended.saturating_duration_since(started));
         response
+    }
+
+    /// An instant as a header; made once per millisecond.
+    fn time_header(&self, at: UnixMillis) -> HeaderValue {
+        let mut last = self.last_time.borrow_mut();
+        if last.0 != at {
+            *last = (at, HeaderValue::from(at.get()));
+        }
+        last.1.clone()
     }
 
     /// A problem as an answer.
@@ -216,8 +230,7 @@ impl Core {
         }
         let number = self.request_ids.get().wrapping_add(1);
         self.request_ids.set(number);
-        let digits = crate::types::hex::encode(&number.to_be_bytes());
-        HeaderValue::from_maybe_shared(hyper::body::Bytes::from(digits)).unwrap_or(HeaderValue::from_static("none"))
+        HeaderValue::from_bytes(&hex::of_u64(number)).unwrap_or(HeaderValue::from_static("none"))
     }
 
     /// The origin that asks, if it is on the list.

@@ -31,34 +31,35 @@ use crate::writer::{Answer, Class, Decided, Submission, TurnedAway};
 /// Whatever the client must be told instead.
 pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<Body>, Problem> {
     let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
+    // What waits is boxed: else room for the largest handler would be copied about with every hot read.
     match route.action {
-        Action::ListDrops => drops::list(core, &call).await,
+        Action::ListDrops => Box::pin(drops::list(core, &call)).await,
         Action::GetDrop => drops::get(core, &call),
         Action::StreamDrop => streams::drop_changes(core, &call),
-        Action::PlaceOrder => orders::place(core, call).await,
+        Action::PlaceOrder => Box::pin(orders::place(core, call)).await,
         Action::GetOrder => orders::get(core, &call),
-        Action::Checkout => orders::checkout(core, call).await,
-        Action::CancelOrder => orders::cancel(core, &call).await,
+        Action::Checkout => Box::pin(orders::checkout(core, call)).await,
+        Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
         Action::OpenApi => Ok(health::openapi()),
-        Action::CreateDrop => drops::create(core, call).await,
-        Action::PatchDrop => drops::patch(core, call).await,
+        Action::CreateDrop => Box::pin(drops::create(core, call)).await,
+        Action::PatchDrop => Box::pin(drops::patch(core, call)).await,
         Action::PauseDrop => {
-            drops::with_reason(core, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }).await
+            Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::PauseDrop { drop_id, reason })).await
         }
         Action::ResumeDrop => {
-            drops::with_reason(core, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }).await
+            Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason })).await
         }
         Action::CloseDrop => {
-            drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }).await
+            Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason })).await
         }
-        Action::AdjustStock => drops::adjust_stock(core, call).await,
-        Action::RecordPayment => operate::record_payment(core, call).await,
-        Action::RefundOrder => operate::refund(core, call).await,
-        Action::SettleRefund => operate::settle_refund(core, call).await,
-        Action::ReadContact => contacts::read(core, &call).await,
-        Action::EraseContact => contacts::erase(core, &call).await,
-        Action::ListOrders => reports::list_orders(core, &call).await,
-        Action::SearchOrders => reports::search(core, call).await,
+        Action::AdjustStock => Box::pin(drops::adjust_stock(core, call)).await,
+        Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
+        Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
+        Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,
+        Action::ReadContact => Box::pin(contacts::read(core, &call)).await,
+        Action::EraseContact => Box::pin(contacts::erase(core, &call)).await,
+        Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,
+        Action::SearchOrders => Box::pin(reports::search(core, call)).await,
         Action::Audit => audit::stream(core, &call),
         Action::Metrics => Ok(health::metrics(core)),
         Action::Healthz => Ok(health::alive()),

@@ -1,5 +1,7 @@
 //! What handlers ask of a request, and how they answer.
 
+use std::time::Instant;
+
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use hyper::http::request::Parts;
@@ -9,6 +11,8 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use super::body::{Body, full, read_json};
 use super::core::Core;
+use super::json::{drop_body, etag};
+use crate::read::{DropRow, HotBody};
 use crate::types::text::parse_idempotency_key;
 use crate::types::{DropId, OrderId};
 
@@ -31,6 +35,8 @@ const CACHED_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-a
 
 /// A request on its way through a handler.
 pub struct Call {
+    /// When its head was there.
+    pub started: Instant,
     /// Its head.
     pub parts: Parts,
     /// Its body, until it is read.
@@ -119,6 +125,22 @@ pub enum Caching {
     Public,
     /// By nobody.
     NoStore,
+}
+
+/// A tag as a header. Tags are made of digits and hyphens.
+#[must_use]
+pub fn tag(etag: &str) -> HeaderValue {
+    HeaderValue::from_str(etag).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+/// A drop's ready body: version, tag and JSON come from one row.
+#[must_use]
+pub fn hot_body(row: &DropRow, epoch: u64) -> HotBody {
+    HotBody {
+        version: row.version.get(),
+        etag: tag(&etag("d", u64::from(row.id.get()), epoch, row.version)),
+        body: drop_body(row, epoch),
+    }
 }
 
 /// A tagged JSON answer, or 304 if the client has it.

@@ -5,10 +5,20 @@
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(2));
     for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 0x0f));
+        text.push(char::from(digit(byte >> 4)));
+        text.push(char::from(digit(byte & 0x0f)));
     }
     text
+}
+
+/// A number as 16 lower-case hexadecimal digits, without memory of its own.
+#[must_use]
+pub fn of_u64(number: u64) -> [u8; 16] {
+    let bytes = number.to_be_bytes();
+    std::array::from_fn(|index| {
+        let byte = bytes[index / 2];
+        digit(if index % 2 == 0 { byte >> 4 } else { byte & 0x0f })
+    })
 }
 
 /// The value of one hexadecimal digit, lower case only, so that a value has one spelling.
@@ -21,9 +31,21 @@ pub const fn value(digit: u8) -> Option<u8> {
     }
 }
 
-const fn digit(nibble: u8) -> char {
-    (match nibble {
+const fn digit(nibble: u8) -> u8 {
+    match nibble {
         0..=9 => b'0' + nibble,
         _ => b'a' + (nibble & 0x0f) - 10,
-    }) as char
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_the_digits_of_its_bytes() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            assert_eq!(of_u64(number), encode(&number.to_be_bytes()).as_bytes());
+        }
+    }
 }

@@ -11,8 +11,8 @@ use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
 use crate::http::core::Core;
-use crate::http::json::{drop_body, etag, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
-use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tagged};
+use crate::http::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
 use crate::read::{HotBody, lists, rows};
 use crate::telemetry::ReadSource;
 use crate::types::keyed::KeyScope;
@@ -21,32 +21,22 @@ use crate::writer::Class;
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
 pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let found = ready(core, call.drop_id()?)?;
+    let found = ready(core, call.drop_id()?, call.started)?;
     Ok(tagged(&call.parts.headers, found.etag, Caching::Public, found.body))
 }
 
-/// A drop's ready body.
-pub(super) fn ready(core: &Core, id: DropId) -> Result<HotBody, Problem> {
-    let started = Instant::now();
+/// A drop's ready body. The read began at `started`.
+pub(super) fn ready(core: &Core, id: DropId, started: Instant) -> Result<HotBody, Problem> {
     let epoch = core.site.epoch;
     let render = || {
         let row = core.reader.read(|connection| rows::drop_by_id(connection, id))?;
-        Ok(row.map(|row| HotBody {
-            version: row.version.get(),
-            etag: tag(&etag("d", u64::from(row.id.get()), epoch, row.version)),
-            body: drop_body(&row, epoch),
-        }))
+        Ok(row.map(|row| hot_body(&row, epoch)))
     };
     let found = core.hot.borrow_mut().get(&core.writer.published, id, render).map_err(|error| fault(&error))?;
     let found = found.ok_or(Problem::NotFound)?;
     let source = if found.was_ready { ReadSource::Hot } else { ReadSource::Cold };
     core.meter.borrow_mut().read(source, started.elapsed());
     Ok(found.body)
-}
-
-/// A tag as a header. Tags are made of digits and hyphens.
-pub(super) fn tag(etag: &str) -> HeaderValue {
-    HeaderValue::from_str(etag).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
 #[derive(Deserialize)]

@@ -5,14 +5,13 @@ use std::time::Instant;
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::drops::tag;
 use super::{done, fault, submit, written};
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
 use crate::http::core::Core;
 use crate::http::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
-use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tagged};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
 use crate::read::{OrderRow, rows};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;

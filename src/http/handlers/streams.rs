@@ -46,7 +46,7 @@ impl Drop for Slot {
 /// `GET /v1/drops/{drop_id}/stream`.
 pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
-    let first = ready(core, id)?;
+    let first = ready(core, id, call.started)?;
     let slot = Slot::take(core).ok_or_else(|| desk_busy(core))?;
     let (mut sender, body) = Channel::new(4);
     let core = Rc::clone(core);
@@ -65,7 +65,7 @@ pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body
                 _ = stopping.changed() => continue,
             }
             let word = if published.version(id) > sent {
-                let Ok(body) = ready(&core, id) else { return };
+                let Ok(body) = ready(&core, id, Instant::now()) else { return };
                 sent = body.version;
                 event("update", core.site.epoch, &body)
             } else if last_word.elapsed() >= HEARTBEAT_EVERY {

@@ -1,0 +1,338 @@
+//! Hot reads of a drop over HTTP, beside a bare hyper server that answers the same bytes from constants.
+//!
+//! Both have one serving thread, the same settings of hyper and of the sockets, and the same client: one thread that
+//! keeps one request open on each of its connections. They take short turns, so that whatever else the machine does
+//! meets both; what counts is the ratio, pair by pair. It says what routing, versions, metrics and the request's own headers
+//! cost. The clock of each serving thread tells its time on the CPU, which other programs cannot stretch as much.
+//!
+//! `cargo bench --bench reads`; `FIRSTCOME_BENCH_PAIRS` sets how many pairs (9).
+
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench: it prints, and what fails ends it")]
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::AddAssign;
+use std::time::{Duration, Instant};
+
+use firstcome::cli::start::start;
+use firstcome::config::{Config, PinCore};
+use firstcome::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use firstcome::types::keyed::KeyScope;
+use firstcome::types::{Currency, DropId, UnitPrice};
+use firstcome::writer::{Answer, Class, Submission, WriterHandle};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How many connections the client keeps busy.
+const CONNECTIONS: usize = 64;
+/// How often the sides take turns within a pair, and how long one is driven at a time.
+const TURNS: usize = 10;
+const TURN: Duration = Duration::from_millis(100);
+/// What the README promises.
+const RATIO_AIM: f64 = 0.85;
+/// The names of the two serving threads.
+const OUR_THREAD: &str = "fc-http-0";
+const BARE_THREAD: &str = "bare-http";
+
+fn main() {
+    let pairs = std::env::var("FIRSTCOME_BENCH_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(9usize);
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let mut config = Config::defaults();
+    config.data = scratch.path().join("data");
+    config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin_listen = config.public_listen;
+    config.http_threads = 1;
+    config.pin_core = PinCore::Off;
+    let running = start(config.clone(), |message, _| panic!("the writer ended: {message}")).expect("a server");
+    let drop_id = make_drop(&running.writer);
+    let request = format!("GET /v1/drops/{drop_id} HTTP/1.1\r\nHost: {}\r\n\r\n", running.server.public_address);
+
+    let answer = ask(running.server.public_address, &request);
+    let bare_address = serve_bare(&config, Answered::of(&answer));
+    let bare_answer = ask(bare_address, &request);
+    assert_eq!(answer.len(), bare_answer.len(), "both answer with as many bytes: {answer}\n{bare_answer}");
+
+    let mut ours = Side::new("firstcome", OUR_THREAD, running.server.public_address, &request, answer.len());
+    let mut bare = Side::new("bare hyper", BARE_THREAD, bare_address, &request, answer.len());
+    ours.drive();
+    bare.drive();
+    println!("{CONNECTIONS} connections, {} bytes an answer, one serving thread each", answer.len());
+    println!("pair  firstcome/s  bare/s  ratio  ratio by CPU time");
+    let mut ratios = Vec::new();
+    let mut cpu_ratios = Vec::new();
+    for pair in 1..=pairs {
+        let (mut a, mut b) = (Round::default(), Round::default());
+        for _ in 0..TURNS {
+            a += ours.drive();
+            b += bare.drive();
+        }
+        let (ratio, cpu_ratio) = (a.per_second() / b.per_second(), b.cpu_us() / a.cpu_us());
+        println!("{pair:4}  {:11.0}  {:6.0}  {ratio:5.3}  {cpu_ratio:5.3}", a.per_second(), b.per_second());
+        ratios.push(ratio);
+        cpu_ratios.push(cpu_ratio);
+        ours.rounds.push(a);
+        bare.rounds.push(b);
+    }
+    for side in [&ours, &bare] {
+        side.report();
+    }
+    println!("ratio by CPU time: {}", spread(&mut cpu_ratios));
+    println!("ratio: {}; the aim is {RATIO_AIM}", spread(&mut ratios));
+    drop((ours, bare));
+    running.stop().expect("an orderly end");
+}
+
+/// A drop of usual length.
+fn make_drop(writer: &WriterHandle) -> DropId {
+    let digests = &writer.digest_key;
+    let spec = DropSpec {
+        sku: "BENCH-1".into(),
+        name: "Bench sneaker, limited".into(),
+        description: Some("As many bytes as a short description of a limited drop has.".into()),
+        image_url: Some("https://img.example/bench-1.webp".into()),
+        currency: Currency::new("EUR").expect("a currency"),
+        unit_price: UnitPrice::new(14_900).expect("a price"),
+        total: 10_000,
+        starts_at: writer.clock.now(),
+        ends_at: None,
+        per_buyer_limit: 2,
+        reservation_seconds: 120,
+        payment_seconds: 900,
+    };
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::CreateDrop, "bench", b"1"),
+        params: digests.params(b"bench"),
+    };
+    let command = Command::CreateDrop { key, spec: Box::new(spec) };
+    let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).expect("room");
+    let Answer::Decided(decided) = ticket.wait() else { panic!("the drop was not decided") };
+    let Outcome::Accepted { subject: Subject::Drop(id), .. } = decided.outcome else { panic!("no drop: {decided:?}") };
+    id
+}
+
+/// One answer as text, asked for on a connection of its own.
+fn ask(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    let mut piece = [0u8; 4096];
+    loop {
+        let read = stream.read(&mut piece).expect("an answer");
+        assert!(read > 0, "the answer broke off: {answer}");
+        answer.push_str(std::str::from_utf8(&piece[..read]).expect("text"));
+        if let Some((head, body)) = answer.split_once("\r\n\r\n") {
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            if body.len() >= header(head, "content-length").parse().expect("a length") {
+                return answer;
+            }
+        }
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let found = head.lines().filter_map(|line| line.split_once(": ")).find(|(found, _)| *found == name);
+    found.unwrap_or_else(|| panic!("no {name} in {head}")).1
+}
+
+/// What the real server answered, for the bare one to repeat: `content-length` and `date` are hyper's own.
+#[derive(Clone)]
+struct Answered {
+    headers: [(HeaderName, HeaderValue); 5],
+    body: Bytes,
+}
+
+impl Answered {
+    fn of(answer: &str) -> Answered {
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        let names = [
+            ETAG,
+            CACHE_CONTROL,
+            CONTENT_TYPE,
+            HeaderName::from_static("request-id"),
+            HeaderName::from_static("firstcome-time-ms"),
+        ];
+        let headers = names.map(|name| {
+            let value = header(head, name.as_str());
+            (name.clone(), HeaderValue::from_str(value).expect("a header"))
+        });
+        Answered { headers, body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+
+    fn response(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body.clone()));
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response
+    }
+}
+
+/// Starts the bare server on its own thread; it lives as long as the process.
+fn serve_bare(config: &Config, answered: Answered) -> SocketAddr {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+    socket.set_reuse_address(true).expect("reused");
+    socket.set_reuse_port(true).expect("shared");
+    socket.set_nonblocking(true).expect("not blocking");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    socket.listen(config.listen_backlog).expect("listening");
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().expect("an address");
+    let (header_read_timeout, buffer_bytes) = (config.header_read_timeout, config.header_bytes_max);
+    let serve = move || {
+        let builder = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+        builder.expect("a runtime").block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            while let Ok((stream, _)) = listener.accept().await {
+                let answered = answered.clone();
+                tokio::task::spawn_local(async move {
+                    stream.set_nodelay(true).expect("no delay");
+                    let service = service_fn(|_| std::future::ready(Ok::<_, Infallible>(answered.response())));
+                    let mut builder = http1::Builder::new();
+                    builder
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(header_read_timeout)
+                        .max_buf_size(buffer_bytes);
+                    let _client_left = builder.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+    };
+    std::thread::Builder::new().name(BARE_THREAD.into()).spawn(serve).expect("a thread");
+    address
+}
+
+/// One of the two servers, with the client's connections to it.
+struct Side {
+    name: &'static str,
+    thread: String,
+    streams: Vec<TcpStream>,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+    rounds: Vec<Round>,
+}
+
+/// What one server did in one pair.
+#[derive(Default)]
+struct Round {
+    requests: u32,
+    took: Duration,
+    cpu: Duration,
+}
+
+impl Round {
+    fn per_second(&self) -> f64 {
+        f64::from(self.requests) / self.took.as_secs_f64()
+    }
+
+    fn cpu_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / f64::from(self.requests)
+    }
+}
+
+impl AddAssign for Round {
+    fn add_assign(&mut self, turn: Round) {
+        self.requests += turn.requests;
+        self.took += turn.took;
+        self.cpu += turn.cpu;
+    }
+}
+
+impl Side {
+    fn new(name: &'static str, thread: &str, address: SocketAddr, request: &str, answer_bytes: usize) -> Side {
+        let connect = |_| {
+            let stream = TcpStream::connect(address).expect("connected");
+            stream.set_nodelay(true).expect("no delay");
+            stream
+        };
+        Side {
+            name,
+            thread: find_thread(thread),
+            streams: (0..CONNECTIONS).map(connect).collect(),
+            request: request.into(),
+            answer: vec![0; answer_bytes],
+            rounds: Vec::new(),
+        }
+    }
+
+    /// Drives the server for a turn. Each connection has one request open; answers are taken in turn and replaced at
+    /// once: two system calls for each, less than the server needs, so that it is the server that limits the pace.
+    /// Every answer has the same length: none of their headers changes its own.
+    fn drive(&mut self) -> Round {
+        let cpu = cpu_time(&self.thread);
+        let started = Instant::now();
+        for stream in &mut self.streams {
+            stream.write_all(&self.request).expect("sent");
+        }
+        let mut requests = 0u32;
+        let mut last_lap = false;
+        while !last_lap {
+            last_lap = started.elapsed() >= TURN;
+            for stream in &mut self.streams {
+                stream.read_exact(&mut self.answer).expect("an answer");
+                assert!(self.answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "another answer");
+                requests += 1;
+                if !last_lap {
+                    stream.write_all(&self.request).expect("sent");
+                }
+            }
+        }
+        Round { requests, took: started.elapsed(), cpu: cpu_time(&self.thread).saturating_sub(cpu) }
+    }
+
+    fn report(&self) {
+        let mut rates: Vec<f64> = self.rounds.iter().map(Round::per_second).collect();
+        let mut cpu: Vec<f64> = self.rounds.iter().map(Round::cpu_us).collect();
+        let mut busy: Vec<f64> =
+            self.rounds.iter().map(|round| 100.0 * round.cpu.as_secs_f64() / round.took.as_secs_f64()).collect();
+        println!(
+            "{:10}  {:6.0} requests/s, {:5.2} us of CPU time each, serving thread {:.0} % busy (medians)",
+            self.name,
+            median(&mut rates),
+            median(&mut cpu),
+            median(&mut busy)
+        );
+    }
+}
+
+/// The kernel's directory of a thread of this process.
+fn find_thread(name: &str) -> String {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+    let mut paths = tasks.map(|task| task.path().display().to_string());
+    let named = |path: &String| std::fs::read_to_string(format!("{path}/comm")).is_ok_and(|found| found.trim() == name);
+    paths.find(named).unwrap_or_else(|| panic!("no thread is called {name}"))
+}
+
+/// How long a thread has run on a CPU.
+fn cpu_time(thread: &str) -> Duration {
+    let text = std::fs::read_to_string(format!("{thread}/schedstat")).expect("the scheduler's figures");
+    let nanoseconds = text.split_whitespace().next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// The median, and the lowest and highest.
+fn spread(values: &mut [f64]) -> String {
+    let middle = median(values);
+    let (low, high) = (values.first().copied().unwrap_or(f64::NAN), values.last().copied().unwrap_or(f64::NAN));
+    format!("median {middle:.3}, from {low:.3} to {high:.3} over {} pairs", values.len())
+}
