@@ -257,7 +257,7 @@ impl Selling {
         let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
         let clock = Clock::start(UnixMillis::ZERO, wall_clock(), false, false).expect("a clock");
         let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
-        let meter = WriterMeter::new(&Telemetry::new(), &labels);
+        let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
         let options = Options {
             queue_capacity: 64,
             queue_reserve: 8,
