@@ -2,106 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
-use std::collections::BTreeMap;
+mod http;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::net::TcpStream;
+use std::time::Duration;
 
-use firstcome::cli::start::{Running, start};
-use firstcome::config::Config;
+use http::{call, serve, until};
 use serde_json::{Value, json};
-
-struct Server(Running);
-
-fn serve(directory: &Path) -> Server {
-    let mut config = Config::defaults();
-    config.data = directory.join("data");
-    config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.admin_listen = config.public_listen;
-    config.http_threads = 2;
-    config.compare_interval = Duration::from_millis(30);
-    let running = start(config, |message, code| panic!("the writer ended with {code}: {message}"));
-    Server(running.unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message)))
-}
-
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Value,
-}
-
-fn call(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).expect("connected");
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}");
-    let length = body.len();
-    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("answered");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_string()));
-    let answer = Answer {
-        status: status.expect("a status"),
-        headers: headers.collect(),
-        body: serde_json::from_str(body).unwrap_or(Value::Null),
-    };
-    check_problem(&answer);
-    answer
-}
-
-/// Every problem is whole, whatever the test is about.
-fn check_problem(answer: &Answer) {
-    assert!(answer.headers.contains_key("request-id") && answer.headers.contains_key("firstcome-time-ms"));
-    if answer.status < 400 {
-        return;
-    }
-    let body = &answer.body;
-    let code = body["code"].as_str().unwrap_or_else(|| panic!("no problem: {} {body}", answer.status));
-    assert_eq!(body["type"], format!("https://firstcome.dev/problems/{code}"));
-    assert_eq!(body["status"], answer.status);
-    assert!(body["title"].is_string() && body["detail"].is_string() && body["request_id"].is_string(), "{body}");
-    assert_eq!(body["applied"].is_string(), answer.status == 503, "{body}");
-}
-
-impl Server {
-    fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let headers = "Content-Type: application/json\r\nIdempotency-Key: admin-1\r\n";
-        call(self.0.server.admin_address, method, path, headers, &body.to_string())
-    }
-    fn public(&self, method: &str, path: &str) -> Answer {
-        call(self.0.server.public_address, method, path, "", "")
-    }
-    fn order(&self, key: &str, body: &str) -> Answer {
-        let headers = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
-        call(self.0.server.public_address, "POST", "/v1/drops/1/orders", &headers, body)
-    }
-    fn create(&self, total: u32) -> Answer {
-        let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": total,
-                           "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 2 });
-        self.admin("POST", "/v1/drops", &drop)
-    }
-    fn metric(&self, name: &str) -> f64 {
-        let mut stream = TcpStream::connect(self.0.server.admin_address).expect("connected");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("answered");
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
-        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
-    }
-    fn stop(self) {
-        self.0.stop().unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message));
-    }
-}
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-}
 
 #[test]
 fn a_small_drop_sells_out_exactly_and_a_restart_changes_nothing() {

@@ -1,0 +1,129 @@
+//! The real server on port 0, the real file, and a plain HTTP client that fails on any problem that is not whole.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use firstcome::cli::start::{Running, start};
+use firstcome::config::Config;
+use serde_json::{Value, json};
+
+/// The real server on port 0.
+pub struct Server(pub Running);
+
+pub fn serve(directory: &Path) -> Server {
+    let mut config = Config::defaults();
+    config.data = directory.join("data");
+    config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin_listen = config.public_listen;
+    config.http_threads = 2;
+    config.compare_interval = Duration::from_millis(30);
+    let running = start(config, |message, code| panic!("the writer ended with {code}: {message}"));
+    Server(running.unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message)))
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Value,
+    /// The body as it came.
+    pub text: String,
+}
+
+pub fn call(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}");
+    let length = body.len();
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("answered");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_string()));
+    let answer = Answer {
+        status: status.expect("a status"),
+        headers: headers.collect(),
+        body: serde_json::from_str(body).unwrap_or(Value::Null),
+        text: body.to_string(),
+    };
+    check_problem(&answer);
+    answer
+}
+
+/// Every problem is whole, whatever the test is about.
+fn check_problem(answer: &Answer) {
+    assert!(answer.headers.contains_key("request-id") && answer.headers.contains_key("firstcome-time-ms"));
+    if answer.status < 400 {
+        return;
+    }
+    let body = &answer.body;
+    let code = body["code"].as_str().unwrap_or_else(|| panic!("no problem: {} {body}", answer.status));
+    assert_eq!(body["type"], format!("https://firstcome.dev/problems/{code}"));
+    assert_eq!(body["status"], answer.status);
+    assert!(body["title"].is_string() && body["detail"].is_string() && body["request_id"].is_string(), "{body}");
+    assert_eq!(body["applied"].is_string(), answer.status == 503, "{body}");
+}
+
+impl Server {
+    pub fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let headers = "Content-Type: application/json\r\nIdempotency-Key: admin-1\r\n";
+        call(self.0.server.admin_address, method, path, headers, &body.to_string())
+    }
+    pub fn public(&self, method: &str, path: &str) -> Answer {
+        call(self.0.server.public_address, method, path, "", "")
+    }
+    pub fn order(&self, key: &str, body: &str) -> Answer {
+        let headers = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        call(self.0.server.public_address, "POST", "/v1/drops/1/orders", &headers, body)
+    }
+    pub fn create(&self, total: u32) -> Answer {
+        let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": total,
+                           "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 2 });
+        self.admin("POST", "/v1/drops", &drop)
+    }
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.0.server.admin_address).expect("connected");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+    pub fn stop(self) {
+        self.0.stop().unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message));
+    }
+}
+
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Reads what a stream that does not end says, until it has said this.
+pub fn listen(address: SocketAddr, path: &str, mut then: impl FnMut(), wanted: &[&str]) -> String {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("sent");
+    let (mut heard, mut bytes) = (String::new(), [0u8; 4096]);
+    let mut asked = false;
+    while !wanted.iter().all(|word| heard.contains(word)) {
+        let read = stream.read(&mut bytes).expect("it says more in time");
+        assert_ne!(read, 0, "the stream ended: {heard}");
+        heard.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        if !asked && heard.contains(wanted[0]) {
+            asked = true;
+            then();
+        }
+    }
+    heard
+}
