@@ -21,6 +21,7 @@ use super::Problem;
 use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
+use super::problem::whole_seconds;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID};
 use super::routes::{Found, Listener, ROUTES, Router};
 use crate::config::Config;
@@ -203,9 +204,14 @@ impl Core {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = problem.retry_after(self.writer.clock.now()) {
-            // Whole seconds, rounded up.
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        let places = self.site.config.queue_capacity.saturating_sub(self.site.config.queue_reserve);
+        if let Some((policy, limit)) = problem.quota(places)
+            && let (Ok(policy), Ok(limit)) = (HeaderValue::from_str(&policy), HeaderValue::from_str(&limit))
+        {
+            headers.insert("ratelimit-policy", policy);
+            headers.insert("ratelimit", limit);
         }
         if let Problem::MethodNotAllowed { allow } = problem
             && let Ok(allow) = HeaderValue::from_str(allow)

@@ -143,6 +143,15 @@ impl Problem {
         }
     }
 
+    /// The quota that was exceeded, as `RateLimit-Policy` and `RateLimit` say it (draft-ietf-httpapi-ratelimit-headers):
+    /// the places in the queue that buyers share.
+    #[must_use]
+    pub fn quota(&self, places: usize) -> Option<(String, String)> {
+        let Problem::Overloaded { retry_after, .. } = self else { return None };
+        let policy = format!("\"queue\";q={places};qu=\"concurrent-requests\"");
+        Some((policy, format!("\"queue\";r=0;t={}", whole_seconds(*retry_after))))
+    }
+
     /// What a 503 says of an effect: `no` is never followed by one.
     fn applied(&self) -> Option<&'static str> {
         if matches!(self, Problem::OutcomeUnknown) {
@@ -219,6 +228,12 @@ impl Problem {
         self.members(&mut body);
         Value::Object(body).to_string()
     }
+}
+
+/// Whole seconds, rounded up, at least one: what `Retry-After` can say.
+#[must_use]
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 fn retry_after_refusal(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
@@ -339,4 +354,27 @@ fn field_error(invalid: &Invalid) -> FieldError {
         Invalid::RestockOutOfRange { sold } => ("/restock_quantity", format!("{sold} units of the order are sold")),
     };
     FieldError { pointer: pointer.into(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overloaded_queue_says_when_to_come_back_and_that_nothing_happened() {
+        let problem = Problem::Overloaded { queue_depth: 7, retry_after: Duration::from_millis(1200) };
+        let now = UnixMillis::ZERO;
+        assert_eq!(problem.retry_after(now).map(whole_seconds), Some(2));
+        let quota = problem.quota(100);
+        assert_eq!(quota, Some(("\"queue\";q=100;qu=\"concurrent-requests\"".into(), "\"queue\";r=0;t=2".into())));
+        let body: Value = serde_json::from_str(&problem.body("r1")).expect("JSON");
+        assert_eq!((&body["applied"], &body["queue_depth"], &body["status"]), (&"no".into(), &7.into(), &503.into()));
+        assert_eq!(Problem::Draining.quota(100), None);
+    }
+
+    #[test]
+    fn an_unknown_outcome_never_says_that_nothing_happened() {
+        let body: Value = serde_json::from_str(&Problem::OutcomeUnknown.body("r1")).expect("JSON");
+        assert_eq!((&body["applied"], &body["code"]), (&"unknown".into(), &"outcome-unknown".into()));
+    }
 }
