@@ -98,7 +98,11 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         // Not an ordered end: what was acknowledged is on the disk, and a supervisor starts the process again.
         std::process::exit(i32::from(exit_code));
     })?;
-    let demo = if args.demo && running.found.drops_live == 0 { Some(make_demo_drop(&running.writer)?) } else { None };
+    let demo = match running.found.newest_live {
+        _ if !args.demo => None,
+        Some(live) => Some(live),
+        None => Some(make_demo_drop(&running.writer)?),
+    };
     greet(&shown, &running, demo);
     let found = running.found;
     tracing::info!(
@@ -191,7 +195,7 @@ fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
         running.found.seq, running.found.orders_live
     ));
     if let Some(id) = demo {
-        output::line(format!("  demo drop  {id}: {DEMO_UNITS} units, live now"));
+        output::line(format!("  demo drop  {id}, live now: http://{public}/v1/drops/{id}"));
         output::line("");
         output::line("order one:");
         output::line(format!(
@@ -200,6 +204,7 @@ fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
         output::line("    -d '{\"buyer\":\"ann\",\"quantity\":1}'");
         output::line("storm it, in a second terminal:");
         output::line(format!("  cargo run --release -- rush --public http://{public} --admin http://{admin}"));
-        output::line("Ctrl-C ends it; then: cargo run --release -- verify");
+        let data = config.data.display();
+        output::line(format!("Ctrl-C ends it; then: cargo run --release -- verify --data {data}"));
     }
 }

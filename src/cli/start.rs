@@ -9,7 +9,7 @@ use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
 use crate::store::{Durability, Loaded, Store, load};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use crate::types::{SnapshotGate, UnixMillis};
+use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::Limits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{Class, Clock, Options, Pin, Stopped, Submission, Writer, WriterHandle};
@@ -19,6 +19,8 @@ use crate::writer::{Class, Clock, Options, Pin, Stopped, Submission, Writer, Wri
 pub struct Found {
     /// Drops that take orders at the moment.
     pub drops_live: usize,
+    /// The newest of them.
+    pub newest_live: Option<DropId>,
     /// Live orders.
     pub orders_live: usize,
     /// The last event.
@@ -79,8 +81,10 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
 
 fn look(loaded: &Loaded) -> Found {
     let state = &loaded.state;
+    let live = || state.drops().filter(|entry| entry.started && !entry.ended && !entry.paused);
     Found {
-        drops_live: state.drops().filter(|entry| entry.started && !entry.ended && !entry.paused).count(),
+        drops_live: live().count(),
+        newest_live: live().last().map(|entry| entry.id),
         orders_live: state.orders_in_memory(),
         seq: state.seq().get(),
         at: state.at(),
