@@ -1,11 +1,14 @@
 //! HTTP: from a socket to a command or a read, and back to an answer.
 //!
-//! `routes` is THE table. `server` owns listeners, threads and connections; `core` is what each serving thread has;
+//! `routes` is THE table, `code` that of problems, `answers` says which of them each route may answer, and `openapi`
+//! describes all of it from there. `server` owns listeners, threads and connections; `core` is what each serving thread has;
 //! `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in `problem`. Each thread runs
 //! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
 //! the desk (the admin listener's thread).
 
+pub mod answers;
 pub mod body;
+pub mod code;
 pub mod core;
 pub mod desk;
 pub mod fields;

@@ -18,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::Problem;
+use super::answers;
 use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
@@ -108,6 +109,11 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
             }
         }
     };
+    debug_assert!(
+        answers::allowed(route, result.as_ref().map(Response::status).map_err(Problem::code)),
+        "route {route} may not answer {:?}",
+        result.as_ref().map(Response::status),
+    );
     let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
     core.finish(response, request_id, origin, route, started)
 }

@@ -33,8 +33,9 @@ pub fn document() -> Bytes {
 
 fn operation(route: &Route) -> Value {
     let mut responses = Map::new();
-    for status in route.statuses.iter().chain(&EVERYWHERE) {
-        responses.insert(status.to_string(), response(*status));
+    let problems = super::answers::problems(route.listener, route.action).map(|code| code.kind().status.as_u16());
+    for status in super::answers::of(route.action).good.iter().copied().chain(problems).chain(EVERYWHERE) {
+        responses.insert(status.to_string(), response(status));
     }
     let parameter = match route.parameter {
         Parameter::None => None,
