@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod openapi;
 pub mod output;
 pub mod rush;
 pub mod serve;
@@ -51,6 +52,9 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// Describe: print the OpenAPI document of the HTTP interface
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApiArgs),
 }
 
 /// Runs a command.
@@ -62,6 +66,10 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::OpenApi(_) => {
+            openapi::run();
+            Ok(())
+        }
     }
 }
 
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "serve --help", "rush --help", "verify --help"] {
+        for line in ["--help", "serve --help", "rush --help", "verify --help", "openapi --help"] {
             let help = told(line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }

@@ -18,7 +18,9 @@ pub mod openapi;
 pub mod problem;
 pub mod request;
 pub mod routes;
+pub mod rules;
 pub mod server;
+pub mod strict;
 
 pub use problem::Problem;
 pub use server::{Server, ServerError};

@@ -23,7 +23,7 @@ use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
 use super::problem::whole_seconds;
-use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID};
+use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, empty};
 use super::routes::{Found, Listener, ROUTES, Router};
 use crate::config::Config;
 use crate::read::{AuditorState, HotBodies, Reader};
@@ -88,8 +88,7 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
     let request_id = core.request_id(&parts.headers);
     let origin = core.allowed_origin(&parts.headers);
     if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.uri_bytes_max) {
-        let mut response = Response::new(full(""));
-        *response.status_mut() = StatusCode::URI_TOO_LONG;
+        let response = empty(StatusCode::URI_TOO_LONG);
         return core.finish(response, request_id, origin, UNROUTED, started);
     }
     let mut route = UNROUTED;
@@ -286,8 +285,7 @@ impl Core {
 }
 
 fn preflight() -> Response<Body> {
-    let mut response = Response::new(full(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     headers.insert(

@@ -183,8 +183,13 @@ impl Router {
                 Found::Route(index, parameter)
             }
             None => {
-                let methods = matched.value.iter().filter_map(|index| route(*index)).map(|r| r.method.as_str());
-                Found::OtherMethods(methods.collect::<Vec<_>>().join(", "))
+                let mut methods: Vec<_> =
+                    matched.value.iter().filter_map(|index| route(*index)).map(|r| r.method.as_str()).collect();
+                // HEAD is answered where GET is, so it is allowed there too (RFC 9110, 10.2.1).
+                if methods.contains(&"GET") {
+                    methods.push("HEAD");
+                }
+                Found::OtherMethods(methods.join(", "))
             }
         }
     }
@@ -204,7 +209,9 @@ mod tests {
         assert_eq!(action(public.find(&Method::GET, "/v1/drops/7")), Some((Action::GetDrop, "7".into())));
         assert_eq!(action(public.find(&Method::HEAD, "/v1/drops/7")), Some((Action::GetDrop, "7".into())));
         assert_eq!(action(public.find(&Method::POST, "/v1/drops/7/orders")), Some((Action::PlaceOrder, "7".into())));
-        assert!(matches!(public.find(&Method::DELETE, "/v1/drops/7"), Found::OtherMethods(allow) if allow == "GET"));
+        assert!(
+            matches!(public.find(&Method::DELETE, "/v1/drops/7"), Found::OtherMethods(allow) if allow == "GET, HEAD")
+        );
         assert!(matches!(public.find(&Method::GET, "/metrics"), Found::Nothing), "operators' routes are not public");
         let admin = Router::new(Listener::Admin);
         assert_eq!(action(admin.find(&Method::POST, "/v1/orders/search")), Some((Action::SearchOrders, String::new())));
