@@ -2,7 +2,6 @@
 
 use hyper::body::Bytes;
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -270,7 +269,7 @@ fn page_schema(of: &str) -> Value {
 /// Every answer's schema, and those of the words in it, under their names in the OpenAPI document.
 #[must_use]
 pub fn answer_schemas() -> Map<String, Value> {
-    let mut settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut settings = words::settings().for_serialize();
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
     let _references = (generator.subschema_for::<DropJson<'_>>(), generator.subschema_for::<OrderJson<'_>>());

@@ -2,12 +2,33 @@
 
 use std::borrow::Cow;
 
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::answers::end_reason;
 use crate::http::rules::is_currency;
-use crate::types::{DropState as StateOfDrop, OrderState as StateOfOrder};
+use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
+
+/// How all schemas are made: bounds are said in numbers, which every reader of JSON Schema understands.
+#[must_use]
+pub fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(bounds_in_numbers))
+}
+
+fn bounds_in_numbers(schema: &mut Schema) {
+    let most = match schema.get("format").and_then(Value::as_str) {
+        Some("uint16") => u64::from(u16::MAX),
+        Some("uint32") => u64::from(u32::MAX),
+        Some("uint64") => JSON_INTEGER_MAX,
+        _ => return,
+    };
+    schema.remove("format");
+    if schema.get("maximum").is_none() {
+        schema.insert("maximum".into(), most.into());
+    }
+}
 
 macro_rules! word {
     ($(#[$doc:meta] $name:ident = $schema:expr;)*) => {$(

@@ -1,10 +1,10 @@
 //! What each action reads and answers: the names of its schemas, and examples that the server itself understands.
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery};
+use crate::http::json::words;
 
 use crate::http::routes::Action;
 
@@ -106,7 +106,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
 /// The query that an action reads, as the schema of an object.
 fn query(action: Action) -> Option<Value> {
     fn schema<T: JsonSchema>() -> Option<Value> {
-        let mut settings = SchemaSettings::draft2020_12();
+        let mut settings = words::settings();
         settings.inline_subschemas = true;
         Some(settings.into_generator().into_root_schema_for::<T>().to_value())
     }
@@ -159,6 +159,9 @@ fn or_absent(mut schema: Value) -> Value {
         let mut one = one.clone();
         one["description"] = schema["description"].clone();
         schema = one;
+    }
+    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        words.retain(|word| !word.is_null());
     }
     if let Some(kind) = schema.get("type").and_then(Value::as_array).and_then(|kinds| kinds.first()).cloned() {
         schema["type"] = kind;
