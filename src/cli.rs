@@ -1,7 +1,10 @@
 //! The command line: one file per subcommand.
 
+pub mod leave;
+pub mod migrate;
 pub mod openapi;
 pub mod output;
+pub mod recover;
 pub mod rush;
 pub mod serve;
 pub mod start;
@@ -52,6 +55,10 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// After a fault of the disk: save what can be read into a new file
+    Recover(recover::RecoverArgs),
+    /// Copy a file of an older version over to this one
+    Migrate(migrate::MigrateArgs),
     /// Describe: print the OpenAPI document of the HTTP interface
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -70,6 +77,8 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
             openapi::run();
             Ok(())
         }
+        Command::Recover(args) => recover::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
     }
 }
 
@@ -114,8 +123,9 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "serve --help", "rush --help", "verify --help", "openapi --help"] {
-            let help = told(line).to_string();
+        for command in ["", "serve ", "rush ", "verify ", "recover ", "migrate ", "openapi "] {
+            let line = format!("{command}--help");
+            let help = told(&line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }
     }

@@ -22,7 +22,7 @@ const QUERY: &[Code] = &[Code::Validation];
 /// The mistakes of an idempotency key.
 const KEY: &[Code] = &[Code::KeyMissing, Code::KeyReused];
 /// What the way to the writer may say.
-const WRITER: &[Code] = &[Code::Overloaded, Code::Draining, Code::OutcomeUnknown];
+const WRITER: &[Code] = &[Code::Overloaded, Code::Draining, Code::ReadOnly, Code::OutcomeUnknown];
 /// What the desk may say, and a serving thread that has too many streams.
 const BUSY: &[Code] = &[Code::Overloaded];
 /// An id that is none.

@@ -25,6 +25,7 @@ pub enum Code {
     UnsupportedMediaType,
     Overloaded,
     Draining,
+    ReadOnly,
     OutcomeUnknown,
     Internal,
 }
@@ -48,7 +49,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// Every code, in the order of the table.
-    pub const ALL: [Code; 21] = [
+    pub const ALL: [Code; 22] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -68,6 +69,7 @@ impl Code {
         Code::UnsupportedMediaType,
         Code::Overloaded,
         Code::Draining,
+        Code::ReadOnly,
         Code::OutcomeUnknown,
         Code::Internal,
     ];
@@ -104,6 +106,7 @@ impl Code {
             }
             Code::Overloaded => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
             Code::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
+            Code::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),
             Code::OutcomeUnknown => {
                 kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Whether it happened is not known")
             }
@@ -122,6 +125,9 @@ mod tests {
             assert!(pair[0] < pair[1] && pair[0].kind().number < pair[1].kind().number, "{pair:?}");
             assert_ne!(pair[0].kind().code, pair[1].kind().code);
         }
-        assert_eq!(Code::ALL.map(|code| Code::ALL.iter().filter(|other| **other == code).count()), [1; 21]);
+        assert_eq!(
+            Code::ALL.map(|code| Code::ALL.iter().filter(|other| **other == code).count()),
+            [1; Code::ALL.len()]
+        );
     }
 }

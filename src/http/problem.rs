@@ -64,6 +64,8 @@ pub enum Problem {
     },
     /// The program is ending.
     Draining,
+    /// The disk is full: nothing is sold until there is room.
+    ReadOnly,
     /// A fault or a time-out after it was accepted.
     OutcomeUnknown,
     /// A bug.
@@ -92,6 +94,7 @@ impl Problem {
             Problem::Refused { refusal, .. } => code_of_refusal(refusal),
             Problem::Overloaded { .. } => Code::Overloaded,
             Problem::Draining => Code::Draining,
+            Problem::ReadOnly => Code::ReadOnly,
             Problem::OutcomeUnknown => Code::OutcomeUnknown,
             Problem::Internal => Code::Internal,
         }
@@ -109,6 +112,7 @@ impl Problem {
         match self {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
+            Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
             Problem::Malformed(_)
             | Problem::Validation(_)
@@ -156,6 +160,9 @@ impl Problem {
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
             Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
+            Problem::ReadOnly => {
+                "Nothing was decided: the server's disk is full; reading goes on. Try again with the same key.".into()
+            }
             Problem::OutcomeUnknown => "Try again with the same key, and you learn what happened.".into(),
             Problem::Internal => "The details are in the server's log under the request_id.".into(),
         }
@@ -186,6 +193,7 @@ impl Problem {
             | Problem::BodyTooSlow
             | Problem::UnsupportedMediaType
             | Problem::Draining
+            | Problem::ReadOnly
             | Problem::OutcomeUnknown
             | Problem::Internal => {}
         }

@@ -40,6 +40,7 @@ fn refused(code: Code) -> Refused {
         | Code::UnsupportedMediaType
         | Code::Overloaded
         | Code::Draining
+        | Code::ReadOnly
         | Code::OutcomeUnknown
         | Code::Internal => Refused::Never,
         // The edge says so too.
@@ -69,6 +70,7 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         | Code::BodyTooLarge
         | Code::UnsupportedMediaType
         | Code::Draining
+        | Code::ReadOnly
         | Code::OutcomeUnknown
         | Code::Internal => Vec::new(),
         Code::Validation => vec![("errors", json!({ "$ref": "#/components/schemas/FieldErrors" }), true)],
@@ -201,6 +203,7 @@ mod tests {
             Problem::UnsupportedMediaType,
             Problem::Overloaded { queue_depth: 1, retry_after: Duration::ZERO },
             Problem::Draining,
+            Problem::ReadOnly,
             Problem::OutcomeUnknown,
             Problem::Internal,
         ];
