@@ -260,7 +260,9 @@ impl Core {
         if self.listener == Listener::Public {
             return Ok(());
         }
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        let mut hosts = headers.get_all(HOST).iter();
+        // Two hosts are none: who stands in front may have believed the other one.
+        let host = hosts.next().filter(|_| hosts.next().is_none()).and_then(|host| host.to_str().ok()).unwrap_or("");
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,

@@ -69,6 +69,11 @@ fn make() -> Value {
             "responses": {
                 "NotFound": problem(None, &[Code::NotFound]),
                 "MethodNotAllowed": problem(None, &[Code::MethodNotAllowed]),
+                "Forbidden": problem(None, &[Code::Forbidden]),
+                "Preflight": {
+                    "description": "A preflight of an origin on the allow-list.",
+                    "headers": headers::of(None, Answer::NoBody),
+                },
                 "UriTooLong": uri_too_long(),
             },
         },
@@ -184,7 +189,7 @@ fn problem(action: Option<Action>, codes: &[Code]) -> Value {
 fn uri_too_long() -> Value {
     json!({
         "description": "Path and query are longer than the setting `http.uri_bytes_max`; without a body.",
-        "headers": headers::of(None, Answer::UriTooLong),
+        "headers": headers::of(None, Answer::NoBody),
     })
 }
 

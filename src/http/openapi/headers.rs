@@ -71,7 +71,7 @@ pub(super) enum Answer<'a> {
     /// One of these problems.
     Problem(&'a [Code]),
     /// No body at all.
-    UriTooLong,
+    NoBody,
 }
 
 /// Whether a header can be there, and then whether it always is.
@@ -79,7 +79,7 @@ fn presence(name: &str, action: Option<Action>, answer: Answer<'_>) -> Option<bo
     let good = matches!(answer, Answer::Good);
     let codes = match answer {
         Answer::Problem(codes) => codes,
-        Answer::Good | Answer::UriTooLong => &[],
+        Answer::Good | Answer::NoBody => &[],
     };
     let of_codes = |has: fn(Code) -> bool| {
         let having = codes.iter().filter(|code| has(**code)).count();
