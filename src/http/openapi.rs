@@ -52,7 +52,7 @@ fn make() -> Value {
         paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route));
     }
     let mut schemas = answer_schemas();
-    schemas.extend(request_schemas().map(|(name, schema)| (name.into(), schema)));
+    schemas.extend(request_schemas().into_iter().chain(shapes::stream_schemas()).map(|(name, s)| (name.into(), s)));
     schemas.extend(problems::schemas());
     json!({
         "openapi": "3.1.0",

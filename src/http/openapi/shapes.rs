@@ -87,20 +87,52 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
             one("OrderPage").into_iter().chain([csv]).collect()
         }
         Action::OpenApi => vec![("application/json", json!({ "type": "object", "required": ["openapi", "paths"] }))],
-        Action::StreamDrop => vec![text(
-            "text/event-stream",
-            "A `snapshot` first, then an `update` on each change (at most 10 a second); `data` is a Drop, `id` its \
-             version. A comment when nothing happens. It does not end by itself.",
-        )],
-        Action::Audit => vec![text(
-            "application/x-ndjson",
-            "An object a line, in the order of `seq`: `{seq, at, kind, drop_id?, order_seq?, quantity?, amount?, \
-             prev_seq, detail?}`. With `follow` it does not end by itself.",
-        )],
+        // OpenAPI 3.1 has no word for a sequence: the schema is that of each event, and of each line.
+        Action::StreamDrop => vec![("text/event-stream", json!({ "$ref": "#/components/schemas/DropEvent" }))],
+        Action::Audit => vec![("application/x-ndjson", json!({ "$ref": "#/components/schemas/AuditRow" }))],
         Action::Metrics => vec![text("text/plain", "Prometheus' text format.")],
         Action::Healthz | Action::Readyz => vec![text("text/plain", "`ok`.")],
         Action::EraseContact => Vec::new(),
     }
+}
+
+/// What streams are made of.
+pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
+    let integer =
+        |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
+    let event = json!({
+        "type": "object",
+        "description": "Server-sent events: a `snapshot` first, then an `update` on each change, at most ten a second; \
+            a comment when nothing happens. The stream does not end by itself.",
+        "required": ["event", "id", "retry", "data"],
+        "properties": {
+            "event": { "enum": ["snapshot", "update"] },
+            "id": { "$ref": "#/components/schemas/Version" },
+            "retry": integer(1, "Milliseconds."),
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "$ref": "#/components/schemas/Drop" },
+            },
+        },
+    });
+    let row = json!({
+        "type": "object",
+        "description": "An event, a line each, in the order of `seq`. With `follow` the stream does not end by itself.",
+        "required": ["seq", "at", "kind", "prev_seq"],
+        "properties": {
+            "seq": integer(1, "Gapless over the file."),
+            "at": { "$ref": "#/components/schemas/Instant" },
+            "kind": { "type": "string", "pattern": "^[a-z_]+$", "examples": ["order_reserved"] },
+            "drop_id": integer(1, "The drop, if it is about one."),
+            "order_seq": integer(1, "The order, if it is about one."),
+            "quantity": { "type": "integer", "description": "Units that moved." },
+            "amount": integer(0, "Money that moved, in minor units."),
+            "prev_seq": integer(0, "The event before of the same order, else of the same drop; 0: none."),
+            "detail": { "type": "object", "description": "What else the event says." },
+        },
+    });
+    [("DropEvent", event), ("AuditRow", row)]
 }
 
 /// The query that an action reads, as the schema of an object.
