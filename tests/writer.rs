@@ -104,6 +104,19 @@ fn a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is() {
 }
 
 #[test]
+fn a_client_that_leaves_takes_nothing_with_it() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (writer, handle) = prepare(scratch.path(), options());
+    let created = create(&handle, 5, 60);
+    drop(order(&handle, "ann").expect("let in"));
+    let thread = run(writer);
+    decided(created);
+    let again = decided(order(&handle, "ann").expect("let in"));
+    assert!(matches!(again.outcome, Outcome::Repeated { subject: Subject::Order(_), .. }), "{again:?}");
+    end(&handle, thread);
+}
+
+#[test]
 fn reservations_lapse_by_themselves_in_bounded_transactions() {
     let scratch = tempfile::tempdir().expect("scratch");
     let small = Options { queue_capacity: 400, batch_events_max: 16, ..options() };

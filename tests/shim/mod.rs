@@ -1,5 +1,5 @@
 //! A file layer under SQLite that passes everything through, counts what could fail, and lets one call fail: once, or
-//! from then on. It can also be a full disk. It is the default of the test's process; one test uses it at a time.
+//! from then on. It can also be a full disk, and it can write down what a power loss would leave. It is the default of the test's process; one test uses it at a time.
 
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
@@ -30,6 +30,33 @@ static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
 static ARMED: AtomicBool = AtomicBool::new(false);
 /// How far files may grow, in bytes; negative: as far as they like.
 static GROWTH: AtomicI64 = AtomicI64::new(-1);
+
+/// What SQLite did to a file: 0 is the database, 1 its log.
+#[derive(Clone, Debug)]
+pub enum Done {
+    Write {
+        file: usize,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        file: usize,
+        size: usize,
+    },
+    /// What was done to the file before is on the disk.
+    Sync {
+        file: usize,
+    },
+}
+
+static RECORDING: AtomicBool = AtomicBool::new(false);
+static RECORD: Mutex<Vec<Done>> = Mutex::new(Vec::new());
+
+fn note(done: impl FnOnce() -> Done) {
+    if RECORDING.load(Ordering::SeqCst) {
+        RECORD.lock().push(done());
+    }
+}
 
 /// The shim, for one test at a time.
 pub struct Shim(#[allow(dead_code, reason = "held")] MutexGuard<'static, ()>);
@@ -65,6 +92,23 @@ impl Shim {
         CALLS.load(Ordering::SeqCst)
     }
 
+    /// From now on everything that is done to the files is written down.
+    pub fn record(&self) {
+        RECORD.lock().clear();
+        RECORDING.store(true, Ordering::SeqCst);
+    }
+
+    /// How much has been written down so far.
+    pub fn recorded(&self) -> usize {
+        RECORD.lock().len()
+    }
+
+    /// Ends the record and gives it.
+    pub fn take_record(&self) -> Vec<Done> {
+        RECORDING.store(false, Ordering::SeqCst);
+        std::mem::take(&mut RECORD.lock())
+    }
+
     /// The disk has room for so many bytes more (`None`: for everything).
     pub fn fill(&self, room: Option<u32>) {
         GROWTH.store(room.map_or(-1, i64::from), Ordering::SeqCst);
@@ -75,6 +119,7 @@ impl Drop for Shim {
     fn drop(&mut self) {
         self.disarm();
         self.fill(None);
+        drop(self.take_record());
     }
 }
 
@@ -189,7 +234,12 @@ unsafe extern "C" fn write<const FILE: usize>(
                 GROWTH.fetch_sub(growth, Ordering::SeqCst);
             }
         }
-        write(file, bytes, length, at)
+        let code = write(file, bytes, length, at);
+        if code == ffi::SQLITE_OK {
+            let bytes = std::slice::from_raw_parts(bytes.cast::<u8>(), usize::try_from(length).expect("a length"));
+            note(|| Done::Write { file: FILE, at: usize::try_from(at).expect("a place"), bytes: bytes.to_vec() });
+        }
+        code
     }
 }
 
@@ -198,7 +248,11 @@ unsafe extern "C" fn sync<const FILE: usize>(file: *mut ffi::sqlite3_file, flags
         return ffi::SQLITE_IOERR_FSYNC;
     }
     // SAFETY: passed through.
-    unsafe { real::<FILE>().xSync.expect("unix")(file, flags) }
+    let code = unsafe { real::<FILE>().xSync.expect("unix")(file, flags) };
+    if code == ffi::SQLITE_OK {
+        note(|| Done::Sync { file: FILE });
+    }
+    code
 }
 
 unsafe extern "C" fn truncate<const FILE: usize>(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
@@ -206,7 +260,11 @@ unsafe extern "C" fn truncate<const FILE: usize>(file: *mut ffi::sqlite3_file, s
         return ffi::SQLITE_IOERR_TRUNCATE;
     }
     // SAFETY: passed through.
-    unsafe { real::<FILE>().xTruncate.expect("unix")(file, size) }
+    let code = unsafe { real::<FILE>().xTruncate.expect("unix")(file, size) };
+    if code == ffi::SQLITE_OK {
+        note(|| Done::Truncate { file: FILE, size: usize::try_from(size).expect("a size") });
+    }
+    code
 }
 
 unsafe extern "C" fn shm_map(
