@@ -4,6 +4,7 @@ pub mod output;
 pub mod rush;
 pub mod serve;
 pub mod start;
+pub mod token;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -51,6 +52,8 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// Who operates: make, list and take back operators' tokens
+    Token(token::TokenArgs),
 }
 
 /// Runs a command.
@@ -62,6 +65,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Token(args) => token::run(&args),
     }
 }
 
@@ -106,7 +110,16 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "serve --help", "rush --help", "verify --help"] {
+        for line in [
+            "--help",
+            "serve --help",
+            "rush --help",
+            "verify --help",
+            "token --help",
+            "token create --help",
+            "token list --help",
+            "token revoke --help",
+        ] {
             let help = told(line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }

@@ -14,8 +14,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config"]),
     ("writer", &["store", "engine", "types", "config", "telemetry"]),
     ("read", &["types", "config", "telemetry"]),
+    ("admission", &["writer", "types", "config", "telemetry"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
-    ("http", &["writer", "read", "store", "engine", "types", "config", "telemetry"]),
+    ("http", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
 ];
 
 /// What would make the engine impure.

@@ -1,0 +1,135 @@
+//! Buyers' tokens: JWT of the shop, signed with a shared secret (HS256) or with the shop's Ed25519 key.
+//!
+//! Each key has one algorithm, whatever a token says of itself: so a public key is never taken for a secret, and `none`
+//! is no algorithm at all. Several keys may be there at once, while one follows another.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, get_current_timestamp};
+use serde::Deserialize;
+
+use super::Denied;
+use super::secret_file::{Guard, read};
+use crate::config::{Config, KeyFile, Mistake};
+use crate::types::BuyerText;
+
+/// The longest token that is looked at, in bytes; a usual one has 300.
+const TOKEN_BYTES_MAX: usize = 4096;
+/// A key's file.
+const KEY_BYTES_MAX: u64 = 16 * 1024;
+/// HS256's secret must be as long as its hash (RFC 7518, 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+
+/// The keys of buyers' tokens, and what a token must say.
+pub struct BuyerTokens {
+    keys: Vec<Key>,
+    leeway_seconds: u64,
+}
+
+struct Key {
+    /// Its name in tokens' headers; without one, it is tried for all.
+    kid: Option<String>,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    #[serde(default)]
+    iat: Option<f64>,
+}
+
+impl BuyerTokens {
+    /// The keys that the configuration names; `None` if it names none.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load(config: &Config) -> Result<Option<BuyerTokens>, Vec<Mistake>> {
+        let (mut keys, mut mistakes) = (Vec::new(), Vec::new());
+        let secrets = config.hs256_secret_files.iter().map(|file| (file, Algorithm::HS256));
+        let public_keys = config.eddsa_public_key_files.iter().map(|file| (file, Algorithm::EdDSA));
+        for (file, algorithm) in secrets.chain(public_keys) {
+            let made = if algorithm == Algorithm::HS256 { secret(file) } else { public_key(file) };
+            match made {
+                Ok(decoding) => {
+                    keys.push(Key { kid: file.kid.clone(), decoding, validation: validation(config, algorithm) });
+                }
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let leeway_seconds = config.identity_leeway.as_secs();
+        Ok((!keys.is_empty()).then_some(BuyerTokens { keys, leeway_seconds }))
+    }
+
+    /// The buyer that a token names.
+    ///
+    /// # Errors
+    /// `unauthorized`, whatever is wrong with it.
+    pub fn check(&self, token: &str) -> Result<BuyerText, Denied> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Denied::Unauthorized);
+        }
+        let header = decode_header(token).map_err(|_| Denied::Unauthorized)?;
+        let may_be = |key: &&Key| match (&key.kid, &header.kid) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        };
+        let candidates = self.keys.iter().filter(may_be).filter(|key| key.validation.algorithms.contains(&header.alg));
+        for key in candidates {
+            if let Ok(found) = decode::<Claims>(token, &key.decoding, &key.validation) {
+                return self.buyer(&found.claims).ok_or(Denied::Unauthorized);
+            }
+        }
+        Err(Denied::Unauthorized)
+    }
+
+    fn buyer(&self, claims: &Claims) -> Option<BuyerText> {
+        // The library looks at `exp` and `nbf`; a token from the future is as wrong as one for the future.
+        let latest = Duration::from_secs(get_current_timestamp().saturating_add(self.leeway_seconds));
+        let issued_later = claims.iat.is_some_and(|iat| iat.is_nan() || iat > latest.as_secs_f64());
+        if issued_later { None } else { BuyerText::new(&claims.sub) }
+    }
+}
+
+fn validation(config: &Config, algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = config.identity_leeway.as_secs();
+    validation.validate_nbf = true;
+    validation.set_audience(&[&config.identity_audience]);
+    if config.identity_issuer.is_empty() {
+        validation.set_required_spec_claims(&["exp", "aud", "sub"]);
+    } else {
+        validation.set_issuer(&[&config.identity_issuer]);
+        validation.set_required_spec_claims(&["exp", "aud", "sub", "iss"]);
+    }
+    validation
+}
+
+fn secret(file: &KeyFile) -> Result<DecodingKey, Mistake> {
+    let bytes = read(&file.path, Guard::Secret, KEY_BYTES_MAX)?;
+    // Editors and `echo` end a file with a new line, which is no part of the secret.
+    let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    if secret.len() < SECRET_BYTES_MIN {
+        let path = file.path.display();
+        return Err(Mistake(format!("{path}: a secret for HS256 has at least {SECRET_BYTES_MIN} bytes (RFC 7518)")));
+    }
+    if secret.starts_with(b"-----BEGIN") {
+        let path = file.path.display();
+        return Err(Mistake(format!(
+            "{path}: is a key in PEM, no secret; public keys go to identity.eddsa_public_key_files"
+        )));
+    }
+    Ok(DecodingKey::from_secret(secret))
+}
+
+fn public_key(file: &KeyFile) -> Result<DecodingKey, Mistake> {
+    let bytes = read(&file.path, Guard::Unforgeable, KEY_BYTES_MAX)?;
+    let wrong =
+        || Mistake(format!("{}: is no Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)", file.path.display()));
+    DecodingKey::from_ed_pem(&bytes).map_err(|_| wrong())
+}
