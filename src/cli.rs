@@ -1,6 +1,9 @@
 //! The command line: one file per subcommand.
 
+pub mod leave;
+pub mod migrate;
 pub mod output;
+pub mod recover;
 pub mod rush;
 pub mod serve;
 pub mod start;
@@ -54,6 +57,10 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
+    /// After a fault of the disk: save what can be read into a new file
+    Recover(recover::RecoverArgs),
+    /// Copy a file of an older version over to this one
+    Migrate(migrate::MigrateArgs),
 }
 
 /// Runs a command.
@@ -66,6 +73,8 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Recover(args) => recover::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
     }
 }
 
@@ -115,6 +124,8 @@ mod tests {
             "serve --help",
             "rush --help",
             "verify --help",
+            "recover --help",
+            "migrate --help",
             "token --help",
             "token create --help",
             "token list --help",

@@ -70,6 +70,8 @@ pub enum Problem {
     },
     /// The program is ending.
     Draining,
+    /// The disk is full: nothing is sold until there is room.
+    ReadOnly,
     /// A fault or a time-out after it was accepted.
     OutcomeUnknown,
     /// A bug.
@@ -128,6 +130,7 @@ impl Problem {
             Problem::RateLimited { .. } => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests at once"),
             Problem::Overloaded { .. } => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
             Problem::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
+            Problem::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),
             Problem::OutcomeUnknown => {
                 kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Whether it happened is not known")
             }
@@ -142,6 +145,7 @@ impl Problem {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
             Problem::RateLimited { .. } => Some(Duration::from_secs(1)),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
+            Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
             Problem::Malformed(_)
             | Problem::Validation(_)
@@ -200,6 +204,9 @@ impl Problem {
             }
             Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
+            Problem::ReadOnly => {
+                "Nothing was decided: the server's disk is full; reading goes on. Try again with the same key.".into()
+            }
             Problem::OutcomeUnknown => "Try again with the same key, and you learn what happened.".into(),
             Problem::Internal => "The details are in the server's log under the request_id.".into(),
         }
@@ -234,6 +241,7 @@ impl Problem {
             | Problem::BodyTooSlow
             | Problem::UnsupportedMediaType
             | Problem::Draining
+            | Problem::ReadOnly
             | Problem::OutcomeUnknown
             | Problem::Internal => {}
         }
