@@ -8,6 +8,7 @@ pub mod buyers;
 pub mod in_flight;
 pub mod operators;
 mod secret_file;
+pub mod verified;
 
 use address::{ClientAddress, TrustedProxies};
 use buyers::BuyerTokens;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Denied;
 use super::secret_file::{Guard, read};
+use super::verified::{Verified, VerifiedTokens};
 use crate::config::{Config, KeyFile, Mistake};
 use crate::types::BuyerText;
 
@@ -23,6 +24,8 @@ const SECRET_BYTES_MIN: usize = 32;
 /// The keys of buyers' tokens, and what a token must say.
 pub struct BuyerTokens {
     keys: Vec<Key>,
+    /// Whether any key has a name: else nobody reads the name in a token's header.
+    named: bool,
     leeway_seconds: u64,
 }
 
@@ -36,6 +39,7 @@ struct Key {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    exp: f64,
     #[serde(default)]
     iat: Option<f64>,
 }
@@ -61,37 +65,47 @@ impl BuyerTokens {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let named = keys.iter().any(|key| key.kid.is_some());
         let leeway_seconds = config.identity_leeway.as_secs();
-        Ok((!keys.is_empty()).then_some(BuyerTokens { keys, leeway_seconds }))
+        Ok((!keys.is_empty()).then_some(BuyerTokens { keys, named, leeway_seconds }))
     }
 
-    /// The buyer that a token names.
+    /// The buyer that a token names. `known` are tokens that were verified before.
     ///
     /// # Errors
     /// `unauthorized`, whatever is wrong with it.
-    pub fn check(&self, token: &str) -> Result<BuyerText, Denied> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(Denied::Unauthorized);
+    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, Denied> {
+        let now = get_current_timestamp();
+        if let Some(buyer) = known.find(token, now) {
+            return Ok(buyer);
         }
-        let header = decode_header(token).map_err(|_| Denied::Unauthorized)?;
-        let may_be = |key: &&Key| match (&key.kid, &header.kid) {
+        let verified = self.verify(token, now).ok_or(Denied::Unauthorized)?;
+        let buyer = verified.buyer.clone();
+        known.keep(token, verified);
+        Ok(buyer)
+    }
+
+    fn verify(&self, token: &str, now: u64) -> Option<Verified> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let kid = if self.named { decode_header(token).ok()?.kid } else { None };
+        let may_be = |key: &&Key| match (&key.kid, &kid) {
             (Some(ours), Some(theirs)) => ours == theirs,
             (None, _) | (_, None) => true,
         };
-        let candidates = self.keys.iter().filter(may_be).filter(|key| key.validation.algorithms.contains(&header.alg));
-        for key in candidates {
-            if let Ok(found) = decode::<Claims>(token, &key.decoding, &key.validation) {
-                return self.buyer(&found.claims).ok_or(Denied::Unauthorized);
-            }
-        }
-        Err(Denied::Unauthorized)
-    }
-
-    fn buyer(&self, claims: &Claims) -> Option<BuyerText> {
+        // Which algorithm a token names is compared with the key's before anything is computed.
+        let verify = |key: &Key| decode::<Claims>(token, &key.decoding, &key.validation).ok();
+        let claims = self.keys.iter().filter(may_be).find_map(verify)?.claims;
         // The library looks at `exp` and `nbf`; a token from the future is as wrong as one for the future.
-        let latest = Duration::from_secs(get_current_timestamp().saturating_add(self.leeway_seconds));
-        let issued_later = claims.iat.is_some_and(|iat| iat.is_nan() || iat > latest.as_secs_f64());
-        if issued_later { None } else { BuyerText::new(&claims.sub) }
+        let latest = Duration::from_secs(now.saturating_add(self.leeway_seconds)).as_secs_f64();
+        if claims.iat.is_some_and(|iat| iat > latest) {
+            return None;
+        }
+        // Times beyond what a duration holds are beyond every cache.
+        let expires = Duration::try_from_secs_f64(claims.exp).map_or(now, |since_1970| since_1970.as_secs());
+        let good_until = expires.saturating_add(self.leeway_seconds);
+        Some(Verified { buyer: BuyerText::new(&claims.sub)?, good_until })
     }
 }
 

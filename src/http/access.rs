@@ -1,5 +1,6 @@
 //! Who may do what: THE table of role by route, and the one place that asks.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
@@ -8,6 +9,7 @@ use super::Problem;
 use super::routes::{Action, Listener, ROUTES};
 use crate::admission::in_flight::Place;
 use crate::admission::operators::Role;
+use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller, Denied};
 use crate::types::UnixMillis;
 
@@ -100,6 +102,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// `unauthorized`, `forbidden`, `rate-limited`.
 pub fn admit<'site>(
     admission: &'site Admission,
+    known: &RefCell<VerifiedTokens>,
     action: Action,
     headers: &HeaderMap,
     peer: IpAddr,
@@ -113,7 +116,7 @@ pub fn admit<'site>(
             Denied::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
         }
     };
-    let caller = identify(admission, action, headers, now).map_err(denied)?;
+    let caller = identify(admission, known, action, headers, now).map_err(denied)?;
     let place = if waits(action) {
         let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
         admission.enter(admission.client(peer, forwarded_for)).map_err(denied)?
@@ -125,6 +128,7 @@ pub fn admit<'site>(
 
 fn identify(
     admission: &Admission,
+    known: &RefCell<VerifiedTokens>,
     action: Action,
     headers: &HeaderMap,
     now: impl FnOnce() -> UnixMillis,
@@ -133,7 +137,7 @@ fn identify(
         (Need::Nothing, _) | (Need::Buyer, None) => Ok(Caller::Anybody),
         (Need::Buyer, Some(buyers)) => {
             let token = bearer(headers).ok_or(Denied::Unauthorized)?;
-            buyers.check(token).map(Caller::Buyer)
+            buyers.check(token, &mut known.borrow_mut()).map(Caller::Buyer)
         }
         (Need::Role(least), _) => {
             let operator = admission.operators.check(bearer(headers), now())?;

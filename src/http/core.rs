@@ -27,6 +27,7 @@ use super::problem::whole_seconds;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID};
 use super::routes::{Found, Listener, ROUTES, Router};
 use crate::admission::in_flight::Place;
+use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::config::Config;
 use crate::read::{AuditorState, HotBodies, Reader};
@@ -77,6 +78,7 @@ pub struct Core {
     /// Its open event streams.
     pub streams: Cell<usize>,
     router: Router,
+    verified: RefCell<VerifiedTokens>,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
     /// The last instant that an answer told, as its header.
@@ -163,6 +165,7 @@ impl Core {
             desk,
             streams: Cell::new(0),
             router: Router::new(listener),
+            verified: RefCell::default(),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
             last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),
@@ -241,7 +244,7 @@ impl Core {
     /// Whether a request may come in, and whose it is.
     fn admit(&self, route: usize, headers: &HeaderMap, peer: IpAddr) -> Result<(Caller, Option<Place<'_>>), Problem> {
         let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
-        access::admit(&self.site.admission, route.action, headers, peer, || self.writer.clock.now())
+        access::admit(&self.site.admission, &self.verified, route.action, headers, peer, || self.writer.clock.now())
     }
 
     /// The client's request id if it is sane, else a new one.
