@@ -217,6 +217,25 @@ fn an_operators_name_is_the_scope_of_his_keys_and_stands_in_the_audit() {
 }
 
 #[test]
+fn rush_makes_its_drop_with_an_operators_token() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let token = token(&scratch.path().join("data"), "rush", Role::Operator, |_| {});
+    let server = serve(scratch.path());
+    let (public, admin) = (server.0.server.public_address.to_string(), server.0.server.admin_address.to_string());
+    let rush = |token: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        command.args(["rush", "--buyers", "20", "--units", "5", "--connections", "2", "--public", &public]);
+        command.args(["--admin", &admin]).env("FIRSTCOME_TOKEN", token).stdin(Stdio::null()).output().expect("run")
+    };
+    let refused = rush("");
+    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    assert!(text(&refused.stderr).contains("401"), "{refused:?}");
+    let done = rush(&token);
+    assert!(done.status.success(), "{done:?}");
+    server.stop();
+}
+
+#[test]
 fn a_start_is_refused_with_all_that_is_wrong_about_tokens() {
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");

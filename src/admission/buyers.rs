@@ -114,12 +114,12 @@ fn validation(config: &Config, algorithm: Algorithm) -> Validation {
     validation.leeway = config.identity_leeway.as_secs();
     validation.validate_nbf = true;
     validation.set_audience(&[&config.identity_audience]);
-    if config.identity_issuer.is_empty() {
-        validation.set_required_spec_claims(&["exp", "aud", "sub"]);
-    } else {
+    let mut required = vec!["exp", "aud", "sub"];
+    if !config.identity_issuer.is_empty() {
         validation.set_issuer(&[&config.identity_issuer]);
-        validation.set_required_spec_claims(&["exp", "aud", "sub", "iss"]);
+        required.push("iss");
     }
+    validation.set_required_spec_claims(&required);
     validation
 }
 
