@@ -5,6 +5,7 @@
 //! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
 //! the desk (the admin listener's thread).
 
+pub mod access;
 pub mod body;
 pub mod core;
 pub mod desk;
