@@ -8,6 +8,7 @@ pub mod recover;
 pub mod rush;
 pub mod serve;
 pub mod start;
+pub mod token;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,8 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// Who operates: make, list and take back operators' tokens
+    Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
     Recover(recover::RecoverArgs),
     /// Copy a file of an older version over to this one
@@ -73,12 +76,13 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Recover(args) => recover::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::OpenApi(_) => {
             openapi::run();
             Ok(())
         }
-        Command::Recover(args) => recover::run(&args),
-        Command::Migrate(args) => migrate::run(&args),
     }
 }
 
@@ -123,7 +127,19 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for command in ["", "serve ", "rush ", "verify ", "recover ", "migrate ", "openapi "] {
+        for command in [
+            "",
+            "serve ",
+            "rush ",
+            "verify ",
+            "recover ",
+            "migrate ",
+            "openapi ",
+            "token ",
+            "token create ",
+            "token list ",
+            "token revoke ",
+        ] {
             let line = format!("{command}--help");
             let help = told(&line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");

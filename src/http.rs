@@ -6,6 +6,7 @@
 //! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
 //! the desk (the admin listener's thread).
 
+pub mod access;
 pub mod answers;
 pub mod body;
 pub mod code;

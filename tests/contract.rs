@@ -7,12 +7,19 @@ mod http;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 
+use firstcome::admission::operators::file::change;
+use firstcome::admission::operators::{Role, Token};
+use firstcome::config::KeyFile;
+use firstcome::http::access::{self, Need};
 use firstcome::http::answers;
 use firstcome::http::code::Code;
 use firstcome::http::routes::{Action, Listener, ROUTES, Route};
+use firstcome::writer::clock::wall_clock;
 use http::contract::{DOCUMENT, SEEN};
 use http::{Answer, Server, call, listen, serve, serve_with, until};
+use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -26,10 +33,12 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
         Code::Draining => Some("the moment of the end"),
         Code::Overloaded if action != Action::StreamDrop && action != Action::Audit => Some("a full queue"),
         Code::IllegalTransition if action == Action::ResumeDrop => Some("a corrupted counter"),
+        Code::RateLimited => Some("a client with too much in flight"),
         Code::Malformed
         | Code::Validation
         | Code::KeyMissing
         | Code::KeyReused
+        | Code::Unauthorized
         | Code::Forbidden
         | Code::NotFound
         | Code::MethodNotAllowed
@@ -57,6 +66,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
     streams_that_are_too_many();
+    tokens_that_are_needed();
     server.stop();
 
     let seen = SEEN.lock();
@@ -291,6 +301,37 @@ fn mistakes_of_a_body(address: SocketAddr, route: &Route, path: &str) {
         is(&send(JSON, &good_body(route)), Code::KeyMissing);
     }
 }
+
+/// No token, and a buyer who orders for another.
+fn tokens_that_are_needed() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let secret = scratch.path().join("secret");
+    std::fs::write(&secret, SECRET).expect("written");
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
+    let server = serve_with(scratch.path(), |config| {
+        config.identity_audience = "drops".into();
+        config.hs256_secret_files = vec![KeyFile { kid: None, path: secret }];
+        let (token, _) = Token::new("o", Role::Owner, wall_clock(), None);
+        change(&config.data, |tokens: &mut Vec<Token>| {
+            tokens.push(token);
+            Ok(())
+        })
+        .expect("written");
+    });
+    let claims = json!({ "sub": "ann", "aud": "drops", "exp": get_current_timestamp() + 600 });
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("signed");
+    let headers = format!("{JSON}Idempotency-Key: k\r\nAuthorization: Bearer {token}\r\n");
+    let public = server.0.server.public_address;
+    is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
+    for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
+        let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN);
+        is(&call(address, route.method.as_str(), &path, "", ""), Code::Unauthorized);
+    }
+    server.stop();
+}
+
+const SECRET: &[u8] = b"a shop's secret of 32 bytes or more";
 
 fn streams_that_are_too_many() {
     let scratch = tempfile::tempdir().expect("scratch");

@@ -15,8 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
+    ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
-    ("http", &["writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
+    ("http", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
 ];
 
 /// What would make the engine impure.
@@ -197,6 +198,23 @@ fn only_the_end_after_a_fault_is_unsafe() {
         let leaves = path.ends_with("cli/leave.rs");
         assert!(leaves || !code(&text).contains("unsafe"), "{}: nothing else needs unsafe code", path.display());
     }
+}
+
+#[test]
+fn the_systemd_unit_restarts_bugs_and_crashes_and_nothing_else() {
+    let unit =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/firstcome.service")).expect("a unit");
+    let setting = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    assert_eq!((setting("StartLimitIntervalSec"), setting("StartLimitBurst")), (Some("60"), Some("3")));
+    assert_eq!(setting("Restart"), Some("on-failure"));
+    let never: Vec<&str> = setting("RestartPreventExitStatus").expect("codes").split(' ').collect();
+    // Every code of the program's help, but for a good end and a bug.
+    let help = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli.rs")).expect("a source");
+    let (_, codes) = help.split_once("Exit codes: 0 good, ").expect("the codes");
+    let codes = codes.split(". ").next().and_then(|codes| codes.split("\";").next()).expect("a sentence");
+    let numbers = codes.split([' ', '\n']).filter(|word| word.parse::<u8>().is_ok());
+    let told: Vec<&str> = numbers.filter(|code| *code != "70").collect();
+    assert_eq!(never, told, "the unit and the help name the same codes");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use hyper::StatusCode;
 
+use super::access::{self, Need};
 use super::code::Code;
 use super::routes::{Action, Listener, ROUTES};
 
@@ -43,7 +44,8 @@ pub const fn of(action: Action) -> Answers {
         A::ListDrops => answers(&[200], &[QUERY, BUSY]),
         A::GetDrop | A::GetOrder => answers(&[200, 304], &[ID]),
         A::StreamDrop => answers(&[200], &[ID, BUSY]),
-        A::PlaceOrder => answers(&[201], &[BODY, KEY, ID, DROP, WRITER]),
+        // Forbidden: the body names another buyer than the token.
+        A::PlaceOrder => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, DROP, WRITER]),
         A::Checkout | A::RecordPayment | A::SettleRefund => answers(&[200], &[BODY, ID, STATE, WRITER]),
         A::CancelOrder => answers(&[200], &[ID, STATE, WRITER]),
         A::CreateDrop => answers(&[201], &[BODY, KEY, WRITER]),
@@ -67,7 +69,7 @@ pub const fn of(action: Action) -> Answers {
 pub const fn everywhere(listener: Listener) -> &'static [Code] {
     match listener {
         Listener::Public => &[Code::Internal],
-        // A Host header of another name.
+        // A Host header of another name, or a token whose role may not do this.
         Listener::Admin => &[Code::Forbidden, Code::Internal],
     }
 }
@@ -77,7 +79,10 @@ pub const UNROUTED: &[Code] = &[Code::NotFound, Code::MethodNotAllowed, Code::Fo
 
 /// The codes that a route may answer.
 pub fn problems(listener: Listener, action: Action) -> impl Iterator<Item = Code> {
-    of(action).problems.iter().copied().flatten().chain(everywhere(listener)).copied()
+    let unauthorized = (access::need(action) != Need::Nothing).then_some(Code::Unauthorized);
+    let limited = access::waits(action).then_some(Code::RateLimited);
+    let own = of(action).problems.iter().copied().flatten().chain(everywhere(listener)).copied();
+    own.chain(unauthorized).chain(limited)
 }
 
 /// Whether a route, by its index in the table, may answer this. An index past the table is no route.

@@ -10,6 +10,7 @@ pub enum Code {
     Validation,
     KeyMissing,
     KeyReused,
+    Unauthorized,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -23,6 +24,7 @@ pub enum Code {
     PreconditionFailed,
     BodyTooLarge,
     UnsupportedMediaType,
+    RateLimited,
     Overloaded,
     Draining,
     ReadOnly,
@@ -49,11 +51,12 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// Every code, in the order of the table.
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 24] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
         Code::KeyReused,
+        Code::Unauthorized,
         Code::Forbidden,
         Code::NotFound,
         Code::MethodNotAllowed,
@@ -67,6 +70,7 @@ impl Code {
         Code::PreconditionFailed,
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
+        Code::RateLimited,
         Code::Overloaded,
         Code::Draining,
         Code::ReadOnly,
@@ -85,6 +89,7 @@ impl Code {
             Code::KeyReused => {
                 kind(4, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The key came with other parameters")
             }
+            Code::Unauthorized => kind(5, "unauthorized", S::UNAUTHORIZED, "A token is needed"),
             Code::Forbidden => kind(6, "forbidden", S::FORBIDDEN, "Not allowed"),
             Code::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
             Code::MethodNotAllowed => {
@@ -104,6 +109,7 @@ impl Code {
             Code::UnsupportedMediaType => {
                 kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
             }
+            Code::RateLimited => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests at once"),
             Code::Overloaded => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
             Code::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
             Code::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),

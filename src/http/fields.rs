@@ -129,7 +129,13 @@ impl Fields {
     pub fn is_required(&mut self, name: &str) {
         if let Some(description) = &mut self.description {
             description.required.push(name.into());
-        } else if !self.map.contains_key(name) {
+        }
+        self.is_needed(name);
+    }
+
+    /// Notes an error if the field is not there, though another way to say it may make it superfluous.
+    pub fn is_needed(&mut self, name: &str) {
+        if !self.map.contains_key(name) {
             self.error(name, "is missing");
         }
     }

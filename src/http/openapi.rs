@@ -15,6 +15,7 @@ use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use self::headers::Answer;
+use super::access::{self, Need};
 use super::answers;
 use super::code::Code;
 use super::json::words::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
@@ -65,6 +66,7 @@ fn make() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "securitySchemes": security_schemes(),
             "headers": headers::components(),
             "responses": {
                 "NotFound": problem(None, &[Code::NotFound]),
@@ -105,8 +107,13 @@ fn operation(route: &Route) -> Value {
     let mut operation = json!({
         "operationId": format!("{action:?}"),
         "summary": route.summary,
+        "description": match access::need(action) {
+            Need::Role(role) => format!("For the role `{}` or above.", role.as_str()),
+            Need::Nothing | Need::Buyer => String::new(),
+        },
         "tags": [tag],
         "servers": [server(route.listener)],
+        "security": security(action),
         "parameters": parameters,
         "responses": responses(route),
     });
@@ -117,6 +124,30 @@ fn operation(route: &Route) -> Value {
         });
     }
     operation
+}
+
+/// Tokens are needed where the operator has set them up: so each is an alternative to none.
+fn security(action: Action) -> Value {
+    match access::need(action) {
+        Need::Nothing => json!([]),
+        Need::Buyer => json!([{}, { "buyerToken": [] }]),
+        Need::Role(_) => json!([{}, { "operatorToken": [] }]),
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "operatorToken": {
+            "type": "http", "scheme": "bearer",
+            "description": "Made by `firstcome token create`. Without any token in the data directory every call on the \
+                admin listener is an owner's.",
+        },
+        "buyerToken": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "Where the server has keys for them: HS256 or EdDSA, with `sub`, `aud` and `exp`. `buyer` is \
+                the token's `sub`.",
+        },
+    })
 }
 
 fn schema(name: &str) -> Value {
@@ -244,7 +275,7 @@ mod tests {
     #[test]
     fn examples_of_requests_are_understood() {
         let read = |schema: &str, body: &[u8]| match schema {
-            "NewOrder" => json::OrderRequest::parse(body).map(drop),
+            "NewOrder" => json::OrderRequest::parse(body, None).map(drop),
             "Checkout" => json::parse_checkout(body).map(drop),
             "NewDrop" => json::parse_drop(body).map(drop),
             "DropPatch" => json::parse_patch(body).map(drop),

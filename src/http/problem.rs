@@ -28,6 +28,8 @@ pub enum Problem {
     Validation(Vec<FieldError>),
     /// The `Idempotency-Key` is missing, or is none.
     KeyMissing(&'static str),
+    /// No token, or none that is good. Which of the two, nobody is told.
+    Unauthorized,
     /// The request's address or caller may not do this.
     Forbidden(&'static str),
     /// No such thing.
@@ -55,6 +57,11 @@ pub enum Problem {
         /// When.
         at: UnixMillis,
     },
+    /// The client has too many requests in flight.
+    RateLimited {
+        /// How many it may have.
+        in_flight_max: u32,
+    },
     /// The queue is full or too slow: nothing was decided.
     Overloaded {
         /// How many commands wait.
@@ -72,6 +79,9 @@ pub enum Problem {
     Internal,
 }
 
+/// The name of the limit on what one client has in flight.
+pub(super) const IN_FLIGHT_POLICY: &str = "in-flight";
+
 impl Problem {
     /// A validation problem with one error.
     #[must_use]
@@ -86,12 +96,14 @@ impl Problem {
             Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
             Problem::Validation(_) => Code::Validation,
             Problem::KeyMissing(_) => Code::KeyMissing,
+            Problem::Unauthorized => Code::Unauthorized,
             Problem::Forbidden(_) => Code::Forbidden,
             Problem::NotFound => Code::NotFound,
             Problem::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Problem::BodyTooLarge { .. } => Code::BodyTooLarge,
             Problem::UnsupportedMediaType => Code::UnsupportedMediaType,
             Problem::Refused { refusal, .. } => code_of_refusal(refusal),
+            Problem::RateLimited { .. } => Code::RateLimited,
             Problem::Overloaded { .. } => Code::Overloaded,
             Problem::Draining => Code::Draining,
             Problem::ReadOnly => Code::ReadOnly,
@@ -111,12 +123,14 @@ impl Problem {
     pub fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
         match self {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
+            Problem::RateLimited { .. } => Some(Duration::from_secs(1)),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
             Problem::Malformed(_)
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
+            | Problem::Unauthorized
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }
@@ -128,12 +142,18 @@ impl Problem {
     }
 
     /// The quota that was exceeded, as `RateLimit-Policy` and `RateLimit` say it (draft-ietf-httpapi-ratelimit-headers):
-    /// the places in the queue that buyers share.
+    /// the places in the queue that buyers share, or those of one client.
     #[must_use]
     pub fn quota(&self, places: usize) -> Option<(String, String)> {
-        let Problem::Overloaded { retry_after, .. } = self else { return None };
-        let policy = format!("\"queue\";q={places};qu=\"concurrent-requests\"");
-        Some((policy, format!("\"queue\";r=0;t={}", whole_seconds(*retry_after))))
+        let (name, quota, wait) = if let Problem::Overloaded { retry_after, .. } = self {
+            ("queue", places, *retry_after)
+        } else if let Problem::RateLimited { in_flight_max } = self {
+            (IN_FLIGHT_POLICY, usize::try_from(*in_flight_max).unwrap_or(usize::MAX), Duration::from_secs(1))
+        } else {
+            return None;
+        };
+        let policy = format!("\"{name}\";q={quota};qu=\"concurrent-requests\"");
+        Some((policy, format!("\"{name}\";r=0;t={}", whole_seconds(wait))))
     }
 
     /// What a 503 says of an effect: `no` is never followed by one.
@@ -152,12 +172,16 @@ impl Problem {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
             Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
             Problem::BodyTooLarge { max } => format!("At most {max} bytes are read."),
             Problem::BodyTooSlow => "The body did not come in time; send it at once.".into(),
             Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
+            Problem::RateLimited { in_flight_max } => {
+                format!("A client may have {in_flight_max} requests in flight; nothing was decided.")
+            }
             Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
             Problem::ReadOnly => {
@@ -184,8 +208,12 @@ impl Problem {
             Problem::Overloaded { queue_depth, .. } => {
                 out.insert("queue_depth".into(), (*queue_depth).into());
             }
+            Problem::RateLimited { .. } => {
+                out.insert("violated_policies".into(), json!([IN_FLIGHT_POLICY]));
+            }
             Problem::Malformed(_)
             | Problem::KeyMissing(_)
+            | Problem::Unauthorized
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }

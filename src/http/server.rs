@@ -2,7 +2,7 @@
 //! and one more thread, the desk, for operators and everything longer.
 
 use std::cell::Cell;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::core::{Core, Site, answer};
 use super::desk::{Desk, DeskWork};
 use super::routes::Listener;
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
@@ -147,6 +148,8 @@ pub struct Parts {
     pub epoch: u64,
     /// Where the database is.
     pub database: PathBuf,
+    /// Who may come in.
+    pub admission: Admission,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
@@ -176,6 +179,7 @@ impl Server {
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             config: parts.config,
             epoch: parts.epoch,
+            admission: parts.admission,
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),
             connections: AtomicUsize::new(0),
@@ -312,13 +316,13 @@ async fn accept(core: &Rc<Core>, listener: TcpListener) {
             _ = stopping.changed() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if core.site.connections.load(Ordering::Relaxed) >= core.site.config.connections_max {
                     refused.increment(1);
                     continue;
                 }
                 let place = Place::take(Rc::clone(core), Rc::clone(&open), gauge.clone());
-                tokio::task::spawn_local(connection(stream, place));
+                tokio::task::spawn_local(connection(stream, peer.ip(), place));
             }
             // A client that left already is no reason to wait.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
@@ -365,13 +369,13 @@ impl Drop for Place {
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: TcpStream, place: Place) {
+async fn connection(stream: TcpStream, peer: IpAddr, place: Place) {
     let core = &place.core;
     let config = &core.site.config;
     let _best_effort = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let core = Rc::clone(core);
-        async move { Ok::<_, std::convert::Infallible>(answer(&core, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(answer(&core, peer, request).await) }
     });
     let mut builder = http1::Builder::new();
     builder

@@ -39,31 +39,49 @@ pub struct OrderRequest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlainOrder<'a> {
-    #[serde(borrow)]
-    buyer: Cow<'a, str>,
+    #[serde(borrow, default)]
+    buyer: Option<Cow<'a, str>>,
     quantity: u16,
 }
 
 impl OrderRequest {
-    /// Reads a body.
+    /// Reads a body. Where a token names the buyer, the body need not, and must not name another.
     ///
     /// # Errors
-    /// `malformed`, or `validation` with every mistake.
-    pub fn parse(body: &[u8]) -> Result<OrderRequest, Problem> {
+    /// `forbidden`, `malformed`, or `validation` with every mistake.
+    pub fn parse(body: &[u8], proven: Option<&BuyerText>) -> Result<OrderRequest, Problem> {
         if let Ok(plain) = serde_json::from_slice::<PlainOrder<'_>>(body)
-            && let (Some(buyer), Some(quantity)) = (BuyerText::new(&plain.buyer), Quantity::new(plain.quantity))
+            && let Some(quantity) = Quantity::new(plain.quantity)
         {
-            return Ok(OrderRequest { buyer, quantity, contact: None });
+            let buyer = match (plain.buyer, proven) {
+                (Some(buyer), None) => BuyerText::new(&buyer),
+                (Some(buyer), Some(proven)) => (buyer == proven.as_str()).then(|| proven.clone()),
+                (None, proven) => proven.cloned(),
+            };
+            if let Some(buyer) = buyer {
+                return Ok(OrderRequest { buyer, quantity, contact: None });
+            }
         }
-        Fields::read(body, order)
+        let mut is_anothers = false;
+        let read = Fields::read(body, |fields| order(fields, proven, &mut is_anothers));
+        if is_anothers {
+            return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
+        }
+        read
     }
 }
 
-fn order(fields: &mut Fields) -> Option<OrderRequest> {
-    let buyer = fields.required("buyer", rules::buyer());
+fn order(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
+    if proven.is_none() {
+        fields.is_needed("buyer");
+    }
+    let named = fields.optional("buyer", rules::buyer());
+    if let (Some(named), Some(proven)) = (&named, proven) {
+        *is_anothers = named != proven;
+    }
     let quantity = fields.required("quantity", rules::quantity());
     let contact = fields.object("contact", "/contact", "Contact", contact);
-    Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact })
+    Some(OrderRequest { buyer: proven.cloned().or(named)?, quantity: quantity?, contact })
 }
 
 fn contact(fields: &mut Fields) -> Option<Contact> {
@@ -260,12 +278,18 @@ fn search(fields: &mut Fields) -> Option<Search> {
     phone.or(email).or(code)
 }
 
+fn new_order_schema() -> Value {
+    let mut schema = Fields::describe(|fields| order(fields, None, &mut false));
+    schema["properties"]["buyer"]["description"] = "Needed, unless a buyer's token says who it is.".into();
+    schema
+}
+
 /// Every request's schema, under its name in the OpenAPI document.
 #[must_use]
 pub fn request_schemas() -> [(&'static str, Value); 11] {
     [
         ("Contact", Fields::describe(contact)),
-        ("NewOrder", Fields::describe(order)),
+        ("NewOrder", new_order_schema()),
         ("Checkout", Fields::describe(checkout)),
         ("NewDrop", Fields::describe(new_drop)),
         ("DropPatch", Fields::describe(patch)),

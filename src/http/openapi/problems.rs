@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::code::Code;
+use crate::http::problem::IN_FLIGHT_POLICY;
 use crate::types::{DropState, OrderState, Seq};
 
 /// What `type` begins with.
@@ -34,10 +35,12 @@ fn refused(code: Code) -> Refused {
     match code {
         Code::Malformed
         | Code::KeyMissing
+        | Code::Unauthorized
         | Code::Forbidden
         | Code::MethodNotAllowed
         | Code::BodyTooLarge
         | Code::UnsupportedMediaType
+        | Code::RateLimited
         | Code::Overloaded
         | Code::Draining
         | Code::ReadOnly
@@ -63,6 +66,7 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         Code::Malformed
         | Code::KeyMissing
         | Code::KeyReused
+        | Code::Unauthorized
         | Code::Forbidden
         | Code::NotFound
         | Code::MethodNotAllowed
@@ -90,6 +94,9 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
             ]
         }
         Code::PreconditionFailed => vec![("revision", json!({ "type": "integer", "minimum": 1 }), true)],
+        Code::RateLimited => {
+            vec![("violated_policies", json!({ "type": "array", "items": { "enum": [IN_FLIGHT_POLICY] } }), true)]
+        }
         Code::Overloaded => vec![("queue_depth", json!({ "type": "integer", "minimum": 0 }), true)],
     }
 }
@@ -195,12 +202,14 @@ mod tests {
             Problem::Malformed("x".into()),
             Problem::invalid("/a", "b"),
             Problem::KeyMissing("x"),
+            Problem::Unauthorized,
             Problem::Forbidden("x"),
             Problem::NotFound,
             Problem::MethodNotAllowed { allow: "GET".into() },
             Problem::BodyTooLarge { max: 1 },
             Problem::BodyTooSlow,
             Problem::UnsupportedMediaType,
+            Problem::RateLimited { in_flight_max: 1 },
             Problem::Overloaded { queue_depth: 1, retry_after: Duration::ZERO },
             Problem::Draining,
             Problem::ReadOnly,
