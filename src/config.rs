@@ -5,6 +5,7 @@
 //! the environment over the file, the file over the defaults. All mistakes are reported at once.
 
 mod layers;
+mod limits;
 mod settings;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layers::Layers;
+pub use limits::{Limits, warnings};
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -26,15 +28,7 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     pub wire_listen: SocketAddr,
     pub http_threads: usize,
-    pub connections_max: usize,
-    pub header_read_timeout: Duration,
-    pub body_read_timeout: Duration,
-    pub body_bytes_max: usize,
-    pub header_bytes_max: usize,
-    pub headers_max: usize,
-    pub uri_bytes_max: usize,
-    pub listen_backlog: i32,
-    pub streams_max: usize,
+    pub limits: Limits,
     pub durability_full: bool,
     pub sync_interval: Duration,
     pub queue_capacity: usize,
@@ -144,15 +138,7 @@ impl Config {
             admin_hosts: Vec::new(),
             wire_listen: anywhere,
             http_threads: 0,
-            connections_max: 0,
-            header_read_timeout: Duration::ZERO,
-            body_read_timeout: Duration::ZERO,
-            body_bytes_max: 0,
-            header_bytes_max: 0,
-            headers_max: 0,
-            uri_bytes_max: 0,
-            listen_backlog: 0,
-            streams_max: 0,
+            limits: Limits::default(),
             durability_full: true,
             sync_interval: Duration::ZERO,
             queue_capacity: 0,

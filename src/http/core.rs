@@ -18,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::Problem;
+use super::addresses::Addresses;
 use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
@@ -42,6 +43,8 @@ pub struct Site {
     pub auditor: AuditorState,
     /// Open connections, over all listeners.
     pub connections: AtomicUsize,
+    /// Open connections by client address, over all listeners.
+    pub addresses: Addresses,
     /// Whether the server is ending.
     pub stopping: watch::Receiver<bool>,
     /// Commands that were turned away.
@@ -86,7 +89,7 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
     let (parts, body) = request.into_parts();
     let request_id = core.request_id(&parts.headers);
     let origin = core.allowed_origin(&parts.headers);
-    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.uri_bytes_max) {
+    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.limits.uri_bytes_max) {
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::URI_TOO_LONG;
         return core.finish(response, request_id, origin, UNROUTED, started);

@@ -91,8 +91,7 @@ impl Call {
     /// See [`read_json`].
     pub async fn json(&mut self, core: &Core) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        let limits = &core.site.config;
-        read_json(&self.parts.headers, body, limits.body_bytes_max, limits.body_read_timeout).await
+        read_json(&self.parts.headers, body, &core.site.config.limits).await
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Slot(Rc<Core>);
 impl Slot {
     /// Takes a place, unless there are too many streams.
     pub(super) fn take(core: &Rc<Core>) -> Option<Slot> {
-        if core.streams.get() >= core.site.config.streams_max {
+        if core.streams.get() >= core.site.config.limits.streams_max {
             return None;
         }
         core.streams.set(core.streams.get().saturating_add(1));
