@@ -15,6 +15,7 @@ pub mod desk;
 pub mod fields;
 mod guarded;
 pub mod handlers;
+mod head_scan;
 pub mod json;
 pub mod openapi;
 mod pace;

@@ -104,7 +104,7 @@ impl Door {
     fn let_in(self: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
         let limits = &self.core.site.config.limits;
         let is_proxy = peer.ip().to_canonical().is_loopback() && !limits.loopback_is_client;
-        let counted = (!is_proxy).then(|| AddressKey::of(peer.ip()));
+        let counted = (!is_proxy && self.core.listener == Listener::Public).then(|| AddressKey::of(peer.ip()));
         if let Some(place) = Place::take(self, counted) {
             tokio::task::spawn_local(connection::serve(stream, is_proxy, place));
         }

@@ -1,18 +1,44 @@
 //! Bodies, in and out.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use tokio::sync::mpsc;
 
 use super::Problem;
 use crate::config::Limits;
 
 /// An answer's body: whole, or piece by piece.
-pub type Body = Either<Full<Bytes>, Channel<Bytes, Infallible>>;
+pub type Body = Either<Full<Bytes>, Pieces>;
+
+/// A body that comes piece by piece. Its sender learns at once when nobody wants it any more, which http-body-util's
+/// channel tells only to who sends.
+pub struct Pieces(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// A body to be sent piece by piece; a few wait for a client that reads slowly, then the sender does.
+#[must_use]
+pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
+    const WAITING_MAX: usize = 4;
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (sender, Either::Right(Pieces(receiver)))
+}
 
 /// A whole body.
 #[must_use]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http_body_util::Either;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -46,8 +47,10 @@ pub(super) async fn serve(stream: TcpStream, is_proxy: bool, place: Place) {
     let service = service_fn(|request| {
         pace.requested();
         async {
-            let response = answer(core, request).await;
-            pace.answered(matches!(response.body(), Either::Right(_)));
+            let mut response = answer(core, request).await;
+            if pace.answered(matches!(response.body(), Either::Right(_))) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -63,15 +66,11 @@ pub(super) async fn serve(stream: TcpStream, is_proxy: bool, place: Place) {
             if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                 return Poll::Ready(ended.map_err(|error| tracing::debug!(%error, "a connection ended early")));
             }
-            let grown_old = match watch(timer.as_mut(), &pace, &mut old_at, context) {
-                Poll::Pending => false,
-                Poll::Ready(Word::GrownOld) => true,
-                Poll::Ready(Word::TooSlow(cause)) => {
-                    place.door.closed[cause as usize].increment(1);
-                    return Poll::Ready(Err(()));
-                }
-            };
-            if closing || !(grown_old || stop.as_mut().poll(context).is_ready()) {
+            if let Poll::Ready(cause) = watch(timer.as_mut(), &pace, &mut old_at, context) {
+                place.door.closed[cause as usize].increment(1);
+                return Poll::Ready(Err(()));
+            }
+            if closing || stop.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
             // What is in flight is answered, and said to be the last.
@@ -83,14 +82,6 @@ pub(super) async fn serve(stream: TcpStream, is_proxy: bool, place: Place) {
     let _theirs = ended.await;
 }
 
-/// What the watch says.
-enum Word {
-    /// Close it between two requests.
-    GrownOld,
-    /// Close it now.
-    TooSlow(Cause),
-}
-
 /// Waits for what becomes overdue. One timer per connection: it is moved when a deadline comes nearer, not when it moves
 /// away; then it wakes once too early and is set anew.
 fn watch(
@@ -98,7 +89,7 @@ fn watch(
     pace: &Pace,
     old_at: &mut Option<Instant>,
     context: &mut Context<'_>,
-) -> Poll<Word> {
+) -> Poll<Cause> {
     loop {
         let slow = pace.deadline();
         let next = [slow.map(|(at, _)| at), *old_at].into_iter().flatten().min();
@@ -110,12 +101,12 @@ fn watch(
         }
         let now = Instant::now();
         match slow {
-            Some((at, cause)) if at <= now => return Poll::Ready(Word::TooSlow(cause)),
+            Some((at, cause)) if at <= now => return Poll::Ready(cause),
             Some(_) | None => {}
         }
         if old_at.is_some_and(|at| at <= now) {
             *old_at = None;
-            return Poll::Ready(Word::GrownOld);
+            pace.grown_old();
         }
         timer.as_mut().reset(next.unwrap_or(now + FAR).into());
     }

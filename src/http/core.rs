@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN,
-    RETRY_AFTER, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
+    ORIGIN, RETRY_AFTER, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
 use super::problem::whole_seconds;
-use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID};
+use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head};
 use super::routes::{Found, Listener, ROUTES, Router};
 use crate::config::Config;
 use crate::read::{AuditorState, HotBodies, Reader};
@@ -95,7 +95,9 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
         return core.finish(response, request_id, origin, UNROUTED, started);
     }
     let mut route = UNROUTED;
-    let result = if origin.is_some() && parts.method == Method::OPTIONS {
+    let result = if let Err(problem) = check_head(&parts) {
+        Err(problem)
+    } else if origin.is_some() && parts.method == Method::OPTIONS {
         Ok(preflight())
     } else if let Err(problem) = core.check_host(&parts.headers) {
         Err(problem)
@@ -215,6 +217,10 @@ impl Core {
         {
             headers.insert("ratelimit-policy", policy);
             headers.insert("ratelimit", limit);
+        }
+        if let Problem::BadHead(_) = problem {
+            // What follows on this connection cannot be trusted either.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Problem::MethodNotAllowed { allow } = problem
             && let Ok(allow) = HeaderValue::from_str(allow)

@@ -21,10 +21,15 @@ pub(super) enum Cause {
     Idle,
     /// The client did not read its answer.
     SlowReader,
+    /// The client went on sending, or kept its half open, after the last answer.
+    Lingering,
 }
 
 /// All causes, with their labels in metrics, in the order of [`Cause`].
-pub(super) const CAUSES: [&str; 4] = ["silent", "slow_head", "idle", "slow_reader"];
+pub(super) const CAUSES: [&str; 5] = ["silent", "slow_head", "idle", "slow_reader", "lingering"];
+
+/// How long a client may take to close its half after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the client is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +46,19 @@ enum Phase {
     Answered,
     /// Another request, since then.
     NextRequest(Instant),
+    /// That the client closes its half, since then.
+    Leaving(Instant),
+}
+
+/// What bytes are of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Heard {
+    /// They begin a head.
+    NewHead,
+    /// They go on with it.
+    Head,
+    /// A body, or nothing that matters.
+    Other,
 }
 
 /// What a connection is doing, and until when it may.
@@ -53,6 +71,7 @@ pub(super) struct Pace {
     /// Since when something is waiting to be written.
     stuck: Cell<Option<Instant>>,
     streaming: Cell<bool>,
+    old: Cell<bool>,
 }
 
 impl Pace {
@@ -71,14 +90,19 @@ impl Pace {
             phase: Cell::new(Phase::FirstByte(accepted)),
             stuck: Cell::new(None),
             streaming: Cell::new(false),
+            old: Cell::new(false),
         }
     }
 
-    /// Bytes came.
-    pub(super) fn heard(&self) {
+    /// Bytes came: what of?
+    pub(super) fn heard(&self) -> Heard {
         match self.phase.get() {
-            Phase::FirstByte(_) | Phase::NextRequest(_) | Phase::Answered => self.phase.set(Phase::Heard),
-            Phase::Heard | Phase::Head(_) | Phase::Busy => {}
+            Phase::FirstByte(_) | Phase::NextRequest(_) | Phase::Answered => {
+                self.phase.set(Phase::Heard);
+                Heard::NewHead
+            }
+            Phase::Heard | Phase::Head(_) => Heard::Head,
+            Phase::Busy | Phase::Leaving(_) => Heard::Other,
         }
     }
 
@@ -87,7 +111,7 @@ impl Pace {
         match self.phase.get() {
             Phase::Heard => self.phase.set(Phase::Head(Instant::now())),
             Phase::Answered => self.phase.set(Phase::NextRequest(Instant::now())),
-            Phase::FirstByte(_) | Phase::Head(_) | Phase::Busy | Phase::NextRequest(_) => {}
+            Phase::FirstByte(_) | Phase::Head(_) | Phase::Busy | Phase::NextRequest(_) | Phase::Leaving(_) => {}
         }
     }
 
@@ -97,10 +121,30 @@ impl Pace {
         self.streaming.set(false);
     }
 
-    /// An answer begins; a stream's has no end.
-    pub(super) fn answered(&self, streaming: bool) {
+    /// An answer begins; a stream's has no end. Returns whether it is to be the last of its connection.
+    pub(super) fn answered(&self, streaming: bool) -> bool {
         self.phase.set(Phase::Answered);
         self.streaming.set(streaming);
+        self.old.get()
+    }
+
+    /// The connection is so old that it ends with its next answer. That says so: closed between two requests, the next
+    /// one might be on its way already.
+    pub(super) fn grown_old(&self) {
+        self.old.set(true);
+    }
+
+    /// The server has closed its half. Returns whether the client may still be sending: closing the other half under it
+    /// would throw away the answer that it has not read yet.
+    pub(super) fn leaving(&self) -> bool {
+        match self.phase.get() {
+            Phase::FirstByte(_) | Phase::NextRequest(_) => false,
+            Phase::Heard | Phase::Head(_) | Phase::Busy | Phase::Answered => {
+                self.phase.set(Phase::Leaving(Instant::now()));
+                true
+            }
+            Phase::Leaving(_) => true,
+        }
     }
 
     /// Whether an event stream is being sent.
@@ -126,6 +170,7 @@ impl Pace {
             Phase::FirstByte(since) => since.checked_add(self.first_byte).map(|at| (at, Cause::Silent)),
             Phase::Head(since) => since.checked_add(self.head).map(|at| (at, Cause::SlowHead)),
             Phase::NextRequest(since) => since.checked_add(self.idle).map(|at| (at, Cause::Idle)),
+            Phase::Leaving(since) => since.checked_add(LINGER).map(|at| (at, Cause::Lingering)),
             Phase::Heard | Phase::Busy | Phase::Answered => None,
         };
         let writing =

@@ -21,6 +21,8 @@ pub struct FieldError {
 /// A problem, declared in the order of the table of `api.md`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Problem {
+    /// The request's head is not well formed, or may be read in two ways.
+    BadHead(&'static str),
     /// The body is not JSON.
     Malformed(String),
     /// The body or the query does not fit.
@@ -98,6 +100,7 @@ impl Problem {
     pub fn kind(&self) -> Kind {
         use StatusCode as S;
         match self {
+            Problem::BadHead(_) => kind(1, "malformed", S::BAD_REQUEST, "The request is not well formed"),
             Problem::Malformed(_) => kind(1, "malformed", S::BAD_REQUEST, "The body is not JSON"),
             Problem::Validation(_) => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
             Problem::KeyMissing(_) => {
@@ -130,7 +133,8 @@ impl Problem {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
-            Problem::Malformed(_)
+            Problem::BadHead(_)
+            | Problem::Malformed(_)
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
             | Problem::Forbidden(_)
@@ -167,7 +171,7 @@ impl Problem {
             Problem::Validation(errors) => {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
-            Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
             Problem::BodyTooLarge { max } => format!("At most {max} bytes are read."),
@@ -197,7 +201,8 @@ impl Problem {
             Problem::Overloaded { queue_depth, .. } => {
                 out.insert("queue_depth".into(), (*queue_depth).into());
             }
-            Problem::Malformed(_)
+            Problem::BadHead(_)
+            | Problem::Malformed(_)
             | Problem::KeyMissing(_)
             | Problem::Forbidden(_)
             | Problem::NotFound

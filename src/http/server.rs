@@ -162,7 +162,7 @@ impl Server {
     pub fn start(listeners: Listeners, parts: Parts) -> Result<Server, ServerError> {
         let Listeners { public_address, admin_address, public, admin } = listeners;
         let (stop, stopping) = watch::channel(false);
-        let (desk, work) = Desk::new();
+        let (desk, work) = Desk::new(parts.config.reply_deadline);
         let site = Arc::new(Site {
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),

@@ -18,12 +18,18 @@ use serde_json::{Value, json};
 pub struct Server(pub Running);
 
 pub fn serve(directory: &Path) -> Server {
+    serve_with(directory, |_| {})
+}
+
+/// The same, with other settings.
+pub fn serve_with(directory: &Path, change: impl FnOnce(&mut Config)) -> Server {
     let mut config = Config::defaults();
     config.data = directory.join("data");
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
     config.http_threads = 2;
     config.compare_interval = Duration::from_millis(30);
+    change(&mut config);
     let running = start(config, |message, code| panic!("the writer ended with {code}: {message}"));
     Server(running.unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message)))
 }
