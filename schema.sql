@@ -1,17 +1,18 @@
--- firstcome's file, schema 1. Everything is here; memory is made from it at the start.
+-- firstcome's file, schema 2. Everything is here; memory is made from it at the start.
 --
 -- The hot path only appends: an order and its audit row get the next integer key, so no page is read to write them.
 -- The CHECKs are the second half of the engine's invariants: one that fires is a bug, rolls its batch back and ends
 -- the process. It never becomes an oversell. Instants are milliseconds since 1970 (UTC), money is minor units.
 
 PRAGMA application_id = 1178817329; -- "FCS1"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- One row: what belongs to the file as a whole.
 CREATE TABLE meta (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     epoch         INTEGER NOT NULL CHECK (epoch >= 1),       -- raised by a restore and by accepted loss
     digest_key    BLOB    NOT NULL CHECK (length(digest_key) = 32), -- keys the digests of buyers and idempotency keys
+    file_id       BLOB    NOT NULL CHECK (length(file_id) = 16),    -- made with the file; its watermark bears it too
     created_at_ms INTEGER NOT NULL,
     synced_at_ms  INTEGER NOT NULL                            -- heartbeat of --durability interval
 ) STRICT;
@@ -92,7 +93,8 @@ CREATE TABLE audit (
     detail    TEXT      -- JSON, only for what has no column
 ) STRICT;
 
--- One link per batch: the SHA-256 of the link before and of the audit rows up to seq (src/store/chain.rs).
+-- One link per batch: the SHA-256 of the link before and of the audit rows up to seq, each new order's row with its
+-- event (src/store/chain.rs).
 CREATE TABLE chain (
     seq  INTEGER PRIMARY KEY,
     hash BLOB NOT NULL CHECK (length(hash) = 32)

@@ -1,6 +1,9 @@
 //! The command line: one file per subcommand.
 
+pub mod leave;
+pub mod migrate;
 pub mod output;
+pub mod recover;
 pub mod rush;
 pub mod serve;
 pub mod start;
@@ -51,6 +54,10 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// After a fault of the disk: save what can be read into a new file
+    Recover(recover::RecoverArgs),
+    /// Copy a file of an older version over to this one
+    Migrate(migrate::MigrateArgs),
 }
 
 /// Runs a command.
@@ -62,6 +69,8 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Recover(args) => recover::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
     }
 }
 
@@ -106,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "serve --help", "rush --help", "verify --help"] {
+        for line in ["--help", "serve --help", "rush --help", "verify --help", "recover --help", "migrate --help"] {
             let help = told(line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }

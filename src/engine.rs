@@ -112,6 +112,12 @@ impl State {
         self.orders.len()
     }
 
+    /// How many keys of orders may be remembered.
+    #[must_use]
+    pub fn idempotency_keys_max(&self) -> usize {
+        self.order_keys.max()
+    }
+
     /// How many keys are remembered.
     #[must_use]
     pub fn keys_remembered(&self) -> usize {
@@ -218,6 +224,10 @@ impl State {
                 EventKind::ContactErased { order, drop_id }
             }),
             Command::ExportContacts { drop_id } => drops::export_contacts(&mut decision, *drop_id),
+            Command::RecordLoss { lost, acknowledged } => {
+                let kind = EventKind::EventsLost { lost: *lost, acknowledged: *acknowledged };
+                Outcome::Accepted { seq: decision.emit(Seq::ZERO, kind), subject: Subject::File }
+            }
             Command::Advance => Outcome::Advanced,
         }
     }

@@ -14,7 +14,7 @@
 //!
 //! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`writer`] gives it
 //! its place and its instant, [`engine`] decides, [`store`] records, [`read`] answers everybody else. [`types`],
-//! [`config`] and [`telemetry`] are leaves. Arrows point one way; `tests/tidy.rs` holds them.
+//! [`config`], [`telemetry`] and [`planted`] are leaves. Arrows point one way; `tests/tidy.rs` holds them.
 //!
 //! The promises, each one a test: conservation (`total = available + held + sold`), never oversold and never undersold,
 //! acknowledged is durable, first in first out, exact expiry, an effect exactly once per key, a refusal or a fault but
@@ -26,6 +26,7 @@ pub mod http;
 pub mod writer;
 // In the order of a purchase, which is not the alphabet's.
 pub mod engine;
+pub mod planted;
 pub mod read;
 pub mod store;
 pub mod telemetry;

@@ -268,12 +268,13 @@ impl Selling {
             pin: Pin::Off,
             // Small, so that the gate closes often.
             checkpoint: Limits { passive_bytes: 1 << 18, reset_bytes: 1 << 20, gate_max: Duration::from_millis(5) },
+            free_bytes_min: 0,
             ports: 0,
         };
         let gate = Arc::new(SnapshotGate::default());
         let (path, epoch) = (store.path.clone(), store.epoch);
         let (writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
-        let thread = std::thread::spawn(move || writer.run());
+        let thread = std::thread::spawn(move || writer.run(|_, _| {}));
         let mut selling = Selling {
             drop_id: DropId::new(1).expect("not 0"),
             thread,

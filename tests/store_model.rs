@@ -64,8 +64,7 @@ fn run_world(seed: u64) {
         }
     }
     drop(recorder);
-    drop(store);
-    let report = verify::verify(scratch.path()).expect("verified");
+    let report = verify::verify_connection(&store.connection).expect("verified");
     assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
     assert_eq!(report.last_seq, state.seq());
 }

@@ -10,12 +10,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("config", &["types"]),
     ("telemetry", &["types"]),
-    ("engine", &["types"]),
-    ("store", &["engine", "types", "config"]),
-    ("writer", &["store", "engine", "types", "config", "telemetry"]),
-    ("read", &["types", "config", "telemetry"]),
+    ("planted", &[]),
+    ("engine", &["types", "planted"]),
+    ("store", &["engine", "types", "config", "planted"]),
+    ("writer", &["store", "engine", "types", "config", "telemetry", "planted"]),
+    ("read", &["types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
-    ("http", &["writer", "read", "store", "engine", "types", "config", "telemetry"]),
+    ("http", &["writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
 ];
 
 /// What would make the engine impure.
@@ -188,6 +189,21 @@ fn no_loose_ends_are_left_in_the_code() {
             assert!(!text.contains(word.as_str()), "{} has a {word}: make it an issue", path.display());
         }
     }
+}
+
+#[test]
+fn only_the_end_after_a_fault_is_unsafe() {
+    for (path, text) in sources("src") {
+        let leaves = path.ends_with("cli/leave.rs");
+        assert!(leaves || !code(&text).contains("unsafe"), "{}: nothing else needs unsafe code", path.display());
+    }
+}
+
+#[test]
+fn no_release_has_planted_bugs() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("Cargo.toml");
+    let default = manifest.lines().find(|line| line.starts_with("default = ")).expect("default features");
+    assert_eq!(default, r#"default = ["mimalloc"]"#);
 }
 
 #[test]

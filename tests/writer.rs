@@ -29,6 +29,7 @@ fn options() -> Options {
         durability: Durability::Full,
         pin: Pin::Off,
         checkpoint: Limits { passive_bytes: 1 << 20, reset_bytes: 1 << 22, gate_max: Duration::from_millis(5) },
+        free_bytes_min: 0,
         ports: 0,
     }
 }
@@ -43,7 +44,7 @@ fn prepare(directory: &Path, options: Options) -> (Writer, WriterHandle) {
 }
 
 fn run(writer: Writer) -> JoinHandle<Stopped> {
-    std::thread::spawn(move || writer.run())
+    std::thread::spawn(move || writer.run(|_, _| {}))
 }
 
 fn end(handle: &WriterHandle, thread: JoinHandle<Stopped>) {

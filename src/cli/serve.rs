@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::start::{Running, start};
-use super::{Exit, output};
+use super::{Exit, leave, output};
 use crate::config::Config;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::telemetry::logging;
@@ -95,8 +95,8 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         .map_err(|error| Exit::new(71, format!("no runtime for signals: {error}")))?;
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
-        // Not an ordered end: what was acknowledged is on the disk, and a supervisor starts the process again.
-        std::process::exit(i32::from(exit_code));
+        // What was acknowledged is on the disk; whether a supervisor may start the process again is in the code.
+        leave::at_once(exit_code);
     })?;
     let demo = match running.found.newest_live {
         _ if !args.demo => None,
@@ -118,7 +118,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     runtime.spawn(async {
         if wait_for_signal().await.is_ok() {
             // What was acknowledged is durable already.
-            std::process::exit(130);
+            leave::at_once(130);
         }
     });
     let stopping = std::thread::spawn(move || running.stop());
@@ -179,7 +179,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
             | Outcome::Refused { .. }
             | Outcome::Advanced => Err(failed()),
         },
-        Answer::TooOld | Answer::Unknown => Err(failed()),
+        Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => Err(failed()),
     }
 }
 

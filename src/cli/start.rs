@@ -1,5 +1,6 @@
 //! Puts a whole server together: file, clock, writer, listeners. `serve` does it for people, tests do it on port 0.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -7,7 +8,7 @@ use super::Exit;
 use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
-use crate::store::{Durability, Loaded, Store, load};
+use crate::store::{Durability, Loaded, Store, StoreError, load, loss, verify};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::Limits;
@@ -46,12 +47,19 @@ pub struct Running {
 /// One line and the exit code.
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
     let wall = wall_clock();
-    let store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    let loaded = load::load(&store.connection, &store.digest_key, config.idempotency_keys_max)
-        .map_err(|error| Exit::new(error.exit_code(), format!("{}: {error}", store.path.display())))?;
+    let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
+    let mut loaded = load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
     let found = look(&loaded);
     let clock = Clock::start(found.at, wall, found.orders_live > 0, config.accept_clock)
         .map_err(|error| Exit::new(78, error.to_string()))?;
+    if let Some(lost) = store.lost {
+        tracing::error!(
+            events = lost.events,
+            "a power loss took events that --durability interval does not promise to keep"
+        );
+        loss::record(&mut store, &mut loaded, clock.now(), lost.events).map_err(|error| at_file(error, &store.path))?;
+    }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
     for warning in config::warnings(&config, raise_descriptor_limit()) {
@@ -67,18 +75,22 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let (writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
     let thread = std::thread::Builder::new()
         .name("fc-writer".into())
-        .spawn(move || {
-            let stopped = writer.run();
-            if let Stopped::Fault { message, exit_code } = &stopped {
-                on_fault(message, *exit_code);
-            }
-            stopped
-        })
+        .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
     let on_mismatch = mismatch_hook(handle.clone());
     let parts = Parts { config, epoch, database, telemetry, writer: handle.clone(), gate, mismatched, on_mismatch };
     let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     Ok(Running { server, writer: handle, found, thread })
+}
+
+/// Loads the state, and proves the file beside it: a start never begins with less than was acknowledged, nor with rows
+/// that are not what was written.
+fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
+    let report = verify::verify_connection(&store.connection)?;
+    if let Some(problem) = report.problems.first() {
+        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
+    }
+    load::load(&store.connection, &store.digest_key, idempotency_keys_max)
 }
 
 fn look(loaded: &Loaded) -> Found {
@@ -111,6 +123,7 @@ fn writer_options(config: &Config) -> Options {
             reset_bytes: config.reset_wal_bytes,
             gate_max: config.reset_gate,
         },
+        free_bytes_min: config.free_bytes_min,
         // One for the desk.
         ports: config.serving_threads().saturating_add(1),
     }

@@ -307,6 +307,13 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.checkpoint_wal_bytes = number(t, 65_536, 1 << 40)?
     ),
     setting!(
+        "writer.free_bytes_min",
+        "67108864",
+        "bytes",
+        "free on the disk below which nothing is sold: room for the log until its next reset; 0: only a failed write tells",
+        |c, t| c.free_bytes_min = number(t, 0, 1 << 50)?
+    ),
+    setting!(
         "writer.reset_wal_bytes",
         "67108864",
         "bytes",

@@ -136,6 +136,13 @@ pub enum Command {
         /// Of which drop, if of one.
         drop_id: Option<DropId>,
     },
+    /// Note in the audit that events are gone which had been answered.
+    RecordLoss {
+        /// How many.
+        lost: u64,
+        /// The last one that was answered.
+        acknowledged: Seq,
+    },
     /// Do what is due; nothing else.
     Advance,
 }
@@ -249,7 +256,7 @@ fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
 }
 
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 16] = [
+pub const COMMAND_NAMES: [&str; 17] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -266,6 +273,7 @@ pub const COMMAND_NAMES: [&str; 16] = [
     "read_contact",
     "erase_contact",
     "export_contacts",
+    "record_loss",
 ];
 
 impl Command {
@@ -289,6 +297,7 @@ impl Command {
             Command::ReadContact { .. } => 13,
             Command::EraseContact { .. } => 14,
             Command::ExportContacts { .. } => 15,
+            Command::RecordLoss { .. } => 16,
             Command::Advance => return None,
         })
     }
@@ -313,6 +322,7 @@ impl Command {
             | Command::ReportMismatch { .. }
             | Command::PlaceOrder { .. }
             | Command::ExportContacts { .. }
+            | Command::RecordLoss { .. }
             | Command::Advance => None,
         }
     }
@@ -337,6 +347,7 @@ impl Command {
             | Command::SettleRefund { .. }
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
+            | Command::RecordLoss { .. }
             | Command::Advance => None,
         }
     }

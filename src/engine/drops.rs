@@ -353,7 +353,8 @@ fn change_state(state: &mut State, event: &Event, drop_id: DropId) {
         | EventKind::RefundSettled { .. }
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
-        | EventKind::ContactsExported { .. } => {}
+        | EventKind::ContactsExported { .. }
+        | EventKind::EventsLost { .. } => {}
     }
 }
 

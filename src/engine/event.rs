@@ -200,6 +200,13 @@ pub enum EventKind {
         /// Of which drop; of all if none.
         drop_id: Option<DropId>,
     },
+    /// Events that had been answered are not in the file: a power loss took them, or an operator accepted their loss.
+    EventsLost {
+        /// How many.
+        lost: u64,
+        /// The last one that was answered; its number is given again.
+        acknowledged: Seq,
+    },
 }
 
 /// How an event moves the counters of its drop. Memory and tables both move by these.
@@ -239,6 +246,7 @@ impl EventKind {
             EventKind::ContactRead { .. } => "contact_read",
             EventKind::ContactErased { .. } => "contact_erased",
             EventKind::ContactsExported { .. } => "contacts_exported",
+            EventKind::EventsLost { .. } => "events_lost",
         }
     }
 
@@ -267,6 +275,7 @@ impl EventKind {
             | EventKind::ContactRead { drop_id, .. }
             | EventKind::ContactErased { drop_id, .. } => Some(*drop_id),
             EventKind::ContactsExported { drop_id } => *drop_id,
+            EventKind::EventsLost { .. } => None,
         }
     }
 
@@ -294,7 +303,8 @@ impl EventKind {
             | EventKind::MismatchFound { .. }
             | EventKind::MismatchCleared { .. }
             | EventKind::OrderReserved { .. }
-            | EventKind::ContactsExported { .. } => None,
+            | EventKind::ContactsExported { .. }
+            | EventKind::EventsLost { .. } => None,
         }
     }
 
@@ -333,7 +343,8 @@ impl EventKind {
             | EventKind::RefundSettled { .. }
             | EventKind::ContactRead { .. }
             | EventKind::ContactErased { .. }
-            | EventKind::ContactsExported { .. } => None,
+            | EventKind::ContactsExported { .. }
+            | EventKind::EventsLost { .. } => None,
         }
     }
 }

@@ -54,6 +54,12 @@ impl<T> Retained<T> {
         self.by_key.get(key)
     }
 
+    /// How many there may be.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// How many keys are remembered.
     #[must_use]
     pub fn len(&self) -> usize {

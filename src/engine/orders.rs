@@ -360,7 +360,8 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         | EventKind::MismatchFound { .. }
         | EventKind::MismatchCleared { .. }
         | EventKind::OrderReserved { .. }
-        | EventKind::ContactsExported { .. } => {}
+        | EventKind::ContactsExported { .. }
+        | EventKind::EventsLost { .. } => {}
     }
 }
 

@@ -23,7 +23,7 @@ use super::routes::{Action, ROUTES};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
 use crate::types::Seq;
-use crate::writer::{Answer, Class, Decided, Submission, TurnedAway};
+use crate::writer::{Answer, Class, Decided, NotApplied, Submission, TurnedAway};
 
 /// Runs the handler of a route.
 ///
@@ -83,6 +83,7 @@ pub(super) async fn submit(
         match turned_away {
             TurnedAway::QueueFull { depth } => overloaded(core, depth),
             TurnedAway::Stopping => Problem::Draining,
+            TurnedAway::ReadOnly => Problem::ReadOnly,
         }
     })?;
     match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
@@ -93,6 +94,8 @@ pub(super) async fn submit(
             Ok(decided)
         }
         Ok(Answer::TooOld) => Err(overloaded(core, core.writer.queue_depth())),
+        Ok(Answer::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
+        Ok(Answer::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
         Ok(Answer::Unknown) => Err(Problem::OutcomeUnknown),
         Err(_) => {
             core.site.reply_timeouts.increment(1);

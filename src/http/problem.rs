@@ -65,6 +65,8 @@ pub enum Problem {
     },
     /// The program is ending.
     Draining,
+    /// The disk is full: nothing is sold until there is room.
+    ReadOnly,
     /// A fault or a time-out after it was accepted.
     OutcomeUnknown,
     /// A bug.
@@ -119,6 +121,7 @@ impl Problem {
             Problem::Refused { refusal, .. } => kind_of_refusal(refusal),
             Problem::Overloaded { .. } => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
             Problem::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
+            Problem::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),
             Problem::OutcomeUnknown => {
                 kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Whether it happened is not known")
             }
@@ -132,6 +135,7 @@ impl Problem {
         match self {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
+            Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
             Problem::BadHead(_)
             | Problem::Malformed(_)
@@ -180,6 +184,9 @@ impl Problem {
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
             Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
+            Problem::ReadOnly => {
+                "Nothing was decided: the server's disk is full; reading goes on. Try again with the same key.".into()
+            }
             Problem::OutcomeUnknown => "Try again with the same key, and you learn what happened.".into(),
             Problem::Internal => "The details are in the server's log under the request_id.".into(),
         }
@@ -211,6 +218,7 @@ impl Problem {
             | Problem::BodyTooSlow
             | Problem::UnsupportedMediaType
             | Problem::Draining
+            | Problem::ReadOnly
             | Problem::OutcomeUnknown
             | Problem::Internal => {}
         }

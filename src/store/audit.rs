@@ -108,7 +108,8 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         | EventKind::ContactCorrected { .. }
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
-        | EventKind::ContactsExported { .. } => (None, None),
+        | EventKind::ContactsExported { .. }
+        | EventKind::EventsLost { .. } => (None, None),
     }
 }
 
@@ -124,6 +125,7 @@ fn detail(kind: &EventKind) -> Option<String> {
         EventKind::OrderPaid { reference, reason, .. } | EventKind::RefundSettled { reference, reason, .. } => {
             json!({ "reference": reference, "reason": reason })
         }
+        EventKind::EventsLost { lost, acknowledged } => json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }),
         EventKind::DropStarted { .. }
         | EventKind::DropEnded { .. }
         | EventKind::MismatchFound { .. }

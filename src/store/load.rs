@@ -4,9 +4,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::chain::Link;
+use super::open;
 use crate::engine::{
     DropEntry, DropSpec, KEY_RETENTION_MS, Order, Payment, RememberedCommand, RememberedOrder, State, invariants,
 };
+use crate::planted::{self, Bug};
 use crate::types::{DigestKey, DropId, Seq, UnixMillis};
 
 /// The state of a file, and where its chain stands.
@@ -37,12 +39,9 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
 }
 
 fn last_link(connection: &Connection, last_event: Seq) -> Result<Link, StoreError> {
-    let link: Option<(Seq, [u8; 32])> = connection
-        .query_row("SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (seq, hash) = link.unwrap_or((Seq::ZERO, Link::START.0));
+    let (seq, link) = open::last_link(connection)?;
     if seq == last_event {
-        Ok(Link(hash))
+        Ok(link)
     } else {
         Err(StoreError::Inconsistent(format!("the chain ends at event {seq}, the audit at event {last_event}")))
     }
@@ -154,6 +153,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
                     idle_keys.push((since, order.seq, order.key, remembered));
                 }
             }
+            _ if planted::has(Bug::KeyOutsideTransaction) => {}
             _ => state.restore_key(order.key, remembered, None),
         }
         state.restore_order(order);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Statement, params};
 
 use super::audit::AuditRow;
-use super::chain::{Chain, Link};
+use super::chain::{Chain, Link, OrderSeal};
 use super::seconds::{SecondsTally, SecondsWriter};
 use crate::engine::{CommandKey, DropPatch, DropSpec, Event, EventKind, StockDelta};
 use crate::types::{BuyerText, Contact, DropId, OrderSecret, Seq, UnixMillis};
@@ -73,6 +73,7 @@ pub struct Recorder<'conn> {
     erase_contact: Statement<'conn>,
     insert_key: Statement<'conn>,
     touch_meta: Statement<'conn>,
+    raise_epoch: Statement<'conn>,
     seconds: SecondsWriter<'conn>,
     chain: Chain,
     changes: BTreeMap<DropId, DropChange>,
@@ -152,6 +153,7 @@ impl<'conn> Recorder<'conn> {
                  ON CONFLICT (digest) DO UPDATE SET params = excluded.params, seq = excluded.seq, at_ms = excluded.at_ms",
             )?,
             touch_meta: prepare("UPDATE meta SET synced_at_ms = ?1")?,
+            raise_epoch: prepare("UPDATE meta SET epoch = epoch + 1")?,
             seconds: SecondsWriter::new(connection)?,
             chain: Chain::after(last),
             changes: BTreeMap::new(),
@@ -199,6 +201,12 @@ impl<'conn> Recorder<'conn> {
     /// What SQLite says; whether the batch is in the file is then unknown.
     pub fn commit(&mut self) -> rusqlite::Result<()> {
         self.commit.execute([]).map(drop)
+    }
+
+    /// The last link: of everything that was recorded so far.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.chain.last()
     }
 
     fn record_event(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
@@ -320,6 +328,7 @@ impl<'conn> Recorder<'conn> {
             EventKind::DropClosed { drop_id, .. } => self.flag(*drop_id, [NO, NO, Some(true), NO], Some(at)),
             EventKind::MismatchFound { drop_id } => self.flag(*drop_id, [NO, Some(true), NO, Some(true)], NO_TIME),
             EventKind::MismatchCleared { drop_id } => self.flag(*drop_id, [NO, NO, NO, Some(false)], NO_TIME),
+            EventKind::EventsLost { .. } => self.raise_epoch.execute([]).map(drop),
             EventKind::StockAdjusted { .. } | EventKind::ContactsExported { .. } => Ok(()),
         }
     }
@@ -342,6 +351,8 @@ impl<'conn> Recorder<'conn> {
             event.at,
             expires_at
         ])?;
+        let secret = secret.as_bytes();
+        self.chain.add_order(&OrderSeal { secret, buyer: buyer.as_str(), key, unit_price: *unit_price });
         match contact {
             Some(contact) => self.write_contact(event.seq, contact),
             None => Ok(()),

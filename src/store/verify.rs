@@ -1,16 +1,21 @@
 //! The proof from the file: every counter recounted from orders and from audit rows, every link of the chain checked.
 //! Reads only, at one snapshot; needs no server and trusts nothing that it can count.
 
-use std::collections::{BTreeMap, HashMap};
+mod recount;
+
+use std::collections::HashMap;
 use std::path::Path;
 
+use recount::{Recount, Stock, Stocks, Told};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::StoreError;
 use super::audit::AuditRow;
-use super::chain::{Chain, Link};
-use super::open::{DATABASE_FILE, check_identity, configure};
-use crate::types::{DropId, OrderState, Seq};
+use super::chain::{Chain, Link, OrderSeal};
+use super::open::{self, DATABASE_FILE, check_identity};
+use super::settings::configure;
+use super::watermark::{Found, Mark, Watermark};
+use crate::types::{DropId, OrderState, Seq, UnixMillis};
 
 /// How many problems are listed at most; all are counted.
 const PROBLEMS_LISTED_MAX: usize = 100;
@@ -47,24 +52,16 @@ impl Report {
     }
 }
 
-/// What a count of orders or audit rows gives for one drop.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Stock {
-    total: i64,
-    held: i64,
-    sold: i64,
+/// What the links of a file's chain seal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sealed {
+    /// Events alone (schema 1).
+    Events,
+    /// Events, and the rows of new orders.
+    EventsAndOrders,
 }
 
-type Stocks = BTreeMap<DropId, Stock>;
-
-/// An order as the audit tells it.
-struct Told {
-    last_seq: Seq,
-    state: OrderState,
-    quantity: i64,
-}
-
-/// Verifies the file in `directory`.
+/// Verifies the file in `directory`, and holds it against its watermark.
 ///
 /// # Errors
 /// If there is no file, it is not ours, or SQLite cannot read it; what does not hold is in the [`Report`].
@@ -73,17 +70,57 @@ pub fn verify(directory: &Path) -> Result<Report, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { path });
     }
+    // Before the snapshot: a running server's file has at least what its watermark said then.
+    let acknowledged = Watermark::read(directory)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)?;
     check_identity(&connection, &path)?;
     configure(&connection)?;
     connection.execute_batch("BEGIN")?;
-    let mut report = Report::default();
-    check_pages(&connection, &mut report)?;
-    let (from_audit, told) = walk_audit(&connection, &mut report)?;
-    let from_orders = walk_orders(&connection, &told, &mut report)?;
-    compare(&connection, &from_orders, &from_audit, &mut report)?;
+    let mut report = verify_connection(&connection)?;
+    match acknowledged {
+        Found::Mark(mark) => check_watermark(&connection, &path, &mark, &mut report)?,
+        Found::Unreadable => report.problem("the watermark is damaged".into()),
+        Found::Absent if report.last_seq == Seq::ZERO => {}
+        Found::Absent => report.problem("there is no watermark: whether events are missing cannot be told".into()),
+    }
     Ok(report)
+}
+
+/// Verifies what a connection sees, by itself.
+///
+/// # Errors
+/// If SQLite cannot read it; what does not hold is in the [`Report`].
+pub fn verify_connection(connection: &Connection) -> Result<Report, StoreError> {
+    verify_sealed(connection, Sealed::EventsAndOrders)
+}
+
+pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    check_pages(connection, &mut report)?;
+    let (from_audit, told) = walk_audit(connection, sealed, &mut report)?;
+    let from_orders = walk_orders(connection, &told, &mut report)?;
+    compare(connection, &from_orders, &from_audit, &mut report)?;
+    Ok(report)
+}
+
+fn check_watermark(
+    connection: &Connection,
+    path: &Path,
+    acknowledged: &Mark,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let (epoch, file_id): (i64, [u8; 16]) =
+        connection
+            .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (seq, link) = open::last_link(connection)?;
+    let file = Mark { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
+    match open::compare(connection, path, acknowledged, &file) {
+        Ok(None) => {}
+        Ok(Some(lost)) => report.problem(format!("{} answered events are missing", lost.events)),
+        Err(error) => report.problem(error.to_string()),
+    }
+    Ok(())
 }
 
 fn check_pages(connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
@@ -109,23 +146,60 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     })
 }
 
-/// Walks all audit rows beside the chain: gapless, in time, linked; recounts every drop and every order.
-fn walk_audit(connection: &Connection, report: &mut Report) -> Result<(Stocks, HashMap<Seq, Told>), StoreError> {
-    let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
-    let mut links = links.query([])?;
-    let mut next_link = || -> rusqlite::Result<Option<(Seq, [u8; 32])>> {
-        links.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
-    };
-    let mut link = next_link()?;
-    let mut chain = Chain::after(Link::START);
-    let mut recount = Recount::default();
+/// Walks all audit rows, each with the row of the order that it made.
+pub(super) fn walk_sealed(
+    connection: &Connection,
+    mut visit: impl FnMut(&AuditRow, Option<&OrderSeal<'_>>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut orders = connection
+        .prepare("SELECT seq, secret, buyer, key_digest, unit_price FROM orders WHERE seq >= ?1 ORDER BY seq")?;
+    let mut orders = orders.query([Seq::ZERO])?;
     let mut statement = connection.prepare(
         "SELECT seq, at_ms, kind, drop_id, order_seq, quantity, amount, prev_seq, detail FROM audit ORDER BY seq",
     )?;
     let mut rows = statement.query([])?;
-    let mut previous_at = crate::types::UnixMillis::ZERO;
+    let mut order = orders.next()?;
     while let Some(row) = rows.next()? {
         let row = row_of(row)?;
+        if &*row.kind != "order_reserved" {
+            visit(&row, None)?;
+            continue;
+        }
+        while let Some(found) = order
+            && found.get::<_, Seq>(0)? < row.seq
+        {
+            order = orders.next()?;
+        }
+        match order {
+            Some(found) if found.get::<_, Seq>(0)? == row.seq => {
+                let key = found.get(3)?;
+                let (secret, buyer) = (found.get_ref(1)?, found.get_ref(2)?);
+                let secret = secret.as_blob().map_err(rusqlite::Error::from)?;
+                let buyer = buyer.as_str().map_err(rusqlite::Error::from)?;
+                visit(&row, Some(&OrderSeal { secret, buyer, key: &key, unit_price: found.get(4)? }))?;
+            }
+            Some(_) | None => visit(&row, None)?,
+        }
+    }
+    Ok(())
+}
+
+/// Walks all audit rows beside the chain: gapless, in time, linked; recounts every drop and every order.
+fn walk_audit(
+    connection: &Connection,
+    sealed: Sealed,
+    report: &mut Report,
+) -> Result<(Stocks, HashMap<Seq, Told>), StoreError> {
+    let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
+    let mut links = links.query([])?;
+    let mut next_link = || -> rusqlite::Result<Option<(Seq, Link)>> {
+        links.next()?.map(|row| Ok((row.get(0)?, Link(row.get(1)?)))).transpose()
+    };
+    let mut link = next_link()?;
+    let mut chain = Chain::after(Link::START);
+    let mut recount = Recount::default();
+    let mut previous_at = UnixMillis::ZERO;
+    walk_sealed(connection, |row, order| {
         if row.seq != report.last_seq.next() {
             report.problem(format!("the audit jumps from event {} to event {}", report.last_seq, row.seq));
         }
@@ -134,19 +208,23 @@ fn walk_audit(connection: &Connection, report: &mut Report) -> Result<(Stocks, H
         }
         (report.last_seq, previous_at) = (row.seq, row.at);
         report.events = report.events.saturating_add(1);
-        recount.add(&row, report);
-        chain.add(&row);
+        recount.add(row, report);
+        chain.add(row);
+        if let (Some(order), Sealed::EventsAndOrders) = (order, sealed) {
+            chain.add_order(order);
+        }
         if let Some((seq, hash)) = link
             && seq == row.seq
         {
             report.links = report.links.saturating_add(1);
-            if chain.close() != Link(hash) {
+            if chain.close() != hash {
                 report.problem(format!("the chain breaks at event {seq}: a row up to it is not what was written"));
-                chain = Chain::after(Link(hash));
+                chain = Chain::after(hash);
             }
             link = next_link()?;
         }
-    }
+        Ok(())
+    })?;
     if chain.has_rows() {
         report.problem(format!("the events up to {} have no link in the chain", report.last_seq));
     }
@@ -154,78 +232,6 @@ fn walk_audit(connection: &Connection, report: &mut Report) -> Result<(Stocks, H
         report.problem(format!("the chain has a link for event {seq}, which is not in the audit"));
     }
     Ok((recount.stocks, recount.orders))
-}
-
-#[derive(Default)]
-struct Recount {
-    stocks: Stocks,
-    orders: HashMap<Seq, Told>,
-    subjects: HashMap<DropId, Seq>,
-}
-
-impl Recount {
-    fn add(&mut self, row: &AuditRow, report: &mut Report) {
-        let units = row.quantity.unwrap_or(0);
-        self.check_previous(row, report);
-        if let Some(drop_id) = row.drop_id {
-            let stock = self.stocks.entry(drop_id).or_default();
-            match &*row.kind {
-                "drop_created" | "stock_adjusted" => stock.total = stock.total.saturating_add(units),
-                "order_reserved" => stock.held = stock.held.saturating_add(units),
-                "order_cancelled" | "order_expired" => stock.held = stock.held.saturating_sub(units),
-                "order_paid" => {
-                    stock.held = stock.held.saturating_sub(units);
-                    stock.sold = stock.sold.saturating_add(units);
-                }
-                "order_refunded" => stock.sold = stock.sold.saturating_sub(units),
-                _ => {}
-            }
-            if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
-                report.problem(format!("drop {drop_id} is oversold after event {}: {stock:?}", row.seq));
-            }
-        }
-        if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
-            self.tell_order(order, drop_id, row, report);
-        }
-    }
-
-    /// The previous event of the same subject is the one that the row names.
-    fn check_previous(&mut self, row: &AuditRow, report: &mut Report) {
-        let expected = match (row.order, row.drop_id) {
-            (Some(order), _) => self.orders.get(&order).map_or(Seq::ZERO, |told| told.last_seq),
-            (None, Some(drop_id)) => self.subjects.insert(drop_id, row.seq).unwrap_or_default(),
-            (None, None) => Seq::ZERO,
-        };
-        if row.prev_seq != expected {
-            report
-                .problem(format!("event {} names event {} as the one before, it is {expected}", row.seq, row.prev_seq));
-        }
-    }
-
-    fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut Report) {
-        if &*row.kind == "order_reserved" {
-            let told = Told { last_seq: row.seq, state: OrderState::Reserved, quantity: row.quantity.unwrap_or(0) };
-            self.orders.insert(order, told);
-            return;
-        }
-        let Some(told) = self.orders.get_mut(&order) else {
-            report.problem(format!("event {} is about order {order} of drop {drop_id}, never reserved", row.seq));
-            return;
-        };
-        told.last_seq = row.seq;
-        let (state, may) = match &*row.kind {
-            "order_checked_out" => (OrderState::AwaitingPayment, told.state == OrderState::Reserved),
-            "order_cancelled" => (OrderState::Cancelled, told.state.is_live()),
-            "order_expired" => (OrderState::Expired, told.state.is_live()),
-            "order_paid" => (OrderState::Paid, told.state.is_live()),
-            // Whether a refund was the last of its order is told by the amounts, in the order's row.
-            _ => (told.state, true),
-        };
-        if !may {
-            report.problem(format!("event {} ({}) cannot follow {:?}", row.seq, row.kind, told.state));
-        }
-        told.state = state;
-    }
 }
 
 /// Walks all orders: each is what the audit tells; adds up what they take.
@@ -250,13 +256,12 @@ fn walk_orders(connection: &Connection, told: &HashMap<Seq, Told>, report: &mut 
         match told.get(&seq) {
             None => report.problem(format!("order {seq} has a row, but no event made it")),
             Some(told) => {
-                let as_told = told.state == state
-                    || (told.state == OrderState::Paid && state == OrderState::Refunded && received == refunded);
-                if !as_told || told.quantity != quantity || told.last_seq != last_seq {
-                    report.problem(format!(
-                        "order {seq}: the row says {state:?}, {quantity} units, last event {last_seq}; the audit says {:?}, {}, {}",
-                        told.state, told.quantity, told.last_seq
-                    ));
+                // Only the amounts tell whether a refund was the last of its order.
+                let refunded_whole = told.state == OrderState::Paid && state == OrderState::Refunded;
+                let told_state = if refunded_whole && received == refunded { state } else { told.state };
+                let row = Told { last_seq, state, drop_id, quantity, returned, received, refunded };
+                if row != (Told { state: told_state, ..*told }) {
+                    report.problem(format!("order {seq}: the row says {row:?}, the audit says {told:?}"));
                 }
             }
         }

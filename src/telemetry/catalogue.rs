@@ -70,6 +70,8 @@ catalogue! {
     CHECKPOINT = Kind::Histogram(&SECONDS), "firstcome_checkpoint_seconds", "Copying the write-ahead log into the database.";
     CHECKPOINT_BUSY = Kind::Counter, "firstcome_checkpoint_busy_total", "Resets of the write-ahead log that readers prevented.";
     WAL_BYTES = Kind::Gauge, "firstcome_wal_bytes", "Size of the write-ahead log.";
+    DISK_FREE = Kind::Gauge, "firstcome_disk_free_bytes", "Room on the database's file system.";
+    READ_ONLY = Kind::Gauge, "firstcome_read_only", "1 while nothing is sold because the disk is full.";
     CLOCK_OFFSET = Kind::Gauge, "firstcome_clock_offset_seconds", "Wall clock minus the clock of decisions.";
     KEYS_EVICTED = Kind::Gauge, "firstcome_idempotency_keys_evicted", "Keys forgotten before their 24 hours since the start.";
     OUTCOMES = Kind::Counter, "firstcome_outcomes_total", "Decided commands by command and outcome.";

@@ -30,6 +30,8 @@ pub struct WriterMeter {
     wal_bytes: Gauge,
     clock_offset: Gauge,
     keys_evicted: Gauge,
+    disk_free: Gauge,
+    read_only: Gauge,
     outcomes: Vec<LocalCounter>,
     labels: WriterLabels,
     telemetry: Arc<Telemetry>,
@@ -56,6 +58,8 @@ impl WriterMeter {
             wal_bytes: telemetry.gauge(&metric::WAL_BYTES, &[]),
             clock_offset: telemetry.gauge(&metric::CLOCK_OFFSET, &[]),
             keys_evicted: telemetry.gauge(&metric::KEYS_EVICTED, &[]),
+            disk_free: telemetry.gauge(&metric::DISK_FREE, &[]),
+            read_only: telemetry.gauge(&metric::READ_ONLY, &[]),
             outcomes: (0..combinations).map(|_| LocalCounter::new()).collect(),
             labels,
             telemetry: Arc::clone(telemetry),
@@ -98,6 +102,12 @@ impl WriterMeter {
         if busy {
             self.checkpoint_busy.increment(1);
         }
+    }
+
+    /// How much room the disk has, and whether nothing is sold because of it.
+    pub fn room(&mut self, free_bytes: u64, read_only: bool) {
+        set(&self.disk_free, free_bytes);
+        set(&self.read_only, u64::from(read_only));
     }
 
     /// A command (by its index) had an outcome (by its index).

@@ -40,8 +40,19 @@ pub enum Answer {
     Decided(Decided),
     /// It waited too long in the queue: nothing was decided.
     TooOld,
+    /// It was accepted, but not applied, and never will be.
+    NotApplied(NotApplied),
     /// A fault came after it was accepted: whether it took effect is unknown until it is repeated with the same key.
     Unknown,
+}
+
+/// Why an accepted command was not applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotApplied {
+    /// The disk is full.
+    ReadOnly,
+    /// The program is ending.
+    Ending,
 }
 
 /// A decision, with its instant and what it took.
@@ -74,6 +85,8 @@ pub enum TurnedAway {
         /// How many commands wait.
         depth: usize,
     },
+    /// The disk is full.
+    ReadOnly,
     /// The program is ending.
     Stopping,
 }
@@ -96,6 +109,7 @@ pub(super) enum Message {
 /// What the handles and the thread share.
 pub(super) struct Shared {
     pub(super) stopping: AtomicBool,
+    pub(super) read_only: AtomicBool,
     /// Commands decided per second, as last measured; at least 1.
     pub(super) drain_per_second: AtomicU32,
     pub(super) ports: Ports,
@@ -153,6 +167,9 @@ impl WriterHandle {
         if self.shared.stopping.load(Ordering::SeqCst) {
             return Err(TurnedAway::Stopping);
         }
+        if self.is_read_only() {
+            return Err(TurnedAway::ReadOnly);
+        }
         if submission.class == Class::Buyer {
             // Threads that look at the same moment may overshoot by one each: the reserve is larger than that.
             let depth = self.sender.len();
@@ -169,6 +186,12 @@ impl WriterHandle {
             Err(TrySendError::Full(_)) => Err(TurnedAway::QueueFull { depth: self.sender.len() }),
             Err(TrySendError::Disconnected(_)) => Err(TurnedAway::Stopping),
         }
+    }
+
+    /// Whether nothing is sold at the moment because the disk is full.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.shared.read_only.load(Ordering::Relaxed)
     }
 
     /// How many commands wait.

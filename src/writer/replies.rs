@@ -29,6 +29,10 @@ impl Ports {
         Ports((0..count).map(|_| Port::default()).collect())
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Passes answers on to their tickets, on the thread that waits for them: waking a task of the own thread is no
     /// system call.
     pub(super) async fn deliver(&self, port: usize) {

@@ -165,6 +165,7 @@ impl World {
             20 => Command::EraseContact { order },
             21 => Command::ReadContact { order },
             22 if self.random.one_in(2) => Command::Advance,
+            22 if self.random.one_in(8) => Command::RecordLoss { lost: 1, acknowledged: state.seq().next() },
             22 => Command::SettleRefund { order, reference: "r".into(), reason: reason() },
             23 => Command::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) },
             _ => {

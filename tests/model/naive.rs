@@ -134,6 +134,7 @@ impl Naive {
             Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
                 self.place(*drop_id, *buyer, *key, quantity.get(), *contact_given)
             }
+            Command::RecordLoss { .. } => self.accept(Subject::File),
             Command::ExportContacts { drop_id } => match drop_id {
                 Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
                 _ => self.accept(Subject::File),

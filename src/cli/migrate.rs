@@ -1,0 +1,42 @@
+//! `firstcome migrate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, output};
+use crate::store::migrate::migrate;
+use crate::writer::clock::wall_clock;
+
+const EXAMPLES: &str = "Examples:
+  firstcome migrate --data /var/lib/firstcome
+
+For a file of an older version. It is copied, the copy is changed and verified, and takes its place; the old files are
+kept beside it.";
+
+/// `migrate`'s flags.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct MigrateArgs {
+    /// The directory of the database
+    #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
+    data: PathBuf,
+}
+
+/// Migrates a file.
+///
+/// # Errors
+/// One line and the exit code; nothing has changed then.
+pub fn run(args: &MigrateArgs) -> Result<(), Exit> {
+    let migrated =
+        migrate(&args.data, wall_clock()).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let (Some(from), Some(kept)) = (migrated.from, migrated.kept) else {
+        output::line("nothing to do: the file has this program's schema");
+        return Ok(());
+    };
+    if let Some(report) = migrated.report {
+        output::line(format!("verified: {} drops, {} orders, {} events", report.drops, report.orders, report.events));
+    }
+    output::line(format!("migrated from schema {from}: the old files are in {}", kept.display()));
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Loss that was told and accepted: it becomes an event, and the file's next epoch begins, so that nothing which
+//! clients or caches still know of the lost events is taken for what follows.
+
+use super::{Batch, Loaded, Recorder, SecondsTally, Store, StoreError};
+use crate::engine::Command;
+use crate::types::{Seq, UnixMillis};
+
+/// Records that events are missing up to the one that was answered last; raises the epoch.
+///
+/// # Errors
+/// What SQLite or the system says; then nothing is recorded.
+pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64) -> Result<(), StoreError> {
+    let acknowledged = loaded.state.seq().get().saturating_add(lost);
+    let acknowledged = Seq::new(acknowledged).unwrap_or(Seq::ZERO);
+    let mut batch = Batch::default();
+    let at = at.max(loaded.state.at());
+    loaded.state.apply(at, &Command::RecordLoss { lost, acknowledged }, &mut batch.events);
+    let mut recorder = Recorder::new(&store.connection, loaded.link)?;
+    recorder.begin()?;
+    recorder.record(&batch, &mut SecondsTally::default())?;
+    recorder.commit()?;
+    loaded.link = recorder.link();
+    drop(recorder);
+    loaded.state.release_settled();
+    store.epoch = store.epoch.saturating_add(1);
+    let seq = loaded.state.seq();
+    store.watermark.establish(&store.mark(seq, loaded.link, seq))?;
+    store.lost = None;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! The marker of a fault: after a failed write or fsync nobody may start on the same files, because what the system's
+//! memory still shows may never reach the disk. Room for its text is taken at every start, so that it can be written
+//! in place when the disk is at its worst.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// The marker inside the data directory.
+pub const MARKER_FILE: &str = "firstcome.fault";
+
+const TEXT_BYTES: usize = 1024;
+const CLEAR: &str = "no fault\n";
+
+/// The open marker.
+pub struct Marker {
+    file: File,
+    path: PathBuf,
+}
+
+impl Marker {
+    /// What the marker of `directory` says, if it stands. Anything but the words of a clear one stands.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(directory: &Path) -> Result<Option<String>, StoreError> {
+        let path = directory.join(MARKER_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::Io { path, source }),
+        };
+        let mut bytes = Vec::with_capacity(TEXT_BYTES);
+        let room = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX);
+        file.take(room).read_to_end(&mut bytes).map_err(|source| StoreError::Io { path, source })?;
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim();
+        Ok((!text.is_empty() && text != CLEAR.trim()).then(|| text.to_string()))
+    }
+
+    /// Opens the marker of `directory`, or makes it with room for a text; leaves a standing one as it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(directory: &Path) -> Result<Marker, StoreError> {
+        let path = directory.join(MARKER_FILE);
+        let refuse = |source| StoreError::Io { path: path.clone(), source };
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(refuse)?;
+        let full = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX);
+        let whole = file.metadata().map_err(refuse)?.len() == full;
+        let marker = Marker { file, path };
+        if !whole {
+            marker.lower()?;
+        }
+        Ok(marker)
+    }
+
+    /// Marks the files as not to be trusted.
+    ///
+    /// # Errors
+    /// What the system says; there is nothing left to do then but to end.
+    pub fn raise(&self, what: &str) -> Result<(), StoreError> {
+        self.write(what)
+    }
+
+    /// Takes the mark away.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn lower(&self) -> Result<(), StoreError> {
+        self.write(CLEAR)
+    }
+
+    fn write(&self, text: &str) -> Result<(), StoreError> {
+        let mut bytes = [b' '; TEXT_BYTES];
+        bytes.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+        if let Some(last) = bytes.last_mut() {
+            *last = b'\n';
+        }
+        let refuse = |source| StoreError::Io { path: self.path.clone(), source };
+        self.file.write_all_at(&bytes, 0).map_err(refuse)?;
+        self.file.sync_all().map_err(refuse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stands_from_raise_to_lower_and_keeps_its_room() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let read = || Marker::read(scratch.path()).expect("read");
+        assert_eq!(read(), None);
+        let marker = Marker::open(scratch.path()).expect("made");
+        assert_eq!(read(), None);
+        marker.raise(&"the disk failed ".repeat(200)).expect("written");
+        assert!(read().expect("stands").starts_with("the disk failed the disk"));
+        let again = Marker::open(scratch.path()).expect("opened");
+        assert!(read().is_some(), "opening takes nothing away");
+        again.lower().expect("written");
+        assert_eq!(read(), None);
+        let length = std::fs::metadata(scratch.path().join(MARKER_FILE)).expect("there").len();
+        assert_eq!(length, 1024);
+    }
+
+    #[test]
+    fn a_damaged_one_stands() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        drop(Marker::open(scratch.path()).expect("made"));
+        let path = scratch.path().join(MARKER_FILE);
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[3] ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+        assert!(Marker::read(scratch.path()).expect("read").is_some());
+    }
+}

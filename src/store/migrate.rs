@@ -1,0 +1,117 @@
+//! From an older schema to this one: a copy is changed and verified, and takes the old file's place.
+//!
+//! Schema 1 (the first): no `file_id` in `meta`; its chain sealed events, not the rows of new orders.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::chain::{Chain, Link};
+use super::lock::DirectoryLock;
+use super::open::{DATABASE_FILE, SCHEMA_VERSION, check_identity};
+use super::rebuild::rebuild;
+use super::verify::{self, Report, Sealed};
+use super::{StoreError, recover};
+use crate::types::{Seq, UnixMillis, random};
+
+/// What a migration leaves.
+#[derive(Debug)]
+pub struct Migrated {
+    /// The schema that the file had; nothing if it has this one already.
+    pub from: Option<i64>,
+    /// What the new file holds.
+    pub report: Option<Report>,
+    /// Where the old files are.
+    pub kept: Option<PathBuf>,
+}
+
+/// Brings the file of `directory` to this program's schema.
+///
+/// # Errors
+/// If the file is not ours, is newer, cannot be read or does not verify. Nothing has changed then.
+pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    if !path.exists() {
+        return Err(StoreError::Missing { path });
+    }
+    let _lock = DirectoryLock::take(directory)?;
+    let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let from = match check_identity(&connection, &path) {
+        Ok(_) => return Ok(Migrated { from: None, report: None, kept: None }),
+        Err(StoreError::OlderSchema { found, .. }) => found,
+        Err(other) => return Err(other),
+    };
+    drop(connection);
+    let rebuilt = rebuild(directory, now, |copy| {
+        change(&copy.join(DATABASE_FILE), from)?;
+        recover::finish(copy, now, 0)
+    })?;
+    Ok(Migrated { from: Some(from), report: rebuilt.made, kept: Some(rebuilt.kept) })
+}
+
+/// Changes a copy, step by step, in one transaction.
+fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
+    let connection = Connection::open(copy)?;
+    let report = verify::verify_sealed(&connection, Sealed::Events)?;
+    if let Some(problem) = report.problems.first() {
+        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
+    }
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    if from < 2 {
+        add_file_id(&connection)?;
+        seal_orders(&connection)?;
+    }
+    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// `meta` again, as `schema.sql` has it: a column that must be there cannot be added to a table with rows.
+fn add_file_id(connection: &Connection) -> Result<(), StoreError> {
+    let mut file_id = [0u8; 16];
+    random::fill(&mut file_id);
+    connection.execute_batch(
+        "ALTER TABLE meta RENAME TO meta_1;
+         CREATE TABLE meta (
+             id            INTEGER PRIMARY KEY CHECK (id = 1),
+             epoch         INTEGER NOT NULL CHECK (epoch >= 1),
+             digest_key    BLOB    NOT NULL CHECK (length(digest_key) = 32),
+             file_id       BLOB    NOT NULL CHECK (length(file_id) = 16),
+             created_at_ms INTEGER NOT NULL,
+             synced_at_ms  INTEGER NOT NULL
+         ) STRICT;",
+    )?;
+    connection.execute(
+        "INSERT INTO meta (id, epoch, digest_key, file_id, created_at_ms, synced_at_ms)
+         SELECT id, epoch, digest_key, ?1, created_at_ms, synced_at_ms FROM meta_1",
+        params![&file_id[..]],
+    )?;
+    connection.execute_batch("DROP TABLE meta_1")?;
+    Ok(())
+}
+
+/// Makes the links again, with the rows of new orders in them.
+fn seal_orders(connection: &Connection) -> Result<(), StoreError> {
+    let mut chain = Chain::after(Link::START);
+    let mut links: Vec<(Seq, Link)> = Vec::new();
+    let ends: Vec<Seq> = {
+        let mut statement = connection.prepare("SELECT seq FROM chain ORDER BY seq")?;
+        statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+    };
+    let mut ends = ends.into_iter().peekable();
+    verify::walk_sealed(connection, |row, order| {
+        chain.add(row);
+        if let Some(order) = order {
+            chain.add_order(order);
+        }
+        if ends.next_if_eq(&row.seq).is_some() {
+            links.push((row.seq, chain.close()));
+        }
+        Ok(())
+    })?;
+    let mut update = connection.prepare("UPDATE chain SET hash = ?2 WHERE seq = ?1")?;
+    for (seq, link) in links {
+        update.execute(params![seq, &link.0[..]])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! After a fault: what can be read of the files goes into a new one, is checked, and takes their place.
+//!
+//! Starting again on files whose fsync failed loses later sales at the next power loss, with no error anywhere; so does
+//! a checkpoint of them. Copying what the system's memory still shows, before any reboot, is the way that keeps all.
+
+use std::path::{Path, PathBuf};
+
+use super::load::load;
+use super::lock::DirectoryLock;
+use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
+use super::rebuild::rebuild;
+use super::settings::configure;
+use super::verify::{self, Report};
+use super::watermark::{Found, Mark, Watermark};
+use super::{Store, StoreError, loss};
+use crate::types::UnixMillis;
+
+/// What an operator accepts.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Accepted {
+    /// How many events may be missing; exactly so many must be.
+    pub loss: Option<u64>,
+    /// The watermark does not count: whether events are missing cannot be told.
+    pub without_watermark: bool,
+}
+
+/// What a recovery leaves.
+#[derive(Debug)]
+pub struct Recovered {
+    /// What the new file holds; nothing if an earlier run had verified it already.
+    pub report: Option<Report>,
+    /// How many events are lost.
+    pub lost: u64,
+    /// Where the old files are.
+    pub kept: PathBuf,
+}
+
+/// Rebuilds the file of `directory`.
+///
+/// # Errors
+/// If the file cannot be read or does not verify, or events are missing and exactly that loss was not accepted. Nothing
+/// has changed then.
+pub fn recover(directory: &Path, now: UnixMillis, accepted: Accepted) -> Result<Recovered, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    if !directory.is_dir() {
+        return Err(StoreError::Missing { path });
+    }
+    let _lock = DirectoryLock::take(directory)?;
+    let acknowledged = Watermark::read(directory)?;
+    let rebuilt = rebuild(directory, now, |copy| {
+        let missing = missing_events(&path, &copy.join(DATABASE_FILE), acknowledged, accepted)?;
+        match (missing, accepted.loss) {
+            (0, None | Some(0)) => {}
+            (missing, Some(quoted)) if missing == quoted => {}
+            (missing, Some(quoted)) => return Err(StoreError::OtherLoss { missing, quoted }),
+            (missing, None) => return Err(lost_events(&path, acknowledged, missing)),
+        }
+        let report = finish(copy, now, missing)?;
+        Ok((report, missing))
+    })?;
+    let (report, lost) = rebuilt.made.map_or((None, 0), |(report, lost)| (Some(report), lost));
+    Ok(Recovered { report, lost, kept: rebuilt.kept })
+}
+
+/// How many acknowledged events the copy lacks.
+fn missing_events(path: &Path, copy: &Path, acknowledged: Found, accepted: Accepted) -> Result<u64, StoreError> {
+    let connection = rusqlite::Connection::open(copy)?;
+    check_identity(&connection, path)?;
+    configure(&connection)?;
+    let acknowledged = match acknowledged {
+        _ if accepted.without_watermark => return Ok(0),
+        Found::Mark(mark) => mark,
+        Found::Absent => return Err(no_watermark(path, "there is no watermark")),
+        Found::Unreadable => return Err(no_watermark(path, "the watermark is damaged")),
+    };
+    let (epoch, file_id): (i64, [u8; 16]) =
+        connection
+            .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (seq, link) = last_link(&connection)?;
+    let file = Mark { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
+    match compare(&connection, path, &acknowledged, &file) {
+        Ok(lost) => Ok(lost.map_or(0, |lost| lost.events)),
+        Err(StoreError::EventsMissing { missing, .. }) => Ok(missing),
+        Err(other) => Err(other),
+    }
+}
+
+fn no_watermark(path: &Path, what: &str) -> StoreError {
+    StoreError::Strange { path: path.to_path_buf(), what: what.into() }
+}
+
+fn lost_events(path: &Path, acknowledged: Found, missing: u64) -> StoreError {
+    let last = match acknowledged {
+        Found::Mark(mark) => mark.seq.get(),
+        Found::Absent | Found::Unreadable => 0,
+    };
+    let found = last.saturating_sub(missing);
+    StoreError::EventsMissing { path: path.to_path_buf(), found, acknowledged: last, missing }
+}
+
+/// Verifies the copy, writes the loss into it, and leaves it closed, with its log in it and a watermark beside it.
+pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<Report, StoreError> {
+    let mut store = Store::open_trusting(copy, now, Trust::File)?;
+    let report = verify::verify_connection(&store.connection)?;
+    if let Some(problem) = report.problems.first() {
+        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
+    }
+    // Whatever no check counts, a start must be able to load.
+    let mut loaded = load(&store.connection, &store.digest_key, usize::MAX)?;
+    if missing > 0 {
+        let at = now.max(loaded.state.at());
+        loss::record(&mut store, &mut loaded, at, missing)?;
+    }
+    store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(report)
+}

@@ -1,0 +1,121 @@
+//! The recount: what the audit's rows, added up, say of every drop and every order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Report;
+use crate::store::audit::AuditRow;
+use crate::types::{DropId, OrderState, Seq};
+
+/// What a count of orders or audit rows gives for one drop.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Stock {
+    pub(super) total: i64,
+    pub(super) held: i64,
+    pub(super) sold: i64,
+}
+
+pub(super) type Stocks = BTreeMap<DropId, Stock>;
+
+/// An order as the audit tells it.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Told {
+    pub(super) last_seq: Seq,
+    pub(super) state: OrderState,
+    pub(super) drop_id: DropId,
+    pub(super) quantity: i64,
+    pub(super) returned: i64,
+    pub(super) received: i64,
+    pub(super) refunded: i64,
+}
+
+/// Adds rows up, one after another.
+#[derive(Default)]
+pub(super) struct Recount {
+    pub(super) stocks: Stocks,
+    pub(super) orders: HashMap<Seq, Told>,
+    subjects: HashMap<DropId, Seq>,
+}
+
+impl Recount {
+    pub(super) fn add(&mut self, row: &AuditRow, report: &mut Report) {
+        let units = row.quantity.unwrap_or(0);
+        self.check_previous(row, report);
+        if let Some(drop_id) = row.drop_id {
+            let stock = self.stocks.entry(drop_id).or_default();
+            match &*row.kind {
+                "drop_created" | "stock_adjusted" => stock.total = stock.total.saturating_add(units),
+                "order_reserved" => stock.held = stock.held.saturating_add(units),
+                "order_cancelled" | "order_expired" => stock.held = stock.held.saturating_sub(units),
+                "order_paid" => {
+                    stock.held = stock.held.saturating_sub(units);
+                    stock.sold = stock.sold.saturating_add(units);
+                }
+                "order_refunded" => stock.sold = stock.sold.saturating_sub(units),
+                _ => {}
+            }
+            if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
+                report.problem(format!("drop {drop_id} is oversold after event {}: {stock:?}", row.seq));
+            }
+        }
+        if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
+            self.tell_order(order, drop_id, row, report);
+        }
+    }
+
+    /// The previous event of the same subject is the one that the row names.
+    fn check_previous(&mut self, row: &AuditRow, report: &mut Report) {
+        let expected = match (row.order, row.drop_id) {
+            (Some(order), _) => self.orders.get(&order).map_or(Seq::ZERO, |told| told.last_seq),
+            (None, Some(drop_id)) => self.subjects.insert(drop_id, row.seq).unwrap_or_default(),
+            (None, None) => Seq::ZERO,
+        };
+        if row.prev_seq != expected {
+            report
+                .problem(format!("event {} names event {} as the one before, it is {expected}", row.seq, row.prev_seq));
+        }
+    }
+
+    fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut Report) {
+        let units = row.quantity.unwrap_or(0);
+        let money = row.amount.unwrap_or(0);
+        if &*row.kind == "order_reserved" {
+            let told = Told {
+                last_seq: row.seq,
+                state: OrderState::Reserved,
+                drop_id,
+                quantity: units,
+                returned: 0,
+                received: 0,
+                refunded: 0,
+            };
+            self.orders.insert(order, told);
+            return;
+        }
+        let Some(told) = self.orders.get_mut(&order) else {
+            report.problem(format!("event {} is about order {order} of drop {drop_id}, never reserved", row.seq));
+            return;
+        };
+        told.last_seq = row.seq;
+        let (state, may) = match &*row.kind {
+            "order_checked_out" => (OrderState::AwaitingPayment, told.state == OrderState::Reserved),
+            "order_cancelled" => (OrderState::Cancelled, told.state.is_live()),
+            "order_expired" => (OrderState::Expired, told.state.is_live()),
+            "order_paid" => (OrderState::Paid, told.state.is_live()),
+            // Whether a refund was the last of its order is told by the amounts, in the order's row.
+            _ => (told.state, true),
+        };
+        match &*row.kind {
+            "order_cancelled" | "order_expired" => told.returned = units,
+            "order_paid" => told.received = money,
+            "order_refunded" | "refund_settled" => {
+                told.returned = told.returned.saturating_add(units);
+                told.refunded = told.refunded.saturating_add(money);
+            }
+            _ => {}
+        }
+        if !may {
+            report.problem(format!("event {} ({}) cannot follow {:?}", row.seq, row.kind, told.state));
+        }
+        told.state = state;
+    }
+}

@@ -1,0 +1,210 @@
+//! The watermark: what was acknowledged, beside the file, so that a file that has lost events cannot pretend to be
+//! whole. One flipped bit in SQLite's write-ahead log silently drops every commit after it; this is what notices.
+//!
+//! Written after every COMMIT and before the replies, never waited for: it costs one small write. Two slots, each with
+//! a checksum, are written in turn, so that a torn write leaves the one before.
+
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+
+use super::StoreError;
+use super::chain::Link;
+use crate::types::Seq;
+
+/// The watermark inside the data directory.
+pub const WATERMARK_FILE: &str = "firstcome.watermark";
+
+const MAGIC: [u8; 4] = *b"FCW1";
+/// A sector each, so that one torn write never touches both.
+const SLOT_BYTES: u64 = 512;
+const CHECKSUM_AT: usize = 84;
+const MARK_BYTES: usize = 92;
+
+/// What was acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Of which file: the id that it was made with.
+    pub file_id: [u8; 16],
+    /// In which epoch of it.
+    pub epoch: u64,
+    /// The last event whose outcome may have been answered.
+    pub seq: Seq,
+    /// The link of the audit's chain that ends with it.
+    pub link: Link,
+    /// The last event that was known to be on the disk.
+    pub synced: Seq,
+}
+
+/// What stands in a watermark's file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// There is no such file.
+    Absent,
+    /// There is one, but neither slot is whole.
+    Unreadable,
+    /// The newer whole slot.
+    Mark(Mark),
+}
+
+/// The open watermark.
+pub struct Watermark {
+    file: File,
+    path: PathBuf,
+    /// Counts the writes; its last bit is the slot.
+    generation: Cell<u64>,
+}
+
+impl Watermark {
+    /// Opens the watermark of `directory`, or makes it; goes on after what is in it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(directory: &Path) -> Result<Watermark, StoreError> {
+        let path = directory.join(WATERMARK_FILE);
+        let refuse = |source| StoreError::Io { path: path.clone(), source };
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(refuse)?;
+        let generation = slots(&file).into_iter().flatten().map(|(generation, _)| generation).max().unwrap_or(0);
+        Ok(Watermark { file, path, generation: Cell::new(generation) })
+    }
+
+    /// Reads the watermark of `directory`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(directory: &Path) -> Result<Found, StoreError> {
+        let path = directory.join(WATERMARK_FILE);
+        match File::open(&path) {
+            Ok(file) => {
+                let newest = slots(&file).into_iter().flatten().max_by_key(|(generation, _)| *generation);
+                Ok(newest.map_or(Found::Unreadable, |(_, mark)| Found::Mark(mark)))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Absent),
+            Err(source) => Err(StoreError::Io { path, source }),
+        }
+    }
+
+    /// Writes what is acknowledged from now on. Does not wait for the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, mark: &Mark) -> Result<(), StoreError> {
+        let generation = self.generation.get().saturating_add(1);
+        self.generation.set(generation);
+        let at = generation % 2 * SLOT_BYTES;
+        self.file.write_all_at(&encode(generation, mark), at).map_err(|source| self.fault(source))
+    }
+
+    /// Writes both slots and waits for the disk: when a file is made.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn establish(&self, mark: &Mark) -> Result<(), StoreError> {
+        self.write(mark)?;
+        self.write(mark)?;
+        self.file.sync_all().map_err(|source| self.fault(source))
+    }
+
+    fn fault(&self, source: std::io::Error) -> StoreError {
+        StoreError::Io { path: self.path.clone(), source }
+    }
+}
+
+fn slots(file: &File) -> [Option<(u64, Mark)>; 2] {
+    [0, SLOT_BYTES].map(|at| {
+        let mut bytes = [0u8; MARK_BYTES];
+        file.read_exact_at(&mut bytes, at).ok()?;
+        decode(&bytes)
+    })
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let mut sum = [0u8; 8];
+    sum.iter_mut().zip(digest::digest(&digest::SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
+    sum
+}
+
+fn encode(generation: u64, mark: &Mark) -> [u8; MARK_BYTES] {
+    let mut bytes = [0u8; MARK_BYTES];
+    let parts: [&[u8]; 7] = [
+        &MAGIC,
+        &generation.to_le_bytes(),
+        &mark.file_id,
+        &mark.epoch.to_le_bytes(),
+        &mark.seq.get().to_le_bytes(),
+        &mark.link.0,
+        &mark.synced.get().to_le_bytes(),
+    ];
+    bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    let sum = checksum(&bytes[..CHECKSUM_AT]);
+    bytes[CHECKSUM_AT..].copy_from_slice(&sum);
+    bytes
+}
+
+fn decode(bytes: &[u8; MARK_BYTES]) -> Option<(u64, Mark)> {
+    let (body, sum) = bytes.split_at(CHECKSUM_AT);
+    if sum != checksum(body) {
+        return None;
+    }
+    let mut rest = body;
+    let magic: [u8; 4] = take(&mut rest)?;
+    let generation = u64::from_le_bytes(take(&mut rest)?);
+    let file_id = take(&mut rest)?;
+    let epoch = u64::from_le_bytes(take(&mut rest)?);
+    let seq = Seq::new(u64::from_le_bytes(take(&mut rest)?))?;
+    let link = Link(take(&mut rest)?);
+    let synced = Seq::new(u64::from_le_bytes(take(&mut rest)?))?;
+    (magic == MAGIC).then_some((generation, Mark { file_id, epoch, seq, link, synced }))
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (part, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(*part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(seq: u64) -> Mark {
+        let seq = Seq::new(seq).expect("in range");
+        Mark { file_id: [7; 16], epoch: 3, seq, link: Link([9; 32]), synced: seq }
+    }
+
+    #[test]
+    fn the_newer_slot_counts_and_a_torn_one_leaves_the_one_before() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Absent);
+        let watermark = Watermark::open(scratch.path()).expect("made");
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Unreadable);
+        watermark.establish(&mark(1)).expect("written");
+        watermark.write(&mark(2)).expect("written");
+        watermark.write(&mark(3)).expect("written");
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Mark(mark(3)));
+
+        let path = scratch.path().join(WATERMARK_FILE);
+        let whole = std::fs::read(&path).expect("read");
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, &flipped).expect("written");
+            let found = Watermark::read(scratch.path()).expect("read");
+            assert!([mark(2), mark(3)].map(Found::Mark).contains(&found), "bit at {at}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn it_goes_on_after_what_is_in_the_file() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        Watermark::open(scratch.path()).expect("made").establish(&mark(1)).expect("written");
+        for seq in 2..6 {
+            Watermark::open(scratch.path()).expect("opened").write(&mark(seq)).expect("written");
+            assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Mark(mark(seq)));
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The writer at work: take commands, decide them, make a batch durable, publish it, answer.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+
+use super::Clock;
+use super::checkpoint::{self, Checkpointer};
+use super::clock::wall_clock;
+use super::handle::{Answer, Class, Decided, Message, NotApplied, Queued, Shared, Timing};
+use super::replies::{Outgoing, Reply};
+use super::room::Room;
+use super::sync::Sync;
+use super::thread::Options;
+use crate::engine::{Outcome, State};
+use crate::planted::{self, Bug, Place};
+use crate::store::{Batch, Recorder, SecondsTally, Severity, Store, StoreError, load};
+use crate::telemetry::WriterMeter;
+use crate::types::{DropId, Published, UnixMillis};
+
+/// How long somebody else may keep the file from being written before the process ends.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// Per-second work: figures, clock, meters, room on the disk.
+const TICK: Duration = Duration::from_secs(1);
+
+/// An answer that waits for its batch to be durable.
+pub(super) struct Waiting {
+    reply: Reply,
+    outcome: Outcome,
+    at: UnixMillis,
+    timing: Timing,
+}
+
+/// The writer at work.
+pub(super) struct Running<'a> {
+    pub(super) store: &'a Store,
+    pub(super) recorder: Recorder<'a>,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) state: State,
+    pub(super) batch: Batch,
+    pub(super) replies: Vec<Waiting>,
+    pub(super) outgoing: Outgoing,
+    pub(super) tally: SecondsTally,
+    pub(super) sync: Sync,
+    /// The disk is full: nothing is decided, and nothing that is due is done, until there is room.
+    pub(super) read_only: bool,
+    /// Commands decided since the last tick.
+    pub(super) drained: u32,
+    pub(super) last_tick: Instant,
+    pub(super) clock: &'a Clock,
+    pub(super) published: &'a Published,
+    pub(super) shared: &'a Shared,
+    pub(super) meter: WriterMeter,
+    pub(super) options: &'a Options,
+    pub(super) receiver: &'a Receiver<Message>,
+}
+
+impl Running<'_> {
+    /// Waits for a command, but not past the next due instant, the next tick or the next sync.
+    pub(super) fn wait(&self) -> Option<Message> {
+        let mut until = self.last_tick + TICK;
+        if !self.read_only {
+            if let Some(due) = self.state.next_due() {
+                until = until.min(self.clock.instant_of(due));
+            }
+            if let Some(sync) = self.sync.due_at() {
+                until = until.min(sync);
+            }
+        }
+        self.receiver.recv_deadline(until).ok()
+    }
+
+    /// Decides what is there, up to a batch; never waits to fill it. Returns how many commands there were.
+    pub(super) fn drain(&mut self, first: Option<Message>) -> Result<usize, StoreError> {
+        let mut commands = 0usize;
+        let mut next = first;
+        while let Some(message) = next {
+            if let Message::Command(queued) = message {
+                commands = commands.saturating_add(1);
+                self.take(queued)?;
+            }
+            next = if commands < self.options.batch_commands_max { self.receiver.try_recv().ok() } else { None };
+        }
+        if commands > 0 {
+            self.meter.batch_commands(commands);
+            self.drained = self.drained.saturating_add(u32::try_from(commands).unwrap_or(u32::MAX));
+        }
+        Ok(commands)
+    }
+
+    /// Decides one command: stamp, advance, prefetch, decide, evolve.
+    fn take(&mut self, queued: Queued) -> Result<(), StoreError> {
+        let Queued { submission, accepted, reply } = queued;
+        let started = Instant::now();
+        let queue = started.saturating_duration_since(accepted);
+        self.meter.queue_wait(queue);
+        let too_old = submission.class == Class::Buyer && queue > self.options.queue_wait_max;
+        if too_old && !planted::has(Bug::NeverTooOld) {
+            self.meter.too_old();
+            self.outgoing.push(reply, Answer::TooOld);
+            return Ok(());
+        }
+        if planted::has(Bug::LeaverCancels) && reply.sender.is_closed() {
+            return Ok(());
+        }
+        let at = self.clock.at(accepted).max(self.state.at());
+        self.advance(at)?;
+        if self.read_only {
+            self.outgoing.push(reply, Answer::NotApplied(NotApplied::ReadOnly));
+            return Ok(());
+        }
+        if let Some(order) = submission.command.named_order()
+            && self.state.order(order).is_none()
+            && let Some(found) = load::load_order(&self.store.connection, &self.store.digest_key, order)?
+        {
+            self.state.admit_order(found);
+        }
+        let first = self.batch.events.len();
+        let outcome = self.state.decide(&submission.command, &mut self.batch.events);
+        for event in &self.batch.events[first..] {
+            self.state.evolve(event);
+        }
+        if let (Some(event), Some(beside)) = (self.batch.events.get(first), submission.beside) {
+            self.batch.beside.push((event.seq, beside));
+        }
+        if let Some(command) = submission.command.index() {
+            self.meter.outcome(command, outcome.index());
+        }
+        if let Some(drop_id) = submission.command.named_drop().filter(|id| self.state.drop_entry(*id).is_some()) {
+            self.tally.count(drop_id, at, &outcome, queue);
+        }
+        let decide = started.elapsed();
+        self.meter.decide(decide);
+        self.replies.push(Waiting { reply, outcome, at, timing: Timing { queue, decide, commit: Duration::ZERO } });
+        if planted::has(Bug::AckBeforeCommit) {
+            self.answer(Duration::ZERO);
+        }
+        if self.batch.events.len() >= self.options.batch_events_max { self.flush() } else { Ok(()) }
+    }
+
+    /// Does what is due up to `at`, in as many transactions as it takes.
+    pub(super) fn advance(&mut self, at: UnixMillis) -> Result<(), StoreError> {
+        while !self.read_only {
+            let room = self.options.batch_events_max.saturating_sub(self.batch.events.len());
+            if self.state.advance(at, &mut self.batch.events, room) {
+                return Ok(());
+            }
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything decided so far durable, publishes it, and sends the answers.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        let mut commit = Duration::ZERO;
+        let must_sync = self.sync.is_due() && !self.read_only;
+        if planted::has(Bug::PublishBeforeCommit) {
+            self.publish(commit);
+        }
+        if !self.batch.events.is_empty() || must_sync {
+            match self.commit() {
+                Ok(took) => commit = took,
+                Err(error) => return self.not_committed(error),
+            }
+        }
+        if !self.batch.events.is_empty() {
+            self.publish(commit);
+            self.batch.clear();
+            self.state.release_settled();
+        }
+        self.answer(commit);
+        Ok(())
+    }
+
+    fn answer(&mut self, commit: Duration) {
+        for waiting in self.replies.drain(..) {
+            let Waiting { reply, outcome, at, timing } = waiting;
+            let decided = Decided { outcome, at, timing: Timing { commit, ..timing } };
+            self.outgoing.push(reply, Answer::Decided(decided));
+        }
+        self.outgoing.send(&self.shared.ports);
+    }
+
+    /// Answers everybody who waits for the batch: refusals too, for they saw what it did.
+    fn answer_all(&mut self, answer: impl Fn() -> Answer) {
+        for waiting in self.replies.drain(..) {
+            self.outgoing.push(waiting.reply, answer());
+        }
+        self.outgoing.send(&self.shared.ports);
+    }
+
+    /// One transaction: begin, record, commit, and the watermark.
+    fn commit(&mut self) -> Result<Duration, StoreError> {
+        let started = Instant::now();
+        self.sync.prepare(&self.store.connection)?;
+        self.begin()?;
+        planted::pause(Place::Begun);
+        let nothing_else = self.batch.events.is_empty() && self.tally.is_empty();
+        self.recorder.record(&self.batch, &mut self.tally)?;
+        if nothing_else {
+            self.recorder.heartbeat(self.state.at())?;
+        }
+        let recorded = Instant::now();
+        self.meter.record(recorded.saturating_duration_since(started));
+        planted::pause(Place::Recorded);
+        self.recorder.commit()?;
+        planted::pause(Place::Committed);
+        let seq = self.state.seq();
+        let synced = self.sync.committed(seq);
+        if !planted::has(Bug::NoWatermark) {
+            self.store.watermark.write(&self.store.mark(seq, self.recorder.link(), synced))?;
+        }
+        planted::pause(Place::Marked);
+        self.meter.commit(recorded.elapsed());
+        Ok(started.elapsed())
+    }
+
+    /// Opens the transaction; if somebody else writes to the file, tries again for a second.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        let until = Instant::now() + BUSY_RETRY;
+        loop {
+            match self.recorder.begin() {
+                Ok(()) => return Ok(()),
+                Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                    return Err(error.into());
+                }
+                Err(_) if Instant::now() < until => std::thread::yield_now(),
+                Err(_) => return Err(StoreError::ForeignWriter { path: self.store.path.clone() }),
+            }
+        }
+    }
+
+    /// The batch did not get through: says so to everybody who waits for it, and whether the writer may go on.
+    fn not_committed(&mut self, error: StoreError) -> Result<(), StoreError> {
+        match error.severity() {
+            // Autocommit is back on: SQLite has rolled back, and nothing of the batch is in the file.
+            Severity::Full if self.is_rolled_back() => {
+                self.answer_all(|| Answer::NotApplied(NotApplied::ReadOnly));
+                if !planted::has(Bug::FullKeepsMemory) {
+                    self.load_again()?;
+                }
+                self.become_read_only(&error.to_string());
+                Ok(())
+            }
+            Severity::ForeignWriter => {
+                self.answer_all(|| Answer::NotApplied(NotApplied::Ending));
+                Err(error)
+            }
+            Severity::Full | Severity::Bug | Severity::Storage => {
+                if planted::has(Bug::FaultIsNotApplied) {
+                    self.answer_all(|| Answer::NotApplied(NotApplied::Ending));
+                }
+                self.answer_all(|| Answer::Unknown);
+                if planted::has(Bug::GoOnAfterFault) && self.is_rolled_back() {
+                    return self.load_again();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether nothing of the transaction is left; rolls it back if it is still open.
+    fn is_rolled_back(&self) -> bool {
+        let connection = &self.store.connection;
+        connection.is_autocommit() || (connection.execute_batch("ROLLBACK").is_ok() && connection.is_autocommit())
+    }
+
+    /// Throws away what the batch did to memory: the file is right.
+    fn load_again(&mut self) -> Result<(), StoreError> {
+        let keys_max = self.state.idempotency_keys_max();
+        let loaded = load::load(&self.store.connection, &self.store.digest_key, keys_max)?;
+        self.state = loaded.state;
+        self.recorder = Recorder::new(&self.store.connection, loaded.link)?;
+        self.batch.clear();
+        self.tally = SecondsTally::default();
+        Ok(())
+    }
+
+    fn become_read_only(&mut self, why: &str) {
+        if !self.read_only {
+            tracing::error!(why, "the disk is full: nothing is sold until there is room");
+        }
+        self.read_only = true;
+        self.shared.read_only.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops before the disk is full; goes on when there is room and a commit gets through.
+    fn look_for_room(&mut self) -> Result<(), StoreError> {
+        let room = Room::of(&self.store.path, self.options.free_bytes_min);
+        self.meter.room(room.free_bytes, self.read_only);
+        if !self.read_only {
+            if room.is_short() {
+                self.become_read_only(&format!("{} bytes are free", room.free_bytes));
+            }
+            return Ok(());
+        }
+        if !room.is_there_again() {
+            return Ok(());
+        }
+        match self.commit() {
+            Ok(_) => {
+                self.read_only = false;
+                self.shared.read_only.store(false, Ordering::SeqCst);
+                tracing::info!(free_bytes = room.free_bytes, "there is room on the disk again: selling goes on");
+                Ok(())
+            }
+            Err(error) => self.not_committed(error),
+        }
+    }
+
+    /// Publishes the versions of the drops that the batch changed: after COMMIT, before the answers.
+    fn publish(&mut self, commit: Duration) {
+        let mut touched: BTreeMap<DropId, UnixMillis> = BTreeMap::new();
+        for event in &self.batch.events {
+            if let Some(drop_id) = event.kind.drop_id() {
+                touched.insert(drop_id, event.at);
+            }
+        }
+        for (drop_id, at) in touched {
+            if let Some(entry) = self.state.drop_entry(drop_id) {
+                self.published.publish_version(drop_id, entry.version);
+            }
+            self.tally.count_commit(drop_id, at, commit);
+        }
+        self.published.publish_seq(self.state.seq());
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let started = Instant::now();
+        match self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from) {
+            Ok(Some(done)) => self.meter.checkpoint(started.elapsed(), done == checkpoint::Done::Busy),
+            Ok(None) => {}
+            // The log has everything; only the database could not grow.
+            Err(error) if error.severity() == Severity::Full => self.become_read_only(&error.to_string()),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Once a second: figures that no commit took along, the clock, the meters, the pace, room on the disk.
+    pub(super) fn tick_if_due(&mut self) -> Result<(), StoreError> {
+        let elapsed = self.last_tick.elapsed();
+        if elapsed < TICK {
+            return Ok(());
+        }
+        self.last_tick = Instant::now();
+        if !self.tally.is_empty()
+            && !self.read_only
+            && let Err(error) = self.commit()
+        {
+            self.not_committed(error)?;
+        }
+        self.look_for_room()?;
+        let offset_ms = self.clock.slew(wall_clock(), elapsed);
+        self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
+        self.measure_pace(elapsed);
+        Ok(())
+    }
+
+    /// How many commands a second the writer manages: what it did while the queue stayed full, else its best.
+    fn measure_pace(&mut self, elapsed: Duration) {
+        let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let pace = u64::from(self.drained).saturating_mul(1000) / millis;
+        let pace = u32::try_from(pace).unwrap_or(u32::MAX).max(1);
+        let known = self.shared.drain_per_second.load(Ordering::Relaxed);
+        if pace > known || !self.receiver.is_empty() {
+            self.shared.drain_per_second.store(pace, Ordering::Relaxed);
+        }
+        self.drained = 0;
+    }
+
+    /// An ordered end: everything is committed; the log goes into the database.
+    pub(super) fn end(mut self) -> Result<(), StoreError> {
+        if !self.read_only {
+            if !self.tally.is_empty() || self.sync.is_dirty() {
+                self.sync.make_due();
+                self.commit()?;
+            }
+            match self.checkpointer.reset(&self.store.connection).map_err(StoreError::from) {
+                Err(error) if error.severity() != Severity::Full => return Err(error),
+                // The log keeps what the database has no room for.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.meter.tick(0, self.checkpointer.wal_bytes(), self.state.keys_evicted());
+        Ok(())
+    }
+}

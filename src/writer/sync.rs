@@ -1,0 +1,78 @@
+//! When commits wait for the disk.
+
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use crate::planted::{self, Bug};
+use crate::store::settings::set_synchronous;
+use crate::store::{Durability, StoreError};
+use crate::types::Seq;
+
+/// Keeps the promise of the durability: every commit, or one at least every interval.
+pub(super) struct Sync {
+    durability: Durability,
+    /// Whether the connection waits for the disk at a commit.
+    full: bool,
+    /// Since when something is committed that may not be on the disk.
+    dirty_since: Option<Instant>,
+    /// The last event that is known to be on the disk.
+    synced: Seq,
+}
+
+impl Sync {
+    /// The store opens with synchronous=FULL; what it found up to `seq` counts as on the disk.
+    pub(super) fn new(durability: Durability, seq: Seq) -> Sync {
+        Sync { durability, full: true, dirty_since: None, synced: seq }
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty_since.is_some()
+    }
+
+    /// When the next commit must wait for the disk, at the latest.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        match self.durability {
+            Durability::Full => None,
+            Durability::Interval(interval) => self.dirty_since.map(|since| since + interval),
+        }
+    }
+
+    /// Whether the interval has passed since something was committed without waiting for the disk.
+    pub(super) fn is_due(&self) -> bool {
+        self.due_at().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// From now on every commit waits.
+    pub(super) fn make_due(&mut self) {
+        self.durability = Durability::Full;
+    }
+
+    /// Sets the connection for the next commit.
+    pub(super) fn prepare(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        if planted::has(Bug::SynchronousOff) {
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            return Ok(());
+        }
+        let full = match self.durability {
+            Durability::Full => true,
+            Durability::Interval(_) => self.is_due(),
+        };
+        if full != self.full {
+            set_synchronous(connection, full)?;
+            self.full = full;
+        }
+        Ok(())
+    }
+
+    /// Everything up to `seq` is committed; returns what of it is on the disk.
+    pub(super) fn committed(&mut self, seq: Seq) -> Seq {
+        if self.full {
+            self.dirty_since = None;
+            self.synced = seq;
+        } else if self.dirty_since.is_none() {
+            self.dirty_since = Some(Instant::now());
+        }
+        self.synced
+    }
+}
