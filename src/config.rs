@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layers::Layers;
-pub use limits::{Limits, warnings};
+pub use limits::{Limits, somaxconn, warnings};
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].

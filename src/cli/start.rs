@@ -62,7 +62,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
-    for warning in config::warnings(&config, raise_descriptor_limit()) {
+    for warning in config::warnings(&config, config::somaxconn(), raise_descriptor_limit()) {
         tracing::warn!("{warning}");
     }
 

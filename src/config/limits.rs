@@ -52,18 +52,42 @@ pub(super) fn relations(config: &Config) -> [Relation; 3] {
     ]
 }
 
+/// Listeners of one thread, at most.
+const LISTENERS_MAX: usize = 16;
+
+impl Limits {
+    /// How many connections can wait at one listener: the kernel cuts what is asked for.
+    fn backlog_of_one(&self, somaxconn: Option<i32>) -> usize {
+        let backlog = self.listen_backlog.min(somaxconn.unwrap_or(i32::MAX)).max(1);
+        usize::try_from(backlog).unwrap_or(1)
+    }
+
+    /// How many listeners each serving thread needs, so that all the connections there may be can come in the same
+    /// instant: a connection for which there is no room waits a second and longer before it tries again.
+    #[must_use]
+    pub fn listeners_per_thread(&self, threads: usize, somaxconn: Option<i32>) -> usize {
+        let of_all_threads = self.backlog_of_one(somaxconn).saturating_mul(threads.max(1));
+        self.connections_max.div_ceil(of_all_threads).clamp(1, LISTENERS_MAX)
+    }
+}
+
+/// The kernel's bound on a listener's backlog, where it says.
+#[must_use]
+pub fn somaxconn() -> Option<i32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
 /// What the machine allows less of than the limits do; told at the start, because nobody sees it until the storm.
 #[must_use]
-pub fn warnings(config: &Config, descriptors_max: Option<u64>) -> Vec<Mistake> {
-    let limits = &config.limits;
+pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>) -> Vec<Mistake> {
+    let (limits, threads) = (&config.limits, config.serving_threads());
     let mut told = Vec::new();
-    let kernel = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
-    if let Some(kernel) = kernel.and_then(|text| text.trim().parse::<i32>().ok())
-        && kernel < limits.listen_backlog
-    {
+    let listeners = limits.listeners_per_thread(threads, somaxconn).saturating_mul(threads);
+    let backlog = limits.backlog_of_one(somaxconn).saturating_mul(listeners);
+    if backlog < limits.connections_max {
         told.push(Mistake(format!(
-            "net.core.somaxconn ({kernel}) cuts http.listen_backlog ({}): a crowd that comes at once waits for retries; sysctl -w net.core.somaxconn={}",
-            limits.listen_backlog, limits.listen_backlog
+            "{backlog} connections can come at once, http.connections_max is {}: raise http.listen_backlog ({}) and the kernel's net.core.somaxconn",
+            limits.connections_max, limits.listen_backlog
         )));
     }
     let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(DESCRIPTORS_BESIDE);
@@ -83,9 +107,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_with_too_few_descriptors_is_told() {
-        let config = Config::defaults();
-        let of_descriptors = |max| warnings(&config, max).iter().filter(|told| told.0.contains("descriptors")).count();
-        assert_eq!((of_descriptors(Some(1024)), of_descriptors(Some(20_000)), of_descriptors(None)), (1, 0, 0));
+    fn all_connections_can_come_at_once_whatever_the_kernel_cuts() {
+        let limits = Config::defaults().limits;
+        assert_eq!(limits.listeners_per_thread(2, Some(4096)), 2);
+        assert_eq!(limits.listeners_per_thread(64, Some(4096)), 1);
+        assert_eq!(limits.listeners_per_thread(2, Some(128)), LISTENERS_MAX);
+        assert_eq!(limits.listeners_per_thread(2, None), 2);
+    }
+
+    #[test]
+    fn a_machine_that_allows_too_little_is_told() {
+        let mut config = Config::defaults();
+        config.http_threads = 2;
+        let told = |somaxconn, descriptors| warnings(&config, somaxconn, descriptors).len();
+        assert_eq!(told(Some(4096), Some(20_000)), 0);
+        assert_eq!(told(None, None), 0);
+        assert_eq!(told(Some(128), Some(20_000)), 1);
+        assert_eq!(told(Some(128), Some(1024)), 2);
     }
 }

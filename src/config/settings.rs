@@ -167,7 +167,7 @@ pub static SETTINGS: &[Setting] = &[
         "http.listen_backlog",
         "4096",
         "connections",
-        "that wait to be accepted, per thread; the kernel's `somaxconn` bounds it too, and a start warns if that is less",
+        "that wait to be accepted, per listener; the kernel's `somaxconn` cuts it, so threads have as many listeners as `http.connections_max` needs",
         |c, t| c.limits.listen_backlog = i32::try_from(number(t, 16, 65_535)?).unwrap_or(4096)
     ),
     setting!(

@@ -26,7 +26,30 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 const OPERATOR_PLACES: usize = 256;
 
 /// Accepts until the server ends, then waits for open connections.
-pub(super) async fn accept(core: &Rc<Core>, listener: TcpListener) {
+pub(super) async fn accept(core: &Rc<Core>, listeners: Vec<TcpListener>) {
+    let door = Rc::new(Door::new(core));
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::task::spawn_local(accept_from(Rc::clone(&door), listener)))
+        .collect();
+    for ended in accepting {
+        if ended.await.is_err() {
+            tracing::error!("accepting connections panicked");
+        }
+    }
+    let drained = async {
+        while door.open.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        tracing::warn!(open = door.open.get(), "connections were cut at the end");
+    }
+    core.meter.borrow_mut().flush(&core.site.telemetry);
+}
+
+/// Accepts from one listener until the server ends.
+async fn accept_from(door: Rc<Door>, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -34,13 +57,12 @@ pub(super) async fn accept(core: &Rc<Core>, listener: TcpListener) {
             return;
         }
     };
-    let door = Rc::new(Door::new(core));
     let mut reserve = Reserve::new();
-    let mut stopping = core.site.stopping.clone();
+    let mut stopping = door.core.site.stopping.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.changed() => break,
+            _ = stopping.changed() => return,
         };
         match accepted {
             Ok((stream, peer)) => door.let_in(stream, peer),
@@ -54,16 +76,6 @@ pub(super) async fn accept(core: &Rc<Core>, listener: TcpListener) {
             }
         }
     }
-    drop(listener);
-    let drained = async {
-        while door.open.get() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
-        tracing::warn!(open = door.open.get(), "connections were cut at the end");
-    }
-    core.meter.borrow_mut().flush(&core.site.telemetry);
 }
 
 /// What all connections of a thread share.

@@ -17,7 +17,7 @@ use super::addresses::Addresses;
 use super::core::{Core, Site};
 use super::desk::{Desk, DeskWork};
 use super::routes::Listener;
-use crate::config::Config;
+use crate::config::{Config, somaxconn};
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -71,8 +71,9 @@ pub struct Listeners {
     pub public_address: SocketAddr,
     /// Where operators connect.
     pub admin_address: SocketAddr,
-    public: Vec<TcpListener>,
-    admin: TcpListener,
+    /// By thread.
+    public: Vec<Vec<TcpListener>>,
+    admin: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -81,10 +82,14 @@ impl Listeners {
     /// # Errors
     /// If an address is in use or cannot be used.
     pub fn bind(config: &Config) -> Result<Listeners, ServerError> {
-        let (public_address, public) =
-            bind(config.public_listen, "--public", config.serving_threads(), config.limits.listen_backlog)?;
-        let (admin_address, admin) = bind(config.admin_listen, "--admin", 1, config.limits.listen_backlog)?;
-        let admin = admin.into_iter().next().ok_or(ServerError::InUse { address: admin_address, flag: "--admin" })?;
+        let (threads, backlog) = (config.serving_threads(), config.limits.listen_backlog);
+        let each = config.limits.listeners_per_thread(threads, somaxconn());
+        let (public_address, mut free) = bind(config.public_listen, "--public", threads.saturating_mul(each), backlog)?;
+        let mut public = Vec::with_capacity(threads);
+        while !free.is_empty() {
+            public.push(free.split_off(free.len().saturating_sub(each)));
+        }
+        let (admin_address, admin) = bind(config.admin_listen, "--admin", 1, backlog)?;
         Ok(Listeners { public_address, admin_address, public, admin })
     }
 }
@@ -176,11 +181,11 @@ impl Server {
         });
         let desk_port = public.len();
         let mut threads = Vec::with_capacity(desk_port.saturating_add(1));
-        for (port, listener) in public.into_iter().enumerate() {
+        for (port, listeners) in public.into_iter().enumerate() {
             let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
             let (site, writer, desk) = (Arc::clone(&site), parts.writer.clone(), desk.clone());
             let make = move || Core::new(site, Listener::Public, writer, port, reader, desk);
-            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listener, None))?);
+            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listeners, None))?);
         }
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
@@ -215,7 +220,7 @@ struct DeskDuties {
 }
 
 /// A serving thread, from start to end.
-fn serve(core: Core, listener: TcpListener, duties: Option<DeskDuties>) {
+fn serve(core: Core, listeners: Vec<TcpListener>, duties: Option<DeskDuties>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -237,7 +242,7 @@ fn serve(core: Core, listener: TcpListener, duties: Option<DeskDuties>) {
             tokio::task::spawn_local(async move { work.work(&desk_core.reader).await });
             tokio::task::spawn_local(audit(Rc::clone(&core), audit_reader, mismatched, on_mismatch));
         }
-        accept::accept(&core, listener).await;
+        accept::accept(&core, listeners).await;
     });
 }
 
