@@ -7,6 +7,7 @@ pub mod recover;
 pub mod rush;
 pub mod serve;
 pub mod start;
+pub mod token;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +55,8 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// Who operates: make, list and take back operators' tokens
+    Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
     Recover(recover::RecoverArgs),
     /// Copy a file of an older version over to this one
@@ -69,6 +72,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
     }
@@ -115,7 +119,18 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "serve --help", "rush --help", "verify --help", "recover --help", "migrate --help"] {
+        for line in [
+            "--help",
+            "serve --help",
+            "rush --help",
+            "verify --help",
+            "recover --help",
+            "migrate --help",
+            "token --help",
+            "token create --help",
+            "token list --help",
+            "token revoke --help",
+        ] {
             let help = told(line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }

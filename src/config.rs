@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use layers::Layers;
 pub use limits::{Limits, somaxconn, warnings};
 pub use settings::{SETTINGS, Setting};
@@ -26,6 +27,13 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     pub admin_listen: SocketAddr,
     pub admin_hosts: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub in_flight_per_address_max: u32,
+    pub identity_audience: String,
+    pub identity_issuer: String,
+    pub identity_leeway: Duration,
+    pub hs256_secret_files: Vec<KeyFile>,
+    pub eddsa_public_key_files: Vec<KeyFile>,
     pub wire_listen: SocketAddr,
     pub http_threads: usize,
     pub limits: Limits,
@@ -59,6 +67,15 @@ pub enum PinCore {
     Off,
     /// On this one.
     Core(usize),
+}
+
+/// A file with a key that signs buyers' tokens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyFile {
+    /// The key's name in tokens' headers (`kid`), if it has one.
+    pub kid: Option<String>,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// One thing that is wrong with the configuration.
@@ -137,6 +154,13 @@ impl Config {
             cors_origins: Vec::new(),
             admin_listen: anywhere,
             admin_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            in_flight_per_address_max: 0,
+            identity_audience: String::new(),
+            identity_issuer: String::new(),
+            identity_leeway: Duration::ZERO,
+            hs256_secret_files: Vec::new(),
+            eddsa_public_key_files: Vec::new(),
             wire_listen: anywhere,
             http_threads: 0,
             limits: Limits::default(),
@@ -224,8 +248,8 @@ mod tests {
     fn relations_between_limits_are_checked() {
         let flags = [("writer.queue_capacity", "100".into()), ("writer.queue_reserve", "100".into())];
         assert!(load(&[], &flags).expect_err("refused")[0].contains("queue_reserve"));
-        let flags = [("admin.listen", "0.0.0.0:8081".into())];
-        assert!(load(&[], &flags).expect_err("refused")[0].contains("loopback"));
+        let flags = [("identity.hs256_secret_files", "shop.secret".into())];
+        assert!(load(&[], &flags).expect_err("refused")[0].contains("identity.audience"));
         let flags = [("admin.listen", "127.0.0.1:8080".into())];
         assert!(load(&[], &flags).expect_err("refused")[0].contains("three addresses"));
     }
@@ -264,6 +288,9 @@ mod tests {
         assert_eq!(good.public_url, "https://drops.example/shop");
         assert_eq!(good.cors_origins, ["https://shop.example", "http://localhost:3000"]);
         assert_eq!(good.admin_hosts, ["ops.example"]);
+        let proxies =
+            load(&[("FIRSTCOME__TRUSTED_PROXIES", "10.1.2.3/8, fd00::1")], &[]).expect("good").trusted_proxies;
+        assert_eq!(proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "fd00::1/128"]);
         for (key, wrong) in [
             ("public_url", "https://"),
             ("public_url", "https://a b"),
@@ -271,6 +298,9 @@ mod tests {
             ("public.cors_origins", "*"),
             ("public.cors_origins", "https://a/"),
             ("admin.hosts", "ops.example:8081"),
+            ("trusted_proxies", "10.0.0.0/33"),
+            ("trusted_proxies", "the-proxy"),
+            ("identity.eddsa_public_key_files", "k1="),
         ] {
             assert_eq!(load(&[], &[(key, wrong.into())]).expect_err("refused").len(), 1, "{key} = {wrong}");
         }

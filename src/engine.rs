@@ -25,6 +25,7 @@ pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Reta
 pub use orders::{Order, Payment};
 pub use outcome::{Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
 
+use crate::planted::{self, Bug};
 use crate::types::{DropId, Seq, UnixMillis};
 
 /// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
@@ -143,7 +144,7 @@ impl State {
         let at = at.max(self.at);
         let mut left = events_max;
         while let Some(&(due_at, due)) = self.due.first() {
-            if due_at > at {
+            if due_at > at || (due_at == at && planted::has(Bug::ExpiryInclusive)) {
                 break;
             }
             let Some(remaining) = left.checked_sub(1) else { return false };

@@ -7,6 +7,7 @@
 //! the desk (the admin listener's thread).
 
 mod accept;
+pub mod access;
 pub mod addresses;
 pub mod body;
 mod connection;

@@ -3,16 +3,17 @@
 //! forgets a sale that it acknowledged.
 //!
 //! ```text
-//! client --HTTP--> http --> writer::handle ==> [bounded FIFO] ==> writer thread (pinned)
-//!                    |          | full: 503 + Retry-After             | stamp: at
-//!                    |          |                                     v
-//!                    |          |                            engine: decide, evolve   (pure)
-//!                    |          |                                     v
-//!                    |          +<-- oneshot, only after COMMIT <-- store::record --> SQLite (WAL)
+//! client --HTTP--> http --> admission --> writer::handle ==> [bounded FIFO] ==> writer thread (pinned)
+//!                    |                       | full: 503 + Retry-After             | stamp: at
+//!                    |                       |                                     v
+//!                    |                       |                            engine: decide, evolve   (pure)
+//!                    |                       |                                     v
+//!                    |                       +<-- oneshot, only after COMMIT <-- store::record --> SQLite (WAL)
 //! client --GET---> http --> read: this thread's read-only connection and ready bodies <-- published versions
 //! ```
 //!
-//! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`writer`] gives it
+//! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`admission`] says whether it
+//! may come in, [`writer`] gives it
 //! its place and its instant, [`engine`] decides, [`store`] records, [`read`] answers everybody else. [`types`],
 //! [`config`], [`telemetry`] and [`planted`] are leaves. Arrows point one way; `tests/tidy.rs` holds them.
 //!
@@ -20,6 +21,7 @@
 //! acknowledged is durable, first in first out, exact expiry, an effect exactly once per key, a refusal or a fault but
 //! never a lie, read your writes, the same commands give the same events, everything has a bound.
 
+pub mod admission;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -4,111 +4,14 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test cares for one outcome")]
 
-use std::path::Path;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+mod writing;
+
 use std::time::{Duration, Instant};
 
-use firstcome::engine::{COMMAND_NAMES, Command, CommandKey, DropSpec, OUTCOME_NAMES, Outcome, Refusal, Subject};
-use firstcome::store::{Beside, Durability, Store, load, verify};
-use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
-use firstcome::writer::checkpoint::Limits;
-use firstcome::writer::clock::wall_clock;
-use firstcome::writer::{
-    Answer, Class, Clock, Decided, Options, Pin, Stopped, Submission, Ticket, TurnedAway, Writer, WriterHandle,
-};
-
-fn options() -> Options {
-    Options {
-        queue_capacity: 64,
-        queue_reserve: 8,
-        queue_wait_max: Duration::from_secs(60),
-        batch_commands_max: 16,
-        batch_events_max: 64,
-        durability: Durability::Full,
-        pin: Pin::Off,
-        checkpoint: Limits { passive_bytes: 1 << 20, reset_bytes: 1 << 22, gate_max: Duration::from_millis(5) },
-        free_bytes_min: 0,
-        ports: 0,
-    }
-}
-
-fn prepare(directory: &Path, options: Options) -> (Writer, WriterHandle) {
-    let store = Store::open(directory, wall_clock()).expect("opened");
-    let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
-    let clock = Clock::start(loaded.state.at(), wall_clock(), false, false).expect("a sane clock");
-    let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
-    let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
-    Writer::new(store, loaded, Arc::new(clock), Arc::new(SnapshotGate::default()), meter, options)
-}
-
-fn run(writer: Writer) -> JoinHandle<Stopped> {
-    std::thread::spawn(move || writer.run(|_, _| {}))
-}
-
-fn end(handle: &WriterHandle, thread: JoinHandle<Stopped>) {
-    handle.stop();
-    let stopped = thread.join().expect("the writer's thread");
-    assert!(matches!(stopped, Stopped::Orderly), "{stopped:?}");
-}
-
-fn create(handle: &WriterHandle, total: u32, reservation_seconds: u32) -> Ticket {
-    let spec = DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
-        unit_price: UnitPrice::new(100).expect("a price"),
-        total,
-        starts_at: UnixMillis::ZERO,
-        ends_at: None,
-        per_buyer_limit: 1,
-        reservation_seconds,
-        payment_seconds: 60,
-    };
-    let digest = handle.digest_key.params(b"create");
-    let command = Command::CreateDrop { key: CommandKey { digest, params: digest }, spec: Box::new(spec) };
-    handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in")
-}
-
-fn drop_one() -> DropId {
-    DropId::new(1).expect("not 0")
-}
-
-fn order(handle: &WriterHandle, buyer: &str) -> Result<Ticket, TurnedAway> {
-    let digest = handle.digest_key.buyer(buyer);
-    let command = Command::PlaceOrder {
-        drop_id: drop_one(),
-        buyer: digest,
-        key: handle.digest_key.order_key(drop_one(), &digest, b"k"),
-        quantity: Quantity::ONE,
-        contact_given: false,
-    };
-    let beside = Beside::Order {
-        secret: OrderSecret::from_random([1; 10]),
-        buyer: BuyerText::new(buyer).expect("a buyer"),
-        contact: None,
-    };
-    handle.submit(Submission { command, beside: Some(beside), class: Class::Buyer })
-}
-
-fn decided(ticket: Ticket) -> Decided {
-    match ticket.wait() {
-        Answer::Decided(decided) => decided,
-        other => panic!("not decided: {other:?}"),
-    }
-}
-
-/// Waits until something holds; a test that waits for ever fails after 20 s.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-}
+use firstcome::engine::{Command, Outcome, Refusal, Subject};
+use firstcome::store::{Durability, verify};
+use firstcome::writer::{Answer, Class, Options, Stopped, Submission, Ticket, TurnedAway};
+use writing::{create, decided, drop_one, end, options, order, prepare, run, until};
 
 #[test]
 fn outcomes_come_in_the_order_of_acceptance() {
@@ -198,6 +101,19 @@ fn a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is() {
     assert!(matches!(late.wait(), Answer::TooOld));
     end(&handle, thread);
     assert_eq!(verify::verify(scratch.path()).expect("verified").orders, 0, "it had no effect");
+}
+
+#[test]
+fn a_client_that_leaves_takes_nothing_with_it() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (writer, handle) = prepare(scratch.path(), options());
+    let created = create(&handle, 5, 60);
+    drop(order(&handle, "ann").expect("let in"));
+    let thread = run(writer);
+    decided(created);
+    let again = decided(order(&handle, "ann").expect("let in"));
+    assert!(matches!(again.outcome, Outcome::Repeated { subject: Subject::Order(_), .. }), "{again:?}");
+    end(&handle, thread);
 }
 
 #[test]

@@ -62,6 +62,7 @@ Examples:
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
 
+Where operators have tokens, rush makes its drop with the one in the variable FIRSTCOME_TOKEN.
 Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json.";
 
 /// The arguments of `firstcome rush`.

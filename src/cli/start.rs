@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::Exit;
+use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
-use crate::store::{Durability, Loaded, Store, StoreError, load, loss, verify};
+use crate::store::{Durability, Loaded, Store, StoreError, load, loss};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::Limits;
@@ -47,9 +48,15 @@ pub struct Running {
 /// One line and the exit code.
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
     let wall = wall_clock();
+    let telemetry = Arc::new(Telemetry::new());
+    let admission = Admission::open(&config, &telemetry, wall).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Exit::new(64, lines.join("\n"))
+    })?;
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
-    let mut loaded = load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
+    let mut loaded =
+        load::load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
     let found = look(&loaded);
     let clock = Clock::start(found.at, wall, found.orders_live > 0, config.accept_clock)
         .map_err(|error| Exit::new(78, error.to_string()))?;
@@ -66,7 +73,6 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         tracing::warn!("{warning}");
     }
 
-    let telemetry = Arc::new(Telemetry::new());
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
@@ -78,19 +84,10 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
     let on_mismatch = mismatch_hook(handle.clone());
-    let parts = Parts { config, epoch, database, telemetry, writer: handle.clone(), gate, mismatched, on_mismatch };
+    let parts =
+        Parts { config, epoch, database, admission, telemetry, writer: handle.clone(), gate, mismatched, on_mismatch };
     let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     Ok(Running { server, writer: handle, found, thread })
-}
-
-/// Loads the state, and proves the file beside it: a start never begins with less than was acknowledged, nor with rows
-/// that are not what was written.
-fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
-    let report = verify::verify_connection(&store.connection)?;
-    if let Some(problem) = report.problems.first() {
-        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
-    }
-    load::load(&store.connection, &store.digest_key, idempotency_keys_max)
 }
 
 fn look(loaded: &Loaded) -> Found {

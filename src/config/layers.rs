@@ -118,12 +118,11 @@ impl Layers {
                 "writer.checkpoint_wal_bytes must be below writer.reset_wal_bytes".into(),
             ),
             (
-                ["admin.listen", "admin.listen"],
-                config.admin_listen.ip().is_loopback(),
-                format!(
-                    "admin.listen = {}: without operator tokens the admin listener stays on a loopback address",
-                    config.admin_listen
-                ),
+                ["identity.audience", "identity.audience"],
+                !config.identity_audience.is_empty()
+                    || (config.hs256_secret_files.is_empty() && config.eddsa_public_key_files.is_empty()),
+                "identity.audience must be set where buyers' tokens have keys: else a token for another service is good here"
+                    .into(),
             ),
             (
                 ["public.listen", "admin.listen"],

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Config, PinCore};
+use ipnet::IpNet;
+
+use super::{Config, KeyFile, PinCore};
 
 /// One setting.
 pub struct Setting {
@@ -79,6 +81,30 @@ fn hosts(text: &str) -> Result<Vec<String>, String> {
     if hosts.iter().all(good) { Ok(hosts) } else { Err("names of hosts, without ports".into()) }
 }
 
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let network = |item: &String| {
+        let network = item.parse::<IpNet>().or_else(|_| item.parse::<std::net::IpAddr>().map(IpNet::from));
+        network.map(|network| network.trunc())
+    };
+    let networks: Result<Vec<IpNet>, _> = list(text).iter().map(network).collect();
+    networks.map_err(|_| "networks such as 10.0.0.0/8, or addresses".into())
+}
+
+fn key_files(text: &str) -> Result<Vec<KeyFile>, String> {
+    const KEYS_MAX: usize = 8;
+    let file = |item: &String| match item.split_once('=') {
+        Some((kid, path)) => KeyFile { kid: Some(kid.into()), path: path.into() },
+        None => KeyFile { kid: None, path: item.into() },
+    };
+    let files: Vec<KeyFile> = list(text).iter().map(file).collect();
+    let good = |file: &KeyFile| !file.path.as_os_str().is_empty() && file.kid.as_deref() != Some("");
+    if files.len() <= KEYS_MAX && files.iter().all(good) {
+        Ok(files)
+    } else {
+        Err(format!("at most {KEYS_MAX} of FILE or KID=FILE"))
+    }
+}
+
 macro_rules! setting {
     ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
         Setting {
@@ -118,7 +144,7 @@ pub static SETTINGS: &[Setting] = &[
         "admin.listen",
         "127.0.0.1:8081",
         "address",
-        "operators and metrics; loopback only, as there are no operator tokens yet",
+        "operators and metrics; elsewhere than on loopback only with an operator token",
         |c, t| c.admin_listen = address(t)?
     ),
     setting!(
@@ -127,6 +153,47 @@ pub static SETTINGS: &[Setting] = &[
         "list",
         "names besides localhost and the addresses under which operators reach it (DNS rebinding)",
         |c, t| c.admin_hosts = hosts(t)?
+    ),
+    setting!(
+        "trusted_proxies",
+        "",
+        "list",
+        "networks whose `X-Forwarded-For` is believed, read from the right; from anybody else it is ignored",
+        |c, t| c.trusted_proxies = networks(t)?
+    ),
+    setting!(
+        "admission.in_flight_per_address_max",
+        "32",
+        "requests",
+        "at once of one address (IPv6: of one /64), not counted on loopback; more get 429; 0: no limit",
+        |c, t| c.in_flight_per_address_max = u32::try_from(number(t, 0, 1_000_000)?).unwrap_or(0)
+    ),
+    setting!(
+        "identity.hs256_secret_files",
+        "",
+        "list",
+        "FILE or KID=FILE: secrets of at least 32 bytes that sign buyers' tokens; with any key, buyers need a token",
+        |c, t| c.hs256_secret_files = key_files(t)?
+    ),
+    setting!(
+        "identity.eddsa_public_key_files",
+        "",
+        "list",
+        "FILE or KID=FILE: Ed25519 public keys (PEM) of buyers' tokens; several while one follows another",
+        |c, t| c.eddsa_public_key_files = key_files(t)?
+    ),
+    setting!("identity.audience", "", "text", "`aud` of buyers' tokens; needed with any key", |c, t| c
+        .identity_audience =
+        t.trim().into()),
+    setting!("identity.issuer", "", "text", "`iss` of buyers' tokens; if not set, nobody asks", |c, t| c
+        .identity_issuer =
+        t.trim().into()),
+    setting!(
+        "identity.leeway_seconds",
+        "30",
+        "s",
+        "that the shop's clock and this one may differ, for `exp`, `nbf` and `iat`",
+        |c, t| c.identity_leeway = Duration::from_secs(number(t, 0, 300)?)
     ),
     setting!(
         "wire.listen",

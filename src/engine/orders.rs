@@ -7,6 +7,7 @@ use super::{
     CommandKey, Decision, DropEntry, Event, EventKind, Invalid, Outcome, Refusal, RememberedCommand, RememberedOrder,
     Reservation, State, Subject,
 };
+use crate::planted::{self, Bug};
 use crate::types::{Amount, Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
 
 /// An order in memory.
@@ -104,7 +105,8 @@ fn may_order(entry: &DropEntry, wish: &Wish) -> Result<(), Refusal> {
     if u64::from(used).saturating_add(u64::from(wish.quantity.get())) > u64::from(limit) {
         return Err(Refusal::LimitReached { limit, used });
     }
-    let available = entry.available();
+    let one_too_many = u32::from(planted::has(Bug::OneTooMany));
+    let available = entry.available().saturating_add(one_too_many);
     if wish.quantity.units() > available {
         let next_expiry_at = entry.next_expiry().map(|(at, _)| at);
         return Err(Refusal::SoldOut { available, held: entry.held, next_expiry_at });
@@ -269,11 +271,12 @@ pub(super) fn refund(decision: &mut Decision<'_>, order: Seq, refund: Refund<'_>
     if refund.restock_quantity > order.taken() {
         return decision.refuse(Refusal::Invalid(Invalid::RestockOutOfRange { sold: order.taken() }));
     }
+    let restocks_all = planted::has(Bug::RefundRestocksAll);
     let kind = EventKind::OrderRefunded {
         order: order.seq,
         drop_id: order.drop_id,
         amount,
-        restock_quantity: refund.restock_quantity,
+        restock_quantity: if restocks_all { order.taken() } else { refund.restock_quantity },
         complete: amount == remaining,
         key: *refund.key,
         reason: refund.reason.into(),

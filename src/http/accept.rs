@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use hyper::server::conn::http1;
 use tokio::net::TcpStream;
 
-use super::addresses::AddressKey;
 use super::connection::{self, CAUSES};
 use super::core::Core;
 use super::routes::Listener;
+use crate::admission::address::{AddressGroup, ClientAddress};
 use crate::telemetry::catalogue as metric;
 
 /// How long connections get to finish when the server ends.
@@ -114,11 +114,12 @@ impl Door {
 
     /// Serves a connection, if there is a place for it.
     fn let_in(self: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
-        let limits = &self.core.site.config.limits;
-        let is_proxy = peer.ip().to_canonical().is_loopback() && !limits.loopback_is_client;
-        let counted = (!is_proxy && self.core.listener == Listener::Public).then(|| AddressKey::of(peer.ip()));
+        let (site, client) = (&self.core.site, ClientAddress::new(peer.ip()));
+        let local = client.is_loopback() && !site.config.limits.loopback_is_client;
+        let is_proxy = local || site.admission.is_proxy(client.get());
+        let counted = (!is_proxy && self.core.listener == Listener::Public).then(|| client.group());
         if let Some(place) = Place::take(self, counted) {
-            tokio::task::spawn_local(connection::serve(stream, is_proxy, place));
+            tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place));
         }
     }
 }
@@ -126,11 +127,11 @@ impl Door {
 /// A connection's place among all, and among its address's; given back when it ends.
 pub(super) struct Place {
     pub(super) door: Rc<Door>,
-    counted: Option<AddressKey>,
+    counted: Option<AddressGroup>,
 }
 
 impl Place {
-    fn take(door: &Rc<Door>, counted: Option<AddressKey>) -> Option<Place> {
+    fn take(door: &Rc<Door>, counted: Option<AddressGroup>) -> Option<Place> {
         let site = &door.core.site;
         let limits = &site.config.limits;
         let max = match door.core.listener {

@@ -1,37 +1,20 @@
 //! How many connections each client address has.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use parking_lot::Mutex;
 
-/// A client's address as it is counted: an IPv6 customer has a whole /64.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct AddressKey(IpAddr);
-
-impl AddressKey {
-    /// The key of an address. An IPv4 address counts the same however the listener writes it.
-    #[must_use]
-    pub fn of(address: IpAddr) -> AddressKey {
-        AddressKey(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-        })
-    }
-}
+use crate::admission::address::AddressGroup;
 
 /// Connections by address, over all threads. At most as many entries as there are connections; hashed with a key that
 /// nobody outside knows, because clients choose their addresses.
 #[derive(Default)]
-pub struct Addresses(Mutex<HashMap<AddressKey, usize>>);
+pub struct Addresses(Mutex<HashMap<AddressGroup, usize>>);
 
 impl Addresses {
     /// Takes a place among an address's connections, unless it has `max` already.
     #[must_use]
-    pub fn take(&self, key: AddressKey, max: usize) -> bool {
+    pub fn take(&self, key: AddressGroup, max: usize) -> bool {
         let mut counts = self.0.lock();
         let count = counts.entry(key).or_insert(0);
         let free = *count < max;
@@ -44,7 +27,7 @@ impl Addresses {
     }
 
     /// Gives a place back.
-    pub fn give_back(&self, key: AddressKey) {
+    pub fn give_back(&self, key: AddressGroup) {
         let mut counts = self.0.lock();
         if let Some(count) = counts.get_mut(&key) {
             *count = count.saturating_sub(1);
@@ -58,9 +41,10 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::address::ClientAddress;
 
-    fn key(text: &str) -> AddressKey {
-        AddressKey::of(text.parse().expect("an address"))
+    fn key(text: &str) -> AddressGroup {
+        ClientAddress::new(text.parse().expect("an address")).group()
     }
 
     #[test]
@@ -76,11 +60,5 @@ mod tests {
             addresses.give_back(key(address));
         }
         assert!(addresses.0.lock().is_empty());
-    }
-
-    #[test]
-    fn a_64_is_one_client() {
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -39,7 +40,7 @@ pub(super) fn http(limits: &Limits) -> http1::Builder {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, is_proxy: bool, place: Place) {
+pub(super) async fn serve(stream: TcpStream, peer: IpAddr, is_proxy: bool, place: Place) {
     let accepted = Instant::now();
     let _best_effort = stream.set_nodelay(true);
     let (core, limits) = (&place.door.core, &place.door.core.site.config.limits);
@@ -47,7 +48,7 @@ pub(super) async fn serve(stream: TcpStream, is_proxy: bool, place: Place) {
     let service = service_fn(|request| {
         pace.requested();
         async {
-            let mut response = answer(core, request).await;
+            let mut response = answer(core, peer, request).await;
             if pace.answered(matches!(response.body(), Either::Right(_))) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }

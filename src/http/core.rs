@@ -2,6 +2,7 @@
 //! every request takes.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    ORIGIN, RETRY_AFTER, VARY,
+    ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::Problem;
+use super::access;
 use super::addresses::Addresses;
 use super::body::{Body, full};
 use super::desk::Desk;
@@ -25,6 +27,9 @@ use super::handlers;
 use super::problem::whole_seconds;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head};
 use super::routes::{Found, Listener, ROUTES, Router};
+use crate::admission::in_flight::Place;
+use crate::admission::verified::VerifiedTokens;
+use crate::admission::{Admission, Caller};
 use crate::config::Config;
 use crate::read::{AuditorState, HotBodies, Reader};
 use crate::telemetry::{EdgeMeter, Telemetry};
@@ -37,6 +42,8 @@ pub struct Site {
     pub config: Config,
     /// The file's epoch.
     pub epoch: u64,
+    /// Who may come in.
+    pub admission: Admission,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// What the auditor shows.
@@ -74,6 +81,7 @@ pub struct Core {
     /// Its open event streams.
     pub streams: Cell<usize>,
     router: Router,
+    verified: RefCell<VerifiedTokens>,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
     /// The last instant that an answer told, as its header.
@@ -84,7 +92,7 @@ pub struct Core {
 pub const UNROUTED: usize = ROUTES.len();
 
 /// The path of every request: route, handle, or answer with a problem; then the headers that every answer has.
-pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let request_id = core.request_id(&parts.headers);
@@ -108,8 +116,13 @@ pub async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<Bod
             Found::Route(index, parameter) => {
                 route = index;
                 let parameter = parameter.into();
-                let call = Call { started, parts, body: Some(body), parameter };
-                unless_it_panics(handlers::run(core, index, call)).await
+                match core.admit(index, &parts.headers, peer) {
+                    Ok((caller, _place)) => {
+                        let call = Call { started, caller, parts, body: Some(body), parameter };
+                        unless_it_panics(handlers::run(core, index, call)).await
+                    }
+                    Err(problem) => Err(problem),
+                }
             }
         }
     };
@@ -157,6 +170,7 @@ impl Core {
             desk,
             streams: Cell::new(0),
             router: Router::new(listener),
+            verified: RefCell::default(),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
             last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),
@@ -227,10 +241,19 @@ impl Core {
         {
             headers.insert(ALLOW, allow);
         }
+        if kind.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if kind.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(request_id = request_id.to_str().unwrap_or(""), "a request ended in an internal problem");
         }
         response
+    }
+
+    /// Whether a request may come in, and whose it is.
+    fn admit(&self, route: usize, headers: &HeaderMap, peer: IpAddr) -> Result<(Caller, Option<Place<'_>>), Problem> {
+        let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
+        access::admit(&self.site.admission, &self.verified, route.action, headers, peer, || self.writer.clock.now())
     }
 
     /// The client's request id if it is sane, else a new one.

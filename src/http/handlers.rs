@@ -20,6 +20,8 @@ use super::body::Body;
 use super::core::Core;
 use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
 use super::routes::{Action, ROUTES};
+use crate::admission::Caller;
+use crate::admission::operators::Operator;
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
 use crate::types::Seq;
@@ -67,17 +69,16 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
     }
 }
 
-/// Who operates, as long as there are no operator tokens: without them every admin call is an owner's.
-pub(super) const OWNER: &str = "owner";
-
-/// Hands a command to the writer and waits for its answer, within the reply deadline.
+/// Hands a command to the writer and waits for its answer, within the reply deadline. Operators have places in the
+/// queue that buyers cannot take.
 pub(super) async fn submit(
     core: &Core,
-    class: Class,
+    caller: &Caller,
     command: Command,
     beside: Option<Beside>,
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
+    let class = if caller.operator().is_some() { Class::Operator } else { Class::Buyer };
     let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port).map_err(|turned_away| {
         core.site.turned_away.increment(1);
         match turned_away {
@@ -88,8 +89,8 @@ pub(super) async fn submit(
     })?;
     match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
         Ok(Answer::Decided(decided)) => {
-            if class == Class::Operator {
-                log_operation(name, &decided);
+            if let Some(operator) = caller.operator() {
+                log_operation(operator, name, &decided);
             }
             Ok(decided)
         }
@@ -105,13 +106,13 @@ pub(super) async fn submit(
 }
 
 /// What operators do is worth a line each; what buyers do is in the metrics.
-fn log_operation(command: &'static str, decided: &Decided) {
+fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) {
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
     let subject = match &decided.outcome {
         Outcome::Accepted { subject, .. } | Outcome::Repeated { subject, .. } => Some(*subject),
         Outcome::Reserved(_) | Outcome::Refused { .. } | Outcome::Advanced => None,
     };
-    tracing::info!(command, outcome, ?subject, "an operator's command");
+    tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
 }
 
 fn overloaded(core: &Core, queue_depth: usize) -> Problem {

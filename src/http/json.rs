@@ -38,24 +38,39 @@ pub struct OrderRequest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlainOrder<'a> {
-    #[serde(borrow)]
-    buyer: Cow<'a, str>,
+    #[serde(borrow, default)]
+    buyer: Option<Cow<'a, str>>,
     quantity: u16,
 }
 
 impl OrderRequest {
-    /// Reads a body.
+    /// Reads a body. Where a token names the buyer, the body need not, and must not name another.
     ///
     /// # Errors
-    /// `malformed`, or `validation` with every mistake.
-    pub fn parse(body: &[u8]) -> Result<OrderRequest, Problem> {
+    /// `forbidden`, `malformed`, or `validation` with every mistake.
+    pub fn parse(body: &[u8], proven: Option<&BuyerText>) -> Result<OrderRequest, Problem> {
         if let Ok(plain) = serde_json::from_slice::<PlainOrder<'_>>(body)
-            && let (Some(buyer), Some(quantity)) = (BuyerText::new(&plain.buyer), Quantity::new(plain.quantity))
+            && let Some(quantity) = Quantity::new(plain.quantity)
         {
-            return Ok(OrderRequest { buyer, quantity, contact: None });
+            let buyer = match (plain.buyer, proven) {
+                (Some(buyer), None) => BuyerText::new(&buyer),
+                (Some(buyer), Some(proven)) => (buyer == proven.as_str()).then(|| proven.clone()),
+                (None, proven) => proven.cloned(),
+            };
+            if let Some(buyer) = buyer {
+                return Ok(OrderRequest { buyer, quantity, contact: None });
+            }
         }
         let mut fields = Fields::parse(body)?;
-        let buyer = fields.required("buyer", fields::buyer);
+        let buyer = match proven {
+            None => fields.required("buyer", fields::buyer),
+            Some(proven) => match fields.optional("buyer", fields::buyer) {
+                Some(buyer) if buyer != *proven => {
+                    return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
+                }
+                Some(_) | None => Some(proven.clone()),
+            },
+        };
         let quantity = fields.required("quantity", fields::quantity);
         let contact = fields.optional_contact("contact");
         fields.finish(buyer.zip(quantity).map(|(buyer, quantity)| OrderRequest { buyer, quantity, contact }))

@@ -29,6 +29,8 @@ pub enum Problem {
     Validation(Vec<FieldError>),
     /// The `Idempotency-Key` is missing, or is none.
     KeyMissing(&'static str),
+    /// No token, or none that is good. Which of the two, nobody is told.
+    Unauthorized,
     /// The request's address or caller may not do this.
     Forbidden(&'static str),
     /// No such thing.
@@ -55,6 +57,11 @@ pub enum Problem {
         as_of_seq: Seq,
         /// When.
         at: UnixMillis,
+    },
+    /// The client's address has too many requests in flight.
+    RateLimited {
+        /// How many it may have.
+        in_flight_max: u32,
     },
     /// The queue is full or too slow: nothing was decided.
     Overloaded {
@@ -86,6 +93,9 @@ pub struct Kind {
     pub title: &'static str,
 }
 
+/// The name of the limit on what one address has in flight.
+const IN_FLIGHT_POLICY: &str = "in-flight";
+
 const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'static str) -> Kind {
     Kind { number, code, status, title }
 }
@@ -108,6 +118,7 @@ impl Problem {
             Problem::KeyMissing(_) => {
                 kind(3, "idempotency-key-missing", S::BAD_REQUEST, "An Idempotency-Key is needed")
             }
+            Problem::Unauthorized => kind(5, "unauthorized", S::UNAUTHORIZED, "A token is needed"),
             Problem::Forbidden(_) => kind(6, "forbidden", S::FORBIDDEN, "Not allowed"),
             Problem::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
             Problem::MethodNotAllowed { .. } => {
@@ -119,6 +130,7 @@ impl Problem {
                 kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
             }
             Problem::Refused { refusal, .. } => kind_of_refusal(refusal),
+            Problem::RateLimited { .. } => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests at once"),
             Problem::Overloaded { .. } => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
             Problem::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
             Problem::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),
@@ -134,6 +146,7 @@ impl Problem {
     pub fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
         match self {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
+            Problem::RateLimited { .. } => Some(Duration::from_secs(1)),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
@@ -141,6 +154,7 @@ impl Problem {
             | Problem::Malformed(_)
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
+            | Problem::Unauthorized
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }
@@ -152,12 +166,18 @@ impl Problem {
     }
 
     /// The quota that was exceeded, as `RateLimit-Policy` and `RateLimit` say it (draft-ietf-httpapi-ratelimit-headers):
-    /// the places in the queue that buyers share.
+    /// the places in the queue that buyers share, or those of one address.
     #[must_use]
     pub fn quota(&self, places: usize) -> Option<(String, String)> {
-        let Problem::Overloaded { retry_after, .. } = self else { return None };
-        let policy = format!("\"queue\";q={places};qu=\"concurrent-requests\"");
-        Some((policy, format!("\"queue\";r=0;t={}", whole_seconds(*retry_after))))
+        let (name, quota, wait) = if let Problem::Overloaded { retry_after, .. } = self {
+            ("queue", places, *retry_after)
+        } else if let Problem::RateLimited { in_flight_max } = self {
+            (IN_FLIGHT_POLICY, usize::try_from(*in_flight_max).unwrap_or(usize::MAX), Duration::from_secs(1))
+        } else {
+            return None;
+        };
+        let policy = format!("\"{name}\";q={quota};qu=\"concurrent-requests\"");
+        Some((policy, format!("\"{name}\";r=0;t={}", whole_seconds(wait))))
     }
 
     /// What a 503 says of an effect: `no` is never followed by one.
@@ -176,12 +196,16 @@ impl Problem {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
             Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
             Problem::BodyTooLarge { max } => format!("At most {max} bytes are read."),
             Problem::BodyTooSlow => "Send the whole body at once.".into(),
             Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
+            Problem::RateLimited { in_flight_max } => {
+                format!("An address may have {in_flight_max} in flight; nothing was decided.")
+            }
             Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
             Problem::ReadOnly => {
@@ -208,9 +232,13 @@ impl Problem {
             Problem::Overloaded { queue_depth, .. } => {
                 out.insert("queue_depth".into(), (*queue_depth).into());
             }
+            Problem::RateLimited { .. } => {
+                out.insert("violated_policies".into(), json!([IN_FLIGHT_POLICY]));
+            }
             Problem::BadHead(_)
             | Problem::Malformed(_)
             | Problem::KeyMissing(_)
+            | Problem::Unauthorized
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }

@@ -14,6 +14,8 @@ use super::Problem;
 use super::body::{Body, full, read_json};
 use super::core::Core;
 use super::json::{drop_body, etag};
+use crate::admission::Caller;
+use crate::admission::operators::OWNER;
 use crate::read::{DropRow, HotBody};
 use crate::types::text::parse_idempotency_key;
 use crate::types::{DropId, OrderId};
@@ -68,6 +70,8 @@ fn is_host(host: &[u8]) -> bool {
 pub struct Call {
     /// When its head was there.
     pub started: Instant,
+    /// Who sent it, as far as he proved it.
+    pub caller: Caller,
     /// Its head.
     pub parts: Parts,
     /// Its body, until it is read.
@@ -93,6 +97,22 @@ impl Call {
     /// `not-found` if that is no order's id.
     pub fn order_id(&self) -> Result<OrderId, Problem> {
         OrderId::parse(&self.parameter).ok_or(Problem::NotFound)
+    }
+
+    /// Whose idempotency keys an operator's are. Several tokens of one name are one operator, so that a new token can
+    /// repeat what an old one began.
+    #[must_use]
+    pub fn operator_name(&self) -> &str {
+        self.caller.operator().map_or(OWNER, |operator| &operator.name)
+    }
+
+    /// An operator's reason as the audit keeps it: with his name, where a token proves it.
+    #[must_use]
+    pub fn signed(&self, reason: Box<str>) -> Box<str> {
+        match self.caller.operator().filter(|operator| operator.has_token()) {
+            Some(operator) => format!("{}: {reason}", operator.name).into(),
+            None => reason,
+        }
     }
 
     /// The idempotency key.

@@ -17,6 +17,7 @@ use super::addresses::Addresses;
 use super::core::{Core, Site};
 use super::desk::{Desk, DeskWork};
 use super::routes::Listener;
+use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
@@ -144,6 +145,8 @@ pub struct Parts {
     pub epoch: u64,
     /// Where the database is.
     pub database: PathBuf,
+    /// Who may come in.
+    pub admission: Admission,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
@@ -173,6 +176,7 @@ impl Server {
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             config: parts.config,
             epoch: parts.epoch,
+            admission: parts.admission,
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),
             connections: AtomicUsize::new(0),

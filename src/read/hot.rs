@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
+use crate::planted::{self, Bug};
 use crate::types::{DropId, Published};
 
 /// A rendered drop.
@@ -58,7 +59,10 @@ impl HotBodies {
         {
             return Ok(Some(Found { body: body.clone(), was_ready: true }));
         }
-        let Some(body) = render()? else { return Ok(None) };
+        let Some(mut body) = render()? else { return Ok(None) };
+        if planted::has(Bug::EtagFromAtomic) {
+            body.version = published.version(id);
+        }
         if self.bodies.len() >= self.max && !self.bodies.contains_key(&id) {
             // Rare, and simple: the hot ones are back after one read each.
             self.bodies.clear();

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::chain::Link;
-use super::open;
+use super::{Store, open, verify};
 use crate::engine::{
     DropEntry, DropSpec, KEY_RETENTION_MS, Order, Payment, RememberedCommand, RememberedOrder, State, invariants,
 };
@@ -36,6 +36,19 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     load_command_keys(connection, &mut state)?;
     invariants::check(&state).map_err(StoreError::Inconsistent)?;
     Ok(Loaded { state, link })
+}
+
+/// Loads the state, and proves the file beside it: a start never begins with less than was acknowledged, nor with rows
+/// that are not what was written.
+///
+/// # Errors
+/// What SQLite says, or [`StoreError::Inconsistent`] with the first thing that does not hold.
+pub fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
+    let report = verify::verify_connection(&store.connection)?;
+    if let Some(problem) = report.problems.first() {
+        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
+    }
+    load(&store.connection, &store.digest_key, idempotency_keys_max)
 }
 
 fn last_link(connection: &Connection, last_event: Seq) -> Result<Link, StoreError> {

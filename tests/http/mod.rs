@@ -23,15 +23,26 @@ pub fn serve(directory: &Path) -> Server {
 
 /// The same, with other settings.
 pub fn serve_with(directory: &Path, change: impl FnOnce(&mut Config)) -> Server {
+    let mut config = config(directory);
+    change(&mut config);
+    try_serve(config).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
+}
+
+/// The settings of a server on port 0.
+pub fn config(directory: &Path) -> Config {
     let mut config = Config::defaults();
     config.data = directory.join("data");
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
     config.http_threads = 2;
     config.compare_interval = Duration::from_millis(30);
-    change(&mut config);
+    config
+}
+
+/// The real server with settings of its own, or the exit code and what it says.
+pub fn try_serve(config: Config) -> Result<Server, (u8, String)> {
     let running = start(config, |message, code| panic!("the writer ended with {code}: {message}"));
-    Server(running.unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message)))
+    running.map(Server).map_err(|exit| (exit.code, exit.message))
 }
 
 pub struct Answer {

@@ -45,9 +45,10 @@ pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView,
     .to_string();
     let request = format!(
         "POST /v1/drops HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nIdempotency-Key: {}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
+         {}Content-Length: {}\r\n\r\n{body}",
         admin.authority,
         fresh_key()?,
+        authorization(),
         body.len()
     );
     let (head, answer) = ask(admin, "admin", &mut connection, &request).await?;
@@ -55,6 +56,16 @@ pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView,
         return Err(refused("the drop cannot be made", head.status, &answer));
     }
     view(&answer)
+}
+
+/// The header with the operator's token, where one is set: a secret is no argument that others see in `ps`.
+fn authorization() -> String {
+    match std::env::var("FIRSTCOME_TOKEN") {
+        Ok(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            format!("Authorization: Bearer {token}\r\n")
+        }
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 /// Reads a drop; if there is no answer, again for some seconds.

@@ -54,10 +54,16 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
     let (desk, mut stopping) = (core.desk.clone(), core.site.stopping.clone());
     let follow = query.follow;
     let slot = super::streams::Slot::take(core).ok_or_else(|| desk_busy(core))?;
+    let (core, caller) = (Rc::clone(core), call.caller.clone());
+    // Who follows for hours may lose his token meanwhile.
+    let still_in = move || {
+        let now = core.writer.clock.now();
+        caller.operator().is_some_and(|operator| core.site.admission.operators.still_in(operator, now))
+    };
     tokio::task::spawn_local(async move {
         let _slot = slot;
         let mut since = since;
-        while !*stopping.borrow() {
+        while !*stopping.borrow() && still_in() {
             let from = since;
             let page = desk.ask(move |reader| reader.read(|connection| lists::audit(connection, from, filter))).await;
             let (lines, last, more) = match page {

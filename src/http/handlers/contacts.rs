@@ -11,14 +11,13 @@ use crate::http::core::Core;
 use crate::http::json::contact_body;
 use crate::http::request::{Call, json};
 use crate::read::rows;
-use crate::writer::Class;
 
 /// `GET /v1/orders/{order_id}/contact`.
 pub(super) async fn read(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
     let order = named(core, call)?.seq;
     let find = || core.reader.read(|connection| rows::contact_of(connection, order)).map_err(|error| fault(&error));
     find()?.ok_or(Problem::NotFound)?;
-    let decided = submit(core, Class::Operator, Command::ReadContact { order }, None).await?;
+    let decided = submit(core, &call.caller, Command::ReadContact { order }, None).await?;
     let done = done(&decided)?;
     // Read again: it may have been erased before this look was audited.
     let contact = find()?.ok_or(Problem::NotFound)?;
@@ -28,7 +27,7 @@ pub(super) async fn read(core: &Core, call: &Call) -> Result<Response<Body>, Pro
 /// `DELETE /v1/orders/{order_id}/contact`.
 pub(super) async fn erase(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
     let order = named(core, call)?.seq;
-    let decided = submit(core, Class::Operator, Command::EraseContact { order }, None).await?;
+    let decided = submit(core, &call.caller, Command::EraseContact { order }, None).await?;
     let done = done(&decided)?;
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::NO_CONTENT;

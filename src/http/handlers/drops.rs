@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::{OWNER, desk_busy, done, fault, submit, written};
+use super::{desk_busy, done, fault, submit, written};
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
@@ -17,7 +17,6 @@ use crate::read::{HotBody, lists, rows};
 use crate::telemetry::ReadSource;
 use crate::types::keyed::KeyScope;
 use crate::types::{DigestKey, DropId};
-use crate::writer::Class;
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
 pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
@@ -76,19 +75,20 @@ pub(super) async fn create(core: &Core, mut call: Call) -> Result<Response<Body>
     let key = call.idempotency_key()?;
     let digests = &core.writer.digest_key;
     let key = CommandKey {
-        digest: digests.command_key(KeyScope::CreateDrop, OWNER, &key),
+        digest: digests.command_key(KeyScope::CreateDrop, call.operator_name(), &key),
         params: spec_params(digests, &spec),
     };
     let command = Command::CreateDrop { key, spec: Box::new(spec) };
-    operate(core, command, StatusCode::CREATED).await
+    operate(core, &call, command, StatusCode::CREATED).await
 }
 
 /// `PATCH /v1/drops/{drop_id}`.
 pub(super) async fn patch(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
     let (expected_revision, patch, reason) = parse_patch(&call.json(core).await?)?;
     let drop_id = call.drop_id()?;
-    operate(core, Command::PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason }, StatusCode::OK)
-        .await
+    let reason = call.signed(reason);
+    let command = Command::PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason };
+    operate(core, &call, command, StatusCode::OK).await
 }
 
 /// `POST /v1/drops/{drop_id}/pause`, `/resume`, `/close`.
@@ -98,20 +98,22 @@ pub(super) async fn with_reason(
     command: impl FnOnce(DropId, Box<str>) -> Command,
 ) -> Result<Response<Body>, Problem> {
     let reason = parse_reason(&call.json(core).await?)?;
-    operate(core, command(call.drop_id()?, reason), StatusCode::OK).await
+    let command = command(call.drop_id()?, call.signed(reason));
+    operate(core, &call, command, StatusCode::OK).await
 }
 
 /// `POST /v1/drops/{drop_id}/stock`.
 pub(super) async fn adjust_stock(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
     let (delta, expected_total, reason) = parse_stock(&call.json(core).await?)?;
     let drop_id = call.drop_id()?;
-    operate(core, Command::AdjustStock { drop_id, delta, expected_total, reason }, StatusCode::OK).await
+    let reason = call.signed(reason);
+    operate(core, &call, Command::AdjustStock { drop_id, delta, expected_total, reason }, StatusCode::OK).await
 }
 
 /// Submits an operator's command on a drop and answers with the drop as it is then.
-async fn operate(core: &Core, command: Command, status: StatusCode) -> Result<Response<Body>, Problem> {
+async fn operate(core: &Core, call: &Call, command: Command, status: StatusCode) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, Command::CreateDrop { .. });
-    let decided = submit(core, Class::Operator, command, None).await?;
+    let decided = submit(core, &call.caller, command, None).await?;
     let done = done(&decided)?;
     let (Outcome::Accepted { subject: Subject::Drop(id), .. } | Outcome::Repeated { subject: Subject::Drop(id), .. }) =
         decided.outcome

@@ -4,7 +4,7 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 
 use super::orders::{as_it_is, named};
-use super::{OWNER, submit};
+use super::submit;
 use crate::engine::{Command, CommandKey, Outcome};
 use crate::http::Problem;
 use crate::http::body::Body;
@@ -12,7 +12,6 @@ use crate::http::core::Core;
 use crate::http::json::{parse_payment, parse_refund, parse_settled};
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED};
 use crate::types::keyed::KeyScope;
-use crate::writer::Class;
 
 /// `POST /v1/orders/{order_id}/payments`.
 pub(super) async fn record_payment(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
@@ -23,9 +22,9 @@ pub(super) async fn record_payment(core: &Core, mut call: Call) -> Result<Respon
         reference: payment.reference,
         amount: payment.amount,
         currency: payment.currency,
-        reason: payment.reason,
+        reason: call.signed(payment.reason),
     };
-    let decided = submit(core, Class::Operator, command, None).await?;
+    let decided = submit(core, &call.caller, command, None).await?;
     as_it_is(core, order, &decided)
 }
 
@@ -37,11 +36,12 @@ pub(super) async fn refund(core: &Core, mut call: Call) -> Result<Response<Body>
     let digests = &core.writer.digest_key;
     let params = format!("{:?} {restock_quantity}", amount.map(crate::types::Amount::get));
     let key = CommandKey {
-        digest: digests.command_key(KeyScope::Refund(order), OWNER, &key),
+        digest: digests.command_key(KeyScope::Refund(order), call.operator_name(), &key),
         params: digests.params(params.as_bytes()),
     };
+    let reason = call.signed(reason);
     let command = Command::RefundOrder { order, key, amount, restock_quantity, reason };
-    let decided = submit(core, Class::Operator, command, None).await?;
+    let decided = submit(core, &call.caller, command, None).await?;
     let repeated = matches!(decided.outcome, Outcome::Repeated { .. });
     let mut response = as_it_is(core, order, &decided)?;
     if repeated {
@@ -54,6 +54,7 @@ pub(super) async fn refund(core: &Core, mut call: Call) -> Result<Response<Body>
 pub(super) async fn settle_refund(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
     let (reference, reason) = parse_settled(&call.json(core).await?)?;
     let order = named(core, &call)?.seq;
-    let decided = submit(core, Class::Operator, Command::SettleRefund { order, reference, reason }, None).await?;
+    let reason = call.signed(reason);
+    let decided = submit(core, &call.caller, Command::SettleRefund { order, reference, reason }, None).await?;
     as_it_is(core, order, &decided)
 }

@@ -16,7 +16,7 @@ use crate::read::{OrderRow, rows};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
 use crate::types::{Seq, random};
-use crate::writer::{Class, Decided};
+use crate::writer::Decided;
 
 fn frame(core: &Core) -> OrderFrame<'_> {
     OrderFrame { public_url: &core.site.config.public_url, epoch: core.site.epoch }
@@ -24,7 +24,7 @@ fn frame(core: &Core) -> OrderFrame<'_> {
 
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
 pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let request = OrderRequest::parse(&call.json(core).await?)?;
+    let request = OrderRequest::parse(&call.json(core).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let drop_id = call.drop_id()?;
     if core.writer.published.version(drop_id) == 0 {
@@ -42,7 +42,7 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
     };
     let secret = random::order_secret();
     let beside = Beside::Order { secret, buyer: buyer.clone(), contact: contact.map(Box::new) };
-    let decided = submit(core, Class::Buyer, command, Some(beside)).await?;
+    let decided = submit(core, &call.caller, command, Some(beside)).await?;
     let done = done(&decided)?;
     let response = match &decided.outcome {
         Outcome::Reserved(reservation) => {
@@ -69,6 +69,15 @@ pub(super) fn named(core: &Core, call: &Call) -> Result<OrderRow, Problem> {
     row.ok_or(Problem::NotFound)
 }
 
+/// The same for buyers: where they have tokens, an order is there for its own buyer only.
+fn own(core: &Core, call: &Call) -> Result<OrderRow, Problem> {
+    let row = named(core, call)?;
+    match call.caller.buyer() {
+        Some(buyer) if buyer.as_str() != &*row.buyer => Err(Problem::NotFound),
+        Some(_) | None => Ok(row),
+    }
+}
+
 fn by_seq(core: &Core, seq: Seq) -> Result<OrderRow, Problem> {
     let row = core.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::Internal)
@@ -83,7 +92,7 @@ pub(super) fn as_it_is(core: &Core, seq: Seq, decided: &Decided) -> Result<Respo
 
 /// `GET /v1/orders/{order_id}`.
 pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let row = named(core, call)?;
+    let row = own(core, call)?;
     let etag = tag(&etag("o", row.seq.get(), core.site.epoch, row.last_seq));
     Ok(tagged(&call.parts.headers, etag, Caching::NoStore, order_body(&row, frame(core))))
 }
@@ -91,15 +100,15 @@ pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
 /// `POST /v1/orders/{order_id}/checkout`.
 pub(super) async fn checkout(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
     let contact = parse_checkout(&call.json(core).await?)?;
-    let order = named(core, &call)?.seq;
+    let order = own(core, &call)?.seq;
     let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(core, Class::Buyer, Command::Checkout { order }, Some(beside)).await?;
+    let decided = submit(core, &call.caller, Command::Checkout { order }, Some(beside)).await?;
     as_it_is(core, order, &decided)
 }
 
 /// `POST /v1/orders/{order_id}/cancel`.
 pub(super) async fn cancel(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = named(core, call)?.seq;
-    let decided = submit(core, Class::Buyer, Command::CancelOrder { order }, None).await?;
+    let order = own(core, call)?.seq;
+    let decided = submit(core, &call.caller, Command::CancelOrder { order }, None).await?;
     as_it_is(core, order, &decided)
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{done, fault, submit};
 use crate::engine::Command;
 use crate::http::Problem;
+use crate::http::access::CONTACTS_NEED;
 use crate::http::body::{Body, full};
 use crate::http::core::Core;
 use crate::http::json::{OrderFrame, Search, order_body, page_body, parse_search};
@@ -17,7 +18,6 @@ use crate::read::{OrderRow, rows};
 use crate::types::order_id::seq_of_code;
 use crate::types::text::rfc3339;
 use crate::types::{Contact, DropId, OrderState, Seq};
-use crate::writer::Class;
 
 /// Orders that a search finds at most.
 const FOUND_MAX: u32 = 100;
@@ -37,6 +37,9 @@ struct OrdersQuery {
 /// `GET /v1/orders`.
 pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
     let query: OrdersQuery = call.query()?;
+    if query.contacts && call.caller.operator().is_none_or(|operator| operator.role < CONTACTS_NEED) {
+        return Err(Problem::Forbidden("The token's role may not export contacts."));
+    }
     let as_csv = wants_csv(call);
     let limit_max = if as_csv { 5000 } else { 100 };
     let limit = query.limit.unwrap_or(if as_csv { 5000 } else { 10 });
@@ -59,7 +62,7 @@ pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Bod
     let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
     if query.contacts {
         // Audited before anything is shown.
-        let decided = submit(core, Class::Operator, Command::ExportContacts { drop_id }, None).await?;
+        let decided = submit(core, &call.caller, Command::ExportContacts { drop_id }, None).await?;
         done(&decided)?;
     }
     let filter = OrderFilter { drop_id, state };

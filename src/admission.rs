@@ -1,0 +1,160 @@
+//! May it come in at all? Who calls, from where, and whether there is room: decided before a handler runs.
+//!
+//! Nothing here decides a sale. What is turned away here never happened, and is told nothing that would help to try
+//! again: a wrong token, an expired one and none at all get the same answer.
+
+pub mod address;
+pub mod buyers;
+pub mod in_flight;
+pub mod operators;
+mod secret_file;
+pub mod verified;
+
+use address::{ClientAddress, TrustedProxies};
+use buyers::BuyerTokens;
+use in_flight::InFlight;
+use operators::{Operator, Operators};
+
+use crate::config::{Config, Mistake};
+use crate::telemetry::{Telemetry, catalogue as metric};
+use crate::types::{BuyerText, UnixMillis};
+
+/// Who calls, as far as he could prove it.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Anybody: the route is open, or no tokens of this kind are configured.
+    Anybody,
+    /// The buyer of a verified token.
+    Buyer(BuyerText),
+    /// An operator; without operator tokens, the owner.
+    Operator(Operator),
+}
+
+impl Caller {
+    /// Whether he operates: his commands have places of their own in the queue.
+    #[must_use]
+    pub fn operator(&self) -> Option<&Operator> {
+        match self {
+            Caller::Operator(operator) => Some(operator),
+            Caller::Anybody | Caller::Buyer(_) => None,
+        }
+    }
+
+    /// The buyer, if a token names him.
+    #[must_use]
+    pub fn buyer(&self) -> Option<&BuyerText> {
+        match self {
+            Caller::Buyer(buyer) => Some(buyer),
+            Caller::Anybody | Caller::Operator(_) => None,
+        }
+    }
+}
+
+/// Why a call was turned away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Denied {
+    /// No token, or none that is good.
+    Unauthorized,
+    /// A good token, whose role may not do this.
+    Forbidden,
+    /// The client's address has as many requests in flight as it may.
+    TooManyInFlight,
+}
+
+/// All that decides about admission.
+pub struct Admission {
+    /// The operators' tokens.
+    pub operators: Operators,
+    /// The keys of buyers' tokens; `None`: a buyer's name is believed.
+    pub buyers: Option<BuyerTokens>,
+    proxies: TrustedProxies,
+    in_flight: InFlight,
+    counters: Counters,
+}
+
+/// How many calls were turned away, by reason.
+struct Counters {
+    unauthorized: metrics::Counter,
+    forbidden: metrics::Counter,
+    in_flight: metrics::Counter,
+}
+
+impl Admission {
+    /// Reads tokens and keys, and checks what the configuration asks of them.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn open(config: &Config, telemetry: &Telemetry, now: UnixMillis) -> Result<Admission, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let buyers = BuyerTokens::load(config).unwrap_or_else(|more| {
+            mistakes.extend(more);
+            None
+        });
+        let operators = Operators::open(&config.data).map_err(|mistake| mistakes.push(mistake)).ok();
+        if let Some(operators) = &operators
+            && !config.admin_listen.ip().is_loopback()
+            && !operators.any_in_force(now)
+        {
+            mistakes.push(Mistake(format!(
+                "admin.listen = {}: an admin listener that is not on a loopback address needs an operator token; make one with `firstcome token create --role owner --name NAME --data {}`",
+                config.admin_listen,
+                config.data.display()
+            )));
+        }
+        let denied = |reason| telemetry.counter(&metric::DENIED, &[("reason", reason)]);
+        let counters = Counters {
+            unauthorized: denied("unauthorized"),
+            forbidden: denied("forbidden"),
+            in_flight: denied("in_flight"),
+        };
+        match operators {
+            Some(operators) if mistakes.is_empty() => Ok(Admission {
+                operators,
+                buyers,
+                proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+                in_flight: InFlight::new(config.in_flight_per_address_max),
+                counters,
+            }),
+            Some(_) | None => Err(mistakes),
+        }
+    }
+
+    /// Whose request this is, for limits: the peer, or whom trusted proxies name.
+    pub fn client<'headers>(
+        &self,
+        peer: std::net::IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
+    ) -> ClientAddress {
+        self.proxies.client(peer, forwarded_for)
+    }
+
+    /// Whether a peer calls for others: its connections are not one client's.
+    #[must_use]
+    pub fn is_proxy(&self, peer: std::net::IpAddr) -> bool {
+        self.proxies.contain(peer)
+    }
+
+    /// A place for one more request of this client's, given back when it is dropped. `None` in it: this client is not
+    /// counted.
+    ///
+    /// # Errors
+    /// If the client has as many as it may.
+    pub fn enter(&self, client: ClientAddress) -> Result<Option<in_flight::Place<'_>>, Denied> {
+        self.in_flight.enter(client).ok_or(Denied::TooManyInFlight)
+    }
+
+    /// How many requests a client may have in flight.
+    #[must_use]
+    pub fn in_flight_max(&self) -> u32 {
+        self.in_flight.max()
+    }
+
+    /// Counts a call that was turned away.
+    pub fn count(&self, denied: Denied) {
+        match denied {
+            Denied::Unauthorized => self.counters.unauthorized.increment(1),
+            Denied::Forbidden => self.counters.forbidden.increment(1),
+            Denied::TooManyInFlight => self.counters.in_flight.increment(1),
+        }
+    }
+}

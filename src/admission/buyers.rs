@@ -1,0 +1,149 @@
+//! Buyers' tokens: JWT of the shop, signed with a shared secret (HS256) or with the shop's Ed25519 key.
+//!
+//! Each key has one algorithm, whatever a token says of itself: so a public key is never taken for a secret, and `none`
+//! is no algorithm at all. Several keys may be there at once, while one follows another.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, get_current_timestamp};
+use serde::Deserialize;
+
+use super::Denied;
+use super::secret_file::{Guard, read};
+use super::verified::{Verified, VerifiedTokens};
+use crate::config::{Config, KeyFile, Mistake};
+use crate::types::BuyerText;
+
+/// The longest token that is looked at, in bytes; a usual one has 300.
+const TOKEN_BYTES_MAX: usize = 4096;
+/// A key's file.
+const KEY_BYTES_MAX: u64 = 16 * 1024;
+/// HS256's secret must be as long as its hash (RFC 7518, 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+
+/// The keys of buyers' tokens, and what a token must say.
+pub struct BuyerTokens {
+    keys: Vec<Key>,
+    /// Whether any key has a name: else nobody reads the name in a token's header.
+    named: bool,
+    leeway_seconds: u64,
+}
+
+struct Key {
+    /// Its name in tokens' headers; without one, it is tried for all.
+    kid: Option<String>,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: f64,
+    #[serde(default)]
+    iat: Option<f64>,
+}
+
+impl BuyerTokens {
+    /// The keys that the configuration names; `None` if it names none.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load(config: &Config) -> Result<Option<BuyerTokens>, Vec<Mistake>> {
+        let (mut keys, mut mistakes) = (Vec::new(), Vec::new());
+        let secrets = config.hs256_secret_files.iter().map(|file| (file, Algorithm::HS256));
+        let public_keys = config.eddsa_public_key_files.iter().map(|file| (file, Algorithm::EdDSA));
+        for (file, algorithm) in secrets.chain(public_keys) {
+            let made = if algorithm == Algorithm::HS256 { secret(file) } else { public_key(file) };
+            match made {
+                Ok(decoding) => {
+                    keys.push(Key { kid: file.kid.clone(), decoding, validation: validation(config, algorithm) });
+                }
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let named = keys.iter().any(|key| key.kid.is_some());
+        let leeway_seconds = config.identity_leeway.as_secs();
+        Ok((!keys.is_empty()).then_some(BuyerTokens { keys, named, leeway_seconds }))
+    }
+
+    /// The buyer that a token names. `known` are tokens that were verified before.
+    ///
+    /// # Errors
+    /// `unauthorized`, whatever is wrong with it.
+    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, Denied> {
+        let now = get_current_timestamp();
+        if let Some(buyer) = known.find(token, now) {
+            return Ok(buyer);
+        }
+        let verified = self.verify(token, now).ok_or(Denied::Unauthorized)?;
+        let buyer = verified.buyer.clone();
+        known.keep(token, verified);
+        Ok(buyer)
+    }
+
+    fn verify(&self, token: &str, now: u64) -> Option<Verified> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let kid = if self.named { decode_header(token).ok()?.kid } else { None };
+        let may_be = |key: &&Key| match (&key.kid, &kid) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        };
+        // Which algorithm a token names is compared with the key's before anything is computed.
+        let verify = |key: &Key| decode::<Claims>(token, &key.decoding, &key.validation).ok();
+        let claims = self.keys.iter().filter(may_be).find_map(verify)?.claims;
+        // The library looks at `exp` and `nbf`; a token from the future is as wrong as one for the future.
+        let latest = Duration::from_secs(now.saturating_add(self.leeway_seconds)).as_secs_f64();
+        if claims.iat.is_some_and(|iat| iat > latest) {
+            return None;
+        }
+        // Times beyond what a duration holds are beyond every cache.
+        let expires = Duration::try_from_secs_f64(claims.exp).map_or(now, |since_1970| since_1970.as_secs());
+        let good_until = expires.saturating_add(self.leeway_seconds);
+        Some(Verified { buyer: BuyerText::new(&claims.sub)?, good_until })
+    }
+}
+
+fn validation(config: &Config, algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = config.identity_leeway.as_secs();
+    validation.validate_nbf = true;
+    validation.set_audience(&[&config.identity_audience]);
+    let mut required = vec!["exp", "aud", "sub"];
+    if !config.identity_issuer.is_empty() {
+        validation.set_issuer(&[&config.identity_issuer]);
+        required.push("iss");
+    }
+    validation.set_required_spec_claims(&required);
+    validation
+}
+
+fn secret(file: &KeyFile) -> Result<DecodingKey, Mistake> {
+    let bytes = read(&file.path, Guard::Secret, KEY_BYTES_MAX)?;
+    // Editors and `echo` end a file with a new line, which is no part of the secret.
+    let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    if secret.len() < SECRET_BYTES_MIN {
+        let path = file.path.display();
+        return Err(Mistake(format!("{path}: a secret for HS256 has at least {SECRET_BYTES_MIN} bytes (RFC 7518)")));
+    }
+    if secret.starts_with(b"-----BEGIN") {
+        let path = file.path.display();
+        return Err(Mistake(format!(
+            "{path}: is a key in PEM, no secret; public keys go to identity.eddsa_public_key_files"
+        )));
+    }
+    Ok(DecodingKey::from_secret(secret))
+}
+
+fn public_key(file: &KeyFile) -> Result<DecodingKey, Mistake> {
+    let bytes = read(&file.path, Guard::Unforgeable, KEY_BYTES_MAX)?;
+    let wrong =
+        || Mistake(format!("{}: is no Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)", file.path.display()));
+    DecodingKey::from_ed_pem(&bytes).map_err(|_| wrong())
+}

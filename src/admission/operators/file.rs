@@ -1,0 +1,312 @@
+//! The tokens' file: JSON, its owner's alone, replaced as a whole, so that a reader never sees half of it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Role, Standing, Token, is_id, is_name};
+use crate::admission::secret_file::{Guard, read_open};
+use crate::config::Mistake;
+use crate::types::text::{parse_rfc3339, rfc3339};
+use crate::types::{UnixMillis, hex};
+
+/// The file's name in the data directory.
+pub const TOKENS_FILE: &str = "operators.json";
+/// Who changes the file holds this one.
+const LOCK_FILE: &str = "operators.lock";
+/// The next file, until it takes the place of the last.
+const NEXT_FILE: &str = "operators.json.next";
+/// Tokens in a file, those that are no longer good included.
+pub const TOKENS_MAX: usize = 1000;
+/// A thousand tokens take about 300 kB.
+const BYTES_MAX: u64 = 1 << 20;
+/// The only version yet.
+const VERSION: u32 = 1;
+
+/// A token as it is written down. It holds no secret: SHA-256 of 256 random bits cannot be turned back.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    id: Box<str>,
+    name: String,
+    role: Role,
+    sha256: String,
+    created_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    version: u32,
+    tokens: Vec<Row>,
+}
+
+/// What tells one state of the file from the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    changed: (i64, i64),
+    written: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of the file at a path, if there is one.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Stamp> {
+        fs::metadata(path).ok().map(|metadata| Stamp::from(&metadata))
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(metadata: &fs::Metadata) -> Stamp {
+        Stamp {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl Row {
+    fn of(token: &Token) -> Row {
+        Row {
+            id: token.id.clone(),
+            name: token.name.as_ref().into(),
+            role: token.role,
+            sha256: hex::encode(&token.sha256),
+            created_at: rfc3339(token.created_at),
+            expires_at: token.expires_at.map(rfc3339),
+            revoked_at: token.revoked_at.map(rfc3339),
+        }
+    }
+
+    fn token(&self) -> Option<Token> {
+        let instant = |text: &Option<String>| match text {
+            Some(text) => parse_rfc3339(text).map(Some),
+            None => Some(None),
+        };
+        if !is_id(&self.id) || !is_name(&self.name) {
+            return None;
+        }
+        Some(Token {
+            id: self.id.clone(),
+            name: self.name.as_str().into(),
+            role: self.role,
+            sha256: digest_of_hex(&self.sha256)?,
+            created_at: parse_rfc3339(&self.created_at)?,
+            expires_at: instant(&self.expires_at)?,
+            revoked_at: instant(&self.revoked_at)?,
+        })
+    }
+}
+
+fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0u8; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = (hex::value(pair[0])? << 4) | hex::value(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// Reads the file, if there is one.
+///
+/// # Errors
+/// If it is not ours, not whole, or not its owner's alone.
+pub fn read(path: &Path) -> Result<Option<(Vec<Token>, Stamp)>, Mistake> {
+    let told = |error: &dyn std::fmt::Display| Mistake(format!("{}: {error}", path.display()));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(told(&error)),
+    };
+    let stamp = Stamp::from(&file.metadata().map_err(|error| told(&error))?);
+    let bytes = read_open(&file, path, Guard::Secret, BYTES_MAX)?;
+    // serde's messages may quote what it found, and this file is about secrets: only the place is told.
+    let page: Page = serde_json::from_slice(&bytes)
+        .map_err(|error| told(&format!("no list of operator tokens (line {})", error.line())))?;
+    if page.version != VERSION {
+        return Err(told(&format!("version {} of the list of tokens; this program knows {VERSION}", page.version)));
+    }
+    let mut tokens = Vec::with_capacity(page.tokens.len());
+    for row in &page.tokens {
+        tokens.push(row.token().ok_or_else(|| told(&format!("token {} is damaged", tokens.len().saturating_add(1))))?);
+    }
+    Ok(Some((tokens, stamp)))
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: &'a str,
+    name: &'a str,
+    role: Role,
+    standing: Standing,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<String>,
+}
+
+/// The tokens for other programs: all but their digests.
+#[must_use]
+pub fn list_as_json(tokens: &[Token], now: UnixMillis) -> String {
+    let rows: Vec<_> = tokens.iter().map(|token| listed(token, now)).collect();
+    serde_json::to_string_pretty(&rows).unwrap_or_default()
+}
+
+fn listed(token: &Token, now: UnixMillis) -> Listed<'_> {
+    let Token { id, name, role, sha256: _, created_at, expires_at, revoked_at } = token;
+    Listed {
+        id,
+        name,
+        role: *role,
+        standing: token.standing(now),
+        created_at: rfc3339(*created_at),
+        expires_at: expires_at.map(rfc3339),
+        revoked_at: revoked_at.map(rfc3339),
+    }
+}
+
+/// Changes the file: one at a time, and whole or not at all.
+///
+/// # Errors
+/// What `change` says, or what keeps the file from being read or written.
+pub fn change<T>(data: &Path, change: impl FnOnce(&mut Vec<Token>) -> Result<T, Mistake>) -> Result<T, Mistake> {
+    let told = |error: std::io::Error| Mistake(format!("{}: {error}", data.display()));
+    match fs::create_dir(data) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(told(error)),
+    }
+    let directory = File::open(data).map_err(told)?;
+    let owner = directory.metadata().map_err(told)?;
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(data.join(LOCK_FILE)).map_err(told)?;
+    lock.lock().map_err(told)?;
+    let path = data.join(TOKENS_FILE);
+    let mut tokens = read(&path)?.map(|(tokens, _)| tokens).unwrap_or_default();
+    let result = change(&mut tokens)?;
+    let page = Page { version: VERSION, tokens: tokens.iter().map(Row::of).collect() };
+    let mut text = serde_json::to_string_pretty(&page).map_err(|error| Mistake(error.to_string()))?;
+    text.push('\n');
+    let next = data.join(NEXT_FILE);
+    // What a command left that was ended half-way.
+    let _none = fs::remove_file(&next);
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&next).map_err(told)?;
+    // Made by root for a server that is not: the server must be able to read it.
+    let made = file.metadata().map_err(told)?;
+    if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
+        for file in [&file, &lock] {
+            fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(told)?;
+        }
+    }
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(told)?;
+    fs::rename(&next, &path).and_then(|()| directory.sync_all()).map_err(told)?;
+    Ok(result)
+}
+
+/// Makes room for one more token: the oldest that is no longer good goes.
+///
+/// # Errors
+/// If all are good.
+pub fn make_room(tokens: &mut Vec<Token>, now: UnixMillis) -> Result<(), Mistake> {
+    if tokens.len() < TOKENS_MAX {
+        return Ok(());
+    }
+    match tokens.iter().position(|token| token.standing(now) != Standing::InForce) {
+        Some(index) => {
+            tokens.remove(index);
+            Ok(())
+        }
+        None => Err(Mistake(format!("{TOKENS_MAX} tokens are in force, which is the most; revoke one first"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> UnixMillis {
+        UnixMillis::new(ms).expect("in range")
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_is_its_owners_alone() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (mut token, text) = Token::new("ann", Role::Owner, at(7), Some(at(1000)));
+        token.revoked_at = Some(at(9));
+        let other = Token::new("bob", Role::Viewer, at(8), None).0;
+        let tokens = vec![token, other];
+        change(scratch.path(), |file| {
+            file.extend(tokens.clone());
+            Ok(())
+        })
+        .expect("written");
+        let path = scratch.path().join(TOKENS_FILE);
+        let (found, stamp) = read(&path).expect("good").expect("there");
+        assert_eq!((found, Some(stamp)), (tokens, Stamp::of(&path)));
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        let written = fs::read_to_string(&path).expect("text");
+        let secret = text.rsplit('_').next().expect("a secret");
+        assert!(!written.contains(secret), "{written}");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("set");
+        assert!(read(&path).expect_err("refused").0.contains("chmod 600"));
+    }
+
+    #[test]
+    fn many_commands_at_once_lose_no_token() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let token = Token::new("ann", Role::Viewer, at(0), None).0;
+                    let add = |tokens: &mut Vec<Token>| {
+                        tokens.push(token);
+                        Ok(())
+                    };
+                    change(scratch.path(), add).expect("written");
+                });
+            }
+        });
+        let (tokens, _) = read(&scratch.path().join(TOKENS_FILE)).expect("good").expect("there");
+        assert_eq!(tokens.len(), 8);
+    }
+
+    #[test]
+    fn damage_is_told_without_the_content() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join(TOKENS_FILE);
+        for text in [
+            "{}",
+            r#"{"version":2,"tokens":[]}"#,
+            r#"{"version":1,"tokens":[],"more":"topsecret"}"#,
+            r#"{"version":1,"tokens":[{"id":"topsecret","name":"a","role":"viewer","sha256":"","created_at":""}]}"#,
+        ] {
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+            let mistake = read(&path).expect_err(text).0;
+            assert!(mistake.contains(TOKENS_FILE) && !mistake.contains("topsecret"), "{mistake}");
+        }
+    }
+
+    #[test]
+    fn a_full_list_forgets_the_oldest_that_is_no_longer_good() {
+        let mut tokens: Vec<Token> = (0..TOKENS_MAX).map(|_| Token::new("ann", Role::Viewer, at(0), None).0).collect();
+        assert!(make_room(&mut tokens, at(1)).is_err());
+        let (gone, kept) = (tokens[5].id.clone(), tokens[7].id.clone());
+        tokens[5].revoked_at = Some(at(1));
+        tokens[7].expires_at = Some(at(1));
+        make_room(&mut tokens, at(1)).expect("room");
+        assert!(tokens.len() == TOKENS_MAX - 1 && tokens.iter().all(|token| token.id != gone));
+        assert!(tokens.iter().any(|token| token.id == kept));
+    }
+}
