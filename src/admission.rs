@@ -10,9 +10,11 @@ pub mod operators;
 mod secret_file;
 pub mod verified;
 
-use address::{ClientAddress, TrustedProxies};
+use std::net::IpAddr;
+
+use address::TrustedProxies;
 use buyers::BuyerTokens;
-use in_flight::InFlight;
+use in_flight::{Client, InFlight, Place};
 use operators::{Operator, Operators};
 
 use crate::config::{Config, Mistake};
@@ -57,7 +59,7 @@ pub enum Denied {
     Unauthorized,
     /// A good token, whose role may not do this.
     Forbidden,
-    /// The client's address has as many requests in flight as it may.
+    /// The client has as many requests in flight as it may.
     TooManyInFlight,
 }
 
@@ -112,20 +114,11 @@ impl Admission {
                 operators,
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
-                in_flight: InFlight::new(config.in_flight_per_address_max),
+                in_flight: InFlight::new(config.in_flight_per_client_max),
                 counters,
             }),
             Some(_) | None => Err(mistakes),
         }
-    }
-
-    /// Whose request this is, for limits: the peer, or whom trusted proxies name.
-    pub fn client<'headers>(
-        &self,
-        peer: std::net::IpAddr,
-        forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
-    ) -> ClientAddress {
-        self.proxies.client(peer, forwarded_for)
     }
 
     /// Whether a peer calls for others: its connections are not one client's.
@@ -134,13 +127,32 @@ impl Admission {
         self.proxies.contain(peer)
     }
 
-    /// A place for one more request of this client's, given back when it is dropped. `None` in it: this client is not
-    /// counted.
+    /// A place for one more request of a client's, given back when it is dropped; `None`: this client is not counted. A
+    /// buyer with a token is counted by himself, since thousands may share an address; all others by where they are.
+    /// This machine is not counted, nor is a trusted proxy that calls for itself: it is the shop's own back end.
     ///
     /// # Errors
     /// If the client has as many as it may.
-    pub fn enter(&self, client: ClientAddress) -> Result<Option<in_flight::Place<'_>>, Denied> {
-        self.in_flight.enter(client).ok_or(Denied::TooManyInFlight)
+    pub fn enter<'headers>(
+        &self,
+        caller: &Caller,
+        peer: IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
+    ) -> Result<Option<Place<'_>>, Denied> {
+        if self.in_flight.max() == 0 {
+            return Ok(None);
+        }
+        let client = match caller.buyer() {
+            Some(buyer) => self.in_flight.buyer(buyer),
+            None => {
+                let address = self.proxies.client(peer, forwarded_for);
+                if address.is_loopback() || self.proxies.contain(address.get()) {
+                    return Ok(None);
+                }
+                Client::Address(address.group())
+            }
+        };
+        self.in_flight.enter(client).map(Some).ok_or(Denied::TooManyInFlight)
     }
 
     /// How many requests a client may have in flight.

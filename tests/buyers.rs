@@ -277,9 +277,9 @@ fn keys_that_are_none_are_refused_at_the_start() {
 }
 
 /// A request whose body does not come: it is in flight until the connection is dropped.
-fn waiting(server: &Server, forwarded_for: &str) -> TcpStream {
+fn waiting(server: &Server, more: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.0.server.public_address).expect("connected");
-    let head = format!("Host: x\r\nX-Forwarded-For: {forwarded_for}\r\nExpect: 100-continue\r\nContent-Length: 9\r\n");
+    let head = format!("Host: x\r\n{more}\r\nExpect: 100-continue\r\nContent-Length: 9\r\n");
     write!(stream, "POST /v1/drops/1/orders HTTP/1.1\r\nContent-Type: application/json\r\n{head}\r\n").expect("sent");
     let mut told = [0u8; 12];
     stream.read_exact(&mut told).expect("it is asked for its body");
@@ -288,10 +288,10 @@ fn waiting(server: &Server, forwarded_for: &str) -> TcpStream {
 }
 
 #[test]
-fn one_address_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_header() {
+fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_header() {
     let scratch = tempfile::tempdir().expect("scratch");
     let mut settings = config(scratch.path());
-    settings.in_flight_per_address_max = 2;
+    settings.in_flight_per_client_max = 2;
     settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
     let server = serve(settings.clone());
     server.create(10);
@@ -299,7 +299,8 @@ fn one_address_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_he
         let headers = format!("X-Forwarded-For: {forwarded_for}\r\n");
         call(server.0.server.public_address, "POST", "/v1/drops/1/orders", &headers, "{}")
     };
-    let held = [waiting(&server, "2001:db8::1"), waiting(&server, "6.6.6.6, 2001:db8::2")];
+    let held =
+        [waiting(&server, "X-Forwarded-For: 2001:db8::1"), waiting(&server, "X-Forwarded-For: 6.6.6.6, 2001:db8::2")];
     let full = try_as(&server, "2001:db8::3");
     assert_eq!((full.status, full.body["code"].as_str()), (429, Some("rate-limited")));
     assert_eq!(full.body["violated_policies"], json!(["in-flight"]));
@@ -311,14 +312,36 @@ fn one_address_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_he
     assert_eq!(try_as(&server, "192.0.2.1, 2001:db8::4").status, 429, "what stands left is the client's own word");
     assert_eq!(try_as(&server, "2001:db8:0:1::1").status, 415, "another network has its own places");
     assert_eq!(server.metric("firstcome_denied_total{reason=\"in_flight\"} "), 2.0);
+    let own = call(server.0.server.public_address, "POST", "/v1/drops/1/orders", "", "{}");
+    assert_eq!(own.status, 415, "a trusted proxy that calls for itself is not counted");
     drop(held);
     until("the places are free again", || try_as(&server, "2001:db8::3").status == 415);
     server.stop();
 
     settings.trusted_proxies = Vec::new();
     let server = serve(settings);
-    let held = [waiting(&server, "2001:db8::1"), waiting(&server, "2001:db8::1"), waiting(&server, "2001:db8::1")];
+    let held = [
+        waiting(&server, "X-Forwarded-For: 2001:db8::1"),
+        waiting(&server, "X-Forwarded-For: 2001:db8::1"),
+        waiting(&server, "X-Forwarded-For: 2001:db8::1"),
+    ];
     assert_eq!(try_as(&server, "2001:db8::1").status, 415, "from nobody we trust the header is worth nothing");
     drop(held);
+    server.stop();
+}
+
+#[test]
+fn a_buyer_with_a_token_is_counted_wherever_he_is() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut settings = shop(scratch.path(), &shop_key());
+    settings.in_flight_per_client_max = 1;
+    let server = serve(settings);
+    server.create(10);
+    let [ann, bob] = ["ann", "bob"].map(|buyer| hs256(SECRET, None, &claims(buyer, json!({}))));
+    let held = waiting(&server, &format!("Authorization: Bearer {ann}"));
+    assert_eq!(order(&server, &ann, r#"{"quantity":1}"#).body["code"], "rate-limited");
+    assert_eq!(order(&server, &bob, r#"{"quantity":1}"#).status, 201, "another buyer at the same address");
+    drop(held);
+    until("the place is free again", || order(&server, &ann, r#"{"quantity":1}"#).status == 201);
     server.stop();
 }

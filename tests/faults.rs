@@ -98,7 +98,11 @@ struct Ran {
 
 /// Runs all commands; holds that after the first answer that is not definite none is.
 fn run_all(directory: &Path, shim: &Shim, plan: Plan) -> Ran {
-    let (writer, handle) = prepare(directory, small());
+    run_with(directory, shim, plan, small())
+}
+
+fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: Options) -> Ran {
+    let (writer, handle) = prepare(directory, options);
     let tickets = submit_all(&handle);
     handle.stop();
     shim.arm(plan);
@@ -196,6 +200,20 @@ fn a_fault_at_any_call_of_the_file_layer_loses_nothing_that_was_acknowledged() {
     }
     println!("{calls} calls, {tried} faults tried, {ended} ended the writer");
     assert!(ended * 2 > tried, "most faults end the writer: {ended} of {tried}");
+}
+
+#[test]
+fn a_commit_whose_fsync_failed_is_unknown_and_has_happened_after_all() {
+    let shim = Shim::take();
+    let scratch = tempfile::tempdir().expect("scratch");
+    // Without a checkpoint every sync is a commit's: what it was to make durable has been written already.
+    let no_checkpoint = Options { checkpoint: options().checkpoint, ..small() };
+    let ran = run_with(scratch.path(), &shim, Plan::Sync(3), no_checkpoint);
+    shim.disarm();
+    assert!(ran.decided > 0 && ran.unknown > 0, "{ran:?}");
+    recover(scratch.path(), wall_clock(), Accepted::default()).expect("recovered");
+    let found = u64::try_from(events(scratch.path()).len()).expect("few");
+    assert!(found > ran.acknowledged, "the ghost: {found} events, {} were acknowledged", ran.acknowledged);
 }
 
 #[test]

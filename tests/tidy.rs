@@ -201,6 +201,23 @@ fn only_the_end_after_a_fault_is_unsafe() {
 }
 
 #[test]
+fn the_systemd_unit_restarts_bugs_and_crashes_and_nothing_else() {
+    let unit =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/firstcome.service")).expect("a unit");
+    let setting = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    assert_eq!((setting("StartLimitIntervalSec"), setting("StartLimitBurst")), (Some("60"), Some("3")));
+    assert_eq!(setting("Restart"), Some("on-failure"));
+    let never: Vec<&str> = setting("RestartPreventExitStatus").expect("codes").split(' ').collect();
+    // Every code of the program's help, but for a good end and a bug.
+    let help = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli.rs")).expect("a source");
+    let (_, codes) = help.split_once("Exit codes: 0 good, ").expect("the codes");
+    let codes = codes.split(". ").next().and_then(|codes| codes.split("\";").next()).expect("a sentence");
+    let numbers = codes.split([' ', '\n']).filter(|word| word.parse::<u8>().is_ok());
+    let told: Vec<&str> = numbers.filter(|code| *code != "70").collect();
+    assert_eq!(never, told, "the unit and the help name the same codes");
+}
+
+#[test]
 fn no_release_has_planted_bugs() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("Cargo.toml");
     let default = manifest.lines().find(|line| line.starts_with("default = ")).expect("default features");

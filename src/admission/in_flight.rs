@@ -5,50 +5,61 @@ use std::hash::{BuildHasher, RandomState};
 
 use parking_lot::Mutex;
 
-use super::address::{AddressGroup, ClientAddress};
+use super::address::AddressGroup;
+use crate::types::BuyerText;
 
-/// Locks that share the addresses, so that serving threads seldom meet at one. A power of two.
+/// Locks that share the clients, so that serving threads seldom meet at one. A power of two.
 const SHARDS: usize = 64;
 
-/// Requests in flight by address. It holds only addresses that have some, so connections bound it.
+/// Who is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Client {
+    /// Whoever is at an address.
+    Address(AddressGroup),
+    /// A buyer whom a token proves, as a hash of this process.
+    Buyer(u64),
+}
+
+/// Requests in flight by client. It holds only clients that have some, so connections bound it.
 pub struct InFlight {
     max: u32,
     /// Keyed by the process, so that nobody can choose addresses that meet.
     hasher: RandomState,
-    shards: Box<[Mutex<HashMap<AddressGroup, u32>>]>,
+    shards: Box<[Mutex<HashMap<Client, u32>>]>,
 }
 
 impl InFlight {
-    /// At most `max` per address; 0: as many as they like.
+    /// At most `max` per client; 0: as many as they like, which is the caller's to know.
     #[must_use]
     pub fn new(max: u32) -> InFlight {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         InFlight { max, hasher: RandomState::new(), shards }
     }
 
-    /// How many an address may have.
+    /// How many a client may have.
     #[must_use]
     pub fn max(&self) -> u32 {
         self.max
     }
 
-    /// A place for one more. `Some(None)`: this client is not counted; `None`: there is no room.
-    pub(super) fn enter(&self, client: ClientAddress) -> Option<Option<Place<'_>>> {
-        if self.max == 0 || client.is_loopback() {
-            return Some(None);
-        }
-        let group = client.group();
-        let mut shard = self.shard(group)?.lock();
-        let used = shard.entry(group).or_insert(0);
+    /// A buyer as a client.
+    pub(super) fn buyer(&self, buyer: &BuyerText) -> Client {
+        Client::Buyer(self.hasher.hash_one(buyer.as_str()))
+    }
+
+    /// A place for one more, if there is room.
+    pub(super) fn enter(&self, client: Client) -> Option<Place<'_>> {
+        let mut shard = self.shard(client)?.lock();
+        let used = shard.entry(client).or_insert(0);
         if *used >= self.max {
             return None;
         }
         *used = used.saturating_add(1);
-        Some(Some(Place { of: self, group }))
+        Some(Place { of: self, client })
     }
 
-    fn shard(&self, group: AddressGroup) -> Option<&Mutex<HashMap<AddressGroup, u32>>> {
-        let hash = usize::try_from(self.hasher.hash_one(group) % (SHARDS as u64)).ok()?;
+    fn shard(&self, client: Client) -> Option<&Mutex<HashMap<Client, u32>>> {
+        let hash = usize::try_from(self.hasher.hash_one(client) % (SHARDS as u64)).ok()?;
         self.shards.get(hash)
     }
 }
@@ -56,49 +67,42 @@ impl InFlight {
 /// A request's place among its client's; given back when it ends, however it ends.
 pub struct Place<'a> {
     of: &'a InFlight,
-    group: AddressGroup,
+    client: Client,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let Some(shard) = self.of.shard(self.group) else { return };
+        let Some(shard) = self.of.shard(self.client) else { return };
         let mut shard = shard.lock();
-        let left = shard.get_mut(&self.group).map(|used| {
+        let left = shard.get_mut(&self.client).map(|used| {
             *used = used.saturating_sub(1);
             *used
         });
         if left == Some(0) {
-            shard.remove(&self.group);
+            shard.remove(&self.client);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::ClientAddress;
     use super::*;
 
-    fn client(text: &str) -> ClientAddress {
-        ClientAddress::new(text.parse().expect("an address"))
-    }
-
     #[test]
-    fn an_address_has_its_places_and_gets_them_back() {
+    fn a_client_has_its_places_and_gets_them_back() {
         let in_flight = InFlight::new(2);
-        let one = in_flight.enter(client("2001:db8::1")).expect("room");
-        let two = in_flight.enter(client("2001:db8::2")).expect("room");
-        assert!(one.is_some() && in_flight.enter(client("2001:db8::3")).is_none(), "one network");
-        assert!(in_flight.enter(client("192.0.2.1")).is_some(), "another client has its own");
+        let at = |text: &str| Client::Address(ClientAddress::new(text.parse().expect("an address")).group());
+        let one = in_flight.enter(at("2001:db8::1")).expect("room");
+        let two = in_flight.enter(at("2001:db8::2")).expect("room");
+        assert!(in_flight.enter(at("2001:db8::3")).is_none(), "one network");
+        assert!(in_flight.enter(at("192.0.2.1")).is_some(), "another client has its own");
+        let buyer = |text: &str| in_flight.buyer(&BuyerText::new(text).expect("a buyer"));
+        assert!(in_flight.enter(buyer("ann")).is_some() && buyer("ann") != buyer("bob"));
         drop(two);
-        assert!(in_flight.enter(client("2001:db8::3")).is_some());
+        assert!(in_flight.enter(at("2001:db8::3")).is_some());
         drop(one);
         let left: usize = in_flight.shards.iter().map(|shard| shard.lock().len()).sum();
         assert_eq!(left, 0, "nothing is kept of who is gone");
-    }
-
-    #[test]
-    fn this_machine_is_not_counted_and_0_counts_nobody() {
-        let in_flight = InFlight::new(1);
-        assert!((0..9).all(|_| matches!(in_flight.enter(client("127.0.0.1")), Some(None))));
-        assert!(matches!(InFlight::new(0).enter(client("192.0.2.1")), Some(None)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -122,11 +123,21 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         }
     });
     let stopping = std::thread::spawn(move || running.stop());
-    runtime.block_on(async {
-        while !stopping.is_finished() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+    let ended = runtime.block_on(async {
+        let finished = async {
+            while !stopping.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(STOP_WITHIN, finished).await
     });
+    if ended.is_err() {
+        tracing::error!(
+            "the ordered end took longer than {} s and was cut; nothing acknowledged is lost",
+            STOP_WITHIN.as_secs()
+        );
+        leave::at_once(70);
+    }
     let ended = stopping.join().map_err(|_| Exit::new(70, "the end itself panicked"))?;
     tracing::info!(orderly = ended.is_ok(), "ended");
     ended
@@ -143,6 +154,10 @@ async fn wait_for_signal() -> Result<(), Exit> {
     }
     Ok(())
 }
+
+/// How long an ordered end may take: connections get 5 s of it, the rest is the last commit and checkpoint. A
+/// supervisor's own limit (20 s in scripts/firstcome.service) must be longer.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Units of the demo drop: what the README's rush asks for by default.
 const DEMO_UNITS: u32 = 10_000;

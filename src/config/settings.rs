@@ -158,15 +158,15 @@ pub static SETTINGS: &[Setting] = &[
         "trusted_proxies",
         "",
         "list",
-        "networks whose `X-Forwarded-For` is believed, read from the right; from anybody else it is ignored",
+        "networks of proxies and of the shop's own back end: their `X-Forwarded-For` is believed, read from the right; from anybody else it is ignored",
         |c, t| c.trusted_proxies = networks(t)?
     ),
     setting!(
-        "admission.in_flight_per_address_max",
+        "admission.in_flight_per_client_max",
         "32",
         "requests",
-        "at once of one address (IPv6: of one /64), not counted on loopback; more get 429; 0: no limit",
-        |c, t| c.in_flight_per_address_max = u32::try_from(number(t, 0, 1_000_000)?).unwrap_or(0)
+        "at once of one buyer with a token, else of one address (IPv6: one /64); not counted: loopback, and trusted proxies that call for themselves; more get 429; 0: no limit",
+        |c, t| c.in_flight_per_client_max = u32::try_from(number(t, 0, 1_000_000)?).unwrap_or(0)
     ),
     setting!(
         "identity.hs256_secret_files",

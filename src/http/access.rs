@@ -119,7 +119,7 @@ pub fn admit<'site>(
     let caller = identify(admission, known, action, headers, now).map_err(denied)?;
     let place = if waits(action) {
         let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
-        admission.enter(admission.client(peer, forwarded_for)).map_err(denied)?
+        admission.enter(&caller, peer, forwarded_for).map_err(denied)?
     } else {
         None
     };

@@ -58,7 +58,7 @@ pub enum Problem {
         /// When.
         at: UnixMillis,
     },
-    /// The client's address has too many requests in flight.
+    /// The client has too many requests in flight.
     RateLimited {
         /// How many it may have.
         in_flight_max: u32,
@@ -93,7 +93,7 @@ pub struct Kind {
     pub title: &'static str,
 }
 
-/// The name of the limit on what one address has in flight.
+/// The name of the limit on what one client has in flight.
 const IN_FLIGHT_POLICY: &str = "in-flight";
 
 const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'static str) -> Kind {
@@ -166,7 +166,7 @@ impl Problem {
     }
 
     /// The quota that was exceeded, as `RateLimit-Policy` and `RateLimit` say it (draft-ietf-httpapi-ratelimit-headers):
-    /// the places in the queue that buyers share, or those of one address.
+    /// the places in the queue that buyers share, or those of one client.
     #[must_use]
     pub fn quota(&self, places: usize) -> Option<(String, String)> {
         let (name, quota, wait) = if let Problem::Overloaded { retry_after, .. } = self {
@@ -204,7 +204,7 @@ impl Problem {
             Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
             Problem::RateLimited { in_flight_max } => {
-                format!("An address may have {in_flight_max} in flight; nothing was decided.")
+                format!("A client may have {in_flight_max} requests in flight; nothing was decided.")
             }
             Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),

@@ -22,11 +22,15 @@ pub enum Plan {
     Once(u64),
     /// The n-th call and all after it.
     Forever(u64),
+    /// The n-th sync, once.
+    Sync(u64),
 }
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static FIRST: AtomicU64 = AtomicU64::new(u64::MAX);
 static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+static FAILING_SYNC: AtomicU64 = AtomicU64::new(u64::MAX);
 static ARMED: AtomicBool = AtomicBool::new(false);
 /// How far files may grow, in bytes; negative: as far as they like.
 static GROWTH: AtomicI64 = AtomicI64::new(-1);
@@ -76,10 +80,13 @@ impl Shim {
     /// From now on calls are counted, and fail as planned.
     pub fn arm(&self, plan: Plan) {
         let (first, last) = match plan {
-            Plan::Count => (u64::MAX, u64::MAX),
+            Plan::Count | Plan::Sync(_) => (u64::MAX, u64::MAX),
             Plan::Once(n) => (n, n),
             Plan::Forever(n) => (n, u64::MAX),
         };
+        let sync = if let Plan::Sync(n) = plan { n } else { u64::MAX };
+        SYNCS.store(0, Ordering::SeqCst);
+        FAILING_SYNC.store(sync, Ordering::SeqCst);
         CALLS.store(0, Ordering::SeqCst);
         FIRST.store(first, Ordering::SeqCst);
         LAST.store(last, Ordering::SeqCst);
@@ -244,7 +251,9 @@ unsafe extern "C" fn write<const FILE: usize>(
 }
 
 unsafe extern "C" fn sync<const FILE: usize>(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
-    if fails() {
+    let armed = ARMED.load(Ordering::SeqCst);
+    let nth = armed && SYNCS.fetch_add(1, Ordering::SeqCst) + 1 == FAILING_SYNC.load(Ordering::SeqCst);
+    if fails() || nth {
         return ffi::SQLITE_IOERR_FSYNC;
     }
     // SAFETY: passed through.

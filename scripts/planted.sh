@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The tests of the tests: plants each bug of src/planted.rs, one at a time, and runs the test that must catch it.
+# A bug that no test notices fails this script; so does a test that fails without a bug.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# bug, test file, test
+bugs='
+AckBeforeCommit        faults       a_fault_at_any_call_of_the_file_layer_loses_nothing_that_was_acknowledged
+SynchronousOff         power        with_full_a_power_loss_takes_nothing_that_was_acknowledged
+ExpiryInclusive        engine_rules a_reservation_is_valid_until_the_last_millisecond_before_its_expiry
+KeyOutsideTransaction  writer       an_ordered_end_decides_what_it_has_and_a_new_start_goes_on
+PublishBeforeCommit    stale_reads  nothing_is_published_before_it_is_committed
+EtagFromAtomic         stale_reads  a_body_rendered_around_a_commit_never_outlives_its_version
+FaultIsNotApplied      faults       a_commit_whose_fsync_failed_is_unknown_and_has_happened_after_all
+GoOnAfterFault         faults       a_fault_at_any_call_of_the_file_layer_loses_nothing_that_was_acknowledged
+NoWatermark            damage       a_file_that_was_cut_anywhere_is_noticed
+FullKeepsMemory        faults       a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said
+NeverTooOld            writer       a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is
+LeaverCancels          writer       a_client_that_leaves_takes_nothing_with_it
+OneTooMany             engine_rules all_units_or_none
+RefundRestocksAll      engine_model the_engine_agrees_with_a_naive_second_implementation
+'
+
+# Every bug of the list in the code has its line here.
+for bug in $(sed -n '/^pub enum Bug/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' src/planted.rs); do
+    grep -q "^$bug " <<<"$bugs" || {
+        echo "$bug is in src/planted.rs, but no test is named for it" >&2
+        exit 1
+    }
+done
+
+files=$(awk 'NF { print $2 }' <<<"$bugs" | sort -u)
+arguments=()
+for file in $files; do arguments+=(--test "$file"); done
+cargo test --locked --quiet --features planted --no-run "${arguments[@]}"
+
+run() { # bug, file, test
+    FIRSTCOME_PLANTED=$1 RUST_BACKTRACE=0 timeout 120 \
+        cargo test --locked --quiet --features planted --test "$2" -- --exact "$3" >/dev/null 2>&1
+}
+
+failed=0 checked=" "
+while read -r bug file name; do
+    [ -n "$bug" ] || continue
+    if [[ "$checked" != *" $name "* ]]; then
+        checked+="$name "
+        run none "$file" "$name" || {
+            echo "$file::$name fails without any bug" >&2
+            failed=1
+        }
+    fi
+    if run "$bug" "$file" "$name"; then
+        echo "NOT CAUGHT: $bug, although $file::$name ran" >&2
+        failed=1
+    else
+        echo "caught: $bug by $file::$name"
+    fi
+done <<<"$bugs"
+exit "$failed"

@@ -1,0 +1,167 @@
+//! The real binary as a process of its own, and a client that keeps its connection.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// A server of its own; killed if a test ends early.
+pub struct Process {
+    child: Child,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Process {
+    /// Starts `serve` on port 0 and waits until it is ready.
+    pub fn start(data: &Path, environment: &[(&str, String)]) -> Process {
+        let listen = ["--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        command.arg("serve").arg("--data").arg(data).args(listen);
+        command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.env("FIRSTCOME__LOG__LEVEL", "error").spawn().expect("started");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut address = |word: &str| -> SocketAddr {
+            let line = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with(word)));
+            let line = line.unwrap_or_else(|| panic!("the server ended before it told where its {word} connect"));
+            let (_, after) = line.split_once("//").expect("a URL");
+            after.split('/').next().expect("a host").parse().expect("an address")
+        };
+        let (public, admin) = (address("buyers"), address("operators"));
+        // What else it says must find a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Process { child, public, admin }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("our own process");
+    }
+
+    /// kill -9, and the end of it.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("ended");
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own process") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
+    pub fn create_drop(&self, total: u32) {
+        let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": total,
+            "starts_at": "2020-01-01T00:00:00.000Z", "reservation_seconds": 86_400 });
+        let mut client = Client::connect(self.admin).expect("connected");
+        let answer = client.post("/v1/drops", "create", &drop).expect("answered");
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// There is no whole answer: the connection broke.
+#[derive(Debug)]
+pub struct Broken;
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|h| h.1)
+    }
+
+    pub fn is_repeat(&self) -> bool {
+        self.header("Idempotent-Replayed") == Some("true")
+    }
+}
+
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Result<Client, Broken> {
+        let stream = TcpStream::connect(address).map_err(|_| Broken)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|_| Broken)?;
+        stream.set_nodelay(true).map_err(|_| Broken)?;
+        Ok(Client { stream: BufReader::new(stream) })
+    }
+
+    pub fn get(&mut self, path: &str) -> Result<Answer, Broken> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
+        self.receive()
+    }
+
+    pub fn post(&mut self, path: &str, key: &str, body: &Value) -> Result<Answer, Broken> {
+        let body = body.to_string();
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))?;
+        self.receive()
+    }
+
+    /// Orders one unit of drop 1; the buyer's name is the key too.
+    pub fn order(&mut self, buyer: &str) -> Result<Answer, Broken> {
+        self.post("/v1/drops/1/orders", buyer, &json!({ "buyer": buyer, "quantity": 1 }))
+    }
+
+    pub fn send(&mut self, text: &str) -> Result<(), Broken> {
+        self.stream.get_mut().write_all(text.as_bytes()).map_err(|_| Broken)
+    }
+
+    pub fn receive(&mut self) -> Result<Answer, Broken> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head).map_err(|_| Broken)? == 0 {
+                return Err(Broken);
+            }
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(Broken)?;
+        let mut answer = Answer { status, head, body: Value::Null };
+        let length = answer.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0u8; length];
+        self.stream.read_exact(&mut body).map_err(|_| Broken)?;
+        answer.body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Ok(answer)
+    }
+
+    /// Reads until the server ends the connection.
+    pub fn read_to_end(&mut self) -> String {
+        let mut text = Vec::new();
+        let _reset_is_an_end_too = self.stream.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}

@@ -1,0 +1,124 @@
+//! The ordered end of the real binary: streams first, everything accepted is answered and committed, exit code 0; and
+//! the impatient end, which loses nothing that was acknowledged either.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod process;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use firstcome::store::verify;
+use process::{Client, Process};
+use rustix::process::Signal;
+
+/// Buyers that were answered, and those whose request broke.
+fn storm(server: &Process, until: impl FnOnce(&AtomicU64)) -> (Vec<String>, Vec<String>) {
+    let answered = AtomicU64::new(0);
+    let address = server.public;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|n| {
+                let answered = &answered;
+                scope.spawn(move || {
+                    let (mut good, mut client) = (Vec::new(), Client::connect(address).expect("connected"));
+                    for buyer in 0u64.. {
+                        let buyer = format!("buyer-{n}-{buyer}");
+                        match client.order(&buyer) {
+                            Ok(answer) if answer.status == 201 => {
+                                answered.fetch_add(1, Ordering::Relaxed);
+                                good.push(buyer);
+                            }
+                            Ok(answer) => {
+                                let code = answer.body["code"].as_str().unwrap_or("").to_string();
+                                assert_eq!((answer.status, code.as_str()), (503, "draining"), "{:?}", answer.body);
+                                assert_eq!(answer.body["applied"], "no");
+                                return (good, buyer);
+                            }
+                            Err(_) => return (good, buyer),
+                        }
+                    }
+                    unreachable!("the server ends first")
+                })
+            })
+            .collect();
+        until(&answered);
+        let ends = clients.into_iter().map(|client| client.join().expect("a client"));
+        ends.fold((Vec::new(), Vec::new()), |(mut good, mut broken), (more, last)| {
+            good.extend(more);
+            broken.push(last);
+            (good, broken)
+        })
+    })
+}
+
+fn wait_for(answered: &AtomicU64, count: u64) {
+    while answered.load(Ordering::Relaxed) < count {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_end_streams_first_answer_what_was_accepted_and_exit_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let data = scratch.path().join("data");
+        let mut server = Process::start(&data, &[]);
+        server.create_drop(1_000_000);
+        let mut stream = Client::connect(server.public).expect("connected");
+        stream.send("GET /v1/drops/1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+        let (good, broken) = storm(&server, |answered| {
+            wait_for(answered, 200);
+            server.signal(signal);
+        });
+        let heard = stream.read_to_end();
+        assert!(heard.contains("event: snapshot"), "{heard}");
+        assert_eq!(server.wait().code(), Some(0), "{signal:?}");
+        assert!(Client::connect(server.public).is_err(), "nobody listens any more");
+        let log = std::fs::metadata(data.join("firstcome.db-wal")).map_or(0, |file| file.len());
+        assert_eq!(log, 0, "the log is in the database");
+        let report = verify::verify(&data).expect("verified");
+        assert_eq!(report.problems, Vec::<String>::new());
+        let orders = usize::try_from(report.orders).expect("few");
+        assert_eq!(orders, good.len(), "{signal:?}: what was accepted was answered");
+        let server = Process::start(&data, &[]);
+        let mut client = Client::connect(server.public).expect("connected");
+        for buyer in &broken {
+            let answer = client.order(buyer).expect("answered");
+            assert!(
+                answer.status == 201 && !answer.is_repeat(),
+                "{buyer} was not answered, so it had not been accepted"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_loses_nothing_that_was_acknowledged() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let mut server = Process::start(&data, &[]);
+    server.create_drop(1_000_000);
+    // A request that never ends holds the first end up.
+    let mut slow = Client::connect(server.public).expect("connected");
+    slow.send("POST /v1/drops/1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{")
+        .expect("sent");
+    let (good, _) = storm(&server, |answered| {
+        wait_for(answered, 200);
+        server.signal(Signal::TERM);
+        // The listeners are closed first: from then on the first signal has been heard.
+        while Client::connect(server.public).is_ok() {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        server.signal(Signal::TERM);
+    });
+    assert_eq!(server.wait().code(), Some(130));
+    let server = Process::start(&data, &[]);
+    let mut client = Client::connect(server.public).expect("connected");
+    for buyer in &good {
+        let answer = client.order(buyer).expect("answered");
+        assert!(answer.status == 201 && answer.is_repeat(), "{buyer} had an order");
+    }
+    drop(server);
+    assert_eq!(verify::verify(&data).expect("verified").problems, Vec::<String>::new());
+}
