@@ -19,7 +19,13 @@ fn restart(orders: u64) -> Duration {
     let data = scratch.path().join("data");
     let mut server = Process::start(&data, &[]);
     let rush = Command::new(env!("CARGO_BIN_EXE_firstcome"))
-        .args(["rush", "--public", &format!("http://{}", server.public), "--admin", &format!("http://{}", server.admin)])
+        .args([
+            "rush",
+            "--public",
+            &format!("http://{}", server.public),
+            "--admin",
+            &format!("http://{}", server.admin),
+        ])
         .args(["--buyers", &orders.to_string(), "--units", &orders.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
