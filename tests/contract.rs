@@ -335,7 +335,7 @@ const SECRET: &[u8] = b"a shop's secret of 32 bytes or more";
 
 fn streams_that_are_too_many() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve_with(scratch.path(), |config| config.streams_max = 0);
+    let server = serve_with(scratch.path(), |config| config.limits.streams_max = 0);
     server.create(1);
     is(&server.public("GET", "/v1/drops/1/stream"), Code::Overloaded);
     is(&server.admin("GET", "/v1/audit", &Value::Null), Code::Overloaded);

@@ -74,8 +74,8 @@ pub const fn everywhere(listener: Listener) -> &'static [Code] {
     }
 }
 
-/// What a request is told that leads to no route.
-pub const UNROUTED: &[Code] = &[Code::NotFound, Code::MethodNotAllowed, Code::Forbidden];
+/// What a request is told that leads to no route, or whose head is not well formed.
+pub const UNROUTED: &[Code] = &[Code::Malformed, Code::NotFound, Code::MethodNotAllowed, Code::Forbidden];
 
 /// The codes that a route may answer.
 pub fn problems(listener: Listener, action: Action) -> impl Iterator<Item = Code> {

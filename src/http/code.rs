@@ -83,7 +83,7 @@ impl Code {
     pub const fn kind(self) -> Kind {
         use StatusCode as S;
         match self {
-            Code::Malformed => kind(1, "malformed", S::BAD_REQUEST, "The body is not JSON"),
+            Code::Malformed => kind(1, "malformed", S::BAD_REQUEST, "The request is not well formed"),
             Code::Validation => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
             Code::KeyMissing => kind(3, "idempotency-key-missing", S::BAD_REQUEST, "An Idempotency-Key is needed"),
             Code::KeyReused => {

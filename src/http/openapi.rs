@@ -30,7 +30,8 @@ const ABOUT: &str = "An inventory engine for limited drops: it never sells what 
     other methods. Origins on the allow-list get their preflights answered (204).\n\n\
     What goes wrong is an RFC 9457 problem with a `code`. A refusal carries `as_of_seq` and `at`. A 503 says in `applied` \
     whether anything can have happened: `no` is never followed by an effect; after `unknown` repeat the request with the \
-    same Idempotency-Key to learn it. What is not HTTP is answered without a problem (400, 414, 431).\n\n\
+    same Idempotency-Key to learn it. What is not well-formed HTTP is `malformed`, or answered without a problem (400, 414, 431), and \
+    its connection is closed.\n\n\
     Unknown members of a request are a mistake; optional members of an answer are left out, never null. New members may \
     come to answers: ignore what you do not know.";
 
@@ -69,6 +70,7 @@ fn make() -> Value {
             "securitySchemes": security_schemes(),
             "headers": headers::components(),
             "responses": {
+                "Malformed": problem(None, &[Code::Malformed]),
                 "NotFound": problem(None, &[Code::NotFound]),
                 "MethodNotAllowed": problem(None, &[Code::MethodNotAllowed]),
                 "Forbidden": problem(None, &[Code::Forbidden]),

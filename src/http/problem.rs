@@ -22,6 +22,8 @@ pub struct FieldError {
 /// A problem, declared in the order of the table of `api.md`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Problem {
+    /// The request's head is not well formed, or may be read in two ways.
+    BadHead(&'static str),
     /// The body is not JSON.
     Malformed(String),
     /// The body or the query does not fit.
@@ -93,7 +95,7 @@ impl Problem {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
+            Problem::BadHead(_) | Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
             Problem::Validation(_) => Code::Validation,
             Problem::KeyMissing(_) => Code::KeyMissing,
             Problem::Unauthorized => Code::Unauthorized,
@@ -127,7 +129,8 @@ impl Problem {
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
-            Problem::Malformed(_)
+            Problem::BadHead(_)
+            | Problem::Malformed(_)
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
@@ -171,7 +174,7 @@ impl Problem {
             Problem::Validation(errors) => {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
-            Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
             Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
@@ -211,7 +214,8 @@ impl Problem {
             Problem::RateLimited { .. } => {
                 out.insert("violated_policies".into(), json!([IN_FLIGHT_POLICY]));
             }
-            Problem::Malformed(_)
+            Problem::BadHead(_)
+            | Problem::Malformed(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
             | Problem::Forbidden(_)

@@ -104,6 +104,10 @@ pub fn check(exchange: &Exchange<'_>) {
     let operation = found.filter(|found| status != 404 || found["responses"]["404"].is_object());
     let response = match (operation, status) {
         (_, 405) => elsewhere("MethodNotAllowed"),
+        // The head is not well formed: no route was looked for.
+        (_, 400) if headers.get("connection").is_some_and(|value| value == "close") && is_malformed(text) => {
+            elsewhere("Malformed")
+        }
         (None, 404) => elsewhere("NotFound"),
         (None, 403) => elsewhere("Forbidden"),
         (None, 204) => elsewhere("Preflight"),
@@ -123,6 +127,10 @@ pub fn check(exchange: &Exchange<'_>) {
         let id = operation["operationId"].as_str().expect("an id").to_string();
         SEEN.lock().insert((id, status, code.unwrap_or_default()));
     }
+}
+
+fn is_malformed(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.contains("\"code\":\"malformed\""))
 }
 
 fn check_headers(response: &'static Value, headers: &BTreeMap<String, String>, what: &str) {

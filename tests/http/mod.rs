@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 pub struct Server(pub Running);
 
 pub fn serve(directory: &Path) -> Server {
-    try_serve(config(directory)).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
+    serve_with(directory, |_| {})
 }
 
-/// The real server with settings of its own.
-pub fn serve_with(directory: &Path, set: impl FnOnce(&mut Config)) -> Server {
+/// The same, with other settings.
+pub fn serve_with(directory: &Path, change: impl FnOnce(&mut Config)) -> Server {
     let mut config = config(directory);
-    set(&mut config);
+    change(&mut config);
     try_serve(config).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
 }
 
@@ -57,7 +57,8 @@ pub struct Answer {
 
 pub fn call(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).expect("connected");
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}");
+    let host = if headers.contains("Host: ") { String::new() } else { format!("Host: {address}\r\n") };
+    let head = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}");
     let length = body.len();
     write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").expect("sent");
     let mut text = String::new();

@@ -199,6 +199,7 @@ mod tests {
         ];
         let refused = refusals.into_iter().map(|refusal| Problem::Refused { refusal, as_of_seq: Seq::ZERO, at });
         let others = vec![
+            Problem::BadHead("x"),
             Problem::Malformed("x".into()),
             Problem::invalid("/a", "b"),
             Problem::KeyMissing("x"),
