@@ -311,7 +311,7 @@ fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_hea
     );
     assert_eq!(try_as(&server, "192.0.2.1, 2001:db8::4").status, 429, "what stands left is the client's own word");
     assert_eq!(try_as(&server, "2001:db8:0:1::1").status, 415, "another network has its own places");
-    assert_eq!(server.metric("firstcome_denied_total{reason=\"in_flight\"} "), 2.0);
+    assert_eq!(server.metric("firstcome_turned_away_total{reason=\"in_flight\"} "), 2.0);
     let own = call(server.0.server.public_address, "POST", "/v1/drops/1/orders", "", "{}");
     assert_eq!(own.status, 415, "a trusted proxy that calls for itself is not counted");
     drop(held);

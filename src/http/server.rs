@@ -175,7 +175,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (desk, work) = Desk::new();
         let site = Arc::new(Site {
-            turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[]),
+            turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             config: parts.config,
             epoch: parts.epoch,
