@@ -185,10 +185,10 @@ fn serve_bare(config: &Config, answered: Answered) -> SocketAddr {
     socket.set_reuse_port(true).expect("shared");
     socket.set_nonblocking(true).expect("not blocking");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
-    socket.listen(config.listen_backlog).expect("listening");
+    socket.listen(config.limits.listen_backlog).expect("listening");
     let listener = TcpListener::from(socket);
     let address = listener.local_addr().expect("an address");
-    let (header_read_timeout, buffer_bytes) = (config.header_read_timeout, config.header_bytes_max);
+    let (header_read_timeout, buffer_bytes) = (config.limits.header_read_timeout, config.limits.header_bytes_max);
     let serve = move || {
         let builder = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         builder.expect("a runtime").block_on(async move {

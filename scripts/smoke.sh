@@ -6,43 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 buyers=${1:-20000} units=${2:-2000}
-program=target/release/firstcome
-scratch=$(mktemp -d)
-server=
-cleanup() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
-
-start() {
-    "$program" serve --demo --data "$scratch/data" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
-        >"$scratch/serve.out" 2>"$scratch/serve.err" &
-    server=$!
-    for _ in $(seq 200); do
-        public=$(sed -n 's|.*buyers *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-        admin=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-        if [ -n "$admin" ] && curl -sf "http://$admin/readyz" >/dev/null; then return; fi
-        kill -0 "$server" || break
-        sleep 0.05
-    done
-    echo "the server did not come up:" >&2
-    cat "$scratch/serve.out" "$scratch/serve.err" >&2
-    exit 1
-}
-
-stop() {
-    kill -TERM "$server"
-    local code=0
-    wait "$server" || code=$?
-    server=
-    if [ "$code" != 0 ]; then
-        echo "the server ended with $code instead of 0:" >&2
-        cat "$scratch/serve.err" >&2
-        exit 1
-    fi
-    "$program" verify --data "$scratch/data"
-}
+. scripts/server.sh
 
 start
 "$program" rush --public "$public" --admin "$admin" --buyers "$buyers" --units "$units" --json "$scratch/rush.json"

@@ -10,3 +10,4 @@ cargo build --locked --release
 cargo test --locked --release --test engine_model --test store_model -- --nocapture
 scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
+scripts/storm.sh

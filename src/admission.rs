@@ -121,6 +121,12 @@ impl Admission {
         }
     }
 
+    /// Whether a peer calls for others: its connections are not one client's.
+    #[must_use]
+    pub fn is_proxy(&self, peer: std::net::IpAddr) -> bool {
+        self.proxies.contain(peer)
+    }
+
     /// A place for one more request of a client's, given back when it is dropped; `None`: this client is not counted. A
     /// buyer with a token is counted by himself, since thousands may share an address; all others by where they are.
     /// This machine is not counted, nor is a trusted proxy that calls for itself: it is the shop's own back end.

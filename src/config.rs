@@ -5,6 +5,7 @@
 //! the environment over the file, the file over the defaults. All mistakes are reported at once.
 
 mod layers;
+mod limits;
 mod settings;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use layers::Layers;
+pub use limits::{Limits, somaxconn, warnings};
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -34,15 +36,7 @@ pub struct Config {
     pub eddsa_public_key_files: Vec<KeyFile>,
     pub wire_listen: SocketAddr,
     pub http_threads: usize,
-    pub connections_max: usize,
-    pub header_read_timeout: Duration,
-    pub body_read_timeout: Duration,
-    pub body_bytes_max: usize,
-    pub header_bytes_max: usize,
-    pub headers_max: usize,
-    pub uri_bytes_max: usize,
-    pub listen_backlog: i32,
-    pub streams_max: usize,
+    pub limits: Limits,
     pub durability_full: bool,
     pub sync_interval: Duration,
     pub queue_capacity: usize,
@@ -169,15 +163,7 @@ impl Config {
             eddsa_public_key_files: Vec::new(),
             wire_listen: anywhere,
             http_threads: 0,
-            connections_max: 0,
-            header_read_timeout: Duration::ZERO,
-            body_read_timeout: Duration::ZERO,
-            body_bytes_max: 0,
-            header_bytes_max: 0,
-            headers_max: 0,
-            uri_bytes_max: 0,
-            listen_backlog: 0,
-            streams_max: 0,
+            limits: Limits::default(),
             durability_full: true,
             sync_interval: Duration::ZERO,
             queue_capacity: 0,

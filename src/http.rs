@@ -1,18 +1,25 @@
 //! HTTP: from a socket to a command or a read, and back to an answer.
 //!
-//! `routes` is THE table. `server` owns listeners, threads and connections; `core` is what each serving thread has;
+//! `routes` is THE table. `server` owns listeners and threads; `accept` lets connections
+//! in, `connection` serves one, under the deadlines of `pace`; `core` is what each serving thread has;
 //! `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in `problem`. Each thread runs
 //! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
 //! the desk (the admin listener's thread).
 
+mod accept;
 pub mod access;
+pub mod addresses;
 pub mod body;
+mod connection;
 pub mod core;
 pub mod desk;
 pub mod fields;
+mod guarded;
 pub mod handlers;
+mod head_scan;
 pub mod json;
 pub mod openapi;
+mod pace;
 pub mod problem;
 pub mod request;
 pub mod routes;

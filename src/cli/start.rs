@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use super::Exit;
 use crate::admission::Admission;
-use crate::config::{Config, PinCore};
+use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
 use crate::store::{Durability, Loaded, Store, StoreError, load, loss};
@@ -69,7 +69,9 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
-    raise_descriptor_limit();
+    for warning in config::warnings(&config, config::somaxconn(), raise_descriptor_limit()) {
+        tracing::warn!("{warning}");
+    }
 
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
@@ -132,14 +134,15 @@ fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     })
 }
 
-/// Ten thousand connections need as many descriptors: takes what the system allows.
-fn raise_descriptor_limit() {
+/// Ten thousand connections need as many descriptors: takes what the system allows, and says how many those are.
+fn raise_descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
+    getrlimit(Resource::Nofile).current
 }
 
 impl Running {

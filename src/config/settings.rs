@@ -214,18 +214,76 @@ pub static SETTINGS: &[Setting] = &[
         "12000",
         "connections",
         "in total; more are closed at once: 10,000 buyers and room for operators",
-        |c, t| c.connections_max = count(t, 1, 1_000_000)?
+        |c, t| c.limits.connections_max = count(t, 1, 1_000_000)?
+    ),
+    setting!(
+        "http.connections_per_address_max",
+        "1000",
+        "connections",
+        "of one client address (IPv6: one /64); many buyers share a mobile network's address, so not fewer",
+        |c, t| c.limits.connections_per_address_max = count(t, 1, 1_000_000)?
+    ),
+    setting!(
+        "http.loopback_is_client",
+        "false",
+        "true, false",
+        "false: peers on this machine are a proxy or a tool: not counted per address, and idle as long as a proxy",
+        |c, t| c.limits.loopback_is_client = one_of(t, "true", "false")?
+    ),
+    setting!(
+        "http.listen_backlog",
+        "4096",
+        "connections",
+        "that wait to be accepted, per listener; the kernel's `somaxconn` cuts it, so threads have as many listeners as `http.connections_max` needs",
+        |c, t| c.limits.listen_backlog = i32::try_from(number(t, 16, 65_535)?).unwrap_or(4096)
+    ),
+    setting!(
+        "http.first_byte_timeout_ms",
+        "5000",
+        "ms",
+        "from the connection to its first byte; who says nothing is closed",
+        |c, t| c.limits.first_byte_timeout = millis(t, 50, 600_000)?
     ),
     setting!(
         "http.header_read_timeout_ms",
         "10000",
         "ms",
-        "for a request's head, and for an idle connection",
-        |c, t| c.header_read_timeout = millis(t, 100, 600_000)?
+        "from the first byte of a request's head to its last, however it trickles",
+        |c, t| c.limits.header_read_timeout = millis(t, 50, 600_000)?
     ),
-    setting!("http.body_read_timeout_ms", "5000", "ms", "for a request's body in total", |c, t| c.body_read_timeout =
-        millis(t, 100, 600_000)?),
+    setting!("http.idle_timeout_ms", "10000", "ms", "between two requests of a client", |c, t| c.limits.idle_timeout =
+        millis(t, 50, 3_600_000)?),
+    setting!(
+        "http.proxy_idle_timeout_ms",
+        "90000",
+        "ms",
+        "of a proxy: above the 60 to 75 s after which proxies close, else orders die in that race",
+        |c, t| c.limits.proxy_idle_timeout = millis(t, 50, 3_600_000)?
+    ),
+    setting!("http.body_read_timeout_ms", "5000", "ms", "for a request's body in total", |c, t| c
+        .limits
+        .body_read_timeout =
+        millis(t, 50, 600_000)?),
+    setting!("http.body_stall_timeout_ms", "2000", "ms", "between two pieces of a body", |c, t| c
+        .limits
+        .body_stall_timeout =
+        millis(t, 50, 600_000)?),
+    setting!(
+        "http.response_write_timeout_ms",
+        "10000",
+        "ms",
+        "until an answer, or a piece of a stream, has left; who does not read is closed",
+        |c, t| c.limits.response_write_timeout = millis(t, 50, 600_000)?
+    ),
+    setting!(
+        "http.connection_age_max_ms",
+        "600000",
+        "ms",
+        "then a connection is closed after its answer; event streams live on",
+        |c, t| c.limits.connection_age_max = millis(t, 50, 86_400_000)?
+    ),
     setting!("http.body_bytes_max", "8192", "bytes", "a request's body; orders take about 200", |c, t| c
+        .limits
         .body_bytes_max =
         count(t, 1024, 1 << 20)?),
     setting!(
@@ -233,24 +291,17 @@ pub static SETTINGS: &[Setting] = &[
         "16384",
         "bytes",
         "read buffer of a connection, which bounds a request's head (hyper's own default is 400 kB)",
-        |c, t| c.header_bytes_max = count(t, 8192, 1 << 20)?
+        |c, t| c.limits.header_bytes_max = count(t, 8192, 1 << 20)?
     ),
-    setting!("http.headers_max", "100", "headers", "in one request", |c, t| c.headers_max = count(t, 16, 1000)?),
-    setting!("http.uri_bytes_max", "2048", "bytes", "path and query of a request", |c, t| c.uri_bytes_max =
+    setting!("http.headers_max", "100", "headers", "in one request", |c, t| c.limits.headers_max = count(t, 16, 1000)?),
+    setting!("http.uri_bytes_max", "2048", "bytes", "path and query of a request", |c, t| c.limits.uri_bytes_max =
         count(t, 256, 65_534)?),
-    setting!(
-        "http.listen_backlog",
-        "4096",
-        "connections",
-        "that wait to be accepted, per thread; the kernel's `somaxconn` bounds it too",
-        |c, t| c.listen_backlog = i32::try_from(number(t, 16, 65_535)?).unwrap_or(4096)
-    ),
     setting!(
         "http.streams_max",
         "1000",
         "streams",
         "open event streams per thread; each costs a task and a buffer",
-        |c, t| c.streams_max = count(t, 1, 100_000)?
+        |c, t| c.limits.streams_max = count(t, 1, 100_000)?
     ),
     setting!(
         "writer.durability",

@@ -1,17 +1,44 @@
 //! Bodies, in and out.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use tokio::sync::mpsc;
 
 use super::Problem;
+use crate::config::Limits;
 
 /// An answer's body: whole, or piece by piece.
-pub type Body = Either<Full<Bytes>, Channel<Bytes, Infallible>>;
+pub type Body = Either<Full<Bytes>, Pieces>;
+
+/// A body that comes piece by piece. Its sender learns at once when nobody wants it any more, which http-body-util's
+/// channel tells only to who sends.
+pub struct Pieces(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// A body to be sent piece by piece; a few wait for a client that reads slowly, then the sender does.
+#[must_use]
+pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
+    const WAITING_MAX: usize = 4;
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (sender, Either::Right(Pieces(receiver)))
+}
 
 /// A whole body.
 #[must_use]
@@ -23,27 +50,46 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 ///
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`, in this order.
-pub async fn read_json(
-    headers: &HeaderMap,
-    body: Incoming,
-    bytes_max: usize,
-    timeout: Duration,
-) -> Result<Bytes, Problem> {
+pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
     if !is_json(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
+    let too_large = || Problem::BodyTooLarge { max: limits.body_bytes_max };
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > bytes_max)) {
-        return Err(Problem::BodyTooLarge { max: bytes_max });
+    if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > limits.body_bytes_max)) {
+        return Err(too_large());
     }
-    match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::BodyTooLarge { max: bytes_max })
+    let whole = read(Limited::new(body, limits.body_bytes_max), limits.body_stall_timeout);
+    match tokio::time::timeout(limits.body_read_timeout, whole).await {
+        Ok(Ok(whole)) => Ok(whole),
+        Ok(Err(Broken::Stalled)) | Err(_) => Err(Problem::BodyTooSlow),
+        Ok(Err(Broken::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(Broken::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
+    }
+}
+
+/// Why a body did not come whole.
+enum Broken {
+    Stalled,
+    Error(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Reads all pieces of a body. Most often there is one, and it is not copied.
+async fn read(mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, Broken> {
+    let (mut first, mut rest) = (Bytes::new(), Vec::new());
+    while let Some(frame) = tokio::time::timeout(stall, body.frame()).await.map_err(|_| Broken::Stalled)? {
+        // What is not data is a trailer, which nobody asked for.
+        let Ok(piece) = frame.map_err(Broken::Error)?.into_data() else { continue };
+        if first.is_empty() {
+            first = piece;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&piece);
         }
-        Ok(Err(_)) => Err(Problem::Malformed("The body broke off.".into())),
-        Err(_) => Err(Problem::BodyTooSlow),
     }
+    Ok(if rest.is_empty() { first } else { rest.into() })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

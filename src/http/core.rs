@@ -12,19 +12,20 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN,
-    RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
+    ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::Problem;
 use super::access;
+use super::addresses::Addresses;
 use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
 use super::problem::whole_seconds;
-use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID};
+use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head};
 use super::routes::{Found, Listener, ROUTES, Router};
 use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
@@ -49,6 +50,8 @@ pub struct Site {
     pub auditor: AuditorState,
     /// Open connections, over all listeners.
     pub connections: AtomicUsize,
+    /// Open connections by client address, over all listeners.
+    pub addresses: Addresses,
     /// Whether the server is ending.
     pub stopping: watch::Receiver<bool>,
     /// Commands that were turned away.
@@ -94,13 +97,15 @@ pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -
     let (parts, body) = request.into_parts();
     let request_id = core.request_id(&parts.headers);
     let origin = core.allowed_origin(&parts.headers);
-    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.uri_bytes_max) {
+    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.limits.uri_bytes_max) {
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::URI_TOO_LONG;
         return core.finish(response, request_id, origin, UNROUTED, started);
     }
     let mut route = UNROUTED;
-    let result = if origin.is_some() && parts.method == Method::OPTIONS {
+    let result = if let Err(problem) = check_head(&parts) {
+        Err(problem)
+    } else if origin.is_some() && parts.method == Method::OPTIONS {
         Ok(preflight())
     } else if let Err(problem) = core.check_host(&parts.headers) {
         Err(problem)
@@ -226,6 +231,10 @@ impl Core {
         {
             headers.insert("ratelimit-policy", policy);
             headers.insert("ratelimit", limit);
+        }
+        if let Problem::BadHead(_) = problem {
+            // What follows on this connection cannot be trusted either.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Problem::MethodNotAllowed { allow } = problem
             && let Ok(allow) = HeaderValue::from_str(allow)

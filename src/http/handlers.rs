@@ -79,14 +79,8 @@ pub(super) async fn submit(
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let class = if caller.operator().is_some() { Class::Operator } else { Class::Buyer };
-    let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port).map_err(|turned_away| {
-        core.site.turned_away.increment(1);
-        match turned_away {
-            TurnedAway::QueueFull { depth } => overloaded(core, depth),
-            TurnedAway::Stopping => Problem::Draining,
-            TurnedAway::ReadOnly => Problem::ReadOnly,
-        }
-    })?;
+    let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port);
+    let ticket = ticket.map_err(|turned_away| not_let_in(core, turned_away))?;
     match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
         Ok(Answer::Decided(decided)) => {
             if let Some(operator) = caller.operator() {
@@ -102,6 +96,16 @@ pub(super) async fn submit(
             core.site.reply_timeouts.increment(1);
             Err(Problem::OutcomeUnknown)
         }
+    }
+}
+
+/// What a client is told whose command was not let in: nothing was decided.
+pub(super) fn not_let_in(core: &Core, turned_away: TurnedAway) -> Problem {
+    core.site.turned_away.increment(1);
+    match turned_away {
+        TurnedAway::QueueFull { depth } => overloaded(core, depth),
+        TurnedAway::Stopping => Problem::Draining,
+        TurnedAway::ReadOnly => Problem::ReadOnly,
     }
 }
 

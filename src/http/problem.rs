@@ -21,6 +21,8 @@ pub struct FieldError {
 /// A problem, declared in the order of the table of `api.md`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Problem {
+    /// The request's head is not well formed, or may be read in two ways.
+    BadHead(&'static str),
     /// The body is not JSON.
     Malformed(String),
     /// The body or the query does not fit.
@@ -110,6 +112,7 @@ impl Problem {
     pub fn kind(&self) -> Kind {
         use StatusCode as S;
         match self {
+            Problem::BadHead(_) => kind(1, "malformed", S::BAD_REQUEST, "The request is not well formed"),
             Problem::Malformed(_) => kind(1, "malformed", S::BAD_REQUEST, "The body is not JSON"),
             Problem::Validation(_) => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
             Problem::KeyMissing(_) => {
@@ -147,7 +150,8 @@ impl Problem {
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
-            Problem::Malformed(_)
+            Problem::BadHead(_)
+            | Problem::Malformed(_)
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
@@ -191,7 +195,7 @@ impl Problem {
             Problem::Validation(errors) => {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
-            Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
             Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
@@ -231,7 +235,8 @@ impl Problem {
             Problem::RateLimited { .. } => {
                 out.insert("violated_policies".into(), json!([IN_FLIGHT_POLICY]));
             }
-            Problem::Malformed(_)
+            Problem::BadHead(_)
+            | Problem::Malformed(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
             | Problem::Forbidden(_)

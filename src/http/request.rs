@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Response, StatusCode, Version};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
@@ -34,6 +36,35 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const CACHED_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=5");
+
+/// Refuses what a proxy in front might read in another way than we do (RFC 9112, 3.2, 3.2.2 and 6.1). hyper refuses the
+/// rest: two lengths that differ, spaces before a colon, folded lines, a coding that does not end in `chunked`; and it
+/// closes a connection on which a length came beside a coding.
+///
+/// # Errors
+/// `malformed`.
+pub fn check_head(parts: &Parts) -> Result<(), Problem> {
+    if parts.uri.authority().is_some() {
+        return Err(Problem::BadHead("Send the path alone in the request line."));
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host.as_bytes()) => {}
+        (None, None) if parts.version == Version::HTTP_10 => {}
+        (Some(_) | None, _) => return Err(Problem::BadHead("Send one Host header with a name and perhaps a port.")),
+    }
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) => Err(Problem::BadHead("The one Transfer-Encoding is chunked.")),
+    }
+}
+
+/// Whether this can stand in `Host`: characters of names, addresses and ports.
+fn is_host(host: &[u8]) -> bool {
+    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]%~".contains(byte))
+}
 
 /// A request on its way through a handler.
 pub struct Call {
@@ -111,8 +142,7 @@ impl Call {
     /// See [`read_json`].
     pub async fn json(&mut self, core: &Core) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        let limits = &core.site.config;
-        read_json(&self.parts.headers, body, limits.body_bytes_max, limits.body_read_timeout).await
+        read_json(&self.parts.headers, body, &core.site.config.limits).await
     }
 }
 

@@ -1,36 +1,28 @@
 //! Listeners, threads, connections: one current-thread runtime per core, each with its own listener on the same port;
 //! and one more thread, the desk, for operators and everything longer.
 
-use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::core::{Core, Site, answer};
+use super::accept;
+use super::addresses::Addresses;
+use super::core::{Core, Site};
 use super::desk::{Desk, DeskWork};
 use super::routes::Listener;
 use crate::admission::Admission;
-use crate::config::Config;
+use crate::config::{Config, somaxconn};
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
 use crate::writer::WriterHandle;
-
-/// How long connections get to finish when the server ends.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// How long accepting pauses when the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The server could not start.
 #[derive(thiserror::Error, Debug)]
@@ -80,8 +72,9 @@ pub struct Listeners {
     pub public_address: SocketAddr,
     /// Where operators connect.
     pub admin_address: SocketAddr,
-    public: Vec<TcpListener>,
-    admin: TcpListener,
+    /// By thread.
+    public: Vec<Vec<TcpListener>>,
+    admin: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -90,10 +83,14 @@ impl Listeners {
     /// # Errors
     /// If an address is in use or cannot be used.
     pub fn bind(config: &Config) -> Result<Listeners, ServerError> {
-        let (public_address, public) =
-            bind(config.public_listen, "--public", config.serving_threads(), config.listen_backlog)?;
-        let (admin_address, admin) = bind(config.admin_listen, "--admin", 1, config.listen_backlog)?;
-        let admin = admin.into_iter().next().ok_or(ServerError::InUse { address: admin_address, flag: "--admin" })?;
+        let (threads, backlog) = (config.serving_threads(), config.limits.listen_backlog);
+        let each = config.limits.listeners_per_thread(threads, somaxconn());
+        let (public_address, mut free) = bind(config.public_listen, "--public", threads.saturating_mul(each), backlog)?;
+        let mut public = Vec::with_capacity(threads);
+        while !free.is_empty() {
+            public.push(free.split_off(free.len().saturating_sub(each)));
+        }
+        let (admin_address, admin) = bind(config.admin_listen, "--admin", 1, backlog)?;
         Ok(Listeners { public_address, admin_address, public, admin })
     }
 }
@@ -173,7 +170,7 @@ impl Server {
     pub fn start(listeners: Listeners, parts: Parts) -> Result<Server, ServerError> {
         let Listeners { public_address, admin_address, public, admin } = listeners;
         let (stop, stopping) = watch::channel(false);
-        let (desk, work) = Desk::new();
+        let (desk, work) = Desk::new(parts.config.reply_deadline);
         let site = Arc::new(Site {
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
@@ -183,15 +180,16 @@ impl Server {
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),
             connections: AtomicUsize::new(0),
+            addresses: Addresses::default(),
             stopping,
         });
         let desk_port = public.len();
         let mut threads = Vec::with_capacity(desk_port.saturating_add(1));
-        for (port, listener) in public.into_iter().enumerate() {
+        for (port, listeners) in public.into_iter().enumerate() {
             let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
             let (site, writer, desk) = (Arc::clone(&site), parts.writer.clone(), desk.clone());
             let make = move || Core::new(site, Listener::Public, writer, port, reader, desk);
-            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listener, None))?);
+            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listeners, None))?);
         }
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
@@ -226,7 +224,7 @@ struct DeskDuties {
 }
 
 /// A serving thread, from start to end.
-fn serve(core: Core, listener: TcpListener, duties: Option<DeskDuties>) {
+fn serve(core: Core, listeners: Vec<TcpListener>, duties: Option<DeskDuties>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -248,7 +246,7 @@ fn serve(core: Core, listener: TcpListener, duties: Option<DeskDuties>) {
             tokio::task::spawn_local(async move { work.work(&desk_core.reader).await });
             tokio::task::spawn_local(audit(Rc::clone(&core), audit_reader, mismatched, on_mismatch));
         }
-        accept(&core, listener).await;
+        accept::accept(&core, listeners).await;
     });
 }
 
@@ -292,113 +290,3 @@ async fn audit(core: Rc<Core>, reader: Reader, mismatched: Vec<DropId>, on_misma
         tokio::time::sleep(FOLLOW_EVERY.min(compare_interval)).await;
     }
 }
-
-/// Accepts until the server ends, then waits for open connections.
-async fn accept(core: &Rc<Core>, listener: TcpListener) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "a listener cannot be used");
-            return;
-        }
-    };
-    let label = match core.listener {
-        Listener::Public => "public",
-        Listener::Admin => "admin",
-    };
-    let gauge = core.site.telemetry.gauge(&metric::CONNECTIONS, &[("listener", label)]);
-    let refused = core.site.telemetry.counter(&metric::CONNECTIONS_REFUSED, &[]);
-    let open = Rc::new(Cell::new(0usize));
-    let mut stopping = core.site.stopping.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.changed() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                if core.site.connections.load(Ordering::Relaxed) >= core.site.config.connections_max {
-                    refused.increment(1);
-                    continue;
-                }
-                let place = Place::take(Rc::clone(core), Rc::clone(&open), gauge.clone());
-                tokio::task::spawn_local(connection(stream, peer.ip(), place));
-            }
-            // A client that left already is no reason to wait.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    let drained = async {
-        while open.get() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
-        tracing::warn!(open = open.get(), "connections were cut at the end");
-    }
-    core.meter.borrow_mut().flush(&core.site.telemetry);
-}
-
-/// A connection's place among all; given back when it ends.
-struct Place {
-    core: Rc<Core>,
-    open: Rc<Cell<usize>>,
-    gauge: metrics::Gauge,
-}
-
-impl Place {
-    fn take(core: Rc<Core>, open: Rc<Cell<usize>>, gauge: metrics::Gauge) -> Place {
-        core.site.connections.fetch_add(1, Ordering::Relaxed);
-        open.set(open.get().saturating_add(1));
-        gauge.increment(1.0);
-        Place { core, open, gauge }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.core.site.connections.fetch_sub(1, Ordering::Relaxed);
-        self.open.set(self.open.get().saturating_sub(1));
-        self.gauge.decrement(1.0);
-    }
-}
-
-/// Serves one connection to its end.
-async fn connection(stream: TcpStream, peer: IpAddr, place: Place) {
-    let core = &place.core;
-    let config = &core.site.config;
-    let _best_effort = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let core = Rc::clone(core);
-        async move { Ok::<_, std::convert::Infallible>(answer(&core, peer, request).await) }
-    });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_read_timeout)
-        .max_buf_size(config.header_bytes_max);
-    if config.headers_max != HYPER_HEADERS_MAX {
-        builder.max_headers(config.headers_max);
-    }
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut stopping = core.site.stopping.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // Clients break off, time out and talk nonsense all day: that is theirs to notice.
-        tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// hyper's own default; setting it to the same value would cost a slower parser.
-const HYPER_HEADERS_MAX: usize = 100;

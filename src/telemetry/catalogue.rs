@@ -83,7 +83,8 @@ catalogue! {
     HTTP_REQUESTS = Kind::Counter, "firstcome_http_requests_total", "Answered requests by route, method and status.";
     HTTP_REQUEST = Kind::Histogram(&SECONDS), "firstcome_http_request_seconds", "From a request's head to its answer's head, by route.";
     CONNECTIONS = Kind::Gauge, "firstcome_connections", "Open connections by listener.";
-    CONNECTIONS_REFUSED = Kind::Counter, "firstcome_connections_refused_total", "Connections closed at once because there were too many.";
+    CONNECTIONS_REFUSED = Kind::Counter, "firstcome_connections_refused_total", "Connections closed at once, by reason: too many in total, of one address, or for the descriptors of the process.";
+    CONNECTIONS_CLOSED = Kind::Counter, "firstcome_connections_closed_total", "Connections that the server closed because the client was too slow, by cause.";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";

@@ -172,11 +172,7 @@ impl WriterHandle {
         }
         if submission.class == Class::Buyer {
             // Threads that look at the same moment may overshoot by one each: the reserve is larger than that.
-            let depth = self.sender.len();
-            let places = self.queue_capacity().saturating_sub(self.reserve);
-            if depth >= places {
-                return Err(TurnedAway::QueueFull { depth });
-            }
+            self.let_in_buyers()?;
         }
         let (sender, receiver) = oneshot::channel();
         let reply = replies::Reply { port, sender };
@@ -192,6 +188,17 @@ impl WriterHandle {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.shared.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Whether a buyer's command would be let in at the moment: asked before its body is read, it turns a crowd away at
+    /// the least cost.
+    ///
+    /// # Errors
+    /// If the queue is full but for the operators' reserve.
+    pub fn let_in_buyers(&self) -> Result<(), TurnedAway> {
+        let depth = self.sender.len();
+        let places = self.queue_capacity().saturating_sub(self.reserve);
+        if depth >= places { Err(TurnedAway::QueueFull { depth }) } else { Ok(()) }
     }
 
     /// How many commands wait.

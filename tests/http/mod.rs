@@ -18,7 +18,14 @@ use serde_json::{Value, json};
 pub struct Server(pub Running);
 
 pub fn serve(directory: &Path) -> Server {
-    try_serve(config(directory)).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
+    serve_with(directory, |_| {})
+}
+
+/// The same, with other settings.
+pub fn serve_with(directory: &Path, change: impl FnOnce(&mut Config)) -> Server {
+    let mut config = config(directory);
+    change(&mut config);
+    try_serve(config).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
 }
 
 /// The settings of a server on port 0.

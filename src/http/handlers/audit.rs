@@ -3,8 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http_body_util::Either;
-use http_body_util::channel::Channel;
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -12,8 +10,9 @@ use serde::Deserialize;
 
 use super::{desk_busy, fault};
 use crate::http::Problem;
-use crate::http::body::Body;
+use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
+use crate::http::desk::DeskBusy;
 use crate::http::request::Call;
 use crate::read::lists::{self, AuditFilter};
 use crate::read::rows;
@@ -51,7 +50,7 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
         None => None,
     };
     let filter = AuditFilter { drop_id, order };
-    let (mut sender, body) = Channel::new(4);
+    let (sender, body) = pieces();
     let (desk, mut stopping) = (core.desk.clone(), core.site.stopping.clone());
     let follow = query.follow;
     let slot = super::streams::Slot::take(core).ok_or_else(|| desk_busy(core))?;
@@ -67,12 +66,23 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
         while !*stopping.borrow() && still_in() {
             let from = since;
             let page = desk.ask(move |reader| reader.read(|connection| lists::audit(connection, from, filter))).await;
-            let Ok(Ok((lines, last, more))) = page else { return };
+            let (lines, last, more) = match page {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a read failed");
+                    return;
+                }
+                // An end here would look like the end of the audit.
+                Err(DeskBusy) => {
+                    tokio::time::sleep(FOLLOW_EVERY).await;
+                    continue;
+                }
+            };
             since = last;
             if !lines.is_empty() {
                 let mut text = lines.join("\n");
                 text.push('\n');
-                if sender.send_data(Bytes::from(text)).await.is_err() {
+                if sender.send(Bytes::from(text)).await.is_err() {
                     return;
                 }
             }
@@ -85,10 +95,11 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
             tokio::select! {
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}
                 _ = stopping.changed() => {}
+                () = sender.closed() => return,
             }
         }
     });
-    let mut response = Response::new(Either::Right(body));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::{done, fault, submit, written};
+use super::{done, fault, not_let_in, submit, written};
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
@@ -24,6 +24,7 @@ fn frame(core: &Core) -> OrderFrame<'_> {
 
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
 pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
     let request = OrderRequest::parse(&call.json(core).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let drop_id = call.drop_id()?;

@@ -4,8 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::Either;
-use http_body_util::channel::Channel;
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -13,7 +11,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use super::desk_busy;
 use super::drops::ready;
 use crate::http::Problem;
-use crate::http::body::Body;
+use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
 use crate::http::request::Call;
 use crate::read::HotBody;
@@ -29,7 +27,7 @@ pub(super) struct Slot(Rc<Core>);
 impl Slot {
     /// Takes a place, unless there are too many streams.
     pub(super) fn take(core: &Rc<Core>) -> Option<Slot> {
-        if core.streams.get() >= core.site.config.streams_max {
+        if core.streams.get() >= core.site.config.limits.streams_max {
             return None;
         }
         core.streams.set(core.streams.get().saturating_add(1));
@@ -48,7 +46,7 @@ pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body
     let id = call.drop_id()?;
     let first = ready(core, id, call.started)?;
     let slot = Slot::take(core).ok_or_else(|| desk_busy(core))?;
-    let (mut sender, body) = Channel::new(4);
+    let (sender, body) = pieces();
     let core = Rc::clone(core);
     tokio::task::spawn_local(async move {
         let _slot = slot;
@@ -56,13 +54,14 @@ pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body
         let published = Arc::clone(&core.writer.published);
         let mut sent = first.version;
         let mut last_word = Instant::now();
-        if sender.send_data(event("snapshot", core.site.epoch, &first)).await.is_err() {
+        if sender.send(event("snapshot", core.site.epoch, &first)).await.is_err() {
             return;
         }
         while !*stopping.borrow() {
             tokio::select! {
                 () = tokio::time::sleep(UPDATE_EVERY) => {}
                 _ = stopping.changed() => continue,
+                () = sender.closed() => return,
             }
             let word = if published.version(id) > sent {
                 let Ok(body) = ready(&core, id, Instant::now()) else { return };
@@ -74,12 +73,12 @@ pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body
                 continue;
             };
             last_word = Instant::now();
-            if sender.send_data(word).await.is_err() {
+            if sender.send(word).await.is_err() {
                 return;
             }
         }
     });
-    let mut response = Response::new(Either::Right(body));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

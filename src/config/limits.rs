@@ -1,0 +1,128 @@
+//! The limits of connections and requests: how many, how large, how long.
+
+use std::time::Duration;
+
+use super::{Config, Mistake};
+
+/// What a client may take of the server. Each limit is explained where it is set, in `SETTINGS`.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
+pub struct Limits {
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub loopback_is_client: bool,
+    pub listen_backlog: i32,
+    pub first_byte_timeout: Duration,
+    pub header_read_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub proxy_idle_timeout: Duration,
+    pub body_read_timeout: Duration,
+    pub body_stall_timeout: Duration,
+    pub response_write_timeout: Duration,
+    pub connection_age_max: Duration,
+    pub body_bytes_max: usize,
+    pub header_bytes_max: usize,
+    pub headers_max: usize,
+    pub uri_bytes_max: usize,
+    pub streams_max: usize,
+}
+
+/// A relation between settings: their keys, whether it holds, and what to say if not.
+pub(super) type Relation = ([&'static str; 2], bool, String);
+
+/// What must hold between limits of connections.
+pub(super) fn relations(config: &Config) -> [Relation; 3] {
+    let limits = &config.limits;
+    [
+        (
+            ["http.connections_per_address_max", "http.connections_max"],
+            limits.connections_per_address_max <= limits.connections_max,
+            "http.connections_per_address_max must be at most http.connections_max: else it bounds nothing".into(),
+        ),
+        (
+            ["http.body_stall_timeout_ms", "http.body_read_timeout_ms"],
+            limits.body_stall_timeout <= limits.body_read_timeout,
+            "http.body_stall_timeout_ms must be at most http.body_read_timeout_ms: else it bounds nothing".into(),
+        ),
+        (
+            ["http.uri_bytes_max", "http.header_bytes_max"],
+            limits.uri_bytes_max < limits.header_bytes_max,
+            "http.uri_bytes_max must be below http.header_bytes_max: the path is part of the head".into(),
+        ),
+    ]
+}
+
+/// Listeners of one thread, at most.
+const LISTENERS_MAX: usize = 16;
+
+impl Limits {
+    /// How many connections can wait at one listener: the kernel cuts what is asked for.
+    fn backlog_of_one(&self, somaxconn: Option<i32>) -> usize {
+        let backlog = self.listen_backlog.min(somaxconn.unwrap_or(i32::MAX)).max(1);
+        usize::try_from(backlog).unwrap_or(1)
+    }
+
+    /// How many listeners each serving thread needs, so that all the connections there may be can come in the same
+    /// instant: a connection for which there is no room waits a second and longer before it tries again.
+    #[must_use]
+    pub fn listeners_per_thread(&self, threads: usize, somaxconn: Option<i32>) -> usize {
+        let of_all_threads = self.backlog_of_one(somaxconn).saturating_mul(threads.max(1));
+        self.connections_max.div_ceil(of_all_threads).clamp(1, LISTENERS_MAX)
+    }
+}
+
+/// The kernel's bound on a listener's backlog, where it says.
+#[must_use]
+pub fn somaxconn() -> Option<i32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
+/// What the machine allows less of than the limits do; told at the start, because nobody sees it until the storm.
+#[must_use]
+pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>) -> Vec<Mistake> {
+    let (limits, threads) = (&config.limits, config.serving_threads());
+    let mut told = Vec::new();
+    let listeners = limits.listeners_per_thread(threads, somaxconn).saturating_mul(threads);
+    let backlog = limits.backlog_of_one(somaxconn).saturating_mul(listeners);
+    if backlog < limits.connections_max {
+        told.push(Mistake(format!(
+            "{backlog} connections can come at once, http.connections_max is {}: raise http.listen_backlog ({}) and the kernel's net.core.somaxconn",
+            limits.connections_max, limits.listen_backlog
+        )));
+    }
+    let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(DESCRIPTORS_BESIDE);
+    if let Some(max) = descriptors_max.filter(|max| *max < needed) {
+        told.push(Mistake(format!(
+            "the process may open {max} descriptors, http.connections_max needs {needed}; raise ulimit -n (LimitNOFILE)"
+        )));
+    }
+    told
+}
+
+/// Descriptors besides those of connections: database, log, listeners, runtimes; on a large machine a few per core.
+const DESCRIPTORS_BESIDE: u64 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_connections_can_come_at_once_whatever_the_kernel_cuts() {
+        let limits = Config::defaults().limits;
+        assert_eq!(limits.listeners_per_thread(2, Some(4096)), 2);
+        assert_eq!(limits.listeners_per_thread(64, Some(4096)), 1);
+        assert_eq!(limits.listeners_per_thread(2, Some(128)), LISTENERS_MAX);
+        assert_eq!(limits.listeners_per_thread(2, None), 2);
+    }
+
+    #[test]
+    fn a_machine_that_allows_too_little_is_told() {
+        let mut config = Config::defaults();
+        config.http_threads = 2;
+        let told = |somaxconn, descriptors| warnings(&config, somaxconn, descriptors).len();
+        assert_eq!(told(Some(4096), Some(20_000)), 0);
+        assert_eq!(told(None, None), 0);
+        assert_eq!(told(Some(128), Some(20_000)), 1);
+        assert_eq!(told(Some(128), Some(1024)), 2);
+    }
+}
