@@ -123,7 +123,7 @@ impl Admission {
 
     /// Whether a peer calls for others: its connections are not one client's.
     #[must_use]
-    pub fn is_proxy(&self, peer: std::net::IpAddr) -> bool {
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
         self.proxies.contain(peer)
     }
 
