@@ -172,7 +172,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (desk, work) = Desk::new(parts.config.reply_deadline);
         let site = Arc::new(Site {
-            turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[]),
+            turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             config: parts.config,
             epoch: parts.epoch,
