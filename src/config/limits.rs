@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Mistake};
+use super::{Config, Mistake, TlsFiles};
 
 /// What a client may take of the server. Each limit is explained where it is set, in `SETTINGS`.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     pub loopback_is_client: bool,
     pub listen_backlog: i32,
+    pub tls_handshake_timeout: Duration,
+    pub tls_handshakes_max: usize,
     pub first_byte_timeout: Duration,
     pub header_read_timeout: Duration,
     pub idle_timeout: Duration,
@@ -31,9 +33,24 @@ pub struct Limits {
 pub(super) type Relation = ([&'static str; 2], bool, String);
 
 /// What must hold between limits of connections.
-pub(super) fn relations(config: &Config) -> [Relation; 3] {
+pub(super) fn relations(config: &Config) -> [Relation; 5] {
     let limits = &config.limits;
+    let whole = |files: &Option<TlsFiles>| {
+        files
+            .as_ref()
+            .is_none_or(|files| ![&files.certificate, &files.key].iter().any(|path| path.as_os_str().is_empty()))
+    };
     [
+        (
+            ["public.tls_certificate", "public.tls_key"],
+            whole(&config.public_tls),
+            "public.tls_certificate and public.tls_key go together: one of them is missing".into(),
+        ),
+        (
+            ["admin.tls_certificate", "admin.tls_key"],
+            whole(&config.admin_tls),
+            "admin.tls_certificate and admin.tls_key go together: one of them is missing".into(),
+        ),
         (
             ["http.connections_per_address_max", "http.connections_max"],
             limits.connections_per_address_max <= limits.connections_max,

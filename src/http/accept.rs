@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, CAUSES};
 use super::core::Core;
@@ -85,6 +86,7 @@ pub(super) struct Door {
     pub(super) http: http1::Builder,
     /// Closed by the server, by cause.
     pub(super) closed: [metrics::Counter; CAUSES.len()],
+    tls: Option<TlsAcceptor>,
     open: Cell<usize>,
     gauge: metrics::Gauge,
     too_many: metrics::Counter,
@@ -104,6 +106,7 @@ impl Door {
             core: Rc::clone(core),
             http: connection::http(&core.site.config.limits),
             closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
+            tls: core.site.tls.acceptor(core.listener),
             open: Cell::new(0),
             gauge: telemetry.gauge(&metric::CONNECTIONS, &[("listener", label)]),
             too_many: refused("total"),
@@ -119,7 +122,13 @@ impl Door {
         let is_proxy = local || site.admission.is_proxy(client.get());
         let counted = (!is_proxy && self.core.listener == Listener::Public).then(|| client.group());
         if let Some(place) = Place::take(self, counted) {
-            tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place));
+            let _best_effort = stream.set_nodelay(true);
+            match &self.tls {
+                None => tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place)),
+                Some(tls) => {
+                    tokio::task::spawn_local(connection::serve_tls(tls.clone(), stream, peer.ip(), is_proxy, place))
+                }
+            };
         }
     }
 }
