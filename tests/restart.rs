@@ -36,7 +36,7 @@ fn restart(orders: u64) -> Duration {
     server.kill();
     let server = Process::start(&data, &[]);
     let mut client = Client::connect(server.public).expect("connected");
-    let answer = client.order("the first one after the kill").expect("answered");
+    let answer = client.order("first-after-the-kill").expect("answered");
     let took = killed.elapsed();
     assert!([201, 409].contains(&answer.status), "{:?}", answer.body);
     took

@@ -175,7 +175,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (desk, work) = Desk::new(parts.config.reply_deadline);
         let site = Arc::new(Site {
-            turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[]),
+            turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
             admission: parts.admission,
