@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use layers::Layers;
-pub use limits::{Limits, somaxconn, warnings};
+pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].

@@ -74,9 +74,11 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
-    for warning in config::warnings(&config, config::somaxconn(), raise_descriptor_limit()) {
+    let descriptors_max = raise_descriptor_limit();
+    for warning in config::warnings(&config, config::somaxconn(), descriptors_max) {
         tracing::warn!("{warning}");
     }
+    config::settle_connections_max(&mut config, descriptors_max);
 
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());

@@ -69,6 +69,8 @@ pub(super) fn relations(config: &Config) -> [Relation; 5] {
     ]
 }
 
+/// Connections that operators may have when buyers have taken all places.
+pub const OPERATOR_PLACES: usize = 256;
 /// Listeners of one thread, at most.
 const LISTENERS_MAX: usize = 16;
 
@@ -107,17 +109,34 @@ pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option
             limits.connections_max, limits.listen_backlog
         )));
     }
-    let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(DESCRIPTORS_BESIDE);
+    let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(descriptors_beside(threads));
     if let Some(max) = descriptors_max.filter(|max| *max < needed) {
         told.push(Mistake(format!(
-            "the process may open {max} descriptors, http.connections_max needs {needed}; raise ulimit -n (LimitNOFILE)"
+            "the process may open {max} descriptors, http.connections_max needs {needed}: fewer connections are let in; raise ulimit -n (LimitNOFILE)"
         )));
     }
     told
 }
 
-/// Descriptors besides those of connections: database, log, listeners, runtimes; on a large machine a few per core.
-const DESCRIPTORS_BESIDE: u64 = 512;
+/// Lets in no more connections than the process has descriptors for: who is one too many is told so by a closed
+/// connection, and what opens files for the sale never finds that it cannot.
+pub fn settle_connections_max(config: &mut Config, descriptors_max: Option<u64>) {
+    const CONNECTIONS_MIN: usize = 16;
+    let Some(max) = descriptors_max else { return };
+    let free = max.saturating_sub(descriptors_beside(config.serving_threads()));
+    let free = usize::try_from(free).unwrap_or(usize::MAX).max(CONNECTIONS_MIN);
+    config.limits.connections_max = config.limits.connections_max.min(free);
+}
+
+/// Descriptors besides those of buyers' connections: database, log and listeners, the places of operators, and what each
+/// thread opens for its runtime and its reader.
+fn descriptors_beside(threads: usize) -> u64 {
+    const OF_ALL: u64 = 64;
+    const OF_A_THREAD: u64 = 32;
+    let operators = u64::try_from(OPERATOR_PLACES).unwrap_or(u64::MAX);
+    let of_threads = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(OF_A_THREAD);
+    OF_ALL.saturating_add(operators).saturating_add(of_threads)
+}
 
 #[cfg(test)]
 mod tests {
@@ -141,5 +160,17 @@ mod tests {
         assert_eq!(told(None, None), 0);
         assert_eq!(told(Some(128), Some(20_000)), 1);
         assert_eq!(told(Some(128), Some(1024)), 2);
+    }
+
+    #[test]
+    fn no_more_connections_are_let_in_than_there_are_descriptors() {
+        let max = |descriptors| {
+            let mut config = Config::defaults();
+            config.http_threads = 2;
+            settle_connections_max(&mut config, descriptors);
+            config.limits.connections_max
+        };
+        assert_eq!([max(None), max(Some(20_000)), max(Some(12_384))], [12_000; 3]);
+        assert_eq!((max(Some(12_383)), max(Some(1024)), max(Some(20))), (11_999, 640, 16));
     }
 }

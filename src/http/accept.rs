@@ -15,6 +15,7 @@ use super::connection::{self, CAUSES};
 use super::core::Core;
 use super::routes::Listener;
 use crate::admission::address::{AddressGroup, ClientAddress};
+use crate::config::OPERATOR_PLACES;
 use crate::telemetry::catalogue as metric;
 
 /// How long connections get to finish when the server ends.
@@ -23,8 +24,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often running out of descriptors is told, at most.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
-/// Places that operators have when buyers have taken all.
-const OPERATOR_PLACES: usize = 256;
 
 /// Accepts until the server ends, then waits for open connections.
 pub(super) async fn accept(core: &Rc<Core>, listeners: Vec<TcpListener>) {
