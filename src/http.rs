@@ -24,6 +24,7 @@ pub mod problem;
 pub mod request;
 pub mod routes;
 pub mod server;
+pub mod tls;
 
 pub use problem::Problem;
 pub use server::{Server, ServerError};
