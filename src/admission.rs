@@ -7,7 +7,7 @@ pub mod address;
 pub mod buyers;
 pub mod in_flight;
 pub mod operators;
-mod secret_file;
+pub mod secret_file;
 pub mod verified;
 
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ impl Caller {
 
 /// Why a call was turned away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Denied {
+pub enum TurnedAway {
     /// No token, or none that is good.
     Unauthorized,
     /// A good token, whose role may not do this.
@@ -103,11 +103,11 @@ impl Admission {
                 config.data.display()
             )));
         }
-        let denied = |reason| telemetry.counter(&metric::DENIED, &[("reason", reason)]);
+        let turned_away = |reason| telemetry.counter(&metric::TURNED_AWAY, &[("reason", reason)]);
         let counters = Counters {
-            unauthorized: denied("unauthorized"),
-            forbidden: denied("forbidden"),
-            in_flight: denied("in_flight"),
+            unauthorized: turned_away("unauthorized"),
+            forbidden: turned_away("forbidden"),
+            in_flight: turned_away("in_flight"),
         };
         match operators {
             Some(operators) if mistakes.is_empty() => Ok(Admission {
@@ -123,7 +123,7 @@ impl Admission {
 
     /// Whether a peer calls for others: its connections are not one client's.
     #[must_use]
-    pub fn is_proxy(&self, peer: std::net::IpAddr) -> bool {
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
         self.proxies.contain(peer)
     }
 
@@ -138,7 +138,7 @@ impl Admission {
         caller: &Caller,
         peer: IpAddr,
         forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
-    ) -> Result<Option<Place<'_>>, Denied> {
+    ) -> Result<Option<Place<'_>>, TurnedAway> {
         if self.in_flight.max() == 0 {
             return Ok(None);
         }
@@ -152,7 +152,7 @@ impl Admission {
                 Client::Address(address.group())
             }
         };
-        self.in_flight.enter(client).map(Some).ok_or(Denied::TooManyInFlight)
+        self.in_flight.enter(client).map(Some).ok_or(TurnedAway::TooManyInFlight)
     }
 
     /// How many requests a client may have in flight.
@@ -162,11 +162,11 @@ impl Admission {
     }
 
     /// Counts a call that was turned away.
-    pub fn count(&self, denied: Denied) {
-        match denied {
-            Denied::Unauthorized => self.counters.unauthorized.increment(1),
-            Denied::Forbidden => self.counters.forbidden.increment(1),
-            Denied::TooManyInFlight => self.counters.in_flight.increment(1),
+    pub fn count(&self, turned_away: TurnedAway) {
+        match turned_away {
+            TurnedAway::Unauthorized => self.counters.unauthorized.increment(1),
+            TurnedAway::Forbidden => self.counters.forbidden.increment(1),
+            TurnedAway::TooManyInFlight => self.counters.in_flight.increment(1),
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod routes;
 pub mod rules;
 pub mod server;
 pub mod strict;
+pub mod tls;
 
 pub use problem::Problem;
 pub use server::{Server, ServerError};

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use firstcome::config::{Config, KeyFile};
@@ -292,6 +293,8 @@ fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_hea
     let scratch = tempfile::tempdir().expect("scratch");
     let mut settings = config(scratch.path());
     settings.in_flight_per_client_max = 2;
+    settings.limits.body_stall_timeout = Duration::from_secs(60);
+    settings.limits.body_read_timeout = Duration::from_secs(60);
     settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
     let server = serve(settings.clone());
     server.create(10);
@@ -311,7 +314,7 @@ fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_hea
     );
     assert_eq!(try_as(&server, "192.0.2.1, 2001:db8::4").status, 429, "what stands left is the client's own word");
     assert_eq!(try_as(&server, "2001:db8:0:1::1").status, 415, "another network has its own places");
-    assert_eq!(server.metric("firstcome_denied_total{reason=\"in_flight\"} "), 2.0);
+    assert_eq!(server.metric("firstcome_turned_away_total{reason=\"in_flight\"} "), 2.0);
     let own = call(server.0.server.public_address, "POST", "/v1/drops/1/orders", "", "{}");
     assert_eq!(own.status, 415, "a trusted proxy that calls for itself is not counted");
     drop(held);
@@ -335,6 +338,8 @@ fn a_buyer_with_a_token_is_counted_wherever_he_is() {
     let scratch = tempfile::tempdir().expect("scratch");
     let mut settings = shop(scratch.path(), &shop_key());
     settings.in_flight_per_client_max = 1;
+    settings.limits.body_stall_timeout = Duration::from_secs(60);
+    settings.limits.body_read_timeout = Duration::from_secs(60);
     let server = serve(settings);
     server.create(10);
     let [ann, bob] = ["ann", "bob"].map(|buyer| hs256(SECRET, None, &claims(buyer, json!({}))));

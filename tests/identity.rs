@@ -101,7 +101,8 @@ fn every_role_against_every_route() {
         }
     }
     let counted = admin(&server, "GET", "/metrics", Some(&roles[0].1), &Value::Null).text;
-    let of = |reason: &str| counted.lines().find(|line| line.contains(&format!("denied_total{{reason=\"{reason}\"}}")));
+    let of =
+        |reason: &str| counted.lines().find(|line| line.contains(&format!("turned_away_total{{reason=\"{reason}\"}}")));
     assert_eq!(of("unauthorized").map(|line| line.ends_with(" 105")), Some(true), "15 routes, 7 times each: {counted}");
     assert!(of("forbidden").is_some(), "{counted}");
     server.stop();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, get_current_timestamp};
 use serde::Deserialize;
 
-use super::Denied;
+use super::TurnedAway;
 use super::secret_file::{Guard, read};
 use super::verified::{Verified, VerifiedTokens};
 use crate::config::{Config, KeyFile, Mistake};
@@ -74,12 +74,12 @@ impl BuyerTokens {
     ///
     /// # Errors
     /// `unauthorized`, whatever is wrong with it.
-    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, Denied> {
+    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, TurnedAway> {
         let now = get_current_timestamp();
         if let Some(buyer) = known.find(token, now) {
             return Ok(buyer);
         }
-        let verified = self.verify(token, now).ok_or(Denied::Unauthorized)?;
+        let verified = self.verify(token, now).ok_or(TurnedAway::Unauthorized)?;
         let buyer = verified.buyer.clone();
         known.keep(token, verified);
         Ok(buyer)

@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 
-use super::Denied;
+use super::TurnedAway;
 use crate::config::Mistake;
 use crate::types::{UnixMillis, hex, random};
 use file::{Stamp, TOKENS_FILE};
@@ -202,18 +202,18 @@ impl Operators {
     ///
     /// # Errors
     /// If nobody has, or it is no longer good.
-    pub fn check(&self, token: Option<&str>, now: UnixMillis) -> Result<Operator, Denied> {
+    pub fn check(&self, token: Option<&str>, now: UnixMillis) -> Result<Operator, TurnedAway> {
         let mut known = self.known.lock();
         self.look(&mut known);
         let Some(tokens) = &known.tokens else {
             return Ok(Operator { id: None, name: OWNER.into(), role: Role::Owner });
         };
-        let (id, secret) = token.and_then(halves).ok_or(Denied::Unauthorized)?;
+        let (id, secret) = token.and_then(halves).ok_or(TurnedAway::Unauthorized)?;
         let given = sha256(secret);
-        let found = tokens.iter().find(|token| *token.id == *id).ok_or(Denied::Unauthorized)?;
+        let found = tokens.iter().find(|token| *token.id == *id).ok_or(TurnedAway::Unauthorized)?;
         let right = bool::from(found.sha256.ct_eq(&given)) && found.standing(now) == Standing::InForce;
         if !right {
-            return Err(Denied::Unauthorized);
+            return Err(TurnedAway::Unauthorized);
         }
         Ok(Operator { id: Some(found.id.clone()), name: Arc::clone(&found.name), role: found.role })
     }
@@ -308,7 +308,7 @@ mod tests {
             Ok(())
         })
         .expect("written");
-        assert_eq!(operators.check(None, at(0)), Err(Denied::Unauthorized));
+        assert_eq!(operators.check(None, at(0)), Err(TurnedAway::Unauthorized));
         let ann = operators.check(Some(&text), at(0)).expect("known");
         assert_eq!((ann.role, &*ann.name), (Role::Viewer, "ann"));
         let path = scratch.path().join(TOKENS_FILE);
@@ -320,6 +320,6 @@ mod tests {
         let without = tempfile::tempdir().expect("scratch");
         let operators = Operators::open(without.path()).expect("no file is fine");
         std::fs::write(without.path().join(TOKENS_FILE), "not ours").expect("written");
-        assert_eq!(operators.check(None, at(0)), Err(Denied::Unauthorized), "who writes such a file wants tokens");
+        assert_eq!(operators.check(None, at(0)), Err(TurnedAway::Unauthorized), "who writes such a file wants tokens");
     }
 }

@@ -10,7 +10,7 @@ use super::routes::{Action, Listener, ROUTES};
 use crate::admission::in_flight::Place;
 use crate::admission::operators::Role;
 use crate::admission::verified::VerifiedTokens;
-use crate::admission::{Admission, Caller, Denied};
+use crate::admission::{Admission, Caller, TurnedAway};
 use crate::types::UnixMillis;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -109,18 +109,18 @@ pub fn admit<'site>(
     peer: IpAddr,
     now: impl FnOnce() -> UnixMillis,
 ) -> Result<(Caller, Option<Place<'site>>), Problem> {
-    let denied = |denied| {
-        admission.count(denied);
-        match denied {
-            Denied::Unauthorized => Problem::Unauthorized,
-            Denied::Forbidden => Problem::Forbidden("The token's role may not do this."),
-            Denied::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
+    let turned_away = |turned_away| {
+        admission.count(turned_away);
+        match turned_away {
+            TurnedAway::Unauthorized => Problem::Unauthorized,
+            TurnedAway::Forbidden => Problem::Forbidden("The token's role may not do this."),
+            TurnedAway::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
         }
     };
-    let caller = identify(admission, known, action, headers, now).map_err(denied)?;
+    let caller = identify(admission, known, action, headers, now).map_err(turned_away)?;
     let place = if waits(action) {
         let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
-        admission.enter(&caller, peer, forwarded_for).map_err(denied)?
+        admission.enter(&caller, peer, forwarded_for).map_err(turned_away)?
     } else {
         None
     };
@@ -133,16 +133,16 @@ fn identify(
     action: Action,
     headers: &HeaderMap,
     now: impl FnOnce() -> UnixMillis,
-) -> Result<Caller, Denied> {
+) -> Result<Caller, TurnedAway> {
     match (need(action), &admission.buyers) {
         (Need::Nothing, _) | (Need::Buyer, None) => Ok(Caller::Anybody),
         (Need::Buyer, Some(buyers)) => {
-            let token = bearer(headers).ok_or(Denied::Unauthorized)?;
+            let token = bearer(headers).ok_or(TurnedAway::Unauthorized)?;
             buyers.check(token, &mut known.borrow_mut()).map(Caller::Buyer)
         }
         (Need::Role(least), _) => {
             let operator = admission.operators.check(bearer(headers), now())?;
-            if operator.role >= least { Ok(Caller::Operator(operator)) } else { Err(Denied::Forbidden) }
+            if operator.role >= least { Ok(Caller::Operator(operator)) } else { Err(TurnedAway::Forbidden) }
         }
     }
 }

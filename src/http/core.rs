@@ -16,7 +16,7 @@ use hyper::header::{
     ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::Problem;
 use super::access;
@@ -28,6 +28,7 @@ use super::handlers;
 use super::problem::whole_seconds;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head, empty};
 use super::routes::{Found, Listener, ROUTES, Router};
+use super::tls::Tls;
 use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
@@ -45,6 +46,10 @@ pub struct Site {
     pub epoch: u64,
     /// Who may come in.
     pub admission: Admission,
+    /// The listeners' certificates.
+    pub tls: Tls,
+    /// TLS handshakes that may begin now.
+    pub handshakes: Semaphore,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// What the auditor shows.

@@ -75,8 +75,7 @@ catalogue! {
     CLOCK_OFFSET = Kind::Gauge, "firstcome_clock_offset_seconds", "Wall clock minus the clock of decisions.";
     KEYS_EVICTED = Kind::Gauge, "firstcome_idempotency_keys_evicted", "Keys forgotten before their 24 hours since the start.";
     OUTCOMES = Kind::Counter, "firstcome_outcomes_total", "Decided commands by command and outcome.";
-    TURNED_AWAY = Kind::Counter, "firstcome_turned_away_total", "Commands that were not let into the queue.";
-    DENIED = Kind::Counter, "firstcome_denied_total", "Requests that were turned away before a handler ran, by reason: no good token, a role that may not, too many in flight of one client.";
+    TURNED_AWAY = Kind::Counter, "firstcome_turned_away_total", "Requests that were not let in, so that nothing was decided, by reason: no place in the queue, no good token, a role that may not, too many in flight of one client.";
     REPLY_TIMEOUT = Kind::Counter, "firstcome_reply_timeout_total", "Clients that were told outcome-unknown because the answer was late.";
     SEQ = Kind::Gauge, "firstcome_seq", "The last durable event.";
     READS = Kind::Counter, "firstcome_reads_total", "Reads of drops and orders by source: a ready body, or the file.";
@@ -86,6 +85,7 @@ catalogue! {
     CONNECTIONS = Kind::Gauge, "firstcome_connections", "Open connections by listener.";
     CONNECTIONS_REFUSED = Kind::Counter, "firstcome_connections_refused_total", "Connections closed at once, by reason: too many in total, of one address, or for the descriptors of the process.";
     CONNECTIONS_CLOSED = Kind::Counter, "firstcome_connections_closed_total", "Connections that the server closed because the client was too slow, by cause.";
+    TLS_RELOADS = Kind::Counter, "firstcome_tls_reloads_total", "Changed certificate files that were taken (ok), or not, so that the old certificate stays in force (failed).";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";

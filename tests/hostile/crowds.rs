@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 
 use super::http::until;
+use super::process::{Client, Process};
 use super::raw::{LOOK, Raw, Site, order};
 
 /// Whether a connection is served; if not, it was closed at once.
@@ -113,4 +114,28 @@ fn a_crowd_that_leaves_in_the_middle_leaves_nothing() {
         raw.send(&whole[..end]).expect("sent");
     }
     site.end();
+}
+
+#[test]
+fn out_of_descriptors_clients_are_turned_away_instead_of_left_waiting() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // One listener: with several, threads could take a descriptor from each other.
+    let one = [("FIRSTCOME__HTTP__THREADS", "1".to_string()), ("FIRSTCOME__HTTP__CONNECTIONS_MAX", "2000".to_string())];
+    let one = [one.as_slice(), &[("FIRSTCOME__HTTP__CONNECTIONS_PER_ADDRESS_MAX", "2000".to_string())]].concat();
+    let server = Process::start(&scratch.path().join("data"), &one);
+    server.create_drop(9);
+    let look = |client: &mut Client| client.get("/v1/drops/1").map(|answer| answer.status);
+    let mut good = Client::connect(server.public).expect("connected");
+    assert_eq!(look(&mut good).expect("answered"), 200);
+    let before = server.descriptors();
+    server.limit_descriptors(before + 10);
+    let mut held: Vec<Client> = (0..40).map(|_| Client::connect(server.public).expect("connected")).collect();
+    let served =
+        held.iter_mut().filter_map(|client| look(client).ok()).inspect(|status| assert_eq!(*status, 200)).count();
+    assert!((8..=11).contains(&served), "{served} of 40 were served with 10 descriptors");
+    assert_eq!(look(&mut good).expect("answered"), 200, "who is in is served as before");
+    drop(held);
+    let again = || Client::connect(server.public).is_ok_and(|mut client| look(&mut client).is_ok());
+    until("there is room again", again);
+    until("all descriptors are given back", || server.descriptors() <= before);
 }

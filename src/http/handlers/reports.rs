@@ -5,6 +5,7 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 
 use super::{done, fault, submit};
+use crate::admission::TurnedAway;
 use crate::engine::Command;
 use crate::http::Problem;
 use crate::http::access::CONTACTS_NEED;
@@ -26,6 +27,7 @@ const FOUND_MAX: u32 = 100;
 pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
     let query: OrdersQuery = call.query()?;
     if query.contacts && call.caller.operator().is_none_or(|operator| operator.role < CONTACTS_NEED) {
+        core.site.admission.count(TurnedAway::Forbidden);
         return Err(Problem::Forbidden("The token's role may not export contacts."));
     }
     let as_csv = wants_csv(call);
