@@ -1,6 +1,6 @@
 //! Clients that take their time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -138,7 +138,9 @@ fn an_old_connection_is_closed_after_an_answer_and_a_stream_lives_on() {
     stream.hear("event: snapshot", 1);
     let mut raw = site.connect();
     let mut asked = 0;
+    let until = Instant::now() + Duration::from_secs(20);
     while raw.send(LOOK).is_ok() {
+        assert!(Instant::now() < until, "it grows old for ever");
         asked += 1;
         if raw.hear("\"version\"", asked).text.contains("connection: close") {
             break;
