@@ -50,7 +50,10 @@ fn a_head_that_trickles_is_closed_although_it_never_pauses() {
 
 #[test]
 fn a_body_that_trickles_is_refused_although_it_never_pauses() {
-    let site = Site::open(|limits| limits.body_read_timeout = 2 * SHORT);
+    let site = Site::open(|limits| {
+        limits.body_read_timeout = 2 * SHORT;
+        limits.body_stall_timeout = Duration::from_secs(600);
+    });
     let mut raw = site.connect();
     let head =
         order("slow", "").split("{").next().expect("a head").replace("Content-Length: 29", "Content-Length: 8000");
