@@ -2,7 +2,8 @@
 # Everything that CI runs, in one command; "quick" before each commit.
 #
 #   scripts/check.sh quick   format, lints, unit and API tests            (under 5 minutes warm)
-#   scripts/check.sh         that, documentation, the randomised tests in a release build, and a real sale end to end
+#   scripts/check.sh         that, documentation, bugs on purpose, kill -9, the randomised tests in fast code, and a real
+#                            sale end to end
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,8 +30,11 @@ stage lints cargo clippy --locked --all-targets -- -D warnings
 stage tests cargo test --locked
 if [ "$mode" = full ]; then
     stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+    stage planted-bugs scripts/planted.sh
+    stage kills cargo test --locked --features planted --test kill -- --nocapture
     stage release-build cargo build --locked --release
-    stage randomised cargo test --locked --release --test engine_model --test store_model
+    stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test faults --test damage \
+        --test power --test witness
     stage smoke scripts/smoke.sh
 fi
 echo "== all good ($mode), $SECONDS s"

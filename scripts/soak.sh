@@ -7,7 +7,12 @@ cd "$(dirname "$0")/.."
 
 export FIRSTCOME_TEST_SCALE=${1:-10}
 cargo build --locked --release
-cargo test --locked --release --test engine_model --test store_model -- --nocapture
+cargo test --locked --profile soak --test engine_model --test store_model --test faults --test damage --test power \
+    --test witness -- --nocapture
+# 200 kills, at least a fifth of them between BEGIN and the replies.
+cargo test --locked --profile soak --features planted --test kill -- --nocapture
+# From kill -9 to the first answered order, with 100,000 and with 1,000,000 orders in the file.
+cargo test --locked --release --test restart -- --ignored --nocapture
 scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
 scripts/storm.sh
