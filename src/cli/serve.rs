@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::start::{Running, start};
 use super::{Exit, leave, output};
@@ -95,6 +96,8 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::new(71, format!("no runtime for signals: {error}")))?;
+    // A limit on file sizes must be a failed write, which is a fault with its code, and not a sudden end.
+    let _heard = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
         // What was acknowledged is on the disk; whether a supervisor may start the process again is in the code.
@@ -144,9 +147,11 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     ended
 }
 
+fn no_signals(error: std::io::Error) -> Exit {
+    Exit::new(71, format!("signals cannot be heard: {error}"))
+}
+
 async fn wait_for_signal() -> Result<(), Exit> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let no_signals = |error: std::io::Error| Exit::new(71, format!("signals cannot be heard: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     tokio::select! {

@@ -60,6 +60,12 @@ impl Process {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our own process");
     }
 
+    /// From now on no file of it may grow beyond so many bytes: a write there fails.
+    pub fn limit_file_size(&self, max: u64) {
+        let limit = Rlimit { current: Some(max), maximum: Some(max) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).expect("our own process");
+    }
+
     /// kill -9, and the end of it.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
