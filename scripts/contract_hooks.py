@@ -43,6 +43,9 @@ def before_call(context, case, kwargs):
     if str(query.get("follow")).lower() in ("true", "['true']", "[true]"):
         # Who follows the audit never gets to an end.
         query["follow"] = "false"
+    # A link that schemathesis guessed may put a number into a header.
+    for header, value in list((case.headers or {}).items()):
+        case.headers[header] = str(value)
     name = case.operation.definition.raw.get("operationId")
     if not fits(case):
         return
@@ -96,6 +99,9 @@ def filter_failure(context, failure, case, response):
     """A request can fit its schema and still be refused by the state, or be larger than a body may be."""
     if type(failure).__name__ != "RejectedPositiveData":
         return True
+    if case.operation.definition.raw.get("operationId") == "PlaceOrder" and "buyer" not in case.body:
+        # Only a buyer's token can make up for it, and there are none here.
+        return False
     if response.status_code == 413:
         return int(response.request.headers["Content-Length"]) <= 8192
     return "as_of_seq" not in response.json()

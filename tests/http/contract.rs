@@ -25,6 +25,8 @@ const OF_HTTP: &[&str] = &[
     "transfer-encoding",
     "date",
     "connection",
+    // By Origin, where origins are set.
+    "vary",
     "access-control-allow-origin",
     "access-control-allow-methods",
     "access-control-allow-headers",

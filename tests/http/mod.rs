@@ -74,12 +74,17 @@ pub fn answer(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_string()));
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        let known = headers.entry(name.to_lowercase()).or_default();
+        // A header that is there twice is a list.
+        *known = if known.is_empty() { value.into() } else { format!("{known}, {value}") };
+    }
     let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
     let body = if chunked { unchunked(body) } else { body.to_string() };
     Answer {
         status: status.expect("a status"),
-        headers: headers.collect(),
+        headers,
         body: serde_json::from_str(&body).unwrap_or(Value::Null),
         text: body,
     }
