@@ -6,16 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-program=${1:-target/release/firstcome}
+. scripts/server.sh
+program=${1:-$program}
 tools=target/contract-venv
-scratch=$(mktemp -d)
-server=
-cleanup() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
-
 if ! cmp -s scripts/contract.requirements.txt "$tools/installed"; then
     python3 -m venv --clear "$tools"
     "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement scripts/contract.requirements.txt
@@ -25,17 +18,7 @@ fi
 "$program" openapi >"$scratch/openapi.json"
 "$tools/bin/openapi-spec-validator" "$scratch/openapi.json"
 
-"$program" serve --demo --data "$scratch/data" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
-    >"$scratch/serve.out" 2>"$scratch/serve.err" &
-server=$!
-admin=
-for _ in $(seq 200); do
-    public=$(sed -n 's|.*buyers *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-    admin=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-    if [ -n "$admin" ] && curl -sf "http://$admin/readyz" >/dev/null; then break; fi
-    kill -0 "$server" || { cat "$scratch/serve.err" >&2; exit 1; }
-    sleep 0.05
-done
+start
 
 # Something to find: drops, and orders in the states that an order can have.
 post() { # ADDRESS PATH BODY: prints the id
@@ -76,16 +59,7 @@ for listener in public admin; do
         failed="$failed $listener"
 done
 
-kill -TERM "$server"
-code=0
-wait "$server" || code=$?
-server=
-if [ "$code" != 0 ]; then
-    echo "the server ended with $code instead of 0:" >&2
-    cat "$scratch/serve.err" >&2
-    exit 1
-fi
-"$program" verify --data "$scratch/data"
+stop
 if [ -n "$failed" ]; then
     echo "the server is not what its document says:$failed" >&2
     exit 1
