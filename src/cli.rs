@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand.
 
+mod capture;
 pub mod leave;
 pub mod migrate;
 pub mod output;
 pub mod recover;
+pub mod replay;
 pub mod rush;
 pub mod serve;
 pub mod start;
@@ -55,6 +57,8 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// Once more: run a capture through an engine and compare
+    Replay(replay::ReplayArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
@@ -72,6 +76,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -124,6 +129,7 @@ mod tests {
             "serve --help",
             "rush --help",
             "verify --help",
+            "replay --help",
             "recover --help",
             "migrate --help",
             "token --help",
