@@ -14,7 +14,8 @@
 //!
 //! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`admission`] says whether it
 //! may come in, [`writer`] gives it
-//! its place and its instant, [`engine`] decides, [`store`] records, [`read`] answers everybody else. [`types`],
+//! its place and its instant, [`engine`] decides, [`store`] records, [`read`] answers everybody else. [`capture`] keeps what was
+//! decided, to be replayed. [`types`],
 //! [`config`], [`telemetry`] and [`planted`] are leaves. Arrows point one way; `tests/tidy.rs` holds them.
 //!
 //! The promises, each one a test: conservation (`total = available + held + sold`), never oversold and never undersold,
@@ -27,6 +28,7 @@ pub mod config;
 pub mod http;
 pub mod writer;
 // In the order of a purchase, which is not the alphabet's.
+pub mod capture;
 pub mod engine;
 pub mod planted;
 pub mod read;
