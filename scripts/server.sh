@@ -5,19 +5,26 @@ program=target/release/firstcome
 scratch=$(mktemp -d)
 server=
 cleanup() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
-    rm -rf "$scratch"
+    if [ -n "$server" ]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    rm -rf "$scratch" 2>/dev/null || true
 }
 trap cleanup EXIT
 
-start() {
-    "$program" serve --demo --data "$scratch/data" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
+start() { start_on "$scratch/data"; }
+
+stop() { stop_on "$scratch/data"; }
+
+start_on() { # data directory
+    "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
         >"$scratch/serve.out" 2>"$scratch/serve.err" &
     server=$!
     for _ in $(seq 200); do
         public=$(sed -n 's|.*buyers *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
         admin=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-        if [ -n "$admin" ] && curl -sf "http://$admin/readyz" >/dev/null; then return; fi
+        if [ -n "$public" ] && [ -n "$admin" ] && curl -sf "http://$admin/readyz" >/dev/null; then return; fi
         kill -0 "$server" || break
         sleep 0.05
     done
@@ -26,7 +33,7 @@ start() {
     exit 1
 }
 
-stop() {
+stop_on() { # data directory
     kill -TERM "$server"
     local code=0
     wait "$server" || code=$?
@@ -36,5 +43,5 @@ stop() {
         cat "$scratch/serve.err" >&2
         exit 1
     fi
-    "$program" verify --data "$scratch/data"
+    "$program" verify --data "$1"
 }

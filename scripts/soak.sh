@@ -16,3 +16,5 @@ cargo test --locked --release --test restart -- --ignored --nocapture
 scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
 scripts/storm.sh
+# A real disk, really full, twenty times.
+scripts/full-disk.sh 20

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use layers::Layers;
-pub use limits::{Limits, somaxconn, warnings};
+pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -25,6 +25,8 @@ pub struct Config {
     pub public_listen: SocketAddr,
     pub public_url: String,
     pub cors_origins: Vec<String>,
+    pub public_tls: Option<TlsFiles>,
+    pub admin_tls: Option<TlsFiles>,
     pub admin_listen: SocketAddr,
     pub admin_hosts: Vec<String>,
     pub trusted_proxies: Vec<IpNet>,
@@ -67,6 +69,15 @@ pub enum PinCore {
     Off,
     /// On this one.
     Core(usize),
+}
+
+/// A listener's certificate chain and its key, in PEM. One of the two without the other is a mistake.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TlsFiles {
+    /// The chain, the listener's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// A file with a key that signs buyers' tokens.
@@ -137,11 +148,17 @@ impl Config {
         }
     }
 
+    /// What a listener's URLs begin with.
+    #[must_use]
+    pub fn scheme(tls: &Option<TlsFiles>) -> &'static str {
+        if tls.is_some() { "https" } else { "http" }
+    }
+
     /// Where nobody said how buyers reach the public listener: at the address that was bound, which knows the number
     /// that a port 0 became.
     pub fn settle_public_url(&mut self, bound: SocketAddr) {
         if self.public_url.is_empty() {
-            self.public_url = format!("http://{bound}");
+            self.public_url = format!("{}://{bound}", Self::scheme(&self.public_tls));
         }
     }
 
@@ -152,6 +169,8 @@ impl Config {
             public_listen: anywhere,
             public_url: String::new(),
             cors_origins: Vec::new(),
+            public_tls: None,
+            admin_tls: None,
             admin_listen: anywhere,
             admin_hosts: Vec::new(),
             trusted_proxies: Vec::new(),

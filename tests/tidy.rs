@@ -245,6 +245,8 @@ const FLOORS: &[(&str, [u64; 3])] = &[
     ("crossbeam-channel", [0, 5, 15]),
     ("libsqlite3-sys", [0, 39, 0]),
     ("tracing-subscriber", [0, 3, 20]),
+    ("rustls", [0, 23, 18]),
+    ("rustls-webpki", [0, 103, 13]),
 ];
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::config::Mistake;
 
 /// What others than the owner must not be able to do with a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guard {
     /// Read or write it: it is a secret.
     Secret,
     /// Write it: whoever can put his own key there is believed.
@@ -20,7 +20,7 @@ pub(super) enum Guard {
 ///
 /// # Errors
 /// One sentence, without anything of the content.
-pub(super) fn read(path: &Path, guard: Guard, bytes_max: u64) -> Result<Vec<u8>, Mistake> {
+pub fn read(path: &Path, guard: Guard, bytes_max: u64) -> Result<Vec<u8>, Mistake> {
     let told = |error: std::io::Error| Mistake(format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(told)?;
     read_open(&file, path, guard, bytes_max)

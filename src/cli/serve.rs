@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::start::{Running, start};
 use super::{Exit, leave, output};
@@ -19,6 +20,7 @@ const EXAMPLES: &str = "Examples:
   firstcome serve --demo
   firstcome serve --data /var/lib/firstcome --public 0.0.0.0:8080
   FIRSTCOME__WRITER__DURABILITY=interval firstcome serve --config firstcome.toml
+  FIRSTCOME__PUBLIC__TLS_CERTIFICATE=shop.crt FIRSTCOME__PUBLIC__TLS_KEY=shop.key firstcome serve
 
 Flags win over the environment, the environment over the file. Every setting is in the README.";
 
@@ -94,6 +96,8 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::new(71, format!("no runtime for signals: {error}")))?;
+    // A limit on file sizes must be a failed write, which is a fault with its code, and not a sudden end.
+    let _heard = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
         // What was acknowledged is on the disk; whether a supervisor may start the process again is in the code.
@@ -143,9 +147,11 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     ended
 }
 
+fn no_signals(error: std::io::Error) -> Exit {
+    Exit::new(71, format!("signals cannot be heard: {error}"))
+}
+
 async fn wait_for_signal() -> Result<(), Exit> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let no_signals = |error: std::io::Error| Exit::new(71, format!("signals cannot be heard: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     tokio::select! {
@@ -200,25 +206,26 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
 
 /// What a person at the terminal needs next.
 fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
-    let (public, admin) = (running.server.public_address, running.server.admin_address);
+    let public = format!("{}://{}", Config::scheme(&config.public_tls), running.server.public_address);
+    let admin = format!("{}://{}", Config::scheme(&config.admin_tls), running.server.admin_address);
     output::line(format!("firstcome {} sells from {}", env!("CARGO_PKG_VERSION"), config.data.display()));
-    output::line(format!("  buyers     http://{public}/v1/drops"));
-    output::line(format!("  operators  http://{admin}/metrics"));
+    output::line(format!("  buyers     {public}/v1/drops"));
+    output::line(format!("  operators  {admin}/metrics"));
     let durability = if config.durability_full { "full (every answer is on the disk)" } else { "interval" };
     output::line(format!(
         "  durability {durability}; {} events, {} live orders in the file",
         running.found.seq, running.found.orders_live
     ));
     if let Some(id) = demo {
-        output::line(format!("  demo drop  {id}, live now: http://{public}/v1/drops/{id}"));
+        output::line(format!("  demo drop  {id}, live now: {public}/v1/drops/{id}"));
         output::line("");
         output::line("order one:");
         output::line(format!(
-            "  curl -s http://{public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"
+            "  curl -s {public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"
         ));
         output::line("    -d '{\"buyer\":\"ann\",\"quantity\":1}'");
         output::line("storm it, in a second terminal:");
-        output::line(format!("  cargo run --release -- rush --public http://{public} --admin http://{admin}"));
+        output::line(format!("  cargo run --release -- rush --public {public} --admin {admin}"));
         let data = config.data.display();
         output::line(format!("Ctrl-C ends it; then: cargo run --release -- verify --data {data}"));
     }

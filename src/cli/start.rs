@@ -9,6 +9,7 @@ use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
+use crate::http::tls::Tls;
 use crate::store::{Durability, Loaded, Store, StoreError, load, loss};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
@@ -49,10 +50,14 @@ pub struct Running {
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
-    let admission = Admission::open(&config, &telemetry, wall).map_err(|mistakes| {
-        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Exit::new(64, lines.join("\n"))
-    })?;
+    let (admission, tls) = match (Admission::open(&config, &telemetry, wall), Tls::open(&config, &telemetry)) {
+        (Ok(admission), Ok(tls)) => (admission, tls),
+        (admission, tls) => {
+            let mistakes = [admission.err(), tls.err()].into_iter().flatten().flatten();
+            let lines: Vec<String> = mistakes.map(|mistake| mistake.to_string()).collect();
+            return Err(Exit::new(64, lines.join("\n")));
+        }
+    };
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
     let mut loaded =
@@ -69,9 +74,11 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
-    for warning in config::warnings(&config, config::somaxconn(), raise_descriptor_limit()) {
+    let descriptors_max = raise_descriptor_limit();
+    for warning in config::warnings(&config, config::somaxconn(), descriptors_max) {
         tracing::warn!("{warning}");
     }
+    config::settle_connections_max(&mut config, descriptors_max);
 
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
@@ -84,8 +91,18 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
     let on_mismatch = mismatch_hook(handle.clone());
-    let parts =
-        Parts { config, epoch, database, admission, telemetry, writer: handle.clone(), gate, mismatched, on_mismatch };
+    let parts = Parts {
+        config,
+        epoch,
+        database,
+        admission,
+        tls,
+        telemetry,
+        writer: handle.clone(),
+        gate,
+        mismatched,
+        on_mismatch,
+    };
     let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     Ok(Running { server, writer: handle, found, thread })
 }

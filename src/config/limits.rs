@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Mistake};
+use super::{Config, Mistake, TlsFiles};
 
 /// What a client may take of the server. Each limit is explained where it is set, in `SETTINGS`.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     pub loopback_is_client: bool,
     pub listen_backlog: i32,
+    pub tls_handshake_timeout: Duration,
+    pub tls_handshakes_max: usize,
     pub first_byte_timeout: Duration,
     pub header_read_timeout: Duration,
     pub idle_timeout: Duration,
@@ -31,9 +33,24 @@ pub struct Limits {
 pub(super) type Relation = ([&'static str; 2], bool, String);
 
 /// What must hold between limits of connections.
-pub(super) fn relations(config: &Config) -> [Relation; 3] {
+pub(super) fn relations(config: &Config) -> [Relation; 5] {
     let limits = &config.limits;
+    let whole = |files: &Option<TlsFiles>| {
+        files
+            .as_ref()
+            .is_none_or(|files| ![&files.certificate, &files.key].iter().any(|path| path.as_os_str().is_empty()))
+    };
     [
+        (
+            ["public.tls_certificate", "public.tls_key"],
+            whole(&config.public_tls),
+            "public.tls_certificate and public.tls_key go together: one of them is missing".into(),
+        ),
+        (
+            ["admin.tls_certificate", "admin.tls_key"],
+            whole(&config.admin_tls),
+            "admin.tls_certificate and admin.tls_key go together: one of them is missing".into(),
+        ),
         (
             ["http.connections_per_address_max", "http.connections_max"],
             limits.connections_per_address_max <= limits.connections_max,
@@ -52,6 +69,8 @@ pub(super) fn relations(config: &Config) -> [Relation; 3] {
     ]
 }
 
+/// Connections that operators may have when buyers have taken all places.
+pub const OPERATOR_PLACES: usize = 256;
 /// Listeners of one thread, at most.
 const LISTENERS_MAX: usize = 16;
 
@@ -90,17 +109,34 @@ pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option
             limits.connections_max, limits.listen_backlog
         )));
     }
-    let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(DESCRIPTORS_BESIDE);
+    let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(descriptors_beside(threads));
     if let Some(max) = descriptors_max.filter(|max| *max < needed) {
         told.push(Mistake(format!(
-            "the process may open {max} descriptors, http.connections_max needs {needed}; raise ulimit -n (LimitNOFILE)"
+            "the process may open {max} descriptors, http.connections_max needs {needed}: fewer connections are let in; raise ulimit -n (LimitNOFILE)"
         )));
     }
     told
 }
 
-/// Descriptors besides those of connections: database, log, listeners, runtimes; on a large machine a few per core.
-const DESCRIPTORS_BESIDE: u64 = 512;
+/// Lets in no more connections than the process has descriptors for: who is one too many is told so by a closed
+/// connection, and what opens files for the sale never finds that it cannot.
+pub fn settle_connections_max(config: &mut Config, descriptors_max: Option<u64>) {
+    const CONNECTIONS_MIN: usize = 16;
+    let Some(max) = descriptors_max else { return };
+    let free = max.saturating_sub(descriptors_beside(config.serving_threads()));
+    let free = usize::try_from(free).unwrap_or(usize::MAX).max(CONNECTIONS_MIN);
+    config.limits.connections_max = config.limits.connections_max.min(free);
+}
+
+/// Descriptors besides those of buyers' connections: database, log and listeners, the places of operators, and what each
+/// thread opens for its runtime and its reader.
+fn descriptors_beside(threads: usize) -> u64 {
+    const OF_ALL: u64 = 64;
+    const OF_A_THREAD: u64 = 32;
+    let operators = u64::try_from(OPERATOR_PLACES).unwrap_or(u64::MAX);
+    let of_threads = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(OF_A_THREAD);
+    OF_ALL.saturating_add(operators).saturating_add(of_threads)
+}
 
 #[cfg(test)]
 mod tests {
@@ -124,5 +160,17 @@ mod tests {
         assert_eq!(told(None, None), 0);
         assert_eq!(told(Some(128), Some(20_000)), 1);
         assert_eq!(told(Some(128), Some(1024)), 2);
+    }
+
+    #[test]
+    fn no_more_connections_are_let_in_than_there_are_descriptors() {
+        let max = |descriptors| {
+            let mut config = Config::defaults();
+            config.http_threads = 2;
+            settle_connections_max(&mut config, descriptors);
+            config.limits.connections_max
+        };
+        assert_eq!([max(None), max(Some(20_000)), max(Some(12_384))], [12_000; 3]);
+        assert_eq!((max(Some(12_383)), max(Some(1024)), max(Some(20))), (11_999, 640, 16));
     }
 }

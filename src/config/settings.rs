@@ -1,11 +1,12 @@
 //! The table of settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Config, KeyFile, PinCore};
+use super::{Config, KeyFile, PinCore, TlsFiles};
 
 /// One setting.
 pub struct Setting {
@@ -105,6 +106,13 @@ fn key_files(text: &str) -> Result<Vec<KeyFile>, String> {
     }
 }
 
+/// Sets one file of a listener's two; that the other is missing is seen when all settings are in.
+fn tls_file(files: &mut Option<TlsFiles>, text: &str, which: fn(&mut TlsFiles) -> &mut PathBuf) {
+    let mut both = files.take().unwrap_or_default();
+    *which(&mut both) = text.trim().into();
+    *files = Some(both).filter(|both| *both != TlsFiles::default());
+}
+
 macro_rules! setting {
     ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
         Setting {
@@ -141,6 +149,18 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.cors_origins = origins(t)?
     ),
     setting!(
+        "public.tls_certificate",
+        "",
+        "file",
+        "certificate chain (PEM): with it the listener speaks TLS only; a changed file is in force within seconds, without a restart",
+        |c, t| tls_file(&mut c.public_tls, t, |files| &mut files.certificate)
+    ),
+    setting!("public.tls_key", "", "file", "its private key (PEM), readable by its owner alone", |c, t| tls_file(
+        &mut c.public_tls,
+        t,
+        |files| &mut files.key
+    )),
+    setting!(
         "admin.listen",
         "127.0.0.1:8081",
         "address",
@@ -154,6 +174,14 @@ pub static SETTINGS: &[Setting] = &[
         "names besides localhost and the addresses under which operators reach it (DNS rebinding)",
         |c, t| c.admin_hosts = hosts(t)?
     ),
+    setting!("admin.tls_certificate", "", "file", "as `public.tls_certificate`", |c, t| tls_file(
+        &mut c.admin_tls,
+        t,
+        |files| &mut files.certificate
+    )),
+    setting!("admin.tls_key", "", "file", "as `public.tls_key`", |c, t| tls_file(&mut c.admin_tls, t, |files| {
+        &mut files.key
+    })),
     setting!(
         "trusted_proxies",
         "",
@@ -236,6 +264,20 @@ pub static SETTINGS: &[Setting] = &[
         "connections",
         "that wait to be accepted, per listener; the kernel's `somaxconn` cuts it, so threads have as many listeners as `http.connections_max` needs",
         |c, t| c.limits.listen_backlog = i32::try_from(number(t, 16, 65_535)?).unwrap_or(4096)
+    ),
+    setting!(
+        "http.tls_handshake_timeout_ms",
+        "5000",
+        "ms",
+        "from the connection to the end of the TLS handshake, the wait for its turn included",
+        |c, t| c.limits.tls_handshake_timeout = millis(t, 50, 600_000)?
+    ),
+    setting!(
+        "http.tls_handshakes_max",
+        "500",
+        "handshakes",
+        "at once; each costs half a millisecond of a core and memory for its messages, others wait",
+        |c, t| c.limits.tls_handshakes_max = count(t, 1, 100_000)?
     ),
     setting!(
         "http.first_byte_timeout_ms",

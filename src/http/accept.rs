@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, CAUSES};
 use super::core::Core;
 use super::routes::Listener;
 use crate::admission::address::{AddressGroup, ClientAddress};
+use crate::config::OPERATOR_PLACES;
 use crate::telemetry::catalogue as metric;
 
 /// How long connections get to finish when the server ends.
@@ -22,8 +24,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often running out of descriptors is told, at most.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
-/// Places that operators have when buyers have taken all.
-const OPERATOR_PLACES: usize = 256;
 
 /// Accepts until the server ends, then waits for open connections.
 pub(super) async fn accept(core: &Rc<Core>, listeners: Vec<TcpListener>) {
@@ -85,6 +85,7 @@ pub(super) struct Door {
     pub(super) http: http1::Builder,
     /// Closed by the server, by cause.
     pub(super) closed: [metrics::Counter; CAUSES.len()],
+    tls: Option<TlsAcceptor>,
     open: Cell<usize>,
     gauge: metrics::Gauge,
     too_many: metrics::Counter,
@@ -104,6 +105,7 @@ impl Door {
             core: Rc::clone(core),
             http: connection::http(&core.site.config.limits),
             closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
+            tls: core.site.tls.acceptor(core.listener),
             open: Cell::new(0),
             gauge: telemetry.gauge(&metric::CONNECTIONS, &[("listener", label)]),
             too_many: refused("total"),
@@ -119,7 +121,13 @@ impl Door {
         let is_proxy = local || site.admission.is_proxy(client.get());
         let counted = (!is_proxy && self.core.listener == Listener::Public).then(|| client.group());
         if let Some(place) = Place::take(self, counted) {
-            tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place));
+            let _best_effort = stream.set_nodelay(true);
+            match &self.tls {
+                None => tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place)),
+                Some(tls) => {
+                    tokio::task::spawn_local(connection::serve_tls(tls.clone(), stream, peer.ip(), is_proxy, place))
+                }
+            };
         }
     }
 }

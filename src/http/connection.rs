@@ -13,8 +13,10 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
 
 use super::accept::Place;
 use super::core::answer;
@@ -39,10 +41,27 @@ pub(super) fn http(limits: &Limits) -> http1::Builder {
     builder
 }
 
+/// Serves one connection under TLS, if it manages the handshake in time. That includes the wait for its turn: a crowd of
+/// handshakes must not take the cores from those who are in.
+pub(super) async fn serve_tls(tls: TlsAcceptor, stream: TcpStream, peer: IpAddr, is_proxy: bool, place: Place) {
+    let site = &place.door.core.site;
+    let handshake = async {
+        let _turn = site.handshakes.acquire().await.map_err(std::io::Error::other)?;
+        tls.accept(stream).await
+    };
+    match tokio::time::timeout(site.config.limits.tls_handshake_timeout, handshake).await {
+        Ok(Ok(stream)) => serve(stream, peer, is_proxy, place).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => place.door.closed[Cause::Handshake as usize].increment(1),
+    }
+}
+
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, peer: IpAddr, is_proxy: bool, place: Place) {
+pub(super) async fn serve<S>(stream: S, peer: IpAddr, is_proxy: bool, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let accepted = Instant::now();
-    let _best_effort = stream.set_nodelay(true);
     let (core, limits) = (&place.door.core, &place.door.core.site.config.limits);
     let pace = Rc::new(Pace::new(limits, is_proxy, accepted));
     let service = service_fn(|request| {

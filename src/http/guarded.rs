@@ -143,3 +143,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn after_the_last_answer_what_a_client_still_sends_is_read_so_that_it_can_read_the_answer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let pace = Rc::new(Pace::new(&Config::defaults().limits, false, Instant::now()));
+        let (mut client, socket) = duplex(64);
+        let mut guarded = Guarded::new(socket, Rc::clone(&pace));
+        let server = async {
+            let mut some = [0u8; 32];
+            guarded.read_exact(&mut some).await.expect("heard");
+            pace.requested();
+            pace.answered(false);
+            guarded.write_all(b"too large").await.expect("answered");
+            guarded.shutdown().await.expect("ended");
+            drop(guarded);
+        };
+        // Its half is closed when it has the answer.
+        let sending = async move {
+            client.write_all(&[b'x'; 10_000]).await.expect("all of it is taken");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("answered");
+            answer
+        };
+        let (answer, ()) = runtime.block_on(async { tokio::join!(sending, server) });
+        assert_eq!(answer, "too large");
+    }
+}

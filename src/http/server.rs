@@ -10,13 +10,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::accept;
 use super::addresses::Addresses;
 use super::core::{Core, Site};
 use super::desk::{Desk, DeskWork};
 use super::routes::Listener;
+use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
 use crate::read::{Auditor, AuditorState, Reader};
@@ -147,6 +148,8 @@ pub struct Parts {
     pub database: PathBuf,
     /// Who may come in.
     pub admission: Admission,
+    /// The listeners' certificates.
+    pub tls: Tls,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
@@ -174,14 +177,16 @@ impl Server {
         let site = Arc::new(Site {
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
-            config: parts.config,
             epoch: parts.epoch,
             admission: parts.admission,
+            tls: parts.tls,
+            handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),
             connections: AtomicUsize::new(0),
             addresses: Addresses::default(),
             stopping,
+            config: parts.config,
         });
         let desk_port = public.len();
         let mut threads = Vec::with_capacity(desk_port.saturating_add(1));
@@ -258,6 +263,7 @@ async fn tick(core: Rc<Core>) {
         core.meter.borrow_mut().flush(&core.site.telemetry);
         if core.listener == Listener::Admin {
             core.site.telemetry.run_upkeep();
+            core.site.tls.look();
         }
     }
 }

@@ -44,11 +44,18 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
 /// # Errors
 /// What SQLite says, or [`StoreError::Inconsistent`] with the first thing that does not hold.
 pub fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
-    let report = verify::verify_connection(&store.connection)?;
+    // Both read everything: side by side, each with its own connection, since nobody writes yet.
+    let (report, loaded) = std::thread::scope(|scope| {
+        let path = store.path.as_path();
+        let proof = scope.spawn(move || verify::verify_file(path));
+        let loaded = load(&store.connection, &store.digest_key, idempotency_keys_max);
+        (proof.join(), loaded)
+    });
+    let report = report.map_err(|_| StoreError::Inconsistent("the proof of the file panicked".into()))??;
     if let Some(problem) = report.problems.first() {
         return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
     }
-    load(&store.connection, &store.digest_key, idempotency_keys_max)
+    loaded
 }
 
 fn last_link(connection: &Connection, last_event: Seq) -> Result<Link, StoreError> {

@@ -72,11 +72,7 @@ pub fn verify(directory: &Path) -> Result<Report, StoreError> {
     }
     // Before the snapshot: a running server's file has at least what its watermark said then.
     let acknowledged = Watermark::read(directory)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&path, flags)?;
-    check_identity(&connection, &path)?;
-    configure(&connection)?;
-    connection.execute_batch("BEGIN")?;
+    let connection = open_to_read(&path)?;
     let mut report = verify_connection(&connection)?;
     match acknowledged {
         Found::Mark(mark) => check_watermark(&connection, &path, &mark, &mut report)?,
@@ -87,7 +83,25 @@ pub fn verify(directory: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
-/// Verifies what a connection sees, by itself.
+/// Verifies a database by itself, through a connection of its own.
+///
+/// # Errors
+/// If it is not ours, or SQLite cannot read it; what does not hold is in the [`Report`].
+pub fn verify_file(path: &Path) -> Result<Report, StoreError> {
+    verify_connection(&open_to_read(path)?)
+}
+
+/// A connection that cannot write, at one snapshot.
+fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    check_identity(&connection, path)?;
+    configure(&connection)?;
+    connection.execute_batch("BEGIN")?;
+    Ok(connection)
+}
+
+/// Verifies what a connection sees.
 ///
 /// # Errors
 /// If SQLite cannot read it; what does not hold is in the [`Report`].

@@ -85,6 +85,7 @@ catalogue! {
     CONNECTIONS = Kind::Gauge, "firstcome_connections", "Open connections by listener.";
     CONNECTIONS_REFUSED = Kind::Counter, "firstcome_connections_refused_total", "Connections closed at once, by reason: too many in total, of one address, or for the descriptors of the process.";
     CONNECTIONS_CLOSED = Kind::Counter, "firstcome_connections_closed_total", "Connections that the server closed because the client was too slow, by cause.";
+    TLS_RELOADS = Kind::Counter, "firstcome_tls_reloads_total", "Changed certificate files that were taken (ok), or not, so that the old certificate stays in force (failed).";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";

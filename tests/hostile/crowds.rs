@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 
 use super::http::until;
+use super::process::Process;
 use super::raw::{LOOK, Raw, Site, order};
 
 /// Whether a connection is served; if not, it was closed at once.
@@ -113,4 +114,30 @@ fn a_crowd_that_leaves_in_the_middle_leaves_nothing() {
         raw.send(&whole[..end]).expect("sent");
     }
     site.end();
+}
+
+#[test]
+fn out_of_descriptors_clients_are_turned_away_instead_of_left_waiting() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // One listener: with several, threads could take a descriptor from each other.
+    let one = [("FIRSTCOME__HTTP__THREADS", "1".to_string()), ("FIRSTCOME__HTTP__CONNECTIONS_MAX", "2000".to_string())];
+    let one = [one.as_slice(), &[("FIRSTCOME__HTTP__CONNECTIONS_PER_ADDRESS_MAX", "2000".to_string())]].concat();
+    let server = Process::start(&scratch.path().join("data"), &one);
+    server.create_drop(9);
+    let look = |raw: &mut Raw, times| {
+        // Who is turned away may notice it while sending.
+        let _closed_already = raw.send(LOOK);
+        !raw.hear_unless_closed("\"version\"", times).closed
+    };
+    let mut good = Raw::connect(server.public);
+    assert!(look(&mut good, 1));
+    let before = server.descriptors();
+    server.limit_descriptors(before + 10);
+    let mut held: Vec<Raw> = (0..40).map(|_| Raw::connect(server.public)).collect();
+    let served = held.iter_mut().map(|raw| look(raw, 1)).filter(|served| *served).count();
+    assert!((8..=11).contains(&served), "{served} of 40 were served with 10 descriptors");
+    assert!(look(&mut good, 2), "who is in is served as before");
+    drop(held);
+    until("there is room again", || look(&mut Raw::connect(server.public), 1));
+    until("all descriptors are given back", || server.descriptors() <= before);
 }

@@ -6,6 +6,9 @@
 #[path = "../http/mod.rs"]
 mod http;
 
+#[path = "../process/mod.rs"]
+mod process;
+
 mod crowds;
 mod framing;
 mod raw;

@@ -58,12 +58,21 @@ impl Raw {
 
     /// Reads until this has been said so often.
     pub(crate) fn hear(&mut self, word: &str, times: usize) -> Said {
+        let said = self.hear_unless_closed(word, times);
+        assert!(!said.closed, "it ended before it said {word} {times} times: {}", said.text);
+        said
+    }
+
+    /// The same, or until the server closes the connection.
+    pub(crate) fn hear_unless_closed(&mut self, word: &str, times: usize) -> Said {
         loop {
             let text = String::from_utf8_lossy(&self.heard).into_owned();
             if text.matches(word).count() >= times {
                 return Said { text, closed: false };
             }
-            assert!(self.read(), "it ended before it said {word} {times} times: {text}");
+            if !self.read() {
+                return Said { text, closed: true };
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Clients that take their time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -50,7 +50,10 @@ fn a_head_that_trickles_is_closed_although_it_never_pauses() {
 
 #[test]
 fn a_body_that_trickles_is_refused_although_it_never_pauses() {
-    let site = Site::open(|limits| limits.body_read_timeout = 2 * SHORT);
+    let site = Site::open(|limits| {
+        limits.body_read_timeout = 2 * SHORT;
+        limits.body_stall_timeout = Duration::from_secs(600);
+    });
     let mut raw = site.connect();
     let head =
         order("slow", "").split("{").next().expect("a head").replace("Content-Length: 29", "Content-Length: 8000");
@@ -138,7 +141,9 @@ fn an_old_connection_is_closed_after_an_answer_and_a_stream_lives_on() {
     stream.hear("event: snapshot", 1);
     let mut raw = site.connect();
     let mut asked = 0;
+    let until = Instant::now() + Duration::from_secs(20);
     while raw.send(LOOK).is_ok() {
+        assert!(Instant::now() < until, "it grows old for ever");
         asked += 1;
         if raw.hear("\"version\"", asked).text.contains("connection: close") {
             break;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
 /// A server of its own; killed if a test ends early.
@@ -45,6 +45,25 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("our own process");
+    }
+
+    /// Open descriptors of the process.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("our own process");
+        open.count()
+    }
+
+    /// From now on it may have so many descriptors open.
+    pub fn limit_descriptors(&self, max: usize) {
+        let max = Some(u64::try_from(max).expect("few"));
+        let limit = Rlimit { current: max, maximum: max };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our own process");
+    }
+
+    /// From now on no file of it may grow beyond so many bytes: a write there fails.
+    pub fn limit_file_size(&self, max: u64) {
+        let limit = Rlimit { current: Some(max), maximum: Some(max) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).expect("our own process");
     }
 
     /// kill -9, and the end of it.

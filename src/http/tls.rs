@@ -1,0 +1,180 @@
+//! TLS for the listeners: certificates from files, taken anew without a restart when the files change.
+//!
+//! One crypto library, passed explicitly; TLS 1.2 at least; HTTP/1.1 only. A new certificate that is no good leaves the
+//! old one in force: an expired certificate is better than none, and the log and a metric say it.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+
+use super::routes::Listener;
+use crate::admission::secret_file::{Guard, read};
+use crate::config::{Config, Mistake, TlsFiles};
+use crate::telemetry::{Telemetry, catalogue as metric};
+
+/// A chain of certificates is a few kilobytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The TLS of both listeners; where one has no certificate, it speaks plain HTTP.
+pub struct Tls {
+    public: Option<Endpoint>,
+    admin: Option<Endpoint>,
+    reloaded: metrics::Counter,
+    failed: metrics::Counter,
+}
+
+impl Tls {
+    /// Reads all certificates and keys.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut endpoint = |files: &Option<TlsFiles>| {
+            let opened = files.clone().map(Endpoint::open).transpose();
+            opened.unwrap_or_else(|more| {
+                mistakes.extend(more);
+                None
+            })
+        };
+        let (public, admin) = (endpoint(&config.public_tls), endpoint(&config.admin_tls));
+        let loads = |result| telemetry.counter(&metric::TLS_RELOADS, &[("result", result)]);
+        if mistakes.is_empty() {
+            Ok(Tls { public, admin, reloaded: loads("ok"), failed: loads("failed") })
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// What accepts a listener's clients, if it speaks TLS.
+    #[must_use]
+    pub fn acceptor(&self, listener: Listener) -> Option<TlsAcceptor> {
+        let endpoint = match listener {
+            Listener::Public => &self.public,
+            Listener::Admin => &self.admin,
+        };
+        endpoint.as_ref().map(|endpoint| endpoint.acceptor.clone())
+    }
+
+    /// Takes certificates anew whose files have changed.
+    pub fn look(&self) {
+        for endpoint in [&self.public, &self.admin].into_iter().flatten() {
+            match endpoint.look() {
+                None => {}
+                Some(Ok(())) => {
+                    self.reloaded.increment(1);
+                    tracing::info!(file = %endpoint.files.certificate.display(), "a new certificate is in force");
+                }
+                Some(Err(mistakes)) => {
+                    self.failed.increment(1);
+                    for mistake in mistakes {
+                        tracing::error!(%mistake, "the new certificate is no good; the old one stays in force");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A listener's certificate.
+struct Endpoint {
+    files: TlsFiles,
+    acceptor: TlsAcceptor,
+    current: Arc<Current>,
+    /// What the files looked like when they were last read.
+    seen: Mutex<Seen>,
+}
+
+impl Endpoint {
+    fn open(files: TlsFiles) -> Result<Endpoint, Vec<Mistake>> {
+        let seen = Mutex::new(Seen::of(&files));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let current = Arc::new(Current(RwLock::new(Arc::new(load(&files, &provider)?))));
+        let told = |error: rustls::Error| vec![Mistake(format!("TLS: {error}"))];
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(told)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Who comes back needs no full handshake, on whichever thread he lands.
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(told)?;
+        Ok(Endpoint { files, acceptor: TlsAcceptor::from(Arc::new(config)), current, seen })
+    }
+
+    /// `None` if the files are as they were.
+    fn look(&self) -> Option<Result<(), Vec<Mistake>>> {
+        let now = Seen::of(&self.files);
+        let mut seen = self.seen.lock();
+        if *seen == now {
+            return None;
+        }
+        *seen = now;
+        let loaded = load(&self.files, &aws_lc_rs::default_provider());
+        Some(loaded.map(|key| *self.current.0.write() = Arc::new(key)))
+    }
+}
+
+/// The certificate in force.
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Current")
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read()))
+    }
+}
+
+/// What shows that a file is another one, or has other content.
+#[derive(PartialEq, Eq)]
+struct Seen([Option<(u64, i64, i64, u64)>; 2]);
+
+impl Seen {
+    fn of(files: &TlsFiles) -> Seen {
+        let print = |metadata: Metadata| (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.size());
+        Seen([&files.certificate, &files.key].map(|path| std::fs::metadata(path).ok().map(print)))
+    }
+}
+
+/// Reads a chain and its key, and looks whether they belong together.
+fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let chain = chain(&files.certificate).map_err(|mistake| mistakes.push(mistake));
+    let key = key(&files.key).map_err(|mistake| mistakes.push(mistake));
+    let (Ok(chain), Ok(key)) = (chain, key) else { return Err(mistakes) };
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+        let (certificate, key) = (files.certificate.display(), files.key.display());
+        vec![Mistake(format!("{certificate} and {key} are not a certificate and its key: {error}"))]
+    })
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
+    let bytes = read(path, Guard::Unforgeable, FILE_BYTES_MAX)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) | Err(_) => Err(Mistake(format!("{}: has no certificate in PEM", path.display()))),
+    }
+}
+
+/// Nothing of the content is told.
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Mistake> {
+    let bytes = read(path, Guard::Secret, FILE_BYTES_MAX)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| Mistake(format!("{}: has no private key in PEM", path.display())))
+}
