@@ -59,7 +59,7 @@ pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView,
 }
 
 /// The header with the operator's token, where one is set: a secret is no argument that others see in `ps`.
-fn authorization() -> String {
+pub(super) fn authorization() -> String {
     match std::env::var("FIRSTCOME_TOKEN") {
         Ok(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
             format!("Authorization: Bearer {token}\r\n")
