@@ -36,5 +36,6 @@ if [ "$mode" = full ]; then
     stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test faults --test damage \
         --test power --test witness
     stage smoke scripts/smoke.sh
+    stage contract scripts/contract.sh
 fi
 echo "== all good ($mode), $SECONDS s"

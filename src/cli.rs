@@ -3,6 +3,7 @@
 mod capture;
 pub mod leave;
 pub mod migrate;
+pub mod openapi;
 pub mod output;
 pub mod recover;
 pub mod replay;
@@ -65,6 +66,9 @@ pub enum Command {
     Recover(recover::RecoverArgs),
     /// Copy a file of an older version over to this one
     Migrate(migrate::MigrateArgs),
+    /// Describe: print the OpenAPI document of the HTTP interface
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApiArgs),
 }
 
 /// Runs a command.
@@ -80,6 +84,10 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
+        Command::OpenApi(_) => {
+            openapi::run();
+            Ok(())
+        }
     }
 }
 
@@ -124,20 +132,22 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in [
-            "--help",
-            "serve --help",
-            "rush --help",
-            "verify --help",
-            "replay --help",
-            "recover --help",
-            "migrate --help",
-            "token --help",
-            "token create --help",
-            "token list --help",
-            "token revoke --help",
+        for command in [
+            "",
+            "serve ",
+            "rush ",
+            "verify ",
+            "replay ",
+            "recover ",
+            "migrate ",
+            "openapi ",
+            "token ",
+            "token create ",
+            "token list ",
+            "token revoke ",
         ] {
-            let help = told(line).to_string();
+            let line = format!("{command}--help");
+            let help = told(&line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }
     }

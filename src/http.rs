@@ -1,7 +1,8 @@
 //! HTTP: from a socket to a command or a read, and back to an answer.
 //!
-//! `routes` is THE table. `server` owns listeners and threads; `accept` lets connections
-//! in, `connection` serves one, under the deadlines of `pace`; `core` is what each serving thread has;
+//! `routes` is THE table, `code` that of problems, `answers` says which of them each route may answer, and `openapi`
+//! describes all of it from there. `server` owns listeners and threads; `accept` lets connections in, `connection`
+//! serves one, under the deadlines of `pace`; `core` is what each serving thread has;
 //! `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in `problem`. Each thread runs
 //! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
 //! the desk (the admin listener's thread).
@@ -9,7 +10,9 @@
 mod accept;
 pub mod access;
 pub mod addresses;
+pub mod answers;
 pub mod body;
+pub mod code;
 mod connection;
 pub mod core;
 pub mod desk;
@@ -23,7 +26,9 @@ mod pace;
 pub mod problem;
 pub mod request;
 pub mod routes;
+pub mod rules;
 pub mod server;
+pub mod strict;
 pub mod tls;
 
 pub use problem::Problem;

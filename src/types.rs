@@ -334,6 +334,10 @@ pub enum DropState {
 }
 
 impl DropState {
+    /// Every state, in the order in which they are asked for.
+    pub const ALL: [DropState; 5] =
+        [DropState::Ended, DropState::Paused, DropState::Scheduled, DropState::SoldOut, DropState::Live];
+
     /// The word in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

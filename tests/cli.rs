@@ -27,7 +27,9 @@ fn refused_serve(data: &Path, more: &[&str]) -> (i32, String) {
 
 #[test]
 fn help_shows_examples_everywhere() {
-    for arguments in [&["--help"][..], &["serve", "--help"], &["rush", "--help"], &["verify", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["serve", "--help"], &["rush", "--help"], &["verify", "--help"], &["openapi", "--help"]]
+    {
         let output = firstcome(arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("Examples:"), "{arguments:?}: {text}");
@@ -94,4 +96,12 @@ fn verify_says_what_it_found() {
     let output = firstcome(&["verify", "--data", path]);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("verified"), "{output:?}");
+}
+
+#[test]
+fn the_description_of_the_interface_is_printed_as_it_is_served() {
+    let output = firstcome(&["openapi"]);
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let served = firstcome::http::openapi::document();
+    assert_eq!(printed, serde_json::from_slice::<serde_json::Value>(&served).expect("JSON"));
 }

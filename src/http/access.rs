@@ -58,7 +58,8 @@ pub const fn need(action: Action) -> Need {
 }
 
 /// Whether the answer has to wait for something, so that a client can have several in flight on one thread.
-const fn waits(action: Action) -> bool {
+#[must_use]
+pub const fn waits(action: Action) -> bool {
     match action {
         Action::GetDrop
         | Action::StreamDrop

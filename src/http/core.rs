@@ -21,11 +21,12 @@ use tokio::sync::{Semaphore, watch};
 use super::Problem;
 use super::access;
 use super::addresses::Addresses;
+use super::answers;
 use super::body::{Body, full};
 use super::desk::Desk;
 use super::handlers;
 use super::problem::whole_seconds;
-use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head};
+use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head, empty};
 use super::routes::{Found, Listener, ROUTES, Router};
 use super::tls::Tls;
 use crate::admission::in_flight::Place;
@@ -103,8 +104,7 @@ pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -
     let request_id = core.request_id(&parts.headers);
     let origin = core.allowed_origin(&parts.headers);
     if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.limits.uri_bytes_max) {
-        let mut response = Response::new(full(""));
-        *response.status_mut() = StatusCode::URI_TOO_LONG;
+        let response = empty(StatusCode::URI_TOO_LONG);
         return core.finish(response, request_id, origin, UNROUTED, started);
     }
     let mut route = UNROUTED;
@@ -131,6 +131,11 @@ pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -
             }
         }
     };
+    debug_assert!(
+        answers::allowed(route, result.as_ref().map(Response::status).map_err(Problem::code)),
+        "route {route} may not answer {:?}",
+        result.as_ref().map(Response::status),
+    );
     let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
     core.finish(response, request_id, origin, route, started)
 }
@@ -317,8 +322,7 @@ impl Core {
 }
 
 fn preflight() -> Response<Body> {
-    let mut response = Response::new(full(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     headers.insert(

@@ -1,30 +1,68 @@
 //! Reading JSON bodies field by field, so that every mistake is named at once, with its place.
+//!
+//! One function per request names its fields. It runs for each body, and once without a body to describe itself: what is
+//! read and what OpenAPI says cannot differ, because they are the same lines.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::problem::{FieldError, Problem};
-use crate::types::text::parse_rfc3339;
-use crate::types::{Amount, BuyerText, Contact, Currency, Quantity, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX};
+use super::rules::{Read, Rule};
+use super::strict;
 
 /// The fields of a JSON object that is being read.
 pub struct Fields {
     map: Map<String, Value>,
     prefix: &'static str,
     errors: Vec<FieldError>,
+    /// Only while a request describes itself.
+    description: Option<Description>,
 }
 
-type Read<T> = Result<T, String>;
+#[derive(Default)]
+struct Description {
+    properties: Map<String, Value>,
+    required: Vec<Value>,
+    bounds: Map<String, Value>,
+}
 
 impl Fields {
-    /// The fields of a body.
+    /// Reads a body with a function that names its fields.
     ///
     /// # Errors
-    /// `malformed` if it is not JSON, `validation` if it is not an object.
-    pub fn parse(body: &[u8]) -> Result<Fields, Problem> {
-        let value: Value =
-            serde_json::from_slice(body).map_err(|error| Problem::Malformed(format!("Not JSON: {error}.")))?;
+    /// `malformed` if it is not JSON, `validation` with every mistake and every unknown field.
+    pub fn read<T>(body: &[u8], read: impl FnOnce(&mut Fields) -> Option<T>) -> Result<T, Problem> {
+        let value = strict::parse(body).map_err(|error| Problem::Malformed(format!("Not JSON: {error}.")))?;
         let Value::Object(map) = value else { return Err(Problem::invalid("", "must be an object")) };
-        Ok(Fields { map, prefix: "", errors: Vec::new() })
+        let mut fields = Fields { map, prefix: "", errors: Vec::new(), description: None };
+        let made = read(&mut fields);
+        fields.refuse_unknown();
+        match made {
+            Some(made) if fields.errors.is_empty() => Ok(made),
+            _ => Err(Problem::Validation(fields.errors)),
+        }
+    }
+
+    /// The JSON schema of what such a function reads.
+    #[must_use]
+    pub fn describe<T>(read: impl FnOnce(&mut Fields) -> Option<T>) -> Value {
+        let mut fields =
+            Fields { map: Map::new(), prefix: "", errors: Vec::new(), description: Some(Description::default()) };
+        let _nothing_to_make = read(&mut fields);
+        let Description { properties, required, bounds } = fields.description.unwrap_or_default();
+        let mut schema = bounds;
+        schema.insert("type".into(), "object".into());
+        schema.insert("properties".into(), properties.into());
+        schema.insert("additionalProperties".into(), false.into());
+        if !required.is_empty() {
+            schema.insert("required".into(), required.into());
+        }
+        schema.into()
+    }
+
+    fn note(&mut self, name: &str, schema: impl FnOnce() -> Value) {
+        if let Some(description) = &mut self.description {
+            description.properties.insert(name.into(), schema());
+        }
     }
 
     fn error(&mut self, name: &str, detail: impl Into<String>) {
@@ -32,171 +70,84 @@ impl Fields {
         self.errors.push(FieldError { pointer, detail: detail.into() });
     }
 
-    /// A field that may be left out, but not null.
-    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Read<T>) -> Option<T> {
-        let value = self.map.remove(name)?;
-        match read(&value) {
-            Ok(value) => Some(value),
-            Err(detail) => {
-                self.error(name, detail);
-                None
-            }
+    /// How many members there must be. Call it before the fields are read.
+    pub fn count(&mut self, min: usize, max: usize, detail: &str) {
+        if let Some(description) = &mut self.description {
+            description.bounds.insert("minProperties".into(), min.into());
+            description.bounds.insert("maxProperties".into(), max.into());
         }
+        if !(min..=max).contains(&self.map.len()) {
+            self.errors.push(FieldError { pointer: self.prefix.into(), detail: detail.into() });
+        }
+    }
+
+    /// A field that may be left out, but not null.
+    pub fn optional<T>(&mut self, name: &str, rule: impl Rule<T>) -> Option<T> {
+        self.note(name, || rule.schema());
+        self.take(name, |value| rule.read(value))
+    }
+
+    /// A field that may be left out, with what it is then.
+    pub fn defaulted<T: Copy + Into<Value>>(&mut self, name: &str, default: T, rule: impl Rule<T>) -> T {
+        self.note(name, || {
+            let mut schema = rule.schema();
+            schema["default"] = default.into();
+            schema
+        });
+        self.take(name, |value| rule.read(value)).unwrap_or(default)
     }
 
     /// A field that must be there. `None` means that an error was noted.
-    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Read<T>) -> Option<T> {
-        if self.map.contains_key(name) {
-            return self.optional(name, read);
-        }
-        self.error(name, "is missing");
-        None
+    pub fn required<T>(&mut self, name: &str, rule: impl Rule<T>) -> Option<T> {
+        self.note(name, || rule.schema());
+        self.is_required(name);
+        self.take(name, |value| rule.read(value))
     }
 
-    /// A contact that may be left out.
-    pub fn optional_contact(&mut self, name: &'static str) -> Option<Contact> {
+    /// An object inside, read by its own function; `schema` is its name among the components.
+    pub fn object<T>(
+        &mut self,
+        name: &str,
+        pointer: &'static str,
+        schema: &str,
+        read: impl FnOnce(&mut Fields) -> Option<T>,
+    ) -> Option<T> {
+        self.note(name, || json!({ "$ref": format!("#/components/schemas/{schema}") }));
         let value = self.map.remove(name)?;
         let Value::Object(map) = value else {
             self.error(name, "must be an object");
             return None;
         };
-        let mut inner = Fields { map, prefix: "/contact", errors: Vec::new() };
-        let contact = Contact {
-            name: inner.optional("name", contact_text),
-            email: inner.optional("email", contact_text),
-            phone: inner.optional("phone", contact_text),
-            address: inner.optional("address", contact_text),
-        };
+        let mut inner = Fields { map, prefix: pointer, errors: Vec::new(), description: None };
+        let made = read(&mut inner);
         inner.refuse_unknown();
-        if contact.is_empty() && inner.errors.is_empty() {
-            self.error(name, "must have at least one of name, email, phone, address");
-        }
         self.errors.append(&mut inner.errors);
-        Some(contact)
+        made
+    }
+
+    /// Notes an error if the field is not there. Call it before the field is read.
+    pub fn is_required(&mut self, name: &str) {
+        if let Some(description) = &mut self.description {
+            description.required.push(name.into());
+        }
+        self.is_needed(name);
+    }
+
+    /// Notes an error if the field is not there, though another way to say it may make it superfluous.
+    pub fn is_needed(&mut self, name: &str) {
+        if !self.map.contains_key(name) {
+            self.error(name, "is missing");
+        }
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Read<T>) -> Option<T> {
+        let value = self.map.remove(name)?;
+        read(&value).map_err(|detail| self.error(name, detail)).ok()
     }
 
     fn refuse_unknown(&mut self) {
         for name in std::mem::take(&mut self.map).keys() {
             self.error(name, "is not known here");
         }
-    }
-
-    /// Ends the reading: what was made of the fields, unless there was a mistake or an unknown field.
-    ///
-    /// # Errors
-    /// `validation` with every mistake.
-    pub fn finish<T>(mut self, made: Option<T>) -> Result<T, Problem> {
-        self.refuse_unknown();
-        match made {
-            Some(made) if self.errors.is_empty() => Ok(made),
-            _ => Err(Problem::Validation(self.errors)),
-        }
-    }
-}
-
-/// A whole number from `min` to `max`.
-pub fn whole(min: u64, max: u64) -> impl Fn(&Value) -> Read<u64> {
-    move |value| match value.as_u64() {
-        Some(number) if (min..=max).contains(&number) => Ok(number),
-        _ => Err(format!("must be a whole number from {min} to {max}")),
-    }
-}
-
-/// A whole number that fits 32 bits, from `min`.
-pub fn whole_u32(min: u32) -> impl Fn(&Value) -> Read<u32> {
-    move |value| {
-        let number = whole(u64::from(min), u64::from(u32::MAX))(value)?;
-        u32::try_from(number).map_err(|error| error.to_string())
-    }
-}
-
-/// A length of time in seconds: up to a year.
-pub fn seconds(value: &Value) -> Read<u32> {
-    let number = whole(1, 31_536_000)(value)?;
-    u32::try_from(number).map_err(|error| error.to_string())
-}
-
-/// A change of the total.
-pub fn delta(value: &Value) -> Read<i64> {
-    const MAX: i64 = u32::MAX as i64;
-    match value.as_i64() {
-        Some(delta) if delta != 0 && (-MAX..=MAX).contains(&delta) => Ok(delta),
-        _ => Err(format!("must be a whole number from -{MAX} to {MAX}, not 0")),
-    }
-}
-
-/// Units of an order.
-pub fn quantity(value: &Value) -> Read<Quantity> {
-    let number = whole(1, u64::from(u16::MAX))(value)?;
-    u16::try_from(number).ok().and_then(Quantity::new).ok_or_else(|| "is out of range".into())
-}
-
-/// Units that go back on sale.
-pub fn restock_quantity(value: &Value) -> Read<u16> {
-    u16::try_from(whole(0, u64::from(u16::MAX))(value)?).map_err(|error| error.to_string())
-}
-
-/// A price of one unit.
-pub fn unit_price(value: &Value) -> Read<UnitPrice> {
-    UnitPrice::new(whole(0, UnitPrice::MAX)(value)?).ok_or_else(|| "is out of range".into())
-}
-
-/// An amount of money.
-pub fn amount(value: &Value) -> Read<Amount> {
-    Amount::new(whole(0, crate::types::JSON_INTEGER_MAX)(value)?).ok_or_else(|| "is out of range".into())
-}
-
-/// A currency that exists.
-pub fn currency(value: &Value) -> Read<Currency> {
-    let known = value.as_str().filter(|code| iso_currency::Currency::from_code(code).is_some());
-    known.and_then(Currency::new).ok_or_else(|| "must be an ISO 4217 code such as EUR".into())
-}
-
-/// An instant.
-pub fn instant(value: &Value) -> Read<UnixMillis> {
-    let parsed = value.as_str().and_then(parse_rfc3339);
-    parsed.ok_or_else(|| "must be an RFC 3339 time such as 2026-11-21T09:00:00Z, not before 1970".into())
-}
-
-/// A buyer.
-pub fn buyer(value: &Value) -> Read<BuyerText> {
-    let made = value.as_str().and_then(BuyerText::new);
-    made.ok_or_else(|| "must be 1 to 128 bytes of text without control characters".into())
-}
-
-/// A text of 1 to `max` bytes without control characters.
-pub fn text(max: usize) -> impl Fn(&Value) -> Read<Box<str>> {
-    move |value| match value.as_str() {
-        Some(text) if (1..=max).contains(&text.len()) && !text.chars().any(char::is_control) => Ok(text.into()),
-        _ => Err(format!("must be 1 to {max} bytes of text without control characters")),
-    }
-}
-
-/// A longer text of 1 to `max` bytes, which may have line breaks.
-pub fn long_text(max: usize) -> impl Fn(&Value) -> Read<Box<str>> {
-    move |value| match value.as_str() {
-        Some(text)
-            if (1..=max).contains(&text.len()) && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') =>
-        {
-            Ok(text.into())
-        }
-        _ => Err(format!("must be 1 to {max} bytes of text")),
-    }
-}
-
-/// A picture's address.
-pub fn image_url(value: &Value) -> Read<Box<str>> {
-    let checked = text(2000)(value)?;
-    if checked.starts_with("https://") || checked.starts_with("http://") {
-        Ok(checked)
-    } else {
-        Err("must begin with https:// or http://".into())
-    }
-}
-
-fn contact_text(value: &Value) -> Read<Box<str>> {
-    match value.as_str() {
-        Some(text) if (1..=CONTACT_BYTES_MAX).contains(&text.len()) => Ok(text.into()),
-        _ => Err(format!("must be 1 to {CONTACT_BYTES_MAX} bytes of text")),
     }
 }

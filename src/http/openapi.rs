@@ -1,85 +1,298 @@
-//! The OpenAPI 3.1 description, made from the table of routes.
+//! The OpenAPI 3.1 description of both listeners.
+//!
+//! Nothing in it is said twice: paths come from `routes`, statuses and codes from `answers`, schemas of requests from the
+//! functions that read them, those of answers from the structs that write them, those of problems from `problems`.
+
+mod headers;
+mod problems;
+mod shapes;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::routes::{Listener, Parameter, ROUTES, Route};
+use self::headers::Answer;
+use super::access::{self, Need};
+use super::answers;
+use super::code::Code;
+use super::json::words::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
+use super::json::{answer_schemas, request_schemas};
+use super::routes::{Action, Listener, Parameter, ROUTES, Route};
+use crate::config::SETTINGS;
 
-/// Statuses that every route may answer.
-const EVERYWHERE: [u16; 2] = [405, 500];
+const ABOUT: &str = "An inventory engine for limited drops: it never sells what it does not have, and never forgets what \
+    it acknowledged.\n\n\
+    Two listeners: *public* for buyers, *admin* for operators; each operation names its own under `servers`. HEAD is \
+    answered where GET is. Where there is no operation: `not-found`, or `method-not-allowed` with `Allow` if the path has \
+    other methods. Origins on the allow-list get their preflights answered (204).\n\n\
+    What goes wrong is an RFC 9457 problem with a `code`. A refusal carries `as_of_seq` and `at`. A 503 says in `applied` \
+    whether anything can have happened: `no` is never followed by an effect; after `unknown` repeat the request with the \
+    same Idempotency-Key to learn it. What is not well-formed HTTP is `malformed`, or answered without a problem (400, 414, 431), and \
+    its connection is closed.\n\n\
+    Unknown members of a request are a mistake; optional members of an answer are left out, never null. New members may \
+    come to answers: ignore what you do not know.";
 
-/// The document.
+/// The document; it is made once.
 #[must_use]
 pub fn document() -> Bytes {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make().to_string()));
+    DOCUMENT.clone()
+}
+
+/// The document for people: the same with line breaks.
+#[must_use]
+pub fn pretty() -> String {
+    format!("{:#}", make())
+}
+
+fn make() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for route in ROUTES {
         paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route));
     }
-    let document = json!({
+    let mut schemas = answer_schemas();
+    schemas.extend(request_schemas().into_iter().chain(shapes::stream_schemas()).map(|(name, s)| (name.into(), s)));
+    schemas.extend(problems::schemas());
+    json!({
         "openapi": "3.1.0",
-        "info": {
-            "title": "firstcome",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "An inventory engine for limited drops. Refusals and faults are RFC 9457 problems.",
-        },
+        "info": { "title": "firstcome", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT },
+        "servers": [server(Listener::Public)],
+        "tags": [
+            { "name": "public", "description": "For buyers, on the public listener." },
+            { "name": "admin", "description": "For operators, on the admin listener." },
+        ],
         "paths": paths,
-        "components": { "schemas": { "Problem": problem_schema() } },
-    });
-    Bytes::from(document.to_string())
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": security_schemes(),
+            "headers": headers::components(),
+            "responses": {
+                "Malformed": problem(None, &[Code::Malformed]),
+                "NotFound": problem(None, &[Code::NotFound]),
+                "MethodNotAllowed": problem(None, &[Code::MethodNotAllowed]),
+                "Forbidden": problem(None, &[Code::Forbidden]),
+                "Preflight": {
+                    "description": "A preflight of an origin on the allow-list.",
+                    "headers": headers::of(None, Answer::NoBody),
+                },
+                "UriTooLong": uri_too_long(),
+            },
+        },
+    })
+}
+
+fn server(listener: Listener) -> Value {
+    let (setting, description) = match listener {
+        Listener::Public => ("public.listen", "Buyers"),
+        Listener::Admin => ("admin.listen", "Operators"),
+    };
+    let default = SETTINGS.iter().find(|known| known.key == setting).map_or("", |known| known.default);
+    json!({
+        "url": "http://{address}",
+        "description": description,
+        "variables": { "address": { "default": default, "description": format!("The setting `{setting}`.") } },
+    })
 }
 
 fn operation(route: &Route) -> Value {
-    let mut responses = Map::new();
-    for status in route.statuses.iter().chain(&EVERYWHERE) {
-        responses.insert(status.to_string(), response(*status));
-    }
-    let parameter = match route.parameter {
-        Parameter::None => None,
-        Parameter::Drop => Some(json!({
-            "name": "drop_id", "in": "path", "required": true,
-            "schema": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
-        })),
-        Parameter::Order => Some(json!({
-            "name": "order_id", "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" },
-        })),
+    let action = route.action;
+    let tag = match route.listener {
+        Listener::Public => "public",
+        Listener::Admin => "admin",
     };
-    json!({
-        "operationId": format!("{:?}", route.action),
+    let mut parameters: Vec<Value> = path_parameter(route.parameter).into_iter().collect();
+    parameters.extend(shapes::query_parameters(action));
+    parameters.extend(headers::parameters(action));
+    let mut operation = json!({
+        "operationId": format!("{action:?}"),
         "summary": route.summary,
-        "tags": [match route.listener { Listener::Public => "public", Listener::Admin => "admin" }],
-        "parameters": parameter.into_iter().collect::<Vec<_>>(),
-        "responses": responses,
-    })
-}
-
-fn response(status: u16) -> Value {
-    let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
-    if status < 400 {
-        return json!({ "description": words });
+        "description": match access::need(action) {
+            Need::Role(role) => format!("For the role `{}` or above.", role.as_str()),
+            Need::Nothing | Need::Buyer => String::new(),
+        },
+        "tags": [tag],
+        "servers": [server(route.listener)],
+        "security": security(action),
+        "parameters": parameters,
+        "responses": responses(route),
+    });
+    if let Some(sent) = shapes::sent(action) {
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": schema(sent.schema), "example": sent.example } },
+        });
     }
-    json!({
-        "description": words,
-        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-    })
+    operation
 }
 
-fn problem_schema() -> Value {
+/// Tokens are needed where the operator has set them up: so each is an alternative to none.
+fn security(action: Action) -> Value {
+    match access::need(action) {
+        Need::Nothing => json!([]),
+        Need::Buyer => json!([{}, { "buyerToken": [] }]),
+        Need::Role(_) => json!([{}, { "operatorToken": [] }]),
+    }
+}
+
+fn security_schemes() -> Value {
     json!({
-        "type": "object",
-        "required": ["type", "code", "title", "status", "detail", "request_id"],
-        "properties": {
-            "type": { "type": "string", "format": "uri" },
-            "code": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "request_id": { "type": "string" },
-            "applied": { "type": "string", "enum": ["no", "unknown"] },
-            "as_of_seq": { "type": "integer" },
-            "at": { "type": "string", "format": "date-time" },
+        "operatorToken": {
+            "type": "http", "scheme": "bearer",
+            "description": "Made by `firstcome token create`. Without any token in the data directory every call on the \
+                admin listener is an owner's.",
+        },
+        "buyerToken": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "Where the server has keys for them: HS256 or EdDSA, with `sub`, `aud` and `exp`. `buyer` is \
+                the token's `sub`.",
         },
     })
+}
+
+fn schema(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn path_parameter(parameter: Parameter) -> Option<Value> {
+    let (name, schema, example) = match parameter {
+        Parameter::None => return None,
+        Parameter::Drop => ("drop_id", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }), json!(1)),
+        Parameter::Order => (
+            "order_id",
+            json!({ "type": "string", "format": "uuid", "pattern": ORDER_ID_PATTERN }),
+            json!(ORDER_ID_EXAMPLE),
+        ),
+    };
+    Some(json!({ "name": name, "in": "path", "required": true, "schema": schema, "example": example }))
+}
+
+fn responses(route: &Route) -> Map<String, Value> {
+    let mut responses = Map::new();
+    for status in answers::of(route.action).good {
+        responses.insert(status.to_string(), good(route.action, *status));
+    }
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in answers::problems(route.listener, route.action) {
+        by_status.entry(code.kind().status.as_u16()).or_default().push(code);
+    }
+    for (status, mut codes) in by_status {
+        codes.sort_unstable();
+        responses.insert(status.to_string(), problem(Some(route.action), &codes));
+    }
+    responses.insert("414".into(), json!({ "$ref": "#/components/responses/UriTooLong" }));
+    responses
+}
+
+fn good(action: Action, status: u16) -> Value {
+    let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
+    let mut response = json!({ "description": words, "headers": headers::of(Some(action), Answer::Good) });
+    let bodies = if status == 304 { Vec::new() } else { shapes::answered(action) };
+    if !bodies.is_empty() {
+        let content: Map<String, Value> =
+            bodies.into_iter().map(|(media, schema)| (media.into(), json!({ "schema": schema }))).collect();
+        response["content"] = content.into();
+    }
+    let links: Map<String, Value> = shapes::links(action)
+        .into_iter()
+        .map(|(next, parameter, from)| {
+            let name = format!("{next:?}");
+            let link = json!({ "operationId": name, "parameters": { parameter: from } });
+            (name, link)
+        })
+        .collect();
+    if !links.is_empty() {
+        response["links"] = links.into();
+    }
+    response
+}
+
+fn problem(action: Option<Action>, codes: &[Code]) -> Value {
+    let words: Vec<String> =
+        codes.iter().map(|code| format!("`{}`: {}.", code.kind().code, code.kind().title)).collect();
+    json!({
+        "description": words.join(" "),
+        "headers": headers::of(action, Answer::Problem(codes)),
+        "content": { "application/problem+json": { "schema": problems::any_of(codes) } },
+    })
+}
+
+fn uri_too_long() -> Value {
+    json!({
+        "description": "Path and query are longer than the setting `http.uri_bytes_max`; without a body.",
+        "headers": headers::of(None, Answer::NoBody),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::json;
+
+    fn made() -> Value {
+        serde_json::from_slice(&document()).expect("JSON")
+    }
+
+    /// Everything that is referred to, and everything that is there.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(String::from));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = made();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 100, "{}", found.len());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("inside the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_operation_has_its_own_name_and_every_route_is_there() {
+        let document = made();
+        let mut names: Vec<&str> = Vec::new();
+        for route in ROUTES {
+            let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
+            names.push(operation["operationId"].as_str().unwrap_or_else(|| panic!("{}", route.path)));
+        }
+        let count: usize =
+            document["paths"].as_object().expect("paths").values().map(|p| p.as_object().expect("path").len()).sum();
+        assert_eq!(count, ROUTES.len(), "and nothing else");
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn examples_of_requests_are_understood() {
+        let read = |schema: &str, body: &[u8]| match schema {
+            "NewOrder" => json::OrderRequest::parse(body, None).map(drop),
+            "Checkout" => json::parse_checkout(body).map(drop),
+            "NewDrop" => json::parse_drop(body).map(drop),
+            "DropPatch" => json::parse_patch(body).map(drop),
+            "Reason" => json::parse_reason(body).map(drop),
+            "StockAdjustment" => json::parse_stock(body).map(drop),
+            "Payment" => json::parse_payment(body).map(drop),
+            "Refund" => json::parse_refund(body).map(drop),
+            "RefundSettlement" => json::parse_settled(body).map(drop),
+            "OrderSearch" => json::parse_search(body).map(drop),
+            other => panic!("{other}"),
+        };
+        for route in ROUTES {
+            if let Some(sent) = shapes::sent(route.action) {
+                assert_eq!(read(sent.schema, sent.example.to_string().as_bytes()), Ok(()), "{:?}", route.action);
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::code::{Code, Kind};
 use crate::engine::{Invalid, Refusal};
 use crate::types::text::rfc3339;
 use crate::types::{Seq, UnixMillis};
@@ -80,25 +81,8 @@ pub enum Problem {
     Internal,
 }
 
-/// The constant half of a problem: a row of the table of `api.md`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Kind {
-    /// The number on the wire.
-    pub number: u8,
-    /// The code.
-    pub code: &'static str,
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The title.
-    pub title: &'static str,
-}
-
 /// The name of the limit on what one client has in flight.
-const IN_FLIGHT_POLICY: &str = "in-flight";
-
-const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'static str) -> Kind {
-    Kind { number, code, status, title }
-}
+pub(super) const IN_FLIGHT_POLICY: &str = "in-flight";
 
 impl Problem {
     /// A validation problem with one error.
@@ -107,38 +91,33 @@ impl Problem {
         Problem::Validation(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
     }
 
+    /// Its code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Problem::BadHead(_) | Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
+            Problem::Validation(_) => Code::Validation,
+            Problem::KeyMissing(_) => Code::KeyMissing,
+            Problem::Unauthorized => Code::Unauthorized,
+            Problem::Forbidden(_) => Code::Forbidden,
+            Problem::NotFound => Code::NotFound,
+            Problem::MethodNotAllowed { .. } => Code::MethodNotAllowed,
+            Problem::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Problem::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Problem::Refused { refusal, .. } => code_of_refusal(refusal),
+            Problem::RateLimited { .. } => Code::RateLimited,
+            Problem::Overloaded { .. } => Code::Overloaded,
+            Problem::Draining => Code::Draining,
+            Problem::ReadOnly => Code::ReadOnly,
+            Problem::OutcomeUnknown => Code::OutcomeUnknown,
+            Problem::Internal => Code::Internal,
+        }
+    }
+
     /// The row of the table.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        use StatusCode as S;
-        match self {
-            Problem::BadHead(_) => kind(1, "malformed", S::BAD_REQUEST, "The request is not well formed"),
-            Problem::Malformed(_) => kind(1, "malformed", S::BAD_REQUEST, "The body is not JSON"),
-            Problem::Validation(_) => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
-            Problem::KeyMissing(_) => {
-                kind(3, "idempotency-key-missing", S::BAD_REQUEST, "An Idempotency-Key is needed")
-            }
-            Problem::Unauthorized => kind(5, "unauthorized", S::UNAUTHORIZED, "A token is needed"),
-            Problem::Forbidden(_) => kind(6, "forbidden", S::FORBIDDEN, "Not allowed"),
-            Problem::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
-            Problem::MethodNotAllowed { .. } => {
-                kind(8, "method-not-allowed", S::METHOD_NOT_ALLOWED, "This path has other methods")
-            }
-            Problem::BodyTooLarge { .. } => kind(18, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Problem::BodyTooSlow => kind(1, "malformed", S::BAD_REQUEST, "The body did not come in time"),
-            Problem::UnsupportedMediaType => {
-                kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
-            }
-            Problem::Refused { refusal, .. } => kind_of_refusal(refusal),
-            Problem::RateLimited { .. } => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests at once"),
-            Problem::Overloaded { .. } => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
-            Problem::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
-            Problem::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),
-            Problem::OutcomeUnknown => {
-                kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Whether it happened is not known")
-            }
-            Problem::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "A mistake of the server"),
-        }
+    pub const fn kind(&self) -> Kind {
+        self.code().kind()
     }
 
     /// When to come again, if that makes sense.
@@ -200,7 +179,7 @@ impl Problem {
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
             Problem::BodyTooLarge { max } => format!("At most {max} bytes are read."),
-            Problem::BodyTooSlow => "Send the whole body at once.".into(),
+            Problem::BodyTooSlow => "The body did not come in time; send it at once.".into(),
             Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
             Problem::RateLimited { in_flight_max } => {
@@ -294,26 +273,19 @@ fn retry_after_refusal(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
     }
 }
 
-fn kind_of_refusal(refusal: &Refusal) -> Kind {
-    use StatusCode as S;
+const fn code_of_refusal(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
-        Refusal::KeyReused => {
-            kind(4, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The key came with other parameters")
-        }
-        Refusal::NotStarted { .. } => kind(9, "not-started", S::FORBIDDEN, "The drop has not started"),
-        Refusal::Ended { .. } => kind(10, "ended", S::GONE, "The drop is over"),
-        Refusal::DropPaused => kind(11, "drop-paused", S::SERVICE_UNAVAILABLE, "The drop is paused"),
-        Refusal::LimitReached { .. } => kind(12, "limit-reached", S::CONFLICT, "The limit per buyer is reached"),
-        Refusal::SoldOut { .. } => kind(13, "sold-out", S::CONFLICT, "Not enough units are free"),
-        Refusal::OrderExpired { .. } => kind(14, "order-expired", S::GONE, "The order's time ran out"),
-        Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => {
-            kind(15, "illegal-transition", S::CONFLICT, "The state does not allow it")
-        }
-        Refusal::PreconditionFailed { .. } => {
-            kind(17, "precondition-failed", S::PRECONDITION_FAILED, "What you saw is out of date")
-        }
-        Refusal::Invalid(_) => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
+        Refusal::NotFound => Code::NotFound,
+        Refusal::KeyReused => Code::KeyReused,
+        Refusal::NotStarted { .. } => Code::NotStarted,
+        Refusal::Ended { .. } => Code::Ended,
+        Refusal::DropPaused => Code::DropPaused,
+        Refusal::LimitReached { .. } => Code::LimitReached,
+        Refusal::SoldOut { .. } => Code::SoldOut,
+        Refusal::OrderExpired { .. } => Code::OrderExpired,
+        Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => Code::IllegalTransition,
+        Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,
+        Refusal::Invalid(_) => Code::Validation,
     }
 }
 

@@ -156,6 +156,15 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     response
 }
 
+/// An answer without a body.
+#[must_use]
+pub fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
 /// Whether the client has this version already (RFC 9110, 13.1.2: weak comparison).
 fn client_has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tag = etag.as_bytes();

@@ -65,10 +65,8 @@ pub struct Route {
     pub parameter: Parameter,
     /// What it does.
     pub action: Action,
-    /// What it does, in a few words.
+    /// What it does, in a few words. What it may answer stands in `answers`.
     pub summary: &'static str,
-    /// The statuses that it may answer, besides those that every route may.
-    pub statuses: &'static [u16],
 }
 
 const fn route(
@@ -78,59 +76,30 @@ const fn route(
     parameter: Parameter,
     action: Action,
     summary: &'static str,
-    statuses: &'static [u16],
 ) -> Route {
-    Route { listener, method, path, parameter, action, summary, statuses }
+    Route { listener, method, path, parameter, action, summary }
 }
 
 use Action as A;
 use Listener::{Admin, Public};
 use Parameter as P;
 
-/// Statuses of a command with a body: the body's own mistakes, and the writer's faults.
-const COMMAND: &[u16] = &[200, 400, 404, 409, 410, 412, 413, 415, 422, 503];
-const CREATION: &[u16] = &[201, 400, 413, 415, 422, 503];
-
 /// Every route.
 pub static ROUTES: &[Route] = &[
-    route(Public, Method::GET, "/v1/drops", P::None, A::ListDrops, "List drops", &[200, 400, 503]),
-    route(Public, Method::GET, "/v1/drops/{drop_id}", P::Drop, A::GetDrop, "Read a drop", &[200, 304, 404]),
-    route(Public, Method::GET, "/v1/drops/{drop_id}/stream", P::Drop, A::StreamDrop, "Follow a drop", &[200, 404, 503]),
-    route(
-        Public,
-        Method::POST,
-        "/v1/drops/{drop_id}/orders",
-        P::Drop,
-        A::PlaceOrder,
-        "Order units of a drop",
-        &[201, 400, 403, 404, 409, 410, 413, 415, 422, 503],
-    ),
-    route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order", &[200, 304, 404]),
-    route(
-        Public,
-        Method::POST,
-        "/v1/orders/{order_id}/checkout",
-        P::Order,
-        A::Checkout,
-        "Go on to payment",
-        &[200, 400, 404, 409, 410, 413, 415, 503],
-    ),
-    route(
-        Public,
-        Method::POST,
-        "/v1/orders/{order_id}/cancel",
-        P::Order,
-        A::CancelOrder,
-        "Give the units back",
-        &[200, 404, 409, 410, 503],
-    ),
-    route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this", &[200]),
-    route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop", CREATION),
-    route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop", COMMAND),
-    route(Admin, Method::POST, "/v1/drops/{drop_id}/pause", P::Drop, A::PauseDrop, "Stop new orders", COMMAND),
-    route(Admin, Method::POST, "/v1/drops/{drop_id}/resume", P::Drop, A::ResumeDrop, "Let orders in again", COMMAND),
-    route(Admin, Method::POST, "/v1/drops/{drop_id}/close", P::Drop, A::CloseDrop, "End a drop for good", COMMAND),
-    route(Admin, Method::POST, "/v1/drops/{drop_id}/stock", P::Drop, A::AdjustStock, "Add or take free units", COMMAND),
+    route(Public, Method::GET, "/v1/drops", P::None, A::ListDrops, "List drops"),
+    route(Public, Method::GET, "/v1/drops/{drop_id}", P::Drop, A::GetDrop, "Read a drop"),
+    route(Public, Method::GET, "/v1/drops/{drop_id}/stream", P::Drop, A::StreamDrop, "Follow a drop"),
+    route(Public, Method::POST, "/v1/drops/{drop_id}/orders", P::Drop, A::PlaceOrder, "Order units of a drop"),
+    route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order"),
+    route(Public, Method::POST, "/v1/orders/{order_id}/checkout", P::Order, A::Checkout, "Go on to payment"),
+    route(Public, Method::POST, "/v1/orders/{order_id}/cancel", P::Order, A::CancelOrder, "Give the units back"),
+    route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this"),
+    route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop"),
+    route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop"),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/pause", P::Drop, A::PauseDrop, "Stop new orders"),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/resume", P::Drop, A::ResumeDrop, "Let orders in again"),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/close", P::Drop, A::CloseDrop, "End a drop for good"),
+    route(Admin, Method::POST, "/v1/drops/{drop_id}/stock", P::Drop, A::AdjustStock, "Add or take free units"),
     route(
         Admin,
         Method::POST,
@@ -138,9 +107,8 @@ pub static ROUTES: &[Route] = &[
         P::Order,
         A::RecordPayment,
         "Record a payment by hand",
-        COMMAND,
     ),
-    route(Admin, Method::POST, "/v1/orders/{order_id}/refund", P::Order, A::RefundOrder, "Refund an order", COMMAND),
+    route(Admin, Method::POST, "/v1/orders/{order_id}/refund", P::Order, A::RefundOrder, "Refund an order"),
     route(
         Admin,
         Method::POST,
@@ -148,17 +116,8 @@ pub static ROUTES: &[Route] = &[
         P::Order,
         A::SettleRefund,
         "Record that a refund was paid out",
-        COMMAND,
     ),
-    route(
-        Admin,
-        Method::GET,
-        "/v1/orders/{order_id}/contact",
-        P::Order,
-        A::ReadContact,
-        "Read a contact (audited)",
-        &[200, 404, 503],
-    ),
+    route(Admin, Method::GET, "/v1/orders/{order_id}/contact", P::Order, A::ReadContact, "Read a contact (audited)"),
     route(
         Admin,
         Method::DELETE,
@@ -166,30 +125,13 @@ pub static ROUTES: &[Route] = &[
         P::Order,
         A::EraseContact,
         "Erase a contact (audited)",
-        &[204, 404, 503],
     ),
-    route(
-        Admin,
-        Method::GET,
-        "/v1/orders",
-        P::None,
-        A::ListOrders,
-        "List orders, as JSON or CSV",
-        &[200, 400, 404, 503],
-    ),
-    route(
-        Admin,
-        Method::POST,
-        "/v1/orders/search",
-        P::None,
-        A::SearchOrders,
-        "Find orders by contact or code",
-        &[200, 400, 413, 415],
-    ),
-    route(Admin, Method::GET, "/v1/audit", P::None, A::Audit, "Read or follow the audit", &[200, 400, 404]),
-    route(Admin, Method::GET, "/metrics", P::None, A::Metrics, "Metrics for Prometheus", &[200]),
-    route(Admin, Method::GET, "/healthz", P::None, A::Healthz, "The process is alive", &[200]),
-    route(Admin, Method::GET, "/readyz", P::None, A::Readyz, "It may take traffic", &[200, 503]),
+    route(Admin, Method::GET, "/v1/orders", P::None, A::ListOrders, "List orders, as JSON or CSV"),
+    route(Admin, Method::POST, "/v1/orders/search", P::None, A::SearchOrders, "Find orders by contact or code"),
+    route(Admin, Method::GET, "/v1/audit", P::None, A::Audit, "Read or follow the audit"),
+    route(Admin, Method::GET, "/metrics", P::None, A::Metrics, "Metrics for Prometheus"),
+    route(Admin, Method::GET, "/healthz", P::None, A::Healthz, "The process is alive"),
+    route(Admin, Method::GET, "/readyz", P::None, A::Readyz, "It may take traffic"),
 ];
 
 /// What a path and a method lead to.
@@ -241,8 +183,13 @@ impl Router {
                 Found::Route(index, parameter)
             }
             None => {
-                let methods = matched.value.iter().filter_map(|index| route(*index)).map(|r| r.method.as_str());
-                Found::OtherMethods(methods.collect::<Vec<_>>().join(", "))
+                let mut methods: Vec<_> =
+                    matched.value.iter().filter_map(|index| route(*index)).map(|r| r.method.as_str()).collect();
+                // HEAD is answered where GET is, so it is allowed there too (RFC 9110, 10.2.1).
+                if methods.contains(&"GET") {
+                    methods.push("HEAD");
+                }
+                Found::OtherMethods(methods.join(", "))
             }
         }
     }
@@ -262,7 +209,9 @@ mod tests {
         assert_eq!(action(public.find(&Method::GET, "/v1/drops/7")), Some((Action::GetDrop, "7".into())));
         assert_eq!(action(public.find(&Method::HEAD, "/v1/drops/7")), Some((Action::GetDrop, "7".into())));
         assert_eq!(action(public.find(&Method::POST, "/v1/drops/7/orders")), Some((Action::PlaceOrder, "7".into())));
-        assert!(matches!(public.find(&Method::DELETE, "/v1/drops/7"), Found::OtherMethods(allow) if allow == "GET"));
+        assert!(
+            matches!(public.find(&Method::DELETE, "/v1/drops/7"), Found::OtherMethods(allow) if allow == "GET, HEAD")
+        );
         assert!(matches!(public.find(&Method::GET, "/metrics"), Found::Nothing), "operators' routes are not public");
         let admin = Router::new(Listener::Admin);
         assert_eq!(action(admin.find(&Method::POST, "/v1/orders/search")), Some((Action::SearchOrders, String::new())));

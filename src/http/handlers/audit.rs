@@ -6,13 +6,13 @@ use std::time::Duration;
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use serde::Deserialize;
 
 use super::{desk_busy, fault};
 use crate::http::Problem;
 use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
 use crate::http::desk::DeskBusy;
+use crate::http::json::queries::AuditQuery;
 use crate::http::request::Call;
 use crate::read::lists::{self, AuditFilter};
 use crate::read::rows;
@@ -20,17 +20,6 @@ use crate::types::{DropId, OrderId, Seq};
 
 /// How often a follower looks for new rows.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AuditQuery {
-    #[serde(default)]
-    since_seq: u64,
-    drop_id: Option<u32>,
-    order_id: Option<String>,
-    #[serde(default)]
-    follow: bool,
-}
 
 /// `GET /v1/audit`.
 pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {

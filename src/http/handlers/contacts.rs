@@ -6,10 +6,10 @@ use super::orders::named;
 use super::{done, fault, submit, written};
 use crate::engine::Command;
 use crate::http::Problem;
-use crate::http::body::{Body, full};
+use crate::http::body::Body;
 use crate::http::core::Core;
 use crate::http::json::contact_body;
-use crate::http::request::{Call, json};
+use crate::http::request::{Call, empty, json};
 use crate::read::rows;
 
 /// `GET /v1/orders/{order_id}/contact`.
@@ -29,7 +29,5 @@ pub(super) async fn erase(core: &Core, call: &Call) -> Result<Response<Body>, Pr
     let order = named(core, call)?.seq;
     let decided = submit(core, &call.caller, Command::EraseContact { order }, None).await?;
     let done = done(&decided)?;
-    let mut response = Response::new(full(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(written(response, done.seq, &decided))
+    Ok(written(empty(StatusCode::NO_CONTENT), done.seq, &decided))
 }

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
-use serde::Deserialize;
 
 use super::{desk_busy, done, fault, submit, written};
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
 use crate::http::core::Core;
+use crate::http::json::queries::DropsQuery;
 use crate::http::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
 use crate::read::{HotBody, lists, rows};
@@ -38,22 +38,9 @@ pub(super) fn ready(core: &Core, id: DropId, started: Instant) -> Result<HotBody
     Ok(found.body)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    #[serde(default)]
-    after: u32,
-    #[serde(default = "ten")]
-    limit: u32,
-}
-
-fn ten() -> u32 {
-    10
-}
-
 /// `GET /v1/drops`.
 pub(super) async fn list(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let query: ListQuery = call.query()?;
+    let query: DropsQuery = call.query()?;
     if !(1..=100).contains(&query.limit) {
         return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
     }

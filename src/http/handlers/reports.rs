@@ -1,9 +1,8 @@
 //! Lists of orders for operators, as JSON pages or as CSV.
 
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
-use serde::Deserialize;
 
 use super::{done, fault, submit};
 use crate::admission::TurnedAway;
@@ -12,6 +11,7 @@ use crate::http::Problem;
 use crate::http::access::CONTACTS_NEED;
 use crate::http::body::{Body, full};
 use crate::http::core::Core;
+use crate::http::json::queries::OrdersQuery;
 use crate::http::json::{OrderFrame, Search, order_body, page_body, parse_search};
 use crate::http::request::{Call, json};
 use crate::read::lists::{self, ContactKey, OrderFilter};
@@ -22,18 +22,6 @@ use crate::types::{Contact, DropId, OrderState, Seq};
 
 /// Orders that a search finds at most.
 const FOUND_MAX: u32 = 100;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OrdersQuery {
-    drop_id: Option<u32>,
-    state: Option<String>,
-    #[serde(default)]
-    after: u64,
-    limit: Option<u32>,
-    #[serde(default)]
-    contacts: bool,
-}
 
 /// `GET /v1/orders`.
 pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
@@ -70,17 +58,18 @@ pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Bod
     let filter = OrderFilter { drop_id, state };
     let page = core.reader.read(|connection| lists::orders(connection, filter, after, limit));
     let page = page.map_err(|error| fault(&error))?;
-    if !as_csv {
-        let items = bodies(core, &page.items);
-        return Ok(json(StatusCode::OK, page_body(&items, page.next_after)));
-    }
-    let contacts = if query.contacts {
-        let found = core.reader.read(|connection| lists::contacts_of(connection, &page.items));
-        Some(found.map_err(|error| fault(&error))?)
+    let mut response = if as_csv {
+        let contacts = query.contacts.then(|| contacts_of(core, &page.items)).transpose()?;
+        csv(&page.items, contacts.as_deref(), page.next_after)
     } else {
-        None
+        json(StatusCode::OK, page_body(&bodies(core, &page.items), page.next_after))
     };
-    Ok(csv(&page.items, contacts.as_deref(), page.next_after))
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+fn contacts_of(core: &Core, orders: &[OrderRow]) -> Result<Vec<Option<Contact>>, Problem> {
+    core.reader.read(|connection| lists::contacts_of(connection, orders)).map_err(|error| fault(&error))
 }
 
 fn wants_csv(call: &Call) -> bool {

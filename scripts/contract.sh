@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# The real binary against its own OpenAPI document: schemathesis asks both listeners whatever the document allows and
+# much that it does not, and every answer must be what the document says. Loopback only; ends by itself.
+#
+#   scripts/contract.sh [PROGRAM]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+. scripts/server.sh
+program=${1:-$program}
+tools=target/contract-venv
+if ! cmp -s scripts/contract.requirements.txt "$tools/installed"; then
+    python3 -m venv --clear "$tools"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement scripts/contract.requirements.txt
+    cp scripts/contract.requirements.txt "$tools/installed"
+fi
+
+"$program" openapi >"$scratch/openapi.json"
+"$tools/bin/openapi-spec-validator" "$scratch/openapi.json"
+
+start
+
+# Something to find: drops, and orders in the states that an order can have.
+post() { # ADDRESS PATH BODY: prints the id
+    curl -sSf -X POST -H 'Content-Type: application/json' -H "Idempotency-Key: $SRANDOM-$SRANDOM" "http://$1$2" -d "$3" |
+        sed 's/^{"id":"\{0,1\}\([^",]*\).*/\1/'
+}
+new_drop() { # STARTS_AT TOTAL
+    post "$admin" /v1/drops "{\"sku\":\"S\",\"name\":\"N\",\"currency\":\"EUR\",\"unit_price\":100,\"total\":$2,
+        \"per_buyer_limit\":9,\"starts_at\":\"$1\",\"reservation_seconds\":86400,\"payment_seconds\":86400}"
+}
+things() {
+    local n order orders=()
+    live=$(new_drop 2020-01-01T00:00:00Z 5000)
+    CONTRACT_DROPS=$live,$live,$live,$(new_drop 2020-01-01T00:00:00Z 0),$(new_drop 9000-01-01T00:00:00Z 1)
+    CONTRACT_CLOSABLE=$(new_drop 2020-01-01T00:00:00Z 7),$(new_drop 9000-01-01T00:00:00Z 7)
+    for n in $(seq 60); do
+        order=$(post "$public" "/v1/drops/$live/orders" "{\"buyer\":\"b$n\",\"quantity\":1,\"contact\":{\"email\":\"b$n@example.org\"}}")
+        orders+=("$order")
+        case $((n % 4)) in
+        0) post "$public" "/v1/orders/$order/cancel" '' >/dev/null ;;
+        1) post "$admin" "/v1/orders/$order/payments" '{"reference":"R","amount":100,"currency":"EUR","reason":"x"}' >/dev/null ;;
+        esac
+    done
+    CONTRACT_ORDERS=$(IFS=,; echo "${orders[*]}")
+}
+
+export CONTRACT_DROPS CONTRACT_CLOSABLE CONTRACT_ORDERS CONTRACT_PUBLIC=$public
+export SCHEMATHESIS_HOOKS=contract_hooks PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+
+failed=
+for listener in public admin; do
+    things
+    # The half of the document that this listener serves.
+    "$tools/bin/python" scripts/contract_half.py "$listener" <"$scratch/openapi.json" >"$scratch/$listener.json"
+    address=${!listener}
+    echo "-- schemathesis against the $listener listener"
+    "$tools/bin/schemathesis" --no-color --config-file scripts/contract.toml run "$scratch/$listener.json" ${CONTRACT_REPORT:+--report ndjson --report-dir "$CONTRACT_REPORT/$listener"} --url "http://$address" ||
+        failed="$failed $listener"
+done
+
+stop
+if [ -n "$failed" ]; then
+    echo "the server is not what its document says:$failed" >&2
+    exit 1
+fi

@@ -1,0 +1,311 @@
+//! What the server answers. The structs that write an answer describe it too, so that OpenAPI cannot differ from it.
+
+use hyper::body::Bytes;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::words;
+use crate::engine::Reservation;
+use crate::read::{DropRow, OrderRow};
+use crate::types::order_id::code_of;
+use crate::types::text::rfc3339;
+use crate::types::{Contact, OrderId, OrderSecret, OrderState, Seq, UnitPrice, UnixMillis};
+
+fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
+}
+
+fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => time(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// The largest integer that every JSON reader has exactly.
+const INTEGER_MAX: u64 = crate::types::JSON_INTEGER_MAX;
+
+/// One sale of one SKU. `total = available + held + sold`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Drop")]
+struct DropJson<'a> {
+    #[schemars(range(min = 1))]
+    id: u32,
+    sku: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    image_url: Option<&'a str>,
+    #[schemars(with = "words::Currency")]
+    currency: &'a str,
+    /// Minor units of the currency.
+    #[schemars(range(max = UnitPrice::MAX))]
+    unit_price: u64,
+    total: u32,
+    available: u32,
+    /// Units of orders that are reserved or await payment.
+    held: u32,
+    sold: u32,
+    #[schemars(with = "words::DropState")]
+    state: &'static str,
+    #[serde(serialize_with = "time")]
+    #[schemars(with = "words::Instant")]
+    starts_at: UnixMillis,
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::Instant")]
+    ends_at: Option<UnixMillis>,
+    /// Units that one buyer may hold and buy.
+    #[schemars(range(min = 1))]
+    per_buyer_limit: u32,
+    /// How long an order is reserved before checkout.
+    #[schemars(range(min = 1))]
+    reservation_seconds: u32,
+    /// How long an order awaits payment.
+    #[schemars(range(min = 1))]
+    payment_seconds: u32,
+    /// Counts operators' changes.
+    #[schemars(range(min = 1))]
+    revision: u32,
+    #[schemars(with = "words::Version")]
+    version: String,
+}
+
+/// A drop.
+#[must_use]
+pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
+    bytes(&DropJson {
+        id: row.id.get(),
+        sku: &row.sku,
+        name: &row.name,
+        description: row.description.as_deref(),
+        image_url: row.image_url.as_deref(),
+        currency: row.currency.as_str(),
+        unit_price: row.unit_price.get(),
+        total: row.total,
+        available: row.available(),
+        held: row.held,
+        sold: row.sold,
+        state: row.state().as_str(),
+        starts_at: row.starts_at,
+        ends_at: row.ends_at,
+        per_buyer_limit: row.per_buyer_limit,
+        reservation_seconds: row.reservation_seconds,
+        payment_seconds: row.payment_seconds,
+        revision: row.revision,
+        version: format!("{epoch}-{}", row.version),
+    })
+}
+
+/// A buyer's claim on units of a drop.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Order")]
+struct OrderJson<'a> {
+    #[schemars(with = "words::OrderId")]
+    id: String,
+    #[schemars(with = "words::OrderCode")]
+    code: String,
+    #[schemars(range(min = 1))]
+    drop_id: u32,
+    buyer: &'a str,
+    #[schemars(range(min = 1))]
+    quantity: u16,
+    /// Minor units of the currency.
+    #[schemars(range(max = UnitPrice::MAX))]
+    unit_price: u64,
+    #[schemars(range(max = INTEGER_MAX))]
+    amount: u64,
+    #[schemars(with = "words::Currency")]
+    currency: &'a str,
+    #[schemars(with = "words::OrderState")]
+    state: &'static str,
+    /// The order's number; it never changes.
+    #[schemars(range(min = 1, max = Seq::MAX.get()))]
+    seq: u64,
+    #[serde(serialize_with = "time")]
+    #[schemars(with = "words::Instant")]
+    reserved_at: UnixMillis,
+    /// When the units go back; meaningless once the order is paid or ended.
+    #[serde(serialize_with = "time")]
+    #[schemars(with = "words::Instant")]
+    expires_at: UnixMillis,
+    /// Where to pay, while the order awaits payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    payment_url: Option<String>,
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::Instant")]
+    paid_at: Option<UnixMillis>,
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::Instant")]
+    ended_at: Option<UnixMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::EndReason")]
+    end_reason: Option<&'static str>,
+    #[schemars(range(max = INTEGER_MAX))]
+    refunded_amount: u64,
+    #[schemars(with = "words::Version")]
+    version: String,
+}
+
+/// What all orders of a server have in common.
+#[derive(Clone, Copy)]
+pub struct OrderFrame<'a> {
+    /// What `payment_url` begins with.
+    pub public_url: &'a str,
+    /// The file's epoch.
+    pub epoch: u64,
+}
+
+fn payment_url(frame: OrderFrame<'_>, state: OrderState, id: &str) -> Option<String> {
+    (state == OrderState::AwaitingPayment).then(|| format!("{}/pay/{id}", frame.public_url))
+}
+
+pub(super) fn end_reason(state: OrderState) -> Option<&'static str> {
+    match state {
+        OrderState::Cancelled => Some("cancelled_by_buyer"),
+        OrderState::Expired => Some("not_paid_in_time"),
+        OrderState::Refunded => Some("refunded"),
+        OrderState::Reserved | OrderState::AwaitingPayment | OrderState::Paid | OrderState::RefundDue => None,
+    }
+}
+
+/// An order as its row says.
+#[must_use]
+pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
+    let id = row.id().to_string();
+    bytes(&OrderJson {
+        payment_url: payment_url(frame, row.state, &id),
+        id,
+        code: code_of(row.seq),
+        drop_id: row.drop_id.get(),
+        buyer: &row.buyer,
+        quantity: row.quantity.get(),
+        unit_price: row.unit_price.get(),
+        amount: row.amount().get(),
+        currency: row.currency.as_str(),
+        state: row.state.as_str(),
+        seq: row.seq.get(),
+        reserved_at: row.reserved_at,
+        expires_at: row.expires_at,
+        paid_at: row.paid_at,
+        ended_at: row.ended_at,
+        end_reason: end_reason(row.state),
+        refunded_amount: row.refunded.get(),
+        version: format!("{}-{}", frame.epoch, row.last_seq),
+    })
+}
+
+/// A fresh order, without reading its row.
+#[must_use]
+pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &str, frame: OrderFrame<'_>) -> Bytes {
+    let id = OrderId { seq: reservation.order, secret }.to_string();
+    bytes(&OrderJson {
+        payment_url: payment_url(frame, reservation.state, &id),
+        id,
+        code: code_of(reservation.order),
+        drop_id: reservation.drop_id.get(),
+        buyer,
+        quantity: reservation.quantity.get(),
+        unit_price: reservation.unit_price.get(),
+        amount: reservation.unit_price.times(reservation.quantity).get(),
+        currency: reservation.currency.as_str(),
+        state: reservation.state.as_str(),
+        seq: reservation.order.get(),
+        reserved_at: reservation.reserved_at,
+        expires_at: reservation.expires_at,
+        paid_at: None,
+        ended_at: None,
+        end_reason: None,
+        refunded_amount: 0,
+        version: format!("{}-{}", frame.epoch, reservation.seq),
+    })
+}
+
+#[derive(Serialize)]
+struct ContactJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+}
+
+/// A contact.
+#[must_use]
+pub fn contact_body(contact: &Contact) -> Bytes {
+    bytes(&ContactJson {
+        name: contact.name.as_deref(),
+        email: contact.email.as_deref(),
+        phone: contact.phone.as_deref(),
+        address: contact.address.as_deref(),
+    })
+}
+
+/// The schemas of a page of these.
+fn page_schema(of: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": ["data", "has_more"],
+        "properties": {
+            "data": { "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } },
+            "has_more": { "type": "boolean" },
+            "next_after": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": INTEGER_MAX,
+                "description": "The `after` of the next page; there if `has_more`.",
+            },
+        },
+    })
+}
+
+/// Every answer's schema, and those of the words in it, under their names in the OpenAPI document.
+#[must_use]
+pub fn answer_schemas() -> Map<String, Value> {
+    let mut settings = words::settings().for_serialize();
+    settings.definitions_path = "/components/schemas".into();
+    let mut generator = settings.into_generator();
+    let _references = (generator.subschema_for::<DropJson<'_>>(), generator.subschema_for::<OrderJson<'_>>());
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert("DropPage".into(), page_schema("Drop"));
+    schemas.insert("OrderPage".into(), page_schema("Order"));
+    schemas
+}
+
+/// A page of ready JSON objects.
+#[must_use]
+pub fn page_body(items: &[Bytes], next_after: Option<u64>) -> Bytes {
+    let mut body =
+        Vec::with_capacity(items.iter().map(|item| item.len().saturating_add(1)).sum::<usize>().saturating_add(64));
+    body.extend_from_slice(b"{\"data\":[");
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(item);
+    }
+    body.extend_from_slice(b"],\"has_more\":");
+    match next_after {
+        Some(after) => body.extend_from_slice(format!("true,\"next_after\":{after}}}").as_bytes()),
+        None => body.extend_from_slice(b"false}"),
+    }
+    Bytes::from(body)
+}
+
+/// The strong tag of a drop's or an order's version.
+#[must_use]
+pub fn etag(kind: &str, number: u64, epoch: u64, version: Seq) -> String {
+    format!("\"{kind}{number}-{epoch}-{version}\"")
+}
+
+fn bytes(value: &impl Serialize) -> Bytes {
+    // These shapes have only texts and numbers: writing them to memory cannot fail.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+}

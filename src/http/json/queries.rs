@@ -1,0 +1,64 @@
+//! What stands behind the question mark. The structs that read a query describe it too.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::words;
+
+/// `GET /v1/drops`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DropsQuery {
+    /// The last drop of the page before.
+    #[serde(default)]
+    pub after: u32,
+    /// Drops on a page.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// `GET /v1/orders`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrdersQuery {
+    /// Only this drop's.
+    #[schemars(range(min = 1))]
+    pub drop_id: Option<u32>,
+    /// Only in this state.
+    #[schemars(with = "Option<words::OrderState>")]
+    pub state: Option<String>,
+    /// What the page before gave as `next_after`.
+    #[serde(default)]
+    #[schemars(range(max = crate::types::Seq::MAX.get()))]
+    pub after: u64,
+    /// Orders on a page; in CSV up to 5000, which is the default there.
+    #[schemars(range(min = 1, max = 5000))]
+    pub limit: Option<u32>,
+    /// With contacts: in CSV only, and audited.
+    #[serde(default)]
+    pub contacts: bool,
+}
+
+/// `GET /v1/audit`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditQuery {
+    /// Only events after this one.
+    #[serde(default)]
+    #[schemars(range(max = crate::types::Seq::MAX.get()))]
+    pub since_seq: u64,
+    /// Only this drop's.
+    #[schemars(range(min = 1))]
+    pub drop_id: Option<u32>,
+    /// Only this order's.
+    #[schemars(with = "Option<words::OrderId>")]
+    pub order_id: Option<String>,
+    /// Stay, and send what happens from now on.
+    #[serde(default)]
+    pub follow: bool,
+}

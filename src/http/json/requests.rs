@@ -1,0 +1,303 @@
+//! What clients send. Each request has one function that names its fields; it reads bodies and describes itself.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::engine::{DropPatch, DropSpec};
+use crate::http::fields::Fields;
+use crate::http::problem::Problem;
+use crate::http::rules;
+use crate::types::{Amount, BuyerText, Contact, Currency, Quantity};
+
+/// The longest SKU, in bytes.
+pub const SKU_BYTES_MAX: usize = 100;
+/// The longest name of a drop, in bytes.
+pub const NAME_BYTES_MAX: usize = 200;
+/// The longest description, in bytes: it fits a body with everything else.
+pub const DESCRIPTION_BYTES_MAX: usize = 4000;
+/// The longest reason, in bytes.
+pub const REASON_BYTES_MAX: usize = 500;
+/// The longest reference, in bytes.
+pub const REFERENCE_BYTES_MAX: usize = 255;
+
+/// The longest short code of an order in a search, in bytes.
+const CODE_BYTES_MAX: usize = 40;
+
+/// `POST /v1/drops/{drop_id}/orders`.
+pub struct OrderRequest {
+    /// Who.
+    pub buyer: BuyerText,
+    /// How many.
+    pub quantity: Quantity,
+    /// How to reach him, if it came along.
+    pub contact: Option<Contact>,
+}
+
+/// The common case, read without a tree; whatever does not fit is read again by [`Fields`], which names every mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainOrder<'a> {
+    #[serde(borrow, default)]
+    buyer: Option<Cow<'a, str>>,
+    quantity: u16,
+}
+
+impl OrderRequest {
+    /// Reads a body. Where a token names the buyer, the body need not, and must not name another.
+    ///
+    /// # Errors
+    /// `forbidden`, `malformed`, or `validation` with every mistake.
+    pub fn parse(body: &[u8], proven: Option<&BuyerText>) -> Result<OrderRequest, Problem> {
+        if let Ok(plain) = serde_json::from_slice::<PlainOrder<'_>>(body)
+            && let Some(quantity) = Quantity::new(plain.quantity)
+        {
+            let buyer = match (plain.buyer, proven) {
+                (Some(buyer), None) => BuyerText::new(&buyer),
+                (Some(buyer), Some(proven)) => (buyer == proven.as_str()).then(|| proven.clone()),
+                (None, proven) => proven.cloned(),
+            };
+            if let Some(buyer) = buyer {
+                return Ok(OrderRequest { buyer, quantity, contact: None });
+            }
+        }
+        let mut is_anothers = false;
+        let read = Fields::read(body, |fields| order(fields, proven, &mut is_anothers));
+        if is_anothers {
+            return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
+        }
+        read
+    }
+}
+
+fn order(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
+    if proven.is_none() {
+        fields.is_needed("buyer");
+    }
+    let named = fields.optional("buyer", rules::buyer());
+    if let (Some(named), Some(proven)) = (&named, proven) {
+        *is_anothers = named != proven;
+    }
+    let quantity = fields.required("quantity", rules::quantity());
+    let contact = fields.object("contact", "/contact", "Contact", contact);
+    Some(OrderRequest { buyer: proven.cloned().or(named)?, quantity: quantity?, contact })
+}
+
+fn contact(fields: &mut Fields) -> Option<Contact> {
+    fields.count(1, 4, "must have at least one of name, email, phone, address");
+    Some(Contact {
+        name: fields.optional("name", rules::contact_text()),
+        email: fields.optional("email", rules::contact_text()),
+        phone: fields.optional("phone", rules::contact_text()),
+        address: fields.optional("address", rules::contact_text()),
+    })
+}
+
+/// `POST /v1/orders/{order_id}/checkout`.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_checkout(body: &[u8]) -> Result<Contact, Problem> {
+    Fields::read(body, checkout)
+}
+
+fn checkout(fields: &mut Fields) -> Option<Contact> {
+    fields.is_required("contact");
+    fields.object("contact", "/contact", "Contact", contact)
+}
+
+/// `{reason}`.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_reason(body: &[u8]) -> Result<Box<str>, Problem> {
+    Fields::read(body, reason)
+}
+
+fn reason(fields: &mut Fields) -> Option<Box<str>> {
+    fields.required("reason", rules::text(REASON_BYTES_MAX))
+}
+
+/// `POST /v1/drops`.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_drop(body: &[u8]) -> Result<DropSpec, Problem> {
+    Fields::read(body, new_drop)
+}
+
+fn new_drop(fields: &mut Fields) -> Option<DropSpec> {
+    let sku = fields.required("sku", rules::text(SKU_BYTES_MAX));
+    let name = fields.required("name", rules::text(NAME_BYTES_MAX));
+    let description = fields.optional("description", rules::long_text(DESCRIPTION_BYTES_MAX));
+    let image_url = fields.optional("image_url", rules::image_url());
+    let currency = fields.required("currency", rules::currency());
+    let unit_price = fields.required("unit_price", rules::unit_price());
+    let total = fields.required("total", rules::whole_u32(0));
+    let starts_at = fields.required("starts_at", rules::instant());
+    let ends_at = fields.optional("ends_at", rules::instant());
+    let per_buyer_limit = fields.defaulted("per_buyer_limit", 1, rules::whole_u32(1));
+    let reservation_seconds = fields.defaulted("reservation_seconds", 120, rules::seconds());
+    let payment_seconds = fields.defaulted("payment_seconds", 900, rules::seconds());
+    Some(DropSpec {
+        sku: sku?,
+        name: name?,
+        description,
+        image_url,
+        currency: currency?,
+        unit_price: unit_price?,
+        total: total?,
+        starts_at: starts_at?,
+        ends_at,
+        per_buyer_limit,
+        reservation_seconds,
+        payment_seconds,
+    })
+}
+
+/// `PATCH /v1/drops/{id}`: the expected revision, the changes, the reason.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_patch(body: &[u8]) -> Result<(u32, DropPatch, Box<str>), Problem> {
+    Fields::read(body, patch)
+}
+
+fn patch(fields: &mut Fields) -> Option<(u32, DropPatch, Box<str>)> {
+    let expected_revision = fields.required("expected_revision", rules::whole_u32(1));
+    let reason = reason(fields);
+    let patch = DropPatch {
+        name: fields.optional("name", rules::text(NAME_BYTES_MAX)),
+        description: fields.optional("description", rules::long_text(DESCRIPTION_BYTES_MAX)),
+        image_url: fields.optional("image_url", rules::image_url()),
+        unit_price: fields.optional("unit_price", rules::unit_price()),
+        starts_at: fields.optional("starts_at", rules::instant()),
+        ends_at: fields.optional("ends_at", rules::instant()),
+        per_buyer_limit: fields.optional("per_buyer_limit", rules::whole_u32(1)),
+        reservation_seconds: fields.optional("reservation_seconds", rules::seconds()),
+        payment_seconds: fields.optional("payment_seconds", rules::seconds()),
+    };
+    Some((expected_revision?, patch, reason?))
+}
+
+/// `POST /v1/drops/{id}/stock`: the delta, the expected total, the reason.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_stock(body: &[u8]) -> Result<(i64, u32, Box<str>), Problem> {
+    Fields::read(body, stock)
+}
+
+fn stock(fields: &mut Fields) -> Option<(i64, u32, Box<str>)> {
+    let delta = fields.required("delta", rules::delta());
+    let expected_total = fields.required("expected_total", rules::whole_u32(0));
+    let reason = reason(fields);
+    Some((delta?, expected_total?, reason?))
+}
+
+/// `POST /v1/orders/{id}/payments`.
+pub struct PaymentRequest {
+    /// The operator's reference.
+    pub reference: Box<str>,
+    /// How much came in.
+    pub amount: Amount,
+    /// In which currency.
+    pub currency: Currency,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// Reads a payment.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_payment(body: &[u8]) -> Result<PaymentRequest, Problem> {
+    Fields::read(body, payment)
+}
+
+fn payment(fields: &mut Fields) -> Option<PaymentRequest> {
+    let reference = fields.required("reference", rules::text(REFERENCE_BYTES_MAX));
+    let amount = fields.required("amount", rules::amount());
+    let currency = fields.required("currency", rules::currency());
+    let reason = reason(fields);
+    Some(PaymentRequest { reference: reference?, amount: amount?, currency: currency?, reason: reason? })
+}
+
+/// `POST /v1/orders/{id}/refund`: the amount, the units that go back on sale, the reason.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_refund(body: &[u8]) -> Result<(Option<Amount>, u16, Box<str>), Problem> {
+    Fields::read(body, refund)
+}
+
+fn refund(fields: &mut Fields) -> Option<(Option<Amount>, u16, Box<str>)> {
+    let amount = fields.optional("amount", rules::amount());
+    let restock_quantity = fields.defaulted("restock_quantity", 0, rules::restock_quantity());
+    Some((amount, restock_quantity, reason(fields)?))
+}
+
+/// `POST /v1/orders/{id}/refund-settled`: the reference and the reason.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_settled(body: &[u8]) -> Result<(Box<str>, Box<str>), Problem> {
+    Fields::read(body, settled)
+}
+
+fn settled(fields: &mut Fields) -> Option<(Box<str>, Box<str>)> {
+    let reference = fields.required("reference", rules::text(REFERENCE_BYTES_MAX));
+    let reason = reason(fields);
+    Some((reference?, reason?))
+}
+
+/// `POST /v1/orders/search`: by exactly one of these.
+pub enum Search {
+    /// A telephone number.
+    Phone(Box<str>),
+    /// An e-mail address.
+    Email(Box<str>),
+    /// An order's short code.
+    Code(Box<str>),
+}
+
+/// Reads a search.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_search(body: &[u8]) -> Result<Search, Problem> {
+    Fields::read(body, search)
+}
+
+fn search(fields: &mut Fields) -> Option<Search> {
+    fields.count(1, 1, "must have exactly one of phone, email, code");
+    let phone = fields.optional("phone", rules::contact_text()).map(Search::Phone);
+    let email = fields.optional("email", rules::contact_text()).map(Search::Email);
+    let code = fields.optional("code", rules::text(CODE_BYTES_MAX)).map(Search::Code);
+    phone.or(email).or(code)
+}
+
+fn new_order_schema() -> Value {
+    let mut schema = Fields::describe(|fields| order(fields, None, &mut false));
+    schema["properties"]["buyer"]["description"] = "Needed, unless a buyer's token says who it is.".into();
+    schema
+}
+
+/// Every request's schema, under its name in the OpenAPI document.
+#[must_use]
+pub fn request_schemas() -> [(&'static str, Value); 11] {
+    [
+        ("Contact", Fields::describe(contact)),
+        ("NewOrder", new_order_schema()),
+        ("Checkout", Fields::describe(checkout)),
+        ("NewDrop", Fields::describe(new_drop)),
+        ("DropPatch", Fields::describe(patch)),
+        ("Reason", Fields::describe(reason)),
+        ("StockAdjustment", Fields::describe(stock)),
+        ("Payment", Fields::describe(payment)),
+        ("Refund", Fields::describe(refund)),
+        ("RefundSettlement", Fields::describe(settled)),
+        ("OrderSearch", Fields::describe(search)),
+    ]
+}

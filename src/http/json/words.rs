@@ -1,0 +1,108 @@
+//! The words that answers are made of, as named JSON schemas. Sets of words come from the types that print them.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::answers::end_reason;
+use crate::http::rules::is_currency;
+use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
+
+/// How all schemas are made: bounds are said in numbers, which every reader of JSON Schema understands.
+#[must_use]
+pub fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(bounds_in_numbers))
+}
+
+fn bounds_in_numbers(schema: &mut Schema) {
+    let most = match schema.get("format").and_then(Value::as_str) {
+        Some("uint16") => u64::from(u16::MAX),
+        Some("uint32") => u64::from(u32::MAX),
+        Some("uint64") => JSON_INTEGER_MAX,
+        _ => return,
+    };
+    schema.remove("format");
+    if schema.get("maximum").is_none() {
+        schema.insert("maximum".into(), most.into());
+    }
+}
+
+macro_rules! word {
+    ($(#[$doc:meta] $name:ident = $schema:expr;)*) => {$(
+        #[$doc]
+        pub struct $name;
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                Schema::try_from($schema).unwrap_or_default()
+            }
+        }
+    )*};
+}
+
+word! {
+    /// An instant.
+    Instant = json!({
+        "type": "string",
+        "format": "date-time",
+        "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        "description": "RFC 3339 in UTC with milliseconds.",
+        "examples": ["2026-11-21T09:00:00.000Z"],
+    });
+    /// A currency.
+    Currency = json!({ "type": "string", "enum": currencies(), "description": "ISO 4217." });
+    /// An order's id.
+    OrderId = json!({
+        "type": "string",
+        "format": "uuid",
+        "pattern": ORDER_ID_PATTERN,
+        "description": "A UUIDv8. It is unguessable and is the key to the order: keep it secret.",
+        "examples": [ORDER_ID_EXAMPLE],
+    });
+    /// A version.
+    Version = json!({
+        "type": "string",
+        "pattern": r"^[1-9]\d*-[1-9]\d*$",
+        "description": "The file's epoch and the number of the last event: equal versions are equal answers.",
+        "examples": ["1-42"],
+    });
+    /// A drop's state.
+    DropState = json!({
+        "type": "string",
+        "enum": StateOfDrop::ALL.map(StateOfDrop::as_str),
+        "description": "The first that holds; `sold_out` is left again when a unit comes back.",
+    });
+    /// An order's state.
+    OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
+    /// Why an order ended.
+    EndReason = json!({
+        "type": "string",
+        "enum": StateOfOrder::ALL.into_iter().filter_map(end_reason).collect::<Vec<_>>(),
+    });
+    /// An order's short code.
+    OrderCode = json!({
+        "type": "string",
+        "pattern": "^FC-[0-9A-Z]+$",
+        "description": "For people on the telephone; made of `seq`.",
+    });
+}
+
+/// An order's id as the server writes it: lower case, version 8.
+pub const ORDER_ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
+
+/// An order's id that nobody has.
+pub const ORDER_ID_EXAMPLE: &str = "00000000-002a-8c0d-9e1f-5a6b7c8d9e0f";
+
+/// Every code that is read as a currency.
+fn currencies() -> Vec<Value> {
+    let letters = || (b'A'..=b'Z').map(char::from);
+    let codes =
+        letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
+    codes.filter(|code| is_currency(code)).map(Value::from).collect()
+}

@@ -1,0 +1,242 @@
+//! The schemas of problems (RFC 9457): one for each code, and for each status what can stand there.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::code::Code;
+use crate::http::problem::IN_FLIGHT_POLICY;
+use crate::types::{DropState, OrderState, Seq};
+
+/// What `type` begins with.
+const TYPE: &str = "https://firstcome.dev/problems/";
+
+fn component(code: Code) -> String {
+    let words = code.kind().code.split('-');
+    let capitals = words.map(|word| word.get(..1).unwrap_or("").to_ascii_uppercase() + word.get(1..).unwrap_or(""));
+    format!("Problem{}", capitals.collect::<String>())
+}
+
+fn instant() -> Value {
+    json!({ "$ref": "#/components/schemas/Instant" })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
+}
+
+/// Whether the engine's refusals have this code: always, sometimes, never. They say what they saw and when.
+#[derive(PartialEq)]
+enum Refused {
+    Always,
+    Sometimes,
+    Never,
+}
+
+fn refused(code: Code) -> Refused {
+    match code {
+        Code::Malformed
+        | Code::KeyMissing
+        | Code::Unauthorized
+        | Code::Forbidden
+        | Code::MethodNotAllowed
+        | Code::BodyTooLarge
+        | Code::UnsupportedMediaType
+        | Code::RateLimited
+        | Code::Overloaded
+        | Code::Draining
+        | Code::ReadOnly
+        | Code::OutcomeUnknown
+        | Code::Internal => Refused::Never,
+        // The edge says so too.
+        Code::Validation | Code::NotFound => Refused::Sometimes,
+        Code::KeyReused
+        | Code::NotStarted
+        | Code::Ended
+        | Code::DropPaused
+        | Code::LimitReached
+        | Code::SoldOut
+        | Code::OrderExpired
+        | Code::IllegalTransition
+        | Code::PreconditionFailed => Refused::Always,
+    }
+}
+
+/// The members of a code's own, and whether each is always there.
+fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
+    match code {
+        Code::Malformed
+        | Code::KeyMissing
+        | Code::KeyReused
+        | Code::Unauthorized
+        | Code::Forbidden
+        | Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::DropPaused
+        | Code::BodyTooLarge
+        | Code::UnsupportedMediaType
+        | Code::Draining
+        | Code::ReadOnly
+        | Code::OutcomeUnknown
+        | Code::Internal => Vec::new(),
+        Code::Validation => vec![("errors", json!({ "$ref": "#/components/schemas/FieldErrors" }), true)],
+        Code::NotStarted => vec![("starts_at", instant(), true)],
+        Code::Ended => vec![("ends_at", instant(), true)],
+        Code::LimitReached => vec![("limit", count(), true), ("used", count(), true)],
+        Code::SoldOut => {
+            vec![("available", count(), true), ("held", count(), true), ("next_expiry_at", instant(), false)]
+        }
+        Code::OrderExpired => vec![("expired_at", instant(), true)],
+        Code::IllegalTransition => {
+            let orders = OrderState::ALL.map(OrderState::as_str).into_iter();
+            let states: Vec<_> = orders.chain(DropState::ALL.map(DropState::as_str)).collect();
+            vec![
+                ("from", json!({ "type": "string", "enum": states }), true),
+                ("to", json!({ "type": "string", "enum": states }), true),
+            ]
+        }
+        Code::PreconditionFailed => vec![("revision", json!({ "type": "integer", "minimum": 1 }), true)],
+        Code::RateLimited => {
+            vec![("violated_policies", json!({ "type": "array", "items": { "enum": [IN_FLIGHT_POLICY] } }), true)]
+        }
+        Code::Overloaded => vec![("queue_depth", json!({ "type": "integer", "minimum": 0 }), true)],
+    }
+}
+
+/// What a 503 says of an effect.
+fn applied(code: Code) -> Option<&'static str> {
+    match code.kind().status.as_u16() {
+        503 if code == Code::OutcomeUnknown => Some("unknown"),
+        503 => Some("no"),
+        _ => None,
+    }
+}
+
+fn schema(code: Code) -> Value {
+    let kind = code.kind();
+    let mut required = vec!["type", "code", "title", "status", "detail", "request_id"];
+    let mut properties = Map::new();
+    let mut put = |name: &'static str, schema: Value| properties.insert(name.into(), schema);
+    put("type", json!({ "const": format!("{TYPE}{}", kind.code) }));
+    put("code", json!({ "const": kind.code }));
+    put("title", json!({ "const": kind.title }));
+    put("status", json!({ "const": kind.status.as_u16() }));
+    put("detail", json!({ "type": "string", "description": "A sentence about this occurrence; not to be parsed." }));
+    put("request_id", json!({ "type": "string", "minLength": 1, "maxLength": 64 }));
+    if refused(code) != Refused::Never {
+        put("as_of_seq", json!({ "type": "integer", "minimum": 0, "maximum": Seq::MAX.get() }));
+        put("at", instant());
+    }
+    if refused(code) == Refused::Always {
+        required.extend(["as_of_seq", "at"]);
+    }
+    for (name, schema, always) in members(code) {
+        put(name, schema);
+        required.extend(always.then_some(name));
+    }
+    if let Some(applied) = applied(code) {
+        put("applied", json!({ "const": applied }));
+        required.push("applied");
+    }
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+/// Every problem's schema, under its name in the document.
+pub(super) fn schemas() -> Map<String, Value> {
+    let mut schemas: Map<String, Value> = Code::ALL.map(|code| (component(code), schema(code))).into_iter().collect();
+    let errors = json!({
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "required": ["pointer", "detail"],
+            "properties": {
+                "pointer": {
+                    "type": "string",
+                    "description": "A JSON pointer into the body, or `?name` for a query parameter.",
+                },
+                "detail": { "type": "string", "description": "What is wrong, and what is allowed." },
+            },
+        },
+    });
+    schemas.insert("FieldErrors".into(), errors);
+    schemas
+}
+
+/// What can stand where one of these codes is told.
+pub(super) fn any_of(codes: &[Code]) -> Value {
+    let reference = |code: &Code| json!({ "$ref": format!("#/components/schemas/{}", component(*code)) });
+    match codes {
+        [code] => reference(code),
+        codes => json!({ "anyOf": codes.iter().map(reference).collect::<Vec<_>>() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::{Invalid, Refusal};
+    use crate::http::Problem;
+    use crate::types::UnixMillis;
+
+    /// One of every kind, so that each member is seen.
+    fn samples() -> Vec<Problem> {
+        let at = UnixMillis::ZERO;
+        let refusals = vec![
+            Refusal::NotFound,
+            Refusal::KeyReused,
+            Refusal::NotStarted { starts_at: at },
+            Refusal::Ended { ends_at: at },
+            Refusal::DropPaused,
+            Refusal::LimitReached { limit: 1, used: 1 },
+            Refusal::SoldOut { available: 0, held: 1, next_expiry_at: Some(at) },
+            Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
+            Refusal::OrderExpired { expired_at: at },
+            Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Cancelled },
+            Refusal::MismatchStands { from: DropState::Paused },
+            Refusal::PreconditionFailed { revision: 2 },
+            Refusal::Invalid(Invalid::EndBeforeStart),
+        ];
+        let refused = refusals.into_iter().map(|refusal| Problem::Refused { refusal, as_of_seq: Seq::ZERO, at });
+        let others = vec![
+            Problem::BadHead("x"),
+            Problem::Malformed("x".into()),
+            Problem::invalid("/a", "b"),
+            Problem::KeyMissing("x"),
+            Problem::Unauthorized,
+            Problem::Forbidden("x"),
+            Problem::NotFound,
+            Problem::MethodNotAllowed { allow: "GET".into() },
+            Problem::BodyTooLarge { max: 1 },
+            Problem::BodyTooSlow,
+            Problem::UnsupportedMediaType,
+            Problem::RateLimited { in_flight_max: 1 },
+            Problem::Overloaded { queue_depth: 1, retry_after: Duration::ZERO },
+            Problem::Draining,
+            Problem::ReadOnly,
+            Problem::OutcomeUnknown,
+            Problem::Internal,
+        ];
+        refused.chain(others).collect()
+    }
+
+    #[test]
+    fn every_problem_is_what_its_schema_says_and_has_no_member_more() {
+        let document: Value = serde_json::from_slice(&crate::http::openapi::document()).expect("JSON");
+        let mut schemas = document["components"]["schemas"].clone();
+        for schema in schemas.as_object_mut().expect("schemas").values_mut().filter(|s| s["type"] == "object") {
+            schema["additionalProperties"] = false.into();
+        }
+        let mut unseen: Vec<Code> = Code::ALL.into();
+        for problem in samples() {
+            unseen.retain(|code| *code != problem.code());
+            let mut schema = schemas[component(problem.code())].clone();
+            schema["components"] = json!({ "schemas": schemas });
+            let body: Value = serde_json::from_str(&problem.body("r")).expect("JSON");
+            let validator = jsonschema::validator_for(&schema).expect("a schema");
+            let errors: Vec<String> = validator.iter_errors(&body).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{body}: {errors:?}");
+        }
+        assert!(unseen.is_empty(), "{unseen:?}");
+    }
+}

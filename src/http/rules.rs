@@ -1,0 +1,248 @@
+//! What a field of a request may be: each rule reads a value, and says in JSON Schema what it reads.
+//!
+//! Lengths are bytes of UTF-8, which JSON Schema cannot say: `maxLength` is what a text can have at most, and
+//! `x-bytes-max` the bound that holds.
+
+use serde_json::{Value, json};
+
+use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
+use crate::types::{
+    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
+};
+
+/// The value, or what is allowed.
+pub type Read<T> = Result<T, String>;
+
+/// How a field is read, and how that is described.
+pub trait Rule<T> {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// What is allowed.
+    fn read(&self, value: &Value) -> Read<T>;
+    /// What it reads, as a JSON schema.
+    fn schema(&self) -> Value;
+}
+
+struct Described<R, S>(R, S);
+
+impl<T, R: Fn(&Value) -> Read<T>, S: Fn() -> Value> Rule<T> for Described<R, S> {
+    fn read(&self, value: &Value) -> Read<T> {
+        self.0(value)
+    }
+    fn schema(&self) -> Value {
+        self.1()
+    }
+}
+
+/// What a text without control characters looks like.
+pub const NO_CONTROL: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+const NO_CONTROL_BUT_BREAKS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
+
+/// A number without a fraction, however it is spelled: to JSON Schema `2`, `2.0` and `2e0` are one integer.
+fn integer(value: &Value) -> Option<i64> {
+    if let Some(number) = value.as_i64() {
+        return Some(number);
+    }
+    // Up to 2^53 every whole number has its own float.
+    let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_991.0)?;
+    format!("{number:.0}").parse().ok()
+}
+
+/// A whole number from `min` to `max`.
+fn whole(min: u64, max: u64) -> impl Rule<u64> {
+    Described(
+        move |value: &Value| match integer(value).and_then(|number| u64::try_from(number).ok()) {
+            Some(number) if (min..=max).contains(&number) => Ok(number),
+            _ => Err(format!("must be a whole number from {min} to {max}")),
+        },
+        move || json!({ "type": "integer", "minimum": min, "maximum": max }),
+    )
+}
+
+/// A whole number that becomes a type of its own.
+fn made<T>(min: u64, max: u64, make: impl Fn(u64) -> Option<T>) -> impl Rule<T> {
+    Described(
+        move |value: &Value| make(whole(min, max).read(value)?).ok_or_else(|| "is out of range".into()),
+        move || whole(min, max).schema(),
+    )
+}
+
+/// A whole number that fits 32 bits, from `min`.
+pub fn whole_u32(min: u32) -> impl Rule<u32> {
+    made(u64::from(min), u64::from(u32::MAX), |number| u32::try_from(number).ok())
+}
+
+/// A length of time in seconds: up to a year.
+pub fn seconds() -> impl Rule<u32> {
+    made(1, 31_536_000, |number| u32::try_from(number).ok())
+}
+
+/// A change of the total.
+pub fn delta() -> impl Rule<i64> {
+    const MAX: i64 = u32::MAX as i64;
+    Described(
+        |value: &Value| match integer(value) {
+            Some(delta) if delta != 0 && (-MAX..=MAX).contains(&delta) => Ok(delta),
+            _ => Err(format!("must be a whole number from -{MAX} to {MAX}, not 0")),
+        },
+        || json!({ "type": "integer", "minimum": -MAX, "maximum": MAX, "not": { "const": 0 } }),
+    )
+}
+
+/// Units of an order.
+pub fn quantity() -> impl Rule<Quantity> {
+    made(1, u64::from(u16::MAX), |number| u16::try_from(number).ok().and_then(Quantity::new))
+}
+
+/// Units that go back on sale.
+pub fn restock_quantity() -> impl Rule<u16> {
+    made(0, u64::from(u16::MAX), |number| u16::try_from(number).ok())
+}
+
+/// A price of one unit.
+pub fn unit_price() -> impl Rule<UnitPrice> {
+    made(0, UnitPrice::MAX, UnitPrice::new)
+}
+
+/// An amount of money.
+pub fn amount() -> impl Rule<Amount> {
+    made(0, JSON_INTEGER_MAX, Amount::new)
+}
+
+/// Whether a currency exists.
+#[must_use]
+pub fn is_currency(code: &str) -> bool {
+    iso_currency::Currency::from_code(code).is_some()
+}
+
+/// A currency that exists.
+pub fn currency() -> impl Rule<Currency> {
+    Described(
+        |value: &Value| {
+            let known = value.as_str().filter(|code| is_currency(code));
+            known.and_then(Currency::new).ok_or_else(|| "must be an ISO 4217 code such as EUR".into())
+        },
+        || json!({ "$ref": "#/components/schemas/Currency" }),
+    )
+}
+
+/// An instant.
+pub fn instant() -> impl Rule<UnixMillis> {
+    Described(
+        |value: &Value| {
+            let parsed = value.as_str().and_then(parse_rfc3339);
+            parsed.ok_or_else(|| "must be an RFC 3339 time such as 2026-11-21T09:00:00Z, not before 1970".into())
+        },
+        || json!({ "type": "string", "format": "date-time", "description": "RFC 3339, any offset, not before 1970." }),
+    )
+}
+
+/// A text of at most `max` bytes that fits.
+fn fitting(
+    max: usize,
+    pattern: Option<&'static str>,
+    fits: fn(char) -> bool,
+    words: &'static str,
+) -> impl Rule<Box<str>> {
+    Described(
+        move |value: &Value| match value.as_str() {
+            Some(text) if (1..=max).contains(&text.len()) && text.chars().all(fits) => Ok(text.into()),
+            _ => Err(format!("must be 1 to {max} bytes of {words}")),
+        },
+        move || {
+            let mut schema = json!({ "type": "string", "minLength": 1, "maxLength": max, "x-bytes-max": max });
+            if let Some(pattern) = pattern {
+                schema["pattern"] = pattern.into();
+            }
+            schema
+        },
+    )
+}
+
+/// A text of 1 to `max` bytes without control characters.
+pub fn text(max: usize) -> impl Rule<Box<str>> {
+    fitting(max, Some(NO_CONTROL), |c| !c.is_control(), "text without control characters")
+}
+
+/// A longer text of 1 to `max` bytes, which may have line breaks.
+pub fn long_text(max: usize) -> impl Rule<Box<str>> {
+    fitting(max, Some(NO_CONTROL_BUT_BREAKS), |c| !c.is_control() || c == '\n' || c == '\t', "text")
+}
+
+/// A detail of a contact, in any form.
+pub fn contact_text() -> impl Rule<Box<str>> {
+    fitting(CONTACT_BYTES_MAX, None, |_| true, "text")
+}
+
+/// A buyer.
+pub fn buyer() -> impl Rule<BuyerText> {
+    Described(
+        |value: &Value| BuyerText::new(&text(BUYER_BYTES_MAX).read(value)?).ok_or_else(|| "is no buyer".into()),
+        || text(BUYER_BYTES_MAX).schema(),
+    )
+}
+
+/// The longest address of a picture, in bytes.
+const IMAGE_URL_BYTES_MAX: usize = 2000;
+
+/// A picture's address.
+pub fn image_url() -> impl Rule<Box<str>> {
+    Described(
+        |value: &Value| {
+            let checked = text(IMAGE_URL_BYTES_MAX).read(value)?;
+            let is_link = checked.starts_with("https://") || checked.starts_with("http://");
+            if is_link { Ok(checked) } else { Err("must begin with https:// or http://".into()) }
+        },
+        || {
+            let mut schema = text(IMAGE_URL_BYTES_MAX).schema();
+            schema["pattern"] = r"^https?://[^\u0000-\u001f\u007f-\u009f]*$".into();
+            schema
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_read_however_they_are_spelled_and_fractions_never() {
+        let read = |text: &str| whole(0, JSON_INTEGER_MAX).read(&serde_json::from_str(text).expect("JSON"));
+        for (text, number) in [("2", 2), ("2.0", 2), ("2e3", 2000), ("-0", 0), ("9007199254740991.0", JSON_INTEGER_MAX)]
+        {
+            assert_eq!(read(text), Ok(number), "{text}");
+        }
+        for text in ["2.5", "-1", "9007199254740992", "9007199254740993.0", "1e300", "18446744073709551616", "\"2\""] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_rule_reads_is_what_its_schema_says() {
+        let samples: Vec<Value> = ["0", "1", "-1", "65535", "65536", "4294967295", "4294967296", "1.0", "1.5", "null"]
+            .iter()
+            .map(|text| serde_json::from_str(text).expect("JSON"))
+            .chain(["", "a", "a\nb", "a\u{85}b", "a\u{0}", "EUR", "http://x", "https://x", "ftp://x"].map(Value::from))
+            .chain([Value::from("x".repeat(128)), Value::from("x".repeat(129)), json!({}), json!([]), json!(true)])
+            .collect();
+        fn agree<T>(name: &str, rule: &impl Rule<T>, samples: &[Value]) {
+            let validator = jsonschema::validator_for(&rule.schema()).expect("a schema");
+            for sample in samples {
+                assert_eq!(rule.read(sample).is_ok(), validator.is_valid(sample), "{name}: {sample}");
+            }
+        }
+        agree("whole_u32", &whole_u32(1), &samples);
+        agree("seconds", &seconds(), &samples);
+        agree("delta", &delta(), &samples);
+        agree("quantity", &quantity(), &samples);
+        agree("restock", &restock_quantity(), &samples);
+        agree("price", &unit_price(), &samples);
+        agree("amount", &amount(), &samples);
+        agree("text", &text(128), &samples);
+        agree("long_text", &long_text(128), &samples);
+        agree("contact_text", &contact_text(), &samples);
+        agree("buyer", &buyer(), &samples);
+        agree("image_url", &image_url(), &samples);
+    }
+}

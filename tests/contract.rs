@@ -1,0 +1,343 @@
+//! Every answer that the OpenAPI document names, from the real server; and the reverse: `http::contract` holds every
+//! answer of every test against the document.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+
+use firstcome::admission::operators::file::change;
+use firstcome::admission::operators::{Role, Token};
+use firstcome::config::KeyFile;
+use firstcome::http::access::{self, Need};
+use firstcome::http::answers;
+use firstcome::http::code::Code;
+use firstcome::http::routes::{Action, Listener, ROUTES, Route};
+use firstcome::writer::clock::wall_clock;
+use http::contract::{DOCUMENT, SEEN};
+use http::{Answer, Server, call, listen, serve, serve_with, until};
+use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+use serde_json::{Value, json};
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+/// Why no test here can see a code: it needs a fault, which other tests make.
+fn unseen(action: Action, code: Code) -> Option<&'static str> {
+    match code {
+        Code::Internal => Some("a bug"),
+        Code::OutcomeUnknown => Some("a fault after acceptance"),
+        Code::ReadOnly => Some("a full disk"),
+        Code::Draining => Some("the moment of the end"),
+        Code::Overloaded if action != Action::StreamDrop && action != Action::Audit => Some("a full queue"),
+        Code::IllegalTransition if action == Action::ResumeDrop => Some("a corrupted counter"),
+        Code::RateLimited => Some("a client with too much in flight"),
+        Code::Malformed
+        | Code::Validation
+        | Code::KeyMissing
+        | Code::KeyReused
+        | Code::Unauthorized
+        | Code::Forbidden
+        | Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::NotStarted
+        | Code::Ended
+        | Code::DropPaused
+        | Code::LimitReached
+        | Code::SoldOut
+        | Code::OrderExpired
+        | Code::IllegalTransition
+        | Code::PreconditionFailed
+        | Code::BodyTooLarge
+        | Code::UnsupportedMediaType
+        | Code::Overloaded => None,
+    }
+}
+
+#[test]
+fn every_documented_answer_can_be_had_and_no_other_is_given() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let orders = Orders::of(&server);
+    good_ends(&server, &orders);
+    refusals_of_drops(&server);
+    refusals_of_orders(&server, &orders);
+    mistakes_of_any_request(&server, &orders);
+    streams_that_are_too_many();
+    tokens_that_are_needed();
+    server.stop();
+
+    let seen = SEEN.lock();
+    let mut missing = Vec::new();
+    for route in ROUTES {
+        let action = format!("{:?}", route.action);
+        // Refunds of payments by hand are never due: only a provider's are, and there is none yet.
+        let reason = (route.action == Action::SettleRefund).then_some("no refund is due");
+        let good = answers::of(route.action).good.iter().map(|status| (*status, String::new(), reason));
+        let problems = answers::problems(route.listener, route.action)
+            .map(|code| (code.kind().status.as_u16(), code.kind().code.to_string(), unseen(route.action, code)));
+        for (status, code, reason) in good.chain(problems) {
+            let was_seen = seen.contains(&(action.clone(), status, code.clone()));
+            if was_seen == reason.is_some() {
+                missing
+                    .push(format!("{action} {status} {code}: {}", if was_seen { "seen after all" } else { "unseen" }));
+            }
+        }
+        assert!(seen.contains(&(action.clone(), 414, String::new())), "{action} 414");
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_document_names_the_statuses_of_the_table_and_no_other() {
+    for route in ROUTES {
+        let operation = http::contract::operation(route.method.as_str(), route.path).expect("an operation");
+        let documented: BTreeSet<u16> = operation["responses"]
+            .as_object()
+            .expect("responses")
+            .keys()
+            .map(|s| s.parse().expect("a status"))
+            .collect();
+        let problems = answers::problems(route.listener, route.action).map(|code| code.kind().status.as_u16());
+        let good = answers::of(route.action).good.iter().copied();
+        assert_eq!(documented, good.chain(problems).chain([414]).collect(), "{:?}", route.action);
+    }
+    assert_eq!(DOCUMENT["openapi"], "3.1.0");
+}
+
+/// Orders in every state, on the first drop.
+struct Orders {
+    reserved: String,
+    paid: String,
+    expired: String,
+    cancelled: String,
+}
+
+impl Orders {
+    fn of(server: &Server) -> Orders {
+        create(server, "first", &json!({ "reservation_seconds": 1, "per_buyer_limit": 9 }));
+        let order = |key: &str| id(&server.order(key, r#"{"buyer":"ann","quantity":1}"#));
+        let expired = order("expired");
+        until("the order expires", || {
+            server.public("GET", &format!("/v1/orders/{expired}")).body["state"] == "expired"
+        });
+        let patch = json!({ "expected_revision": 1, "reason": "time", "reservation_seconds": 600 });
+        assert_eq!(server.admin("PATCH", "/v1/drops/1", &patch).status, 200);
+        let cancelled = order("cancelled");
+        assert_eq!(server.public("POST", &format!("/v1/orders/{cancelled}/cancel")).status, 200);
+        let paid = order("paid");
+        let payment = json!({ "reference": "R", "amount": 100, "currency": "EUR", "reason": "seen" });
+        assert_eq!(server.admin("POST", &format!("/v1/orders/{paid}/payments"), &payment).status, 200);
+        Orders { reserved: order("reserved"), paid, expired, cancelled }
+    }
+}
+
+fn id(answer: &Answer) -> String {
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.body["id"].as_str().expect("an id").into()
+}
+
+/// Makes a drop of five units, changed by `with`.
+fn create(server: &Server, key: &str, with: &Value) -> Value {
+    let mut drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 5,
+                           "starts_at": "2020-01-01T00:00:00Z" });
+    drop.as_object_mut().expect("an object").extend(with.as_object().expect("an object").clone());
+    let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+    let answer = call(server.0.server.admin_address, "POST", "/v1/drops", &headers, &drop.to_string());
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.body["id"].clone()
+}
+
+fn order_on(server: &Server, drop_id: &Value, key: &str, buyer: &str, quantity: u32) -> Answer {
+    let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+    let body = json!({ "buyer": buyer, "quantity": quantity }).to_string();
+    call(server.0.server.public_address, "POST", &format!("/v1/drops/{drop_id}/orders"), &headers, &body)
+}
+
+#[track_caller]
+fn is(answer: &Answer, code: Code) {
+    assert_eq!((answer.status, answer.body["code"].as_str()), (code.kind().status.as_u16(), Some(code.kind().code)));
+}
+
+fn good_ends(server: &Server, orders: &Orders) {
+    let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
+    for path in ["/v1/drops", "/v1/drops/1", "/openapi.json", &format!("/v1/orders/{}", orders.paid)] {
+        let answer = server.public("GET", path);
+        assert_eq!(answer.status, 200);
+        let head = call(public, "HEAD", path, "", "");
+        assert_eq!((head.status, head.text.as_str()), (200, ""));
+        if let Some(tag) = answer.headers.get("etag") {
+            assert_eq!(head.headers.get("etag"), Some(tag), "{path}");
+            let again = call(public, "GET", path, &format!("If-None-Match: W/\"x\", {tag}\r\n"), "");
+            assert_eq!(again.status, 304, "{path}");
+        }
+    }
+    listen(public, "/v1/drops/1/stream", || {}, &["event: snapshot"]);
+    for path in ["/v1/orders", "/v1/audit", "/metrics", "/healthz", "/readyz"] {
+        assert_eq!(call(admin, "GET", path, "", "").status, 200, "{path}");
+    }
+    let csv = call(admin, "GET", "/v1/orders?limit=1", "Accept: text/csv\r\n", "");
+    assert!(csv.headers.contains_key("firstcome-next-after") && csv.headers["vary"] == "Accept");
+    let id = &orders.reserved;
+    let contact = json!({ "contact": { "email": "ann@example.org", "name": "Ann" } });
+    let checkout = call(public, "POST", &format!("/v1/orders/{id}/checkout"), JSON, &contact.to_string());
+    assert_eq!(checkout.body["state"], "awaiting_payment");
+    assert_eq!(server.admin("POST", "/v1/orders/search", &json!({ "email": "ann@example.org" })).status, 200);
+    assert_eq!(call(admin, "GET", &format!("/v1/orders/{id}/contact"), "", "").body, contact["contact"]);
+    assert_eq!(call(admin, "DELETE", &format!("/v1/orders/{id}/contact"), "", "").status, 204);
+    assert_eq!(call(admin, "GET", &format!("/v1/orders/{id}/contact"), "", "").status, 404);
+    let refund = json!({ "amount": 40, "reason": "a scratch" });
+    assert_eq!(server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund).status, 200);
+    let again = server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund);
+    assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (200, "true"));
+    let again = server.order("reserved", r#"{"buyer":"ann","quantity":1}"#);
+    assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
+}
+
+fn refusals_of_drops(server: &Server) {
+    let reason = json!({ "reason": "because" });
+    let do_it = |drop_id: &Value, what: &str| server.admin("POST", &format!("/v1/drops/{drop_id}/{what}"), &reason);
+    let drop_id = create(server, "small", &json!({ "per_buyer_limit": 3 }));
+    is(&order_on(server, &drop_id, "k", "ann", 4), Code::LimitReached);
+    assert_eq!(order_on(server, &drop_id, "k", "ann", 3).status, 201);
+    is(&order_on(server, &drop_id, "k", "ann", 2), Code::KeyReused);
+    is(&order_on(server, &drop_id, "l", "bob", 3), Code::SoldOut);
+    assert_eq!(do_it(&drop_id, "pause").status, 200);
+    is(&order_on(server, &drop_id, "l", "bob", 1), Code::DropPaused);
+    assert_eq!(do_it(&drop_id, "resume").status, 200);
+    let stock = json!({ "delta": 1, "expected_total": 4, "reason": "x" });
+    is(&server.admin("POST", &format!("/v1/drops/{drop_id}/stock"), &stock), Code::PreconditionFailed);
+    let stock = json!({ "delta": 1, "expected_total": 5, "reason": "x" });
+    assert_eq!(server.admin("POST", &format!("/v1/drops/{drop_id}/stock"), &stock).body["total"], 6);
+    let patch = json!({ "expected_revision": 9, "reason": "x" });
+    is(&server.admin("PATCH", &format!("/v1/drops/{drop_id}"), &patch), Code::PreconditionFailed);
+    assert_eq!(do_it(&drop_id, "close").status, 200);
+    is(&order_on(server, &drop_id, "l", "bob", 1), Code::Ended);
+    is(&do_it(&drop_id, "pause"), Code::Ended);
+    is(&do_it(&drop_id, "resume"), Code::Ended);
+    is(&server.admin("PATCH", &format!("/v1/drops/{drop_id}"), &patch), Code::Ended);
+    is(&server.admin("POST", &format!("/v1/drops/{drop_id}/stock"), &stock), Code::Ended);
+    let later = create(server, "later", &json!({ "starts_at": "2999-01-01T00:00:00Z" }));
+    let early = order_on(server, &later, "k", "ann", 1);
+    is(&early, Code::NotStarted);
+    assert!(early.headers.contains_key("retry-after"));
+    let other = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 1, "total": 5,
+                        "starts_at": "2020-01-01T00:00:00Z" });
+    let headers = format!("{JSON}Idempotency-Key: later\r\n");
+    is(&call(server.0.server.admin_address, "POST", "/v1/drops", &headers, &other.to_string()), Code::KeyReused);
+}
+
+fn refusals_of_orders(server: &Server, orders: &Orders) {
+    let contact = json!({ "contact": { "phone": "1" } }).to_string();
+    let payment = json!({ "reference": "other", "amount": 100, "currency": "EUR", "reason": "x" });
+    let refund = json!({ "reason": "x" });
+    let settled = json!({ "reference": "R", "reason": "x" });
+    let public = server.0.server.public_address;
+    let wrong = [(&orders.expired, Code::OrderExpired), (&orders.cancelled, Code::IllegalTransition)];
+    for (id, code) in wrong {
+        is(&call(public, "POST", &format!("/v1/orders/{id}/checkout"), JSON, &contact), code);
+        is(&server.admin("POST", &format!("/v1/orders/{id}/payments"), &payment), code);
+        is(&server.admin("POST", &format!("/v1/orders/{id}/refund"), &refund), code);
+        is(&server.admin("POST", &format!("/v1/orders/{id}/refund-settled"), &settled), code);
+    }
+    is(&server.public("POST", &format!("/v1/orders/{}/cancel", orders.expired)), Code::OrderExpired);
+    is(&server.public("POST", &format!("/v1/orders/{}/cancel", orders.paid)), Code::IllegalTransition);
+    is(&server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund), Code::KeyReused);
+}
+
+fn mistakes_of_any_request(server: &Server, orders: &Orders) {
+    for route in ROUTES {
+        let address = match route.listener {
+            Listener::Public => server.0.server.public_address,
+            Listener::Admin => server.0.server.admin_address,
+        };
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved);
+        mistakes_of_a_body(address, route, &path);
+        let method = route.method.as_str();
+        let good = good_body(route);
+        if route.path.contains('{') {
+            let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
+            is(&call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good), Code::NotFound);
+        }
+        if route.listener == Listener::Admin {
+            is(&call(address, method, &path, "Host: rebound.example\r\n", ""), Code::Forbidden);
+        }
+        let long = format!("{path}?{}", "x".repeat(3000));
+        assert_eq!(call(address, method, &long, "", "").status, 414);
+        let wrong = call(address, "TRACE", &path, "", "");
+        is(&wrong, Code::MethodNotAllowed);
+        assert!(wrong.headers["allow"].split(", ").any(|allowed| allowed == method), "{path}");
+    }
+    let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
+    is(&call(public, "GET", "/v1/drops?limit=0", "", ""), Code::Validation);
+    is(&call(admin, "GET", "/v1/orders?limit=0", "", ""), Code::Validation);
+    is(&call(admin, "GET", "/v1/orders?contacts=true&drop_id=999", "Accept: text/csv\r\n", ""), Code::NotFound);
+    is(&call(admin, "GET", "/v1/audit?drop_id=0", "", ""), Code::Validation);
+    is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
+}
+
+/// An order's id that nobody has.
+const UNKNOWN: &str = firstcome::http::json::words::ORDER_ID_EXAMPLE;
+
+/// The document's own example of a route's body.
+fn good_body(route: &Route) -> String {
+    let operation = http::contract::operation(route.method.as_str(), route.path).expect("an operation");
+    let example = &operation["requestBody"]["content"]["application/json"]["example"];
+    if example.is_null() { String::new() } else { example.to_string() }
+}
+
+fn mistakes_of_a_body(address: SocketAddr, route: &Route, path: &str) {
+    let has = |code: Code| answers::problems(route.listener, route.action).any(|known| known == code);
+    let send = |headers: &str, body: &str| call(address, route.method.as_str(), path, headers, body);
+    if has(Code::UnsupportedMediaType) {
+        is(&send("Content-Type: text/plain\r\n", "{}"), Code::UnsupportedMediaType);
+        is(&send(JSON, &"x".repeat(9000)), Code::BodyTooLarge);
+        is(&send(JSON, "{"), Code::Malformed);
+        is(&send(JSON, r#"{"colour":"red"}"#), Code::Validation);
+    }
+    if has(Code::KeyMissing) {
+        is(&send(JSON, &good_body(route)), Code::KeyMissing);
+    }
+}
+
+/// No token, and a buyer who orders for another.
+fn tokens_that_are_needed() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let secret = scratch.path().join("secret");
+    std::fs::write(&secret, SECRET).expect("written");
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
+    let server = serve_with(scratch.path(), |config| {
+        config.identity_audience = "drops".into();
+        config.hs256_secret_files = vec![KeyFile { kid: None, path: secret }];
+        let (token, _) = Token::new("o", Role::Owner, wall_clock(), None);
+        change(&config.data, |tokens: &mut Vec<Token>| {
+            tokens.push(token);
+            Ok(())
+        })
+        .expect("written");
+    });
+    let claims = json!({ "sub": "ann", "aud": "drops", "exp": get_current_timestamp() + 600 });
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("signed");
+    let headers = format!("{JSON}Idempotency-Key: k\r\nAuthorization: Bearer {token}\r\n");
+    let public = server.0.server.public_address;
+    is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
+    for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
+        let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN);
+        is(&call(address, route.method.as_str(), &path, "", ""), Code::Unauthorized);
+    }
+    server.stop();
+}
+
+const SECRET: &[u8] = b"a shop's secret of 32 bytes or more";
+
+fn streams_that_are_too_many() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| config.limits.streams_max = 0);
+    server.create(1);
+    is(&server.public("GET", "/v1/drops/1/stream"), Code::Overloaded);
+    is(&server.admin("GET", "/v1/audit", &Value::Null), Code::Overloaded);
+    server.stop();
+}
