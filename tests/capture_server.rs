@@ -106,3 +106,24 @@ fn a_real_sale_replays_with_its_refusals_expiries_refunds_and_restarts_and_holds
         }
     }
 }
+
+#[test]
+fn the_buyers_of_a_capture_come_again_over_http_on_a_drop_made_anew() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = http::serve(scratch.path());
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/captures/rush.capture");
+    let (public, admin) = (server.0.server.public_address.to_string(), server.0.server.admin_address.to_string());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .arg("replay")
+        .arg(&capture)
+        .args(["--to", &public, "--admin", &admin, "--connections", "16"])
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("total 900 = available ") && said.contains("every request has a definite answer"), "{said}");
+    let drop = server.public("GET", "/v1/drops/1").body;
+    assert_eq!(drop["name"], "Drop 1 of a capture");
+    assert!(drop["held"].as_u64().is_some_and(|held| held > 0), "{drop}");
+    server.stop();
+}

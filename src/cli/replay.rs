@@ -1,12 +1,13 @@
-//! `firstcome replay`: a capture once more, through an engine of its own.
+//! `firstcome replay`: a capture once more, through an engine of its own, or over HTTP.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 
+use super::rush::again::{self, Again};
 use super::{Exit, output};
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::{Pace, Replayed, replay};
@@ -16,8 +17,11 @@ const EXAMPLES: &str = "Examples:
   firstcome replay sale.capture              as fast as it goes
   firstcome replay sale.capture --speed 1    at the pace at which it was recorded
   firstcome replay sale.capture --speed 10   ten times as fast
+  firstcome replay sale.capture --to http://127.0.0.1:8080
+                                             its buyers once more, over HTTP, on drops made anew
 
-Exit code: 0 the same outcomes and events; 1 a difference; 65 the file is damaged or no capture; 66 there is none.
+Exit code: 0 the same outcomes and events (--to: all that must hold does); 1 a difference; 64 wrong argument;
+65 the file is damaged or no capture; 66 there is none; 69 no server.
 A file that ends within a record (a process that was killed) is replayed up to there: exit code 0, and a note.";
 
 /// `replay`'s flags.
@@ -30,6 +34,18 @@ pub struct ReplayArgs {
     /// How fast: as fast as it goes, or so many times as fast as it was recorded
     #[arg(long, value_name = "max|N", default_value = "max", value_parser = pace)]
     speed: Pace,
+    /// Ask a server instead of an engine: its public listener
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// The server's admin listener, where the drops are made anew; with tokens, by the one in FIRSTCOME_TOKEN
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", requires = "to")]
+    admin: String,
+    /// Connections; what one buyer asks stays on one
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "to", value_parser = value_parser!(u16).range(1..=1024))]
+    connections: u16,
+    /// Load a server on another machine
+    #[arg(long, requires = "to")]
+    allow_remote: bool,
 }
 
 fn pace(text: &str) -> Result<Pace, String> {
@@ -53,6 +69,17 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
     let mut reader = RecordReader::open(BufReader::with_capacity(1 << 16, file)).map_err(refuse)?;
     let database = reader.header.database();
     output::line(format!("{}: a capture of database {database}, epoch {}", args.file.display(), reader.header.epoch));
+    if let Some(public) = &args.to {
+        let again = Again {
+            public,
+            admin: &args.admin,
+            connections: usize::from(args.connections),
+            allow_remote: args.allow_remote,
+            pace: args.speed,
+        };
+        return again::run(&again, &mut reader)
+            .map_err(|exit| if exit.code == 65 { told(65, &exit.message) } else { exit });
+    }
     let found = replay(&mut reader, args.speed).map_err(refuse)?;
     for line in report(&found) {
         output::line(line);

@@ -3,7 +3,8 @@
 //! Open-loop: arrivals keep their schedule whatever the server does. The threads of the load know nothing of each
 //! other but the line of buyers who wait for returns. Who does what is in `crowd` and `ledger`, which do no I/O;
 //! `worker` and `client` do the I/O and know no rules. In reading order: `plan`, `schedule`, `crowd`, `desk`,
-//! `ledger`, `worker`, `client`, `report`; `ladder` is many runs, each at a higher rate.
+//! `ledger`, `worker`, `client`, `report`; `ladder` is many runs, each at a higher rate; `again` is `firstcome replay
+//! --to`, with the same client.
 //!
 //! Invariant: a check that could not be made exactly is never reported as exact.
 
@@ -30,6 +31,7 @@ use run::{Limits, Run};
 use schedule::{Queue, Schedule};
 use worker::{Books, Job};
 
+pub(super) mod again;
 mod answer;
 mod client;
 mod crowd;

@@ -24,25 +24,32 @@ pub(super) struct NewDrop {
     pub(super) payment_seconds: u64,
 }
 
-/// Makes a drop that started a second ago by the server's clock.
+/// Makes a drop for a run.
 ///
 /// # Errors
-/// The admin listener cannot be reached (69) or refuses (69, with what it says).
+/// As [`create_from`].
 pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView, Exit> {
-    let mut connection = open(admin, "admin").await?;
-    let starts_at = one_second_ago(admin, &mut connection).await?;
     let body = json!({
         "sku": format!("RUSH-{}", wanted.seed),
         "name": format!("Rush {}", wanted.seed),
         "currency": "EUR",
         "unit_price": UNIT_PRICE,
         "total": wanted.units,
-        "starts_at": starts_at,
         "per_buyer_limit": 1,
         "reservation_seconds": wanted.reservation_seconds,
         "payment_seconds": wanted.payment_seconds,
-    })
-    .to_string();
+    });
+    create_from(admin, body).await
+}
+
+/// Makes a drop that started a second ago by the server's clock; `body` says all but the start.
+///
+/// # Errors
+/// The admin listener cannot be reached (69) or refuses (69, with what it says).
+pub(super) async fn create_from(admin: &Target, mut body: Value) -> Result<DropView, Exit> {
+    let mut connection = open(admin, "admin").await?;
+    body["starts_at"] = one_second_ago(admin, &mut connection).await?.into();
+    let body = body.to_string();
     let request = format!(
         "POST /v1/drops HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nIdempotency-Key: {}\r\n\
          {}Content-Length: {}\r\n\r\n{body}",
