@@ -73,7 +73,7 @@ fn a_ladder_that_makes_no_sense_is_refused_before_it_loads_anybody() {
         (&["--ladder=1000", "--mix=94:7"], "add up to 100"),
         (&["--ladder=1000", "--rate=5"], "cannot be used with"),
         (&["--html=page.html"], "--ladder"),
-        (&["--ladder=1000,", "--rung-seconds=0"], "--rung-seconds"),
+        (&["--ladder=1000", "--rung-seconds=0"], "--rung-seconds"),
     ] {
         let refused = rush(arguments);
         let told = String::from_utf8_lossy(&refused.stderr);
