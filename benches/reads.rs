@@ -1,13 +1,15 @@
 //! Hot reads of a drop over HTTP, beside a bare hyper server that answers the same bytes from constants.
 //!
 //! Both have one serving thread, the same settings of hyper and of the sockets, and the same client: one thread that
-//! keeps one request open on each of its connections. They take short turns, so that whatever else the machine does
+//! keeps one request open on each of its connections, or 16 in one piece (pipelined). They take short turns, so that whatever else the machine does
 //! meets both; what counts is the ratio, pair by pair. It says what routing, versions, metrics and the request's own headers
 //! cost. The clock of each serving thread tells its time on the CPU, which other programs cannot stretch as much.
 //!
 //! `cargo bench --bench reads`; `FIRSTCOME_BENCH_PAIRS` sets how many pairs (9).
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench: it prints, and what fails ends it")]
+
+mod measure;
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
@@ -28,6 +30,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use measure::{cpu_time, find_thread, is_smoke_test, median, spread};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -38,6 +41,8 @@ const CONNECTIONS: usize = 64;
 /// How often the sides take turns within a pair, and how long one is driven at a time.
 const TURNS: usize = 10;
 const TURN: Duration = Duration::from_millis(100);
+/// How many requests are sent in one piece.
+const PIPELINED: [usize; 2] = [1, 16];
 /// What the README promises.
 const RATIO_AIM: f64 = 0.85;
 /// The names of the two serving threads.
@@ -45,7 +50,6 @@ const OUR_THREAD: &str = "fc-http-0";
 const BARE_THREAD: &str = "bare-http";
 
 fn main() {
-    let pairs = std::env::var("FIRSTCOME_BENCH_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(9usize);
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let mut config = Config::defaults();
     config.data = scratch.path().join("data");
@@ -62,17 +66,29 @@ fn main() {
     let bare_answer = ask(bare_address, &request);
     assert_eq!(answer.len(), bare_answer.len(), "both answer with as many bytes: {answer}\n{bare_answer}");
 
-    let mut ours = Side::new("firstcome", OUR_THREAD, running.server.public_address, &request, answer.len());
-    let mut bare = Side::new("bare hyper", BARE_THREAD, bare_address, &request, answer.len());
+    println!("{CONNECTIONS} connections, {} bytes an answer, one serving thread each", answer.len());
+    for pipelined in PIPELINED {
+        let side = |name, thread, address| {
+            Side::new(name, thread, address, &request.repeat(pipelined), answer.len(), pipelined)
+        };
+        let ours = side("firstcome", OUR_THREAD, running.server.public_address);
+        compare(ours, side("bare hyper", BARE_THREAD, bare_address), pipelined);
+    }
+    running.stop().expect("an orderly end");
+}
+
+/// Both sides in turn.
+fn compare(mut ours: Side, mut bare: Side, pipelined: usize) {
     ours.drive();
     bare.drive();
-    println!("{CONNECTIONS} connections, {} bytes an answer, one serving thread each", answer.len());
+    println!("\n{pipelined} requests in one piece");
     println!("pair  firstcome/s  bare/s  ratio  ratio by CPU time");
+    let turns = if is_smoke_test() { 1 } else { TURNS };
     let mut ratios = Vec::new();
     let mut cpu_ratios = Vec::new();
-    for pair in 1..=pairs {
+    for pair in 1..=measure::pairs(9) {
         let (mut a, mut b) = (Round::default(), Round::default());
-        for _ in 0..TURNS {
+        for _ in 0..turns {
             a += ours.drive();
             b += bare.drive();
         }
@@ -87,9 +103,7 @@ fn main() {
         side.report();
     }
     println!("ratio by CPU time: {}", spread(&mut cpu_ratios));
-    println!("ratio: {}; the aim is {RATIO_AIM}", spread(&mut ratios));
-    drop((ours, bare));
-    running.stop().expect("an orderly end");
+    println!("ratio: {}; the aim one by one is {RATIO_AIM}", spread(&mut ratios));
 }
 
 /// A drop of usual length.
@@ -219,6 +233,7 @@ struct Side {
     streams: Vec<TcpStream>,
     request: Vec<u8>,
     answer: Vec<u8>,
+    pipelined: usize,
     rounds: Vec<Round>,
 }
 
@@ -249,7 +264,14 @@ impl AddAssign for Round {
 }
 
 impl Side {
-    fn new(name: &'static str, thread: &str, address: SocketAddr, request: &str, answer_bytes: usize) -> Side {
+    fn new(
+        name: &'static str,
+        thread: &str,
+        address: SocketAddr,
+        request: &str,
+        answer_bytes: usize,
+        pipelined: usize,
+    ) -> Side {
         let connect = |_| {
             let stream = TcpStream::connect(address).expect("connected");
             stream.set_nodelay(true).expect("no delay");
@@ -260,7 +282,8 @@ impl Side {
             thread: find_thread(thread),
             streams: (0..CONNECTIONS).map(connect).collect(),
             request: request.into(),
-            answer: vec![0; answer_bytes],
+            answer: vec![0; answer_bytes * pipelined],
+            pipelined,
             rounds: Vec::new(),
         }
     }
@@ -274,14 +297,14 @@ impl Side {
         for stream in &mut self.streams {
             stream.write_all(&self.request).expect("sent");
         }
-        let mut requests = 0u32;
+        let (mut requests, pipelined) = (0u32, u32::try_from(self.pipelined).expect("few"));
         let mut last_lap = false;
         while !last_lap {
             last_lap = started.elapsed() >= TURN;
             for stream in &mut self.streams {
                 stream.read_exact(&mut self.answer).expect("an answer");
                 assert!(self.answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "another answer");
-                requests += 1;
+                requests += pipelined;
                 if !last_lap {
                     stream.write_all(&self.request).expect("sent");
                 }
@@ -303,36 +326,4 @@ impl Side {
             median(&mut busy)
         );
     }
-}
-
-/// The kernel's directory of a thread of this process.
-fn find_thread(name: &str) -> String {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
-    let mut paths = tasks.map(|task| task.path().display().to_string());
-    let named = |path: &String| std::fs::read_to_string(format!("{path}/comm")).is_ok_and(|found| found.trim() == name);
-    paths.find(named).unwrap_or_else(|| panic!("no thread is called {name}"))
-}
-
-/// How long a thread has run on a CPU.
-fn cpu_time(thread: &str) -> Duration {
-    let text = std::fs::read_to_string(format!("{thread}/schedstat")).expect("the scheduler's figures");
-    let nanoseconds = text.split_whitespace().next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("a number"))
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
-/// The median, and the lowest and highest.
-fn spread(values: &mut [f64]) -> String {
-    let middle = median(values);
-    let (low, high) = (values.first().copied().unwrap_or(f64::NAN), values.last().copied().unwrap_or(f64::NAN));
-    format!("median {middle:.3}, from {low:.3} to {high:.3} over {} pairs", values.len())
 }

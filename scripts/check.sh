@@ -35,6 +35,7 @@ if [ "$mode" = full ]; then
     stage release-build cargo build --locked --release
     stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test faults --test damage \
         --test power --test witness
+    stage benches cargo test --locked --profile soak --bench '*'
     stage smoke scripts/smoke.sh
     stage contract scripts/contract.sh
 fi

@@ -1,5 +1,6 @@
 //! A file layer under SQLite that passes everything through, counts what could fail, and lets one call fail: once, or
-//! from then on. It can also be a full disk, and it can write down what a power loss would leave. It is the default of the test's process; one test uses it at a time.
+//! from then on. It can also be a full disk or a slow one, hold writes back, and write down what a power loss would
+//! leave. It is the default of the test's process; one test uses it at a time.
 
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
@@ -9,6 +10,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::ffi;
@@ -34,6 +36,11 @@ static FAILING_SYNC: AtomicU64 = AtomicU64::new(u64::MAX);
 static ARMED: AtomicBool = AtomicBool::new(false);
 /// How far files may grow, in bytes; negative: as far as they like.
 static GROWTH: AtomicI64 = AtomicI64::new(-1);
+/// How much longer a sync takes than it does anyway.
+static SYNC_DELAY_US: AtomicU64 = AtomicU64::new(0);
+/// Writes wait for this lock, and how many do.
+static GATE: Mutex<()> = Mutex::new(());
+static AT_THE_GATE: AtomicU64 = AtomicU64::new(0);
 
 /// What SQLite did to a file: 0 is the database, 1 its log.
 #[derive(Clone, Debug)]
@@ -120,12 +127,28 @@ impl Shim {
     pub fn fill(&self, room: Option<u32>) {
         GROWTH.store(room.map_or(-1, i64::from), Ordering::SeqCst);
     }
+
+    /// From now on each sync takes so much longer.
+    pub fn delay_syncs(&self, delay: Duration) {
+        SYNC_DELAY_US.store(u64::try_from(delay.as_micros()).expect("a short time"), Ordering::SeqCst);
+    }
+
+    /// Nothing is written until the guard is dropped.
+    pub fn hold_writes(&self) -> MutexGuard<'static, ()> {
+        GATE.lock()
+    }
+
+    /// Whether a write waits for that.
+    pub fn write_is_held(&self) -> bool {
+        AT_THE_GATE.load(Ordering::SeqCst) > 0
+    }
 }
 
 impl Drop for Shim {
     fn drop(&mut self) {
         self.disarm();
         self.fill(None);
+        self.delay_syncs(Duration::ZERO);
         drop(self.take_record());
     }
 }
@@ -222,6 +245,11 @@ unsafe extern "C" fn write<const FILE: usize>(
     length: c_int,
     at: i64,
 ) -> c_int {
+    if GATE.is_locked() {
+        AT_THE_GATE.fetch_add(1, Ordering::SeqCst);
+        drop(GATE.lock());
+        AT_THE_GATE.fetch_sub(1, Ordering::SeqCst);
+    }
     // SAFETY: passed through; a failing write leaves the first half, as a real one may.
     unsafe {
         let write = real::<FILE>().xWrite.expect("unix");
@@ -250,6 +278,14 @@ unsafe extern "C" fn write<const FILE: usize>(
     }
 }
 
+/// Waits as a slow disk does: without using the core.
+fn pause(microseconds: u64) {
+    let (_never, nothing) = crossbeam_channel::bounded::<()>(0);
+    if microseconds > 0 {
+        let _elapsed = nothing.recv_timeout(Duration::from_micros(microseconds));
+    }
+}
+
 unsafe extern "C" fn sync<const FILE: usize>(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     let armed = ARMED.load(Ordering::SeqCst);
     let nth = armed && SYNCS.fetch_add(1, Ordering::SeqCst) + 1 == FAILING_SYNC.load(Ordering::SeqCst);
@@ -258,6 +294,7 @@ unsafe extern "C" fn sync<const FILE: usize>(file: *mut ffi::sqlite3_file, flags
     }
     // SAFETY: passed through.
     let code = unsafe { real::<FILE>().xSync.expect("unix")(file, flags) };
+    pause(SYNC_DELAY_US.load(Ordering::SeqCst));
     if code == ffi::SQLITE_OK {
         note(|| Done::Sync { file: FILE });
     }
