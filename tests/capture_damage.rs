@@ -1,7 +1,6 @@
 //! What a bad capture gets: one line with the offset, an exit code, bounded memory, and never a panic.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test cares for some records")]
 
 mod captured;
 
@@ -120,12 +119,14 @@ fn another_outcome_or_another_event_is_shown_with_its_command() {
     let change = |change: &dyn Fn(&mut firstcome::capture::format::Recorded)| {
         let changed: Vec<Record> = all
             .iter()
-            .map(|(at, record)| match record.clone() {
-                Record::Decided(mut recorded) if at == offset => {
-                    change(&mut recorded);
-                    Record::Decided(recorded)
+            .map(|(at, record)| {
+                let mut record = record.clone();
+                if at == offset
+                    && let Record::Decided(recorded) = &mut record
+                {
+                    change(recorded);
                 }
-                record => record,
+                record
             })
             .collect();
         judged(&written(&changed))

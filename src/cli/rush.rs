@@ -3,8 +3,8 @@
 //! Open-loop: arrivals keep their schedule whatever the server does. The threads of the load know nothing of each
 //! other but the line of buyers who wait for returns. Who does what is in `crowd` and `ledger`, which do no I/O;
 //! `worker` and `client` do the I/O and know no rules. In reading order: `plan`, `schedule`, `crowd`, `desk`,
-//! `ledger`, `worker`, `client`, `report`. `again` is `firstcome replay --to`, with the same
-//! client.
+//! `ledger`, `worker`, `client`, `report`; `ladder` is many runs, each at a higher rate; `again` is `firstcome replay
+//! --to`, with the same client.
 //!
 //! Invariant: a check that could not be made exactly is never reported as exact.
 
@@ -38,6 +38,7 @@ mod crowd;
 mod desk;
 mod drops;
 mod habits;
+mod ladder;
 mod ledger;
 mod meter;
 mod outcome;
@@ -50,6 +51,7 @@ mod target;
 mod worker;
 
 pub use habits::Crowd;
+pub use ladder::LadderArgs;
 
 /// All threads start together, this long after their connections are open.
 const START_DELAY: Duration = Duration::from_millis(10);
@@ -63,9 +65,10 @@ Examples:
   firstcome rush --expire                            lapsed reservations are sold again
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
+  firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
 
 Where operators have tokens, rush makes its drop with the one in the variable FIRSTCOME_TOKEN.
-Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json.";
+Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json or --html.";
 
 /// The arguments of `firstcome rush`.
 #[derive(Args, Clone, Debug)]
@@ -116,6 +119,8 @@ pub struct RushArgs {
     /// Load a server on another machine
     #[arg(long)]
     allow_remote: bool,
+    #[command(flatten)]
+    ladder: LadderArgs,
 }
 
 /// Runs the storm and the check.
@@ -128,6 +133,9 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
     let json = json.map_err(|error| Exit::new(73, format!("--json: {error}")))?;
     if cfg!(debug_assertions) {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
+    }
+    if let Some(ladder) = &plan.ladder {
+        return ladder::climb(&plan, ladder, json);
     }
     let before = prepare(&plan)?;
     let storm = storm(&plan, before)?;
@@ -212,6 +220,7 @@ fn jobs(
         crowd: plan.crowd,
         asks_twice: drop.per_buyer_limit == 1,
         lapse_after: plan.expire.then(|| Duration::from_secs(drop.reservation_seconds)),
+        asks_once: plan.ladder.is_some(),
     });
     let requests = Arc::new(Requests::new(&plan.public.authority, drop.id, plan.seed));
     let (_, nobody) = bounded(0);

@@ -126,7 +126,7 @@ impl Rules {
 
     /// The same step with the same key, after a pause of once to one and a half times `wait`.
     fn try_again(&self, buyer: &mut Buyer, step: Step, tries_max: u16, wait: Duration, ledger: &mut Ledger) -> Turn {
-        if buyer.tries >= tries_max {
+        if self.asks_once || buyer.tries >= tries_max {
             ledger.end(End::GaveUp);
             return Turn { next: Next::Done, unit_back: false };
         }

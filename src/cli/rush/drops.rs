@@ -66,7 +66,7 @@ pub(super) async fn create_from(admin: &Target, mut body: Value) -> Result<DropV
 }
 
 /// The header with the operator's token, where one is set: a secret is no argument that others see in `ps`.
-fn authorization() -> String {
+pub(super) fn authorization() -> String {
     match std::env::var("FIRSTCOME_TOKEN") {
         Ok(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
             format!("Authorization: Bearer {token}\r\n")

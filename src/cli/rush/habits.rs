@@ -44,6 +44,8 @@ pub(super) struct Rules {
     pub(super) asks_twice: bool,
     /// The length of a reservation where abandoned ones lapse during the run (`--expire`).
     pub(super) lapse_after: Option<Duration>,
+    /// Nobody sends anything again: more requests than were offered would blur what a rate costs.
+    pub(super) asks_once: bool,
 }
 
 /// A well-mixed number out of a seed (splitmix64's finisher).

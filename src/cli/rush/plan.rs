@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::RushArgs;
 use super::drops::random;
 use super::habits::Crowd;
+use super::ladder::Ladder;
 use super::target::Target;
 use crate::cli::Exit;
 
@@ -39,6 +40,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) deadline: Duration,
     pub(super) json: Option<PathBuf>,
+    /// Many runs instead of this one.
+    pub(super) ladder: Option<Ladder>,
 }
 
 impl Plan {
@@ -62,6 +65,10 @@ impl Plan {
         if let Err(mistake) = allow_descriptors(args.connections) {
             mistakes.push(mistake);
         }
+        let ladder = Ladder::new(args.ladder).unwrap_or_else(|wrong| {
+            mistakes.extend(wrong);
+            None
+        });
         let (Some(public), Some(admin), true) = (public, admin, mistakes.is_empty()) else {
             return Err(Exit::new(64, mistakes.join("\n")));
         };
@@ -87,6 +94,7 @@ impl Plan {
             seed,
             deadline: Duration::from_secs(u64::from(args.deadline)),
             json: args.json,
+            ladder,
         })
     }
 

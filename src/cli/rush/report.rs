@@ -261,7 +261,7 @@ fn seconds(time: Duration) -> String {
 }
 
 /// A rate without its fraction.
-fn rounded(value: f64) -> String {
+pub(super) fn rounded(value: f64) -> String {
     let text = format!("{value:.0}");
     text.parse().map_or(text, grouped)
 }

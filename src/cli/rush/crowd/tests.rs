@@ -3,7 +3,7 @@ use super::*;
 const SECRET: [u8; 10] = [0; 10];
 
 fn rules(lapse_after: Option<Duration>) -> Rules {
-    Rules { seed: 7, crowd: Crowd::Real, asks_twice: true, lapse_after }
+    Rules { seed: 7, crowd: Crowd::Real, asks_twice: true, lapse_after, asks_once: false }
 }
 
 fn view(seq: u64, state: OrderState) -> OrderView {
