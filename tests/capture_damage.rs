@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use captured::model::{Random, scaled};
 use captured::{HEADER, Sale, limits, records, replayed};
-use firstcome::capture::format::{BODY_BYTES_MAX, HEADER_BYTES, Record, RecordWriter, Trouble};
+use firstcome::capture::format::{BODY_BYTES_MAX, HEADER_BYTES, Record, RecordReader, RecordWriter, Trouble};
 
 /// A capture of a random sale.
 fn capture(seed: u64, batches: u64) -> Vec<u8> {
@@ -222,4 +222,25 @@ fn no_body_makes_the_reader_panic_even_with_a_good_checksum() {
             assert!(trouble.to_string().starts_with(&format!("at byte {HEADER_BYTES}: ")), "{trouble}");
         }
     }
+}
+
+/// What the fuzz target does with each input, on the inputs that are kept for it.
+#[test]
+fn the_corpus_of_the_fuzz_target_is_told_what_is_wrong_with_it_or_written_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/capture");
+    let (mut files, mut bodies) = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("a corpus") {
+        let input = std::fs::read(entry.expect("an entry").path()).expect("an input");
+        files += u32::from(replayed(&input).is_ok());
+        let mut bytes = written(&[]);
+        bytes.extend(u32::try_from(input.len()).expect("small").to_le_bytes());
+        bytes.extend(crc32c::crc32c(&input).to_le_bytes());
+        bytes.extend(&input);
+        let mut reader = RecordReader::open(&bytes[..]).expect("a header");
+        if let Ok(Some(record)) = reader.read() {
+            assert_eq!(written(&[record]), bytes);
+            bodies += 1;
+        }
+    }
+    assert!(files >= 1 && bodies >= 12, "{files} files, {bodies} bodies");
 }
