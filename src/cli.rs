@@ -1,10 +1,12 @@
 //! The command line: one file per subcommand.
 
+mod capture;
 pub mod leave;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
 pub mod recover;
+pub mod replay;
 pub mod rush;
 pub mod serve;
 pub mod start;
@@ -56,6 +58,8 @@ pub enum Command {
     Rush(rush::RushArgs),
     /// Prove: recount everything in the file
     Verify(verify::VerifyArgs),
+    /// Once more: run a capture through an engine and compare
+    Replay(replay::ReplayArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
@@ -76,6 +80,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -132,6 +137,7 @@ mod tests {
             "serve ",
             "rush ",
             "verify ",
+            "replay ",
             "recover ",
             "migrate ",
             "openapi ",

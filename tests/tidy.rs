@@ -12,8 +12,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["types"]),
     ("planted", &[]),
     ("engine", &["types", "planted"]),
+    ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "planted"]),
-    ("writer", &["store", "engine", "types", "config", "telemetry", "planted"]),
+    ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.

@@ -46,6 +46,9 @@ pub struct ServeArgs {
     /// What an acknowledged order survives: a power cut (full), or a crash (interval) [default: full]
     #[arg(long, value_name = "full|interval")]
     durability: Option<String>,
+    /// Record every decided command in this file, for `firstcome replay`
+    #[arg(long, value_name = "FILE")]
+    capture: Option<String>,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -71,6 +74,7 @@ impl ServeArgs {
         flag("admin.listen", &self.admin);
         flag("wire.listen", &self.wire);
         flag("writer.durability", &self.durability);
+        flag("capture.file", &self.capture);
         if self.accept_clock {
             flags.push(("clock.accept", "true".into()));
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::Exit;
+use super::{Exit, capture};
 use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
@@ -41,6 +41,7 @@ pub struct Running {
     /// What the start found.
     pub found: Found,
     thread: JoinHandle<Stopped>,
+    recorder: Option<JoinHandle<()>>,
 }
 
 /// Starts everything. `on_fault` is called on the writer's thread if it ends in a fault: the program is over then.
@@ -85,7 +86,12 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, database) = (store.epoch, store.path.clone());
     let options = writer_options(&config);
-    let (writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
+    let capture = capture::begin(&config, &store, &loaded.state, &gate, &telemetry)?;
+    let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
+    let recorder = capture.map(|capture| {
+        writer.capture(capture.tap);
+        capture.thread
+    });
     let thread = std::thread::Builder::new()
         .name("fc-writer".into())
         .spawn(move || writer.run(on_fault))
@@ -104,7 +110,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         on_mismatch,
     };
     let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    Ok(Running { server, writer: handle, found, thread })
+    Ok(Running { server, writer: handle, found, thread, recorder })
 }
 
 fn look(loaded: &Loaded) -> Found {
@@ -170,7 +176,12 @@ impl Running {
     pub fn stop(self) -> Result<(), Exit> {
         self.server.stop();
         self.writer.stop();
-        match self.thread.join() {
+        let stopped = self.thread.join();
+        if let Some(recorder) = self.recorder {
+            // It says itself how it ended.
+            let _panicked = recorder.join();
+        }
+        match stopped {
             Ok(Stopped::Orderly) => Ok(()),
             Ok(Stopped::Fault { message, exit_code }) => Err(Exit::new(exit_code, message)),
             Err(_) => Err(Exit::new(70, "the writer's thread panicked")),

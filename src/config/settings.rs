@@ -444,6 +444,20 @@ pub static SETTINGS: &[Setting] = &[
     setting!("audit.compare_interval_ms", "10000", "ms", "between two recounts of all drops by the auditor", |c, t| {
         c.compare_interval = millis(t, 10, 3_600_000)?
     }),
+    setting!(
+        "capture.file",
+        "",
+        "file",
+        "every decided command is recorded there, for `firstcome replay`; if it exists, the first free of FILE.1, FILE.2, … is taken",
+        |c, t| c.capture_file = Some(t.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
+    ),
+    setting!(
+        "capture.bytes_max",
+        "1073741824",
+        "bytes",
+        "of a capture; then it ends and selling goes on: about 10,000,000 commands",
+        |c, t| c.capture_bytes_max = number(t, 4096, 1 << 50)?
+    ),
     setting!("clock.accept", "false", "true, false", "start although the wall clock is far from the file's", |c, t| {
         c.accept_clock = one_of(t, "true", "false")?
     }),

@@ -92,6 +92,12 @@ impl<T> Retained<T> {
         }
     }
 
+    /// The keys that nothing live needs, oldest first: since when, the seq that orders equals, and what is remembered.
+    pub fn idle(&self) -> impl Iterator<Item = (UnixMillis, Seq, Digest, &T)> {
+        let known = |(since, seq, key): &(UnixMillis, Seq, Digest)| Some((*since, *seq, *key, self.by_key.get(key)?));
+        self.idle.iter().filter_map(known)
+    }
+
     /// Forgets what has been idle long enough by `at`.
     pub fn forget_until(&mut self, at: UnixMillis) {
         while let Some(&(since, _, key)) = self.idle.first() {

@@ -1,8 +1,8 @@
-//! How a state is put together again from what was stored. Only `store::load` (and later a capture's snapshot) calls
-//! this, before the first command; nothing here decides.
+//! How a state is put together again from what was stored. Only `store::load` and a capture's snapshot call this,
+//! before the first command; nothing here decides.
 
 use super::{DropEntry, Order, RememberedCommand, RememberedOrder, State};
-use crate::types::{Digest, Seq, UnixMillis};
+use crate::types::{Digest, DropId, Seq, UnixMillis};
 
 impl State {
     /// Sets the last event, the last instant and the drops; puts the drops' windows on the list of what is due.
@@ -21,10 +21,22 @@ impl State {
         if let Some(entry) = self.drops.get_mut(super::drops::index(order.drop_id)) {
             entry.use_units(order.buyer, i64::from(order.taken()));
         }
+        self.restore_live(order);
+    }
+
+    /// Keeps an order if it is live; its buyer's units are counted elsewhere.
+    pub fn restore_live(&mut self, order: Order) {
         if order.state.is_live() {
             let (drop_id, expires_at, seq) = (order.drop_id, order.expires_at, order.seq);
             self.orders.insert(seq, order);
             self.schedule_expiry(drop_id, expires_at, seq);
+        }
+    }
+
+    /// Sets the units that a buyer holds or has bought of a drop.
+    pub fn restore_used(&mut self, drop_id: DropId, buyer: Digest, units: u32) {
+        if let Some(entry) = self.drops.get_mut(super::drops::index(drop_id)) {
+            entry.used.insert(buyer, units);
         }
     }
 

@@ -74,6 +74,7 @@ catalogue! {
     READ_ONLY = Kind::Gauge, "firstcome_read_only", "1 while nothing is sold because the disk is full.";
     CLOCK_OFFSET = Kind::Gauge, "firstcome_clock_offset_seconds", "Wall clock minus the clock of decisions.";
     KEYS_EVICTED = Kind::Gauge, "firstcome_idempotency_keys_evicted", "Keys forgotten before their 24 hours since the start.";
+    CAPTURE_DROPPED = Kind::Counter, "firstcome_capture_dropped_total", "Decided commands that the capture leaves out because its recorder did not keep up, or has ended.";
     OUTCOMES = Kind::Counter, "firstcome_outcomes_total", "Decided commands by command and outcome.";
     TURNED_AWAY = Kind::Counter, "firstcome_turned_away_total", "Requests that were not let in, so that nothing was decided, by reason: no place in the queue, no good token, a role that may not, too many in flight of one client.";
     REPLY_TIMEOUT = Kind::Counter, "firstcome_reply_timeout_total", "Clients that were told outcome-unknown because the answer was late.";

@@ -14,6 +14,7 @@ use super::replies::{Outgoing, Reply};
 use super::room::Room;
 use super::sync::Sync;
 use super::thread::Options;
+use crate::capture::Tap;
 use crate::engine::{Outcome, State};
 use crate::planted::{self, Bug, Place};
 use crate::store::{Batch, Recorder, SecondsTally, Severity, Store, StoreError, load};
@@ -55,6 +56,8 @@ pub(super) struct Running<'a> {
     pub(super) meter: WriterMeter,
     pub(super) options: &'a Options,
     pub(super) receiver: &'a Receiver<Message>,
+    /// Where durable batches are captured, if they are.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Running<'_> {
@@ -111,10 +114,12 @@ impl Running<'_> {
             self.outgoing.push(reply, Answer::NotApplied(NotApplied::ReadOnly));
             return Ok(());
         }
+        let mut admitted = None;
         if let Some(order) = submission.command.named_order()
             && self.state.order(order).is_none()
             && let Some(found) = load::load_order(&self.store.connection, &self.store.digest_key, order)?
         {
+            admitted = self.tap.as_ref().map(|_| found.clone());
             self.state.admit_order(found);
         }
         let first = self.batch.events.len();
@@ -130,6 +135,9 @@ impl Running<'_> {
         }
         if let Some(drop_id) = submission.command.named_drop().filter(|id| self.state.drop_entry(*id).is_some()) {
             self.tally.count(drop_id, at, &outcome, queue);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.note(at, submission.command, admitted, outcome.clone(), self.batch.events.len());
         }
         let decide = started.elapsed();
         self.meter.decide(decide);
@@ -165,12 +173,18 @@ impl Running<'_> {
                 Err(error) => return self.not_committed(error),
             }
         }
-        if !self.batch.events.is_empty() {
+        let changed = !self.batch.events.is_empty();
+        if changed {
             self.publish(commit);
+        }
+        self.answer(commit);
+        if let Some(tap) = &mut self.tap {
+            tap.hand_over(&mut self.batch.events, self.state.seq());
+        }
+        if changed {
             self.batch.clear();
             self.state.release_settled();
         }
-        self.answer(commit);
         Ok(())
     }
 
@@ -275,6 +289,9 @@ impl Running<'_> {
         self.recorder = Recorder::new(&self.store.connection, loaded.link)?;
         self.batch.clear();
         self.tally = SecondsTally::default();
+        if let Some(tap) = &mut self.tap {
+            tap.thrown_away(self.state.seq());
+        }
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use super::replies::{Outgoing, Ports};
 use super::running::Running;
 use super::sync::Sync;
 use super::{Clock, Pin, pin};
+use crate::capture::Tap;
 use crate::store::{Batch, Durability, Loaded, Recorder, SecondsTally, Severity, Store, StoreError};
 use crate::telemetry::WriterMeter;
 use crate::types::{Published, SnapshotGate};
@@ -76,6 +77,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     meter: WriterMeter,
     options: Options,
+    tap: Option<Tap>,
 }
 
 impl Writer {
@@ -109,7 +111,12 @@ impl Writer {
             published: Arc::clone(&published),
             digest_key: store.digest_key.clone(),
         };
-        (Writer { store, loaded, clock, published, gate, receiver, shared, meter, options }, handle)
+        (Writer { store, loaded, clock, published, gate, receiver, shared, meter, options, tap: None }, handle)
+    }
+
+    /// Captures every durable batch. The tap must begin with the state that this writer begins with.
+    pub fn capture(&mut self, tap: Tap) {
+        self.tap = Some(tap);
     }
 
     /// Runs until it is stopped or a fault ends it. Call it on the thread that is to be the writer's.
@@ -118,7 +125,7 @@ impl Writer {
     /// closing it, for a close may write.
     #[must_use]
     pub fn run(self, on_fault: impl FnOnce(&str, u8)) -> Stopped {
-        let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options } = self;
+        let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options, tap } = self;
         if let Some(core) = pin::pin(options.pin) {
             tracing::info!(core, "the writer is pinned");
         }
@@ -143,6 +150,7 @@ impl Writer {
                 meter,
                 options: &options,
                 receiver: &receiver,
+                tap,
             };
             turn(&mut running)?;
             running.end()

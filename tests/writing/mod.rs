@@ -107,7 +107,7 @@ pub fn decided(ticket: Ticket) -> Decided {
 }
 
 /// Waits until something holds; a test that waits for ever fails after 20 s.
-pub fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");

@@ -1,0 +1,254 @@
+//! How the engine's words look in bytes: fields in the order listed here, variants by the number before them.
+//!
+//! The lists are exhaustive on both ways: a new field or variant does not compile until it stands here, and then
+//! [`VERSION`](super::format::VERSION) goes up. Numbers never change their meaning. Values from a file are checked like
+//! values from a client.
+
+use bincode::de::{Decode, Decoder};
+use bincode::enc::{Encode, Encoder};
+use bincode::error::{DecodeError, EncodeError};
+
+use crate::engine::{
+    Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Order, Outcome, Payment, Refusal,
+    RememberedCommand, RememberedOrder, Reservation, Subject,
+};
+use crate::types::{Amount, Currency, Digest, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+
+macro_rules! form_of_number {
+    ($($type:ident: $number:ty;)*) => { $(
+        impl Encode for $type {
+            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+                self.get().encode(encoder)
+            }
+        }
+        impl<Context> Decode<Context> for $type {
+            fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+                let number = <$number>::decode(decoder)?;
+                $type::new(number).ok_or(DecodeError::Other(concat!("a number is no ", stringify!($type))))
+            }
+        }
+    )* };
+}
+
+macro_rules! form_of_struct {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl ::bincode::enc::Encode for $type {
+            fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
+                let $type { $($field),* } = self;
+                $($field.encode(encoder)?;)*
+                Ok(())
+            }
+        }
+        impl<Context> ::bincode::de::Decode<Context> for $type {
+            fn decode<D: ::bincode::de::Decoder<Context = Context>>(
+                decoder: &mut D,
+            ) -> Result<Self, ::bincode::error::DecodeError> {
+                Ok($type { $($field: ::bincode::de::Decode::decode(decoder)?),* })
+            }
+        }
+    };
+}
+
+macro_rules! form_of_enum {
+    ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }) => {
+        impl ::bincode::enc::Encode for $type {
+            fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
+                match self {
+                    $($type::$variant $({ $($field),* })? $(($item))? => {
+                        let tag: u8 = $tag;
+                        tag.encode(encoder)?;
+                        $($($field.encode(encoder)?;)*)?
+                        $($item.encode(encoder)?;)?
+                        Ok(())
+                    })*
+                }
+            }
+        }
+        impl<Context> ::bincode::de::Decode<Context> for $type {
+            fn decode<D: ::bincode::de::Decoder<Context = Context>>(
+                decoder: &mut D,
+            ) -> Result<Self, ::bincode::error::DecodeError> {
+                let tag = u8::decode(decoder)?;
+                Ok(match tag {
+                    $($tag => $type::$variant
+                        $({ $($field: ::bincode::de::Decode::decode(decoder)?),* })?
+                        $(({ let $item = ::bincode::de::Decode::decode(decoder)?; $item }))?,)*
+                    _ => {
+                        let what = format!("{tag} is no {}", stringify!($type));
+                        return Err(::bincode::error::DecodeError::OtherString(what));
+                    }
+                })
+            }
+        }
+    };
+}
+pub(super) use {form_of_enum, form_of_struct};
+
+form_of_number! {
+    Seq: u64;
+    DropId: u32;
+    Quantity: u16;
+    Amount: u64;
+    UnitPrice: u64;
+    UnixMillis: i64;
+}
+
+impl Encode for Digest {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Digest {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        <[u8; 16]>::decode(decoder).map(Digest)
+    }
+}
+
+impl Encode for Currency {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_str().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Currency {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Currency::new(&String::decode(decoder)?).ok_or(DecodeError::Other("a text is no currency"))
+    }
+}
+
+form_of_enum!(OrderState {
+    1 = Reserved,
+    2 = AwaitingPayment,
+    3 = Paid,
+    4 = Cancelled,
+    5 = Expired,
+    6 = RefundDue,
+    7 = Refunded,
+});
+
+form_of_enum!(DropState { 1 = Ended, 2 = Paused, 3 = Scheduled, 4 = SoldOut, 5 = Live });
+
+form_of_struct!(CommandKey { digest, params });
+form_of_struct!(RememberedOrder { seq, quantity });
+form_of_struct!(RememberedCommand { seq, params, subject });
+form_of_struct!(Payment { reference, received, refunded });
+form_of_struct!(Order {
+    seq,
+    last_seq,
+    drop_id,
+    buyer,
+    key,
+    quantity,
+    returned,
+    unit_price,
+    state,
+    expires_at,
+    payment,
+});
+form_of_struct!(DropSpec {
+    sku,
+    name,
+    description,
+    image_url,
+    currency,
+    unit_price,
+    total,
+    starts_at,
+    ends_at,
+    per_buyer_limit,
+    reservation_seconds,
+    payment_seconds,
+});
+form_of_struct!(DropPatch {
+    name,
+    description,
+    image_url,
+    unit_price,
+    starts_at,
+    ends_at,
+    per_buyer_limit,
+    reservation_seconds,
+    payment_seconds,
+});
+
+form_of_enum!(Command {
+    1 = CreateDrop { key, spec },
+    2 = PatchDrop { drop_id, expected_revision, patch, reason },
+    3 = PauseDrop { drop_id, reason },
+    4 = ResumeDrop { drop_id, reason },
+    5 = CloseDrop { drop_id, reason },
+    6 = AdjustStock { drop_id, delta, expected_total, reason },
+    7 = ReportMismatch { drop_id, stands },
+    8 = PlaceOrder { drop_id, buyer, key, quantity, contact_given },
+    9 = Checkout { order },
+    10 = CancelOrder { order },
+    11 = RecordPayment { order, reference, amount, currency, reason },
+    12 = RefundOrder { order, key, amount, restock_quantity, reason },
+    13 = SettleRefund { order, reference, reason },
+    14 = ReadContact { order },
+    15 = EraseContact { order },
+    16 = ExportContacts { drop_id },
+    17 = RecordLoss { lost, acknowledged },
+    18 = Advance,
+});
+
+form_of_struct!(Event { seq, at, prev_seq, kind });
+form_of_enum!(EventKind {
+    1 = DropCreated { drop_id, spec, key },
+    2 = DropPatched { drop_id, patch, reason },
+    3 = DropStarted { drop_id },
+    4 = DropEnded { drop_id },
+    5 = DropPaused { drop_id, reason },
+    6 = DropResumed { drop_id, reason },
+    7 = DropClosed { drop_id, reason },
+    8 = StockAdjusted { drop_id, delta, reason },
+    9 = MismatchFound { drop_id },
+    10 = MismatchCleared { drop_id },
+    11 = OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at },
+    12 = OrderCheckedOut { order, drop_id, expires_at },
+    13 = ContactCorrected { order, drop_id },
+    14 = OrderCancelled { order, drop_id, quantity },
+    15 = OrderExpired { order, drop_id, quantity },
+    16 = OrderPaid { order, drop_id, quantity, amount, reference, reason },
+    17 = OrderRefunded { order, drop_id, amount, restock_quantity, complete, key, reason },
+    18 = RefundSettled { order, drop_id, amount, reference, reason },
+    19 = ContactRead { order, drop_id },
+    20 = ContactErased { order, drop_id },
+    21 = ContactsExported { drop_id },
+    22 = EventsLost { lost, acknowledged },
+});
+
+form_of_struct!(Reservation { order, seq, drop_id, state, quantity, unit_price, currency, reserved_at, expires_at });
+form_of_enum!(Subject { 1 = Drop(id), 2 = Order(seq), 3 = File });
+form_of_enum!(Outcome {
+    1 = Reserved(reservation),
+    2 = Accepted { seq, subject },
+    3 = Repeated { as_of_seq, subject },
+    4 = Refused { as_of_seq, refusal },
+    5 = Advanced,
+});
+form_of_enum!(Refusal {
+    1 = NotFound,
+    2 = KeyReused,
+    3 = NotStarted { starts_at },
+    4 = Ended { ends_at },
+    5 = DropPaused,
+    6 = LimitReached { limit, used },
+    7 = SoldOut { available, held, next_expiry_at },
+    8 = OrderExpired { expired_at },
+    9 = IllegalTransition { from, to },
+    10 = MismatchStands { from },
+    11 = PreconditionFailed { revision },
+    12 = Invalid(invalid),
+});
+form_of_enum!(Invalid {
+    1 = EndBeforeStart,
+    2 = EndInThePast,
+    3 = TotalBelowTaken { taken },
+    4 = TotalTooLarge,
+    5 = TooManyDrops,
+    6 = PaymentDiffers { amount, currency },
+    7 = RefundOutOfRange { remaining },
+    8 = RestockOutOfRange { sold },
+});

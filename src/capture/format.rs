@@ -1,0 +1,389 @@
+//! What a capture file looks like.
+//!
+//! ```text
+//! header   magic "FCcaptur", version u32, file id [16], epoch u64, CRC-32C of these u32
+//! record   length of the body u32, CRC-32C of the body u32, body
+//! ```
+//!
+//! Numbers outside of bodies are little-endian. A body is one [`Record`] in bincode 2 (little-endian, varint), at most
+//! [`BODY_BYTES_MAX`] long. The length is held against that bound before anything is allocated, the checksum against
+//! the body before anything is decoded, and a body is used up by its record. So whatever a file says, reading it takes
+//! no more than one body's room.
+//!
+//! A file that ends within a record has a torn tail: what comes before it is good.
+
+use std::io::{self, Read, Write};
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+
+use super::form::{form_of_enum, form_of_struct};
+use crate::engine::{Command, DropSpec, Order, Outcome, RememberedCommand, RememberedOrder};
+use crate::types::{Digest, DropId, Seq, UnixMillis, hex};
+
+/// The first bytes of every capture.
+pub const MAGIC: [u8; 8] = *b"FCcaptur";
+/// The version of the format, and of the engine's words in it.
+pub const VERSION: u32 = 1;
+/// The length of the header.
+pub const HEADER_BYTES: usize = 40;
+/// The longest body: a drop with the longest texts that a request may carry takes a fifth of it.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// What stands before a body.
+const FRAME_BYTES: usize = 8;
+
+type Config = Configuration<LittleEndian, Varint, Limit<BODY_BYTES_MAX>>;
+const CONFIG: Config =
+    bincode::config::standard().with_little_endian().with_variable_int_encoding().with_limit::<BODY_BYTES_MAX>();
+
+/// Whose commands a file holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// The database that was served.
+    pub file_id: [u8; 16],
+    /// Its epoch.
+    pub epoch: u64,
+}
+
+/// One piece of a capture.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// A state begins: its parts follow, drops first.
+    SnapshotBegun(SnapshotBegun),
+    /// A drop of the state.
+    Drop(Box<SavedDrop>),
+    /// Units of a drop that a buyer holds or has bought.
+    Used(Used),
+    /// A live order of the state.
+    LiveOrder(Box<Order>),
+    /// The key of an order that is no longer live, oldest first.
+    OrderKey(OrderKey),
+    /// The key of another command, oldest first.
+    CommandKey(SavedCommandKey),
+    /// The state is whole; so many parts it has.
+    SnapshotEnded(u64),
+    /// A decided command.
+    Decided(Box<Recorded>),
+    /// A commit.
+    Committed(Committed),
+    /// So many commands were decided but not recorded; a snapshot follows.
+    Gap(u64),
+}
+form_of_enum!(Record {
+    1 = SnapshotBegun(begun),
+    2 = Drop(saved),
+    3 = Used(used),
+    4 = LiveOrder(order),
+    5 = OrderKey(key),
+    6 = CommandKey(key),
+    7 = SnapshotEnded(parts),
+    8 = Decided(recorded),
+    9 = Committed(committed),
+    10 = Gap(dropped),
+});
+
+/// What of a state is no list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SnapshotBegun {
+    /// The last event.
+    pub seq: Seq,
+    /// The last instant.
+    pub at: UnixMillis,
+    /// How many keys may be remembered.
+    pub idempotency_keys_max: u64,
+}
+form_of_struct!(SnapshotBegun { seq, at, idempotency_keys_max });
+
+/// A drop of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "engine::DropEntry explains each field")]
+pub struct SavedDrop {
+    pub id: DropId,
+    pub spec: DropSpec,
+    pub held: u32,
+    pub sold: u32,
+    pub revision: u32,
+    pub paused: bool,
+    pub ended: bool,
+    pub started: bool,
+    pub mismatch: bool,
+    pub last_seq: Seq,
+    pub version: Seq,
+}
+form_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, started, mismatch, last_seq, version });
+
+/// Units that a buyer holds or has bought.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Used {
+    /// Of which drop.
+    pub drop_id: DropId,
+    /// Who.
+    pub buyer: Digest,
+    /// How many.
+    pub units: u32,
+}
+form_of_struct!(Used { drop_id, buyer, units });
+
+/// A remembered key of an order that is no longer live.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderKey {
+    /// The key.
+    pub key: Digest,
+    /// What is remembered.
+    pub remembered: RememberedOrder,
+    /// Since when nothing live needs it.
+    pub idle_since: UnixMillis,
+}
+form_of_struct!(OrderKey { key, remembered, idle_since });
+
+/// A remembered key of another command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SavedCommandKey {
+    /// The key.
+    pub key: Digest,
+    /// What is remembered.
+    pub remembered: RememberedCommand,
+    /// When.
+    pub at: UnixMillis,
+}
+form_of_struct!(SavedCommandKey { key, remembered, at });
+
+/// A decided command, and all that its decision needed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// Its instant.
+    pub at: UnixMillis,
+    /// What was asked.
+    pub command: Command,
+    /// The order that was loaded for it.
+    pub admitted: Option<Order>,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The digest of its events, and of those that were due before it ([`digest_of`]).
+    pub events: u64,
+}
+form_of_struct!(Recorded { at, command, admitted, outcome, events });
+
+/// The end of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// The last event of the state.
+    pub seq: Seq,
+    /// The instant of that event, or of the last one before.
+    pub at: UnixMillis,
+    /// The digest of events that were due after the batch's last command.
+    pub events: u64,
+    /// Whether there was any event, so that orders that are not live left memory.
+    pub released: bool,
+}
+form_of_struct!(Committed { seq, at, events, released });
+
+/// Why a capture cannot be read further.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The system says so.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Not a capture.
+    #[error("at byte 0: this is no capture of firstcome ({0})")]
+    NotOurs(&'static str),
+    /// Another version.
+    #[error("at byte 8: a capture of version {found}; this program reads version {VERSION}")]
+    Version {
+        /// Which.
+        found: u32,
+    },
+    /// It ends within a record.
+    #[error("at byte {offset}: the file ends within a record")]
+    Torn {
+        /// Where that record begins.
+        offset: u64,
+    },
+    /// A record is not what was written.
+    #[error("at byte {offset}: {what}")]
+    Damaged {
+        /// Where the record begins.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Writes a file, one record after another.
+pub struct RecordWriter<W> {
+    output: W,
+    body: Vec<u8>,
+    written: u64,
+}
+
+impl<W: Write> RecordWriter<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn begin(mut output: W, header: &Header) -> io::Result<RecordWriter<W>> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&header.file_id);
+        bytes.extend_from_slice(&header.epoch.to_le_bytes());
+        let sum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        output.write_all(&bytes)?;
+        Ok(RecordWriter { output, body: Vec::with_capacity(1024), written: bytes.len() as u64 })
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// What the system says, or that the record is too long to be read again.
+    pub fn write(&mut self, record: &Record) -> io::Result<()> {
+        self.body.clear();
+        bincode::encode_into_std_write(record, &mut self.body, CONFIG).map_err(io::Error::other)?;
+        let length = u32::try_from(self.body.len()).ok().filter(|_| self.body.len() <= BODY_BYTES_MAX);
+        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", self.body.len())))?;
+        self.output.write_all(&length.to_le_bytes())?;
+        self.output.write_all(&crc32c::crc32c(&self.body).to_le_bytes())?;
+        self.output.write_all(&self.body)?;
+        self.written = self.written.saturating_add(u64::from(length)).saturating_add(FRAME_BYTES as u64);
+        Ok(())
+    }
+
+    /// Hands what was written to the system.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+
+    /// How many bytes the file has.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+}
+
+/// Reads a file, one record after another.
+pub struct RecordReader<R> {
+    input: R,
+    body: Vec<u8>,
+    offset: u64,
+    /// What the file says of itself.
+    pub header: Header,
+}
+
+impl<R: Read> RecordReader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// If it is not that of a capture that this program can read.
+    pub fn open(mut input: R) -> Result<RecordReader<R>, Trouble> {
+        let mut bytes = [0u8; HEADER_BYTES];
+        let length = read_up_to(&mut input, &mut bytes)?;
+        let (magic, rest) = bytes.split_at(MAGIC.len());
+        if length == 0 {
+            return Err(Trouble::NotOurs("it is empty"));
+        }
+        let seen = length.min(MAGIC.len());
+        if magic[..seen] != MAGIC[..seen] {
+            return Err(Trouble::NotOurs("it begins with other bytes"));
+        }
+        let (version, rest) = number(rest);
+        if length >= MAGIC.len() + 4 && version != VERSION {
+            return Err(Trouble::Version { found: version });
+        }
+        if length < HEADER_BYTES {
+            return Err(Trouble::Damaged { offset: 0, what: "the file ends within its header".into() });
+        }
+        let (body, sum) = bytes.split_at(HEADER_BYTES - 4);
+        if number(sum).0 != crc32c::crc32c(body) {
+            return Err(Trouble::Damaged { offset: 0, what: "the header does not match its checksum".into() });
+        }
+        let (file_id, rest) = rest.split_first_chunk().unwrap_or((&[0; 16], rest));
+        let epoch = rest.first_chunk().map_or(0, |epoch| u64::from_le_bytes(*epoch));
+        let header = Header { file_id: *file_id, epoch };
+        Ok(RecordReader { input, body: Vec::new(), offset: HEADER_BYTES as u64, header })
+    }
+
+    /// Where the next record begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next record; none at the end of the file.
+    ///
+    /// # Errors
+    /// [`Trouble::Torn`] if the file ends within it, [`Trouble::Damaged`] if it is not what was written.
+    pub fn read(&mut self) -> Result<Option<Record>, Trouble> {
+        let offset = self.offset;
+        let damaged = |what: String| Trouble::Damaged { offset, what };
+        let mut frame = [0u8; FRAME_BYTES];
+        match read_up_to(&mut self.input, &mut frame)? {
+            0 => return Ok(None),
+            FRAME_BYTES => {}
+            _ => return Err(Trouble::Torn { offset }),
+        }
+        let (length, sum) = number(&frame);
+        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+        if bytes > BODY_BYTES_MAX {
+            return Err(damaged(format!("a record of {length} bytes; {BODY_BYTES_MAX} are the most")));
+        }
+        self.body.resize(bytes, 0);
+        if read_up_to(&mut self.input, &mut self.body)? < bytes {
+            return Err(Trouble::Torn { offset });
+        }
+        if number(sum).0 != crc32c::crc32c(&self.body) {
+            return Err(damaged("the record does not match its checksum".into()));
+        }
+        let (record, used): (Record, usize) =
+            bincode::decode_from_slice(&self.body, CONFIG).map_err(|error| damaged(format!("no record: {error}")))?;
+        if used != bytes {
+            return Err(damaged(format!("a record of {used} bytes with {} more behind it", bytes - used)));
+        }
+        self.offset = offset.saturating_add((FRAME_BYTES + bytes) as u64);
+        Ok(Some(record))
+    }
+}
+
+/// The little-endian number at the front, and what follows it.
+fn number(bytes: &[u8]) -> (u32, &[u8]) {
+    bytes.split_first_chunk().map_or((0, bytes), |(number, rest)| (u32::from_le_bytes(*number), rest))
+}
+
+/// Fills `bytes` as far as the input goes.
+fn read_up_to(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled = filled.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The digest of events: of their bytes, in order. 0 if there are none, so that a refusal costs nothing.
+#[must_use]
+pub fn digest_of(events: &[crate::engine::Event]) -> u64 {
+    if events.is_empty() {
+        return 0;
+    }
+    let mut bytes = Vec::with_capacity(events.len().saturating_mul(96));
+    for event in events {
+        // Into memory this does not fail, and what it would leave out changes the digest.
+        let _fits = bincode::encode_into_std_write(event, &mut bytes, CONFIG);
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+    digest.as_ref().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+impl Header {
+    /// The database in hexadecimal digits.
+    #[must_use]
+    pub fn database(&self) -> String {
+        hex::encode(&self.file_id)
+    }
+}

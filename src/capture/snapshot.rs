@@ -1,0 +1,131 @@
+//! A state as records, and back.
+
+use std::io::{self, Write};
+
+use super::format::{OrderKey, Record, RecordWriter, SavedCommandKey, SavedDrop, SnapshotBegun, Used};
+use crate::engine::{DropEntry, RememberedOrder, State, invariants};
+use crate::types::UnixMillis;
+
+/// Writes a state between two batches: live orders and nothing that a running batch holds.
+pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io::Result<()> {
+    output.write(&Record::SnapshotBegun(SnapshotBegun {
+        seq: state.seq(),
+        at: state.at(),
+        idempotency_keys_max: state.idempotency_keys_max() as u64,
+    }))?;
+    let mut parts = 0u64;
+    let mut part = |record: &Record| {
+        parts = parts.saturating_add(1);
+        output.write(record)
+    };
+    for entry in state.drops() {
+        part(&Record::Drop(Box::new(saved(entry))))?;
+    }
+    for entry in state.drops() {
+        let mut used: Vec<_> = entry.used.iter().map(|(buyer, units)| (*buyer, *units)).collect();
+        // The same state gives the same bytes.
+        used.sort_unstable();
+        for (buyer, units) in used {
+            part(&Record::Used(Used { drop_id: entry.id, buyer, units }))?;
+        }
+    }
+    for order in state.orders.values().filter(|order| order.state.is_live()) {
+        part(&Record::LiveOrder(Box::new(order.clone())))?;
+    }
+    for (idle_since, _, key, remembered) in state.order_keys.idle() {
+        part(&Record::OrderKey(OrderKey { key, remembered: *remembered, idle_since }))?;
+    }
+    for (at, _, key, remembered) in state.command_keys.idle() {
+        part(&Record::CommandKey(SavedCommandKey { key, remembered: *remembered, at }))?;
+    }
+    output.write(&Record::SnapshotEnded(parts))
+}
+
+fn saved(entry: &DropEntry) -> SavedDrop {
+    SavedDrop {
+        id: entry.id,
+        spec: (*entry.spec).clone(),
+        held: entry.held,
+        sold: entry.sold,
+        revision: entry.revision,
+        paused: entry.paused,
+        ended: entry.ended,
+        started: entry.started,
+        mismatch: entry.mismatch,
+        last_seq: entry.last_seq,
+        version: entry.version,
+    }
+}
+
+/// A state in the making.
+pub(super) struct Restoring {
+    begun: SnapshotBegun,
+    drops: Vec<DropEntry>,
+    /// Made once the drops are there.
+    state: Option<State>,
+    parts: u64,
+}
+
+impl Restoring {
+    pub(super) fn new(begun: SnapshotBegun) -> Restoring {
+        Restoring { begun, drops: Vec::new(), state: None, parts: 0 }
+    }
+
+    /// Takes a part in; whether it is one that may stand here.
+    pub(super) fn take(&mut self, record: Record) -> Result<(), String> {
+        self.parts = self.parts.saturating_add(1);
+        match record {
+            Record::Drop(saved) if self.state.is_none() => self.drops.push(entry_of(*saved)),
+            Record::Used(used) => self.state().restore_used(used.drop_id, used.buyer, used.units),
+            Record::LiveOrder(order) if order.state.is_live() => {
+                let remembered = RememberedOrder { seq: order.seq, quantity: order.quantity };
+                let state = self.state();
+                state.restore_key(order.key, remembered, None);
+                state.restore_live(*order);
+            }
+            Record::OrderKey(key) => self.state().restore_key(key.key, key.remembered, Some(key.idle_since)),
+            Record::CommandKey(key) => self.state().restore_command_key(key.key, key.remembered, key.at),
+            Record::Drop(_)
+            | Record::LiveOrder(_)
+            | Record::SnapshotBegun(_)
+            | Record::SnapshotEnded(_)
+            | Record::Decided(_)
+            | Record::Committed(_)
+            | Record::Gap(_) => return Err("a record that may not stand within a snapshot".into()),
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> &mut State {
+        let (begun, drops) = (&self.begun, &mut self.drops);
+        self.state.get_or_insert_with(|| {
+            let mut state = State::new(usize::try_from(begun.idempotency_keys_max).unwrap_or(usize::MAX));
+            state.restore(begun.seq, begun.at, std::mem::take(drops));
+            state
+        })
+    }
+
+    /// The state, if it is whole and agrees with itself.
+    pub(super) fn end(mut self, parts: u64) -> Result<State, String> {
+        if parts != self.parts {
+            return Err(format!("a snapshot of {parts} parts has {}", self.parts));
+        }
+        self.state();
+        let Some(state) = self.state else { return Err("a snapshot without a state".into()) };
+        invariants::check(&state).map_err(|broken| format!("a snapshot that contradicts itself: {broken}"))?;
+        Ok(state)
+    }
+}
+
+fn entry_of(saved: SavedDrop) -> DropEntry {
+    let mut entry = DropEntry::created(saved.id, Box::new(saved.spec), saved.last_seq, UnixMillis::ZERO);
+    entry.held = saved.held;
+    entry.sold = saved.sold;
+    entry.revision = saved.revision;
+    entry.paused = saved.paused;
+    entry.ended = saved.ended;
+    entry.started = saved.started;
+    entry.mismatch = saved.mismatch;
+    entry.version = saved.version;
+    entry
+}

@@ -1,0 +1,194 @@
+//! The bytes of a capture. They may only change together with the version of the format: old files must stay readable,
+//! or be refused by their version.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+use firstcome::capture::format::{
+    Committed, Header, OrderKey, Record, RecordReader, RecordWriter, Recorded, SavedCommandKey, SavedDrop,
+    SnapshotBegun, Used, digest_of,
+};
+use firstcome::capture::replay::{Pace, replay};
+use firstcome::engine::{
+    Command, DropSpec, Event, EventKind, Order, Outcome, Refusal, RememberedCommand, RememberedOrder, Reservation,
+};
+use firstcome::types::{Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis, hex};
+
+const HEADER: &str = "464363617074757201000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000ac3da5ca";
+const RECORDS: &[&str] = &[
+    "10000000a8583a420102fd0ef5aafa43030000fc40420f00",
+    "2d00000097ca53e302010153014e0001017503455552fb343afb2c010001fd0ef5aafa430300000278fb8403020101000001000102",
+    "1300000042fde3140301b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b002",
+    "340000009554618004020201b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200fb343a01fd0ef5aafa4303000000",
+    "1c000000f8177c7a05cececececececececececececececece0102fd0ef5aafa43030000",
+    "2c000000de99e09906cececececececececececececececece01b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b001fd0ef5aafa43030000",
+    "020000008baafdbe0705",
+    "570000003e73643e08fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece020000010303010102fb343a03455552fd0ef5aafa43030000fd0ef5aafa43030000fdefcdab8967452301",
+    "3f0000002cd4e78008fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece020000040307000401fd0ef5aafa4303000000",
+    "460000005f524ce808fd0ef5aafa430300000a0201020201b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200fb343a01fd0ef5aafa4303000000040309050400",
+    "0d000000104f94ae0903fd0ef5aafa430300000001",
+    "06000000d3975d570afc70110100",
+];
+
+fn sample() -> Vec<Record> {
+    let seq = |n| Seq::new(n).expect("in range");
+    let at = UnixMillis::new(1_795_251_600_007).expect("in range");
+    let drop_id = DropId::new(1).expect("not 0");
+    let (buyer, key) = (Digest([0xb0; 16]), Digest([0xce; 16]));
+    let quantity = Quantity::new(2).expect("not 0");
+    let unit_price = UnitPrice::new(14_900).expect("a price");
+    let currency = Currency::new("EUR").expect("a currency");
+    let spec = DropSpec {
+        sku: "S".into(),
+        name: "N".into(),
+        description: None,
+        image_url: Some("u".into()),
+        currency,
+        unit_price,
+        total: 300,
+        starts_at: UnixMillis::ZERO,
+        ends_at: Some(at),
+        per_buyer_limit: 2,
+        reservation_seconds: 120,
+        payment_seconds: 900,
+    };
+    let order = Order {
+        seq: seq(2),
+        last_seq: seq(2),
+        drop_id,
+        buyer,
+        key,
+        quantity,
+        returned: 0,
+        unit_price,
+        state: OrderState::Reserved,
+        expires_at: at,
+        payment: None,
+    };
+    let reservation = Reservation {
+        order: seq(3),
+        seq: seq(3),
+        drop_id,
+        state: OrderState::Reserved,
+        quantity,
+        unit_price,
+        currency,
+        reserved_at: at,
+        expires_at: at,
+    };
+    let place = Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given: false };
+    let refused = Outcome::Refused {
+        as_of_seq: seq(3),
+        refusal: Refusal::SoldOut { available: 0, held: 4, next_expiry_at: Some(at) },
+    };
+    let decided = |command, admitted, outcome, events| {
+        Record::Decided(Box::new(Recorded { at, command, admitted, outcome, events }))
+    };
+    vec![
+        Record::SnapshotBegun(SnapshotBegun { seq: seq(2), at, idempotency_keys_max: 1_000_000 }),
+        Record::Drop(Box::new(SavedDrop {
+            id: drop_id,
+            spec,
+            held: 2,
+            sold: 1,
+            revision: 1,
+            paused: false,
+            ended: false,
+            started: true,
+            mismatch: false,
+            last_seq: seq(1),
+            version: seq(2),
+        })),
+        Record::Used(Used { drop_id, buyer, units: 2 }),
+        Record::LiveOrder(Box::new(order.clone())),
+        Record::OrderKey(OrderKey { key, remembered: RememberedOrder { seq: seq(1), quantity }, idle_since: at }),
+        Record::CommandKey(SavedCommandKey {
+            key,
+            remembered: RememberedCommand { seq: seq(1), params: buyer, subject: 1 },
+            at,
+        }),
+        Record::SnapshotEnded(5),
+        decided(place.clone(), None, Outcome::Reserved(reservation), 0x0123_4567_89ab_cdef),
+        decided(place, None, refused, 0),
+        decided(
+            Command::CancelOrder { order: seq(2) },
+            Some(order),
+            Outcome::Refused {
+                as_of_seq: seq(3),
+                refusal: Refusal::IllegalTransition { from: OrderState::Expired, to: OrderState::Cancelled },
+            },
+            0,
+        ),
+        Record::Committed(Committed { seq: seq(3), at, events: 0, released: true }),
+        Record::Gap(70_000),
+    ]
+}
+
+#[test]
+fn the_bytes_of_every_record_are_what_they_were() {
+    let header = Header { file_id: [0xf1; 16], epoch: 2 };
+    let mut bytes = Vec::new();
+    let mut writer = RecordWriter::begin(&mut bytes, &header).expect("in memory");
+    let mut ends = vec![writer.written()];
+    for record in sample() {
+        writer.write(&record).expect("in memory");
+        ends.push(writer.written());
+    }
+    let at = |end: u64| usize::try_from(end).expect("small");
+    let mut shown = vec![hex::encode(&bytes[..at(ends[0])])];
+    shown.extend(ends.windows(2).map(|pair| hex::encode(&bytes[at(pair[0])..at(pair[1])])));
+    let golden: Vec<&str> = std::iter::once(HEADER).chain(RECORDS.iter().copied()).collect();
+    assert_eq!(shown, golden, "a change of the bytes needs another version of the format");
+
+    let mut reader = RecordReader::open(&bytes[..]).expect("a header");
+    assert_eq!(reader.header, header);
+    for record in sample() {
+        assert_eq!(reader.read().expect("whole"), Some(record));
+    }
+    assert_eq!(reader.read().expect("whole"), None);
+    assert_eq!(reader.offset(), bytes.len() as u64);
+}
+
+#[test]
+fn the_digest_of_events_is_what_it_was() {
+    let seq = |n| Seq::new(n).expect("in range");
+    let at = UnixMillis::new(1_795_251_600_007).expect("in range");
+    let drop_id = DropId::new(1).expect("not 0");
+    let quantity = Quantity::new(2).expect("not 0");
+    let kinds = [
+        EventKind::DropStarted { drop_id },
+        EventKind::OrderReserved {
+            drop_id,
+            buyer: Digest([0xb0; 16]),
+            key: Digest([0xce; 16]),
+            quantity,
+            unit_price: UnitPrice::new(14_900).expect("a price"),
+            expires_at: at,
+        },
+        EventKind::OrderExpired { order: seq(2), drop_id, quantity },
+    ];
+    let events: Vec<Event> =
+        kinds.into_iter().zip(1..).map(|(kind, n)| Event { seq: seq(n), at, prev_seq: seq(n - 1), kind }).collect();
+    assert_eq!(digest_of(&[]), 0);
+    assert_eq!(digest_of(&events), 0x315d_b184_3eed_0780, "captures of before would seem to differ");
+    assert_ne!(digest_of(&events[..2]), digest_of(&events));
+}
+
+#[test]
+fn the_captures_of_the_benches_replay_and_have_expiries_and_refusals_in_them() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join("captures");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("captures") {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).expect("a capture");
+        assert!(bytes.len() < 1_000_000, "{}: {} bytes", path.display(), bytes.len());
+        let mut reader = RecordReader::open(&bytes[..]).expect("a header");
+        let found = replay(&mut reader, Pace::Max).unwrap_or_else(|trouble| panic!("{}: {trouble}", path.display()));
+        assert_eq!((found.difference, found.torn_at, found.gaps), (None, None, 0), "{}", path.display());
+        let refused: u64 = found.outcomes[2..].iter().sum();
+        assert!(refused > 1000, "{refused} refusals");
+        let accepted = found.outcomes[0];
+        assert!(found.events > accepted + 100, "{} events of {accepted} commands: others lapsed", found.events);
+        count += 1;
+    }
+    assert!(count > 0);
+}

@@ -1,0 +1,108 @@
+//! A capture of the real server: it replays, it starts again with the server, and no secret of the run is in it.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+
+use std::path::Path;
+
+use firstcome::capture::format::{Record, RecordReader};
+use firstcome::capture::replay::{Pace, Replayed, replay};
+use http::{Server, call, serve_with, until};
+use serde_json::{Value, json};
+
+fn served(directory: &Path) -> Server {
+    serve_with(directory, |config| config.capture_file = Some(directory.join("sale.capture")))
+}
+
+fn replayed(bytes: &[u8]) -> Replayed {
+    replay(&mut RecordReader::open(bytes).expect("a header"), Pace::Max).expect("whole")
+}
+
+/// An operator's call on an order.
+fn on_order(server: &Server, order: &str, action: &str, key: &str, body: &Value) -> u16 {
+    let headers = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+    let path = format!("/v1/orders/{order}/{action}");
+    call(server.0.server.admin_address, "POST", &path, &headers, &body.to_string()).status
+}
+
+fn ordered(server: &Server, key: &str, body: &Value) -> String {
+    let answer = server.order(key, &body.to_string());
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.body["id"].as_str().expect("an id").to_string()
+}
+
+#[test]
+fn a_real_sale_replays_with_its_refusals_expiries_refunds_and_restarts_and_holds_no_secret() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = served(scratch.path());
+    let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 6,
+                       "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 2, "reservation_seconds": 1 });
+    assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);
+    let contact = json!({ "email": "carla.secret@example.com", "phone": "+49 30 901820" });
+    let paid = ordered(&server, "key-of-ann", &json!({ "buyer": "ann-the-buyer", "quantity": 2, "contact": contact }));
+    let payment = json!({ "reference": "bank-1", "amount": 200, "currency": "EUR", "reason": "seen" });
+    assert_eq!(on_order(&server, &paid, "payments", "p", &payment), 200);
+    let cancelled = ordered(&server, "key-of-bob", &json!({ "buyer": "bob-the-buyer", "quantity": 2 }));
+    let headers = "Content-Length: 0\r\n";
+    let path = format!("/v1/orders/{cancelled}/cancel");
+    assert_eq!(call(server.0.server.public_address, "POST", &path, headers, "").status, 200);
+    let lapses = ordered(&server, "key-of-cid", &json!({ "buyer": "cid-the-buyer", "quantity": 2 }));
+    ordered(&server, "key-of-dan", &json!({ "buyer": "dan-the-buyer", "quantity": 2 }));
+    let refused = server.order("key-of-eve", &json!({ "buyer": "eve-the-buyer", "quantity": 2 }).to_string());
+    assert_eq!(refused.body["code"], "sold-out", "{}", refused.text);
+    let seq = server.metric("firstcome_seq ");
+    // Nobody asks for anything: the reservations lapse by themselves.
+    until("they have lapsed", || server.metric("firstcome_seq ") >= seq + 2.0);
+    // It left memory when it was paid: it is loaded again.
+    let refund = json!({ "amount": 50, "restock_quantity": 1, "reason": "broken" });
+    assert_eq!(on_order(&server, &paid, "refund", "r", &refund), 200);
+    assert!(server.metric("firstcome_capture_dropped_total") < 0.5);
+    server.stop();
+
+    let first = scratch.path().join("sale.capture");
+    let bytes = std::fs::read(&first).expect("a capture");
+    let found = replayed(&bytes);
+    assert_eq!((found.difference.as_ref(), found.torn_at), (None, None));
+    assert_eq!((found.snapshots, found.commands), (1, 9));
+    let mut reader = RecordReader::open(&bytes[..]).expect("a header");
+    let mut admitted = Vec::new();
+    while let Some(record) = reader.read().expect("whole") {
+        if let Record::Decided(recorded) = record {
+            admitted.extend(recorded.admitted.map(|order| order.quantity.get()));
+        }
+    }
+    assert_eq!(admitted, [2], "the refunded order is in it");
+
+    // The next start captures beside it, and begins with what is there.
+    let server = served(scratch.path());
+    let again = server.order("key-of-ann", &json!({ "buyer": "ann-the-buyer", "quantity": 2 }).to_string());
+    assert_eq!(again.headers.get("idempotent-replayed").map(String::as_str), Some("true"), "{}", again.text);
+    ordered(&server, "key-of-fay", &json!({ "buyer": "fay-the-buyer", "quantity": 1 }));
+    let refund = json!({ "restock_quantity": 1, "reason": "all of it" });
+    assert_eq!(on_order(&server, &paid, "refund", "r2", &refund), 200);
+    server.stop();
+    assert_eq!(std::fs::read(&first).expect("a capture"), bytes, "never overwritten");
+    let second = std::fs::read(scratch.path().join("sale.capture.1")).expect("a capture");
+    let found = replayed(&second);
+    assert_eq!((found.difference.as_ref(), found.commands), (None, 3));
+
+    let random_part = |id: &str| id[14..].to_string();
+    let mut secrets: Vec<Vec<u8>> = ["carla.secret@example.com", "+49 30 901820", "-the-buyer", "key-of-"]
+        .iter()
+        .map(|text| text.as_bytes().to_vec())
+        .collect();
+    for id in [&paid, &cancelled, &lapses] {
+        secrets.push(random_part(id).into_bytes());
+        let hex: Vec<u8> = id.bytes().filter(|byte| *byte != b'-').collect();
+        let raw = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).expect("ASCII"), 16).expect("hex");
+        // The random bits after the version and the variant, as bytes.
+        secrets.push(hex[18..].chunks(2).map(raw).collect());
+    }
+    for capture in [&bytes, &second] {
+        for secret in &secrets {
+            let found = capture.windows(secret.len()).any(|window| window == &secret[..]);
+            assert!(!found, "{:?} is in the capture", String::from_utf8_lossy(secret));
+        }
+    }
+}
