@@ -114,7 +114,7 @@ fn compare(directory: &Path, shim: &Shim, durability: Durability, batch: u32, de
         shim.delay_syncs(delay);
         let our_turn = ours.turn(shim, orders, 1);
         let batches = bare.read_batches(&ours.database);
-        let bare_turn = bare.turn(&batches);
+        let bare_turn = bare.turn(&batches, &ours.database);
         shim.delay_syncs(Duration::ZERO);
         assert_eq!(our_turn.orders, bare_turn.orders, "the same orders");
         // The first pair warms up.

@@ -19,7 +19,7 @@ use super::ours::CHECKPOINT;
 
 type Row = Vec<Value>;
 
-/// What the writer committed at once.
+/// What the writer committed at once; of each row what is not NULL, so that nothing is bound in vain.
 pub(crate) struct Batch {
     orders: Vec<Row>,
     audit: Vec<Row>,
@@ -31,6 +31,8 @@ pub(crate) struct Bare {
     store: Store,
     checkpointer: Checkpointer,
     durability: Durability,
+    /// Whether the connection waits for the disk at a commit.
+    full: bool,
     copied_seq: i64,
 }
 
@@ -43,41 +45,42 @@ impl Bare {
         let from = read_only(writers);
         for table in ["drops", "audit", "chain"] {
             let rows = rows(&from, &format!("SELECT * FROM {table} ORDER BY 1"), 0, i64::MAX);
-            let mut insert = insert(&store.connection, table);
+            let mut insert = insert(&store.connection, table, &columns(&from, table));
             rows.iter().for_each(|row| append(&mut insert, row));
         }
         let copied_seq = last_seq(&store.connection);
-        Bare { store, checkpointer, durability, copied_seq }
+        Bare { store, checkpointer, durability, full: true, copied_seq }
     }
 
     /// What the writer has committed since the last time, batch by batch: the chain has a link for each.
     pub(crate) fn read_batches(&mut self, writers: &Path) -> Vec<Batch> {
         let from = read_only(writers);
+        let [orders, audit] = ["orders", "audit"].map(|table| {
+            let columns = filled_columns(&from, table).join(", ");
+            format!("SELECT {columns} FROM {table} WHERE seq > ?1 AND seq <= ?2 ORDER BY 1")
+        });
         let links =
             rows(&from, "SELECT * FROM chain WHERE seq > ?1 AND seq <= ?2 ORDER BY 1", self.copied_seq, i64::MAX);
         let mut batches = Vec::with_capacity(links.len());
         for link in links {
             let Some(Value::Integer(to)) = link.first().cloned() else { panic!("a link has its seq first") };
             let of = |sql: &str| rows(&from, sql, self.copied_seq, to);
-            batches.push(Batch {
-                orders: of("SELECT * FROM orders WHERE seq > ?1 AND seq <= ?2 ORDER BY 1"),
-                audit: of("SELECT * FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY 1"),
-                link,
-            });
+            batches.push(Batch { orders: of(&orders), audit: of(&audit), link });
             self.copied_seq = to;
         }
         batches
     }
 
     /// Appends the batches.
-    pub(crate) fn turn(&mut self, batches: &[Batch]) -> Turn {
+    pub(crate) fn turn(&mut self, batches: &[Batch], writers: &Path) -> Turn {
+        let from = read_only(writers);
         let connection = &self.store.connection;
         let prepare = |sql: &str| connection.prepare(sql).expect("prepared");
         let (mut begin, mut commit) = (prepare("BEGIN IMMEDIATE"), prepare("COMMIT"));
         let mut move_drop = prepare("UPDATE drops SET held = held + ?1, version = max(version, ?2) WHERE id = 1");
-        let mut tables = ["orders", "audit", "chain"].map(|table| insert(connection, table));
-        let mut orders = 0u32;
-        let (mut full, mut synced) = (true, Instant::now());
+        let mut tables =
+            ["orders", "audit", "chain"].map(|table| insert(connection, table, &filled_columns(&from, table)));
+        let (mut orders, mut synced) = (0u32, Instant::now());
         let cpu = own_cpu_time();
         let started = Instant::now();
         for batch in batches {
@@ -90,9 +93,9 @@ impl Bare {
             let units = u32::try_from(batch.orders.len()).expect("few");
             move_drop.execute((units, &batch.link[0])).expect("moved");
             append(link, &batch.link);
-            self.durability_of_next(&mut full, synced);
+            self.full = durability_of_next(connection, self.durability, self.full, synced);
             commit.execute([]).expect("committed");
-            if full {
+            if self.full {
                 synced = Instant::now();
             }
             self.checkpointer.run_if_due(connection).expect("a checkpoint");
@@ -100,18 +103,6 @@ impl Bare {
         }
         let took = started.elapsed();
         Turn { orders, took, cpu: own_cpu_time().saturating_sub(cpu) }
-    }
-
-    /// With `interval` a commit waits for the disk when the last one that did is long enough ago.
-    fn durability_of_next(&self, full: &mut bool, synced: Instant) {
-        let wanted = match self.durability {
-            Durability::Full => true,
-            Durability::Interval(interval) => synced.elapsed() >= interval,
-        };
-        if wanted != *full {
-            set_synchronous(&self.store.connection, wanted).expect("set");
-            *full = wanted;
-        }
     }
 
     /// Both files hold the same, byte for byte.
@@ -122,6 +113,18 @@ impl Bare {
             assert!(all(&self.store.connection) == all(&theirs), "{table} differs");
         }
     }
+}
+
+/// With `interval` a commit waits for the disk when the last one that did is long enough ago.
+fn durability_of_next(connection: &Connection, durability: Durability, full: bool, synced: Instant) -> bool {
+    let wanted = match durability {
+        Durability::Full => true,
+        Durability::Interval(interval) => synced.elapsed() >= interval,
+    };
+    if wanted != full {
+        set_synchronous(connection, wanted).expect("set");
+    }
+    wanted
 }
 
 fn read_only(database: &Path) -> Connection {
@@ -142,11 +145,22 @@ fn rows(connection: &Connection, sql: &str, after: i64, to: i64) -> Vec<Row> {
     statement.query_map(parameters, row).expect("asked").collect::<Result<_, _>>().expect("read")
 }
 
-/// Appends whole rows to a table.
-fn insert<'conn>(connection: &'conn Connection, table: &str) -> Statement<'conn> {
-    let columns = connection.prepare(&format!("SELECT * FROM {table}")).expect("prepared").column_count();
-    let marks = vec!["?"; columns].join(", ");
-    connection.prepare(&format!("INSERT INTO {table} VALUES ({marks})")).expect("prepared")
+fn columns(connection: &Connection, table: &str) -> Vec<String> {
+    let statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("prepared");
+    statement.column_names().map(str::to_owned).collect()
+}
+
+/// The columns of a table that are not NULL in its last row: an order, its event, a link.
+fn filled_columns(connection: &Connection, table: &str) -> Vec<String> {
+    let last = rows(connection, &format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1"), 0, 0);
+    let names = columns(connection, table).into_iter().zip(last.into_iter().flatten());
+    names.filter(|(_, value)| *value != Value::Null).map(|(name, _)| name).collect()
+}
+
+/// Appends rows of these columns to a table.
+fn insert<'conn>(connection: &'conn Connection, table: &str, columns: &[String]) -> Statement<'conn> {
+    let (marks, columns) = (vec!["?"; columns.len()].join(", "), columns.join(", "));
+    connection.prepare(&format!("INSERT INTO {table} ({columns}) VALUES ({marks})")).expect("prepared")
 }
 
 fn append(insert: &mut Statement<'_>, row: &Row) {
