@@ -84,6 +84,7 @@ impl Bare {
         let cpu = own_cpu_time();
         let started = Instant::now();
         for batch in batches {
+            self.full = durability_of_next(connection, self.durability, self.full, synced);
             begin.execute([]).expect("begun");
             let [order, audit, link] = &mut tables;
             for (order_row, audit_row) in batch.orders.iter().zip(&batch.audit) {
@@ -93,7 +94,6 @@ impl Bare {
             let units = u32::try_from(batch.orders.len()).expect("few");
             move_drop.execute((units, &batch.link[0])).expect("moved");
             append(link, &batch.link);
-            self.full = durability_of_next(connection, self.durability, self.full, synced);
             commit.execute([]).expect("committed");
             if self.full {
                 synced = Instant::now();
