@@ -8,7 +8,7 @@ use super::super::report::grouped;
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 32.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 44.0;
 /// About so many steps on a linear axis.
@@ -66,6 +66,13 @@ impl Axis {
         let count = (high / step).ceil().max(1.0);
         let ticks = std::iter::successors(Some(0.0), |tick| Some(tick + 1.0)).take_while(|tick| *tick <= count);
         Axis { low: 0.0, high: count * step, log: false, from, to, ticks: ticks.map(|tick| tick * step).collect() }
+    }
+
+    /// The same without room above the highest value.
+    fn up_to(high: f64, from: f64, to: f64) -> Axis {
+        let axis = Axis::linear(high, from, to);
+        let ticks = axis.ticks.into_iter().filter(|tick| *tick <= high).collect();
+        Axis { high, ticks, ..axis }
     }
 
     /// Whole decades around the values, with ticks at 1, 2 and 5 where there are few.
@@ -138,7 +145,7 @@ impl Plot {
         let x_high = points().map(|(x, _)| *x).chain(self.bands.iter().map(|band| band.to)).fold(1.0, f64::max);
         let heights = || points().map(|(_, y)| *y).chain(self.bound);
         let (bottom, top) = (HEIGHT - BOTTOM, TOP);
-        let x = Axis::linear(x_high, LEFT, WIDTH - RIGHT);
+        let x = Axis::up_to(x_high, LEFT, WIDTH - RIGHT);
         let y = match self.scale {
             Scale::Linear => Axis::linear(heights().fold(1.0, f64::max), bottom, top),
             Scale::Log => {
@@ -233,6 +240,8 @@ mod tests {
         assert_eq!(axis.ticks, [0.0, 10_000.0, 20_000.0, 30_000.0, 40_000.0, 50_000.0]);
         assert!((axis.place(25_000.0) - 50.0).abs() < 1e-9);
         assert_eq!(Axis::linear(0.0, 0.0, 1.0).ticks.len(), 2, "nothing to show still has an axis");
+        let axis = Axis::up_to(47_000.0, 0.0, 100.0);
+        assert!(axis.ticks.last() == Some(&40_000.0) && (axis.place(47_000.0) - 100.0).abs() < 1e-9);
     }
 
     #[test]
