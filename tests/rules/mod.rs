@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use firstcome::engine::{
     Command, CommandKey, DropPatch, DropSpec, Invalid, Outcome, Refusal, State, Subject, invariants,
 };
-use firstcome::types::{Amount, Currency, Digest, DigestKey, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+use firstcome::types::{Amount, Currency, Digest, DigestKey, DropId, Quantity, Seq, Told, UnitPrice, UnixMillis};
 
 struct Table {
     state: State,
@@ -164,6 +164,8 @@ impl Table {
             Outcome::Accepted { subject, .. } => format!("ok {}", self.name(*subject)),
             Outcome::Repeated { subject, .. } => format!("repeated {}", self.name(*subject)),
             Outcome::Refused { refusal, .. } => refusal_words(refusal),
+            Outcome::Heard { told: Told::Applied, .. } => "applied".into(),
+            Outcome::Heard { told: Told::Ignored(because), .. } => format!("ignored {}", because.as_str()),
             Outcome::Advanced => "ok".into(),
         }
     }
