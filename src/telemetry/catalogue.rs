@@ -89,6 +89,7 @@ catalogue! {
     TLS_RELOADS = Kind::Counter, "firstcome_tls_reloads_total", "Changed certificate files that were taken (ok), or not, so that the old certificate stays in force (failed).";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
+    REFUNDS_DUE = Kind::Gauge, "firstcome_refunds_due", "Payments that are owed back, in whole or in part.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";
     RESIDENT = Kind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = Kind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
