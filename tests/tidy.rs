@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("planted", &[]),
+    // Calls to others, for webhooks and for payment providers.
+    ("outgoing", &[]),
     ("engine", &["types", "planted"]),
     ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "planted"]),
