@@ -7,7 +7,7 @@ pub mod contact;
 pub mod hex;
 pub mod keyed;
 pub mod order_id;
-pub mod provider;
+pub mod payment;
 pub mod published;
 pub mod random;
 pub mod strict;
@@ -18,7 +18,7 @@ use std::fmt;
 pub use contact::Contact;
 pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
-pub use provider::Provider;
+pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
 pub use published::{Published, SnapshotGate};
 pub use text::BuyerText;
 

@@ -5,9 +5,8 @@
 mod paying;
 
 use firstcome::config::{Config, PaymentSettings};
-use firstcome::payments::heard::ProviderEventKind as Kind;
 use firstcome::payments::{Delivery, Heard, NotHeard, OrderName, Verifiers};
-use firstcome::types::{OrderId, OrderSecret, Provider, Seq, UnixMillis};
+use firstcome::types::{OrderId, OrderSecret, Provider, ProviderEventKind as Kind, Seq, UnixMillis};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use paying::{
     PAYOS_KEY, SANDBOX_KEY, STANDARD_KEY, STANDARD_NEXT_KEY, STRIPE_NEXT_SECRET, STRIPE_SECRET, Webhook, event, payos,

@@ -200,6 +200,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
             Outcome::Accepted { subject: Subject::Drop(id), .. } => Ok(id),
             Outcome::Accepted { .. }
             | Outcome::Reserved(_)
+            | Outcome::Heard { .. }
             | Outcome::Repeated { .. }
             | Outcome::Refused { .. }
             | Outcome::Advanced => Err(failed()),

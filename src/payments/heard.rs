@@ -2,7 +2,7 @@
 
 use hyper::header::{HeaderMap, HeaderName};
 
-use crate::types::{Amount, Currency, OrderId, Seq, UnixMillis};
+use crate::types::{Amount, Currency, OrderId, ProviderEventKind, Seq, UnixMillis};
 
 /// The longest id of a provider's event, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 255;
@@ -39,16 +39,6 @@ impl Delivery<'_> {
 pub(super) fn seconds(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (plain && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok())?
-}
-
-/// What happened to money at a provider.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "moves to the engine")]
-pub enum ProviderEventKind {
-    PaymentSucceeded,
-    PaymentFailed,
-    RefundSucceeded,
-    ChargebackCreated,
 }
 
 /// What happened at the provider.

@@ -14,10 +14,10 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use serde_json::Value;
 
-use super::heard::{Delivery, Heard, NotHeard, OrderName, ProviderEventKind};
+use super::heard::{Delivery, Heard, NotHeard, OrderName};
 use super::member::{Members, parse};
 use super::secrets::Keys;
-use crate::types::{Seq, UnixMillis, hex};
+use crate::types::{ProviderEventKind, Seq, UnixMillis, hex};
 
 /// What is read of `data`, by name.
 const USED: [&str; 6] = ["amount", "code", "currency", "orderCode", "reference", "transactionDateTime"];

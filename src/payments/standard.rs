@@ -6,10 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderName;
 
 use super::heard::{
-    Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, ProviderEventKind, REFERENCE_BYTES_MAX, seconds,
+    Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds,
 };
 use super::member::{Members, parse};
 use super::secrets::Keys;
+use crate::types::ProviderEventKind;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -24,7 +25,7 @@ const SIGNATURES_MAX: usize = 8;
 pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHeard> {
     let id = verify(keys, delivery)?;
     let mut members = Members::of(parse(delivery.body)?);
-    let kind = members.peek("/type").and_then(kind_of);
+    let kind = members.peek("/type").and_then(ProviderEventKind::from_word);
     if kind.is_none() && members.text("/type", EVENT_ID_BYTES_MAX).is_some() {
         return Err(NotHeard::Unused);
     }
@@ -45,16 +46,6 @@ pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHea
         })
     };
     members.made(heard())
-}
-
-fn kind_of(word: &str) -> Option<ProviderEventKind> {
-    Some(match word {
-        "payment.succeeded" => ProviderEventKind::PaymentSucceeded,
-        "payment.failed" => ProviderEventKind::PaymentFailed,
-        "refund.succeeded" => ProviderEventKind::RefundSucceeded,
-        "chargeback.created" => ProviderEventKind::ChargebackCreated,
-        _ => return None,
-    })
 }
 
 /// The event's id, if its signature is good and not too old.

@@ -14,11 +14,11 @@
 use hyper::header::HeaderName;
 
 use super::heard::{
-    Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, ProviderEventKind, REFERENCE_BYTES_MAX, seconds,
+    Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds,
 };
 use super::member::{Members, parse};
 use super::secrets::Keys;
-use crate::types::{Amount, Currency, hex};
+use crate::types::{Amount, Currency, ProviderEventKind, hex};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
 const SIGNATURE_BYTES_MAX: usize = 2048;

@@ -147,6 +147,10 @@ struct OrderJson<'a> {
     end_reason: Option<&'static str>,
     #[schemars(range(max = INTEGER_MAX))]
     refunded_amount: u64,
+    /// What is owed to the buyer and has not gone back yet.
+    #[serde(skip_serializing_if = "is_nothing")]
+    #[schemars(range(max = INTEGER_MAX))]
+    refund_due_amount: u64,
     #[schemars(with = "words::Version")]
     version: String,
 }
@@ -162,6 +166,11 @@ pub struct OrderFrame<'a> {
 
 fn payment_url(frame: OrderFrame<'_>, state: OrderState, id: &str) -> Option<String> {
     (state == OrderState::AwaitingPayment).then(|| format!("{}/pay/{id}", frame.public_url))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_nothing(amount: &u64) -> bool {
+    *amount == 0
 }
 
 pub(super) fn end_reason(state: OrderState) -> Option<&'static str> {
@@ -195,6 +204,7 @@ pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
         ended_at: row.ended_at,
         end_reason: end_reason(row.state),
         refunded_amount: row.refunded.get(),
+        refund_due_amount: row.refund_due.get(),
         version: format!("{}-{}", frame.epoch, row.last_seq),
     })
 }
@@ -221,6 +231,7 @@ pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &
         ended_at: None,
         end_reason: None,
         refunded_amount: 0,
+        refund_due_amount: 0,
         version: format!("{}-{}", frame.epoch, reservation.seq),
     })
 }
