@@ -11,6 +11,7 @@ pub mod heard;
 mod member;
 mod payos;
 mod secrets;
+pub mod sessions;
 mod standard;
 mod stripe;
 

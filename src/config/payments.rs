@@ -22,7 +22,6 @@ pub struct PaymentSettings {
     pub payos_api_key_file: Option<PathBuf>,
     pub payos_url: String,
     pub payos_checkout_url: String,
-    pub ca_file: Option<PathBuf>,
     pub sessions_in_flight_max: usize,
     pub session_timeout: Duration,
 }

@@ -202,13 +202,6 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.payments.payos_checkout_url = api_url(t)?
     ),
     setting!(
-        "payments.ca_file",
-        "",
-        "file",
-        "certificates (PEM) that providers' servers are trusted by; none: the system's",
-        |c, t| c.payments.ca_file = file(t)
-    ),
-    setting!(
         "payments.sessions_in_flight_max",
         "16",
         "requests",

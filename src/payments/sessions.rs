@@ -7,6 +7,7 @@
 //! A session may be asked for twice (a lost answer, a restart): a request carries a key of the order's, and the provider
 //! answers with the session that it has made. At a start all orders are looked at that await payment without a session.
 
+mod api;
 mod payos;
 mod rounds;
 mod stripe;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::client::{Answer, Client, NoAnswer};
+use super::heard::REFERENCE_BYTES_MAX;
 use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, Mistake};
 use crate::read::Reader;
@@ -31,8 +32,10 @@ const URL_BYTES_MAX: usize = 2048;
 
 /// What a provider must know of an order.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+struct Wanted {
     id: OrderId,
+    /// What the buyer comes back to: our own page of the order.
+    page: String,
     /// What is sold.
     name: String,
     quantity: Quantity,
@@ -49,7 +52,7 @@ impl Wanted {
 
 /// A session that a provider made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Made {
+struct Made {
     /// Where the buyer pays.
     url: Box<str>,
     /// The provider's name for it.
@@ -60,8 +63,9 @@ impl Made {
     /// A session, if this can be one: a buyer is sent there.
     fn of(url: &str, reference: &str) -> Result<Made, NotMade> {
         let is_link = url.starts_with("https://") || url.starts_with("http://127.0.0.1");
-        let plain = |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_link && plain(url, URL_BYTES_MAX) && plain(reference, super::heard::REFERENCE_BYTES_MAX) {
+        let plain =
+            |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_link && plain(url, URL_BYTES_MAX) && plain(reference, REFERENCE_BYTES_MAX) {
             Ok(Made { url: url.into(), reference: reference.into() })
         } else {
             Err(NotMade::Never("the provider's answer names no session".into()))
@@ -71,7 +75,7 @@ impl Made {
 
 /// Why there is no session.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum NotMade {
+enum NotMade {
     /// The provider cannot at the moment.
     Later {
         /// What is wrong.
@@ -81,26 +85,6 @@ pub(crate) enum NotMade {
     },
     /// The provider will not, for this order.
     Never(String),
-}
-
-impl From<NoAnswer> for NotMade {
-    fn from(no_answer: NoAnswer) -> NotMade {
-        NotMade::Later { why: no_answer.to_string(), retry_after: None }
-    }
-}
-
-impl NotMade {
-    /// What an answer means that is no session. `why` is the provider's own word for it.
-    fn because(answer: &Answer, why: Option<&str>) -> NotMade {
-        const WHY_CHARS_MAX: usize = 200;
-        let shown: String = why.unwrap_or("").chars().filter(|c| !c.is_control()).take(WHY_CHARS_MAX).collect();
-        let told = format!("{} {shown}", answer.status);
-        match answer.status {
-            // A key that is wrong can be set right, and a conflict is with a request of ours that is on its way.
-            401 | 403 | 408 | 409 | 429 | 500.. => NotMade::Later { why: told, retry_after: answer.retry_after },
-            _ => NotMade::Never(told),
-        }
-    }
 }
 
 /// Who makes sessions.
@@ -145,26 +129,22 @@ pub struct Parts {
     pub gate: Arc<SnapshotGate>,
     /// The way to the writer.
     pub writer: WriterHandle,
+    /// Where buyers reach us.
+    pub public_url: String,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
 }
 
-/// What a buyer comes back to from the provider's session: our own page of the order.
-fn page(public_url: &str, order: OrderId) -> String {
-    format!("{public_url}/pay/{order}")
-}
-
 impl Sessions {
-    /// Reads keys and certificates. `None` where no provider makes sessions. `public_url` is where buyers reach us.
+    /// Reads the keys. `None` where no provider makes sessions.
     ///
     /// # Errors
     /// All mistakes at once.
     pub fn open(config: &Config) -> Result<Option<Sessions>, Vec<Mistake>> {
         let settings = &config.payments;
-        let public_url = config.public_url.as_str();
         let maker = match settings.provider {
-            Some(Provider::Stripe) => Maker::Stripe(stripe::Stripe::open(settings, public_url)?),
-            Some(Provider::Payos) => Maker::Payos(payos::Payos::open(settings, public_url)?),
+            Some(Provider::Stripe) => Maker::Stripe(stripe::Stripe::open(settings)?),
+            Some(Provider::Payos) => Maker::Payos(payos::Payos::open(settings)?),
             Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None => return Ok(None),
         };
         Ok(Some(Sessions { maker: Arc::new(maker), in_flight_max: settings.sessions_in_flight_max }))
@@ -179,7 +159,7 @@ impl Sessions {
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
-            let rounds = rounds::Rounds::new(self.maker, self.in_flight_max, reader, parts.writer, &parts.telemetry);
+            let rounds = rounds::Rounds::new(self.maker, self.in_flight_max, reader, parts);
             runtime.block_on(rounds.run(stopping));
         })?;
         Ok(Running { stop, thread })
@@ -197,9 +177,6 @@ impl Running {
 }
 
 /// The API key of a file that must be set.
-fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, Vec<Mistake>> {
-    match file {
-        Some(path) => ApiKey::read(path).map_err(|mistake| vec![mistake]),
-        None => Err(vec![Mistake(format!("{setting} must be set"))]),
-    }
+fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, Mistake> {
+    file.map_or_else(|| Err(Mistake(format!("{setting} must be set"))), |path| ApiKey::read(path))
 }

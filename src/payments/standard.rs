@@ -5,9 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderName;
 
-use super::heard::{
-    Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds,
-};
+use super::heard::{Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds};
 use super::member::{Members, parse};
 use super::secrets::Keys;
 use crate::types::ProviderEventKind;

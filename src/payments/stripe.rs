@@ -13,9 +13,7 @@
 
 use hyper::header::HeaderName;
 
-use super::heard::{
-    Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds,
-};
+use super::heard::{Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds};
 use super::member::{Members, parse};
 use super::secrets::Keys;
 use crate::types::{Amount, Currency, ProviderEventKind, hex};

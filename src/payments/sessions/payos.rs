@@ -4,9 +4,9 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{ApiKey, Client, Keys, Made, Mistake, NotMade, Wanted, api_key, page};
-use crate::config::PaymentSettings;
-use crate::payments::client::Answer;
+use super::api::{Answer, Api};
+use super::{ApiKey, Keys, Made, NotMade, Wanted, api_key};
+use crate::config::{Mistake, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
 use crate::types::order_id::code_of;
 
@@ -21,38 +21,32 @@ const EXISTS: &str = "231";
 
 /// The way to PayOS.
 pub(super) struct Payos {
-    client: Client,
+    api: Api,
     keys: Keys,
     headers: [(HeaderName, HeaderValue); 2],
-    public_url: Box<str>,
     checkout_url: Box<str>,
 }
 
 impl Payos {
-    pub(super) fn open(settings: &PaymentSettings, public_url: &str) -> Result<Payos, Vec<Mistake>> {
-        let api_key = api_key(settings.payos_api_key_file.as_ref(), "payments.payos_api_key_file");
-        let keys = Keys::text(&settings.payos_checksum_key_files);
-        let client = Client::new(&settings.payos_url, settings.ca_file.as_deref(), settings.session_timeout);
-        let client = client.map_err(|mistake| vec![mistake]);
+    pub(super) fn open(settings: &PaymentSettings) -> Result<Payos, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let api_key = api_key(settings.payos_api_key_file.as_ref(), "payments.payos_api_key_file")
+            .map_err(|mistake| mistakes.push(mistake));
+        let keys = Keys::text(&settings.payos_checksum_key_files).unwrap_or_else(|more| {
+            mistakes.extend(more);
+            None
+        });
+        let api = Api::open(&settings.payos_url, settings.session_timeout).map_err(|mistake| mistakes.push(mistake));
         let client_id = HeaderValue::from_str(&settings.payos_client_id)
-            .map_err(|_| vec![Mistake("payments.payos_client_id: visible ASCII characters".into())]);
-        match (api_key, keys, client, client_id) {
-            (Ok(api_key), Ok(Some(keys)), Ok(client), Ok(client_id)) => Ok(Payos {
-                client,
+            .map_err(|_| mistakes.push(Mistake("payments.payos_client_id: visible ASCII characters".into())));
+        match (api_key, keys, api, client_id) {
+            (Ok(api_key), Some(keys), Ok(api), Ok(client_id)) => Ok(Payos {
+                api,
                 keys,
                 headers: [(CLIENT_ID, client_id), (API_KEY, secret(&api_key))],
-                public_url: public_url.into(),
                 checkout_url: settings.payos_checkout_url.as_str().into(),
             }),
-            (api_key, keys, client, client_id) => {
-                let keys = match keys {
-                    Ok(Some(_)) => Vec::new(),
-                    Ok(None) => vec![Mistake("payments.payos_checksum_key_files must be set".into())],
-                    Err(mistakes) => mistakes,
-                };
-                let others = [api_key.err(), client.err(), client_id.err()].into_iter().flatten().flatten();
-                Err(keys.into_iter().chain(others).collect())
-            }
+            _ => Err(mistakes),
         }
     }
 
@@ -60,7 +54,7 @@ impl Payos {
         if wanted.currency.as_str() != "VND" {
             return Err(NotMade::Never("PayOS takes VND only".into()));
         }
-        let answer = self.client.ask(Method::POST, PATH, &self.headers, JSON, self.body(wanted)?.into()).await?;
+        let answer = self.api.ask(Method::POST, PATH, &self.headers, JSON, self.body(wanted)?).await?;
         let body = parse(&answer);
         if body["code"] == EXISTS {
             return self.made_before(wanted).await;
@@ -75,7 +69,7 @@ impl Payos {
     /// A link that PayOS made, and whose answer was lost.
     async fn made_before(&self, wanted: &Wanted) -> Result<Made, NotMade> {
         let path = format!("{PATH}/{}", wanted.id.seq);
-        let answer = self.client.ask(Method::GET, &path, &self.headers, JSON, Vec::new().into()).await?;
+        let answer = self.api.ask(Method::GET, &path, &self.headers, JSON, String::new()).await?;
         let body = parse(&answer);
         let data = self.data(&answer, &body)?;
         let is_ours = data["amount"].as_u64() == Some(wanted.amount().get());
@@ -89,10 +83,10 @@ impl Payos {
 
     fn body(&self, wanted: &Wanted) -> Result<String, NotMade> {
         let (amount, order_code) = (wanted.amount().get(), wanted.id.seq.get());
-        let page = page(&self.public_url, wanted.id);
+        let page = &wanted.page;
         // Nine characters are sure to be shown in a bank's list: an order's code without its hyphen.
         let description = code_of(wanted.id.seq).replace('-', "");
-        let signature = sign_request(&self.keys, amount, &page, &description, order_code, &page);
+        let signature = sign_request(&self.keys, amount, page, &description, order_code, page);
         let signature = signature.ok_or_else(|| NotMade::Never("there is no checksum key".into()))?;
         let body = json!({
             "orderCode": order_code,
@@ -110,12 +104,7 @@ impl Payos {
     /// The data of a good answer, which PayOS has signed: a buyer is sent where it says.
     fn data<'a>(&self, answer: &Answer, body: &'a Value) -> Result<&'a Value, NotMade> {
         if answer.status != 200 || body["code"] != GOOD {
-            let why = body["code"].as_str().or(body["desc"].as_str());
-            return Err(match answer.status {
-                // Its codes are many and not listed: it may be able to a moment later.
-                200 => NotMade::Later { why: why.unwrap_or("").into(), retry_after: answer.retry_after },
-                _ => NotMade::because(answer, why),
-            });
+            return Err(answer.no_session(body["code"].as_str().or(body["desc"].as_str())));
         }
         let data = &body["data"];
         let signed = body["signature"].as_str().is_some_and(|signature| is_signed(&self.keys, data, signature));

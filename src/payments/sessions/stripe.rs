@@ -4,10 +4,11 @@ use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::{ApiKey, Client, Made, Mistake, NotMade, Wanted, api_key, page};
-use crate::config::PaymentSettings;
+use super::api::Api;
+use super::{ApiKey, Made, NotMade, Wanted, api_key};
+use crate::config::{Mistake, PaymentSettings};
 use crate::payments::stripe::to_stripe;
-use crate::types::UnixMillis;
+use crate::types::{Amount, UnixMillis};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -22,27 +23,22 @@ const ENDS_EVERY_SECONDS: i64 = 10 * 60;
 
 /// The way to Stripe.
 pub(super) struct Stripe {
-    client: Client,
+    api: Api,
     key: ApiKey,
-    public_url: Box<str>,
 }
 
 impl Stripe {
-    pub(super) fn open(settings: &PaymentSettings, public_url: &str) -> Result<Stripe, Vec<Mistake>> {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<Stripe, Vec<Mistake>> {
         let key = api_key(settings.stripe_api_key_file.as_ref(), "payments.stripe_api_key_file");
-        let client = Client::new(&settings.stripe_url, settings.ca_file.as_deref(), settings.session_timeout);
-        match (key, client) {
-            (Ok(key), Ok(client)) => Ok(Stripe { client, key, public_url: public_url.into() }),
-            (key, client) => {
-                let client = client.err().into_iter();
-                Err(key.err().into_iter().flatten().chain(client).collect())
-            }
+        match (key, Api::open(&settings.stripe_url, settings.session_timeout)) {
+            (Ok(key), Ok(api)) => Ok(Stripe { api, key }),
+            (key, api) => Err(key.err().into_iter().chain(api.err()).collect()),
         }
     }
 
     pub(super) async fn make(&self, wanted: &Wanted, now: UnixMillis) -> Result<Made, NotMade> {
         let ends = ends_at(wanted.expires_at, now);
-        let form = self.form(wanted, ends)?;
+        let form = form(wanted, ends)?;
         let secret = |text: String| {
             let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
             value.set_sensitive(true);
@@ -52,36 +48,35 @@ impl Stripe {
             (AUTHORIZATION, secret(format!("Bearer {}", self.key.secret()))),
             (IDEMPOTENCY_KEY, secret(format!("firstcome-{}-{ends}", wanted.id))),
         ];
-        let answer = self.client.ask(Method::POST, "/v1/checkout/sessions", &headers, FORM, form.into()).await?;
+        let answer = self.api.ask(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match (answer.status, body["url"].as_str(), body["id"].as_str()) {
             (200, Some(url), Some(id)) => Made::of(url, id),
             // What Stripe calls the kind of an error; its message may repeat what we sent.
-            _ => Err(NotMade::because(&answer, body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
+            _ => Err(answer.no_session(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
         }
     }
+}
 
-    /// The request. Its metadata is how an event finds its order: on the session, and on its payment intent.
-    fn form(&self, wanted: &Wanted, ends: i64) -> Result<String, NotMade> {
-        let (id, page) = (wanted.id.to_string(), page(&self.public_url, wanted.id));
-        let unit = crate::types::Amount::new(wanted.unit_price.get()).unwrap_or_default();
-        let unit = to_stripe(unit, wanted.currency)
-            .ok_or_else(|| NotMade::Never("Stripe has no unit for this price".into()))?;
-        let fields = [
-            ("mode", "payment".into()),
-            ("client_reference_id", id.clone()),
-            ("metadata[order_id]", id.clone()),
-            ("payment_intent_data[metadata][order_id]", id),
-            ("line_items[0][quantity]", wanted.quantity.get().to_string()),
-            ("line_items[0][price_data][currency]", wanted.currency.as_str().to_ascii_lowercase()),
-            ("line_items[0][price_data][unit_amount]", unit.to_string()),
-            ("line_items[0][price_data][product_data][name]", wanted.name.clone()),
-            ("expires_at", ends.to_string()),
-            ("success_url", page.clone()),
-            ("cancel_url", page),
-        ];
-        serde_html_form::to_string(fields).map_err(|error| NotMade::Never(error.to_string()))
-    }
+/// The request. Its metadata is how an event finds its order: on the session, and on its payment intent.
+fn form(wanted: &Wanted, ends: i64) -> Result<String, NotMade> {
+    let (id, page) = (wanted.id.to_string(), &wanted.page);
+    let unit = Amount::new(wanted.unit_price.get()).and_then(|unit| to_stripe(unit, wanted.currency));
+    let unit = unit.ok_or_else(|| NotMade::Never("Stripe has no unit for this price".into()))?;
+    let fields = [
+        ("mode", "payment".into()),
+        ("client_reference_id", id.clone()),
+        ("metadata[order_id]", id.clone()),
+        ("payment_intent_data[metadata][order_id]", id),
+        ("line_items[0][quantity]", wanted.quantity.get().to_string()),
+        ("line_items[0][price_data][currency]", wanted.currency.as_str().to_ascii_lowercase()),
+        ("line_items[0][price_data][unit_amount]", unit.to_string()),
+        ("line_items[0][price_data][product_data][name]", wanted.name.clone()),
+        ("expires_at", ends.to_string()),
+        ("success_url", page.clone()),
+        ("cancel_url", page.clone()),
+    ];
+    serde_html_form::to_string(fields).map_err(|error| NotMade::Never(error.to_string()))
 }
 
 /// When the session ends, in seconds since 1970: with the order where Stripe allows it.
