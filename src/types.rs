@@ -10,6 +10,7 @@ pub mod order_id;
 pub mod payment;
 pub mod published;
 pub mod random;
+pub mod strict;
 pub mod text;
 
 use std::fmt;
