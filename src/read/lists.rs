@@ -90,7 +90,8 @@ pub fn orders(
     let mut statement = connection.prepare_cached(
         "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
              drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
-             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due
+             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due,
+             orders.cancel_reason IS NOT NULL
          FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq > ?1 ORDER BY orders.seq LIMIT ?2",
     )?;
     let mut rows = statement.query(params![after, ROWS_LOOKED_AT_MAX])?;

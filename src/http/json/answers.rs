@@ -173,8 +173,9 @@ fn is_nothing(amount: &u64) -> bool {
     *amount == 0
 }
 
-pub(super) fn end_reason(state: OrderState) -> Option<&'static str> {
+pub(super) fn end_reason(state: OrderState, by_operator: bool) -> Option<&'static str> {
     match state {
+        OrderState::Cancelled if by_operator => Some("cancelled_by_operator"),
         OrderState::Cancelled => Some("cancelled_by_buyer"),
         OrderState::Expired => Some("not_paid_in_time"),
         OrderState::Refunded => Some("refunded"),
@@ -202,7 +203,7 @@ pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
         expires_at: row.expires_at,
         paid_at: row.paid_at,
         ended_at: row.ended_at,
-        end_reason: end_reason(row.state),
+        end_reason: end_reason(row.state, row.cancelled_by_operator),
         refunded_amount: row.refunded.get(),
         refund_due_amount: row.refund_due.get(),
         version: format!("{}-{}", frame.epoch, row.last_seq),
