@@ -49,6 +49,7 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
         | Code::SoldOut
         | Code::OrderExpired
         | Code::IllegalTransition
+        | Code::BidTooLow
         | Code::PreconditionFailed
         | Code::BodyTooLarge
         | Code::UnsupportedMediaType

@@ -115,7 +115,11 @@ fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) 
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
     let subject = match &decided.outcome {
         Outcome::Accepted { subject, .. } | Outcome::Repeated { subject, .. } => Some(*subject),
-        Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Refused { .. } | Outcome::Advanced => None,
+        Outcome::Reserved(_)
+        | Outcome::Heard { .. }
+        | Outcome::Bid(_)
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => None,
     };
     tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
 }
@@ -148,6 +152,7 @@ pub(super) fn done(decided: &Decided) -> Result<Done, Problem> {
     match &decided.outcome {
         Outcome::Reserved(reservation) => Ok(Done { seq: reservation.seq, repeated: false }),
         Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => Ok(Done { seq: *seq, repeated: false }),
+        Outcome::Bid(receipt) => Ok(Done { seq: receipt.seq, repeated: receipt.repeated }),
         Outcome::Repeated { as_of_seq, .. } => Ok(Done { seq: *as_of_seq, repeated: true }),
         Outcome::Refused { refusal, as_of_seq } => {
             Err(Problem::Refused { refusal: refusal.clone(), as_of_seq: *as_of_seq, at: decided.at })

@@ -268,6 +268,8 @@ fn retry_after_refusal(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
         | Refusal::OrderExpired { .. }
         | Refusal::IllegalTransition { .. }
         | Refusal::MismatchStands { .. }
+        | Refusal::BidTooLow { .. }
+        | Refusal::ExposureReached { .. }
         | Refusal::PreconditionFailed { .. }
         | Refusal::Invalid(_) => None,
     }
@@ -280,7 +282,8 @@ const fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::NotStarted { .. } => Code::NotStarted,
         Refusal::Ended { .. } => Code::Ended,
         Refusal::DropPaused => Code::DropPaused,
-        Refusal::LimitReached { .. } => Code::LimitReached,
+        Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => Code::LimitReached,
+        Refusal::BidTooLow { .. } => Code::BidTooLow,
         Refusal::SoldOut { .. } => Code::SoldOut,
         Refusal::OrderExpired { .. } => Code::OrderExpired,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => Code::IllegalTransition,
@@ -297,6 +300,10 @@ fn detail_of_refusal(refusal: &Refusal) -> String {
         Refusal::Ended { ends_at } => format!("It ended at {}.", rfc3339(*ends_at)),
         Refusal::DropPaused => "An operator stopped it for the moment; nothing was decided.".into(),
         Refusal::LimitReached { limit, used } => format!("A buyer may have {limit}; {used} are held or bought."),
+        Refusal::ExposureReached { limit, used } => {
+            format!("A buyer may stand for {} in all; {} are bid already.", limit.get(), used.get())
+        }
+        Refusal::BidTooLow { minimum_next, .. } => format!("Bid {} or more.", minimum_next.get()),
         Refusal::SoldOut { available, held, .. } => {
             format!("{available} are free; {held} are held and may come back.")
         }
@@ -326,6 +333,14 @@ fn members_of_refusal(refusal: &Refusal, out: &mut Map<String, Value>) {
         Refusal::LimitReached { limit, used } => {
             put("limit", (*limit).into());
             put("used", (*used).into());
+        }
+        Refusal::ExposureReached { limit, used } => {
+            put("limit", limit.get().into());
+            put("used", used.get().into());
+        }
+        Refusal::BidTooLow { current, minimum_next, .. } => {
+            put("current", current.get().into());
+            put("minimum_next", minimum_next.get().into());
         }
         Refusal::SoldOut { available, held, next_expiry_at } => {
             put("available", (*available).into());
