@@ -61,6 +61,7 @@ CREATE TABLE orders (
     idle_at_ms        INTEGER,  -- when it stopped being live first: its idempotency key is remembered 24 hours more
     paid_at_ms        INTEGER,
     ended_at_ms       INTEGER,
+    cancel_reason     TEXT,     -- an operator's, where one cancelled it and not its buyer
     -- Sums over its payments in the currency of its drop.
     received          INTEGER NOT NULL DEFAULT 0,
     refunded          INTEGER NOT NULL DEFAULT 0 CHECK (refunded >= 0),

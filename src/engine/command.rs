@@ -88,6 +88,13 @@ pub enum Command {
         /// Which order.
         order: Seq,
     },
+    /// Take a live order back: an operator's word, not its buyer's.
+    CancelByOperator {
+        /// Which order.
+        order: Seq,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
     /// Record money that an operator saw coming in.
     RecordPayment {
         /// Which order.
@@ -286,7 +293,7 @@ fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
 }
 
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 19] = [
+pub const COMMAND_NAMES: [&str; 20] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -306,6 +313,7 @@ pub const COMMAND_NAMES: [&str; 19] = [
     "record_loss",
     "hear_provider",
     "record_session",
+    "cancel_by_operator",
 ];
 
 impl Command {
@@ -332,6 +340,7 @@ impl Command {
             Command::RecordLoss { .. } => 16,
             Command::HearProvider(_) => 17,
             Command::RecordSession { .. } => 18,
+            Command::CancelByOperator { .. } => 19,
             Command::Advance => return None,
         })
     }
@@ -342,6 +351,7 @@ impl Command {
         match self {
             Command::Checkout { order }
             | Command::CancelOrder { order }
+            | Command::CancelByOperator { order, .. }
             | Command::RecordPayment { order, .. }
             | Command::RefundOrder { order, .. }
             | Command::SettleRefund { order, .. }
@@ -378,6 +388,7 @@ impl Command {
             | Command::PlaceOrder { .. }
             | Command::Checkout { .. }
             | Command::CancelOrder { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
@@ -405,6 +416,7 @@ impl Command {
             Command::CreateDrop { .. }
             | Command::Checkout { .. }
             | Command::CancelOrder { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }

@@ -52,6 +52,7 @@ pub const fn need(action: Action) -> Need {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::ListOrders
         | Action::SearchOrders => Need::Role(Role::Operator),
@@ -86,6 +87,7 @@ pub const fn waits(action: Action) -> bool {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders

@@ -1,85 +1,66 @@
-//! What payments need of the file: orders that want a session, and the order of a payment.
+//! Payments as their rows say.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
-use crate::types::{OrderState, Seq};
+use crate::types::{Amount, Currency, Provider, Seq};
 
-/// Rows looked at in one snapshot.
-const ROWS_PER_LOOK: u32 = 2000;
-
-/// A look along rows that are ordered by their number.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Look {
-    /// Orders that await payment, or did when that was written.
-    pub orders: Vec<Seq>,
-    /// The last row that was looked at.
-    pub last: Seq,
-    /// Whether there may be more at once.
-    pub more: bool,
+/// A payment as operators see it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
+pub struct PaymentRow {
+    pub seq: Seq,
+    pub provider: Provider,
+    pub reference: String,
+    pub currency: Currency,
+    pub received: Amount,
+    pub pays: bool,
+    pub refunded: Amount,
+    pub refund_due: Amount,
 }
 
-/// The last event.
+/// The payments of an order, in the order in which they came.
 ///
 /// # Errors
 /// What SQLite says.
-pub fn last_event(connection: &Connection) -> rusqlite::Result<Seq> {
-    let last: Option<Seq> = connection.query_row("SELECT max(seq) FROM audit", [], |row| row.get(0))?;
-    Ok(last.unwrap_or(Seq::ZERO))
-}
-
-/// Orders that went on to payment after an event, in the order in which they did.
-///
-/// # Errors
-/// What SQLite says.
-pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Result<Look> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, kind, order_seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let mut rows = statement.query(params![since, ROWS_PER_LOOK])?;
-    let (mut look, mut seen) = (Look { orders: Vec::new(), last: since, more: false }, 0u32);
-    while let Some(row) = rows.next()? {
-        (look.last, seen) = (row.get(0)?, seen.saturating_add(1));
-        if row.get_ref(1)?.as_str()? == "order_checked_out" {
-            look.orders.push(row.get(2)?);
-        }
-    }
-    look.more = seen == ROWS_PER_LOOK;
-    Ok(look)
-}
-
-/// Orders after this one that await payment.
-///
-/// # Errors
-/// What SQLite says.
-pub fn awaiting_payment(connection: &Connection, after: Seq) -> rusqlite::Result<Look> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, state FROM orders WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let mut rows = statement.query(params![after, ROWS_PER_LOOK])?;
-    let (mut look, mut seen) = (Look { orders: Vec::new(), last: after, more: false }, 0u32);
-    while let Some(row) = rows.next()? {
-        (look.last, seen) = (row.get(0)?, seen.saturating_add(1));
-        if row.get::<_, OrderState>(1)? == OrderState::AwaitingPayment {
-            look.orders.push(look.last);
-        }
-    }
-    look.more = seen == ROWS_PER_LOOK;
-    Ok(look)
-}
-
-/// Whether it is known where an order can be paid.
-///
-/// # Errors
-/// What SQLite says.
-pub fn has_session(connection: &Connection, order: Seq) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM sessions WHERE order_seq = ?1")?.exists(params![order])
-}
-
-/// The order of a payment at Stripe.
-///
-/// # Errors
-/// What SQLite says.
-pub fn order_of_stripes_payment(connection: &Connection, reference: &str) -> rusqlite::Result<Option<Seq>> {
+pub fn payments_of(connection: &Connection, order: Seq) -> rusqlite::Result<Vec<PaymentRow>> {
     let mut statement = connection.prepare_cached(
-        "SELECT order_seq FROM payments INDEXED BY payments_of_stripe WHERE provider = 'stripe' AND reference = ?1",
+        "SELECT payments.seq, payments.provider, payments.reference, coalesce(foreign_currency, drops.currency),
+             payments.received, pays, payments.refunded, payments.refund_due
+         FROM payments JOIN orders ON orders.seq = order_seq JOIN drops ON drops.id = orders.drop_id
+         WHERE order_seq = ?1 ORDER BY payments.seq",
     )?;
-    statement.query_row(params![reference], |row| row.get(0)).optional()
+    let payment = |row: &rusqlite::Row<'_>| {
+        Ok(PaymentRow {
+            seq: row.get(0)?,
+            provider: row.get(1)?,
+            reference: row.get(2)?,
+            currency: row.get(3)?,
+            received: row.get(4)?,
+            pays: row.get(5)?,
+            refunded: row.get(6)?,
+            refund_due: row.get(7)?,
+        })
+    };
+    statement.query_map(params![order], payment)?.collect()
+}
+
+/// The orders after `after` whose buyers are owed money.
+///
+/// # Errors
+/// What SQLite says.
+pub fn orders_with_refunds_due(connection: &Connection, after: Seq, limit: u32) -> rusqlite::Result<Vec<Seq>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT order_seq FROM payments INDEXED BY payments_due
+         WHERE refund_due > 0 AND order_seq > ?1 ORDER BY order_seq LIMIT ?2",
+    )?;
+    statement.query_map(params![after, limit], |row| row.get(0))?.collect()
+}
+
+/// How many payments are owed back, in whole or in part.
+///
+/// # Errors
+/// What SQLite says.
+pub fn refunds_due(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM payments WHERE refund_due > 0")?;
+    statement.query_row([], |row| row.get::<_, i64>(0)).map(|count| u64::try_from(count).unwrap_or(0))
 }

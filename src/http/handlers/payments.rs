@@ -12,7 +12,7 @@ use crate::http::problem::FieldError;
 use crate::http::request::{Call, json};
 use crate::payments::heard::Misfit;
 use crate::payments::{BODY_BYTES_MAX, Delivery, Heard, NotHeard, OrderName, TOLERANCE_SECONDS};
-use crate::read::{payments, rows};
+use crate::read::{rows, sessions};
 use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Provider, Seq, Told};
@@ -117,7 +117,7 @@ fn order_named(core: &Core, heard: &Heard) -> Result<Option<Seq>, Problem> {
             let old_enough = |row: &rows::OrderRow| heard.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
             Ok(row.filter(old_enough).map(|row| row.seq))
         }
-        OrderName::Payment => payments::order_of_stripes_payment(connection, &heard.reference),
+        OrderName::Payment => sessions::order_of_stripes_payment(connection, &heard.reference),
         OrderName::Unknown => Ok(None),
     });
     found.map_err(|error| fault(&error))

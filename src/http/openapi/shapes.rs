@@ -60,6 +60,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::GetOrder
         | Action::CancelOrder
         | Action::OpenApi
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders
@@ -91,6 +92,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::RefundOrder
         | Action::SettleRefund => one("Order"),
         Action::HearProvider => one("ProviderEventResult"),
+        Action::ListPayments => one("PaymentPage"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -193,6 +195,7 @@ fn query(action: Action) -> Option<Value> {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::SearchOrders
@@ -244,7 +247,7 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
             "drop_id",
             &[Action::PatchDrop, Action::PauseDrop, Action::ResumeDrop, Action::AdjustStock, Action::CloseDrop],
         ),
-        Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ReadContact]),
+        Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ListPayments, Action::ReadContact]),
         Action::HearProvider
         | Action::ListDrops
         | Action::GetDrop
@@ -259,6 +262,7 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
         | Action::AdjustStock
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders

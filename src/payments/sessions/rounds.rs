@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{Made, Maker, NotMade, Parts, Wanted};
 use crate::engine::{Command, Outcome};
-use crate::read::{Reader, payments, rows};
+use crate::read::{Reader, rows, sessions};
 use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Amount, OrderState, Seq, random};
@@ -123,17 +123,17 @@ impl Rounds {
         }
         let Some(followed) = self.followed else {
             // What comes after this event is followed; what came before is found by its order.
-            self.followed = Some(self.reader.read(payments::last_event)?);
+            self.followed = Some(self.reader.read(sessions::last_event)?);
             return Ok(true);
         };
         let walk = match self.walked {
             Some(walked) => {
-                let look = self.reader.read(|connection| payments::awaiting_payment(connection, walked))?;
+                let look = self.reader.read(|connection| sessions::awaiting_payment(connection, walked))?;
                 self.walked = look.more.then_some(look.last);
                 look
             }
             None => {
-                let look = self.reader.read(|connection| payments::checked_out_since(connection, followed))?;
+                let look = self.reader.read(|connection| sessions::checked_out_since(connection, followed))?;
                 self.followed = Some(look.last);
                 look
             }
@@ -180,7 +180,7 @@ impl Rounds {
         let wants = row.state == OrderState::AwaitingPayment
             && row.expires_at > self.writer.clock.now()
             && row.amount() != Amount::ZERO;
-        if !wants || self.reader.read(|connection| payments::has_session(connection, order))? {
+        if !wants || self.reader.read(|connection| sessions::has_session(connection, order))? {
             return Ok(None);
         }
         let sold = self.reader.read(|connection| rows::drop_by_id(connection, row.drop_id))?;
