@@ -5,6 +5,8 @@
 mod http;
 mod paying;
 
+use std::io::{Read, Write};
+
 use firstcome::config::PaymentSettings;
 use http::{Answer, Server, call, serve, serve_with};
 use paying::{
@@ -237,6 +239,32 @@ fn payos_names_an_order_by_its_number_and_older_money_is_not_for_it() {
     assert_eq!(shop.state(&id)["refund_due_amount"], 3000);
     let nobody = payos(&transfer(999_999, "FT3", 3000, &today));
     assert_eq!(result(&shop.tell("payos", &nobody)), words("ignored", "unknown-order"));
+    shop.server.stop();
+}
+
+#[test]
+fn a_long_webhook_is_heard_in_pieces_too_and_one_that_is_too_long_ends() {
+    let shop = Shop::open();
+    let (id, _) = shop.order(1, "ann");
+    let mut paid = event("payment.succeeded", &id, "pay_1", 100, "EUR");
+    paid["note"] = "n".repeat(60 * 1024).into();
+    let webhook = standard(&STANDARD_KEY, "msg_1", now(), &paid.to_string());
+    let in_pieces = |webhook: &Webhook| {
+        let mut stream = std::net::TcpStream::connect(shop.server.0.server.public_address).expect("connected");
+        let head = webhook.head();
+        let line = "POST /v1/payments/standard-webhooks HTTP/1.1\r\nHost: x\r\nConnection: close";
+        let (one, two) = webhook.body.split_at(1000);
+        let body = format!("{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", one.len(), two.len());
+        write!(stream, "{line}\r\n{head}Transfer-Encoding: chunked\r\n\r\n{body}").expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        http::answer(&text)
+    };
+    assert_eq!(result(&in_pieces(&webhook)), words("applied", ""));
+    paid["note"] = "n".repeat(65 * 1024).into();
+    let long = standard(&STANDARD_KEY, "msg_2", now(), &paid.to_string());
+    assert_eq!(in_pieces(&long).body["code"], "body-too-large");
+    assert_eq!(result(&shop.tell("standard-webhooks", &webhook)), words("duplicate", ""), "and whole");
     shop.server.stop();
 }
 

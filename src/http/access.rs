@@ -64,9 +64,7 @@ pub const fn need(action: Action) -> Need {
 #[must_use]
 pub const fn waits(action: Action) -> bool {
     match action {
-        // A provider tells of a crowd's payments from a few addresses, and must not be turned away for it.
-        Action::HearProvider
-        | Action::GetDrop
+        Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
         | Action::OpenApi
@@ -74,7 +72,9 @@ pub const fn waits(action: Action) -> bool {
         | Action::Metrics
         | Action::Healthz
         | Action::Readyz => false,
-        Action::ListDrops
+        // A provider's events take milliseconds each: few are in flight at once, however many a crowd's payments make.
+        Action::HearProvider
+        | Action::ListDrops
         | Action::PlaceOrder
         | Action::Checkout
         | Action::CancelOrder

@@ -51,6 +51,8 @@ pub struct Site {
     pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
+    /// Bodies of webhooks that are longer than any other request's and may be read now.
+    pub long_bodies: Semaphore,
     /// TLS handshakes that may begin now.
     pub handshakes: Semaphore,
     /// The metrics.

@@ -165,6 +165,9 @@ pub struct Parts {
     pub on_mismatch: MismatchHook,
 }
 
+/// Webhooks of more than `http.body_bytes_max` bytes that are read at once: 64 KiB each, whoever sends them.
+const LONG_BODIES_MAX: usize = 256;
+
 /// Called on the desk's thread with a drop and whether a mismatch stands; returns whether that was passed on.
 pub type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
 
@@ -184,6 +187,7 @@ impl Server {
             admission: parts.admission,
             verifiers: parts.verifiers,
             tls: parts.tls,
+            long_bodies: Semaphore::new(LONG_BODIES_MAX),
             handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),

@@ -1,11 +1,12 @@
 //! What payment providers tell: verified, recorded once, answered 200 once recorded.
 
+use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
 
-use super::{done, fault, submit_as, written};
+use super::{done, fault, overloaded, submit_as, written};
 use crate::engine::{Command, Outcome, ProviderEvent};
 use crate::http::Problem;
-use crate::http::body::{Body, read_whole};
+use crate::http::body::{Body, announced, read_whole};
 use crate::http::core::Core;
 use crate::http::json::{HeardResult, heard_body};
 use crate::http::problem::FieldError;
@@ -17,6 +18,7 @@ use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Provider, Seq, Told};
 use crate::writer::Class;
+use crate::writer::clock::wall_clock;
 
 /// PayOS writes instants without a zone: money may look a day older than its order.
 const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
@@ -47,11 +49,9 @@ impl From<Problem> for NotTaken {
 }
 
 async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(HeardResult, Response<Body>), NotTaken> {
-    let body = match call.body.take() {
-        Some(body) => read_whole(&call.parts.headers, body, &core.site.config.limits, BODY_BYTES_MAX).await?,
-        None => hyper::body::Bytes::new(),
-    };
-    let delivery = Delivery { body: &body, headers: &call.parts.headers, now: core.writer.clock.now() };
+    let body = read(core, call).await?;
+    // How old a signature is, is a matter of the world's time, not of the clock of decisions.
+    let delivery = Delivery { body: &body, headers: &call.parts.headers, now: wall_clock() };
     let heard = match core.site.verifiers.hear(provider, &delivery) {
         Ok(heard) => heard,
         Err(NotHeard::Unused) => return Ok(unused("unused")),
@@ -79,6 +79,20 @@ async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(H
         }
     };
     Ok((result, written(json(StatusCode::OK, heard_body(result)), done.seq, &decided)))
+}
+
+/// Reads a webhook. Anybody may send one, so only so many that are longer than other requests are read at once.
+async fn read(core: &Core, call: &mut Call) -> Result<Bytes, Problem> {
+    let (headers, limits) = (&call.parts.headers, &core.site.config.limits);
+    let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
+    let is_short = announced(headers).is_some_and(|length| length <= limits.body_bytes_max);
+    let _place = if is_short {
+        None
+    } else {
+        let place = core.site.long_bodies.try_acquire();
+        Some(place.map_err(|_| overloaded(core, core.writer.queue_depth()))?)
+    };
+    read_whole(headers, body, limits, BODY_BYTES_MAX).await
 }
 
 /// What is not recorded, since it is not about our orders.
