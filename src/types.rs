@@ -6,10 +6,12 @@
 pub mod contact;
 pub mod hex;
 pub mod keyed;
+pub mod money;
 pub mod order_id;
 pub mod payment;
 pub mod published;
 pub mod random;
+pub mod run;
 pub mod text;
 
 use std::fmt;
@@ -19,6 +21,7 @@ pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
 pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
 pub use published::{Published, SnapshotGate};
+pub use run::Run;
 pub use text::BuyerText;
 
 /// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.

@@ -194,6 +194,9 @@ fn good_ends(server: &Server, orders: &Orders) {
     assert_eq!(server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund).status, 200);
     let again = server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund);
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (200, "true"));
+    assert_eq!(server.admin("GET", "/v1/drops/1/remedy?last=1", &Value::Null).status, 200);
+    let undo = json!({ "run": "1-1", "reason": "nothing lies there" });
+    assert_eq!(server.admin("POST", "/v1/drops/1/remedy", &undo).status, 200);
     let again = server.order("reserved", r#"{"buyer":"ann","quantity":1}"#);
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
 }
@@ -277,6 +280,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     is(&call(admin, "GET", "/v1/orders?limit=0", "", ""), Code::Validation);
     is(&call(admin, "GET", "/v1/orders?contacts=true&drop_id=999", "Accept: text/csv\r\n", ""), Code::NotFound);
     is(&call(admin, "GET", "/v1/audit?drop_id=0", "", ""), Code::Validation);
+    is(&call(admin, "GET", "/v1/drops/1/remedy?last=0", "", ""), Code::Validation);
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
 }
 

@@ -53,6 +53,9 @@ pub const fn of(action: Action) -> Answers {
         A::PauseDrop => answers(&[200], &[BODY, ID, &[Code::Ended], WRITER]),
         A::ResumeDrop => answers(&[200], &[BODY, ID, &[Code::Ended, Code::IllegalTransition], WRITER]),
         A::CloseDrop => answers(&[200], &[BODY, ID, WRITER]),
+        A::LookAtLastOrders => answers(&[200], &[QUERY, ID]),
+        // What the way to the writer says is told of each order.
+        A::UndoLastOrders => answers(&[200], &[BODY, ID]),
         A::RefundOrder => answers(&[200], &[BODY, KEY, ID, STATE, WRITER]),
         A::ListPayments => answers(&[200], &[ID]),
         A::ReadContact => answers(&[200], &[ID, WRITER]),

@@ -6,6 +6,7 @@ mod drops;
 mod health;
 mod operate;
 mod orders;
+mod remedy;
 mod reports;
 mod streams;
 
@@ -55,6 +56,8 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
             Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason })).await
         }
         Action::AdjustStock => Box::pin(drops::adjust_stock(core, call)).await,
+        Action::LookAtLastOrders => Box::pin(remedy::look(core, &call)).await,
+        Action::UndoLastOrders => Box::pin(remedy::undo(core, call)).await,
         Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
         Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
         Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,

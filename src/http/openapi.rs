@@ -286,6 +286,7 @@ mod tests {
             "Payment" => json::parse_payment(body).map(drop),
             "Refund" => json::parse_refund(body).map(drop),
             "RefundSettlement" => json::parse_settled(body).map(drop),
+            "Undo" => json::parse_undo(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
             other => panic!("{other}"),
         };

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery};
+use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery, RemedyQuery};
 use crate::http::json::words;
 
 use crate::http::routes::Action;
@@ -37,6 +37,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         Action::AdjustStock => {
             sent("StockAdjustment", json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
         }
+        Action::UndoLastOrders => sent("Undo", json!({ "run": "1201-1234", "reason": "ten more than there are" })),
         Action::RecordPayment => sent(
             "Payment",
             json!({ "reference": "transfer 4711", "amount": 12900, "currency": "EUR", "reason": "paid by transfer" }),
@@ -49,6 +50,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::StreamDrop
         | Action::GetOrder
         | Action::CancelOrder
+        | Action::LookAtLastOrders
         | Action::OpenApi
         | Action::ListPayments
         | Action::ReadContact
@@ -82,6 +84,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::RefundOrder
         | Action::SettleRefund => one("Order"),
         Action::ListPayments => one("PaymentPage"),
+        Action::LookAtLastOrders | Action::UndoLastOrders => one("Remedy"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -148,6 +151,7 @@ fn query(action: Action) -> Option<Value> {
         Action::ListDrops => schema::<DropsQuery>(),
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
+        Action::LookAtLastOrders => schema::<RemedyQuery>(),
         Action::GetDrop
         | Action::StreamDrop
         | Action::PlaceOrder
@@ -161,6 +165,7 @@ fn query(action: Action) -> Option<Value> {
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
@@ -228,6 +233,8 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
