@@ -91,6 +91,8 @@ CREATE TABLE payments (
 -- Rare: what is owed to buyers, and what a live order may have.
 CREATE INDEX payments_due ON payments (order_seq) WHERE refund_due > 0;
 CREATE INDEX payments_not_kept ON payments (order_seq) WHERE pays = 0;
+-- Stripe's refunds and disputes name their payment alone. Payments come at human pace, so they may have an index.
+CREATE INDEX payments_of_stripe ON payments (reference) WHERE provider = 'stripe';
 
 -- What providers told us, once each, forever.
 CREATE TABLE inbox (

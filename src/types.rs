@@ -12,6 +12,7 @@ pub mod payment;
 pub mod published;
 pub mod random;
 pub mod run;
+pub mod strict;
 pub mod text;
 
 use std::fmt;

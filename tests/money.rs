@@ -27,7 +27,7 @@ fn hear(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u6
     let ticket = writer.submit(Submission { command, beside, class: Class::Operator }).expect("let in");
     match ticket.wait() {
         Answer::Decided(decided) => decided.outcome,
-        other => panic!("{other:?}"),
+        other @ (Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown) => panic!("{other:?}"),
     }
 }
 
