@@ -36,3 +36,4 @@ pub mod read;
 pub mod store;
 pub mod telemetry;
 pub mod types;
+pub mod web;

@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("planted", &[]),
+    // The pages as text.
+    ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
     ("outgoing", &[]),
     ("engine", &["types", "planted"]),
