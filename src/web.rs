@@ -17,7 +17,9 @@ const STYLE: &str = include_str!("web/style.css");
 /// What a browser may do with a page: show it with its own style, and send its forms to us. Nothing else.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
 });
 
 /// A whole page.
@@ -46,8 +48,12 @@ fn notice(text: Option<&str>) -> Markup {
 /// There is nothing here.
 #[must_use]
 pub fn not_found() -> String {
-    page("Not found", None, &html! {
-        h1 { "There is nothing here" }
-        p { "The address may be cut off, or mistyped. An order's address is in what the shop sent you." }
-    })
+    page(
+        "Not found",
+        None,
+        &html! {
+            h1 { "There is nothing here" }
+            p { "The address may be cut off, or mistyped. An order's address is in what the shop sent you." }
+        },
+    )
 }

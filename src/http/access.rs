@@ -33,7 +33,9 @@ pub const CONTACTS_NEED: Role = Role::Owner;
 #[must_use]
 pub const fn need(action: Action) -> Need {
     match action {
-        Action::ListDrops
+        // Whose secret signed it is what counts: the handler looks at that.
+        Action::HearProvider
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::OpenApi
@@ -64,7 +66,9 @@ pub const fn need(action: Action) -> Need {
 #[must_use]
 pub const fn waits(action: Action) -> bool {
     match action {
-        Action::GetDrop
+        // A provider tells of a crowd's payments from a few addresses, and must not be turned away for it.
+        Action::HearProvider
+        | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
         | Action::OpenApi

@@ -33,6 +33,7 @@ use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::config::Config;
+use crate::payments::Verifiers;
 use crate::read::{AuditorState, HotBodies, Reader};
 use crate::telemetry::{EdgeMeter, Telemetry};
 use crate::types::{UnixMillis, hex};
@@ -46,6 +47,8 @@ pub struct Site {
     pub epoch: u64,
     /// Who may come in.
     pub admission: Admission,
+    /// Which payment providers may tell us anything.
+    pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
     /// TLS handshakes that may begin now.

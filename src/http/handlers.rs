@@ -6,6 +6,7 @@ mod drops;
 mod health;
 mod operate;
 mod orders;
+mod payments;
 mod remedy;
 mod reports;
 mod streams;
@@ -43,6 +44,7 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::GetOrder => orders::get(core, &call),
         Action::Checkout => Box::pin(orders::checkout(core, call)).await,
         Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
+        Action::HearProvider => Box::pin(payments::hear(core, call)).await,
         Action::OpenApi => Ok(health::openapi()),
         Action::CreateDrop => Box::pin(drops::create(core, call)).await,
         Action::PatchDrop => Box::pin(drops::patch(core, call)).await,
@@ -81,8 +83,19 @@ pub(super) async fn submit(
     command: Command,
     beside: Option<Beside>,
 ) -> Result<Decided, Problem> {
-    let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let class = if caller.operator().is_some() { Class::Operator } else { Class::Buyer };
+    submit_as(core, class, caller, command, beside).await
+}
+
+/// The same, with the places of a class.
+pub(super) async fn submit_as(
+    core: &Core,
+    class: Class,
+    caller: &Caller,
+    command: Command,
+    beside: Option<Beside>,
+) -> Result<Decided, Problem> {
+    let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port);
     let ticket = ticket.map_err(|turned_away| not_let_in(core, turned_away))?;
     match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {

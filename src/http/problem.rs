@@ -32,6 +32,8 @@ pub enum Problem {
     KeyMissing(&'static str),
     /// No token, or none that is good. Which of the two, nobody is told.
     Unauthorized,
+    /// No signature, or none that is good. Which of the two, nobody is told.
+    BadSignature,
     /// The request's address or caller may not do this.
     Forbidden(&'static str),
     /// No such thing.
@@ -98,7 +100,7 @@ impl Problem {
             Problem::BadHead(_) | Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
             Problem::Validation(_) => Code::Validation,
             Problem::KeyMissing(_) => Code::KeyMissing,
-            Problem::Unauthorized => Code::Unauthorized,
+            Problem::Unauthorized | Problem::BadSignature => Code::Unauthorized,
             Problem::Forbidden(_) => Code::Forbidden,
             Problem::NotFound => Code::NotFound,
             Problem::MethodNotAllowed { .. } => Code::MethodNotAllowed,
@@ -134,6 +136,7 @@ impl Problem {
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
+            | Problem::BadSignature
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }
@@ -175,6 +178,7 @@ impl Problem {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
             Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::BadSignature => "Send it signed with a secret that is good here.".into(),
             Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
@@ -218,6 +222,7 @@ impl Problem {
             | Problem::Malformed(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
+            | Problem::BadSignature
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }

@@ -20,6 +20,7 @@ use super::routes::Listener;
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::payments::Verifiers;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -148,6 +149,8 @@ pub struct Parts {
     pub database: PathBuf,
     /// Who may come in.
     pub admission: Admission,
+    /// Which payment providers may tell us anything.
+    pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
     /// The metrics.
@@ -179,6 +182,7 @@ impl Server {
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
             admission: parts.admission,
+            verifiers: parts.verifiers,
             tls: parts.tls,
             handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,

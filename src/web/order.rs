@@ -74,14 +74,18 @@ impl OrderPage<'_> {
     #[must_use]
     pub fn render(&self) -> String {
         let (title, words) = self.words();
-        page(&format!("{title}: {}", self.drop_name), Some(self.state.as_str()), &html! {
-            (notice(self.notice))
-            h1 { (title) }
-            p { (words) }
-            (self.facts())
-            @if self.way == Way::Sandbox && self.state == OrderState::Reserved { (self.checkout()) }
-            @if self.way == Way::Sandbox { (self.sandbox()) }
-        })
+        page(
+            &format!("{title}: {}", self.drop_name),
+            Some(self.state.as_str()),
+            &html! {
+                (notice(self.notice))
+                h1 { (title) }
+                p { (words) }
+                (self.facts())
+                @if self.way == Way::Sandbox && self.state == OrderState::Reserved { (self.checkout()) }
+                @if self.way == Way::Sandbox { (self.sandbox()) }
+            },
+        )
     }
 
     fn shown(&self, amount: Amount) -> String {
@@ -95,11 +99,14 @@ impl OrderPage<'_> {
             OrderState::Reserved => {
                 ("Reserved for you", "Say how you can be reached, then pay. Until then it is held for you.".into())
             }
-            OrderState::AwaitingPayment => ("Waiting for your payment", match self.way {
-                Way::BeingPrepared => "Your payment is being prepared. This page looks again by itself.".into(),
-                Way::Sandbox => "Pay with play money, below.".into(),
-                Way::Shop => "The shop takes your payment itself, and tells you how.".into(),
-            }),
+            OrderState::AwaitingPayment => (
+                "Waiting for your payment",
+                match self.way {
+                    Way::BeingPrepared => "Your payment is being prepared. This page looks again by itself.".into(),
+                    Way::Sandbox => "Pay with play money, below.".into(),
+                    Way::Shop => "The shop takes your payment itself, and tells you how.".into(),
+                },
+            ),
             OrderState::Paid if self.refund_due == Amount::ZERO => ("Paid", "Thank you. It is yours.".into()),
             OrderState::Paid => ("Paid", format!("Thank you. It is yours. {due} that came besides goes back to you.")),
             OrderState::Cancelled if self.cancelled_by_operator => {
@@ -237,6 +244,10 @@ mod tests {
             let heading = page.split("<h1>").nth(1).and_then(|rest| rest.split("</h1>").next()).expect("a heading");
             assert!(seen.insert(heading.to_string()), "{heading} is there twice");
         }
-        assert!(shown(|page| (page.state, page.refund_due) = (OrderState::RefundDue, Amount::new(5).expect("an amount"))).0.contains("0.05 EUR is owed"));
+        assert!(
+            shown(|page| (page.state, page.refund_due) = (OrderState::RefundDue, Amount::new(5).expect("an amount")))
+                .0
+                .contains("0.05 EUR is owed")
+        );
     }
 }

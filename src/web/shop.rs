@@ -29,13 +29,17 @@ pub struct Offer {
 /// The shop. `key` makes two clicks on one page one order.
 #[must_use]
 pub fn render(offers: &[Offer], key: &str, told: Option<&str>) -> String {
-    page("Demo shop", None, &html! {
-        (notice(told))
-        h1 { "Demo shop" }
-        p { "A shop to play with: nothing is sold, no money moves. Buyers are believed who they say they are." }
-        @if offers.is_empty() { p { "Nothing is on sale now." } }
-        @for offer in offers { (shown(offer, key)) }
-    })
+    page(
+        "Demo shop",
+        None,
+        &html! {
+            (notice(told))
+            h1 { "Demo shop" }
+            p { "A shop to play with: nothing is sold, no money moves. Buyers are believed who they say they are." }
+            @if offers.is_empty() { p { "Nothing is on sale now." } }
+            @for offer in offers { (shown(offer, key)) }
+        },
+    )
 }
 
 fn shown(offer: &Offer, key: &str) -> Markup {
@@ -79,7 +83,8 @@ mod tests {
             reservation_seconds: 120,
         };
         let page = render(&[offer], "k", Some("a < b"));
-        for part in ["value=\"7\"", "149.00 EUR", "sold out", "a &lt; b", "aria-label=\"A &quot;shoe&quot; &lt;1&gt;\""] {
+        for part in ["value=\"7\"", "149.00 EUR", "sold out", "a &lt; b", "aria-label=\"A &quot;shoe&quot; &lt;1&gt;\""]
+        {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("<img"), "{page}");

@@ -204,6 +204,7 @@ mod tests {
             Problem::invalid("/a", "b"),
             Problem::KeyMissing("x"),
             Problem::Unauthorized,
+            Problem::BadSignature,
             Problem::Forbidden("x"),
             Problem::NotFound,
             Problem::MethodNotAllowed { allow: "GET".into() },

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery, RemedyQuery};
-use crate::http::json::words;
+use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
+use crate::types::IgnoredBecause;
 
 use crate::http::routes::Action;
 
@@ -45,6 +46,15 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         Action::RefundOrder => sent("Refund", json!({ "restock_quantity": 1, "reason": "came back unworn" })),
         Action::SettleRefund => sent("RefundSettlement", json!({ "reference": "transfer 4712", "reason": "paid out" })),
         Action::SearchOrders => sent("OrderSearch", json!({ "email": "ann@example.org" })),
+        Action::HearProvider => sent(
+            "ProviderEvent",
+            json!({
+                "type": "payment.succeeded", "timestamp": "2026-11-21T09:00:00Z",
+                "data": {
+                    "order_id": ORDER_ID_EXAMPLE, "reference": "pay_4711", "amount": 12900, "currency": "EUR",
+                },
+            }),
+        ),
         Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
@@ -85,6 +95,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::SettleRefund => one("Order"),
         Action::ListPayments => one("PaymentPage"),
         Action::LookAtLastOrders | Action::UndoLastOrders => one("Remedy"),
+        Action::HearProvider => one("ProviderEventResult"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -101,8 +112,8 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// What streams are made of.
-pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
+/// What streams are made of, and what providers send and are answered.
+pub(super) fn other_schemas() -> [(&'static str, Value); 4] {
     let integer =
         |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
     let event = json!({
@@ -137,7 +148,26 @@ pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
             "detail": { "type": "object", "description": "What else the event says." },
         },
     });
-    [("DropEvent", event), ("AuditRow", row)]
+    let sent = json!({
+        "type": "object",
+        "description": "What the provider sends, signed as it signs: `webhook-id`, `webhook-timestamp` and \
+            `webhook-signature` (Standard Webhooks 1.0) for `standard-webhooks` and `sandbox`, `Stripe-Signature`, or the \
+            `signature` of PayOS beside its `data`. Members that are not used may be there. `type` is \
+            `payment.succeeded`, `payment.failed`, `refund.succeeded` or `chargeback.created`; `amount` whole minor units.",
+    });
+    let answer = json!({
+        "type": "object",
+        "required": ["result"],
+        "properties": {
+            "result": { "enum": ["applied", "duplicate", "ignored"] },
+            "reason": {
+                "enum": IgnoredBecause::ALL.map(IgnoredBecause::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
+                "description": "Why it is ignored. `unused`, and `unknown-payment` of a provider's other business: it is \
+                    not recorded.",
+            },
+        },
+    });
+    [("DropEvent", event), ("AuditRow", row), ("ProviderEvent", sent), ("ProviderEventResult", answer)]
 }
 
 /// The query that an action reads, as the schema of an object.
@@ -152,7 +182,8 @@ fn query(action: Action) -> Option<Value> {
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
         Action::LookAtLastOrders => schema::<RemedyQuery>(),
-        Action::GetDrop
+        Action::HearProvider
+        | Action::GetDrop
         | Action::StreamDrop
         | Action::PlaceOrder
         | Action::GetOrder
@@ -222,7 +253,8 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
             &[Action::PatchDrop, Action::PauseDrop, Action::ResumeDrop, Action::AdjustStock, Action::CloseDrop],
         ),
         Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ListPayments, Action::ReadContact]),
-        Action::ListDrops
+        Action::HearProvider
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
