@@ -25,7 +25,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
     (
         "http",
-        &["admission", "payments", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"],
+        &[
+            "web",
+            "admission",
+            "payments",
+            "writer",
+            "read",
+            "store",
+            "engine",
+            "types",
+            "config",
+            "telemetry",
+            "planted",
+        ],
     ),
 ];
 

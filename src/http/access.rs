@@ -39,6 +39,11 @@ pub const fn need(action: Action) -> Need {
         | Action::GetDrop
         | Action::StreamDrop
         | Action::OpenApi
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::Healthz
         | Action::Readyz => Need::Nothing,
         Action::PlaceOrder | Action::GetOrder | Action::Checkout | Action::CancelOrder => Need::Buyer,
@@ -72,6 +77,8 @@ pub const fn waits(action: Action) -> bool {
         | Action::StreamDrop
         | Action::GetOrder
         | Action::OpenApi
+        | Action::OrderPage
+        | Action::DemoShop
         | Action::Audit
         | Action::Metrics
         | Action::Healthz
@@ -80,6 +87,9 @@ pub const fn waits(action: Action) -> bool {
         | Action::PlaceOrder
         | Action::Checkout
         | Action::CancelOrder
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::CreateDrop
         | Action::PatchDrop
         | Action::PauseDrop

@@ -49,6 +49,12 @@ pub const fn of(action: Action) -> Answers {
         // Forbidden: the body names another buyer than the token.
         A::PlaceOrder => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, DROP, WRITER]),
         A::Checkout | A::RecordPayment | A::SettleRefund => answers(&[200], &[BODY, ID, STATE, WRITER]),
+        // An unknown id is a page too.
+        A::OrderPage => answers(&[200, 303, 404], &[]),
+        // Refusals are pages too.
+        A::DemoShop => answers(&[200], &[ID]),
+        A::DemoReserve | A::DemoCheckout => answers(&[303, 409], &[BODY, ID, WRITER]),
+        A::DemoSandbox => answers(&[303], &[BODY, ID, WRITER]),
         A::CancelOrder => answers(&[200], &[ID, STATE, WRITER]),
         A::HearProvider => answers(&[200], &[SIGNED, ID, WRITER]),
         A::CreateDrop => answers(&[201], &[BODY, KEY, WRITER]),

@@ -6,6 +6,7 @@ mod drops;
 mod health;
 mod operate;
 mod orders;
+mod pages;
 mod payments;
 mod remedy;
 mod reports;
@@ -45,6 +46,11 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::Checkout => Box::pin(orders::checkout(core, call)).await,
         Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
         Action::HearProvider => Box::pin(payments::hear(core, call)).await,
+        Action::OrderPage => pages::order(core, &call),
+        Action::DemoShop => pages::shop(core),
+        Action::DemoReserve => Box::pin(pages::reserve(core, call)).await,
+        Action::DemoCheckout => Box::pin(pages::check_out(core, call)).await,
+        Action::DemoSandbox => Box::pin(pages::sandbox(core, call)).await,
         Action::OpenApi => Ok(health::openapi()),
         Action::CreateDrop => Box::pin(drops::create(core, call)).await,
         Action::PatchDrop => Box::pin(drops::patch(core, call)).await,

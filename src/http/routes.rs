@@ -24,6 +24,11 @@ pub enum Action {
     CancelOrder,
     HearProvider,
     OpenApi,
+    OrderPage,
+    DemoShop,
+    DemoReserve,
+    DemoCheckout,
+    DemoSandbox,
     CreateDrop,
     PatchDrop,
     PauseDrop,
@@ -44,6 +49,14 @@ pub enum Action {
     Metrics,
     Healthz,
     Readyz,
+}
+
+impl Action {
+    /// Whether it is a page of the demonstration: for people with a browser, no part of the contract with clients.
+    #[must_use]
+    pub const fn is_demo(self) -> bool {
+        matches!(self, Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox)
+    }
 }
 
 /// What stands in the place of the braces in a path.
@@ -107,6 +120,11 @@ pub static ROUTES: &[Route] = &[
         A::HearProvider,
         "Take in a payment provider's webhook",
     ),
+    route(Public, Method::GET, "/pay/{order_id}", P::Order, A::OrderPage, "The page of an order, where it is paid"),
+    route(Public, Method::GET, "/", P::None, A::DemoShop, "The demo shop"),
+    route(Public, Method::POST, "/", P::None, A::DemoReserve, "Reserve in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/checkout", P::Order, A::DemoCheckout, "Check out in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/sandbox", P::Order, A::DemoSandbox, "Pay with play money"),
     route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this"),
     route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop"),
     route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop"),

@@ -39,6 +39,19 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     Ok(Page { items, next_after })
 }
 
+/// The newest drops, newest first.
+///
+/// # Errors
+/// What SQLite says.
+pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<DropRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+         FROM drops ORDER BY id DESC LIMIT ?1",
+    )?;
+    statement.query_map(params![limit], drop_of)?.collect()
+}
+
 /// Which orders are looked for.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct OrderFilter {

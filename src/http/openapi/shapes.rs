@@ -61,6 +61,11 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::GetOrder
         | Action::CancelOrder
         | Action::LookAtLastOrders
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::ListPayments
         | Action::ReadContact
@@ -108,7 +113,10 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::Audit => vec![("application/x-ndjson", json!({ "$ref": "#/components/schemas/AuditRow" }))],
         Action::Metrics => vec![text("text/plain", "Prometheus' text format.")],
         Action::Healthz | Action::Readyz => vec![text("text/plain", "`ok`.")],
-        Action::EraseContact => Vec::new(),
+        Action::OrderPage => vec![text("text/html", "For a browser: the order, and how it is paid.")],
+        Action::EraseContact | Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox => {
+            Vec::new()
+        }
     }
 }
 
@@ -189,6 +197,11 @@ fn query(action: Action) -> Option<Value> {
         | Action::GetOrder
         | Action::Checkout
         | Action::CancelOrder
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::CreateDrop
         | Action::PatchDrop
@@ -259,6 +272,11 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
         | Action::StreamDrop
         | Action::GetOrder
         | Action::CancelOrder
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::PatchDrop
         | Action::PauseDrop
