@@ -211,7 +211,7 @@ fn what_providers_tell(server: &Server) {
     let public = server.0.server.public_address;
     let tell = |webhook: &paying::Webhook| call(public, "POST", "/v1/payments/sandbox", &webhook.head(), &webhook.body);
     let signed = |body: &str| paying::standard(&paying::SANDBOX_KEY, "msg_1", paying::now(), body);
-    let order = id(&server.order("by a provider", r#"{"buyer":"zoe","quantity":1}"#));
+    let order = id(&server.order("by-a-provider", r#"{"buyer":"zoe","quantity":1}"#));
     let paid = paying::event("payment.succeeded", &order, "pay_1", 100, "EUR").to_string();
     assert_eq!(tell(&signed(&paid)).body, json!({ "result": "applied" }));
     is(&tell(&signed(&paid).without("webhook-signature")), Code::Unauthorized);

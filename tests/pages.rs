@@ -203,7 +203,9 @@ fn an_unknown_order_is_a_page_and_the_demo_is_not_there_without_play_money_or_wh
     let scratch = tempfile::tempdir().expect("scratch");
     let secret = paying::secret_file(scratch.path(), "hs256", "a shop's secret of 32 bytes or more");
     for (name, sandbox, tokens) in [("plain", false, false), ("tokens", true, true)] {
-        let server = serve_with(&scratch.path().join(name), |config| {
+        let directory = scratch.path().join(name);
+        std::fs::create_dir(&directory).expect("made");
+        let server = serve_with(&directory, |config| {
             config.payments.sandbox = sandbox;
             if tokens {
                 config.identity_audience = "drops".into();

@@ -195,7 +195,7 @@ fn responses(route: &Route) -> Map<String, Value> {
 fn good(action: Action, status: u16) -> Value {
     let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     let mut response = json!({ "description": words, "headers": headers::of(Some(action), Answer::Good) });
-    let bodies = if status == 304 { Vec::new() } else { shapes::answered(action) };
+    let bodies = if matches!(status, 303 | 304) { Vec::new() } else { shapes::answered(action) };
     if !bodies.is_empty() {
         let content: Map<String, Value> =
             bodies.into_iter().map(|(media, schema)| (media.into(), json!({ "schema": schema }))).collect();
