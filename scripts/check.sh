@@ -39,5 +39,6 @@ if [ "$mode" = full ]; then
     stage smoke scripts/smoke.sh
     stage contract scripts/contract.sh
     stage signatures scripts/signatures.sh
+    stage browser scripts/browser.sh
 fi
 echo "== all good ($mode), $SECONDS s"

@@ -7,10 +7,12 @@ pub mod auction;
 pub mod contact;
 pub mod hex;
 pub mod keyed;
+pub mod money;
 pub mod order_id;
 pub mod payment;
 pub mod published;
 pub mod random;
+pub mod run;
 pub mod strict;
 pub mod text;
 
@@ -22,6 +24,7 @@ pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
 pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
 pub use published::{Published, SnapshotGate};
+pub use run::Run;
 pub use text::BuyerText;
 
 /// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.

@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("planted", &[]),
+    // The pages as text.
+    ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
     ("outgoing", &[]),
     ("engine", &["types", "planted"]),
@@ -23,7 +25,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
     (
         "http",
-        &["admission", "payments", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"],
+        &[
+            "web",
+            "admission",
+            "payments",
+            "writer",
+            "read",
+            "store",
+            "engine",
+            "types",
+            "config",
+            "telemetry",
+            "planted",
+        ],
     ),
 ];
 

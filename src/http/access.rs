@@ -39,6 +39,11 @@ pub const fn need(action: Action) -> Need {
         | Action::GetDrop
         | Action::StreamDrop
         | Action::OpenApi
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::Healthz
         | Action::Readyz => Need::Nothing,
         Action::PlaceOrder | Action::GetOrder | Action::Checkout | Action::CancelOrder => Need::Buyer,
@@ -49,6 +54,8 @@ pub const fn need(action: Action) -> Need {
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
@@ -68,6 +75,8 @@ pub const fn waits(action: Action) -> bool {
         | Action::StreamDrop
         | Action::GetOrder
         | Action::OpenApi
+        | Action::OrderPage
+        | Action::DemoShop
         | Action::Audit
         | Action::Metrics
         | Action::Healthz
@@ -78,12 +87,17 @@ pub const fn waits(action: Action) -> bool {
         | Action::PlaceOrder
         | Action::Checkout
         | Action::CancelOrder
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::CreateDrop
         | Action::PatchDrop
         | Action::PauseDrop
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::Problem;
@@ -55,6 +56,25 @@ pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &Limits) -> 
         return Err(Problem::UnsupportedMediaType);
     }
     read_whole(headers, body, limits, limits.body_bytes_max).await
+}
+
+/// Reads what a form in a page sends.
+///
+/// # Errors
+/// `unsupported-media-type`, `body-too-large`, `malformed`.
+pub async fn read_form<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Option<Incoming>,
+    limits: &Limits,
+) -> Result<T, Problem> {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Problem::UnsupportedMediaType);
+    }
+    let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
+    let bytes = read_whole(headers, body, limits, limits.body_bytes_max).await?;
+    // What was sent is not shown again: a form has names and addresses.
+    serde_html_form::from_bytes(&bytes).map_err(|_| Problem::Malformed("Not the form of this page.".into()))
 }
 
 /// Reads a body of any kind of at most `bytes_max` bytes, in time.

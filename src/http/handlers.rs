@@ -6,7 +6,9 @@ mod drops;
 mod health;
 mod operate;
 mod orders;
+mod pages;
 mod payments;
+mod remedy;
 mod reports;
 mod streams;
 
@@ -44,6 +46,11 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::Checkout => Box::pin(orders::checkout(core, call)).await,
         Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
         Action::HearProvider => Box::pin(payments::hear(core, call)).await,
+        Action::OrderPage => pages::order(core, &call),
+        Action::DemoShop => pages::shop(core),
+        Action::DemoReserve => Box::pin(pages::reserve(core, call)).await,
+        Action::DemoCheckout => Box::pin(pages::check_out(core, call)).await,
+        Action::DemoSandbox => Box::pin(pages::sandbox(core, call)).await,
         Action::OpenApi => Ok(health::openapi()),
         Action::CreateDrop => Box::pin(drops::create(core, call)).await,
         Action::PatchDrop => Box::pin(drops::patch(core, call)).await,
@@ -57,6 +64,8 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
             Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason })).await
         }
         Action::AdjustStock => Box::pin(drops::adjust_stock(core, call)).await,
+        Action::LookAtLastOrders => Box::pin(remedy::look(core, &call)).await,
+        Action::UndoLastOrders => Box::pin(remedy::undo(core, call)).await,
         Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
         Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
         Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,

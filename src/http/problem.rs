@@ -170,6 +170,12 @@ impl Problem {
         (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
     }
 
+    /// What a page says of it: its title, and the sentence about this occurrence.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, String) {
+        (self.kind().title, self.detail())
+    }
+
     /// The sentence about this occurrence.
     fn detail(&self) -> String {
         match self {

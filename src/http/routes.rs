@@ -24,12 +24,19 @@ pub enum Action {
     CancelOrder,
     HearProvider,
     OpenApi,
+    OrderPage,
+    DemoShop,
+    DemoReserve,
+    DemoCheckout,
+    DemoSandbox,
     CreateDrop,
     PatchDrop,
     PauseDrop,
     ResumeDrop,
     CloseDrop,
     AdjustStock,
+    LookAtLastOrders,
+    UndoLastOrders,
     RecordPayment,
     RefundOrder,
     SettleRefund,
@@ -42,6 +49,14 @@ pub enum Action {
     Metrics,
     Healthz,
     Readyz,
+}
+
+impl Action {
+    /// Whether it is a page of the demonstration: for people with a browser, no part of the contract with clients.
+    #[must_use]
+    pub const fn is_demo(self) -> bool {
+        matches!(self, Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox)
+    }
 }
 
 /// What stands in the place of the braces in a path.
@@ -105,6 +120,11 @@ pub static ROUTES: &[Route] = &[
         A::HearProvider,
         "Take in a payment provider's webhook",
     ),
+    route(Public, Method::GET, "/pay/{order_id}", P::Order, A::OrderPage, "The page of an order, where it is paid"),
+    route(Public, Method::GET, "/", P::None, A::DemoShop, "The demo shop"),
+    route(Public, Method::POST, "/", P::None, A::DemoReserve, "Reserve in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/checkout", P::Order, A::DemoCheckout, "Check out in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/sandbox", P::Order, A::DemoSandbox, "Pay with play money"),
     route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this"),
     route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop"),
     route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop"),
@@ -112,6 +132,22 @@ pub static ROUTES: &[Route] = &[
     route(Admin, Method::POST, "/v1/drops/{drop_id}/resume", P::Drop, A::ResumeDrop, "Let orders in again"),
     route(Admin, Method::POST, "/v1/drops/{drop_id}/close", P::Drop, A::CloseDrop, "End a drop for good"),
     route(Admin, Method::POST, "/v1/drops/{drop_id}/stock", P::Drop, A::AdjustStock, "Add or take free units"),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/drops/{drop_id}/remedy",
+        P::Drop,
+        A::LookAtLastOrders,
+        "Show the last live and paid orders",
+    ),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/drops/{drop_id}/remedy",
+        P::Drop,
+        A::UndoLastOrders,
+        "Cancel and refund the last orders",
+    ),
     route(
         Admin,
         Method::POST,

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
 use crate::types::{
-    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
+    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, Run, Seq, UnitPrice, UnixMillis,
+    contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or what is allowed.
@@ -108,6 +109,22 @@ pub fn unit_price() -> impl Rule<UnitPrice> {
 /// An amount of money.
 pub fn amount() -> impl Rule<Amount> {
     made(0, JSON_INTEGER_MAX, Amount::new)
+}
+
+/// The number of an event.
+pub fn seq() -> impl Rule<Seq> {
+    made(1, Seq::MAX.get(), Seq::new)
+}
+
+/// The orders of a remedy.
+pub fn run() -> impl Rule<Run> {
+    Described(
+        |value: &Value| {
+            let run = value.as_str().and_then(Run::parse);
+            run.ok_or_else(|| "must be the run that a look at the last orders showed, such as 1201-1234".into())
+        },
+        || json!({ "$ref": "#/components/schemas/Run" }),
+    )
 }
 
 /// Whether a currency exists.

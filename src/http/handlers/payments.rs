@@ -1,9 +1,12 @@
 //! What payment providers tell: verified, recorded once, answered 200 once recorded.
 
 use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde_json::Value;
 
 use super::{done, fault, overloaded, submit_as, written};
+use crate::admission::Caller;
 use crate::engine::{Command, Outcome, ProviderEvent};
 use crate::http::Problem;
 use crate::http::body::{Body, announced, read_whole};
@@ -31,9 +34,13 @@ pub(super) async fn hear(core: &Core, mut call: Call) -> Result<Response<Body>, 
         Ok((result, response)) => (result.label(), Ok(response)),
         Err(NotTaken { label, problem }) => (label, Err(problem)),
     };
+    count(core, provider, result);
+    answer
+}
+
+fn count(core: &Core, provider: Provider, result: &'static str) {
     let labels = [("provider", provider.as_str()), ("result", result)];
     core.site.telemetry.counter(&metric::PROVIDER_EVENTS, &labels).increment(1);
-    answer
 }
 
 /// Why an event is not taken in, and the word under which that is counted.
@@ -52,7 +59,38 @@ async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(H
     let body = read(core, call).await?;
     // How old a signature is, is a matter of the world's time, not of the clock of decisions.
     let delivery = Delivery { body: &body, headers: &call.parts.headers, now: wall_clock() };
-    let heard = match core.site.verifiers.hear(provider, &delivery) {
+    delivered(core, &call.caller, provider, &delivery).await
+}
+
+/// What the page of the sandbox tells: signed with the sandbox's own key, and taken in like any other webhook.
+pub(super) async fn hear_play_money(core: &Core, caller: &Caller, id: &str, event: &Value) -> Result<(), Problem> {
+    let (body, now) = (event.to_string(), wall_clock());
+    let seconds = u64::try_from(now.second()).unwrap_or(0);
+    let signature = core.site.verifiers.sign_sandbox(id, seconds, body.as_bytes()).ok_or(Problem::NotFound)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in
+        [("webhook-id", id), ("webhook-timestamp", &seconds.to_string()), ("webhook-signature", &signature)]
+    {
+        headers.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::Internal)?);
+    }
+    let delivery = Delivery { body: body.as_bytes(), headers: &headers, now };
+    let told = delivered(core, caller, Provider::Sandbox, &delivery).await;
+    count(
+        core,
+        Provider::Sandbox,
+        told.as_ref().map_or_else(|not_taken| not_taken.label, |(result, _)| result.label()),
+    );
+    told.map(drop).map_err(|not_taken| not_taken.problem)
+}
+
+/// Verifies a delivery and takes in what it says.
+async fn delivered(
+    core: &Core,
+    caller: &Caller,
+    provider: Provider,
+    delivery: &Delivery<'_>,
+) -> Result<(HeardResult, Response<Body>), NotTaken> {
+    let heard = match core.site.verifiers.hear(provider, delivery) {
         Ok(heard) => heard,
         Err(NotHeard::Unused) => return Ok(unused("unused")),
         Err(not_heard) => return Err(not_taken(not_heard)),
@@ -67,14 +105,17 @@ async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(H
     let command =
         Command::HearProvider(Box::new(ProviderEvent { provider, id, order, kind, reference, amount, currency }));
     // Money waits for no buyer: it has places in the queue that buyers cannot take.
-    let decided =
-        submit_as(core, Class::Operator, &call.caller, command, Some(Beside::ProviderEvent { event_id })).await?;
+    let decided = submit_as(core, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
     let done = done(&decided)?;
     let result = match &decided.outcome {
         Outcome::Heard { told: Told::Applied, .. } => HeardResult::Applied,
         Outcome::Heard { told: Told::Ignored(because), .. } => HeardResult::Ignored(because.as_str()),
         Outcome::Repeated { .. } => HeardResult::Duplicate,
-        Outcome::Reserved(_) | Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Advanced => {
+        Outcome::Reserved(_)
+        | Outcome::Bid(_)
+        | Outcome::Accepted { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => {
             return Err(Problem::Internal.into());
         }
     };

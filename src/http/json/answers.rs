@@ -103,7 +103,7 @@ pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
 /// A buyer's claim on units of a drop.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Order")]
-struct OrderJson<'a> {
+pub(super) struct OrderJson<'a> {
     #[schemars(with = "words::OrderId")]
     id: String,
     #[schemars(with = "words::OrderCode")]
@@ -186,8 +186,12 @@ pub(super) fn end_reason(state: OrderState, by_operator: bool) -> Option<&'stati
 /// An order as its row says.
 #[must_use]
 pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
+    bytes(&order_json(row, frame))
+}
+
+pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJson<'a> {
     let id = row.id().to_string();
-    bytes(&OrderJson {
+    OrderJson {
         payment_url: payment_url(frame, row.state, &id),
         id,
         code: code_of(row.seq),
@@ -207,7 +211,7 @@ pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
         refunded_amount: row.refunded.get(),
         refund_due_amount: row.refund_due.get(),
         version: format!("{}-{}", frame.epoch, row.last_seq),
-    })
+    }
 }
 
 /// A fresh order, without reading its row.
@@ -320,8 +324,12 @@ pub fn answer_schemas() -> Map<String, Value> {
     let mut settings = words::settings().for_serialize();
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
-    let _references = (generator.subschema_for::<DropJson<'_>>(), generator.subschema_for::<OrderJson<'_>>());
     let _payments = generator.subschema_for::<super::payments::PaymentJson<'_>>();
+    let _references = (
+        generator.subschema_for::<DropJson<'_>>(),
+        generator.subschema_for::<OrderJson<'_>>(),
+        generator.subschema_for::<super::remedy::RemedyJson<'_>>(),
+    );
     let mut schemas = generator.take_definitions(true);
     schemas.insert("DropPage".into(), page_schema("Drop"));
     schemas.insert("OrderPage".into(), page_schema("Order"));

@@ -85,6 +85,13 @@ word! {
         "type": "string",
         "enum": end_reasons(),
     });
+    /// The orders of a remedy: the numbers of the first and the last.
+    Run = json!({
+        "type": "string",
+        "pattern": "^[1-9][0-9]{0,13}-[1-9][0-9]{0,13}$",
+        "description": "The numbers of the first and the last order.",
+        "examples": ["1201-1234"],
+    });
     /// An order's short code.
     OrderCode = json!({
         "type": "string",

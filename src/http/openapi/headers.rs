@@ -57,6 +57,11 @@ const HEADERS: &[Header] = &[
     Header { name: "WWW-Authenticate", schema: || json!({ "const": "Bearer" }), why: "What to send as Authorization." },
     Header { name: "Allow", schema: text, why: "The methods that the path has." },
     Header { name: "Vary", schema: text, why: "What else the answer depends on." },
+    Header { name: "Location", schema: text, why: "Where to go on." },
+    Header { name: "Refresh", schema: number, why: "After how many seconds the page changes by itself." },
+    Header { name: "Content-Security-Policy", schema: text, why: "The page's own style, and forms to this server." },
+    Header { name: "Referrer-Policy", schema: || json!({ "const": "no-referrer" }), why: "The address is a key." },
+    Header { name: "X-Content-Type-Options", schema: || json!({ "const": "nosniff" }), why: "It is what it says." },
     Header {
         name: "Firstcome-Next-After",
         schema: number,
@@ -97,6 +102,10 @@ fn presence(name: &str, action: Option<Action>, answer: Answer<'_>) -> Option<bo
         "RateLimit-Policy" | "RateLimit" => of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited)),
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
+        "Location" | "Refresh" => (good && action == Some(Action::OrderPage)).then_some(false),
+        "Content-Security-Policy" | "Referrer-Policy" | "X-Content-Type-Options" => {
+            (good && action == Some(Action::OrderPage)).then_some(true)
+        }
         "Vary" => (good && action == Some(Action::ListOrders)).then_some(true),
         "Firstcome-Next-After" => (good && action == Some(Action::ListOrders)).then_some(false),
         _ => None,

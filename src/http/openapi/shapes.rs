@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery};
+use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery, RemedyQuery};
 use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
 use crate::types::IgnoredBecause;
 
@@ -38,6 +38,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         Action::AdjustStock => {
             sent("StockAdjustment", json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
         }
+        Action::UndoLastOrders => sent("Undo", json!({ "run": "1201-1234", "reason": "ten more than there are" })),
         Action::RecordPayment => sent(
             "Payment",
             json!({ "reference": "transfer 4711", "amount": 12900, "currency": "EUR", "reason": "paid by transfer" }),
@@ -59,6 +60,12 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::StreamDrop
         | Action::GetOrder
         | Action::CancelOrder
+        | Action::LookAtLastOrders
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::ListPayments
         | Action::ReadContact
@@ -91,8 +98,9 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund => one("Order"),
-        Action::HearProvider => one("ProviderEventResult"),
         Action::ListPayments => one("PaymentPage"),
+        Action::LookAtLastOrders | Action::UndoLastOrders => one("Remedy"),
+        Action::HearProvider => one("ProviderEventResult"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -105,7 +113,10 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::Audit => vec![("application/x-ndjson", json!({ "$ref": "#/components/schemas/AuditRow" }))],
         Action::Metrics => vec![text("text/plain", "Prometheus' text format.")],
         Action::Healthz | Action::Readyz => vec![text("text/plain", "`ok`.")],
-        Action::EraseContact => Vec::new(),
+        Action::OrderPage => vec![text("text/html", "For a browser: the order, and how it is paid.")],
+        Action::EraseContact | Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox => {
+            Vec::new()
+        }
     }
 }
 
@@ -178,6 +189,7 @@ fn query(action: Action) -> Option<Value> {
         Action::ListDrops => schema::<DropsQuery>(),
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
+        Action::LookAtLastOrders => schema::<RemedyQuery>(),
         Action::HearProvider
         | Action::GetDrop
         | Action::StreamDrop
@@ -185,6 +197,11 @@ fn query(action: Action) -> Option<Value> {
         | Action::GetOrder
         | Action::Checkout
         | Action::CancelOrder
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::CreateDrop
         | Action::PatchDrop
@@ -192,6 +209,7 @@ fn query(action: Action) -> Option<Value> {
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
@@ -254,12 +272,19 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
         | Action::StreamDrop
         | Action::GetOrder
         | Action::CancelOrder
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::PatchDrop
         | Action::PauseDrop
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
