@@ -1,11 +1,11 @@
--- firstcome's file, schema 2. Everything is here; memory is made from it at the start.
+-- firstcome's file, schema 3. Everything is here; memory is made from it at the start.
 --
 -- The hot path only appends: an order and its audit row get the next integer key, so no page is read to write them.
 -- The CHECKs are the second half of the engine's invariants: one that fires is a bug, rolls its batch back and ends
 -- the process. It never becomes an oversell. Instants are milliseconds since 1970 (UTC), money is minor units.
 
 PRAGMA application_id = 1178817329; -- "FCS1"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- One row: what belongs to the file as a whole.
 CREATE TABLE meta (
@@ -58,15 +58,61 @@ CREATE TABLE orders (
     reserved_at_ms    INTEGER NOT NULL,
     expires_at_ms     INTEGER NOT NULL CHECK (expires_at_ms > reserved_at_ms),
     last_seq          INTEGER NOT NULL CHECK (last_seq >= seq),
+    idle_at_ms        INTEGER,  -- when it stopped being live first: its idempotency key is remembered 24 hours more
     paid_at_ms        INTEGER,
     ended_at_ms       INTEGER,
-    payment_reference TEXT,
+    cancel_reason     TEXT,     -- an operator's, where one cancelled it and not its buyer
+    -- Sums over its payments in the currency of its drop.
     received          INTEGER NOT NULL DEFAULT 0,
-    refunded          INTEGER NOT NULL DEFAULT 0 CHECK (refunded BETWEEN 0 AND received),
+    refunded          INTEGER NOT NULL DEFAULT 0 CHECK (refunded >= 0),
+    refund_due        INTEGER NOT NULL DEFAULT 0 CHECK (refund_due >= 0),
+    CHECK (refunded + refund_due <= received),
     -- Live orders keep all their units, lost ones none.
     CHECK (state NOT IN ('reserved', 'awaiting_payment') OR (returned = 0 AND ended_at_ms IS NULL)),
     CHECK (state NOT IN ('cancelled', 'expired') OR (returned = quantity AND ended_at_ms IS NOT NULL)),
     CHECK (state NOT IN ('paid', 'refund_due', 'refunded') OR paid_at_ms IS NOT NULL)
+) STRICT;
+
+-- Money that came in. What is not kept for its order goes back: kept = received - refunded - refund_due.
+CREATE TABLE payments (
+    order_seq        INTEGER NOT NULL,
+    seq              INTEGER NOT NULL,  -- the event that recorded it
+    provider         TEXT    NOT NULL,
+    reference        TEXT    NOT NULL,
+    foreign_currency TEXT             CHECK (length(foreign_currency) = 3), -- where it is not the drop's
+    received         INTEGER NOT NULL CHECK (received >= 0),
+    pays             INTEGER NOT NULL CHECK (pays IN (0, 1)), -- it paid for the order
+    refunded         INTEGER NOT NULL CHECK (refunded >= 0),
+    refund_due       INTEGER NOT NULL CHECK (refund_due >= 0),
+    CHECK (refunded + refund_due <= received),
+    CHECK (pays = 1 OR refunded + refund_due = received),
+    PRIMARY KEY (order_seq, seq)
+) STRICT, WITHOUT ROWID;
+-- Rare: what is owed to buyers, and what a live order may have.
+CREATE INDEX payments_due ON payments (order_seq) WHERE refund_due > 0;
+CREATE INDEX payments_not_kept ON payments (order_seq) WHERE pays = 0;
+-- Stripe's refunds and disputes name their payment alone. Payments come at human pace, so they may have an index.
+CREATE INDEX payments_of_stripe ON payments (reference) WHERE provider = 'stripe';
+
+-- What providers told us, once each, forever.
+CREATE TABLE inbox (
+    digest    BLOB    PRIMARY KEY CHECK (length(digest) = 16), -- of (provider, event id)
+    provider  TEXT    NOT NULL,
+    event_id  TEXT    NOT NULL,
+    kind      TEXT    NOT NULL,
+    order_seq INTEGER,
+    seq       INTEGER NOT NULL,  -- the event that recorded it
+    at_ms     INTEGER NOT NULL,
+    ignored   TEXT               -- why, if it changed nothing
+) STRICT, WITHOUT ROWID;
+
+-- Where an order can be paid at its provider.
+CREATE TABLE sessions (
+    order_seq INTEGER PRIMARY KEY,
+    provider  TEXT    NOT NULL,
+    reference TEXT    NOT NULL,
+    url       TEXT    NOT NULL,
+    at_ms     INTEGER NOT NULL
 ) STRICT;
 
 -- Personal data, apart from everything else; fills at human pace, so it may have indexes.

@@ -14,19 +14,21 @@ pub mod idempotency;
 pub mod invariants;
 pub mod orders;
 pub mod outcome;
+pub mod payments;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use command::{COMMAND_NAMES, Command, CommandKey, DropPatch, DropSpec};
+pub use command::{COMMAND_NAMES, Command, CommandKey, DropPatch, DropSpec, ProviderEvent};
 pub use drops::DropEntry;
 pub use event::{Event, EventKind, StockDelta};
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
-pub use orders::{Order, Payment};
+pub use orders::Order;
 pub use outcome::{Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
+pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 
 use crate::planted::{self, Bug};
-use crate::types::{DropId, Seq, UnixMillis};
+use crate::types::{Digest, DropId, Seq, UnixMillis};
 
 /// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -37,6 +39,23 @@ pub enum Due {
     OrderExpiry(DropId),
     /// A drop ends.
     DropEnd(DropId),
+}
+
+/// What memory lacked for a command, and prefetch found in the file.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Admitted {
+    /// The order that it names.
+    pub order: Option<Order>,
+    /// The provider's event that it tells of, if that is in the inbox.
+    pub heard: Option<Digest>,
+}
+
+impl Admitted {
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_none() && self.heard.is_none()
+    }
 }
 
 /// Everything that decisions need: drops, live orders, buyers' counts, remembered keys, what is due.
@@ -58,6 +77,8 @@ pub struct State {
     pub(crate) order_keys: Retained<RememberedOrder>,
     /// The keys of creations and refunds.
     pub(crate) command_keys: Retained<RememberedCommand>,
+    /// Providers' events of this batch, and those in the inbox that a command of it named.
+    pub(crate) heard: BTreeSet<Digest>,
 }
 
 impl State {
@@ -75,6 +96,7 @@ impl State {
             due: BTreeSet::new(),
             order_keys: Retained::new(idempotency_keys_max),
             command_keys: Retained::new(idempotency_keys_max),
+            heard: BTreeSet::new(),
         }
     }
 
@@ -206,18 +228,21 @@ impl State {
                 orders::place(&mut decision, wish, *contact_given)
             }
             Command::Checkout { order } => orders::checkout(&mut decision, *order),
-            Command::CancelOrder { order } => orders::cancel(&mut decision, *order),
+            Command::CancelOrder { order } => orders::cancel(&mut decision, *order, None),
+            Command::CancelByOperator { order, reason } => orders::cancel(&mut decision, *order, Some(reason)),
             Command::RecordPayment { order, reference, amount, currency, reason } => {
-                let payment = orders::ManualPayment { reference, amount: *amount, currency: *currency, reason };
-                orders::record_payment(&mut decision, *order, payment)
+                let payment = payments::ManualPayment { reference, amount: *amount, currency: *currency, reason };
+                payments::record_payment(&mut decision, *order, payment)
             }
             Command::RefundOrder { order, key, amount, restock_quantity, reason } => {
-                let refund = orders::Refund { key, amount: *amount, restock_quantity: *restock_quantity, reason };
-                orders::refund(&mut decision, *order, refund)
+                let refund = payments::Refund { key, amount: *amount, restock_quantity: *restock_quantity, reason };
+                payments::refund(&mut decision, *order, refund)
             }
             Command::SettleRefund { order, reference, reason } => {
-                orders::settle_refund(&mut decision, *order, reference, reason)
+                payments::settle_refund(&mut decision, *order, reference, reason)
             }
+            Command::HearProvider(event) => payments::hear(&mut decision, event),
+            Command::RecordSession { order, provider } => payments::record_session(&mut decision, *order, *provider),
             Command::ReadContact { order } => {
                 orders::note_contact(&mut decision, *order, |order, drop_id| EventKind::ContactRead { order, drop_id })
             }
@@ -243,6 +268,9 @@ impl State {
         assert!(event.at >= self.at, "time never goes back");
         self.seq = event.seq;
         self.come_to(event.at);
+        if let EventKind::ProviderEventRecorded { id, .. } = event.kind {
+            self.heard.insert(id);
+        }
         drops::evolve(self, event);
         orders::evolve(self, event);
     }
@@ -259,16 +287,29 @@ impl State {
         outcome
     }
 
-    /// Puts an order into memory that a command names (prefetch). Without effect if it is there already.
-    pub fn admit_order(&mut self, order: Order) {
-        if !order.state.is_live() && !self.orders.contains_key(&order.seq) {
+    /// Puts into memory what prefetch found for a command. Without effect as far as it is there already.
+    pub fn admit(&mut self, admitted: Admitted) {
+        let Admitted { order, heard } = admitted;
+        if let Some(order) = order
+            && !order.state.is_live()
+            && !self.orders.contains_key(&order.seq)
+        {
             self.settled.insert(order.seq);
             self.orders.insert(order.seq, order);
         }
+        self.heard.extend(heard);
     }
 
-    /// Lets those orders go that are not live: their batch is durable, and prefetch will find them in the file.
+    /// Whether a provider's event is known in memory to have been heard.
+    #[must_use]
+    pub fn has_heard(&self, event: &Digest) -> bool {
+        self.heard.contains(event)
+    }
+
+    /// Lets those orders go that are not live, and the events of providers: their batch is durable, and prefetch will
+    /// find them in the file.
     pub fn release_settled(&mut self) {
+        self.heard.clear();
         while let Some(seq) = self.settled.pop_first() {
             self.orders.remove(&seq);
         }
@@ -310,7 +351,7 @@ impl State {
 impl PartialEq for State {
     /// Whether both would decide alike from here on.
     fn eq(&self, other: &State) -> bool {
-        let State { seq, at, drops, orders, settled, due, order_keys, command_keys } = self;
+        let State { seq, at, drops, orders, settled, due, order_keys, command_keys, heard } = self;
         *seq == other.seq
             && *at == other.at
             && *drops == other.drops
@@ -319,6 +360,7 @@ impl PartialEq for State {
             && *due == other.due
             && *order_keys == other.order_keys
             && *command_keys == other.command_keys
+            && *heard == other.heard
     }
 }
 

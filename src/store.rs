@@ -12,6 +12,7 @@ pub mod lock;
 pub mod loss;
 pub mod marker;
 pub mod migrate;
+mod money;
 pub mod open;
 pub mod rebuild;
 pub mod record;

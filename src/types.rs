@@ -7,8 +7,10 @@ pub mod contact;
 pub mod hex;
 pub mod keyed;
 pub mod order_id;
+pub mod payment;
 pub mod published;
 pub mod random;
+pub mod strict;
 pub mod text;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use std::fmt;
 pub use contact::Contact;
 pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
+pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
 pub use published::{Published, SnapshotGate};
 pub use text::BuyerText;
 

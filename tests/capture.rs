@@ -37,7 +37,7 @@ fn every_command_of_random_sales_is_captured_and_replays() {
         assert_eq!((found.snapshots, found.gaps, found.torn_at), (1, 0, None));
         for (_, record) in records(&bytes) {
             match record {
-                Record::Decided(recorded) => admitted += u32::from(recorded.admitted.is_some()),
+                Record::Decided(recorded) => admitted += u32::from(!recorded.admitted.is_empty()),
                 Record::Committed(committed) => due_alone += u32::from(committed.events != 0),
                 _ => {}
             }

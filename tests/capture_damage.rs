@@ -55,14 +55,14 @@ fn each_kind_of_damage_is_one_line_with_its_offset_and_65() {
     let four_gb = with_number(&good, middle, u32::MAX);
     let one_too_long = with_number(&good, middle, u32::try_from(BODY_BYTES_MAX).expect("small") + 1);
     let wrong_sum = with_number(&good, middle + 4, 0x0bad_5eed);
-    let other_version = with_number(&good, 8, 2);
+    let other_version = with_number(&good, 8, 1);
     let mut other_database = good.clone();
     other_database[12] ^= 1;
     for (bytes, offset, part) in [
         (four_gb, middle, "a record of 4294967295 bytes; 65536 are the most"),
         (one_too_long, middle, "a record of 65537 bytes"),
         (wrong_sum, middle, "does not match its checksum"),
-        (other_version, 8, "a capture of version 2; this program reads version 1"),
+        (other_version, 8, "a capture of version 1; this program reads version 2"),
         (other_database, 0, "the header does not match its checksum"),
         (good[..HEADER_BYTES - 1].to_vec(), 0, "the file ends within its header"),
         (Vec::new(), 0, "it is empty"),

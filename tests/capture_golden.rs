@@ -9,11 +9,12 @@ use firstcome::capture::format::{
 };
 use firstcome::capture::replay::{Pace, replay};
 use firstcome::engine::{
-    Command, DropSpec, Event, EventKind, Order, Outcome, Refusal, RememberedCommand, RememberedOrder, Reservation,
+    Admitted, Command, DropSpec, Event, EventKind, Order, Outcome, Refusal, RememberedCommand, RememberedOrder,
+    Reservation,
 };
 use firstcome::types::{Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis, hex};
 
-const HEADER: &str = "464363617074757201000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000ac3da5ca";
+const HEADER: &str = "464363617074757202000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1020000000000000001d67729";
 const RECORDS: &[&str] = &[
     "10000000a8583a420102fd0ef5aafa43030000fc40420f00",
     "2d00000097ca53e302010153014e0001017503455552fb343afb2c010001fd0ef5aafa430300000278fb8403020101000001000102",
@@ -22,9 +23,9 @@ const RECORDS: &[&str] = &[
     "1c000000f8177c7a05cececececececececececececececece0102fd0ef5aafa43030000",
     "2c000000de99e09906cececececececececececececececece01b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b001fd0ef5aafa43030000",
     "020000008baafdbe0705",
-    "570000003e73643e08fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece020000010303010102fb343a03455552fd0ef5aafa43030000fd0ef5aafa43030000fdefcdab8967452301",
-    "3f0000002cd4e78008fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece020000040307000401fd0ef5aafa4303000000",
-    "460000005f524ce808fd0ef5aafa430300000a0201020201b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200fb343a01fd0ef5aafa4303000000040309050400",
+    "58000000b1d7d5b308fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02000000010303010102fb343a03455552fd0ef5aafa43030000fd0ef5aafa43030000fdefcdab8967452301",
+    "400000007671219b08fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02000000040307000401fd0ef5aafa4303000000",
+    "47000000f6b5e2ad08fd0ef5aafa430300000a0201020201b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200fb343a01fd0ef5aafa430300000000040309050400",
     "0d000000104f94ae0903fd0ef5aafa430300000001",
     "06000000d3975d570afc70110100",
 ];
@@ -62,7 +63,7 @@ fn sample() -> Vec<Record> {
         unit_price,
         state: OrderState::Reserved,
         expires_at: at,
-        payment: None,
+        payments: Vec::new(),
     };
     let reservation = Reservation {
         order: seq(3),
@@ -107,11 +108,11 @@ fn sample() -> Vec<Record> {
             at,
         }),
         Record::SnapshotEnded(5),
-        decided(place.clone(), None, Outcome::Reserved(reservation), 0x0123_4567_89ab_cdef),
-        decided(place, None, refused, 0),
+        decided(place.clone(), Admitted::default(), Outcome::Reserved(reservation), 0x0123_4567_89ab_cdef),
+        decided(place, Admitted::default(), refused, 0),
         decided(
             Command::CancelOrder { order: seq(2) },
-            Some(order),
+            Admitted { order: Some(order), heard: None },
             Outcome::Refused {
                 as_of_seq: seq(3),
                 refusal: Refusal::IllegalTransition { from: OrderState::Expired, to: OrderState::Cancelled },

@@ -69,7 +69,7 @@ fn a_real_sale_replays_with_its_refusals_expiries_refunds_and_restarts_and_holds
     let mut admitted = Vec::new();
     while let Some(record) = reader.read().expect("whole") {
         if let Record::Decided(recorded) = record {
-            admitted.extend(recorded.admitted.map(|order| order.quantity.get()));
+            admitted.extend(recorded.admitted.order.map(|order| order.quantity.get()));
         }
     }
     assert_eq!(admitted, [2], "the refunded order is in it");
@@ -121,7 +121,7 @@ fn the_buyers_of_a_capture_come_again_over_http_on_a_drop_made_anew() {
         .expect("run");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("total 900 = available ") && said.contains("every request has a definite answer"), "{said}");
+    assert!(said.contains("total 500 = available ") && said.contains("every request has a definite answer"), "{said}");
     let drop = server.public("GET", "/v1/drops/1").body;
     assert_eq!(drop["name"], "Drop 1 of a capture");
     assert!(drop["held"].as_u64().is_some_and(|held| held > 0), "{drop}");

@@ -285,18 +285,24 @@ fn a_recovery_that_is_interrupted_anywhere_is_ended_by_the_next() {
 }
 
 #[test]
-fn a_file_of_the_first_schema_is_refused_and_migrated() {
+fn files_of_older_schemas_are_refused_and_migrated() {
+    for (schema, dump) in [(1, include_str!("fixtures/schema-1.sql")), (2, include_str!("fixtures/schema-2.sql"))] {
+        migrate_from(schema, dump);
+    }
+}
+
+fn migrate_from(schema: i64, dump: &str) {
     let scratch = tempfile::tempdir().expect("scratch");
     let directory = scratch.path().join("data");
     std::fs::create_dir(&directory).expect("made");
     let old = rusqlite::Connection::open(directory.join(DATABASE)).expect("opened");
-    old.execute_batch(include_str!("fixtures/schema-1.sql")).expect("loaded");
+    old.execute_batch(dump).expect("loaded");
     drop(old);
     let before = told(&directory);
     let error = start(&directory).expect_err("refused");
     assert!(error.exit_code() == 65 && error.to_string().contains("firstcome migrate"), "{error}");
     let migrated = migrate(&directory, wall_clock()).expect("migrated");
-    assert_eq!(migrated.from, Some(1));
+    assert_eq!(migrated.from, Some(schema));
     start(&directory).expect("starts");
     assert_eq!(told(&directory), before);
     assert_eq!(verify::verify(&directory).expect("verified").problems, Vec::<String>::new());

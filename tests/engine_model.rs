@@ -54,6 +54,7 @@ fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
         assert_eq!(u64::from(entry.available()) + held + sold, u64::from(entry.spec.total), "seed {seed} step {step}");
         assert_eq!(entry.spec.total, naive.drops[index].spec.total, "seed {seed} step {step}: total");
     }
+    assert!(naive.money_is_accounted_for(), "seed {seed} step {step}: money");
     if let Err(broken) = invariants::check(state) {
         panic!("seed {seed} step {step}: {broken}");
     }

@@ -116,7 +116,7 @@ fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: Options) -> Ran 
                 ran.decided += 1;
                 let seq = match decided.outcome {
                     Outcome::Reserved(reservation) => reservation.seq,
-                    Outcome::Accepted { seq, .. } => seq,
+                    Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => seq,
                     Outcome::Repeated { as_of_seq, .. } | Outcome::Refused { as_of_seq, .. } => as_of_seq,
                     Outcome::Advanced => Seq::ZERO,
                 };

@@ -7,6 +7,7 @@
 
 mod model;
 
+use firstcome::engine::Admitted;
 use firstcome::store::{Batch, Recorder, SecondsTally, Store, load, verify};
 use firstcome::types::UnixMillis;
 
@@ -28,12 +29,12 @@ fn run_world(seed: u64) {
         let at = world.instant(&state);
         assert!(state.advance(at, &mut batch.events, usize::MAX));
         let command = world.command(&state);
-        if let Some(order) = command.named_order()
-            && state.order(order).is_none()
-            && let Some(found) = load::load_order(&store.connection, &digests, order).expect("read")
-        {
-            state.admit_order(found);
+        let mut admitted = Admitted::default();
+        if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
+            admitted.order = load::load_order(&store.connection, &digests, order).expect("read");
         }
+        admitted.heard = command.named_event().filter(|event| load::has_heard(&store.connection, event).expect("read"));
+        state.admit(admitted);
         let first = batch.events.len();
         let outcome = state.decide(&command, &mut batch.events);
         for event in &batch.events[first..] {

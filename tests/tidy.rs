@@ -11,14 +11,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("planted", &[]),
+    // Calls to others, for webhooks and for payment providers.
+    ("outgoing", &[]),
     ("engine", &["types", "planted"]),
     ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
+    ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
-    ("http", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
+    (
+        "http",
+        &["admission", "payments", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"],
+    ),
 ];
 
 /// What would make the engine impure.

@@ -149,7 +149,11 @@ fn expect(answer: &Answer, drop_id: u32) {
     let as_wanted = match &decided.outcome {
         Outcome::Reserved(_) => drop_id == 1,
         Outcome::Refused { refusal: Refusal::SoldOut { .. }, .. } => drop_id == 2,
-        Outcome::Accepted { .. } | Outcome::Repeated { .. } | Outcome::Refused { .. } | Outcome::Advanced => false,
+        Outcome::Accepted { .. }
+        | Outcome::Heard { .. }
+        | Outcome::Repeated { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => false,
     };
     assert!(as_wanted, "{decided:?}");
 }

@@ -9,10 +9,13 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use crate::engine::{
-    Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Order, Outcome, Payment, Refusal,
-    RememberedCommand, RememberedOrder, Reservation, Subject,
+    Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Order, Outcome, Payment, ProviderEvent,
+    Refusal, RememberedCommand, RememberedOrder, Reservation, Subject,
 };
-use crate::types::{Amount, Currency, Digest, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::{
+    Amount, Currency, Digest, DropId, DropState, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind,
+    Quantity, Received, Seq, Told, UnitPrice, UnixMillis,
+};
 
 macro_rules! form_of_number {
     ($($type:ident: $number:ty;)*) => { $(
@@ -132,7 +135,34 @@ form_of_enum!(DropState { 1 = Ended, 2 = Paused, 3 = Scheduled, 4 = SoldOut, 5 =
 form_of_struct!(CommandKey { digest, params });
 form_of_struct!(RememberedOrder { seq, quantity });
 form_of_struct!(RememberedCommand { seq, params, subject });
-form_of_struct!(Payment { reference, received, refunded });
+form_of_enum!(Provider { 1 = Manual, 2 = StandardWebhooks, 3 = Stripe, 4 = Payos, 5 = Sandbox });
+form_of_enum!(ProviderEventKind {
+    1 = PaymentSucceeded,
+    2 = PaymentFailed,
+    3 = RefundSucceeded,
+    4 = ChargebackCreated,
+});
+form_of_enum!(IgnoredBecause {
+    1 = UnknownOrder,
+    2 = PaymentKnown,
+    3 = NotAwaited,
+    4 = UnknownPayment,
+    5 = CurrencyDiffers,
+    6 = ExceedsReceived,
+    7 = TooManyPayments,
+});
+form_of_enum!(Told { 1 = Applied, 2 = Ignored(because) });
+form_of_enum!(NotKept {
+    1 = Differs,
+    2 = PaidBefore,
+    3 = Cancelled,
+    4 = DropClosed,
+    5 = LimitReached,
+    6 = SoldOut,
+});
+form_of_struct!(Received { provider, reference, amount, foreign });
+form_of_struct!(Payment { received, pays, refunded, refund_due });
+form_of_struct!(ProviderEvent { provider, id, order, kind, reference, amount, currency });
 form_of_struct!(Order {
     seq,
     last_seq,
@@ -144,7 +174,7 @@ form_of_struct!(Order {
     unit_price,
     state,
     expires_at,
-    payment,
+    payments,
 });
 form_of_struct!(DropSpec {
     sku,
@@ -191,6 +221,9 @@ form_of_enum!(Command {
     16 = ExportContacts { drop_id },
     17 = RecordLoss { lost, acknowledged },
     18 = Advance,
+    19 = HearProvider(event),
+    20 = RecordSession { order, provider },
+    21 = CancelByOperator { order, reason },
 });
 
 form_of_struct!(Event { seq, at, prev_seq, kind });
@@ -210,13 +243,21 @@ form_of_enum!(EventKind {
     13 = ContactCorrected { order, drop_id },
     14 = OrderCancelled { order, drop_id, quantity },
     15 = OrderExpired { order, drop_id, quantity },
-    16 = OrderPaid { order, drop_id, quantity, amount, reference, reason },
-    17 = OrderRefunded { order, drop_id, amount, restock_quantity, complete, key, reason },
-    18 = RefundSettled { order, drop_id, amount, reference, reason },
+    16 = OrderPaid { order, drop_id, quantity, payment, retaken, reason },
+    17 = OrderRefunded { order, drop_id, amount, restock_quantity, state, key, reason },
+    18 = RefundSettled { order, drop_id, provider, payment, amount, foreign, state, reference, reason },
     19 = ContactRead { order, drop_id },
     20 = ContactErased { order, drop_id },
     21 = ContactsExported { drop_id },
     22 = EventsLost { lost, acknowledged },
+    23 = PaymentNotKept { order, drop_id, payment, why, state },
+    24 = PaymentFailed { order, drop_id, payment },
+    25 = RefundRequested { order, drop_id, amount, restock_quantity, state, key, reason },
+    26 = RefundReported { order, drop_id, provider, payment, amount, state },
+    27 = ChargebackCreated { order, drop_id, payment },
+    28 = ProviderEventRecorded { order, drop_id, provider, id, kind, told },
+    29 = SessionRecorded { order, drop_id, provider },
+    30 = OrderCancelledByOperator { order, drop_id, quantity, reason },
 });
 
 form_of_struct!(Reservation { order, seq, drop_id, state, quantity, unit_price, currency, reserved_at, expires_at });
@@ -227,6 +268,7 @@ form_of_enum!(Outcome {
     3 = Repeated { as_of_seq, subject },
     4 = Refused { as_of_seq, refusal },
     5 = Advanced,
+    6 = Heard { seq, told },
 });
 form_of_enum!(Refusal {
     1 = NotFound,

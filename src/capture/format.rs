@@ -17,13 +17,13 @@ use std::io::{self, Read, Write};
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::form::{form_of_enum, form_of_struct};
-use crate::engine::{Command, DropSpec, Order, Outcome, RememberedCommand, RememberedOrder};
+use crate::engine::{Admitted, Command, DropSpec, Order, Outcome, RememberedCommand, RememberedOrder};
 use crate::types::{Digest, DropId, Seq, UnixMillis, hex};
 
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
 /// The version of the format, and of the engine's words in it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The length of the header.
 pub const HEADER_BYTES: usize = 40;
 /// The longest body: a drop with the longest texts that a request may carry takes a fifth of it.
@@ -154,13 +154,14 @@ pub struct Recorded {
     pub at: UnixMillis,
     /// What was asked.
     pub command: Command,
-    /// The order that was loaded for it.
-    pub admitted: Option<Order>,
+    /// What was loaded for it.
+    pub admitted: Admitted,
     /// The answer.
     pub outcome: Outcome,
     /// The digest of its events, and of those that were due before it ([`digest_of`]).
     pub events: u64,
 }
+form_of_struct!(Admitted { order, heard });
 form_of_struct!(Recorded { at, command, admitted, outcome, events });
 
 /// The end of a batch.

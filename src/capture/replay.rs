@@ -174,13 +174,11 @@ impl Running {
         let Stage::Running(state) = &mut self.stage else {
             return Err(Wrong::Damaged("a command without a state before it".into()));
         };
-        let order = recorded.admitted.clone();
+        let admitted = recorded.admitted.clone();
         self.events.clear();
         let started = Instant::now();
         state.advance(recorded.at, &mut self.events, usize::MAX);
-        if let Some(order) = order {
-            state.admit_order(order);
-        }
+        state.admit(admitted);
         let first = self.events.len();
         let outcome = state.decide(&recorded.command, &mut self.events);
         for event in &self.events[first..] {

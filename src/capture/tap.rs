@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_channel::{Sender, TrySendError};
 use metrics::Counter;
 
-use crate::engine::{Command, Event, Order, Outcome};
+use crate::engine::{Admitted, Command, Event, Outcome};
 use crate::types::{Seq, UnixMillis};
 
 /// Commands and events that may wait for the recorder: a second and more of the most that the writer decides, 20 MB.
@@ -21,7 +21,7 @@ pub const WAITING_MAX: usize = 1 << 16;
 pub(super) struct Noted {
     pub(super) at: UnixMillis,
     pub(super) command: Command,
-    pub(super) admitted: Option<Order>,
+    pub(super) admitted: Admitted,
     pub(super) outcome: Outcome,
     /// How many events the batch had after it.
     pub(super) events_until: usize,
@@ -67,7 +67,7 @@ impl Tap {
         &mut self,
         at: UnixMillis,
         command: Command,
-        admitted: Option<Order>,
+        admitted: Admitted,
         outcome: Outcome,
         events_until: usize,
     ) {
@@ -80,7 +80,7 @@ impl Tap {
             return;
         }
         let was_clean = self.clean;
-        let loaded_any = self.noted.iter().any(|noted| noted.admitted.is_some());
+        let loaded_any = self.noted.iter().any(|noted| !noted.admitted.is_empty());
         self.clean = !events.is_empty() || (self.clean && !loaded_any);
         let before = std::mem::replace(&mut self.seq, after);
         let weight = self.noted.len().saturating_add(events.len());

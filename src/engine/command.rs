@@ -1,7 +1,9 @@
 //! What can be asked of the engine. Imperative; complete; without personal data: buyers and keys are keyed digests,
 //! contacts only a "was given".
 
-use crate::types::{Amount, Currency, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::{
+    Amount, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
+};
 
 /// A way to change state, or to ask for an audited look at a contact. The writer decides one after another.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +88,13 @@ pub enum Command {
         /// Which order.
         order: Seq,
     },
+    /// Take a live order back: an operator's word, not its buyer's.
+    CancelByOperator {
+        /// Which order.
+        order: Seq,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
     /// Record money that an operator saw coming in.
     RecordPayment {
         /// Which order.
@@ -121,6 +130,15 @@ pub enum Command {
         /// Why, for the audit.
         reason: Box<str>,
     },
+    /// Take in what a payment provider tells.
+    HearProvider(Box<ProviderEvent>),
+    /// Note where an order can be paid; the address travels beside the command.
+    RecordSession {
+        /// Which order.
+        order: Seq,
+        /// With whom.
+        provider: Provider,
+    },
     /// Note in the audit that an operator reads a contact.
     ReadContact {
         /// Whose contact: the order.
@@ -145,6 +163,25 @@ pub enum Command {
     },
     /// Do what is due; nothing else.
     Advance,
+}
+
+/// What a payment provider tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProviderEvent {
+    /// Who tells.
+    pub provider: Provider,
+    /// The digest of (provider, event id): its place in the inbox.
+    pub id: Digest,
+    /// The order that it names, if that is one of ours.
+    pub order: Option<Seq>,
+    /// What it is about.
+    pub kind: ProviderEventKind,
+    /// The payment's name at the provider; of a refund or a chargeback, that of the payment it is about.
+    pub reference: Box<str>,
+    /// How much money.
+    pub amount: Amount,
+    /// In which currency.
+    pub currency: Currency,
 }
 
 /// The idempotency key of a command that happens at human pace: digests of the scoped key and of the parameters that
@@ -256,7 +293,7 @@ fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
 }
 
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 17] = [
+pub const COMMAND_NAMES: [&str; 20] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -274,6 +311,9 @@ pub const COMMAND_NAMES: [&str; 17] = [
     "erase_contact",
     "export_contacts",
     "record_loss",
+    "hear_provider",
+    "record_session",
+    "cancel_by_operator",
 ];
 
 impl Command {
@@ -298,6 +338,9 @@ impl Command {
             Command::EraseContact { .. } => 14,
             Command::ExportContacts { .. } => 15,
             Command::RecordLoss { .. } => 16,
+            Command::HearProvider(_) => 17,
+            Command::RecordSession { .. } => 18,
+            Command::CancelByOperator { .. } => 19,
             Command::Advance => return None,
         })
     }
@@ -308,11 +351,14 @@ impl Command {
         match self {
             Command::Checkout { order }
             | Command::CancelOrder { order }
+            | Command::CancelByOperator { order, .. }
             | Command::RecordPayment { order, .. }
             | Command::RefundOrder { order, .. }
             | Command::SettleRefund { order, .. }
+            | Command::RecordSession { order, .. }
             | Command::ReadContact { order }
             | Command::EraseContact { order } => Some(*order),
+            Command::HearProvider(event) => event.order,
             Command::CreateDrop { .. }
             | Command::PatchDrop { .. }
             | Command::PauseDrop { .. }
@@ -321,6 +367,34 @@ impl Command {
             | Command::AdjustStock { .. }
             | Command::ReportMismatch { .. }
             | Command::PlaceOrder { .. }
+            | Command::ExportContacts { .. }
+            | Command::RecordLoss { .. }
+            | Command::Advance => None,
+        }
+    }
+
+    /// The provider's event that this command tells of. The writer looks whether it is in the inbox before the decision.
+    #[must_use]
+    pub fn named_event(&self) -> Option<Digest> {
+        match self {
+            Command::HearProvider(event) => Some(event.id),
+            Command::CreateDrop { .. }
+            | Command::PatchDrop { .. }
+            | Command::PauseDrop { .. }
+            | Command::ResumeDrop { .. }
+            | Command::CloseDrop { .. }
+            | Command::AdjustStock { .. }
+            | Command::ReportMismatch { .. }
+            | Command::PlaceOrder { .. }
+            | Command::Checkout { .. }
+            | Command::CancelOrder { .. }
+            | Command::CancelByOperator { .. }
+            | Command::RecordPayment { .. }
+            | Command::RefundOrder { .. }
+            | Command::SettleRefund { .. }
+            | Command::RecordSession { .. }
+            | Command::ReadContact { .. }
+            | Command::EraseContact { .. }
             | Command::ExportContacts { .. }
             | Command::RecordLoss { .. }
             | Command::Advance => None,
@@ -342,9 +416,12 @@ impl Command {
             Command::CreateDrop { .. }
             | Command::Checkout { .. }
             | Command::CancelOrder { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
+            | Command::HearProvider(_)
+            | Command::RecordSession { .. }
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::RecordLoss { .. }

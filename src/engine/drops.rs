@@ -347,10 +347,18 @@ fn change_state(state: &mut State, event: &Event, drop_id: DropId) {
         | EventKind::OrderCheckedOut { .. }
         | EventKind::ContactCorrected { .. }
         | EventKind::OrderCancelled { .. }
+        | EventKind::OrderCancelledByOperator { .. }
         | EventKind::OrderExpired { .. }
         | EventKind::OrderPaid { .. }
         | EventKind::OrderRefunded { .. }
+        | EventKind::PaymentNotKept { .. }
+        | EventKind::PaymentFailed { .. }
+        | EventKind::RefundRequested { .. }
         | EventKind::RefundSettled { .. }
+        | EventKind::RefundReported { .. }
+        | EventKind::ChargebackCreated { .. }
+        | EventKind::ProviderEventRecorded { .. }
+        | EventKind::SessionRecorded { .. }
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }

@@ -1,7 +1,10 @@
 //! What happened. Past tense; complete: memory, tables and audit are made from events and nothing else.
 
 use super::command::{CommandKey, DropPatch, DropSpec};
-use crate::types::{Amount, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::{
+    Amount, Currency, Digest, DropId, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received, Seq, Told,
+    UnitPrice, UnixMillis,
+};
 
 /// One thing that happened, with its number and its instant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -127,6 +130,17 @@ pub enum EventKind {
         /// How many units came back.
         quantity: Quantity,
     },
+    /// An operator took a live order back.
+    OrderCancelledByOperator {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How many units came back.
+        quantity: Quantity,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
     /// The time ran out and the units went back.
     OrderExpired {
         /// Which order.
@@ -144,12 +158,34 @@ pub enum EventKind {
         drop_id: DropId,
         /// How many units are sold.
         quantity: Quantity,
-        /// How much came in.
-        amount: Amount,
-        /// The operator's reference.
-        reference: Box<str>,
-        /// The operator's reason.
+        /// What came in.
+        payment: Received,
+        /// The order had expired: its units are taken again.
+        retaken: bool,
+        /// The operator's reason; empty where a provider told of it.
         reason: Box<str>,
+    },
+    /// Money came in that is owed back at once.
+    PaymentNotKept {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// What came in.
+        payment: Received,
+        /// Why it is not kept.
+        why: NotKept,
+        /// The order's state after it.
+        state: OrderState,
+    },
+    /// A buyer tried to pay, and could not.
+    PaymentFailed {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// What did not come in.
+        payment: Received,
     },
     /// Money went back, and units if the operator said so.
     OrderRefunded {
@@ -161,25 +197,98 @@ pub enum EventKind {
         amount: Amount,
         /// How many units went back on sale.
         restock_quantity: u16,
-        /// Whether nothing is left to refund.
-        complete: bool,
+        /// The order's state after it.
+        state: OrderState,
         /// The refund's idempotency key.
         key: CommandKey,
         /// The operator's reason.
         reason: Box<str>,
     },
-    /// A refund that was due has been paid out.
+    /// Money is to go back through its provider; units go back at once if the operator said so.
+    RefundRequested {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How much is to go back.
+        amount: Amount,
+        /// How many units went back on sale.
+        restock_quantity: u16,
+        /// The order's state after it.
+        state: OrderState,
+        /// The refund's idempotency key.
+        key: CommandKey,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// Money that was owed has gone back.
     RefundSettled {
         /// Which order.
         order: Seq,
         /// Of which drop.
         drop_id: DropId,
+        /// Of which payment: who took it.
+        provider: Provider,
+        /// Of which payment: its name there.
+        payment: Box<str>,
         /// How much went back.
         amount: Amount,
-        /// The operator's reference.
+        /// Its currency, where it is not the drop's.
+        foreign: Option<Currency>,
+        /// The order's state after it.
+        state: OrderState,
+        /// The operator's reference; empty where a provider told of it.
         reference: Box<str>,
-        /// The operator's reason.
+        /// The operator's reason; empty where a provider told of it.
         reason: Box<str>,
+    },
+    /// A provider gave money back that nobody had asked it to.
+    RefundReported {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// Of which payment: who took it.
+        provider: Provider,
+        /// Of which payment: its name there.
+        payment: Box<str>,
+        /// How much went back.
+        amount: Amount,
+        /// The order's state after it.
+        state: OrderState,
+    },
+    /// A buyer's bank takes a payment back.
+    ChargebackCreated {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// Which payment, and how much of it.
+        payment: Received,
+    },
+    /// A provider's event came in. The first event of its command: what it leads to follows.
+    ProviderEventRecorded {
+        /// Which order it names, if one of ours.
+        order: Option<Seq>,
+        /// Of which drop that order is.
+        drop_id: Option<DropId>,
+        /// Who tells.
+        provider: Provider,
+        /// Its place in the inbox.
+        id: Digest,
+        /// What it is about.
+        kind: ProviderEventKind,
+        /// What became of it.
+        told: Told,
+    },
+    /// A provider is ready to take an order's money.
+    SessionRecorded {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// Who.
+        provider: Provider,
     },
     /// An operator read a contact.
     ContactRead {
@@ -238,11 +347,19 @@ impl EventKind {
             EventKind::OrderReserved { .. } => "order_reserved",
             EventKind::OrderCheckedOut { .. } => "order_checked_out",
             EventKind::ContactCorrected { .. } => "contact_corrected",
-            EventKind::OrderCancelled { .. } => "order_cancelled",
+            EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => "order_cancelled",
             EventKind::OrderExpired { .. } => "order_expired",
-            EventKind::OrderPaid { .. } => "order_paid",
+            EventKind::OrderPaid { retaken: false, .. } => "order_paid",
+            EventKind::OrderPaid { retaken: true, .. } => "order_retaken",
             EventKind::OrderRefunded { .. } => "order_refunded",
+            EventKind::PaymentNotKept { .. } => "payment_not_kept",
+            EventKind::PaymentFailed { .. } => "payment_failed",
+            EventKind::RefundRequested { .. } => "refund_requested",
             EventKind::RefundSettled { .. } => "refund_settled",
+            EventKind::RefundReported { .. } => "refund_reported",
+            EventKind::ChargebackCreated { .. } => "chargeback_created",
+            EventKind::ProviderEventRecorded { .. } => "provider_event_recorded",
+            EventKind::SessionRecorded { .. } => "session_recorded",
             EventKind::ContactRead { .. } => "contact_read",
             EventKind::ContactErased { .. } => "contact_erased",
             EventKind::ContactsExported { .. } => "contacts_exported",
@@ -268,13 +385,20 @@ impl EventKind {
             | EventKind::OrderCheckedOut { drop_id, .. }
             | EventKind::ContactCorrected { drop_id, .. }
             | EventKind::OrderCancelled { drop_id, .. }
+            | EventKind::OrderCancelledByOperator { drop_id, .. }
             | EventKind::OrderExpired { drop_id, .. }
             | EventKind::OrderPaid { drop_id, .. }
             | EventKind::OrderRefunded { drop_id, .. }
+            | EventKind::PaymentNotKept { drop_id, .. }
+            | EventKind::PaymentFailed { drop_id, .. }
+            | EventKind::RefundRequested { drop_id, .. }
             | EventKind::RefundSettled { drop_id, .. }
+            | EventKind::RefundReported { drop_id, .. }
+            | EventKind::ChargebackCreated { drop_id, .. }
+            | EventKind::SessionRecorded { drop_id, .. }
             | EventKind::ContactRead { drop_id, .. }
             | EventKind::ContactErased { drop_id, .. } => Some(*drop_id),
-            EventKind::ContactsExported { drop_id } => *drop_id,
+            EventKind::ContactsExported { drop_id } | EventKind::ProviderEventRecorded { drop_id, .. } => *drop_id,
             EventKind::EventsLost { .. } => None,
         }
     }
@@ -286,12 +410,20 @@ impl EventKind {
             EventKind::OrderCheckedOut { order, .. }
             | EventKind::ContactCorrected { order, .. }
             | EventKind::OrderCancelled { order, .. }
+            | EventKind::OrderCancelledByOperator { order, .. }
             | EventKind::OrderExpired { order, .. }
             | EventKind::OrderPaid { order, .. }
             | EventKind::OrderRefunded { order, .. }
+            | EventKind::PaymentNotKept { order, .. }
+            | EventKind::PaymentFailed { order, .. }
+            | EventKind::RefundRequested { order, .. }
             | EventKind::RefundSettled { order, .. }
+            | EventKind::RefundReported { order, .. }
+            | EventKind::ChargebackCreated { order, .. }
+            | EventKind::SessionRecorded { order, .. }
             | EventKind::ContactRead { order, .. }
             | EventKind::ContactErased { order, .. } => Some(*order),
+            EventKind::ProviderEventRecorded { order, .. } => *order,
             EventKind::DropCreated { .. }
             | EventKind::DropPatched { .. }
             | EventKind::DropStarted { .. }
@@ -327,20 +459,28 @@ impl EventKind {
             | EventKind::MismatchFound { .. }
             | EventKind::MismatchCleared { .. } => Some(StockDelta::default()),
             EventKind::OrderReserved { quantity, .. } => Some(held(i64::from(quantity.get()))),
-            EventKind::OrderCancelled { quantity, .. } | EventKind::OrderExpired { quantity, .. } => {
-                Some(held(-i64::from(quantity.get())))
-            }
-            EventKind::OrderPaid { quantity, .. } => {
+            EventKind::OrderCancelled { quantity, .. }
+            | EventKind::OrderCancelledByOperator { quantity, .. }
+            | EventKind::OrderExpired { quantity, .. } => Some(held(-i64::from(quantity.get()))),
+            EventKind::OrderPaid { quantity, retaken, .. } => {
                 let units = i64::from(quantity.get());
-                Some(StockDelta { held: -units, sold: units, ..StockDelta::default() })
+                let held = if *retaken { 0 } else { -units };
+                Some(StockDelta { held, sold: units, ..StockDelta::default() })
             }
-            EventKind::OrderRefunded { restock_quantity: 0, .. } => None,
-            EventKind::OrderRefunded { restock_quantity, .. } => {
+            EventKind::OrderRefunded { restock_quantity: 0, .. }
+            | EventKind::RefundRequested { restock_quantity: 0, .. } => None,
+            EventKind::OrderRefunded { restock_quantity, .. } | EventKind::RefundRequested { restock_quantity, .. } => {
                 Some(StockDelta { sold: -i64::from(*restock_quantity), ..StockDelta::default() })
             }
             EventKind::OrderCheckedOut { .. }
             | EventKind::ContactCorrected { .. }
+            | EventKind::PaymentNotKept { .. }
+            | EventKind::PaymentFailed { .. }
             | EventKind::RefundSettled { .. }
+            | EventKind::RefundReported { .. }
+            | EventKind::ChargebackCreated { .. }
+            | EventKind::ProviderEventRecorded { .. }
+            | EventKind::SessionRecorded { .. }
             | EventKind::ContactRead { .. }
             | EventKind::ContactErased { .. }
             | EventKind::ContactsExported { .. }

@@ -4,11 +4,11 @@
 
 use super::drops::{ended, find, index};
 use super::{
-    CommandKey, Decision, DropEntry, Event, EventKind, Invalid, Outcome, Refusal, RememberedCommand, RememberedOrder,
-    Reservation, State, Subject,
+    Decision, DropEntry, Event, EventKind, Outcome, Payment, Refusal, RememberedOrder, Reservation, State, Subject,
+    payments,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Amount, Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::{Amount, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
 
 /// An order in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,19 +33,8 @@ pub struct Order {
     pub state: OrderState,
     /// Until when it is live (exclusively).
     pub expires_at: UnixMillis,
-    /// What came in, if anything did.
-    pub payment: Option<Payment>,
-}
-
-/// Money that came in for an order, and what of it went back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Payment {
-    /// The operator's reference.
-    pub reference: Box<str>,
-    /// How much came in.
-    pub received: Amount,
-    /// How much went back.
-    pub refunded: Amount,
+    /// What came in for it.
+    pub payments: Vec<Payment>,
 }
 
 impl Order {
@@ -53,6 +42,12 @@ impl Order {
     #[must_use]
     pub fn amount(&self) -> Amount {
         self.unit_price.times(self.quantity)
+    }
+
+    /// The payment that paid for it, and its place.
+    #[must_use]
+    pub fn paying(&self) -> Option<(usize, &Payment)> {
+        self.payments.iter().enumerate().find(|(_, payment)| payment.pays)
     }
 
     /// Units that have not come back.
@@ -142,13 +137,13 @@ fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, wish: Wish, contact_g
 }
 
 /// An order that a command names, and its drop.
-fn find_order(state: &State, seq: Seq) -> Result<(&Order, &DropEntry), Refusal> {
+pub(super) fn find_order(state: &State, seq: Seq) -> Result<(&Order, &DropEntry), Refusal> {
     let order = state.order(seq).ok_or(Refusal::NotFound)?;
     Ok((order, find(state, order.drop_id)?))
 }
 
 /// Why an order in this state cannot become `to`.
-fn refusal_of_transition(order: &Order, to: OrderState) -> Refusal {
+pub(super) fn refusal_of_transition(order: &Order, to: OrderState) -> Refusal {
     match order.state {
         OrderState::Expired => Refusal::OrderExpired { expired_at: order.expires_at },
         from @ (OrderState::Reserved
@@ -161,7 +156,7 @@ fn refusal_of_transition(order: &Order, to: OrderState) -> Refusal {
 }
 
 /// Emits an event of an order.
-fn accept(decision: &mut Decision<'_>, order: &Order, kind: EventKind) -> Outcome {
+pub(super) fn accept(decision: &mut Decision<'_>, order: &Order, kind: EventKind) -> Outcome {
     let seq = decision.emit(order.last_seq, kind);
     Outcome::Accepted { seq, subject: Subject::Order(order.seq) }
 }
@@ -188,119 +183,25 @@ pub(super) fn checkout(decision: &mut Decision<'_>, order: Seq) -> Outcome {
     }
 }
 
-pub(super) fn cancel(decision: &mut Decision<'_>, order: Seq) -> Outcome {
+/// The buyer's word, or with a reason an operator's.
+pub(super) fn cancel(decision: &mut Decision<'_>, order: Seq, reason: Option<&str>) -> Outcome {
     let order = match find_order(decision.state, order) {
         Ok((order, _)) => order,
         Err(refusal) => return decision.refuse(refusal),
     };
     match order.state {
         OrderState::Reserved | OrderState::AwaitingPayment => {
-            let (drop_id, quantity) = (order.drop_id, order.quantity);
-            accept(decision, order, EventKind::OrderCancelled { order: order.seq, drop_id, quantity })
+            let (seq, drop_id, quantity) = (order.seq, order.drop_id, order.quantity);
+            let kind = match reason.map(Into::into) {
+                Some(reason) => EventKind::OrderCancelledByOperator { order: seq, drop_id, quantity, reason },
+                None => EventKind::OrderCancelled { order: seq, drop_id, quantity },
+            };
+            accept(decision, order, kind)
         }
         OrderState::Cancelled => decision.repeat(Subject::Order(order.seq)),
         OrderState::Paid | OrderState::Expired | OrderState::RefundDue | OrderState::Refunded => {
             decision.refuse(refusal_of_transition(order, OrderState::Cancelled))
         }
-    }
-}
-
-/// A payment that an operator saw.
-pub(super) struct ManualPayment<'a> {
-    pub(super) reference: &'a str,
-    pub(super) amount: Amount,
-    pub(super) currency: Currency,
-    pub(super) reason: &'a str,
-}
-
-pub(super) fn record_payment(decision: &mut Decision<'_>, order: Seq, payment: ManualPayment<'_>) -> Outcome {
-    let (order, entry) = match find_order(decision.state, order) {
-        Ok(found) => found,
-        Err(refusal) => return decision.refuse(refusal),
-    };
-    if order.payment.as_ref().is_some_and(|known| *known.reference == *payment.reference) {
-        return decision.repeat(Subject::Order(order.seq));
-    }
-    if !order.state.is_live() {
-        return decision.refuse(refusal_of_transition(order, OrderState::Paid));
-    }
-    let (amount, currency) = (order.amount(), entry.spec.currency);
-    if (payment.amount, payment.currency) != (amount, currency) {
-        return decision.refuse(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency }));
-    }
-    let kind = EventKind::OrderPaid {
-        order: order.seq,
-        drop_id: order.drop_id,
-        quantity: order.quantity,
-        amount,
-        reference: payment.reference.into(),
-        reason: payment.reason.into(),
-    };
-    accept(decision, order, kind)
-}
-
-/// A refund that an operator asks for.
-pub(super) struct Refund<'a> {
-    pub(super) key: &'a CommandKey,
-    pub(super) amount: Option<Amount>,
-    pub(super) restock_quantity: u16,
-    pub(super) reason: &'a str,
-}
-
-pub(super) fn refund(decision: &mut Decision<'_>, order: Seq, refund: Refund<'_>) -> Outcome {
-    let order = match find_order(decision.state, order) {
-        Ok((order, _)) => order,
-        Err(refusal) => return decision.refuse(refusal),
-    };
-    if let Some(remembered) = decision.state.command_keys.get(&refund.key.digest) {
-        return if remembered.params == refund.key.params && remembered.subject == order.seq.get() {
-            decision.repeat(Subject::Order(order.seq))
-        } else {
-            decision.refuse(Refusal::KeyReused)
-        };
-    }
-    let Some(payment) = order.payment.as_ref().filter(|_| order.state == OrderState::Paid) else {
-        return decision.refuse(refusal_of_transition(order, OrderState::Refunded));
-    };
-    let remaining = payment.received.minus(payment.refunded).unwrap_or(Amount::ZERO);
-    let amount = refund.amount.unwrap_or(remaining);
-    // An order that cost nothing can be refunded too: its units come back.
-    if amount > remaining || (amount == Amount::ZERO && remaining != Amount::ZERO) {
-        return decision.refuse(Refusal::Invalid(Invalid::RefundOutOfRange { remaining }));
-    }
-    if refund.restock_quantity > order.taken() {
-        return decision.refuse(Refusal::Invalid(Invalid::RestockOutOfRange { sold: order.taken() }));
-    }
-    let restocks_all = planted::has(Bug::RefundRestocksAll);
-    let kind = EventKind::OrderRefunded {
-        order: order.seq,
-        drop_id: order.drop_id,
-        amount,
-        restock_quantity: if restocks_all { order.taken() } else { refund.restock_quantity },
-        complete: amount == remaining,
-        key: *refund.key,
-        reason: refund.reason.into(),
-    };
-    accept(decision, order, kind)
-}
-
-pub(super) fn settle_refund(decision: &mut Decision<'_>, order: Seq, reference: &str, reason: &str) -> Outcome {
-    let order = match find_order(decision.state, order) {
-        Ok((order, _)) => order,
-        Err(refusal) => return decision.refuse(refusal),
-    };
-    match (order.state, &order.payment) {
-        (OrderState::RefundDue, Some(payment)) => {
-            let kind = EventKind::RefundSettled {
-                order: order.seq,
-                drop_id: order.drop_id,
-                amount: payment.received.minus(payment.refunded).unwrap_or(Amount::ZERO),
-                reference: reference.into(),
-                reason: reason.into(),
-            };
-            accept(decision, order, kind)
-        }
-        _ => decision.refuse(refusal_of_transition(order, OrderState::Refunded)),
     }
 }
 
@@ -336,22 +237,23 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
             state.unschedule_expiry(drop_id, before, seq);
             state.schedule_expiry(drop_id, *expires_at, seq);
         }
-        EventKind::OrderCancelled { .. } => leave(state, event, seq, OrderState::Cancelled, None),
-        EventKind::OrderExpired { .. } => leave(state, event, seq, OrderState::Expired, None),
-        EventKind::OrderPaid { amount, reference, .. } => {
-            let payment = Payment { reference: reference.clone(), received: *amount, refunded: Amount::ZERO };
-            leave(state, event, seq, OrderState::Paid, Some(payment));
+        EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => {
+            leave(state, event, seq, OrderState::Cancelled);
         }
-        EventKind::OrderRefunded { amount, restock_quantity, complete, key, .. } => {
-            refunded(order, *amount, *restock_quantity, *complete);
-            let (drop_id, buyer) = (order.drop_id, order.buyer);
-            move_buyer(state, drop_id, buyer, -i64::from(*restock_quantity));
-            let remembered = RememberedCommand { seq: event.seq, params: key.params, subject: seq.get() };
-            state.command_keys.remember(key.digest, remembered);
-            state.command_keys.release(key.digest, event.at, event.seq);
-        }
-        EventKind::RefundSettled { amount, .. } => refunded(order, *amount, 0, true),
-        EventKind::ContactCorrected { .. } | EventKind::ContactRead { .. } | EventKind::ContactErased { .. } => {}
+        EventKind::OrderExpired { .. } => leave(state, event, seq, OrderState::Expired),
+        EventKind::OrderPaid { .. }
+        | EventKind::PaymentNotKept { .. }
+        | EventKind::OrderRefunded { .. }
+        | EventKind::RefundRequested { .. }
+        | EventKind::RefundSettled { .. }
+        | EventKind::RefundReported { .. } => payments::evolve(state, event, seq),
+        EventKind::ContactCorrected { .. }
+        | EventKind::ContactRead { .. }
+        | EventKind::ContactErased { .. }
+        | EventKind::PaymentFailed { .. }
+        | EventKind::ChargebackCreated { .. }
+        | EventKind::ProviderEventRecorded { .. }
+        | EventKind::SessionRecorded { .. } => {}
         EventKind::DropCreated { .. }
         | EventKind::DropPatched { .. }
         | EventKind::DropStarted { .. }
@@ -381,7 +283,7 @@ fn reserved(state: &mut State, event: &Event) {
         unit_price,
         state: OrderState::Reserved,
         expires_at,
-        payment: None,
+        payments: Vec::new(),
     };
     state.orders.insert(order.seq, order);
     state.schedule_expiry(drop_id, expires_at, event.seq);
@@ -390,11 +292,10 @@ fn reserved(state: &mut State, event: &Event) {
 }
 
 /// A live order leaves the living: its units are sold, or come back.
-fn leave(state: &mut State, event: &Event, seq: Seq, to: OrderState, payment: Option<Payment>) {
+pub(super) fn leave(state: &mut State, event: &Event, seq: Seq, to: OrderState) {
     let Some(order) = state.orders.get_mut(&seq) else { return };
     assert!(order.state.is_live(), "order {seq} leaves {:?}, which is not live", order.state);
     order.state = to;
-    order.payment = payment;
     if to != OrderState::Paid {
         order.returned = order.quantity.get();
     }
@@ -406,18 +307,7 @@ fn leave(state: &mut State, event: &Event, seq: Seq, to: OrderState, payment: Op
     move_buyer(state, drop_id, buyer, -returned);
 }
 
-fn refunded(order: &mut Order, amount: Amount, restock_quantity: u16, complete: bool) {
-    let Some(payment) = order.payment.as_mut() else { panic!("order {} is refunded but was not paid", order.seq) };
-    let refunded = payment.refunded.plus(amount).filter(|refunded| *refunded <= payment.received);
-    payment.refunded = refunded.unwrap_or_else(|| panic!("order {} is refunded more than was received", order.seq));
-    let returned = order.returned.checked_add(restock_quantity).filter(|returned| *returned <= order.quantity.get());
-    order.returned = returned.unwrap_or_else(|| panic!("order {}: more units come back than there are", order.seq));
-    if complete {
-        order.state = OrderState::Refunded;
-    }
-}
-
-fn move_buyer(state: &mut State, drop_id: DropId, buyer: Digest, units: i64) {
+pub(super) fn move_buyer(state: &mut State, drop_id: DropId, buyer: Digest, units: i64) {
     if let Some(entry) = state.drops.get_mut(index(drop_id)) {
         entry.use_units(buyer, units);
     }

@@ -1,6 +1,6 @@
 //! What the engine answers.
 
-use crate::types::{Amount, Currency, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::{Amount, Currency, DropId, DropState, OrderState, Quantity, Seq, Told, UnitPrice, UnixMillis};
 
 /// The answer to a command. Definite once the writer's batch is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +13,13 @@ pub enum Outcome {
         seq: Seq,
         /// What it happened to.
         subject: Subject,
+    },
+    /// A provider's event is recorded.
+    Heard {
+        /// The outcome's last event.
+        seq: Seq,
+        /// What became of it.
+        told: Told,
     },
     /// It had happened before: the same answer again, without an effect.
     Repeated {
@@ -163,7 +170,7 @@ pub enum Invalid {
 }
 
 /// The names of outcomes, as labels: the index is [`Outcome::index`].
-pub const OUTCOME_NAMES: [&str; 14] = [
+pub const OUTCOME_NAMES: [&str; 15] = [
     "accepted",
     "repeated",
     "not_found",
@@ -178,6 +185,7 @@ pub const OUTCOME_NAMES: [&str; 14] = [
     "mismatch_stands",
     "precondition_failed",
     "invalid",
+    "ignored",
 ];
 
 impl Outcome {
@@ -185,7 +193,11 @@ impl Outcome {
     #[must_use]
     pub const fn index(&self) -> usize {
         match self {
-            Outcome::Reserved(_) | Outcome::Accepted { .. } | Outcome::Advanced => 0,
+            Outcome::Reserved(_)
+            | Outcome::Accepted { .. }
+            | Outcome::Advanced
+            | Outcome::Heard { told: Told::Applied, .. } => 0,
+            Outcome::Heard { told: Told::Ignored(_), .. } => 14,
             Outcome::Repeated { .. } => 1,
             Outcome::Refused { refusal, .. } => refusal.index(),
         }

@@ -58,6 +58,7 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
         Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
         Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,
+        Action::ListPayments => operate::payments(core, &call),
         Action::ReadContact => Box::pin(contacts::read(core, &call)).await,
         Action::EraseContact => Box::pin(contacts::erase(core, &call)).await,
         Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,
@@ -114,7 +115,7 @@ fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) 
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
     let subject = match &decided.outcome {
         Outcome::Accepted { subject, .. } | Outcome::Repeated { subject, .. } => Some(*subject),
-        Outcome::Reserved(_) | Outcome::Refused { .. } | Outcome::Advanced => None,
+        Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Refused { .. } | Outcome::Advanced => None,
     };
     tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
 }
@@ -146,7 +147,7 @@ pub(super) struct Done {
 pub(super) fn done(decided: &Decided) -> Result<Done, Problem> {
     match &decided.outcome {
         Outcome::Reserved(reservation) => Ok(Done { seq: reservation.seq, repeated: false }),
-        Outcome::Accepted { seq, .. } => Ok(Done { seq: *seq, repeated: false }),
+        Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => Ok(Done { seq: *seq, repeated: false }),
         Outcome::Repeated { as_of_seq, .. } => Ok(Done { seq: *as_of_seq, repeated: true }),
         Outcome::Refused { refusal, as_of_seq } => {
             Err(Problem::Refused { refusal: refusal.clone(), as_of_seq: *as_of_seq, at: decided.at })

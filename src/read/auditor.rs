@@ -145,7 +145,8 @@ impl Count {
                 self.held = self.held.saturating_sub(units);
                 self.sold = self.sold.saturating_add(units);
             }
-            "order_refunded" => self.sold = self.sold.saturating_sub(units),
+            "order_retaken" => self.sold = self.sold.saturating_add(units),
+            "order_refunded" | "refund_requested" => self.sold = self.sold.saturating_sub(units),
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::engine::{DropPatch, DropSpec, Event, EventKind};
-use crate::types::{DropId, Seq, UnixMillis};
+use crate::types::{DropId, OrderState, Provider, Received, Seq, Told, UnixMillis};
 
 /// One row of `audit`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,12 +90,18 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         EventKind::StockAdjusted { delta, .. } => (Some(*delta), None),
         EventKind::OrderReserved { quantity, .. }
         | EventKind::OrderCancelled { quantity, .. }
+        | EventKind::OrderCancelledByOperator { quantity, .. }
         | EventKind::OrderExpired { quantity, .. } => (Some(i64::from(quantity.get())), None),
-        EventKind::OrderPaid { quantity, amount, .. } => (Some(i64::from(quantity.get())), money(*amount)),
-        EventKind::OrderRefunded { restock_quantity, amount, .. } => {
+        EventKind::OrderPaid { quantity, payment, .. } => (Some(i64::from(quantity.get())), money(payment.amount)),
+        // Money of another currency than the drop's is in the detail: the column is in the drop's.
+        EventKind::PaymentNotKept { payment: Received { foreign: Some(_), .. }, .. }
+        | EventKind::RefundSettled { foreign: Some(_), .. } => (None, None),
+        EventKind::PaymentNotKept { payment, .. } => (None, money(payment.amount)),
+        EventKind::OrderRefunded { restock_quantity, amount, .. }
+        | EventKind::RefundRequested { restock_quantity, amount, .. } => {
             (Some(i64::from(*restock_quantity)), money(*amount))
         }
-        EventKind::RefundSettled { amount, .. } => (None, money(*amount)),
+        EventKind::RefundSettled { amount, .. } | EventKind::RefundReported { amount, .. } => (None, money(*amount)),
         EventKind::DropPatched { .. }
         | EventKind::DropStarted { .. }
         | EventKind::DropEnded { .. }
@@ -106,6 +112,11 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         | EventKind::MismatchCleared { .. }
         | EventKind::OrderCheckedOut { .. }
         | EventKind::ContactCorrected { .. }
+        // No money moved.
+        | EventKind::PaymentFailed { .. }
+        | EventKind::ChargebackCreated { .. }
+        | EventKind::ProviderEventRecorded { .. }
+        | EventKind::SessionRecorded { .. }
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }
@@ -121,10 +132,52 @@ fn detail(kind: &EventKind) -> Option<String> {
         | EventKind::DropResumed { reason, .. }
         | EventKind::DropClosed { reason, .. }
         | EventKind::StockAdjusted { reason, .. }
-        | EventKind::OrderRefunded { reason, .. } => json!({ "reason": reason }),
-        EventKind::OrderPaid { reference, reason, .. } | EventKind::RefundSettled { reference, reason, .. } => {
-            json!({ "reference": reference, "reason": reason })
+        | EventKind::OrderCancelledByOperator { reason, .. } => json!({ "reason": reason }),
+        EventKind::OrderPaid { payment, reason, .. } => with_reason(named(payment), reason),
+        EventKind::PaymentNotKept { payment, why, state, .. } => {
+            let mut detail = named(payment);
+            detail.insert("why".into(), why.as_str().into());
+            if let Some(currency) = &payment.foreign {
+                detail.insert("foreign_currency".into(), currency.as_str().into());
+                detail.insert("foreign_amount".into(), payment.amount.get().into());
+            }
+            with_state(detail, *state)
         }
+        EventKind::PaymentFailed { payment, .. } | EventKind::ChargebackCreated { payment, .. } => {
+            let mut detail = named(payment);
+            detail.insert("amount".into(), payment.amount.get().into());
+            if let Some(currency) = &payment.foreign {
+                detail.insert("foreign_currency".into(), currency.as_str().into());
+            }
+            detail.into()
+        }
+        EventKind::OrderRefunded { reason, state, .. } | EventKind::RefundRequested { reason, state, .. } => {
+            json!({ "reason": reason, "state": state.as_str() })
+        }
+        EventKind::RefundSettled { provider, payment, amount, foreign, state, reference, reason, .. } => {
+            let mut detail = of_payment(*provider, payment);
+            if let Some(currency) = foreign {
+                detail.insert("foreign_currency".into(), currency.as_str().into());
+                detail.insert("foreign_amount".into(), amount.get().into());
+            }
+            if !reference.is_empty() {
+                detail.insert("refund_reference".into(), (&**reference).into());
+            }
+            if !reason.is_empty() {
+                detail.insert("reason".into(), (&**reason).into());
+            }
+            with_state(detail, *state)
+        }
+        EventKind::RefundReported { provider, payment, state, .. } => {
+            with_state(of_payment(*provider, payment), *state)
+        }
+        EventKind::ProviderEventRecorded { provider, kind, told, .. } => match told {
+            Told::Applied => json!({ "provider": provider.as_str(), "kind": kind.as_str() }),
+            Told::Ignored(because) => {
+                json!({ "provider": provider.as_str(), "kind": kind.as_str(), "ignored": because.as_str() })
+            }
+        },
+        EventKind::SessionRecorded { provider, .. } => json!({ "provider": provider.as_str() }),
         EventKind::EventsLost { lost, acknowledged } => json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }),
         EventKind::DropStarted { .. }
         | EventKind::DropEnded { .. }
@@ -140,6 +193,31 @@ fn detail(kind: &EventKind) -> Option<String> {
         | EventKind::ContactsExported { .. } => return None,
     };
     Some(value.to_string())
+}
+
+type Detail = serde_json::Map<String, serde_json::Value>;
+
+fn of_payment(provider: Provider, reference: &str) -> Detail {
+    let mut detail = Detail::new();
+    detail.insert("provider".into(), provider.as_str().into());
+    detail.insert("reference".into(), reference.into());
+    detail
+}
+
+fn named(payment: &Received) -> Detail {
+    of_payment(payment.provider, &payment.reference)
+}
+
+fn with_reason(mut detail: Detail, reason: &str) -> serde_json::Value {
+    if !reason.is_empty() {
+        detail.insert("reason".into(), reason.into());
+    }
+    detail.into()
+}
+
+fn with_state(mut detail: Detail, state: OrderState) -> serde_json::Value {
+    detail.insert("state".into(), state.as_str().into());
+    detail.into()
 }
 
 fn spec_detail(spec: &DropSpec) -> serde_json::Value {

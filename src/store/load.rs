@@ -1,5 +1,7 @@
 //! The state out of the file: what `record` wrote, as the engine had it.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
@@ -9,7 +11,7 @@ use crate::engine::{
     DropEntry, DropSpec, KEY_RETENTION_MS, Order, Payment, RememberedCommand, RememberedOrder, State, invariants,
 };
 use crate::planted::{self, Bug};
-use crate::types::{DigestKey, DropId, Seq, UnixMillis};
+use crate::types::{Digest, DigestKey, DropId, Received, Seq, UnixMillis};
 
 /// The state of a file, and where its chain stands.
 pub struct Loaded {
@@ -108,11 +110,6 @@ fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropEntry> {
 
 /// An order's row, and since when nothing live needs its key.
 fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<UnixMillis>)> {
-    let reference: Option<Box<str>> = row.get(10)?;
-    let payment = match reference {
-        Some(reference) => Some(Payment { reference, received: row.get(11)?, refunded: row.get(12)? }),
-        None => None,
-    };
     let order = Order {
         seq: row.get(0)?,
         last_seq: row.get(1)?,
@@ -124,9 +121,9 @@ fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<U
         unit_price: row.get(7)?,
         state: row.get(8)?,
         expires_at: row.get(9)?,
-        payment,
+        payments: Vec::new(),
     };
-    Ok((order, row.get(13)?))
+    Ok((order, row.get(10)?))
 }
 
 /// Loads one order by its number: what prefetch does for a command that names it.
@@ -137,10 +134,51 @@ pub fn load_order(connection: &Connection, key: &DigestKey, seq: Seq) -> rusqlit
     // Human pace: orders in memory need no look-up, so the statement cache is good enough.
     let mut statement = connection.prepare_cached(
         "SELECT seq, last_seq, drop_id, buyer, key_digest, quantity, returned, unit_price, state, expires_at_ms,
-             payment_reference, received, refunded, coalesce(paid_at_ms, ended_at_ms)
+             idle_at_ms
          FROM orders WHERE seq = ?1",
     )?;
-    statement.query_row(params![seq], |row| order_of(row, key)).optional().map(|found| found.map(|(order, _)| order))
+    let Some((mut order, _)) = statement.query_row(params![seq], |row| order_of(row, key)).optional()? else {
+        return Ok(None);
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT order_seq, provider, reference, received, foreign_currency, pays, refunded, refund_due
+         FROM payments WHERE order_seq = ?1 ORDER BY seq",
+    )?;
+    let payments = statement.query_map(params![seq], payment_of)?;
+    order.payments = payments.map(|found| found.map(|(_, payment)| payment)).collect::<Result<_, _>>()?;
+    Ok(Some(order))
+}
+
+/// Whether a provider's event is in the inbox: what prefetch looks for a command that tells of it.
+///
+/// # Errors
+/// What SQLite says.
+pub fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM inbox WHERE digest = ?1")?;
+    statement.exists(params![event])
+}
+
+/// A payment's row, and whose it is.
+fn payment_of(row: &Row<'_>) -> rusqlite::Result<(Seq, Payment)> {
+    let received =
+        Received { provider: row.get(1)?, reference: row.get(2)?, amount: row.get(3)?, foreign: row.get(4)? };
+    let payment = Payment { received, pays: row.get(5)?, refunded: row.get(6)?, refund_due: row.get(7)? };
+    Ok((row.get(0)?, payment))
+}
+
+/// Payments that were not kept: what a live order may have. They are rare.
+fn load_not_kept(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, Vec<Payment>>> {
+    let mut statement = connection.prepare(
+        "SELECT order_seq, provider, reference, received, foreign_currency, pays, refunded, refund_due
+         FROM payments INDEXED BY payments_not_kept WHERE pays = 0 ORDER BY order_seq, seq",
+    )?;
+    let mut payments: BTreeMap<Seq, Vec<Payment>> = BTreeMap::new();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (order, payment) = payment_of(row)?;
+        payments.entry(order).or_default().push(payment);
+    }
+    Ok(payments)
 }
 
 /// One pass over all orders: live ones into memory, all of open drops into the buyers' counts, recent keys into theirs.
@@ -148,14 +186,18 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
     let remembered_since = state.at().plus_millis(-KEY_RETENTION_MS);
     let mut idle_keys = Vec::new();
     let mut sold = vec![0u64; state.drops().count()];
+    let mut not_kept = load_not_kept(connection)?;
     let mut statement = connection.prepare(
         "SELECT seq, last_seq, drop_id, buyer, key_digest, quantity, returned, unit_price, state, expires_at_ms,
-             payment_reference, received, refunded, coalesce(paid_at_ms, ended_at_ms)
+             idle_at_ms
          FROM orders ORDER BY seq",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (order, idle_since) = order_of(row, key)?;
+        let (mut order, idle_since) = order_of(row, key)?;
+        if order.state.is_live() && !not_kept.is_empty() {
+            order.payments = not_kept.remove(&order.seq).unwrap_or_default();
+        }
         let Some(sold) = usize::try_from(order.drop_id.get()).ok().and_then(|id| sold.get_mut(id.wrapping_sub(1)))
         else {
             return Err(StoreError::Inconsistent(format!(

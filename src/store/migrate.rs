@@ -1,6 +1,7 @@
 //! From an older schema to this one: a copy is changed and verified, and takes the old file's place.
 //!
 //! Schema 1 (the first): no `file_id` in `meta`; its chain sealed events, not the rows of new orders.
+//! Schema 2: an order had one payment, by hand, in its own row; no inbox, no sessions.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::chain::{Chain, Link};
 use super::lock::DirectoryLock;
-use super::open::{DATABASE_FILE, SCHEMA_VERSION, check_identity};
+use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
 use super::rebuild::rebuild;
 use super::verify::{self, Report, Sealed};
 use super::{StoreError, recover};
@@ -52,17 +53,62 @@ pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError
 /// Changes a copy, step by step, in one transaction.
 fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
     let connection = Connection::open(copy)?;
-    let report = verify::verify_sealed(&connection, Sealed::Events)?;
-    if let Some(problem) = report.problems.first() {
-        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
-    }
+    // A table takes the place of another of its name, to which a third refers.
+    connection.pragma_update(None, "foreign_keys", false)?;
     connection.execute_batch("BEGIN IMMEDIATE")?;
     if from < 2 {
         add_file_id(&connection)?;
+    }
+    if from < 3 {
+        add_payments(&connection)?;
+    }
+    let sealed = if from < 2 { Sealed::Events } else { Sealed::EventsAndOrders };
+    let report = verify::verify_sealed(&connection, sealed)?;
+    if let Some(problem) = report.problems.first() {
+        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
+    }
+    if from < 2 {
         seal_orders(&connection)?;
     }
     connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// The statement of `schema.sql` that begins so, with its end.
+fn statement(beginning: &str) -> Result<&'static str, StoreError> {
+    let found = SCHEMA.find(beginning).map(|at| &SCHEMA[at..]);
+    // A statement ends where a line does: a comment may have a semicolon.
+    let whole = found.and_then(|rest| rest.find(";\n").map(|end| &rest[..=end]));
+    whole.ok_or_else(|| StoreError::Inconsistent(format!("schema.sql has no statement {beginning}")))
+}
+
+/// Payments out of the rows of orders into rows of their own; tables that were not there.
+fn add_payments(connection: &Connection) -> Result<(), StoreError> {
+    let orders = statement("CREATE TABLE orders (")?.replacen("TABLE orders", "TABLE orders_3", 1);
+    connection.execute_batch(&orders)?;
+    for beginning in [
+        "CREATE TABLE payments (",
+        "CREATE INDEX payments_due ",
+        "CREATE INDEX payments_not_kept ",
+        "CREATE INDEX payments_of_stripe ",
+        "CREATE TABLE inbox (",
+        "CREATE TABLE sessions (",
+    ] {
+        connection.execute_batch(statement(beginning)?)?;
+    }
+    connection.execute_batch(
+        "INSERT INTO orders_3 (seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state,
+             reserved_at_ms, expires_at_ms, last_seq, idle_at_ms, paid_at_ms, ended_at_ms, received, refunded)
+         SELECT seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state, reserved_at_ms,
+             expires_at_ms, last_seq, coalesce(paid_at_ms, ended_at_ms), paid_at_ms, ended_at_ms, received, refunded
+         FROM orders;
+         INSERT INTO payments (order_seq, seq, provider, reference, received, pays, refunded, refund_due)
+         SELECT orders.seq, audit.seq, 'manual', orders.payment_reference, orders.received, 1, orders.refunded, 0
+         FROM audit JOIN orders ON orders.seq = audit.order_seq WHERE audit.kind = 'order_paid';
+         DROP TABLE orders;
+         ALTER TABLE orders_3 RENAME TO orders;",
+    )?;
     Ok(())
 }
 

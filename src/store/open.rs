@@ -21,8 +21,8 @@ pub const DATABASE_FILE: &str = "firstcome.db";
 
 const APPLICATION_ID: i64 = 0x4643_5331; // "FCS1"
 /// The schema of `schema.sql`.
-pub(super) const SCHEMA_VERSION: i64 = 2;
-const SCHEMA: &str = include_str!("../../schema.sql");
+pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// What a commit waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

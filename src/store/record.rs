@@ -9,6 +9,7 @@ use rusqlite::{Connection, Statement, params};
 
 use super::audit::AuditRow;
 use super::chain::{Chain, Link, OrderSeal};
+use super::money::MoneyWriter;
 use super::seconds::{SecondsTally, SecondsWriter};
 use crate::engine::{CommandKey, DropPatch, DropSpec, Event, EventKind, StockDelta};
 use crate::types::{BuyerText, Contact, DropId, OrderSecret, Seq, UnixMillis};
@@ -27,6 +28,18 @@ pub enum Beside {
     },
     /// Of a checkout.
     Contact(Box<Contact>),
+    /// Of a provider's event.
+    ProviderEvent {
+        /// Its name at the provider.
+        event_id: Box<str>,
+    },
+    /// Of a payment session.
+    Session {
+        /// Its name at the provider.
+        reference: Box<str>,
+        /// Where the buyer pays.
+        url: Box<str>,
+    },
 }
 
 /// The events of a batch, with what travels beside them.
@@ -63,14 +76,14 @@ pub struct Recorder<'conn> {
     insert_link: Statement<'conn>,
     insert_order: Statement<'conn>,
     update_order: Statement<'conn>,
-    pay_order: Statement<'conn>,
-    refund_order: Statement<'conn>,
+    money: MoneyWriter<'conn>,
     insert_drop: Statement<'conn>,
     patch_drop: Statement<'conn>,
     flag_drop: Statement<'conn>,
     move_drop: Statement<'conn>,
     put_contact: Statement<'conn>,
     erase_contact: Statement<'conn>,
+    note_cancel_reason: Statement<'conn>,
     insert_key: Statement<'conn>,
     touch_meta: Statement<'conn>,
     raise_epoch: Statement<'conn>,
@@ -102,19 +115,11 @@ impl<'conn> Recorder<'conn> {
             update_order: prepare(
                 "UPDATE orders SET last_seq = ?2, state = coalesce(?3, state),
                      expires_at_ms = coalesce(?4, expires_at_ms), ended_at_ms = coalesce(?5, ended_at_ms),
+                     idle_at_ms = coalesce(?5, idle_at_ms),
                      returned = CASE WHEN ?5 IS NULL THEN returned ELSE quantity END
                  WHERE seq = ?1",
             )?,
-            pay_order: prepare(
-                "UPDATE orders SET last_seq = ?2, state = 'paid', paid_at_ms = ?3, payment_reference = ?4, received = ?5
-                 WHERE seq = ?1",
-            )?,
-            refund_order: prepare(
-                "UPDATE orders SET last_seq = ?2, refunded = refunded + ?3, returned = returned + ?4,
-                     state = CASE WHEN ?5 THEN 'refunded' ELSE state END,
-                     ended_at_ms = CASE WHEN ?5 THEN ?6 ELSE ended_at_ms END
-                 WHERE seq = ?1",
-            )?,
+            money: MoneyWriter::new(connection)?,
             insert_drop: prepare(
                 "INSERT INTO drops (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
                      starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started,
@@ -148,6 +153,7 @@ impl<'conn> Recorder<'conn> {
                      phone = excluded.phone, address = excluded.address",
             )?,
             erase_contact: prepare("DELETE FROM contacts WHERE order_seq = ?1")?,
+            note_cancel_reason: prepare("UPDATE orders SET cancel_reason = ?2 WHERE seq = ?1")?,
             insert_key: prepare(
                 "INSERT INTO keys (digest, params, seq, at_ms) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (digest) DO UPDATE SET params = excluded.params, seq = excluded.seq, at_ms = excluded.at_ms",
@@ -296,18 +302,33 @@ impl<'conn> Recorder<'conn> {
             EventKind::OrderCancelled { order, .. } => {
                 self.update_order.execute(params![order, seq, "cancelled", NO_TIME, at]).map(drop)
             }
+            EventKind::OrderCancelledByOperator { order, reason, .. } => {
+                self.update_order.execute(params![order, seq, "cancelled", NO_TIME, at])?;
+                self.note_cancel_reason.execute(params![order, reason]).map(drop)
+            }
             EventKind::OrderExpired { order, .. } => {
                 self.update_order.execute(params![order, seq, "expired", NO_TIME, at]).map(drop)
             }
-            EventKind::OrderPaid { order, amount, reference, .. } => {
-                self.pay_order.execute(params![order, seq, at, reference, amount]).map(drop)
-            }
-            EventKind::OrderRefunded { order, amount, restock_quantity, complete, key, .. } => {
-                self.refund_order.execute(params![order, seq, amount, restock_quantity, complete, at])?;
+            EventKind::OrderPaid { .. }
+            | EventKind::PaymentNotKept { .. }
+            | EventKind::RefundSettled { .. }
+            | EventKind::RefundReported { .. } => self.money.record(event),
+            EventKind::OrderRefunded { key, .. } | EventKind::RefundRequested { key, .. } => {
+                self.money.record(event)?;
                 self.insert_key(key, event)
             }
-            EventKind::RefundSettled { order, amount, .. } => {
-                self.refund_order.execute(params![order, seq, amount, 0, true, at]).map(drop)
+            EventKind::ProviderEventRecorded { order, .. } => {
+                if let Some(order) = order {
+                    self.update_order.execute(params![order, seq, NO_STATE, NO_TIME, NO_TIME])?;
+                }
+                self.money.put_in_inbox(event, beside)
+            }
+            EventKind::SessionRecorded { order, .. } => {
+                self.update_order.execute(params![order, seq, NO_STATE, NO_TIME, NO_TIME])?;
+                self.money.put_session(event, beside)
+            }
+            EventKind::PaymentFailed { order, .. } | EventKind::ChargebackCreated { order, .. } => {
+                self.update_order.execute(params![order, seq, NO_STATE, NO_TIME, NO_TIME]).map(drop)
             }
             EventKind::ContactRead { order, .. } => {
                 self.update_order.execute(params![order, seq, NO_STATE, NO_TIME, NO_TIME]).map(drop)
@@ -363,7 +384,7 @@ impl<'conn> Recorder<'conn> {
         match beside {
             Some(Beside::Contact(contact)) => self.write_contact(order, contact),
             // An order with a contact in one step wrote it with its own row.
-            Some(Beside::Order { .. }) | None => Ok(()),
+            Some(Beside::Order { .. } | Beside::ProviderEvent { .. } | Beside::Session { .. }) | None => Ok(()),
         }
     }
 

@@ -3,7 +3,9 @@
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use crate::types::{Amount, Currency, Digest, DropId, OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::{
+    Amount, Currency, Digest, DropId, OrderSecret, OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis,
+};
 
 fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
     let value = i64::try_from(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
@@ -83,6 +85,18 @@ impl ToSql for OrderState {
 impl FromSql for OrderState {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<OrderState> {
         OrderState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for Provider {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_str()))
+    }
+}
+
+impl FromSql for Provider {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Provider> {
+        Provider::from_word(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
 }
 

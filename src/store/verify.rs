@@ -3,7 +3,7 @@
 
 mod recount;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use recount::{Recount, Stock, Stocks, Told};
@@ -115,6 +115,7 @@ pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<R
     let (from_audit, told) = walk_audit(connection, sealed, &mut report)?;
     let from_orders = walk_orders(connection, &told, &mut report)?;
     compare(connection, &from_orders, &from_audit, &mut report)?;
+    check_inbox(connection, &mut report)?;
     Ok(report)
 }
 
@@ -251,15 +252,24 @@ fn walk_audit(
 /// Walks all orders: each is what the audit tells; adds up what they take.
 fn walk_orders(connection: &Connection, told: &HashMap<Seq, Told>, report: &mut Report) -> Result<Stocks, StoreError> {
     let mut stocks = Stocks::new();
+    let mut payments = sums_of_payments(connection)?;
     let mut statement = connection.prepare(
-        "SELECT seq, drop_id, state, quantity, returned, last_seq, received, refunded FROM orders ORDER BY seq",
+        "SELECT seq, drop_id, state, quantity, returned, last_seq, received, refunded, refund_due FROM orders ORDER BY seq",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (seq, drop_id, state): (Seq, DropId, OrderState) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let (quantity, returned): (i64, i64) = (row.get(3)?, row.get(4)?);
         let (last_seq, received, refunded): (Seq, i64, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
+        let refund_due: i64 = row.get(8)?;
         report.orders = report.orders.saturating_add(1);
+        let sums = payments.remove(&seq).unwrap_or_default();
+        if sums != (received, refunded, refund_due) {
+            report.problem(format!(
+                "order {seq}: received, refunded and due are {received}, {refunded} and {refund_due}, its payments say \
+                 {sums:?}"
+            ));
+        }
         let stock = stocks.entry(drop_id).or_default();
         let taken = quantity.saturating_sub(returned);
         if state.is_live() {
@@ -273,18 +283,48 @@ fn walk_orders(connection: &Connection, told: &HashMap<Seq, Told>, report: &mut 
                 // Only the amounts tell whether a refund was the last of its order.
                 let refunded_whole = told.state == OrderState::Paid && state == OrderState::Refunded;
                 let told_state = if refunded_whole && received == refunded { state } else { told.state };
-                let row = Told { last_seq, state, drop_id, quantity, returned, received, refunded };
+                let row = Told { last_seq, state, drop_id, quantity, returned, received, refunded, refund_due };
                 if row != (Told { state: told_state, ..*told }) {
                     report.problem(format!("order {seq}: the row says {row:?}, the audit says {told:?}"));
                 }
             }
         }
     }
+    for order in payments.keys() {
+        report.problem(format!("order {order} has payments, but no row"));
+    }
     let rows = u64::try_from(told.len()).unwrap_or(u64::MAX);
     if report.orders < rows {
         report.problem(format!("{rows} orders were reserved, {} have a row", report.orders));
     }
     Ok(stocks)
+}
+
+/// What was received, refunded and is due for each order that has payments, in the currency of its drop.
+fn sums_of_payments(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, (i64, i64, i64)>> {
+    let mut statement = connection.prepare(
+        "SELECT order_seq, coalesce(sum(received) FILTER (WHERE foreign_currency IS NULL), 0),
+             coalesce(sum(refunded) FILTER (WHERE foreign_currency IS NULL), 0),
+             coalesce(sum(refund_due) FILTER (WHERE foreign_currency IS NULL), 0)
+         FROM payments GROUP BY order_seq",
+    )?;
+    let sums = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?))))?;
+    sums.collect()
+}
+
+/// Every provider's event that the audit tells of is in the inbox, and nothing else is.
+fn check_inbox(connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
+    const TOLD_NOT_HEARD: &str = "SELECT seq FROM audit
+         WHERE kind = 'provider_event_recorded' AND seq NOT IN (SELECT seq FROM inbox)";
+    const HEARD_NOT_TOLD: &str = "SELECT seq FROM inbox
+         WHERE seq NOT IN (SELECT seq FROM audit WHERE kind = 'provider_event_recorded')";
+    for different in [TOLD_NOT_HEARD, HEARD_NOT_TOLD] {
+        let mut statement = connection.prepare(different)?;
+        for seq in statement.query_map([], |row| row.get::<_, Seq>(0))? {
+            report.problem(format!("event {}: the inbox and the audit do not agree", seq?));
+        }
+    }
+    Ok(())
 }
 
 /// Holds the counters of every drop against both counts.

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::hmac;
 
-use super::{Digest, DropId, Seq};
+use super::{Digest, DropId, Provider, Seq};
 
 /// The length of the key, in bytes.
 pub const DIGEST_KEY_BYTES: usize = 32;
@@ -58,6 +58,13 @@ impl DigestKey {
         self.digest(b'v', &[bytes])
     }
 
+    /// The digest of a provider's event: its place in the inbox.
+    #[must_use]
+    pub fn provider_event(&self, provider: Provider, event_id: &str) -> Digest {
+        let provider = self.digest(b'w', &[provider.as_str().as_bytes()]);
+        self.digest(b'i', &[&provider.0, event_id.as_bytes()])
+    }
+
     /// Parts before the last have a fixed length, so no two lists of parts are the same bytes.
     fn digest(&self, tag: u8, parts: &[&[u8]]) -> Digest {
         let mut context = hmac::Context::with_key(&self.0);
@@ -93,6 +100,8 @@ mod tests {
             one.command_key(KeyScope::CreateDrop, "owner", b"k"),
             one.command_key(KeyScope::CreateDrop, "other", b"k"),
             one.command_key(KeyScope::Refund(Seq::ZERO), "owner", b"k"),
+            one.provider_event(Provider::Stripe, "k"),
+            one.provider_event(Provider::Payos, "k"),
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());

@@ -15,7 +15,7 @@ use super::room::Room;
 use super::sync::Sync;
 use super::thread::Options;
 use crate::capture::Tap;
-use crate::engine::{Outcome, State};
+use crate::engine::{Admitted, Command, Outcome, State};
 use crate::planted::{self, Bug, Place};
 use crate::store::{Batch, Recorder, SecondsTally, Severity, Store, StoreError, load};
 use crate::telemetry::WriterMeter;
@@ -114,14 +114,7 @@ impl Running<'_> {
             self.outgoing.push(reply, Answer::NotApplied(NotApplied::ReadOnly));
             return Ok(());
         }
-        let mut admitted = None;
-        if let Some(order) = submission.command.named_order()
-            && self.state.order(order).is_none()
-            && let Some(found) = load::load_order(&self.store.connection, &self.store.digest_key, order)?
-        {
-            admitted = self.tap.as_ref().map(|_| found.clone());
-            self.state.admit_order(found);
-        }
+        let admitted = self.prefetch(&submission.command)?;
         let first = self.batch.events.len();
         let outcome = self.state.decide(&submission.command, &mut self.batch.events);
         for event in &self.batch.events[first..] {
@@ -146,6 +139,29 @@ impl Running<'_> {
             self.answer(Duration::ZERO);
         }
         if self.batch.events.len() >= self.options.batch_events_max { self.flush() } else { Ok(()) }
+    }
+
+    /// Puts into memory what a command names and memory lacks; what that was, for a capture.
+    fn prefetch(&mut self, command: &Command) -> Result<Admitted, StoreError> {
+        let connection = &self.store.connection;
+        let mut admitted = Admitted::default();
+        if let Some(order) = command.named_order()
+            && self.state.order(order).is_none()
+        {
+            admitted.order = load::load_order(connection, &self.store.digest_key, order)?;
+        }
+        if let Some(event) = command.named_event()
+            && !self.state.has_heard(&event)
+            && load::has_heard(connection, &event)?
+        {
+            admitted.heard = Some(event);
+        }
+        if admitted.is_empty() {
+            return Ok(admitted);
+        }
+        let noted = self.tap.as_ref().map(|_| admitted.clone());
+        self.state.admit(admitted);
+        Ok(noted.unwrap_or_default())
     }
 
     /// Does what is due up to `at`, in as many transactions as it takes.

@@ -7,7 +7,7 @@
 #[path = "../model/mod.rs"]
 pub mod model;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use firstcome::capture::format::{Header, Record, RecordReader, Trouble};
 use firstcome::capture::recorder::{Limits, begin};
 use firstcome::capture::replay::{Pace, Replayed, replay};
 use firstcome::capture::{Recorder, Tap};
-use firstcome::engine::{Order, State};
-use firstcome::types::{DigestKey, Seq};
+use firstcome::engine::{Admitted, EventKind, Order, State};
+use firstcome::types::{Digest, DigestKey, Seq};
 use model::World;
 use parking_lot::Mutex;
 
@@ -34,6 +34,8 @@ pub struct Sale {
     events: Vec<firstcome::engine::Event>,
     /// Orders as they were when they left memory.
     file: BTreeMap<Seq, Order>,
+    /// Providers' events that were heard in batches before.
+    inbox: BTreeSet<Digest>,
     /// The state after the last commit, as the database has it.
     pub durable: Arc<Mutex<State>>,
     pub decided: u64,
@@ -51,8 +53,8 @@ impl Sale {
         let dropped = metrics::Counter::noop();
         let (tap, recorder) = begin(path, HEADER, &state, limits, dropped, Box::new(load)).expect("a file");
         let world = World::new(seed, DigestKey::new(&[7; 32]));
-        let (events, file) = (Vec::new(), BTreeMap::new());
-        (Sale { world, state, tap, events, file, durable, decided: 0 }, recorder)
+        let (events, file, inbox) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        (Sale { world, state, tap, events, file, inbox, durable, decided: 0 }, recorder)
     }
 
     /// Decides one command as the writer does.
@@ -63,13 +65,13 @@ impl Sale {
             self.flush();
         }
         let command = self.world.command(&self.state);
-        let mut admitted = None;
+        let mut admitted = Admitted::default();
         if let Some(order) = command.named_order().filter(|order| self.state.order(*order).is_none()) {
-            admitted = self.file.get(&order).cloned();
+            admitted.order = self.file.get(&order).cloned();
         }
-        if let Some(order) = &admitted {
-            self.state.admit_order(order.clone());
-        }
+        admitted.heard =
+            command.named_event().filter(|event| !self.state.has_heard(event) && self.inbox.contains(event));
+        self.state.admit(admitted.clone());
         let first = self.events.len();
         let outcome = self.state.decide(&command, &mut self.events);
         for event in &self.events[first..] {
@@ -92,6 +94,11 @@ impl Sale {
         for order in self.events.iter().filter_map(|event| event.kind.order()) {
             if let Some(order) = self.state.order(order).filter(|order| !order.state.is_live()) {
                 self.file.insert(order.seq, order.clone());
+            }
+        }
+        for event in &self.events {
+            if let EventKind::ProviderEventRecorded { id, .. } = event.kind {
+                self.inbox.insert(id);
             }
         }
         if changed {

@@ -6,11 +6,13 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 pub mod naive;
+mod naive_money;
 
-use firstcome::engine::{Command, CommandKey, DropPatch, DropSpec, Outcome, State};
+use firstcome::engine::{Command, CommandKey, DropPatch, DropSpec, Outcome, ProviderEvent, State};
 use firstcome::store::Beside;
 use firstcome::types::{
-    Amount, BuyerText, Contact, Currency, Digest, DigestKey, DropId, OrderSecret, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, BuyerText, Contact, Currency, Digest, DigestKey, DropId, OrderSecret, Provider, ProviderEventKind,
+    Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
@@ -42,11 +44,12 @@ pub struct World {
     at: i64,
     orders: Vec<Seq>,
     drops: u32,
+    told: u64,
 }
 
 impl World {
     pub fn new(seed: u64, digests: DigestKey) -> World {
-        World { random: Random(seed), digests, at: 1_000_000, orders: Vec::new(), drops: 0 }
+        World { random: Random(seed), digests, at: 1_000_000, orders: Vec::new(), drops: 0, told: 0 }
     }
 
     /// Learns from what happened.
@@ -113,7 +116,7 @@ impl World {
             len => self.orders[usize::try_from(self.random.below(len as u64)).expect("small")],
         };
         let reason = || "because".into();
-        match self.random.below(40) {
+        match self.random.below(48) {
             0 if self.drops < 4 => Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) },
             1 => Command::PatchDrop {
                 drop_id,
@@ -144,7 +147,8 @@ impl World {
             },
             6 => Command::ReportMismatch { drop_id, stands: self.random.one_in(2) },
             7..=9 => Command::Checkout { order },
-            10..=12 => Command::CancelOrder { order },
+            10..=11 => Command::CancelOrder { order },
+            12 => Command::CancelByOperator { order, reason: reason() },
             13..=16 => {
                 let mut amount = state.order(order).map_or(Amount::ZERO, |order| order.amount());
                 if self.random.one_in(8) {
@@ -166,8 +170,10 @@ impl World {
             21 => Command::ReadContact { order },
             22 if self.random.one_in(2) => Command::Advance,
             22 if self.random.one_in(8) => Command::RecordLoss { lost: 1, acknowledged: state.seq().next() },
+            22 if self.random.one_in(4) => Command::RecordSession { order, provider: Provider::Stripe },
             22 => Command::SettleRefund { order, reference: "r".into(), reason: reason() },
             23 => Command::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) },
+            24..=30 => Command::HearProvider(Box::new(self.provider_event(state, order))),
             _ => {
                 let (buyer, key) = (self.random.below(6), self.random.below(50));
                 Command::PlaceOrder {
@@ -178,6 +184,40 @@ impl World {
                     contact_given: self.random.one_in(4),
                 }
             }
+        }
+    }
+
+    /// What a provider may tell: mostly what is so, sometimes the same again, too much, too late or of another shop.
+    fn provider_event(&mut self, state: &State, order: Seq) -> ProviderEvent {
+        let provider = self.random.pick(&[Provider::Stripe, Provider::Sandbox]);
+        let cost = state.order(order).map_or(1999, |order| order.amount().get());
+        let amount = match self.random.below(8) {
+            0 => 1,
+            1 => cost + 1,
+            2 => 2 * cost,
+            _ => cost.max(1),
+        };
+        let code = if self.random.one_in(10) { "USD" } else { "EUR" };
+        // Some events come again, later ones first.
+        self.told += self.random.below(3);
+        let back = self.random.below(3).min(self.told);
+        let id = self.digest("told", self.told - back);
+        ProviderEvent {
+            provider,
+            id,
+            order: (!self.random.one_in(20)).then_some(order),
+            kind: self.random.pick(&[
+                ProviderEventKind::PaymentSucceeded,
+                ProviderEventKind::PaymentSucceeded,
+                ProviderEventKind::PaymentSucceeded,
+                ProviderEventKind::PaymentFailed,
+                ProviderEventKind::RefundSucceeded,
+                ProviderEventKind::RefundSucceeded,
+                ProviderEventKind::ChargebackCreated,
+            ]),
+            reference: format!("ref{}", self.random.below(3)).into(),
+            amount: Amount::new(amount).expect("small"),
+            currency: Currency::new(code).expect("a currency"),
         }
     }
 
@@ -202,6 +242,12 @@ impl World {
                 })
             }
             Command::Checkout { .. } => Some(Beside::Contact(Box::new(contact))),
+            Command::HearProvider(event) => {
+                Some(Beside::ProviderEvent { event_id: firstcome::types::hex::encode(&event.id.0).into() })
+            }
+            Command::RecordSession { .. } => {
+                Some(Beside::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
+            }
             _ => None,
         }
     }

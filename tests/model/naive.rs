@@ -2,33 +2,44 @@
 //! code with the engine but the words (commands, outcomes, ids).
 
 use firstcome::engine::{Command, CommandKey, DropSpec, Invalid, Outcome, Refusal, Reservation, Subject};
-use firstcome::types::{Amount, Digest, DropId, DropState, OrderState, Seq, UnixMillis};
+use firstcome::types::{Amount, Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
 pub struct NaiveDrop {
     pub spec: DropSpec,
-    started: bool,
-    ended: bool,
+    pub(super) started: bool,
+    pub(super) ended: bool,
     paused: bool,
-    mismatch: bool,
+    pub(super) mismatch: bool,
     revision: u32,
 }
 
 pub struct NaiveOrder {
     pub seq: u64,
-    drop: usize,
-    buyer: Digest,
+    pub(super) drop: usize,
+    pub(super) buyer: Digest,
     key: Digest,
-    quantity: u16,
-    returned: u16,
+    pub(super) quantity: u16,
+    pub(super) returned: u16,
     unit_price: u64,
-    state: OrderState,
+    pub(super) state: OrderState,
     expires_at: i64,
     /// When it stopped being live.
-    left_at: Option<i64>,
-    reference: Option<String>,
-    refunded: u64,
+    pub(super) left_at: Option<i64>,
+    pub(super) payments: Vec<NaivePayment>,
+}
+
+/// Money that came in, and what of it went back or must.
+pub struct NaivePayment {
+    pub(super) provider: Provider,
+    pub(super) reference: String,
+    pub currency: Currency,
+    pub received: u64,
+    pub refunded: u64,
+    pub due: u64,
+    /// It paid for the order.
+    pub(super) pays: bool,
 }
 
 struct NaiveKey {
@@ -45,21 +56,30 @@ pub struct Naive {
     pub drops: Vec<NaiveDrop>,
     pub orders: Vec<NaiveOrder>,
     keys: Vec<NaiveKey>,
+    /// The events of providers that have been heard.
+    pub(super) told: Vec<Digest>,
 }
 
 impl NaiveOrder {
-    fn live(&self) -> bool {
+    pub(super) fn live(&self) -> bool {
         matches!(self.state, OrderState::Reserved | OrderState::AwaitingPayment)
     }
-    fn amount(&self) -> u64 {
+    pub(super) fn amount(&self) -> u64 {
         self.unit_price * u64::from(self.quantity)
     }
-    fn units(&self) -> u64 {
+    pub(super) fn owes(&self) -> bool {
+        self.payments.iter().any(|p| p.due > 0)
+    }
+    /// What of the money that paid for it stays.
+    pub(super) fn kept(&self) -> u64 {
+        self.payments.iter().filter(|p| p.pays).map(|p| p.received - p.refunded - p.due).sum()
+    }
+    pub(super) fn units(&self) -> u64 {
         u64::from(self.quantity - self.returned)
     }
 }
 
-fn seq(n: u64) -> Seq {
+pub(super) fn seq(n: u64) -> Seq {
     Seq::new(n).expect("in range")
 }
 fn instant(ms: i64) -> UnixMillis {
@@ -73,7 +93,7 @@ impl Naive {
     pub fn sold(&self, drop: usize) -> u64 {
         self.orders.iter().filter(|o| o.drop == drop && !o.live()).map(NaiveOrder::units).sum()
     }
-    fn free(&self, drop: usize) -> u64 {
+    pub(super) fn free(&self, drop: usize) -> u64 {
         u64::from(self.drops[drop].spec.total) - self.held(drop) - self.sold(drop)
     }
     fn state(&self, drop: usize) -> DropState {
@@ -119,7 +139,7 @@ impl Naive {
     fn refuse(&self, refusal: Refusal) -> Outcome {
         Outcome::Refused { as_of_seq: seq(self.events), refusal }
     }
-    fn repeat(&self, subject: Subject) -> Outcome {
+    pub(super) fn repeat(&self, subject: Subject) -> Outcome {
         Outcome::Repeated { as_of_seq: seq(self.events), subject }
     }
     fn accept(&mut self, subject: Subject) -> Outcome {
@@ -135,6 +155,7 @@ impl Naive {
                 self.place(*drop_id, *buyer, *key, quantity.get(), *contact_given)
             }
             Command::RecordLoss { .. } => self.accept(Subject::File),
+            Command::HearProvider(event) => self.hear(event),
             Command::ExportContacts { drop_id } => match drop_id {
                 Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
                 _ => self.accept(Subject::File),
@@ -150,9 +171,11 @@ impl Naive {
             },
             Command::Checkout { order }
             | Command::CancelOrder { order }
+            | Command::CancelByOperator { order, .. }
             | Command::RecordPayment { order, .. }
             | Command::RefundOrder { order, .. }
             | Command::SettleRefund { order, .. }
+            | Command::RecordSession { order, .. }
             | Command::ReadContact { order }
             | Command::EraseContact { order } => match self.orders.iter().position(|o| o.seq == order.get()) {
                 None => self.refuse(Refusal::NotFound),
@@ -344,8 +367,7 @@ impl Naive {
             state,
             expires_at,
             left_at: None,
-            reference: None,
-            refunded: 0,
+            payments: Vec::new(),
         });
         Outcome::Reserved(Reservation {
             order: seq(number),
@@ -380,7 +402,7 @@ impl Naive {
                 OrderState::AwaitingPayment => self.accept(subject),
                 _ => self.refuse(cannot(OrderState::AwaitingPayment)),
             },
-            Command::CancelOrder { .. } => match order.state {
+            Command::CancelOrder { .. } | Command::CancelByOperator { .. } => match order.state {
                 OrderState::Cancelled => self.repeat(subject),
                 _ if order.live() => {
                     let order = &mut self.orders[index];
@@ -392,7 +414,7 @@ impl Naive {
                 _ => self.refuse(cannot(OrderState::Cancelled)),
             },
             Command::RecordPayment { reference, amount, currency, .. } => {
-                if order.reference.as_deref() == Some(reference) {
+                if order.payments.iter().any(|p| p.provider == Provider::Manual && *p.reference == **reference) {
                     return self.repeat(subject);
                 }
                 if !order.live() {
@@ -404,7 +426,15 @@ impl Naive {
                 }
                 let order = &mut self.orders[index];
                 order.state = OrderState::Paid;
-                order.reference = Some(reference.to_string());
+                order.payments.push(NaivePayment {
+                    provider: Provider::Manual,
+                    reference: reference.to_string(),
+                    currency: spec.currency,
+                    received: amount.get(),
+                    refunded: 0,
+                    due: 0,
+                    pays: true,
+                });
                 order.left_at = Some(at);
                 self.accept(subject)
             }
@@ -418,7 +448,7 @@ impl Naive {
                 if order.state != OrderState::Paid {
                     return self.refuse(cannot(OrderState::Refunded));
                 }
-                let left = order.amount() - order.refunded;
+                let left = order.kept();
                 let wanted = amount.map_or(left, Amount::get);
                 if wanted > left || (wanted == 0 && left > 0) {
                     let remaining = Amount::new(left).expect("in range");
@@ -430,15 +460,34 @@ impl Naive {
                 }
                 let number = order.seq;
                 let order = &mut self.orders[index];
-                order.refunded += wanted;
                 order.returned += restock_quantity;
+                let payment = order.payments.iter_mut().find(|p| p.pays).expect("it was paid");
+                match payment.provider {
+                    Provider::Manual => payment.refunded += wanted,
+                    _ => payment.due += wanted,
+                }
                 if wanted == left {
-                    order.state = OrderState::Refunded;
+                    order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
                 }
                 self.keys.push(NaiveKey { key: *key, at, subject: number });
                 self.accept(subject)
             }
-            Command::SettleRefund { .. } => self.refuse(cannot(OrderState::Refunded)),
+            Command::SettleRefund { .. } if !order.owes() => self.refuse(cannot(OrderState::Refunded)),
+            Command::SettleRefund { .. } => {
+                let order = &mut self.orders[index];
+                let mut settled = 0;
+                for payment in order.payments.iter_mut().filter(|p| p.due > 0) {
+                    payment.refunded += std::mem::take(&mut payment.due);
+                    settled += 1;
+                }
+                if order.state == OrderState::RefundDue {
+                    order.state = OrderState::Refunded;
+                }
+                self.events += settled - 1;
+                self.accept(subject)
+            }
+            Command::RecordSession { .. } if order.live() => self.accept(subject),
+            Command::RecordSession { .. } => self.refuse(cannot(OrderState::AwaitingPayment)),
             Command::ReadContact { .. } | Command::EraseContact { .. } => self.accept(subject),
             other => panic!("no order's command: {other:?}"),
         }

@@ -8,9 +8,13 @@
 use std::collections::BTreeMap;
 
 use firstcome::engine::{
-    Command, CommandKey, DropPatch, DropSpec, Invalid, Outcome, Refusal, State, Subject, invariants,
+    Command, CommandKey, DropPatch, DropSpec, Invalid, Outcome, Payment, ProviderEvent, Refusal, State, Subject,
+    invariants,
 };
-use firstcome::types::{Amount, Currency, Digest, DigestKey, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+use firstcome::types::{
+    Amount, Currency, Digest, DigestKey, DropId, Provider, ProviderEventKind, Quantity, Seq, Told, UnitPrice,
+    UnixMillis,
+};
 
 struct Table {
     state: State,
@@ -124,6 +128,7 @@ impl Table {
             }
             "checkout" => Command::Checkout { order: self.order(line) },
             "cancel" => Command::CancelOrder { order: self.order(line) },
+            "withdraw" => Command::CancelByOperator { order: self.order(line), reason },
             "paid" => Command::RecordPayment {
                 order: self.order(line),
                 reference: line.text("ref", "R1").into(),
@@ -138,6 +143,16 @@ impl Table {
                 restock_quantity: line.number("restock", 0),
                 reason,
             },
+            "hear" => Command::HearProvider(Box::new(ProviderEvent {
+                provider: Provider::from_path(line.text("by", "stripe")).expect("a provider"),
+                id: self.digest(line.text("id", "?")),
+                order: (!line.subject.is_empty()).then(|| self.order(line)),
+                kind: ProviderEventKind::from_word(line.text("type", "payment.succeeded")).expect("a kind"),
+                reference: line.text("ref", "P1").into(),
+                amount: Amount::new(line.number("amount", 100)).expect("an amount"),
+                currency: Currency::new(line.text("currency", "EUR")).expect("a currency"),
+            })),
+            "session" => Command::RecordSession { order: self.order(line), provider: Provider::Stripe },
             "settle" => Command::SettleRefund { order: self.order(line), reference: "R".into(), reason },
             "advance" => Command::Advance,
             other => panic!("no verb: {other}"),
@@ -164,6 +179,8 @@ impl Table {
             Outcome::Accepted { subject, .. } => format!("ok {}", self.name(*subject)),
             Outcome::Repeated { subject, .. } => format!("repeated {}", self.name(*subject)),
             Outcome::Refused { refusal, .. } => refusal_words(refusal),
+            Outcome::Heard { told: Told::Applied, .. } => "applied".into(),
+            Outcome::Heard { told: Told::Ignored(because), .. } => format!("ignored {}", because.as_str()),
             Outcome::Advanced => "ok".into(),
         }
     }
@@ -175,6 +192,13 @@ impl Table {
             return format!("{state} total={total} held={} sold={} rev={rev}", drop.held, drop.sold);
         }
         let order = self.state.order(self.order(line)).expect("in memory");
+        if line.verb == "money" {
+            let sum = |of: fn(&Payment) -> Amount| order.payments.iter().map(|payment| of(payment).get()).sum::<u64>();
+            let kept = order.paying().map_or(0, |(_, payment)| payment.kept().get());
+            let (received, refunded) = (sum(|payment| payment.received.amount), sum(|payment| payment.refunded));
+            let due = sum(|payment| payment.refund_due);
+            return format!("{} received={received} refunded={refunded} due={due} kept={kept}", order.state.as_str());
+        }
         let until = order.expires_at.get();
         format!("{} returned={} amount={} until={until}", order.state.as_str(), order.returned, order.amount().get())
     }
@@ -219,7 +243,7 @@ pub fn check_with_keys(keys_max: usize, table: &str) {
         let (asked, expected) = row.split_once("->").expect("an arrow");
         let (when, asked) = asked.trim().split_once(' ').expect("an instant");
         let (line, when) = (Line::parse(asked), at(when.parse().expect("an instant")));
-        let found = if line.verb == "show" {
+        let found = if matches!(line.verb, "show" | "money") {
             world.state.apply(when, &Command::Advance, &mut Vec::new());
             world.show(&line)
         } else {

@@ -54,7 +54,11 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             response
         }
-        Outcome::Repeated { .. } | Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Advanced => {
+        Outcome::Repeated { .. }
+        | Outcome::Accepted { .. }
+        | Outcome::Heard { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => {
             return Err(Problem::Internal);
         }
     };

@@ -26,6 +26,7 @@ pub(super) struct Told {
     pub(super) returned: i64,
     pub(super) received: i64,
     pub(super) refunded: i64,
+    pub(super) refund_due: i64,
 }
 
 /// Adds rows up, one after another.
@@ -50,7 +51,8 @@ impl Recount {
                     stock.held = stock.held.saturating_sub(units);
                     stock.sold = stock.sold.saturating_add(units);
                 }
-                "order_refunded" => stock.sold = stock.sold.saturating_sub(units),
+                "order_retaken" => stock.sold = stock.sold.saturating_add(units),
+                "order_refunded" | "refund_requested" => stock.sold = stock.sold.saturating_sub(units),
                 _ => {}
             }
             if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
@@ -77,7 +79,6 @@ impl Recount {
 
     fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut Report) {
         let units = row.quantity.unwrap_or(0);
-        let money = row.amount.unwrap_or(0);
         if &*row.kind == "order_reserved" {
             let told = Told {
                 last_seq: row.seq,
@@ -87,6 +88,7 @@ impl Recount {
                 returned: 0,
                 received: 0,
                 refunded: 0,
+                refund_due: 0,
             };
             self.orders.insert(order, told);
             return;
@@ -101,21 +103,56 @@ impl Recount {
             "order_cancelled" => (OrderState::Cancelled, told.state.is_live()),
             "order_expired" => (OrderState::Expired, told.state.is_live()),
             "order_paid" => (OrderState::Paid, told.state.is_live()),
-            // Whether a refund was the last of its order is told by the amounts, in the order's row.
+            "order_retaken" => (OrderState::Paid, told.state == OrderState::Expired),
+            "payment_not_kept" | "order_refunded" | "refund_requested" | "refund_settled" | "refund_reported" => {
+                // Before schema 3 only the amounts, in the order's row, tell whether a refund was the last of its order.
+                let state = state_in(row).unwrap_or(told.state);
+                (state, !state.is_live() || state == told.state)
+            }
             _ => (told.state, true),
         };
-        match &*row.kind {
-            "order_cancelled" | "order_expired" => told.returned = units,
-            "order_paid" => told.received = money,
-            "order_refunded" | "refund_settled" => {
-                told.returned = told.returned.saturating_add(units);
-                told.refunded = told.refunded.saturating_add(money);
-            }
-            _ => {}
-        }
+        told.tell_units_and_money(row);
         if !may {
             report.problem(format!("event {} ({}) cannot follow {:?}", row.seq, row.kind, told.state));
         }
         told.state = state;
     }
+}
+
+impl Told {
+    fn tell_units_and_money(&mut self, row: &AuditRow) {
+        let (units, money) = (row.quantity.unwrap_or(0), row.amount.unwrap_or(0));
+        match &*row.kind {
+            "order_cancelled" | "order_expired" => self.returned = units,
+            "order_paid" => self.received = self.received.saturating_add(money),
+            "order_retaken" => {
+                self.received = self.received.saturating_add(money);
+                self.returned = 0;
+            }
+            "payment_not_kept" => {
+                self.received = self.received.saturating_add(money);
+                self.refund_due = self.refund_due.saturating_add(money);
+            }
+            "order_refunded" => {
+                self.returned = self.returned.saturating_add(units);
+                self.refunded = self.refunded.saturating_add(money);
+            }
+            "refund_requested" => {
+                self.returned = self.returned.saturating_add(units);
+                self.refund_due = self.refund_due.saturating_add(money);
+            }
+            "refund_settled" => {
+                self.refund_due = self.refund_due.saturating_sub(money);
+                self.refunded = self.refunded.saturating_add(money);
+            }
+            "refund_reported" => self.refunded = self.refunded.saturating_add(money),
+            _ => {}
+        }
+    }
+}
+
+/// The state of the order after an event of money, as its detail says.
+fn state_in(row: &AuditRow) -> Option<OrderState> {
+    let detail: serde_json::Value = serde_json::from_str(row.detail.as_deref()?).ok()?;
+    OrderState::parse(detail.get("state")?.as_str()?)
 }

@@ -96,6 +96,7 @@ impl Script {
                 let recorded = match outcome {
                     engine::Outcome::Reserved(reservation) => Some(reservation.order),
                     engine::Outcome::Accepted { .. }
+                    | engine::Outcome::Heard { .. }
                     | engine::Outcome::Repeated { .. }
                     | engine::Outcome::Refused { .. }
                     | engine::Outcome::Advanced => None,
@@ -120,9 +121,12 @@ impl Script {
             | Command::CloseDrop { .. }
             | Command::AdjustStock { .. }
             | Command::ReportMismatch { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
+            | Command::HearProvider(_)
+            | Command::RecordSession { .. }
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::ExportContacts { .. }
@@ -149,7 +153,7 @@ impl Script {
             engine::Outcome::Repeated { .. } => Outcome::Repeated,
             engine::Outcome::Accepted { .. } if matches!(command, Command::CancelOrder { .. }) => Outcome::Cancelled,
             engine::Outcome::Accepted { .. } => Outcome::CheckedOut,
-            engine::Outcome::Advanced => Outcome::Strange,
+            engine::Outcome::Advanced | engine::Outcome::Heard { .. } => Outcome::Strange,
             engine::Outcome::Refused { refusal, .. } => match refusal {
                 Refusal::NotFound => Outcome::NotFound,
                 Refusal::NotStarted { .. } => Outcome::NotStarted,
@@ -195,7 +199,7 @@ mod tests {
         let bytes = std::fs::read(path).expect("a capture");
         let mut script = Script::read(&mut RecordReader::open(&bytes[..]).expect("a header"), 7).expect("whole");
         script.keep_ordered_drops();
-        assert_eq!(script.drops.values().map(|wanted| wanted.units).collect::<Vec<_>>(), [900]);
+        assert_eq!(script.drops.values().map(|wanted| wanted.units).collect::<Vec<_>>(), [500]);
         assert_eq!(script.left_out, 0);
         let (mut lane_of, mut made) = (BTreeMap::new(), BTreeMap::new());
         for (lane, steps) in script.lanes.iter().enumerate() {
@@ -211,6 +215,6 @@ mod tests {
             }
         }
         assert_eq!(script.recorded.values().sum::<u64>(), script.lanes.iter().map(Vec::len).sum::<usize>() as u64);
-        assert!(script.recorded[&Outcome::SoldOut] > 1000 && script.recorded[&Outcome::Cancelled] > 100);
+        assert!(script.recorded[&Outcome::SoldOut] > 1000 && script.recorded[&Outcome::Cancelled] > 50);
     }
 }

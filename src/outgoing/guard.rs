@@ -1,0 +1,212 @@
+//! Which addresses may be called: those of the public internet, and networks that the operator names.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
+}
+
+/// What is no host of the public internet (IANA's registry of special-purpose IPv4 addresses).
+const SPECIAL_V4: [Ipv4Net; 16] = [
+    v4(0, 0, 0, 0, 8),       // this host; connecting there reaches the machine itself
+    v4(10, 0, 0, 0, 8),      // private
+    v4(100, 64, 0, 0, 10),   // between a carrier and its customers
+    v4(127, 0, 0, 0, 8),     // loopback
+    v4(169, 254, 0, 0, 16),  // link-local: the metadata services of clouds
+    v4(172, 16, 0, 0, 12),   // private
+    v4(192, 0, 0, 0, 24),    // protocol assignments
+    v4(192, 0, 2, 0, 24),    // documentation
+    v4(192, 88, 99, 0, 24),  // 6to4 relays
+    v4(192, 168, 0, 0, 16),  // private
+    v4(198, 18, 0, 0, 15),   // benchmarks
+    v4(198, 51, 100, 0, 24), // documentation
+    v4(203, 0, 113, 0, 24),  // documentation
+    v4(224, 0, 0, 0, 4),     // multicast
+    v4(240, 0, 0, 0, 4),     // reserved
+    v4(255, 255, 255, 255, 32),
+];
+
+/// The only IPv6 addresses of the public internet. Outside of it are loopback, IPv4-mapped, NAT64, private, link-local
+/// and multicast ones.
+const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 3);
+
+/// What inside of [`GLOBAL_V6`] is no host of its own.
+const SPECIAL_V6: [Ipv6Net; 4] = [
+    v6(0x2001, 0, 23),     // protocol assignments: Teredo, which hides an IPv4 address, among them
+    v6(0x2001, 0xdb8, 32), // documentation
+    v6(0x2002, 0, 16),     // 6to4, which hides an IPv4 address
+    v6(0x3fff, 0, 20),     // documentation
+];
+
+/// Judges addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    allowed: Vec<IpNet>,
+}
+
+/// What an address is to a guard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// A host of the public internet: over TLS only.
+    Public,
+    /// In a network that the operator named: as its URL says.
+    Named,
+    /// Not to be called.
+    Forbidden,
+}
+
+impl Guard {
+    /// A guard that lets through the public internet and these networks.
+    #[must_use]
+    pub fn new(allowed: Vec<IpNet>) -> Guard {
+        Guard { allowed }
+    }
+
+    /// What an address is. The one that a connection goes to is asked about, never only its name.
+    pub(super) fn judge(&self, address: IpAddr) -> Verdict {
+        if self.allowed.iter().any(|network| network.contains(&address)) {
+            return Verdict::Named;
+        }
+        let special = match address {
+            IpAddr::V4(address) => SPECIAL_V4.iter().any(|network| network.contains(&address)),
+            IpAddr::V6(address) => {
+                !GLOBAL_V6.contains(&address) || SPECIAL_V6.iter().any(|network| network.contains(&address))
+            }
+        };
+        if special { Verdict::Forbidden } else { Verdict::Public }
+    }
+
+    /// Whether a call with this scheme may go to this address.
+    pub(super) fn lets_through(&self, address: IpAddr, encrypted: bool) -> bool {
+        match self.judge(address) {
+            Verdict::Public => encrypted,
+            Verdict::Named => true,
+            Verdict::Forbidden => false,
+        }
+    }
+
+    /// Whether any network is named, so that a URL without TLS can lead anywhere at all.
+    pub(super) fn names_networks(&self) -> bool {
+        !self.allowed.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(allowed: &[&str], address: &str) -> Verdict {
+        let allowed = allowed.iter().map(|network| network.parse().expect("a network")).collect();
+        Guard::new(allowed).judge(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn hosts_of_the_public_internet_are_let_through() {
+        for address in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.1",
+            "169.253.255.255",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2606:4700::1",
+            "2a00:1450::1",
+            "2001:200::1",
+            "2001:4860:4860::8888",
+            "2003::1",
+            "3ffe::1",
+        ] {
+            assert_eq!(verdict(&[], address), Verdict::Public, "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_of_the_public_internet_is_forbidden() {
+        for address in [
+            // this host, private, carriers, loopback, link-local
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "10.255.255.255",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "192.168.255.255",
+            // assignments, documentation, benchmarks, multicast, reserved, broadcast
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            // IPv6: unspecified, loopback, private, link-local, site-local, multicast, discard, documentation
+            "::",
+            "::1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "100::1",
+            "2001:db8::1",
+            "3fff::1",
+            // an IPv4 address inside: mapped, compatible, NAT64, 6to4, Teredo, whatever the address inside is
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:8.8.8.8",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::808:808",
+            "64:ff9b:1::a00:1",
+            "2002:7f00:1::",
+            "2001::1",
+            "2001:0:a00:1::1",
+        ] {
+            assert_eq!(verdict(&[], address), Verdict::Forbidden, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_the_operator_names_is_let_through_and_nothing_beside_it() {
+        assert_eq!(verdict(&["10.1.0.0/16"], "10.1.2.3"), Verdict::Named);
+        assert_eq!(verdict(&["10.1.0.0/16"], "10.2.2.3"), Verdict::Forbidden);
+        assert_eq!(verdict(&["10.1.0.0/16"], "::ffff:10.1.2.3"), Verdict::Forbidden, "another way to write it");
+        assert_eq!(verdict(&["fd00:1::/32"], "fd00:1::5"), Verdict::Named);
+        assert_eq!(verdict(&["0.0.0.0/0"], "::1"), Verdict::Forbidden, "all of IPv4 is none of IPv6");
+    }
+
+    #[test]
+    fn without_tls_only_named_networks_are_called() {
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().expect("a network")]);
+        let through = |address: &str, encrypted| guard.lets_through(address.parse().expect("an address"), encrypted);
+        assert!(through("127.0.0.1", false) && through("127.0.0.1", true) && through("1.1.1.1", true));
+        assert!(!through("1.1.1.1", false) && !through("10.0.0.1", true) && !through("10.0.0.1", false));
+    }
+}

@@ -1,0 +1,209 @@
+//! A URL that may be called, taken apart.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use hyper::Uri;
+use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
+
+use super::Guard;
+
+/// Longer than any that people use.
+const URL_BYTES_MAX: usize = 2048;
+
+/// Where a call goes: checked, but for the addresses behind a name, which are judged at every connection.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    pub(super) origin: Origin,
+    pub(super) path: PathAndQuery,
+    /// What `Host` says.
+    pub(super) host_header: HeaderValue,
+}
+
+/// Whom a connection is with.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Origin {
+    pub(super) encrypted: bool,
+    pub(super) host: Host,
+    pub(super) port: u16,
+}
+
+/// A name to be resolved, or an address as it stands.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Host {
+    Name(Box<str>),
+    Address(IpAddr),
+}
+
+/// Why a URL is not called. Says nothing of what a name resolves to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BadTarget {
+    /// It is no URL with a host.
+    #[error("must be https://HOST/PATH of at most 2048 bytes, without user, password and fragment")]
+    Malformed,
+    /// It goes without TLS where that is not allowed.
+    #[error("must begin with https://")]
+    NotEncrypted,
+    /// Its address is none of the public internet.
+    #[error("must lead to the public internet, or to a network that the configuration names")]
+    Forbidden,
+}
+
+impl Target {
+    /// Takes a URL apart and judges what it says itself.
+    ///
+    /// # Errors
+    /// See [`BadTarget`].
+    pub fn parse(url: &str, guard: &Guard) -> Result<Target, BadTarget> {
+        let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"#<>\"\\".contains(&byte));
+        if url.len() > URL_BYTES_MAX || !plain {
+            return Err(BadTarget::Malformed);
+        }
+        let uri: Uri = url.parse().map_err(|_| BadTarget::Malformed)?;
+        let encrypted = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") if guard.names_networks() => false,
+            Some("http") => return Err(BadTarget::NotEncrypted),
+            Some(_) | None => return Err(BadTarget::Malformed),
+        };
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+        let authority = authority.ok_or(BadTarget::Malformed)?;
+        let host = host_of(authority.host()).ok_or(BadTarget::Malformed)?;
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None if authority.as_str().ends_with(':') => return Err(BadTarget::Malformed),
+            None if encrypted => 443,
+            None => 80,
+        };
+        if port == 0 {
+            return Err(BadTarget::Malformed);
+        }
+        if let Host::Address(address) = host
+            && !guard.lets_through(address, encrypted)
+        {
+            return Err(BadTarget::Forbidden);
+        }
+        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Malformed)?;
+        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        Ok(Target { origin: Origin { encrypted, host, port }, path, host_header })
+    }
+
+    /// The host, for people: a URL's path may be a secret.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.origin.host {
+            Host::Name(name) => name.to_string(),
+            Host::Address(address) => address.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.host())
+    }
+}
+
+fn host_of(text: &str) -> Option<Host> {
+    if let Some(inner) = text.strip_prefix('[') {
+        return inner.strip_suffix(']')?.parse().ok().map(|address| Host::Address(IpAddr::V6(address)));
+    }
+    if let Ok(address) = text.parse() {
+        return Some(Host::Address(IpAddr::V4(address)));
+    }
+    let good = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    // A last label of digits makes an address in some old spelling (`127.1`, `0x7f.1`, `2130706433`): no name ends so.
+    let last = labels.rsplit('.').next()?;
+    let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some();
+    let is_name = labels.len() <= 253 && labels.split('.').all(good) && !numeric;
+    is_name.then(|| Host::Name(text.to_ascii_lowercase().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(allowed: &[&str], url: &str) -> Result<Target, BadTarget> {
+        let allowed = allowed.iter().map(|network| network.parse().expect("a network")).collect();
+        Target::parse(url, &Guard::new(allowed))
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let target = parse(&[], "https://Shop.example/hooks?key=1").expect("good");
+        assert_eq!((target.host().as_str(), target.origin.port), ("shop.example", 443));
+        assert_eq!(target.path.as_str(), "/hooks?key=1");
+        assert_eq!(parse(&[], "https://shop.example:8443").expect("good").path.as_str(), "/");
+        assert_eq!(parse(&[], "https://[2606:4700::1]:8443/x").expect("good").origin.port, 8443);
+        assert_eq!(format!("{target:?}"), "Target(shop.example)", "the path may be a secret");
+    }
+
+    #[test]
+    fn what_is_no_plain_url_is_refused() {
+        for url in [
+            "",
+            "shop.example",
+            "/hooks",
+            "ftp://shop.example/",
+            "https://",
+            "https:///hooks",
+            "https://a b/",
+            "https://user:word@shop.example/",
+            "https://user@shop.example/",
+            "https://shop.example/#part",
+            "https://shop.example:0/",
+            "https://shop.example:/",
+            "https://shop.example:99999/",
+            "https://-/..",
+            "https://a..b/",
+            "https://.example/",
+            "https://shop.example/\u{e4}",
+            "https://127.1/",
+            "https://0x7f.0x1/",
+            "https://2130706433/",
+            "https://0177.0.0.1/",
+            "https://1.2.3.4.5/",
+            "https://[::1/",
+            "https://[v1.x]/",
+            "https://shop.example\r\nX: y/",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+        ] {
+            let refused = parse(&[], url).expect_err(url);
+            assert!(matches!(refused, BadTarget::Malformed), "{url}: {refused}");
+        }
+        assert_eq!(parse(&[], &format!("https://shop.example/{}", "x".repeat(2048))), Err(BadTarget::Malformed));
+    }
+
+    #[test]
+    fn addresses_are_judged_as_they_stand_in_the_url() {
+        for url in [
+            "https://127.0.0.1/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[64:ff9b::7f00:1]/",
+            "https://0.0.0.0/",
+            "https://[fe80::1]/",
+        ] {
+            assert_eq!(parse(&[], url), Err(BadTarget::Forbidden), "{url}");
+        }
+        assert!(parse(&["127.0.0.0/8"], "https://127.0.0.1/").is_ok());
+        assert!(parse(&["127.0.0.0/8"], "http://127.0.0.1:8000/").is_ok());
+        assert_eq!(parse(&["127.0.0.0/8"], "http://10.0.0.1/"), Err(BadTarget::Forbidden));
+        assert_eq!(parse(&["127.0.0.0/8"], "http://1.1.1.1/"), Err(BadTarget::Forbidden), "not without TLS");
+    }
+
+    #[test]
+    fn without_a_named_network_nothing_goes_without_tls() {
+        assert_eq!(parse(&[], "http://shop.example/"), Err(BadTarget::NotEncrypted));
+        assert!(parse(&["10.0.0.0/8"], "http://shop.internal/").is_ok(), "its addresses are judged when it is called");
+    }
+}

@@ -1,0 +1,108 @@
+//! Money once more, as plain as can be: what providers tell, and what comes of it.
+
+use firstcome::engine::{Outcome, ProviderEvent, Subject};
+use firstcome::types::{IgnoredBecause, OrderState, ProviderEventKind, Told};
+
+use super::naive::{Naive, NaiveOrder, NaivePayment, seq};
+
+impl Naive {
+    pub(super) fn hear(&mut self, event: &ProviderEvent) -> Outcome {
+        let index = event.order.and_then(|number| self.orders.iter().position(|o| o.seq == number.get()));
+        if self.told.contains(&event.id) {
+            return self.repeat(index.map_or(Subject::File, |index| Subject::Order(seq(self.orders[index].seq))));
+        }
+        self.told.push(event.id);
+        self.events += 1;
+        let told = match index.ok_or(IgnoredBecause::UnknownOrder).and_then(|index| self.take_in(event, index)) {
+            Ok(events) => {
+                self.events += events;
+                Told::Applied
+            }
+            Err(because) => Told::Ignored(because),
+        };
+        Outcome::Heard { seq: seq(self.events), told }
+    }
+
+    /// How many events it makes, or why none.
+    fn take_in(&mut self, event: &ProviderEvent, index: usize) -> Result<u64, IgnoredBecause> {
+        let drop = self.orders[index].drop;
+        let currency = self.drops[drop].spec.currency;
+        let order = &self.orders[index];
+        let known =
+            order.payments.iter().position(|p| p.provider == event.provider && *p.reference == *event.reference);
+        match (event.kind, known) {
+            (ProviderEventKind::PaymentSucceeded, Some(_)) => Err(IgnoredBecause::PaymentKnown),
+            (ProviderEventKind::PaymentSucceeded, None) => {
+                let fits = event.currency == currency && event.amount.get() == order.amount();
+                let pays = fits && (order.live() || (order.state == OrderState::Expired && self.may_retake(index)));
+                let lost = fits && matches!(self.orders[index].state, OrderState::Cancelled | OrderState::Expired);
+                let order = &mut self.orders[index];
+                let received = event.amount.get();
+                order.payments.push(NaivePayment {
+                    provider: event.provider,
+                    reference: event.reference.to_string(),
+                    currency: event.currency,
+                    received,
+                    refunded: 0,
+                    due: if pays { 0 } else { received },
+                    pays,
+                });
+                if pays {
+                    order.state = OrderState::Paid;
+                    order.returned = 0;
+                    order.left_at.get_or_insert(self.at);
+                } else if lost {
+                    order.state = OrderState::RefundDue;
+                }
+                Ok(1)
+            }
+            (ProviderEventKind::PaymentFailed, None) if order.live() => Ok(1),
+            (ProviderEventKind::PaymentFailed, _) => Err(IgnoredBecause::NotAwaited),
+            (_, None) => Err(IgnoredBecause::UnknownPayment),
+            (ProviderEventKind::ChargebackCreated, Some(_)) => Ok(1),
+            (ProviderEventKind::RefundSucceeded, Some(known)) => {
+                let order = &mut self.orders[index];
+                let payment = &mut order.payments[known];
+                if payment.currency != event.currency {
+                    return Err(IgnoredBecause::CurrencyDiffers);
+                }
+                let back = event.amount.get();
+                if payment.refunded + back > payment.received {
+                    return Err(IgnoredBecause::ExceedsReceived);
+                }
+                let owed = back.min(payment.due);
+                payment.due -= owed;
+                payment.refunded += back;
+                let due_before = owed > 0;
+                let more = back > owed;
+                let over = order.kept() == 0 && matches!(order.state, OrderState::Paid | OrderState::RefundDue);
+                if (order.state == OrderState::RefundDue && !order.owes()) || (over && more) {
+                    order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
+                }
+                Ok(u64::from(due_before) + u64::from(more))
+            }
+        }
+    }
+
+    /// Whether an expired order's buyer could have its units now, paused or not.
+    fn may_retake(&self, index: usize) -> bool {
+        let order = &self.orders[index];
+        let d = &self.drops[order.drop];
+        let used: u64 =
+            self.orders.iter().filter(|o| o.drop == order.drop && o.buyer == order.buyer).map(NaiveOrder::units).sum();
+        let wanted = u64::from(order.quantity);
+        d.started
+            && !d.ended
+            && !d.mismatch
+            && used + wanted <= u64::from(d.spec.per_buyer_limit)
+            && wanted <= self.free(order.drop)
+    }
+
+    /// What each order's money comes to: `kept = received - refunded - due` for every payment, and only one is kept.
+    pub fn money_is_accounted_for(&self) -> bool {
+        self.orders.iter().all(|order| {
+            let kept = order.payments.iter().map(|p| p.received - p.refunded - p.due).filter(|kept| *kept > 0);
+            kept.count() <= 1 && (order.kept() == 0 || order.state == OrderState::Paid)
+        })
+    }
+}
