@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
 use crate::types::{
-    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, UnitPrice, UnixMillis,
-    contact::CONTACT_BYTES_MAX,
+    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or what is allowed.
