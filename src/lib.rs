@@ -14,7 +14,7 @@
 //!
 //! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`admission`] says
 //! whether it may come in, [`writer`] gives it its place and its instant, [`engine`] decides, [`store`] records,
-//! [`read`] answers everybody else, and [`capture`] keeps what was decided, to be replayed. [`types`], [`config`],
+//! [`read`] answers everybody else, [`outbox`] tells the shop's systems, and [`capture`] keeps what was decided, to be replayed. [`types`], [`config`],
 //! [`telemetry`], [`outgoing`] and [`planted`] are leaves. Arrows point one way; `tests/tidy.rs` holds them.
 //!
 //! The promises, each one a test: conservation (`total = available + held + sold`), never oversold and never undersold,
@@ -29,6 +29,7 @@ pub mod writer;
 // In the order of a purchase, which is not the alphabet's.
 pub mod capture;
 pub mod engine;
+pub mod outbox;
 pub mod outgoing;
 pub mod planted;
 pub mod read;

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod chain;
+mod endpoints;
 pub mod error;
 pub mod load;
 pub mod lock;

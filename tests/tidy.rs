@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
+    ("outbox", &["writer", "read", "engine", "outgoing", "types", "telemetry"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
     ("http", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),

@@ -9,12 +9,13 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use crate::engine::{
-    Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Order, Outcome, Payment, ProviderEvent,
-    Refusal, RememberedCommand, RememberedOrder, Reservation, Subject,
+    Command, CommandKey, DropPatch, DropSpec, EndpointCommand, EndpointEvent, EndpointPatch, Event, EventKind, Invalid,
+    Order, Outcome, Payment, ProviderEvent, Refusal, RememberedCommand, RememberedOrder, Reservation, Subject,
 };
 use crate::types::{
-    Amount, Currency, Digest, DropId, DropState, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind,
-    Quantity, Received, Seq, Told, UnitPrice, UnixMillis,
+    Amount, Currency, DeliveryFate, DeliveryMark, Digest, DropId, DropState, EndpointState, EventFilter,
+    IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received, Seq, Told, Trouble,
+    UnitPrice, UnixMillis,
 };
 
 macro_rules! form_of_number {
@@ -94,6 +95,19 @@ form_of_number! {
     Amount: u64;
     UnitPrice: u64;
     UnixMillis: i64;
+    EventFilter: u32;
+}
+
+impl Encode for Trouble {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.code().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Trouble {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Trouble::of_code(u16::decode(decoder)?).ok_or(DecodeError::Other("a number is no Trouble"))
+    }
 }
 
 impl Encode for Digest {
@@ -202,6 +216,28 @@ form_of_struct!(DropPatch {
     payment_seconds,
 });
 
+form_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
+form_of_enum!(DeliveryFate {
+    1 = Delivered,
+    2 = Waiting { attempts, next_at, trouble },
+    3 = Dead { attempts, trouble },
+});
+form_of_struct!(DeliveryMark { seq, fate });
+form_of_struct!(EndpointPatch { state, events, new_url, new_secret });
+form_of_enum!(EndpointCommand {
+    1 = Create { key, events, configured },
+    2 = Patch { endpoint, patch, reason },
+    3 = Delete { endpoint, reason },
+    4 = Mark { endpoint, revision, position, marks },
+    5 = Resend { endpoint, from_seq, dead_only, reason },
+});
+form_of_enum!(EndpointEvent {
+    1 = Created { key, events, configured },
+    2 = Patched { endpoint, patch, reason },
+    3 = Deleted { endpoint, reason },
+    4 = Marked { endpoint, position, marks },
+    5 = Resent { endpoint, from_seq, dead_only, reason },
+});
 form_of_enum!(Command {
     1 = CreateDrop { key, spec },
     2 = PatchDrop { drop_id, expected_revision, patch, reason },
@@ -223,6 +259,7 @@ form_of_enum!(Command {
     18 = Advance,
     19 = HearProvider(event),
     20 = RecordSession { order, provider },
+    21 = Endpoint(command),
 });
 
 form_of_struct!(Event { seq, at, prev_seq, kind });
@@ -256,10 +293,11 @@ form_of_enum!(EventKind {
     27 = ChargebackCreated { order, drop_id, payment },
     28 = ProviderEventRecorded { order, drop_id, provider, id, kind, told },
     29 = SessionRecorded { order, drop_id, provider },
+    30 = Endpoint(event),
 });
 
 form_of_struct!(Reservation { order, seq, drop_id, state, quantity, unit_price, currency, reserved_at, expires_at });
-form_of_enum!(Subject { 1 = Drop(id), 2 = Order(seq), 3 = File });
+form_of_enum!(Subject { 1 = Drop(id), 2 = Order(seq), 3 = File, 4 = Endpoint(id) });
 form_of_enum!(Outcome {
     1 = Reserved(reservation),
     2 = Accepted { seq, subject },
@@ -291,4 +329,5 @@ form_of_enum!(Invalid {
     6 = PaymentDiffers { amount, currency },
     7 = RefundOutOfRange { remaining },
     8 = RestockOutOfRange { sold },
+    9 = TooManyEndpoints,
 });

@@ -18,7 +18,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::form::{form_of_enum, form_of_struct};
 use crate::engine::{Admitted, Command, DropSpec, Order, Outcome, RememberedCommand, RememberedOrder};
-use crate::types::{Digest, DropId, Seq, UnixMillis, hex};
+use crate::types::{Digest, DropId, EndpointState, EventFilter, Seq, UnixMillis, hex};
 
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
@@ -61,6 +61,8 @@ pub enum Record {
     CommandKey(SavedCommandKey),
     /// The state is whole; so many parts it has.
     SnapshotEnded(u64),
+    /// An endpoint.
+    Endpoint(SavedEndpoint),
     /// A decided command.
     Decided(Box<Recorded>),
     /// A commit.
@@ -79,6 +81,7 @@ form_of_enum!(Record {
     8 = Decided(recorded),
     9 = Committed(committed),
     10 = Gap(dropped),
+    11 = Endpoint(saved),
 });
 
 /// What of a state is no list.
@@ -146,6 +149,19 @@ pub struct SavedCommandKey {
     pub at: UnixMillis,
 }
 form_of_struct!(SavedCommandKey { key, remembered, at });
+
+/// An endpoint of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "engine::Endpoint explains each field")]
+pub struct SavedEndpoint {
+    pub id: Seq,
+    pub state: EndpointState,
+    pub events: EventFilter,
+    pub configured: bool,
+    pub position: Seq,
+    pub revision: u32,
+}
+form_of_struct!(SavedEndpoint { id, state, events, configured, position, revision });
 
 /// A decided command, and all that its decision needed.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! What can be asked of the engine. Imperative; complete; without personal data: buyers and keys are keyed digests,
 //! contacts only a "was given".
 
+use super::endpoints::EndpointCommand;
 use crate::types::{
     Amount, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
 };
@@ -132,6 +133,8 @@ pub enum Command {
         /// With whom.
         provider: Provider,
     },
+    /// What concerns whom the outbox tells.
+    Endpoint(Box<EndpointCommand>),
     /// Note in the audit that an operator reads a contact.
     ReadContact {
         /// Whose contact: the order.
@@ -286,7 +289,7 @@ fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
 }
 
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 19] = [
+pub const COMMAND_NAMES: [&str; 24] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -306,6 +309,11 @@ pub const COMMAND_NAMES: [&str; 19] = [
     "record_loss",
     "hear_provider",
     "record_session",
+    "create_endpoint",
+    "patch_endpoint",
+    "delete_endpoint",
+    "mark_deliveries",
+    "resend_deliveries",
 ];
 
 impl Command {
@@ -332,6 +340,7 @@ impl Command {
             Command::RecordLoss { .. } => 16,
             Command::HearProvider(_) => 17,
             Command::RecordSession { .. } => 18,
+            Command::Endpoint(command) => command.index(),
             Command::Advance => return None,
         })
     }
@@ -359,6 +368,7 @@ impl Command {
             | Command::PlaceOrder { .. }
             | Command::ExportContacts { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }
@@ -386,6 +396,7 @@ impl Command {
             | Command::EraseContact { .. }
             | Command::ExportContacts { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }
@@ -413,6 +424,7 @@ impl Command {
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }

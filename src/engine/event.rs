@@ -1,6 +1,7 @@
 //! What happened. Past tense; complete: memory, tables and audit are made from events and nothing else.
 
 use super::command::{CommandKey, DropPatch, DropSpec};
+use super::endpoints::EndpointEvent;
 use crate::types::{
     Amount, Currency, Digest, DropId, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received, Seq, Told,
     UnitPrice, UnixMillis,
@@ -279,6 +280,8 @@ pub enum EventKind {
         /// Who.
         provider: Provider,
     },
+    /// Something happened to whom the outbox tells.
+    Endpoint(Box<EndpointEvent>),
     /// An operator read a contact.
     ContactRead {
         /// Of which order.
@@ -349,6 +352,7 @@ impl EventKind {
             EventKind::ChargebackCreated { .. } => "chargeback_created",
             EventKind::ProviderEventRecorded { .. } => "provider_event_recorded",
             EventKind::SessionRecorded { .. } => "session_recorded",
+            EventKind::Endpoint(event) => event.name(),
             EventKind::ContactRead { .. } => "contact_read",
             EventKind::ContactErased { .. } => "contact_erased",
             EventKind::ContactsExported { .. } => "contacts_exported",
@@ -387,7 +391,7 @@ impl EventKind {
             | EventKind::ContactRead { drop_id, .. }
             | EventKind::ContactErased { drop_id, .. } => Some(*drop_id),
             EventKind::ContactsExported { drop_id } | EventKind::ProviderEventRecorded { drop_id, .. } => *drop_id,
-            EventKind::EventsLost { .. } => None,
+            EventKind::EventsLost { .. } | EventKind::Endpoint(_) => None,
         }
     }
 
@@ -423,6 +427,7 @@ impl EventKind {
             | EventKind::MismatchCleared { .. }
             | EventKind::OrderReserved { .. }
             | EventKind::ContactsExported { .. }
+            | EventKind::Endpoint(_)
             | EventKind::EventsLost { .. } => None,
         }
     }
@@ -471,6 +476,7 @@ impl EventKind {
             | EventKind::ContactRead { .. }
             | EventKind::ContactErased { .. }
             | EventKind::ContactsExported { .. }
+            | EventKind::Endpoint(_)
             | EventKind::EventsLost { .. } => None,
         }
     }

@@ -259,6 +259,7 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         | EventKind::MismatchCleared { .. }
         | EventKind::OrderReserved { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => {}
     }
 }

@@ -46,6 +46,8 @@ pub enum Subject {
     Drop(DropId),
     /// An order.
     Order(Seq),
+    /// An endpoint.
+    Endpoint(Seq),
     /// The file as a whole.
     File,
 }
@@ -150,6 +152,8 @@ pub enum Invalid {
     TotalTooLarge,
     /// The file holds as many drops as it can.
     TooManyDrops,
+    /// The file has as many endpoints as it can.
+    TooManyEndpoints,
     /// The payment is not what the order costs.
     PaymentDiffers {
         /// What the order costs.

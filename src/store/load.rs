@@ -36,6 +36,9 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     state.restore(seq, at, drops);
     load_orders(connection, key, &mut state)?;
     load_command_keys(connection, &mut state)?;
+    for (id, endpoint) in super::endpoints::load(connection)? {
+        state.restore_endpoint(id, endpoint);
+    }
     invariants::check(&state).map_err(StoreError::Inconsistent)?;
     Ok(Loaded { state, link })
 }
@@ -235,7 +238,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
 
 fn load_command_keys(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
-        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id)
+        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id, audit.seq)
          FROM keys JOIN audit ON audit.seq = keys.seq
          WHERE keys.at_ms > ?1 ORDER BY keys.at_ms, keys.seq",
     )?;

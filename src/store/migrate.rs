@@ -93,6 +93,8 @@ fn add_payments(connection: &Connection) -> Result<(), StoreError> {
         "CREATE INDEX payments_not_kept ",
         "CREATE TABLE inbox (",
         "CREATE TABLE sessions (",
+        "CREATE TABLE endpoints (",
+        "CREATE TABLE deliveries (",
     ] {
         connection.execute_batch(statement(beginning)?)?;
     }

@@ -9,10 +9,11 @@ use rusqlite::{Connection, Statement, params};
 
 use super::audit::AuditRow;
 use super::chain::{Chain, Link, OrderSeal};
+use super::endpoints::EndpointWriter;
 use super::money::MoneyWriter;
 use super::seconds::{SecondsTally, SecondsWriter};
 use crate::engine::{CommandKey, DropPatch, DropSpec, Event, EventKind, StockDelta};
-use crate::types::{BuyerText, Contact, DropId, OrderSecret, Seq, UnixMillis};
+use crate::types::{BuyerText, Contact, DropId, EndpointUrl, OrderSecret, Seq, SigningSecret, UnixMillis};
 
 /// What travels beside a command and goes into rows only: never into events, captures or logs.
 #[derive(Clone, Debug)]
@@ -32,6 +33,13 @@ pub enum Beside {
     ProviderEvent {
         /// Its name at the provider.
         event_id: Box<str>,
+    },
+    /// Of an endpoint that is new, or changes.
+    Endpoint {
+        /// Where it is.
+        url: Option<EndpointUrl>,
+        /// What signs what it is told.
+        secret: Option<SigningSecret>,
     },
     /// Of a payment session.
     Session {
@@ -77,6 +85,7 @@ pub struct Recorder<'conn> {
     insert_order: Statement<'conn>,
     update_order: Statement<'conn>,
     money: MoneyWriter<'conn>,
+    endpoints: EndpointWriter<'conn>,
     insert_drop: Statement<'conn>,
     patch_drop: Statement<'conn>,
     flag_drop: Statement<'conn>,
@@ -119,6 +128,7 @@ impl<'conn> Recorder<'conn> {
                  WHERE seq = ?1",
             )?,
             money: MoneyWriter::new(connection)?,
+            endpoints: EndpointWriter::new(connection)?,
             insert_drop: prepare(
                 "INSERT INTO drops (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
                      starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started,
@@ -343,6 +353,10 @@ impl<'conn> Recorder<'conn> {
             EventKind::DropClosed { drop_id, .. } => self.flag(*drop_id, [NO, NO, Some(true), NO], Some(at)),
             EventKind::MismatchFound { drop_id } => self.flag(*drop_id, [NO, Some(true), NO, Some(true)], NO_TIME),
             EventKind::MismatchCleared { drop_id } => self.flag(*drop_id, [NO, NO, NO, Some(false)], NO_TIME),
+            EventKind::Endpoint(kind) => {
+                self.endpoints.record(event, beside)?;
+                kind.key().map_or(Ok(()), |key| self.insert_key(key, event))
+            }
             EventKind::EventsLost { .. } => self.raise_epoch.execute([]).map(drop),
             EventKind::StockAdjusted { .. } | EventKind::ContactsExported { .. } => Ok(()),
         }
@@ -378,7 +392,10 @@ impl<'conn> Recorder<'conn> {
         match beside {
             Some(Beside::Contact(contact)) => self.write_contact(order, contact),
             // An order with a contact in one step wrote it with its own row.
-            Some(Beside::Order { .. } | Beside::ProviderEvent { .. } | Beside::Session { .. }) | None => Ok(()),
+            Some(
+                Beside::Order { .. } | Beside::ProviderEvent { .. } | Beside::Session { .. } | Beside::Endpoint { .. },
+            )
+            | None => Ok(()),
         }
     }
 

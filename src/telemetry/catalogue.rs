@@ -90,6 +90,12 @@ catalogue! {
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";
+    OUTBOX_DELIVERIES = Kind::Counter, "firstcome_outbox_deliveries_total", "Attempts to tell endpoints of events by result; dead: given up after its last attempt, besides failed.";
+    OUTBOX_ATTEMPT = Kind::Histogram(&SECONDS), "firstcome_outbox_attempt_seconds", "From a call to an endpoint to the end of its answer.";
+    OUTBOX_AGE = Kind::Gauge, "firstcome_outbox_age_seconds", "Age of the oldest event that an enabled endpoint has not been told, and that is no dead letter.";
+    OUTBOX_WAITING = Kind::Gauge, "firstcome_outbox_waiting", "Deliveries that failed, or stand behind one that did, and wait for their next attempt.";
+    OUTBOX_DEAD = Kind::Gauge, "firstcome_outbox_dead_letters", "Deliveries that were given up and wait for an operator.";
+    OUTBOX_BROKEN = Kind::Gauge, "firstcome_outbox_breakers_open", "Endpoints to which nothing gets through: only the oldest delivery is tried.";
     RESIDENT = Kind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = Kind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = Kind::Gauge, "firstcome_max_descriptors", "File descriptors that the process may open.";

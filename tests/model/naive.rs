@@ -4,6 +4,8 @@
 use firstcome::engine::{Command, CommandKey, DropSpec, Invalid, Outcome, Refusal, Reservation, Subject};
 use firstcome::types::{Amount, Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
 
+use super::naive_endpoints::{NaiveEndpoint, NaiveEndpointKey};
+
 const DAY_MS: i64 = 24 * 3_600_000;
 
 pub struct NaiveDrop {
@@ -56,6 +58,8 @@ pub struct Naive {
     pub drops: Vec<NaiveDrop>,
     pub orders: Vec<NaiveOrder>,
     keys: Vec<NaiveKey>,
+    pub(super) endpoints: Vec<NaiveEndpoint>,
+    pub(super) endpoint_keys: Vec<NaiveEndpointKey>,
     /// The events of providers that have been heard.
     pub(super) told: Vec<Digest>,
 }
@@ -136,13 +140,13 @@ impl Naive {
         self.at = at;
     }
 
-    fn refuse(&self, refusal: Refusal) -> Outcome {
+    pub(super) fn refuse(&self, refusal: Refusal) -> Outcome {
         Outcome::Refused { as_of_seq: seq(self.events), refusal }
     }
     pub(super) fn repeat(&self, subject: Subject) -> Outcome {
         Outcome::Repeated { as_of_seq: seq(self.events), subject }
     }
-    fn accept(&mut self, subject: Subject) -> Outcome {
+    pub(super) fn accept(&mut self, subject: Subject) -> Outcome {
         self.events += 1;
         Outcome::Accepted { seq: seq(self.events), subject }
     }
@@ -156,6 +160,7 @@ impl Naive {
             }
             Command::RecordLoss { .. } => self.accept(Subject::File),
             Command::HearProvider(event) => self.hear(event),
+            Command::Endpoint(command) => self.endpoint(command),
             Command::ExportContacts { drop_id } => match drop_id {
                 Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
                 _ => self.accept(Subject::File),

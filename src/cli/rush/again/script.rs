@@ -77,6 +77,7 @@ impl Script {
                     | Record::CommandKey(_)
                     | Record::SnapshotEnded(_)
                     | Record::Committed(_)
+                    | Record::Endpoint(_)
                     | Record::Gap(_),
                 )) => {}
                 Ok(None) | Err(Trouble::Torn { .. }) => return Ok(script),
@@ -126,6 +127,7 @@ impl Script {
             | Command::SettleRefund { .. }
             | Command::HearProvider(_)
             | Command::RecordSession { .. }
+            | Command::Endpoint(_)
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::ExportContacts { .. }
