@@ -61,6 +61,7 @@ CREATE TABLE orders (
     idle_at_ms        INTEGER,  -- when it stopped being live first: its idempotency key is remembered 24 hours more
     paid_at_ms        INTEGER,
     ended_at_ms       INTEGER,
+    cancel_reason     TEXT,     -- an operator's, where one cancelled it and not its buyer
     -- Sums over its payments in the currency of its drop.
     received          INTEGER NOT NULL DEFAULT 0,
     refunded          INTEGER NOT NULL DEFAULT 0 CHECK (refunded >= 0),
@@ -90,6 +91,8 @@ CREATE TABLE payments (
 -- Rare: what is owed to buyers, and what a live order may have.
 CREATE INDEX payments_due ON payments (order_seq) WHERE refund_due > 0;
 CREATE INDEX payments_not_kept ON payments (order_seq) WHERE pays = 0;
+-- Stripe's refunds and disputes name their payment alone. Payments come at human pace, so they may have an index.
+CREATE INDEX payments_of_stripe ON payments (reference) WHERE provider = 'stripe';
 
 -- What providers told us, once each, forever.
 CREATE TABLE inbox (

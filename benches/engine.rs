@@ -10,16 +10,15 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use firstcome::engine::{Command, CommandKey, DropSpec, Event, Outcome, State};
-use firstcome::types::{Currency, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis};
+use firstcome::engine::{Command, Event, Outcome, State};
+use firstcome::types::Seq;
 use measure::is_smoke_test;
+use measure::sale::{self, RESERVATION_SECONDS, START, order, sold_out, state};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const START: UnixMillis = UnixMillis::ZERO;
-const RESERVATION_SECONDS: u32 = 120;
 /// As the writer's.
 const EVENTS_MAX: usize = 4096;
 
@@ -28,66 +27,9 @@ fn count(usual: u32) -> u32 {
     if is_smoke_test() { 1_000 } else { usual }
 }
 
-/// Uniformly distributed bytes, as keyed digests are (splitmix64).
-fn digest(number: u32, purpose: u64) -> Digest {
-    let mix = |seed: u64| {
-        let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let (high, low) = (mix(u64::from(number) * 4 + purpose), mix(u64::from(number) * 4 + purpose + (1 << 40)));
-    Digest(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
-}
-
-fn order(number: u32) -> Command {
-    Command::PlaceOrder {
-        drop_id: DropId::new(1).expect("not 0"),
-        buyer: digest(number, 0),
-        key: digest(number, 1),
-        quantity: Quantity::ONE,
-        contact_given: false,
-    }
-}
-
-/// A state with one live drop.
-fn state(total: u32) -> State {
-    let spec = DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
-        unit_price: UnitPrice::new(100).expect("a price"),
-        total,
-        starts_at: START,
-        ends_at: None,
-        per_buyer_limit: 1,
-        reservation_seconds: RESERVATION_SECONDS,
-        payment_seconds: 900,
-    };
-    let key = CommandKey { digest: digest(0, 2), params: digest(0, 3) };
-    let mut state = State::new(4_000_000);
-    state.apply(START, &Command::CreateDrop { key, spec: Box::new(spec) }, &mut Vec::new());
-    state
-}
-
-/// A state with so many live orders of a drop that has no more units.
-fn sold_out(orders: u32) -> State {
-    let mut state = state(orders);
-    let mut events = Vec::new();
-    for number in 0..orders {
-        let outcome = state.apply(START, &order(number), &mut events);
-        assert!(matches!(outcome, Outcome::Reserved(_)), "{outcome:?}");
-        events.clear();
-    }
-    state
-}
-
 /// One command as the writer takes it.
 fn take(state: &mut State, command: &Command, events: &mut Vec<Event>) -> Outcome {
-    events.clear();
-    black_box(state.apply(START, black_box(command), events))
+    black_box(sale::take(state, black_box(command), events))
 }
 
 /// Times `iterations` runs of `run` over its commands, on a fresh state for each round of them.

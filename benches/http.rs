@@ -3,10 +3,13 @@
 //! Every order is of a new buyer and is accepted. The numbers of connections take turns. The CPU time is the whole
 //! server's: serving threads, writer and auditor.
 //!
-//! `cargo bench --bench http`; `FIRSTCOME_BENCH_PAIRS` sets how many rounds (5).
+//! `cargo bench --bench http [orders|lapse]`; `FIRSTCOME_BENCH_PAIRS` sets how many rounds (5). `lapse`: what buyers
+//! notice of a hundred thousand reservations that lapse in one instant.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench: it prints, and what fails ends it")]
 
+#[path = "http/lapse.rs"]
+mod lapse;
 mod measure;
 
 use std::net::SocketAddr;
@@ -37,16 +40,33 @@ struct Round {
 
 fn main() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
+    let asked = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| asked.as_ref().is_none_or(|asked| asked == name);
+    if wanted("orders") {
+        orders(scratch.path());
+    }
+    if wanted("lapse") {
+        lapse::lapse(scratch.path());
+    }
+}
+
+/// A configuration for free ports.
+fn config(data: &Path) -> Config {
     let mut config = Config::defaults();
-    config.data = scratch.path().join("data");
+    config.data = data.to_path_buf();
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
+    config
+}
+
+fn orders(scratch: &Path) {
+    let config = config(&scratch.join("data"));
     let running = start(config, |message, _| panic!("the writer ended: {message}")).expect("a server");
     let mut found: [Vec<Round>; ROUNDS.len()] = std::array::from_fn(|_| Vec::new());
     for _ in 0..pairs(5) {
         for (rounds, (connections, orders)) in found.iter_mut().zip(ROUNDS) {
             let orders = if is_smoke_test() { 100 } else { orders };
-            rounds.push(round(&running, scratch.path(), connections, orders));
+            rounds.push(round(&running, scratch, connections, orders));
         }
     }
     running.stop().expect("an orderly end");
@@ -66,10 +86,23 @@ fn main() {
 }
 
 fn round(running: &Running, scratch: &Path, connections: u32, orders: u32) -> Round {
-    let figures = scratch.join("rush.json");
     let cpu = process_cpu_time();
+    let figures = rush(running, scratch, connections, orders, &[]);
+    let cpu = process_cpu_time().saturating_sub(cpu);
+    let number = |path: &str| figures.pointer(path).and_then(Value::as_f64).expect("a figure");
+    Round {
+        per_second: number("/achieved/orders_per_second"),
+        p50_ms: number("/latency_ms/orders/from_request_to_answer/p50"),
+        p99_ms: number("/latency_ms/orders/from_request_to_answer/p99"),
+        cpu_us: cpu.as_secs_f64() * 1e6 / f64::from(orders),
+    }
+}
+
+/// So many orders by `rush`, all of them accepted; gives its figures.
+fn rush(running: &Running, scratch: &Path, connections: u32, orders: u32, more: &[&str]) -> Value {
+    let figures = scratch.join("rush.json");
     let mut rush = Command::new(env!("CARGO_BIN_EXE_firstcome"));
-    rush.args(["rush", "--crowd", "plain"]);
+    rush.args(["rush", "--crowd", "plain"]).args(more);
     for (name, value) in [("--buyers", orders), ("--units", orders), ("--connections", connections)] {
         rush.args([name, &value.to_string()]);
     }
@@ -78,16 +111,8 @@ fn round(running: &Running, scratch: &Path, connections: u32, orders: u32) -> Ro
     rush.arg("--json").arg(&figures).stdin(Stdio::null()).stdout(Stdio::null());
     let ended = rush.status().expect("run");
     assert!(ended.success(), "rush ended with {ended}");
-    let cpu = process_cpu_time().saturating_sub(cpu);
     let text = std::fs::read_to_string(&figures).expect("written");
-    let figures: Value = serde_json::from_str(&text).expect("JSON");
-    let number = |path: &str| figures.pointer(path).and_then(Value::as_f64).expect("a figure");
-    Round {
-        per_second: number("/achieved/orders_per_second"),
-        p50_ms: number("/latency_ms/orders/from_request_to_answer/p50"),
-        p99_ms: number("/latency_ms/orders/from_request_to_answer/p99"),
-        cpu_us: cpu.as_secs_f64() * 1e6 / f64::from(orders),
-    }
+    serde_json::from_str(&text).expect("JSON")
 }
 
 fn process_cpu_time() -> Duration {

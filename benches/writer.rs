@@ -6,12 +6,15 @@
 //! pair by pair. At the end both files are compared. fsync is nearly free on some machines, so a sync can take longer
 //! than it does: the file layer of the tests waits.
 //!
-//! `cargo bench --bench writer [full|interval|alone|refusals|headline]`; `FIRSTCOME_BENCH_PAIRS` sets how many pairs (5).
+//! `cargo bench --bench writer [full|interval|alone|refusals|growth|headline]`; `FIRSTCOME_BENCH_PAIRS` sets how many
+//! pairs (5), `FIRSTCOME_BENCH_ORDERS` how far a file grows (1000000).
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench: it prints, and what fails ends it")]
 
 #[path = "writer/bare.rs"]
 mod bare;
+#[path = "writer/growth.rs"]
+mod growth;
 mod measure;
 #[path = "writer/ours.rs"]
 mod ours;
@@ -78,6 +81,9 @@ fn main() {
     }
     if wanted("refusals") {
         refusals(scratch.path(), &shim);
+    }
+    if wanted("growth") {
+        growth::growth(scratch.path(), &shim);
     }
 }
 

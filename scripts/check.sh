@@ -33,7 +33,7 @@ if [ "$mode" = full ]; then
     stage planted-bugs scripts/planted.sh
     stage kills cargo test --locked --features planted --test kill -- --nocapture
     stage release-build cargo build --locked --release
-    stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test faults --test damage \
+    stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test payment_shuffles --test faults --test damage \
         --test power --test witness
     stage benches cargo test --locked --profile soak --bench '*'
     stage smoke scripts/smoke.sh

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 export FIRSTCOME_TEST_SCALE=${1:-10}
 cargo build --locked --release
-cargo test --locked --profile soak --test engine_model --test store_model --test faults --test damage --test power \
+cargo test --locked --profile soak --test engine_model --test store_model --test payment_shuffles --test faults --test damage --test power \
     --test witness -- --nocapture
 # 200 kills, at least a fifth of them between BEGIN and the replies.
 cargo test --locked --profile soak --features planted --test kill -- --nocapture

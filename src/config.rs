@@ -6,7 +6,10 @@
 
 mod layers;
 mod limits;
+mod payments;
+pub mod secret_file;
 mod settings;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use layers::Layers;
 pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
+pub use payments::PaymentSettings;
 pub use settings::{SETTINGS, Setting};
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -36,6 +40,7 @@ pub struct Config {
     pub identity_leeway: Duration,
     pub hs256_secret_files: Vec<KeyFile>,
     pub eddsa_public_key_files: Vec<KeyFile>,
+    pub payments: PaymentSettings,
     pub wire_listen: SocketAddr,
     pub http_threads: usize,
     pub limits: Limits,
@@ -182,6 +187,7 @@ impl Config {
             identity_leeway: Duration::ZERO,
             hs256_secret_files: Vec::new(),
             eddsa_public_key_files: Vec::new(),
+            payments: PaymentSettings::default(),
             wire_listen: anywhere,
             http_threads: 0,
             limits: Limits::default(),

@@ -233,7 +233,8 @@ impl State {
                 orders::place(&mut decision, wish, *contact_given)
             }
             Command::Checkout { order } => orders::checkout(&mut decision, *order),
-            Command::CancelOrder { order } => orders::cancel(&mut decision, *order),
+            Command::CancelOrder { order } => orders::cancel(&mut decision, *order, None),
+            Command::CancelByOperator { order, reason } => orders::cancel(&mut decision, *order, Some(reason)),
             Command::RecordPayment { order, reference, amount, currency, reason } => {
                 let payment = payments::ManualPayment { reference, amount: *amount, currency: *currency, reason };
                 payments::record_payment(&mut decision, *order, payment)

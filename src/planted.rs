@@ -33,6 +33,12 @@ pub enum Bug {
     OneTooMany,
     /// A refund puts the units of the whole order back.
     RefundRestocksAll,
+    /// The inbox is not asked whether a provider's event was heard before.
+    InboxNotAsked,
+    /// A late payment takes units again whatever the buyer's limit is.
+    LateBeatsLimit,
+    /// Money that is not kept is not owed back.
+    MoneyForNothing,
 }
 
 /// A place in the writer's loop at which a test stops the process to kill it, by the variable `FIRSTCOME_PAUSE`.

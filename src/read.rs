@@ -8,9 +8,12 @@ pub mod connection;
 pub mod hot;
 pub mod lists;
 pub mod outbox;
+pub mod payments;
 pub mod rows;
+pub mod sessions;
 
 pub use auditor::{Auditor, AuditorState};
 pub use connection::Reader;
 pub use hot::{HotBodies, HotBody};
+pub use payments::PaymentRow;
 pub use rows::{DropRow, OrderRow};

@@ -11,6 +11,7 @@ pub mod payment;
 pub mod published;
 pub mod random;
 pub mod signing_secret;
+pub mod strict;
 pub mod text;
 pub mod webhooks;
 

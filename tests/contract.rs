@@ -130,6 +130,8 @@ impl Orders {
         let paid = order("paid");
         let payment = json!({ "reference": "R", "amount": 100, "currency": "EUR", "reason": "seen" });
         assert_eq!(server.admin("POST", &format!("/v1/orders/{paid}/payments"), &payment).status, 200);
+        let listed = server.admin("GET", &format!("/v1/orders/{paid}/payments"), &Value::Null);
+        assert_eq!(listed.status, 200, "{}", listed.text);
         Orders { reserved: order("reserved"), paid, expired, cancelled }
     }
 }

@@ -27,6 +27,7 @@ const LEAST_ROLES: &[(&str, &[&str])] = &[
         "POST /v1/drops", "PATCH /v1/drops/{drop_id}", "POST /v1/drops/{drop_id}/pause", "POST /v1/drops/{drop_id}/resume",
         "POST /v1/drops/{drop_id}/close", "POST /v1/drops/{drop_id}/stock", "POST /v1/orders/{order_id}/payments",
         "POST /v1/orders/{order_id}/refund", "POST /v1/orders/{order_id}/refund-settled",
+        "GET /v1/orders/{order_id}/payments",
         "GET /v1/orders/{order_id}/contact", "GET /v1/orders", "POST /v1/orders/search",
     ]),
     ("owner", &["DELETE /v1/orders/{order_id}/contact"]),
@@ -103,7 +104,9 @@ fn every_role_against_every_route() {
     let counted = admin(&server, "GET", "/metrics", Some(&roles[0].1), &Value::Null).text;
     let of =
         |reason: &str| counted.lines().find(|line| line.contains(&format!("turned_away_total{{reason=\"{reason}\"}}")));
-    assert_eq!(of("unauthorized").map(|line| line.ends_with(" 105")), Some(true), "15 routes, 7 times each: {counted}");
+    let guarded: usize = LEAST_ROLES[1..].iter().map(|(_, routes)| routes.len()).sum();
+    let expected = format!(" {}", guarded * bad.len());
+    assert_eq!(of("unauthorized").map(|line| line.ends_with(&expected)), Some(true), "{guarded} routes: {counted}");
     assert!(of("forbidden").is_some(), "{counted}");
     server.stop();
 }

@@ -19,9 +19,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
     ("outbox", &["writer", "read", "engine", "outgoing", "types", "telemetry"]),
+    ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
-    ("http", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
+    (
+        "http",
+        &["admission", "payments", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"],
+    ),
 ];
 
 /// What would make the engine impure.

@@ -1,8 +1,10 @@
-//! What the benches share: how they are called, CPU time of threads, medians and spreads.
+//! What the benches share: how they are called, CPU time of threads, medians and spreads; and what is sold, in `sale`.
 
 #![allow(dead_code, reason = "each bench uses its part")]
 #![allow(clippy::expect_used, reason = "a bench: what fails ends it")]
 #![allow(unreachable_pub, missing_docs, reason = "a bench's own module")]
+
+pub mod sale;
 
 use std::time::Duration;
 

@@ -259,7 +259,8 @@ form_of_enum!(Command {
     18 = Advance,
     19 = HearProvider(event),
     20 = RecordSession { order, provider },
-    21 = Endpoint(command),
+    21 = CancelByOperator { order, reason },
+    22 = Endpoint(command),
 });
 
 form_of_struct!(Event { seq, at, prev_seq, kind });
@@ -293,7 +294,8 @@ form_of_enum!(EventKind {
     27 = ChargebackCreated { order, drop_id, payment },
     28 = ProviderEventRecorded { order, drop_id, provider, id, kind, told },
     29 = SessionRecorded { order, drop_id, provider },
-    30 = Endpoint(event),
+    30 = OrderCancelledByOperator { order, drop_id, quantity, reason },
+    31 = Endpoint(event),
 });
 
 form_of_struct!(Reservation { order, seq, drop_id, state, quantity, unit_price, currency, reserved_at, expires_at });

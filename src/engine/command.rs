@@ -89,6 +89,13 @@ pub enum Command {
         /// Which order.
         order: Seq,
     },
+    /// Take a live order back: an operator's word, not its buyer's.
+    CancelByOperator {
+        /// Which order.
+        order: Seq,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
     /// Record money that an operator saw coming in.
     RecordPayment {
         /// Which order.
@@ -289,7 +296,7 @@ fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
 }
 
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 24] = [
+pub const COMMAND_NAMES: [&str; 25] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -309,6 +316,7 @@ pub const COMMAND_NAMES: [&str; 24] = [
     "record_loss",
     "hear_provider",
     "record_session",
+    "cancel_by_operator",
     "create_endpoint",
     "patch_endpoint",
     "delete_endpoint",
@@ -340,6 +348,7 @@ impl Command {
             Command::RecordLoss { .. } => 16,
             Command::HearProvider(_) => 17,
             Command::RecordSession { .. } => 18,
+            Command::CancelByOperator { .. } => 19,
             Command::Endpoint(command) => command.index(),
             Command::Advance => return None,
         })
@@ -351,6 +360,7 @@ impl Command {
         match self {
             Command::Checkout { order }
             | Command::CancelOrder { order }
+            | Command::CancelByOperator { order, .. }
             | Command::RecordPayment { order, .. }
             | Command::RefundOrder { order, .. }
             | Command::SettleRefund { order, .. }
@@ -388,6 +398,7 @@ impl Command {
             | Command::PlaceOrder { .. }
             | Command::Checkout { .. }
             | Command::CancelOrder { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
@@ -416,6 +427,7 @@ impl Command {
             Command::CreateDrop { .. }
             | Command::Checkout { .. }
             | Command::CancelOrder { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }

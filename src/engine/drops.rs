@@ -347,6 +347,7 @@ fn change_state(state: &mut State, event: &Event, drop_id: DropId) {
         | EventKind::OrderCheckedOut { .. }
         | EventKind::ContactCorrected { .. }
         | EventKind::OrderCancelled { .. }
+        | EventKind::OrderCancelledByOperator { .. }
         | EventKind::OrderExpired { .. }
         | EventKind::OrderPaid { .. }
         | EventKind::OrderRefunded { .. }

@@ -148,11 +148,11 @@ impl EndpointCommand {
     #[must_use]
     pub const fn index(&self) -> usize {
         match self {
-            EndpointCommand::Create { .. } => 19,
-            EndpointCommand::Patch { .. } => 20,
-            EndpointCommand::Delete { .. } => 21,
-            EndpointCommand::Mark { .. } => 22,
-            EndpointCommand::Resend { .. } => 23,
+            EndpointCommand::Create { .. } => 20,
+            EndpointCommand::Patch { .. } => 21,
+            EndpointCommand::Delete { .. } => 22,
+            EndpointCommand::Mark { .. } => 23,
+            EndpointCommand::Resend { .. } => 24,
         }
     }
 }

@@ -131,6 +131,17 @@ pub enum EventKind {
         /// How many units came back.
         quantity: Quantity,
     },
+    /// An operator took a live order back.
+    OrderCancelledByOperator {
+        /// Which order.
+        order: Seq,
+        /// Of which drop.
+        drop_id: DropId,
+        /// How many units came back.
+        quantity: Quantity,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
     /// The time ran out and the units went back.
     OrderExpired {
         /// Which order.
@@ -339,7 +350,7 @@ impl EventKind {
             EventKind::OrderReserved { .. } => "order_reserved",
             EventKind::OrderCheckedOut { .. } => "order_checked_out",
             EventKind::ContactCorrected { .. } => "contact_corrected",
-            EventKind::OrderCancelled { .. } => "order_cancelled",
+            EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => "order_cancelled",
             EventKind::OrderExpired { .. } => "order_expired",
             EventKind::OrderPaid { retaken: false, .. } => "order_paid",
             EventKind::OrderPaid { retaken: true, .. } => "order_retaken",
@@ -378,6 +389,7 @@ impl EventKind {
             | EventKind::OrderCheckedOut { drop_id, .. }
             | EventKind::ContactCorrected { drop_id, .. }
             | EventKind::OrderCancelled { drop_id, .. }
+            | EventKind::OrderCancelledByOperator { drop_id, .. }
             | EventKind::OrderExpired { drop_id, .. }
             | EventKind::OrderPaid { drop_id, .. }
             | EventKind::OrderRefunded { drop_id, .. }
@@ -402,6 +414,7 @@ impl EventKind {
             EventKind::OrderCheckedOut { order, .. }
             | EventKind::ContactCorrected { order, .. }
             | EventKind::OrderCancelled { order, .. }
+            | EventKind::OrderCancelledByOperator { order, .. }
             | EventKind::OrderExpired { order, .. }
             | EventKind::OrderPaid { order, .. }
             | EventKind::OrderRefunded { order, .. }
@@ -451,9 +464,9 @@ impl EventKind {
             | EventKind::MismatchFound { .. }
             | EventKind::MismatchCleared { .. } => Some(StockDelta::default()),
             EventKind::OrderReserved { quantity, .. } => Some(held(i64::from(quantity.get()))),
-            EventKind::OrderCancelled { quantity, .. } | EventKind::OrderExpired { quantity, .. } => {
-                Some(held(-i64::from(quantity.get())))
-            }
+            EventKind::OrderCancelled { quantity, .. }
+            | EventKind::OrderCancelledByOperator { quantity, .. }
+            | EventKind::OrderExpired { quantity, .. } => Some(held(-i64::from(quantity.get()))),
             EventKind::OrderPaid { quantity, retaken, .. } => {
                 let units = i64::from(quantity.get());
                 let held = if *retaken { 0 } else { -units };

@@ -183,15 +183,20 @@ pub(super) fn checkout(decision: &mut Decision<'_>, order: Seq) -> Outcome {
     }
 }
 
-pub(super) fn cancel(decision: &mut Decision<'_>, order: Seq) -> Outcome {
+/// The buyer's word, or with a reason an operator's.
+pub(super) fn cancel(decision: &mut Decision<'_>, order: Seq, reason: Option<&str>) -> Outcome {
     let order = match find_order(decision.state, order) {
         Ok((order, _)) => order,
         Err(refusal) => return decision.refuse(refusal),
     };
     match order.state {
         OrderState::Reserved | OrderState::AwaitingPayment => {
-            let (drop_id, quantity) = (order.drop_id, order.quantity);
-            accept(decision, order, EventKind::OrderCancelled { order: order.seq, drop_id, quantity })
+            let (seq, drop_id, quantity) = (order.seq, order.drop_id, order.quantity);
+            let kind = match reason.map(Into::into) {
+                Some(reason) => EventKind::OrderCancelledByOperator { order: seq, drop_id, quantity, reason },
+                None => EventKind::OrderCancelled { order: seq, drop_id, quantity },
+            };
+            accept(decision, order, kind)
         }
         OrderState::Cancelled => decision.repeat(Subject::Order(order.seq)),
         OrderState::Paid | OrderState::Expired | OrderState::RefundDue | OrderState::Refunded => {
@@ -232,7 +237,9 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
             state.unschedule_expiry(drop_id, before, seq);
             state.schedule_expiry(drop_id, *expires_at, seq);
         }
-        EventKind::OrderCancelled { .. } => leave(state, event, seq, OrderState::Cancelled),
+        EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => {
+            leave(state, event, seq, OrderState::Cancelled);
+        }
         EventKind::OrderExpired { .. } => leave(state, event, seq, OrderState::Expired),
         EventKind::OrderPaid { .. }
         | EventKind::PaymentNotKept { .. }

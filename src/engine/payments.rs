@@ -217,7 +217,7 @@ fn settled(
 pub(super) fn hear(decision: &mut Decision<'_>, event: &ProviderEvent) -> Outcome {
     let state = decision.state;
     let found = event.order.and_then(|order| find_order(state, order).ok());
-    if state.heard.contains(&event.id) {
+    if state.heard.contains(&event.id) && !planted::has(Bug::InboxNotAsked) {
         return decision.repeat(found.map_or(Subject::File, |(order, _)| Subject::Order(order.seq)));
     }
     let effects = match found {
@@ -295,7 +295,7 @@ fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKept> {
         return Err(NotKept::DropClosed);
     }
     let used = u64::from(entry.used_by(&order.buyer)).saturating_add(u64::from(order.quantity.get()));
-    if used > u64::from(entry.spec.per_buyer_limit) {
+    if used > u64::from(entry.spec.per_buyer_limit) && !planted::has(Bug::LateBeatsLimit) {
         return Err(NotKept::LimitReached);
     }
     if order.quantity.units() > entry.available() {
@@ -388,7 +388,8 @@ pub(super) fn evolve(state: &mut State, event: &Event, order: Seq) {
         }
         EventKind::PaymentNotKept { payment, state: becomes, .. } => {
             let received = payment.clone();
-            let payment = Payment { pays: false, refunded: Amount::ZERO, refund_due: received.amount, received };
+            let refund_due = if planted::has(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
+            let payment = Payment { pays: false, refunded: Amount::ZERO, refund_due, received };
             let order = change(state, order);
             order.payments.push(payment);
             order.state = *becomes;

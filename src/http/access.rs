@@ -50,6 +50,7 @@ pub const fn need(action: Action) -> Need {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::ListOrders
         | Action::SearchOrders => Need::Role(Role::Operator),
@@ -82,6 +83,7 @@ pub const fn waits(action: Action) -> bool {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders

@@ -54,6 +54,7 @@ pub const fn of(action: Action) -> Answers {
         A::ResumeDrop => answers(&[200], &[BODY, ID, &[Code::Ended, Code::IllegalTransition], WRITER]),
         A::CloseDrop => answers(&[200], &[BODY, ID, WRITER]),
         A::RefundOrder => answers(&[200], &[BODY, KEY, ID, STATE, WRITER]),
+        A::ListPayments => answers(&[200], &[ID]),
         A::ReadContact => answers(&[200], &[ID, WRITER]),
         A::EraseContact => answers(&[204], &[ID, WRITER]),
         A::ListOrders => answers(&[200], &[QUERY, ID, WRITER]),

@@ -58,6 +58,7 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
         Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
         Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,
+        Action::ListPayments => operate::payments(core, &call),
         Action::ReadContact => Box::pin(contacts::read(core, &call)).await,
         Action::EraseContact => Box::pin(contacts::erase(core, &call)).await,
         Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,

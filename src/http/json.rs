@@ -1,9 +1,11 @@
 //! The shapes of requests and answers in JSON. What is inside is checked here; the rooms behind need not.
 
 pub mod answers;
+pub mod payments;
 pub mod queries;
 pub mod requests;
 pub mod words;
 
 pub use answers::*;
+pub use payments::payment_body;
 pub use requests::*;

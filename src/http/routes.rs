@@ -32,6 +32,7 @@ pub enum Action {
     RecordPayment,
     RefundOrder,
     SettleRefund,
+    ListPayments,
     ReadContact,
     EraseContact,
     ListOrders,
@@ -117,6 +118,7 @@ pub static ROUTES: &[Route] = &[
         A::SettleRefund,
         "Record that a refund was paid out",
     ),
+    route(Admin, Method::GET, "/v1/orders/{order_id}/payments", P::Order, A::ListPayments, "List an order's payments"),
     route(Admin, Method::GET, "/v1/orders/{order_id}/contact", P::Order, A::ReadContact, "Read a contact (audited)"),
     route(
         Admin,

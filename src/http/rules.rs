@@ -167,12 +167,23 @@ pub fn text(max: usize) -> impl Rule<Box<str>> {
 
 /// A longer text of 1 to `max` bytes, which may have line breaks.
 pub fn long_text(max: usize) -> impl Rule<Box<str>> {
-    fitting(max, Some(NO_CONTROL_BUT_BREAKS), |c| !c.is_control() || c == '\n' || c == '\t', "text")
+    fitting(
+        max,
+        Some(NO_CONTROL_BUT_BREAKS),
+        |c| !c.is_control() || c == '\n' || c == '\t',
+        "text without control characters but line breaks and tabs",
+    )
 }
 
-/// A detail of a contact, in any form.
+/// A name, an e-mail address or a telephone number, in any form. Control characters are in none: they come from
+/// mistakes, or are meant for the terminal, the label printer or the mail that shows them.
 pub fn contact_text() -> impl Rule<Box<str>> {
-    fitting(CONTACT_BYTES_MAX, None, |_| true, "text")
+    text(CONTACT_BYTES_MAX)
+}
+
+/// A postal address, in any form, with line breaks.
+pub fn contact_address() -> impl Rule<Box<str>> {
+    long_text(CONTACT_BYTES_MAX)
 }
 
 /// A buyer.
@@ -242,6 +253,7 @@ mod tests {
         agree("text", &text(128), &samples);
         agree("long_text", &long_text(128), &samples);
         agree("contact_text", &contact_text(), &samples);
+        agree("contact_address", &contact_address(), &samples);
         agree("buyer", &buyer(), &samples);
         agree("image_url", &image_url(), &samples);
     }

@@ -3,7 +3,8 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{DropRow, OrderRow, contact_of, drop_of, order_of};
+use super::payments;
+use super::rows::{DropRow, OrderRow, contact_of, drop_of, order_by_seq, order_of};
 use crate::types::{Contact, DropId, OrderState, Seq};
 
 /// Rows that one page looks at, at most.
@@ -45,6 +46,31 @@ pub struct OrderFilter {
     pub drop_id: Option<DropId>,
     /// In this state only.
     pub state: Option<OrderState>,
+    /// Whose buyers are owed money.
+    pub refund_due: bool,
+}
+
+impl OrderFilter {
+    fn fits(&self, order: &OrderRow) -> bool {
+        self.drop_id.is_none_or(|id| id == order.drop_id) && self.state.is_none_or(|state| state == order.state)
+    }
+}
+
+/// The same for those whose buyers are owed money: these have an index.
+fn orders_with_refunds_due(
+    connection: &Connection,
+    filter: OrderFilter,
+    after: Seq,
+    limit: u32,
+) -> rusqlite::Result<Page<OrderRow>> {
+    let due = payments::orders_with_refunds_due(connection, after, limit)?;
+    let more = due.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next_after = due.last().filter(|_| more).map(|last| last.get());
+    let mut items = Vec::with_capacity(due.len());
+    for seq in due {
+        items.extend(order_by_seq(connection, seq)?.filter(|order| filter.fits(order)));
+    }
+    Ok(Page { items, next_after })
 }
 
 /// The orders after `after`, by their number. Orders have no index but their number: the page looks at a bounded number
@@ -58,10 +84,14 @@ pub fn orders(
     after: Seq,
     limit: u32,
 ) -> rusqlite::Result<Page<OrderRow>> {
+    if filter.refund_due {
+        return orders_with_refunds_due(connection, filter, after, limit);
+    }
     let mut statement = connection.prepare_cached(
         "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
              drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
-             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due
+             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due,
+             orders.cancel_reason IS NOT NULL
          FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq > ?1 ORDER BY orders.seq LIMIT ?2",
     )?;
     let mut rows = statement.query(params![after, ROWS_LOOKED_AT_MAX])?;
@@ -72,9 +102,7 @@ pub fn orders(
         looked_at = looked_at.saturating_add(1);
         let order = order_of(row)?;
         last = order.seq;
-        let fits = filter.drop_id.is_none_or(|id| id == order.drop_id)
-            && filter.state.is_none_or(|state| state == order.state);
-        if fits {
+        if filter.fits(&order) {
             items.push(order);
             if items.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
                 return Ok(Page { items, next_after: Some(last.get()) });

@@ -90,6 +90,7 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         EventKind::StockAdjusted { delta, .. } => (Some(*delta), None),
         EventKind::OrderReserved { quantity, .. }
         | EventKind::OrderCancelled { quantity, .. }
+        | EventKind::OrderCancelledByOperator { quantity, .. }
         | EventKind::OrderExpired { quantity, .. } => (Some(i64::from(quantity.get())), None),
         EventKind::OrderPaid { quantity, payment, .. } => (Some(i64::from(quantity.get())), money(payment.amount)),
         // Money of another currency than the drop's is in the detail: the column is in the drop's.
@@ -131,7 +132,8 @@ fn detail(kind: &EventKind) -> Option<String> {
         EventKind::DropPaused { reason, .. }
         | EventKind::DropResumed { reason, .. }
         | EventKind::DropClosed { reason, .. }
-        | EventKind::StockAdjusted { reason, .. } => json!({ "reason": reason }),
+        | EventKind::StockAdjusted { reason, .. }
+        | EventKind::OrderCancelledByOperator { reason, .. } => json!({ "reason": reason }),
         EventKind::OrderPaid { payment, reason, .. } => with_reason(named(payment), reason),
         EventKind::PaymentNotKept { payment, why, state, .. } => {
             let mut detail = named(payment);

@@ -92,6 +92,7 @@ pub struct Recorder<'conn> {
     move_drop: Statement<'conn>,
     put_contact: Statement<'conn>,
     erase_contact: Statement<'conn>,
+    note_cancel_reason: Statement<'conn>,
     insert_key: Statement<'conn>,
     touch_meta: Statement<'conn>,
     raise_epoch: Statement<'conn>,
@@ -162,6 +163,7 @@ impl<'conn> Recorder<'conn> {
                      phone = excluded.phone, address = excluded.address",
             )?,
             erase_contact: prepare("DELETE FROM contacts WHERE order_seq = ?1")?,
+            note_cancel_reason: prepare("UPDATE orders SET cancel_reason = ?2 WHERE seq = ?1")?,
             insert_key: prepare(
                 "INSERT INTO keys (digest, params, seq, at_ms) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (digest) DO UPDATE SET params = excluded.params, seq = excluded.seq, at_ms = excluded.at_ms",
@@ -309,6 +311,10 @@ impl<'conn> Recorder<'conn> {
             }
             EventKind::OrderCancelled { order, .. } => {
                 self.update_order.execute(params![order, seq, "cancelled", NO_TIME, at]).map(drop)
+            }
+            EventKind::OrderCancelledByOperator { order, reason, .. } => {
+                self.update_order.execute(params![order, seq, "cancelled", NO_TIME, at])?;
+                self.note_cancel_reason.execute(params![order, reason]).map(drop)
             }
             EventKind::OrderExpired { order, .. } => {
                 self.update_order.execute(params![order, seq, "expired", NO_TIME, at]).map(drop)

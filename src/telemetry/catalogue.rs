@@ -89,7 +89,11 @@ catalogue! {
     TLS_RELOADS = Kind::Counter, "firstcome_tls_reloads_total", "Changed certificate files that were taken (ok), or not, so that the old certificate stays in force (failed).";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
+    REFUNDS_DUE = Kind::Gauge, "firstcome_refunds_due", "Payments that are owed back, in whole or in part.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";
+    PROVIDER_EVENTS = Kind::Counter, "firstcome_provider_events_total", "Webhooks of payment providers by provider and result: applied, ignored or duplicate; unauthorized: no good signature; stale; unfit: signed, but not as its provider writes; unused: of a type that means nothing here, or about no order; failed: not recorded, and sent again by its provider.";
+    SESSIONS = Kind::Counter, "firstcome_payment_sessions_total", "Payment sessions by result: made; failed, and asked for again; refused by the provider for good.";
+    SESSIONS_WAITING = Kind::Gauge, "firstcome_payment_sessions_waiting", "Orders whose payment session is asked for, or will be again.";
     OUTBOX_DELIVERIES = Kind::Counter, "firstcome_outbox_deliveries_total", "Attempts to tell endpoints of events by result; dead: given up after its last attempt, besides failed.";
     OUTBOX_ATTEMPT = Kind::Histogram(&SECONDS), "firstcome_outbox_attempt_seconds", "From a call to an endpoint to the end of its answer.";
     OUTBOX_AGE = Kind::Gauge, "firstcome_outbox_age_seconds", "Age of the oldest event that an enabled endpoint has not been told, and that is no dead letter.";

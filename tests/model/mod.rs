@@ -148,7 +148,8 @@ impl World {
             },
             6 => Command::ReportMismatch { drop_id, stands: self.random.one_in(2) },
             7..=9 => Command::Checkout { order },
-            10..=12 => Command::CancelOrder { order },
+            10..=11 => Command::CancelOrder { order },
+            12 => Command::CancelByOperator { order, reason: reason() },
             13..=16 => {
                 let mut amount = state.order(order).map_or(Amount::ZERO, |order| order.amount());
                 if self.random.one_in(8) {

@@ -176,6 +176,7 @@ impl Naive {
             },
             Command::Checkout { order }
             | Command::CancelOrder { order }
+            | Command::CancelByOperator { order, .. }
             | Command::RecordPayment { order, .. }
             | Command::RefundOrder { order, .. }
             | Command::SettleRefund { order, .. }
@@ -406,7 +407,7 @@ impl Naive {
                 OrderState::AwaitingPayment => self.accept(subject),
                 _ => self.refuse(cannot(OrderState::AwaitingPayment)),
             },
-            Command::CancelOrder { .. } => match order.state {
+            Command::CancelOrder { .. } | Command::CancelByOperator { .. } => match order.state {
                 OrderState::Cancelled => self.repeat(subject),
                 _ if order.live() => {
                     let order = &mut self.orders[index];

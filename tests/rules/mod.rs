@@ -128,6 +128,7 @@ impl Table {
             }
             "checkout" => Command::Checkout { order: self.order(line) },
             "cancel" => Command::CancelOrder { order: self.order(line) },
+            "withdraw" => Command::CancelByOperator { order: self.order(line), reason },
             "paid" => Command::RecordPayment {
                 order: self.order(line),
                 reference: line.text("ref", "R1").into(),

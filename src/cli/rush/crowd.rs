@@ -241,7 +241,7 @@ impl Rules {
         match (step, refusal) {
             (Step::Order, Refusal::SoldOut) => match self.crowd {
                 Crowd::Real => Turn { next: Next::WaitForUnit, unit_back: false },
-                Crowd::Plain => {
+                Crowd::Plain | Crowd::Checkout => {
                     ledger.end(End::Unsatisfied);
                     Turn { next: Next::Done, unit_back: false }
                 }

@@ -21,6 +21,8 @@ const THINK_MAX: Duration = Duration::from_millis(100);
 pub enum Crowd {
     /// Everybody places one order and leaves, whatever the answer.
     Plain,
+    /// Everybody places one order and checks out at once.
+    Checkout,
     /// People: some repeat, ask twice, cancel, check out or never do; who found it sold out comes back for returns.
     Real,
 }
@@ -30,6 +32,7 @@ impl Crowd {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Crowd::Plain => "plain",
+            Crowd::Checkout => "checkout",
             Crowd::Real => "real",
         }
     }
@@ -64,8 +67,10 @@ impl Rules {
 
     /// Whether this buyer takes this step once he has a unit.
     pub(super) fn takes(&self, number: u32, step: Step) -> bool {
-        if self.crowd == Crowd::Plain {
-            return false;
+        match self.crowd {
+            Crowd::Plain => return false,
+            Crowd::Checkout => return step == Step::CheckOut,
+            Crowd::Real => {}
         }
         let fate = self.dice(number, 1) % 1000;
         let cancels = fate < CANCELS_PER_MILLE;
@@ -89,6 +94,9 @@ impl Rules {
 
     /// How long this buyer thinks before this step.
     pub(super) fn think(&self, buyer: &Buyer, step: Step) -> Duration {
+        if self.crowd == Crowd::Checkout {
+            return Duration::ZERO;
+        }
         let purpose = 16 + u64::from(buyer.key) * 8 + step as u64;
         part(THINK_MAX, self.dice(buyer.number, purpose))
     }

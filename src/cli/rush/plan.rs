@@ -59,8 +59,8 @@ impl Plan {
             }
         };
         let (public, admin) = (target(&args.public), target(&args.admin));
-        if args.expire && args.crowd == Crowd::Plain {
-            mistakes.push("--expire needs the real crowd: nobody of the plain one watches his reservation".to_owned());
+        if args.expire && args.crowd != Crowd::Real {
+            mistakes.push("--expire needs the real crowd: nobody of the others watches his reservation".to_owned());
         }
         if let Err(mistake) = allow_descriptors(args.connections) {
             mistakes.push(mistake);

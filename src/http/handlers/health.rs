@@ -10,6 +10,7 @@ use crate::http::Problem;
 use crate::http::body::{Body, full};
 use crate::http::core::Core;
 use crate::http::request::json;
+use crate::read::payments;
 use crate::telemetry::catalogue as metric;
 
 fn text(body: impl Into<Bytes>, content_type: &'static str) -> Response<Body> {
@@ -25,6 +26,10 @@ pub(super) fn metrics(core: &Core) -> Response<Body> {
     let auditor = &core.site.auditor;
     let seq = core.writer.published.seq();
     let lag = seq.saturating_sub(auditor.counted_seq.load(Ordering::Relaxed));
+    let refunds_due = core.reader.read(payments::refunds_due).unwrap_or_else(|error| {
+        tracing::error!(%error, "the refunds due could not be counted");
+        0
+    });
     let as_u64 = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     for (gauge, value) in [
         (&metric::QUEUE_DEPTH, as_u64(core.writer.queue_depth())),
@@ -33,6 +38,7 @@ pub(super) fn metrics(core: &Core) -> Response<Body> {
         (&metric::OVERSOLD, auditor.oversold_units.load(Ordering::Relaxed)),
         (&metric::UNDERSOLD, auditor.undersold_units.load(Ordering::Relaxed)),
         (&metric::AUDIT_LAG, lag),
+        (&metric::REFUNDS_DUE, refunds_due),
     ] {
         telemetry.set(gauge, value);
     }

@@ -1,17 +1,26 @@
 //! What operators do with orders: payments by hand, refunds.
 
-use hyper::Response;
 use hyper::header::HeaderValue;
+use hyper::{Response, StatusCode};
 
 use super::orders::{as_it_is, named};
-use super::submit;
+use super::{fault, submit};
 use crate::engine::{Command, CommandKey, Outcome};
 use crate::http::Problem;
 use crate::http::body::Body;
 use crate::http::core::Core;
-use crate::http::json::{parse_payment, parse_refund, parse_settled};
-use crate::http::request::{Call, IDEMPOTENT_REPLAYED};
+use crate::http::json::{page_body, parse_payment, parse_refund, parse_settled, payment_body};
+use crate::http::request::{Call, IDEMPOTENT_REPLAYED, json};
+use crate::read;
 use crate::types::keyed::KeyScope;
+
+/// `GET /v1/orders/{order_id}/payments`.
+pub(super) fn payments(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = named(core, call)?.seq;
+    let rows = core.reader.read(|connection| read::payments::payments_of(connection, order));
+    let bodies: Vec<_> = rows.map_err(|error| fault(&error))?.iter().map(payment_body).collect();
+    Ok(json(StatusCode::OK, page_body(&bodies, None)))
+}
 
 /// `POST /v1/orders/{order_id}/payments`.
 pub(super) async fn record_payment(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {

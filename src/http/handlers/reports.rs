@@ -55,7 +55,7 @@ pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Bod
         let decided = submit(core, &call.caller, Command::ExportContacts { drop_id }, None).await?;
         done(&decided)?;
     }
-    let filter = OrderFilter { drop_id, state };
+    let filter = OrderFilter { drop_id, state, refund_due: query.refund_due };
     let page = core.reader.read(|connection| lists::orders(connection, filter, after, limit));
     let page = page.map_err(|error| fault(&error))?;
     let mut response = if as_csv {
@@ -90,7 +90,7 @@ fn cell(text: &str) -> String {
 
 fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Option<u64>) -> Response<Body> {
     let mut text = String::from(
-        "seq,id,code,drop_id,buyer,quantity,unit_price,amount,currency,state,reserved_at,expires_at,paid_at,ended_at,refunded_amount",
+        "seq,id,code,drop_id,buyer,quantity,unit_price,amount,currency,state,reserved_at,expires_at,paid_at,ended_at,refunded_amount,refund_due_amount",
     );
     if contacts.is_some() {
         text.push_str(",name,email,phone,address");
@@ -114,6 +114,7 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
             time(order.paid_at),
             time(order.ended_at),
             order.refunded.get().to_string(),
+            order.refund_due.get().to_string(),
         ];
         if let Some(contacts) = contacts {
             let contact = contacts.get(index).cloned().flatten().unwrap_or_default();
@@ -155,8 +156,11 @@ mod tests {
 
     #[test]
     fn formulae_and_quotes_do_no_harm_in_a_spreadsheet() {
-        assert_eq!(cell("=1+1"), "'=1+1");
-        assert_eq!(cell("-5"), "'-5");
+        for start in ['=', '+', '-', '@', '\t'] {
+            let formula = format!("{start}1+1");
+            assert_eq!(cell(&formula), format!("'{formula}"));
+        }
+        assert_eq!(cell("\r=1+1"), "\"'\r=1+1\"");
         assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(cell("@x,y"), "\"'@x,y\"");
         assert_eq!(cell("plain"), "plain");

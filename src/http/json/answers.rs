@@ -24,7 +24,7 @@ fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Resul
 }
 
 /// The largest integer that every JSON reader has exactly.
-const INTEGER_MAX: u64 = crate::types::JSON_INTEGER_MAX;
+pub(super) const INTEGER_MAX: u64 = crate::types::JSON_INTEGER_MAX;
 
 /// One sale of one SKU. `total = available + held + sold`.
 #[derive(Serialize, JsonSchema)]
@@ -173,8 +173,9 @@ fn is_nothing(amount: &u64) -> bool {
     *amount == 0
 }
 
-pub(super) fn end_reason(state: OrderState) -> Option<&'static str> {
+pub(super) fn end_reason(state: OrderState, by_operator: bool) -> Option<&'static str> {
     match state {
+        OrderState::Cancelled if by_operator => Some("cancelled_by_operator"),
         OrderState::Cancelled => Some("cancelled_by_buyer"),
         OrderState::Expired => Some("not_paid_in_time"),
         OrderState::Refunded => Some("refunded"),
@@ -202,7 +203,7 @@ pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
         expires_at: row.expires_at,
         paid_at: row.paid_at,
         ended_at: row.ended_at,
-        end_reason: end_reason(row.state),
+        end_reason: end_reason(row.state, row.cancelled_by_operator),
         refunded_amount: row.refunded.get(),
         refund_due_amount: row.refund_due.get(),
         version: format!("{}-{}", frame.epoch, row.last_seq),
@@ -284,9 +285,11 @@ pub fn answer_schemas() -> Map<String, Value> {
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
     let _references = (generator.subschema_for::<DropJson<'_>>(), generator.subschema_for::<OrderJson<'_>>());
+    let _payments = generator.subschema_for::<super::payments::PaymentJson<'_>>();
     let mut schemas = generator.take_definitions(true);
     schemas.insert("DropPage".into(), page_schema("Drop"));
     schemas.insert("OrderPage".into(), page_schema("Order"));
+    schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
     schemas
 }
 
@@ -316,7 +319,7 @@ pub fn etag(kind: &str, number: u64, epoch: u64, version: Seq) -> String {
     format!("\"{kind}{number}-{epoch}-{version}\"")
 }
 
-fn bytes(value: &impl Serialize) -> Bytes {
+pub(super) fn bytes(value: &impl Serialize) -> Bytes {
     // These shapes have only texts and numbers: writing them to memory cannot fail.
     Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }

@@ -32,6 +32,9 @@ pub struct OrdersQuery {
     /// Only in this state.
     #[schemars(with = "Option<words::OrderState>")]
     pub state: Option<String>,
+    /// Only those whose buyers are owed money, in whatever state.
+    #[serde(default)]
+    pub refund_due: bool,
     /// What the page before gave as `next_after`.
     #[serde(default)]
     #[schemars(range(max = crate::types::Seq::MAX.get()))]

@@ -90,7 +90,7 @@ fn contact(fields: &mut Fields) -> Option<Contact> {
         name: fields.optional("name", rules::contact_text()),
         email: fields.optional("email", rules::contact_text()),
         phone: fields.optional("phone", rules::contact_text()),
-        address: fields.optional("address", rules::contact_text()),
+        address: fields.optional("address", rules::contact_address()),
     })
 }
 

@@ -50,6 +50,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::GetOrder
         | Action::CancelOrder
         | Action::OpenApi
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders
@@ -80,6 +81,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund => one("Order"),
+        Action::ListPayments => one("PaymentPage"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -162,6 +164,7 @@ fn query(action: Action) -> Option<Value> {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::SearchOrders
@@ -213,7 +216,7 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
             "drop_id",
             &[Action::PatchDrop, Action::PauseDrop, Action::ResumeDrop, Action::AdjustStock, Action::CloseDrop],
         ),
-        Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ReadContact]),
+        Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ListPayments, Action::ReadContact]),
         Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
@@ -227,6 +230,7 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
         | Action::AdjustStock
         | Action::RefundOrder
         | Action::SettleRefund
+        | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders

@@ -122,6 +122,7 @@ impl Script {
             | Command::CloseDrop { .. }
             | Command::AdjustStock { .. }
             | Command::ReportMismatch { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }

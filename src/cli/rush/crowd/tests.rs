@@ -48,6 +48,10 @@ fn the_crowd_is_the_same_for_the_same_seed_and_has_its_shares() {
     assert_eq!(share(Step::SeeLapse), 0, "nobody waits for what does not lapse");
     let plain = Rules { crowd: Crowd::Plain, ..rules(LAPSING) };
     assert!((0..1_000).all(|number| AFTER_THE_ORDER.into_iter().all(|step| !plain.takes(number, step))));
+    let checkout = Rules { crowd: Crowd::Checkout, ..rules(LAPSING) };
+    let takes = |number, step| checkout.takes(number, step) == (step == Step::CheckOut);
+    assert!((0..1_000).all(|number| AFTER_THE_ORDER.into_iter().all(|step| takes(number, step))));
+    assert_eq!(checkout.think(&Buyer::new(3, 0), Step::CheckOut), Duration::ZERO);
 }
 
 #[test]

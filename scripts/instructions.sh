@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Counts the instructions of what must not get more expensive (benches/instructions.rs) and holds them against
+# benches/instructions.toml. Counts do not depend on what else the machine does, so this can fail a build.
+#
+#   scripts/instructions.sh            compare; exit code 1 if a count grew by more than the tolerance
+#   scripts/instructions.sh --accept   write what was counted into the table
+#
+# valgrind counts. What would differ from machine to machine is pinned: the crypto library uses no special instructions.
+# Counts also depend on the compiler: another one than the table's gets a wider tolerance.
+set -euo pipefail
+shopt -s inherit_errexit
+cd "$(dirname "$0")/.."
+
+tolerance=5 tolerance_of_other_compiler=20 # percent
+table=benches/instructions.toml
+case ${1:-} in '' | --accept) ;; *)
+    echo "usage: scripts/instructions.sh [--accept]" >&2
+    exit 64
+    ;;
+esac
+command -v valgrind >/dev/null || {
+    echo "valgrind is missing: apt-get install valgrind" >&2
+    exit 69
+}
+
+program=$(cargo bench --locked --bench instructions --no-run --message-format=json 2>/dev/null |
+    sed -n 's|.*"executable":"\([^"]*/instructions-[^"]*\)".*|\1|p')
+[ -n "$program" ] || {
+    cargo bench --locked --bench instructions --no-run
+    exit 1
+}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export OPENSSL_ia32cap=0:0
+
+callgrind() { # what to count, arguments of the bench: prints the sum
+    local out=$scratch/out what=()
+    [ -z "$1" ] || what=("$1")
+    valgrind --quiet --tool=callgrind --callgrind-out-file="$out" "${what[@]}" "$program" "${@:2}" \
+        >/dev/null 2>"$scratch/errors" || {
+        cat "$scratch/errors" >&2
+        exit 1
+    }
+    awk '/^totals:/ { sum += $2 } END { printf "%.0f\n", sum }' "$out"
+}
+
+per_operation() { # case, operations
+    local few many
+    case $1 in
+    http-*) # a whole process, twice: the difference is that of the requests
+        few=$(callgrind "" "$1" "$2") many=$(callgrind "" "$1" "$(($2 * 2))")
+        ;;
+    *) few=0 many=$(callgrind "--toggle-collect=*instructions*counted*" "$1" "$2") ;;
+    esac
+    awk -v few="$few" -v many="$many" -v n="$2" 'BEGIN { printf "%.0f\n", (many - few) / n }'
+}
+
+accepted() { sed -n "s/^$1 = *//p" "$table" 2>/dev/null | tr -d '"'; }
+
+compiler=$(rustc --version)
+if [ "$(accepted compiler)" != "$compiler" ]; then tolerance=$tolerance_of_other_compiler; fi
+grown=0
+printf '%-40s %12s %12s %8s\n' "instructions per operation" counted accepted change
+while read -r name count; do
+    now=$(per_operation "$name" "$count") before=$(accepted "$name")
+    echo "$name = $now" >>"$scratch/table"
+    if [ -z "$before" ]; then
+        printf '%-40s %12s %12s\n' "$name" "$now" "(new)"
+        grown=1
+        continue
+    fi
+    change=$(awk -v a="$before" -v b="$now" 'BEGIN { printf "%+.1f", 100 * (b - a) / a }')
+    printf '%-40s %12s %12s %7s%%\n' "$name" "$now" "$before" "$change"
+    if awk -v change="$change" -v most="$tolerance" 'BEGIN { exit !(change > most) }'; then
+        echo "GREW: $name takes $now instructions instead of $before ($change %, $tolerance % are tolerated)" >&2
+        grown=1
+    fi
+done < <("$program" --list)
+
+if [ "${1:-}" = --accept ]; then
+    {
+        echo "# Instructions per operation, as scripts/instructions.sh counts them; it writes this with --accept."
+        echo "compiler = \"$compiler\""
+        cat "$scratch/table"
+    } >"$table"
+    echo "accepted: $table"
+elif [ "$grown" != 0 ]; then
+    echo "if that is meant to be: scripts/instructions.sh --accept, and say why in the commit" >&2
+    exit 1
+fi

@@ -1,0 +1,66 @@
+//! Payments as their rows say.
+
+use rusqlite::{Connection, params};
+
+use crate::types::{Amount, Currency, Provider, Seq};
+
+/// A payment as operators see it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
+pub struct PaymentRow {
+    pub seq: Seq,
+    pub provider: Provider,
+    pub reference: String,
+    pub currency: Currency,
+    pub received: Amount,
+    pub pays: bool,
+    pub refunded: Amount,
+    pub refund_due: Amount,
+}
+
+/// The payments of an order, in the order in which they came.
+///
+/// # Errors
+/// What SQLite says.
+pub fn payments_of(connection: &Connection, order: Seq) -> rusqlite::Result<Vec<PaymentRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT payments.seq, payments.provider, payments.reference, coalesce(foreign_currency, drops.currency),
+             payments.received, pays, payments.refunded, payments.refund_due
+         FROM payments JOIN orders ON orders.seq = order_seq JOIN drops ON drops.id = orders.drop_id
+         WHERE order_seq = ?1 ORDER BY payments.seq",
+    )?;
+    let payment = |row: &rusqlite::Row<'_>| {
+        Ok(PaymentRow {
+            seq: row.get(0)?,
+            provider: row.get(1)?,
+            reference: row.get(2)?,
+            currency: row.get(3)?,
+            received: row.get(4)?,
+            pays: row.get(5)?,
+            refunded: row.get(6)?,
+            refund_due: row.get(7)?,
+        })
+    };
+    statement.query_map(params![order], payment)?.collect()
+}
+
+/// The orders after `after` whose buyers are owed money.
+///
+/// # Errors
+/// What SQLite says.
+pub fn orders_with_refunds_due(connection: &Connection, after: Seq, limit: u32) -> rusqlite::Result<Vec<Seq>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT order_seq FROM payments INDEXED BY payments_due
+         WHERE refund_due > 0 AND order_seq > ?1 ORDER BY order_seq LIMIT ?2",
+    )?;
+    statement.query_map(params![after, limit], |row| row.get(0))?.collect()
+}
+
+/// How many payments are owed back, in whole or in part.
+///
+/// # Errors
+/// What SQLite says.
+pub fn refunds_due(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM payments WHERE refund_due > 0")?;
+    statement.query_row([], |row| row.get::<_, i64>(0)).map(|count| u64::try_from(count).unwrap_or(0))
+}
