@@ -4,11 +4,13 @@
 //! for it. The relay follows the audit through a read connection of its own (`relay`), keeps for each endpoint the
 //! course of its deliveries (`course`), and has the writer write down how far it came.
 
+pub mod configured;
 pub mod course;
 pub mod message;
 pub mod relay;
 pub mod schedule;
 pub mod signing;
 
+pub use configured::Configured;
 pub use relay::{Options, Parts, Relay};
 pub use schedule::Schedule;

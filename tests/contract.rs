@@ -59,9 +59,12 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
 #[test]
 fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve(scratch.path());
+    let server = serve_with(scratch.path(), |config| {
+        config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
     let orders = Orders::of(&server);
     good_ends(&server, &orders);
+    endpoints(&server);
     refusals_of_drops(&server);
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
@@ -198,6 +201,41 @@ fn good_ends(server: &Server, orders: &Orders) {
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
 }
 
+/// Whom the outbox tells: nobody listens there, which is not asked.
+fn endpoints(server: &Server) {
+    let admin = server.0.server.admin_address;
+    let send = |key: &str, body: Value| {
+        let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+        call(admin, "POST", "/v1/webhook-endpoints", &headers, &body.to_string())
+    };
+    let wish = json!({ "url": "http://127.0.0.1:9/hooks", "events": ["order.paid"] });
+    let made = send("one", wish.clone());
+    assert!(
+        made.status == 201 && made.body["secret"].as_str().is_some_and(|s| s.starts_with("whsec_")),
+        "{}",
+        made.text
+    );
+    let again = send("one", wish.clone());
+    assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
+    assert!(again.body.get("secret").is_none(), "shown once");
+    is(&send("one", json!({ "url": "http://127.0.0.1:9/hooks" })), Code::KeyReused);
+    let one = format!("/v1/webhook-endpoints/{}", made.body["id"]);
+    assert_eq!(call(admin, "GET", "/v1/webhook-endpoints", "", "").body["data"][0]["id"], made.body["id"]);
+    assert_eq!(call(admin, "GET", &one, "", "").body["url"], wish["url"]);
+    let patch = json!({ "state": "disabled", "events": ["*"], "reason": "x" });
+    assert_eq!(call(admin, "PATCH", &one, JSON, &patch.to_string()).body["state"], "disabled");
+    let reason = json!({ "reason": "x" }).to_string();
+    let rotated = call(admin, "POST", &format!("{one}/rotate-secret"), JSON, &reason);
+    assert!(rotated.body["secret"] != made.body["secret"] && rotated.body["old_secret_until"].is_string());
+    let resend = json!({ "from_seq": 1, "all": true, "reason": "x" }).to_string();
+    assert_eq!(call(admin, "POST", &format!("{one}/resend"), JSON, &resend).body["position"], 0);
+    assert_eq!(call(admin, "GET", &format!("{one}/deliveries?state=waiting"), "", "").body["data"], json!([]));
+    is(&call(admin, "GET", &format!("{one}/deliveries?limit=0"), "", ""), Code::Validation);
+    assert_eq!(call(admin, "DELETE", &one, "", "").status, 204);
+    is(&call(admin, "GET", &one, "", ""), Code::NotFound);
+    is(&send("one", wish), Code::NotFound);
+}
+
 fn refusals_of_drops(server: &Server) {
     let reason = json!({ "reason": "because" });
     let do_it = |drop_id: &Value, what: &str| server.admin("POST", &format!("/v1/drops/{drop_id}/{what}"), &reason);
@@ -255,12 +293,14 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
             Listener::Public => server.0.server.public_address,
             Listener::Admin => server.0.server.admin_address,
         };
-        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved);
+        let path =
+            route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved).replace("{endpoint_id}", "1");
         mistakes_of_a_body(address, route, &path);
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
-            let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
+            let nobody =
+                route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN).replace("{endpoint_id}", "999");
             is(&call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good), Code::NotFound);
         }
         if route.listener == Listener::Admin {
@@ -327,7 +367,7 @@ fn tokens_that_are_needed() {
     is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
     for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
-        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN);
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN).replace("{endpoint_id}", "1");
         is(&call(address, route.method.as_str(), &path, "", ""), Code::Unauthorized);
     }
     server.stop();

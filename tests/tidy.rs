@@ -18,13 +18,25 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
-    ("outbox", &["writer", "read", "engine", "outgoing", "types", "telemetry"]),
+    ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
     (
         "http",
-        &["admission", "payments", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"],
+        &[
+            "admission",
+            "payments",
+            "outgoing",
+            "writer",
+            "read",
+            "store",
+            "engine",
+            "types",
+            "config",
+            "telemetry",
+            "planted",
+        ],
     ),
 ];
 

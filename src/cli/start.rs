@@ -10,6 +10,8 @@ use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
 use crate::http::tls::Tls;
+use crate::outbox::{Configured, Parts as OutboxParts, Relay};
+use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::{Durability, Loaded, Store, StoreError, load, loss};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
@@ -42,6 +44,7 @@ pub struct Running {
     pub found: Found,
     thread: JoinHandle<Stopped>,
     recorder: Option<JoinHandle<()>>,
+    relay: Relay,
 }
 
 /// Starts everything. `on_fault` is called on the writer's thread if it ends in a fault: the program is over then.
@@ -51,10 +54,12 @@ pub struct Running {
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
-    let (admission, tls) = match (Admission::open(&config, &telemetry, wall), Tls::open(&config, &telemetry)) {
-        (Ok(admission), Ok(tls)) => (admission, tls),
-        (admission, tls) => {
-            let mistakes = [admission.err(), tls.err()].into_iter().flatten().flatten();
+    let opened =
+        (Admission::open(&config, &telemetry, wall), Tls::open(&config, &telemetry), Configured::open(&config));
+    let (admission, tls, outbox) = match opened {
+        (Ok(admission), Ok(tls), Ok(outbox)) => (admission, tls, outbox),
+        (admission, tls, outbox) => {
+            let mistakes = [admission.err(), tls.err(), outbox.err()].into_iter().flatten().flatten();
             let lines: Vec<String> = mistakes.map(|mistake| mistake.to_string()).collect();
             return Err(Exit::new(64, lines.join("\n")));
         }
@@ -96,6 +101,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .name("fc-writer".into())
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
+    let calls = outbox.client.clone();
+    let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
     let parts = Parts {
         config,
@@ -103,6 +110,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         database,
         admission,
         tls,
+        calls,
         telemetry,
         writer: handle.clone(),
         gate,
@@ -110,7 +118,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         on_mismatch,
     };
     let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    Ok(Running { server, writer: handle, found, thread, recorder })
+    Ok(Running { server, writer: handle, found, thread, recorder, relay })
 }
 
 fn look(loaded: &Loaded) -> Found {
@@ -149,6 +157,29 @@ fn writer_options(config: &Config) -> Options {
     }
 }
 
+/// The outbox: the endpoint that the configuration names is as it says, and then everybody is told.
+fn relay(
+    outbox: Configured,
+    database: &Path,
+    gate: &Arc<SnapshotGate>,
+    writer: &WriterHandle,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Relay, Exit> {
+    let at_file = |error: rusqlite::Error| Exit::new(74, format!("{}: {error}", database.display()));
+    let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
+    let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
+    outbox.settle(&endpoints, writer).map_err(|message| Exit::new(64, message))?;
+    let parts = OutboxParts {
+        options: outbox.options,
+        database: database.to_path_buf(),
+        gate: Arc::clone(gate),
+        writer: writer.clone(),
+        client: outbox.client,
+        telemetry: Arc::clone(telemetry),
+    };
+    Relay::start(parts).map_err(|message| Exit::new(71, format!("the outbox could not start: {message}")))
+}
+
 /// What the auditor calls: the drop is paused, or may be resumed again, by a command like any other.
 fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     Arc::new(move |drop_id, stands| {
@@ -175,6 +206,7 @@ impl Running {
     /// If the writer ended in a fault.
     pub fn stop(self) -> Result<(), Exit> {
         self.server.stop();
+        self.relay.stop();
         self.writer.stop();
         let stopped = self.thread.join();
         if let Some(recorder) = self.recorder {

@@ -33,6 +33,7 @@ use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::config::Config;
+use crate::outgoing::Client;
 use crate::read::{AuditorState, HotBodies, Reader};
 use crate::telemetry::{EdgeMeter, Telemetry};
 use crate::types::{UnixMillis, hex};
@@ -48,6 +49,8 @@ pub struct Site {
     pub admission: Admission,
     /// The listeners' certificates.
     pub tls: Tls,
+    /// The way to endpoints: asked whether one could be called.
+    pub calls: Client,
     /// TLS handshakes that may begin now.
     pub handshakes: Semaphore,
     /// The metrics.

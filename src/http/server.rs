@@ -20,6 +20,7 @@ use super::routes::Listener;
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::outgoing::Client;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -150,6 +151,8 @@ pub struct Parts {
     pub admission: Admission,
     /// The listeners' certificates.
     pub tls: Tls,
+    /// The way to endpoints.
+    pub calls: Client,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
@@ -180,6 +183,7 @@ impl Server {
             epoch: parts.epoch,
             admission: parts.admission,
             tls: parts.tls,
+            calls: parts.calls,
             handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),

@@ -319,6 +319,12 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_this_catalogue() {
+        let (readme, table) = (include_str!("../../README.md"), catalogue_as_markdown());
+        assert!(readme.contains(&table), "put this into README.md:\n{table}");
+    }
+
+    #[test]
     fn the_bits_of_stored_filters_never_change_their_meaning() {
         let names: Vec<&str> = CATALOGUE.iter().map(|event| event.name).collect();
         assert_eq!(
