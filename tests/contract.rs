@@ -18,7 +18,7 @@ use firstcome::http::code::Code;
 use firstcome::http::routes::{Action, Listener, ROUTES, Route};
 use firstcome::writer::clock::wall_clock;
 use http::contract::{DOCUMENT, SEEN};
-use http::{Answer, Server, call, listen, serve, serve_with, until};
+use http::{Answer, Server, call, listen, serve_with, until};
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
 
