@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use self::line::{Gone, Line, Sent, Written};
 use super::Schedule;
@@ -27,6 +27,8 @@ use crate::writer::{Answer, Class, Submission, WriterHandle};
 /// How often the relay looks for new events when it has nothing to wait for: an endpoint learns of an order so much
 /// later at most, and an idle server does next to nothing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+/// The same where there is nobody to be told.
+const IDLE_INTERVAL: Duration = Duration::from_millis(250);
 /// Results are written down together; what is not written down is delivered again after a crash.
 const MARK_INTERVAL: Duration = Duration::from_millis(250);
 /// After a mark that could not be written, or a row that could not be read.
@@ -146,20 +148,20 @@ impl Work {
                 self.pause();
             }
             tokio::select! {
-                Some(Ok(sent)) = self.sent.join_next() => {
-                    self.take_answer(sent);
-                    while let Some(Ok(sent)) = self.sent.try_join_next() {
-                        self.take_answer(sent);
+                Some(sent) = self.sent.join_next() => {
+                    self.take(sent);
+                    while let Some(sent) = self.sent.try_join_next() {
+                        self.take(sent);
                     }
                 }
                 Some(Ok(written)) = self.written.join_next() => self.take_written(written),
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = tokio::time::sleep(if self.lines.is_empty() { IDLE_INTERVAL } else { LOOK_INTERVAL }) => {}
                 _ = stopping.changed() => {}
             }
         }
         // Answers that are there already count.
-        while let Some(Ok(sent)) = self.sent.try_join_next() {
-            self.take_answer(sent);
+        while let Some(sent) = self.sent.try_join_next() {
+            self.take(sent);
         }
         let farewell = async {
             for id in self.lines.keys().copied().collect::<Vec<_>>() {
@@ -184,8 +186,8 @@ impl Work {
             let Some(line) = self.lines.get_mut(&id) else { continue };
             line.look_for_events(&self.reader, published)?;
             while let Some(seq) = line.course.next(now) {
-                line.course.sent(seq);
                 let call = line.prepare(&self.reader, &self.file_id, seq, now)?;
+                line.course.sent(seq);
                 line.send(&self.client, seq, call, now, &mut self.sent);
             }
             if line.is_to_be_written(started, MARK_INTERVAL) {
@@ -224,6 +226,20 @@ impl Work {
         }
         self.looked_at_seq = Some(newest);
         Ok(())
+    }
+
+    fn take(&mut self, sent: Result<Sent, JoinError>) {
+        match sent {
+            Ok(sent) => self.take_answer(sent),
+            Err(error) if error.is_panic() => {
+                tracing::error!("a delivery panicked: all lines begin anew");
+                self.lines.clear();
+                self.look_again();
+                self.pause();
+            }
+            // Its line is gone.
+            Err(_) => {}
+        }
     }
 
     fn take_answer(&mut self, sent: Sent) {
@@ -272,8 +288,7 @@ impl Work {
             // An operator was faster, or the writer is in trouble: the file says from where to go on.
             Answer::Decided(_) => {
                 self.lines.remove(&endpoint);
-                self.revisions.clear();
-                self.looked_at_seq = None;
+                self.look_again();
             }
             Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => self.begin_anew(endpoint),
         }
@@ -281,9 +296,13 @@ impl Work {
 
     fn begin_anew(&mut self, endpoint: Seq) {
         self.lines.remove(&endpoint);
+        self.look_again();
+        self.pause();
+    }
+
+    fn look_again(&mut self) {
         self.revisions.clear();
         self.looked_at_seq = None;
-        self.pause();
     }
 
     fn pause(&mut self) {

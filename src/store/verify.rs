@@ -1,11 +1,13 @@
 //! The proof from the file: every counter recounted from orders and from audit rows, every link of the chain checked.
 //! Reads only, at one snapshot; needs no server and trusts nothing that it can count.
 
+mod endpoints;
 mod recount;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use endpoints::ToldEndpoints;
 use recount::{Recount, Stock, Stocks, Told};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
@@ -112,10 +114,11 @@ pub fn verify_connection(connection: &Connection) -> Result<Report, StoreError> 
 pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<Report, StoreError> {
     let mut report = Report::default();
     check_pages(connection, &mut report)?;
-    let (from_audit, told) = walk_audit(connection, sealed, &mut report)?;
+    let (from_audit, told, endpoints) = walk_audit(connection, sealed, &mut report)?;
     let from_orders = walk_orders(connection, &told, &mut report)?;
     compare(connection, &from_orders, &from_audit, &mut report)?;
     check_inbox(connection, &mut report)?;
+    endpoints.compare(connection, &mut report)?;
     Ok(report)
 }
 
@@ -204,7 +207,7 @@ fn walk_audit(
     connection: &Connection,
     sealed: Sealed,
     report: &mut Report,
-) -> Result<(Stocks, HashMap<Seq, Told>), StoreError> {
+) -> Result<(Stocks, HashMap<Seq, Told>, ToldEndpoints), StoreError> {
     let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
     let mut links = links.query([])?;
     let mut next_link = || -> rusqlite::Result<Option<(Seq, Link)>> {
@@ -246,7 +249,7 @@ fn walk_audit(
     if let Some((seq, _)) = link {
         report.problem(format!("the chain has a link for event {seq}, which is not in the audit"));
     }
-    Ok((recount.stocks, recount.orders))
+    Ok((recount.stocks, recount.orders, recount.endpoints))
 }
 
 /// Walks all orders: each is what the audit tells; adds up what they take.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Report;
+use super::endpoints::ToldEndpoints;
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, OrderState, Seq};
 
@@ -34,6 +35,7 @@ pub(super) struct Told {
 pub(super) struct Recount {
     pub(super) stocks: Stocks,
     pub(super) orders: HashMap<Seq, Told>,
+    pub(super) endpoints: ToldEndpoints,
     subjects: HashMap<DropId, Seq>,
 }
 
@@ -58,6 +60,9 @@ impl Recount {
             if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
                 report.problem(format!("drop {drop_id} is oversold after event {}: {stock:?}", row.seq));
             }
+        }
+        if row.drop_id.is_none() {
+            self.endpoints.add(row);
         }
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
             self.tell_order(order, drop_id, row, report);
