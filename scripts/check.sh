@@ -38,5 +38,6 @@ if [ "$mode" = full ]; then
     stage benches cargo test --locked --profile soak --bench '*'
     stage smoke scripts/smoke.sh
     stage contract scripts/contract.sh
+    stage signatures scripts/signatures.sh
 fi
 echo "== all good ($mode), $SECONDS s"

@@ -3,6 +3,7 @@
 //! A leaf: it uses nothing else of this crate. Values are checked where they are made, so that the rooms behind
 //! need not check again. No type here reads a clock or makes randomness.
 
+pub mod auction;
 pub mod contact;
 pub mod hex;
 pub mod keyed;
@@ -17,6 +18,7 @@ pub mod webhooks;
 
 use std::fmt;
 
+pub use auction::{AuctionEnding, AuctionId, AuctionState};
 pub use contact::Contact;
 pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
@@ -260,6 +262,14 @@ impl UnixMillis {
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
+    /// In the place of an idempotency key, for an order that an auction awarded: nobody can ask with it.
+    #[must_use]
+    pub fn of_award(order: Seq) -> Digest {
+        let mut bytes = [0xff; 16];
+        bytes.iter_mut().zip(order.get().to_be_bytes()).for_each(|(to, from)| *to = from);
+        Digest(bytes)
+    }
+
     /// The digest out of a stored value, if it has the right length.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Digest> {

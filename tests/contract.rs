@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
+mod paying;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
         | Code::SoldOut
         | Code::OrderExpired
         | Code::IllegalTransition
+        | Code::BidTooLow
         | Code::PreconditionFailed
         | Code::BodyTooLarge
         | Code::UnsupportedMediaType
@@ -60,9 +62,11 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
 fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve_with(scratch.path(), |config| {
+        config.payments = paying::settings(scratch.path());
         config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
     });
     let orders = Orders::of(&server);
+    what_providers_tell(&server);
     good_ends(&server, &orders);
     endpoints(&server);
     refusals_of_drops(&server);
@@ -76,9 +80,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let mut missing = Vec::new();
     for route in ROUTES {
         let action = format!("{:?}", route.action);
-        // Refunds of payments by hand are never due: only a provider's are, and there is none yet.
-        let reason = (route.action == Action::SettleRefund).then_some("no refund is due");
-        let good = answers::of(route.action).good.iter().map(|status| (*status, String::new(), reason));
+        let good = answers::of(route.action).good.iter().map(|status| (*status, String::new(), None));
         let problems = answers::problems(route.listener, route.action)
             .map(|code| (code.kind().status.as_u16(), code.kind().code.to_string(), unseen(route.action, code)));
         for (status, code, reason) in good.chain(problems) {
@@ -236,6 +238,28 @@ fn endpoints(server: &Server) {
     is(&send("one", wish), Code::NotFound);
 }
 
+/// A payment by its provider, a refund that is due until somebody says that it was paid out, and webhooks that are none.
+fn what_providers_tell(server: &Server) {
+    let public = server.0.server.public_address;
+    let tell = |webhook: &paying::Webhook| call(public, "POST", "/v1/payments/sandbox", &webhook.head(), &webhook.body);
+    let signed = |body: &str| paying::standard(&paying::SANDBOX_KEY, "msg_1", paying::now(), body);
+    let order = id(&server.order("by-a-provider", r#"{"buyer":"zoe","quantity":1}"#));
+    let paid = paying::event("payment.succeeded", &order, "pay_1", 100, "EUR").to_string();
+    assert_eq!(tell(&signed(&paid)).body, json!({ "result": "applied" }));
+    is(&tell(&signed(&paid).without("webhook-signature")), Code::Unauthorized);
+    is(&tell(&signed(&"x".repeat(65 * 1024))), Code::BodyTooLarge);
+    is(&tell(&signed("{")), Code::Malformed);
+    is(&tell(&signed("{}")), Code::Validation);
+    let refund = json!({ "reason": "x" });
+    let headers = format!("{JSON}Idempotency-Key: providers\r\n");
+    let admin = server.0.server.admin_address;
+    let refund = call(admin, "POST", &format!("/v1/orders/{order}/refund"), &headers, &refund.to_string());
+    assert_eq!(refund.body["state"], "refund_due", "{}", refund.text);
+    let settled = json!({ "reference": "R", "reason": "x" });
+    let settled = server.admin("POST", &format!("/v1/orders/{order}/refund-settled"), &settled);
+    assert_eq!((settled.status, settled.body["state"].as_str()), (200, Some("refunded")));
+}
+
 fn refusals_of_drops(server: &Server) {
     let reason = json!({ "reason": "because" });
     let do_it = |drop_id: &Value, what: &str| server.admin("POST", &format!("/v1/drops/{drop_id}/{what}"), &reason);
@@ -293,14 +317,14 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
             Listener::Public => server.0.server.public_address,
             Listener::Admin => server.0.server.admin_address,
         };
-        let path =
-            route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved).replace("{endpoint_id}", "1");
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved);
+        let path = path.replace("{provider}", "sandbox").replace("{endpoint_id}", "1");
         mistakes_of_a_body(address, route, &path);
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
-            let nobody =
-                route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN).replace("{endpoint_id}", "999");
+            let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
+            let nobody = nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999");
             is(&call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good), Code::NotFound);
         }
         if route.listener == Listener::Admin {

@@ -383,3 +383,41 @@ fn dead_letters_are_listed_and_sent_again_and_so_is_everything() {
     until("it is told what it missed", || sink.seqs().contains(&missed));
     server.stop();
 }
+
+/// Events of the audit that endpoints are not told of, and why.
+const NOT_TOLD: &[(&str, &str)] = &[
+    ("contact_corrected", "nothing but personal data changed"),
+    ("contact_read", "for the audit"),
+    ("contact_erased", "for the audit"),
+    ("contacts_exported", "for the audit"),
+    ("provider_event_recorded", "what it led to is told"),
+    ("session_recorded", "for the payment page"),
+    ("bid_placed", "at the pace of an auction; its stream tells"),
+    ("endpoint_created", "of the outbox itself"),
+    ("endpoint_patched", "of the outbox itself"),
+    ("endpoint_deleted", "of the outbox itself"),
+    ("deliveries_marked", "a mark would make a mark"),
+    ("deliveries_resent", "of the outbox itself"),
+];
+
+#[test]
+fn every_event_is_told_or_has_its_reason() {
+    let sources = [include_str!("../src/engine/event/about.rs"), include_str!("../src/engine/endpoints.rs")];
+    let (mut told, mut not_told) = (BTreeSet::new(), BTreeSet::new());
+    for source in sources {
+        let (_, names) = source.split_once("pub const fn name(&self)").expect("the names");
+        let (names, _) = names.split_once("\n    }\n").expect("its end");
+        for kind in names.split('"').skip(1).step_by(2) {
+            let has_reason = NOT_TOLD.iter().any(|(known, _)| *known == kind);
+            let is_told = firstcome::types::webhooks::type_of(kind).is_some();
+            assert_ne!(is_told, has_reason, "{kind}");
+            if is_told {
+                told.insert(kind)
+            } else {
+                not_told.insert(kind)
+            };
+        }
+    }
+    let kinds: usize = firstcome::types::webhooks::CATALOGUE.iter().map(|event| event.kinds.len()).sum();
+    assert_eq!((told.len(), not_told.len()), (kinds, NOT_TOLD.len()), "nothing is told that cannot happen");
+}

@@ -205,6 +205,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
             Outcome::Accepted { .. }
             | Outcome::Reserved(_)
             | Outcome::Heard { .. }
+            | Outcome::Bid(_)
             | Outcome::Repeated { .. }
             | Outcome::Refused { .. }
             | Outcome::Advanced => Err(failed()),

@@ -148,11 +148,11 @@ impl EndpointCommand {
     #[must_use]
     pub const fn index(&self) -> usize {
         match self {
-            EndpointCommand::Create { .. } => 20,
-            EndpointCommand::Patch { .. } => 21,
-            EndpointCommand::Delete { .. } => 22,
-            EndpointCommand::Mark { .. } => 23,
-            EndpointCommand::Resend { .. } => 24,
+            EndpointCommand::Create { .. } => 24,
+            EndpointCommand::Patch { .. } => 25,
+            EndpointCommand::Delete { .. } => 26,
+            EndpointCommand::Mark { .. } => 27,
+            EndpointCommand::Resend { .. } => 28,
         }
     }
 }

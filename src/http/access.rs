@@ -33,7 +33,9 @@ pub const CONTACTS_NEED: Role = Role::Owner;
 #[must_use]
 pub const fn need(action: Action) -> Need {
     match action {
-        Action::ListDrops
+        // Whose secret signed it is what counts: the handler looks at that.
+        Action::HearProvider
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::OpenApi
@@ -82,7 +84,9 @@ pub const fn waits(action: Action) -> bool {
         | Action::Metrics
         | Action::Healthz
         | Action::Readyz => false,
-        Action::ListDrops
+        // A provider's events take milliseconds each: few are in flight at once, however many a crowd's payments make.
+        Action::HearProvider
+        | Action::ListDrops
         | Action::PlaceOrder
         | Action::Checkout
         | Action::CancelOrder

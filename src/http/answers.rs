@@ -18,6 +18,8 @@ pub struct Answers {
 
 /// The mistakes of a body.
 const BODY: &[Code] = &[Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];
+/// The mistakes of a signed body, which may be of any media type.
+const SIGNED: &[Code] = &[Code::Unauthorized, Code::BodyTooLarge, Code::Malformed, Code::Validation];
 /// The mistakes of a query.
 const QUERY: &[Code] = &[Code::Validation];
 /// The mistakes of an idempotency key.
@@ -48,6 +50,7 @@ pub const fn of(action: Action) -> Answers {
         A::PlaceOrder => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, DROP, WRITER]),
         A::Checkout | A::RecordPayment | A::SettleRefund => answers(&[200], &[BODY, ID, STATE, WRITER]),
         A::CancelOrder => answers(&[200], &[ID, STATE, WRITER]),
+        A::HearProvider => answers(&[200], &[SIGNED, ID, WRITER]),
         A::CreateDrop => answers(&[201], &[BODY, KEY, WRITER]),
         A::PatchDrop | A::AdjustStock => answers(&[200], &[BODY, ID, &[Code::Ended, Code::PreconditionFailed], WRITER]),
         A::PauseDrop => answers(&[200], &[BODY, ID, &[Code::Ended], WRITER]),

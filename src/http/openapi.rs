@@ -22,6 +22,7 @@ use super::json::words::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
 use super::json::{answer_schemas, request_schemas};
 use super::routes::{Action, Listener, Parameter, ROUTES, Route};
 use crate::config::SETTINGS;
+use crate::types::Provider;
 
 const ABOUT: &str = "An inventory engine for limited drops: it never sells what it does not have, and never forgets what \
     it acknowledged.\n\n\
@@ -54,7 +55,7 @@ fn make() -> Value {
         paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route));
     }
     let mut schemas = answer_schemas();
-    schemas.extend(request_schemas().into_iter().chain(shapes::stream_schemas()).map(|(name, s)| (name.into(), s)));
+    schemas.extend(request_schemas().into_iter().chain(shapes::other_schemas()).map(|(name, s)| (name.into(), s)));
     schemas.extend(problems::schemas());
     json!({
         "openapi": "3.1.0",
@@ -170,6 +171,11 @@ fn path_parameter(parameter: Parameter) -> Option<Value> {
             json!({ "type": "string", "format": "uuid", "pattern": ORDER_ID_PATTERN }),
             json!(ORDER_ID_EXAMPLE),
         ),
+        Parameter::Provider => {
+            let words = Provider::ALL.map(Provider::as_str);
+            let words: Vec<&str> = words.into_iter().filter(|word| Provider::from_path(word).is_some()).collect();
+            ("provider", json!({ "type": "string", "enum": words }), json!("standard-webhooks"))
+        }
     };
     Some(json!({ "name": name, "in": "path", "required": true, "schema": schema, "example": example }))
 }
@@ -295,6 +301,8 @@ mod tests {
             "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),
             "Resend" => json::parse_resend(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
+            // Whether it is understood is for its verifier, which wants it signed.
+            "ProviderEvent" => Ok(()),
             other => panic!("{other}"),
         };
         for route in ROUTES {

@@ -22,6 +22,7 @@ pub enum Action {
     GetOrder,
     Checkout,
     CancelOrder,
+    HearProvider,
     OpenApi,
     CreateDrop,
     PatchDrop,
@@ -60,6 +61,8 @@ pub enum Parameter {
     Drop,
     /// An order's public id.
     Order,
+    /// A payment provider's name.
+    Provider,
     /// An endpoint's number.
     Endpoint,
 }
@@ -106,6 +109,14 @@ pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order"),
     route(Public, Method::POST, "/v1/orders/{order_id}/checkout", P::Order, A::Checkout, "Go on to payment"),
     route(Public, Method::POST, "/v1/orders/{order_id}/cancel", P::Order, A::CancelOrder, "Give the units back"),
+    route(
+        Public,
+        Method::POST,
+        "/v1/payments/{provider}",
+        P::Provider,
+        A::HearProvider,
+        "Take in a payment provider's webhook",
+    ),
     route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this"),
     route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop"),
     route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop"),
@@ -267,6 +278,7 @@ mod tests {
                 Parameter::None => "",
                 Parameter::Drop => "{drop_id}",
                 Parameter::Order => "{order_id}",
+                Parameter::Provider => "{provider}",
                 Parameter::Endpoint => "{endpoint_id}",
             };
             assert!(route.path.contains(expected), "{}", route.path);

@@ -101,7 +101,7 @@ impl Configured {
             Answer::Decided(decided) => match decided.outcome {
                 Outcome::Accepted { .. } | Outcome::Repeated { .. } => Ok(()),
                 Outcome::Refused { refusal, .. } => Err(format!("outbox.endpoint_url: {refusal:?}")),
-                Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Advanced => Ok(()),
+                Outcome::Reserved(_) | Outcome::Bid(_) | Outcome::Heard { .. } | Outcome::Advanced => Ok(()),
             },
             Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => {
                 Err("outbox.endpoint_url: the writer did not take it".into())

@@ -35,6 +35,7 @@ pub fn message(file_id: &[u8; 16], event: &ToldEvent) -> Option<Message> {
         put("sku", Some(sku.as_str().into()));
         put("currency", Some(currency.as_str().into()));
     }
+    put("auction_id", event.auction.map(|id| id.get().into()));
     if let Some((id, buyer)) = &event.order {
         put("order_id", Some(id.to_string().into()));
         put("order_seq", Some(id.seq.get().into()));
@@ -80,6 +81,7 @@ mod tests {
             at: UnixMillis::new(1_795_251_600_007).expect("in range"),
             kind: "order_paid".into(),
             drop: Some((DropId::new(3).expect("not 0"), "SHOE".into(), Currency::new("EUR").expect("a currency"))),
+            auction: None,
             order: Some((order, "ann".into())),
             quantity: Some(2),
             amount: Some(25_800),

@@ -19,7 +19,7 @@ pub struct Page<T> {
     pub next_after: Option<u64>,
 }
 
-/// The drops after `after`, by their number.
+/// The drops after `after`, by their number; without the hidden ones of auctions.
 ///
 /// # Errors
 /// What SQLite says.
@@ -27,7 +27,8 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
-         FROM drops WHERE id > ?1 ORDER BY id LIMIT ?2",
+         FROM drops WHERE id > ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
+         ORDER BY id LIMIT ?2",
     )?;
     let mut items =
         statement.query_map(params![after, limit.saturating_add(1)], drop_of)?.collect::<rusqlite::Result<Vec<_>>>()?;

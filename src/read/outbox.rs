@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::webhooks::type_of;
 use crate::types::{
-    Currency, DropId, EndpointState, EndpointUrl, EventFilter, OrderId, OrderSecret, Seq, SigningSecret, Trouble,
-    UnixMillis,
+    AuctionId, Currency, DropId, EndpointState, EndpointUrl, EventFilter, OrderId, OrderSecret, Seq, SigningSecret,
+    Trouble, UnixMillis,
 };
 
 /// Audit rows that one look passes over, at most, so that no snapshot stays open.
@@ -233,6 +233,8 @@ pub struct ToldEvent {
     pub kind: String,
     /// Its drop: number, SKU and currency.
     pub drop: Option<(DropId, String, Currency)>,
+    /// The auction whose hidden drop that is.
+    pub auction: Option<AuctionId>,
     /// Its order: number, public id, and who ordered.
     pub order: Option<(OrderId, String)>,
     /// Units that moved.
@@ -250,8 +252,9 @@ pub struct ToldEvent {
 pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ToldEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT audit.at_ms, audit.kind, audit.drop_id, drops.sku, drops.currency, audit.order_seq, orders.secret,
-             orders.buyer, audit.quantity, audit.amount, audit.detail
+             orders.buyer, audit.quantity, audit.amount, audit.detail, auctions.id
          FROM audit LEFT JOIN drops ON drops.id = audit.drop_id LEFT JOIN orders ON orders.seq = audit.order_seq
+             LEFT JOIN auctions ON auctions.drop_id = audit.drop_id
          WHERE audit.seq = ?1",
     )?;
     let of = |row: &Row<'_>| {
@@ -268,6 +271,7 @@ pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ToldE
             quantity: row.get(8)?,
             amount: row.get(9)?,
             detail: row.get(10)?,
+            auction: row.get(11)?,
         })
     };
     statement.query_row([seq], of).optional()

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, Statement, params};
 use serde_json::{Map, Value, json};
 
-use super::record::Beside;
+use super::beside::Beside;
 use crate::engine::endpoints::{OLD_SECRET_MS, before};
 use crate::engine::{Endpoint, EndpointEvent, EndpointPatch, Event, EventKind};
 use crate::types::{DeliveryFate, DeliveryMark, EventFilter, Seq};
@@ -74,7 +74,13 @@ impl<'conn> EndpointWriter<'conn> {
         let EventKind::Endpoint(kind) = &event.kind else { return Ok(()) };
         let (url, secret) = match beside {
             Some(Beside::Endpoint { url, secret }) => (url.as_ref(), secret.as_ref()),
-            Some(Beside::Order { .. } | Beside::Contact(_) | Beside::ProviderEvent { .. } | Beside::Session { .. })
+            Some(
+                Beside::Order { .. }
+                | Beside::Bid { .. }
+                | Beside::Contact(_)
+                | Beside::ProviderEvent { .. }
+                | Beside::Session { .. },
+            )
             | None => (None, None),
         };
         match &**kind {

@@ -27,7 +27,7 @@ const fn event(
 }
 
 /// Every type. The position of one is its bit in stored filters: new ones come last, and none goes away.
-pub static CATALOGUE: [EventType; 23] = [
+pub static CATALOGUE: [EventType; 28] = [
     event("drop.created", &["drop_created"], &["name", "unit_price"], "a drop was created with `quantity` units"),
     event("drop.patched", &["drop_patched"], &[], "an operator changed a drop; read it to see how"),
     event("drop.started", &["drop_started"], &[], "a drop's start came"),
@@ -40,7 +40,7 @@ pub static CATALOGUE: [EventType; 23] = [
     event("drop.mismatch_cleared", &["mismatch_cleared"], &[], "the recount agrees again"),
     event("order.reserved", &["order_reserved"], &[], "units are held for a buyer"),
     event("order.checked_out", &["order_checked_out"], &[], "a contact was given; the order awaits its payment"),
-    event("order.cancelled", &["order_cancelled"], &[], "the buyer gave the units back"),
+    event("order.cancelled", &["order_cancelled"], &[], "the buyer, or an operator, gave the units back"),
     event("order.expired", &["order_expired"], &[], "the time ran out and the units went back"),
     event(
         "order.paid",
@@ -85,6 +85,16 @@ pub static CATALOGUE: [EventType; 23] = [
         &["events_lost"],
         &["lost", "acknowledged_seq"],
         "events that may have been told are gone after a power loss; their numbers are given again",
+    ),
+    event("auction.created", &["auction_created"], &[], "an auction was created"),
+    event("auction.started", &["auction_started"], &[], "an auction's start came"),
+    event("auction.ended", &["auction_ended"], &["ending"], "an auction is over"),
+    event("auction.cancelled", &["auction_cancelled"], &[], "an operator cancelled an auction"),
+    event(
+        "auction.awarded",
+        &["auction_awarded"],
+        &["unit_price"],
+        "the unit is held for the winner, or for the next after a winner who did not pay: this event is the order's first",
     ),
 ];
 
@@ -341,7 +351,7 @@ mod tests {
         assert_eq!(EventFilter::of_names(["*"]), Ok(EventFilter::ALL));
         assert_eq!(EventFilter::of_names(["order.paid", "order.eaten"]), Err("order.eaten"));
         assert_eq!(EventFilter::of_names([]), Err(""));
-        assert_eq!((EventFilter::new(0), EventFilter::new(1 << 23)), (None, None));
+        assert_eq!((EventFilter::new(0), EventFilter::new(1 << 28)), (None, None));
     }
 
     #[test]

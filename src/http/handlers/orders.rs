@@ -57,6 +57,7 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
         Outcome::Repeated { .. }
         | Outcome::Accepted { .. }
         | Outcome::Heard { .. }
+        | Outcome::Bid(_)
         | Outcome::Refused { .. }
         | Outcome::Advanced => {
             return Err(Problem::Internal);

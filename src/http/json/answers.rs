@@ -260,6 +260,42 @@ pub fn contact_body(contact: &Contact) -> Bytes {
     })
 }
 
+/// What became of a provider's event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeardResult {
+    /// It had its effect.
+    Applied,
+    /// It was recorded before.
+    Duplicate,
+    /// It is recorded, and changes nothing.
+    Ignored(&'static str),
+    /// It is not recorded: it is not about our orders.
+    Unused(&'static str),
+}
+
+impl HeardResult {
+    /// Its word in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            HeardResult::Applied => "applied",
+            HeardResult::Duplicate => "duplicate",
+            HeardResult::Ignored(_) => "ignored",
+            HeardResult::Unused(_) => "unused",
+        }
+    }
+}
+
+/// What a provider is answered.
+#[must_use]
+pub fn heard_body(result: HeardResult) -> Bytes {
+    let body = match result {
+        HeardResult::Applied | HeardResult::Duplicate => json!({ "result": result.label() }),
+        HeardResult::Ignored(reason) | HeardResult::Unused(reason) => json!({ "result": "ignored", "reason": reason }),
+    };
+    Bytes::from(body.to_string())
+}
+
 /// The schemas of a page of these.
 fn page_schema(of: &str) -> Value {
     json!({

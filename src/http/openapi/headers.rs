@@ -89,6 +89,8 @@ fn presence(name: &str, action: Option<Action>, answer: Answer<'_>) -> Option<bo
     match name {
         "Request-Id" | "Firstcome-Time-Ms" | "Cache-Control" => Some(true),
         "ETag" => (good && action.is_some_and(is_tagged)).then_some(true),
+        // What is not about our orders is not recorded.
+        "Firstcome-Seq" | "Server-Timing" if good && action == Some(Action::HearProvider) => Some(false),
         "Firstcome-Seq" | "Server-Timing" => (good && action.is_some_and(is_write)).then_some(true),
         "Idempotent-Replayed" => (good && action.is_some_and(has_key)).then_some(false),
         "Retry-After" => of_codes(|code| code == Code::NotStarted || matches!(code.kind().status.as_u16(), 429 | 503)),

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use crate::http::json::queries::{AuditQuery, DeliveriesQuery, DropsQuery, OrdersQuery};
-use crate::http::json::words;
+use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
+use crate::types::IgnoredBecause;
 
 use crate::http::routes::Action;
 
@@ -52,6 +53,15 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         }
         Action::ResendDeliveries => sent("Resend", json!({ "from_seq": 1, "reason": "the shop is well again" })),
         Action::SearchOrders => sent("OrderSearch", json!({ "email": "ann@example.org" })),
+        Action::HearProvider => sent(
+            "ProviderEvent",
+            json!({
+                "type": "payment.succeeded", "timestamp": "2026-11-21T09:00:00Z",
+                "data": {
+                    "order_id": ORDER_ID_EXAMPLE, "reference": "pay_4711", "amount": 12900, "currency": "EUR",
+                },
+            }),
+        ),
         Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
@@ -93,6 +103,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund => one("Order"),
+        Action::HearProvider => one("ProviderEventResult"),
         Action::ListPayments => one("PaymentPage"),
         Action::CreateEndpoint
         | Action::GetEndpoint
@@ -117,8 +128,8 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// What streams are made of.
-pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
+/// What streams are made of, and what providers send and are answered.
+pub(super) fn other_schemas() -> [(&'static str, Value); 4] {
     let integer =
         |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
     let event = json!({
@@ -153,7 +164,26 @@ pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
             "detail": { "type": "object", "description": "What else the event says." },
         },
     });
-    [("DropEvent", event), ("AuditRow", row)]
+    let sent = json!({
+        "type": "object",
+        "description": "What the provider sends, signed as it signs: `webhook-id`, `webhook-timestamp` and \
+            `webhook-signature` (Standard Webhooks 1.0) for `standard-webhooks` and `sandbox`, `Stripe-Signature`, or the \
+            `signature` of PayOS beside its `data`. Members that are not used may be there. `type` is \
+            `payment.succeeded`, `payment.failed`, `refund.succeeded` or `chargeback.created`; `amount` whole minor units.",
+    });
+    let answer = json!({
+        "type": "object",
+        "required": ["result"],
+        "properties": {
+            "result": { "enum": ["applied", "duplicate", "ignored"] },
+            "reason": {
+                "enum": IgnoredBecause::ALL.map(IgnoredBecause::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
+                "description": "Why it is ignored. `unused`, and `unknown-payment` of a provider's other business: it is \
+                    not recorded.",
+            },
+        },
+    });
+    [("DropEvent", event), ("AuditRow", row), ("ProviderEvent", sent), ("ProviderEventResult", answer)]
 }
 
 /// The query that an action reads, as the schema of an object.
@@ -168,7 +198,8 @@ fn query(action: Action) -> Option<Value> {
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
         Action::ListDeliveries => schema::<DeliveriesQuery>(),
-        Action::GetDrop
+        Action::HearProvider
+        | Action::GetDrop
         | Action::StreamDrop
         | Action::PlaceOrder
         | Action::GetOrder
@@ -255,7 +286,8 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
                 Action::DeleteEndpoint,
             ],
         ),
-        Action::ListDrops
+        Action::HearProvider
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
