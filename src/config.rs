@@ -7,6 +7,7 @@
 mod layers;
 mod limits;
 mod settings;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use ipnet::IpNet;
 use layers::Layers;
 pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
 pub use settings::{SETTINGS, Setting};
+pub use wire::WireLimits;
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub hs256_secret_files: Vec<KeyFile>,
     pub eddsa_public_key_files: Vec<KeyFile>,
     pub wire_listen: SocketAddr,
+    pub wire_tls: Option<TlsFiles>,
+    pub wire: WireLimits,
     pub http_threads: usize,
     pub limits: Limits,
     pub durability_full: bool,
@@ -183,6 +187,8 @@ impl Config {
             hs256_secret_files: Vec::new(),
             eddsa_public_key_files: Vec::new(),
             wire_listen: anywhere,
+            wire_tls: None,
+            wire: WireLimits::default(),
             http_threads: 0,
             limits: Limits::default(),
             durability_full: true,

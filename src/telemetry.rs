@@ -12,6 +12,7 @@ pub mod local;
 pub mod logging;
 mod meters;
 mod process;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Kind, Metric};
 use histogram::SharedHistogram;
 pub use meters::{EdgeMeter, ReadSource, WriterLabels, WriterMeter};
+pub use wire::{FrameFate, WireMeter};
 
 /// The metrics of one server.
 pub struct Telemetry {

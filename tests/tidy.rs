@@ -19,8 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
-    // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
-    ("http", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
+    // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
+    // them. The serving threads are http's, and speak the binary protocol too.
+    ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
+    ("http", &["wire", "admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
 ];
 
 /// What would make the engine impure.

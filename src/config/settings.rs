@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Config, KeyFile, PinCore, TlsFiles};
+use super::{Config, KeyFile, PinCore, TlsFiles, wire};
 
 /// One setting.
+#[derive(Clone, Copy)]
 pub struct Setting {
     /// Its key in the file, `section.name`.
     pub key: &'static str,
@@ -28,11 +29,11 @@ fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     if (min..=max).contains(&value) { Ok(value) } else { Err(allowed()) }
 }
 
-fn count(text: &str, min: u64, max: u64) -> Result<usize, String> {
+pub(super) fn count(text: &str, min: u64, max: u64) -> Result<usize, String> {
     usize::try_from(number(text, min, max)?).map_err(|error| error.to_string())
 }
 
-fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String> {
+pub(super) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String> {
     number(text, min, max).map(Duration::from_millis)
 }
 
@@ -107,7 +108,7 @@ fn key_files(text: &str) -> Result<Vec<KeyFile>, String> {
 }
 
 /// Sets one file of a listener's two; that the other is missing is seen when all settings are in.
-fn tls_file(files: &mut Option<TlsFiles>, text: &str, which: fn(&mut TlsFiles) -> &mut PathBuf) {
+pub(super) fn tls_file(files: &mut Option<TlsFiles>, text: &str, which: fn(&mut TlsFiles) -> &mut PathBuf) {
     let mut both = files.take().unwrap_or_default();
     *which(&mut both) = text.trim().into();
     *files = Some(both).filter(|both| *both != TlsFiles::default());
@@ -128,8 +129,24 @@ macro_rules! setting {
     };
 }
 
+pub(super) use setting;
+
 /// Every setting, in the order of the README's table.
-pub static SETTINGS: &[Setting] = &[
+pub static SETTINGS: &[Setting] = &joined::<{ OURS.len() + wire::SETTINGS.len() }>(OURS, &wire::SETTINGS);
+
+/// Two parts of the table as one.
+const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// All but those that have a file of their own.
+const OURS: &[Setting] = &[
     setting!(
         "data",
         "./firstcome-data",
@@ -223,13 +240,9 @@ pub static SETTINGS: &[Setting] = &[
         "that the shop's clock and this one may differ, for `exp`, `nbf` and `iat`",
         |c, t| c.identity_leeway = Duration::from_secs(number(t, 0, 300)?)
     ),
-    setting!(
-        "wire.listen",
-        "127.0.0.1:8082",
-        "address",
-        "the binary protocol; stays closed until there are auctions",
-        |c, t| c.wire_listen = address(t)?
-    ),
+    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
+        .wire_listen =
+        address(t)?),
     setting!(
         "http.threads",
         "0",
