@@ -12,6 +12,7 @@ pub mod serve;
 pub mod start;
 pub mod token;
 pub mod verify;
+pub mod wire;
 
 use clap::{Parser, Subcommand};
 
@@ -60,6 +61,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Once more: run a capture through an engine and compare
     Replay(replay::ReplayArgs),
+    /// Talk: the binary protocol in words
+    Wire(wire::WireArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
@@ -81,6 +84,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Wire(args) => wire::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -141,6 +145,7 @@ mod tests {
             "recover ",
             "migrate ",
             "openapi ",
+            "wire ",
             "token ",
             "token create ",
             "token list ",

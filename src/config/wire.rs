@@ -36,9 +36,9 @@ pub(super) const SETTINGS: [Setting; 8] = [
     ),
     setting!(
         "wire.frames_per_second_max",
-        "20000",
+        "100000",
         "frames",
-        "of one connection, and as many at once after a pause; a flood is told `rate-limited` and closed",
+        "of one connection, and as many at once after a pause: more than who waits for answers can send; a flood is told `rate-limited` and closed",
         |c, t| c.wire.frames_per_second_max = u32::try_from(count(t, 1, 100_000_000)?).unwrap_or(u32::MAX)
     ),
     setting!(

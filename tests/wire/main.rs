@@ -8,7 +8,9 @@ mod http;
 
 mod answers;
 mod bad;
+mod corpus;
 mod hello;
 mod peer;
+mod program;
 mod protocol;
 mod slow;
