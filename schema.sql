@@ -53,14 +53,17 @@ CREATE TABLE orders (
     quantity          INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 65535),
     returned          INTEGER NOT NULL CHECK (returned BETWEEN 0 AND quantity),
     unit_price        INTEGER NOT NULL CHECK (unit_price >= 0),
-    state             TEXT    NOT NULL CHECK (state IN ('reserved', 'awaiting_payment', 'paid', 'cancelled',
-                                                        'expired', 'refund_due', 'refunded')),
+    -- Compared one by one: for IN with a list of three or more, SQLite makes a table in memory for every row written.
+    state             TEXT    NOT NULL CHECK (state = 'reserved' OR state = 'awaiting_payment' OR state = 'paid'
+                                              OR state = 'cancelled' OR state = 'expired' OR state = 'refund_due'
+                                              OR state = 'refunded'),
     reserved_at_ms    INTEGER NOT NULL,
     expires_at_ms     INTEGER NOT NULL CHECK (expires_at_ms > reserved_at_ms),
     last_seq          INTEGER NOT NULL CHECK (last_seq >= seq),
     idle_at_ms        INTEGER,  -- when it stopped being live first: its idempotency key is remembered 24 hours more
     paid_at_ms        INTEGER,
     ended_at_ms       INTEGER,
+    cancel_reason     TEXT,     -- an operator's, where one cancelled it and not its buyer
     -- Sums over its payments in the currency of its drop.
     received          INTEGER NOT NULL DEFAULT 0,
     refunded          INTEGER NOT NULL DEFAULT 0 CHECK (refunded >= 0),
@@ -69,7 +72,7 @@ CREATE TABLE orders (
     -- Live orders keep all their units, lost ones none.
     CHECK (state NOT IN ('reserved', 'awaiting_payment') OR (returned = 0 AND ended_at_ms IS NULL)),
     CHECK (state NOT IN ('cancelled', 'expired') OR (returned = quantity AND ended_at_ms IS NOT NULL)),
-    CHECK (state NOT IN ('paid', 'refund_due', 'refunded') OR paid_at_ms IS NOT NULL)
+    CHECK (paid_at_ms IS NOT NULL OR (state <> 'paid' AND state <> 'refund_due' AND state <> 'refunded'))
 ) STRICT;
 
 -- Money that came in. What is not kept for its order goes back: kept = received - refunded - refund_due.
@@ -90,6 +93,8 @@ CREATE TABLE payments (
 -- Rare: what is owed to buyers, and what a live order may have.
 CREATE INDEX payments_due ON payments (order_seq) WHERE refund_due > 0;
 CREATE INDEX payments_not_kept ON payments (order_seq) WHERE pays = 0;
+-- Stripe's refunds and disputes name their payment alone. Payments come at human pace, so they may have an index.
+CREATE INDEX payments_of_stripe ON payments (reference) WHERE provider = 'stripe';
 
 -- What providers told us, once each, forever.
 CREATE TABLE inbox (
@@ -111,6 +116,47 @@ CREATE TABLE sessions (
     url       TEXT    NOT NULL,
     at_ms     INTEGER NOT NULL
 ) STRICT;
+
+-- Each sells the one unit of its hidden drop, whose version is the auction's too.
+CREATE TABLE auctions (
+    id                 INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),
+    drop_id            INTEGER NOT NULL UNIQUE,
+    start_price        INTEGER NOT NULL CHECK (start_price BETWEEN 0 AND 100000000000),
+    reserve_price      INTEGER,
+    increments         TEXT    NOT NULL,  -- JSON: [[from, step], ...], ascending
+    buy_now            INTEGER,
+    starts_at_ms       INTEGER NOT NULL,
+    planned_end_ms     INTEGER NOT NULL CHECK (planned_end_ms > starts_at_ms),
+    soft_close_seconds INTEGER NOT NULL,
+    extensions_max     INTEGER NOT NULL,
+    hard_end_at_ms     INTEGER,
+    payment_seconds    INTEGER NOT NULL,
+    offer_next         INTEGER NOT NULL CHECK (offer_next IN (0, 1)),
+    exposure_limit     INTEGER,
+    ends_at_ms         INTEGER NOT NULL,  -- as late bids have moved it
+    extensions         INTEGER NOT NULL CHECK (extensions BETWEEN 0 AND extensions_max),
+    state              TEXT    NOT NULL CHECK (state IN ('scheduled', 'live', 'cancelled', 'sold', 'no_bids',
+                                                         'reserve_not_met', 'bought_now')),
+    current            INTEGER,           -- the price
+    leader_seq         INTEGER,           -- the leader's standing bid
+    bids               INTEGER NOT NULL CHECK (bids >= 0),
+    settled            INTEGER NOT NULL CHECK (settled IN (0, 1)), -- somebody has paid: nobody else is offered it
+    CHECK ((current IS NULL) = (bids = 0)),
+    CHECK ((leader_seq IS NULL) = (bids = 0))
+) STRICT;
+
+-- Accepted bids, in order.
+CREATE TABLE bids (
+    auction_id INTEGER NOT NULL,
+    seq        INTEGER NOT NULL,  -- the event that recorded it
+    buyer      TEXT    NOT NULL,
+    amount     INTEGER NOT NULL CHECK (amount >= 0),
+    maximum    INTEGER NOT NULL CHECK (maximum >= amount), -- a secret between the buyer and this file
+    leads      INTEGER NOT NULL CHECK (leads IN (0, 1)),   -- after this bid
+    current    INTEGER NOT NULL CHECK (current >= amount), -- the price after it
+    at_ms      INTEGER NOT NULL,
+    PRIMARY KEY (auction_id, seq)
+) STRICT, WITHOUT ROWID;
 
 -- Personal data, apart from everything else; fills at human pace, so it may have indexes.
 CREATE TABLE contacts (

@@ -7,7 +7,6 @@ pub mod address;
 pub mod buyers;
 pub mod in_flight;
 pub mod operators;
-pub mod secret_file;
 pub mod verified;
 
 use std::net::IpAddr;

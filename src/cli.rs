@@ -6,6 +6,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod output;
 pub mod recover;
+pub mod remedy;
 pub mod replay;
 pub mod rush;
 pub mod serve;
@@ -63,6 +64,8 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Talk: the binary protocol in words
     Wire(wire::WireArgs),
+    /// Take back: show, then cancel and refund the last orders of a drop
+    Remedy(remedy::RemedyArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
@@ -85,6 +88,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Wire(args) => wire::run(&args),
+        Command::Remedy(args) => remedy::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -143,6 +147,7 @@ mod tests {
             "verify ",
             "replay ",
             "recover ",
+            "remedy ",
             "migrate ",
             "openapi ",
             "wire ",

@@ -6,7 +6,10 @@
 
 mod layers;
 mod limits;
+mod payments;
+pub mod secret_file;
 mod settings;
+mod values;
 mod wire;
 
 use std::net::SocketAddr;
@@ -16,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use layers::Layers;
 pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
+pub use payments::PaymentSettings;
 pub use settings::{SETTINGS, Setting};
 pub use wire::WireLimits;
 
@@ -38,6 +42,7 @@ pub struct Config {
     pub identity_leeway: Duration,
     pub hs256_secret_files: Vec<KeyFile>,
     pub eddsa_public_key_files: Vec<KeyFile>,
+    pub payments: PaymentSettings,
     pub wire_listen: SocketAddr,
     pub wire_tls: Option<TlsFiles>,
     pub wire: WireLimits,
@@ -186,6 +191,7 @@ impl Config {
             identity_leeway: Duration::ZERO,
             hs256_secret_files: Vec::new(),
             eddsa_public_key_files: Vec::new(),
+            payments: PaymentSettings::default(),
             wire_listen: anywhere,
             wire_tls: None,
             wire: WireLimits::default(),

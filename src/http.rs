@@ -28,7 +28,6 @@ pub mod request;
 pub mod routes;
 pub mod rules;
 pub mod server;
-pub mod strict;
 pub mod tls;
 
 pub use problem::Problem;

@@ -9,6 +9,7 @@ pub mod hot;
 pub mod lists;
 pub mod payments;
 pub mod rows;
+pub mod sessions;
 
 pub use auditor::{Auditor, AuditorState};
 pub use connection::Reader;

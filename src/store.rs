@@ -4,6 +4,7 @@
 //! nothing of queues or clients. Invariant: one transaction per batch; what a batch leaves in the tables, `load` turns
 //! into the state that the engine has in memory.
 
+mod auctions;
 pub mod audit;
 pub mod chain;
 pub mod error;

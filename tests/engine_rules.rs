@@ -66,6 +66,23 @@ fn refusals_of_an_orders_commands_come_in_the_order_of_the_contract() {
 }
 
 #[test]
+fn an_operator_takes_back_a_live_order_and_no_other() {
+    check(
+        "0 create total=1 limit=9 -> ok D1
+         0 withdraw O7 -> not_found
+         0 order D1 key=a -> reserved O1 until=120000
+         1 withdraw O1 -> ok O1
+         1 show D1 -> live total=1 held=0 sold=0 rev=1
+         2 withdraw O1 -> repeated O1
+         2 cancel O1 -> repeated O1
+         2 order D1 key=b -> reserved O2 until=120002
+         3 paid O2 -> ok O2
+         4 withdraw O2 -> illegal paid->cancelled
+         5 order D1 key=a -> repeated O1",
+    );
+}
+
+#[test]
 fn a_reservation_is_valid_until_the_last_millisecond_before_its_expiry() {
     check(
         "0 create total=1 limit=9 reserve=2 -> ok D1

@@ -25,7 +25,8 @@ const LEAST_ROLES: &[(&str, &[&str])] = &[
     ("viewer", &["GET /v1/audit", "GET /metrics"]),
     ("operator", &[
         "POST /v1/drops", "PATCH /v1/drops/{drop_id}", "POST /v1/drops/{drop_id}/pause", "POST /v1/drops/{drop_id}/resume",
-        "POST /v1/drops/{drop_id}/close", "POST /v1/drops/{drop_id}/stock", "POST /v1/orders/{order_id}/payments",
+        "POST /v1/drops/{drop_id}/close", "POST /v1/drops/{drop_id}/stock",
+        "GET /v1/drops/{drop_id}/remedy", "POST /v1/drops/{drop_id}/remedy", "POST /v1/orders/{order_id}/payments",
         "POST /v1/orders/{order_id}/refund", "POST /v1/orders/{order_id}/refund-settled",
         "GET /v1/orders/{order_id}/payments",
         "GET /v1/orders/{order_id}/contact", "GET /v1/orders", "POST /v1/orders/search",

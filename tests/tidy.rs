@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("planted", &[]),
+    // The pages as text.
+    ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
     ("outgoing", &[]),
     ("engine", &["types", "planted"]),
@@ -18,11 +20,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
+    ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
     // them. The serving threads are http's, and speak the binary protocol too.
     ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
-    ("http", &["wire", "admission", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"]),
+    (
+        "http",
+        &[
+            "web",
+            "wire",
+            "admission",
+            "payments",
+            "writer",
+            "read",
+            "store",
+            "engine",
+            "types",
+            "config",
+            "telemetry",
+            "planted",
+        ],
+    ),
 ];
 
 /// What would make the engine impure.

@@ -9,8 +9,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, ge
 use serde::Deserialize;
 
 use super::TurnedAway;
-use super::secret_file::{Guard, read};
 use super::verified::{Verified, VerifiedTokens};
+use crate::config::secret_file::{Guard, read};
 use crate::config::{Config, KeyFile, Mistake};
 use crate::types::BuyerText;
 

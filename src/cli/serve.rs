@@ -28,7 +28,7 @@ Flags win over the environment, the environment over the file. Every setting is 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArgs {
-    /// Make a drop to play with, unless one is live
+    /// Make a drop to play with, unless one is live, and take play money
     #[arg(long)]
     demo: bool,
     /// The directory of the database; made if it is missing [default: ./firstcome-data]
@@ -77,6 +77,10 @@ impl ServeArgs {
         flag("capture.file", &self.capture);
         if self.accept_clock {
             flags.push(("clock.accept", "true".into()));
+        }
+        if self.demo {
+            // Play money for a drop to play with.
+            flags.push(("payments.sandbox", "true".into()));
         }
         // A variable of ours that is not UTF-8 must be told as a mistake, not passed over.
         let text = |text: OsString| text.to_string_lossy().into_owned();
@@ -202,6 +206,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
             Outcome::Accepted { .. }
             | Outcome::Reserved(_)
             | Outcome::Heard { .. }
+            | Outcome::Bid(_)
             | Outcome::Repeated { .. }
             | Outcome::Refused { .. }
             | Outcome::Advanced => Err(failed()),
@@ -227,6 +232,7 @@ fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
     if let Some(id) = demo {
         output::line(format!("  demo drop  {id}, live now: {public}/v1/drops/{id}"));
         output::line("");
+        output::line(format!("click through a sale with play money: {public}/"));
         output::line("order one:");
         output::line(format!(
             "  curl -s {public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"

@@ -1,12 +1,13 @@
 //! The table of settings.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use super::{Config, KeyFile, PinCore, TlsFiles, wire};
+use super::payments::session_provider;
+use super::values::{
+    address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
+};
+use super::{Config, PinCore, wire};
 
 /// One setting.
 #[derive(Clone, Copy)]
@@ -21,97 +22,6 @@ pub struct Setting {
     pub why: &'static str,
     /// Sets it, or says what is allowed.
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
-}
-
-fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
-    let allowed = || format!("a whole number from {min} to {max}");
-    let value: u64 = text.trim().parse().map_err(|_| allowed())?;
-    if (min..=max).contains(&value) { Ok(value) } else { Err(allowed()) }
-}
-
-pub(super) fn count(text: &str, min: u64, max: u64) -> Result<usize, String> {
-    usize::try_from(number(text, min, max)?).map_err(|error| error.to_string())
-}
-
-pub(super) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String> {
-    number(text, min, max).map(Duration::from_millis)
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| "an address and a port, such as 127.0.0.1:8080".to_string())
-}
-
-fn one_of(text: &str, yes: &str, no: &str) -> Result<bool, String> {
-    match text.trim() {
-        word if word == yes => Ok(true),
-        word if word == no => Ok(false),
-        _ => Err(format!("{yes} or {no}")),
-    }
-}
-
-fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_string).collect()
-}
-
-/// What follows the scheme of a URL, if it begins with a host and has neither user, query nor odd characters.
-fn after_scheme(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
-    let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@<>,'\"\\".contains(&byte));
-    let has_host = !rest.starts_with(['/', ':']) && !rest.is_empty();
-    (plain && has_host).then_some(rest)
-}
-
-fn url(text: &str) -> Result<String, String> {
-    let good = text.is_empty() || after_scheme(text).is_some();
-    if good {
-        Ok(text.trim_end_matches('/').into())
-    } else {
-        Err("http:// or https://, a host and at most a path".into())
-    }
-}
-
-/// Browsers send an origin in lower case and without a slash; it is compared byte by byte.
-fn origins(text: &str) -> Result<Vec<String>, String> {
-    let origins = list(&text.to_ascii_lowercase());
-    let good = origins.iter().all(|origin| after_scheme(origin).is_some_and(|rest| !rest.contains('/')));
-    if good { Ok(origins) } else { Err("origins such as https://shop.example, without a path".into()) }
-}
-
-fn hosts(text: &str) -> Result<Vec<String>, String> {
-    let hosts = list(&text.to_ascii_lowercase());
-    let good = |host: &String| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
-    if hosts.iter().all(good) { Ok(hosts) } else { Err("names of hosts, without ports".into()) }
-}
-
-fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let network = |item: &String| {
-        let network = item.parse::<IpNet>().or_else(|_| item.parse::<std::net::IpAddr>().map(IpNet::from));
-        network.map(|network| network.trunc())
-    };
-    let networks: Result<Vec<IpNet>, _> = list(text).iter().map(network).collect();
-    networks.map_err(|_| "networks such as 10.0.0.0/8, or addresses".into())
-}
-
-fn key_files(text: &str) -> Result<Vec<KeyFile>, String> {
-    const KEYS_MAX: usize = 8;
-    let file = |item: &String| match item.split_once('=') {
-        Some((kid, path)) => KeyFile { kid: Some(kid.into()), path: path.into() },
-        None => KeyFile { kid: None, path: item.into() },
-    };
-    let files: Vec<KeyFile> = list(text).iter().map(file).collect();
-    let good = |file: &KeyFile| !file.path.as_os_str().is_empty() && file.kid.as_deref() != Some("");
-    if files.len() <= KEYS_MAX && files.iter().all(good) {
-        Ok(files)
-    } else {
-        Err(format!("at most {KEYS_MAX} of FILE or KID=FILE"))
-    }
-}
-
-/// Sets one file of a listener's two; that the other is missing is seen when all settings are in.
-pub(super) fn tls_file(files: &mut Option<TlsFiles>, text: &str, which: fn(&mut TlsFiles) -> &mut PathBuf) {
-    let mut both = files.take().unwrap_or_default();
-    *which(&mut both) = text.trim().into();
-    *files = Some(both).filter(|both| *both != TlsFiles::default());
 }
 
 macro_rules! setting {
@@ -239,6 +149,88 @@ const OURS: &[Setting] = &[
         "s",
         "that the shop's clock and this one may differ, for `exp`, `nbf` and `iat`",
         |c, t| c.identity_leeway = Duration::from_secs(number(t, 0, 300)?)
+    ),
+    setting!(
+        "payments.provider",
+        "",
+        "stripe, payos, sandbox",
+        "who makes the session in which a buyer pays; none: the shop takes the money itself, and tells",
+        |c, t| c.payments.provider = session_provider(t)?
+    ),
+    setting!(
+        "payments.sandbox",
+        "false",
+        "true, false",
+        "play money is taken: for a shop's tests, never for a sale; `--demo` turns it on",
+        |c, t| c.payments.sandbox = one_of(t, "true", "false")?
+    ),
+    setting!(
+        "payments.sandbox_secret_files",
+        "",
+        "list",
+        "as `payments.standard_webhooks_secret_files`, of play money; none: only this server can make it",
+        |c, t| c.payments.sandbox_secret_files = files(t)?
+    ),
+    setting!(
+        "payments.standard_webhooks_secret_files",
+        "",
+        "list",
+        "files with a secret each (`whsec_…`, readable by their owner alone) of whoever tells of payments as Standard Webhooks says; several while one follows another",
+        |c, t| c.payments.standard_webhooks_secret_files = files(t)?
+    ),
+    setting!(
+        "payments.stripe_secret_files",
+        "",
+        "list",
+        "files with the signing secrets (`whsec_…`) of Stripe's webhook endpoint",
+        |c, t| c.payments.stripe_secret_files = files(t)?
+    ),
+    setting!(
+        "payments.stripe_api_key_file",
+        "",
+        "file",
+        "Stripe's secret or restricted key, which makes checkout sessions",
+        |c, t| c.payments.stripe_api_key_file = file(t)
+    ),
+    setting!("payments.stripe_url", "https://api.stripe.com", "URL", "Stripe's API", |c, t| c.payments.stripe_url =
+        api_url(t)?),
+    setting!(
+        "payments.payos_checksum_key_files",
+        "",
+        "list",
+        "files with PayOS' checksum keys; the first one signs our requests",
+        |c, t| c.payments.payos_checksum_key_files = files(t)?
+    ),
+    setting!("payments.payos_client_id", "", "text", "PayOS' client id of the payment channel", |c, t| c
+        .payments
+        .payos_client_id =
+        t.trim().into()),
+    setting!("payments.payos_api_key_file", "", "file", "PayOS' API key of the payment channel", |c, t| c
+        .payments
+        .payos_api_key_file =
+        file(t)),
+    setting!("payments.payos_url", "https://api-merchant.payos.vn", "URL", "PayOS' API", |c, t| c.payments.payos_url =
+        api_url(t)?),
+    setting!(
+        "payments.payos_checkout_url",
+        "https://pay.payos.vn/web",
+        "URL",
+        "where PayOS' payment links lead, for one that it had made before we heard of it",
+        |c, t| c.payments.payos_checkout_url = api_url(t)?
+    ),
+    setting!(
+        "payments.sessions_in_flight_max",
+        "16",
+        "requests",
+        "for sessions at once: below what providers allow, and enough for 10,000 checkouts in some minutes",
+        |c, t| c.payments.sessions_in_flight_max = count(t, 1, 256)?
+    ),
+    setting!(
+        "payments.session_timeout_ms",
+        "10000",
+        "ms",
+        "for a provider's answer; then the request is sent again, with the same key",
+        |c, t| c.payments.session_timeout = millis(t, 10, 60_000)?
     ),
     setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
         .wire_listen =

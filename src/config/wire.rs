@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::settings::{Setting, count, millis, setting, tls_file};
+use super::settings::{Setting, setting};
+use super::values::{count, millis, tls_file};
 use super::{Config, TlsFiles};
 
 /// What a client of the binary protocol may take of the server. Connections are counted together with those of HTTP.

@@ -139,7 +139,7 @@ fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, wish: Wish, contact_g
 /// An order that a command names, and its drop.
 pub(super) fn find_order(state: &State, seq: Seq) -> Result<(&Order, &DropEntry), Refusal> {
     let order = state.order(seq).ok_or(Refusal::NotFound)?;
-    Ok((order, find(state, order.drop_id)?))
+    Ok((order, state.drop_entry(order.drop_id).ok_or(Refusal::NotFound)?))
 }
 
 /// Why an order in this state cannot become `to`.
@@ -183,15 +183,20 @@ pub(super) fn checkout(decision: &mut Decision<'_>, order: Seq) -> Outcome {
     }
 }
 
-pub(super) fn cancel(decision: &mut Decision<'_>, order: Seq) -> Outcome {
+/// The buyer's word, or with a reason an operator's.
+pub(super) fn cancel(decision: &mut Decision<'_>, order: Seq, reason: Option<&str>) -> Outcome {
     let order = match find_order(decision.state, order) {
         Ok((order, _)) => order,
         Err(refusal) => return decision.refuse(refusal),
     };
     match order.state {
         OrderState::Reserved | OrderState::AwaitingPayment => {
-            let (drop_id, quantity) = (order.drop_id, order.quantity);
-            accept(decision, order, EventKind::OrderCancelled { order: order.seq, drop_id, quantity })
+            let (seq, drop_id, quantity) = (order.seq, order.drop_id, order.quantity);
+            let kind = match reason.map(Into::into) {
+                Some(reason) => EventKind::OrderCancelledByOperator { order: seq, drop_id, quantity, reason },
+                None => EventKind::OrderCancelled { order: seq, drop_id, quantity },
+            };
+            accept(decision, order, kind)
         }
         OrderState::Cancelled => decision.repeat(Subject::Order(order.seq)),
         OrderState::Paid | OrderState::Expired | OrderState::RefundDue | OrderState::Refunded => {
@@ -214,8 +219,8 @@ pub(super) fn note_contact(
 
 /// The orders' part of an event. Counters of the drop have moved already (`drops::evolve`).
 pub(super) fn evolve(state: &mut State, event: &Event) {
-    if let EventKind::OrderReserved { .. } = event.kind {
-        return reserved(state, event);
+    if event.kind.makes_order() {
+        return made(state, event);
     }
     let Some(seq) = event.kind.order() else { return };
     let Some(order) = state.orders.get_mut(&seq) else {
@@ -232,7 +237,9 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
             state.unschedule_expiry(drop_id, before, seq);
             state.schedule_expiry(drop_id, *expires_at, seq);
         }
-        EventKind::OrderCancelled { .. } => leave(state, event, seq, OrderState::Cancelled),
+        EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => {
+            leave(state, event, seq, OrderState::Cancelled);
+        }
         EventKind::OrderExpired { .. } => leave(state, event, seq, OrderState::Expired),
         EventKind::OrderPaid { .. }
         | EventKind::PaymentNotKept { .. }
@@ -258,13 +265,28 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         | EventKind::MismatchFound { .. }
         | EventKind::MismatchCleared { .. }
         | EventKind::OrderReserved { .. }
+        | EventKind::AuctionCreated { .. }
+        | EventKind::AuctionStarted { .. }
+        | EventKind::BidPlaced { .. }
+        | EventKind::AuctionEnded { .. }
+        | EventKind::AuctionCancelled { .. }
+        | EventKind::AuctionAwarded { .. }
         | EventKind::ContactsExported { .. }
         | EventKind::EventsLost { .. } => {}
     }
 }
 
-fn reserved(state: &mut State, event: &Event) {
-    let EventKind::OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at } = event.kind else { return };
+/// A new order: a buyer reserved it, or an auction awarded it.
+fn made(state: &mut State, event: &Event) {
+    let fresh = if let EventKind::OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at } = event.kind {
+        (drop_id, buyer, key, quantity, unit_price, expires_at, OrderState::Reserved)
+    } else if let EventKind::AuctionAwarded { drop_id, buyer, unit_price, expires_at, .. } = event.kind {
+        let key = Digest::of_award(event.seq);
+        (drop_id, buyer, key, Quantity::ONE, unit_price, expires_at, OrderState::AwaitingPayment)
+    } else {
+        return;
+    };
+    let (drop_id, buyer, key, quantity, unit_price, expires_at, order_state) = fresh;
     let order = Order {
         seq: event.seq,
         last_seq: event.seq,
@@ -274,7 +296,7 @@ fn reserved(state: &mut State, event: &Event) {
         quantity,
         returned: 0,
         unit_price,
-        state: OrderState::Reserved,
+        state: order_state,
         expires_at,
         payments: Vec::new(),
     };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::{FieldError, Problem};
 use super::rules::{Read, Rule};
-use super::strict;
+use crate::types::strict;
 
 /// The fields of a JSON object that is being read.
 pub struct Fields {

@@ -3,9 +3,11 @@
 pub mod answers;
 pub mod payments;
 pub mod queries;
+pub mod remedy;
 pub mod requests;
 pub mod words;
 
 pub use answers::*;
 pub use payments::payment_body;
+pub use remedy::*;
 pub use requests::*;

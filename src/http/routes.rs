@@ -22,13 +22,21 @@ pub enum Action {
     GetOrder,
     Checkout,
     CancelOrder,
+    HearProvider,
     OpenApi,
+    OrderPage,
+    DemoShop,
+    DemoReserve,
+    DemoCheckout,
+    DemoSandbox,
     CreateDrop,
     PatchDrop,
     PauseDrop,
     ResumeDrop,
     CloseDrop,
     AdjustStock,
+    LookAtLastOrders,
+    UndoLastOrders,
     RecordPayment,
     RefundOrder,
     SettleRefund,
@@ -43,6 +51,14 @@ pub enum Action {
     Readyz,
 }
 
+impl Action {
+    /// Whether it is a page of the demonstration: for people with a browser, no part of the contract with clients.
+    #[must_use]
+    pub const fn is_demo(self) -> bool {
+        matches!(self, Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox)
+    }
+}
+
 /// What stands in the place of the braces in a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parameter {
@@ -52,6 +68,8 @@ pub enum Parameter {
     Drop,
     /// An order's public id.
     Order,
+    /// A payment provider's name.
+    Provider,
 }
 
 /// One route.
@@ -94,6 +112,19 @@ pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order"),
     route(Public, Method::POST, "/v1/orders/{order_id}/checkout", P::Order, A::Checkout, "Go on to payment"),
     route(Public, Method::POST, "/v1/orders/{order_id}/cancel", P::Order, A::CancelOrder, "Give the units back"),
+    route(
+        Public,
+        Method::POST,
+        "/v1/payments/{provider}",
+        P::Provider,
+        A::HearProvider,
+        "Take in a payment provider's webhook",
+    ),
+    route(Public, Method::GET, "/pay/{order_id}", P::Order, A::OrderPage, "The page of an order, where it is paid"),
+    route(Public, Method::GET, "/", P::None, A::DemoShop, "The demo shop"),
+    route(Public, Method::POST, "/", P::None, A::DemoReserve, "Reserve in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/checkout", P::Order, A::DemoCheckout, "Check out in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/sandbox", P::Order, A::DemoSandbox, "Pay with play money"),
     route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this"),
     route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop"),
     route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop"),
@@ -101,6 +132,22 @@ pub static ROUTES: &[Route] = &[
     route(Admin, Method::POST, "/v1/drops/{drop_id}/resume", P::Drop, A::ResumeDrop, "Let orders in again"),
     route(Admin, Method::POST, "/v1/drops/{drop_id}/close", P::Drop, A::CloseDrop, "End a drop for good"),
     route(Admin, Method::POST, "/v1/drops/{drop_id}/stock", P::Drop, A::AdjustStock, "Add or take free units"),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/drops/{drop_id}/remedy",
+        P::Drop,
+        A::LookAtLastOrders,
+        "Show the last live and paid orders",
+    ),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/drops/{drop_id}/remedy",
+        P::Drop,
+        A::UndoLastOrders,
+        "Cancel and refund the last orders",
+    ),
     route(
         Admin,
         Method::POST,
@@ -226,6 +273,7 @@ mod tests {
                 Parameter::None => "",
                 Parameter::Drop => "{drop_id}",
                 Parameter::Order => "{order_id}",
+                Parameter::Provider => "{provider}",
             };
             assert!(route.path.contains(expected), "{}", route.path);
             assert_eq!(route.path.contains('{'), !expected.is_empty(), "{}", route.path);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
 use crate::types::{
-    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
+    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, Run, Seq, UnitPrice, UnixMillis,
+    contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or what is allowed.
@@ -110,6 +111,22 @@ pub fn amount() -> impl Rule<Amount> {
     made(0, JSON_INTEGER_MAX, Amount::new)
 }
 
+/// The number of an event.
+pub fn seq() -> impl Rule<Seq> {
+    made(1, Seq::MAX.get(), Seq::new)
+}
+
+/// The orders of a remedy.
+pub fn run() -> impl Rule<Run> {
+    Described(
+        |value: &Value| {
+            let run = value.as_str().and_then(Run::parse);
+            run.ok_or_else(|| "must be the run that a look at the last orders showed, such as 1201-1234".into())
+        },
+        || json!({ "$ref": "#/components/schemas/Run" }),
+    )
+}
+
 /// Whether a currency exists.
 #[must_use]
 pub fn is_currency(code: &str) -> bool {
@@ -167,12 +184,23 @@ pub fn text(max: usize) -> impl Rule<Box<str>> {
 
 /// A longer text of 1 to `max` bytes, which may have line breaks.
 pub fn long_text(max: usize) -> impl Rule<Box<str>> {
-    fitting(max, Some(NO_CONTROL_BUT_BREAKS), |c| !c.is_control() || c == '\n' || c == '\t', "text")
+    fitting(
+        max,
+        Some(NO_CONTROL_BUT_BREAKS),
+        |c| !c.is_control() || c == '\n' || c == '\t',
+        "text without control characters but line breaks and tabs",
+    )
 }
 
-/// A detail of a contact, in any form.
+/// A name, an e-mail address or a telephone number, in any form. Control characters are in none: they come from
+/// mistakes, or are meant for the terminal, the label printer or the mail that shows them.
 pub fn contact_text() -> impl Rule<Box<str>> {
-    fitting(CONTACT_BYTES_MAX, None, |_| true, "text")
+    text(CONTACT_BYTES_MAX)
+}
+
+/// A postal address, in any form, with line breaks.
+pub fn contact_address() -> impl Rule<Box<str>> {
+    long_text(CONTACT_BYTES_MAX)
 }
 
 /// A buyer.
@@ -242,6 +270,7 @@ mod tests {
         agree("text", &text(128), &samples);
         agree("long_text", &long_text(128), &samples);
         agree("contact_text", &contact_text(), &samples);
+        agree("contact_address", &contact_address(), &samples);
         agree("buyer", &buyer(), &samples);
         agree("image_url", &image_url(), &samples);
     }

@@ -20,6 +20,7 @@ use super::routes::Listener;
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::payments::Verifiers;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -162,6 +163,8 @@ pub struct Parts {
     pub database: PathBuf,
     /// Who may come in.
     pub admission: Admission,
+    /// Which payment providers may tell us anything.
+    pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
     /// The metrics.
@@ -175,6 +178,9 @@ pub struct Parts {
     /// What to do when the recount stops agreeing with a drop's counters, or agrees again.
     pub on_mismatch: MismatchHook,
 }
+
+/// Webhooks of more than `http.body_bytes_max` bytes that are read at once: 64 KiB each, whoever sends them.
+const LONG_BODIES_MAX: usize = 256;
 
 /// Called on the desk's thread with a drop and whether a mismatch stands; returns whether that was passed on.
 pub type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
@@ -193,7 +199,9 @@ impl Server {
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
             admission: Arc::new(parts.admission),
+            verifiers: parts.verifiers,
             tls: parts.tls,
+            long_bodies: Semaphore::new(LONG_BODIES_MAX),
             handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),

@@ -19,7 +19,7 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use super::routes::Listener;
-use crate::admission::secret_file::{Guard, read};
+use crate::config::secret_file::{Guard, read};
 use crate::config::{Config, Mistake, TlsFiles};
 use crate::telemetry::{Telemetry, catalogue as metric};
 

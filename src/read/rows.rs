@@ -74,7 +74,7 @@ pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
     })
 }
 
-/// A drop by its number.
+/// A drop by its number; an auction's hidden drop is none.
 ///
 /// # Errors
 /// What SQLite says.
@@ -82,7 +82,7 @@ pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Optio
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
-         FROM drops WHERE id = ?1",
+         FROM drops WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)",
     )?;
     statement.query_row(params![id], drop_of).optional()
 }
@@ -106,6 +106,7 @@ pub struct OrderRow {
     pub refunded: Amount,
     pub refund_due: Amount,
     pub last_seq: Seq,
+    pub cancelled_by_operator: bool,
 }
 
 impl OrderRow {
@@ -139,6 +140,7 @@ pub(super) fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         refunded: row.get(12)?,
         last_seq: row.get(13)?,
         refund_due: row.get(14)?,
+        cancelled_by_operator: row.get(15)?,
     })
 }
 
@@ -150,7 +152,8 @@ pub fn order_by_seq(connection: &Connection, seq: Seq) -> rusqlite::Result<Optio
     let mut statement = connection.prepare_cached(
         "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
              drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
-             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due
+             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due,
+             orders.cancel_reason IS NOT NULL
          FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq = ?1",
     )?;
     statement.query_row(params![seq], order_of).optional()

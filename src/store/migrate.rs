@@ -91,6 +91,9 @@ fn add_payments(connection: &Connection) -> Result<(), StoreError> {
         "CREATE TABLE payments (",
         "CREATE INDEX payments_due ",
         "CREATE INDEX payments_not_kept ",
+        "CREATE INDEX payments_of_stripe ",
+        "CREATE TABLE auctions (",
+        "CREATE TABLE bids (",
         "CREATE TABLE inbox (",
         "CREATE TABLE sessions (",
     ] {

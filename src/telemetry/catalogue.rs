@@ -93,6 +93,9 @@ catalogue! {
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";
     REFUNDS_DUE = Kind::Gauge, "firstcome_refunds_due", "Payments that are owed back, in whole or in part.";
     AUDIT_LAG = Kind::Gauge, "firstcome_audit_lag", "Events that the auditor has not counted yet.";
+    PROVIDER_EVENTS = Kind::Counter, "firstcome_provider_events_total", "Webhooks of payment providers by provider and result: applied, ignored or duplicate; unauthorized: no good signature; stale; unfit: signed, but not as its provider writes; unused: of a type that means nothing here, or about no order; failed: not recorded, and sent again by its provider.";
+    SESSIONS = Kind::Counter, "firstcome_payment_sessions_total", "Payment sessions by result: made; failed, and asked for again; refused by the provider for good.";
+    SESSIONS_WAITING = Kind::Gauge, "firstcome_payment_sessions_waiting", "Orders whose payment session is asked for, or will be again.";
     RESIDENT = Kind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = Kind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = Kind::Gauge, "firstcome_max_descriptors", "File descriptors that the process may open.";

@@ -31,6 +31,14 @@ pub const fn value(digit: u8) -> Option<u8> {
     }
 }
 
+/// The bytes behind lower-case hexadecimal digits.
+#[must_use]
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().map(value).collect::<Option<_>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| (high << 4) | low).collect())
+}
+
 const fn digit(nibble: u8) -> u8 {
     match nibble {
         0..=9 => b'0' + nibble,

@@ -10,10 +10,12 @@ use super::messages::{Bid, BidResult, Reply, Request, Reserve, Reserved, VERSION
 use super::reason;
 use crate::admission::in_flight::Place;
 use crate::admission::{Caller, TurnedAway as NotAdmitted};
-use crate::engine::{Command, Outcome, Subject};
+use crate::engine::{BidReceipt, Command, Outcome, Refusal, Subject};
 use crate::read::rows;
 use crate::store::Beside;
-use crate::types::{BuyerText, DropId, OrderId, OrderSecret, Quantity, Seq, UnixMillis, hex, random};
+use crate::types::{
+    AuctionId, BuyerText, Digest, DropId, OrderId, OrderSecret, Quantity, Seq, UnitPrice, UnixMillis, hex, random,
+};
 use crate::writer::{Answer, Class, NotApplied, Submission, Ticket, TurnedAway};
 
 /// Who is at the other end.
@@ -22,6 +24,8 @@ pub(super) struct Guest {
     caller: Caller,
     /// Until when his token is good.
     good_until: Option<Instant>,
+    /// For whom he bid last, and that buyer's digest: most bid for one buyer, and a digest takes as long as the rest.
+    last_bidder: Option<(u32, Digest)>,
 }
 
 /// An answer that has its place in the order of answers.
@@ -29,22 +33,30 @@ pub(super) enum Waiting<'w> {
     /// It is known.
     Known(Reply<'static>),
     /// The writer has it.
-    Order(OnItsWay<'w>),
+    OnItsWay(OnItsWay<'w>),
 }
 
-/// An order that the writer has.
+/// A command that the writer has.
 pub(super) struct OnItsWay<'w> {
+    asked: Asked,
     ticket: Ticket,
     /// Since when.
     submitted: Instant,
-    secret: OrderSecret,
     /// Its place among what the client has in flight.
     _place: Option<Place<'w>>,
 }
 
+/// What was asked.
+enum Asked {
+    /// A bid.
+    Bid,
+    /// An order, whose id will have this secret.
+    Order(OrderSecret),
+}
+
 impl Guest {
     pub(super) fn new(peer: IpAddr) -> Guest {
-        Guest { peer, caller: Caller::Anybody, good_until: None }
+        Guest { peer, caller: Caller::Anybody, good_until: None, last_bidder: None }
     }
 
     /// Whether he has said who he is, as far as anybody asks.
@@ -65,11 +77,9 @@ impl Guest {
         match request {
             Request::Hello { .. } => known(wire, kind, no(kind, reason::INTERNAL)),
             Request::Ping(echo) => known(wire, kind, Reply::Pong(echo)),
-            Request::Reserve(reserve) => {
-                let submitted = self.reserve(wire, reserve, now);
-                submitted.map_or_else(|reason| known(wire, kind, no(kind, reason)), Waiting::Order)
-            }
-            Request::Bid(Bid { .. }) | Request::Subscribe { .. } => known(wire, kind, no(kind, reason::NOT_FOUND)),
+            Request::Bid(bid) => on_its_way(wire, kind, self.bid(wire, bid, now)),
+            Request::Reserve(reserve) => on_its_way(wire, kind, self.reserve(wire, reserve, now)),
+            Request::Subscribe { .. } => known(wire, kind, no(kind, reason::NOT_FOUND)),
         }
     }
 
@@ -91,6 +101,27 @@ impl Guest {
             }
         }
         Reply::Ok { seq: wire.parts.writer.published.seq() }
+    }
+
+    fn bid<'w>(&mut self, wire: &'w Wire, bid: Bid, now: Instant) -> Result<OnItsWay<'w>, u8> {
+        let Bid { auction_id, user_id, amount } = bid;
+        let (mut digits, user) = ([0; DIGITS_MAX], user_id);
+        let buyer = BuyerText::new(decimal(user, &mut digits)).filter(|_| user > 0).ok_or(reason::VALIDATION)?;
+        if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
+            return Err(reason::FORBIDDEN);
+        }
+        let amount = UnitPrice::new(amount).ok_or(reason::VALIDATION)?;
+        let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
+        let place = self.enter(wire)?;
+        let digest = match self.last_bidder {
+            Some((last, digest)) if last == user => digest,
+            Some(_) | None => wire.parts.writer.digest_key.buyer(buyer.as_str()),
+        };
+        self.last_bidder = Some((user, digest));
+        let command = Command::PlaceBid { auction_id, buyer: digest, amount, maximum: None, key: None };
+        let beside = Some(Beside::Bid { buyer });
+        let ticket = submit(wire, Submission { command, beside, class: Class::Buyer })?;
+        Ok(OnItsWay { asked: Asked::Bid, ticket, submitted: now, _place: place })
     }
 
     fn reserve<'w>(&self, wire: &'w Wire, reserve: Reserve<'_>, now: Instant) -> Result<OnItsWay<'w>, u8> {
@@ -116,7 +147,7 @@ impl Guest {
         let secret = random::order_secret();
         let beside = Some(Beside::Order { secret, buyer, contact: None });
         let ticket = submit(wire, Submission { command, beside, class: Class::Buyer })?;
-        Ok(OnItsWay { ticket, submitted: now, secret, _place: place })
+        Ok(OnItsWay { asked: Asked::Order(secret), ticket, submitted: now, _place: place })
     }
 
     /// A place among what the client has in flight, over all its connections.
@@ -126,6 +157,23 @@ impl Guest {
             reason::RATE_LIMITED
         })
     }
+}
+
+/// Digits of the largest user.
+const DIGITS_MAX: usize = 10;
+
+/// A number as text, without an allocation.
+fn decimal(number: u32, digits: &mut [u8; DIGITS_MAX]) -> &str {
+    let (mut rest, mut at) = (number, digits.len());
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        at = index;
+        if rest == 0 {
+            break;
+        }
+    }
+    digits.get(at..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or("")
 }
 
 /// The key as HTTP has it.
@@ -147,6 +195,11 @@ fn submit(wire: &Wire, submission: Submission) -> Result<Ticket, u8> {
             TurnedAway::ReadOnly => reason::READ_ONLY,
         }
     })
+}
+
+/// What the writer got, or why it did not.
+fn on_its_way<'w>(wire: &'w Wire, kind: FrameType, submitted: Result<OnItsWay<'w>, u8>) -> Waiting<'w> {
+    submitted.map_or_else(|reason| known(wire, kind, no(kind, reason)), Waiting::OnItsWay)
 }
 
 /// An answer that needs no writer.
@@ -192,14 +245,13 @@ impl Waiting<'_> {
     pub(super) fn poll(&mut self, wire: &Wire, context: &mut Context<'_>) -> Poll<Reply<'static>> {
         match self {
             Waiting::Known(reply) => Poll::Ready(*reply),
-            Waiting::Order(order) => order.ticket.poll_answer(context).map(|answer| {
-                let reserved = order.reserved(wire, answer).unwrap_or_else(|(reason, seq)| Reserved {
-                    reason,
-                    seq,
-                    ..Reserved::default()
-                });
-                wire.answered(FrameType::Reserve, reserved.reason);
-                Reply::Reserved(reserved)
+            Waiting::OnItsWay(command) => command.ticket.poll_answer(context).map(|answer| {
+                let reply = match &command.asked {
+                    Asked::Bid => Reply::Result(bid_result(answer)),
+                    Asked::Order(secret) => Reply::Reserved(reserved(wire, *secret, answer)),
+                };
+                wire.answered(command.kind(), reason_of(&reply));
+                reply
             }),
         }
     }
@@ -208,7 +260,7 @@ impl Waiting<'_> {
     pub(super) fn submitted(&self) -> Option<Instant> {
         match self {
             Waiting::Known(_) => None,
-            Waiting::Order(order) => Some(order.submitted),
+            Waiting::OnItsWay(command) => Some(command.submitted),
         }
     }
 
@@ -216,7 +268,7 @@ impl Waiting<'_> {
     pub(super) fn late(&self, wire: &Wire) -> Reply<'static> {
         let kind = match self {
             Waiting::Known(reply) => return *reply,
-            Waiting::Order(_) => FrameType::Reserve,
+            Waiting::OnItsWay(command) => command.kind(),
         };
         wire.reply_timed_out();
         wire.answered(kind, reason::OUTCOME_UNKNOWN);
@@ -224,50 +276,112 @@ impl Waiting<'_> {
     }
 }
 
-/// Why not, and the last event that this saw.
-type No = (u8, u64);
-
 /// The decision in an answer, or why there is none.
-fn decision(answer: Answer) -> Result<Outcome, No> {
+fn decision(answer: Answer) -> Result<Outcome, u8> {
     match answer {
         Answer::Decided(decided) => Ok(decided.outcome),
-        Answer::TooOld => Err((reason::OVERLOADED, 0)),
-        Answer::NotApplied(NotApplied::ReadOnly) => Err((reason::READ_ONLY, 0)),
-        Answer::NotApplied(NotApplied::Ending) => Err((reason::DRAINING, 0)),
-        Answer::Unknown => Err((reason::OUTCOME_UNKNOWN, 0)),
+        Answer::TooOld => Err(reason::OVERLOADED),
+        Answer::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
+        Answer::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
+        Answer::Unknown => Err(reason::OUTCOME_UNKNOWN),
     }
 }
 
 impl OnItsWay<'_> {
-    fn reserved(&self, wire: &Wire, answer: Answer) -> Result<Reserved, No> {
-        match decision(answer)? {
-            Outcome::Reserved(made) => {
-                let id = OrderId { seq: made.order, secret: self.secret };
-                Ok(reserved(id, made.expires_at))
-            }
-            Outcome::Repeated { subject: Subject::Order(seq), .. } => by_seq(wire, seq),
-            Outcome::Refused { refusal, as_of_seq } => Err((reason::of_refusal(&refusal), as_of_seq.get())),
-            Outcome::Accepted { .. } | Outcome::Heard { .. } | Outcome::Repeated { .. } | Outcome::Advanced => {
-                Err((reason::INTERNAL, 0))
+    fn kind(&self) -> FrameType {
+        match self.asked {
+            Asked::Bid => FrameType::Bid,
+            Asked::Order(_) => FrameType::Reserve,
+        }
+    }
+}
+
+fn bid_result(answer: Answer) -> BidResult {
+    let refused = |reason, seq: u64| BidResult { reason, seq, ..BidResult::default() };
+    match decision(answer) {
+        Ok(Outcome::Bid(BidReceipt { seq, current, minimum_next, ends_at, .. })) => BidResult {
+            reason: 0,
+            seq: seq.get(),
+            current: current.get(),
+            minimum_next: minimum_next.get(),
+            ends_at_ms: millis(ends_at),
+        },
+        Ok(Outcome::Refused { refusal, as_of_seq }) => {
+            let no = refused(reason::of_refusal(&refusal), as_of_seq.get());
+            if let Refusal::BidTooLow { current, minimum_next, ends_at } = refusal {
+                let (current, minimum_next) = (current.get(), minimum_next.get());
+                BidResult { current, minimum_next, ends_at_ms: millis(ends_at), ..no }
+            } else if let Refusal::Ended { ends_at } = refusal {
+                BidResult { ends_at_ms: millis(ends_at), ..no }
+            } else {
+                no
             }
         }
+        Ok(
+            Outcome::Reserved(_)
+            | Outcome::Accepted { .. }
+            | Outcome::Heard { .. }
+            | Outcome::Repeated { .. }
+            | Outcome::Advanced,
+        ) => refused(reason::INTERNAL, 0),
+        Err(reason) => refused(reason, 0),
+    }
+}
+
+fn reserved(wire: &Wire, secret: OrderSecret, answer: Answer) -> Reserved {
+    let refused = |reason, seq: u64| Reserved { reason, seq, ..Reserved::default() };
+    match decision(answer) {
+        Ok(Outcome::Reserved(made)) => held(OrderId { seq: made.order, secret }, made.expires_at),
+        Ok(Outcome::Repeated { subject: Subject::Order(seq), .. }) => {
+            by_seq(wire, seq).unwrap_or_else(|reason| refused(reason, 0))
+        }
+        Ok(Outcome::Refused { refusal, as_of_seq }) => refused(reason::of_refusal(&refusal), as_of_seq.get()),
+        Ok(
+            Outcome::Bid(_)
+            | Outcome::Accepted { .. }
+            | Outcome::Heard { .. }
+            | Outcome::Repeated { .. }
+            | Outcome::Advanced,
+        ) => refused(reason::INTERNAL, 0),
+        Err(reason) => refused(reason, 0),
     }
 }
 
 /// The order that the same key made before, as it is now.
-fn by_seq(wire: &Wire, seq: Seq) -> Result<Reserved, No> {
+fn by_seq(wire: &Wire, seq: Seq) -> Result<Reserved, u8> {
     let row = wire.parts.reader.read(|connection| rows::order_by_seq(connection, seq));
     match row {
-        Ok(Some(row)) => Ok(reserved(row.id(), row.expires_at)),
-        Ok(None) => Err((reason::INTERNAL, 0)),
+        Ok(Some(row)) => Ok(held(row.id(), row.expires_at)),
+        Ok(None) => Err(reason::INTERNAL),
         Err(error) => {
             tracing::error!(%error, "a read failed");
-            Err((reason::INTERNAL, 0))
+            Err(reason::INTERNAL)
         }
     }
 }
 
-fn reserved(id: OrderId, expires_at: UnixMillis) -> Reserved {
-    let expires_at_ms = u64::try_from(expires_at.get()).unwrap_or(0);
-    Reserved { reason: 0, seq: id.seq.get(), order_id: id.to_bytes(), expires_at_ms }
+fn held(id: OrderId, expires_at: UnixMillis) -> Reserved {
+    Reserved { reason: 0, seq: id.seq.get(), order_id: id.to_bytes(), expires_at_ms: millis(expires_at) }
+}
+
+fn millis(at: UnixMillis) -> u64 {
+    u64::try_from(at.get()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_the_decimal_text_of_their_number() {
+        for user in [0, 1, 9, 10, 4_294_967_295, 1_000_000_000] {
+            assert_eq!(decimal(user, &mut [0; DIGITS_MAX]), user.to_string());
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_hex_of_its_bytes() {
+        let key: [u8; 16] = std::array::from_fn(|at| u8::try_from(at * 17).expect("a byte"));
+        assert_eq!(in_hex(key), hex::encode(&key).as_bytes());
+    }
 }

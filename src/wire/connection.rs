@@ -248,7 +248,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
         }
         match answer {
             Waiting::Known(reply) if self.waiting.is_empty() => reply.write(&mut self.outbox),
-            answer @ (Waiting::Known(_) | Waiting::Order(_)) => self.waiting.push_back(answer),
+            answer @ (Waiting::Known(_) | Waiting::OnItsWay(_)) => self.waiting.push_back(answer),
         }
     }
 

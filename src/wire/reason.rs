@@ -36,10 +36,11 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
         Refusal::NotStarted { .. } => 9,
         Refusal::Ended { .. } => 10,
         Refusal::DropPaused => 11,
-        Refusal::LimitReached { .. } => 12,
+        Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => 12,
         Refusal::SoldOut { .. } => 13,
         Refusal::OrderExpired { .. } => 14,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => 15,
+        Refusal::BidTooLow { .. } => 16,
         Refusal::PreconditionFailed { .. } => 17,
     }
 }

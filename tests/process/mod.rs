@@ -23,12 +23,19 @@ pub struct Process {
 impl Process {
     /// Starts `serve` on port 0 and waits until it is ready.
     pub fn start(data: &Path, environment: &[(&str, String)]) -> Process {
+        Process::start_saying(data, environment, Stdio::inherit())
+    }
+
+    /// The same, with its log elsewhere.
+    pub fn start_saying(data: &Path, environment: &[(&str, String)], log: Stdio) -> Process {
         let listen = ["--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
         command.arg("serve").arg("--data").arg(data).args(listen);
-        command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.env("FIRSTCOME__LOG__LEVEL", "error").spawn().expect("started");
+        command
+            .env("FIRSTCOME__LOG__LEVEL", "error")
+            .envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().expect("started");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut address = |word: &str| -> SocketAddr {
             let line = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with(word)));

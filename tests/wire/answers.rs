@@ -3,7 +3,7 @@
 use firstcome::engine::{Invalid, Refusal};
 use firstcome::http::Problem;
 use firstcome::http::code::Code;
-use firstcome::types::{DropState, OrderId, OrderState, Seq, UnixMillis};
+use firstcome::types::{Amount, DropState, OrderId, OrderState, Seq, UnitPrice, UnixMillis};
 use firstcome::wire::messages::{Bid, Request, Reserve};
 use firstcome::wire::reason;
 use serde_json::json;
@@ -184,7 +184,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
     ] {
         assert_eq!(here, number(there), "{there:?}");
     }
-    let at = UnixMillis::ZERO;
+    let (at, price) = (UnixMillis::ZERO, UnitPrice::default());
     for refusal in [
         Refusal::NotFound,
         Refusal::KeyReused,
@@ -198,6 +198,8 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         Refusal::MismatchStands { from: DropState::Paused },
         Refusal::PreconditionFailed { revision: 1 },
         Refusal::Invalid(Invalid::EndBeforeStart),
+        Refusal::BidTooLow { current: price, minimum_next: price, ends_at: at },
+        Refusal::ExposureReached { limit: Amount::ZERO, used: Amount::ZERO },
     ] {
         let here = reason::of_refusal(&refusal);
         let problem = Problem::Refused { refusal, as_of_seq: Seq::ZERO, at };

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Role, Standing, Token, is_id, is_name};
-use crate::admission::secret_file::{Guard, read_open};
 use crate::config::Mistake;
+use crate::config::secret_file::{Guard, read_open};
 use crate::types::text::{parse_rfc3339, rfc3339};
 use crate::types::{UnixMillis, hex};
 

@@ -156,8 +156,11 @@ mod tests {
 
     #[test]
     fn formulae_and_quotes_do_no_harm_in_a_spreadsheet() {
-        assert_eq!(cell("=1+1"), "'=1+1");
-        assert_eq!(cell("-5"), "'-5");
+        for start in ['=', '+', '-', '@', '\t'] {
+            let formula = format!("{start}1+1");
+            assert_eq!(cell(&formula), format!("'{formula}"));
+        }
+        assert_eq!(cell("\r=1+1"), "\"'\r=1+1\"");
         assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(cell("@x,y"), "\"'@x,y\"");
         assert_eq!(cell("plain"), "plain");

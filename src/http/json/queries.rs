@@ -47,6 +47,16 @@ pub struct OrdersQuery {
     pub contacts: bool,
 }
 
+/// `GET /v1/drops/{drop_id}/remedy`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemedyQuery {
+    /// How many of the last live and paid orders.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub last: u32,
+}
+
 /// `GET /v1/audit`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -83,7 +83,14 @@ word! {
     /// Why an order ended.
     EndReason = json!({
         "type": "string",
-        "enum": StateOfOrder::ALL.into_iter().filter_map(end_reason).collect::<Vec<_>>(),
+        "enum": end_reasons(),
+    });
+    /// The orders of a remedy: the numbers of the first and the last.
+    Run = json!({
+        "type": "string",
+        "pattern": "^[1-9][0-9]{0,13}-[1-9][0-9]{0,13}$",
+        "description": "The numbers of the first and the last order.",
+        "examples": ["1201-1234"],
     });
     /// An order's short code.
     OrderCode = json!({
@@ -98,6 +105,16 @@ pub const ORDER_ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab]
 
 /// An order's id that nobody has.
 pub const ORDER_ID_EXAMPLE: &str = "00000000-002a-8c0d-9e1f-5a6b7c8d9e0f";
+
+fn end_reasons() -> Vec<&'static str> {
+    let mut words: Vec<_> = StateOfOrder::ALL
+        .into_iter()
+        .flat_map(|state| [false, true].map(|by| end_reason(state, by)))
+        .flatten()
+        .collect();
+    words.dedup();
+    words
+}
 
 /// Every code that is read as a currency.
 fn currencies() -> Vec<Value> {

@@ -76,6 +76,8 @@ impl Script {
                     | Record::OrderKey(_)
                     | Record::CommandKey(_)
                     | Record::SnapshotEnded(_)
+                    | Record::Auction(_)
+                    | Record::Best(_)
                     | Record::Committed(_)
                     | Record::Gap(_),
                 )) => {}
@@ -97,6 +99,7 @@ impl Script {
                     engine::Outcome::Reserved(reservation) => Some(reservation.order),
                     engine::Outcome::Accepted { .. }
                     | engine::Outcome::Heard { .. }
+                    | engine::Outcome::Bid(_)
                     | engine::Outcome::Repeated { .. }
                     | engine::Outcome::Refused { .. }
                     | engine::Outcome::Advanced => None,
@@ -121,10 +124,15 @@ impl Script {
             | Command::CloseDrop { .. }
             | Command::AdjustStock { .. }
             | Command::ReportMismatch { .. }
+            | Command::CancelByOperator { .. }
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
             | Command::HearProvider(_)
+            | Command::CreateAuction { .. }
+            | Command::PlaceBid { .. }
+            | Command::BuyNow { .. }
+            | Command::CancelAuction { .. }
             | Command::RecordSession { .. }
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
@@ -152,7 +160,7 @@ impl Script {
             engine::Outcome::Repeated { .. } => Outcome::Repeated,
             engine::Outcome::Accepted { .. } if matches!(command, Command::CancelOrder { .. }) => Outcome::Cancelled,
             engine::Outcome::Accepted { .. } => Outcome::CheckedOut,
-            engine::Outcome::Advanced | engine::Outcome::Heard { .. } => Outcome::Strange,
+            engine::Outcome::Advanced | engine::Outcome::Heard { .. } | engine::Outcome::Bid(_) => Outcome::Strange,
             engine::Outcome::Refused { refusal, .. } => match refusal {
                 Refusal::NotFound => Outcome::NotFound,
                 Refusal::NotStarted { .. } => Outcome::NotStarted,
@@ -163,6 +171,8 @@ impl Script {
                 Refusal::OrderExpired { .. } => Outcome::OrderExpired,
                 Refusal::IllegalTransition { .. } => Outcome::IllegalTransition,
                 Refusal::KeyReused
+                | Refusal::BidTooLow { .. }
+                | Refusal::ExposureReached { .. }
                 | Refusal::MismatchStands { .. }
                 | Refusal::PreconditionFailed { .. }
                 | Refusal::Invalid(_) => Outcome::OtherRefusal,

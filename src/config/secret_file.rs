@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::config::Mistake;
+use super::Mistake;
 
 /// What others than the owner must not be able to do with a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub fn read(path: &Path, guard: Guard, bytes_max: u64) -> Result<Vec<u8>, Mistak
 }
 
 /// The same with an open file: what is checked is what is read.
-pub(super) fn read_open(mut file: &File, path: &Path, guard: Guard, bytes_max: u64) -> Result<Vec<u8>, Mistake> {
+pub fn read_open(mut file: &File, path: &Path, guard: Guard, bytes_max: u64) -> Result<Vec<u8>, Mistake> {
     let told = |error: std::io::Error| Mistake(format!("{}: {error}", path.display()));
     let (mode, name) = (file.metadata().map_err(told)?.mode() & 0o777, path.display());
     let (forbidden, advice) = match guard {

@@ -1,0 +1,116 @@
+//! The settings of payments.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Config;
+use crate::types::Provider;
+
+/// Who may tell us of money, and who makes the sessions in which buyers pay.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
+pub struct PaymentSettings {
+    pub provider: Option<Provider>,
+    pub sandbox: bool,
+    pub sandbox_secret_files: Vec<PathBuf>,
+    pub standard_webhooks_secret_files: Vec<PathBuf>,
+    pub stripe_secret_files: Vec<PathBuf>,
+    pub stripe_api_key_file: Option<PathBuf>,
+    pub stripe_url: String,
+    pub payos_checksum_key_files: Vec<PathBuf>,
+    pub payos_client_id: String,
+    pub payos_api_key_file: Option<PathBuf>,
+    pub payos_url: String,
+    pub payos_checkout_url: String,
+    pub sessions_in_flight_max: usize,
+    pub session_timeout: Duration,
+}
+
+/// Who can make sessions, or take their place.
+pub(super) fn session_provider(text: &str) -> Result<Option<Provider>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        "stripe" => Ok(Some(Provider::Stripe)),
+        "payos" => Ok(Some(Provider::Payos)),
+        "sandbox" => Ok(Some(Provider::Sandbox)),
+        _ => Err("stripe, payos or sandbox".into()),
+    }
+}
+
+/// What must hold between these settings.
+pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 3] {
+    let payments = &config.payments;
+    let is = |provider| payments.provider == Some(provider);
+    [
+        (
+            ["payments.provider", "payments.stripe_api_key_file"],
+            !is(Provider::Stripe)
+                || (payments.stripe_api_key_file.is_some() && !payments.stripe_secret_files.is_empty()),
+            "payments.provider = stripe needs payments.stripe_api_key_file, and payments.stripe_secret_files: else nobody learns who paid"
+                .into(),
+        ),
+        (
+            ["payments.provider", "payments.payos_client_id"],
+            !is(Provider::Payos)
+                || (payments.payos_api_key_file.is_some()
+                    && !payments.payos_client_id.is_empty()
+                    && !payments.payos_checksum_key_files.is_empty()),
+            "payments.provider = payos needs payments.payos_client_id, payments.payos_api_key_file and payments.payos_checksum_key_files"
+                .into(),
+        ),
+        (
+            ["payments.provider", "payments.sandbox"],
+            !is(Provider::Sandbox) || payments.sandbox,
+            "payments.provider = sandbox needs payments.sandbox = true: play money is never taken by accident".into(),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+        let flags: Vec<(&'static str, String)> = flags.iter().map(|(key, value)| (*key, (*value).into())).collect();
+        Config::load(None, [], &flags).map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.0).collect())
+    }
+
+    #[test]
+    fn a_provider_needs_all_that_its_sessions_and_its_webhooks_need() {
+        let told = |flags: &[(&'static str, &str)]| load(flags).expect_err("refused").join("\n");
+        let stripe = ("payments.provider", "stripe");
+        assert!(told(&[stripe, ("payments.stripe_api_key_file", "k")]).contains("payments.stripe_secret_files"));
+        assert!(told(&[stripe, ("payments.stripe_secret_files", "s")]).contains("payments.stripe_api_key_file"));
+        assert!(load(&[stripe, ("payments.stripe_secret_files", "s"), ("payments.stripe_api_key_file", "k")]).is_ok());
+        let payos = [
+            ("payments.provider", "payos"),
+            ("payments.payos_client_id", "c"),
+            ("payments.payos_api_key_file", "k"),
+            ("payments.payos_checksum_key_files", "s"),
+        ];
+        assert!(load(&payos).is_ok());
+        for left_out in 1..payos.len() {
+            let flags: Vec<_> = payos.iter().copied().enumerate().filter(|(at, _)| *at != left_out).collect();
+            let flags: Vec<_> = flags.into_iter().map(|(_, flag)| flag).collect();
+            assert!(told(&flags).contains(payos[left_out].0), "{flags:?}");
+        }
+        assert!(told(&[("payments.provider", "sandbox")]).contains("payments.sandbox = true"));
+        assert!(load(&[("payments.provider", "sandbox"), ("payments.sandbox", "true")]).is_ok());
+        assert!(told(&[("payments.provider", "paypal")]).contains("stripe, payos or sandbox"));
+        let many = [("payments.stripe_secret_files", "a,b,c,d,e")];
+        assert!(told(&many).contains("at most 4"));
+    }
+
+    #[test]
+    fn keys_are_never_sent_in_clear_over_a_network() {
+        for good in
+            ["https://api.stripe.com", "https://proxy.example/stripe/", "http://127.0.0.1:1", "http://[::1]:80/x"]
+        {
+            assert!(load(&[("payments.stripe_url", good)]).is_ok(), "{good}");
+        }
+        for bad in ["", "http://api.stripe.com", "http://127.0.0.1.evil.example", "http://10.0.0.1:80", "ftp://x", "x"]
+        {
+            assert!(load(&[("payments.stripe_url", bad)]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Stripe: `Stripe-Signature: t=…,v1=…`, and what its events mean here.
+//!
+//! Of an order Stripe hears by `metadata.order_id` of the session and of its payment intent, and by
+//! `client_reference_id`: `sessions` sets all three. A payment's reference is its payment intent: the session, its
+//! failures, its refunds and its disputes all name that.
+//!
+//! - A checkout session is paid when it says `payment_status: paid`: at `completed` for cards, and at
+//!   `async_payment_succeeded` for the rest. Until then it means nothing.
+//! - Refunds are heard by `refund.*`, once each, by the refund's own id, when they have succeeded. `charge.refunded`
+//!   tells the same a second time, as a sum over all refunds, and is not used.
+//! - Refunds and disputes have no metadata of ours: they are known by their payment.
+//! - What names no order in any of these ways belongs to another business of the same Stripe account.
+
+use hyper::header::HeaderName;
+
+use super::heard::{Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds};
+use super::member::{Members, parse};
+use super::secrets::Keys;
+use crate::types::{Amount, Currency, ProviderEventKind, hex};
+
+const SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
+const SIGNATURE_BYTES_MAX: usize = 2048;
+const SIGNATURES_MAX: usize = 8;
+
+/// Verifies a delivery and reads it.
+pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHeard> {
+    verify(keys, delivery)?;
+    let mut members = Members::of(parse(delivery.body)?);
+    let Some(word) = members.text("/type", EVENT_ID_BYTES_MAX) else { return members.made(None) };
+    let shape = shape_of(&word, &members).ok_or(NotHeard::Unused)?;
+    let order = order_named(&members).or(shape.by_payment.then_some(OrderName::Payment)).ok_or(NotHeard::Unused)?;
+    let event_id = members.text(shape.event_id, EVENT_ID_BYTES_MAX);
+    let at = members.seconds("/created");
+    let reference = members.text(shape.reference, REFERENCE_BYTES_MAX);
+    let amount = members.amount(shape.amount);
+    let currency = members.currency("/data/object/currency");
+    let ours = amount.zip(currency).and_then(|(amount, currency)| {
+        let ours = from_stripe(amount, currency);
+        members.noted(ours, shape.amount, "must be a whole number of minor units")
+    });
+    let heard = || {
+        Some(Heard {
+            event_id: event_id?,
+            order,
+            kind: shape.kind,
+            reference: reference?,
+            amount: ours?,
+            currency: currency?,
+            at: at?,
+        })
+    };
+    members.made(heard())
+}
+
+/// Where an event has what.
+struct Shape {
+    kind: ProviderEventKind,
+    event_id: &'static str,
+    reference: &'static str,
+    amount: &'static str,
+    by_payment: bool,
+}
+
+fn shape_of(word: &str, members: &Members) -> Option<Shape> {
+    use ProviderEventKind as K;
+    const EVENT: &str = "/id";
+    const INTENT: &str = "/data/object/payment_intent";
+    const AMOUNT: &str = "/data/object/amount";
+    let session = |kind| Shape {
+        kind,
+        event_id: EVENT,
+        reference: INTENT,
+        amount: "/data/object/amount_total",
+        by_payment: false,
+    };
+    let is = |pointer, word| members.peek(pointer) == Some(word);
+    match word {
+        "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
+            is("/data/object/payment_status", "paid").then(|| session(K::PaymentSucceeded))
+        }
+        "checkout.session.async_payment_failed" => Some(session(K::PaymentFailed)),
+        "payment_intent.payment_failed" => Some(Shape {
+            kind: K::PaymentFailed,
+            event_id: EVENT,
+            reference: "/data/object/id",
+            amount: AMOUNT,
+            by_payment: false,
+        }),
+        "refund.created" | "refund.updated" | "charge.refund.updated" => is("/data/object/status", "succeeded")
+            .then_some(Shape {
+                kind: K::RefundSucceeded,
+                event_id: "/data/object/id",
+                reference: INTENT,
+                amount: AMOUNT,
+                by_payment: true,
+            }),
+        "charge.dispute.created" => Some(Shape {
+            kind: K::ChargebackCreated,
+            event_id: EVENT,
+            reference: INTENT,
+            amount: AMOUNT,
+            by_payment: true,
+        }),
+        _ => None,
+    }
+}
+
+fn order_named(members: &Members) -> Option<OrderName> {
+    let named = members.peek("/data/object/metadata/order_id");
+    named.or_else(|| members.peek("/data/object/client_reference_id")).map(OrderName::of)
+}
+
+/// Whether the signature is good and not too old.
+fn verify(keys: &Keys, delivery: &Delivery<'_>) -> Result<(), NotHeard> {
+    let header = delivery.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
+    let (mut timestamp, mut signatures) = (None, Vec::new());
+    for part in header.split(',').map(str::trim) {
+        match part.split_once('=') {
+            // Two instants are none: which one is signed?
+            Some(("t", _)) if timestamp.is_some() => return Err(NotHeard::Unauthorized),
+            Some(("t", text)) => timestamp = Some(text),
+            Some(("v1", text)) if signatures.len() < SIGNATURES_MAX => signatures.push(hex::decode(text)),
+            // Other schemes are for others.
+            Some(_) => {}
+            None => return Err(NotHeard::Unauthorized),
+        }
+    }
+    let timestamp = timestamp.ok_or(NotHeard::Unauthorized)?;
+    let at = seconds(timestamp).ok_or(NotHeard::Unauthorized)?;
+    let parts = [timestamp.as_bytes(), b".", delivery.body];
+    if !keys.signed(&parts, signatures.iter().flatten().map(Vec::as_slice)) {
+        return Err(NotHeard::Unauthorized);
+    }
+    if delivery.is_fresh(at) { Ok(()) } else { Err(NotHeard::Stale) }
+}
+
+/// How many of Stripe's units make one minor unit of ISO 4217, where they differ: as a ratio.
+fn units(currency: Currency) -> (u64, u64) {
+    match currency.as_str() {
+        // Without decimals, and yet two at Stripe, for its older clients.
+        "ISK" | "UGX" => (100, 1),
+        // Without decimals at Stripe alone.
+        "MGA" => (1, 100),
+        _ => (1, 1),
+    }
+}
+
+/// Our amount as Stripe counts; `None` if it cannot be said there.
+pub(super) fn to_stripe(amount: Amount, currency: Currency) -> Option<u64> {
+    let (theirs, ours) = units(currency);
+    let scaled = amount.get().checked_mul(theirs)?;
+    (scaled % ours == 0).then_some(scaled / ours)
+}
+
+/// Stripe's amount as we count; `None` if we have no unit that small.
+fn from_stripe(amount: Amount, currency: Currency) -> Option<Amount> {
+    let (theirs, ours) = units(currency);
+    let scaled = amount.get().checked_mul(ours)?;
+    if scaled % theirs == 0 { Amount::new(scaled / theirs) } else { None }
+}
