@@ -56,6 +56,7 @@ fn config(data: &Path) -> Config {
     config.data = data.to_path_buf();
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
+    config.wire_listen = config.public_listen;
     config
 }
 

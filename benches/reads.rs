@@ -55,6 +55,7 @@ fn main() {
     config.data = scratch.path().join("data");
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
+    config.wire_listen = config.public_listen;
     config.http_threads = 1;
     config.pin_core = PinCore::Off;
     let running = start(config.clone(), |message, _| panic!("the writer ended: {message}")).expect("a server");

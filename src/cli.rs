@@ -13,6 +13,7 @@ pub mod serve;
 pub mod start;
 pub mod token;
 pub mod verify;
+pub mod wire;
 
 use clap::{Parser, Subcommand};
 
@@ -61,6 +62,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Once more: run a capture through an engine and compare
     Replay(replay::ReplayArgs),
+    /// Talk: the binary protocol in words
+    Wire(wire::WireArgs),
     /// Take back: show, then cancel and refund the last orders of a drop
     Remedy(remedy::RemedyArgs),
     /// Who operates: make, list and take back operators' tokens
@@ -84,6 +87,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Wire(args) => wire::run(&args),
         Command::Remedy(args) => remedy::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
@@ -146,6 +150,7 @@ mod tests {
             "remedy ",
             "migrate ",
             "openapi ",
+            "wire ",
             "token ",
             "token create ",
             "token list ",

@@ -12,6 +12,7 @@ pub mod secret_file;
 mod setting;
 mod settings;
 mod values;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use outbox::OutboxSettings;
 pub use payments::PaymentSettings;
 pub use setting::Setting;
 pub use settings::SETTINGS;
+pub use wire::WireLimits;
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub payments: PaymentSettings,
     pub outbox: OutboxSettings,
     pub wire_listen: SocketAddr,
+    pub wire_tls: Option<TlsFiles>,
+    pub wire: WireLimits,
     pub http_threads: usize,
     pub limits: Limits,
     pub durability_full: bool,
@@ -195,6 +199,8 @@ impl Config {
             payments: PaymentSettings::default(),
             outbox: OutboxSettings::default(),
             wire_listen: anywhere,
+            wire_tls: None,
+            wire: WireLimits::default(),
             http_threads: 0,
             limits: Limits::default(),
             durability_full: true,

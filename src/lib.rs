@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! client --HTTP--> http --> admission --> writer::handle ==> [bounded FIFO] ==> writer thread (pinned)
-//!                    |                       | full: 503 + Retry-After             | stamp: at
+//! client --TLV---> wire --^                  | full: 503 + Retry-After             | stamp: at
 //!                    |                       |                                     v
 //!                    |                       |                            engine: decide, evolve   (pure)
 //!                    |                       |                                     v
@@ -12,7 +12,7 @@
 //! client --GET---> http --> read: this thread's read-only connection and ready bodies <-- published versions
 //! ```
 //!
-//! In the order in which a purchase travels: [`cli`] starts everything, [`http`] takes a request, [`admission`] says
+//! In the order in which a purchase travels: [`cli`] starts everything, [`http`] (or [`wire`], in frames) takes a request, [`admission`] says
 //! whether it may come in, [`writer`] gives it its place and its instant, [`engine`] decides, [`store`] records,
 //! [`read`] answers everybody else, [`payments`] hears of money, [`outbox`] tells the shop's systems, and [`capture`]
 //! keeps what was decided, to be replayed. [`types`], [`config`], [`telemetry`], [`outgoing`], [`web`] and [`planted`] are
@@ -26,6 +26,7 @@ pub mod admission;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod wire;
 pub mod writer;
 // In the order of a purchase, which is not the alphabet's.
 pub mod capture;

@@ -13,6 +13,7 @@ pub mod logging;
 mod meters;
 mod outbox;
 mod process;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use catalogue::{CATALOGUE, Kind, Metric};
 use histogram::SharedHistogram;
 pub use meters::{EdgeMeter, ReadSource, WriterLabels, WriterMeter};
 pub use outbox::OutboxMeter;
+pub use wire::{FrameFate, WireMeter};
 
 /// The metrics of one server.
 pub struct Telemetry {

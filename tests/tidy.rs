@@ -23,11 +23,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
-    // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
+    // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
+    // them. The serving threads are http's, and speak the binary protocol too.
+    ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
     (
         "http",
         &[
             "web",
+            "wire",
             "admission",
             "payments",
             "outgoing",

@@ -17,6 +17,7 @@ pub(crate) fn hot_reads(count: u32) {
     config.data = scratch.path().join("data");
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
+    config.wire_listen = config.public_listen;
     config.http_threads = 1;
     config.pin_core = PinCore::Off;
     let running = start(config, |message, _| panic!("the writer ended: {message}")).expect("a server");

@@ -75,14 +75,28 @@ impl BuyerTokens {
     /// # Errors
     /// `unauthorized`, whatever is wrong with it.
     pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, TurnedAway> {
+        self.look(token, known, get_current_timestamp()).map(|verified| verified.buyer)
+    }
+
+    /// The same for who shows a token once and then stays: for how long the token is good, too.
+    ///
+    /// # Errors
+    /// `unauthorized`, whatever is wrong with it.
+    pub fn check_for(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, Duration), TurnedAway> {
         let now = get_current_timestamp();
-        if let Some(buyer) = known.find(token, now) {
-            return Ok(buyer);
+        let verified = self.look(token, known, now)?;
+        // It is good to the end of its last second.
+        let left = verified.good_until.saturating_add(1).saturating_sub(now);
+        Ok((verified.buyer, Duration::from_secs(left)))
+    }
+
+    fn look(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<Verified, TurnedAway> {
+        if let Some(verified) = known.find(token, now) {
+            return Ok(verified);
         }
         let verified = self.verify(token, now).ok_or(TurnedAway::Unauthorized)?;
-        let buyer = verified.buyer.clone();
-        known.keep(token, verified);
-        Ok(buyer)
+        known.keep(token, verified.clone());
+        Ok(verified)
     }
 
     fn verify(&self, token: &str, now: u64) -> Option<Verified> {

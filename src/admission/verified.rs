@@ -17,23 +17,23 @@ pub struct VerifiedTokens {
 
 /// What a token said.
 #[derive(Clone)]
-pub(super) struct Verified {
+pub struct Verified {
     /// Whose it is.
-    pub(super) buyer: BuyerText,
+    pub buyer: BuyerText,
     /// The last second of its time, in seconds since 1970.
-    pub(super) good_until: u64,
+    pub good_until: u64,
 }
 
 impl VerifiedTokens {
-    /// The buyer of a token that was verified and whose time is not over.
-    pub(super) fn find(&mut self, token: &str, now: u64) -> Option<BuyerText> {
+    /// What a token said that was verified and whose time is not over.
+    pub(super) fn find(&mut self, token: &str, now: u64) -> Option<Verified> {
         if let Some(verified) = self.young.get(token) {
-            return (verified.good_until >= now).then(|| verified.buyer.clone());
+            return (verified.good_until >= now).then(|| verified.clone());
         }
         let verified = self.old.remove(token)?;
-        let buyer = (verified.good_until >= now).then(|| verified.buyer.clone());
+        let good = (verified.good_until >= now).then(|| verified.clone());
         self.keep(token, verified);
-        buyer
+        good
     }
 
     /// Keeps a token that was verified.
@@ -57,7 +57,7 @@ mod tests {
     fn a_token_is_known_until_its_time_is_over() {
         let mut tokens = VerifiedTokens::default();
         tokens.keep("a", of("ann"));
-        assert_eq!(tokens.find("a", 100).as_ref().map(BuyerText::as_str), Some("ann"));
+        assert_eq!(tokens.find("a", 100).map(|said| said.buyer), BuyerText::new("ann"));
         assert!(tokens.find("a", 101).is_none() && tokens.find("b", 0).is_none());
     }
 

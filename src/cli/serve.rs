@@ -40,7 +40,7 @@ pub struct ServeArgs {
     /// Where operators connect [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// Where the binary protocol will be; closed until there are auctions [default: 127.0.0.1:8082]
+    /// Where the binary protocol is spoken [default: 127.0.0.1:8082]
     #[arg(long, value_name = "ADDR")]
     wire: Option<String>,
     /// What an acknowledged order survives: a power cut (full), or a crash (interval) [default: full]
@@ -121,6 +121,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     tracing::info!(
         public = %running.server.public_address,
         admin = %running.server.admin_address,
+        wire = %running.server.wire_address,
         seq = found.seq,
         orders_live = found.orders_live,
         drops_live = found.drops_live,
@@ -221,6 +222,8 @@ fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
     output::line(format!("firstcome {} sells from {}", env!("CARGO_PKG_VERSION"), config.data.display()));
     output::line(format!("  buyers     {public}/v1/drops"));
     output::line(format!("  operators  {admin}/metrics"));
+    let transport = if config.wire_tls.is_some() { "tls" } else { "tcp" };
+    output::line(format!("  frames     {transport}://{}", running.server.wire_address));
     let durability = if config.durability_full { "full (every answer is on the disk)" } else { "interval" };
     output::line(format!(
         "  durability {durability}; {} events, {} live orders in the file",

@@ -3,6 +3,7 @@
 use super::Config;
 
 /// One setting.
+#[derive(Clone, Copy)]
 pub struct Setting {
     /// Its key in the file, `section.name`.
     pub key: &'static str,

@@ -8,7 +8,7 @@ use super::payments::session_provider;
 use super::values::{
     address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
 };
-use super::{PinCore, Setting};
+use super::{PinCore, Setting, wire};
 
 macro_rules! setting {
     ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
@@ -25,8 +25,24 @@ macro_rules! setting {
     };
 }
 
+pub(super) use setting;
+
 /// Every setting, in the order of the README's table.
-pub static SETTINGS: &[Setting] = &[
+pub static SETTINGS: &[Setting] = &joined::<{ OURS.len() + wire::SETTINGS.len() }>(OURS, &wire::SETTINGS);
+
+/// Two parts of the table as one.
+const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// All but those that have a file of their own.
+const OURS: &[Setting] = &[
     setting!(
         "data",
         "./firstcome-data",
@@ -245,13 +261,9 @@ pub static SETTINGS: &[Setting] = &[
         "waits between the attempts of a delivery, each up to a tenth longer by chance; after the last it is a dead letter",
         |c, t| c.outbox.retry_waits = waits(t)?
     ),
-    setting!(
-        "wire.listen",
-        "127.0.0.1:8082",
-        "address",
-        "the binary protocol; stays closed until there are auctions",
-        |c, t| c.wire_listen = address(t)?
-    ),
+    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
+        .wire_listen =
+        address(t)?),
     setting!(
         "http.threads",
         "0",

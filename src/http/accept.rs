@@ -17,6 +17,7 @@ use super::routes::Listener;
 use crate::admission::address::{AddressGroup, ClientAddress};
 use crate::config::OPERATOR_PLACES;
 use crate::telemetry::catalogue as metric;
+use crate::wire::{self, Wire};
 
 /// How long connections get to finish when the server ends.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -26,8 +27,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Accepts until the server ends, then waits for open connections.
-pub(super) async fn accept(core: &Rc<Core>, listeners: Vec<TcpListener>) {
-    let door = Rc::new(Door::new(core));
+pub(super) async fn accept(door: Door, listeners: Vec<TcpListener>) {
+    let door = Rc::new(door);
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::task::spawn_local(accept_from(Rc::clone(&door), listener)))
@@ -45,7 +46,6 @@ pub(super) async fn accept(core: &Rc<Core>, listeners: Vec<TcpListener>) {
     if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
         tracing::warn!(open = door.open.get(), "connections were cut at the end");
     }
-    core.meter.borrow_mut().flush(&core.site.telemetry);
 }
 
 /// Accepts from one listener until the server ends.
@@ -78,11 +78,23 @@ async fn accept_from(door: Rc<Door>, listener: TcpListener) {
     }
 }
 
-/// What all connections of a thread share.
+/// What is spoken behind a door.
+#[derive(Clone)]
+enum Language {
+    /// HTTP, by hyper.
+    Http,
+    /// The binary protocol.
+    Wire(Rc<Wire>),
+}
+
+/// What all connections of a thread and a listener share.
 pub(super) struct Door {
     pub(super) core: Rc<Core>,
     /// How hyper reads requests.
     pub(super) http: http1::Builder,
+    language: Language,
+    /// Whether it is the operators': they have places of their own, and nobody counts their addresses.
+    operators: bool,
     /// Closed by the server, by cause.
     pub(super) closed: [metrics::Counter; CAUSES.len()],
     tls: Option<TlsAcceptor>,
@@ -94,18 +106,34 @@ pub(super) struct Door {
 }
 
 impl Door {
-    fn new(core: &Rc<Core>) -> Door {
+    /// The way in to the thread's HTTP.
+    pub(super) fn http(core: &Rc<Core>) -> Door {
+        let operators = core.listener == Listener::Admin;
+        let label = if operators { "admin" } else { "public" };
+        Door::new(core, Language::Http, operators, label, core.site.tls.acceptor(core.listener))
+    }
+
+    /// The way in to the thread's binary protocol.
+    pub(super) fn wire(core: &Rc<Core>, wire: Rc<Wire>) -> Door {
+        Door::new(core, Language::Wire(wire), false, "wire", core.site.tls.wire_acceptor())
+    }
+
+    fn new(
+        core: &Rc<Core>,
+        language: Language,
+        operators: bool,
+        label: &'static str,
+        tls: Option<TlsAcceptor>,
+    ) -> Door {
         let telemetry = &core.site.telemetry;
-        let label = match core.listener {
-            Listener::Public => "public",
-            Listener::Admin => "admin",
-        };
         let refused = |reason| telemetry.counter(&metric::CONNECTIONS_REFUSED, &[("reason", reason)]);
         Door {
             core: Rc::clone(core),
             http: connection::http(&core.site.config.limits),
+            language,
+            operators,
             closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
-            tls: core.site.tls.acceptor(core.listener),
+            tls,
             open: Cell::new(0),
             gauge: telemetry.gauge(&metric::CONNECTIONS, &[("listener", label)]),
             too_many: refused("total"),
@@ -119,13 +147,32 @@ impl Door {
         let (site, client) = (&self.core.site, ClientAddress::new(peer.ip()));
         let local = client.is_loopback() && !site.config.limits.loopback_is_client;
         let is_proxy = local || site.admission.is_proxy(client.get());
-        let counted = (!is_proxy && self.core.listener == Listener::Public).then(|| client.group());
+        let counted = (!is_proxy && !self.operators).then(|| client.group());
         if let Some(place) = Place::take(self, counted) {
             let _best_effort = stream.set_nodelay(true);
-            match &self.tls {
-                None => tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place)),
-                Some(tls) => {
-                    tokio::task::spawn_local(connection::serve_tls(tls.clone(), stream, peer.ip(), is_proxy, place))
+            // A task each, so that a connection takes no more room than what is spoken on it.
+            match (&self.tls, &self.language) {
+                (None, Language::Http) => {
+                    tokio::task::spawn_local(connection::serve(stream, peer.ip(), is_proxy, place))
+                }
+                (None, Language::Wire(wire)) => {
+                    tokio::task::spawn_local(wire::serve(Rc::clone(wire), stream, peer.ip(), place))
+                }
+                (Some(tls), Language::Http) => {
+                    let tls = tls.clone();
+                    tokio::task::spawn_local(async move {
+                        if let Some(stream) = connection::handshake(tls, stream, &place).await {
+                            connection::serve(stream, peer.ip(), is_proxy, place).await;
+                        }
+                    })
+                }
+                (Some(tls), Language::Wire(wire)) => {
+                    let (tls, wire) = (tls.clone(), Rc::clone(wire));
+                    tokio::task::spawn_local(async move {
+                        if let Some(stream) = connection::handshake(tls, stream, &place).await {
+                            wire::serve(wire, stream, peer.ip(), place).await;
+                        }
+                    })
                 }
             };
         }
@@ -142,10 +189,7 @@ impl Place {
     fn take(door: &Rc<Door>, counted: Option<AddressGroup>) -> Option<Place> {
         let site = &door.core.site;
         let limits = &site.config.limits;
-        let max = match door.core.listener {
-            Listener::Public => limits.connections_max,
-            Listener::Admin => limits.connections_max.saturating_add(OPERATOR_PLACES),
-        };
+        let max = limits.connections_max.saturating_add(if door.operators { OPERATOR_PLACES } else { 0 });
         // Counted first and looked at then: threads that accept at the same moment do not overshoot.
         if site.connections.fetch_add(1, Ordering::Relaxed) >= max {
             site.connections.fetch_sub(1, Ordering::Relaxed);

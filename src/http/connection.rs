@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::accept::Place;
 use super::core::answer;
@@ -41,19 +42,20 @@ pub(super) fn http(limits: &Limits) -> http1::Builder {
     builder
 }
 
-/// Serves one connection under TLS, if it manages the handshake in time. That includes the wait for its turn: a crowd of
+/// The connection under TLS, if it manages the handshake in time. That includes the wait for its turn: a crowd of
 /// handshakes must not take the cores from those who are in.
-pub(super) async fn serve_tls(tls: TlsAcceptor, stream: TcpStream, peer: IpAddr, is_proxy: bool, place: Place) {
+pub(super) async fn handshake(tls: TlsAcceptor, stream: TcpStream, place: &Place) -> Option<TlsStream<TcpStream>> {
     let site = &place.door.core.site;
     let handshake = async {
         let _turn = site.handshakes.acquire().await.map_err(std::io::Error::other)?;
         tls.accept(stream).await
     };
     match tokio::time::timeout(site.config.limits.tls_handshake_timeout, handshake).await {
-        Ok(Ok(stream)) => serve(stream, peer, is_proxy, place).await,
+        Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => place.door.closed[Cause::Handshake as usize].increment(1),
     }
+    None
 }
 
 /// Serves one connection to its end.

@@ -47,7 +47,7 @@ pub struct Site {
     /// The file's epoch.
     pub epoch: u64,
     /// Who may come in.
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     /// Which payment providers may tell us anything.
     pub verifiers: Verifiers,
     /// The listeners' certificates.
@@ -85,7 +85,7 @@ pub struct Core {
     /// Through which port the writer's answers come.
     pub port: usize,
     /// Its connection.
-    pub reader: Reader,
+    pub reader: Rc<Reader>,
     /// Its ready bodies.
     pub hot: RefCell<HotBodies>,
     /// Its figures.
@@ -95,7 +95,8 @@ pub struct Core {
     /// Its open event streams.
     pub streams: Cell<usize>,
     router: Router,
-    verified: RefCell<VerifiedTokens>,
+    /// Tokens that it has verified.
+    pub verified: Rc<RefCell<VerifiedTokens>>,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
     /// The last instant that an answer told, as its header.
@@ -182,13 +183,13 @@ impl Core {
             listener,
             writer,
             port,
-            reader,
+            reader: Rc::new(reader),
             hot: RefCell::new(hot),
             meter: RefCell::new(meter),
             desk,
             streams: Cell::new(0),
             router: Router::new(listener),
-            verified: RefCell::default(),
+            verified: Rc::default(),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
             last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Semaphore, watch};
 
-use super::accept;
+use super::accept::{self, Door};
 use super::addresses::Addresses;
 use super::core::{Core, Site};
 use super::desk::{Desk, DeskWork};
@@ -25,6 +25,7 @@ use crate::payments::Verifiers;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
+use crate::wire::{self, Wire, WireParts};
 use crate::writer::WriterHandle;
 
 /// The server could not start.
@@ -75,9 +76,17 @@ pub struct Listeners {
     pub public_address: SocketAddr,
     /// Where operators connect.
     pub admin_address: SocketAddr,
-    /// By thread.
-    public: Vec<Vec<TcpListener>>,
+    /// Where the binary protocol is spoken.
+    pub wire_address: SocketAddr,
+    /// By thread: buyers', and those of the binary protocol.
+    buyers: Vec<Buyers>,
     admin: Vec<TcpListener>,
+}
+
+/// The listeners of a serving thread.
+struct Buyers {
+    public: Vec<TcpListener>,
+    wire: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -88,13 +97,16 @@ impl Listeners {
     pub fn bind(config: &Config) -> Result<Listeners, ServerError> {
         let (threads, backlog) = (config.serving_threads(), config.limits.listen_backlog);
         let each = config.limits.listeners_per_thread(threads, somaxconn());
-        let (public_address, mut free) = bind(config.public_listen, "--public", threads.saturating_mul(each), backlog)?;
-        let mut public = Vec::with_capacity(threads);
-        while !free.is_empty() {
-            public.push(free.split_off(free.len().saturating_sub(each)));
+        let all = threads.saturating_mul(each);
+        let (public_address, mut public) = bind(config.public_listen, "--public", all, backlog)?;
+        let (wire_address, mut wire) = bind(config.wire_listen, "--wire", all, backlog)?;
+        let mut buyers = Vec::with_capacity(threads);
+        while !public.is_empty() {
+            let share = |free: &mut Vec<TcpListener>| free.split_off(free.len().saturating_sub(each));
+            buyers.push(Buyers { public: share(&mut public), wire: share(&mut wire) });
         }
         let (admin_address, admin) = bind(config.admin_listen, "--admin", 1, backlog)?;
-        Ok(Listeners { public_address, admin_address, public, admin })
+        Ok(Listeners { public_address, admin_address, wire_address, buyers, admin })
     }
 }
 
@@ -136,6 +148,8 @@ pub struct Server {
     pub public_address: SocketAddr,
     /// Where operators connect.
     pub admin_address: SocketAddr,
+    /// Where the binary protocol is spoken.
+    pub wire_address: SocketAddr,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -180,14 +194,14 @@ impl Server {
     /// # Errors
     /// If a reader cannot be opened or a thread not be started.
     pub fn start(listeners: Listeners, parts: Parts) -> Result<Server, ServerError> {
-        let Listeners { public_address, admin_address, public, admin } = listeners;
+        let Listeners { public_address, admin_address, wire_address, buyers, admin } = listeners;
         let (stop, stopping) = watch::channel(false);
         let (desk, work) = Desk::new(parts.config.reply_deadline);
         let site = Arc::new(Site {
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
-            admission: parts.admission,
+            admission: Arc::new(parts.admission),
             verifiers: parts.verifiers,
             tls: parts.tls,
             calls: parts.calls,
@@ -200,21 +214,22 @@ impl Server {
             stopping,
             config: parts.config,
         });
-        let desk_port = public.len();
+        let desk_port = buyers.len();
         let mut threads = Vec::with_capacity(desk_port.saturating_add(1));
-        for (port, listeners) in public.into_iter().enumerate() {
+        for (port, listeners) in buyers.into_iter().enumerate() {
             let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
             let (site, writer, desk) = (Arc::clone(&site), parts.writer.clone(), desk.clone());
             let make = move || Core::new(site, Listener::Public, writer, port, reader, desk);
-            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listeners, None))?);
+            let duties = Duties::Buyers(listeners.wire);
+            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listeners.public, duties))?);
         }
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let duties = DeskDuties { work, audit_reader, mismatched: parts.mismatched, on_mismatch: parts.on_mismatch };
         let writer = parts.writer;
         let make = move || Core::new(site, Listener::Admin, writer, desk_port, reader, desk);
-        threads.push(spawn("fc-desk".into(), move || serve(make(), admin, Some(duties)))?);
-        Ok(Server { public_address, admin_address, stop, threads })
+        threads.push(spawn("fc-desk".into(), move || serve(make(), admin, Duties::Desk(Box::new(duties))))?);
+        Ok(Server { public_address, admin_address, wire_address, stop, threads })
     }
 
     /// Ends it: nothing more is accepted, streams end first, requests in flight are answered.
@@ -240,8 +255,16 @@ struct DeskDuties {
     on_mismatch: MismatchHook,
 }
 
+/// What a thread does besides serving HTTP.
+enum Duties {
+    /// It speaks the binary protocol on these listeners.
+    Buyers(Vec<TcpListener>),
+    /// It is the desk.
+    Desk(Box<DeskDuties>),
+}
+
 /// A serving thread, from start to end.
-fn serve(core: Core, listeners: Vec<TcpListener>, duties: Option<DeskDuties>) {
+fn serve(core: Core, listeners: Vec<TcpListener>, duties: Duties) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -257,14 +280,39 @@ fn serve(core: Core, listeners: Vec<TcpListener>, duties: Option<DeskDuties>) {
         };
         tokio::task::spawn_local(deliver);
         tokio::task::spawn_local(tick(Rc::clone(&core)));
-        if let Some(duties) = duties {
-            let DeskDuties { work, audit_reader, mismatched, on_mismatch } = duties;
-            let desk_core = Rc::clone(&core);
-            tokio::task::spawn_local(async move { work.work(&desk_core.reader).await });
-            tokio::task::spawn_local(audit(Rc::clone(&core), audit_reader, mismatched, on_mismatch));
+        let http = accept::accept(Door::http(&core), listeners);
+        match duties {
+            Duties::Buyers(listeners) => {
+                let wire = Rc::new(Wire::new(wire_parts(&core)));
+                tokio::task::spawn_local(wire::upkeep(Rc::clone(&wire)));
+                tokio::join!(http, accept::accept(Door::wire(&core, Rc::clone(&wire)), listeners));
+                wire.flush();
+            }
+            Duties::Desk(duties) => {
+                let DeskDuties { work, audit_reader, mismatched, on_mismatch } = *duties;
+                let desk_core = Rc::clone(&core);
+                tokio::task::spawn_local(async move { work.work(&desk_core.reader).await });
+                tokio::task::spawn_local(audit(Rc::clone(&core), audit_reader, mismatched, on_mismatch));
+                http.await;
+            }
         }
-        accept::accept(&core, listeners).await;
+        core.meter.borrow_mut().flush(&core.site.telemetry);
     });
+}
+
+/// What a thread's binary protocol needs of it.
+fn wire_parts(core: &Core) -> WireParts {
+    WireParts {
+        limits: core.site.config.wire.clone(),
+        reply_deadline: core.site.config.reply_deadline,
+        admission: Arc::clone(&core.site.admission),
+        telemetry: Arc::clone(&core.site.telemetry),
+        stopping: core.site.stopping.clone(),
+        writer: core.writer.clone(),
+        port: core.port,
+        reader: Rc::clone(&core.reader),
+        verified: Rc::clone(&core.verified),
+    }
 }
 
 /// Once a second: figures go to the shared ones.

@@ -23,13 +23,16 @@ use crate::config::secret_file::{Guard, read};
 use crate::config::{Config, Mistake, TlsFiles};
 use crate::telemetry::{Telemetry, catalogue as metric};
 
+/// What listeners for HTTP speak.
+const HTTP: &[&[u8]] = &[b"http/1.1"];
 /// A chain of certificates is a few kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The TLS of both listeners; where one has no certificate, it speaks plain HTTP.
+/// The TLS of all listeners; where one has no certificate, it speaks without.
 pub struct Tls {
     public: Option<Endpoint>,
     admin: Option<Endpoint>,
+    wire: Option<Endpoint>,
     reloaded: metrics::Counter,
     failed: metrics::Counter,
 }
@@ -41,20 +44,27 @@ impl Tls {
     /// All mistakes at once.
     pub fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let mut endpoint = |files: &Option<TlsFiles>| {
-            let opened = files.clone().map(Endpoint::open).transpose();
+        let mut endpoint = |files: &Option<TlsFiles>, protocols: &[&[u8]]| {
+            let opened = files.clone().map(|files| Endpoint::open(files, protocols)).transpose();
             opened.unwrap_or_else(|more| {
                 mistakes.extend(more);
                 None
             })
         };
-        let (public, admin) = (endpoint(&config.public_tls), endpoint(&config.admin_tls));
+        let (public, admin) = (endpoint(&config.public_tls, HTTP), endpoint(&config.admin_tls, HTTP));
+        let wire = endpoint(&config.wire_tls, &[]);
         let loads = |result| telemetry.counter(&metric::TLS_RELOADS, &[("result", result)]);
         if mistakes.is_empty() {
-            Ok(Tls { public, admin, reloaded: loads("ok"), failed: loads("failed") })
+            Ok(Tls { public, admin, wire, reloaded: loads("ok"), failed: loads("failed") })
         } else {
             Err(mistakes)
         }
+    }
+
+    /// What accepts the clients of the binary protocol, if it is spoken under TLS.
+    #[must_use]
+    pub fn wire_acceptor(&self) -> Option<TlsAcceptor> {
+        self.wire.as_ref().map(|endpoint| endpoint.acceptor.clone())
     }
 
     /// What accepts a listener's clients, if it speaks TLS.
@@ -69,7 +79,7 @@ impl Tls {
 
     /// Takes certificates anew whose files have changed.
     pub fn look(&self) {
-        for endpoint in [&self.public, &self.admin].into_iter().flatten() {
+        for endpoint in [&self.public, &self.admin, &self.wire].into_iter().flatten() {
             match endpoint.look() {
                 None => {}
                 Some(Ok(())) => {
@@ -97,7 +107,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn open(files: TlsFiles) -> Result<Endpoint, Vec<Mistake>> {
+    fn open(files: TlsFiles, protocols: &[&[u8]]) -> Result<Endpoint, Vec<Mistake>> {
         let seen = Mutex::new(Seen::of(&files));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current(RwLock::new(Arc::new(load(&files, &provider)?))));
@@ -107,7 +117,7 @@ impl Endpoint {
             .map_err(told)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // Who comes back needs no full handshake, on whichever thread he lands.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(told)?;
         Ok(Endpoint { files, acceptor: TlsAcceptor::from(Arc::new(config)), current, seen })

@@ -86,6 +86,8 @@ catalogue! {
     CONNECTIONS = Kind::Gauge, "firstcome_connections", "Open connections by listener.";
     CONNECTIONS_REFUSED = Kind::Counter, "firstcome_connections_refused_total", "Connections closed at once, by reason: too many in total, of one address, or for the descriptors of the process.";
     CONNECTIONS_CLOSED = Kind::Counter, "firstcome_connections_closed_total", "Connections that the server closed because the client was too slow, by cause.";
+    WIRE_FRAMES = Kind::Counter, "firstcome_wire_frames_total", "Answered frames of the binary protocol by type and what became of them: accepted, refused (a decision), turned away (nothing was decided), fault.";
+    WIRE_MALFORMED = Kind::Counter, "firstcome_wire_malformed_total", "Connections of the binary protocol that ended with a frame that cannot be, by what was wrong with it.";
     TLS_RELOADS = Kind::Counter, "firstcome_tls_reloads_total", "Changed certificate files that were taken (ok), or not, so that the old certificate stays in force (failed).";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";
     UNDERSOLD = Kind::Gauge, "firstcome_undersold_units", "Units that the counters keep but no live or paid order has, over all drops.";

@@ -1,7 +1,9 @@
 //! What others hold of the writer: submit a command, get a ticket. Never blocks, never undoes.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -136,6 +138,11 @@ impl Ticket {
     /// Waits for the answer. `Unknown` if the writer has gone.
     pub async fn answer(self) -> Answer {
         self.0.await.unwrap_or(Answer::Unknown)
+    }
+
+    /// Looks for the answer, for those who wait for many at once. `Unknown` if the writer has gone.
+    pub fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Answer::Unknown))
     }
 
     /// Waits for the answer on a thread without a runtime (tests, tools).

@@ -36,6 +36,7 @@ pub fn config(directory: &Path) -> Config {
     config.data = directory.join("data");
     config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = config.public_listen;
+    config.wire_listen = config.public_listen;
     config.http_threads = 2;
     config.compare_interval = Duration::from_millis(30);
     config

@@ -1,0 +1,248 @@
+//! Frames in words, and words as frames.
+
+use crate::http::code::Code;
+use crate::types::text::rfc3339;
+use crate::types::{OrderId, UnixMillis, hex, random};
+use crate::wire::messages::{Bid, Echo, Reply, Request, Reserve, VERSION};
+
+/// What a person typed.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// Nothing, or a comment.
+    Nothing,
+    /// The end.
+    Quit,
+    /// Bytes as they are.
+    Raw(Vec<u8>),
+    /// A frame.
+    Frame(Typed),
+}
+
+/// A frame that a person typed.
+#[derive(Debug)]
+pub(super) enum Typed {
+    Bid(Bid),
+    Hello(String),
+    Subscribe { auction_id: u32, from_seq: u64 },
+    Ping(String),
+    Reserve { drop_id: u32, quantity: u8, key: [u8; 16], buyer: String },
+}
+
+impl Line {
+    /// What a line means.
+    ///
+    /// # Errors
+    /// How it should have been.
+    pub(super) fn parse(line: &str) -> Result<Line, &'static str> {
+        const RESERVE: &str = "reserve DROP QUANTITY BUYER [KEY of 32 hex digits]";
+        const BID: &str = "bid AUCTION USER AMOUNT";
+        const SUBSCRIBE: &str = "subscribe AUCTION [SEQ]";
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let frame = match words[..] {
+            [] => return Ok(Line::Nothing),
+            ["quit" | "exit"] => return Ok(Line::Quit),
+            ["raw", ..] => return bytes(&words[1..].concat()).map(Line::Raw).ok_or("raw HEX, two digits a byte"),
+            ["hello"] => Typed::Hello(String::new()),
+            ["hello", token] => Typed::Hello(token.into()),
+            ["ping"] => Typed::Ping(String::new()),
+            ["ping", word] => Typed::Ping(word.into()),
+            ["bid", auction, user, amount] => Typed::Bid(Bid {
+                auction_id: auction.parse().map_err(|_| BID)?,
+                user_id: user.parse().map_err(|_| BID)?,
+                amount: amount.parse().map_err(|_| BID)?,
+            }),
+            ["subscribe", auction] => {
+                Typed::Subscribe { auction_id: auction.parse().map_err(|_| SUBSCRIBE)?, from_seq: 0 }
+            }
+            ["subscribe", auction, seq] => Typed::Subscribe {
+                auction_id: auction.parse().map_err(|_| SUBSCRIBE)?,
+                from_seq: seq.parse().map_err(|_| SUBSCRIBE)?,
+            },
+            ["reserve", drop_id, quantity, buyer, ref key @ ..] => Typed::Reserve {
+                drop_id: drop_id.parse().map_err(|_| RESERVE)?,
+                quantity: quantity.parse().map_err(|_| RESERVE)?,
+                key: match key {
+                    [] => new_key(),
+                    [key] => bytes(key).and_then(|key| key.try_into().ok()).ok_or(RESERVE)?,
+                    _ => return Err(RESERVE),
+                },
+                buyer: buyer.into(),
+            },
+            ["reserve", ..] => return Err(RESERVE),
+            ["bid", ..] => return Err(BID),
+            ["subscribe", ..] => return Err(SUBSCRIBE),
+            ["hello", ..] => return Err("hello [TOKEN]"),
+            ["ping", ..] => return Err("ping [WORD of up to 8 bytes]"),
+            [..] => return Err("reserve, bid, subscribe, hello, ping, raw or quit"),
+        };
+        Ok(Line::Frame(frame))
+    }
+}
+
+impl Typed {
+    /// The message; `None` if a word is too long for it.
+    pub(super) fn request(&self) -> Option<Request<'_>> {
+        Some(match self {
+            Typed::Bid(bid) => Request::Bid(*bid),
+            Typed::Hello(token) => Request::Hello { version: VERSION, token: token.as_bytes() },
+            Typed::Subscribe { auction_id, from_seq } => {
+                Request::Subscribe { auction_id: *auction_id, from_seq: *from_seq }
+            }
+            Typed::Ping(word) => Request::Ping(Echo::new(word.as_bytes())?),
+            Typed::Reserve { drop_id, quantity, key, buyer } => {
+                Request::Reserve(Reserve { drop_id: *drop_id, quantity: *quantity, key: *key, buyer: buyer.as_bytes() })
+            }
+        })
+    }
+}
+
+fn new_key() -> [u8; 16] {
+    let mut key = [0; 16];
+    random::fill(&mut key);
+    key
+}
+
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| {
+            std::str::from_utf8(pair)
+                .ok()
+                .filter(|pair| pair.len() == 2)
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
+        .collect()
+}
+
+/// What is sent; of a token nothing.
+pub(super) fn sent(request: &Request<'_>) -> String {
+    match request {
+        Request::Bid(Bid { auction_id, user_id, amount }) => {
+            format!("BID {amount} in auction {auction_id} by {user_id}")
+        }
+        Request::Hello { version, token: [] } => format!("HELLO in version {version}"),
+        Request::Hello { version, token: [..] } => format!("HELLO in version {version}, with a token"),
+        Request::Subscribe { auction_id, from_seq } => format!("SUBSCRIBE auction {auction_id} from {from_seq}"),
+        Request::Ping(echo) => format!("PING {}", word(echo)),
+        Request::Reserve(Reserve { drop_id, quantity, key, buyer }) => {
+            let (key, buyer) = (hex::encode(key), String::from_utf8_lossy(buyer));
+            format!("RESERVE {quantity} of drop {drop_id} for {buyer}, key {key}")
+        }
+    }
+}
+
+/// What came.
+pub(super) fn said(reply: &Reply<'_>) -> String {
+    match reply {
+        Reply::Result(result) => {
+            let (current, next, ends) = (result.current, result.minimum_next, instant(result.ends_at_ms));
+            let state = format!("current {current}, next at least {next}, until {ends}");
+            match result.reason {
+                0 => format!("RESULT accepted, event {}; {state}", result.seq),
+                no if ends.is_empty() => format!("RESULT {}", why(no)),
+                no => format!("RESULT {}; {state}", why(no)),
+            }
+        }
+        Reply::Error { code, message } => format!("ERROR {}: {message}", why(*code)),
+        Reply::Update(update) => format!(
+            "UPDATE auction {}, event {}: {} by {}, until {}",
+            update.auction_id,
+            update.seq,
+            update.current,
+            if update.user_id == 0 { "nobody, or another buyer".into() } else { update.user_id.to_string() },
+            instant(update.ends_at_ms)
+        ),
+        Reply::Pong(echo) => format!("PONG {}", word(echo)),
+        Reply::Reserved(reserved) => match (reserved.reason, OrderId::from_bytes(reserved.order_id)) {
+            (0, Some(id)) => {
+                format!("RESERVED event {}, order {id}, until {}", reserved.seq, instant(reserved.expires_at_ms))
+            }
+            (0, None) => "RESERVED an order whose id is none".into(),
+            (no, _) => format!("RESERVED {}", why(no)),
+        },
+        Reply::Ok { seq } => format!("OK event {seq}"),
+    }
+}
+
+/// A reason as the problem table has it.
+fn why(number: u8) -> String {
+    let known = Code::ALL.into_iter().map(Code::kind).find(|kind| kind.number == number);
+    known.map_or_else(|| format!("no: reason {number}"), |kind| format!("no: {} ({number})", kind.code))
+}
+
+fn word(echo: &Echo) -> String {
+    String::from_utf8_lossy(echo.as_bytes()).escape_debug().to_string()
+}
+
+/// Empty for 0, which stands for "not known".
+fn instant(ms: u64) -> String {
+    let at = i64::try_from(ms).ok().filter(|ms| *ms > 0).and_then(UnixMillis::new);
+    at.map_or_else(String::new, rfc3339)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::messages::{BidResult, Reserved, Update};
+
+    #[test]
+    fn lines_become_frames_and_are_shown_again() {
+        for (line, shown) in [
+            ("ping", "PING "),
+            ("  ping hi", "PING hi"),
+            ("bid 1 7 1500", "BID 1500 in auction 1 by 7"),
+            ("subscribe 1", "SUBSCRIBE auction 1 from 0"),
+            ("subscribe 1 99", "SUBSCRIBE auction 1 from 99"),
+            ("hello", "HELLO in version 1"),
+            ("hello secret", "HELLO in version 1, with a token"),
+            (
+                "reserve 1 2 ann 000102030405060708090a0b0c0d0e0f",
+                "RESERVE 2 of drop 1 for ann, key 000102030405060708090a0b0c0d0e0f",
+            ),
+        ] {
+            let Ok(Line::Frame(typed)) = Line::parse(line) else { panic!("no frame: {line}") };
+            assert_eq!(sent(&typed.request().expect("it fits")), shown);
+        }
+        assert!(matches!(Line::parse("raw 01 0fff"), Ok(Line::Raw(bytes)) if bytes == [1, 15, 255]));
+        assert!(matches!(Line::parse(" "), Ok(Line::Nothing)) && matches!(Line::parse("quit"), Ok(Line::Quit)));
+        let twice = [0, 1].map(|_| match Line::parse("reserve 1 1 ann") {
+            Ok(Line::Frame(Typed::Reserve { key, .. })) => key,
+            other => panic!("{other:?}"),
+        });
+        assert_ne!(twice[0], twice[1], "each order has a key of its own");
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_how_it_should_be() {
+        for line in
+            ["bid 1 7", "bid a 7 1", "reserve 1 256 ann", "reserve 1 1 ann 00", "raw 1", "raw zz", "sell", "hello a b"]
+        {
+            let usage = Line::parse(line).expect_err(line);
+            let verb = line.split(' ').next().unwrap_or("");
+            assert!(usage.contains(verb) || verb == "sell", "{line}: {usage}");
+        }
+        let Ok(Line::Frame(long)) = Line::parse("ping 123456789") else { panic!("no frame") };
+        assert!(long.request().is_none());
+    }
+
+    #[test]
+    fn answers_are_shown_in_words() {
+        let result = BidResult { reason: 0, seq: 9, current: 1500, minimum_next: 1600, ends_at_ms: 1_795_251_600_007 };
+        let update = Update { auction_id: 1, seq: 9, current: 1500, user_id: 7, ends_at_ms: 1_795_251_600_007 };
+        for (reply, shown) in [
+            (
+                Reply::Result(result),
+                "RESULT accepted, event 9; current 1500, next at least 1600, until 2026-11-21T09:00:00.007Z",
+            ),
+            (Reply::Result(BidResult { reason: 7, ..BidResult::default() }), "RESULT no: not-found (7)"),
+            (Reply::Reserved(Reserved { reason: 13, ..Reserved::default() }), "RESERVED no: sold-out (13)"),
+            (Reply::Reserved(Reserved { reason: 99, ..Reserved::default() }), "RESERVED no: reason 99"),
+            (Reply::Error { code: 22, message: "it ends" }, "ERROR no: draining (22): it ends"),
+            (Reply::Update(update), "UPDATE auction 1, event 9: 1500 by 7, until 2026-11-21T09:00:00.007Z"),
+            (Reply::Pong(Echo::new(b"a\n").expect("short")), "PONG a\\n"),
+            (Reply::Ok { seq: 3 }, "OK event 3"),
+        ] {
+            assert_eq!(said(&reply), shown);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a serving thread records of the binary protocol.
+
+use super::Telemetry;
+use super::catalogue as metric;
+use super::local::LocalCounter;
+
+/// What became of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameFate {
+    /// It was done.
+    Accepted,
+    /// It was decided: no.
+    Refused,
+    /// It was not let in: nothing was decided.
+    TurnedAway,
+    /// Something broke.
+    Fault,
+}
+
+const FATES: [&str; 4] = ["accepted", "refused", "turned_away", "fault"];
+
+/// Frames by type and fate.
+pub struct WireMeter {
+    types: &'static [&'static str],
+    frames: Vec<[LocalCounter; FATES.len()]>,
+}
+
+impl WireMeter {
+    /// A meter; types are told by their index from here on.
+    #[must_use]
+    pub fn new(types: &'static [&'static str]) -> WireMeter {
+        let frames = types.iter().map(|_| std::array::from_fn(|_| LocalCounter::new())).collect();
+        WireMeter { types, frames }
+    }
+
+    /// A frame was answered.
+    pub fn frame(&mut self, kind: usize, fate: FrameFate) {
+        if let Some(counter) = self.frames.get_mut(kind).and_then(|fates| fates.get_mut(fate as usize)) {
+            counter.bump();
+        }
+    }
+
+    /// Once a second: hands everything over.
+    pub fn flush(&mut self, telemetry: &Telemetry) {
+        for (kind, fates) in self.types.iter().zip(&mut self.frames) {
+            for (counter, fate) in fates.iter_mut().zip(FATES) {
+                counter.flush(|| telemetry.counter(&metric::WIRE_FRAMES, &[("type", kind), ("outcome", fate)]));
+            }
+        }
+    }
+}

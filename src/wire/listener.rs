@@ -1,0 +1,138 @@
+//! What a serving thread keeps for all its connections of the binary protocol.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::frame::{FrameType, Malformed};
+use super::pace::{CAUSES, Cause};
+use super::reason;
+use crate::admission::Admission;
+use crate::admission::verified::VerifiedTokens;
+use crate::config::WireLimits;
+use crate::read::Reader;
+use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
+use crate::writer::WriterHandle;
+
+/// What one read brings at most. One buffer of a thread takes all reads, so that a connection that says nothing has none.
+const READ_BYTES: usize = 4096;
+
+/// What the protocol needs of its thread.
+pub struct WireParts {
+    /// What a client may take.
+    pub limits: WireLimits,
+    /// After this a client is told `outcome-unknown`.
+    pub reply_deadline: Duration,
+    /// Who may come in.
+    pub admission: Arc<Admission>,
+    /// The metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether the server is ending.
+    pub stopping: watch::Receiver<bool>,
+    /// The way to the writer.
+    pub writer: WriterHandle,
+    /// Through which port the writer's answers come.
+    pub port: usize,
+    /// The thread's reader.
+    pub reader: Rc<Reader>,
+    /// Tokens that the thread has verified.
+    pub verified: Rc<RefCell<VerifiedTokens>>,
+}
+
+/// What a thread's connections share.
+pub struct Wire {
+    pub(super) parts: WireParts,
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    meter: RefCell<WireMeter>,
+    turned_away: metrics::Counter,
+    reply_timeouts: metrics::Counter,
+    closed: [metrics::Counter; CAUSES.len()],
+    malformed: [metrics::Counter; MALFORMED.len()],
+}
+
+/// The types of a client's frames as labels, in the order of [`label`].
+const TYPES: &[&str] = &["bid", "hello", "subscribe", "ping", "reserve", "other"];
+/// What can be wrong with a frame, in the order of its counters.
+const MALFORMED: [&str; 4] = ["unknown_type", "length", "content", "truncated"];
+
+/// The position of a type's label.
+const fn label(kind: FrameType) -> usize {
+    match kind {
+        FrameType::Bid => 0,
+        FrameType::Hello => 1,
+        FrameType::Subscribe => 2,
+        FrameType::Ping => 3,
+        FrameType::Reserve => 4,
+        FrameType::Result
+        | FrameType::Error
+        | FrameType::Update
+        | FrameType::Pong
+        | FrameType::Reserved
+        | FrameType::Ok => 5,
+    }
+}
+
+impl Wire {
+    /// Puts a thread's things together.
+    #[must_use]
+    pub fn new(parts: WireParts) -> Wire {
+        let telemetry = &parts.telemetry;
+        Wire {
+            scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            meter: RefCell::new(WireMeter::new(TYPES)),
+            turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
+            reply_timeouts: telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
+            closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
+            malformed: MALFORMED.map(|reason| telemetry.counter(&metric::WIRE_MALFORMED, &[("reason", reason)])),
+            parts,
+        }
+    }
+
+    /// A frame was answered, or will be: what with is certain.
+    pub(super) fn answered(&self, kind: FrameType, reason: u8) {
+        self.meter.borrow_mut().frame(label(kind), reason::fate(reason));
+    }
+
+    /// A command was not let into the queue.
+    pub(super) fn turned_away(&self) {
+        self.turned_away.increment(1);
+    }
+
+    /// A client was told that its answer is late.
+    pub(super) fn reply_timed_out(&self) {
+        self.reply_timeouts.increment(1);
+    }
+
+    /// A connection was closed.
+    pub(super) fn closed(&self, cause: Cause) {
+        self.closed[cause as usize].increment(1);
+    }
+
+    /// A frame was none.
+    pub(super) fn malformed(&self, malformed: Malformed) {
+        let index = match malformed {
+            Malformed::UnknownType(_) => 0,
+            Malformed::Length { .. } => 1,
+            Malformed::Content(_) => 2,
+            Malformed::Truncated => 3,
+        };
+        self.malformed[index].increment(1);
+    }
+
+    /// Figures go to the shared ones.
+    pub fn flush(&self) {
+        self.meter.borrow_mut().flush(&self.parts.telemetry);
+    }
+}
+
+/// Once a second: figures go to the shared ones.
+pub async fn upkeep(wire: Rc<Wire>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        interval.tick().await;
+        wire.flush();
+    }
+}

@@ -1,0 +1,461 @@
+//! What frames say: typed messages both ways, in exactly the bytes of PROTOCOL.md.
+//!
+//! A message holds whatever its bytes can hold. What an id or an amount may be is for those who answer: a wrong value is
+//! an answer, and only a frame that cannot be ends the connection.
+
+use super::frame::{Frame, FrameType, HEADER_BYTES, Malformed, PAYLOAD_BYTES_MAX, Sender, decode};
+
+/// The version of the protocol that is spoken.
+pub const VERSION: u8 = 1;
+
+/// What a client says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request<'a> {
+    /// Bids.
+    Bid(Bid),
+    /// Says who it is.
+    Hello {
+        /// The version that it speaks.
+        version: u8,
+        /// A buyer's token, or nothing.
+        token: &'a [u8],
+    },
+    /// Wants to hear of an auction's changes.
+    Subscribe {
+        /// Which auction.
+        auction_id: u32,
+        /// The last change that it knows of; 0: none.
+        from_seq: u64,
+    },
+    /// Wants these bytes back.
+    Ping(Echo),
+    /// Orders.
+    Reserve(Reserve<'a>),
+}
+
+/// A bid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bid {
+    /// In which auction.
+    pub auction_id: u32,
+    /// Whose: the buyer is the decimal text of it.
+    pub user_id: u32,
+    /// How much, in minor units.
+    pub amount: u64,
+}
+
+/// An order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reserve<'a> {
+    /// Of which drop.
+    pub drop_id: u32,
+    /// How many units.
+    pub quantity: u8,
+    /// The idempotency key; over HTTP the same key is its hex.
+    pub key: [u8; 16],
+    /// Whose, in UTF-8.
+    pub buyer: &'a [u8],
+}
+
+/// Up to eight bytes of a PING, which its PONG has again.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Echo {
+    bytes: [u8; 8],
+    length: u8,
+}
+
+impl Echo {
+    /// The bytes, if they are at most eight.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Echo> {
+        let mut echo = Echo { bytes: [0; 8], length: u8::try_from(bytes.len()).ok()? };
+        echo.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(echo)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// What the server says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reply<'a> {
+    /// What became of a bid.
+    Result(BidResult),
+    /// What is wrong.
+    Error {
+        /// The number of the problem.
+        code: u8,
+        /// A sentence.
+        message: &'a str,
+    },
+    /// An auction has changed.
+    Update(Update),
+    /// The bytes of a PING.
+    Pong(Echo),
+    /// What became of an order.
+    Reserved(Reserved),
+    /// A HELLO or a SUBSCRIBE is good.
+    Ok {
+        /// The last durable event.
+        seq: u64,
+    },
+}
+
+/// What became of a bid. In a refusal, what is not known is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct BidResult {
+    /// The number of the problem; 0 for accepted.
+    pub reason: u8,
+    /// The bid's event; of a refusal the last event that it saw.
+    pub seq: u64,
+    /// The highest bid.
+    pub current: u64,
+    /// What the next bid must be at least.
+    pub minimum_next: u64,
+    /// When the auction ends.
+    pub ends_at_ms: u64,
+}
+
+/// What became of an order. In a refusal, what is not known is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Reserved {
+    /// The number of the problem; 0 for accepted.
+    pub reason: u8,
+    /// The order's event; of a refusal the last event that it saw.
+    pub seq: u64,
+    /// The order's id: its UUID's 16 bytes.
+    pub order_id: [u8; 16],
+    /// Until when the units are held.
+    pub expires_at_ms: u64,
+}
+
+/// A change of an auction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Update {
+    /// Which auction.
+    pub auction_id: u32,
+    /// The last event that changed it.
+    pub seq: u64,
+    /// The highest bid; 0: none yet.
+    pub current: u64,
+    /// Who leads; 0: nobody, or a buyer whose name is no number.
+    pub user_id: u32,
+    /// When it ends.
+    pub ends_at_ms: u64,
+}
+
+/// Reads the fields of a payload one after the other.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(u8::from_be_bytes)
+    }
+    fn four(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+    fn eight(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+    fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<'a> Request<'a> {
+    /// What a client's frame says.
+    ///
+    /// # Errors
+    /// If it is none of a client's.
+    pub fn read(frame: Frame<'a>) -> Result<Request<'a>, Malformed> {
+        let mut fields = Fields(frame.payload);
+        let read = match frame.kind {
+            FrameType::Bid => Self::bid(&mut fields),
+            FrameType::Hello => fields.byte().map(|version| Request::Hello { version, token: fields.rest() }),
+            FrameType::Subscribe => Self::subscribe(&mut fields),
+            FrameType::Ping => Echo::new(fields.rest()).map(Request::Ping),
+            FrameType::Reserve => Self::reserve(&mut fields),
+            FrameType::Result
+            | FrameType::Error
+            | FrameType::Update
+            | FrameType::Pong
+            | FrameType::Reserved
+            | FrameType::Ok => return Err(Malformed::UnknownType(frame.kind.number())),
+        };
+        read.ok_or(Malformed::Content(frame.kind))
+    }
+
+    fn bid(fields: &mut Fields<'a>) -> Option<Request<'a>> {
+        let (auction_id, user_id, amount) = (fields.four()?, fields.four()?, fields.eight()?);
+        Some(Request::Bid(Bid { auction_id, user_id, amount }))
+    }
+
+    fn subscribe(fields: &mut Fields<'a>) -> Option<Request<'a>> {
+        Some(Request::Subscribe { auction_id: fields.four()?, from_seq: fields.eight()? })
+    }
+
+    fn reserve(fields: &mut Fields<'a>) -> Option<Request<'a>> {
+        let (drop_id, quantity, key) = (fields.four()?, fields.byte()?, fields.array()?);
+        Some(Request::Reserve(Reserve { drop_id, quantity, key, buyer: fields.rest() }))
+    }
+
+    /// The type of its frame.
+    #[must_use]
+    pub const fn kind(&self) -> FrameType {
+        match self {
+            Request::Bid(_) => FrameType::Bid,
+            Request::Hello { .. } => FrameType::Hello,
+            Request::Subscribe { .. } => FrameType::Subscribe,
+            Request::Ping(_) => FrameType::Ping,
+            Request::Reserve(_) => FrameType::Reserve,
+        }
+    }
+
+    /// Writes its frame; `false`, and nothing is written, if a field is too long for its type.
+    #[must_use]
+    pub fn write(&self, out: &mut Vec<u8>) -> bool {
+        frame(self.kind(), out, |out| match self {
+            Request::Bid(bid) => {
+                out.extend(bid.auction_id.to_be_bytes());
+                out.extend(bid.user_id.to_be_bytes());
+                out.extend(bid.amount.to_be_bytes());
+            }
+            Request::Hello { version, token } => {
+                out.push(*version);
+                out.extend_from_slice(token);
+            }
+            Request::Subscribe { auction_id, from_seq } => {
+                out.extend(auction_id.to_be_bytes());
+                out.extend(from_seq.to_be_bytes());
+            }
+            Request::Ping(echo) => out.extend_from_slice(echo.as_bytes()),
+            Request::Reserve(reserve) => {
+                out.extend(reserve.drop_id.to_be_bytes());
+                out.push(reserve.quantity);
+                out.extend(reserve.key);
+                out.extend_from_slice(reserve.buyer);
+            }
+        })
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// What a server's frame says.
+    ///
+    /// # Errors
+    /// If it is none of a server's, or a field cannot be.
+    pub fn read(frame: Frame<'a>) -> Result<Reply<'a>, Malformed> {
+        let mut fields = Fields(frame.payload);
+        let read = match frame.kind {
+            FrameType::Result => Self::result(&mut fields),
+            FrameType::Error => Self::error(&mut fields),
+            FrameType::Update => Self::update(&mut fields),
+            FrameType::Pong => Echo::new(fields.rest()).map(Reply::Pong),
+            FrameType::Reserved => Self::reserved(&mut fields),
+            FrameType::Ok => fields.eight().map(|seq| Reply::Ok { seq }),
+            FrameType::Bid | FrameType::Hello | FrameType::Subscribe | FrameType::Ping | FrameType::Reserve => {
+                return Err(Malformed::UnknownType(frame.kind.number()));
+            }
+        };
+        read.ok_or(Malformed::Content(frame.kind))
+    }
+
+    /// The first answer in these bytes, and how many it takes.
+    ///
+    /// # Errors
+    /// If they begin like none.
+    pub fn first(bytes: &'a [u8]) -> Result<Option<(Reply<'a>, usize)>, Malformed> {
+        let Some((frame, taken)) = decode(bytes, Sender::Server)? else { return Ok(None) };
+        Ok(Some((Reply::read(frame)?, taken)))
+    }
+
+    fn result(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+        let reason = reason(fields)?;
+        let (seq, current) = (fields.eight()?, fields.eight()?);
+        let (minimum_next, ends_at_ms) = (fields.eight()?, fields.eight()?);
+        Some(Reply::Result(BidResult { reason, seq, current, minimum_next, ends_at_ms }))
+    }
+
+    fn error(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+        Some(Reply::Error { code: fields.byte()?, message: std::str::from_utf8(fields.rest()).ok()? })
+    }
+
+    fn update(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+        let (auction_id, seq, current) = (fields.four()?, fields.eight()?, fields.eight()?);
+        let (user_id, ends_at_ms) = (fields.four()?, fields.eight()?);
+        Some(Reply::Update(Update { auction_id, seq, current, user_id, ends_at_ms }))
+    }
+
+    fn reserved(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+        let reason = reason(fields)?;
+        let (seq, order_id, expires_at_ms) = (fields.eight()?, fields.array()?, fields.eight()?);
+        Some(Reply::Reserved(Reserved { reason, seq, order_id, expires_at_ms }))
+    }
+
+    /// The type of its frame.
+    #[must_use]
+    pub const fn kind(&self) -> FrameType {
+        match self {
+            Reply::Result(_) => FrameType::Result,
+            Reply::Error { .. } => FrameType::Error,
+            Reply::Update(_) => FrameType::Update,
+            Reply::Pong(_) => FrameType::Pong,
+            Reply::Reserved(_) => FrameType::Reserved,
+            Reply::Ok { .. } => FrameType::Ok,
+        }
+    }
+
+    /// Writes its frame. A message that is too long for an ERROR is cut between two characters.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let fits = frame(self.kind(), out, |out| match self {
+            Reply::Result(result) => {
+                out.extend([u8::from(result.reason == 0), result.reason]);
+                for field in [result.seq, result.current, result.minimum_next, result.ends_at_ms] {
+                    out.extend(field.to_be_bytes());
+                }
+            }
+            Reply::Error { code, message } => {
+                out.push(*code);
+                out.extend_from_slice(
+                    message.get(..message.floor_char_boundary(PAYLOAD_BYTES_MAX - 1)).unwrap_or("").as_bytes(),
+                );
+            }
+            Reply::Update(update) => {
+                out.extend(update.auction_id.to_be_bytes());
+                out.extend(update.seq.to_be_bytes());
+                out.extend(update.current.to_be_bytes());
+                out.extend(update.user_id.to_be_bytes());
+                out.extend(update.ends_at_ms.to_be_bytes());
+            }
+            Reply::Pong(echo) => out.extend_from_slice(echo.as_bytes()),
+            Reply::Reserved(reserved) => {
+                out.extend([u8::from(reserved.reason == 0), reserved.reason]);
+                out.extend(reserved.seq.to_be_bytes());
+                out.extend(reserved.order_id);
+                out.extend(reserved.expires_at_ms.to_be_bytes());
+            }
+            Reply::Ok { seq } => out.extend(seq.to_be_bytes()),
+        });
+        debug_assert!(fits, "every reply fits its frame");
+    }
+}
+
+/// `accepted` and `reason` say the same twice; what says two things is no answer.
+fn reason(fields: &mut Fields<'_>) -> Option<u8> {
+    let (accepted, reason) = (fields.byte()?, fields.byte()?);
+    (accepted == u8::from(reason == 0)).then_some(reason)
+}
+
+/// Writes a header, what `payload` adds, and its length; `false`, and nothing is written, if that does not fit the type.
+fn frame(kind: FrameType, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let start = out.len();
+    out.extend([kind.number(), 0]);
+    payload(out);
+    let length = u8::try_from(out.len().saturating_sub(start).saturating_sub(HEADER_BYTES));
+    match (length, out.get_mut(start.saturating_add(1))) {
+        (Ok(length), Some(place)) if kind.lengths().contains(&length) => {
+            *place = length;
+            true
+        }
+        (Ok(_) | Err(_), _) => {
+            out.truncate(start);
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESULT: BidResult = BidResult { reason: 16, seq: 2, current: 3, minimum_next: 4, ends_at_ms: 5 };
+    const RESERVED: Reserved = Reserved { reason: 0, seq: 7, order_id: [9; 16], expires_at_ms: 8 };
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        assert!(out.starts_with(b"before"), "what is there stays");
+        out.split_off(6)
+    }
+
+    #[test]
+    fn requests_come_back_as_they_were() {
+        let long = [b'x'; 254];
+        for request in [
+            Request::Bid(Bid { auction_id: 1, user_id: u32::MAX, amount: u64::MAX }),
+            Request::Hello { version: 1, token: b"" },
+            Request::Hello { version: 255, token: &long },
+            Request::Subscribe { auction_id: 7, from_seq: 1 << 47 },
+            Request::Ping(Echo::default()),
+            Request::Ping(Echo::new(b"12345678").expect("eight")),
+            Request::Reserve(Reserve { drop_id: 1, quantity: 2, key: [7; 16], buyer: b"a" }),
+            Request::Reserve(Reserve { drop_id: 1, quantity: 0, key: [7; 16], buyer: &long[..128] }),
+        ] {
+            let bytes = written(|out| assert!(request.write(out)));
+            let (frame, taken) = decode(&bytes, Sender::Client).expect("good").expect("whole");
+            assert_eq!((Request::read(frame), taken), (Ok(request), bytes.len()));
+        }
+    }
+
+    #[test]
+    fn replies_come_back_as_they_were() {
+        for reply in [
+            Reply::Result(RESULT),
+            Reply::Result(BidResult { reason: 0, ..RESULT }),
+            Reply::Error { code: 1, message: "" },
+            Reply::Error { code: 25, message: "ünïcode 🙂" },
+            Reply::Update(Update { auction_id: 1, seq: 2, current: 3, user_id: 4, ends_at_ms: 5 }),
+            Reply::Pong(Echo::new(b"abc").expect("three")),
+            Reply::Reserved(RESERVED),
+            Reply::Ok { seq: u64::MAX },
+        ] {
+            let bytes = written(|out| reply.write(out));
+            assert_eq!(Reply::first(&bytes), Ok(Some((reply, bytes.len()))));
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_contract() {
+        let bid = Request::Bid(Bid { auction_id: 1, user_id: 7, amount: 1500 });
+        assert_eq!(written(|out| assert!(bid.write(out))), [1, 16, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 5, 220]);
+        let result = written(|out| Reply::Result(RESULT).write(out));
+        assert_eq!(result[..12], [2, 34, 0, 16, 0, 0, 0, 0, 0, 0, 0, 2]);
+        let reserved = written(|out| Reply::Reserved(RESERVED).write(out));
+        assert_eq!(reserved[..4], [10, 34, 1, 0]);
+        assert_eq!(reserved[12..28], [9; 16]);
+    }
+
+    #[test]
+    fn what_does_not_fit_its_type_is_not_written() {
+        let long = [b'x'; 255];
+        for request in [
+            Request::Hello { version: 1, token: &long },
+            Request::Reserve(Reserve { drop_id: 1, quantity: 1, key: [0; 16], buyer: b"" }),
+            Request::Reserve(Reserve { drop_id: 1, quantity: 1, key: [0; 16], buyer: &long[..129] }),
+        ] {
+            assert!(written(|out| assert!(!request.write(out))).is_empty());
+        }
+        let message = format!("{}ü", "x".repeat(253));
+        let bytes = written(|out| Reply::Error { code: 1, message: &message }.write(out));
+        assert_eq!(Reply::first(&bytes), Ok(Some((Reply::Error { code: 1, message: &message[..253] }, 256))));
+    }
+
+    #[test]
+    fn an_answer_that_says_two_things_is_none() {
+        for (at, value) in [(2, 1), (2, 2), (3, 0)] {
+            let mut bytes = written(|out| Reply::Result(RESULT).write(out));
+            bytes[at] = value;
+            assert_eq!(Reply::first(&bytes), Err(Malformed::Content(FrameType::Result)), "{at}");
+        }
+        assert_eq!(Reply::first(&[3, 2, 1, 0xff]), Err(Malformed::Content(FrameType::Error)));
+    }
+}

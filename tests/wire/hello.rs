@@ -1,0 +1,146 @@
+//! Who calls: tokens where they are configured, and TLS.
+
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstcome::config::{Config, KeyFile, TlsFiles};
+use firstcome::wire::messages::{Bid, Request};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::json;
+
+use super::peer::{PATIENCE, Peer, Said, Site, bytes, ping, pong, reserve};
+
+const SECRET: &[u8] = b"the shop's secret, 32 bytes or more";
+
+fn write(path: PathBuf, content: &[u8]) -> PathBuf {
+    std::fs::write(&path, content).expect("written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
+    path
+}
+
+fn wants_tokens(directory: &Path, config: &mut Config) {
+    config.identity_audience = "d".into();
+    let path = write(directory.join("secret"), SECRET);
+    config.hs256_secret_files = vec![KeyFile { kid: None, path }];
+}
+
+fn token(buyer: &str, seconds: u64) -> String {
+    let claims = json!({ "sub": buyer, "aud": "d", "exp": get_current_timestamp() + seconds });
+    encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET)).expect("signed")
+}
+
+fn hello(token: &str) -> Request<'_> {
+    Request::Hello { version: 1, token: token.as_bytes() }
+}
+
+fn site(change: impl FnOnce(&mut Config)) -> Site {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let directory = scratch.path().to_path_buf();
+    Site::open_in(scratch, |config| {
+        wants_tokens(&directory, config);
+        change(config);
+    })
+}
+
+#[test]
+fn where_tokens_are_wanted_nothing_is_done_before_a_good_hello_and_then_for_its_buyer_only() {
+    let site = site(|_| {});
+    let mut peer = site.connect();
+    let bid = Request::Bid(Bid { auction_id: 1, user_id: 7, amount: 1 });
+    for request in [ping("x"), reserve(1, "ann"), bid, Request::Subscribe { auction_id: 1, from_seq: 0 }] {
+        assert_eq!(peer.ask(request).no(), 5, "{request:?}");
+    }
+    let forged = encode(
+        &Header::new(Algorithm::HS256),
+        &json!({ "sub": "ann", "aud": "d", "exp": get_current_timestamp() + 60 }),
+        &EncodingKey::from_secret(b"somebody else's secret, 32 bytes long"),
+    );
+    for bad in ["", "nonsense", &forged.expect("signed")] {
+        assert_eq!(peer.ask(hello(bad)).no(), 5, "{bad}");
+    }
+    assert_eq!(peer.ask(Request::Hello { version: 1, token: b"\xff" }).no(), 5);
+    assert_eq!(site.held(), 0);
+    assert!(matches!(peer.ask(hello(&token("ann", 600))), Said::Ok(_)));
+    assert_eq!(peer.ask(reserve(1, "bob")).no(), 6);
+    assert_eq!(peer.ask(reserve(1, "ann")).no(), 0);
+    assert_eq!(peer.ask(hello("nonsense")).no(), 5);
+    assert_eq!(peer.ask(reserve(1, "ann")).no(), 0, "a refused HELLO changes nothing");
+    assert!(matches!(peer.ask(hello(&token("bob", 600))), Said::Ok(_)));
+    assert_eq!((peer.ask(reserve(1, "bob")).no(), peer.ask(reserve(2, "ann")).no()), (0, 6));
+    assert_eq!(site.held(), 2);
+    drop(peer);
+    site.server.stop();
+}
+
+#[test]
+fn a_token_is_good_as_long_as_its_time_and_no_longer() {
+    let site = site(|config| config.identity_leeway = Duration::ZERO);
+    let mut peer = site.connect();
+    assert!(matches!(peer.ask(hello(&token("ann", 2))), Said::Ok(_)));
+    assert_eq!(peer.ask(ping("x")), pong("x"));
+    let mut asked = 0u64;
+    while peer.ask(ping("x")) == pong("x") {
+        asked += 1;
+        std::thread::park_timeout(Duration::from_millis(20));
+        assert!(asked < 1000, "it is good for ever");
+    }
+    assert_eq!(peer.ask(reserve(1, "ann")).no(), 5);
+    assert!(matches!(peer.ask(hello(&token("ann", 600))), Said::Ok(_)), "a new one may follow");
+    assert_eq!(peer.ask(reserve(1, "ann")).no(), 0);
+    drop(peer);
+    site.server.stop();
+}
+
+#[test]
+fn who_never_says_a_good_hello_is_closed_however_much_he_says() {
+    let site = site(|config| config.wire.first_frame_timeout = Duration::from_millis(100));
+    let mut peer = site.connect();
+    let mut told = 0;
+    while peer.send_bytes(&bytes(&[ping("x")])).is_ok() {
+        match peer.hear() {
+            Some(said) => assert_eq!(said.no(), 5),
+            None => break,
+        }
+        told += 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert!(told > 0 && site.closed("silent") == 1.0);
+    site.server.stop();
+}
+
+#[test]
+fn frames_are_spoken_under_tls_where_there_is_a_certificate_and_not_without() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    let certificate = write(scratch.path().join("crt"), made.cert.pem().as_bytes());
+    let key = write(scratch.path().join("key"), made.signing_key.serialize_pem().as_bytes());
+    let site = Site::open_in(scratch, |config| config.wire_tls = Some(TlsFiles { certificate, key }));
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let stream = TcpStream::connect(site.server.0.server.wire_address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut peer = Peer::over(StreamOwned::new(connection, stream));
+    assert_eq!(peer.ask(ping("secret")), pong("secret"));
+    assert_eq!(peer.ask(reserve(1, "ann")).no(), 0);
+    drop(peer);
+    let mut plain = site.connect();
+    plain.send(&[ping("plain")]);
+    let mut first = [0u8; 1];
+    let heard = std::io::Read::read(&mut plain.stream, &mut first).unwrap_or(0);
+    assert!(heard == 0 || first[0] == 21, "an alert of TLS, or nothing: {first:?}");
+    drop(plain);
+    site.server.stop();
+}
