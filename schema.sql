@@ -117,6 +117,74 @@ CREATE TABLE sessions (
     at_ms     INTEGER NOT NULL
 ) STRICT;
 
+-- Whom the outbox tells. Every event is a row of audit already: position says how far an endpoint has come.
+CREATE TABLE endpoints (
+    id                  INTEGER PRIMARY KEY,  -- the event that created it
+    url                 TEXT    NOT NULL,
+    secret              TEXT    NOT NULL,
+    old_secret          TEXT,                 -- signs too until then, while the new one is taken into use
+    old_secret_until_ms INTEGER,
+    state               TEXT    NOT NULL CHECK (state IN ('enabled', 'disabled')),
+    events              INTEGER NOT NULL CHECK (events > 0), -- bits: places in the catalogue (src/types/webhooks.rs)
+    configured          INTEGER NOT NULL CHECK (configured IN (0, 1)), -- by the configuration, not by an operator
+    position            INTEGER NOT NULL CHECK (position >= 0), -- up to it all is delivered or stands in deliveries
+    revision            INTEGER NOT NULL CHECK (revision >= 1),
+    created_at_ms       INTEGER NOT NULL
+) STRICT;
+
+-- Only deliveries that failed: those that wait, or wait behind one, and those that were given up.
+CREATE TABLE deliveries (
+    endpoint_id INTEGER NOT NULL REFERENCES endpoints (id),
+    seq         INTEGER NOT NULL,  -- which event
+    state       TEXT    NOT NULL CHECK (state IN ('waiting', 'dead')),
+    attempts    INTEGER NOT NULL CHECK (attempts BETWEEN 0 AND 255),
+    next_at_ms  INTEGER,
+    trouble     INTEGER NOT NULL,  -- how the last attempt ended: a status, or a number below 100 (src/types/webhooks.rs)
+    CHECK ((state = 'waiting') = (next_at_ms IS NOT NULL)),
+    PRIMARY KEY (endpoint_id, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Each sells the one unit of its hidden drop, whose version is the auction's too.
+CREATE TABLE auctions (
+    id                 INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),
+    drop_id            INTEGER NOT NULL UNIQUE,
+    start_price        INTEGER NOT NULL CHECK (start_price BETWEEN 0 AND 100000000000),
+    reserve_price      INTEGER,
+    increments         TEXT    NOT NULL,  -- JSON: [[from, step], ...], ascending
+    buy_now            INTEGER,
+    starts_at_ms       INTEGER NOT NULL,
+    planned_end_ms     INTEGER NOT NULL CHECK (planned_end_ms > starts_at_ms),
+    soft_close_seconds INTEGER NOT NULL,
+    extensions_max     INTEGER NOT NULL,
+    hard_end_at_ms     INTEGER,
+    payment_seconds    INTEGER NOT NULL,
+    offer_next         INTEGER NOT NULL CHECK (offer_next IN (0, 1)),
+    exposure_limit     INTEGER,
+    ends_at_ms         INTEGER NOT NULL,  -- as late bids have moved it
+    extensions         INTEGER NOT NULL CHECK (extensions BETWEEN 0 AND extensions_max),
+    state              TEXT    NOT NULL CHECK (state IN ('scheduled', 'live', 'cancelled', 'sold', 'no_bids',
+                                                         'reserve_not_met', 'bought_now')),
+    current            INTEGER,           -- the price
+    leader_seq         INTEGER,           -- the leader's standing bid
+    bids               INTEGER NOT NULL CHECK (bids >= 0),
+    settled            INTEGER NOT NULL CHECK (settled IN (0, 1)), -- somebody has paid: nobody else is offered it
+    CHECK ((current IS NULL) = (bids = 0)),
+    CHECK ((leader_seq IS NULL) = (bids = 0))
+) STRICT;
+
+-- Accepted bids, in order.
+CREATE TABLE bids (
+    auction_id INTEGER NOT NULL,
+    seq        INTEGER NOT NULL,  -- the event that recorded it
+    buyer      TEXT    NOT NULL,
+    amount     INTEGER NOT NULL CHECK (amount >= 0),
+    maximum    INTEGER NOT NULL CHECK (maximum >= amount), -- a secret between the buyer and this file
+    leads      INTEGER NOT NULL CHECK (leads IN (0, 1)),   -- after this bid
+    current    INTEGER NOT NULL CHECK (current >= amount), -- the price after it
+    at_ms      INTEGER NOT NULL,
+    PRIMARY KEY (auction_id, seq)
+) STRICT, WITHOUT ROWID;
+
 -- Personal data, apart from everything else; fills at human pace, so it may have indexes.
 CREATE TABLE contacts (
     order_seq INTEGER PRIMARY KEY REFERENCES orders (seq),

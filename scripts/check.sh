@@ -41,5 +41,7 @@ if [ "$mode" = full ]; then
     stage fuzz scripts/fuzz.sh 20
     stage smoke scripts/smoke.sh
     stage contract scripts/contract.sh
+    stage signatures scripts/signatures.sh
+    stage browser scripts/browser.sh
 fi
 echo "== all good ($mode), $SECONDS s"

@@ -2,7 +2,7 @@
 # It sets program, scratch (a directory that goes away at the end), public and admin (addresses). What stands in `before`
 # is put before the server's command.
 
-program=target/release/firstcome
+program=${FIRSTCOME:-target/release/firstcome}
 scratch=$(mktemp -d)
 server=
 before=()

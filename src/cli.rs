@@ -6,6 +6,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod output;
 pub mod recover;
+pub mod remedy;
 pub mod replay;
 pub mod rush;
 pub mod serve;
@@ -60,6 +61,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Once more: run a capture through an engine and compare
     Replay(replay::ReplayArgs),
+    /// Take back: show, then cancel and refund the last orders of a drop
+    Remedy(remedy::RemedyArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
@@ -81,6 +84,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Rush(args) => rush::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Remedy(args) => remedy::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -139,6 +143,7 @@ mod tests {
             "verify ",
             "replay ",
             "recover ",
+            "remedy ",
             "migrate ",
             "openapi ",
             "token ",

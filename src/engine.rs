@@ -7,8 +7,11 @@
 //!
 //! Invariant: after every event `total >= held + sold` for every drop, and `held` is the sum of its live orders.
 
+pub mod auctions;
+mod bidding;
 pub mod command;
 pub mod drops;
+pub mod endpoints;
 pub mod event;
 pub mod idempotency;
 pub mod invariants;
@@ -16,29 +19,39 @@ pub mod orders;
 pub mod outcome;
 pub mod payments;
 mod restore;
+pub mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use command::{COMMAND_NAMES, Command, CommandKey, DropPatch, DropSpec, ProviderEvent};
+pub use auctions::{AuctionEntry, AuctionSpec, Best, Increment, Leader};
+pub use command::{COMMAND_NAMES, Command, CommandKey, ProviderEvent};
 pub use drops::DropEntry;
+pub use endpoints::{Endpoint, EndpointCommand, EndpointEvent, EndpointPatch};
 pub use event::{Event, EventKind, StockDelta};
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;
-pub use outcome::{Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
+pub use outcome::{BidReceipt, Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
 pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
+pub use spec::{DropPatch, DropSpec};
 
 use crate::planted::{self, Bug};
-use crate::types::{Digest, DropId, Seq, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, Seq, UnixMillis};
 
 /// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Due {
     /// A drop starts.
     DropStart(DropId),
+    /// An auction starts.
+    AuctionStart(AuctionId),
     /// A drop's earliest reservation lapses.
     OrderExpiry(DropId),
+    /// What an auction sells is offered to the winner, or to the next buyer.
+    AuctionOffer(AuctionId),
     /// A drop ends.
     DropEnd(DropId),
+    /// An auction ends.
+    AuctionEnd(AuctionId),
 }
 
 /// What memory lacked for a command, and prefetch found in the file.
@@ -67,6 +80,10 @@ pub struct State {
     pub(crate) at: UnixMillis,
     /// Every drop, by `id - 1`: ids are given in order.
     pub(crate) drops: Vec<DropEntry>,
+    /// Every auction, by `id - 1`.
+    pub(crate) auctions: Vec<AuctionEntry>,
+    /// While a state is loaded: whom auctions have awarded their unit.
+    pub(crate) awards: Vec<(DropId, Digest)>,
     /// Live orders, and those that a command of this batch named or ended.
     pub(crate) orders: BTreeMap<Seq, Order>,
     /// Orders in memory that are not live: they leave when their batch is durable.
@@ -77,6 +94,8 @@ pub struct State {
     pub(crate) order_keys: Retained<RememberedOrder>,
     /// The keys of creations and refunds.
     pub(crate) command_keys: Retained<RememberedCommand>,
+    /// Whom the outbox tells.
+    pub(crate) endpoints: BTreeMap<Seq, Endpoint>,
     /// Providers' events of this batch, and those in the inbox that a command of it named.
     pub(crate) heard: BTreeSet<Digest>,
 }
@@ -91,11 +110,14 @@ impl State {
             seq: Seq::ZERO,
             at: UnixMillis::ZERO,
             drops: Vec::new(),
+            auctions: Vec::new(),
+            awards: Vec::new(),
             orders: BTreeMap::new(),
             settled: BTreeSet::new(),
             due: BTreeSet::new(),
             order_keys: Retained::new(idempotency_keys_max),
             command_keys: Retained::new(idempotency_keys_max),
+            endpoints: BTreeMap::new(),
             heard: BTreeSet::new(),
         }
     }
@@ -191,6 +213,10 @@ impl State {
         let at = due_at.max(self.at);
         match due {
             Due::DropStart(drop_id) => self.drop_event(at, EventKind::DropStarted { drop_id }),
+            Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id) => {
+                let event = auctions::due_event(self, at, due);
+                event.unwrap_or_else(|| panic!("something is due of auction {id}, but nothing can be done"))
+            }
             Due::DropEnd(drop_id) => self.drop_event(at, EventKind::DropEnded { drop_id }),
             Due::OrderExpiry(drop_id) => {
                 let first = self.drop_entry(drop_id).and_then(DropEntry::next_expiry);
@@ -241,8 +267,16 @@ impl State {
             Command::SettleRefund { order, reference, reason } => {
                 payments::settle_refund(&mut decision, *order, reference, reason)
             }
+            Command::CreateAuction { key, spec } => auctions::create(&mut decision, key, spec),
+            Command::PlaceBid { auction_id, buyer, amount, maximum, key } => {
+                let (auction_id, buyer, amount, maximum) = (*auction_id, *buyer, *amount, *maximum);
+                bidding::place(&mut decision, bidding::Bid { auction_id, buyer, amount, maximum, key: key.as_ref() })
+            }
+            Command::BuyNow { auction_id, buyer, key } => auctions::buy_now(&mut decision, *auction_id, *buyer, *key),
+            Command::CancelAuction { auction_id, reason } => auctions::cancel(&mut decision, *auction_id, reason),
             Command::HearProvider(event) => payments::hear(&mut decision, event),
             Command::RecordSession { order, provider } => payments::record_session(&mut decision, *order, *provider),
+            Command::Endpoint(command) => endpoints::decide(&mut decision, command),
             Command::ReadContact { order } => {
                 orders::note_contact(&mut decision, *order, |order, drop_id| EventKind::ContactRead { order, drop_id })
             }
@@ -273,6 +307,8 @@ impl State {
         }
         drops::evolve(self, event);
         orders::evolve(self, event);
+        auctions::evolve(self, event);
+        endpoints::evolve(self, event);
     }
 
     /// Advances to `at`, decides, and evolves: what the writer does in steps, for tests and replays.
@@ -351,15 +387,31 @@ impl State {
 impl PartialEq for State {
     /// Whether both would decide alike from here on.
     fn eq(&self, other: &State) -> bool {
-        let State { seq, at, drops, orders, settled, due, order_keys, command_keys, heard } = self;
+        let State {
+            seq,
+            at,
+            drops,
+            auctions,
+            awards,
+            orders,
+            settled,
+            due,
+            order_keys,
+            command_keys,
+            endpoints,
+            heard,
+        } = self;
         *seq == other.seq
             && *at == other.at
             && *drops == other.drops
+            && *auctions == other.auctions
+            && *awards == other.awards
             && *orders == other.orders
             && *settled == other.settled
             && *due == other.due
             && *order_keys == other.order_keys
             && *command_keys == other.command_keys
+            && *endpoints == other.endpoints
             && *heard == other.heard
     }
 }

@@ -4,8 +4,11 @@
 //! nothing of queues or clients. Invariant: one transaction per batch; what a batch leaves in the tables, `load` turns
 //! into the state that the engine has in memory.
 
+mod auctions;
 pub mod audit;
+mod beside;
 pub mod chain;
+mod endpoints;
 pub mod error;
 pub mod load;
 pub mod lock;
@@ -23,8 +26,9 @@ mod sql_types;
 pub mod verify;
 pub mod watermark;
 
+pub use beside::Beside;
 pub use error::{Severity, StoreError};
 pub use load::Loaded;
 pub use open::{Durability, Store};
-pub use record::{Batch, Beside, Recorder};
+pub use record::{Batch, Recorder};
 pub use seconds::SecondsTally;

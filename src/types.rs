@@ -3,24 +3,33 @@
 //! A leaf: it uses nothing else of this crate. Values are checked where they are made, so that the rooms behind
 //! need not check again. No type here reads a clock or makes randomness.
 
+pub mod auction;
 pub mod contact;
 pub mod hex;
 pub mod keyed;
+pub mod money;
 pub mod order_id;
 pub mod payment;
 pub mod published;
 pub mod random;
+pub mod run;
+pub mod signing_secret;
 pub mod strict;
 pub mod text;
+pub mod webhooks;
 
 use std::fmt;
 
+pub use auction::{AuctionEnding, AuctionId, AuctionState};
 pub use contact::Contact;
 pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
 pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
 pub use published::{Published, SnapshotGate};
+pub use run::Run;
+pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
+pub use webhooks::{DeliveryFate, DeliveryMark, EndpointState, EndpointUrl, EventFilter, Trouble};
 
 /// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.
 pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -256,6 +265,14 @@ impl UnixMillis {
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
+    /// In the place of an idempotency key, for an order that an auction awarded: nobody can ask with it.
+    #[must_use]
+    pub fn of_award(order: Seq) -> Digest {
+        let mut bytes = [0xff; 16];
+        bytes.iter_mut().zip(order.get().to_be_bytes()).for_each(|(to, from)| *to = from);
+        Digest(bytes)
+    }
+
     /// The digest out of a stored value, if it has the right length.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Digest> {

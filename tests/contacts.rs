@@ -7,7 +7,8 @@ mod http;
 mod process;
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -109,7 +110,7 @@ fn refused(client: &Client, live: &str) {
     client.quiet(public, "POST", order, &whole[..whole.len() - 3], 400);
     client.quiet(public, "POST", order, &format!("{whole}{whole}"), 400);
     client.quiet(public, "POST", order, &json!(contact()["name"]).to_string(), 400);
-    client.quiet(public, "POST", order, &json!({ "contact": { "address": "x".repeat(1 << 20) } }).to_string(), 413);
+    client.heard.borrow_mut().push_str(&a_megabyte(public));
     let both = json!({ "phone": contact()["phone"], "email": contact()["email"] });
     client.quiet(admin, "POST", "/v1/orders/search", &both.to_string(), 400);
     // What does not belong there at all.
@@ -128,6 +129,18 @@ fn refused(client: &Client, live: &str) {
     );
     let refund = json!({ "amount": contact()["phone"], "reason": "a mistake" });
     client.quiet(admin, "POST", &format!("/v1/orders/{live}/refund"), &refund.to_string(), 400);
+}
+
+/// An address of a megabyte: refused when its length is announced. What is said of it.
+fn a_megabyte(public: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(public).expect("connected");
+    let head = "POST /v1/drops/1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let body = format!(r#"{{"buyer":"eve","quantity":1,"contact":{{"address":"{MARKER}{}"#, "x".repeat(1000));
+    write!(stream, "{head}Idempotency-Key: megabyte\r\nContent-Length: 1048576\r\n\r\n{body}").expect("sent");
+    let mut told = String::new();
+    stream.read_to_string(&mut told).expect("answered");
+    assert!(told.starts_with("HTTP/1.1 413 ") && told.contains("body-too-large"), "{told}");
+    told
 }
 
 /// The tables of a file, and which of their rows have this text in them: (table, row).

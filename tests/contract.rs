@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
+mod paying;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,13 +13,17 @@ use std::os::unix::fs::PermissionsExt;
 use firstcome::admission::operators::file::change;
 use firstcome::admission::operators::{Role, Token};
 use firstcome::config::KeyFile;
+use firstcome::engine::Command;
 use firstcome::http::access::{self, Need};
 use firstcome::http::answers;
 use firstcome::http::code::Code;
 use firstcome::http::routes::{Action, Listener, ROUTES, Route};
+use firstcome::store::Beside;
+use firstcome::types::{Provider, Seq};
 use firstcome::writer::clock::wall_clock;
+use firstcome::writer::{Answer as Decision, Class, Submission};
 use http::contract::{DOCUMENT, SEEN};
-use http::{Answer, Server, call, listen, serve, serve_with, until};
+use http::{Answer, Server, call, listen, serve_with, until};
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
 
@@ -49,6 +54,7 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
         | Code::SoldOut
         | Code::OrderExpired
         | Code::IllegalTransition
+        | Code::BidTooLow
         | Code::PreconditionFailed
         | Code::BodyTooLarge
         | Code::UnsupportedMediaType
@@ -59,9 +65,14 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
 #[test]
 fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve(scratch.path());
+    let server = serve_with(scratch.path(), |config| {
+        config.payments = paying::settings(scratch.path());
+        config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
     let orders = Orders::of(&server);
+    what_providers_tell(&server);
     good_ends(&server, &orders);
+    endpoints(&server);
     refusals_of_drops(&server);
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
@@ -71,11 +82,9 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
 
     let seen = SEEN.lock();
     let mut missing = Vec::new();
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
         let action = format!("{:?}", route.action);
-        // Refunds of payments by hand are never due: only a provider's are, and there is none yet.
-        let reason = (route.action == Action::SettleRefund).then_some("no refund is due");
-        let good = answers::of(route.action).good.iter().map(|status| (*status, String::new(), reason));
+        let good = answers::of(route.action).good.iter().map(|status| (*status, String::new(), None));
         let problems = answers::problems(route.listener, route.action)
             .map(|code| (code.kind().status.as_u16(), code.kind().code.to_string(), unseen(route.action, code)));
         for (status, code, reason) in good.chain(problems) {
@@ -92,7 +101,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
 
 #[test]
 fn the_document_names_the_statuses_of_the_table_and_no_other() {
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
         let operation = http::contract::operation(route.method.as_str(), route.path).expect("an operation");
         let documented: BTreeSet<u16> = operation["responses"]
             .as_object()
@@ -176,6 +185,7 @@ fn good_ends(server: &Server, orders: &Orders) {
             assert_eq!(again.status, 304, "{path}");
         }
     }
+    the_page_of_an_order(server, &orders.reserved);
     listen(public, "/v1/drops/1/stream", || {}, &["event: snapshot"]);
     for path in ["/v1/orders", "/v1/audit", "/metrics", "/healthz", "/readyz"] {
         assert_eq!(call(admin, "GET", path, "", "").status, 200, "{path}");
@@ -194,8 +204,81 @@ fn good_ends(server: &Server, orders: &Orders) {
     assert_eq!(server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund).status, 200);
     let again = server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund);
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (200, "true"));
+    assert_eq!(server.admin("GET", "/v1/drops/1/remedy?last=1", &Value::Null).status, 200);
+    let undo = json!({ "run": "1-1", "reason": "nothing lies there" });
+    assert_eq!(server.admin("POST", "/v1/drops/1/remedy", &undo).status, 200);
     let again = server.order("reserved", r#"{"buyer":"ann","quantity":1}"#);
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
+}
+
+/// Whom the outbox tells: nobody listens there, which is not asked.
+fn endpoints(server: &Server) {
+    let admin = server.0.server.admin_address;
+    let send = |key: &str, body: Value| {
+        let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+        call(admin, "POST", "/v1/webhook-endpoints", &headers, &body.to_string())
+    };
+    let wish = json!({ "url": "http://127.0.0.1:9/hooks", "events": ["order.paid"] });
+    let made = send("one", wish.clone());
+    assert!(
+        made.status == 201 && made.body["secret"].as_str().is_some_and(|s| s.starts_with("whsec_")),
+        "{}",
+        made.text
+    );
+    let again = send("one", wish.clone());
+    assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
+    assert!(again.body.get("secret").is_none(), "shown once");
+    is(&send("one", json!({ "url": "http://127.0.0.1:9/hooks" })), Code::KeyReused);
+    let one = format!("/v1/webhook-endpoints/{}", made.body["id"]);
+    assert_eq!(call(admin, "GET", "/v1/webhook-endpoints", "", "").body["data"][0]["id"], made.body["id"]);
+    assert_eq!(call(admin, "GET", &one, "", "").body["url"], wish["url"]);
+    let patch = json!({ "state": "disabled", "events": ["*"], "reason": "x" });
+    assert_eq!(call(admin, "PATCH", &one, JSON, &patch.to_string()).body["state"], "disabled");
+    let reason = json!({ "reason": "x" }).to_string();
+    let rotated = call(admin, "POST", &format!("{one}/rotate-secret"), JSON, &reason);
+    assert!(rotated.body["secret"] != made.body["secret"] && rotated.body["old_secret_until"].is_string());
+    let resend = json!({ "from_seq": 1, "all": true, "reason": "x" }).to_string();
+    assert_eq!(call(admin, "POST", &format!("{one}/resend"), JSON, &resend).body["position"], 0);
+    assert_eq!(call(admin, "GET", &format!("{one}/deliveries?state=waiting"), "", "").body["data"], json!([]));
+    is(&call(admin, "GET", &format!("{one}/deliveries?limit=0"), "", ""), Code::Validation);
+    assert_eq!(call(admin, "DELETE", &one, "", "").status, 204);
+    is(&call(admin, "GET", &one, "", ""), Code::NotFound);
+    is(&send("one", wish), Code::NotFound);
+}
+
+/// A payment by its provider, a refund that is due until somebody says that it was paid out, and webhooks that are none.
+fn what_providers_tell(server: &Server) {
+    let public = server.0.server.public_address;
+    let tell = |webhook: &paying::Webhook| call(public, "POST", "/v1/payments/sandbox", &webhook.head(), &webhook.body);
+    let signed = |body: &str| paying::standard(&paying::SANDBOX_KEY, "msg_1", paying::now(), body);
+    let order = id(&server.order("by-a-provider", r#"{"buyer":"zoe","quantity":1}"#));
+    let paid = paying::event("payment.succeeded", &order, "pay_1", 100, "EUR").to_string();
+    assert_eq!(tell(&signed(&paid)).body, json!({ "result": "applied" }));
+    is(&tell(&signed(&paid).without("webhook-signature")), Code::Unauthorized);
+    is(&tell(&signed(&"x".repeat(65 * 1024))), Code::BodyTooLarge);
+    is(&tell(&signed("{")), Code::Malformed);
+    is(&tell(&signed("{}")), Code::Validation);
+    let refund = json!({ "reason": "x" });
+    let headers = format!("{JSON}Idempotency-Key: providers\r\n");
+    let admin = server.0.server.admin_address;
+    let refund = call(admin, "POST", &format!("/v1/orders/{order}/refund"), &headers, &refund.to_string());
+    assert_eq!(refund.body["state"], "refund_due", "{}", refund.text);
+    let settled = json!({ "reference": "R", "reason": "x" });
+    let settled = server.admin("POST", &format!("/v1/orders/{order}/refund-settled"), &settled);
+    assert_eq!((settled.status, settled.body["state"].as_str()), (200, Some("refunded")));
+}
+
+/// It shows the order, and forwards to its provider's session when there is one.
+fn the_page_of_an_order(server: &Server, order: &str) {
+    let path = format!("/pay/{order}");
+    assert_eq!(server.public("GET", &path).status, 200);
+    let order = Seq::new(server.public("GET", &format!("/v1/orders/{order}")).body["seq"].as_u64().expect("a number"));
+    let command = Command::RecordSession { order: order.expect("in range"), provider: Provider::Stripe };
+    let beside = Beside::Session { reference: "cs_1".into(), url: "https://checkout.example/cs_1".into() };
+    let submission = Submission { command, beside: Some(beside), class: Class::Operator };
+    let decided = server.0.writer.submit(submission).expect("let in").wait();
+    assert!(matches!(decided, Decision::Decided(_)), "a session is recorded");
+    assert_eq!(server.public("GET", &path).status, 303);
 }
 
 fn refusals_of_drops(server: &Server) {
@@ -250,18 +333,25 @@ fn refusals_of_orders(server: &Server, orders: &Orders) {
 }
 
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
         let address = match route.listener {
             Listener::Public => server.0.server.public_address,
             Listener::Admin => server.0.server.admin_address,
         };
         let path = route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved);
+        let path = path.replace("{provider}", "sandbox").replace("{endpoint_id}", "1");
         mistakes_of_a_body(address, route, &path);
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
             let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
-            is(&call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good), Code::NotFound);
+            let nobody = nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999");
+            let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
+            if route.action == Action::OrderPage {
+                assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));
+            } else {
+                is(&told, Code::NotFound);
+            }
         }
         if route.listener == Listener::Admin {
             is(&call(address, method, &path, "Host: rebound.example\r\n", ""), Code::Forbidden);
@@ -277,6 +367,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     is(&call(admin, "GET", "/v1/orders?limit=0", "", ""), Code::Validation);
     is(&call(admin, "GET", "/v1/orders?contacts=true&drop_id=999", "Accept: text/csv\r\n", ""), Code::NotFound);
     is(&call(admin, "GET", "/v1/audit?drop_id=0", "", ""), Code::Validation);
+    is(&call(admin, "GET", "/v1/drops/1/remedy?last=0", "", ""), Code::Validation);
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
 }
 
@@ -327,7 +418,7 @@ fn tokens_that_are_needed() {
     is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
     for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
-        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN);
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN).replace("{endpoint_id}", "1");
         is(&call(address, route.method.as_str(), &path, "", ""), Code::Unauthorized);
     }
     server.stop();

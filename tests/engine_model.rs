@@ -55,6 +55,8 @@ fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
         assert_eq!(entry.spec.total, naive.drops[index].spec.total, "seed {seed} step {step}: total");
     }
     assert!(naive.money_is_accounted_for(), "seed {seed} step {step}: money");
+    assert!(naive.auctions_are_fair(), "seed {seed} step {step}: auctions");
+    assert!(naive.agrees_on_endpoints(state), "seed {seed} step {step}: endpoints");
     if let Err(broken) = invariants::check(state) {
         panic!("seed {seed} step {step}: {broken}");
     }

@@ -117,6 +117,7 @@ fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: Options) -> Ran 
                 let seq = match decided.outcome {
                     Outcome::Reserved(reservation) => reservation.seq,
                     Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => seq,
+                    Outcome::Bid(receipt) => receipt.seq,
                     Outcome::Repeated { as_of_seq, .. } | Outcome::Refused { as_of_seq, .. } => as_of_seq,
                     Outcome::Advanced => Seq::ZERO,
                 };

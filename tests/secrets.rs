@@ -10,11 +10,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use http::call;
+use http::{call, until};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::json;
 
 const SHOP_SECRET: &str = "the-shops-own-secret-0123456789-abcdef";
+const STRIPE_SECRET: &str = "whsec_of-stripe-0123456789";
+const STRIPE_KEY: &str = "sk_live_of-stripe-0123456789";
 
 /// The real program with all its logs; it is ended when the test is over, however that is.
 struct Program {
@@ -32,6 +34,11 @@ fn serve(data: &Path, secret: &Path) -> Program {
         .env("FIRSTCOME__LOG__LEVEL", "trace")
         .env("FIRSTCOME__IDENTITY__AUDIENCE", "drops")
         .env("FIRSTCOME__IDENTITY__HS256_SECRET_FILES", secret)
+        .env("FIRSTCOME__PAYMENTS__PROVIDER", "stripe")
+        .env("FIRSTCOME__PAYMENTS__STRIPE_SECRET_FILES", secret.with_file_name("stripe.secret"))
+        .env("FIRSTCOME__PAYMENTS__STRIPE_API_KEY_FILE", secret.with_file_name("stripe.key"))
+        // Nobody is there: what fails is logged.
+        .env("FIRSTCOME__PAYMENTS__STRIPE_URL", "http://127.0.0.1:1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(data.join("log")).expect("a file"))
@@ -74,8 +81,11 @@ fn secrets_are_nowhere_but_where_they_were_shown() {
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");
     let secret = scratch.path().join("shop.secret");
-    std::fs::write(&secret, SHOP_SECRET).expect("written");
-    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
+    for (name, text) in [("shop.secret", SHOP_SECRET), ("stripe.secret", STRIPE_SECRET), ("stripe.key", STRIPE_KEY)] {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
+    }
     let made = Command::new(env!("CARGO_BIN_EXE_firstcome"))
         .args(["token", "create", "--role", "owner", "--name", "ann", "--data"])
         .arg(&data)
@@ -103,13 +113,18 @@ fn secrets_are_nowhere_but_where_they_were_shown() {
     ask(program.admin, "POST", "/v1/drops", &operator, "{", 400);
     ask(program.admin, "POST", "/v1/drops/1/pause", &operator, r#"{"reason":"why not"}"#, 200);
     ask(program.admin, "POST", "/v1/drops/1/resume", &operator, r#"{"reason":"why not"}"#, 200);
-    ask(program.public, "POST", "/v1/drops/1/orders", &buyer, r#"{"quantity":1}"#, 201);
+    ask(program.public, "POST", "/v1/drops/1/orders", &buyer, r#"{"quantity":1,"contact":{"phone":"1"}}"#, 201);
     ask(program.public, "POST", "/v1/drops/1/orders", &buyer, r#"{"quantity":1,"buyer":"eve"}"#, 403);
     ask(program.public, "POST", "/v1/drops/1/orders", &operator, r#"{"quantity":1}"#, 401);
+    ask(program.public, "POST", "/v1/payments/stripe", &buyer, "{}", 401);
     ask(program.admin, "GET", "/v1/orders", &wrong, "", 401);
     ask(program.admin, "GET", "/v1/orders", &buyer, "", 401);
     ask(program.admin, "GET", "/v1/audit", &operator, "", 200);
     ask(program.admin, "GET", "/metrics", &operator, "", 200);
+    until("the log says what fails", || {
+        let log = std::fs::read_to_string(data.join("log"));
+        log.is_ok_and(|log| log.contains("no payment session yet"))
+    });
     heard.push_str(&program.end());
     heard.push_str(&std::fs::read_to_string(data.join("log")).expect("its log"));
     assert!(heard.contains("operator=ann"), "the log says who did it: {heard}");
@@ -121,7 +136,14 @@ fn secrets_are_nowhere_but_where_they_were_shown() {
     }
     // A signature may have an underline in it: what is after its last one is too short to be looked for.
     let after = |separator: char, text: &str| text.rsplit(separator).next().expect("a part").to_string();
-    for secret in [after('_', &operator), after('.', &buyer), SHOP_SECRET.into(), "some-key-of-a-client".into()] {
+    for secret in [
+        after('_', &operator),
+        after('.', &buyer),
+        SHOP_SECRET.into(),
+        STRIPE_SECRET.into(),
+        STRIPE_KEY.into(),
+        "some-key-of-a-client".into(),
+    ] {
         for (place, bytes) in &places {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a secret is in {place}");

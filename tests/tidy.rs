@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("planted", &[]),
+    // The pages as text.
+    ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
     ("outgoing", &[]),
     ("engine", &["types", "planted"]),
@@ -18,12 +20,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
+    ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http includes besides its two arrows are the words of commands and outcomes, and what travels beside them.
     (
         "http",
-        &["admission", "payments", "writer", "read", "store", "engine", "types", "config", "telemetry", "planted"],
+        &[
+            "web",
+            "admission",
+            "payments",
+            "outgoing",
+            "writer",
+            "read",
+            "store",
+            "engine",
+            "types",
+            "config",
+            "telemetry",
+            "planted",
+        ],
     ),
 ];
 

@@ -151,6 +151,7 @@ fn expect(answer: &Answer, drop_id: u32) {
         Outcome::Refused { refusal: Refusal::SoldOut { .. }, .. } => drop_id == 2,
         Outcome::Accepted { .. }
         | Outcome::Heard { .. }
+        | Outcome::Bid(_)
         | Outcome::Repeated { .. }
         | Outcome::Refused { .. }
         | Outcome::Advanced => false,

@@ -9,12 +9,14 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use crate::engine::{
-    Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Order, Outcome, Payment, ProviderEvent,
-    Refusal, RememberedCommand, RememberedOrder, Reservation, Subject,
+    AuctionSpec, Best, BidReceipt, Command, CommandKey, DropPatch, DropSpec, EndpointCommand, EndpointEvent,
+    EndpointPatch, Event, EventKind, Increment, Invalid, Leader, Order, Outcome, Payment, ProviderEvent, Refusal,
+    RememberedCommand, RememberedOrder, Reservation, Subject,
 };
 use crate::types::{
-    Amount, Currency, Digest, DropId, DropState, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind,
-    Quantity, Received, Seq, Told, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryFate, DeliveryMark, Digest, DropId, DropState,
+    EndpointState, EventFilter, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received,
+    Seq, Told, Trouble, UnitPrice, UnixMillis,
 };
 
 macro_rules! form_of_number {
@@ -91,9 +93,23 @@ form_of_number! {
     Seq: u64;
     DropId: u32;
     Quantity: u16;
+    AuctionId: u32;
     Amount: u64;
     UnitPrice: u64;
     UnixMillis: i64;
+    EventFilter: u32;
+}
+
+impl Encode for Trouble {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.code().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Trouble {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Trouble::of_code(u16::decode(decoder)?).ok_or(DecodeError::Other("a number is no Trouble"))
+    }
 }
 
 impl Encode for Digest {
@@ -190,6 +206,28 @@ form_of_struct!(DropSpec {
     reservation_seconds,
     payment_seconds,
 });
+form_of_enum!(AuctionEnding { 1 = Sold, 2 = NoBids, 3 = ReserveNotMet, 4 = BoughtNow });
+form_of_enum!(AuctionState { 1 = Scheduled, 2 = Live, 3 = Ended(ending), 4 = Cancelled });
+form_of_struct!(Increment { from, step });
+form_of_struct!(Leader { buyer, bid, amount, maximum });
+form_of_struct!(Best { maximum, bid });
+form_of_struct!(AuctionSpec {
+    sku,
+    name,
+    currency,
+    start_price,
+    reserve_price,
+    increments,
+    buy_now,
+    starts_at,
+    ends_at,
+    soft_close_seconds,
+    extensions_max,
+    hard_end_at,
+    payment_seconds,
+    offer_next,
+    exposure_limit,
+});
 form_of_struct!(DropPatch {
     name,
     description,
@@ -202,6 +240,28 @@ form_of_struct!(DropPatch {
     payment_seconds,
 });
 
+form_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
+form_of_enum!(DeliveryFate {
+    1 = Delivered,
+    2 = Waiting { attempts, next_at, trouble },
+    3 = Dead { attempts, trouble },
+});
+form_of_struct!(DeliveryMark { seq, fate });
+form_of_struct!(EndpointPatch { state, events, new_url, new_secret });
+form_of_enum!(EndpointCommand {
+    1 = Create { key, events, configured },
+    2 = Patch { endpoint, patch, reason },
+    3 = Delete { endpoint, reason },
+    4 = Mark { endpoint, revision, position, marks },
+    5 = Resend { endpoint, from_seq, dead_only, reason },
+});
+form_of_enum!(EndpointEvent {
+    1 = Created { key, events, configured },
+    2 = Patched { endpoint, patch, reason },
+    3 = Deleted { endpoint, reason },
+    4 = Marked { endpoint, position, marks },
+    5 = Resent { endpoint, from_seq, dead_only, reason },
+});
 form_of_enum!(Command {
     1 = CreateDrop { key, spec },
     2 = PatchDrop { drop_id, expected_revision, patch, reason },
@@ -223,7 +283,12 @@ form_of_enum!(Command {
     18 = Advance,
     19 = HearProvider(event),
     20 = RecordSession { order, provider },
+    40 = CreateAuction { key, spec },
+    41 = PlaceBid { auction_id, buyer, amount, maximum, key },
+    42 = BuyNow { auction_id, buyer, key },
+    43 = CancelAuction { auction_id, reason },
     21 = CancelByOperator { order, reason },
+    22 = Endpoint(command),
 });
 
 form_of_struct!(Event { seq, at, prev_seq, kind });
@@ -257,11 +322,45 @@ form_of_enum!(EventKind {
     27 = ChargebackCreated { order, drop_id, payment },
     28 = ProviderEventRecorded { order, drop_id, provider, id, kind, told },
     29 = SessionRecorded { order, drop_id, provider },
+    40 = AuctionCreated { auction_id, drop_id, spec, key },
+    41 = AuctionStarted { auction_id, drop_id },
+    42 = BidPlaced { auction_id, drop_id, buyer, amount, maximum, leads, current, ends_at, extended, key },
+    43 = AuctionEnded { auction_id, drop_id, ending },
+    44 = AuctionCancelled { auction_id, drop_id, reason },
+    45 = AuctionAwarded { auction_id, drop_id, buyer, bid, unit_price, expires_at },
     30 = OrderCancelledByOperator { order, drop_id, quantity, reason },
+    31 = Endpoint(event),
 });
 
 form_of_struct!(Reservation { order, seq, drop_id, state, quantity, unit_price, currency, reserved_at, expires_at });
-form_of_enum!(Subject { 1 = Drop(id), 2 = Order(seq), 3 = File });
+impl Encode for Subject {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Subject::Drop(id) => (1u8, id).encode(encoder),
+            Subject::Order(seq) => (2u8, seq).encode(encoder),
+            Subject::File => 3u8.encode(encoder),
+            Subject::Auction(id) => (4u8, id).encode(encoder),
+            Subject::Bid(id, seq) => (5u8, id, seq).encode(encoder),
+            Subject::Endpoint(id) => (6u8, id).encode(encoder),
+        }
+    }
+}
+
+impl<Context> Decode<Context> for Subject {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(decoder)? {
+            1 => Subject::Drop(Decode::decode(decoder)?),
+            2 => Subject::Order(Decode::decode(decoder)?),
+            3 => Subject::File,
+            4 => Subject::Auction(Decode::decode(decoder)?),
+            5 => Subject::Bid(Decode::decode(decoder)?, Decode::decode(decoder)?),
+            6 => Subject::Endpoint(Decode::decode(decoder)?),
+            _ => return Err(DecodeError::Other("a number is no Subject")),
+        })
+    }
+}
+
+form_of_struct!(BidReceipt { auction_id, seq, repeated, leading, amount, current, minimum_next, ends_at, currency });
 form_of_enum!(Outcome {
     1 = Reserved(reservation),
     2 = Accepted { seq, subject },
@@ -269,6 +368,7 @@ form_of_enum!(Outcome {
     4 = Refused { as_of_seq, refusal },
     5 = Advanced,
     6 = Heard { seq, told },
+    7 = Bid(receipt),
 });
 form_of_enum!(Refusal {
     1 = NotFound,
@@ -283,6 +383,8 @@ form_of_enum!(Refusal {
     10 = MismatchStands { from },
     11 = PreconditionFailed { revision },
     12 = Invalid(invalid),
+    13 = BidTooLow { current, minimum_next, ends_at },
+    14 = ExposureReached { limit, used },
 });
 form_of_enum!(Invalid {
     1 = EndBeforeStart,
@@ -293,4 +395,5 @@ form_of_enum!(Invalid {
     6 = PaymentDiffers { amount, currency },
     7 = RefundOutOfRange { remaining },
     8 = RestockOutOfRange { sold },
+    9 = TooManyEndpoints,
 });

@@ -17,8 +17,12 @@ use std::io::{self, Read, Write};
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::form::{form_of_enum, form_of_struct};
-use crate::engine::{Admitted, Command, DropSpec, Order, Outcome, RememberedCommand, RememberedOrder};
-use crate::types::{Digest, DropId, Seq, UnixMillis, hex};
+use crate::engine::{
+    Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
+};
+use crate::types::{
+    AuctionId, AuctionState, Digest, DropId, EndpointState, EventFilter, Seq, UnitPrice, UnixMillis, hex,
+};
 
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
@@ -59,8 +63,14 @@ pub enum Record {
     OrderKey(OrderKey),
     /// The key of another command, oldest first.
     CommandKey(SavedCommandKey),
+    /// An auction of the state; after the drops.
+    Auction(Box<SavedAuction>),
+    /// What a buyer would pay in an auction.
+    Best(SavedBest),
     /// The state is whole; so many parts it has.
     SnapshotEnded(u64),
+    /// An endpoint.
+    Endpoint(SavedEndpoint),
     /// A decided command.
     Decided(Box<Recorded>),
     /// A commit.
@@ -79,6 +89,9 @@ form_of_enum!(Record {
     8 = Decided(recorded),
     9 = Committed(committed),
     10 = Gap(dropped),
+    11 = Auction(saved),
+    12 = Best(best),
+    13 = Endpoint(saved),
 });
 
 /// What of a state is no list.
@@ -110,6 +123,35 @@ pub struct SavedDrop {
     pub version: Seq,
 }
 form_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, started, mismatch, last_seq, version });
+
+/// An auction of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "engine::AuctionEntry explains each field")]
+pub struct SavedAuction {
+    pub id: AuctionId,
+    pub drop_id: DropId,
+    pub spec: AuctionSpec,
+    pub ends_at: UnixMillis,
+    pub extensions: u32,
+    pub state: AuctionState,
+    pub current: Option<UnitPrice>,
+    pub leader: Option<Leader>,
+    pub bids: u64,
+    pub awards: u32,
+}
+form_of_struct!(SavedAuction { id, drop_id, spec, ends_at, extensions, state, current, leader, bids, awards });
+
+/// What a buyer would pay in an auction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SavedBest {
+    /// In which auction.
+    pub auction_id: AuctionId,
+    /// Who.
+    pub buyer: Digest,
+    /// How much.
+    pub best: Best,
+}
+form_of_struct!(SavedBest { auction_id, buyer, best });
 
 /// Units that a buyer holds or has bought.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -146,6 +188,19 @@ pub struct SavedCommandKey {
     pub at: UnixMillis,
 }
 form_of_struct!(SavedCommandKey { key, remembered, at });
+
+/// An endpoint of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "engine::Endpoint explains each field")]
+pub struct SavedEndpoint {
+    pub id: Seq,
+    pub state: EndpointState,
+    pub events: EventFilter,
+    pub configured: bool,
+    pub position: Seq,
+    pub revision: u32,
+}
+form_of_struct!(SavedEndpoint { id, state, events, configured, position, revision });
 
 /// A decided command, and all that its decision needed.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -162,7 +162,10 @@ impl Running {
             | Record::Used(_)
             | Record::LiveOrder(_)
             | Record::OrderKey(_)
-            | Record::CommandKey(_)) => match &mut self.stage {
+            | Record::CommandKey(_)
+            | Record::Auction(_)
+            | Record::Best(_)
+            | Record::Endpoint(_)) => match &mut self.stage {
                 Stage::Restoring(restoring) => restoring.take(part).map_err(Wrong::Damaged),
                 Stage::Nothing | Stage::Running(_) => Err(Wrong::Damaged("a part of no snapshot".into())),
             },

@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::format::{OrderKey, Record, RecordWriter, SavedCommandKey, SavedDrop, SnapshotBegun, Used};
-use crate::engine::{DropEntry, RememberedOrder, State, invariants};
+use super::format::{
+    OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop, SavedEndpoint, SnapshotBegun,
+    Used,
+};
+use crate::engine::{AuctionEntry, DropEntry, Endpoint, RememberedOrder, State, invariants};
 use crate::types::UnixMillis;
 
 /// Writes a state between two batches: live orders and nothing that a running batch holds.
@@ -29,6 +32,12 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
             part(&Record::Used(Used { drop_id: entry.id, buyer, units }))?;
         }
     }
+    for auction in state.auctions() {
+        part(&Record::Auction(Box::new(saved_auction(auction))))?;
+        for (buyer, best) in &auction.best {
+            part(&Record::Best(SavedBest { auction_id: auction.id, buyer: *buyer, best: *best }))?;
+        }
+    }
     for order in state.orders.values().filter(|order| order.state.is_live()) {
         part(&Record::LiveOrder(Box::new(order.clone())))?;
     }
@@ -37,6 +46,10 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
     }
     for (at, _, key, remembered) in state.command_keys.idle() {
         part(&Record::CommandKey(SavedCommandKey { key, remembered: *remembered, at }))?;
+    }
+    for (id, endpoint) in state.endpoints() {
+        let Endpoint { state, events, configured, position, revision } = endpoint.clone();
+        part(&Record::Endpoint(SavedEndpoint { id, state, events, configured, position, revision }))?;
     }
     output.write(&Record::SnapshotEnded(parts))
 }
@@ -57,10 +70,38 @@ fn saved(entry: &DropEntry) -> SavedDrop {
     }
 }
 
+fn saved_auction(auction: &AuctionEntry) -> SavedAuction {
+    SavedAuction {
+        id: auction.id,
+        drop_id: auction.drop_id,
+        spec: (*auction.spec).clone(),
+        ends_at: auction.ends_at,
+        extensions: auction.extensions,
+        state: auction.state,
+        current: auction.current,
+        leader: auction.leader,
+        bids: auction.bids,
+        awards: auction.awards,
+    }
+}
+
+fn auction_of(saved: SavedAuction) -> AuctionEntry {
+    let mut auction = AuctionEntry::created(saved.id, saved.drop_id, Box::new(saved.spec), UnixMillis::ZERO);
+    auction.ends_at = saved.ends_at;
+    auction.extensions = saved.extensions;
+    auction.state = saved.state;
+    auction.current = saved.current;
+    auction.leader = saved.leader;
+    auction.bids = saved.bids;
+    auction.awards = saved.awards;
+    auction
+}
+
 /// A state in the making.
 pub(super) struct Restoring {
     begun: SnapshotBegun,
     drops: Vec<DropEntry>,
+    auctions: Vec<AuctionEntry>,
     /// Made once the drops are there.
     state: Option<State>,
     parts: u64,
@@ -68,7 +109,7 @@ pub(super) struct Restoring {
 
 impl Restoring {
     pub(super) fn new(begun: SnapshotBegun) -> Restoring {
-        Restoring { begun, drops: Vec::new(), state: None, parts: 0 }
+        Restoring { begun, drops: Vec::new(), auctions: Vec::new(), state: None, parts: 0 }
     }
 
     /// Takes a part in; whether it is one that may stand here.
@@ -77,6 +118,16 @@ impl Restoring {
         match record {
             Record::Drop(saved) if self.state.is_none() => self.drops.push(entry_of(*saved)),
             Record::Used(used) => self.state().restore_used(used.drop_id, used.buyer, used.units),
+            Record::Auction(saved) => {
+                if self.state().hide_drop(saved.drop_id, saved.id).is_none() {
+                    return Err(format!("auction {} is of a drop that is not there", saved.id));
+                }
+                self.auctions.push(auction_of(*saved));
+            }
+            Record::Best(saved) => match self.auctions.last_mut().filter(|auction| auction.id == saved.auction_id) {
+                Some(auction) => drop(auction.best.insert(saved.buyer, saved.best)),
+                None => return Err("a bid that is not behind its auction".into()),
+            },
             Record::LiveOrder(order) if order.state.is_live() => {
                 let remembered = RememberedOrder { seq: order.seq, quantity: order.quantity };
                 let state = self.state();
@@ -85,6 +136,10 @@ impl Restoring {
             }
             Record::OrderKey(key) => self.state().restore_key(key.key, key.remembered, Some(key.idle_since)),
             Record::CommandKey(key) => self.state().restore_command_key(key.key, key.remembered, key.at),
+            Record::Endpoint(saved) => {
+                let SavedEndpoint { id, state, events, configured, position, revision } = saved;
+                self.state().restore_endpoint(id, Endpoint { state, events, configured, position, revision });
+            }
             Record::Drop(_)
             | Record::LiveOrder(_)
             | Record::SnapshotBegun(_)
@@ -110,7 +165,8 @@ impl Restoring {
         if parts != self.parts {
             return Err(format!("a snapshot of {parts} parts has {}", self.parts));
         }
-        self.state();
+        let auctions = std::mem::take(&mut self.auctions);
+        self.state().restore_auctions(auctions);
         let Some(state) = self.state else { return Err("a snapshot without a state".into()) };
         invariants::check(&state).map_err(|broken| format!("a snapshot that contradicts itself: {broken}"))?;
         Ok(state)

@@ -31,6 +31,7 @@ use run::{Limits, Run};
 use schedule::{Queue, Schedule};
 use worker::{Books, Job};
 
+mod admin;
 pub(super) mod again;
 mod answer;
 mod client;
@@ -50,6 +51,7 @@ mod schedule;
 mod target;
 mod worker;
 
+pub(super) use admin::Admin;
 pub use habits::Crowd;
 pub use ladder::LadderArgs;
 

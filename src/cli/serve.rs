@@ -205,6 +205,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
             Outcome::Accepted { .. }
             | Outcome::Reserved(_)
             | Outcome::Heard { .. }
+            | Outcome::Bid(_)
             | Outcome::Repeated { .. }
             | Outcome::Refused { .. }
             | Outcome::Advanced => Err(failed()),
@@ -228,6 +229,7 @@ fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
     if let Some(id) = demo {
         output::line(format!("  demo drop  {id}, live now: {public}/v1/drops/{id}"));
         output::line("");
+        output::line(format!("click through a sale with play money: {public}/"));
         output::line("order one:");
         output::line(format!(
             "  curl -s {public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"

@@ -65,3 +65,52 @@ pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+        let flags: Vec<(&'static str, String)> = flags.iter().map(|(key, value)| (*key, (*value).into())).collect();
+        Config::load(None, [], &flags).map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.0).collect())
+    }
+
+    #[test]
+    fn a_provider_needs_all_that_its_sessions_and_its_webhooks_need() {
+        let told = |flags: &[(&'static str, &str)]| load(flags).expect_err("refused").join("\n");
+        let stripe = ("payments.provider", "stripe");
+        assert!(told(&[stripe, ("payments.stripe_api_key_file", "k")]).contains("payments.stripe_secret_files"));
+        assert!(told(&[stripe, ("payments.stripe_secret_files", "s")]).contains("payments.stripe_api_key_file"));
+        assert!(load(&[stripe, ("payments.stripe_secret_files", "s"), ("payments.stripe_api_key_file", "k")]).is_ok());
+        let payos = [
+            ("payments.provider", "payos"),
+            ("payments.payos_client_id", "c"),
+            ("payments.payos_api_key_file", "k"),
+            ("payments.payos_checksum_key_files", "s"),
+        ];
+        assert!(load(&payos).is_ok());
+        for left_out in 1..payos.len() {
+            let flags: Vec<_> = payos.iter().copied().enumerate().filter(|(at, _)| *at != left_out).collect();
+            let flags: Vec<_> = flags.into_iter().map(|(_, flag)| flag).collect();
+            assert!(told(&flags).contains(payos[left_out].0), "{flags:?}");
+        }
+        assert!(told(&[("payments.provider", "sandbox")]).contains("payments.sandbox = true"));
+        assert!(load(&[("payments.provider", "sandbox"), ("payments.sandbox", "true")]).is_ok());
+        assert!(told(&[("payments.provider", "paypal")]).contains("stripe, payos or sandbox"));
+        let many = [("payments.stripe_secret_files", "a,b,c,d,e")];
+        assert!(told(&many).contains("at most 4"));
+    }
+
+    #[test]
+    fn keys_are_never_sent_in_clear_over_a_network() {
+        for good in
+            ["https://api.stripe.com", "https://proxy.example/stripe/", "http://127.0.0.1:1", "http://[::1]:80/x"]
+        {
+            assert!(load(&[("payments.stripe_url", good)]).is_ok(), "{good}");
+        }
+        for bad in ["", "http://api.stripe.com", "http://127.0.0.1.evil.example", "http://10.0.0.1:80", "ftp://x", "x"]
+        {
+            assert!(load(&[("payments.stripe_url", bad)]).is_err(), "{bad}");
+        }
+    }
+}

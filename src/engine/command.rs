@@ -1,8 +1,10 @@
 //! What can be asked of the engine. Imperative; complete; without personal data: buyers and keys are keyed digests,
 //! contacts only a "was given".
 
+use super::endpoints::EndpointCommand;
+use super::{AuctionSpec, DropPatch, DropSpec};
 use crate::types::{
-    Amount, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice,
 };
 
 /// A way to change state, or to ask for an audited look at a contact. The writer decides one after another.
@@ -130,6 +132,42 @@ pub enum Command {
         /// Why, for the audit.
         reason: Box<str>,
     },
+    /// Open a new auction, with its hidden drop.
+    CreateAuction {
+        /// The creation's idempotency key.
+        key: CommandKey,
+        /// What is sold, and how.
+        spec: Box<AuctionSpec>,
+    },
+    /// Bid in an auction.
+    PlaceBid {
+        /// In which auction.
+        auction_id: AuctionId,
+        /// Who.
+        buyer: Digest,
+        /// What he asks.
+        amount: UnitPrice,
+        /// What he would pay at most, secretly; no more than he asks if not given.
+        maximum: Option<UnitPrice>,
+        /// The bid's idempotency key; none on the wire.
+        key: Option<CommandKey>,
+    },
+    /// Take what an auction sells at once, before the first bid.
+    BuyNow {
+        /// In which auction.
+        auction_id: AuctionId,
+        /// Who.
+        buyer: Digest,
+        /// The digest of (hidden drop, buyer, idempotency key).
+        key: Digest,
+    },
+    /// Call an auction off.
+    CancelAuction {
+        /// Which auction.
+        auction_id: AuctionId,
+        /// Why, for the audit.
+        reason: Box<str>,
+    },
     /// Take in what a payment provider tells.
     HearProvider(Box<ProviderEvent>),
     /// Note where an order can be paid; the address travels beside the command.
@@ -139,6 +177,8 @@ pub enum Command {
         /// With whom.
         provider: Provider,
     },
+    /// What concerns whom the outbox tells.
+    Endpoint(Box<EndpointCommand>),
     /// Note in the audit that an operator reads a contact.
     ReadContact {
         /// Whose contact: the order.
@@ -194,106 +234,8 @@ pub struct CommandKey {
     pub params: Digest,
 }
 
-/// What a drop sells, and how. Ranges are checked where requests are read (`http::json`).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DropSpec {
-    /// The shop's number of the thing.
-    pub sku: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-    /// A longer text.
-    pub description: Option<Box<str>>,
-    /// A picture.
-    pub image_url: Option<Box<str>>,
-    /// The currency of all amounts.
-    pub currency: Currency,
-    /// The price of one unit.
-    pub unit_price: UnitPrice,
-    /// How many units there are.
-    pub total: u32,
-    /// From when on orders are taken.
-    pub starts_at: UnixMillis,
-    /// Until when (exclusively); open-ended if none.
-    pub ends_at: Option<UnixMillis>,
-    /// The most units a buyer may hold and have bought together.
-    pub per_buyer_limit: u32,
-    /// How long a reservation holds, in seconds.
-    pub reservation_seconds: u32,
-    /// How long an order awaits its payment, in seconds.
-    pub payment_seconds: u32,
-}
-
-impl DropSpec {
-    /// Whether the start has come by this instant.
-    #[must_use]
-    pub fn has_started(&self, at: UnixMillis) -> bool {
-        self.starts_at <= at
-    }
-}
-
-/// The changes of a patch: what is given replaces, what is not stays.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct DropPatch {
-    /// A new name.
-    pub name: Option<Box<str>>,
-    /// A new longer text.
-    pub description: Option<Box<str>>,
-    /// A new picture.
-    pub image_url: Option<Box<str>>,
-    /// A new price, for new orders.
-    pub unit_price: Option<UnitPrice>,
-    /// A new start.
-    pub starts_at: Option<UnixMillis>,
-    /// A new end.
-    pub ends_at: Option<UnixMillis>,
-    /// A new limit, for new orders.
-    pub per_buyer_limit: Option<u32>,
-    /// A new reservation time, for new orders.
-    pub reservation_seconds: Option<u32>,
-    /// A new payment time, for checkouts to come.
-    pub payment_seconds: Option<u32>,
-}
-
-impl DropPatch {
-    /// Applies the changes.
-    pub fn apply_to(&self, spec: &mut DropSpec) {
-        let DropPatch {
-            name,
-            description,
-            image_url,
-            unit_price,
-            starts_at,
-            ends_at,
-            per_buyer_limit,
-            reservation_seconds,
-            payment_seconds,
-        } = self;
-        replace(&mut spec.name, name);
-        replace_option(&mut spec.description, description);
-        replace_option(&mut spec.image_url, image_url);
-        replace(&mut spec.unit_price, unit_price);
-        replace(&mut spec.starts_at, starts_at);
-        replace_option(&mut spec.ends_at, ends_at);
-        replace(&mut spec.per_buyer_limit, per_buyer_limit);
-        replace(&mut spec.reservation_seconds, reservation_seconds);
-        replace(&mut spec.payment_seconds, payment_seconds);
-    }
-}
-
-fn replace<T: Clone>(field: &mut T, change: &Option<T>) {
-    if let Some(value) = change {
-        field.clone_from(value);
-    }
-}
-
-fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
-    if change.is_some() {
-        field.clone_from(change);
-    }
-}
-
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 20] = [
+pub const COMMAND_NAMES: [&str; 29] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -314,6 +256,15 @@ pub const COMMAND_NAMES: [&str; 20] = [
     "hear_provider",
     "record_session",
     "cancel_by_operator",
+    "create_auction",
+    "place_bid",
+    "buy_now",
+    "cancel_auction",
+    "create_endpoint",
+    "patch_endpoint",
+    "delete_endpoint",
+    "mark_deliveries",
+    "resend_deliveries",
 ];
 
 impl Command {
@@ -341,6 +292,11 @@ impl Command {
             Command::HearProvider(_) => 17,
             Command::RecordSession { .. } => 18,
             Command::CancelByOperator { .. } => 19,
+            Command::CreateAuction { .. } => 20,
+            Command::PlaceBid { .. } => 21,
+            Command::BuyNow { .. } => 22,
+            Command::CancelAuction { .. } => 23,
+            Command::Endpoint(command) => command.index(),
             Command::Advance => return None,
         })
     }
@@ -367,8 +323,13 @@ impl Command {
             | Command::AdjustStock { .. }
             | Command::ReportMismatch { .. }
             | Command::PlaceOrder { .. }
+            | Command::CreateAuction { .. }
+            | Command::PlaceBid { .. }
+            | Command::BuyNow { .. }
+            | Command::CancelAuction { .. }
             | Command::ExportContacts { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }
@@ -376,29 +337,7 @@ impl Command {
     /// The provider's event that this command tells of. The writer looks whether it is in the inbox before the decision.
     #[must_use]
     pub fn named_event(&self) -> Option<Digest> {
-        match self {
-            Command::HearProvider(event) => Some(event.id),
-            Command::CreateDrop { .. }
-            | Command::PatchDrop { .. }
-            | Command::PauseDrop { .. }
-            | Command::ResumeDrop { .. }
-            | Command::CloseDrop { .. }
-            | Command::AdjustStock { .. }
-            | Command::ReportMismatch { .. }
-            | Command::PlaceOrder { .. }
-            | Command::Checkout { .. }
-            | Command::CancelOrder { .. }
-            | Command::CancelByOperator { .. }
-            | Command::RecordPayment { .. }
-            | Command::RefundOrder { .. }
-            | Command::SettleRefund { .. }
-            | Command::RecordSession { .. }
-            | Command::ReadContact { .. }
-            | Command::EraseContact { .. }
-            | Command::ExportContacts { .. }
-            | Command::RecordLoss { .. }
-            | Command::Advance => None,
-        }
+        if let Command::HearProvider(event) = self { Some(event.id) } else { None }
     }
 
     /// The drop whose per-second figures this command belongs to, where it says so itself.
@@ -420,11 +359,16 @@ impl Command {
             | Command::RecordPayment { .. }
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
+            | Command::CreateAuction { .. }
+            | Command::PlaceBid { .. }
+            | Command::BuyNow { .. }
+            | Command::CancelAuction { .. }
             | Command::HearProvider(_)
             | Command::RecordSession { .. }
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }

@@ -9,7 +9,7 @@ use super::{
     State, StockDelta, Subject,
 };
 use crate::types::published::DROPS_MAX;
-use crate::types::{Digest, DropId, DropState, Seq, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, DropState, Seq, UnixMillis};
 
 /// A drop in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +30,8 @@ pub struct DropEntry {
     pub ended: bool,
     /// Whether its start has come.
     pub started: bool,
+    /// The auction whose one unit this is: then clients do not see the drop.
+    pub auction: Option<AuctionId>,
     /// The auditor's recount does not agree: it cannot be resumed.
     pub mismatch: bool,
     /// The last event of the drop itself (not of its orders).
@@ -60,6 +62,7 @@ impl DropEntry {
             revision: 1,
             paused: false,
             ended: false,
+            auction: None,
             mismatch: false,
             last_seq: seq,
             version: seq,
@@ -163,7 +166,7 @@ fn window_is_sound(spec: &DropSpec, at: UnixMillis) -> Result<(), Invalid> {
 
 /// The drop that a command names.
 pub(super) fn find(state: &State, drop_id: DropId) -> Result<&DropEntry, Refusal> {
-    state.drop_entry(drop_id).ok_or(Refusal::NotFound)
+    state.drop_entry(drop_id).filter(|entry| entry.auction.is_none()).ok_or(Refusal::NotFound)
 }
 
 /// The drop that a command names, unless it is over.
@@ -256,7 +259,8 @@ pub(super) fn adjust_stock(
 }
 
 pub(super) fn report_mismatch(decision: &mut Decision<'_>, drop_id: DropId, stands: bool) -> Outcome {
-    match find(decision.state, drop_id) {
+    // The auditor counts hidden drops too.
+    match decision.state.drop_entry(drop_id).ok_or(Refusal::NotFound) {
         Err(refusal) => decision.refuse(refusal),
         Ok(entry) if entry.mismatch == stands => decision.repeat(Subject::Drop(drop_id)),
         Ok(entry) if stands => accept(decision, entry, EventKind::MismatchFound { drop_id }),
@@ -279,6 +283,13 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
     if let EventKind::DropCreated { drop_id, spec, key } = &event.kind {
         return created(state, event, *drop_id, spec, key);
     }
+    if let EventKind::AuctionCreated { auction_id, drop_id, spec, .. } = &event.kind {
+        assert_eq!(index(*drop_id), state.drops.len(), "drops are numbered in order");
+        let mut hidden = DropEntry::created(*drop_id, Box::new(spec.hidden_drop(event.at)), event.seq, event.at);
+        hidden.auction = Some(*auction_id);
+        state.drops.push(hidden);
+        return;
+    }
     let Some(drop_id) = event.kind.drop_id() else { return };
     let Some(entry) = state.drops.get_mut(index(drop_id)) else {
         panic!("event {} is about drop {drop_id}, which does not exist", event.seq)
@@ -287,7 +298,7 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         entry.move_counters(delta);
         entry.version = event.seq;
     }
-    if event.kind.order().is_none() && !matches!(event.kind, EventKind::OrderReserved { .. }) {
+    if event.kind.order().is_none() && !event.kind.makes_order() {
         entry.last_seq = event.seq;
     }
     change_state(state, event, drop_id);
@@ -344,6 +355,12 @@ fn change_state(state: &mut State, event: &Event, drop_id: DropId) {
         EventKind::MismatchCleared { .. } => entry.mismatch = false,
         EventKind::DropCreated { .. }
         | EventKind::OrderReserved { .. }
+        | EventKind::AuctionCreated { .. }
+        | EventKind::AuctionStarted { .. }
+        | EventKind::BidPlaced { .. }
+        | EventKind::AuctionEnded { .. }
+        | EventKind::AuctionCancelled { .. }
+        | EventKind::AuctionAwarded { .. }
         | EventKind::OrderCheckedOut { .. }
         | EventKind::ContactCorrected { .. }
         | EventKind::OrderCancelled { .. }
@@ -362,6 +379,7 @@ fn change_state(state: &mut State, event: &Event, drop_id: DropId) {
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => {}
     }
 }

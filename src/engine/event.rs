@@ -1,10 +1,13 @@
 //! What happened. Past tense; complete: memory, tables and audit are made from events and nothing else.
 
-use super::command::{CommandKey, DropPatch, DropSpec};
+use super::endpoints::EndpointEvent;
+use super::{AuctionSpec, CommandKey, DropPatch, DropSpec};
 use crate::types::{
-    Amount, Currency, Digest, DropId, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received, Seq, Told,
-    UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, Currency, Digest, DropId, NotKept, OrderState, Provider, ProviderEventKind,
+    Quantity, Received, Seq, Told, UnitPrice, UnixMillis,
 };
+
+mod about;
 
 /// One thing that happened, with its number and its instant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -266,6 +269,81 @@ pub enum EventKind {
         /// Which payment, and how much of it.
         payment: Received,
     },
+    /// An auction was created, with its hidden drop.
+    AuctionCreated {
+        /// Its number.
+        auction_id: AuctionId,
+        /// The hidden drop.
+        drop_id: DropId,
+        /// What it sells.
+        spec: Box<AuctionSpec>,
+        /// The key of its creation.
+        key: CommandKey,
+    },
+    /// An auction's start came.
+    AuctionStarted {
+        /// Which auction.
+        auction_id: AuctionId,
+        /// Its hidden drop.
+        drop_id: DropId,
+    },
+    /// A bid was accepted.
+    BidPlaced {
+        /// In which auction.
+        auction_id: AuctionId,
+        /// Its hidden drop.
+        drop_id: DropId,
+        /// Who.
+        buyer: Digest,
+        /// What he asked.
+        amount: UnitPrice,
+        /// What he would pay at most; a secret.
+        maximum: UnitPrice,
+        /// Whether he leads after it.
+        leads: bool,
+        /// The price after it.
+        current: UnitPrice,
+        /// The end after it (exclusively).
+        ends_at: UnixMillis,
+        /// Whether it moved the end.
+        extended: bool,
+        /// The bid's idempotency key, if it has one.
+        key: Option<CommandKey>,
+    },
+    /// An auction's end came, or somebody took what it sells at once.
+    AuctionEnded {
+        /// Which auction.
+        auction_id: AuctionId,
+        /// Its hidden drop.
+        drop_id: DropId,
+        /// How it ended.
+        ending: AuctionEnding,
+    },
+    /// An operator called an auction off.
+    AuctionCancelled {
+        /// Which auction.
+        auction_id: AuctionId,
+        /// Its hidden drop.
+        drop_id: DropId,
+        /// The operator's reason.
+        reason: Box<str>,
+    },
+    /// A buyer got an order of what an auction sells: the winner, or the next. The seq of this event is the order's
+    /// number; it awaits its payment.
+    AuctionAwarded {
+        /// Which auction.
+        auction_id: AuctionId,
+        /// Its hidden drop.
+        drop_id: DropId,
+        /// Who.
+        buyer: Digest,
+        /// With which of his bids.
+        bid: Seq,
+        /// For how much.
+        unit_price: UnitPrice,
+        /// Until when it must be paid (exclusively).
+        expires_at: UnixMillis,
+    },
     /// A provider's event came in. The first event of its command: what it leads to follows.
     ProviderEventRecorded {
         /// Which order it names, if one of ours.
@@ -290,6 +368,8 @@ pub enum EventKind {
         /// Who.
         provider: Provider,
     },
+    /// Something happened to whom the outbox tells.
+    Endpoint(Box<EndpointEvent>),
     /// An operator read a contact.
     ContactRead {
         /// Of which order.
@@ -327,164 +407,4 @@ pub struct StockDelta {
     pub held: i64,
     /// Units that are sold more (less, if negative).
     pub sold: i64,
-}
-
-impl EventKind {
-    /// The word in the audit.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            EventKind::DropCreated { .. } => "drop_created",
-            EventKind::DropPatched { .. } => "drop_patched",
-            EventKind::DropStarted { .. } => "drop_started",
-            EventKind::DropEnded { .. } => "drop_ended",
-            EventKind::DropPaused { .. } => "drop_paused",
-            EventKind::DropResumed { .. } => "drop_resumed",
-            EventKind::DropClosed { .. } => "drop_closed",
-            EventKind::StockAdjusted { .. } => "stock_adjusted",
-            EventKind::MismatchFound { .. } => "mismatch_found",
-            EventKind::MismatchCleared { .. } => "mismatch_cleared",
-            EventKind::OrderReserved { .. } => "order_reserved",
-            EventKind::OrderCheckedOut { .. } => "order_checked_out",
-            EventKind::ContactCorrected { .. } => "contact_corrected",
-            EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => "order_cancelled",
-            EventKind::OrderExpired { .. } => "order_expired",
-            EventKind::OrderPaid { retaken: false, .. } => "order_paid",
-            EventKind::OrderPaid { retaken: true, .. } => "order_retaken",
-            EventKind::OrderRefunded { .. } => "order_refunded",
-            EventKind::PaymentNotKept { .. } => "payment_not_kept",
-            EventKind::PaymentFailed { .. } => "payment_failed",
-            EventKind::RefundRequested { .. } => "refund_requested",
-            EventKind::RefundSettled { .. } => "refund_settled",
-            EventKind::RefundReported { .. } => "refund_reported",
-            EventKind::ChargebackCreated { .. } => "chargeback_created",
-            EventKind::ProviderEventRecorded { .. } => "provider_event_recorded",
-            EventKind::SessionRecorded { .. } => "session_recorded",
-            EventKind::ContactRead { .. } => "contact_read",
-            EventKind::ContactErased { .. } => "contact_erased",
-            EventKind::ContactsExported { .. } => "contacts_exported",
-            EventKind::EventsLost { .. } => "events_lost",
-        }
-    }
-
-    /// The drop that it belongs to.
-    #[must_use]
-    pub const fn drop_id(&self) -> Option<DropId> {
-        match self {
-            EventKind::DropCreated { drop_id, .. }
-            | EventKind::DropPatched { drop_id, .. }
-            | EventKind::DropStarted { drop_id }
-            | EventKind::DropEnded { drop_id }
-            | EventKind::DropPaused { drop_id, .. }
-            | EventKind::DropResumed { drop_id, .. }
-            | EventKind::DropClosed { drop_id, .. }
-            | EventKind::StockAdjusted { drop_id, .. }
-            | EventKind::MismatchFound { drop_id }
-            | EventKind::MismatchCleared { drop_id }
-            | EventKind::OrderReserved { drop_id, .. }
-            | EventKind::OrderCheckedOut { drop_id, .. }
-            | EventKind::ContactCorrected { drop_id, .. }
-            | EventKind::OrderCancelled { drop_id, .. }
-            | EventKind::OrderCancelledByOperator { drop_id, .. }
-            | EventKind::OrderExpired { drop_id, .. }
-            | EventKind::OrderPaid { drop_id, .. }
-            | EventKind::OrderRefunded { drop_id, .. }
-            | EventKind::PaymentNotKept { drop_id, .. }
-            | EventKind::PaymentFailed { drop_id, .. }
-            | EventKind::RefundRequested { drop_id, .. }
-            | EventKind::RefundSettled { drop_id, .. }
-            | EventKind::RefundReported { drop_id, .. }
-            | EventKind::ChargebackCreated { drop_id, .. }
-            | EventKind::SessionRecorded { drop_id, .. }
-            | EventKind::ContactRead { drop_id, .. }
-            | EventKind::ContactErased { drop_id, .. } => Some(*drop_id),
-            EventKind::ContactsExported { drop_id } | EventKind::ProviderEventRecorded { drop_id, .. } => *drop_id,
-            EventKind::EventsLost { .. } => None,
-        }
-    }
-
-    /// The order that it belongs to; `OrderReserved` makes its order, whose number is the event's own.
-    #[must_use]
-    pub const fn order(&self) -> Option<Seq> {
-        match self {
-            EventKind::OrderCheckedOut { order, .. }
-            | EventKind::ContactCorrected { order, .. }
-            | EventKind::OrderCancelled { order, .. }
-            | EventKind::OrderCancelledByOperator { order, .. }
-            | EventKind::OrderExpired { order, .. }
-            | EventKind::OrderPaid { order, .. }
-            | EventKind::OrderRefunded { order, .. }
-            | EventKind::PaymentNotKept { order, .. }
-            | EventKind::PaymentFailed { order, .. }
-            | EventKind::RefundRequested { order, .. }
-            | EventKind::RefundSettled { order, .. }
-            | EventKind::RefundReported { order, .. }
-            | EventKind::ChargebackCreated { order, .. }
-            | EventKind::SessionRecorded { order, .. }
-            | EventKind::ContactRead { order, .. }
-            | EventKind::ContactErased { order, .. } => Some(*order),
-            EventKind::ProviderEventRecorded { order, .. } => *order,
-            EventKind::DropCreated { .. }
-            | EventKind::DropPatched { .. }
-            | EventKind::DropStarted { .. }
-            | EventKind::DropEnded { .. }
-            | EventKind::DropPaused { .. }
-            | EventKind::DropResumed { .. }
-            | EventKind::DropClosed { .. }
-            | EventKind::StockAdjusted { .. }
-            | EventKind::MismatchFound { .. }
-            | EventKind::MismatchCleared { .. }
-            | EventKind::OrderReserved { .. }
-            | EventKind::ContactsExported { .. }
-            | EventKind::EventsLost { .. } => None,
-        }
-    }
-
-    /// How it moves the counters of its drop; `None` where the drop as clients see it stays as it is, so that its
-    /// version stays too.
-    #[must_use]
-    pub fn stock_delta(&self) -> Option<StockDelta> {
-        let held = |units: i64| StockDelta { held: units, ..StockDelta::default() };
-        match self {
-            EventKind::DropCreated { spec, .. } => {
-                Some(StockDelta { total: i64::from(spec.total), ..StockDelta::default() })
-            }
-            EventKind::StockAdjusted { delta, .. } => Some(StockDelta { total: *delta, ..StockDelta::default() }),
-            EventKind::DropPatched { .. }
-            | EventKind::DropStarted { .. }
-            | EventKind::DropEnded { .. }
-            | EventKind::DropPaused { .. }
-            | EventKind::DropResumed { .. }
-            | EventKind::DropClosed { .. }
-            | EventKind::MismatchFound { .. }
-            | EventKind::MismatchCleared { .. } => Some(StockDelta::default()),
-            EventKind::OrderReserved { quantity, .. } => Some(held(i64::from(quantity.get()))),
-            EventKind::OrderCancelled { quantity, .. }
-            | EventKind::OrderCancelledByOperator { quantity, .. }
-            | EventKind::OrderExpired { quantity, .. } => Some(held(-i64::from(quantity.get()))),
-            EventKind::OrderPaid { quantity, retaken, .. } => {
-                let units = i64::from(quantity.get());
-                let held = if *retaken { 0 } else { -units };
-                Some(StockDelta { held, sold: units, ..StockDelta::default() })
-            }
-            EventKind::OrderRefunded { restock_quantity: 0, .. }
-            | EventKind::RefundRequested { restock_quantity: 0, .. } => None,
-            EventKind::OrderRefunded { restock_quantity, .. } | EventKind::RefundRequested { restock_quantity, .. } => {
-                Some(StockDelta { sold: -i64::from(*restock_quantity), ..StockDelta::default() })
-            }
-            EventKind::OrderCheckedOut { .. }
-            | EventKind::ContactCorrected { .. }
-            | EventKind::PaymentNotKept { .. }
-            | EventKind::PaymentFailed { .. }
-            | EventKind::RefundSettled { .. }
-            | EventKind::RefundReported { .. }
-            | EventKind::ChargebackCreated { .. }
-            | EventKind::ProviderEventRecorded { .. }
-            | EventKind::SessionRecorded { .. }
-            | EventKind::ContactRead { .. }
-            | EventKind::ContactErased { .. }
-            | EventKind::ContactsExported { .. }
-            | EventKind::EventsLost { .. } => None,
-        }
-    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::drops::index;
-use super::{Due, State};
-use crate::types::{Digest, DropId, Seq, UnixMillis};
+use super::{AuctionEntry, Due, State};
+use crate::types::{AuctionState, Digest, DropId, Seq, UnixMillis};
 
 /// What the orders in memory say of one drop.
 #[derive(Default)]
@@ -94,5 +94,29 @@ fn check_due(state: &State) -> Result<(), String> {
             expected.insert((ends_at, Due::DropEnd(entry.id)));
         }
     }
+    for auction in &state.auctions {
+        match auction.state {
+            AuctionState::Scheduled => expected.insert((auction.spec.starts_at, Due::AuctionStart(auction.id))),
+            AuctionState::Live => expected.insert((auction.ends_at, Due::AuctionEnd(auction.id))),
+            AuctionState::Ended(_) | AuctionState::Cancelled => false,
+        };
+        let hidden = state.drop_entry(auction.drop_id).filter(|entry| entry.auction == Some(auction.id));
+        let Some(hidden) = hidden else { return Err(format!("auction {}: its drop is another's", auction.id)) };
+        // Since when it is owed is told by the event that made it so.
+        let owed = state.due.iter().find(|(_, due)| *due == Due::AuctionOffer(auction.id));
+        if owed.is_some() != auction.owes_an_award(hidden) {
+            return Err(format!("auction {}: an award is due, or is not, against what it says", auction.id));
+        }
+        expected.extend(owed.copied());
+        check_leader(auction)?;
+    }
     if expected == state.due { Ok(()) } else { Err("what is due is not what the drops and orders say".into()) }
+}
+
+fn check_leader(auction: &AuctionEntry) -> Result<(), String> {
+    match (auction.leader, auction.current) {
+        (None, None) => Ok(()),
+        (Some(leader), Some(current)) if current <= leader.maximum => Ok(()),
+        (leader, current) => Err(format!("auction {}: {leader:?} leads at {current:?}", auction.id)),
+    }
 }

@@ -139,7 +139,7 @@ fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, wish: Wish, contact_g
 /// An order that a command names, and its drop.
 pub(super) fn find_order(state: &State, seq: Seq) -> Result<(&Order, &DropEntry), Refusal> {
     let order = state.order(seq).ok_or(Refusal::NotFound)?;
-    Ok((order, find(state, order.drop_id)?))
+    Ok((order, state.drop_entry(order.drop_id).ok_or(Refusal::NotFound)?))
 }
 
 /// Why an order in this state cannot become `to`.
@@ -219,8 +219,8 @@ pub(super) fn note_contact(
 
 /// The orders' part of an event. Counters of the drop have moved already (`drops::evolve`).
 pub(super) fn evolve(state: &mut State, event: &Event) {
-    if let EventKind::OrderReserved { .. } = event.kind {
-        return reserved(state, event);
+    if event.kind.makes_order() {
+        return made(state, event);
     }
     let Some(seq) = event.kind.order() else { return };
     let Some(order) = state.orders.get_mut(&seq) else {
@@ -265,13 +265,29 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         | EventKind::MismatchFound { .. }
         | EventKind::MismatchCleared { .. }
         | EventKind::OrderReserved { .. }
+        | EventKind::AuctionCreated { .. }
+        | EventKind::AuctionStarted { .. }
+        | EventKind::BidPlaced { .. }
+        | EventKind::AuctionEnded { .. }
+        | EventKind::AuctionCancelled { .. }
+        | EventKind::AuctionAwarded { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => {}
     }
 }
 
-fn reserved(state: &mut State, event: &Event) {
-    let EventKind::OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at } = event.kind else { return };
+/// A new order: a buyer reserved it, or an auction awarded it.
+fn made(state: &mut State, event: &Event) {
+    let fresh = if let EventKind::OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at } = event.kind {
+        (drop_id, buyer, key, quantity, unit_price, expires_at, OrderState::Reserved)
+    } else if let EventKind::AuctionAwarded { drop_id, buyer, unit_price, expires_at, .. } = event.kind {
+        let key = Digest::of_award(event.seq);
+        (drop_id, buyer, key, Quantity::ONE, unit_price, expires_at, OrderState::AwaitingPayment)
+    } else {
+        return;
+    };
+    let (drop_id, buyer, key, quantity, unit_price, expires_at, order_state) = fresh;
     let order = Order {
         seq: event.seq,
         last_seq: event.seq,
@@ -281,7 +297,7 @@ fn reserved(state: &mut State, event: &Event) {
         quantity,
         returned: 0,
         unit_price,
-        state: OrderState::Reserved,
+        state: order_state,
         expires_at,
         payments: Vec::new(),
     };

@@ -1,6 +1,8 @@
 //! What the engine answers.
 
-use crate::types::{Amount, Currency, DropId, DropState, OrderState, Quantity, Seq, Told, UnitPrice, UnixMillis};
+use crate::types::{
+    Amount, AuctionId, Currency, DropId, DropState, OrderState, Quantity, Seq, Told, UnitPrice, UnixMillis,
+};
 
 /// The answer to a command. Definite once the writer's batch is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +23,8 @@ pub enum Outcome {
         /// What became of it.
         told: Told,
     },
+    /// A bid was accepted, or is the bidder's own standing one.
+    Bid(BidReceipt),
     /// It had happened before: the same answer again, without an effect.
     Repeated {
         /// The last event that this answer saw.
@@ -46,8 +50,37 @@ pub enum Subject {
     Drop(DropId),
     /// An order.
     Order(Seq),
+    /// An auction.
+    Auction(AuctionId),
+    /// A bid in an auction, by its event.
+    Bid(AuctionId, Seq),
+    /// An endpoint.
+    Endpoint(Seq),
     /// The file as a whole.
     File,
+}
+
+/// What a bid came to: everything that its answer says, so that the hot path reads nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BidReceipt {
+    /// In which auction.
+    pub auction_id: AuctionId,
+    /// The bid's event; of one's own standing bid, its first.
+    pub seq: Seq,
+    /// Whether it is the bidder's own standing bid again.
+    pub repeated: bool,
+    /// Whether the bidder leads.
+    pub leading: bool,
+    /// What he asked.
+    pub amount: UnitPrice,
+    /// The price.
+    pub current: UnitPrice,
+    /// The least that the next bid must be.
+    pub minimum_next: UnitPrice,
+    /// Until when (exclusively).
+    pub ends_at: UnixMillis,
+    /// The currency of all amounts.
+    pub currency: Currency,
 }
 
 /// A fresh order.
@@ -125,6 +158,22 @@ pub enum Refusal {
         /// The drop's state.
         from: DropState,
     },
+    /// The bid is below what it must be.
+    BidTooLow {
+        /// The price; 0 before the first bid.
+        current: UnitPrice,
+        /// The least that the next bid must be.
+        minimum_next: UnitPrice,
+        /// Until when bids are taken (exclusively).
+        ends_at: UnixMillis,
+    },
+    /// The buyer would stand to pay more than he may for all that he leads.
+    ExposureReached {
+        /// How much he may.
+        limit: Amount,
+        /// For how much he stands without this bid.
+        used: Amount,
+    },
     /// What the operator saw is out of date.
     PreconditionFailed {
         /// The drop's revision.
@@ -150,6 +199,8 @@ pub enum Invalid {
     TotalTooLarge,
     /// The file holds as many drops as it can.
     TooManyDrops,
+    /// The file has as many endpoints as it can.
+    TooManyEndpoints,
     /// The payment is not what the order costs.
     PaymentDiffers {
         /// What the order costs.
@@ -170,7 +221,7 @@ pub enum Invalid {
 }
 
 /// The names of outcomes, as labels: the index is [`Outcome::index`].
-pub const OUTCOME_NAMES: [&str; 15] = [
+pub const OUTCOME_NAMES: [&str; 17] = [
     "accepted",
     "repeated",
     "not_found",
@@ -186,6 +237,8 @@ pub const OUTCOME_NAMES: [&str; 15] = [
     "precondition_failed",
     "invalid",
     "ignored",
+    "bid_too_low",
+    "exposure_reached",
 ];
 
 impl Outcome {
@@ -195,10 +248,11 @@ impl Outcome {
         match self {
             Outcome::Reserved(_)
             | Outcome::Accepted { .. }
+            | Outcome::Bid(BidReceipt { repeated: false, .. })
             | Outcome::Advanced
             | Outcome::Heard { told: Told::Applied, .. } => 0,
             Outcome::Heard { told: Told::Ignored(_), .. } => 14,
-            Outcome::Repeated { .. } => 1,
+            Outcome::Repeated { .. } | Outcome::Bid(BidReceipt { repeated: true, .. }) => 1,
             Outcome::Refused { refusal, .. } => refusal.index(),
         }
     }
@@ -221,6 +275,8 @@ impl Refusal {
             Refusal::MismatchStands { .. } => 11,
             Refusal::PreconditionFailed { .. } => 12,
             Refusal::Invalid(_) => 13,
+            Refusal::BidTooLow { .. } => 15,
+            Refusal::ExposureReached { .. } => 16,
         }
     }
 }

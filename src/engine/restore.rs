@@ -1,8 +1,8 @@
 //! How a state is put together again from what was stored. Only `store::load` and a capture's snapshot call this,
 //! before the first command; nothing here decides.
 
-use super::{DropEntry, Order, RememberedCommand, RememberedOrder, State};
-use crate::types::{Digest, DropId, Seq, UnixMillis};
+use super::{AuctionEntry, DropEntry, DropSpec, Order, RememberedCommand, RememberedOrder, State};
+use crate::types::{AuctionId, Digest, DropId, Seq, UnixMillis};
 
 impl State {
     /// Sets the last event, the last instant and the drops; puts the drops' windows on the list of what is due.
@@ -16,8 +16,36 @@ impl State {
         }
     }
 
+    /// Notes that a drop is an auction's, and gives what it sells.
+    pub fn hide_drop(&mut self, drop_id: DropId, auction: AuctionId) -> Option<&DropSpec> {
+        let entry = self.drops.get_mut(super::drops::index(drop_id))?;
+        entry.auction = Some(auction);
+        Some(&entry.spec)
+    }
+
+    /// Sets the auctions, after all orders: what they were awarded has been counted by [`State::restore_order`].
+    pub fn restore_auctions(&mut self, auctions: Vec<AuctionEntry>) {
+        let awards = std::mem::take(&mut self.awards);
+        self.auctions = auctions;
+        for (drop_id, buyer) in awards {
+            let auction = self.drop_entry(drop_id).and_then(|entry| entry.auction);
+            if let Some(auction) = auction.and_then(|id| self.auctions.get_mut(super::auctions::position(id))) {
+                auction.best.remove(&buyer);
+                auction.awards = auction.awards.saturating_add(1);
+            }
+        }
+        let ids: Vec<_> = self.auctions.iter().map(|auction| auction.id).collect();
+        for id in ids {
+            self.schedule_auction(id);
+            self.schedule_award(id, self.at);
+        }
+    }
+
     /// Counts an order for its buyer, and keeps it if it is live.
     pub fn restore_order(&mut self, order: Order) {
+        if order.key == Digest::of_award(order.seq) {
+            self.awards.push((order.drop_id, order.buyer));
+        }
         if let Some(entry) = self.drops.get_mut(super::drops::index(order.drop_id)) {
             entry.use_units(order.buyer, i64::from(order.taken()));
         }

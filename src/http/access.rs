@@ -33,10 +33,17 @@ pub const CONTACTS_NEED: Role = Role::Owner;
 #[must_use]
 pub const fn need(action: Action) -> Need {
     match action {
-        Action::ListDrops
+        // Whose secret signed it is what counts: the handler looks at that.
+        Action::HearProvider
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::OpenApi
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::Healthz
         | Action::Readyz => Need::Nothing,
         Action::PlaceOrder | Action::GetOrder | Action::Checkout | Action::CancelOrder => Need::Buyer,
@@ -47,14 +54,25 @@ pub const fn need(action: Action) -> Need {
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::ListDeliveries
+        | Action::ResendDeliveries
         | Action::ReadContact
         | Action::ListOrders
         | Action::SearchOrders => Need::Role(Role::Operator),
-        Action::EraseContact => Need::Role(Role::Owner),
+        // Whoever makes an endpoint has everything told to him.
+        Action::EraseContact
+        | Action::CreateEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret => Need::Role(Role::Owner),
     }
 }
 
@@ -66,26 +84,43 @@ pub const fn waits(action: Action) -> bool {
         | Action::StreamDrop
         | Action::GetOrder
         | Action::OpenApi
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::ListDeliveries
         | Action::Audit
         | Action::Metrics
         | Action::Healthz
         | Action::Readyz => false,
-        Action::ListDrops
+        // A provider's events take milliseconds each: few are in flight at once, however many a crowd's payments make.
+        Action::HearProvider
+        | Action::ListDrops
         | Action::PlaceOrder
         | Action::Checkout
         | Action::CancelOrder
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::CreateDrop
         | Action::PatchDrop
         | Action::PauseDrop
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
+        | Action::CreateEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret
+        | Action::ResendDeliveries
         | Action::ListOrders
         | Action::SearchOrders => true,
     }

@@ -18,6 +18,8 @@ pub struct Answers {
 
 /// The mistakes of a body.
 const BODY: &[Code] = &[Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];
+/// The mistakes of a signed body, which may be of any media type.
+const SIGNED: &[Code] = &[Code::Unauthorized, Code::BodyTooLarge, Code::Malformed, Code::Validation];
 /// The mistakes of a query.
 const QUERY: &[Code] = &[Code::Validation];
 /// The mistakes of an idempotency key.
@@ -47,14 +49,30 @@ pub const fn of(action: Action) -> Answers {
         // Forbidden: the body names another buyer than the token.
         A::PlaceOrder => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, DROP, WRITER]),
         A::Checkout | A::RecordPayment | A::SettleRefund => answers(&[200], &[BODY, ID, STATE, WRITER]),
+        // An unknown id is a page too.
+        A::OrderPage => answers(&[200, 303, 404], &[]),
+        // Refusals are pages too.
+        A::DemoShop => answers(&[200], &[ID]),
+        A::DemoReserve | A::DemoCheckout => answers(&[303, 409], &[BODY, ID, WRITER]),
+        A::DemoSandbox => answers(&[303], &[BODY, ID, WRITER]),
         A::CancelOrder => answers(&[200], &[ID, STATE, WRITER]),
+        A::HearProvider => answers(&[200], &[SIGNED, ID, WRITER]),
         A::CreateDrop => answers(&[201], &[BODY, KEY, WRITER]),
         A::PatchDrop | A::AdjustStock => answers(&[200], &[BODY, ID, &[Code::Ended, Code::PreconditionFailed], WRITER]),
         A::PauseDrop => answers(&[200], &[BODY, ID, &[Code::Ended], WRITER]),
         A::ResumeDrop => answers(&[200], &[BODY, ID, &[Code::Ended, Code::IllegalTransition], WRITER]),
         A::CloseDrop => answers(&[200], &[BODY, ID, WRITER]),
+        A::LookAtLastOrders => answers(&[200], &[QUERY, ID]),
+        // What the way to the writer says is told of each order.
+        A::UndoLastOrders => answers(&[200], &[BODY, ID]),
         A::RefundOrder => answers(&[200], &[BODY, KEY, ID, STATE, WRITER]),
         A::ListPayments => answers(&[200], &[ID]),
+        A::CreateEndpoint => answers(&[201], &[BODY, KEY, ID, WRITER]),
+        A::ListEndpoints => answers(&[200], &[]),
+        A::GetEndpoint => answers(&[200], &[ID]),
+        A::PatchEndpoint | A::RotateSecret | A::ResendDeliveries => answers(&[200], &[BODY, ID, WRITER]),
+        A::DeleteEndpoint => answers(&[204], &[ID, WRITER]),
+        A::ListDeliveries => answers(&[200], &[QUERY, ID]),
         A::ReadContact => answers(&[200], &[ID, WRITER]),
         A::EraseContact => answers(&[204], &[ID, WRITER]),
         A::ListOrders => answers(&[200], &[QUERY, ID, WRITER]),

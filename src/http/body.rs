@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::Problem;
@@ -54,18 +55,56 @@ pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &Limits) -> 
     if !is_json(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
-    let too_large = || Problem::BodyTooLarge { max: limits.body_bytes_max };
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > limits.body_bytes_max)) {
+    read_whole(headers, body, limits, limits.body_bytes_max).await
+}
+
+/// Reads what a form in a page sends.
+///
+/// # Errors
+/// `unsupported-media-type`, `body-too-large`, `malformed`.
+pub async fn read_form<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Option<Incoming>,
+    limits: &Limits,
+) -> Result<T, Problem> {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Problem::UnsupportedMediaType);
+    }
+    let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
+    let bytes = read_whole(headers, body, limits, limits.body_bytes_max).await?;
+    // What was sent is not shown again: a form has names and addresses.
+    serde_html_form::from_bytes(&bytes).map_err(|_| Problem::Malformed("Not the form of this page.".into()))
+}
+
+/// Reads a body of any kind of at most `bytes_max` bytes, in time.
+///
+/// # Errors
+/// `body-too-large`, `malformed`.
+pub async fn read_whole(
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &Limits,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let too_large = || Problem::BodyTooLarge { max: bytes_max };
+    if announced(headers).is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
-    let whole = read(Limited::new(body, limits.body_bytes_max), limits.body_stall_timeout);
+    let whole = read(Limited::new(body, bytes_max), limits.body_stall_timeout);
     match tokio::time::timeout(limits.body_read_timeout, whole).await {
         Ok(Ok(whole)) => Ok(whole),
         Ok(Err(Broken::Stalled)) | Err(_) => Err(Problem::BodyTooSlow),
         Ok(Err(Broken::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(Broken::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
     }
+}
+
+/// How long a body says that it is.
+#[must_use]
+pub fn announced(headers: &HeaderMap) -> Option<usize> {
+    let length: u64 = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    Some(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 /// Why a body did not come whole.

@@ -21,6 +21,7 @@ pub enum Code {
     SoldOut,
     OrderExpired,
     IllegalTransition,
+    BidTooLow,
     PreconditionFailed,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -51,7 +52,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// Every code, in the order of the table.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 25] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -67,6 +68,7 @@ impl Code {
         Code::SoldOut,
         Code::OrderExpired,
         Code::IllegalTransition,
+        Code::BidTooLow,
         Code::PreconditionFailed,
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
@@ -102,6 +104,7 @@ impl Code {
             Code::SoldOut => kind(13, "sold-out", S::CONFLICT, "Not enough units are free"),
             Code::OrderExpired => kind(14, "order-expired", S::GONE, "The order's time ran out"),
             Code::IllegalTransition => kind(15, "illegal-transition", S::CONFLICT, "The state does not allow it"),
+            Code::BidTooLow => kind(16, "bid-too-low", S::CONFLICT, "The bid is too low"),
             Code::PreconditionFailed => {
                 kind(17, "precondition-failed", S::PRECONDITION_FAILED, "What you saw is out of date")
             }

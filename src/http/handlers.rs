@@ -3,9 +3,13 @@
 mod audit;
 mod contacts;
 mod drops;
+mod endpoints;
 mod health;
 mod operate;
 mod orders;
+mod pages;
+mod payments;
+mod remedy;
 mod reports;
 mod streams;
 
@@ -42,6 +46,12 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::GetOrder => orders::get(core, &call),
         Action::Checkout => Box::pin(orders::checkout(core, call)).await,
         Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
+        Action::HearProvider => Box::pin(payments::hear(core, call)).await,
+        Action::OrderPage => pages::order(core, &call),
+        Action::DemoShop => pages::shop(core),
+        Action::DemoReserve => Box::pin(pages::reserve(core, call)).await,
+        Action::DemoCheckout => Box::pin(pages::check_out(core, call)).await,
+        Action::DemoSandbox => Box::pin(pages::sandbox(core, call)).await,
         Action::OpenApi => Ok(health::openapi()),
         Action::CreateDrop => Box::pin(drops::create(core, call)).await,
         Action::PatchDrop => Box::pin(drops::patch(core, call)).await,
@@ -55,10 +65,20 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
             Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason })).await
         }
         Action::AdjustStock => Box::pin(drops::adjust_stock(core, call)).await,
+        Action::LookAtLastOrders => Box::pin(remedy::look(core, &call)).await,
+        Action::UndoLastOrders => Box::pin(remedy::undo(core, call)).await,
         Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
         Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
         Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,
         Action::ListPayments => operate::payments(core, &call),
+        Action::CreateEndpoint => Box::pin(endpoints::create(core, call)).await,
+        Action::ListEndpoints => endpoints::list(core),
+        Action::GetEndpoint => endpoints::get(core, &call),
+        Action::PatchEndpoint => Box::pin(endpoints::patch(core, call)).await,
+        Action::DeleteEndpoint => Box::pin(endpoints::delete(core, &call)).await,
+        Action::RotateSecret => Box::pin(endpoints::rotate(core, call)).await,
+        Action::ListDeliveries => endpoints::deliveries(core, &call),
+        Action::ResendDeliveries => Box::pin(endpoints::resend(core, call)).await,
         Action::ReadContact => Box::pin(contacts::read(core, &call)).await,
         Action::EraseContact => Box::pin(contacts::erase(core, &call)).await,
         Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,
@@ -78,8 +98,19 @@ pub(super) async fn submit(
     command: Command,
     beside: Option<Beside>,
 ) -> Result<Decided, Problem> {
-    let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let class = if caller.operator().is_some() { Class::Operator } else { Class::Buyer };
+    submit_as(core, class, caller, command, beside).await
+}
+
+/// The same, with the places of a class.
+pub(super) async fn submit_as(
+    core: &Core,
+    class: Class,
+    caller: &Caller,
+    command: Command,
+    beside: Option<Beside>,
+) -> Result<Decided, Problem> {
+    let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port);
     let ticket = ticket.map_err(|turned_away| not_let_in(core, turned_away))?;
     match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
@@ -115,7 +146,11 @@ fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) 
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
     let subject = match &decided.outcome {
         Outcome::Accepted { subject, .. } | Outcome::Repeated { subject, .. } => Some(*subject),
-        Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Refused { .. } | Outcome::Advanced => None,
+        Outcome::Reserved(_)
+        | Outcome::Heard { .. }
+        | Outcome::Bid(_)
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => None,
     };
     tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
 }
@@ -148,6 +183,7 @@ pub(super) fn done(decided: &Decided) -> Result<Done, Problem> {
     match &decided.outcome {
         Outcome::Reserved(reservation) => Ok(Done { seq: reservation.seq, repeated: false }),
         Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => Ok(Done { seq: *seq, repeated: false }),
+        Outcome::Bid(receipt) => Ok(Done { seq: receipt.seq, repeated: receipt.repeated }),
         Outcome::Repeated { as_of_seq, .. } => Ok(Done { seq: *as_of_seq, repeated: true }),
         Outcome::Refused { refusal, as_of_seq } => {
             Err(Problem::Refused { refusal: refusal.clone(), as_of_seq: *as_of_seq, at: decided.at })

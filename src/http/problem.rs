@@ -32,6 +32,8 @@ pub enum Problem {
     KeyMissing(&'static str),
     /// No token, or none that is good. Which of the two, nobody is told.
     Unauthorized,
+    /// No signature, or none that is good. Which of the two, nobody is told.
+    BadSignature,
     /// The request's address or caller may not do this.
     Forbidden(&'static str),
     /// No such thing.
@@ -98,7 +100,7 @@ impl Problem {
             Problem::BadHead(_) | Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
             Problem::Validation(_) => Code::Validation,
             Problem::KeyMissing(_) => Code::KeyMissing,
-            Problem::Unauthorized => Code::Unauthorized,
+            Problem::Unauthorized | Problem::BadSignature => Code::Unauthorized,
             Problem::Forbidden(_) => Code::Forbidden,
             Problem::NotFound => Code::NotFound,
             Problem::MethodNotAllowed { .. } => Code::MethodNotAllowed,
@@ -134,6 +136,7 @@ impl Problem {
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
+            | Problem::BadSignature
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }
@@ -167,6 +170,12 @@ impl Problem {
         (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
     }
 
+    /// What a page says of it: its title, and the sentence about this occurrence.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, String) {
+        (self.kind().title, self.detail())
+    }
+
     /// The sentence about this occurrence.
     fn detail(&self) -> String {
         match self {
@@ -175,6 +184,7 @@ impl Problem {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
             Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
+            Problem::BadSignature => "Send it signed with a secret that is good here.".into(),
             Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
             Problem::NotFound => "Check the address and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
@@ -218,6 +228,7 @@ impl Problem {
             | Problem::Malformed(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
+            | Problem::BadSignature
             | Problem::Forbidden(_)
             | Problem::NotFound
             | Problem::MethodNotAllowed { .. }
@@ -268,6 +279,8 @@ fn retry_after_refusal(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
         | Refusal::OrderExpired { .. }
         | Refusal::IllegalTransition { .. }
         | Refusal::MismatchStands { .. }
+        | Refusal::BidTooLow { .. }
+        | Refusal::ExposureReached { .. }
         | Refusal::PreconditionFailed { .. }
         | Refusal::Invalid(_) => None,
     }
@@ -280,7 +293,8 @@ const fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::NotStarted { .. } => Code::NotStarted,
         Refusal::Ended { .. } => Code::Ended,
         Refusal::DropPaused => Code::DropPaused,
-        Refusal::LimitReached { .. } => Code::LimitReached,
+        Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => Code::LimitReached,
+        Refusal::BidTooLow { .. } => Code::BidTooLow,
         Refusal::SoldOut { .. } => Code::SoldOut,
         Refusal::OrderExpired { .. } => Code::OrderExpired,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => Code::IllegalTransition,
@@ -297,6 +311,10 @@ fn detail_of_refusal(refusal: &Refusal) -> String {
         Refusal::Ended { ends_at } => format!("It ended at {}.", rfc3339(*ends_at)),
         Refusal::DropPaused => "An operator stopped it for the moment; nothing was decided.".into(),
         Refusal::LimitReached { limit, used } => format!("A buyer may have {limit}; {used} are held or bought."),
+        Refusal::ExposureReached { limit, used } => {
+            format!("A buyer may stand for {} in all; {} are bid already.", limit.get(), used.get())
+        }
+        Refusal::BidTooLow { minimum_next, .. } => format!("Bid {} or more.", minimum_next.get()),
         Refusal::SoldOut { available, held, .. } => {
             format!("{available} are free; {held} are held and may come back.")
         }
@@ -326,6 +344,14 @@ fn members_of_refusal(refusal: &Refusal, out: &mut Map<String, Value>) {
         Refusal::LimitReached { limit, used } => {
             put("limit", (*limit).into());
             put("used", (*used).into());
+        }
+        Refusal::ExposureReached { limit, used } => {
+            put("limit", limit.get().into());
+            put("used", used.get().into());
+        }
+        Refusal::BidTooLow { current, minimum_next, .. } => {
+            put("current", current.get().into());
+            put("minimum_next", minimum_next.get().into());
         }
         Refusal::SoldOut { available, held, next_expiry_at } => {
             put("available", (*available).into());
@@ -358,6 +384,7 @@ fn field_error(invalid: &Invalid) -> FieldError {
         Invalid::TotalBelowTaken { taken } => ("/delta", format!("{taken} units are held or sold and cannot go")),
         Invalid::TotalTooLarge => ("/delta", "the total may be 4294967295 at most".into()),
         Invalid::TooManyDrops => ("", "the file holds as many drops as it can".into()),
+        Invalid::TooManyEndpoints => ("", "there are as many endpoints as there can be: 16".into()),
         Invalid::PaymentDiffers { amount, currency } => {
             ("/amount", format!("the order costs {} {}", amount.get(), currency.as_str()))
         }

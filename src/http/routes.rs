@@ -22,17 +22,33 @@ pub enum Action {
     GetOrder,
     Checkout,
     CancelOrder,
+    HearProvider,
     OpenApi,
+    OrderPage,
+    DemoShop,
+    DemoReserve,
+    DemoCheckout,
+    DemoSandbox,
     CreateDrop,
     PatchDrop,
     PauseDrop,
     ResumeDrop,
     CloseDrop,
     AdjustStock,
+    LookAtLastOrders,
+    UndoLastOrders,
     RecordPayment,
     RefundOrder,
     SettleRefund,
     ListPayments,
+    CreateEndpoint,
+    ListEndpoints,
+    GetEndpoint,
+    PatchEndpoint,
+    DeleteEndpoint,
+    RotateSecret,
+    ListDeliveries,
+    ResendDeliveries,
     ReadContact,
     EraseContact,
     ListOrders,
@@ -41,6 +57,14 @@ pub enum Action {
     Metrics,
     Healthz,
     Readyz,
+}
+
+impl Action {
+    /// Whether it is a page of the demonstration: for people with a browser, no part of the contract with clients.
+    #[must_use]
+    pub const fn is_demo(self) -> bool {
+        matches!(self, Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox)
+    }
 }
 
 /// What stands in the place of the braces in a path.
@@ -52,6 +76,10 @@ pub enum Parameter {
     Drop,
     /// An order's public id.
     Order,
+    /// A payment provider's name.
+    Provider,
+    /// An endpoint's number.
+    Endpoint,
 }
 
 /// One route.
@@ -85,6 +113,8 @@ use Action as A;
 use Listener::{Admin, Public};
 use Parameter as P;
 
+const ENDPOINT: &str = "/v1/webhook-endpoints/{endpoint_id}";
+
 /// Every route.
 pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, "/v1/drops", P::None, A::ListDrops, "List drops"),
@@ -94,6 +124,19 @@ pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order"),
     route(Public, Method::POST, "/v1/orders/{order_id}/checkout", P::Order, A::Checkout, "Go on to payment"),
     route(Public, Method::POST, "/v1/orders/{order_id}/cancel", P::Order, A::CancelOrder, "Give the units back"),
+    route(
+        Public,
+        Method::POST,
+        "/v1/payments/{provider}",
+        P::Provider,
+        A::HearProvider,
+        "Take in a payment provider's webhook",
+    ),
+    route(Public, Method::GET, "/pay/{order_id}", P::Order, A::OrderPage, "The page of an order, where it is paid"),
+    route(Public, Method::GET, "/", P::None, A::DemoShop, "The demo shop"),
+    route(Public, Method::POST, "/", P::None, A::DemoReserve, "Reserve in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/checkout", P::Order, A::DemoCheckout, "Check out in the demo shop"),
+    route(Public, Method::POST, "/pay/{order_id}/sandbox", P::Order, A::DemoSandbox, "Pay with play money"),
     route(Public, Method::GET, "/openapi.json", P::None, A::OpenApi, "Describe this"),
     route(Admin, Method::POST, "/v1/drops", P::None, A::CreateDrop, "Create a drop"),
     route(Admin, Method::PATCH, "/v1/drops/{drop_id}", P::Drop, A::PatchDrop, "Change a drop"),
@@ -101,6 +144,22 @@ pub static ROUTES: &[Route] = &[
     route(Admin, Method::POST, "/v1/drops/{drop_id}/resume", P::Drop, A::ResumeDrop, "Let orders in again"),
     route(Admin, Method::POST, "/v1/drops/{drop_id}/close", P::Drop, A::CloseDrop, "End a drop for good"),
     route(Admin, Method::POST, "/v1/drops/{drop_id}/stock", P::Drop, A::AdjustStock, "Add or take free units"),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/drops/{drop_id}/remedy",
+        P::Drop,
+        A::LookAtLastOrders,
+        "Show the last live and paid orders",
+    ),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/drops/{drop_id}/remedy",
+        P::Drop,
+        A::UndoLastOrders,
+        "Cancel and refund the last orders",
+    ),
     route(
         Admin,
         Method::POST,
@@ -130,6 +189,35 @@ pub static ROUTES: &[Route] = &[
     ),
     route(Admin, Method::GET, "/v1/orders", P::None, A::ListOrders, "List orders, as JSON or CSV"),
     route(Admin, Method::POST, "/v1/orders/search", P::None, A::SearchOrders, "Find orders by contact or code"),
+    route(Admin, Method::POST, "/v1/webhook-endpoints", P::None, A::CreateEndpoint, "Tell somebody what happens"),
+    route(Admin, Method::GET, "/v1/webhook-endpoints", P::None, A::ListEndpoints, "List who is told"),
+    route(Admin, Method::GET, ENDPOINT, P::Endpoint, A::GetEndpoint, "Read an endpoint"),
+    route(Admin, Method::PATCH, ENDPOINT, P::Endpoint, A::PatchEndpoint, "Change an endpoint"),
+    route(Admin, Method::DELETE, ENDPOINT, P::Endpoint, A::DeleteEndpoint, "Forget an endpoint and its deliveries"),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/webhook-endpoints/{endpoint_id}/rotate-secret",
+        P::Endpoint,
+        A::RotateSecret,
+        "Make a new secret; the old one signs for 24 hours more",
+    ),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/webhook-endpoints/{endpoint_id}/deliveries",
+        P::Endpoint,
+        A::ListDeliveries,
+        "List deliveries that failed",
+    ),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/webhook-endpoints/{endpoint_id}/resend",
+        P::Endpoint,
+        A::ResendDeliveries,
+        "Deliver again, from an event on",
+    ),
     route(Admin, Method::GET, "/v1/audit", P::None, A::Audit, "Read or follow the audit"),
     route(Admin, Method::GET, "/metrics", P::None, A::Metrics, "Metrics for Prometheus"),
     route(Admin, Method::GET, "/healthz", P::None, A::Healthz, "The process is alive"),
@@ -226,6 +314,8 @@ mod tests {
                 Parameter::None => "",
                 Parameter::Drop => "{drop_id}",
                 Parameter::Order => "{order_id}",
+                Parameter::Provider => "{provider}",
+                Parameter::Endpoint => "{endpoint_id}",
             };
             assert!(route.path.contains(expected), "{}", route.path);
             assert_eq!(route.path.contains('{'), !expected.is_empty(), "{}", route.path);

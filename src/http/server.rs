@@ -20,6 +20,8 @@ use super::routes::Listener;
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::outgoing::Client;
+use crate::payments::Verifiers;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -148,8 +150,12 @@ pub struct Parts {
     pub database: PathBuf,
     /// Who may come in.
     pub admission: Admission,
+    /// Which payment providers may tell us anything.
+    pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
+    /// The way to endpoints.
+    pub calls: Client,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
@@ -161,6 +167,9 @@ pub struct Parts {
     /// What to do when the recount stops agreeing with a drop's counters, or agrees again.
     pub on_mismatch: MismatchHook,
 }
+
+/// Webhooks of more than `http.body_bytes_max` bytes that are read at once: 64 KiB each, whoever sends them.
+const LONG_BODIES_MAX: usize = 256;
 
 /// Called on the desk's thread with a drop and whether a mismatch stands; returns whether that was passed on.
 pub type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
@@ -179,7 +188,10 @@ impl Server {
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
             admission: parts.admission,
+            verifiers: parts.verifiers,
             tls: parts.tls,
+            calls: parts.calls,
+            long_bodies: Semaphore::new(LONG_BODIES_MAX),
             handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),

@@ -138,8 +138,8 @@ impl Count {
 
     fn add(&mut self, kind: &str, units: i64) {
         match kind {
-            "drop_created" | "stock_adjusted" => self.total = self.total.saturating_add(units),
-            "order_reserved" => self.held = self.held.saturating_add(units),
+            "drop_created" | "auction_created" | "stock_adjusted" => self.total = self.total.saturating_add(units),
+            "order_reserved" | "auction_awarded" => self.held = self.held.saturating_add(units),
             "order_cancelled" | "order_expired" => self.held = self.held.saturating_sub(units),
             "order_paid" => {
                 self.held = self.held.saturating_sub(units);

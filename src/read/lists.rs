@@ -19,7 +19,7 @@ pub struct Page<T> {
     pub next_after: Option<u64>,
 }
 
-/// The drops after `after`, by their number.
+/// The drops after `after`, by their number; without the hidden ones of auctions.
 ///
 /// # Errors
 /// What SQLite says.
@@ -27,7 +27,8 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
-         FROM drops WHERE id > ?1 ORDER BY id LIMIT ?2",
+         FROM drops WHERE id > ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
+         ORDER BY id LIMIT ?2",
     )?;
     let mut items =
         statement.query_map(params![after, limit.saturating_add(1)], drop_of)?.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -37,6 +38,19 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     }
     let next_after = items.last().filter(|_| more).map(|drop| u64::from(drop.id.get()));
     Ok(Page { items, next_after })
+}
+
+/// The newest drops, newest first.
+///
+/// # Errors
+/// What SQLite says.
+pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<DropRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+         FROM drops ORDER BY id DESC LIMIT ?1",
+    )?;
+    statement.query_map(params![limit], drop_of)?.collect()
 }
 
 /// Which orders are looked for.
@@ -111,6 +125,76 @@ pub fn orders(
     }
     let more = looked_at == ROWS_LOOKED_AT_MAX;
     Ok(Page { items, next_after: more.then_some(last.get()) })
+}
+
+/// Which of a drop's orders a remedy looks at: the last that are live or paid.
+#[derive(Clone, Copy, Debug)]
+pub struct LastOrders {
+    /// Of which drop.
+    pub drop_id: DropId,
+    /// From this number.
+    pub from: Seq,
+    /// Below this number.
+    pub below: Seq,
+    /// So many at most.
+    pub limit: u32,
+}
+
+/// A page of the last orders, newest first, and below which number to go on.
+#[derive(Debug)]
+pub struct LastPage {
+    /// What was found.
+    pub items: Vec<OrderRow>,
+    /// Below which number the next page goes on, if there may be more.
+    pub next_below: Option<Seq>,
+}
+
+/// The last live and paid orders of a drop, newest first. Looks at a bounded number of rows: the page may be short while
+/// there is more.
+///
+/// # Errors
+/// What SQLite says.
+pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Result<LastPage> {
+    let mut statement = connection.prepare_cached(
+        "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
+             drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
+             orders.ended_at_ms, orders.refunded, orders.last_seq, orders.refund_due,
+             orders.cancel_reason IS NOT NULL
+         FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq >= ?1 AND orders.seq < ?2
+         ORDER BY orders.seq DESC LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![wanted.from, wanted.below, ROWS_LOOKED_AT_MAX])?;
+    let (mut items, mut looked_at, mut last) = (Vec::new(), 0u32, wanted.below);
+    let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    while let Some(row) = rows.next()? {
+        looked_at = looked_at.saturating_add(1);
+        last = row.get(0)?;
+        let order = order_of(row)?;
+        if order.drop_id == wanted.drop_id && (order.state.is_live() || order.state == OrderState::Paid) {
+            items.push(order);
+            if items.len() >= limit {
+                return Ok(LastPage { items, next_below: Some(last) });
+            }
+        }
+    }
+    Ok(LastPage { items, next_below: (looked_at == ROWS_LOOKED_AT_MAX).then_some(last) })
+}
+
+/// Where a drop's orders can be: from its creation until below what comes next.
+///
+/// # Errors
+/// What SQLite says.
+pub fn reach_of(connection: &Connection, drop_id: DropId) -> rusqlite::Result<(Seq, Seq)> {
+    let mut statement = connection.prepare_cached("SELECT last_seq, version FROM drops WHERE id = ?1")?;
+    let (mut seq, version): (Seq, Seq) = statement.query_row(params![drop_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // The drop's own events lead back to its creation: operators made them, so they are few.
+    let mut before = connection.prepare_cached("SELECT prev_seq FROM audit WHERE seq = ?1")?;
+    loop {
+        match before.query_row(params![seq], |row| row.get::<_, Seq>(0))? {
+            Seq::ZERO => return Ok((seq, version.next())),
+            earlier => seq = earlier,
+        }
+    }
 }
 
 /// The orders whose contact has this e-mail address or this telephone number, newest last; at most `limit`.

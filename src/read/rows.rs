@@ -74,7 +74,7 @@ pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
     })
 }
 
-/// A drop by its number.
+/// A drop by its number; an auction's hidden drop is none.
 ///
 /// # Errors
 /// What SQLite says.
@@ -82,7 +82,7 @@ pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Optio
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
-         FROM drops WHERE id = ?1",
+         FROM drops WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)",
     )?;
     statement.query_row(params![id], drop_of).optional()
 }

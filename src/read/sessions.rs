@@ -46,6 +46,15 @@ pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Resul
     Ok(look)
 }
 
+/// Where an order can be paid, if its provider has made the session.
+///
+/// # Errors
+/// What SQLite says.
+pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT url FROM sessions WHERE order_seq = ?1")?;
+    statement.query_row(params![order], |row| row.get(0)).optional()
+}
+
 /// Orders after this one that await payment.
 ///
 /// # Errors

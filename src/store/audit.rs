@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::engine::{DropPatch, DropSpec, Event, EventKind};
-use crate::types::{DropId, OrderState, Provider, Received, Seq, Told, UnixMillis};
+use crate::engine::{AuctionSpec, DropPatch, DropSpec, Event, EventKind};
+use crate::types::{Amount, AuctionId, DropId, OrderState, Provider, Received, Seq, Told, UnitPrice, UnixMillis};
 
 /// One row of `audit`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,8 +32,7 @@ impl AuditRow {
     /// The row of an event.
     #[must_use]
     pub fn of(event: &Event) -> AuditRow {
-        let makes_an_order = matches!(event.kind, EventKind::OrderReserved { .. });
-        let order = if makes_an_order { Some(event.seq) } else { event.kind.order() };
+        let order = if event.kind.makes_order() { Some(event.seq) } else { event.kind.order() };
         let (quantity, amount) = moved(&event.kind);
         AuditRow {
             seq: event.seq,
@@ -93,6 +92,9 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         | EventKind::OrderCancelledByOperator { quantity, .. }
         | EventKind::OrderExpired { quantity, .. } => (Some(i64::from(quantity.get())), None),
         EventKind::OrderPaid { quantity, payment, .. } => (Some(i64::from(quantity.get())), money(payment.amount)),
+        EventKind::AuctionCreated { .. } | EventKind::AuctionAwarded { .. } => (Some(1), None),
+        // The price after the bid.
+        EventKind::BidPlaced { current, .. } => (None, i64::try_from(current.get()).ok()),
         // Money of another currency than the drop's is in the detail: the column is in the drop's.
         EventKind::PaymentNotKept { payment: Received { foreign: Some(_), .. }, .. }
         | EventKind::RefundSettled { foreign: Some(_), .. } => (None, None),
@@ -113,6 +115,9 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         | EventKind::OrderCheckedOut { .. }
         | EventKind::ContactCorrected { .. }
         // No money moved.
+        | EventKind::AuctionStarted { .. }
+        | EventKind::AuctionEnded { .. }
+        | EventKind::AuctionCancelled { .. }
         | EventKind::PaymentFailed { .. }
         | EventKind::ChargebackCreated { .. }
         | EventKind::ProviderEventRecorded { .. }
@@ -120,6 +125,7 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => (None, None),
     }
 }
@@ -128,6 +134,16 @@ fn detail(kind: &EventKind) -> Option<String> {
     let value = match kind {
         EventKind::DropCreated { spec, .. } => spec_detail(spec),
         EventKind::DropPatched { patch, reason, .. } => patch_detail(patch, reason),
+        EventKind::AuctionCreated { auction_id, spec, .. } => auction_detail(*auction_id, spec),
+        EventKind::AuctionEnded { auction_id, ending, .. } => {
+            json!({ "auction_id": auction_id.get(), "ending": ending.as_str() })
+        }
+        EventKind::AuctionAwarded { auction_id, bid, unit_price, .. } => {
+            json!({ "auction_id": auction_id.get(), "bid_seq": bid.get(), "unit_price": unit_price.get() })
+        }
+        EventKind::AuctionCancelled { auction_id, reason, .. } => {
+            json!({ "auction_id": auction_id.get(), "reason": reason })
+        }
         EventKind::DropPaused { reason, .. }
         | EventKind::DropResumed { reason, .. }
         | EventKind::DropClosed { reason, .. }
@@ -178,12 +194,16 @@ fn detail(kind: &EventKind) -> Option<String> {
             }
         },
         EventKind::SessionRecorded { provider, .. } => json!({ "provider": provider.as_str() }),
+        EventKind::Endpoint(event) => super::endpoints::detail(event),
         EventKind::EventsLost { lost, acknowledged } => json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }),
         EventKind::DropStarted { .. }
         | EventKind::DropEnded { .. }
         | EventKind::MismatchFound { .. }
         | EventKind::MismatchCleared { .. }
         | EventKind::OrderReserved { .. }
+        // On the hot path: the rest is in `bids`.
+        | EventKind::BidPlaced { .. }
+        | EventKind::AuctionStarted { .. }
         | EventKind::OrderCheckedOut { .. }
         | EventKind::ContactCorrected { .. }
         | EventKind::OrderCancelled { .. }
@@ -231,6 +251,29 @@ fn spec_detail(spec: &DropSpec) -> serde_json::Value {
         "per_buyer_limit": spec.per_buyer_limit,
         "reservation_seconds": spec.reservation_seconds,
         "payment_seconds": spec.payment_seconds,
+    })
+}
+
+fn auction_detail(id: AuctionId, spec: &AuctionSpec) -> serde_json::Value {
+    let increments: Vec<_> =
+        spec.increments.iter().map(|increment| [increment.from.get(), increment.step.get()]).collect();
+    json!({
+        "auction_id": id.get(),
+        "sku": spec.sku,
+        "name": spec.name,
+        "currency": spec.currency.as_str(),
+        "start_price": spec.start_price.get(),
+        "reserve_price": spec.reserve_price.map(UnitPrice::get),
+        "increments": increments,
+        "buy_now": spec.buy_now.map(UnitPrice::get),
+        "starts_at_ms": spec.starts_at.get(),
+        "ends_at_ms": spec.ends_at.get(),
+        "soft_close_seconds": spec.soft_close_seconds,
+        "extensions_max": spec.extensions_max,
+        "hard_end_at_ms": spec.hard_end_at.map(UnixMillis::get),
+        "payment_seconds": spec.payment_seconds,
+        "offer_next": spec.offer_next,
+        "exposure_limit": spec.exposure_limit.map(Amount::get),
     })
 }
 

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
+use super::auctions::increments_of;
 use super::chain::Link;
 use super::{Store, open, verify};
 use crate::engine::{
-    DropEntry, DropSpec, KEY_RETENTION_MS, Order, Payment, RememberedCommand, RememberedOrder, State, invariants,
+    AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, KEY_RETENTION_MS, Leader, Order, Payment, RememberedCommand,
+    RememberedOrder, State, invariants,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Digest, DigestKey, DropId, Received, Seq, UnixMillis};
+use crate::types::{
+    AuctionEnding, AuctionId, AuctionState, Digest, DigestKey, DropId, Received, Seq, UnitPrice, UnixMillis,
+};
 
 /// The state of a file, and where its chain stands.
 pub struct Loaded {
@@ -34,8 +38,13 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     let link = last_link(connection, seq)?;
     let drops = load_drops(connection)?;
     state.restore(seq, at, drops);
+    let auctions = load_auctions(connection, key, &mut state)?;
     load_orders(connection, key, &mut state)?;
+    state.restore_auctions(auctions);
     load_command_keys(connection, &mut state)?;
+    for (id, endpoint) in super::endpoints::load(connection)? {
+        state.restore_endpoint(id, endpoint);
+    }
     invariants::check(&state).map_err(StoreError::Inconsistent)?;
     Ok(Loaded { state, link })
 }
@@ -106,6 +115,85 @@ fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropEntry> {
     entry.mismatch = row.get(19)?;
     entry.version = row.get(21)?;
     Ok(entry)
+}
+
+/// The auctions, without those awards that the orders will tell of.
+fn load_auctions(connection: &Connection, key: &DigestKey, state: &mut State) -> Result<Vec<AuctionEntry>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT id, drop_id, start_price, reserve_price, increments, buy_now, starts_at_ms, planned_end_ms,
+             soft_close_seconds, extensions_max, hard_end_at_ms, payment_seconds, offer_next, exposure_limit,
+             ends_at_ms, extensions, state, current, leader_seq, bids, settled
+         FROM auctions ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut auctions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, drop_id): (AuctionId, DropId) = (row.get(0)?, row.get(1)?);
+        let inconsistent = |what: &str| StoreError::Inconsistent(format!("auction {id}: {what}"));
+        let hidden = state.hide_drop(drop_id, id).ok_or_else(|| inconsistent("its drop has no row"))?;
+        let increments = increments_of(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
+        let spec = AuctionSpec {
+            sku: hidden.sku.clone(),
+            name: hidden.name.clone(),
+            currency: hidden.currency,
+            start_price: row.get(2)?,
+            reserve_price: row.get(3)?,
+            increments: increments.ok_or_else(|| inconsistent("its increments cannot be read"))?,
+            buy_now: row.get(5)?,
+            starts_at: row.get(6)?,
+            ends_at: row.get(7)?,
+            soft_close_seconds: row.get(8)?,
+            extensions_max: row.get(9)?,
+            hard_end_at: row.get(10)?,
+            payment_seconds: row.get(11)?,
+            offer_next: row.get(12)?,
+            exposure_limit: row.get(13)?,
+        };
+        let mut auction = AuctionEntry::created(id, drop_id, Box::new(spec), UnixMillis::ZERO);
+        (auction.ends_at, auction.extensions) = (row.get(14)?, row.get(15)?);
+        (auction.state, auction.current) = (row.get(16)?, row.get(17)?);
+        auction.bids = u64::try_from(row.get::<_, i64>(19)?).unwrap_or(0);
+        let (leader, settled): (Option<Seq>, bool) = (row.get(18)?, row.get(20)?);
+        load_bids(connection, key, &mut auction, leader, settled)?;
+        if auction.leader.map(|found| found.bid) != leader {
+            return Err(inconsistent("its leader's bid has no row"));
+        }
+        auctions.push(auction);
+    }
+    Ok(auctions)
+}
+
+/// The leader, and what every buyer would pay as long as somebody may be offered it.
+fn load_bids(
+    connection: &Connection,
+    key: &DigestKey,
+    auction: &mut AuctionEntry,
+    leader: Option<Seq>,
+    settled: bool,
+) -> Result<(), StoreError> {
+    let open = match auction.state {
+        AuctionState::Live => true,
+        AuctionState::Ended(AuctionEnding::Sold) => !settled,
+        AuctionState::Scheduled | AuctionState::Ended(_) | AuctionState::Cancelled => false,
+    };
+    // The rows of the others are looked at for the leader's only.
+    let since = if open { Seq::ZERO } else { leader.unwrap_or(Seq::MAX) };
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, buyer, amount, maximum FROM bids WHERE auction_id = ?1 AND seq >= ?2 ORDER BY seq",
+    )?;
+    let mut rows = statement.query(params![auction.id, since])?;
+    while let Some(row) = rows.next()? {
+        let (bid, maximum): (Seq, UnitPrice) = (row.get(0)?, row.get(3)?);
+        let buyer = key.buyer(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
+        if leader == Some(bid) {
+            auction.leader = Some(Leader { buyer, bid, amount: row.get(2)?, maximum });
+        }
+        if !open {
+            break;
+        }
+        auction.note_best(buyer, Best { maximum, bid });
+    }
+    Ok(())
 }
 
 /// An order's row, and since when nothing live needs its key.
@@ -235,7 +323,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
 
 fn load_command_keys(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
-        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id)
+        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id, audit.seq)
          FROM keys JOIN audit ON audit.seq = keys.seq
          WHERE keys.at_ms > ?1 ORDER BY keys.at_ms, keys.seq",
     )?;

@@ -92,8 +92,12 @@ fn add_payments(connection: &Connection) -> Result<(), StoreError> {
         "CREATE INDEX payments_due ",
         "CREATE INDEX payments_not_kept ",
         "CREATE INDEX payments_of_stripe ",
+        "CREATE TABLE auctions (",
+        "CREATE TABLE bids (",
         "CREATE TABLE inbox (",
         "CREATE TABLE sessions (",
+        "CREATE TABLE endpoints (",
+        "CREATE TABLE deliveries (",
     ] {
         connection.execute_batch(statement(beginning)?)?;
     }

@@ -7,40 +7,15 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Statement, params};
 
+use super::auctions::AuctionWriter;
 use super::audit::AuditRow;
+use super::beside::Beside;
 use super::chain::{Chain, Link, OrderSeal};
+use super::endpoints::EndpointWriter;
 use super::money::MoneyWriter;
 use super::seconds::{SecondsTally, SecondsWriter};
 use crate::engine::{CommandKey, DropPatch, DropSpec, Event, EventKind, StockDelta};
-use crate::types::{BuyerText, Contact, DropId, OrderSecret, Seq, UnixMillis};
-
-/// What travels beside a command and goes into rows only: never into events, captures or logs.
-#[derive(Clone, Debug)]
-pub enum Beside {
-    /// Of a new order.
-    Order {
-        /// The unguessable part of its id.
-        secret: OrderSecret,
-        /// The buyer's text.
-        buyer: BuyerText,
-        /// A contact, if it came along.
-        contact: Option<Box<Contact>>,
-    },
-    /// Of a checkout.
-    Contact(Box<Contact>),
-    /// Of a provider's event.
-    ProviderEvent {
-        /// Its name at the provider.
-        event_id: Box<str>,
-    },
-    /// Of a payment session.
-    Session {
-        /// Its name at the provider.
-        reference: Box<str>,
-        /// Where the buyer pays.
-        url: Box<str>,
-    },
-}
+use crate::types::{Contact, Digest, DropId, Quantity, Seq, UnixMillis, random};
 
 /// The events of a batch, with what travels beside them.
 #[derive(Default)]
@@ -77,6 +52,8 @@ pub struct Recorder<'conn> {
     insert_order: Statement<'conn>,
     update_order: Statement<'conn>,
     money: MoneyWriter<'conn>,
+    auctions: AuctionWriter<'conn>,
+    endpoints: EndpointWriter<'conn>,
     insert_drop: Statement<'conn>,
     patch_drop: Statement<'conn>,
     flag_drop: Statement<'conn>,
@@ -120,6 +97,8 @@ impl<'conn> Recorder<'conn> {
                  WHERE seq = ?1",
             )?,
             money: MoneyWriter::new(connection)?,
+            auctions: AuctionWriter::new(connection)?,
+            endpoints: EndpointWriter::new(connection)?,
             insert_drop: prepare(
                 "INSERT INTO drops (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
                      starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started,
@@ -186,6 +165,7 @@ impl<'conn> Recorder<'conn> {
         }
         debug_assert!(beside.next().is_none(), "what travels beside an event must have its event in the batch");
         self.move_drops()?;
+        self.auctions.move_auctions()?;
         if let Some(last) = batch.events.last() {
             let link = self.chain.close();
             self.insert_link.execute(params![last.seq, &link.0[..]])?;
@@ -236,7 +216,7 @@ impl<'conn> Recorder<'conn> {
     /// Adds up what the event changes of its drop.
     fn note_change(&mut self, event: &Event) {
         let Some(drop_id) = event.kind.drop_id() else { return };
-        let of_the_drop = event.kind.order().is_none() && !matches!(event.kind, EventKind::OrderReserved { .. });
+        let of_the_drop = event.kind.order().is_none() && !event.kind.makes_order();
         let delta = event.kind.stock_delta();
         if delta.is_none() && !of_the_drop {
             return;
@@ -245,7 +225,7 @@ impl<'conn> Recorder<'conn> {
         if let Some(delta) = delta {
             change.version = event.seq;
             // A new drop's row is written with its total.
-            if !matches!(event.kind, EventKind::DropCreated { .. }) {
+            if !matches!(event.kind, EventKind::DropCreated { .. } | EventKind::AuctionCreated { .. }) {
                 change.delta.total = change.delta.total.saturating_add(delta.total);
             }
             change.delta.held = change.delta.held.saturating_add(delta.held);
@@ -309,10 +289,13 @@ impl<'conn> Recorder<'conn> {
             EventKind::OrderExpired { order, .. } => {
                 self.update_order.execute(params![order, seq, "expired", NO_TIME, at]).map(drop)
             }
-            EventKind::OrderPaid { .. }
-            | EventKind::PaymentNotKept { .. }
-            | EventKind::RefundSettled { .. }
-            | EventKind::RefundReported { .. } => self.money.record(event),
+            EventKind::OrderPaid { drop_id, .. } => {
+                self.auctions.settle(*drop_id)?;
+                self.money.record(event)
+            }
+            EventKind::PaymentNotKept { .. } | EventKind::RefundSettled { .. } | EventKind::RefundReported { .. } => {
+                self.money.record(event)
+            }
             EventKind::OrderRefunded { key, .. } | EventKind::RefundRequested { key, .. } => {
                 self.money.record(event)?;
                 self.insert_key(key, event)
@@ -341,6 +324,21 @@ impl<'conn> Recorder<'conn> {
                 self.insert_drop(*drop_id, spec, event)?;
                 self.insert_key(key, event)
             }
+            EventKind::AuctionCreated { drop_id, spec, key, .. } => {
+                self.insert_drop(*drop_id, &spec.hidden_drop(at), event)?;
+                self.insert_key(key, event)?;
+                self.auctions.record(event, beside)
+            }
+            EventKind::BidPlaced { key, .. } => {
+                if let Some(key) = key {
+                    self.insert_key(key, event)?;
+                }
+                self.auctions.record(event, beside)
+            }
+            EventKind::AuctionStarted { .. } | EventKind::AuctionEnded { .. } | EventKind::AuctionCancelled { .. } => {
+                self.auctions.record(event, beside)
+            }
+            EventKind::AuctionAwarded { .. } => self.insert_award(event),
             EventKind::DropPatched { drop_id, patch, .. } => self.patch_drop(*drop_id, patch, at),
             EventKind::DropStarted { drop_id } => self.flag(*drop_id, [Some(true), NO, NO, NO], NO_TIME),
             EventKind::DropPaused { drop_id, .. } => self.flag(*drop_id, [NO, Some(true), NO, NO], NO_TIME),
@@ -349,6 +347,10 @@ impl<'conn> Recorder<'conn> {
             EventKind::DropClosed { drop_id, .. } => self.flag(*drop_id, [NO, NO, Some(true), NO], Some(at)),
             EventKind::MismatchFound { drop_id } => self.flag(*drop_id, [NO, Some(true), NO, Some(true)], NO_TIME),
             EventKind::MismatchCleared { drop_id } => self.flag(*drop_id, [NO, NO, NO, Some(false)], NO_TIME),
+            EventKind::Endpoint(kind) => {
+                self.endpoints.record(event, beside)?;
+                kind.key().map_or(Ok(()), |key| self.insert_key(key, event))
+            }
             EventKind::EventsLost { .. } => self.raise_epoch.execute([]).map(drop),
             EventKind::StockAdjusted { .. } | EventKind::ContactsExported { .. } => Ok(()),
         }
@@ -380,11 +382,34 @@ impl<'conn> Recorder<'conn> {
         }
     }
 
+    /// The order of who won an auction: nobody asked for it just now, so its secret is made here, and its buyer's text is
+    /// that of the bid.
+    fn insert_award(&mut self, event: &Event) -> rusqlite::Result<()> {
+        let EventKind::AuctionAwarded { auction_id, drop_id, bid, unit_price, expires_at, .. } = &event.kind else {
+            return Ok(());
+        };
+        let buyer = self.auctions.buyer_of(*auction_id, *bid)?;
+        let (secret, key) = (random::order_secret(), Digest::of_award(event.seq));
+        let (seq, at, quantity) = (event.seq, event.at, Quantity::ONE);
+        self.insert_order.execute(params![seq, secret, drop_id, buyer, key, quantity, unit_price, at, expires_at])?;
+        self.update_order.execute(params![seq, seq, "awaiting_payment", expires_at, None::<UnixMillis>])?;
+        let secret = secret.as_bytes();
+        self.chain.add_order(&OrderSeal { secret, buyer: &buyer, key: &key, unit_price: *unit_price });
+        Ok(())
+    }
+
     fn put_contact(&mut self, order: Seq, beside: Option<&Beside>) -> rusqlite::Result<()> {
         match beside {
             Some(Beside::Contact(contact)) => self.write_contact(order, contact),
             // An order with a contact in one step wrote it with its own row.
-            Some(Beside::Order { .. } | Beside::ProviderEvent { .. } | Beside::Session { .. }) | None => Ok(()),
+            Some(
+                Beside::Order { .. }
+                | Beside::Bid { .. }
+                | Beside::ProviderEvent { .. }
+                | Beside::Session { .. }
+                | Beside::Endpoint { .. },
+            )
+            | None => Ok(()),
         }
     }
 

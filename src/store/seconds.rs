@@ -56,7 +56,7 @@ impl SecondsTally {
         let figures = self.figures.entry((drop_id, at.second())).or_default();
         match outcome {
             Outcome::Reserved(reservation) => figures.count_order(reservation.quantity),
-            Outcome::Accepted { .. } | Outcome::Heard { .. } => bump(&mut figures.other_commands),
+            Outcome::Accepted { .. } | Outcome::Heard { .. } | Outcome::Bid(_) => bump(&mut figures.other_commands),
             Outcome::Repeated { .. } => bump(&mut figures.repeated),
             Outcome::Refused { refusal, .. } => figures.count_refusal(refusal),
             Outcome::Advanced => {}
@@ -91,6 +91,8 @@ impl Figures {
             Refusal::NotFound
             | Refusal::OrderExpired { .. }
             | Refusal::IllegalTransition { .. }
+            | Refusal::BidTooLow { .. }
+            | Refusal::ExposureReached { .. }
             | Refusal::MismatchStands { .. }
             | Refusal::PreconditionFailed { .. }
             | Refusal::Invalid(_) => &mut self.other_refusals,

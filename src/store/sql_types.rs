@@ -4,7 +4,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::types::{
-    Amount, Currency, Digest, DropId, OrderSecret, OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, AuctionState, Currency, Digest, DropId, EndpointState, EventFilter, OrderSecret, OrderState,
+    Provider, Quantity, Seq, Trouble, UnitPrice, UnixMillis,
 };
 
 fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
@@ -34,6 +35,7 @@ macro_rules! number_in_sql {
 
 number_in_sql!(Seq, Seq::new);
 number_in_sql!(DropId, |n| u32::try_from(n).ok().and_then(DropId::new));
+number_in_sql!(AuctionId, |n| u32::try_from(n).ok().and_then(AuctionId::new));
 number_in_sql!(Quantity, |n| u16::try_from(n).ok().and_then(Quantity::new));
 number_in_sql!(Amount, Amount::new);
 number_in_sql!(UnitPrice, UnitPrice::new);
@@ -85,6 +87,36 @@ impl ToSql for OrderState {
 impl FromSql for OrderState {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<OrderState> {
         OrderState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for AuctionState {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.stored()))
+    }
+}
+
+impl FromSql for AuctionState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<AuctionState> {
+        AuctionState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for EndpointState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EndpointState> {
+        EndpointState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for EventFilter {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EventFilter> {
+        u32::column_result(value).and_then(|bits| EventFilter::new(bits).ok_or(FromSqlError::OutOfRange(bits.into())))
+    }
+}
+
+impl FromSql for Trouble {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Trouble> {
+        u16::column_result(value).and_then(|code| Trouble::of_code(code).ok_or(FromSqlError::OutOfRange(code.into())))
     }
 }
 

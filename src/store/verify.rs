@@ -1,12 +1,13 @@
 //! The proof from the file: every counter recounted from orders and from audit rows, every link of the chain checked.
 //! Reads only, at one snapshot; needs no server and trusts nothing that it can count.
 
+mod endpoints;
 mod recount;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use recount::{Recount, Stock, Stocks, Told};
+use recount::{Bids, Recount, Stock, Stocks, Told};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::StoreError;
@@ -15,7 +16,7 @@ use super::chain::{Chain, Link, OrderSeal};
 use super::open::{self, DATABASE_FILE, check_identity};
 use super::settings::configure;
 use super::watermark::{Found, Mark, Watermark};
-use crate::types::{DropId, OrderState, Seq, UnixMillis};
+use crate::types::{AuctionId, DropId, OrderState, Seq, UnixMillis};
 
 /// How many problems are listed at most; all are counted.
 const PROBLEMS_LISTED_MAX: usize = 100;
@@ -112,10 +113,13 @@ pub fn verify_connection(connection: &Connection) -> Result<Report, StoreError> 
 pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<Report, StoreError> {
     let mut report = Report::default();
     check_pages(connection, &mut report)?;
-    let (from_audit, told) = walk_audit(connection, sealed, &mut report)?;
+    let Recount { stocks: from_audit, orders: told, bids, endpoints, .. } =
+        walk_audit(connection, sealed, &mut report)?;
     let from_orders = walk_orders(connection, &told, &mut report)?;
     compare(connection, &from_orders, &from_audit, &mut report)?;
     check_inbox(connection, &mut report)?;
+    check_auctions(connection, &bids, &mut report)?;
+    endpoints.compare(connection, &mut report)?;
     Ok(report)
 }
 
@@ -161,6 +165,11 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     })
 }
 
+/// Whether an audit row tells of a new order.
+fn makes_order(row: &AuditRow) -> bool {
+    matches!(&*row.kind, "order_reserved" | "auction_awarded")
+}
+
 /// Walks all audit rows, each with the row of the order that it made.
 pub(super) fn walk_sealed(
     connection: &Connection,
@@ -176,7 +185,7 @@ pub(super) fn walk_sealed(
     let mut order = orders.next()?;
     while let Some(row) = rows.next()? {
         let row = row_of(row)?;
-        if &*row.kind != "order_reserved" {
+        if !makes_order(&row) {
             visit(&row, None)?;
             continue;
         }
@@ -200,11 +209,7 @@ pub(super) fn walk_sealed(
 }
 
 /// Walks all audit rows beside the chain: gapless, in time, linked; recounts every drop and every order.
-fn walk_audit(
-    connection: &Connection,
-    sealed: Sealed,
-    report: &mut Report,
-) -> Result<(Stocks, HashMap<Seq, Told>), StoreError> {
+fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut Report) -> Result<Recount, StoreError> {
     let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
     let mut links = links.query([])?;
     let mut next_link = || -> rusqlite::Result<Option<(Seq, Link)>> {
@@ -246,7 +251,7 @@ fn walk_audit(
     if let Some((seq, _)) = link {
         report.problem(format!("the chain has a link for event {seq}, which is not in the audit"));
     }
-    Ok((recount.stocks, recount.orders))
+    Ok(recount)
 }
 
 /// Walks all orders: each is what the audit tells; adds up what they take.
@@ -310,6 +315,27 @@ fn sums_of_payments(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, (
     )?;
     let sums = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?))))?;
     sums.collect()
+}
+
+/// The price and the number of bids of every auction are what the audit tells, and every bid has a row.
+fn check_auctions(
+    connection: &Connection,
+    told: &BTreeMap<DropId, Bids>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT id, drop_id, bids, current, (SELECT count(*) FROM bids WHERE auction_id = id) FROM auctions ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, drop_id): (AuctionId, DropId) = (row.get(0)?, row.get(1)?);
+        let found = Bids { count: row.get(2)?, current: row.get(3)? };
+        let (told, rows) = (told.get(&drop_id).copied().unwrap_or_default(), row.get::<_, i64>(4)?);
+        if found != told || rows != told.count {
+            report.problem(format!("auction {id}: its row says {found:?}, the audit {told:?}; {rows} bids have a row"));
+        }
+    }
+    Ok(())
 }
 
 /// Every provider's event that the audit tells of is in the inbox, and nothing else is.

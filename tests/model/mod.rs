@@ -6,13 +6,18 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 pub mod naive;
+mod naive_auctions;
+mod naive_endpoints;
 mod naive_money;
+mod naive_orders;
 
-use firstcome::engine::{Command, CommandKey, DropPatch, DropSpec, Outcome, ProviderEvent, State};
+use firstcome::engine::{
+    AuctionSpec, Command, CommandKey, DropPatch, DropSpec, Increment, Outcome, ProviderEvent, State,
+};
 use firstcome::store::Beside;
 use firstcome::types::{
-    Amount, BuyerText, Contact, Currency, Digest, DigestKey, DropId, OrderSecret, Provider, ProviderEventKind,
-    Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, OrderSecret, Provider,
+    ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
@@ -44,12 +49,13 @@ pub struct World {
     at: i64,
     orders: Vec<Seq>,
     drops: u32,
+    auctions: u32,
     told: u64,
 }
 
 impl World {
     pub fn new(seed: u64, digests: DigestKey) -> World {
-        World { random: Random(seed), digests, at: 1_000_000, orders: Vec::new(), drops: 0, told: 0 }
+        World { random: Random(seed), digests, at: 1_000_000, orders: Vec::new(), drops: 0, auctions: 0, told: 0 }
     }
 
     /// Learns from what happened.
@@ -58,6 +64,7 @@ impl World {
             self.orders.push(reservation.order);
         }
         self.drops = u32::try_from(state.drops().count()).expect("few");
+        self.auctions = u32::try_from(state.auctions().count()).expect("few");
     }
 
     fn digest(&self, kind: &str, n: u64) -> Digest {
@@ -116,8 +123,8 @@ impl World {
             len => self.orders[usize::try_from(self.random.below(len as u64)).expect("small")],
         };
         let reason = || "because".into();
-        match self.random.below(48) {
-            0 if self.drops < 4 => Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) },
+        match self.random.below(56) {
+            0 if self.drops < 6 => Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) },
             1 => Command::PatchDrop {
                 drop_id,
                 expected_revision: state
@@ -173,6 +180,14 @@ impl World {
             22 if self.random.one_in(4) => Command::RecordSession { order, provider: Provider::Stripe },
             22 => Command::SettleRefund { order, reference: "r".into(), reason: reason() },
             23 => Command::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) },
+            31..=40 => self.auctions_command(),
+            41 => {
+                let (key, params) = (self.random.below(12), self.random.below(2));
+                let key = CommandKey { digest: self.digest("endpoint", key), params: self.digest("params", params) };
+                let known: Vec<Seq> = state.endpoints().map(|(id, _)| id).collect();
+                let command = naive_endpoints::command(&mut self.random, key, &known, state.seq());
+                Command::Endpoint(Box::new(command))
+            }
             24..=30 => Command::HearProvider(Box::new(self.provider_event(state, order))),
             _ => {
                 let (buyer, key) = (self.random.below(6), self.random.below(50));
@@ -182,6 +197,65 @@ impl World {
                     key: self.digest(&format!("order{drop_id}-{buyer}-"), key),
                     quantity: self.quantity(state, drop_id),
                     contact_given: self.random.one_in(4),
+                }
+            }
+        }
+    }
+
+    fn auction_spec(&mut self) -> AuctionSpec {
+        let at = UnixMillis::new(self.at).expect("in range");
+        let price = |n: u64| UnitPrice::new(n).expect("a price");
+        let increment = |from, step| Increment { from: price(from), step: price(step) };
+        let increments = match self.random.below(3) {
+            0 => vec![increment(0, 1)],
+            1 => vec![increment(0, 5), increment(30, 10)],
+            _ => vec![increment(10, 3)],
+        };
+        let ends_at = at.plus_millis(self.random.pick(&[1000, 5000, 60_000]));
+        AuctionSpec {
+            sku: "A".into(),
+            name: "N".into(),
+            currency: Currency::new("EUR").expect("a currency"),
+            start_price: price(self.random.pick(&[0, 1, 20])),
+            reserve_price: self.random.one_in(3).then(|| price(40)),
+            increments: increments.into(),
+            buy_now: self.random.one_in(3).then(|| price(60)),
+            starts_at: at.plus_millis(self.random.pick(&[-5, 0, 500])),
+            ends_at,
+            soft_close_seconds: u32::try_from(self.random.pick(&[0, 1, 3])).expect("small"),
+            extensions_max: u32::try_from(self.random.below(4)).expect("small"),
+            hard_end_at: self.random.one_in(3).then(|| ends_at.plus_millis(1500)),
+            payment_seconds: u32::try_from(self.random.pick(&[1, 2, 60])).expect("small"),
+            offer_next: !self.random.one_in(4),
+            exposure_limit: self.random.one_in(4).then(|| Amount::new(70).expect("small")),
+        }
+    }
+
+    /// Bids mostly; low ones, high ones, with and without a secret maximum.
+    fn auctions_command(&mut self) -> Command {
+        if self.auctions == 0 || (self.auctions < 3 && self.random.one_in(20)) {
+            return Command::CreateAuction { key: self.command_key(), spec: Box::new(self.auction_spec()) };
+        }
+        let number = u32::try_from(self.random.below(u64::from(self.auctions) + 1)).expect("small") + 1;
+        let auction_id = AuctionId::new(number).expect("not 0");
+        let buyer = self.random.below(6);
+        let buyer = self.digests.buyer(&format!("buyer{buyer}"));
+        match self.random.below(24) {
+            0 => Command::CancelAuction { auction_id, reason: "because".into() },
+            1 => {
+                let key = self.random.below(6);
+                Command::BuyNow { auction_id, buyer, key: self.digest("buy", key) }
+            }
+            2 => Command::CreateAuction { key: self.command_key(), spec: Box::new(self.auction_spec()) },
+            _ => {
+                let amount = self.random.below(80);
+                let maximum = self.random.one_in(2).then(|| amount + self.random.below(20));
+                Command::PlaceBid {
+                    auction_id,
+                    buyer,
+                    amount: UnitPrice::new(amount).expect("a price"),
+                    maximum: maximum.map(|maximum| UnitPrice::new(maximum).expect("a price")),
+                    key: self.random.one_in(4).then(|| self.command_key()),
                 }
             }
         }
@@ -229,18 +303,26 @@ impl World {
         Quantity::new(units.max(1)).expect("not 0")
     }
 
+    fn text_of(&self, buyer: &Digest) -> BuyerText {
+        let name = (0..6).map(|n| format!("buyer{n}")).find(|name| self.digests.buyer(name) == *buyer);
+        BuyerText::new(&name.expect("one of six")).expect("a buyer")
+    }
+
     /// What travels beside a command.
     pub fn beside(&mut self, command: &Command) -> Option<Beside> {
         let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
         match command {
-            Command::PlaceOrder { buyer, contact_given, .. } => {
-                let name = (0..6).map(|n| format!("buyer{n}")).find(|name| self.digests.buyer(name) == *buyer);
-                Some(Beside::Order {
-                    secret: OrderSecret::from_random([7; 10]),
-                    buyer: BuyerText::new(&name.expect("one of six")).expect("a buyer"),
-                    contact: contact_given.then(|| Box::new(contact)),
-                })
-            }
+            Command::PlaceOrder { buyer, contact_given, .. } => Some(Beside::Order {
+                secret: OrderSecret::from_random([7; 10]),
+                buyer: self.text_of(buyer),
+                contact: contact_given.then(|| Box::new(contact)),
+            }),
+            Command::BuyNow { buyer, .. } => Some(Beside::Order {
+                secret: OrderSecret::from_random([7; 10]),
+                buyer: self.text_of(buyer),
+                contact: None,
+            }),
+            Command::PlaceBid { buyer, .. } => Some(Beside::Bid { buyer: self.text_of(buyer) }),
             Command::Checkout { .. } => Some(Beside::Contact(Box::new(contact))),
             Command::HearProvider(event) => {
                 Some(Beside::ProviderEvent { event_id: firstcome::types::hex::encode(&event.id.0).into() })
@@ -248,6 +330,7 @@ impl World {
             Command::RecordSession { .. } => {
                 Some(Beside::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
             }
+            Command::Endpoint(command) => Some(naive_endpoints::beside(command)),
             _ => None,
         }
     }

@@ -2,7 +2,11 @@
 //! code with the engine but the words (commands, outcomes, ids).
 
 use firstcome::engine::{Command, CommandKey, DropSpec, Invalid, Outcome, Refusal, Reservation, Subject};
-use firstcome::types::{Amount, Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
+use firstcome::types::{Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
+
+use super::naive_auctions::NaiveAuction;
+
+use super::naive_endpoints::{NaiveEndpoint, NaiveEndpointKey};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -10,21 +14,23 @@ pub struct NaiveDrop {
     pub spec: DropSpec,
     pub(super) started: bool,
     pub(super) ended: bool,
-    paused: bool,
+    pub(super) paused: bool,
     pub(super) mismatch: bool,
-    revision: u32,
+    /// An auction's: clients do not see it.
+    pub(super) hidden: bool,
+    pub(super) revision: u32,
 }
 
 pub struct NaiveOrder {
     pub seq: u64,
     pub(super) drop: usize,
     pub(super) buyer: Digest,
-    key: Digest,
+    pub(super) key: Digest,
     pub(super) quantity: u16,
     pub(super) returned: u16,
-    unit_price: u64,
+    pub(super) unit_price: u64,
     pub(super) state: OrderState,
-    expires_at: i64,
+    pub(super) expires_at: i64,
     /// When it stopped being live.
     pub(super) left_at: Option<i64>,
     pub(super) payments: Vec<NaivePayment>,
@@ -42,10 +48,12 @@ pub struct NaivePayment {
     pub(super) pays: bool,
 }
 
-struct NaiveKey {
-    key: CommandKey,
+pub struct NaiveKey {
+    pub(super) key: CommandKey,
     at: i64,
-    subject: u64,
+    pub(super) subject: u64,
+    /// The event of its command.
+    pub(super) seq: u64,
 }
 
 #[derive(Default)]
@@ -56,6 +64,9 @@ pub struct Naive {
     pub drops: Vec<NaiveDrop>,
     pub orders: Vec<NaiveOrder>,
     keys: Vec<NaiveKey>,
+    pub(super) auctions: Vec<NaiveAuction>,
+    pub(super) endpoints: Vec<NaiveEndpoint>,
+    pub(super) endpoint_keys: Vec<NaiveEndpointKey>,
     /// The events of providers that have been heard.
     pub(super) told: Vec<Digest>,
 }
@@ -82,7 +93,7 @@ impl NaiveOrder {
 pub(super) fn seq(n: u64) -> Seq {
     Seq::new(n).expect("in range")
 }
-fn instant(ms: i64) -> UnixMillis {
+pub(super) fn instant(ms: i64) -> UnixMillis {
     UnixMillis::new(ms).expect("in range")
 }
 
@@ -116,33 +127,36 @@ impl Naive {
                     due.push((drop.spec.starts_at.get(), 0, index, 0));
                 }
                 if let Some(end) = drop.spec.ends_at {
-                    due.push((end.get(), 2, index, 0));
+                    due.push((end.get(), 4, index, 0));
                 }
             }
-            due.extend(self.orders.iter().filter(|o| o.live()).map(|o| (o.expires_at, 1, o.drop, o.seq)));
+            due.extend(self.orders.iter().filter(|o| o.live()).map(|o| (o.expires_at, 2, o.drop, o.seq)));
+            due.extend(self.auctions_due());
             let Some((when, kind, drop, order)) = due.into_iter().min().filter(|(when, ..)| *when <= at) else { break };
             self.events += 1;
             match kind {
                 0 => self.drops[drop].started = true,
-                2 => self.drops[drop].ended = true,
+                4 => self.drops[drop].ended = true,
+                1 | 3 | 5 => self.do_due(kind, drop, when),
                 _ => {
                     let order = self.orders.iter_mut().find(|o| o.seq == order).expect("there");
                     order.state = OrderState::Expired;
                     order.returned = order.quantity;
                     order.left_at = Some(when);
+                    self.left(drop, when);
                 }
             }
         }
         self.at = at;
     }
 
-    fn refuse(&self, refusal: Refusal) -> Outcome {
+    pub(super) fn refuse(&self, refusal: Refusal) -> Outcome {
         Outcome::Refused { as_of_seq: seq(self.events), refusal }
     }
     pub(super) fn repeat(&self, subject: Subject) -> Outcome {
         Outcome::Repeated { as_of_seq: seq(self.events), subject }
     }
-    fn accept(&mut self, subject: Subject) -> Outcome {
+    pub(super) fn accept(&mut self, subject: Subject) -> Outcome {
         self.events += 1;
         Outcome::Accepted { seq: seq(self.events), subject }
     }
@@ -156,6 +170,11 @@ impl Naive {
             }
             Command::RecordLoss { .. } => self.accept(Subject::File),
             Command::HearProvider(event) => self.hear(event),
+            Command::CreateAuction { .. }
+            | Command::PlaceBid { .. }
+            | Command::BuyNow { .. }
+            | Command::CancelAuction { .. } => self.on_auctions(command),
+            Command::Endpoint(command) => self.endpoint(command),
             Command::ExportContacts { drop_id } => match drop_id {
                 Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
                 _ => self.accept(Subject::File),
@@ -165,7 +184,10 @@ impl Naive {
             | Command::ResumeDrop { drop_id, .. }
             | Command::CloseDrop { drop_id, .. }
             | Command::AdjustStock { drop_id, .. }
-            | Command::ReportMismatch { drop_id, .. } => match self.index(*drop_id) {
+            | Command::ReportMismatch { drop_id, .. } => match self
+                .index(*drop_id)
+                .or_else(|| self.hidden(*drop_id).filter(|_| matches!(command, Command::ReportMismatch { .. })))
+            {
                 None => self.refuse(Refusal::NotFound),
                 Some(index) => self.operate(command, *drop_id, index),
             },
@@ -186,7 +208,27 @@ impl Naive {
 
     fn index(&self, id: DropId) -> Option<usize> {
         let index = id.get() as usize - 1;
-        (index < self.drops.len()).then_some(index)
+        self.drops.get(index).filter(|drop| !drop.hidden).map(|_| index)
+    }
+
+    fn hidden(&self, id: DropId) -> Option<usize> {
+        let index = id.get() as usize - 1;
+        self.drops.get(index).filter(|drop| drop.hidden).map(|_| index)
+    }
+
+    /// Remembers the key of the command that is being decided; its event comes next.
+    pub(super) fn remember(&mut self, key: &CommandKey, subject: u64) {
+        self.remember_as(key, subject, self.events + 1);
+    }
+
+    pub(super) fn remember_as(&mut self, key: &CommandKey, subject: u64, seq: u64) {
+        self.keys.push(NaiveKey { key: *key, at: self.at, subject, seq });
+    }
+
+    /// The order of a key that is remembered.
+    pub(super) fn by_key(&self, key: Digest) -> Option<u64> {
+        let known = |o: &&NaiveOrder| o.key == key && o.left_at.is_none_or(|left| self.at < left + DAY_MS);
+        self.orders.iter().rev().find(known).map(|o| o.seq)
     }
 
     fn window(&self, spec: &DropSpec) -> Option<Invalid> {
@@ -200,7 +242,7 @@ impl Naive {
         }
     }
 
-    fn remembered(&self, key: &CommandKey) -> Option<&NaiveKey> {
+    pub(super) fn remembered(&self, key: &CommandKey) -> Option<&NaiveKey> {
         self.keys.iter().rev().find(|k| k.key.digest == key.digest && self.at < k.at + DAY_MS)
     }
 
@@ -223,10 +265,11 @@ impl Naive {
             ended: false,
             paused: false,
             mismatch: false,
+            hidden: false,
             revision: 1,
         });
         let number = self.drops.len() as u64;
-        self.keys.push(NaiveKey { key: *key, at: self.at, subject: number });
+        self.remember(key, number);
         self.accept(Subject::Drop(DropId::new(u32::try_from(number).expect("few")).expect("not 0")))
     }
 
@@ -380,116 +423,5 @@ impl Naive {
             reserved_at: instant(self.at),
             expires_at: instant(expires_at),
         })
-    }
-
-    fn on_order(&mut self, command: &Command, index: usize) -> Outcome {
-        let at = self.at;
-        let order = &self.orders[index];
-        let subject = Subject::Order(seq(order.seq));
-        let spec = self.drops[order.drop].spec.clone();
-        let cannot = |to| match order.state {
-            OrderState::Expired => Refusal::OrderExpired { expired_at: instant(order.expires_at) },
-            from => Refusal::IllegalTransition { from, to },
-        };
-        match command {
-            Command::Checkout { .. } => match order.state {
-                OrderState::Reserved => {
-                    let order = &mut self.orders[index];
-                    order.state = OrderState::AwaitingPayment;
-                    order.expires_at = at + i64::from(spec.payment_seconds) * 1000;
-                    self.accept(subject)
-                }
-                OrderState::AwaitingPayment => self.accept(subject),
-                _ => self.refuse(cannot(OrderState::AwaitingPayment)),
-            },
-            Command::CancelOrder { .. } | Command::CancelByOperator { .. } => match order.state {
-                OrderState::Cancelled => self.repeat(subject),
-                _ if order.live() => {
-                    let order = &mut self.orders[index];
-                    order.state = OrderState::Cancelled;
-                    order.returned = order.quantity;
-                    order.left_at = Some(at);
-                    self.accept(subject)
-                }
-                _ => self.refuse(cannot(OrderState::Cancelled)),
-            },
-            Command::RecordPayment { reference, amount, currency, .. } => {
-                if order.payments.iter().any(|p| p.provider == Provider::Manual && *p.reference == **reference) {
-                    return self.repeat(subject);
-                }
-                if !order.live() {
-                    return self.refuse(cannot(OrderState::Paid));
-                }
-                if amount.get() != order.amount() || *currency != spec.currency {
-                    let amount = Amount::new(order.amount()).expect("in range");
-                    return self.refuse(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency: spec.currency }));
-                }
-                let order = &mut self.orders[index];
-                order.state = OrderState::Paid;
-                order.payments.push(NaivePayment {
-                    provider: Provider::Manual,
-                    reference: reference.to_string(),
-                    currency: spec.currency,
-                    received: amount.get(),
-                    refunded: 0,
-                    due: 0,
-                    pays: true,
-                });
-                order.left_at = Some(at);
-                self.accept(subject)
-            }
-            Command::RefundOrder { key, amount, restock_quantity, .. } => {
-                if let Some(known) = self.remembered(key) {
-                    return match known.key.params == key.params && known.subject == order.seq {
-                        true => self.repeat(subject),
-                        false => self.refuse(Refusal::KeyReused),
-                    };
-                }
-                if order.state != OrderState::Paid {
-                    return self.refuse(cannot(OrderState::Refunded));
-                }
-                let left = order.kept();
-                let wanted = amount.map_or(left, Amount::get);
-                if wanted > left || (wanted == 0 && left > 0) {
-                    let remaining = Amount::new(left).expect("in range");
-                    return self.refuse(Refusal::Invalid(Invalid::RefundOutOfRange { remaining }));
-                }
-                let sold = order.quantity - order.returned;
-                if *restock_quantity > sold {
-                    return self.refuse(Refusal::Invalid(Invalid::RestockOutOfRange { sold }));
-                }
-                let number = order.seq;
-                let order = &mut self.orders[index];
-                order.returned += restock_quantity;
-                let payment = order.payments.iter_mut().find(|p| p.pays).expect("it was paid");
-                match payment.provider {
-                    Provider::Manual => payment.refunded += wanted,
-                    _ => payment.due += wanted,
-                }
-                if wanted == left {
-                    order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
-                }
-                self.keys.push(NaiveKey { key: *key, at, subject: number });
-                self.accept(subject)
-            }
-            Command::SettleRefund { .. } if !order.owes() => self.refuse(cannot(OrderState::Refunded)),
-            Command::SettleRefund { .. } => {
-                let order = &mut self.orders[index];
-                let mut settled = 0;
-                for payment in order.payments.iter_mut().filter(|p| p.due > 0) {
-                    payment.refunded += std::mem::take(&mut payment.due);
-                    settled += 1;
-                }
-                if order.state == OrderState::RefundDue {
-                    order.state = OrderState::Refunded;
-                }
-                self.events += settled - 1;
-                self.accept(subject)
-            }
-            Command::RecordSession { .. } if order.live() => self.accept(subject),
-            Command::RecordSession { .. } => self.refuse(cannot(OrderState::AwaitingPayment)),
-            Command::ReadContact { .. } | Command::EraseContact { .. } => self.accept(subject),
-            other => panic!("no order's command: {other:?}"),
-        }
     }
 }

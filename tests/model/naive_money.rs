@@ -51,8 +51,9 @@ impl Naive {
                     order.state = OrderState::Paid;
                     order.returned = 0;
                     order.left_at.get_or_insert(self.at);
+                    self.paid_for(drop);
                 } else if lost {
-                    order.state = OrderState::RefundDue;
+                    self.orders[index].state = OrderState::RefundDue;
                 }
                 Ok(1)
             }

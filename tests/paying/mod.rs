@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use firstcome::config::{Config, PaymentSettings};
 use firstcome::types::hex;
+use firstcome::writer::clock::wall_clock;
 use serde_json::{Value, json};
 
 /// The checksum key of PayOS' own example.
@@ -118,12 +119,17 @@ pub fn payos(data: &Value) -> Webhook {
     let text = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     };
     let signed: Vec<String> = sorted.into_iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
     let signature = hex::encode(&hmac(PAYOS_KEY.as_bytes(), &[signed.join("&").as_bytes()]));
     let body = json!({ "code": "00", "desc": "success", "success": true, "data": data, "signature": signature });
     Webhook { headers: vec![("Content-Type", "application/json".into())], body: body.to_string() }
+}
+
+/// Now, in seconds.
+pub fn now() -> i64 {
+    wall_clock().second()
 }
 
 /// The body of an event of `standard-webhooks` and `sandbox`.

@@ -166,7 +166,10 @@ impl Table {
                 let known = self.orders.iter().position(|order| *order == seq);
                 format!("O{}", known.map_or(0, |index| index + 1))
             }
+            Subject::Auction(id) => format!("A{id}"),
+            Subject::Bid(id, seq) => format!("A{id}.{seq}"),
             Subject::File => "file".into(),
+            Subject::Endpoint(id) => format!("endpoint {id}"),
         }
     }
 
@@ -179,6 +182,12 @@ impl Table {
             Outcome::Accepted { subject, .. } => format!("ok {}", self.name(*subject)),
             Outcome::Repeated { subject, .. } => format!("repeated {}", self.name(*subject)),
             Outcome::Refused { refusal, .. } => refusal_words(refusal),
+            Outcome::Bid(receipt) => {
+                let again = if receipt.repeated { "again " } else { "" };
+                let place = if receipt.leading { "leads" } else { "beaten" };
+                let (current, next) = (receipt.current.get(), receipt.minimum_next.get());
+                format!("{again}{place} at={current} next={next} until={}", receipt.ends_at.get())
+            }
             Outcome::Heard { told: Told::Applied, .. } => "applied".into(),
             Outcome::Heard { told: Told::Ignored(because), .. } => format!("ignored {}", because.as_str()),
             Outcome::Advanced => "ok".into(),
@@ -216,6 +225,10 @@ fn refusal_words(refusal: &Refusal) -> String {
             let next = next_expiry_at.map_or("none".into(), |at| at.get().to_string());
             format!("sold_out free={available} held={held} next={next}")
         }
+        Refusal::BidTooLow { current, minimum_next, .. } => {
+            format!("too_low at={} next={}", current.get(), minimum_next.get())
+        }
+        Refusal::ExposureReached { limit, used } => format!("exposed limit={} used={}", limit.get(), used.get()),
         Refusal::OrderExpired { expired_at } => format!("order_expired at={}", expired_at.get()),
         Refusal::IllegalTransition { from, to } => format!("illegal {}->{}", from.as_str(), to.as_str()),
         Refusal::MismatchStands { from } => format!("mismatch_stands {}", from.as_str()),
@@ -226,6 +239,7 @@ fn refusal_words(refusal: &Refusal) -> String {
             Invalid::TotalBelowTaken { taken } => format!("invalid total_below_taken={taken}"),
             Invalid::TotalTooLarge => "invalid total_too_large".into(),
             Invalid::TooManyDrops => "invalid too_many_drops".into(),
+            Invalid::TooManyEndpoints => "invalid too_many_endpoints".into(),
             Invalid::PaymentDiffers { amount, currency } => {
                 format!("invalid payment_differs={}{}", amount.get(), currency.as_str())
             }

@@ -140,11 +140,11 @@ pub(super) fn random() -> Result<u64, Exit> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-async fn open(target: &Target, which: &str) -> Result<Connection, Exit> {
+pub(super) async fn open(target: &Target, which: &str) -> Result<Connection, Exit> {
     Connection::open(target.address).await.map_err(|fault| unreachable_at(target, which, &fault))
 }
 
-async fn ask(
+pub(super) async fn ask(
     target: &Target,
     which: &str,
     connection: &mut Connection,
@@ -166,7 +166,7 @@ pub(super) fn unreachable_at(target: &Target, which: &str, fault: &Fault) -> Exi
 }
 
 /// The one line for a problem (RFC 9457).
-fn refused(what: &str, status: u16, answer: &[u8]) -> Exit {
+pub(super) fn refused(what: &str, status: u16, answer: &[u8]) -> Exit {
     let problem: Value = serde_json::from_slice(answer).unwrap_or_default();
     let code = problem["code"].as_str().unwrap_or("no problem body");
     let detail = problem["detail"].as_str().unwrap_or("");

@@ -6,6 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
 use super::{done, fault, not_let_in, submit, written};
+use crate::admission::Caller;
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
@@ -15,7 +16,7 @@ use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged
 use crate::read::{OrderRow, rows};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
-use crate::types::{Seq, random};
+use crate::types::{DropId, OrderSecret, Seq, random};
 use crate::writer::Decided;
 
 fn frame(core: &Core) -> OrderFrame<'_> {
@@ -27,23 +28,8 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
     core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
     let request = OrderRequest::parse(&call.json(core).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
-    let drop_id = call.drop_id()?;
-    if core.writer.published.version(drop_id) == 0 {
-        return Err(Problem::NotFound);
-    }
-    let OrderRequest { buyer, quantity, contact } = request;
-    let digests = &core.writer.digest_key;
-    let buyer_digest = digests.buyer(buyer.as_str());
-    let command = Command::PlaceOrder {
-        drop_id,
-        buyer: buyer_digest,
-        key: digests.order_key(drop_id, &buyer_digest, &key),
-        quantity,
-        contact_given: contact.is_some(),
-    };
-    let secret = random::order_secret();
-    let beside = Beside::Order { secret, buyer: buyer.clone(), contact: contact.map(Box::new) };
-    let decided = submit(core, &call.caller, command, Some(beside)).await?;
+    let buyer = request.buyer.clone();
+    let (decided, secret) = claim(core, &call.caller, call.drop_id()?, request, &key).await?;
     let done = done(&decided)?;
     let response = match &decided.outcome {
         Outcome::Reserved(reservation) => {
@@ -57,12 +43,40 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
         Outcome::Repeated { .. }
         | Outcome::Accepted { .. }
         | Outcome::Heard { .. }
+        | Outcome::Bid(_)
         | Outcome::Refused { .. }
         | Outcome::Advanced => {
             return Err(Problem::Internal);
         }
     };
     Ok(written(response, done.seq, &decided))
+}
+
+/// A buyer's claim on units of a drop, decided; and the secret of the order's id, if it is a new one.
+pub(super) async fn claim(
+    core: &Core,
+    caller: &Caller,
+    drop_id: DropId,
+    request: OrderRequest,
+    key: &[u8],
+) -> Result<(Decided, OrderSecret), Problem> {
+    if core.writer.published.version(drop_id) == 0 {
+        return Err(Problem::NotFound);
+    }
+    let OrderRequest { buyer, quantity, contact } = request;
+    let digests = &core.writer.digest_key;
+    let buyer_digest = digests.buyer(buyer.as_str());
+    let command = Command::PlaceOrder {
+        drop_id,
+        buyer: buyer_digest,
+        key: digests.order_key(drop_id, &buyer_digest, key),
+        quantity,
+        contact_given: contact.is_some(),
+    };
+    let secret = random::order_secret();
+    let beside = Beside::Order { secret, buyer, contact: contact.map(Box::new) };
+    let decided = submit(core, caller, command, Some(beside)).await?;
+    Ok((decided, secret))
 }
 
 /// The order that a request names, if its id is right to the last bit.

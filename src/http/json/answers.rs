@@ -12,11 +12,11 @@ use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
 use crate::types::{Contact, OrderId, OrderSecret, OrderState, Seq, UnitPrice, UnixMillis};
 
-fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
 }
 
-fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),
@@ -103,7 +103,7 @@ pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
 /// A buyer's claim on units of a drop.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Order")]
-struct OrderJson<'a> {
+pub(super) struct OrderJson<'a> {
     #[schemars(with = "words::OrderId")]
     id: String,
     #[schemars(with = "words::OrderCode")]
@@ -186,8 +186,12 @@ pub(super) fn end_reason(state: OrderState, by_operator: bool) -> Option<&'stati
 /// An order as its row says.
 #[must_use]
 pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
+    bytes(&order_json(row, frame))
+}
+
+pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJson<'a> {
     let id = row.id().to_string();
-    bytes(&OrderJson {
+    OrderJson {
         payment_url: payment_url(frame, row.state, &id),
         id,
         code: code_of(row.seq),
@@ -207,7 +211,7 @@ pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
         refunded_amount: row.refunded.get(),
         refund_due_amount: row.refund_due.get(),
         version: format!("{}-{}", frame.epoch, row.last_seq),
-    })
+    }
 }
 
 /// A fresh order, without reading its row.
@@ -260,6 +264,42 @@ pub fn contact_body(contact: &Contact) -> Bytes {
     })
 }
 
+/// What became of a provider's event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeardResult {
+    /// It had its effect.
+    Applied,
+    /// It was recorded before.
+    Duplicate,
+    /// It is recorded, and changes nothing.
+    Ignored(&'static str),
+    /// It is not recorded: it is not about our orders.
+    Unused(&'static str),
+}
+
+impl HeardResult {
+    /// Its word in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            HeardResult::Applied => "applied",
+            HeardResult::Duplicate => "duplicate",
+            HeardResult::Ignored(_) => "ignored",
+            HeardResult::Unused(_) => "unused",
+        }
+    }
+}
+
+/// What a provider is answered.
+#[must_use]
+pub fn heard_body(result: HeardResult) -> Bytes {
+    let body = match result {
+        HeardResult::Applied | HeardResult::Duplicate => json!({ "result": result.label() }),
+        HeardResult::Ignored(reason) | HeardResult::Unused(reason) => json!({ "result": "ignored", "reason": reason }),
+    };
+    Bytes::from(body.to_string())
+}
+
 /// The schemas of a page of these.
 fn page_schema(of: &str) -> Value {
     json!({
@@ -284,11 +324,21 @@ pub fn answer_schemas() -> Map<String, Value> {
     let mut settings = words::settings().for_serialize();
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
-    let _references = (generator.subschema_for::<DropJson<'_>>(), generator.subschema_for::<OrderJson<'_>>());
+    let _endpoints = (
+        generator.subschema_for::<super::endpoints::EndpointJson<'_>>(),
+        generator.subschema_for::<super::endpoints::DeliveryJson>(),
+    );
     let _payments = generator.subschema_for::<super::payments::PaymentJson<'_>>();
+    let _references = (
+        generator.subschema_for::<DropJson<'_>>(),
+        generator.subschema_for::<OrderJson<'_>>(),
+        generator.subschema_for::<super::remedy::RemedyJson<'_>>(),
+    );
     let mut schemas = generator.take_definitions(true);
     schemas.insert("DropPage".into(), page_schema("Drop"));
     schemas.insert("OrderPage".into(), page_schema("Order"));
+    schemas.insert("WebhookEndpointPage".into(), page_schema("WebhookEndpoint"));
+    schemas.insert("WebhookDeliveryPage".into(), page_schema("WebhookDelivery"));
     schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
     schemas
 }

@@ -9,7 +9,7 @@ use crate::engine::{DropPatch, DropSpec};
 use crate::http::fields::Fields;
 use crate::http::problem::Problem;
 use crate::http::rules;
-use crate::types::{Amount, BuyerText, Contact, Currency, Quantity};
+use crate::types::{Amount, BuyerText, Contact, Currency, Quantity, Run, Seq};
 
 /// The longest SKU, in bytes.
 pub const SKU_BYTES_MAX: usize = 100;
@@ -115,7 +115,7 @@ pub fn parse_reason(body: &[u8]) -> Result<Box<str>, Problem> {
     Fields::read(body, reason)
 }
 
-fn reason(fields: &mut Fields) -> Option<Box<str>> {
+pub(super) fn reason(fields: &mut Fields) -> Option<Box<str>> {
     fields.required("reason", rules::text(REASON_BYTES_MAX))
 }
 
@@ -252,6 +252,31 @@ fn settled(fields: &mut Fields) -> Option<(Box<str>, Box<str>)> {
     Some((reference?, reason?))
 }
 
+/// `POST /v1/drops/{drop_id}/remedy`.
+pub struct Undo {
+    /// Which orders.
+    pub run: Run,
+    /// Only those below this number, if one is given.
+    pub below: Option<Seq>,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// Reads what is to be undone.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_undo(body: &[u8]) -> Result<Undo, Problem> {
+    Fields::read(body, undo)
+}
+
+fn undo(fields: &mut Fields) -> Option<Undo> {
+    let run = fields.required("run", rules::run());
+    let below = fields.optional("below", rules::seq());
+    let reason = reason(fields);
+    Some(Undo { run: run?, below, reason: reason? })
+}
+
 /// `POST /v1/orders/search`: by exactly one of these.
 pub enum Search {
     /// A telephone number.
@@ -286,8 +311,8 @@ fn new_order_schema() -> Value {
 
 /// Every request's schema, under its name in the OpenAPI document.
 #[must_use]
-pub fn request_schemas() -> [(&'static str, Value); 11] {
-    [
+pub fn request_schemas() -> Vec<(&'static str, Value)> {
+    let mut schemas = vec![
         ("Contact", Fields::describe(contact)),
         ("NewOrder", new_order_schema()),
         ("Checkout", Fields::describe(checkout)),
@@ -295,9 +320,12 @@ pub fn request_schemas() -> [(&'static str, Value); 11] {
         ("DropPatch", Fields::describe(patch)),
         ("Reason", Fields::describe(reason)),
         ("StockAdjustment", Fields::describe(stock)),
+        ("Undo", Fields::describe(undo)),
         ("Payment", Fields::describe(payment)),
         ("Refund", Fields::describe(refund)),
         ("RefundSettlement", Fields::describe(settled)),
         ("OrderSearch", Fields::describe(search)),
-    ]
+    ];
+    schemas.extend(super::endpoints::request_schemas());
+    schemas
 }

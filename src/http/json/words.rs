@@ -80,10 +80,19 @@ word! {
     });
     /// An order's state.
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
+    /// Where a delivery that failed stands.
+    DeliveryState = json!({ "type": "string", "enum": ["dead", "waiting"], "default": "dead" });
     /// Why an order ended.
     EndReason = json!({
         "type": "string",
         "enum": end_reasons(),
+    });
+    /// The orders of a remedy: the numbers of the first and the last.
+    Run = json!({
+        "type": "string",
+        "pattern": "^[1-9][0-9]{0,13}-[1-9][0-9]{0,13}$",
+        "description": "The numbers of the first and the last order.",
+        "examples": ["1201-1234"],
     });
     /// An order's short code.
     OrderCode = json!({

@@ -57,6 +57,11 @@ const HEADERS: &[Header] = &[
     Header { name: "WWW-Authenticate", schema: || json!({ "const": "Bearer" }), why: "What to send as Authorization." },
     Header { name: "Allow", schema: text, why: "The methods that the path has." },
     Header { name: "Vary", schema: text, why: "What else the answer depends on." },
+    Header { name: "Location", schema: text, why: "Where to go on." },
+    Header { name: "Refresh", schema: number, why: "After how many seconds the page changes by itself." },
+    Header { name: "Content-Security-Policy", schema: text, why: "The page's own style, and forms to this server." },
+    Header { name: "Referrer-Policy", schema: || json!({ "const": "no-referrer" }), why: "The address is a key." },
+    Header { name: "X-Content-Type-Options", schema: || json!({ "const": "nosniff" }), why: "It is what it says." },
     Header {
         name: "Firstcome-Next-After",
         schema: number,
@@ -89,12 +94,18 @@ fn presence(name: &str, action: Option<Action>, answer: Answer<'_>) -> Option<bo
     match name {
         "Request-Id" | "Firstcome-Time-Ms" | "Cache-Control" => Some(true),
         "ETag" => (good && action.is_some_and(is_tagged)).then_some(true),
+        // What is not about our orders is not recorded.
+        "Firstcome-Seq" | "Server-Timing" if good && action == Some(Action::HearProvider) => Some(false),
         "Firstcome-Seq" | "Server-Timing" => (good && action.is_some_and(is_write)).then_some(true),
         "Idempotent-Replayed" => (good && action.is_some_and(has_key)).then_some(false),
         "Retry-After" => of_codes(|code| code == Code::NotStarted || matches!(code.kind().status.as_u16(), 429 | 503)),
         "RateLimit-Policy" | "RateLimit" => of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited)),
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
+        "Location" | "Refresh" => (good && action == Some(Action::OrderPage)).then_some(false),
+        "Content-Security-Policy" | "Referrer-Policy" | "X-Content-Type-Options" => {
+            (good && action == Some(Action::OrderPage)).then_some(true)
+        }
         "Vary" => (good && action == Some(Action::ListOrders)).then_some(true),
         "Firstcome-Next-After" => (good && action == Some(Action::ListOrders)).then_some(false),
         _ => None,

@@ -19,6 +19,11 @@ fn instant() -> Value {
     json!({ "$ref": "#/components/schemas/Instant" })
 }
 
+/// Money in minor units.
+fn money() -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": crate::types::JSON_INTEGER_MAX })
+}
+
 fn count() -> Value {
     json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
 }
@@ -56,6 +61,7 @@ fn refused(code: Code) -> Refused {
         | Code::SoldOut
         | Code::OrderExpired
         | Code::IllegalTransition
+        | Code::BidTooLow
         | Code::PreconditionFailed => Refused::Always,
     }
 }
@@ -80,7 +86,8 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         Code::Validation => vec![("errors", json!({ "$ref": "#/components/schemas/FieldErrors" }), true)],
         Code::NotStarted => vec![("starts_at", instant(), true)],
         Code::Ended => vec![("ends_at", instant(), true)],
-        Code::LimitReached => vec![("limit", count(), true), ("used", count(), true)],
+        // Units of a drop; money where all that a buyer leads is limited.
+        Code::LimitReached => vec![("limit", money(), true), ("used", money(), true)],
         Code::SoldOut => {
             vec![("available", count(), true), ("held", count(), true), ("next_expiry_at", instant(), false)]
         }
@@ -93,6 +100,7 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
                 ("to", json!({ "type": "string", "enum": states }), true),
             ]
         }
+        Code::BidTooLow => vec![("current", money(), true), ("minimum_next", money(), true)],
         Code::PreconditionFailed => vec![("revision", json!({ "type": "integer", "minimum": 1 }), true)],
         Code::RateLimited => {
             vec![("violated_policies", json!({ "type": "array", "items": { "enum": [IN_FLIGHT_POLICY] } }), true)]
@@ -177,7 +185,7 @@ mod tests {
     use super::*;
     use crate::engine::{Invalid, Refusal};
     use crate::http::Problem;
-    use crate::types::UnixMillis;
+    use crate::types::{Amount, UnitPrice, UnixMillis};
 
     /// One of every kind, so that each member is seen.
     fn samples() -> Vec<Problem> {
@@ -194,6 +202,8 @@ mod tests {
             Refusal::OrderExpired { expired_at: at },
             Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Cancelled },
             Refusal::MismatchStands { from: DropState::Paused },
+            Refusal::BidTooLow { current: UnitPrice::default(), minimum_next: UnitPrice::default(), ends_at: at },
+            Refusal::ExposureReached { limit: Amount::ZERO, used: Amount::ZERO },
             Refusal::PreconditionFailed { revision: 2 },
             Refusal::Invalid(Invalid::EndBeforeStart),
         ];
@@ -204,6 +214,7 @@ mod tests {
             Problem::invalid("/a", "b"),
             Problem::KeyMissing("x"),
             Problem::Unauthorized,
+            Problem::BadSignature,
             Problem::Forbidden("x"),
             Problem::NotFound,
             Problem::MethodNotAllowed { allow: "GET".into() },

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery};
-use crate::http::json::words;
+use crate::http::json::queries::{AuditQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery};
+use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
+use crate::types::IgnoredBecause;
 
 use crate::http::routes::Action;
 
@@ -33,24 +34,52 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         Action::PatchDrop => {
             sent("DropPatch", json!({ "expected_revision": 1, "reason": "a typing error", "name": "Limited shoe" }))
         }
-        Action::PauseDrop | Action::ResumeDrop | Action::CloseDrop => reason(),
+        Action::PauseDrop | Action::ResumeDrop | Action::CloseDrop | Action::RotateSecret => reason(),
         Action::AdjustStock => {
             sent("StockAdjustment", json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
         }
+        Action::UndoLastOrders => sent("Undo", json!({ "run": "1201-1234", "reason": "ten more than there are" })),
         Action::RecordPayment => sent(
             "Payment",
             json!({ "reference": "transfer 4711", "amount": 12900, "currency": "EUR", "reason": "paid by transfer" }),
         ),
         Action::RefundOrder => sent("Refund", json!({ "restock_quantity": 1, "reason": "came back unworn" })),
         Action::SettleRefund => sent("RefundSettlement", json!({ "reference": "transfer 4712", "reason": "paid out" })),
+        Action::CreateEndpoint => sent(
+            "NewWebhookEndpoint",
+            json!({ "url": "https://shop.example/hooks", "events": ["order.paid", "payment.not_kept"] }),
+        ),
+        Action::PatchEndpoint => {
+            sent("WebhookEndpointPatch", json!({ "state": "disabled", "reason": "the shop is being moved" }))
+        }
+        Action::ResendDeliveries => sent("Resend", json!({ "from_seq": 1, "reason": "the shop is well again" })),
         Action::SearchOrders => sent("OrderSearch", json!({ "email": "ann@example.org" })),
+        Action::HearProvider => sent(
+            "ProviderEvent",
+            json!({
+                "type": "payment.succeeded", "timestamp": "2026-11-21T09:00:00Z",
+                "data": {
+                    "order_id": ORDER_ID_EXAMPLE, "reference": "pay_4711", "amount": 12900, "currency": "EUR",
+                },
+            }),
+        ),
         Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
         | Action::CancelOrder
+        | Action::LookAtLastOrders
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::ListPayments
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::DeleteEndpoint
+        | Action::ListDeliveries
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders
@@ -82,6 +111,15 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::RefundOrder
         | Action::SettleRefund => one("Order"),
         Action::ListPayments => one("PaymentPage"),
+        Action::LookAtLastOrders | Action::UndoLastOrders => one("Remedy"),
+        Action::HearProvider => one("ProviderEventResult"),
+        Action::CreateEndpoint
+        | Action::GetEndpoint
+        | Action::PatchEndpoint
+        | Action::RotateSecret
+        | Action::ResendDeliveries => one("WebhookEndpoint"),
+        Action::ListEndpoints => one("WebhookEndpointPage"),
+        Action::ListDeliveries => one("WebhookDeliveryPage"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -94,12 +132,18 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::Audit => vec![("application/x-ndjson", json!({ "$ref": "#/components/schemas/AuditRow" }))],
         Action::Metrics => vec![text("text/plain", "Prometheus' text format.")],
         Action::Healthz | Action::Readyz => vec![text("text/plain", "`ok`.")],
-        Action::EraseContact => Vec::new(),
+        Action::OrderPage => vec![text("text/html", "For a browser: the order, and how it is paid.")],
+        Action::EraseContact
+        | Action::DeleteEndpoint
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox => Vec::new(),
     }
 }
 
-/// What streams are made of.
-pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
+/// What streams are made of, and what providers send and are answered.
+pub(super) fn other_schemas() -> [(&'static str, Value); 4] {
     let integer =
         |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
     let event = json!({
@@ -134,7 +178,26 @@ pub(super) fn stream_schemas() -> [(&'static str, Value); 2] {
             "detail": { "type": "object", "description": "What else the event says." },
         },
     });
-    [("DropEvent", event), ("AuditRow", row)]
+    let sent = json!({
+        "type": "object",
+        "description": "What the provider sends, signed as it signs: `webhook-id`, `webhook-timestamp` and \
+            `webhook-signature` (Standard Webhooks 1.0) for `standard-webhooks` and `sandbox`, `Stripe-Signature`, or the \
+            `signature` of PayOS beside its `data`. Members that are not used may be there. `type` is \
+            `payment.succeeded`, `payment.failed`, `refund.succeeded` or `chargeback.created`; `amount` whole minor units.",
+    });
+    let answer = json!({
+        "type": "object",
+        "required": ["result"],
+        "properties": {
+            "result": { "enum": ["applied", "duplicate", "ignored"] },
+            "reason": {
+                "enum": IgnoredBecause::ALL.map(IgnoredBecause::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
+                "description": "Why it is ignored. `unused`, and `unknown-payment` of a provider's other business: it is \
+                    not recorded.",
+            },
+        },
+    });
+    [("DropEvent", event), ("AuditRow", row), ("ProviderEvent", sent), ("ProviderEventResult", answer)]
 }
 
 /// The query that an action reads, as the schema of an object.
@@ -148,12 +211,20 @@ fn query(action: Action) -> Option<Value> {
         Action::ListDrops => schema::<DropsQuery>(),
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
-        Action::GetDrop
+        Action::LookAtLastOrders => schema::<RemedyQuery>(),
+        Action::ListDeliveries => schema::<DeliveriesQuery>(),
+        Action::HearProvider
+        | Action::GetDrop
         | Action::StreamDrop
         | Action::PlaceOrder
         | Action::GetOrder
         | Action::Checkout
         | Action::CancelOrder
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::CreateDrop
         | Action::PatchDrop
@@ -161,10 +232,18 @@ fn query(action: Action) -> Option<Value> {
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::UndoLastOrders
         | Action::RecordPayment
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
+        | Action::CreateEndpoint
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret
+        | Action::ResendDeliveries
         | Action::ReadContact
         | Action::EraseContact
         | Action::SearchOrders
@@ -217,20 +296,46 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
             &[Action::PatchDrop, Action::PauseDrop, Action::ResumeDrop, Action::AdjustStock, Action::CloseDrop],
         ),
         Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ListPayments, Action::ReadContact]),
-        Action::ListDrops
+        Action::CreateEndpoint => to(
+            "endpoint_id",
+            &[
+                Action::GetEndpoint,
+                Action::PatchEndpoint,
+                Action::RotateSecret,
+                Action::ListDeliveries,
+                Action::ResendDeliveries,
+                Action::DeleteEndpoint,
+            ],
+        ),
+        Action::HearProvider
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
         | Action::CancelOrder
+        | Action::OrderPage
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox
         | Action::OpenApi
         | Action::PatchDrop
         | Action::PauseDrop
         | Action::ResumeDrop
         | Action::CloseDrop
         | Action::AdjustStock
+        | Action::LookAtLastOrders
+        | Action::UndoLastOrders
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret
+        | Action::ListDeliveries
+        | Action::ResendDeliveries
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders

@@ -245,7 +245,9 @@ async fn make(maker: &Maker, writer: &WriterHandle, order: Seq, wanted: &Wanted)
         Answer::Decided(decided) => match decided.outcome {
             // Refused: the order has been paid or given back meanwhile, and needs none.
             Outcome::Accepted { .. } | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
-            Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Advanced => Err(NotDone::NotRecorded),
+            Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Bid(_) | Outcome::Advanced => {
+                Err(NotDone::NotRecorded)
+            }
         },
         Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => Err(NotDone::NotRecorded),
     }

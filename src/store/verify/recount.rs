@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::Report;
+use super::endpoints::ToldEndpoints;
+use super::{Report, makes_order};
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, OrderState, Seq};
 
@@ -29,11 +30,21 @@ pub(super) struct Told {
     pub(super) refund_due: i64,
 }
 
+/// What the bids of an auction come to, as the audit tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Bids {
+    pub(super) count: i64,
+    pub(super) current: Option<i64>,
+}
+
 /// Adds rows up, one after another.
 #[derive(Default)]
 pub(super) struct Recount {
     pub(super) stocks: Stocks,
     pub(super) orders: HashMap<Seq, Told>,
+    pub(super) endpoints: ToldEndpoints,
+    /// Of each auction, by its hidden drop.
+    pub(super) bids: BTreeMap<DropId, Bids>,
     subjects: HashMap<DropId, Seq>,
 }
 
@@ -44,8 +55,10 @@ impl Recount {
         if let Some(drop_id) = row.drop_id {
             let stock = self.stocks.entry(drop_id).or_default();
             match &*row.kind {
-                "drop_created" | "stock_adjusted" => stock.total = stock.total.saturating_add(units),
-                "order_reserved" => stock.held = stock.held.saturating_add(units),
+                "drop_created" | "auction_created" | "stock_adjusted" => {
+                    stock.total = stock.total.saturating_add(units)
+                }
+                "order_reserved" | "auction_awarded" => stock.held = stock.held.saturating_add(units),
                 "order_cancelled" | "order_expired" => stock.held = stock.held.saturating_sub(units),
                 "order_paid" => {
                     stock.held = stock.held.saturating_sub(units);
@@ -58,6 +71,13 @@ impl Recount {
             if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
                 report.problem(format!("drop {drop_id} is oversold after event {}: {stock:?}", row.seq));
             }
+        }
+        if row.drop_id.is_none() {
+            self.endpoints.add(row);
+        }
+        if let (Some(drop_id), "bid_placed") = (row.drop_id, &*row.kind) {
+            let bids = self.bids.entry(drop_id).or_default();
+            *bids = Bids { count: bids.count.saturating_add(1), current: row.amount };
         }
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
             self.tell_order(order, drop_id, row, report);
@@ -79,10 +99,11 @@ impl Recount {
 
     fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut Report) {
         let units = row.quantity.unwrap_or(0);
-        if &*row.kind == "order_reserved" {
+        if makes_order(row) {
+            let reserved = &*row.kind == "order_reserved";
             let told = Told {
                 last_seq: row.seq,
-                state: OrderState::Reserved,
+                state: if reserved { OrderState::Reserved } else { OrderState::AwaitingPayment },
                 drop_id,
                 quantity: units,
                 returned: 0,

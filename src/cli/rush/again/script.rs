@@ -76,7 +76,10 @@ impl Script {
                     | Record::OrderKey(_)
                     | Record::CommandKey(_)
                     | Record::SnapshotEnded(_)
+                    | Record::Auction(_)
+                    | Record::Best(_)
                     | Record::Committed(_)
+                    | Record::Endpoint(_)
                     | Record::Gap(_),
                 )) => {}
                 Ok(None) | Err(Trouble::Torn { .. }) => return Ok(script),
@@ -97,6 +100,7 @@ impl Script {
                     engine::Outcome::Reserved(reservation) => Some(reservation.order),
                     engine::Outcome::Accepted { .. }
                     | engine::Outcome::Heard { .. }
+                    | engine::Outcome::Bid(_)
                     | engine::Outcome::Repeated { .. }
                     | engine::Outcome::Refused { .. }
                     | engine::Outcome::Advanced => None,
@@ -126,7 +130,12 @@ impl Script {
             | Command::RefundOrder { .. }
             | Command::SettleRefund { .. }
             | Command::HearProvider(_)
+            | Command::CreateAuction { .. }
+            | Command::PlaceBid { .. }
+            | Command::BuyNow { .. }
+            | Command::CancelAuction { .. }
             | Command::RecordSession { .. }
+            | Command::Endpoint(_)
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::ExportContacts { .. }
@@ -153,7 +162,7 @@ impl Script {
             engine::Outcome::Repeated { .. } => Outcome::Repeated,
             engine::Outcome::Accepted { .. } if matches!(command, Command::CancelOrder { .. }) => Outcome::Cancelled,
             engine::Outcome::Accepted { .. } => Outcome::CheckedOut,
-            engine::Outcome::Advanced | engine::Outcome::Heard { .. } => Outcome::Strange,
+            engine::Outcome::Advanced | engine::Outcome::Heard { .. } | engine::Outcome::Bid(_) => Outcome::Strange,
             engine::Outcome::Refused { refusal, .. } => match refusal {
                 Refusal::NotFound => Outcome::NotFound,
                 Refusal::NotStarted { .. } => Outcome::NotStarted,
@@ -164,6 +173,8 @@ impl Script {
                 Refusal::OrderExpired { .. } => Outcome::OrderExpired,
                 Refusal::IllegalTransition { .. } => Outcome::IllegalTransition,
                 Refusal::KeyReused
+                | Refusal::BidTooLow { .. }
+                | Refusal::ExposureReached { .. }
                 | Refusal::MismatchStands { .. }
                 | Refusal::PreconditionFailed { .. }
                 | Refusal::Invalid(_) => Outcome::OtherRefusal,

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# A browser goes through the demo shop of the real binary: reserve, check out, pay, pay twice, pay late. Loopback only;
+# ends by itself. Needs node, npm and Debian's chromium (.ci/run installs it).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+. scripts/server.sh
+
+if [ ! -d scripts/browser/node_modules/playwright-core ]; then
+    npm ci --prefix scripts/browser --ignore-scripts --no-audit --no-fund
+fi
+start
+PUBLIC=$public ADMIN=$admin node scripts/browser/journey.mjs
+stop

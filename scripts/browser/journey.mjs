@@ -1,0 +1,159 @@
+// A browser without JavaScript buys: Debian's chromium against the real program with --demo (scripts/browser.sh).
+// Nothing here sleeps: it waits for what the page shows, each time for a bounded while.
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const { PUBLIC, ADMIN, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
+const shop = `http://${PUBLIC}`;
+const WAIT_MS = 15_000;
+
+// Whatever hangs, this ends.
+setTimeout(() => {
+  console.error("the browser test took longer than 3 minutes");
+  process.exit(1);
+}, 180_000).unref();
+
+const browser = await chromium.launch({ executablePath: CHROMIUM });
+const context = await browser.newContext({ javaScriptEnabled: false });
+context.setDefaultTimeout(WAIT_MS);
+// Nothing comes from elsewhere, and nothing that the pages ask for is refused by their own policy.
+context.on("request", (request) => assert.ok(request.url().startsWith(shop), `asks ${request.url()}`));
+const complaints = [];
+
+async function buyer() {
+  const page = await context.newPage();
+  page.on("console", (message) => complaints.push(message.text()));
+  return page;
+}
+
+async function drop(key, with_) {
+  const answer = await fetch(`http://${ADMIN}/v1/drops`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+    body: JSON.stringify({
+      sku: key, name: `Shoe ${key}`, currency: "EUR", unit_price: 14900, starts_at: "2020-01-01T00:00:00Z", ...with_,
+    }),
+  });
+  assert.equal(answer.status, 201, await answer.clone().text());
+  return `Shoe ${key}`;
+}
+
+async function shows(page, heading) {
+  await page.getByRole("heading", { level: 1, name: heading, exact: true }).waitFor();
+}
+
+async function reserve(page, what, name) {
+  await page.goto(shop);
+  const offer = page.getByRole("region", { name: what });
+  await offer.getByLabel("Buyer").fill(name);
+  await offer.getByRole("button", { name: "Reserve" }).click();
+  await shows(page, "Reserved for you");
+}
+
+async function checkOut(page, name) {
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("E-mail").fill(`${name}@example.org`);
+  await page.getByRole("button", { name: "Go on to payment" }).click();
+  await shows(page, "Waiting for your payment");
+}
+
+async function click(page, button) {
+  await page.getByRole("button", { name: button, exact: true }).click();
+}
+
+/// The order behind a page, as the API tells it.
+async function order(page) {
+  const id = new URL(page.url()).pathname.split("/").pop();
+  return (await fetch(`${shop}/v1/orders/${id}`)).json();
+}
+
+async function keep(page, name) {
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
+}
+
+const tests = {
+  async "reserves, checks out, pays and sees it paid"() {
+    const page = await buyer();
+    await page.goto(shop);
+    await keep(page, "shop");
+    await reserve(page, "Demo sneaker, limited", "ann");
+    await keep(page, "reserved");
+    await checkOut(page, "ann");
+    await keep(page, "awaiting");
+    await click(page, "Fail");
+    await shows(page, "Waiting for your payment");
+    await click(page, "Pay");
+    await shows(page, "Paid");
+    await keep(page, "paid");
+    assert.equal((await order(page)).state, "paid");
+    assert.equal(await page.getByRole("button", { name: "Pay", exact: true }).isDisabled(), true);
+  },
+
+  async "pays twice, keeps the order and is owed the second payment"() {
+    const page = await buyer();
+    await reserve(page, "Demo sneaker, limited", "bob");
+    await checkOut(page, "bob");
+    await click(page, "Pay twice");
+    await shows(page, "Paid");
+    await page.getByText("149.00 EUR that came besides goes back to you").waitFor();
+    assert.equal((await order(page)).refund_due_amount, 14900);
+  },
+
+  async "lets it expire, pays late and gets it again: there is stock"() {
+    const what = await drop("late", { total: 1, reservation_seconds: 2 });
+    const page = await buyer();
+    await reserve(page, what, "carl");
+    await shows(page, "Expired"); // by itself: the page knows when
+    await keep(page, "expired");
+    await click(page, "Pay late");
+    await shows(page, "Paid");
+    assert.equal((await order(page)).state, "paid");
+  },
+
+  async "lets it expire, somebody else takes it, and the late payment goes back"() {
+    const what = await drop("last", { total: 1, reservation_seconds: 2, payment_seconds: 600 });
+    const [late, quick] = [await buyer(), await buyer()];
+    await reserve(late, what, "dora");
+    await shows(late, "Expired");
+    await reserve(quick, what, "emil");
+    await checkOut(quick, "emil");
+    await click(quick, "Pay");
+    await shows(quick, "Paid");
+    await click(late, "Pay late");
+    await shows(late, "Your money goes back");
+    await late.getByText("149.00 EUR is owed to you").waitFor();
+    await keep(late, "owed");
+    assert.equal((await order(late)).state, "refund_due");
+  },
+
+  async "is told that it is sold out, and that there is no such order"() {
+    const page = await buyer();
+    await page.goto(shop);
+    const offer = page.getByRole("region", { name: "Shoe last" });
+    await offer.getByLabel("Buyer").fill("fay");
+    await offer.getByRole("button", { name: "Reserve" }).click();
+    await page.getByRole("alert").getByText("0 are free").waitFor();
+    await page.goto(`${shop}/pay/00000000-002a-8c0d-9e1f-5a6b7c8d9e0f`);
+    await shows(page, "There is nothing here");
+  },
+};
+
+let failed = 0;
+for (const [name, test] of Object.entries(tests)) {
+  const started = performance.now();
+  try {
+    await test();
+    console.log(`ok    ${name} (${Math.round(performance.now() - started)} ms)`);
+  } catch (error) {
+    failed += 1;
+    console.error(`FAILED ${name}\n${error.stack}`);
+  }
+}
+// The browser says there what a policy refuses; that a page is 404 or 409 it says too.
+const refused = complaints.filter((text) => !/status of 4(04|09)/.test(text));
+if (refused.length > 0) {
+  failed += 1;
+  console.error(`FAILED the browser complains:\n${refused.join("\n")}`);
+}
+await browser.close();
+process.exit(failed === 0 ? 0 : 1);

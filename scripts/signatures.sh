@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Webhooks signed by code that is not ours, the stripe and standardwebhooks packages of Python, to the real binary: what
+# they sign is taken, what they refuse is refused. Loopback only; ends by itself.
+#
+#   scripts/signatures.sh [PROGRAM]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+. scripts/server.sh
+program=${1:-$program}
+tools=target/signatures-venv
+if ! cmp -s scripts/signatures.requirements.txt "$tools/installed"; then
+    python3 -m venv --clear "$tools"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement scripts/signatures.requirements.txt
+    cp scripts/signatures.requirements.txt "$tools/installed"
+fi
+
+# Two secrets each, as while one follows another.
+umask 077
+secret() { # FILE
+    printf 'whsec_%s\n' "$(head -c 32 /dev/urandom | base64 -w 0)" >"$scratch/$1"
+}
+for name in standard standard-next stripe stripe-next sandbox; do secret "$name"; done
+export FIRSTCOME__PAYMENTS__STANDARD_WEBHOOKS_SECRET_FILES=$scratch/standard,$scratch/standard-next
+export FIRSTCOME__PAYMENTS__STRIPE_SECRET_FILES=$scratch/stripe,$scratch/stripe-next
+export FIRSTCOME__PAYMENTS__SANDBOX_SECRET_FILES=$scratch/sandbox
+
+start
+PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" scripts/signatures.py "http://$public" "$scratch"
+stop

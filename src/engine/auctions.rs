@@ -1,0 +1,467 @@
+//! Auctions: one unit of a hidden drop, for whoever asks the highest price.
+//!
+//! A bid is a command like any other: one queue, one order, one commit, one answer. What a buyer would pay at most may be
+//! given secretly along with what he asks (`maximum`): both maxima are resolved in one step (`bidding`). At the end the
+//! leader gets an order of the hidden drop; if it is not paid in time, the next buyer is offered it.
+
+use std::collections::BTreeMap;
+
+use super::drops::index;
+use super::{
+    CommandKey, Decision, DropEntry, DropSpec, Due, Event, EventKind, Invalid, Outcome, Refusal, RememberedCommand,
+    State, Subject, bidding,
+};
+use crate::types::published::DROPS_MAX;
+use crate::types::{
+    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis,
+};
+
+/// What an auction sells, and how. Ranges are checked where requests are read (`http::json`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuctionSpec {
+    /// The shop's number of the thing.
+    pub sku: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The least that the first bid must be.
+    pub start_price: UnitPrice,
+    /// Below this it is not sold; a secret.
+    pub reserve_price: Option<UnitPrice>,
+    /// By how much a bid must exceed the price: from each price on, ascending; the first is from 0.
+    pub increments: Box<[Increment]>,
+    /// For this it is sold at once, until the first bid.
+    pub buy_now: Option<UnitPrice>,
+    /// From when on bids are taken.
+    pub starts_at: UnixMillis,
+    /// Until when (exclusively), unless late bids move it.
+    pub ends_at: UnixMillis,
+    /// A bid in the last so many seconds moves the end so many seconds away; 0: never.
+    pub soft_close_seconds: u32,
+    /// How often the end may move.
+    pub extensions_max: u32,
+    /// The end never moves beyond this.
+    pub hard_end_at: Option<UnixMillis>,
+    /// How long the winner has to pay, in seconds.
+    pub payment_seconds: u32,
+    /// Whether the next buyer is offered what the one before did not pay.
+    pub offer_next: bool,
+    /// The most that a buyer may stand to pay for all running auctions of this currency that he leads.
+    pub exposure_limit: Option<Amount>,
+}
+
+/// By how much a bid must exceed the price, from a price on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Increment {
+    /// From this price on.
+    pub from: UnitPrice,
+    /// By at least this; 1 or more.
+    pub step: UnitPrice,
+}
+
+impl AuctionSpec {
+    /// The hidden drop that it sells one unit of, open from now on.
+    #[must_use]
+    pub fn hidden_drop(&self, at: UnixMillis) -> DropSpec {
+        DropSpec {
+            sku: self.sku.clone(),
+            name: self.name.clone(),
+            description: None,
+            image_url: None,
+            currency: self.currency,
+            unit_price: self.start_price,
+            total: 1,
+            starts_at: at,
+            ends_at: None,
+            per_buyer_limit: 1,
+            reservation_seconds: self.payment_seconds,
+            payment_seconds: self.payment_seconds,
+        }
+    }
+
+    /// The least that the next bid must be.
+    #[must_use]
+    pub fn minimum_next(&self, current: Option<UnitPrice>) -> UnitPrice {
+        current.map_or(self.start_price, |current| self.above(current))
+    }
+
+    /// A price and its increment, as far as prices go.
+    #[must_use]
+    pub fn above(&self, price: UnitPrice) -> UnitPrice {
+        let step = self.increments.iter().rev().find(|increment| increment.from <= price);
+        let step = step.map_or(1, |increment| increment.step.get());
+        UnitPrice::new(price.get().saturating_add(step).min(UnitPrice::MAX)).unwrap_or(price)
+    }
+
+    /// Whether this price is enough to sell.
+    #[must_use]
+    pub fn reserve_met(&self, price: UnitPrice) -> bool {
+        self.reserve_price.is_none_or(|reserve| reserve <= price)
+    }
+}
+
+/// Who leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leader {
+    /// The buyer.
+    pub buyer: Digest,
+    /// His standing bid.
+    pub bid: Seq,
+    /// What he asked with it.
+    pub amount: UnitPrice,
+    /// What he would pay at most.
+    pub maximum: UnitPrice,
+}
+
+/// The most that a buyer has bid, and with which bid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Best {
+    /// What he would pay at most.
+    pub maximum: UnitPrice,
+    /// The bid with which he said so first.
+    pub bid: Seq,
+}
+
+/// An auction in memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuctionEntry {
+    /// Its number.
+    pub id: AuctionId,
+    /// The hidden drop.
+    pub drop_id: DropId,
+    /// What it sells, and how.
+    pub spec: Box<AuctionSpec>,
+    /// Until when (exclusively), as late bids have moved it.
+    pub ends_at: UnixMillis,
+    /// How often the end has moved.
+    pub extensions: u32,
+    /// Where it stands.
+    pub state: AuctionState,
+    /// The price.
+    pub current: Option<UnitPrice>,
+    /// Who leads.
+    pub leader: Option<Leader>,
+    /// How many bids were accepted.
+    pub bids: u64,
+    /// What buyers would pay who have not been offered it yet; empty once somebody has paid.
+    pub best: BTreeMap<Digest, Best>,
+    /// How many buyers have got an order of it.
+    pub awards: u32,
+}
+
+/// The position of an auction in memory.
+pub(crate) fn position(id: AuctionId) -> usize {
+    usize::try_from(id.get().saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
+impl AuctionEntry {
+    /// An auction as its creation makes it.
+    #[must_use]
+    pub fn created(id: AuctionId, drop_id: DropId, spec: Box<AuctionSpec>, at: UnixMillis) -> AuctionEntry {
+        let state = if spec.starts_at <= at { AuctionState::Live } else { AuctionState::Scheduled };
+        AuctionEntry {
+            id,
+            drop_id,
+            ends_at: spec.ends_at,
+            spec,
+            extensions: 0,
+            state,
+            current: None,
+            leader: None,
+            bids: 0,
+            best: BTreeMap::new(),
+            awards: 0,
+        }
+    }
+
+    /// The least that the next bid must be.
+    #[must_use]
+    pub fn minimum_next(&self) -> UnitPrice {
+        self.spec.minimum_next(self.current)
+    }
+
+    /// Notes what a buyer would pay. Who would pay the same again said so first then.
+    pub fn note_best(&mut self, buyer: Digest, said: Best) {
+        let best = self.best.entry(buyer).or_insert(said);
+        if best.maximum < said.maximum {
+            *best = said;
+        }
+    }
+
+    /// Who is offered it next, and for how much: the leader for the price, later ones for the most that they bid.
+    #[must_use]
+    pub fn next_award(&self) -> Option<(Digest, Best, UnitPrice)> {
+        if self.awards > 0 && !self.spec.offer_next {
+            return None;
+        }
+        // The highest; of equals the earlier.
+        let best = self.best.iter().max_by_key(|(_, best)| (best.maximum, std::cmp::Reverse(best.bid)));
+        let (buyer, best) = best.filter(|(_, best)| self.spec.reserve_met(best.maximum))?;
+        let price = if self.awards == 0 { self.current.unwrap_or(best.maximum) } else { best.maximum };
+        Some((*buyer, *best, price))
+    }
+
+    /// Whether somebody must be offered it: it is over and sold, nobody has it, and somebody wants it.
+    #[must_use]
+    pub fn owes_an_award(&self, hidden: &DropEntry) -> bool {
+        self.state == AuctionState::Ended(AuctionEnding::Sold) && hidden.taken() == 0 && self.next_award().is_some()
+    }
+}
+
+pub(super) fn create(decision: &mut Decision<'_>, key: &CommandKey, spec: &AuctionSpec) -> Outcome {
+    if let Some(remembered) = decision.state.command_keys.get(&key.digest) {
+        let drop_id = u32::try_from(remembered.subject).ok().and_then(DropId::new);
+        let known = drop_id.and_then(|id| decision.state.drop_entry(id)).and_then(|entry| entry.auction);
+        return match known {
+            Some(auction) if remembered.params == key.params => decision.repeat(Subject::Auction(auction)),
+            _ => decision.refuse(Refusal::KeyReused),
+        };
+    }
+    if spec.ends_at <= spec.starts_at {
+        return decision.refuse(Refusal::Invalid(Invalid::EndBeforeStart));
+    }
+    if spec.ends_at <= decision.at() {
+        return decision.refuse(Refusal::Invalid(Invalid::EndInThePast));
+    }
+    let next = |count: usize| u32::try_from(count.saturating_add(1)).ok();
+    let drops = decision.state.drops.len();
+    let drop_id = next(drops).and_then(DropId::new).filter(|_| drops.saturating_add(1) < DROPS_MAX);
+    let auction_id = next(decision.state.auctions.len()).and_then(AuctionId::new);
+    let (Some(drop_id), Some(auction_id)) = (drop_id, auction_id) else {
+        return decision.refuse(Refusal::Invalid(Invalid::TooManyDrops));
+    };
+    let kind = EventKind::AuctionCreated { auction_id, drop_id, spec: Box::new(spec.clone()), key: *key };
+    let seq = decision.emit(Seq::ZERO, kind);
+    Outcome::Accepted { seq, subject: Subject::Auction(auction_id) }
+}
+
+/// An auction that a command names, and its hidden drop.
+pub(super) fn find(state: &State, id: AuctionId) -> Result<(&AuctionEntry, &DropEntry), Refusal> {
+    let auction = state.auctions.get(position(id)).ok_or(Refusal::NotFound)?;
+    Ok((auction, state.drop_entry(auction.drop_id).ok_or(Refusal::NotFound)?))
+}
+
+/// Why no bid is taken now, if none is.
+pub(super) fn closed(auction: &AuctionEntry) -> Option<Refusal> {
+    match auction.state {
+        AuctionState::Live => None,
+        AuctionState::Scheduled => Some(Refusal::NotStarted { starts_at: auction.spec.starts_at }),
+        AuctionState::Ended(_) | AuctionState::Cancelled => Some(Refusal::Ended { ends_at: auction.ends_at }),
+    }
+}
+
+pub(super) fn cancel(decision: &mut Decision<'_>, auction_id: AuctionId, reason: &str) -> Outcome {
+    let (auction, hidden) = match find(decision.state, auction_id) {
+        Ok(found) => found,
+        Err(refusal) => return decision.refuse(refusal),
+    };
+    match auction.state {
+        AuctionState::Cancelled => decision.repeat(Subject::Auction(auction_id)),
+        AuctionState::Ended(_) => decision.refuse(Refusal::Ended { ends_at: auction.ends_at }),
+        AuctionState::Scheduled | AuctionState::Live => {
+            let drop_id = auction.drop_id;
+            let kind = EventKind::AuctionCancelled { auction_id, drop_id, reason: reason.into() };
+            let seq = decision.emit(hidden.last_seq, kind);
+            Outcome::Accepted { seq, subject: Subject::Auction(auction_id) }
+        }
+    }
+}
+
+pub(super) fn buy_now(decision: &mut Decision<'_>, auction_id: AuctionId, buyer: Digest, key: Digest) -> Outcome {
+    let (auction, hidden) = match find(decision.state, auction_id) {
+        Ok(found) => found,
+        Err(refusal) => return decision.refuse(refusal),
+    };
+    if let Some(remembered) = decision.state.order_keys.get(&key) {
+        return decision.repeat(Subject::Order(remembered.seq));
+    }
+    if let Some(refusal) = closed(auction) {
+        return decision.refuse(refusal);
+    }
+    let Some(unit_price) = auction.spec.buy_now else { return decision.refuse(Refusal::NotFound) };
+    if let Some(current) = auction.current {
+        let (minimum_next, ends_at) = (auction.minimum_next(), auction.ends_at);
+        return decision.refuse(Refusal::BidTooLow { current, minimum_next, ends_at });
+    }
+    let (drop_id, quantity, at) = (auction.drop_id, Quantity::ONE, decision.at());
+    let expires_at = at.plus_seconds(auction.spec.payment_seconds);
+    let order =
+        decision.emit(Seq::ZERO, EventKind::OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at });
+    let ending = AuctionEnding::BoughtNow;
+    let seq = decision.emit(hidden.last_seq, EventKind::AuctionEnded { auction_id, drop_id, ending });
+    Outcome::Reserved(super::Reservation {
+        order,
+        seq,
+        drop_id,
+        state: crate::types::OrderState::Reserved,
+        quantity,
+        unit_price,
+        currency: auction.spec.currency,
+        reserved_at: at,
+        expires_at,
+    })
+}
+
+/// What is due of an auction.
+pub(super) fn due_event(state: &State, at: UnixMillis, due: Due) -> Option<Event> {
+    let (Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id)) = due else { return None };
+    let (auction, hidden) = find(state, id).ok()?;
+    let (auction_id, drop_id) = (id, auction.drop_id);
+    let (prev_seq, kind) = if due == Due::AuctionStart(id) {
+        (hidden.last_seq, EventKind::AuctionStarted { auction_id, drop_id })
+    } else if due == Due::AuctionOffer(id) {
+        let (buyer, Best { bid, .. }, unit_price) = auction.next_award()?;
+        let expires_at = at.plus_seconds(auction.spec.payment_seconds);
+        (Seq::ZERO, EventKind::AuctionAwarded { auction_id, drop_id, buyer, bid, unit_price, expires_at })
+    } else {
+        let ending = match auction.current {
+            None => AuctionEnding::NoBids,
+            Some(current) if auction.spec.reserve_met(current) => AuctionEnding::Sold,
+            Some(_) => AuctionEnding::ReserveNotMet,
+        };
+        (hidden.last_seq, EventKind::AuctionEnded { auction_id, drop_id, ending })
+    };
+    Some(Event { seq: state.seq.next(), at, prev_seq, kind })
+}
+
+/// The auctions' part of an event, after the drops' and the orders' parts.
+pub(super) fn evolve(state: &mut State, event: &Event) {
+    match &event.kind {
+        EventKind::AuctionCreated { auction_id, drop_id, spec, key } => {
+            assert_eq!(position(*auction_id), state.auctions.len(), "auctions are numbered in order");
+            let remembered =
+                RememberedCommand { seq: event.seq, params: key.params, subject: u64::from(drop_id.get()) };
+            state.command_keys.remember(key.digest, remembered);
+            state.command_keys.release(key.digest, event.at, event.seq);
+            state.auctions.push(AuctionEntry::created(*auction_id, *drop_id, spec.clone(), event.at));
+            state.schedule_auction(*auction_id);
+        }
+        EventKind::AuctionStarted { auction_id, .. } => {
+            state.unschedule_auction(*auction_id);
+            entry(state, *auction_id).state = AuctionState::Live;
+            state.schedule_auction(*auction_id);
+        }
+        EventKind::BidPlaced { auction_id, .. } => bidding::evolve(state, event, *auction_id),
+        EventKind::AuctionEnded { auction_id, ending, .. } => {
+            state.unschedule_auction(*auction_id);
+            let auction = entry(state, *auction_id);
+            auction.state = AuctionState::Ended(*ending);
+            auction.ends_at = auction.ends_at.min(event.at);
+            if *ending != AuctionEnding::Sold {
+                auction.best.clear();
+            }
+            state.schedule_award(*auction_id, event.at);
+        }
+        EventKind::AuctionCancelled { auction_id, .. } => {
+            state.unschedule_auction(*auction_id);
+            let auction = entry(state, *auction_id);
+            auction.state = AuctionState::Cancelled;
+            auction.ends_at = auction.ends_at.min(event.at);
+            auction.best.clear();
+        }
+        EventKind::AuctionAwarded { auction_id, buyer, .. } => {
+            state.unschedule_award(*auction_id);
+            let auction = entry(state, *auction_id);
+            auction.best.remove(buyer);
+            auction.awards = auction.awards.saturating_add(1);
+        }
+        EventKind::OrderPaid { drop_id, .. } => {
+            if let Some(auction) = state.auction_of(*drop_id) {
+                state.unschedule_award(auction);
+                entry(state, auction).best.clear();
+            }
+        }
+        EventKind::OrderCancelled { drop_id, .. }
+        | EventKind::OrderCancelledByOperator { drop_id, .. }
+        | EventKind::OrderExpired { drop_id, .. } => {
+            if let Some(auction) = state.auction_of(*drop_id) {
+                state.schedule_award(auction, event.at);
+            }
+        }
+        EventKind::DropCreated { .. }
+        | EventKind::DropPatched { .. }
+        | EventKind::DropStarted { .. }
+        | EventKind::DropEnded { .. }
+        | EventKind::DropPaused { .. }
+        | EventKind::DropResumed { .. }
+        | EventKind::DropClosed { .. }
+        | EventKind::StockAdjusted { .. }
+        | EventKind::MismatchFound { .. }
+        | EventKind::MismatchCleared { .. }
+        | EventKind::OrderReserved { .. }
+        | EventKind::OrderCheckedOut { .. }
+        | EventKind::ContactCorrected { .. }
+        | EventKind::PaymentNotKept { .. }
+        | EventKind::PaymentFailed { .. }
+        | EventKind::OrderRefunded { .. }
+        | EventKind::RefundRequested { .. }
+        | EventKind::RefundSettled { .. }
+        | EventKind::RefundReported { .. }
+        | EventKind::ChargebackCreated { .. }
+        | EventKind::ProviderEventRecorded { .. }
+        | EventKind::SessionRecorded { .. }
+        | EventKind::ContactRead { .. }
+        | EventKind::ContactErased { .. }
+        | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
+        | EventKind::EventsLost { .. } => {}
+    }
+}
+
+/// An auction that an event names.
+pub(super) fn entry(state: &mut State, id: AuctionId) -> &mut AuctionEntry {
+    let found = state.auctions.get_mut(position(id));
+    found.unwrap_or_else(|| panic!("an event is about auction {id}, which does not exist"))
+}
+
+impl State {
+    /// An auction, if there is one of this number.
+    #[must_use]
+    pub fn auction(&self, id: AuctionId) -> Option<&AuctionEntry> {
+        self.auctions.get(position(id))
+    }
+
+    /// All auctions, in the order of their ids.
+    pub fn auctions(&self) -> impl Iterator<Item = &AuctionEntry> {
+        self.auctions.iter()
+    }
+
+    fn auction_of(&self, drop_id: DropId) -> Option<AuctionId> {
+        self.drops.get(index(drop_id)).and_then(|entry| entry.auction)
+    }
+
+    /// Puts an auction's start or end on the list of what is due.
+    pub(crate) fn schedule_auction(&mut self, id: AuctionId) {
+        let Some(auction) = self.auctions.get(position(id)) else { return };
+        match auction.state {
+            AuctionState::Scheduled => drop(self.due.insert((auction.spec.starts_at, Due::AuctionStart(id)))),
+            AuctionState::Live => drop(self.due.insert((auction.ends_at, Due::AuctionEnd(id)))),
+            AuctionState::Ended(_) | AuctionState::Cancelled => {}
+        }
+    }
+
+    /// Takes it off the list.
+    pub(crate) fn unschedule_auction(&mut self, id: AuctionId) {
+        let Some(auction) = self.auctions.get(position(id)) else { return };
+        self.due.remove(&(auction.spec.starts_at, Due::AuctionStart(id)));
+        self.due.remove(&(auction.ends_at, Due::AuctionEnd(id)));
+    }
+
+    /// Puts the next buyer's offer on the list if somebody must have one.
+    pub(crate) fn schedule_award(&mut self, id: AuctionId, at: UnixMillis) {
+        let Some(auction) = self.auctions.get(position(id)) else { return };
+        let hidden = self.drops.get(index(auction.drop_id));
+        if hidden.is_some_and(|hidden| auction.owes_an_award(hidden)) {
+            self.due.insert((at, Due::AuctionOffer(id)));
+        }
+    }
+
+    fn unschedule_award(&mut self, id: AuctionId) {
+        // It is due at the instant that made it due, so it is among the first.
+        let due = self.due.iter().find(|(_, due)| *due == Due::AuctionOffer(id)).copied();
+        if let Some(due) = due {
+            self.due.remove(&due);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a drop sells, and how; and what operators may change of it.
+
+use crate::types::{Currency, UnitPrice, UnixMillis};
+
+/// What a drop sells, and how. Ranges are checked where requests are read (`http::json`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DropSpec {
+    /// The shop's number of the thing.
+    pub sku: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// A longer text.
+    pub description: Option<Box<str>>,
+    /// A picture.
+    pub image_url: Option<Box<str>>,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The price of one unit.
+    pub unit_price: UnitPrice,
+    /// How many units there are.
+    pub total: u32,
+    /// From when on orders are taken.
+    pub starts_at: UnixMillis,
+    /// Until when (exclusively); open-ended if none.
+    pub ends_at: Option<UnixMillis>,
+    /// The most units a buyer may hold and have bought together.
+    pub per_buyer_limit: u32,
+    /// How long a reservation holds, in seconds.
+    pub reservation_seconds: u32,
+    /// How long an order awaits its payment, in seconds.
+    pub payment_seconds: u32,
+}
+
+impl DropSpec {
+    /// Whether the start has come by this instant.
+    #[must_use]
+    pub fn has_started(&self, at: UnixMillis) -> bool {
+        self.starts_at <= at
+    }
+}
+
+/// The changes of a patch: what is given replaces, what is not stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DropPatch {
+    /// A new name.
+    pub name: Option<Box<str>>,
+    /// A new longer text.
+    pub description: Option<Box<str>>,
+    /// A new picture.
+    pub image_url: Option<Box<str>>,
+    /// A new price, for new orders.
+    pub unit_price: Option<UnitPrice>,
+    /// A new start.
+    pub starts_at: Option<UnixMillis>,
+    /// A new end.
+    pub ends_at: Option<UnixMillis>,
+    /// A new limit, for new orders.
+    pub per_buyer_limit: Option<u32>,
+    /// A new reservation time, for new orders.
+    pub reservation_seconds: Option<u32>,
+    /// A new payment time, for checkouts to come.
+    pub payment_seconds: Option<u32>,
+}
+
+impl DropPatch {
+    /// Applies the changes.
+    pub fn apply_to(&self, spec: &mut DropSpec) {
+        let DropPatch {
+            name,
+            description,
+            image_url,
+            unit_price,
+            starts_at,
+            ends_at,
+            per_buyer_limit,
+            reservation_seconds,
+            payment_seconds,
+        } = self;
+        replace(&mut spec.name, name);
+        replace_option(&mut spec.description, description);
+        replace_option(&mut spec.image_url, image_url);
+        replace(&mut spec.unit_price, unit_price);
+        replace(&mut spec.starts_at, starts_at);
+        replace_option(&mut spec.ends_at, ends_at);
+        replace(&mut spec.per_buyer_limit, per_buyer_limit);
+        replace(&mut spec.reservation_seconds, reservation_seconds);
+        replace(&mut spec.payment_seconds, payment_seconds);
+    }
+}
+
+fn replace<T: Clone>(field: &mut T, change: &Option<T>) {
+    if let Some(value) = change {
+        field.clone_from(value);
+    }
+}
+
+fn replace_option<T: Clone>(field: &mut Option<T>, change: &Option<T>) {
+    if change.is_some() {
+        field.clone_from(change);
+    }
+}

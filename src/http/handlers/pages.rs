@@ -1,0 +1,285 @@
+//! The pages, for people with a browser: the page of an order, where it is paid; and, with play money, a demo shop.
+
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, REFRESH,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::orders::{claim, named};
+use super::{done, fault, payments, submit};
+use crate::engine::{Command, Outcome, Subject};
+use crate::http::Problem;
+use crate::http::body::{Body, full, read_form};
+use crate::http::core::Core;
+use crate::http::json::{OrderRequest, parse_checkout};
+use crate::http::request::Call;
+use crate::read::{OrderRow, lists, rows, sessions};
+use crate::store::Beside;
+use crate::types::order_id::code_of;
+use crate::types::text::rfc3339;
+use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity, hex, random};
+use crate::web;
+use crate::web::order::{OrderPage, Way};
+use crate::web::shop::Offer;
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+fn html(status: StatusCode, page: String) -> Response<Body> {
+    let mut response = Response::new(full(page));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HTML);
+    kept_close(response)
+}
+
+/// A page's address is the key to an order: nobody keeps it, and no link tells it.
+fn kept_close(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(policy) = HeaderValue::from_str(&web::CONTENT_SECURITY_POLICY) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// On to another address, by GET.
+fn see_other(address: &str) -> Result<Response<Body>, Problem> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let address = HeaderValue::from_str(address).map_err(|_| Problem::Internal)?;
+    response.headers_mut().insert(LOCATION, address);
+    Ok(kept_close(response))
+}
+
+fn path_of(order: &OrderRow) -> String {
+    format!("/pay/{}", order.id())
+}
+
+/// How orders are paid here.
+fn way(core: &Core) -> Way {
+    let payments = &core.site.config.payments;
+    match payments.provider {
+        Some(Provider::Stripe | Provider::Payos) => Way::BeingPrepared,
+        Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None if payments.sandbox => {
+            Way::Sandbox
+        }
+        Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None => Way::Shop,
+    }
+}
+
+/// The demo shop takes everybody for who he says he is: it is there with play money only, and not where buyers have
+/// tokens.
+fn has_demo_shop(core: &Core) -> bool {
+    way(core) == Way::Sandbox && core.site.admission.buyers.is_none()
+}
+
+/// `GET /pay/{order_id}`.
+pub(super) fn order(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = match named(core, call) {
+        Err(Problem::NotFound) => return Ok(html(StatusCode::NOT_FOUND, web::not_found())),
+        other => other?,
+    };
+    if order.state.is_live() {
+        let session = core.reader.read(|connection| sessions::url_of(connection, order.seq));
+        if let Some(url) = session.map_err(|error| fault(&error))? {
+            return see_other(&url);
+        }
+    }
+    shown(core, &order, StatusCode::OK, None)
+}
+
+fn shown(core: &Core, order: &OrderRow, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
+    let drop = core.reader.read(|connection| rows::drop_by_id(connection, order.drop_id));
+    let drop = drop.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
+    let (path, code) = (path_of(order), code_of(order.seq));
+    let page = OrderPage {
+        path: &path,
+        code: &code,
+        drop_name: &drop.name,
+        quantity: order.quantity,
+        amount: order.amount(),
+        refunded: order.refunded,
+        refund_due: order.refund_due,
+        currency: order.currency,
+        state: order.state,
+        cancelled_by_operator: order.cancelled_by_operator,
+        expires_at: order.expires_at,
+        last_seq: order.last_seq,
+        now: core.writer.clock.now(),
+        way: way(core),
+        notice: told,
+    };
+    let mut response = html(status, page.render());
+    if let Some(seconds) = page.refresh_seconds() {
+        response.headers_mut().insert(REFRESH, HeaderValue::from(seconds));
+    }
+    Ok(response)
+}
+
+/// What a page says of a refusal; other problems are answered as such.
+fn words_of(problem: &Problem) -> Option<String> {
+    let Problem::Refused { .. } = problem else { return None };
+    let (title, detail) = problem.words();
+    Some(format!("{title}. {detail}"))
+}
+
+/// The drops that the demo shop shows at most.
+const OFFERS_MAX: u32 = 20;
+
+/// `GET /`.
+pub(super) fn shop(core: &Core) -> Result<Response<Body>, Problem> {
+    if !has_demo_shop(core) {
+        return Err(Problem::NotFound);
+    }
+    offers(core, StatusCode::OK, None)
+}
+
+fn offers(core: &Core, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
+    let drops = core.reader.read(|connection| lists::newest_drops(connection, OFFERS_MAX));
+    let drops = drops.map_err(|error| fault(&error))?;
+    let on_sale = drops.into_iter().filter(|drop| matches!(drop.state(), DropState::Live | DropState::SoldOut));
+    let offers: Vec<Offer> = on_sale
+        .map(|drop| Offer {
+            id: drop.id,
+            price: drop.unit_price.times(Quantity::ONE),
+            currency: drop.currency,
+            available: drop.available(),
+            per_buyer_limit: drop.per_buyer_limit,
+            reservation_seconds: drop.reservation_seconds,
+            name: drop.name,
+            description: drop.description,
+        })
+        .collect();
+    let mut key = [0u8; 8];
+    random::fill(&mut key);
+    let key = String::from_utf8_lossy(&hex::of_u64(u64::from_le_bytes(key))).into_owned();
+    Ok(html(status, web::shop::render(&offers, &key, told)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reserve {
+    drop_id: u32,
+    key: String,
+    buyer: String,
+    quantity: u16,
+}
+
+/// `POST /`.
+pub(super) async fn reserve(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    if !has_demo_shop(core) {
+        return Err(Problem::NotFound);
+    }
+    let form: Reserve = read_form(&call.parts.headers, call.body.take(), &core.site.config.limits).await?;
+    let drop_id = DropId::new(form.drop_id).ok_or(Problem::NotFound)?;
+    let buyer = BuyerText::new(&form.buyer).ok_or_else(|| Problem::invalid("/buyer", "is no buyer"))?;
+    let quantity = Quantity::new(form.quantity).ok_or_else(|| Problem::invalid("/quantity", "is none"))?;
+    let request = OrderRequest { buyer, quantity, contact: None };
+    let (decided, _) = claim(core, &call.caller, drop_id, request, form.key.as_bytes()).await?;
+    match done(&decided) {
+        Ok(_) => {}
+        Err(problem) => {
+            let told = words_of(&problem).ok_or(problem)?;
+            return offers(core, StatusCode::CONFLICT, Some(&told));
+        }
+    }
+    let (Outcome::Reserved(crate::engine::Reservation { order: seq, .. })
+    | Outcome::Repeated { subject: Subject::Order(seq), .. }) = decided.outcome
+    else {
+        return Err(Problem::Internal);
+    };
+    let row = core.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+    see_other(&path_of(&row.ok_or(Problem::Internal)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Checkout {
+    name: String,
+    email: String,
+    phone: String,
+    address: String,
+}
+
+/// `POST /pay/{order_id}/checkout`.
+pub(super) async fn check_out(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    if !has_demo_shop(core) {
+        return Err(Problem::NotFound);
+    }
+    let form: Checkout = read_form(&call.parts.headers, call.body.take(), &core.site.config.limits).await?;
+    let order = named(core, &call)?;
+    let Checkout { name, email, phone, address } = form;
+    let mut contact = Map::new();
+    for (field, value) in [("name", name), ("email", email), ("phone", phone), ("address", address)] {
+        // A browser sends CR LF where the text has a line break, and fields that nobody filled in.
+        let value = value.replace("\r\n", "\n");
+        if !value.trim().is_empty() {
+            contact.insert(field.into(), value.into());
+        }
+    }
+    let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
+    let beside = Beside::Contact(Box::new(contact));
+    let decided = submit(core, &call.caller, Command::Checkout { order: order.seq }, Some(beside)).await?;
+    match done(&decided) {
+        Ok(_) => see_other(&path_of(&order)),
+        Err(problem) => {
+            let told = words_of(&problem).ok_or(problem)?;
+            shown(core, &named(core, &call)?, StatusCode::CONFLICT, Some(&told))
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Pay,
+    Fail,
+    PayTwice,
+    PayLate,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sandbox {
+    what: What,
+    /// The order's last event when the page was made: two clicks on one page are one payment.
+    seen: u64,
+}
+
+/// `POST /pay/{order_id}/sandbox`: what a provider would tell, signed and verified like any provider's word.
+pub(super) async fn sandbox(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    if way(core) != Way::Sandbox {
+        return Err(Problem::NotFound);
+    }
+    let Sandbox { what, seen } = read_form(&call.parts.headers, call.body.take(), &core.site.config.limits).await?;
+    let order = named(core, &call)?;
+    // Late is late: the page offers it for an expired order only.
+    if what == What::PayLate && order.state != OrderState::Expired {
+        return see_other(&path_of(&order));
+    }
+    let (kind, times) = match what {
+        What::Pay | What::PayLate => ("payment.succeeded", 1),
+        What::PayTwice => ("payment.succeeded", 2),
+        What::Fail => ("payment.failed", 1),
+    };
+    for time in 0..times {
+        let reference = format!("play-{}-{seen}-{time}", order.seq);
+        let event = json!({
+            "type": kind,
+            "timestamp": rfc3339(core.writer.clock.now()),
+            "data": {
+                "order_id": order.id().to_string(),
+                "reference": reference,
+                "amount": order.amount().get(),
+                "currency": order.currency.as_str(),
+            },
+        });
+        payments::hear_play_money(core, &call.caller, &format!("{reference}-{kind}").replace('.', "-"), &event).await?;
+    }
+    see_other(&path_of(&order))
+}

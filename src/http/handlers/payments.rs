@@ -1,0 +1,179 @@
+//! What payment providers tell: verified, recorded once, answered 200 once recorded.
+
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::Value;
+
+use super::{done, fault, overloaded, submit_as, written};
+use crate::admission::Caller;
+use crate::engine::{Command, Outcome, ProviderEvent};
+use crate::http::Problem;
+use crate::http::body::{Body, announced, read_whole};
+use crate::http::core::Core;
+use crate::http::json::{HeardResult, heard_body};
+use crate::http::problem::FieldError;
+use crate::http::request::{Call, json};
+use crate::payments::heard::Misfit;
+use crate::payments::{BODY_BYTES_MAX, Delivery, Heard, NotHeard, OrderName, TOLERANCE_SECONDS};
+use crate::read::{rows, sessions};
+use crate::store::Beside;
+use crate::telemetry::catalogue as metric;
+use crate::types::{Provider, Seq, Told};
+use crate::writer::Class;
+use crate::writer::clock::wall_clock;
+
+/// PayOS writes instants without a zone: money may look a day older than its order.
+const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
+
+/// `POST /v1/payments/{provider}`.
+pub(super) async fn hear(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let provider = Provider::from_path(&call.parameter).filter(|provider| core.site.verifiers.knows(*provider));
+    let provider = provider.ok_or(Problem::NotFound)?;
+    let (result, answer) = match taken_in(core, &mut call, provider).await {
+        Ok((result, response)) => (result.label(), Ok(response)),
+        Err(NotTaken { label, problem }) => (label, Err(problem)),
+    };
+    count(core, provider, result);
+    answer
+}
+
+fn count(core: &Core, provider: Provider, result: &'static str) {
+    let labels = [("provider", provider.as_str()), ("result", result)];
+    core.site.telemetry.counter(&metric::PROVIDER_EVENTS, &labels).increment(1);
+}
+
+/// Why an event is not taken in, and the word under which that is counted.
+struct NotTaken {
+    label: &'static str,
+    problem: Problem,
+}
+
+impl From<Problem> for NotTaken {
+    fn from(problem: Problem) -> NotTaken {
+        NotTaken { label: "failed", problem }
+    }
+}
+
+async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(HeardResult, Response<Body>), NotTaken> {
+    let body = read(core, call).await?;
+    // How old a signature is, is a matter of the world's time, not of the clock of decisions.
+    let delivery = Delivery { body: &body, headers: &call.parts.headers, now: wall_clock() };
+    delivered(core, &call.caller, provider, &delivery).await
+}
+
+/// What the page of the sandbox tells: signed with the sandbox's own key, and taken in like any other webhook.
+pub(super) async fn hear_play_money(core: &Core, caller: &Caller, id: &str, event: &Value) -> Result<(), Problem> {
+    let (body, now) = (event.to_string(), wall_clock());
+    let seconds = u64::try_from(now.second()).unwrap_or(0);
+    let signature = core.site.verifiers.sign_sandbox(id, seconds, body.as_bytes()).ok_or(Problem::NotFound)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in
+        [("webhook-id", id), ("webhook-timestamp", &seconds.to_string()), ("webhook-signature", &signature)]
+    {
+        headers.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::Internal)?);
+    }
+    let delivery = Delivery { body: body.as_bytes(), headers: &headers, now };
+    let told = delivered(core, caller, Provider::Sandbox, &delivery).await;
+    count(
+        core,
+        Provider::Sandbox,
+        told.as_ref().map_or_else(|not_taken| not_taken.label, |(result, _)| result.label()),
+    );
+    told.map(drop).map_err(|not_taken| not_taken.problem)
+}
+
+/// Verifies a delivery and takes in what it says.
+async fn delivered(
+    core: &Core,
+    caller: &Caller,
+    provider: Provider,
+    delivery: &Delivery<'_>,
+) -> Result<(HeardResult, Response<Body>), NotTaken> {
+    let heard = match core.site.verifiers.hear(provider, delivery) {
+        Ok(heard) => heard,
+        Err(NotHeard::Unused) => return Ok(unused("unused")),
+        Err(not_heard) => return Err(not_taken(not_heard)),
+    };
+    let order = order_named(core, &heard)?;
+    if order.is_none() && heard.order == OrderName::Payment {
+        // A refund or a dispute of somebody else's payment: the account has other business too.
+        return Ok(unused("unknown-payment"));
+    }
+    let Heard { event_id, kind, reference, amount, currency, .. } = heard;
+    let id = core.writer.digest_key.provider_event(provider, &event_id);
+    let command =
+        Command::HearProvider(Box::new(ProviderEvent { provider, id, order, kind, reference, amount, currency }));
+    // Money waits for no buyer: it has places in the queue that buyers cannot take.
+    let decided = submit_as(core, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
+    let done = done(&decided)?;
+    let result = match &decided.outcome {
+        Outcome::Heard { told: Told::Applied, .. } => HeardResult::Applied,
+        Outcome::Heard { told: Told::Ignored(because), .. } => HeardResult::Ignored(because.as_str()),
+        Outcome::Repeated { .. } => HeardResult::Duplicate,
+        Outcome::Reserved(_)
+        | Outcome::Bid(_)
+        | Outcome::Accepted { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => {
+            return Err(Problem::Internal.into());
+        }
+    };
+    Ok((result, written(json(StatusCode::OK, heard_body(result)), done.seq, &decided)))
+}
+
+/// Reads a webhook. Anybody may send one, so only so many that are longer than other requests are read at once.
+async fn read(core: &Core, call: &mut Call) -> Result<Bytes, Problem> {
+    let (headers, limits) = (&call.parts.headers, &core.site.config.limits);
+    let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
+    let is_short = announced(headers).is_some_and(|length| length <= limits.body_bytes_max);
+    let _place = if is_short {
+        None
+    } else {
+        let place = core.site.long_bodies.try_acquire();
+        Some(place.map_err(|_| overloaded(core, core.writer.queue_depth()))?)
+    };
+    read_whole(headers, body, limits, BODY_BYTES_MAX).await
+}
+
+/// What is not recorded, since it is not about our orders.
+fn unused(why: &'static str) -> (HeardResult, Response<Body>) {
+    let result = HeardResult::Unused(why);
+    (result, json(StatusCode::OK, heard_body(result)))
+}
+
+fn not_taken(not_heard: NotHeard) -> NotTaken {
+    let (label, problem) = match not_heard {
+        NotHeard::Unauthorized => ("unauthorized", Problem::BadSignature),
+        NotHeard::Stale => {
+            let told =
+                format!("was signed more than {TOLERANCE_SECONDS} s from now: look at the clocks, send it again");
+            ("stale", Problem::invalid("", told))
+        }
+        NotHeard::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
+        NotHeard::Misfits(misfits) => {
+            let error = |misfit: Misfit| FieldError { pointer: misfit.pointer.into(), detail: misfit.detail.into() };
+            ("unfit", Problem::Validation(misfits.into_iter().map(error).collect()))
+        }
+        // These two are answered before.
+        NotHeard::NotConfigured => ("failed", Problem::NotFound),
+        NotHeard::Unused => ("failed", Problem::Internal),
+    };
+    NotTaken { label, problem }
+}
+
+/// The order that is meant, if it is one of ours: looked up here, so that invented ones never reach the writer.
+fn order_named(core: &Core, heard: &Heard) -> Result<Option<Seq>, Problem> {
+    let found = core.reader.read(|connection| match &heard.order {
+        OrderName::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
+        OrderName::Seq(seq) => {
+            let row = rows::order_by_seq(connection, *seq)?;
+            // A number is no secret, and other files have it too: money that is older than its order is not for it.
+            let old_enough = |row: &rows::OrderRow| heard.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
+            Ok(row.filter(old_enough).map(|row| row.seq))
+        }
+        OrderName::Payment => sessions::order_of_stripes_payment(connection, &heard.reference),
+        OrderName::Unknown => Ok(None),
+    });
+    found.map_err(|error| fault(&error))
+}

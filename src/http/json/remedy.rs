@@ -1,0 +1,113 @@
+//! What a remedy answers: the last orders of a drop, and what became of them.
+
+use hyper::body::Bytes;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::answers::{OrderFrame, OrderJson, bytes, order_json};
+use super::words;
+use crate::http::code::Code;
+use crate::read::OrderRow;
+use crate::types::{DropId, DropState, OrderState, Run, Seq};
+
+/// The last live and paid orders of a drop, newest first.
+#[derive(Debug)]
+pub struct Remedy {
+    /// Of which drop.
+    pub drop_id: DropId,
+    /// The drop's state now.
+    pub drop_state: DropState,
+    /// What names them, if there are any.
+    pub run: Option<Run>,
+    /// The orders.
+    pub orders: Vec<Remedied>,
+    /// Where the next request goes on, if there may be more.
+    pub next_below: Option<Seq>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Remedied {
+    /// The order as it is now.
+    pub order: OrderRow,
+    /// What became of it, if it was to be undone.
+    pub ending: Option<Ending>,
+}
+
+/// What became of an order that was to be undone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It was cancelled or refunded, now or by an earlier request of the same run.
+    Done,
+    /// It had ended otherwise meanwhile.
+    NotNeeded,
+    /// Why it was not, or may not have been.
+    NotDone(Code),
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Remedy")]
+pub(super) struct RemedyJson<'a> {
+    #[schemars(range(min = 1))]
+    drop_id: u32,
+    #[schemars(with = "words::DropState")]
+    drop_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::Run")]
+    run: Option<String>,
+    /// Newest first.
+    orders: Vec<RemediedJson<'a>>,
+    /// The `below` of the next request of this run; there if there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(min = 1, max = Seq::MAX.get()))]
+    next_below: Option<u64>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RemediedOrder")]
+struct RemediedJson<'a> {
+    order: OrderJson<'a>,
+    /// What is done to it: a live order is cancelled, a paid one refunded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["cancel", "refund"]))]
+    #[schemars(with = "String")]
+    to_do: Option<&'static str>,
+    /// What became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["done", "not_needed", "not_done"]))]
+    #[schemars(with = "String")]
+    ending: Option<&'static str>,
+    /// The code of the problem where it is `not_done`; after `outcome-unknown` it may have been. Repeat the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    problem: Option<&'static str>,
+}
+
+/// A remedy.
+#[must_use]
+pub fn remedy_body(remedy: &Remedy, frame: OrderFrame<'_>) -> Bytes {
+    let orders = remedy.orders.iter().map(|Remedied { order, ending }| RemediedJson {
+        order: order_json(order, frame),
+        to_do: match (ending, order.state) {
+            (None, OrderState::Paid) => Some("refund"),
+            (None, state) if state.is_live() => Some("cancel"),
+            (None | Some(_), _) => None,
+        },
+        ending: ending.map(|ending| match ending {
+            Ending::Done => "done",
+            Ending::NotNeeded => "not_needed",
+            Ending::NotDone(_) => "not_done",
+        }),
+        problem: ending.and_then(|ending| match ending {
+            Ending::NotDone(code) => Some(code.kind().code),
+            Ending::Done | Ending::NotNeeded => None,
+        }),
+    });
+    bytes(&RemedyJson {
+        drop_id: remedy.drop_id.get(),
+        drop_state: remedy.drop_state.as_str(),
+        run: remedy.run.map(|run| run.to_string()),
+        orders: orders.collect(),
+        next_below: remedy.next_below.map(Seq::get),
+    })
+}

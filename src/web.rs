@@ -1,0 +1,59 @@
+//! The pages: made on the server, embedded in the program, whole without JavaScript and without anything from elsewhere.
+//!
+//! Pure: what a page shows goes in as plain values, and comes out as text. maud escapes every value.
+
+pub mod order;
+pub mod shop;
+
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("web/style.css");
+
+/// What a browser may do with a page: show it with its own style, and send its forms to us. Nothing else.
+pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+});
+
+/// A whole page.
+fn page(title: &str, state: Option<&str>, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="robots" content="noindex";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main data-state=[state] { (body) } }
+        }
+    };
+    page.into_string()
+}
+
+/// Something that must be read first.
+fn notice(text: Option<&str>) -> Markup {
+    html! { @if let Some(text) = text { p.notice role="alert" { (text) } } }
+}
+
+/// There is nothing here.
+#[must_use]
+pub fn not_found() -> String {
+    page(
+        "Not found",
+        None,
+        &html! {
+            h1 { "There is nothing here" }
+            p { "The address may be cut off, or mistyped. An order's address is in what the shop sent you." }
+        },
+    )
+}

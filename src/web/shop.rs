@@ -1,0 +1,92 @@
+//! A shop for the demonstration: what is on sale, and a form to take some.
+
+use maud::{Markup, html};
+
+use super::{notice, page};
+use crate::types::{Amount, Currency, DropId, money};
+
+/// A drop in the shop.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Its number.
+    pub id: DropId,
+    /// Its name.
+    pub name: String,
+    /// A longer text.
+    pub description: Option<String>,
+    /// What a unit costs.
+    pub price: Amount,
+    /// In which currency.
+    pub currency: Currency,
+    /// Units that are free.
+    pub available: u32,
+    /// How many a buyer can have.
+    pub per_buyer_limit: u32,
+    /// For how many seconds it is held.
+    pub reservation_seconds: u32,
+}
+
+/// The shop. `key` makes two clicks on one page one order.
+#[must_use]
+pub fn render(offers: &[Offer], key: &str, told: Option<&str>) -> String {
+    page(
+        "Demo shop",
+        None,
+        &html! {
+            (notice(told))
+            h1 { "Demo shop" }
+            p { "A shop to play with: nothing is sold, no money moves. Buyers are believed who they say they are." }
+            @if offers.is_empty() { p { "Nothing is on sale now." } }
+            @for offer in offers { (shown(offer, key)) }
+        },
+    )
+}
+
+fn shown(offer: &Offer, key: &str) -> Markup {
+    html! {
+        section aria-label=(offer.name) {
+            h2 { (offer.name) }
+            @if let Some(description) = &offer.description { p { (description) } }
+            dl {
+                dt { "Price" } dd { (money::shown(offer.price, offer.currency)) }
+                dt { "Free" } dd { @if offer.available == 0 { "sold out" } @else { (offer.available) } }
+                dt { "Held for" } dd { (offer.reservation_seconds) " s" }
+            }
+            form method="post" action="/" {
+                input type="hidden" name="drop_id" value=(offer.id);
+                input type="hidden" name="key" value=(key);
+                label { "Buyer" input name="buyer" required maxlength="40" autocomplete="username"; }
+                label {
+                    "Units"
+                    input name="quantity" type="number" min="1" max=(offer.per_buyer_limit.min(u32::from(u16::MAX))) value="1" required;
+                }
+                button { "Reserve" }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_has_its_own_form_and_texts_of_others_are_text() {
+        let offer = Offer {
+            id: DropId::new(7).expect("not 0"),
+            name: "A \"shoe\" <1>".into(),
+            description: Some("<img src=x>".into()),
+            price: Amount::new(14_900).expect("an amount"),
+            currency: Currency::new("EUR").expect("a currency"),
+            available: 0,
+            per_buyer_limit: 2,
+            reservation_seconds: 120,
+        };
+        let page = render(&[offer], "k", Some("a < b"));
+        for part in ["value=\"7\"", "149.00 EUR", "sold out", "a &lt; b", "aria-label=\"A &quot;shoe&quot; &lt;1&gt;\""]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert!(!page.contains("<img"), "{page}");
+    }
+}

@@ -1,0 +1,123 @@
+//! What is done with orders, once more, as plain as can be.
+
+use firstcome::engine::{Command, Invalid, Outcome, Refusal, Subject};
+use firstcome::types::{Amount, OrderState, Provider};
+
+use super::naive::{Naive, NaivePayment, instant, seq};
+
+impl Naive {
+    pub(super) fn on_order(&mut self, command: &Command, index: usize) -> Outcome {
+        let at = self.at;
+        let order = &self.orders[index];
+        let subject = Subject::Order(seq(order.seq));
+        let spec = self.drops[order.drop].spec.clone();
+        let cannot = |to| match order.state {
+            OrderState::Expired => Refusal::OrderExpired { expired_at: instant(order.expires_at) },
+            from => Refusal::IllegalTransition { from, to },
+        };
+        match command {
+            Command::Checkout { .. } => match order.state {
+                OrderState::Reserved => {
+                    let order = &mut self.orders[index];
+                    order.state = OrderState::AwaitingPayment;
+                    order.expires_at = at + i64::from(spec.payment_seconds) * 1000;
+                    self.accept(subject)
+                }
+                OrderState::AwaitingPayment => self.accept(subject),
+                _ => self.refuse(cannot(OrderState::AwaitingPayment)),
+            },
+            Command::CancelOrder { .. } | Command::CancelByOperator { .. } => match order.state {
+                OrderState::Cancelled => self.repeat(subject),
+                _ if order.live() => {
+                    let order = &mut self.orders[index];
+                    order.state = OrderState::Cancelled;
+                    order.returned = order.quantity;
+                    order.left_at = Some(at);
+                    let drop = order.drop;
+                    self.left(drop, at);
+                    self.accept(subject)
+                }
+                _ => self.refuse(cannot(OrderState::Cancelled)),
+            },
+            Command::RecordPayment { reference, amount, currency, .. } => {
+                if order.payments.iter().any(|p| p.provider == Provider::Manual && *p.reference == **reference) {
+                    return self.repeat(subject);
+                }
+                if !order.live() {
+                    return self.refuse(cannot(OrderState::Paid));
+                }
+                if amount.get() != order.amount() || *currency != spec.currency {
+                    let amount = Amount::new(order.amount()).expect("in range");
+                    return self.refuse(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency: spec.currency }));
+                }
+                let order = &mut self.orders[index];
+                order.state = OrderState::Paid;
+                order.payments.push(NaivePayment {
+                    provider: Provider::Manual,
+                    reference: reference.to_string(),
+                    currency: spec.currency,
+                    received: amount.get(),
+                    refunded: 0,
+                    due: 0,
+                    pays: true,
+                });
+                order.left_at = Some(at);
+                let drop = order.drop;
+                self.paid_for(drop);
+                self.accept(subject)
+            }
+            Command::RefundOrder { key, amount, restock_quantity, .. } => {
+                if let Some(known) = self.remembered(key) {
+                    return match known.key.params == key.params && known.subject == order.seq {
+                        true => self.repeat(subject),
+                        false => self.refuse(Refusal::KeyReused),
+                    };
+                }
+                if order.state != OrderState::Paid {
+                    return self.refuse(cannot(OrderState::Refunded));
+                }
+                let left = order.kept();
+                let wanted = amount.map_or(left, Amount::get);
+                if wanted > left || (wanted == 0 && left > 0) {
+                    let remaining = Amount::new(left).expect("in range");
+                    return self.refuse(Refusal::Invalid(Invalid::RefundOutOfRange { remaining }));
+                }
+                let sold = order.quantity - order.returned;
+                if *restock_quantity > sold {
+                    return self.refuse(Refusal::Invalid(Invalid::RestockOutOfRange { sold }));
+                }
+                let number = order.seq;
+                let order = &mut self.orders[index];
+                order.returned += restock_quantity;
+                let payment = order.payments.iter_mut().find(|p| p.pays).expect("it was paid");
+                match payment.provider {
+                    Provider::Manual => payment.refunded += wanted,
+                    _ => payment.due += wanted,
+                }
+                if wanted == left {
+                    order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
+                }
+                self.remember(key, number);
+                self.accept(subject)
+            }
+            Command::SettleRefund { .. } if !order.owes() => self.refuse(cannot(OrderState::Refunded)),
+            Command::SettleRefund { .. } => {
+                let order = &mut self.orders[index];
+                let mut settled = 0;
+                for payment in order.payments.iter_mut().filter(|p| p.due > 0) {
+                    payment.refunded += std::mem::take(&mut payment.due);
+                    settled += 1;
+                }
+                if order.state == OrderState::RefundDue {
+                    order.state = OrderState::Refunded;
+                }
+                self.events += settled - 1;
+                self.accept(subject)
+            }
+            Command::RecordSession { .. } if order.live() => self.accept(subject),
+            Command::RecordSession { .. } => self.refuse(cannot(OrderState::AwaitingPayment)),
+            Command::ReadContact { .. } | Command::EraseContact { .. } => self.accept(subject),
+            other => panic!("no order's command: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Sessions at a stand-in that speaks as Stripe and PayOS document it: asked for once per order, again when it fails,
+//! after a restart, and never in the way of a sale.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+mod paying;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use firstcome::config::PaymentSettings;
+use firstcome::types::{Provider, hex};
+use http::{Server, call, serve_with, until};
+use parking_lot::Mutex;
+use paying::{PAYOS_KEY, hmac, secret_file, settings};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+/// What the stand-in was asked.
+#[derive(Clone, Debug)]
+struct Asked {
+    line: String,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+/// What it answers: the status, more header lines, the body. `None`: it hangs.
+type Answers = Box<dyn Fn(usize, &Asked) -> Option<(u16, &'static str, String)> + Send + Sync>;
+
+struct StandIn {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl StandIn {
+    fn new(answers: Answers) -> StandIn {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let (known, answers) = (Arc::clone(&asked), Arc::new(answers));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (known, answers) = (Arc::clone(&known), Arc::clone(&answers));
+                std::thread::spawn(move || converse(stream, &known, &answers));
+            }
+        });
+        StandIn { address, asked }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().clone()
+    }
+}
+
+fn converse(stream: TcpStream, known: &Mutex<Vec<Asked>>, answers: &Answers) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).expect("a header");
+            let Some((name, value)) = header.trim_end().split_once(": ") else { break };
+            headers.insert(name.to_lowercase(), value.to_string());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        let asked = Asked { line: line.trim_end().into(), headers, body: String::from_utf8(body).expect("text") };
+        let number = {
+            let mut known = known.lock();
+            known.push(asked.clone());
+            known.len()
+        };
+        let Some((status, more, body)) = answers(number, &asked) else {
+            // Until the other side gives up.
+            let _closed = reader.read_line(&mut String::new());
+            return;
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n{more}\r\n");
+        if (&stream).write_all(format!("{head}{body}").as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn with_stripe(directory: &Path, url: &str) -> PaymentSettings {
+    PaymentSettings {
+        provider: Some(Provider::Stripe),
+        stripe_api_key_file: Some(secret_file(directory, "stripe-key", "sk_test_stand_in")),
+        stripe_url: url.into(),
+        session_timeout: Duration::from_millis(500),
+        ..settings(directory)
+    }
+}
+
+fn with_payos(directory: &Path, url: &str) -> PaymentSettings {
+    PaymentSettings {
+        provider: Some(Provider::Payos),
+        payos_api_key_file: Some(secret_file(directory, "payos-key", "payos-api-key")),
+        payos_client_id: "client-7".into(),
+        payos_url: url.into(),
+        ..settings(directory)
+    }
+}
+
+fn shop(directory: &Path, payments: PaymentSettings) -> Server {
+    serve_with(directory, |config| {
+        config.payments = payments;
+        config.public_url = "https://drops.example".into();
+    })
+}
+
+fn new_drop(server: &Server, currency: &str) {
+    let drop = json!({ "sku": "S", "name": "Größe & <Ruhm>", "currency": currency, "unit_price": 3000, "total": 50,
+                       "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 50, "payment_seconds": 3600 });
+    assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);
+}
+
+fn order(server: &Server, key: &str) -> Value {
+    let answer = server.order(key, r#"{"buyer":"ann","quantity":2,"contact":{"email":"ann@example.org"}}"#);
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.body
+}
+
+/// The sessions in the file: (order, provider, reference, url).
+fn sessions(directory: &Path) -> Vec<(u64, String, String, String)> {
+    let file = directory.join("data").join("firstcome.db");
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opened");
+    let mut statement = connection
+        .prepare("SELECT order_seq, provider, reference, url FROM sessions ORDER BY order_seq")
+        .expect("a statement");
+    let rows = statement
+        .query_map([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?, row.get(2)?, row.get(3)?)));
+    rows.expect("rows").map(|row| row.expect("a row")).collect()
+}
+
+fn made(number: usize) -> Option<(u16, &'static str, String)> {
+    let url = format!("https://checkout.stripe.com/c/pay/cs_{number}");
+    Some((200, "", json!({ "id": format!("cs_{number}"), "url": url }).to_string()))
+}
+
+fn form(body: &str) -> BTreeMap<String, String> {
+    serde_html_form::from_str(body).expect("a form")
+}
+
+#[test]
+fn stripe_is_asked_as_it_documents_and_the_buyer_is_sent_where_it_says() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let stand_in = StandIn::new(Box::new(|number, _| made(number)));
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+    new_drop(&server, "EUR");
+    let reserved = server.order("reserved", r#"{"buyer":"bob","quantity":1}"#);
+    assert_eq!(reserved.body["state"], "reserved", "who has not checked out needs no session yet");
+    let order = order(&server, "k");
+    until("the session is recorded", || !sessions(scratch.path()).is_empty());
+    let (seq, id) = (order["seq"].as_u64().expect("a number"), order["id"].as_str().expect("an id"));
+    let url = "https://checkout.stripe.com/c/pay/cs_1".to_string();
+    assert_eq!(sessions(scratch.path()), [(seq, "stripe".into(), "cs_1".into(), url)]);
+    let asked = stand_in.asked();
+    let [asked] = asked.as_slice() else { panic!("asked once: {asked:#?}") };
+    assert_eq!(asked.line, "POST /v1/checkout/sessions HTTP/1.1");
+    assert_eq!(asked.headers["authorization"], "Bearer sk_test_stand_in");
+    assert_eq!(asked.headers["content-type"], "application/x-www-form-urlencoded");
+    assert!(asked.headers["idempotency-key"].contains(id) && asked.headers["idempotency-key"].len() <= 255);
+    let form = form(&asked.body);
+    let page = format!("https://drops.example/pay/{id}");
+    for (field, value) in [
+        ("mode", "payment"),
+        ("client_reference_id", id),
+        ("metadata[order_id]", id),
+        ("payment_intent_data[metadata][order_id]", id),
+        ("line_items[0][quantity]", "2"),
+        ("line_items[0][price_data][currency]", "eur"),
+        ("line_items[0][price_data][unit_amount]", "3000"),
+        ("line_items[0][price_data][product_data][name]", "Größe & <Ruhm>"),
+        ("success_url", &page),
+        ("cancel_url", &page),
+    ] {
+        assert_eq!(form.get(field).map(String::as_str), Some(value), "{field}");
+    }
+    let expires_at = firstcome::types::text::parse_rfc3339(order["expires_at"].as_str().expect("a time"));
+    assert_eq!(form["expires_at"], expires_at.expect("a time").second().to_string(), "with the order");
+    assert!(!asked.body.contains("example.org"), "no personal data");
+    assert!(server.admin("GET", "/v1/audit", &Value::Null).text.contains("session_recorded"));
+    server.stop();
+}
+
+#[test]
+fn a_provider_that_fails_or_hangs_is_asked_again_with_the_same_key_and_delays_no_sale() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let answers: Answers = Box::new(|number, _| match number {
+        1 => Some((500, "", "{}".into())),
+        2 => None,
+        _ => made(number),
+    });
+    let stand_in = StandIn::new(answers);
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+    new_drop(&server, "EUR");
+    order(&server, "k");
+    until("the stand-in hangs", || stand_in.asked().len() >= 2);
+    let began = Instant::now();
+    assert_eq!(server.order("meanwhile", r#"{"buyer":"bob","quantity":1}"#).status, 201);
+    let took = began.elapsed();
+    until("the session is recorded", || !sessions(scratch.path()).is_empty());
+    // The hang alone lasts half a second; a sale takes milliseconds.
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    let keys: Vec<String> = stand_in.asked().iter().map(|asked| asked.headers["idempotency-key"].clone()).collect();
+    assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let bodies: Vec<String> = stand_in.asked().into_iter().map(|asked| asked.body).collect();
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "the same key says the same");
+    let count = |result: &str| server.metric(&format!("firstcome_payment_sessions_total{{result=\"{result}\"}}"));
+    assert!((count("made") - 1.0).abs() < 0.5 && (count("failed") - 2.0).abs() < 0.5);
+    server.stop();
+}
+
+#[test]
+fn a_start_asks_for_the_sessions_that_are_missing_and_for_no_other() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = shop(scratch.path(), settings(scratch.path()));
+    new_drop(&server, "EUR");
+    let (waits, cancelled, paid) = (order(&server, "a"), order(&server, "b"), order(&server, "c"));
+    let path = |order: &Value, what: &str| format!("/v1/orders/{}/{what}", order["id"].as_str().expect("an id"));
+    assert_eq!(server.public("POST", &path(&cancelled, "cancel")).status, 200);
+    let payment = json!({ "reference": "R", "amount": 6000, "currency": "EUR", "reason": "seen" });
+    assert_eq!(server.admin("POST", &path(&paid, "payments"), &payment).status, 200);
+    server.stop();
+    let stand_in = StandIn::new(Box::new(|number, _| made(number)));
+    for run in 1..=2 {
+        let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+        // The older order would be asked for first, if it were asked for again.
+        if run == 2 {
+            order(&server, "d");
+        }
+        until("the session is recorded", || sessions(scratch.path()).len() == run);
+        server.stop();
+    }
+    assert_eq!(sessions(scratch.path())[0].0, waits["seq"].as_u64().expect("a number"));
+    assert_eq!(stand_in.asked().len(), 2, "{:#?}", stand_in.asked());
+}
+
+#[test]
+fn what_a_provider_refuses_for_good_is_not_asked_again() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let refused = json!({ "error": { "type": "invalid_request_error", "message": "sk_test_stand_in is wrong" } });
+    let answers: Answers = Box::new(move |number, _| match number {
+        1 => Some((400, "", refused.to_string())),
+        // A redirect is no session, and is not followed.
+        2 => Some((303, "Location: http://127.0.0.1:1/\r\n", String::new())),
+        3 => Some((200, "", json!({ "id": "cs_3", "url": "javascript:alert(1)" }).to_string())),
+        _ => made(number),
+    });
+    let stand_in = StandIn::new(answers);
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+    new_drop(&server, "EUR");
+    for number in 1..=4 {
+        order(&server, &format!("k{number}"));
+        until("it was asked", || stand_in.asked().len() == number);
+    }
+    until("the fourth session is recorded", || sessions(scratch.path()).len() == 1);
+    assert!((server.metric("firstcome_payment_sessions_total{result=\"refused\"}") - 3.0).abs() < 0.5);
+    assert_eq!(stand_in.asked().len(), 4);
+    server.stop();
+}
+
+fn signed_by_payos(data: &Value) -> String {
+    let sorted: BTreeMap<&String, &Value> = data.as_object().expect("an object").iter().collect();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    let signed: Vec<String> = sorted.into_iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    let signature = hex::encode(&hmac(PAYOS_KEY.as_bytes(), &[signed.join("&").as_bytes()]));
+    json!({ "code": "00", "desc": "success", "data": data, "signature": signature }).to_string()
+}
+
+#[test]
+fn payos_is_asked_as_it_documents_and_its_answer_must_be_signed() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let answers: Answers = Box::new(|number, asked| {
+        let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
+        let data = json!({ "bin": "970422", "amount": body["amount"], "orderCode": body["orderCode"], "currency": "VND",
+                           "paymentLinkId": "link1", "status": "PENDING", "checkoutUrl": "https://pay.payos.vn/web/link1" });
+        Some((
+            200,
+            "",
+            match number {
+                1 => signed_by_payos(&data),
+                2 => json!({ "code": "231", "desc": "Đơn thanh toán đã tồn tại" }).to_string(),
+                3 => {
+                    let amount = 6000;
+                    signed_by_payos(&json!({ "id": "link2", "status": "PENDING", "amount": amount, "amountPaid": 0 }))
+                }
+                _ => signed_by_payos(&data).replace("link1", "evil"),
+            },
+        ))
+    });
+    let stand_in = StandIn::new(answers);
+    let server = shop(scratch.path(), with_payos(scratch.path(), &stand_in.url()));
+    new_drop(&server, "VND");
+    let first = order(&server, "a");
+    until("the session is recorded", || sessions(scratch.path()).len() == 1);
+    let second = order(&server, "b");
+    until("the session that was made before is recorded", || sessions(scratch.path()).len() == 2);
+    order(&server, "c");
+    until("an answer that is not signed is refused", || {
+        server.metric("firstcome_payment_sessions_total{result=\"refused\"}") > 0.5
+    });
+    let seq = |order: &Value| order["seq"].as_u64().expect("a number");
+    let link = |order: &Value, id: &str| {
+        (seq(order), "payos".to_string(), id.to_string(), format!("https://pay.payos.vn/web/{id}"))
+    };
+    assert_eq!(sessions(scratch.path()), [link(&first, "link1"), link(&second, "link2")]);
+    let asked = stand_in.asked();
+    assert_eq!(asked[0].line, "POST /v2/payment-requests HTTP/1.1");
+    assert_eq!(asked[2].line, format!("GET /v2/payment-requests/{} HTTP/1.1", seq(&second)));
+    assert_eq!((&*asked[0].headers["x-client-id"], &*asked[0].headers["x-api-key"]), ("client-7", "payos-api-key"));
+    let body: Value = serde_json::from_str(&asked[0].body).expect("JSON");
+    let page = format!("https://drops.example/pay/{}", first["id"].as_str().expect("an id"));
+    assert_eq!((&body["orderCode"], &body["amount"]), (&json!(seq(&first)), &json!(6000)));
+    assert_eq!((&body["returnUrl"], &body["cancelUrl"]), (&json!(page), &json!(page)));
+    let description = body["description"].as_str().expect("a description");
+    assert!(description.len() <= 9 && description.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{description}");
+    let signed =
+        format!("amount=6000&cancelUrl={page}&description={description}&orderCode={}&returnUrl={page}", seq(&first));
+    assert_eq!(body["signature"], hex::encode(&hmac(PAYOS_KEY.as_bytes(), &[signed.as_bytes()])));
+    let expires_at = firstcome::types::text::parse_rfc3339(first["expires_at"].as_str().expect("a time"));
+    assert_eq!(body["expiredAt"], expires_at.expect("a time").second());
+    let euro = call(server.0.server.public_address, "GET", "/v1/drops", "", "");
+    assert_eq!(euro.status, 200);
+    server.stop();
+}
+
+#[test]
+fn what_a_provider_needs_is_told_at_the_start() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut config = http::config(scratch.path());
+    config.payments = with_payos(scratch.path(), "http://127.0.0.1:1");
+    config.payments.payos_api_key_file = Some(scratch.path().join("missing"));
+    config.payments.payos_checksum_key_files = vec![secret_file(scratch.path(), "short", "short")];
+    config.payments.stripe_secret_files = vec![scratch.path().join("gone")];
+    let told = http::try_serve(config).err().expect("refused");
+    assert_eq!((told.0, told.1.lines().count()), (64, 3), "{}", told.1);
+}
