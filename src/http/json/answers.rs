@@ -370,6 +370,9 @@ pub fn etag(kind: &str, number: u64, epoch: u64, version: Seq) -> String {
 }
 
 pub(super) fn bytes(value: &impl Serialize) -> Bytes {
+    // Longer than most, so that it is not moved while it grows.
+    let mut body = Vec::with_capacity(768);
     // These shapes have only texts and numbers: writing them to memory cannot fail.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+    let _infallible = serde_json::to_writer(&mut body, value);
+    Bytes::from(body)
 }
