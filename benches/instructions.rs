@@ -2,8 +2,8 @@
 //! does. `scripts/instructions.sh` runs each case under callgrind and holds the counts against `instructions.toml`.
 //!
 //! Without arguments: a line per case, its name and how many operations it counts. With a name: that case, whose
-//! operations, and nothing else, run within [`counted`]. A case of HTTP also takes a number of requests: there the whole
-//! process is counted, twice, and the difference is what the requests took.
+//! operations, and nothing else, run within [`counted`]. A case of HTTP also takes a number of requests: there all that
+//! the serving thread does is counted, twice, and the difference is what the requests took.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench: it prints, and what fails ends it")]
 

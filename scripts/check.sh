@@ -36,6 +36,9 @@ if [ "$mode" = full ]; then
     stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test payment_shuffles --test faults --test damage \
         --test power --test witness
     stage benches cargo test --locked --profile soak --bench '*'
+    stage growth cargo bench --locked --profile soak --bench writer growth
+    stage instructions scripts/instructions.sh
+    stage fuzz scripts/fuzz.sh 20
     stage smoke scripts/smoke.sh
     stage contract scripts/contract.sh
     stage signatures scripts/signatures.sh

@@ -339,4 +339,23 @@ mod tests {
         assert!(matches!(error, StoreError::NewerSchema { .. }), "{error}");
         assert_eq!(error.exit_code(), 65);
     }
+    /// What happens for every row must not make a table in memory: SQLite does for `IN` with three or more values.
+    #[test]
+    fn checks_of_rows_on_the_hot_path_need_no_table_of_their_own() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = open(scratch.path()).expect("made");
+        for sql in [
+            "INSERT INTO orders (seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state,
+                 reserved_at_ms, expires_at_ms, last_seq) VALUES (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
+            "INSERT INTO audit (seq, at_ms, kind, prev_seq) VALUES (1, 2, 3, 4)",
+            "UPDATE orders SET last_seq = 2, state = 'paid' WHERE seq = 1",
+            "UPDATE drops SET held = held + 1 WHERE id = 1",
+        ] {
+            let mut explain = store.connection.prepare(&format!("EXPLAIN {sql}")).expect("prepared");
+            let steps = explain.query_map([], |row| row.get::<_, String>("opcode")).expect("explained");
+            let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("read");
+            assert!(steps.iter().any(|step| step == "OpenWrite"), "{steps:?}");
+            assert!(!steps.iter().any(|step| step == "OpenEphemeral"), "{sql}: {steps:?}");
+        }
+    }
 }
