@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod local;
 pub mod logging;
 mod meters;
+mod outbox;
 mod process;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Kind, Metric};
 use histogram::SharedHistogram;
 pub use meters::{EdgeMeter, ReadSource, WriterLabels, WriterMeter};
+pub use outbox::OutboxMeter;
 
 /// The metrics of one server.
 pub struct Telemetry {
