@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_an_operator_cancelled_says_so_without_his_words() {
+        let detail = Some(r#"{"by":"operator","reason":"ann: ten too many"}"#.into());
+        let cancelled = ToldEvent { kind: "order_cancelled".into(), detail, ..event() };
+        let body = message(&[1; 16], &cancelled).expect("told").body;
+        assert!(body.contains(r#""by":"operator""#) && !body.contains("ten too many"), "{body}");
+    }
+
+    #[test]
     fn the_id_is_the_events_own_and_fits_the_standard() {
         let id = |file: u8, event: &ToldEvent| message(&[file; 16], event).expect("told").id;
         let (first, again) = (id(1, &event()), id(1, &event()));

@@ -147,8 +147,8 @@ fn detail(kind: &EventKind) -> Option<String> {
         EventKind::DropPaused { reason, .. }
         | EventKind::DropResumed { reason, .. }
         | EventKind::DropClosed { reason, .. }
-        | EventKind::StockAdjusted { reason, .. }
-        | EventKind::OrderCancelledByOperator { reason, .. } => json!({ "reason": reason }),
+        | EventKind::StockAdjusted { reason, .. } => json!({ "reason": reason }),
+        EventKind::OrderCancelledByOperator { reason, .. } => json!({ "by": "operator", "reason": reason }),
         EventKind::OrderPaid { payment, reason, .. } => with_reason(named(payment), reason),
         EventKind::PaymentNotKept { payment, why, state, .. } => {
             let mut detail = named(payment);

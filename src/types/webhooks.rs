@@ -40,7 +40,7 @@ pub static CATALOGUE: [EventType; 28] = [
     event("drop.mismatch_cleared", &["mismatch_cleared"], &[], "the recount agrees again"),
     event("order.reserved", &["order_reserved"], &[], "units are held for a buyer"),
     event("order.checked_out", &["order_checked_out"], &[], "a contact was given; the order awaits its payment"),
-    event("order.cancelled", &["order_cancelled"], &[], "the buyer, or an operator, gave the units back"),
+    event("order.cancelled", &["order_cancelled"], &["by"], "the buyer gave the units back; or with `by`, an operator"),
     event("order.expired", &["order_expired"], &[], "the time ran out and the units went back"),
     event(
         "order.paid",
