@@ -5,30 +5,16 @@ use std::time::Duration;
 
 use super::outbox::{events, waits};
 use super::payments::session_provider;
+use super::setting::setting;
 use super::values::{
     address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
 };
-use super::{PinCore, Setting, wire};
-
-macro_rules! setting {
-    ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
-        Setting {
-            key: $key,
-            default: $default,
-            unit: $unit,
-            why: $why,
-            set: |$config, $text| {
-                $set;
-                Ok(())
-            },
-        }
-    };
-}
-
-pub(super) use setting;
+use super::{PinCore, Setting, auctions, wire};
 
 /// Every setting, in the order of the README's table.
-pub static SETTINGS: &[Setting] = &joined::<{ OURS.len() + wire::SETTINGS.len() }>(OURS, &wire::SETTINGS);
+pub static SETTINGS: &[Setting] = &joined::<{ BESIDES.len() + wire::SETTINGS.len() }>(BESIDES, &wire::SETTINGS);
+
+const BESIDES: &[Setting] = &joined::<{ OURS.len() + auctions::SETTINGS.len() }>(OURS, &auctions::SETTINGS);
 
 /// Two parts of the table as one.
 const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Setting;
-use super::settings::setting;
+use super::setting::setting;
 use super::values::{count, millis, tls_file};
 use super::{Config, TlsFiles};
 
