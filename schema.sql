@@ -117,6 +117,33 @@ CREATE TABLE sessions (
     at_ms     INTEGER NOT NULL
 ) STRICT;
 
+-- Whom the outbox tells. Every event is a row of audit already: position says how far an endpoint has come.
+CREATE TABLE endpoints (
+    id                  INTEGER PRIMARY KEY,  -- the event that created it
+    url                 TEXT    NOT NULL,
+    secret              TEXT    NOT NULL,
+    old_secret          TEXT,                 -- signs too until then, while the new one is taken into use
+    old_secret_until_ms INTEGER,
+    state               TEXT    NOT NULL CHECK (state IN ('enabled', 'disabled')),
+    events              INTEGER NOT NULL CHECK (events > 0), -- bits: places in the catalogue (src/types/webhooks.rs)
+    configured          INTEGER NOT NULL CHECK (configured IN (0, 1)), -- by the configuration, not by an operator
+    position            INTEGER NOT NULL CHECK (position >= 0), -- up to it all is delivered or stands in deliveries
+    revision            INTEGER NOT NULL CHECK (revision >= 1),
+    created_at_ms       INTEGER NOT NULL
+) STRICT;
+
+-- Only deliveries that failed: those that wait, or wait behind one, and those that were given up.
+CREATE TABLE deliveries (
+    endpoint_id INTEGER NOT NULL REFERENCES endpoints (id),
+    seq         INTEGER NOT NULL,  -- which event
+    state       TEXT    NOT NULL CHECK (state IN ('waiting', 'dead')),
+    attempts    INTEGER NOT NULL CHECK (attempts BETWEEN 0 AND 255),
+    next_at_ms  INTEGER,
+    trouble     INTEGER NOT NULL,  -- how the last attempt ended: a status, or a number below 100 (src/types/webhooks.rs)
+    CHECK ((state = 'waiting') = (next_at_ms IS NOT NULL)),
+    PRIMARY KEY (endpoint_id, seq)
+) STRICT, WITHOUT ROWID;
+
 -- Each sells the one unit of its hidden drop, whose version is the auction's too.
 CREATE TABLE auctions (
     id                 INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),

@@ -6,8 +6,10 @@
 
 mod layers;
 mod limits;
+mod outbox;
 mod payments;
 pub mod secret_file;
+mod setting;
 mod settings;
 mod values;
 mod wire;
@@ -19,8 +21,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use layers::Layers;
 pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
+pub use outbox::OutboxSettings;
 pub use payments::PaymentSettings;
-pub use settings::{SETTINGS, Setting};
+pub use setting::Setting;
+pub use settings::SETTINGS;
 pub use wire::WireLimits;
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -43,6 +47,7 @@ pub struct Config {
     pub hs256_secret_files: Vec<KeyFile>,
     pub eddsa_public_key_files: Vec<KeyFile>,
     pub payments: PaymentSettings,
+    pub outbox: OutboxSettings,
     pub wire_listen: SocketAddr,
     pub wire_tls: Option<TlsFiles>,
     pub wire: WireLimits,
@@ -192,6 +197,7 @@ impl Config {
             hs256_secret_files: Vec::new(),
             eddsa_public_key_files: Vec::new(),
             payments: PaymentSettings::default(),
+            outbox: OutboxSettings::default(),
             wire_listen: anywhere,
             wire_tls: None,
             wire: WireLimits::default(),

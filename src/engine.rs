@@ -11,6 +11,7 @@ pub mod auctions;
 mod bidding;
 pub mod command;
 pub mod drops;
+pub mod endpoints;
 pub mod event;
 pub mod idempotency;
 pub mod invariants;
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use auctions::{AuctionEntry, AuctionSpec, Best, Increment, Leader};
 pub use command::{COMMAND_NAMES, Command, CommandKey, ProviderEvent};
 pub use drops::DropEntry;
+pub use endpoints::{Endpoint, EndpointCommand, EndpointEvent, EndpointPatch};
 pub use event::{Event, EventKind, StockDelta};
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;
@@ -92,6 +94,8 @@ pub struct State {
     pub(crate) order_keys: Retained<RememberedOrder>,
     /// The keys of creations and refunds.
     pub(crate) command_keys: Retained<RememberedCommand>,
+    /// Whom the outbox tells.
+    pub(crate) endpoints: BTreeMap<Seq, Endpoint>,
     /// Providers' events of this batch, and those in the inbox that a command of it named.
     pub(crate) heard: BTreeSet<Digest>,
 }
@@ -113,6 +117,7 @@ impl State {
             due: BTreeSet::new(),
             order_keys: Retained::new(idempotency_keys_max),
             command_keys: Retained::new(idempotency_keys_max),
+            endpoints: BTreeMap::new(),
             heard: BTreeSet::new(),
         }
     }
@@ -271,6 +276,7 @@ impl State {
             Command::CancelAuction { auction_id, reason } => auctions::cancel(&mut decision, *auction_id, reason),
             Command::HearProvider(event) => payments::hear(&mut decision, event),
             Command::RecordSession { order, provider } => payments::record_session(&mut decision, *order, *provider),
+            Command::Endpoint(command) => endpoints::decide(&mut decision, command),
             Command::ReadContact { order } => {
                 orders::note_contact(&mut decision, *order, |order, drop_id| EventKind::ContactRead { order, drop_id })
             }
@@ -302,6 +308,7 @@ impl State {
         drops::evolve(self, event);
         orders::evolve(self, event);
         auctions::evolve(self, event);
+        endpoints::evolve(self, event);
     }
 
     /// Advances to `at`, decides, and evolves: what the writer does in steps, for tests and replays.
@@ -380,7 +387,20 @@ impl State {
 impl PartialEq for State {
     /// Whether both would decide alike from here on.
     fn eq(&self, other: &State) -> bool {
-        let State { seq, at, drops, auctions, awards, orders, settled, due, order_keys, command_keys, heard } = self;
+        let State {
+            seq,
+            at,
+            drops,
+            auctions,
+            awards,
+            orders,
+            settled,
+            due,
+            order_keys,
+            command_keys,
+            endpoints,
+            heard,
+        } = self;
         *seq == other.seq
             && *at == other.at
             && *drops == other.drops
@@ -391,6 +411,7 @@ impl PartialEq for State {
             && *due == other.due
             && *order_keys == other.order_keys
             && *command_keys == other.command_keys
+            && *endpoints == other.endpoints
             && *heard == other.heard
     }
 }

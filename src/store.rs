@@ -6,7 +6,9 @@
 
 mod auctions;
 pub mod audit;
+mod beside;
 pub mod chain;
+mod endpoints;
 pub mod error;
 pub mod load;
 pub mod lock;
@@ -24,8 +26,9 @@ mod sql_types;
 pub mod verify;
 pub mod watermark;
 
+pub use beside::Beside;
 pub use error::{Severity, StoreError};
 pub use load::Loaded;
 pub use open::{Durability, Store};
-pub use record::{Batch, Beside, Recorder};
+pub use record::{Batch, Recorder};
 pub use seconds::SecondsTally;

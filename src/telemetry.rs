@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod local;
 pub mod logging;
 mod meters;
+mod outbox;
 mod process;
 mod wire;
 
@@ -25,6 +26,7 @@ use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Kind, Metric};
 use histogram::SharedHistogram;
 pub use meters::{EdgeMeter, ReadSource, WriterLabels, WriterMeter};
+pub use outbox::OutboxMeter;
 pub use wire::{FrameFate, WireMeter};
 
 /// The metrics of one server.

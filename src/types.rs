@@ -13,8 +13,10 @@ pub mod payment;
 pub mod published;
 pub mod random;
 pub mod run;
+pub mod signing_secret;
 pub mod strict;
 pub mod text;
+pub mod webhooks;
 
 use std::fmt;
 
@@ -25,7 +27,9 @@ pub use order_id::{OrderId, OrderSecret};
 pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
 pub use published::{Published, SnapshotGate};
 pub use run::Run;
+pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
+pub use webhooks::{DeliveryFate, DeliveryMark, EndpointState, EndpointUrl, EventFilter, Trouble};
 
 /// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.
 pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;

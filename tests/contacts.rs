@@ -5,19 +5,23 @@
 
 mod http;
 mod process;
+mod sink;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use http::{Answer, call, listen};
+use firstcome::types::SigningSecret;
+use http::{Answer, call, listen, until};
 use process::Process;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sink::{Heard, Say, Sink};
 
 /// What every text of a contact in this test begins with.
 const MARKER: &str = "zq-mark";
@@ -182,8 +186,17 @@ fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else()
     let scratch = tempfile::tempdir().expect("scratch");
     let (data, log, capture) =
         (scratch.path().join("data"), scratch.path().join("log"), scratch.path().join("sale.capture"));
-    let settings =
-        [("FIRSTCOME__LOG__LEVEL", "trace".to_string()), ("FIRSTCOME__CAPTURE__FILE", capture.display().to_string())];
+    let sink = Sink::new(|_| Say::Status(204));
+    let secret = scratch.path().join("outbox.secret");
+    std::fs::write(&secret, SigningSecret::random().reveal()).expect("written");
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
+    let settings = [
+        ("FIRSTCOME__LOG__LEVEL", "trace".to_string()),
+        ("FIRSTCOME__CAPTURE__FILE", capture.display().to_string()),
+        ("FIRSTCOME__OUTBOX__ENDPOINT_URL", sink.url()),
+        ("FIRSTCOME__OUTBOX__ENDPOINT_SECRET_FILE", secret.display().to_string()),
+        ("FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS", "127.0.0.0/8".to_string()),
+    ];
     let mut process =
         Process::start_saying(&data, &settings, Stdio::from(std::fs::File::create(&log).expect("a file")));
     let client = Client {
@@ -253,6 +266,11 @@ fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else()
     client.quiet(admin, "DELETE", &format!("/v1/orders/{paid}/contact"), "", 204);
     assert_eq!(rows_with(&database, MARKER), []);
 
+    let refunds = || sink.heard().iter().filter(|heard| heard.kind() == "order.refunded").count();
+    until("the endpoint has heard of both refunds", || refunds() == 2);
+    let told: Vec<String> =
+        sink.heard().iter().map(|Heard { headers, text, .. }| format!("{headers:?} {text}")).collect();
+    let told = told.join("\n");
     process.signal(Signal::TERM);
     assert!(process.wait().success());
     let said = std::fs::read(&log).expect("its log");
@@ -266,6 +284,7 @@ fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else()
         ("the audit's stream", followed.as_bytes()),
         ("the log", &said[..]),
         ("the capture", &captured[..]),
+        ("the webhooks", told.as_bytes()),
     ] {
         let at = bytes.windows(MARKER.len()).position(|window| window == MARKER.as_bytes());
         let around = |at: usize| {

@@ -65,10 +65,14 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
 #[test]
 fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve_with(scratch.path(), |config| config.payments = paying::settings(scratch.path()));
+    let server = serve_with(scratch.path(), |config| {
+        config.payments = paying::settings(scratch.path());
+        config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
     let orders = Orders::of(&server);
     what_providers_tell(&server);
     good_ends(&server, &orders);
+    endpoints(&server);
     refusals_of_drops(&server);
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
@@ -207,6 +211,41 @@ fn good_ends(server: &Server, orders: &Orders) {
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
 }
 
+/// Whom the outbox tells: nobody listens there, which is not asked.
+fn endpoints(server: &Server) {
+    let admin = server.0.server.admin_address;
+    let send = |key: &str, body: Value| {
+        let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+        call(admin, "POST", "/v1/webhook-endpoints", &headers, &body.to_string())
+    };
+    let wish = json!({ "url": "http://127.0.0.1:9/hooks", "events": ["order.paid"] });
+    let made = send("one", wish.clone());
+    assert!(
+        made.status == 201 && made.body["secret"].as_str().is_some_and(|s| s.starts_with("whsec_")),
+        "{}",
+        made.text
+    );
+    let again = send("one", wish.clone());
+    assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
+    assert!(again.body.get("secret").is_none(), "shown once");
+    is(&send("one", json!({ "url": "http://127.0.0.1:9/hooks" })), Code::KeyReused);
+    let one = format!("/v1/webhook-endpoints/{}", made.body["id"]);
+    assert_eq!(call(admin, "GET", "/v1/webhook-endpoints", "", "").body["data"][0]["id"], made.body["id"]);
+    assert_eq!(call(admin, "GET", &one, "", "").body["url"], wish["url"]);
+    let patch = json!({ "state": "disabled", "events": ["*"], "reason": "x" });
+    assert_eq!(call(admin, "PATCH", &one, JSON, &patch.to_string()).body["state"], "disabled");
+    let reason = json!({ "reason": "x" }).to_string();
+    let rotated = call(admin, "POST", &format!("{one}/rotate-secret"), JSON, &reason);
+    assert!(rotated.body["secret"] != made.body["secret"] && rotated.body["old_secret_until"].is_string());
+    let resend = json!({ "from_seq": 1, "all": true, "reason": "x" }).to_string();
+    assert_eq!(call(admin, "POST", &format!("{one}/resend"), JSON, &resend).body["position"], 0);
+    assert_eq!(call(admin, "GET", &format!("{one}/deliveries?state=waiting"), "", "").body["data"], json!([]));
+    is(&call(admin, "GET", &format!("{one}/deliveries?limit=0"), "", ""), Code::Validation);
+    assert_eq!(call(admin, "DELETE", &one, "", "").status, 204);
+    is(&call(admin, "GET", &one, "", ""), Code::NotFound);
+    is(&send("one", wish), Code::NotFound);
+}
+
 /// A payment by its provider, a refund that is due until somebody says that it was paid out, and webhooks that are none.
 fn what_providers_tell(server: &Server) {
     let public = server.0.server.public_address;
@@ -300,13 +339,13 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
             Listener::Admin => server.0.server.admin_address,
         };
         let path = route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved);
-        let path = path.replace("{provider}", "sandbox");
+        let path = path.replace("{provider}", "sandbox").replace("{endpoint_id}", "1");
         mistakes_of_a_body(address, route, &path);
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
             let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
-            let nobody = nobody.replace("{provider}", "nobody");
+            let nobody = nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999");
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
             if route.action == Action::OrderPage {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));
@@ -379,7 +418,7 @@ fn tokens_that_are_needed() {
     is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
     for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
-        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN);
+        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN).replace("{endpoint_id}", "1");
         is(&call(address, route.method.as_str(), &path, "", ""), Code::Unauthorized);
     }
     server.stop();

@@ -56,6 +56,7 @@ fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
     }
     assert!(naive.money_is_accounted_for(), "seed {seed} step {step}: money");
     assert!(naive.auctions_are_fair(), "seed {seed} step {step}: auctions");
+    assert!(naive.agrees_on_endpoints(state), "seed {seed} step {step}: endpoints");
     if let Err(broken) = invariants::check(state) {
         panic!("seed {seed} step {step}: {broken}");
     }

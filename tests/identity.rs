@@ -30,8 +30,14 @@ const LEAST_ROLES: &[(&str, &[&str])] = &[
         "POST /v1/orders/{order_id}/refund", "POST /v1/orders/{order_id}/refund-settled",
         "GET /v1/orders/{order_id}/payments",
         "GET /v1/orders/{order_id}/contact", "GET /v1/orders", "POST /v1/orders/search",
+        "GET /v1/webhook-endpoints", "GET /v1/webhook-endpoints/{endpoint_id}",
+        "GET /v1/webhook-endpoints/{endpoint_id}/deliveries", "POST /v1/webhook-endpoints/{endpoint_id}/resend",
     ]),
-    ("owner", &["DELETE /v1/orders/{order_id}/contact"]),
+    ("owner", &[
+        "DELETE /v1/orders/{order_id}/contact", "POST /v1/webhook-endpoints",
+        "PATCH /v1/webhook-endpoints/{endpoint_id}", "DELETE /v1/webhook-endpoints/{endpoint_id}",
+        "POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret",
+    ]),
 ];
 
 /// A token in the file, without the command.
@@ -81,6 +87,7 @@ fn every_role_against_every_route() {
         let found = LEAST_ROLES.iter().position(|(_, routes)| routes.contains(&name.as_str()));
         let least = found.unwrap_or_else(|| panic!("nobody says who may {name}"));
         let path = route.path.replace("{drop_id}", "1").replace("{order_id}", "0190a1b2-0000-8000-8000-000000000000");
+        let path = path.replace("{endpoint_id}", "1");
         for (rank, (role, token)) in roles.iter().enumerate() {
             let answer = admin(&server, route.method.as_str(), &path, Some(token), &json!({}));
             let (denied, may) = (matches!(answer.status, 401 | 403), rank + 1 >= least);

@@ -132,6 +132,7 @@ fn a_look_changes_nothing_and_its_run_takes_back_what_it_showed_once() {
     assert_eq!((drop["held"].as_u64(), drop["sold"].as_u64()), (Some(0), Some(3)), "refunded units stay sold");
     let audit = call(server.0.server.admin_address, "GET", "/v1/audit", "", "").text;
     assert_eq!(audit.lines().filter(|line| line.contains(r#""reason":"too many""#)).count(), 4, "{audit}");
+    assert_eq!(audit.lines().filter(|line| line.contains(r#""by":"operator""#)).count(), 2, "{audit}");
 
     let after = seq(&server);
     let again = remedy(&server, &act);

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "planted"]),
     ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
     ("read", &["types", "config", "telemetry", "planted"]),
+    ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
     ("admission", &["writer", "types", "config", "telemetry", "planted"]),
     // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
             "admission",
             "payments",
+            "outgoing",
             "writer",
             "read",
             "store",

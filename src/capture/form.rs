@@ -9,12 +9,14 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use crate::engine::{
-    AuctionSpec, Best, BidReceipt, Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Increment, Invalid,
-    Leader, Order, Outcome, Payment, ProviderEvent, Refusal, RememberedCommand, RememberedOrder, Reservation, Subject,
+    AuctionSpec, Best, BidReceipt, Command, CommandKey, DropPatch, DropSpec, EndpointCommand, EndpointEvent,
+    EndpointPatch, Event, EventKind, Increment, Invalid, Leader, Order, Outcome, Payment, ProviderEvent, Refusal,
+    RememberedCommand, RememberedOrder, Reservation, Subject,
 };
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, DropState, IgnoredBecause, NotKept,
-    OrderState, Provider, ProviderEventKind, Quantity, Received, Seq, Told, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryFate, DeliveryMark, Digest, DropId, DropState,
+    EndpointState, EventFilter, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received,
+    Seq, Told, Trouble, UnitPrice, UnixMillis,
 };
 
 macro_rules! form_of_number {
@@ -95,6 +97,19 @@ form_of_number! {
     Amount: u64;
     UnitPrice: u64;
     UnixMillis: i64;
+    EventFilter: u32;
+}
+
+impl Encode for Trouble {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.code().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Trouble {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Trouble::of_code(u16::decode(decoder)?).ok_or(DecodeError::Other("a number is no Trouble"))
+    }
 }
 
 impl Encode for Digest {
@@ -225,6 +240,28 @@ form_of_struct!(DropPatch {
     payment_seconds,
 });
 
+form_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
+form_of_enum!(DeliveryFate {
+    1 = Delivered,
+    2 = Waiting { attempts, next_at, trouble },
+    3 = Dead { attempts, trouble },
+});
+form_of_struct!(DeliveryMark { seq, fate });
+form_of_struct!(EndpointPatch { state, events, new_url, new_secret });
+form_of_enum!(EndpointCommand {
+    1 = Create { key, events, configured },
+    2 = Patch { endpoint, patch, reason },
+    3 = Delete { endpoint, reason },
+    4 = Mark { endpoint, revision, position, marks },
+    5 = Resend { endpoint, from_seq, dead_only, reason },
+});
+form_of_enum!(EndpointEvent {
+    1 = Created { key, events, configured },
+    2 = Patched { endpoint, patch, reason },
+    3 = Deleted { endpoint, reason },
+    4 = Marked { endpoint, position, marks },
+    5 = Resent { endpoint, from_seq, dead_only, reason },
+});
 form_of_enum!(Command {
     1 = CreateDrop { key, spec },
     2 = PatchDrop { drop_id, expected_revision, patch, reason },
@@ -251,6 +288,7 @@ form_of_enum!(Command {
     42 = BuyNow { auction_id, buyer, key },
     43 = CancelAuction { auction_id, reason },
     21 = CancelByOperator { order, reason },
+    22 = Endpoint(command),
 });
 
 form_of_struct!(Event { seq, at, prev_seq, kind });
@@ -291,6 +329,7 @@ form_of_enum!(EventKind {
     44 = AuctionCancelled { auction_id, drop_id, reason },
     45 = AuctionAwarded { auction_id, drop_id, buyer, bid, unit_price, expires_at },
     30 = OrderCancelledByOperator { order, drop_id, quantity, reason },
+    31 = Endpoint(event),
 });
 
 form_of_struct!(Reservation { order, seq, drop_id, state, quantity, unit_price, currency, reserved_at, expires_at });
@@ -302,6 +341,7 @@ impl Encode for Subject {
             Subject::File => 3u8.encode(encoder),
             Subject::Auction(id) => (4u8, id).encode(encoder),
             Subject::Bid(id, seq) => (5u8, id, seq).encode(encoder),
+            Subject::Endpoint(id) => (6u8, id).encode(encoder),
         }
     }
 }
@@ -314,6 +354,7 @@ impl<Context> Decode<Context> for Subject {
             3 => Subject::File,
             4 => Subject::Auction(Decode::decode(decoder)?),
             5 => Subject::Bid(Decode::decode(decoder)?, Decode::decode(decoder)?),
+            6 => Subject::Endpoint(Decode::decode(decoder)?),
             _ => return Err(DecodeError::Other("a number is no Subject")),
         })
     }
@@ -354,4 +395,5 @@ form_of_enum!(Invalid {
     6 = PaymentDiffers { amount, currency },
     7 = RefundOutOfRange { remaining },
     8 = RestockOutOfRange { sold },
+    9 = TooManyEndpoints,
 });

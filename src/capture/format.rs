@@ -20,7 +20,9 @@ use super::form::{form_of_enum, form_of_struct};
 use crate::engine::{
     Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
 };
-use crate::types::{AuctionId, AuctionState, Digest, DropId, Seq, UnitPrice, UnixMillis, hex};
+use crate::types::{
+    AuctionId, AuctionState, Digest, DropId, EndpointState, EventFilter, Seq, UnitPrice, UnixMillis, hex,
+};
 
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
@@ -67,6 +69,8 @@ pub enum Record {
     Best(SavedBest),
     /// The state is whole; so many parts it has.
     SnapshotEnded(u64),
+    /// An endpoint.
+    Endpoint(SavedEndpoint),
     /// A decided command.
     Decided(Box<Recorded>),
     /// A commit.
@@ -87,6 +91,7 @@ form_of_enum!(Record {
     10 = Gap(dropped),
     11 = Auction(saved),
     12 = Best(best),
+    13 = Endpoint(saved),
 });
 
 /// What of a state is no list.
@@ -183,6 +188,19 @@ pub struct SavedCommandKey {
     pub at: UnixMillis,
 }
 form_of_struct!(SavedCommandKey { key, remembered, at });
+
+/// An endpoint of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "engine::Endpoint explains each field")]
+pub struct SavedEndpoint {
+    pub id: Seq,
+    pub state: EndpointState,
+    pub events: EventFilter,
+    pub configured: bool,
+    pub position: Seq,
+    pub revision: u32,
+}
+form_of_struct!(SavedEndpoint { id, state, events, configured, position, revision });
 
 /// A decided command, and all that its decision needed.
 #[derive(Clone, PartialEq, Eq, Debug)]

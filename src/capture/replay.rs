@@ -164,7 +164,8 @@ impl Running {
             | Record::OrderKey(_)
             | Record::CommandKey(_)
             | Record::Auction(_)
-            | Record::Best(_)) => match &mut self.stage {
+            | Record::Best(_)
+            | Record::Endpoint(_)) => match &mut self.stage {
                 Stage::Restoring(restoring) => restoring.take(part).map_err(Wrong::Damaged),
                 Stage::Nothing | Stage::Running(_) => Err(Wrong::Damaged("a part of no snapshot".into())),
             },

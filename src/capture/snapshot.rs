@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use super::format::{
-    OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop, SnapshotBegun, Used,
+    OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop, SavedEndpoint, SnapshotBegun,
+    Used,
 };
-use crate::engine::{AuctionEntry, DropEntry, RememberedOrder, State, invariants};
+use crate::engine::{AuctionEntry, DropEntry, Endpoint, RememberedOrder, State, invariants};
 use crate::types::UnixMillis;
 
 /// Writes a state between two batches: live orders and nothing that a running batch holds.
@@ -45,6 +46,10 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
     }
     for (at, _, key, remembered) in state.command_keys.idle() {
         part(&Record::CommandKey(SavedCommandKey { key, remembered: *remembered, at }))?;
+    }
+    for (id, endpoint) in state.endpoints() {
+        let Endpoint { state, events, configured, position, revision } = endpoint.clone();
+        part(&Record::Endpoint(SavedEndpoint { id, state, events, configured, position, revision }))?;
     }
     output.write(&Record::SnapshotEnded(parts))
 }
@@ -131,6 +136,10 @@ impl Restoring {
             }
             Record::OrderKey(key) => self.state().restore_key(key.key, key.remembered, Some(key.idle_since)),
             Record::CommandKey(key) => self.state().restore_command_key(key.key, key.remembered, key.at),
+            Record::Endpoint(saved) => {
+                let SavedEndpoint { id, state, events, configured, position, revision } = saved;
+                self.state().restore_endpoint(id, Endpoint { state, events, configured, position, revision });
+            }
             Record::Drop(_)
             | Record::LiveOrder(_)
             | Record::SnapshotBegun(_)

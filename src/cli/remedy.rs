@@ -17,8 +17,8 @@ const EXAMPLES: &str = "Examples:
 A look names its orders: the run. Only a run is undone, newest first, and it can be repeated: the same orders, each once.
 Live orders are cancelled and their units are free again, so pause the drop first. Paid ones are refunded in full and
 their units stay sold; add --while-selling if a drop that sells is meant.
-Buyers learn of it by what the outbox delivers to your endpoints: order.cancelled, order.refunded, refund.requested,
-with the reason. A payment through a provider is refunded there: the order is refund_due until that is reported.
+Buyers learn of it by what the outbox delivers to your endpoints: order.cancelled (by: operator), order.refunded,
+refund.requested. The reason stays in the audit. A payment through a provider is refunded there: the order is refund_due until that is reported.
 
 Where operators have tokens, it needs an operator's in the variable FIRSTCOME_TOKEN.
 Exit code: 0 done; 1 something was not done: repeat it; 64 wrong argument; 69 no server, or it refuses.";
@@ -40,7 +40,7 @@ pub struct RemedyArgs {
     /// Cancel and refund them
     #[arg(long, requires = "run")]
     yes: bool,
-    /// Why, for the audit and for whom the events reach
+    /// Why, for the audit
     #[arg(long, value_name = "TEXT", requires = "run")]
     reason: Option<String>,
     /// Although the drop sells
@@ -235,7 +235,9 @@ impl Tally {
                 "{cancelled} cancelled, {refunded} refunded, {requested} refunds requested from their provider, \
                  {not_needed} not needed"
             ));
-            output::note("your endpoints hear order.cancelled, order.refunded and refund.requested, with the reason");
+            output::note(
+                "your endpoints hear order.cancelled, order.refunded and refund.requested, to tell their buyers",
+            );
         }
         match not_done {
             None => Ok(()),

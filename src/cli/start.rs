@@ -10,8 +10,10 @@ use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
 use crate::http::tls::Tls;
+use crate::outbox::{Configured, Parts as OutboxParts, Relay};
 use crate::payments::Verifiers;
 use crate::payments::sessions::{self, Sessions};
+use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::{Durability, Loaded, Store, StoreError, load, loss};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
@@ -45,6 +47,7 @@ pub struct Running {
     thread: JoinHandle<Stopped>,
     recorder: Option<JoinHandle<()>>,
     sessions: Option<sessions::Running>,
+    relay: Relay,
 }
 
 /// Starts everything. `on_fault` is called on the writer's thread if it ends in a fault: the program is over then.
@@ -54,7 +57,7 @@ pub struct Running {
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
-    let Opened { admission, tls, verifiers, sessions } = open_what_files_name(&config, &telemetry, wall)?;
+    let Opened { admission, tls, verifiers, sessions, outbox } = open_what_files_name(&config, &telemetry, wall)?;
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
     let mut loaded =
@@ -92,6 +95,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .name("fc-writer".into())
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
+    let calls = outbox.client.clone();
+    let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
     let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
     let session_telemetry = Arc::clone(&telemetry);
@@ -102,6 +107,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         admission,
         verifiers,
         tls,
+        calls,
         telemetry,
         writer: handle.clone(),
         gate,
@@ -117,7 +123,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let sessions = sessions
         .transpose()
         .map_err(|error| Exit::new(71, format!("the thread of payment sessions could not start: {error}")))?;
-    Ok(Running { server, writer: handle, found, thread, recorder, sessions })
+    Ok(Running { server, writer: handle, found, thread, recorder, sessions, relay })
 }
 
 /// What is made of the files that the configuration names.
@@ -126,17 +132,20 @@ struct Opened {
     tls: Tls,
     verifiers: Verifiers,
     sessions: Option<Sessions>,
+    outbox: Configured,
 }
 
-/// Reads tokens, certificates, and secrets of payment providers.
+/// Reads tokens, certificates, and secrets of payment providers and of the outbox.
 fn open_what_files_name(config: &Config, telemetry: &Telemetry, wall: UnixMillis) -> Result<Opened, Exit> {
     let admission = Admission::open(config, telemetry, wall);
     let tls = Tls::open(config, telemetry);
     let (verifiers, sessions) = (Verifiers::open(config), Sessions::open(config));
-    match (admission, tls, verifiers, sessions) {
-        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions)) => Ok(Opened { admission, tls, verifiers, sessions }),
-        (admission, tls, verifiers, sessions) => {
-            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err()];
+    match (admission, tls, verifiers, sessions, Configured::open(config)) {
+        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox)) => {
+            Ok(Opened { admission, tls, verifiers, sessions, outbox })
+        }
+        (admission, tls, verifiers, sessions, outbox) => {
+            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox.err()];
             let mut lines: Vec<String> =
                 mistakes.into_iter().flatten().flatten().map(|told| told.to_string()).collect();
             // A checksum key of PayOS is read for its webhooks and for its sessions.
@@ -183,6 +192,29 @@ fn writer_options(config: &Config) -> Options {
     }
 }
 
+/// The outbox: the endpoint that the configuration names is as it says, and then everybody is told.
+fn relay(
+    outbox: Configured,
+    database: &Path,
+    gate: &Arc<SnapshotGate>,
+    writer: &WriterHandle,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Relay, Exit> {
+    let at_file = |error: rusqlite::Error| Exit::new(74, format!("{}: {error}", database.display()));
+    let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
+    let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
+    outbox.settle(&endpoints, writer).map_err(|message| Exit::new(64, message))?;
+    let parts = OutboxParts {
+        options: outbox.options,
+        database: database.to_path_buf(),
+        gate: Arc::clone(gate),
+        writer: writer.clone(),
+        client: outbox.client,
+        telemetry: Arc::clone(telemetry),
+    };
+    Relay::start(parts).map_err(|message| Exit::new(71, format!("the outbox could not start: {message}")))
+}
+
 /// What the auditor calls: the drop is paused, or may be resumed again, by a command like any other.
 fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     Arc::new(move |drop_id, stands| {
@@ -212,6 +244,7 @@ impl Running {
         if let Some(sessions) = self.sessions {
             sessions.stop();
         }
+        self.relay.stop();
         self.writer.stop();
         let stopped = self.thread.join();
         if let Some(recorder) = self.recorder {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Config, Mistake, SETTINGS, limits, payments, wire};
+use super::{Config, Mistake, SETTINGS, limits, outbox, payments, wire};
 
 /// The configuration while its layers come in, each over the one before. A value that a later layer replaces is
 /// checked all the same.
@@ -132,8 +132,12 @@ impl Layers {
                 "public.listen, admin.listen and wire.listen must be three addresses".into(),
             ),
         ];
-        let relations = relations.into_iter().chain(limits::relations(config)).chain(payments::relations(config));
-        let relations = relations.chain(wire::relations(config));
+        let relations = relations
+            .into_iter()
+            .chain(limits::relations(config))
+            .chain(payments::relations(config))
+            .chain(outbox::relations(config))
+            .chain(wire::relations(config));
         let broken = relations.filter(|(keys, holds, _)| !holds && !keys.iter().any(|key| self.wrong.contains(key)));
         let broken: Vec<_> = broken.map(|(_, _, sentence)| Mistake(sentence)).collect();
         self.mistakes.extend(broken);

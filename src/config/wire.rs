@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::settings::{Setting, setting};
+use super::Setting;
+use super::settings::setting;
 use super::values::{count, millis, tls_file};
 use super::{Config, TlsFiles};
 

@@ -404,6 +404,7 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => {}
     }
 }

@@ -1,6 +1,7 @@
 //! What can be asked of the engine. Imperative; complete; without personal data: buyers and keys are keyed digests,
 //! contacts only a "was given".
 
+use super::endpoints::EndpointCommand;
 use super::{AuctionSpec, DropPatch, DropSpec};
 use crate::types::{
     Amount, AuctionId, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice,
@@ -176,6 +177,8 @@ pub enum Command {
         /// With whom.
         provider: Provider,
     },
+    /// What concerns whom the outbox tells.
+    Endpoint(Box<EndpointCommand>),
     /// Note in the audit that an operator reads a contact.
     ReadContact {
         /// Whose contact: the order.
@@ -232,7 +235,7 @@ pub struct CommandKey {
 }
 
 /// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 24] = [
+pub const COMMAND_NAMES: [&str; 29] = [
     "create_drop",
     "patch_drop",
     "pause_drop",
@@ -257,6 +260,11 @@ pub const COMMAND_NAMES: [&str; 24] = [
     "place_bid",
     "buy_now",
     "cancel_auction",
+    "create_endpoint",
+    "patch_endpoint",
+    "delete_endpoint",
+    "mark_deliveries",
+    "resend_deliveries",
 ];
 
 impl Command {
@@ -288,6 +296,7 @@ impl Command {
             Command::PlaceBid { .. } => 21,
             Command::BuyNow { .. } => 22,
             Command::CancelAuction { .. } => 23,
+            Command::Endpoint(command) => command.index(),
             Command::Advance => return None,
         })
     }
@@ -320,6 +329,7 @@ impl Command {
             | Command::CancelAuction { .. }
             | Command::ExportContacts { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }
@@ -358,6 +368,7 @@ impl Command {
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::RecordLoss { .. }
+            | Command::Endpoint(_)
             | Command::Advance => None,
         }
     }

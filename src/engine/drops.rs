@@ -379,6 +379,7 @@ fn change_state(state: &mut State, event: &Event, drop_id: DropId) {
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => {}
     }
 }

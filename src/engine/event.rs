@@ -1,5 +1,6 @@
 //! What happened. Past tense; complete: memory, tables and audit are made from events and nothing else.
 
+use super::endpoints::EndpointEvent;
 use super::{AuctionSpec, CommandKey, DropPatch, DropSpec};
 use crate::types::{
     Amount, AuctionEnding, AuctionId, Currency, Digest, DropId, NotKept, OrderState, Provider, ProviderEventKind,
@@ -367,6 +368,8 @@ pub enum EventKind {
         /// Who.
         provider: Provider,
     },
+    /// Something happened to whom the outbox tells.
+    Endpoint(Box<EndpointEvent>),
     /// An operator read a contact.
     ContactRead {
         /// Of which order.

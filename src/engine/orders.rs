@@ -272,6 +272,7 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         | EventKind::AuctionCancelled { .. }
         | EventKind::AuctionAwarded { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => {}
     }
 }

@@ -54,6 +54,8 @@ pub enum Subject {
     Auction(AuctionId),
     /// A bid in an auction, by its event.
     Bid(AuctionId, Seq),
+    /// An endpoint.
+    Endpoint(Seq),
     /// The file as a whole.
     File,
 }
@@ -197,6 +199,8 @@ pub enum Invalid {
     TotalTooLarge,
     /// The file holds as many drops as it can.
     TooManyDrops,
+    /// The file has as many endpoints as it can.
+    TooManyEndpoints,
     /// The payment is not what the order costs.
     PaymentDiffers {
         /// What the order costs.

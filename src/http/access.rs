@@ -60,10 +60,19 @@ pub const fn need(action: Action) -> Need {
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::ListDeliveries
+        | Action::ResendDeliveries
         | Action::ReadContact
         | Action::ListOrders
         | Action::SearchOrders => Need::Role(Role::Operator),
-        Action::EraseContact => Need::Role(Role::Owner),
+        // Whoever makes an endpoint has everything told to him.
+        Action::EraseContact
+        | Action::CreateEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret => Need::Role(Role::Owner),
     }
 }
 
@@ -77,6 +86,9 @@ pub const fn waits(action: Action) -> bool {
         | Action::OpenApi
         | Action::OrderPage
         | Action::DemoShop
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::ListDeliveries
         | Action::Audit
         | Action::Metrics
         | Action::Healthz
@@ -104,6 +116,11 @@ pub const fn waits(action: Action) -> bool {
         | Action::ListPayments
         | Action::ReadContact
         | Action::EraseContact
+        | Action::CreateEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret
+        | Action::ResendDeliveries
         | Action::ListOrders
         | Action::SearchOrders => true,
     }

@@ -33,6 +33,7 @@ use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::config::Config;
+use crate::outgoing::Client;
 use crate::payments::Verifiers;
 use crate::read::{AuditorState, HotBodies, Reader};
 use crate::telemetry::{EdgeMeter, Telemetry};
@@ -51,6 +52,8 @@ pub struct Site {
     pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
+    /// The way to endpoints: asked whether one could be called.
+    pub calls: Client,
     /// Bodies of webhooks that are longer than any other request's and may be read now.
     pub long_bodies: Semaphore,
     /// TLS handshakes that may begin now.

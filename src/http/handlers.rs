@@ -3,6 +3,7 @@
 mod audit;
 mod contacts;
 mod drops;
+mod endpoints;
 mod health;
 mod operate;
 mod orders;
@@ -70,6 +71,14 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
         Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,
         Action::ListPayments => operate::payments(core, &call),
+        Action::CreateEndpoint => Box::pin(endpoints::create(core, call)).await,
+        Action::ListEndpoints => endpoints::list(core),
+        Action::GetEndpoint => endpoints::get(core, &call),
+        Action::PatchEndpoint => Box::pin(endpoints::patch(core, call)).await,
+        Action::DeleteEndpoint => Box::pin(endpoints::delete(core, &call)).await,
+        Action::RotateSecret => Box::pin(endpoints::rotate(core, call)).await,
+        Action::ListDeliveries => endpoints::deliveries(core, &call),
+        Action::ResendDeliveries => Box::pin(endpoints::resend(core, call)).await,
         Action::ReadContact => Box::pin(contacts::read(core, &call)).await,
         Action::EraseContact => Box::pin(contacts::erase(core, &call)).await,
         Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,

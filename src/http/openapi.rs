@@ -161,6 +161,11 @@ fn path_parameter(parameter: Parameter) -> Option<Value> {
     let (name, schema, example) = match parameter {
         Parameter::None => return None,
         Parameter::Drop => ("drop_id", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }), json!(1)),
+        Parameter::Endpoint => (
+            "endpoint_id",
+            json!({ "type": "integer", "minimum": 1, "maximum": crate::types::Seq::MAX.get() }),
+            json!(1),
+        ),
         Parameter::Order => (
             "order_id",
             json!({ "type": "string", "format": "uuid", "pattern": ORDER_ID_PATTERN }),
@@ -293,6 +298,9 @@ mod tests {
             "Refund" => json::parse_refund(body).map(drop),
             "RefundSettlement" => json::parse_settled(body).map(drop),
             "Undo" => json::parse_undo(body).map(drop),
+            "NewWebhookEndpoint" => json::parse_new_endpoint(body).map(drop),
+            "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),
+            "Resend" => json::parse_resend(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
             // Whether it is understood is for its verifier, which wants it signed.
             "ProviderEvent" => Ok(()),

@@ -384,6 +384,7 @@ fn field_error(invalid: &Invalid) -> FieldError {
         Invalid::TotalBelowTaken { taken } => ("/delta", format!("{taken} units are held or sold and cannot go")),
         Invalid::TotalTooLarge => ("/delta", "the total may be 4294967295 at most".into()),
         Invalid::TooManyDrops => ("", "the file holds as many drops as it can".into()),
+        Invalid::TooManyEndpoints => ("", "there are as many endpoints as there can be: 16".into()),
         Invalid::PaymentDiffers { amount, currency } => {
             ("/amount", format!("the order costs {} {}", amount.get(), currency.as_str()))
         }

@@ -41,6 +41,14 @@ pub enum Action {
     RefundOrder,
     SettleRefund,
     ListPayments,
+    CreateEndpoint,
+    ListEndpoints,
+    GetEndpoint,
+    PatchEndpoint,
+    DeleteEndpoint,
+    RotateSecret,
+    ListDeliveries,
+    ResendDeliveries,
     ReadContact,
     EraseContact,
     ListOrders,
@@ -70,6 +78,8 @@ pub enum Parameter {
     Order,
     /// A payment provider's name.
     Provider,
+    /// An endpoint's number.
+    Endpoint,
 }
 
 /// One route.
@@ -102,6 +112,8 @@ const fn route(
 use Action as A;
 use Listener::{Admin, Public};
 use Parameter as P;
+
+const ENDPOINT: &str = "/v1/webhook-endpoints/{endpoint_id}";
 
 /// Every route.
 pub static ROUTES: &[Route] = &[
@@ -177,6 +189,35 @@ pub static ROUTES: &[Route] = &[
     ),
     route(Admin, Method::GET, "/v1/orders", P::None, A::ListOrders, "List orders, as JSON or CSV"),
     route(Admin, Method::POST, "/v1/orders/search", P::None, A::SearchOrders, "Find orders by contact or code"),
+    route(Admin, Method::POST, "/v1/webhook-endpoints", P::None, A::CreateEndpoint, "Tell somebody what happens"),
+    route(Admin, Method::GET, "/v1/webhook-endpoints", P::None, A::ListEndpoints, "List who is told"),
+    route(Admin, Method::GET, ENDPOINT, P::Endpoint, A::GetEndpoint, "Read an endpoint"),
+    route(Admin, Method::PATCH, ENDPOINT, P::Endpoint, A::PatchEndpoint, "Change an endpoint"),
+    route(Admin, Method::DELETE, ENDPOINT, P::Endpoint, A::DeleteEndpoint, "Forget an endpoint and its deliveries"),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/webhook-endpoints/{endpoint_id}/rotate-secret",
+        P::Endpoint,
+        A::RotateSecret,
+        "Make a new secret; the old one signs for 24 hours more",
+    ),
+    route(
+        Admin,
+        Method::GET,
+        "/v1/webhook-endpoints/{endpoint_id}/deliveries",
+        P::Endpoint,
+        A::ListDeliveries,
+        "List deliveries that failed",
+    ),
+    route(
+        Admin,
+        Method::POST,
+        "/v1/webhook-endpoints/{endpoint_id}/resend",
+        P::Endpoint,
+        A::ResendDeliveries,
+        "Deliver again, from an event on",
+    ),
     route(Admin, Method::GET, "/v1/audit", P::None, A::Audit, "Read or follow the audit"),
     route(Admin, Method::GET, "/metrics", P::None, A::Metrics, "Metrics for Prometheus"),
     route(Admin, Method::GET, "/healthz", P::None, A::Healthz, "The process is alive"),
@@ -274,6 +315,7 @@ mod tests {
                 Parameter::Drop => "{drop_id}",
                 Parameter::Order => "{order_id}",
                 Parameter::Provider => "{provider}",
+                Parameter::Endpoint => "{endpoint_id}",
             };
             assert!(route.path.contains(expected), "{}", route.path);
             assert_eq!(route.path.contains('{'), !expected.is_empty(), "{}", route.path);

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
 use crate::types::{
-    Amount, BuyerText, Currency, JSON_INTEGER_MAX, Quantity, Run, Seq, UnitPrice, UnixMillis,
-    contact::CONTACT_BYTES_MAX,
+    Amount, BuyerText, Currency, EndpointState, EventFilter, JSON_INTEGER_MAX, Quantity, Run, Seq, UnitPrice,
+    UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or what is allowed.
@@ -131,6 +131,66 @@ pub fn run() -> impl Rule<Run> {
 #[must_use]
 pub fn is_currency(code: &str) -> bool {
     iso_currency::Currency::from_code(code).is_some()
+}
+
+/// Yes or no.
+pub fn flag() -> impl Rule<bool> {
+    Described(
+        |value: &Value| value.as_bool().ok_or_else(|| "must be true or false".into()),
+        || json!({ "type": "boolean" }),
+    )
+}
+
+/// Where an endpoint is: judged further where it is used.
+pub fn endpoint_url() -> impl Rule<Box<str>> {
+    Described(
+        |value: &Value| match value.as_str() {
+            Some(url) if (1..=2048).contains(&url.len()) => Ok(url.into()),
+            Some(_) | None => Err("must be a URL of at most 2048 bytes".into()),
+        },
+        || json!({ "type": "string", "format": "uri", "minLength": 1, "maxLength": 2048 }),
+    )
+}
+
+/// Types of events.
+pub fn events() -> impl Rule<EventFilter> {
+    Described(
+        |value: &Value| {
+            let names: Option<Vec<&str>> = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+            let allowed = || "must be a list of types of events, or of *; at least one".to_string();
+            EventFilter::of_names(names.ok_or_else(allowed)?).map_err(|_| allowed())
+        },
+        || {
+            let mut schema = events_schema();
+            if let Some(names) = schema["items"]["enum"].as_array_mut() {
+                names.push("*".into());
+            }
+            schema
+        },
+    )
+}
+
+/// A list of types of events.
+#[must_use]
+pub fn events_schema() -> Value {
+    let names: Vec<&str> = EventFilter::ALL.names().collect();
+    json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names } })
+}
+
+/// Whether an endpoint is told anything.
+pub fn endpoint_state() -> impl Rule<EndpointState> {
+    Described(
+        |value: &Value| {
+            value.as_str().and_then(EndpointState::parse).ok_or_else(|| "must be enabled or disabled".to_string())
+        },
+        endpoint_state_schema,
+    )
+}
+
+/// The states of an endpoint.
+#[must_use]
+pub fn endpoint_state_schema() -> Value {
+    json!({ "type": "string", "enum": [EndpointState::Enabled.as_str(), EndpointState::Disabled.as_str()] })
 }
 
 /// A currency that exists.

@@ -20,6 +20,7 @@ use super::routes::Listener;
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::outgoing::Client;
 use crate::payments::Verifiers;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
@@ -167,6 +168,8 @@ pub struct Parts {
     pub verifiers: Verifiers,
     /// The listeners' certificates.
     pub tls: Tls,
+    /// The way to endpoints.
+    pub calls: Client,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
@@ -201,6 +204,7 @@ impl Server {
             admission: Arc::new(parts.admission),
             verifiers: parts.verifiers,
             tls: parts.tls,
+            calls: parts.calls,
             long_bodies: Semaphore::new(LONG_BODIES_MAX),
             handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,

@@ -72,7 +72,8 @@ impl Target {
         let host = host_of(authority.host()).ok_or(BadTarget::Malformed)?;
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(':') => return Err(BadTarget::Malformed),
+            // There is something behind the host, and it is no port.
+            None if authority.as_str() != authority.host() => return Err(BadTarget::Malformed),
             None if encrypted => 443,
             None => 80,
         };
@@ -114,6 +115,7 @@ fn host_of(text: &str) -> Option<Host> {
     }
     let good = |label: &str| {
         (1..=63).contains(&label.len())
+            && !label.starts_with('-')
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let labels = text.strip_suffix('.').unwrap_or(text);

@@ -48,7 +48,7 @@ pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
-         FROM drops ORDER BY id DESC LIMIT ?1",
+         FROM drops WHERE NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id) ORDER BY id DESC LIMIT ?1",
     )?;
     statement.query_map(params![limit], drop_of)?.collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Statement, params};
 
-use super::record::Beside;
+use super::beside::Beside;
 use crate::engine::{AuctionSpec, Event, EventKind, Increment};
 use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, Seq, UnitPrice, UnixMillis};
 

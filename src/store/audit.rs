@@ -125,6 +125,7 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::ContactsExported { .. }
+        | EventKind::Endpoint(_)
         | EventKind::EventsLost { .. } => (None, None),
     }
 }
@@ -146,8 +147,8 @@ fn detail(kind: &EventKind) -> Option<String> {
         EventKind::DropPaused { reason, .. }
         | EventKind::DropResumed { reason, .. }
         | EventKind::DropClosed { reason, .. }
-        | EventKind::StockAdjusted { reason, .. }
-        | EventKind::OrderCancelledByOperator { reason, .. } => json!({ "reason": reason }),
+        | EventKind::StockAdjusted { reason, .. } => json!({ "reason": reason }),
+        EventKind::OrderCancelledByOperator { reason, .. } => json!({ "by": "operator", "reason": reason }),
         EventKind::OrderPaid { payment, reason, .. } => with_reason(named(payment), reason),
         EventKind::PaymentNotKept { payment, why, state, .. } => {
             let mut detail = named(payment);
@@ -193,6 +194,7 @@ fn detail(kind: &EventKind) -> Option<String> {
             }
         },
         EventKind::SessionRecorded { provider, .. } => json!({ "provider": provider.as_str() }),
+        EventKind::Endpoint(event) => super::endpoints::detail(event),
         EventKind::EventsLost { lost, acknowledged } => json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }),
         EventKind::DropStarted { .. }
         | EventKind::DropEnded { .. }

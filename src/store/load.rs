@@ -42,6 +42,9 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     load_orders(connection, key, &mut state)?;
     state.restore_auctions(auctions);
     load_command_keys(connection, &mut state)?;
+    for (id, endpoint) in super::endpoints::load(connection)? {
+        state.restore_endpoint(id, endpoint);
+    }
     invariants::check(&state).map_err(StoreError::Inconsistent)?;
     Ok(Loaded { state, link })
 }
@@ -320,7 +323,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
 
 fn load_command_keys(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
-        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id)
+        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id, audit.seq)
          FROM keys JOIN audit ON audit.seq = keys.seq
          WHERE keys.at_ms > ?1 ORDER BY keys.at_ms, keys.seq",
     )?;

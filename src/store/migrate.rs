@@ -96,6 +96,8 @@ fn add_payments(connection: &Connection) -> Result<(), StoreError> {
         "CREATE TABLE bids (",
         "CREATE TABLE inbox (",
         "CREATE TABLE sessions (",
+        "CREATE TABLE endpoints (",
+        "CREATE TABLE deliveries (",
     ] {
         connection.execute_batch(statement(beginning)?)?;
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Statement, params};
 
-use super::record::Beside;
+use super::beside::Beside;
 use crate::engine::{Event, EventKind};
 use crate::types::{Amount, OrderState, Provider, Received, Seq, Told, UnixMillis};
 

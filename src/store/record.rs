@@ -9,44 +9,13 @@ use rusqlite::{Connection, Statement, params};
 
 use super::auctions::AuctionWriter;
 use super::audit::AuditRow;
+use super::beside::Beside;
 use super::chain::{Chain, Link, OrderSeal};
+use super::endpoints::EndpointWriter;
 use super::money::MoneyWriter;
 use super::seconds::{SecondsTally, SecondsWriter};
 use crate::engine::{CommandKey, DropPatch, DropSpec, Event, EventKind, StockDelta};
-use crate::types::{BuyerText, Contact, Digest, DropId, OrderSecret, Quantity, Seq, UnixMillis, random};
-
-/// What travels beside a command and goes into rows only: never into events, captures or logs.
-#[derive(Clone, Debug)]
-pub enum Beside {
-    /// Of a new order.
-    Order {
-        /// The unguessable part of its id.
-        secret: OrderSecret,
-        /// The buyer's text.
-        buyer: BuyerText,
-        /// A contact, if it came along.
-        contact: Option<Box<Contact>>,
-    },
-    /// Of a checkout.
-    Contact(Box<Contact>),
-    /// Of a bid.
-    Bid {
-        /// The buyer's text.
-        buyer: BuyerText,
-    },
-    /// Of a provider's event.
-    ProviderEvent {
-        /// Its name at the provider.
-        event_id: Box<str>,
-    },
-    /// Of a payment session.
-    Session {
-        /// Its name at the provider.
-        reference: Box<str>,
-        /// Where the buyer pays.
-        url: Box<str>,
-    },
-}
+use crate::types::{Contact, Digest, DropId, Quantity, Seq, UnixMillis, random};
 
 /// The events of a batch, with what travels beside them.
 #[derive(Default)]
@@ -84,6 +53,7 @@ pub struct Recorder<'conn> {
     update_order: Statement<'conn>,
     money: MoneyWriter<'conn>,
     auctions: AuctionWriter<'conn>,
+    endpoints: EndpointWriter<'conn>,
     insert_drop: Statement<'conn>,
     patch_drop: Statement<'conn>,
     flag_drop: Statement<'conn>,
@@ -128,6 +98,7 @@ impl<'conn> Recorder<'conn> {
             )?,
             money: MoneyWriter::new(connection)?,
             auctions: AuctionWriter::new(connection)?,
+            endpoints: EndpointWriter::new(connection)?,
             insert_drop: prepare(
                 "INSERT INTO drops (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
                      starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started,
@@ -376,6 +347,10 @@ impl<'conn> Recorder<'conn> {
             EventKind::DropClosed { drop_id, .. } => self.flag(*drop_id, [NO, NO, Some(true), NO], Some(at)),
             EventKind::MismatchFound { drop_id } => self.flag(*drop_id, [NO, Some(true), NO, Some(true)], NO_TIME),
             EventKind::MismatchCleared { drop_id } => self.flag(*drop_id, [NO, NO, NO, Some(false)], NO_TIME),
+            EventKind::Endpoint(kind) => {
+                self.endpoints.record(event, beside)?;
+                kind.key().map_or(Ok(()), |key| self.insert_key(key, event))
+            }
             EventKind::EventsLost { .. } => self.raise_epoch.execute([]).map(drop),
             EventKind::StockAdjusted { .. } | EventKind::ContactsExported { .. } => Ok(()),
         }
@@ -427,7 +402,13 @@ impl<'conn> Recorder<'conn> {
         match beside {
             Some(Beside::Contact(contact)) => self.write_contact(order, contact),
             // An order with a contact in one step wrote it with its own row.
-            Some(Beside::Order { .. } | Beside::Bid { .. } | Beside::ProviderEvent { .. } | Beside::Session { .. })
+            Some(
+                Beside::Order { .. }
+                | Beside::Bid { .. }
+                | Beside::ProviderEvent { .. }
+                | Beside::Session { .. }
+                | Beside::Endpoint { .. },
+            )
             | None => Ok(()),
         }
     }

@@ -4,8 +4,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::types::{
-    Amount, AuctionId, AuctionState, Currency, Digest, DropId, OrderSecret, OrderState, Provider, Quantity, Seq,
-    UnitPrice, UnixMillis,
+    Amount, AuctionId, AuctionState, Currency, Digest, DropId, EndpointState, EventFilter, OrderSecret, OrderState,
+    Provider, Quantity, Seq, Trouble, UnitPrice, UnixMillis,
 };
 
 fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
@@ -99,6 +99,24 @@ impl ToSql for AuctionState {
 impl FromSql for AuctionState {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<AuctionState> {
         AuctionState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for EndpointState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EndpointState> {
+        EndpointState::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for EventFilter {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EventFilter> {
+        u32::column_result(value).and_then(|bits| EventFilter::new(bits).ok_or(FromSqlError::OutOfRange(bits.into())))
+    }
+}
+
+impl FromSql for Trouble {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Trouble> {
+        u16::column_result(value).and_then(|code| Trouble::of_code(code).ok_or(FromSqlError::OutOfRange(code.into())))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The proof from the file: every counter recounted from orders and from audit rows, every link of the chain checked.
 //! Reads only, at one snapshot; needs no server and trusts nothing that it can count.
 
+mod endpoints;
 mod recount;
 
 use std::collections::{BTreeMap, HashMap};
@@ -112,11 +113,13 @@ pub fn verify_connection(connection: &Connection) -> Result<Report, StoreError> 
 pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<Report, StoreError> {
     let mut report = Report::default();
     check_pages(connection, &mut report)?;
-    let Recount { stocks: from_audit, orders: told, bids, .. } = walk_audit(connection, sealed, &mut report)?;
+    let Recount { stocks: from_audit, orders: told, bids, endpoints, .. } =
+        walk_audit(connection, sealed, &mut report)?;
     let from_orders = walk_orders(connection, &told, &mut report)?;
     compare(connection, &from_orders, &from_audit, &mut report)?;
     check_inbox(connection, &mut report)?;
     check_auctions(connection, &bids, &mut report)?;
+    endpoints.compare(connection, &mut report)?;
     Ok(report)
 }
 

@@ -97,6 +97,12 @@ catalogue! {
     PROVIDER_EVENTS = Kind::Counter, "firstcome_provider_events_total", "Webhooks of payment providers by provider and result: applied, ignored or duplicate; unauthorized: no good signature; stale; unfit: signed, but not as its provider writes; unused: of a type that means nothing here, or about no order; failed: not recorded, and sent again by its provider.";
     SESSIONS = Kind::Counter, "firstcome_payment_sessions_total", "Payment sessions by result: made; failed, and asked for again; refused by the provider for good.";
     SESSIONS_WAITING = Kind::Gauge, "firstcome_payment_sessions_waiting", "Orders whose payment session is asked for, or will be again.";
+    OUTBOX_DELIVERIES = Kind::Counter, "firstcome_outbox_deliveries_total", "Attempts to tell endpoints of events by result; dead: given up after its last attempt, besides failed.";
+    OUTBOX_ATTEMPT = Kind::Histogram(&SECONDS), "firstcome_outbox_attempt_seconds", "From a call to an endpoint to the end of its answer.";
+    OUTBOX_AGE = Kind::Gauge, "firstcome_outbox_age_seconds", "Age of the oldest event that an enabled endpoint has not been told, and that is no dead letter.";
+    OUTBOX_WAITING = Kind::Gauge, "firstcome_outbox_waiting", "Deliveries that failed, or stand behind one that did, and wait for their next attempt.";
+    OUTBOX_DEAD = Kind::Gauge, "firstcome_outbox_dead_letters", "Deliveries that were given up and wait for an operator.";
+    OUTBOX_BROKEN = Kind::Gauge, "firstcome_outbox_breakers_open", "Endpoints to which nothing gets through: only the oldest delivery is tried.";
     RESIDENT = Kind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = Kind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = Kind::Gauge, "firstcome_max_descriptors", "File descriptors that the process may open.";

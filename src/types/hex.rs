@@ -5,20 +5,22 @@
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(2));
     for byte in bytes {
-        text.push(char::from(digit(byte >> 4)));
-        text.push(char::from(digit(byte & 0x0f)));
+        text.extend(digits(*byte).map(char::from));
     }
     text
+}
+
+/// The two digits of a byte.
+#[must_use]
+pub const fn digits(byte: u8) -> [u8; 2] {
+    [digit(byte >> 4), digit(byte & 0x0f)]
 }
 
 /// A number as 16 lower-case hexadecimal digits, without memory of its own.
 #[must_use]
 pub fn of_u64(number: u64) -> [u8; 16] {
     let bytes = number.to_be_bytes();
-    std::array::from_fn(|index| {
-        let byte = bytes[index / 2];
-        digit(if index % 2 == 0 { byte >> 4 } else { byte & 0x0f })
-    })
+    std::array::from_fn(|index| digits(bytes[index / 2])[index % 2])
 }
 
 /// The value of one hexadecimal digit, lower case only, so that a value has one spelling.

@@ -19,6 +19,8 @@ pub struct DigestKey(hmac::Key);
 pub enum KeyScope {
     /// The creation of drops.
     CreateDrop,
+    /// The creation of endpoints.
+    CreateEndpoint,
     /// The refund of one order.
     Refund(Seq),
 }
@@ -48,6 +50,7 @@ impl DigestKey {
         let operator_digest = self.digest(b'p', &[operator.as_bytes()]);
         match scope {
             KeyScope::CreateDrop => self.digest(b'd', &[&operator_digest.0, key]),
+            KeyScope::CreateEndpoint => self.digest(b'e', &[&operator_digest.0, key]),
             KeyScope::Refund(order) => self.digest(b'r', &[&order.get().to_be_bytes(), &operator_digest.0, key]),
         }
     }
@@ -99,6 +102,7 @@ mod tests {
             one.order_key(drop(1), &buyer, b"l"),
             one.command_key(KeyScope::CreateDrop, "owner", b"k"),
             one.command_key(KeyScope::CreateDrop, "other", b"k"),
+            one.command_key(KeyScope::CreateEndpoint, "owner", b"k"),
             one.command_key(KeyScope::Refund(Seq::ZERO), "owner", b"k"),
             one.provider_event(Provider::Stripe, "k"),
             one.provider_event(Provider::Payos, "k"),

@@ -1,6 +1,6 @@
 //! Texts that come from outside, checked once.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::UnixMillis;
 
@@ -72,8 +72,13 @@ fn unescape(inner: &[u8]) -> Option<Vec<u8>> {
 /// An instant as RFC 3339 in UTC with milliseconds: `2026-11-21T09:00:00.000Z`.
 #[must_use]
 pub fn rfc3339(at: UnixMillis) -> String {
-    // UnixMillis::MAX lies within jiff's range, so there is always a timestamp.
-    jiff::Timestamp::from_millisecond(at.get()).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.3}"))
+    // In every answer twice: room for `2026-11-21T10:00:00.000Z` at once.
+    let mut text = String::with_capacity(24);
+    // UnixMillis::MAX lies within jiff's range, so there is always a timestamp; and a text takes whatever is written.
+    if let Ok(timestamp) = jiff::Timestamp::from_millisecond(at.get()) {
+        let _infallible = write!(text, "{timestamp:.3}");
+    }
+    text
 }
 
 /// The instant in an RFC 3339 text with any offset, cut to milliseconds.

@@ -7,6 +7,7 @@
 
 pub mod naive;
 mod naive_auctions;
+mod naive_endpoints;
 mod naive_money;
 mod naive_orders;
 
@@ -180,6 +181,13 @@ impl World {
             22 => Command::SettleRefund { order, reference: "r".into(), reason: reason() },
             23 => Command::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) },
             31..=40 => self.auctions_command(),
+            41 => {
+                let (key, params) = (self.random.below(12), self.random.below(2));
+                let key = CommandKey { digest: self.digest("endpoint", key), params: self.digest("params", params) };
+                let known: Vec<Seq> = state.endpoints().map(|(id, _)| id).collect();
+                let command = naive_endpoints::command(&mut self.random, key, &known, state.seq());
+                Command::Endpoint(Box::new(command))
+            }
             24..=30 => Command::HearProvider(Box::new(self.provider_event(state, order))),
             _ => {
                 let (buyer, key) = (self.random.below(6), self.random.below(50));
@@ -322,6 +330,7 @@ impl World {
             Command::RecordSession { .. } => {
                 Some(Beside::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
             }
+            Command::Endpoint(command) => Some(naive_endpoints::beside(command)),
             _ => None,
         }
     }

@@ -6,6 +6,8 @@ use firstcome::types::{Currency, Digest, DropId, DropState, OrderState, Provider
 
 use super::naive_auctions::NaiveAuction;
 
+use super::naive_endpoints::{NaiveEndpoint, NaiveEndpointKey};
+
 const DAY_MS: i64 = 24 * 3_600_000;
 
 pub struct NaiveDrop {
@@ -63,6 +65,8 @@ pub struct Naive {
     pub orders: Vec<NaiveOrder>,
     keys: Vec<NaiveKey>,
     pub(super) auctions: Vec<NaiveAuction>,
+    pub(super) endpoints: Vec<NaiveEndpoint>,
+    pub(super) endpoint_keys: Vec<NaiveEndpointKey>,
     /// The events of providers that have been heard.
     pub(super) told: Vec<Digest>,
 }
@@ -170,6 +174,7 @@ impl Naive {
             | Command::PlaceBid { .. }
             | Command::BuyNow { .. }
             | Command::CancelAuction { .. } => self.on_auctions(command),
+            Command::Endpoint(command) => self.endpoint(command),
             Command::ExportContacts { drop_id } => match drop_id {
                 Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
                 _ => self.accept(Subject::File),

@@ -169,6 +169,7 @@ impl Table {
             Subject::Auction(id) => format!("A{id}"),
             Subject::Bid(id, seq) => format!("A{id}.{seq}"),
             Subject::File => "file".into(),
+            Subject::Endpoint(id) => format!("endpoint {id}"),
         }
     }
 
@@ -238,6 +239,7 @@ fn refusal_words(refusal: &Refusal) -> String {
             Invalid::TotalBelowTaken { taken } => format!("invalid total_below_taken={taken}"),
             Invalid::TotalTooLarge => "invalid total_too_large".into(),
             Invalid::TooManyDrops => "invalid too_many_drops".into(),
+            Invalid::TooManyEndpoints => "invalid too_many_endpoints".into(),
             Invalid::PaymentDiffers { amount, currency } => {
                 format!("invalid payment_differs={}{}", amount.get(), currency.as_str())
             }

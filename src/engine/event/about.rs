@@ -44,6 +44,7 @@ impl EventKind {
             EventKind::ContactErased { .. } => "contact_erased",
             EventKind::ContactsExported { .. } => "contacts_exported",
             EventKind::EventsLost { .. } => "events_lost",
+            EventKind::Endpoint(event) => event.name(),
         }
     }
 
@@ -85,7 +86,7 @@ impl EventKind {
             | EventKind::ContactRead { drop_id, .. }
             | EventKind::ContactErased { drop_id, .. } => Some(*drop_id),
             EventKind::ContactsExported { drop_id } | EventKind::ProviderEventRecorded { drop_id, .. } => *drop_id,
-            EventKind::EventsLost { .. } => None,
+            EventKind::EventsLost { .. } | EventKind::Endpoint(_) => None,
         }
     }
 
@@ -128,6 +129,7 @@ impl EventKind {
             | EventKind::AuctionCancelled { .. }
             | EventKind::AuctionAwarded { .. }
             | EventKind::ContactsExported { .. }
+            | EventKind::Endpoint(_)
             | EventKind::EventsLost { .. } => None,
         }
     }
@@ -189,6 +191,7 @@ impl EventKind {
             | EventKind::ContactRead { .. }
             | EventKind::ContactErased { .. }
             | EventKind::ContactsExported { .. }
+            | EventKind::Endpoint(_)
             | EventKind::EventsLost { .. } => None,
         }
     }

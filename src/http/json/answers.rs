@@ -12,11 +12,11 @@ use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
 use crate::types::{Contact, OrderId, OrderSecret, OrderState, Seq, UnitPrice, UnixMillis};
 
-fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
 }
 
-fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),
@@ -324,6 +324,10 @@ pub fn answer_schemas() -> Map<String, Value> {
     let mut settings = words::settings().for_serialize();
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
+    let _endpoints = (
+        generator.subschema_for::<super::endpoints::EndpointJson<'_>>(),
+        generator.subschema_for::<super::endpoints::DeliveryJson>(),
+    );
     let _payments = generator.subschema_for::<super::payments::PaymentJson<'_>>();
     let _references = (
         generator.subschema_for::<DropJson<'_>>(),
@@ -333,6 +337,8 @@ pub fn answer_schemas() -> Map<String, Value> {
     let mut schemas = generator.take_definitions(true);
     schemas.insert("DropPage".into(), page_schema("Drop"));
     schemas.insert("OrderPage".into(), page_schema("Order"));
+    schemas.insert("WebhookEndpointPage".into(), page_schema("WebhookEndpoint"));
+    schemas.insert("WebhookDeliveryPage".into(), page_schema("WebhookDelivery"));
     schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
     schemas
 }
@@ -364,6 +370,9 @@ pub fn etag(kind: &str, number: u64, epoch: u64, version: Seq) -> String {
 }
 
 pub(super) fn bytes(value: &impl Serialize) -> Bytes {
+    // Longer than most, so that it is not moved while it grows.
+    let mut body = Vec::with_capacity(768);
     // These shapes have only texts and numbers: writing them to memory cannot fail.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+    let _infallible = serde_json::to_writer(&mut body, value);
+    Bytes::from(body)
 }

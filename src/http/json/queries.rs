@@ -57,6 +57,23 @@ pub struct RemedyQuery {
     pub last: u32,
 }
 
+/// `GET /v1/webhook-endpoints/{endpoint_id}/deliveries`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveriesQuery {
+    /// Which: those that were given up, or those that wait for their next attempt.
+    #[schemars(with = "Option<words::DeliveryState>")]
+    pub state: Option<String>,
+    /// What the page before gave as `next_after`.
+    #[serde(default)]
+    #[schemars(range(max = crate::types::Seq::MAX.get()))]
+    pub after: u64,
+    /// Deliveries on a page.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: u32,
+}
+
 /// `GET /v1/audit`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

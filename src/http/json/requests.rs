@@ -115,7 +115,7 @@ pub fn parse_reason(body: &[u8]) -> Result<Box<str>, Problem> {
     Fields::read(body, reason)
 }
 
-fn reason(fields: &mut Fields) -> Option<Box<str>> {
+pub(super) fn reason(fields: &mut Fields) -> Option<Box<str>> {
     fields.required("reason", rules::text(REASON_BYTES_MAX))
 }
 
@@ -311,8 +311,8 @@ fn new_order_schema() -> Value {
 
 /// Every request's schema, under its name in the OpenAPI document.
 #[must_use]
-pub fn request_schemas() -> [(&'static str, Value); 12] {
-    [
+pub fn request_schemas() -> Vec<(&'static str, Value)> {
+    let mut schemas = vec![
         ("Contact", Fields::describe(contact)),
         ("NewOrder", new_order_schema()),
         ("Checkout", Fields::describe(checkout)),
@@ -325,5 +325,7 @@ pub fn request_schemas() -> [(&'static str, Value); 12] {
         ("Refund", Fields::describe(refund)),
         ("RefundSettlement", Fields::describe(settled)),
         ("OrderSearch", Fields::describe(search)),
-    ]
+    ];
+    schemas.extend(super::endpoints::request_schemas());
+    schemas
 }

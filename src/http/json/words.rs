@@ -80,6 +80,8 @@ word! {
     });
     /// An order's state.
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
+    /// Where a delivery that failed stands.
+    DeliveryState = json!({ "type": "string", "enum": ["dead", "waiting"], "default": "dead" });
     /// Why an order ended.
     EndReason = json!({
         "type": "string",

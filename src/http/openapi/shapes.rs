@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::http::json::queries::{AuditQuery, DropsQuery, OrdersQuery, RemedyQuery};
+use crate::http::json::queries::{AuditQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery};
 use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
 use crate::types::IgnoredBecause;
 
@@ -34,7 +34,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         Action::PatchDrop => {
             sent("DropPatch", json!({ "expected_revision": 1, "reason": "a typing error", "name": "Limited shoe" }))
         }
-        Action::PauseDrop | Action::ResumeDrop | Action::CloseDrop => reason(),
+        Action::PauseDrop | Action::ResumeDrop | Action::CloseDrop | Action::RotateSecret => reason(),
         Action::AdjustStock => {
             sent("StockAdjustment", json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
         }
@@ -45,6 +45,14 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         ),
         Action::RefundOrder => sent("Refund", json!({ "restock_quantity": 1, "reason": "came back unworn" })),
         Action::SettleRefund => sent("RefundSettlement", json!({ "reference": "transfer 4712", "reason": "paid out" })),
+        Action::CreateEndpoint => sent(
+            "NewWebhookEndpoint",
+            json!({ "url": "https://shop.example/hooks", "events": ["order.paid", "payment.not_kept"] }),
+        ),
+        Action::PatchEndpoint => {
+            sent("WebhookEndpointPatch", json!({ "state": "disabled", "reason": "the shop is being moved" }))
+        }
+        Action::ResendDeliveries => sent("Resend", json!({ "from_seq": 1, "reason": "the shop is well again" })),
         Action::SearchOrders => sent("OrderSearch", json!({ "email": "ann@example.org" })),
         Action::HearProvider => sent(
             "ProviderEvent",
@@ -68,6 +76,10 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::DemoSandbox
         | Action::OpenApi
         | Action::ListPayments
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::DeleteEndpoint
+        | Action::ListDeliveries
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders
@@ -101,6 +113,13 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::ListPayments => one("PaymentPage"),
         Action::LookAtLastOrders | Action::UndoLastOrders => one("Remedy"),
         Action::HearProvider => one("ProviderEventResult"),
+        Action::CreateEndpoint
+        | Action::GetEndpoint
+        | Action::PatchEndpoint
+        | Action::RotateSecret
+        | Action::ResendDeliveries => one("WebhookEndpoint"),
+        Action::ListEndpoints => one("WebhookEndpointPage"),
+        Action::ListDeliveries => one("WebhookDeliveryPage"),
         Action::ReadContact => one("Contact"),
         Action::SearchOrders => one("OrderPage"),
         Action::ListOrders => {
@@ -114,9 +133,12 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::Metrics => vec![text("text/plain", "Prometheus' text format.")],
         Action::Healthz | Action::Readyz => vec![text("text/plain", "`ok`.")],
         Action::OrderPage => vec![text("text/html", "For a browser: the order, and how it is paid.")],
-        Action::EraseContact | Action::DemoShop | Action::DemoReserve | Action::DemoCheckout | Action::DemoSandbox => {
-            Vec::new()
-        }
+        Action::EraseContact
+        | Action::DeleteEndpoint
+        | Action::DemoShop
+        | Action::DemoReserve
+        | Action::DemoCheckout
+        | Action::DemoSandbox => Vec::new(),
     }
 }
 
@@ -190,6 +212,7 @@ fn query(action: Action) -> Option<Value> {
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
         Action::LookAtLastOrders => schema::<RemedyQuery>(),
+        Action::ListDeliveries => schema::<DeliveriesQuery>(),
         Action::HearProvider
         | Action::GetDrop
         | Action::StreamDrop
@@ -214,6 +237,13 @@ fn query(action: Action) -> Option<Value> {
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
+        | Action::CreateEndpoint
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret
+        | Action::ResendDeliveries
         | Action::ReadContact
         | Action::EraseContact
         | Action::SearchOrders
@@ -266,6 +296,17 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
             &[Action::PatchDrop, Action::PauseDrop, Action::ResumeDrop, Action::AdjustStock, Action::CloseDrop],
         ),
         Action::RecordPayment => to("order_id", &[Action::RefundOrder, Action::ListPayments, Action::ReadContact]),
+        Action::CreateEndpoint => to(
+            "endpoint_id",
+            &[
+                Action::GetEndpoint,
+                Action::PatchEndpoint,
+                Action::RotateSecret,
+                Action::ListDeliveries,
+                Action::ResendDeliveries,
+                Action::DeleteEndpoint,
+            ],
+        ),
         Action::HearProvider
         | Action::ListDrops
         | Action::GetDrop
@@ -288,6 +329,13 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
         | Action::RefundOrder
         | Action::SettleRefund
         | Action::ListPayments
+        | Action::ListEndpoints
+        | Action::GetEndpoint
+        | Action::PatchEndpoint
+        | Action::DeleteEndpoint
+        | Action::RotateSecret
+        | Action::ListDeliveries
+        | Action::ResendDeliveries
         | Action::ReadContact
         | Action::EraseContact
         | Action::ListOrders

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::endpoints::ToldEndpoints;
 use super::{Report, makes_order};
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, OrderState, Seq};
@@ -41,6 +42,7 @@ pub(super) struct Bids {
 pub(super) struct Recount {
     pub(super) stocks: Stocks,
     pub(super) orders: HashMap<Seq, Told>,
+    pub(super) endpoints: ToldEndpoints,
     /// Of each auction, by its hidden drop.
     pub(super) bids: BTreeMap<DropId, Bids>,
     subjects: HashMap<DropId, Seq>,
@@ -69,6 +71,9 @@ impl Recount {
             if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
                 report.problem(format!("drop {drop_id} is oversold after event {}: {stock:?}", row.seq));
             }
+        }
+        if row.drop_id.is_none() {
+            self.endpoints.add(row);
         }
         if let (Some(drop_id), "bid_placed") = (row.drop_id, &*row.kind) {
             let bids = self.bids.entry(drop_id).or_default();

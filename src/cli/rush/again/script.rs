@@ -79,6 +79,7 @@ impl Script {
                     | Record::Auction(_)
                     | Record::Best(_)
                     | Record::Committed(_)
+                    | Record::Endpoint(_)
                     | Record::Gap(_),
                 )) => {}
                 Ok(None) | Err(Trouble::Torn { .. }) => return Ok(script),
@@ -134,6 +135,7 @@ impl Script {
             | Command::BuyNow { .. }
             | Command::CancelAuction { .. }
             | Command::RecordSession { .. }
+            | Command::Endpoint(_)
             | Command::ReadContact { .. }
             | Command::EraseContact { .. }
             | Command::ExportContacts { .. }

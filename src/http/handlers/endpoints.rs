@@ -1,0 +1,163 @@
+//! Whom the outbox tells: endpoints, their secrets, and deliveries that failed.
+
+use hyper::header::HeaderValue;
+use hyper::{Response, StatusCode};
+
+use super::{done, fault, submit, written};
+use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::json::queries::DeliveriesQuery;
+use crate::http::json::{
+    EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
+};
+use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
+use crate::outgoing::{BadTarget, Failure, Target};
+use crate::read::outbox::{self as rows, Deliveries, EndpointRow};
+use crate::store::Beside;
+use crate::types::keyed::KeyScope;
+use crate::types::{EndpointUrl, Seq, SigningSecret};
+
+/// `POST /v1/webhook-endpoints`.
+pub(super) async fn create(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (url, events) = parse_new_endpoint(&call.json(core).await?)?;
+    let key = call.idempotency_key()?;
+    let url = reachable(core, &url).await?;
+    let digests = &core.writer.digest_key;
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::CreateEndpoint, call.operator_name(), &key),
+        params: digests.params(format!("{} {}", events.get(), url.reveal()).as_bytes()),
+    };
+    let secret = SigningSecret::random();
+    let command = EndpointCommand::Create { key, events, configured: false };
+    operate(core, &call, command, (Some(url), Some(secret)), StatusCode::CREATED).await
+}
+
+/// `GET /v1/webhook-endpoints`.
+pub(super) fn list(core: &Core) -> Result<Response<Body>, Problem> {
+    let endpoints = core.reader.read(rows::endpoints).map_err(|error| fault(&error))?;
+    let bodies = endpoints.iter().map(|row| body(core, row, None)).collect::<Result<Vec<_>, _>>()?;
+    Ok(json(StatusCode::OK, page_body(&bodies, None)))
+}
+
+/// `GET /v1/webhook-endpoints/{endpoint_id}`.
+pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let row = named(core, call)?;
+    Ok(json(StatusCode::OK, body(core, &row, None)?))
+}
+
+/// `PATCH /v1/webhook-endpoints/{endpoint_id}`.
+pub(super) async fn patch(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let EndpointChanges { url, events, state, reason } = parse_endpoint_changes(&call.json(core).await?)?;
+    let known = named(core, &call)?;
+    let url = match url {
+        Some(url) if *url != *known.url.reveal() => Some(reachable(core, &url).await?),
+        Some(_) | None => None,
+    };
+    let patch = EndpointPatch { state, events, new_url: url.is_some(), new_secret: false };
+    let command = EndpointCommand::Patch { endpoint: known.id, patch, reason: call.signed(reason) };
+    operate(core, &call, command, (url, None), StatusCode::OK).await
+}
+
+/// `POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`.
+pub(super) async fn rotate(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let reason = crate::http::json::parse_reason(&call.json(core).await?)?;
+    let endpoint = named(core, &call)?.id;
+    let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
+    let command = EndpointCommand::Patch { endpoint, patch, reason: call.signed(reason) };
+    operate(core, &call, command, (None, Some(SigningSecret::random())), StatusCode::OK).await
+}
+
+/// `POST /v1/webhook-endpoints/{endpoint_id}/resend`.
+pub(super) async fn resend(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (from_seq, all, reason) = parse_resend(&call.json(core).await?)?;
+    let endpoint = named(core, &call)?.id;
+    let command = EndpointCommand::Resend { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) };
+    operate(core, &call, command, (None, None), StatusCode::OK).await
+}
+
+/// `DELETE /v1/webhook-endpoints/{endpoint_id}`.
+pub(super) async fn delete(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let endpoint = named(core, call)?.id;
+    let command = EndpointCommand::Delete { endpoint, reason: call.signed("deleted".into()) };
+    let decided = submit(core, &call.caller, Command::Endpoint(Box::new(command)), None).await?;
+    let done = done(&decided)?;
+    Ok(written(empty(StatusCode::NO_CONTENT), done.seq, &decided))
+}
+
+/// `GET /v1/webhook-endpoints/{endpoint_id}/deliveries`.
+pub(super) fn deliveries(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let query: DeliveriesQuery = call.query()?;
+    if !(1..=100).contains(&query.limit) {
+        return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
+    }
+    let which = match query.state.as_deref() {
+        None | Some("dead") => Deliveries::Dead,
+        Some("waiting") => Deliveries::Waiting,
+        Some(_) => return Err(Problem::invalid("?state", "must be dead or waiting")),
+    };
+    let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
+    let endpoint = named(core, call)?.id;
+    let limit = query.limit.saturating_add(1);
+    let found = core.reader.read(|connection| rows::deliveries(connection, endpoint, which, after, limit));
+    let mut found = found.map_err(|error| fault(&error))?;
+    let more = found.len() > usize::try_from(query.limit).unwrap_or(usize::MAX);
+    found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+    let next_after = found.last().filter(|_| more).map(|row| row.seq.get());
+    let bodies: Vec<_> = found.iter().map(delivery_body).collect();
+    Ok(json(StatusCode::OK, page_body(&bodies, next_after)))
+}
+
+/// The endpoint in the path.
+fn named(core: &Core, call: &Call) -> Result<EndpointRow, Problem> {
+    let canonical = !call.parameter.starts_with(['0', '+']);
+    let id = call.parameter.parse().ok().and_then(Seq::new).filter(|_| canonical).ok_or(Problem::NotFound)?;
+    let found = core.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
+    found.ok_or(Problem::NotFound)
+}
+
+fn body(core: &Core, row: &EndpointRow, secret: Option<&SigningSecret>) -> Result<hyper::body::Bytes, Problem> {
+    let counts = core.reader.read(|connection| rows::counts(connection, row.id)).map_err(|error| fault(&error))?;
+    Ok(endpoint_body(row, counts, core.writer.clock.now(), secret))
+}
+
+/// A URL that may be called: it is said why not, but never what its name resolves to.
+async fn reachable(core: &Core, url: &str) -> Result<EndpointUrl, Problem> {
+    let calls = &core.site.calls;
+    let target = Target::parse(url, calls.guard()).map_err(|wrong| Problem::invalid("/url", wrong.to_string()))?;
+    match calls.look_up(&target).await {
+        Ok(()) => Ok(EndpointUrl::new(url)),
+        Err(Failure::Forbidden) => Err(Problem::invalid("/url", BadTarget::Forbidden.to_string())),
+        Err(Failure::Unresolved | Failure::TimedOut | Failure::Unreachable | Failure::Tls | Failure::Broken) => {
+            Err(Problem::invalid("/url", "has a host whose name does not resolve"))
+        }
+    }
+}
+
+/// Submits a command and answers with the endpoint as it is then; with its secret if that is new.
+async fn operate(
+    core: &Core,
+    call: &Call,
+    command: EndpointCommand,
+    (url, secret): (Option<EndpointUrl>, Option<SigningSecret>),
+    status: StatusCode,
+) -> Result<Response<Body>, Problem> {
+    let has_key = matches!(command, EndpointCommand::Create { .. });
+    let beside = Some(Beside::Endpoint { url, secret: secret.clone() });
+    let decided = submit(core, &call.caller, Command::Endpoint(Box::new(command)), beside).await?;
+    let done = done(&decided)?;
+    let (Outcome::Accepted { subject: Subject::Endpoint(id), .. }
+    | Outcome::Repeated { subject: Subject::Endpoint(id), .. }) = decided.outcome
+    else {
+        return Err(Problem::Internal);
+    };
+    let row = core.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
+    // Made by this key, and deleted since.
+    let row = row.ok_or(Problem::NotFound)?;
+    let mut response = json(status, body(core, &row, secret.as_ref().filter(|_| !done.repeated))?);
+    if done.repeated && has_key {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(written(response, done.seq, &decided))
+}

@@ -1,0 +1,186 @@
+//! Endpoints of the outbox, for operators: what is sent, what is answered.
+
+use hyper::body::Bytes;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answers::{INTEGER_MAX, bytes, optional_time, time};
+use super::words;
+use crate::http::fields::Fields;
+use crate::http::problem::Problem;
+use crate::http::rules;
+use crate::read::outbox::{DeliveryRow, EndpointRow};
+use crate::types::{EndpointState, EventFilter, Seq, SigningSecret, UnixMillis};
+
+/// Whom the outbox tells.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookEndpoint")]
+pub(super) struct EndpointJson<'a> {
+    #[schemars(range(min = 1, max = Seq::MAX.get()))]
+    id: u64,
+    url: &'a str,
+    #[schemars(schema_with = "event_list")]
+    events: Vec<&'static str>,
+    #[schemars(schema_with = "state_words")]
+    state: &'static str,
+    /// Whether the configuration names it: then each start makes it what that says.
+    configured: bool,
+    /// Every event up to it is delivered, waits, or is a dead letter.
+    #[schemars(range(max = Seq::MAX.get()))]
+    position: u64,
+    /// Deliveries that failed, or stand behind one that did, and wait for their next attempt.
+    #[schemars(range(max = INTEGER_MAX))]
+    waiting: u64,
+    /// Deliveries that were given up.
+    #[schemars(range(max = INTEGER_MAX))]
+    dead: u64,
+    #[serde(serialize_with = "time")]
+    #[schemars(with = "words::Instant")]
+    created_at: UnixMillis,
+    /// Until when the secret before this one signs too.
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::Instant")]
+    old_secret_until: Option<UnixMillis>,
+    /// What signs. Shown once: when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    secret: Option<String>,
+}
+
+/// A delivery that failed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookDelivery")]
+pub(super) struct DeliveryJson {
+    /// The event.
+    #[schemars(range(min = 1, max = Seq::MAX.get()))]
+    seq: u64,
+    /// Its type.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(min = 1, max = Seq::MAX.get()))]
+    order_seq: Option<u64>,
+    /// When the event happened.
+    #[serde(serialize_with = "time")]
+    #[schemars(with = "words::Instant")]
+    at: UnixMillis,
+    attempts: u8,
+    /// When it is tried again.
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "words::Instant")]
+    next_at: Option<UnixMillis>,
+    /// How the last attempt ended: `status 500`, `timed-out`, …; `behind`: an earlier event of its order is not told yet.
+    trouble: String,
+}
+
+fn event_list(_: &mut SchemaGenerator) -> Schema {
+    Schema::try_from(rules::events_schema()).unwrap_or_default()
+}
+
+fn state_words(_: &mut SchemaGenerator) -> Schema {
+    Schema::try_from(rules::endpoint_state_schema()).unwrap_or_default()
+}
+
+/// One endpoint; with its secret if it was made now.
+#[must_use]
+pub fn endpoint_body(
+    row: &EndpointRow,
+    (waiting, dead): (u64, u64),
+    now: UnixMillis,
+    secret: Option<&SigningSecret>,
+) -> Bytes {
+    bytes(&EndpointJson {
+        id: row.id.get(),
+        url: row.url.reveal(),
+        events: row.events.names().collect(),
+        state: row.state.as_str(),
+        configured: row.configured,
+        position: row.position.get(),
+        waiting,
+        dead,
+        created_at: row.created_at,
+        old_secret_until: row.old_secret.as_ref().map(|(_, until)| *until).filter(|until| now < *until),
+        secret: secret.map(SigningSecret::reveal),
+    })
+}
+
+/// One delivery.
+#[must_use]
+pub fn delivery_body(row: &DeliveryRow) -> Bytes {
+    bytes(&DeliveryJson {
+        seq: row.seq.get(),
+        kind: row.event,
+        order_seq: row.order.map(Seq::get),
+        at: row.at,
+        attempts: row.attempts,
+        next_at: row.next_at,
+        trouble: row.trouble.to_string(),
+    })
+}
+
+/// `POST /v1/webhook-endpoints`: the URL, and what it is told.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_new_endpoint(body: &[u8]) -> Result<(Box<str>, EventFilter), Problem> {
+    Fields::read(body, new_endpoint)
+}
+
+fn new_endpoint(fields: &mut Fields) -> Option<(Box<str>, EventFilter)> {
+    let url = fields.required("url", rules::endpoint_url());
+    let events = fields.optional("events", rules::events()).unwrap_or(EventFilter::ALL);
+    Some((url?, events))
+}
+
+/// `PATCH /v1/webhook-endpoints/{endpoint_id}`.
+pub struct EndpointChanges {
+    /// A new URL.
+    pub url: Option<Box<str>>,
+    /// What it is told from now on.
+    pub events: Option<EventFilter>,
+    /// Enable or disable it.
+    pub state: Option<EndpointState>,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// Reads changes of an endpoint.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_endpoint_changes(body: &[u8]) -> Result<EndpointChanges, Problem> {
+    Fields::read(body, changes)
+}
+
+fn changes(fields: &mut Fields) -> Option<EndpointChanges> {
+    let url = fields.optional("url", rules::endpoint_url());
+    let events = fields.optional("events", rules::events());
+    let state = fields.optional("state", rules::endpoint_state());
+    Some(EndpointChanges { url, events, state, reason: super::requests::reason(fields)? })
+}
+
+/// `POST /v1/webhook-endpoints/{endpoint_id}/resend`: from which event, whether everything or dead letters only, why.
+///
+/// # Errors
+/// `malformed`, or `validation` with every mistake.
+pub fn parse_resend(body: &[u8]) -> Result<(Seq, bool, Box<str>), Problem> {
+    Fields::read(body, resend)
+}
+
+fn resend(fields: &mut Fields) -> Option<(Seq, bool, Box<str>)> {
+    let from_seq = fields.required("from_seq", rules::seq());
+    let all = fields.defaulted("all", false, rules::flag());
+    let reason = super::requests::reason(fields);
+    Some((from_seq?, all, reason?))
+}
+
+/// The schemas of what is sent.
+pub(super) fn request_schemas() -> [(&'static str, Value); 3] {
+    [
+        ("NewWebhookEndpoint", Fields::describe(new_endpoint)),
+        ("WebhookEndpointPatch", Fields::describe(changes)),
+        ("Resend", Fields::describe(resend)),
+    ]
+}

@@ -1,0 +1,138 @@
+//! What an endpoint is told of an event: `{type, timestamp, data}`. Made of nothing that ever changes, so that every
+//! attempt sends the same bytes under the same id. No contact details, and no reasons that operators give.
+
+use aws_lc_rs::digest;
+use serde_json::{Map, Value};
+
+use crate::read::outbox::ToldEvent;
+use crate::types::hex;
+use crate::types::order_id::code_of;
+use crate::types::text::rfc3339;
+use crate::types::webhooks::type_of;
+
+/// A message, ready to be signed and sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// By which an endpoint knows it again.
+    pub id: String,
+    /// Its JSON.
+    pub body: String,
+}
+
+/// The message of an event, if it is one that anybody is told.
+#[must_use]
+pub fn message(file_id: &[u8; 16], event: &ToldEvent) -> Option<Message> {
+    let (_, told) = type_of(&event.kind)?;
+    let mut data = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            data.insert(name.into(), value);
+        }
+    };
+    put("seq", Some(event.seq.get().into()));
+    if let Some((id, sku, currency)) = &event.drop {
+        put("drop_id", Some(id.get().into()));
+        put("sku", Some(sku.as_str().into()));
+        put("currency", Some(currency.as_str().into()));
+    }
+    put("auction_id", event.auction.map(|id| id.get().into()));
+    if let Some((id, buyer)) = &event.order {
+        put("order_id", Some(id.to_string().into()));
+        put("order_seq", Some(id.seq.get().into()));
+        put("code", Some(code_of(id.seq).into()));
+        put("buyer", Some(buyer.as_str().into()));
+    }
+    put("quantity", event.quantity.map(Into::into));
+    put("amount", event.amount.map(Into::into));
+    put("retaken", (event.kind == "order_retaken").then_some(true.into()));
+    let mut detail: Value =
+        event.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok()).unwrap_or_default();
+    for name in told.details {
+        put(name, detail.get_mut(*name).map(Value::take));
+    }
+    let mut whole = Map::new();
+    whole.insert("type".into(), told.name.into());
+    whole.insert("timestamp".into(), rfc3339(event.at).into());
+    whole.insert("data".into(), data.into());
+    let body = Value::Object(whole).to_string();
+    Some(Message { id: id(file_id, event, &body), body })
+}
+
+/// The event's number, and what tells it from the event of that number in another file, or in this one after events
+/// were lost and their numbers given again.
+fn id(file_id: &[u8; 16], event: &ToldEvent, body: &str) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(file_id);
+    context.update(body.as_bytes());
+    let digest = context.finish();
+    format!("evt_{}_{}", event.seq, hex::encode(digest.as_ref().get(..8).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Currency, DropId, OrderId, OrderSecret, Seq, UnixMillis};
+
+    fn event() -> ToldEvent {
+        let seq = |n| Seq::new(n).expect("in range");
+        let order = OrderId { seq: seq(7), secret: OrderSecret::from_random([1; 10]) };
+        ToldEvent {
+            seq: seq(9),
+            at: UnixMillis::new(1_795_251_600_007).expect("in range"),
+            kind: "order_paid".into(),
+            drop: Some((DropId::new(3).expect("not 0"), "SHOE".into(), Currency::new("EUR").expect("a currency"))),
+            auction: None,
+            order: Some((order, "ann".into())),
+            quantity: Some(2),
+            amount: Some(25_800),
+            detail: Some(r#"{"provider":"stripe","reference":"pi_1","reason":"told on the phone: 0170 1234"}"#.into()),
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_happened_and_nothing_of_what_an_operator_wrote() {
+        let message = message(&[1; 16], &event()).expect("told");
+        let body: Value = serde_json::from_str(&message.body).expect("JSON");
+        assert_eq!((&body["type"], &body["timestamp"]), (&"order.paid".into(), &"2026-11-21T09:00:00.007Z".into()));
+        let data = &body["data"];
+        assert_eq!((&data["seq"], &data["order_seq"], &data["drop_id"]), (&9.into(), &7.into(), &3.into()));
+        assert_eq!((&data["amount"], &data["quantity"], &data["currency"]), (&25_800.into(), &2.into(), &"EUR".into()));
+        assert_eq!(
+            (&data["buyer"], &data["provider"], &data["sku"]),
+            (&"ann".into(), &"stripe".into(), &"SHOE".into())
+        );
+        assert!(!message.body.contains("0170") && data.get("retaken").is_none());
+    }
+
+    #[test]
+    fn an_order_that_an_operator_cancelled_says_so_without_his_words() {
+        let detail = Some(r#"{"by":"operator","reason":"ann: ten too many"}"#.into());
+        let cancelled = ToldEvent { kind: "order_cancelled".into(), detail, ..event() };
+        let body = message(&[1; 16], &cancelled).expect("told").body;
+        assert!(body.contains(r#""by":"operator""#) && !body.contains("ten too many"), "{body}");
+    }
+
+    #[test]
+    fn the_id_is_the_events_own_and_fits_the_standard() {
+        let id = |file: u8, event: &ToldEvent| message(&[file; 16], event).expect("told").id;
+        let (first, again) = (id(1, &event()), id(1, &event()));
+        assert_eq!(first, again);
+        assert!(first.starts_with("evt_9_") && first.len() == 22 && !first.contains('.'), "{first}");
+        let later = ToldEvent { at: UnixMillis::ZERO, ..event() };
+        assert!(id(1, &later) != first && id(2, &event()) != first, "another event of that number has another id");
+    }
+
+    #[test]
+    fn a_late_payment_that_took_stock_again_is_a_payment_that_says_so() {
+        let retaken = ToldEvent { kind: "order_retaken".into(), ..event() };
+        let body: Value = serde_json::from_str(&message(&[1; 16], &retaken).expect("told").body).expect("JSON");
+        assert_eq!((&body["type"], &body["data"]["retaken"]), (&"order.paid".into(), &true.into()));
+    }
+
+    #[test]
+    fn what_is_in_no_catalogue_is_told_to_nobody() {
+        for kind in ["contact_read", "deliveries_marked", "endpoint_created", "provider_event_recorded"] {
+            assert_eq!(message(&[1; 16], &ToldEvent { kind: kind.into(), ..event() }), None, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Rows of the outbox: endpoints, and those deliveries that failed. URLs and secrets are here and in no event.
+
+use rusqlite::{Connection, Row, Statement, params};
+use serde_json::{Map, Value, json};
+
+use super::beside::Beside;
+use crate::engine::endpoints::{OLD_SECRET_MS, before};
+use crate::engine::{Endpoint, EndpointEvent, EndpointPatch, Event, EventKind};
+use crate::types::{DeliveryFate, DeliveryMark, EventFilter, Seq};
+
+/// Dead letters that are kept per endpoint; then the oldest goes. Its event stays in the audit and can be sent again.
+const DEAD_LETTERS_MAX: i64 = 10_000;
+
+/// Writes the rows that events of endpoints make.
+pub(super) struct EndpointWriter<'conn> {
+    insert: Statement<'conn>,
+    patch: Statement<'conn>,
+    set_url: Statement<'conn>,
+    set_secret: Statement<'conn>,
+    delete: Statement<'conn>,
+    forget: Statement<'conn>,
+    come_to: Statement<'conn>,
+    put_delivery: Statement<'conn>,
+    end_delivery: Statement<'conn>,
+    drop_oldest_dead: Statement<'conn>,
+    revive: Statement<'conn>,
+    go_back: Statement<'conn>,
+}
+
+impl<'conn> EndpointWriter<'conn> {
+    pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<EndpointWriter<'conn>> {
+        let prepare = |sql: &str| connection.prepare(sql);
+        Ok(EndpointWriter {
+            insert: prepare(
+                "INSERT INTO endpoints (id, url, secret, state, events, configured, position, revision, created_at_ms)
+                 VALUES (?1, ?2, ?3, 'enabled', ?4, ?5, ?1, 1, ?6)",
+            )?,
+            patch: prepare(
+                "UPDATE endpoints SET state = coalesce(?2, state), events = coalesce(?3, events),
+                     revision = revision + 1
+                 WHERE id = ?1",
+            )?,
+            set_url: prepare("UPDATE endpoints SET url = ?2 WHERE id = ?1")?,
+            set_secret: prepare(
+                "UPDATE endpoints SET old_secret = secret, old_secret_until_ms = ?3, secret = ?2 WHERE id = ?1",
+            )?,
+            delete: prepare("DELETE FROM endpoints WHERE id = ?1")?,
+            forget: prepare("DELETE FROM deliveries WHERE endpoint_id = ?1 AND seq >= ?2")?,
+            come_to: prepare("UPDATE endpoints SET position = ?2 WHERE id = ?1")?,
+            put_delivery: prepare(
+                "INSERT INTO deliveries (endpoint_id, seq, state, attempts, next_at_ms, trouble)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (endpoint_id, seq) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
+                     next_at_ms = excluded.next_at_ms, trouble = excluded.trouble",
+            )?,
+            end_delivery: prepare("DELETE FROM deliveries WHERE endpoint_id = ?1 AND seq = ?2")?,
+            drop_oldest_dead: prepare(
+                "DELETE FROM deliveries WHERE endpoint_id = ?1 AND state = 'dead' AND seq <= (
+                     SELECT seq FROM deliveries WHERE endpoint_id = ?1 AND state = 'dead'
+                     ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+            )?,
+            revive: prepare(
+                "UPDATE deliveries SET state = 'waiting', attempts = 0, next_at_ms = ?3
+                 WHERE endpoint_id = ?1 AND seq >= ?2 AND state = 'dead'",
+            )?,
+            go_back: prepare(
+                "UPDATE endpoints SET position = coalesce(?2, position), revision = revision + 1 WHERE id = ?1",
+            )?,
+        })
+    }
+
+    /// Writes what an event says of endpoints.
+    pub(super) fn record(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
+        let EventKind::Endpoint(kind) = &event.kind else { return Ok(()) };
+        let (url, secret) = match beside {
+            Some(Beside::Endpoint { url, secret }) => (url.as_ref(), secret.as_ref()),
+            Some(
+                Beside::Order { .. }
+                | Beside::Bid { .. }
+                | Beside::Contact(_)
+                | Beside::ProviderEvent { .. }
+                | Beside::Session { .. },
+            )
+            | None => (None, None),
+        };
+        match &**kind {
+            EndpointEvent::Created { events, configured, .. } => {
+                let (Some(url), Some(secret)) = (url, secret) else {
+                    panic!("endpoint {} came without its URL and secret", event.seq)
+                };
+                let secret = secret.reveal();
+                self.insert
+                    .execute(params![event.seq, url.reveal(), secret, events.get(), configured, event.at])
+                    .map(drop)
+            }
+            EndpointEvent::Patched { endpoint, patch, .. } => {
+                let state = patch.state.map(|state| state.as_str());
+                self.patch.execute(params![endpoint, state, patch.events.map(EventFilter::get)])?;
+                if let Some(url) = url.filter(|_| patch.new_url) {
+                    self.set_url.execute(params![endpoint, url.reveal()])?;
+                }
+                if let Some(secret) = secret.filter(|_| patch.new_secret) {
+                    let until = event.at.plus_millis(OLD_SECRET_MS);
+                    self.set_secret.execute(params![endpoint, secret.reveal(), until])?;
+                }
+                Ok(())
+            }
+            EndpointEvent::Deleted { endpoint, .. } => {
+                self.forget.execute(params![endpoint, Seq::ZERO])?;
+                self.delete.execute(params![endpoint]).map(drop)
+            }
+            EndpointEvent::Marked { endpoint, position, marks } => {
+                for mark in marks {
+                    self.mark(*endpoint, mark)?;
+                }
+                self.come_to.execute(params![endpoint, position]).map(drop)
+            }
+            EndpointEvent::Resent { endpoint, from_seq, dead_only, .. } => {
+                if *dead_only {
+                    self.revive.execute(params![endpoint, from_seq, event.at])?;
+                } else {
+                    self.forget.execute(params![endpoint, from_seq])?;
+                }
+                let position = (!dead_only).then(|| before(*from_seq));
+                self.go_back.execute(params![endpoint, position]).map(drop)
+            }
+        }
+    }
+
+    fn mark(&mut self, endpoint: Seq, mark: &DeliveryMark) -> rusqlite::Result<()> {
+        let (state, attempts, next_at, trouble) = match mark.fate {
+            DeliveryFate::Delivered => return self.end_delivery.execute(params![endpoint, mark.seq]).map(drop),
+            DeliveryFate::Waiting { attempts, next_at, trouble } => ("waiting", attempts, Some(next_at), trouble),
+            DeliveryFate::Dead { attempts, trouble } => ("dead", attempts, None, trouble),
+        };
+        self.put_delivery.execute(params![endpoint, mark.seq, state, attempts, next_at, trouble.code()])?;
+        if next_at.is_none() {
+            self.drop_oldest_dead.execute(params![endpoint, DEAD_LETTERS_MAX])?;
+        }
+        Ok(())
+    }
+}
+
+/// All endpoints, as the engine has them.
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<(Seq, Endpoint)>> {
+    let mut statement =
+        connection.prepare("SELECT id, state, events, configured, position, revision FROM endpoints ORDER BY id")?;
+    let of = |row: &Row<'_>| {
+        let endpoint = Endpoint {
+            state: row.get(1)?,
+            events: row.get(2)?,
+            configured: row.get(3)?,
+            position: row.get(4)?,
+            revision: row.get(5)?,
+        };
+        Ok((row.get(0)?, endpoint))
+    };
+    statement.query_map([], of)?.collect()
+}
+
+/// What an event of endpoints says in the audit.
+pub(super) fn detail(event: &EndpointEvent) -> Value {
+    let with_reason = |mut detail: Map<String, Value>, reason: &str| {
+        if !reason.is_empty() {
+            detail.insert("reason".into(), reason.into());
+        }
+        Value::Object(detail)
+    };
+    let of = |endpoint: &Seq| Map::from_iter([("endpoint".into(), endpoint.get().into())]);
+    match event {
+        EndpointEvent::Created { events, configured, .. } => {
+            json!({ "events": events.names().collect::<Vec<_>>(), "configured": configured })
+        }
+        EndpointEvent::Patched { endpoint, patch, reason } => with_reason(patch_detail(of(endpoint), patch), reason),
+        EndpointEvent::Deleted { endpoint, reason } => with_reason(of(endpoint), reason),
+        EndpointEvent::Marked { endpoint, position, marks } => {
+            let mut detail = of(endpoint);
+            detail.insert("position".into(), position.get().into());
+            if !marks.is_empty() {
+                detail.insert("marks".into(), marks.iter().map(mark_detail).collect());
+            }
+            Value::Object(detail)
+        }
+        EndpointEvent::Resent { endpoint, from_seq, dead_only, reason } => {
+            let mut detail = of(endpoint);
+            detail.insert("from_seq".into(), from_seq.get().into());
+            detail.insert("dead_only".into(), (*dead_only).into());
+            with_reason(detail, reason)
+        }
+    }
+}
+
+fn patch_detail(mut detail: Map<String, Value>, patch: &EndpointPatch) -> Map<String, Value> {
+    if let Some(state) = patch.state {
+        detail.insert("state".into(), state.as_str().into());
+    }
+    if let Some(events) = patch.events {
+        detail.insert("events".into(), events.names().collect());
+    }
+    for (name, is_new) in [("new_url", patch.new_url), ("new_secret", patch.new_secret)] {
+        if is_new {
+            detail.insert(name.into(), true.into());
+        }
+    }
+    detail
+}
+
+fn mark_detail(mark: &DeliveryMark) -> Value {
+    let seq = mark.seq.get();
+    match mark.fate {
+        DeliveryFate::Delivered => json!({ "seq": seq, "fate": "delivered" }),
+        DeliveryFate::Waiting { attempts, next_at, trouble } => json!({
+            "seq": seq, "fate": "waiting", "attempts": attempts, "next_at_ms": next_at.get(),
+            "trouble": trouble.to_string(),
+        }),
+        DeliveryFate::Dead { attempts, trouble } => {
+            json!({ "seq": seq, "fate": "dead", "attempts": attempts, "trouble": trouble.to_string() })
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Calls to others: the connection goes where the guard lets it, whatever a name says the second time; answers are
+//! bounded, redirects are answers, certificates are checked.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use firstcome::outgoing::{Call, Client, Failure, Guard, Options, Reply, Target};
+use hyper::body::Bytes;
+use hyper::{HeaderMap, Method};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// A server that answers each connection's requests with what `answer` says, and counts connections.
+fn server(answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, answer) = (Arc::clone(&connections), Arc::new(answer));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let (answer, requests) = (Arc::clone(&answer), Arc::clone(&requests));
+            std::thread::spawn(move || serve(stream, |n| answer(n), &requests));
+        }
+    });
+    (address, connections)
+}
+
+fn serve(mut stream: TcpStream, answer: impl Fn(usize) -> Vec<u8>, requests: &AtomicUsize) {
+    let (mut bytes, mut piece) = (Vec::new(), [0u8; 4096]);
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+        }
+        if bytes.ends_with(b"hello") {
+            bytes.clear();
+            let answer = answer(requests.fetch_add(1, Ordering::SeqCst));
+            if answer.is_empty() || stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn loopback() -> Guard {
+    Guard::new(vec!["127.0.0.0/8".parse().expect("a network")])
+}
+
+fn short() -> Options {
+    Options { timeout: Duration::from_secs(5), answer_bytes_max: 1000, ..Options::default() }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(work)
+}
+
+async fn post(client: &Client, url: &str) -> Result<Reply, Failure> {
+    let target = Target::parse(url, client.guard()).expect("a good URL");
+    let (headers, body) = (HeaderMap::new(), Bytes::from_static(b"hello"));
+    client.send(Call { target: &target, method: Method::POST, headers, body }).await
+}
+
+fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+#[test]
+fn a_connection_is_used_again_and_replaced_when_it_has_broken() {
+    // Every third answer ends its connection without a word.
+    let (address, connections) = server(|n| if n % 3 == 2 { Vec::new() } else { ok("fine") });
+    let client = Client::new(loopback(), short()).expect("a client");
+    run(async {
+        for _ in 0..6 {
+            let reply = post(&client, &format!("http://{address}/x")).await.expect("answered");
+            assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, &b"fine"[..]));
+        }
+    });
+    let made = connections.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&made), "{made} connections");
+}
+
+#[test]
+fn a_redirect_is_an_answer_and_long_answers_are_cut() {
+    let (address, _) = server(|n| match n {
+        0 => b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        1 => ok(&"x".repeat(1_000_000)),
+        2 => {
+            let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", format!("X-Long: {}\r\n", "y".repeat(900)).repeat(40));
+            head.into_bytes()
+        }
+        _ => ok("fine"),
+    });
+    let client = Client::new(loopback(), short()).expect("a client");
+    let url = format!("http://{address}/");
+    run(async {
+        assert_eq!(post(&client, &url).await.expect("answered").status, 302);
+        assert_eq!(post(&client, &url).await.expect("answered").body.len(), 1000);
+        assert_eq!(post(&client, &url).await.expect_err("a head without end"), Failure::Broken);
+        assert_eq!(post(&client, &url).await.expect("answered").status, 200);
+    });
+}
+
+#[test]
+fn who_does_not_answer_is_left_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let options = Options { timeout: Duration::from_millis(100), ..short() };
+    let client = Client::new(loopback(), options).expect("a client");
+    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("silence"), Failure::TimedOut);
+    drop(listener);
+    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("nobody"), Failure::Unreachable);
+}
+
+#[test]
+fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connection() {
+    let (address, connections) = server(|_| ok("fine"));
+    let looked_up = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looked_up);
+    let resolve = move |name: &str| -> std::io::Result<Vec<IpAddr>> {
+        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect();
+        Ok(match name {
+            "inside.example" => parse(&["127.0.0.1"]),
+            "mixed.example" => parse(&["10.0.0.1", "::1", "::ffff:127.0.0.1", "127.0.0.1"]),
+            "private.example" => parse(&["10.0.0.1", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]),
+            "nowhere.example" => Vec::new(),
+            // Public while it is looked at, and this machine when it is called.
+            "rebound.example" if counted.fetch_add(1, Ordering::SeqCst) == 0 => parse(&["93.184.215.14"]),
+            "rebound.example" => parse(&["10.0.0.1"]),
+            other => panic!("{other}"),
+        })
+    };
+    let options = Options { resolve: Some(Arc::new(resolve)), ..short() };
+    let client = Client::new(loopback(), options).expect("a client");
+    let url = |host: &str| format!("http://{host}:{}/", address.port());
+    run(async {
+        assert_eq!(post(&client, &url("inside.example")).await.expect("answered").status, 200);
+        assert_eq!(post(&client, &url("mixed.example")).await.expect("answered").status, 200, "the one that may");
+        assert_eq!(connections.load(Ordering::SeqCst), 2);
+        assert_eq!(post(&client, &url("private.example")).await.expect_err("refused"), Failure::Forbidden);
+        assert_eq!(post(&client, &url("nowhere.example")).await.expect_err("refused"), Failure::Unresolved);
+        let target = Target::parse("https://rebound.example/", client.guard()).expect("a good URL");
+        assert_eq!(client.look_up(&target).await, Ok(()));
+        assert_eq!(post(&client, "https://rebound.example/").await.expect_err("refused"), Failure::Forbidden);
+    });
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "nothing else was called");
+}
+
+#[test]
+fn a_certificate_is_good_for_its_name_and_by_its_authority_only() {
+    let made = rcgen::generate_simple_self_signed(vec!["inside.example".into()]).expect("made");
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("a certificate");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    let config = Arc::new(config);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let mut stream = rustls::Stream::new(&mut tls, &mut stream);
+            let (mut bytes, mut piece) = (Vec::new(), [0u8; 4096]);
+            while !bytes.ends_with(b"hello") {
+                match stream.read(&mut piece) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => bytes.extend_from_slice(&piece[..read]),
+                }
+            }
+            let _gone = stream.write_all(&ok("secret"));
+        }
+    });
+    let resolve = Some(Arc::new(|_: &str| Ok(vec![IpAddr::from([127, 0, 0, 1])])) as firstcome::outgoing::Resolve);
+    let trusting = Options { authorities: vec![certificate], resolve: resolve.clone(), ..short() };
+    let trusting = Client::new(loopback(), trusting).expect("a client");
+    let web = Client::new(loopback(), Options { resolve, ..short() }).expect("a client");
+    run(async {
+        let good = format!("https://inside.example:{port}/");
+        assert_eq!(&post(&trusting, &good).await.expect("answered").body[..], b"secret");
+        assert_eq!(post(&web, &good).await.expect_err("an unknown authority"), Failure::Tls);
+        let other = format!("https://other.example:{port}/");
+        assert_eq!(post(&trusting, &other).await.expect_err("another name"), Failure::Tls);
+    });
+}
