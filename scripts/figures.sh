@@ -200,7 +200,7 @@ row_mix() (
     below "resident after the start" "$(resident VmRSS)" 12 " MB"
     rungs --ladder 9000 --rung-seconds 60 >"$scratch/rungs"
     orders=$(curl -sf "http://$admin/metrics" |
-        sed -n 's/^firstcome_outcomes_total{command="place_order",outcome="reserved"} //p')
+        sed -n 's/^firstcome_outcomes_total{command="place_order",outcome="accepted"} //p')
     now=$(resident VmRSS) peak=$(resident VmHWM)
     stop >/dev/null
     read -r _ _ _ p50 _ p99 p99_9 _ _ verdict <"$scratch/rungs"
