@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::outbox::{events, waits};
 use super::payments::session_provider;
 use super::values::{
-    address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
+    address, api_url, count, file, files, hosts, joined, key_files, millis, networks, number, one_of, origins,
+    tls_file, url,
 };
 use super::{PinCore, Setting, wire};
 
@@ -29,17 +30,6 @@ pub(super) use setting;
 
 /// Every setting, in the order of the README's table.
 pub static SETTINGS: &[Setting] = &joined::<{ OURS.len() + wire::SETTINGS.len() }>(OURS, &wire::SETTINGS);
-
-/// Two parts of the table as one.
-const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
-    let mut all = [first[0]; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
-        at += 1;
-    }
-    all
-}
 
 /// All but those that have a file of their own.
 const OURS: &[Setting] = &[
@@ -261,9 +251,6 @@ const OURS: &[Setting] = &[
         "waits between the attempts of a delivery, each up to a tenth longer by chance; after the last it is a dead letter",
         |c, t| c.outbox.retry_waits = waits(t)?
     ),
-    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
-        .wire_listen =
-        address(t)?),
     setting!(
         "http.threads",
         "0",
