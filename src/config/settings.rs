@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::outbox::{events, waits};
 use super::payments::session_provider;
 use super::values::{
     address, api_url, count, file, files, hosts, joined, key_files, millis, networks, number, one_of, origins,
     tls_file, url,
 };
-use super::{PinCore, Setting, wire};
+use super::{PinCore, Setting, outbox, wire};
 
 macro_rules! setting {
     ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
@@ -29,7 +28,10 @@ macro_rules! setting {
 pub(super) use setting;
 
 /// Every setting, in the order of the README's table.
-pub static SETTINGS: &[Setting] = &joined::<{ OURS.len() + wire::SETTINGS.len() }>(OURS, &wire::SETTINGS);
+pub static SETTINGS: &[Setting] =
+    &joined::<{ WITH_OUTBOX.len() + wire::SETTINGS.len() }>(&WITH_OUTBOX, &wire::SETTINGS);
+
+const WITH_OUTBOX: [Setting; OURS.len() + outbox::SETTINGS.len()] = joined(OURS, &outbox::SETTINGS);
 
 /// All but those that have a file of their own.
 const OURS: &[Setting] = &[
@@ -134,6 +136,13 @@ const OURS: &[Setting] = &[
         |c, t| c.payments.provider = session_provider(t)?
     ),
     setting!(
+        "payments.link_template",
+        "",
+        "URL",
+        "with the provider `standard-webhooks`: where buyers pay; {order_id}, {seq}, {amount}, {currency}, {expires_at}, {return_url} and {signature} are filled in",
+        |c, t| c.payments.link_template = t.trim().into()
+    ),
+    setting!(
         "payments.sandbox",
         "false",
         "true, false",
@@ -207,49 +216,6 @@ const OURS: &[Setting] = &[
         "ms",
         "for a provider's answer; then the request is sent again, with the same key",
         |c, t| c.payments.session_timeout = millis(t, 10, 60_000)?
-    ),
-    setting!(
-        "outbox.endpoint_url",
-        "",
-        "URL",
-        "an endpoint that is told of events, besides those of the admin routes",
-        |c, t| c.outbox.endpoint_url = t.trim().into()
-    ),
-    setting!(
-        "outbox.endpoint_secret_file",
-        "",
-        "file",
-        "its secret (`whsec_…`, readable by its owner alone); a new one is taken at the next start, and the old one signs 24 hours more",
-        |c, t| c.outbox.endpoint_secret_file = file(t)
-    ),
-    setting!("outbox.endpoint_events", "*", "list", "what it is told; `*`: everything", |c, t| c
-        .outbox
-        .endpoint_events =
-        events(t)?),
-    setting!(
-        "outbox.allow_private_networks",
-        "",
-        "list",
-        "networks besides the public internet in which endpoints may be, then also by http://",
-        |c, t| c.outbox.allow_private_networks = networks(t)?
-    ),
-    setting!(
-        "outbox.authorities_file",
-        "",
-        "file",
-        "authorities (PEM) that endpoints' certificates may be from, besides the web's",
-        |c, t| c.outbox.authorities_file = file(t)
-    ),
-    setting!("outbox.timeout_ms", "15000", "ms", "for an endpoint's whole answer", |c, t| c.outbox.timeout =
-        millis(t, 100, 120_000)?),
-    setting!("outbox.in_flight_max", "8", "deliveries", "of one endpoint at once", |c, t| c.outbox.in_flight_max =
-        count(t, 1, 256)?),
-    setting!(
-        "outbox.retry_seconds",
-        "5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400",
-        "list",
-        "waits between the attempts of a delivery, each up to a tenth longer by chance; after the last it is a dead letter",
-        |c, t| c.outbox.retry_waits = waits(t)?
     ),
     setting!(
         "http.threads",
