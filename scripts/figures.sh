@@ -88,7 +88,7 @@ limit_memory() { # MB
     limited="no limit here" group=
     if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
         systemd-run --quiet --scope -p MemoryMax="$1M" true 2>/dev/null; then
-        before=(systemd-run --quiet --scope -p "MemoryMax=$1M" -p MemorySwapMax=0)
+        run_under=(systemd-run --quiet --scope -p "MemoryMax=$1M" -p MemorySwapMax=0)
         limited="systemd-run, MemoryMax=$1M"
         return
     fi
@@ -102,7 +102,7 @@ limit_memory() { # MB
     fi
     if mkdir "$group" 2>/dev/null && echo "$1M" 2>/dev/null >"$group/$limit"; then
         # shellcheck disable=SC2016 # for the shell that becomes the server
-        before=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+        run_under=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
         limited="$limit=$1M"
     else
         rmdir "$group" 2>/dev/null || true
