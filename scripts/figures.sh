@@ -81,7 +81,7 @@ was_kept() { # what, verdict
 }
 resident() { awk -v field="$1:" '$1 == field { print $2 / 1024 }' "/proc/$server/status"; }
 
-# Makes `before` (see server.sh) such that the server gets so many MB of memory and no more: by systemd where it runs,
+# Makes `run_under` (see server.sh) such that the server gets so many MB of memory and no more: by systemd where it runs,
 # else by a group of its own below this shell's (version 2 or 1). Without either the row says so.
 limit_memory() { # MB
     local own
