@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::payments::session_provider;
 use super::values::{
-    address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
+    address, api_url, count, file, files, hosts, joined, key_files, millis, networks, number, one_of, origins,
+    tls_file, url,
 };
 use super::{PinCore, Setting, outbox, wire};
 
@@ -31,17 +32,6 @@ pub static SETTINGS: &[Setting] =
     &joined::<{ WITH_OUTBOX.len() + wire::SETTINGS.len() }>(&WITH_OUTBOX, &wire::SETTINGS);
 
 const WITH_OUTBOX: [Setting; OURS.len() + outbox::SETTINGS.len()] = joined(OURS, &outbox::SETTINGS);
-
-/// Two parts of the table as one.
-const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
-    let mut all = [first[0]; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
-        at += 1;
-    }
-    all
-}
 
 /// All but those that have a file of their own.
 const OURS: &[Setting] = &[
@@ -227,9 +217,6 @@ const OURS: &[Setting] = &[
         "for a provider's answer; then the request is sent again, with the same key",
         |c, t| c.payments.session_timeout = millis(t, 10, 60_000)?
     ),
-    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
-        .wire_listen =
-        address(t)?),
     setting!(
         "http.threads",
         "0",

@@ -1,10 +1,10 @@
-//! The settings of the binary protocol, but for its address.
+//! The settings of the binary protocol.
 
 use std::time::Duration;
 
 use super::Setting;
 use super::settings::setting;
-use super::values::{count, millis, tls_file};
+use super::values::{address, count, millis, tls_file};
 use super::{Config, TlsFiles};
 
 /// What a client of the binary protocol may take of the server. Connections are counted together with those of HTTP.
@@ -21,7 +21,10 @@ pub struct WireLimits {
 }
 
 /// Its part of the table of settings.
-pub(super) const SETTINGS: [Setting; 9] = [
+pub(super) const SETTINGS: [Setting; 10] = [
+    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
+        .wire_listen =
+        address(t)?),
     setting!("wire.tls_certificate", "", "file", "as `public.tls_certificate`", |c, t| tls_file(
         &mut c.wire_tls,
         t,

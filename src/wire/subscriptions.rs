@@ -72,6 +72,8 @@ impl Subscriptions {
     pub(super) fn listen(&self, wire: &Wire, id: AuctionId, ear: &Rc<Ear>) -> rusqlite::Result<Option<News>> {
         let mut watched = self.watched.borrow_mut();
         if let Some(watched) = watched.get_mut(&id) {
+            // Who has an answer to a bid never hears of an older state.
+            watched.refresh(wire, id)?;
             watched.add(ear);
             return Ok(Some(watched.news));
         }
@@ -97,19 +99,9 @@ impl Subscriptions {
     /// Looks what has changed.
     fn look(&self, wire: &Wire) {
         for (id, watched) in self.watched.borrow_mut().iter_mut() {
-            if wire.parts.writer.published.version(watched.news.drop_id) <= watched.news.seq.get() {
-                continue;
+            if let Err(error) = watched.refresh(wire, *id) {
+                tracing::error!(%error, "a read failed");
             }
-            match read(wire, *id) {
-                Ok(Some(news)) => watched.news = news,
-                Ok(None) => continue,
-                Err(error) => {
-                    tracing::error!(%error, "a read failed");
-                    continue;
-                }
-            }
-            let untold = watched.ears.iter().filter_map(Weak::upgrade).filter(|ear| ear.hear()).count();
-            wire.conflated(untold);
         }
     }
 
@@ -123,6 +115,19 @@ impl Subscriptions {
 }
 
 impl Watched {
+    /// Reads the row if it has changed, and wakes those who listen.
+    fn refresh(&mut self, wire: &Wire, id: AuctionId) -> rusqlite::Result<()> {
+        if wire.parts.writer.published.version(self.news.drop_id) <= self.news.seq.get() {
+            return Ok(());
+        }
+        if let Some(news) = read(wire, id)? {
+            self.news = news;
+            let untold = self.ears.iter().filter_map(Weak::upgrade).filter(|ear| ear.hear()).count();
+            wire.conflated(untold);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, ear: &Rc<Ear>) {
         let ear = Rc::downgrade(ear);
         if !self.ears.iter().any(|known| known.ptr_eq(&ear)) {

@@ -178,6 +178,27 @@ fn who_subscribes_hears_the_latest_state_if_it_is_news_and_then_each_change() {
 }
 
 #[test]
+fn who_has_his_answer_never_hears_of_an_older_state() {
+    let site = Site::open(|_| {});
+    let id = auction(&site, 1, |_| {});
+    // Both threads know the auction already.
+    let mut others: Vec<_> = (0..8).map(|_| site.connect()).collect();
+    for peer in &mut others {
+        assert!(matches!(peer.ask(subscribe(id, u64::MAX)), Said::Ok(_)));
+    }
+    let mut bidder = site.connect();
+    for n in 0..50u64 {
+        let told = result(bidder.ask(bid(id, 7, 1000 + n * 100)));
+        let other = &mut others[usize::try_from(n % 8).expect("small")];
+        other.send(&[subscribe(id, told.seq)]);
+        let ok = std::iter::from_fn(|| other.hear()).find(|said| !matches!(said, Said::Update(_)));
+        assert_eq!(ok, Some(Said::Ok(told.seq)));
+    }
+    drop((others, bidder));
+    site.end();
+}
+
+#[test]
 fn an_update_never_comes_before_the_ok_of_its_subscribe() {
     let site = Site::open(|_| {});
     let id = auction(&site, 1, |_| {});
