@@ -102,6 +102,9 @@ def filter_failure(context, failure, case, response):
     if case.operation.definition.raw.get("operationId") == "PlaceOrder" and "buyer" not in case.body:
         # Only a buyer's token can make up for it, and there are none here.
         return False
+    if case.operation.definition.raw.get("operationId") in ("CreateEndpoint", "PatchEndpoint"):
+        # Where an endpoint is must be known to the name servers of the machine.
+        return False
     if response.status_code == 413:
         return int(response.request.headers["Content-Length"]) <= 8192
     return "as_of_seq" not in response.json()

@@ -81,14 +81,14 @@ was_kept() { # what, verdict
 }
 resident() { awk -v field="$1:" '$1 == field { print $2 / 1024 }' "/proc/$server/status"; }
 
-# Makes `before` (see server.sh) such that the server gets so many MB of memory and no more: by systemd where it runs,
+# Makes `run_under` (see server.sh) such that the server gets so many MB of memory and no more: by systemd where it runs,
 # else by a group of its own below this shell's (version 2 or 1). Without either the row says so.
 limit_memory() { # MB
     local own
     limited="no limit here" group=
     if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
         systemd-run --quiet --scope -p MemoryMax="$1M" true 2>/dev/null; then
-        before=(systemd-run --quiet --scope -p "MemoryMax=$1M" -p MemorySwapMax=0)
+        run_under=(systemd-run --quiet --scope -p "MemoryMax=$1M" -p MemorySwapMax=0)
         limited="systemd-run, MemoryMax=$1M"
         return
     fi
@@ -102,7 +102,7 @@ limit_memory() { # MB
     fi
     if mkdir "$group" 2>/dev/null && echo "$1M" 2>/dev/null >"$group/$limit"; then
         # shellcheck disable=SC2016 # for the shell that becomes the server
-        before=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+        run_under=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
         limited="$limit=$1M"
     else
         rmdir "$group" 2>/dev/null || true
@@ -200,7 +200,7 @@ row_mix() (
     below "resident after the start" "$(resident VmRSS)" 12 " MB"
     rungs --ladder 9000 --rung-seconds 60 >"$scratch/rungs"
     orders=$(curl -sf "http://$admin/metrics" |
-        sed -n 's/^firstcome_outcomes_total{command="place_order",outcome="reserved"} //p')
+        sed -n 's/^firstcome_outcomes_total{command="place_order",outcome="accepted"} //p')
     now=$(resident VmRSS) peak=$(resident VmHWM)
     stop >/dev/null
     read -r _ _ _ p50 _ p99 p99_9 _ _ verdict <"$scratch/rungs"

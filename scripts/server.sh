@@ -1,11 +1,11 @@
 # Sourced by scripts that need a server: starts and stops the release binary on free loopback ports.
-# It sets program, scratch (a directory that goes away at the end), public and admin (addresses). What stands in `before`
+# It sets program, scratch (a directory that goes away at the end), public and admin (addresses). What stands in `run_under`
 # is put before the server's command.
 
 program=${FIRSTCOME:-target/release/firstcome}
 scratch=$(mktemp -d)
 server=
-before=()
+run_under=()
 cleanup() {
     if [ -n "$server" ]; then
         kill "$server" 2>/dev/null || true
@@ -20,7 +20,7 @@ start() { start_on "$scratch/data"; }
 stop() { stop_on "$scratch/data"; }
 
 start_on() { # data directory
-    "${before[@]}" "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
+    "${run_under[@]}" "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
         >"$scratch/serve.out" 2>"$scratch/serve.err" &
     server=$!
     for _ in $(seq 200); do

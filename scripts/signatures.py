@@ -1,10 +1,15 @@
 """Signs events with the packages of Stripe and of Standard Webhooks, and tells the server of them.
 
-    signatures.py URL DIRECTORY_OF_SECRETS
+    signatures.py URL DIRECTORY_OF_SECRETS ADMIN_URL
+
+And takes what the server tells an endpoint, which the package verifies.
 """
 
+import http.server
 import json
+import queue
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +20,7 @@ from pathlib import Path
 import stripe
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-URL, SECRETS = sys.argv[1], Path(sys.argv[2])
+URL, SECRETS, ADMIN = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 checks = 0
 
 
@@ -23,8 +28,8 @@ def secret(name):
     return (SECRETS / name).read_text().strip()
 
 
-def ask(method, path, headers=None, body=b""):
-    request = urllib.request.Request(URL + path, data=body or None, headers=headers or {}, method=method)
+def ask(method, path, headers=None, body=b"", at=URL):
+    request = urllib.request.Request(at + path, data=body or None, headers=headers or {}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.status, json.load(answer)
@@ -147,7 +152,47 @@ def stripes():
             is_so("stale", told("stripe", {"Stripe-Signature": old}, body.encode()), (400, "validation"))
 
 
+def outgoing():
+    """What an endpoint is told: verified by the package, with both secrets while one follows another."""
+    deliveries = queue.Queue()
+
+    class Sink(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            deliveries.put(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    sink = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+    endpoint = {"url": f"http://127.0.0.1:{sink.server_address[1]}/hooks", "events": ["order.reserved"]}
+    status, made = ask("POST", "/v1/webhook-endpoints", headers, json.dumps(endpoint).encode(), ADMIN)
+    is_so("an endpoint", status, 201)
+    order = new_order()
+    told_headers, body = deliveries.get(timeout=30)
+    event = Webhook(made["secret"]).verify(body, told_headers)
+    is_so("what it tells", (event["type"], event["data"]["order_id"]), ("order.reserved", order["id"]))
+    try:
+        Webhook(made["secret"]).verify(body.replace(b"reserved", b"cancelled"), told_headers)
+        sys.exit("the package takes a delivery that was changed")
+    except WebhookVerificationError:
+        pass
+    path = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
+    status, rotated = ask("POST", path, headers, b'{"reason":"it is time"}', ADMIN)
+    is_so("another secret", status, 200)
+    new_order()
+    told_headers, body = deliveries.get(timeout=30)
+    for secret_of in (made, rotated):
+        Webhook(secret_of["secret"]).verify(body, told_headers)
+    sink.shutdown()
+
+
 standard_webhooks("standard-webhooks", ["standard", "standard-next"])
 standard_webhooks("sandbox", ["sandbox"])
 stripes()
+outgoing()
 print(f"{checks} checks of signatures by stripe {stripe.VERSION} and standardwebhooks: all good")

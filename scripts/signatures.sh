@@ -25,6 +25,8 @@ export FIRSTCOME__PAYMENTS__STANDARD_WEBHOOKS_SECRET_FILES=$scratch/standard,$sc
 export FIRSTCOME__PAYMENTS__STRIPE_SECRET_FILES=$scratch/stripe,$scratch/stripe-next
 export FIRSTCOME__PAYMENTS__SANDBOX_SECRET_FILES=$scratch/sandbox
 
+# Endpoints on this machine, so that what we sign can be held against the package too.
+export FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8
 start
-PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" scripts/signatures.py "http://$public" "$scratch"
+PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" scripts/signatures.py "http://$public" "$scratch" "http://$admin"
 stop

@@ -8,6 +8,7 @@ pub mod auditor;
 pub mod connection;
 pub mod hot;
 pub mod lists;
+pub mod news;
 pub mod outbox;
 pub mod payments;
 pub mod rows;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,8 @@ pub(crate) const CHECKPOINT: checkpoint::Limits =
     checkpoint::Limits { passive_bytes: 16 << 20, reset_bytes: 64 << 20, gate_max: Duration::from_millis(5) };
 /// More than a turn has.
 const QUEUE: usize = 1 << 16;
-const THREAD: &str = "bench-writer";
+/// Writers of this process, so that each thread has a name of its own.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A running writer.
 pub(crate) struct Ours {
@@ -58,14 +60,15 @@ impl Ours {
         let gate = Arc::new(SnapshotGate::default());
         let (writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
         let run = move || writer.run(|message, _| panic!("the writer ended: {message}"));
-        let writer = std::thread::Builder::new().name(THREAD.into()).spawn(run).expect("a thread");
+        let name = format!("writer-{}", STARTED.fetch_add(1, Ordering::Relaxed));
+        let writer = std::thread::Builder::new().name(name.clone()).spawn(run).expect("a thread");
         deliver(handle.clone());
         let created = [4_000_000_000, 0].map(|total| create(&handle, total));
         for ticket in created {
             assert!(matches!(ticket.wait(), Answer::Decided(_)));
         }
         let database = directory.join(DATABASE_FILE);
-        Ours { handle, database, writer, thread: find_thread(THREAD), buyers: 0 }
+        Ours { handle, database, writer, thread: find_thread(&name), buyers: 0 }
     }
 
     fn order(&mut self, drop_id: u32) -> Submission {

@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Exit, output};
 use answer::DropView;
+use bids::Force;
 use client::Fault;
 use habits::Rules;
 use ledger::{Facts, Ledger, check};
@@ -34,6 +35,7 @@ use worker::{Books, Job};
 mod admin;
 pub(super) mod again;
 mod answer;
+mod bids;
 mod client;
 mod crowd;
 mod desk;
@@ -52,6 +54,7 @@ mod target;
 mod worker;
 
 pub(super) use admin::Admin;
+pub use bids::BidsArgs;
 pub use habits::Crowd;
 pub use ladder::LadderArgs;
 
@@ -68,6 +71,7 @@ Examples:
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
   firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
+  firstcome rush --bids 50 --auctions 1 --connections 1000 --pace-ms 10   1,000 bidders over the binary protocol
 
 Where operators have tokens, rush makes its drop with the one in the variable FIRSTCOME_TOKEN.
 Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json or --html.";
@@ -123,6 +127,8 @@ pub struct RushArgs {
     allow_remote: bool,
     #[command(flatten)]
     ladder: LadderArgs,
+    #[command(flatten)]
+    bids: BidsArgs,
 }
 
 /// Runs the storm and the check.
@@ -135,6 +141,10 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
     let json = json.map_err(|error| Exit::new(73, format!("--json: {error}")))?;
     if cfg!(debug_assertions) {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
+    }
+    if let Some(bids) = &plan.bids {
+        let Plan { connections, threads, rate, deadline, .. } = plan;
+        return bids::storm(bids, &Force { connections, threads, rate, deadline }, json);
     }
     if let Some(ladder) = &plan.ladder {
         return ladder::climb(&plan, ladder, json);

@@ -1,7 +1,7 @@
 //! The settings of auctions.
 
 use super::Setting;
-use super::setting::setting;
+use super::settings::setting;
 use super::values::{number, one_of};
 use crate::types::Amount;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Config;
-use super::values::list;
+use super::settings::setting;
+use super::values::{count, file, list, millis, networks};
+use super::{Config, Setting};
 use crate::types::EventFilter;
 
 /// Whom the configuration has told of events, and the bounds of telling.
@@ -22,6 +23,53 @@ pub struct OutboxSettings {
     pub in_flight_max: usize,
     pub retry_waits: Vec<Duration>,
 }
+
+/// The rows of the table that are the outbox's.
+pub(super) const SETTINGS: [Setting; 8] = [
+    setting!(
+        "outbox.endpoint_url",
+        "",
+        "URL",
+        "an endpoint that is told of events, besides those of the admin routes",
+        |c, t| c.outbox.endpoint_url = t.trim().into()
+    ),
+    setting!(
+        "outbox.endpoint_secret_file",
+        "",
+        "file",
+        "its secret (`whsec_…`, readable by its owner alone); a new one is taken at the next start, and the old one signs 24 hours more",
+        |c, t| c.outbox.endpoint_secret_file = file(t)
+    ),
+    setting!("outbox.endpoint_events", "*", "list", "what it is told; `*`: everything", |c, t| c
+        .outbox
+        .endpoint_events =
+        events(t)?),
+    setting!(
+        "outbox.allow_private_networks",
+        "",
+        "list",
+        "networks besides the public internet in which endpoints may be, then also by http://",
+        |c, t| c.outbox.allow_private_networks = networks(t)?
+    ),
+    setting!(
+        "outbox.authorities_file",
+        "",
+        "file",
+        "authorities (PEM) that endpoints' certificates may be from, besides the web's",
+        |c, t| c.outbox.authorities_file = file(t)
+    ),
+    setting!("outbox.timeout_ms", "15000", "ms", "for an endpoint's whole answer", |c, t| c.outbox.timeout =
+        millis(t, 100, 120_000)?),
+    setting!("outbox.in_flight_max", "8", "deliveries", "of one endpoint at once", |c, t| c.outbox.in_flight_max =
+        count(t, 1, 256)?),
+    setting!(
+        "outbox.retry_seconds",
+        "5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400",
+        "list",
+        "waits between the attempts of a delivery, each up to a tenth longer by chance; after the last it is a dead letter",
+        |c, t| c.outbox.retry_waits = waits(t)?
+    ),
+];
 
 impl Default for OutboxSettings {
     fn default() -> Self {

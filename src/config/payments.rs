@@ -14,6 +14,7 @@ pub struct PaymentSettings {
     pub sandbox: bool,
     pub sandbox_secret_files: Vec<PathBuf>,
     pub standard_webhooks_secret_files: Vec<PathBuf>,
+    pub link_template: String,
     pub stripe_secret_files: Vec<PathBuf>,
     pub stripe_api_key_file: Option<PathBuf>,
     pub stripe_url: String,
@@ -32,13 +33,14 @@ pub(super) fn session_provider(text: &str) -> Result<Option<Provider>, String> {
         "" => Ok(None),
         "stripe" => Ok(Some(Provider::Stripe)),
         "payos" => Ok(Some(Provider::Payos)),
+        "standard-webhooks" => Ok(Some(Provider::StandardWebhooks)),
         "sandbox" => Ok(Some(Provider::Sandbox)),
-        _ => Err("stripe, payos or sandbox".into()),
+        _ => Err("stripe, payos, standard-webhooks or sandbox".into()),
     }
 }
 
 /// What must hold between these settings.
-pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 3] {
+pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 4] {
     let payments = &config.payments;
     let is = |provider| payments.provider == Some(provider);
     [
@@ -56,6 +58,13 @@ pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 
                     && !payments.payos_client_id.is_empty()
                     && !payments.payos_checksum_key_files.is_empty()),
             "payments.provider = payos needs payments.payos_client_id, payments.payos_api_key_file and payments.payos_checksum_key_files"
+                .into(),
+        ),
+        (
+            ["payments.provider", "payments.link_template"],
+            !is(Provider::StandardWebhooks)
+                || (!payments.link_template.is_empty() && !payments.standard_webhooks_secret_files.is_empty()),
+            "payments.provider = standard-webhooks needs payments.link_template, and payments.standard_webhooks_secret_files to sign it"
                 .into(),
         ),
         (
@@ -96,7 +105,8 @@ mod tests {
         }
         assert!(told(&[("payments.provider", "sandbox")]).contains("payments.sandbox = true"));
         assert!(load(&[("payments.provider", "sandbox"), ("payments.sandbox", "true")]).is_ok());
-        assert!(told(&[("payments.provider", "paypal")]).contains("stripe, payos or sandbox"));
+        assert!(told(&[("payments.provider", "paypal")]).contains("stripe, payos, standard-webhooks or sandbox"));
+        assert!(told(&[("payments.provider", "standard-webhooks")]).contains("payments.link_template"));
         let many = [("payments.stripe_secret_files", "a,b,c,d,e")];
         assert!(told(&many).contains("at most 4"));
     }

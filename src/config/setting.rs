@@ -16,21 +16,3 @@ pub struct Setting {
     /// Sets it, or says what is allowed.
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
 }
-
-/// A row of the table: the last part sets the field, with `?` where the text can be wrong.
-macro_rules! setting {
-    ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
-        Setting {
-            key: $key,
-            default: $default,
-            unit: $unit,
-            why: $why,
-            set: |$config, $text| {
-                $set;
-                Ok(())
-            },
-        }
-    };
-}
-
-pub(super) use setting;

@@ -3,29 +3,38 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::outbox::{events, waits};
 use super::payments::session_provider;
-use super::setting::setting;
 use super::values::{
-    address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
+    address, api_url, count, file, files, hosts, joined, key_files, millis, networks, number, one_of, origins,
+    tls_file, url,
 };
-use super::{PinCore, Setting, auctions, wire};
+use super::{PinCore, Setting, auctions, outbox, wire};
+
+macro_rules! setting {
+    ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
+        Setting {
+            key: $key,
+            default: $default,
+            unit: $unit,
+            why: $why,
+            set: |$config, $text| {
+                $set;
+                Ok(())
+            },
+        }
+    };
+}
+
+pub(super) use setting;
 
 /// Every setting, in the order of the README's table.
-pub static SETTINGS: &[Setting] = &joined::<{ BESIDES.len() + wire::SETTINGS.len() }>(BESIDES, &wire::SETTINGS);
+pub static SETTINGS: &[Setting] =
+    &joined::<{ WITH_AUCTIONS.len() + wire::SETTINGS.len() }>(&WITH_AUCTIONS, &wire::SETTINGS);
 
-const BESIDES: &[Setting] = &joined::<{ OURS.len() + auctions::SETTINGS.len() }>(OURS, &auctions::SETTINGS);
+const WITH_OUTBOX: [Setting; OURS.len() + outbox::SETTINGS.len()] = joined(OURS, &outbox::SETTINGS);
 
-/// Two parts of the table as one.
-const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
-    let mut all = [first[0]; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
-        at += 1;
-    }
-    all
-}
+const WITH_AUCTIONS: [Setting; WITH_OUTBOX.len() + auctions::SETTINGS.len()] =
+    joined(&WITH_OUTBOX, &auctions::SETTINGS);
 
 /// All but those that have a file of their own.
 const OURS: &[Setting] = &[
@@ -130,6 +139,13 @@ const OURS: &[Setting] = &[
         |c, t| c.payments.provider = session_provider(t)?
     ),
     setting!(
+        "payments.link_template",
+        "",
+        "URL",
+        "with the provider `standard-webhooks`: where buyers pay; {order_id}, {seq}, {amount}, {currency}, {expires_at}, {return_url} and {signature} are filled in",
+        |c, t| c.payments.link_template = t.trim().into()
+    ),
+    setting!(
         "payments.sandbox",
         "false",
         "true, false",
@@ -204,52 +220,6 @@ const OURS: &[Setting] = &[
         "for a provider's answer; then the request is sent again, with the same key",
         |c, t| c.payments.session_timeout = millis(t, 10, 60_000)?
     ),
-    setting!(
-        "outbox.endpoint_url",
-        "",
-        "URL",
-        "an endpoint that is told of events, besides those of the admin routes",
-        |c, t| c.outbox.endpoint_url = t.trim().into()
-    ),
-    setting!(
-        "outbox.endpoint_secret_file",
-        "",
-        "file",
-        "its secret (`whsec_…`, readable by its owner alone); a new one is taken at the next start, and the old one signs 24 hours more",
-        |c, t| c.outbox.endpoint_secret_file = file(t)
-    ),
-    setting!("outbox.endpoint_events", "*", "list", "what it is told; `*`: everything", |c, t| c
-        .outbox
-        .endpoint_events =
-        events(t)?),
-    setting!(
-        "outbox.allow_private_networks",
-        "",
-        "list",
-        "networks besides the public internet in which endpoints may be, then also by http://",
-        |c, t| c.outbox.allow_private_networks = networks(t)?
-    ),
-    setting!(
-        "outbox.authorities_file",
-        "",
-        "file",
-        "authorities (PEM) that endpoints' certificates may be from, besides the web's",
-        |c, t| c.outbox.authorities_file = file(t)
-    ),
-    setting!("outbox.timeout_ms", "15000", "ms", "for an endpoint's whole answer", |c, t| c.outbox.timeout =
-        millis(t, 100, 120_000)?),
-    setting!("outbox.in_flight_max", "8", "deliveries", "of one endpoint at once", |c, t| c.outbox.in_flight_max =
-        count(t, 1, 256)?),
-    setting!(
-        "outbox.retry_seconds",
-        "5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400",
-        "list",
-        "waits between the attempts of a delivery, each up to a tenth longer by chance; after the last it is a dead letter",
-        |c, t| c.outbox.retry_waits = waits(t)?
-    ),
-    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
-        .wire_listen =
-        address(t)?),
     setting!(
         "http.threads",
         "0",

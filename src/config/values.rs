@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{KeyFile, TlsFiles};
+use super::{KeyFile, Setting, TlsFiles};
 
 pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let allowed = || format!("a whole number from {min} to {max}");
@@ -126,4 +126,15 @@ pub(super) fn api_url(text: &str) -> Result<String, String> {
         Some(host) if !is_ours(host) => Err("https://, since keys are sent there; http:// only to this machine".into()),
         Some(_) | None => Ok(checked),
     }
+}
+
+/// Two parts of the table as one.
+pub(super) const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
 }

@@ -1,10 +1,10 @@
-//! The settings of the binary protocol, but for its address.
+//! The settings of the binary protocol.
 
 use std::time::Duration;
 
 use super::Setting;
-use super::setting::setting;
-use super::values::{count, millis, tls_file};
+use super::settings::setting;
+use super::values::{address, count, millis, tls_file};
 use super::{Config, TlsFiles};
 
 /// What a client of the binary protocol may take of the server. Connections are counted together with those of HTTP.
@@ -12,6 +12,7 @@ use super::{Config, TlsFiles};
 #[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct WireLimits {
     pub in_flight_max: usize,
+    pub subscriptions_max: usize,
     pub frames_per_second_max: u32,
     pub first_frame_timeout: Duration,
     pub frame_timeout: Duration,
@@ -20,7 +21,10 @@ pub struct WireLimits {
 }
 
 /// Its part of the table of settings.
-pub(super) const SETTINGS: [Setting; 8] = [
+pub(super) const SETTINGS: [Setting; 10] = [
+    setting!("wire.listen", "127.0.0.1:8082", "address", "the binary protocol (src/wire/PROTOCOL.md)", |c, t| c
+        .wire_listen =
+        address(t)?),
     setting!("wire.tls_certificate", "", "file", "as `public.tls_certificate`", |c, t| tls_file(
         &mut c.wire_tls,
         t,
@@ -35,6 +39,13 @@ pub(super) const SETTINGS: [Setting; 8] = [
         "frames",
         "of one connection that wait for their answers; more stay unread until there is room",
         |c, t| c.wire.in_flight_max = count(t, 1, 4096)?
+    ),
+    setting!(
+        "wire.subscriptions_max",
+        "64",
+        "auctions",
+        "that one connection hears of; one more is refused with `limit-reached`",
+        |c, t| c.wire.subscriptions_max = count(t, 1, 4096)?
     ),
     setting!(
         "wire.frames_per_second_max",

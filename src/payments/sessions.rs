@@ -8,6 +8,7 @@
 //! answers with the session that it has made. At a start all orders are looked at that await payment without a session.
 
 mod api;
+mod link;
 mod payos;
 mod rounds;
 mod stripe;
@@ -91,6 +92,7 @@ enum NotMade {
 enum Maker {
     Stripe(stripe::Stripe),
     Payos(payos::Payos),
+    Link(link::Link),
 }
 
 impl Maker {
@@ -98,6 +100,7 @@ impl Maker {
         match self {
             Maker::Stripe(stripe) => stripe.make(wanted, now).await,
             Maker::Payos(payos) => payos.make(wanted).await,
+            Maker::Link(link) => link.make(wanted),
         }
     }
 
@@ -105,6 +108,7 @@ impl Maker {
         match self {
             Maker::Stripe(_) => Provider::Stripe,
             Maker::Payos(_) => Provider::Payos,
+            Maker::Link(_) => Provider::StandardWebhooks,
         }
     }
 }
@@ -145,7 +149,8 @@ impl Sessions {
         let maker = match settings.provider {
             Some(Provider::Stripe) => Maker::Stripe(stripe::Stripe::open(settings)?),
             Some(Provider::Payos) => Maker::Payos(payos::Payos::open(settings)?),
-            Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None => return Ok(None),
+            Some(Provider::StandardWebhooks) => Maker::Link(link::Link::open(settings)?),
+            Some(Provider::Sandbox | Provider::Manual) | None => return Ok(None),
         };
         Ok(Some(Sessions { maker: Arc::new(maker), in_flight_max: settings.sessions_in_flight_max }))
     }

@@ -48,6 +48,7 @@ pub struct Recorder<'conn> {
     begin: Statement<'conn>,
     commit: Statement<'conn>,
     insert_audit: Statement<'conn>,
+    insert_reserved: Statement<'conn>,
     insert_link: Statement<'conn>,
     insert_order: Statement<'conn>,
     update_order: Statement<'conn>,
@@ -84,6 +85,10 @@ impl<'conn> Recorder<'conn> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
             insert_link: prepare("INSERT INTO chain (seq, hash) VALUES (?1, ?2)")?,
+            insert_reserved: prepare(
+                "INSERT INTO audit (seq, at_ms, kind, drop_id, order_seq, quantity, prev_seq)
+                 VALUES (?1, ?2, 'order_reserved', ?3, ?1, ?4, 0)",
+            )?,
             insert_order: prepare(
                 "INSERT INTO orders (seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state,
                      reserved_at_ms, expires_at_ms, last_seq)
@@ -197,20 +202,22 @@ impl<'conn> Recorder<'conn> {
 
     fn record_event(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
         let row = AuditRow::of(event);
-        self.insert_audit.execute(params![
-            row.seq,
-            row.at,
-            &*row.kind,
-            row.drop_id,
-            row.order,
-            row.quantity,
-            row.amount,
-            row.prev_seq,
-            row.detail
-        ])?;
+        self.insert_audit(&row)?;
         self.chain.add(&row);
         self.note_change(event);
         self.record_kind(event, beside)
+    }
+
+    fn insert_audit(&mut self, row: &AuditRow) -> rusqlite::Result<()> {
+        let AuditRow { seq, at, kind, drop_id, order, quantity, amount, prev_seq, detail } = row;
+        // A fresh order: half of the columns say nothing new, and binding all would cost as much as writing them.
+        let is_fresh = *order == Some(*seq) && kind == "order_reserved";
+        let written = if is_fresh && *prev_seq == Seq::ZERO && amount.is_none() && detail.is_none() {
+            self.insert_reserved.execute(params![seq, at, drop_id, quantity])
+        } else {
+            self.insert_audit.execute(params![seq, at, &**kind, drop_id, order, quantity, amount, prev_seq, detail])
+        };
+        written.map(drop)
     }
 
     /// Adds up what the event changes of its drop.

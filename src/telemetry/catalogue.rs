@@ -87,6 +87,7 @@ catalogue! {
     CONNECTIONS_REFUSED = Kind::Counter, "firstcome_connections_refused_total", "Connections closed at once, by reason: too many in total, of one address, or for the descriptors of the process.";
     CONNECTIONS_CLOSED = Kind::Counter, "firstcome_connections_closed_total", "Connections that the server closed because the client was too slow, by cause.";
     WIRE_FRAMES = Kind::Counter, "firstcome_wire_frames_total", "Answered frames of the binary protocol by type and what became of them: accepted, refused (a decision), turned away (nothing was decided), fault.";
+    WIRE_CONFLATED = Kind::Counter, "firstcome_wire_conflated_total", "Changes of auctions that a subscriber was not told of by themselves, because the next came before it had read the one before.";
     WIRE_MALFORMED = Kind::Counter, "firstcome_wire_malformed_total", "Connections of the binary protocol that ended with a frame that cannot be, by what was wrong with it.";
     TLS_RELOADS = Kind::Counter, "firstcome_tls_reloads_total", "Changed certificate files that were taken (ok), or not, so that the old certificate stays in force (failed).";
     OVERSOLD = Kind::Gauge, "firstcome_oversold_units", "Recounted held and sold units above the total, over all drops. Anything but 0 is an emergency.";

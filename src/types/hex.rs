@@ -19,8 +19,12 @@ pub const fn digits(byte: u8) -> [u8; 2] {
 /// A number as 16 lower-case hexadecimal digits, without memory of its own.
 #[must_use]
 pub fn of_u64(number: u64) -> [u8; 16] {
-    let bytes = number.to_be_bytes();
-    std::array::from_fn(|index| digits(bytes[index / 2])[index % 2])
+    // Every answer bears one.
+    let mut text = [0; 16];
+    for (place, byte) in text.as_chunks_mut().0.iter_mut().zip(number.to_be_bytes()) {
+        *place = digits(byte);
+    }
+    text
 }
 
 /// The value of one hexadecimal digit, lower case only, so that a value has one spelling.
@@ -42,10 +46,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 const fn digit(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'a' + (nibble & 0x0f) - 10,
-    }
+    b"0123456789abcdef"[(nibble & 0x0f) as usize]
 }
 
 #[cfg(test)]

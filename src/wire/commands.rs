@@ -1,22 +1,22 @@
-//! What a client's frames become: a command for the writer, or an answer at once; and what the writer's answers become.
+//! What a client's frames become: a command for the writer, or an answer at once.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::answers::{bid_result, no, reason_of, reserved};
 use super::frame::FrameType;
 use super::listener::Wire;
-use super::messages::{Bid, BidResult, Reply, Request, Reserve, Reserved, VERSION};
+use super::messages::{Bid, Reply, Request, Reserve, VERSION};
 use super::reason;
+use super::subscriptions::Ear;
 use crate::admission::in_flight::Place;
 use crate::admission::{Caller, TurnedAway as NotAdmitted};
-use crate::engine::{BidReceipt, Command, Outcome, Refusal, Subject};
-use crate::read::rows;
+use crate::engine::Command;
 use crate::store::Beside;
-use crate::types::{
-    AuctionId, BuyerText, Digest, DropId, OrderId, OrderSecret, Quantity, Seq, UnitPrice, UnixMillis, hex, random,
-};
-use crate::writer::{Answer, Class, NotApplied, Submission, Ticket, TurnedAway};
+use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
+use crate::writer::{Class, Submission, Ticket, TurnedAway};
 
 /// Who is at the other end.
 pub(super) struct Guest {
@@ -26,6 +26,16 @@ pub(super) struct Guest {
     good_until: Option<Instant>,
     /// For whom he bid last, and that buyer's digest: most bid for one buyer, and a digest takes as long as the rest.
     last_bidder: Option<(u32, Digest)>,
+    /// What he wants to hear of.
+    subscribed: Vec<Subscribed>,
+    pub(super) ear: Rc<Ear>,
+}
+
+/// An auction that a client wants to hear of.
+struct Subscribed {
+    auction_id: AuctionId,
+    /// The last change that it knows of.
+    told: u64,
 }
 
 /// An answer that has its place in the order of answers.
@@ -56,7 +66,14 @@ enum Asked {
 
 impl Guest {
     pub(super) fn new(peer: IpAddr) -> Guest {
-        Guest { peer, caller: Caller::Anybody, good_until: None, last_bidder: None }
+        Guest {
+            peer,
+            caller: Caller::Anybody,
+            good_until: None,
+            last_bidder: None,
+            subscribed: Vec::new(),
+            ear: Rc::default(),
+        }
     }
 
     /// Whether he has said who he is, as far as anybody asks.
@@ -79,8 +96,54 @@ impl Guest {
             Request::Ping(echo) => known(wire, kind, Reply::Pong(echo)),
             Request::Bid(bid) => on_its_way(wire, kind, self.bid(wire, bid, now)),
             Request::Reserve(reserve) => on_its_way(wire, kind, self.reserve(wire, reserve, now)),
-            Request::Subscribe { .. } => known(wire, kind, no(kind, reason::NOT_FOUND)),
+            Request::Subscribe { auction_id, from_seq } => {
+                let subscribed = self.subscribe(wire, auction_id, from_seq);
+                let reply = subscribed.map_or_else(|reason| no(kind, reason), |seq| Reply::Ok { seq });
+                known(wire, kind, reply)
+            }
         }
+    }
+
+    fn subscribe(&mut self, wire: &Wire, auction_id: u32, from_seq: u64) -> Result<u64, u8> {
+        let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
+        let known = self.subscribed.iter().position(|known| known.auction_id == auction_id);
+        if known.is_none() && self.subscribed.len() >= wire.parts.limits.subscriptions_max {
+            return Err(reason::LIMIT_REACHED);
+        }
+        let found = wire.subscriptions.listen(wire, auction_id, &self.ear);
+        let news = found.map_err(|error| {
+            tracing::error!(%error, "a read failed");
+            reason::INTERNAL
+        })?;
+        let seq = news.ok_or(reason::NOT_FOUND)?.seq.get();
+        let subscribed = Subscribed { auction_id, told: from_seq };
+        match known.and_then(|at| self.subscribed.get_mut(at)) {
+            Some(known) => *known = subscribed,
+            None => self.subscribed.push(subscribed),
+        }
+        self.ear.note();
+        Ok(seq)
+    }
+
+    /// Tells what has changed, if anything may have.
+    pub(super) fn tell(&mut self, wire: &Wire, out: &mut Vec<u8>) -> bool {
+        if !self.ear.take_news() {
+            return false;
+        }
+        let before = out.len();
+        for subscribed in &mut self.subscribed {
+            let update = wire.subscriptions.update(subscribed.auction_id);
+            if let Some(update) = update.filter(|update| update.seq > subscribed.told) {
+                subscribed.told = update.seq;
+                Reply::Update(update).write(out);
+            }
+        }
+        out.len() > before
+    }
+
+    /// Whether he wants to hear of anything.
+    pub(super) fn listens(&self) -> bool {
+        !self.subscribed.is_empty()
     }
 
     fn hello(&mut self, wire: &Wire, version: u8, token: &[u8], now: Instant) -> Reply<'static> {
@@ -208,38 +271,6 @@ fn known<'w>(wire: &Wire, kind: FrameType, reply: Reply<'static>) -> Waiting<'w>
     Waiting::Known(reply)
 }
 
-/// Why a reply says no; 0 if it does not.
-fn reason_of(reply: &Reply<'_>) -> u8 {
-    match reply {
-        Reply::Result(result) => result.reason,
-        Reply::Reserved(reserved) => reserved.reason,
-        Reply::Error { code, .. } => *code,
-        Reply::Update(_) | Reply::Pong(_) | Reply::Ok { .. } => 0,
-    }
-}
-
-/// A frame's "no", in the form that answers its type.
-fn no(kind: FrameType, reason: u8) -> Reply<'static> {
-    match kind {
-        FrameType::Bid | FrameType::Result => Reply::Result(BidResult { reason, ..BidResult::default() }),
-        FrameType::Reserve | FrameType::Reserved => Reply::Reserved(Reserved { reason, ..Reserved::default() }),
-        FrameType::Error
-        | FrameType::Update
-        | FrameType::Hello
-        | FrameType::Subscribe
-        | FrameType::Ping
-        | FrameType::Pong
-        | FrameType::Ok => {
-            let message = match reason {
-                reason::UNAUTHORIZED => "say HELLO with a token that is good here",
-                reason::NOT_FOUND => "there is no such auction",
-                _ => "",
-            };
-            Reply::Error { code: reason, message }
-        }
-    }
-}
-
 impl Waiting<'_> {
     /// Looks for the answer.
     pub(super) fn poll(&mut self, wire: &Wire, context: &mut Context<'_>) -> Poll<Reply<'static>> {
@@ -276,17 +307,6 @@ impl Waiting<'_> {
     }
 }
 
-/// The decision in an answer, or why there is none.
-fn decision(answer: Answer) -> Result<Outcome, u8> {
-    match answer {
-        Answer::Decided(decided) => Ok(decided.outcome),
-        Answer::TooOld => Err(reason::OVERLOADED),
-        Answer::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
-        Answer::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
-        Answer::Unknown => Err(reason::OUTCOME_UNKNOWN),
-    }
-}
-
 impl OnItsWay<'_> {
     fn kind(&self) -> FrameType {
         match self.asked {
@@ -294,78 +314,6 @@ impl OnItsWay<'_> {
             Asked::Order(_) => FrameType::Reserve,
         }
     }
-}
-
-fn bid_result(answer: Answer) -> BidResult {
-    let refused = |reason, seq: u64| BidResult { reason, seq, ..BidResult::default() };
-    match decision(answer) {
-        Ok(Outcome::Bid(BidReceipt { seq, current, minimum_next, ends_at, .. })) => BidResult {
-            reason: 0,
-            seq: seq.get(),
-            current: current.get(),
-            minimum_next: minimum_next.get(),
-            ends_at_ms: millis(ends_at),
-        },
-        Ok(Outcome::Refused { refusal, as_of_seq }) => {
-            let no = refused(reason::of_refusal(&refusal), as_of_seq.get());
-            if let Refusal::BidTooLow { current, minimum_next, ends_at } = refusal {
-                let (current, minimum_next) = (current.get(), minimum_next.get());
-                BidResult { current, minimum_next, ends_at_ms: millis(ends_at), ..no }
-            } else if let Refusal::Ended { ends_at } = refusal {
-                BidResult { ends_at_ms: millis(ends_at), ..no }
-            } else {
-                no
-            }
-        }
-        Ok(
-            Outcome::Reserved(_)
-            | Outcome::Accepted { .. }
-            | Outcome::Heard { .. }
-            | Outcome::Repeated { .. }
-            | Outcome::Advanced,
-        ) => refused(reason::INTERNAL, 0),
-        Err(reason) => refused(reason, 0),
-    }
-}
-
-fn reserved(wire: &Wire, secret: OrderSecret, answer: Answer) -> Reserved {
-    let refused = |reason, seq: u64| Reserved { reason, seq, ..Reserved::default() };
-    match decision(answer) {
-        Ok(Outcome::Reserved(made)) => held(OrderId { seq: made.order, secret }, made.expires_at),
-        Ok(Outcome::Repeated { subject: Subject::Order(seq), .. }) => {
-            by_seq(wire, seq).unwrap_or_else(|reason| refused(reason, 0))
-        }
-        Ok(Outcome::Refused { refusal, as_of_seq }) => refused(reason::of_refusal(&refusal), as_of_seq.get()),
-        Ok(
-            Outcome::Bid(_)
-            | Outcome::Accepted { .. }
-            | Outcome::Heard { .. }
-            | Outcome::Repeated { .. }
-            | Outcome::Advanced,
-        ) => refused(reason::INTERNAL, 0),
-        Err(reason) => refused(reason, 0),
-    }
-}
-
-/// The order that the same key made before, as it is now.
-fn by_seq(wire: &Wire, seq: Seq) -> Result<Reserved, u8> {
-    let row = wire.parts.reader.read(|connection| rows::order_by_seq(connection, seq));
-    match row {
-        Ok(Some(row)) => Ok(held(row.id(), row.expires_at)),
-        Ok(None) => Err(reason::INTERNAL),
-        Err(error) => {
-            tracing::error!(%error, "a read failed");
-            Err(reason::INTERNAL)
-        }
-    }
-}
-
-fn held(id: OrderId, expires_at: UnixMillis) -> Reserved {
-    Reserved { reason: 0, seq: id.seq.get(), order_id: id.to_bytes(), expires_at_ms: millis(expires_at) }
-}
-
-fn millis(at: UnixMillis) -> u64 {
-    u64::try_from(at.get()).unwrap_or(0)
 }
 
 #[cfg(test)]

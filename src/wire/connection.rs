@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::commands::{Guest, Waiting};
-use super::frame::{FrameType, Inbox, Malformed, Sender};
+use super::frame::{Inbox, Malformed, Sender};
 use super::listener::Wire;
 use super::messages::{Reply, Request};
 use super::pace::{Allowance, Cause, Pace};
@@ -23,6 +23,8 @@ use super::reason;
 const FAR: Duration = Duration::from_secs(3600);
 /// Answers that wait for the client to read them; then nothing more is read of it.
 const OUT_BYTES_MAX: usize = 16 * 1024;
+/// While so much waits, nothing is told of auctions.
+const NEWS_BYTES_MAX: usize = 4096;
 /// Buffers of a quiet connection that are larger go back: a quiet connection takes less than 4 kB.
 const KEPT_BYTES: usize = 512;
 /// Answers that wait, likewise.
@@ -31,6 +33,8 @@ const KEPT_WAITING: usize = 4;
 const ROUNDS_MAX: usize = 16;
 /// What a HELLO costs: a signature takes as long to verify as so many frames to answer.
 const HELLO_FRAMES: u32 = 100;
+/// What a SUBSCRIBE costs, which may read the file.
+const SUBSCRIBE_FRAMES: u32 = 20;
 
 /// Serves one connection to its end; then the place is given back.
 pub async fn serve<S, P>(wire: Rc<Wire>, socket: S, peer: IpAddr, place: P)
@@ -83,6 +87,8 @@ struct Talk<'w, S> {
     inbox: Inbox,
     /// Answers that wait for the writer, and those behind them.
     waiting: VecDeque<Waiting<'w>>,
+    /// How many of them are an OK.
+    oks_waiting: usize,
     /// Answers that wait for the client; the first `sent` bytes have left.
     outbox: Vec<u8>,
     sent: usize,
@@ -103,6 +109,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
             allowance: Allowance::new(limits.frames_per_second_max, now),
             inbox: Inbox::default(),
             waiting: VecDeque::new(),
+            oks_waiting: 0,
             outbox: Vec::new(),
             sent: 0,
             flushed: true,
@@ -133,7 +140,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
     fn work(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = Instant::now();
         for _ in 0..ROUNDS_MAX {
-            let mut moved = self.collect(context);
+            let mut moved = self.collect(context) | self.tell(context);
             if self.is_open() {
                 moved |= self.hear(now, context)?;
             }
@@ -169,10 +176,24 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
             && let Some(Poll::Ready(reply)) = self.waiting.front_mut().map(|first| first.poll(self.wire, context))
         {
             self.waiting.pop_front();
+            if let Reply::Ok { .. } = reply {
+                self.oks_waiting = self.oks_waiting.saturating_sub(1);
+            }
             reply.write(&mut self.outbox);
             moved = true;
         }
         moved
+    }
+
+    /// Tells of auctions, but never before the OK of their SUBSCRIBE, and not while the client has yet to read what was
+    /// said before: then it hears of the latest state later.
+    fn tell(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.guest.listens() || !self.is_open() {
+            return false;
+        }
+        self.guest.ear.wake(context);
+        let may = self.oks_waiting == 0 && self.outbox.len().saturating_sub(self.sent) < NEWS_BYTES_MAX;
+        may && self.guest.tell(self.wire, &mut self.outbox)
     }
 
     /// Whether one more frame may be taken.
@@ -235,7 +256,11 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
 
     fn take(&mut self, request: Request<'_>, now: Instant) {
         self.pace.heard();
-        let cost = if request.kind() == FrameType::Hello { HELLO_FRAMES } else { 1 };
+        let cost = match request {
+            Request::Hello { .. } => HELLO_FRAMES,
+            Request::Subscribe { .. } => SUBSCRIBE_FRAMES,
+            Request::Bid(_) | Request::Ping(_) | Request::Reserve(_) => 1,
+        };
         let cost = cost.min(self.wire.parts.limits.frames_per_second_max);
         if !self.allowance.pay(cost, now) {
             self.wire.closed(Cause::Flood);
@@ -248,7 +273,12 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
         }
         match answer {
             Waiting::Known(reply) if self.waiting.is_empty() => reply.write(&mut self.outbox),
-            answer @ (Waiting::Known(_) | Waiting::OnItsWay(_)) => self.waiting.push_back(answer),
+            answer @ (Waiting::Known(_) | Waiting::OnItsWay(_)) => {
+                if let Waiting::Known(Reply::Ok { .. }) = answer {
+                    self.oks_waiting = self.oks_waiting.saturating_add(1);
+                }
+                self.waiting.push_back(answer);
+            }
         }
     }
 

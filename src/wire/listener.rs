@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::frame::{FrameType, Malformed};
 use super::pace::{CAUSES, Cause};
 use super::reason;
+use super::subscriptions::{self, Subscriptions};
 use crate::admission::Admission;
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
@@ -46,11 +47,13 @@ pub struct WireParts {
 pub struct Wire {
     pub(super) parts: WireParts,
     pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) subscriptions: Subscriptions,
     meter: RefCell<WireMeter>,
     turned_away: metrics::Counter,
     reply_timeouts: metrics::Counter,
     closed: [metrics::Counter; CAUSES.len()],
     malformed: [metrics::Counter; MALFORMED.len()],
+    conflated: metrics::Counter,
 }
 
 /// The types of a client's frames as labels, in the order of [`label`].
@@ -82,11 +85,13 @@ impl Wire {
         let telemetry = &parts.telemetry;
         Wire {
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            subscriptions: Subscriptions::default(),
             meter: RefCell::new(WireMeter::new(TYPES)),
             turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
             malformed: MALFORMED.map(|reason| telemetry.counter(&metric::WIRE_MALFORMED, &[("reason", reason)])),
+            conflated: telemetry.counter(&metric::WIRE_CONFLATED, &[]),
             parts,
         }
     }
@@ -122,17 +127,27 @@ impl Wire {
         self.malformed[index].increment(1);
     }
 
+    /// So many clients were not told of a change, because another came before they had read the one before.
+    pub(super) fn conflated(&self, clients: usize) {
+        if clients > 0 {
+            self.conflated.increment(u64::try_from(clients).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Figures go to the shared ones.
     pub fn flush(&self) {
         self.meter.borrow_mut().flush(&self.parts.telemetry);
     }
 }
 
-/// Once a second: figures go to the shared ones.
+/// Once a second: figures go to the shared ones, and what nobody listens to is forgotten. And all the time: what has
+/// changed is told to those who listen.
 pub async fn upkeep(wire: Rc<Wire>) {
+    tokio::task::spawn_local(subscriptions::watch(Rc::clone(&wire)));
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
         wire.flush();
+        wire.subscriptions.sweep();
     }
 }

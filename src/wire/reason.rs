@@ -13,6 +13,8 @@ pub const UNAUTHORIZED: u8 = 5;
 pub const FORBIDDEN: u8 = 6;
 /// There is no such thing.
 pub const NOT_FOUND: u8 = 7;
+/// The buyer has as much as he may have, or the connection as many subscriptions.
+pub const LIMIT_REACHED: u8 = 12;
 /// Too many frames, or too many in flight of one client.
 pub const RATE_LIMITED: u8 = 20;
 /// The queue is full or too slow: nothing was decided.
@@ -36,7 +38,7 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
         Refusal::NotStarted { .. } => 9,
         Refusal::Ended { .. } => 10,
         Refusal::DropPaused => 11,
-        Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => 12,
+        Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => LIMIT_REACHED,
         Refusal::SoldOut { .. } => 13,
         Refusal::OrderExpired { .. } => 14,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => 15,

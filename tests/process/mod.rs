@@ -18,6 +18,7 @@ pub struct Process {
     child: Child,
     pub public: SocketAddr,
     pub admin: SocketAddr,
+    pub wire: SocketAddr,
 }
 
 impl Process {
@@ -43,10 +44,10 @@ impl Process {
             let (_, after) = line.split_once("//").expect("a URL");
             after.split('/').next().expect("a host").parse().expect("an address")
         };
-        let (public, admin) = (address("buyers"), address("operators"));
+        let (public, admin, wire) = (address("buyers"), address("operators"), address("frames"));
         // What else it says must find a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, public, admin }
+        Process { child, public, admin, wire }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -58,6 +59,13 @@ impl Process {
     pub fn descriptors(&self) -> usize {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("our own process");
         open.count()
+    }
+
+    /// Resident memory of the process, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("our own process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// From now on it may have so many descriptors open.

@@ -175,6 +175,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         (reason::UNAUTHORIZED, Code::Unauthorized),
         (reason::FORBIDDEN, Code::Forbidden),
         (reason::NOT_FOUND, Code::NotFound),
+        (reason::LIMIT_REACHED, Code::LimitReached),
         (reason::RATE_LIMITED, Code::RateLimited),
         (reason::OVERLOADED, Code::Overloaded),
         (reason::DRAINING, Code::Draining),

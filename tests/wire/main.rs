@@ -7,6 +7,7 @@
 mod http;
 
 mod answers;
+mod auctions;
 mod bad;
 mod corpus;
 mod hello;

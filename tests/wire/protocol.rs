@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use firstcome::wire::frame::{FrameType, HEADER_BYTES};
-use firstcome::wire::messages::{Request, Reserved};
+use firstcome::wire::messages::{BidResult, Request, Reserved, Update};
 
+use super::auctions::{auction, bid};
 use super::peer::{Said, Site, bytes, ping, reserve};
 
 const PROTOCOL: &str = include_str!("../../src/wire/PROTOCOL.md");
@@ -14,8 +15,12 @@ fn without_chance(reserved: Reserved) -> Reserved {
     let mut order_id = reserved.order_id;
     assert_eq!((order_id[6] >> 4, order_id[8] >> 6), (8, 0b10), "a UUID of version 8");
     order_id[6..].copy_from_slice(&[0x8a, 0xbc, 0xa0, 1, 2, 3, 4, 5, 6, 7]);
-    assert!(reserved.expires_at_ms > 1_700_000_000_000);
-    Reserved { order_id, expires_at_ms: 1_795_251_720_000, ..reserved }
+    Reserved { order_id, expires_at_ms: instant(reserved.expires_at_ms), ..reserved }
+}
+
+fn instant(ms: u64) -> u64 {
+    assert!(ms > 1_700_000_000_000, "an instant of our days");
+    1_795_251_720_000
 }
 
 /// A frame as `hexdump -C` shows it.
@@ -44,6 +49,19 @@ fn exchange() -> String {
         dump(&mut out, "->", &bytes(&[request]));
         dump(&mut out, "<-", &raw(peer.ask(request)));
     }
+    let id = auction(&site, 1, |_| {});
+    let subscribe = Request::Subscribe { auction_id: id.get(), from_seq: 0 };
+    dump(&mut out, "->", &bytes(&[subscribe]));
+    dump(&mut out, "<-", &raw(peer.ask(subscribe)));
+    dump(&mut out, "<-", &raw(peer.hear().expect("where it stands")));
+    for request in [bid(id, 7, 1000), bid(id, 8, 1050)] {
+        dump(&mut out, "->", &bytes(&[request]));
+        // The UPDATE may come between the two or after them.
+        peer.send(&[request]);
+        let answer = std::iter::from_fn(|| peer.hear()).find(|said| matches!(said, Said::Result(_)));
+        dump(&mut out, "<-", &raw(answer.expect("an answer")));
+    }
+    peer = site.connect();
     peer.send_bytes(&[0x01, 0x03]).expect("sent");
     out.push_str("-> no frame: a BID of three bytes\n   0000  01 03                                            |..|\n");
     dump(&mut out, "<-", &raw(peer.hear().expect("a last word")));
@@ -57,9 +75,13 @@ fn raw(said: Said) -> Vec<u8> {
     use firstcome::wire::messages::{Echo, Reply};
     let mut out = Vec::new();
     match said {
-        Said::Result(result) => Reply::Result(result).write(&mut out),
+        Said::Result(result) => {
+            Reply::Result(BidResult { ends_at_ms: instant(result.ends_at_ms), ..result }).write(&mut out)
+        }
         Said::Error(code, message) => Reply::Error { code, message: &message }.write(&mut out),
-        Said::Update(update) => Reply::Update(update).write(&mut out),
+        Said::Update(update) => {
+            Reply::Update(Update { ends_at_ms: instant(update.ends_at_ms), ..update }).write(&mut out)
+        }
         Said::Pong(echo) => Reply::Pong(Echo::new(&echo).expect("short")).write(&mut out),
         Said::Reserved(reserved) if reserved.reason == 0 => {
             Reply::Reserved(without_chance(reserved)).write(&mut out);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::RushArgs;
+use super::bids::Bids;
 use super::drops::random;
 use super::habits::Crowd;
 use super::ladder::Ladder;
@@ -42,6 +43,8 @@ pub(super) struct Plan {
     pub(super) json: Option<PathBuf>,
     /// Many runs instead of this one.
     pub(super) ladder: Option<Ladder>,
+    /// Bids instead of orders.
+    pub(super) bids: Option<Bids>,
 }
 
 impl Plan {
@@ -67,6 +70,10 @@ impl Plan {
         }
         let ladder = Ladder::new(args.ladder).unwrap_or_else(|wrong| {
             mistakes.extend(wrong);
+            None
+        });
+        let bids = Bids::new(&args.bids, args.allow_remote).unwrap_or_else(|wrong| {
+            mistakes.push(wrong);
             None
         });
         let (Some(public), Some(admin), true) = (public, admin, mistakes.is_empty()) else {
@@ -95,6 +102,7 @@ impl Plan {
             deadline: Duration::from_secs(u64::from(args.deadline)),
             json: args.json,
             ladder,
+            bids,
         })
     }
 

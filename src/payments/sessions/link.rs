@@ -1,0 +1,127 @@
+//! A signed link in the place of a session: for providers that take an address with all that they must know in it.
+//!
+//! Nobody is asked: the address is made from a template, and signed with the first secret of
+//! `payments.standard_webhooks_secret_files`.
+
+use std::fmt::Write as _;
+
+use super::{Keys, Made, NotMade, Wanted};
+use crate::config::{Mistake, PaymentSettings};
+use crate::types::hex;
+
+/// What may stand in braces.
+const WORDS: [&str; 7] = ["order_id", "seq", "amount", "currency", "expires_at", "return_url", "signature"];
+
+/// A template, and what it is signed with.
+pub(super) struct Link {
+    template: Box<str>,
+    keys: Keys,
+}
+
+impl Link {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<Link, Vec<Mistake>> {
+        let mut mistakes = unknown_words(&settings.link_template);
+        let keys = Keys::standard(&settings.standard_webhooks_secret_files).unwrap_or_else(|more| {
+            mistakes.extend(more);
+            None
+        });
+        match keys {
+            Some(keys) if mistakes.is_empty() => Ok(Link { template: settings.link_template.as_str().into(), keys }),
+            _ => Err(mistakes),
+        }
+    }
+
+    /// The address of an order. The signature is the HMAC-SHA256, in hex, of
+    /// `order_id.amount.currency.expires_at.return_url`.
+    pub(super) fn make(&self, wanted: &Wanted) -> Result<Made, NotMade> {
+        let (id, amount, currency) = (wanted.id.to_string(), wanted.amount().get(), wanted.currency.as_str());
+        let expires_at = wanted.expires_at.second();
+        let signed = format!("{id}.{amount}.{currency}.{expires_at}.{}", wanted.page);
+        let signature = self.keys.sign(&[signed.as_bytes()]);
+        let signature = signature.ok_or_else(|| NotMade::Never("there is no secret to sign with".into()))?;
+        let url = self
+            .template
+            .replace("{order_id}", &id)
+            .replace("{seq}", &wanted.id.seq.to_string())
+            .replace("{amount}", &amount.to_string())
+            .replace("{currency}", currency)
+            .replace("{expires_at}", &expires_at.to_string())
+            .replace("{return_url}", &escaped(&wanted.page))
+            .replace("{signature}", &hex::encode(signature.as_ref()));
+        Made::of(&url, &id)
+    }
+}
+
+/// Words in braces that mean nothing, and the signature if it is not there.
+fn unknown_words(template: &str) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for part in template.split('{').skip(1) {
+        let word = part.split('}').next().unwrap_or_default();
+        if !WORDS.contains(&word) {
+            mistakes.push(Mistake(format!("payments.link_template: {{{word}}} is none of {}", WORDS.join(", "))));
+        }
+    }
+    if !template.contains("{signature}") || !template.contains("{order_id}") {
+        mistakes.push(Mistake("payments.link_template: needs {order_id} and {signature}".into()));
+    }
+    mistakes
+}
+
+/// As a value in a query: everything but unreserved characters (RFC 3986) by its bytes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a text cannot fail.
+            let _done = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Currency, OrderId, Quantity, UnitPrice, UnixMillis};
+
+    fn link(template: &str) -> Link {
+        Link { template: template.into(), keys: Keys::of(&[b"a key of at least some bytes"]) }
+    }
+
+    #[test]
+    fn a_link_has_all_that_the_provider_must_know_and_is_signed() {
+        let wanted = Wanted {
+            id: OrderId::parse("00000000-0002-867d-b443-c4f68973857b").expect("an id"),
+            page: "https://shop.example/pay/x?y=1".into(),
+            name: "N".into(),
+            quantity: Quantity::new(2).expect("not 0"),
+            unit_price: UnitPrice::new(1500).expect("a price"),
+            currency: Currency::new("EUR").expect("a currency"),
+            expires_at: UnixMillis::new(1_800_000_000_999).expect("in range"),
+        };
+        let template =
+            "https://pay.example/{seq}?o={order_id}&a={amount}{currency}&e={expires_at}&r={return_url}&s={signature}";
+        let made = link(template).make(&wanted).expect("made");
+        let (unsigned, signature) = made.url.rsplit_once("&s=").expect("signed");
+        assert_eq!(
+            unsigned,
+            "https://pay.example/2?o=00000000-0002-867d-b443-c4f68973857b&a=3000EUR&e=1800000000&r=https%3A%2F%2Fshop.example%2Fpay%2Fx%3Fy%3D1"
+        );
+        assert_eq!(signature.len(), 64);
+        let other = Wanted { unit_price: UnitPrice::new(1501).expect("a price"), ..wanted.clone() };
+        assert!(
+            !link(template).make(&other).expect("made").url.contains(signature),
+            "another amount, another signature"
+        );
+        assert!(link("http://pay.example/{order_id}{signature}").make(&wanted).is_err(), "never in clear");
+    }
+
+    #[test]
+    fn a_template_names_what_there_is_and_is_signed() {
+        assert_eq!(unknown_words("https://p.example/{order_id}/{signature}"), []);
+        let told = unknown_words("https://p.example/{order}/{signature");
+        assert_eq!(told.len(), 2, "{told:?}");
+    }
+}

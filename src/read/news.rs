@@ -1,0 +1,63 @@
+//! What an auction's subscribers are told, by one look.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::types::{AuctionId, DropId, Seq, UnitPrice, UnixMillis};
+
+/// Where an auction stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct News {
+    /// Its hidden drop: whose published version tells that something has changed.
+    pub drop_id: DropId,
+    /// The last event that changed it.
+    pub seq: Seq,
+    /// The price; none before the first bid.
+    pub current: Option<UnitPrice>,
+    /// Who leads, where the buyer's text is the decimal text of a number from 1.
+    pub user_id: Option<u32>,
+    /// Until when, unless late bids move it.
+    pub ends_at: UnixMillis,
+}
+
+/// Where an auction stands, if there is one.
+///
+/// # Errors
+/// What SQLite says.
+pub fn of_auction(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<News>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT auctions.drop_id, drops.version, auctions.current, bids.buyer, auctions.ends_at_ms
+         FROM auctions JOIN drops ON drops.id = auctions.drop_id
+         LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
+         WHERE auctions.id = ?1",
+    )?;
+    statement
+        .query_row([id], |row| {
+            let buyer: Option<String> = row.get(3)?;
+            Ok(News {
+                drop_id: row.get(0)?,
+                seq: row.get(1)?,
+                current: row.get(2)?,
+                user_id: buyer.and_then(|buyer| number(&buyer)),
+                ends_at: row.get(4)?,
+            })
+        })
+        .optional()
+}
+
+/// The number whose decimal text this is, exactly.
+fn number(buyer: &str) -> Option<u32> {
+    buyer.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == buyer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_decimal_text_of_a_number_is_one() {
+        assert_eq!((number("7"), number("4294967295")), (Some(7), Some(u32::MAX)));
+        for other in ["0", "07", "+7", " 7", "4294967296", "-1", "ann", ""] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the writer's answers become, and what "no" looks like.
+
+use super::frame::FrameType;
+use super::listener::Wire;
+use super::messages::{BidResult, Reply, Reserved};
+use super::reason;
+use crate::engine::{BidReceipt, Outcome, Refusal, Subject};
+use crate::read::rows;
+use crate::types::{OrderId, OrderSecret, Seq, UnixMillis};
+use crate::writer::{Answer, NotApplied};
+
+/// Why a reply says no; 0 if it does not.
+pub(super) fn reason_of(reply: &Reply<'_>) -> u8 {
+    match reply {
+        Reply::Result(result) => result.reason,
+        Reply::Reserved(reserved) => reserved.reason,
+        Reply::Error { code, .. } => *code,
+        Reply::Update(_) | Reply::Pong(_) | Reply::Ok { .. } => 0,
+    }
+}
+
+/// A frame's "no", in the form that answers its type.
+pub(super) fn no(kind: FrameType, reason: u8) -> Reply<'static> {
+    match kind {
+        FrameType::Bid | FrameType::Result => Reply::Result(BidResult { reason, ..BidResult::default() }),
+        FrameType::Reserve | FrameType::Reserved => Reply::Reserved(Reserved { reason, ..Reserved::default() }),
+        FrameType::Error
+        | FrameType::Update
+        | FrameType::Hello
+        | FrameType::Subscribe
+        | FrameType::Ping
+        | FrameType::Pong
+        | FrameType::Ok => {
+            let message = match reason {
+                reason::UNAUTHORIZED => "say HELLO with a token that is good here",
+                reason::NOT_FOUND => "there is no such auction",
+                reason::LIMIT_REACHED => "no more subscriptions on this connection",
+                _ => "",
+            };
+            Reply::Error { code: reason, message }
+        }
+    }
+}
+
+/// The decision in an answer, or why there is none.
+fn decision(answer: Answer) -> Result<Outcome, u8> {
+    match answer {
+        Answer::Decided(decided) => Ok(decided.outcome),
+        Answer::TooOld => Err(reason::OVERLOADED),
+        Answer::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
+        Answer::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
+        Answer::Unknown => Err(reason::OUTCOME_UNKNOWN),
+    }
+}
+
+/// What became of a bid.
+pub(super) fn bid_result(answer: Answer) -> BidResult {
+    let refused = |reason, seq: u64| BidResult { reason, seq, ..BidResult::default() };
+    match decision(answer) {
+        Ok(Outcome::Bid(BidReceipt { seq, current, minimum_next, ends_at, .. })) => BidResult {
+            reason: 0,
+            seq: seq.get(),
+            current: current.get(),
+            minimum_next: minimum_next.get(),
+            ends_at_ms: millis(ends_at),
+        },
+        Ok(Outcome::Refused { refusal, as_of_seq }) => {
+            let no = refused(reason::of_refusal(&refusal), as_of_seq.get());
+            if let Refusal::BidTooLow { current, minimum_next, ends_at } = refusal {
+                let (current, minimum_next) = (current.get(), minimum_next.get());
+                BidResult { current, minimum_next, ends_at_ms: millis(ends_at), ..no }
+            } else if let Refusal::Ended { ends_at } = refusal {
+                BidResult { ends_at_ms: millis(ends_at), ..no }
+            } else {
+                no
+            }
+        }
+        Ok(
+            Outcome::Reserved(_)
+            | Outcome::Accepted { .. }
+            | Outcome::Heard { .. }
+            | Outcome::Repeated { .. }
+            | Outcome::Advanced,
+        ) => refused(reason::INTERNAL, 0),
+        Err(reason) => refused(reason, 0),
+    }
+}
+
+/// What became of an order.
+pub(super) fn reserved(wire: &Wire, secret: OrderSecret, answer: Answer) -> Reserved {
+    let refused = |reason, seq: u64| Reserved { reason, seq, ..Reserved::default() };
+    match decision(answer) {
+        Ok(Outcome::Reserved(made)) => held(OrderId { seq: made.order, secret }, made.expires_at),
+        Ok(Outcome::Repeated { subject: Subject::Order(seq), .. }) => {
+            by_seq(wire, seq).unwrap_or_else(|reason| refused(reason, 0))
+        }
+        Ok(Outcome::Refused { refusal, as_of_seq }) => refused(reason::of_refusal(&refusal), as_of_seq.get()),
+        Ok(
+            Outcome::Bid(_)
+            | Outcome::Accepted { .. }
+            | Outcome::Heard { .. }
+            | Outcome::Repeated { .. }
+            | Outcome::Advanced,
+        ) => refused(reason::INTERNAL, 0),
+        Err(reason) => refused(reason, 0),
+    }
+}
+
+/// The order that the same key made before, as it is now.
+fn by_seq(wire: &Wire, seq: Seq) -> Result<Reserved, u8> {
+    let row = wire.parts.reader.read(|connection| rows::order_by_seq(connection, seq));
+    match row {
+        Ok(Some(row)) => Ok(held(row.id(), row.expires_at)),
+        Ok(None) => Err(reason::INTERNAL),
+        Err(error) => {
+            tracing::error!(%error, "a read failed");
+            Err(reason::INTERNAL)
+        }
+    }
+}
+
+fn held(id: OrderId, expires_at: UnixMillis) -> Reserved {
+    Reserved { reason: 0, seq: id.seq.get(), order_id: id.to_bytes(), expires_at_ms: millis(expires_at) }
+}
+
+fn millis(at: UnixMillis) -> u64 {
+    u64::try_from(at.get()).unwrap_or(0)
+}

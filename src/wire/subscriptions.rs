@@ -1,0 +1,152 @@
+//! Who wants to hear of which auction. A thread looks at the published versions of the auctions that its clients want to
+//! hear of, reads a row once when one has changed, and wakes those who listen; each of them tells its client the latest
+//! state when the client has read the one before. So the writer never waits for anybody, and a slow reader hears of fewer
+//! states instead of later ones.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::listener::Wire;
+use super::messages::Update;
+use crate::read::news::{News, of_auction};
+use crate::types::AuctionId;
+
+/// How often a thread looks: at most so often a client hears of an auction.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// What a thread's clients want to hear of.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    watched: RefCell<BTreeMap<AuctionId, Watched>>,
+    first: Notify,
+}
+
+struct Watched {
+    news: News,
+    ears: Vec<Weak<Ear>>,
+}
+
+/// A connection that listens.
+#[derive(Default)]
+pub(super) struct Ear {
+    waker: RefCell<Option<Waker>>,
+    news: Cell<bool>,
+}
+
+impl Ear {
+    /// Something has changed. Returns whether the client has not been told of the change before, either.
+    fn hear(&self) -> bool {
+        let untold = self.news.replace(true);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+        untold
+    }
+
+    /// There may be something to tell.
+    pub(super) fn note(&self) {
+        self.news.set(true);
+    }
+
+    /// Whether there may be something to tell; whoever asks will tell it.
+    pub(super) fn take_news(&self) -> bool {
+        self.news.replace(false)
+    }
+
+    /// Wakes this task when something has changed.
+    pub(super) fn wake(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+}
+
+impl Subscriptions {
+    /// Listens to an auction from now on; where it stands, or nothing if there is no such auction.
+    pub(super) fn listen(&self, wire: &Wire, id: AuctionId, ear: &Rc<Ear>) -> rusqlite::Result<Option<News>> {
+        let mut watched = self.watched.borrow_mut();
+        if let Some(watched) = watched.get_mut(&id) {
+            // Who has an answer to a bid never hears of an older state.
+            watched.refresh(wire, id)?;
+            watched.add(ear);
+            return Ok(Some(watched.news));
+        }
+        let Some(news) = read(wire, id)? else { return Ok(None) };
+        watched.insert(id, Watched { news, ears: vec![Rc::downgrade(ear)] });
+        self.first.notify_one();
+        Ok(Some(news))
+    }
+
+    /// Where an auction stands that somebody listens to.
+    pub(super) fn update(&self, id: AuctionId) -> Option<Update> {
+        let watched = self.watched.borrow();
+        let news = watched.get(&id)?.news;
+        Some(Update {
+            auction_id: id.get(),
+            seq: news.seq.get(),
+            current: news.current.map_or(0, |current| current.get()),
+            user_id: news.user_id.unwrap_or(0),
+            ends_at_ms: u64::try_from(news.ends_at.get()).unwrap_or(0),
+        })
+    }
+
+    /// Looks what has changed.
+    fn look(&self, wire: &Wire) {
+        for (id, watched) in self.watched.borrow_mut().iter_mut() {
+            if let Err(error) = watched.refresh(wire, *id) {
+                tracing::error!(%error, "a read failed");
+            }
+        }
+    }
+
+    /// Forgets what nobody listens to any more.
+    pub(super) fn sweep(&self) {
+        self.watched.borrow_mut().retain(|_, watched| {
+            watched.ears.retain(|ear| ear.strong_count() > 0);
+            !watched.ears.is_empty()
+        });
+    }
+}
+
+impl Watched {
+    /// Reads the row if it has changed, and wakes those who listen.
+    fn refresh(&mut self, wire: &Wire, id: AuctionId) -> rusqlite::Result<()> {
+        if wire.parts.writer.published.version(self.news.drop_id) <= self.news.seq.get() {
+            return Ok(());
+        }
+        if let Some(news) = read(wire, id)? {
+            self.news = news;
+            let untold = self.ears.iter().filter_map(Weak::upgrade).filter(|ear| ear.hear()).count();
+            wire.conflated(untold);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, ear: &Rc<Ear>) {
+        let ear = Rc::downgrade(ear);
+        if !self.ears.iter().any(|known| known.ptr_eq(&ear)) {
+            self.ears.push(ear);
+        }
+    }
+}
+
+fn read(wire: &Wire, id: AuctionId) -> rusqlite::Result<Option<News>> {
+    wire.parts.reader.read(|connection| of_auction(connection, id))
+}
+
+/// Looks as long as anybody listens.
+pub(super) async fn watch(wire: Rc<Wire>) {
+    loop {
+        if wire.subscriptions.watched.borrow().is_empty() {
+            wire.subscriptions.first.notified().await;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        wire.subscriptions.look(&wire);
+    }
+}
