@@ -4,6 +4,7 @@
 //! `FIRSTCOME__SECTION__KEY`, the errors for unknown keys, and the table in the README. Flags win over the environment,
 //! the environment over the file, the file over the defaults. All mistakes are reported at once.
 
+mod auctions;
 mod layers;
 mod limits;
 mod outbox;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use auctions::AuctionSettings;
 use ipnet::IpNet;
 use layers::Layers;
 pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
@@ -47,6 +49,7 @@ pub struct Config {
     pub hs256_secret_files: Vec<KeyFile>,
     pub eddsa_public_key_files: Vec<KeyFile>,
     pub payments: PaymentSettings,
+    pub auctions: AuctionSettings,
     pub outbox: OutboxSettings,
     pub wire_listen: SocketAddr,
     pub wire_tls: Option<TlsFiles>,
@@ -197,6 +200,7 @@ impl Config {
             hs256_secret_files: Vec::new(),
             eddsa_public_key_files: Vec::new(),
             payments: PaymentSettings::default(),
+            auctions: AuctionSettings::default(),
             outbox: OutboxSettings::default(),
             wire_listen: anywhere,
             wire_tls: None,

@@ -23,7 +23,7 @@ pub mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use auctions::{AuctionEntry, AuctionSpec, Best, Increment, Leader};
+pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
 pub use command::{COMMAND_NAMES, Command, CommandKey, ProviderEvent};
 pub use drops::DropEntry;
 pub use endpoints::{Endpoint, EndpointCommand, EndpointEvent, EndpointPatch};

@@ -3,6 +3,7 @@
 //! Nothing here writes or checkpoints. Invariant: the published version is loaded before the snapshot is opened, and a
 //! body's version comes from its row; so no body is ever older than what its reader was promised.
 
+pub mod auctions;
 pub mod auditor;
 pub mod connection;
 pub mod hot;
@@ -13,6 +14,7 @@ pub mod payments;
 pub mod rows;
 pub mod sessions;
 
+pub use auctions::{AuctionRow, BidRow};
 pub use auditor::{Auditor, AuditorState};
 pub use connection::Reader;
 pub use hot::{HotBodies, HotBody};

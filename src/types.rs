@@ -20,7 +20,7 @@ pub mod webhooks;
 
 use std::fmt;
 
-pub use auction::{AuctionEnding, AuctionId, AuctionState};
+pub use auction::{AuctionEnding, AuctionId, AuctionState, Increment};
 pub use contact::Contact;
 pub use keyed::DigestKey;
 pub use order_id::{OrderId, OrderSecret};

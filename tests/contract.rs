@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+mod bidding;
 mod http;
 mod paying;
 
@@ -19,7 +20,7 @@ use firstcome::http::answers;
 use firstcome::http::code::Code;
 use firstcome::http::routes::{Action, Listener, ROUTES, Route};
 use firstcome::store::Beside;
-use firstcome::types::{Provider, Seq};
+use firstcome::types::{Amount, Provider, Seq};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{Answer as Decision, Class, Submission};
 use http::contract::{DOCUMENT, SEEN};
@@ -36,7 +37,9 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
         Code::OutcomeUnknown => Some("a fault after acceptance"),
         Code::ReadOnly => Some("a full disk"),
         Code::Draining => Some("the moment of the end"),
-        Code::Overloaded if action != Action::StreamDrop && action != Action::Audit => Some("a full queue"),
+        Code::Overloaded if !matches!(action, Action::StreamDrop | Action::StreamAuction | Action::Audit) => {
+            Some("a full queue")
+        }
         Code::IllegalTransition if action == Action::ResumeDrop => Some("a corrupted counter"),
         Code::RateLimited => Some("a client with too much in flight"),
         Code::Malformed
@@ -66,10 +69,13 @@ fn unseen(action: Action, code: Code) -> Option<&'static str> {
 fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve_with(scratch.path(), |config| {
+        config.auctions.exposure_limit = Amount::new(bidding::EXPOSURE_LIMIT);
         config.payments = paying::settings(scratch.path());
         config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
     });
     let orders = Orders::of(&server);
+    bidding::good_ends(&server);
+    bidding::refusals(&server);
     what_providers_tell(&server);
     good_ends(&server, &orders);
     endpoints(&server);
@@ -339,13 +345,14 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
             Listener::Admin => server.0.server.admin_address,
         };
         let path = route.path.replace("{drop_id}", "1").replace("{order_id}", &orders.reserved);
-        let path = path.replace("{provider}", "sandbox").replace("{endpoint_id}", "1");
+        let path = path.replace("{provider}", "sandbox").replace("{endpoint_id}", "1").replace("{auction_id}", "1");
         mistakes_of_a_body(address, route, &path);
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
             let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
-            let nobody = nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999");
+            let nobody =
+                nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999").replace("{auction_id}", "999");
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
             if route.action == Action::OrderPage {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));
@@ -416,9 +423,17 @@ fn tokens_that_are_needed() {
     let headers = format!("{JSON}Idempotency-Key: k\r\nAuthorization: Bearer {token}\r\n");
     let public = server.0.server.public_address;
     is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
+    let anothers = r#"{"buyer":"bob","amount":1}"#;
+    is(&call(public, "POST", "/v1/auctions/1/bids", &headers, anothers), Code::Forbidden);
+    is(&call(public, "POST", "/v1/auctions/1/buy-now", &headers, r#"{"buyer":"bob"}"#), Code::Forbidden);
     for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
-        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", UNKNOWN).replace("{endpoint_id}", "1");
+        let path = route
+            .path
+            .replace("{drop_id}", "1")
+            .replace("{order_id}", UNKNOWN)
+            .replace("{endpoint_id}", "1")
+            .replace("{auction_id}", "1");
         is(&call(address, route.method.as_str(), &path, "", ""), Code::Unauthorized);
     }
     server.stop();
@@ -431,6 +446,8 @@ fn streams_that_are_too_many() {
     let server = serve_with(scratch.path(), |config| config.limits.streams_max = 0);
     server.create(1);
     is(&server.public("GET", "/v1/drops/1/stream"), Code::Overloaded);
+    bidding::made(&bidding::auction(&server, "a", &json!({})));
+    is(&server.public("GET", "/v1/auctions/1/stream"), Code::Overloaded);
     is(&server.admin("GET", "/v1/audit", &Value::Null), Code::Overloaded);
     server.stop();
 }

@@ -25,6 +25,7 @@ const LEAST_ROLES: &[(&str, &[&str])] = &[
     ("viewer", &["GET /v1/audit", "GET /metrics"]),
     ("operator", &[
         "POST /v1/drops", "PATCH /v1/drops/{drop_id}", "POST /v1/drops/{drop_id}/pause", "POST /v1/drops/{drop_id}/resume",
+        "POST /v1/auctions", "POST /v1/auctions/{auction_id}/cancel",
         "POST /v1/drops/{drop_id}/close", "POST /v1/drops/{drop_id}/stock",
         "GET /v1/drops/{drop_id}/remedy", "POST /v1/drops/{drop_id}/remedy", "POST /v1/orders/{order_id}/payments",
         "POST /v1/orders/{order_id}/refund", "POST /v1/orders/{order_id}/refund-settled",
@@ -86,7 +87,11 @@ fn every_role_against_every_route() {
         let name = format!("{} {}", route.method, route.path);
         let found = LEAST_ROLES.iter().position(|(_, routes)| routes.contains(&name.as_str()));
         let least = found.unwrap_or_else(|| panic!("nobody says who may {name}"));
-        let path = route.path.replace("{drop_id}", "1").replace("{order_id}", "0190a1b2-0000-8000-8000-000000000000");
+        let path = route
+            .path
+            .replace("{drop_id}", "1")
+            .replace("{auction_id}", "1")
+            .replace("{order_id}", "0190a1b2-0000-8000-8000-000000000000");
         let path = path.replace("{endpoint_id}", "1");
         for (rank, (role, token)) in roles.iter().enumerate() {
             let answer = admin(&server, route.method.as_str(), &path, Some(token), &json!({}));

@@ -10,13 +10,13 @@ use bincode::error::{DecodeError, EncodeError};
 
 use crate::engine::{
     AuctionSpec, Best, BidReceipt, Command, CommandKey, DropPatch, DropSpec, EndpointCommand, EndpointEvent,
-    EndpointPatch, Event, EventKind, Increment, Invalid, Leader, Order, Outcome, Payment, ProviderEvent, Refusal,
+    EndpointPatch, Event, EventKind, Invalid, Leader, Order, Outcome, Payment, ProviderEvent, Refusal,
     RememberedCommand, RememberedOrder, Reservation, Subject,
 };
 use crate::types::{
     Amount, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryFate, DeliveryMark, Digest, DropId, DropState,
-    EndpointState, EventFilter, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind, Quantity, Received,
-    Seq, Told, Trouble, UnitPrice, UnixMillis,
+    EndpointState, EventFilter, IgnoredBecause, Increment, NotKept, OrderState, Provider, ProviderEventKind, Quantity,
+    Received, Seq, Told, Trouble, UnitPrice, UnixMillis,
 };
 
 macro_rules! form_of_number {

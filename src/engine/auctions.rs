@@ -13,7 +13,8 @@ use super::{
 };
 use crate::types::published::DROPS_MAX;
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Increment, Quantity, Seq, UnitPrice,
+    UnixMillis,
 };
 
 /// What an auction sells, and how. Ranges are checked where requests are read (`http::json`).
@@ -51,15 +52,6 @@ pub struct AuctionSpec {
     pub exposure_limit: Option<Amount>,
 }
 
-/// By how much a bid must exceed the price, from a price on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Increment {
-    /// From this price on.
-    pub from: UnitPrice,
-    /// By at least this; 1 or more.
-    pub step: UnitPrice,
-}
-
 impl AuctionSpec {
     /// The hidden drop that it sells one unit of, open from now on.
     #[must_use]
@@ -89,9 +81,7 @@ impl AuctionSpec {
     /// A price and its increment, as far as prices go.
     #[must_use]
     pub fn above(&self, price: UnitPrice) -> UnitPrice {
-        let step = self.increments.iter().rev().find(|increment| increment.from <= price);
-        let step = step.map_or(1, |increment| increment.step.get());
-        UnitPrice::new(price.get().saturating_add(step).min(UnitPrice::MAX)).unwrap_or(price)
+        Increment::above(&self.increments, price)
     }
 
     /// Whether this price is enough to sell.

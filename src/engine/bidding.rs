@@ -33,12 +33,12 @@ pub(super) fn place(decision: &mut Decision<'_>, bid: Bid<'_>) -> Outcome {
         return decision.refuse(refusal);
     }
     let maximum = bid.maximum.unwrap_or(bid.amount).max(bid.amount);
-    if let Some(leader) = auction.leader.filter(|leader| leader.buyer == bid.buyer)
-        && leader.amount == bid.amount
-        && maximum <= leader.maximum
-    {
+    let own = auction.leader.filter(|leader| leader.buyer == bid.buyer);
+    if let Some(leader) = own.filter(|leader| leader.amount == bid.amount && maximum <= leader.maximum) {
         return Outcome::Bid(receipt(auction, &bid, leader.bid, true));
     }
+    // What the leader has said that he would pay, others were beaten by: he cannot take it back by asking less.
+    let maximum = own.map_or(maximum, |leader| leader.maximum.max(maximum));
     let Some(resolved) = resolve(auction, bid.buyer, bid.amount, maximum) else {
         let (minimum_next, ends_at) = (auction.minimum_next(), auction.ends_at);
         let current = auction.current.unwrap_or_default();

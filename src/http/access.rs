@@ -38,6 +38,10 @@ pub const fn need(action: Action) -> Need {
         | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
+        | Action::ListAuctions
+        | Action::GetAuction
+        | Action::StreamAuction
+        | Action::ListBids
         | Action::OpenApi
         | Action::OrderPage
         | Action::DemoShop
@@ -46,9 +50,16 @@ pub const fn need(action: Action) -> Need {
         | Action::DemoSandbox
         | Action::Healthz
         | Action::Readyz => Need::Nothing,
-        Action::PlaceOrder | Action::GetOrder | Action::Checkout | Action::CancelOrder => Need::Buyer,
+        Action::PlaceOrder
+        | Action::GetOrder
+        | Action::Checkout
+        | Action::CancelOrder
+        | Action::PlaceBid
+        | Action::BuyNow => Need::Buyer,
         Action::Audit | Action::Metrics => Need::Role(Role::Viewer),
         Action::CreateDrop
+        | Action::CreateAuction
+        | Action::CancelAuction
         | Action::PatchDrop
         | Action::PauseDrop
         | Action::ResumeDrop
@@ -82,6 +93,8 @@ pub const fn waits(action: Action) -> bool {
     match action {
         Action::GetDrop
         | Action::StreamDrop
+        | Action::GetAuction
+        | Action::StreamAuction
         | Action::GetOrder
         | Action::OpenApi
         | Action::OrderPage
@@ -96,6 +109,12 @@ pub const fn waits(action: Action) -> bool {
         // A provider's events take milliseconds each: few are in flight at once, however many a crowd's payments make.
         Action::HearProvider
         | Action::ListDrops
+        | Action::ListAuctions
+        | Action::ListBids
+        | Action::PlaceBid
+        | Action::BuyNow
+        | Action::CreateAuction
+        | Action::CancelAuction
         | Action::PlaceOrder
         | Action::Checkout
         | Action::CancelOrder

@@ -35,6 +35,9 @@ const STATE: &[Code] = &[Code::OrderExpired, Code::IllegalTransition];
 /// What a drop says to an order.
 const DROP: &[Code] = &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::SoldOut];
 
+/// What an auction says to a bid.
+const AUCTION: &[Code] = &[Code::NotStarted, Code::Ended, Code::BidTooLow];
+
 /// What an action may answer.
 #[must_use]
 pub const fn of(action: Action) -> Answers {
@@ -43,11 +46,15 @@ pub const fn of(action: Action) -> Answers {
         Answers { good, problems }
     }
     match action {
-        A::ListDrops => answers(&[200], &[QUERY, BUSY]),
-        A::GetDrop | A::GetOrder => answers(&[200, 304], &[ID]),
-        A::StreamDrop => answers(&[200], &[ID, BUSY]),
+        A::ListDrops | A::ListAuctions => answers(&[200], &[QUERY, BUSY]),
+        A::GetDrop | A::GetOrder | A::GetAuction => answers(&[200, 304], &[ID]),
+        A::StreamDrop | A::StreamAuction => answers(&[200], &[ID, BUSY]),
         // Forbidden: the body names another buyer than the token.
         A::PlaceOrder => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, DROP, WRITER]),
+        A::ListBids => answers(&[200], &[QUERY, ID, BUSY]),
+        A::PlaceBid => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, AUCTION, &[Code::LimitReached], WRITER]),
+        // A key belongs to the buyer and the one thing there is: there are no other parameters.
+        A::BuyNow => answers(&[201], &[&[Code::Forbidden], BODY, &[Code::KeyMissing], ID, AUCTION, WRITER]),
         A::Checkout | A::RecordPayment | A::SettleRefund => answers(&[200], &[BODY, ID, STATE, WRITER]),
         // An unknown id is a page too.
         A::OrderPage => answers(&[200, 303, 404], &[]),
@@ -57,9 +64,9 @@ pub const fn of(action: Action) -> Answers {
         A::DemoSandbox => answers(&[303], &[BODY, ID, WRITER]),
         A::CancelOrder => answers(&[200], &[ID, STATE, WRITER]),
         A::HearProvider => answers(&[200], &[SIGNED, ID, WRITER]),
-        A::CreateDrop => answers(&[201], &[BODY, KEY, WRITER]),
+        A::CreateDrop | A::CreateAuction => answers(&[201], &[BODY, KEY, WRITER]),
         A::PatchDrop | A::AdjustStock => answers(&[200], &[BODY, ID, &[Code::Ended, Code::PreconditionFailed], WRITER]),
-        A::PauseDrop => answers(&[200], &[BODY, ID, &[Code::Ended], WRITER]),
+        A::PauseDrop | A::CancelAuction => answers(&[200], &[BODY, ID, &[Code::Ended], WRITER]),
         A::ResumeDrop => answers(&[200], &[BODY, ID, &[Code::Ended, Code::IllegalTransition], WRITER]),
         A::CloseDrop => answers(&[200], &[BODY, ID, WRITER]),
         A::LookAtLastOrders => answers(&[200], &[QUERY, ID]),

@@ -1,5 +1,6 @@
 //! What routes do, a file per noun; and the one exhaustive match from route to handler.
 
+mod auctions;
 mod audit;
 mod contacts;
 mod drops;
@@ -46,6 +47,14 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::GetOrder => orders::get(core, &call),
         Action::Checkout => Box::pin(orders::checkout(core, call)).await,
         Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
+        Action::ListAuctions => Box::pin(auctions::list(core, &call)).await,
+        Action::GetAuction => auctions::get(core, &call),
+        Action::StreamAuction => streams::auction_changes(core, &call),
+        Action::ListBids => Box::pin(auctions::bids(core, &call)).await,
+        Action::PlaceBid => Box::pin(auctions::bid(core, call)).await,
+        Action::BuyNow => Box::pin(auctions::buy_now(core, call)).await,
+        Action::CreateAuction => Box::pin(auctions::create(core, call)).await,
+        Action::CancelAuction => Box::pin(auctions::cancel(core, call)).await,
         Action::HearProvider => Box::pin(payments::hear(core, call)).await,
         Action::OrderPage => pages::order(core, &call),
         Action::DemoShop => pages::shop(core),

@@ -161,6 +161,7 @@ fn path_parameter(parameter: Parameter) -> Option<Value> {
     let (name, schema, example) = match parameter {
         Parameter::None => return None,
         Parameter::Drop => ("drop_id", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }), json!(1)),
+        Parameter::Auction => ("auction_id", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }), json!(1)),
         Parameter::Endpoint => (
             "endpoint_id",
             json!({ "type": "integer", "minimum": 1, "maximum": crate::types::Seq::MAX.get() }),
@@ -298,6 +299,9 @@ mod tests {
             "Refund" => json::parse_refund(body).map(drop),
             "RefundSettlement" => json::parse_settled(body).map(drop),
             "Undo" => json::parse_undo(body).map(drop),
+            "NewBid" => json::parse_bid(body, None).map(drop),
+            "NewPurchase" => json::parse_buy_now(body, None).map(drop),
+            "NewAuction" => json::parse_auction(body, &crate::config::AuctionSettings::default()).map(drop),
             "NewWebhookEndpoint" => json::parse_new_endpoint(body).map(drop),
             "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),
             "Resend" => json::parse_resend(body).map(drop),

@@ -18,7 +18,7 @@ use crate::admission::Caller;
 use crate::admission::operators::OWNER;
 use crate::read::{DropRow, HotBody};
 use crate::types::text::parse_idempotency_key;
-use crate::types::{DropId, OrderId};
+use crate::types::{AuctionId, DropId, OrderId};
 
 /// `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -81,14 +81,25 @@ pub struct Call {
 }
 
 impl Call {
+    fn number(&self) -> Result<u32, Problem> {
+        let canonical = !self.parameter.starts_with(['0', '+']);
+        self.parameter.parse().ok().filter(|_| canonical).ok_or(Problem::NotFound)
+    }
+
     /// The drop in the path.
     ///
     /// # Errors
     /// `not-found` if that is no drop's number, in the one spelling that the server writes.
     pub fn drop_id(&self) -> Result<DropId, Problem> {
-        let number: u32 = self.parameter.parse().map_err(|_| Problem::NotFound)?;
-        let canonical = !self.parameter.starts_with(['0', '+']);
-        DropId::new(number).filter(|_| canonical).ok_or(Problem::NotFound)
+        DropId::new(self.number()?).ok_or(Problem::NotFound)
+    }
+
+    /// The auction in the path.
+    ///
+    /// # Errors
+    /// `not-found` if that is no auction's number, in the one spelling that the server writes.
+    pub fn auction_id(&self) -> Result<AuctionId, Problem> {
+        AuctionId::new(self.number()?).ok_or(Problem::NotFound)
     }
 
     /// The order in the path.

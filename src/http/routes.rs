@@ -22,6 +22,14 @@ pub enum Action {
     GetOrder,
     Checkout,
     CancelOrder,
+    ListAuctions,
+    GetAuction,
+    StreamAuction,
+    ListBids,
+    PlaceBid,
+    BuyNow,
+    CreateAuction,
+    CancelAuction,
     HearProvider,
     OpenApi,
     OrderPage,
@@ -76,6 +84,8 @@ pub enum Parameter {
     Drop,
     /// An order's public id.
     Order,
+    /// An auction's number.
+    Auction,
     /// A payment provider's name.
     Provider,
     /// An endpoint's number.
@@ -115,6 +125,9 @@ use Parameter as P;
 
 const ENDPOINT: &str = "/v1/webhook-endpoints/{endpoint_id}";
 
+const AUCTION: &str = "/v1/auctions/{auction_id}";
+const BIDS: &str = "/v1/auctions/{auction_id}/bids";
+
 /// Every route.
 pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, "/v1/drops", P::None, A::ListDrops, "List drops"),
@@ -124,6 +137,19 @@ pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, "/v1/orders/{order_id}", P::Order, A::GetOrder, "Read an order"),
     route(Public, Method::POST, "/v1/orders/{order_id}/checkout", P::Order, A::Checkout, "Go on to payment"),
     route(Public, Method::POST, "/v1/orders/{order_id}/cancel", P::Order, A::CancelOrder, "Give the units back"),
+    route(Public, Method::GET, "/v1/auctions", P::None, A::ListAuctions, "List auctions"),
+    route(Public, Method::GET, AUCTION, P::Auction, A::GetAuction, "Read an auction"),
+    route(Public, Method::GET, "/v1/auctions/{auction_id}/stream", P::Auction, A::StreamAuction, "Follow an auction"),
+    route(Public, Method::GET, BIDS, P::Auction, A::ListBids, "List an auction's accepted bids"),
+    route(Public, Method::POST, BIDS, P::Auction, A::PlaceBid, "Bid in an auction"),
+    route(
+        Public,
+        Method::POST,
+        "/v1/auctions/{auction_id}/buy-now",
+        P::Auction,
+        A::BuyNow,
+        "Take it before the first bid",
+    ),
     route(
         Public,
         Method::POST,
@@ -160,6 +186,8 @@ pub static ROUTES: &[Route] = &[
         A::UndoLastOrders,
         "Cancel and refund the last orders",
     ),
+    route(Admin, Method::POST, "/v1/auctions", P::None, A::CreateAuction, "Create an auction"),
+    route(Admin, Method::POST, "/v1/auctions/{auction_id}/cancel", P::Auction, A::CancelAuction, "Call an auction off"),
     route(
         Admin,
         Method::POST,
@@ -314,6 +342,7 @@ mod tests {
                 Parameter::None => "",
                 Parameter::Drop => "{drop_id}",
                 Parameter::Order => "{order_id}",
+                Parameter::Auction => "{auction_id}",
                 Parameter::Provider => "{provider}",
                 Parameter::Endpoint => "{endpoint_id}",
             };

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
 use crate::types::{
-    Amount, BuyerText, Currency, EndpointState, EventFilter, JSON_INTEGER_MAX, Quantity, Run, Seq, UnitPrice,
-    UnixMillis, contact::CONTACT_BYTES_MAX,
+    Amount, BuyerText, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, Quantity, Run, Seq,
+    UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or what is allowed.
@@ -72,6 +72,48 @@ fn made<T>(min: u64, max: u64, make: impl Fn(u64) -> Option<T>) -> impl Rule<T> 
 /// A whole number that fits 32 bits, from `min`.
 pub fn whole_u32(min: u32) -> impl Rule<u32> {
     made(u64::from(min), u64::from(u32::MAX), |number| u32::try_from(number).ok())
+}
+
+/// A whole number that fits 32 bits, from `min` to `max`.
+pub fn whole_u32_to(min: u32, max: u32) -> impl Rule<u32> {
+    made(u64::from(min), u64::from(max), |number| u32::try_from(number).ok())
+}
+
+/// Pairs of an auction's increments, at most.
+const INCREMENTS_MAX: usize = 20;
+
+/// By how much bids must exceed the price: pairs of a price and a step, ascending from 0 on.
+pub fn increments() -> impl Rule<Box<[Increment]>> {
+    let pair = |value: &Value| match value.as_array().map(Vec::as_slice) {
+        Some([from, step]) => {
+            let price = unit_price();
+            let (from, step) = (price.read(from).ok()?, price.read(step).ok()?);
+            (step.get() >= 1).then_some(Increment { from, step })
+        }
+        Some(_) | None => None,
+    };
+    let ascends = |list: &[Increment]| {
+        list.first().is_some_and(|first| first.from.get() == 0)
+            && list.is_sorted_by(|one, next| one.from < next.from)
+            && list.len() <= INCREMENTS_MAX
+    };
+    Described(
+        move |value: &Value| {
+            let list: Option<Box<[Increment]>> = value.as_array().and_then(|list| list.iter().map(pair).collect());
+            list.filter(|list| ascends(list)).ok_or_else(|| {
+                format!("must be 1 to {INCREMENTS_MAX} pairs of a price and a step of 1 or more, ascending from 0 on")
+            })
+        },
+        || {
+            let step = json!({ "type": "integer", "minimum": 1, "maximum": UnitPrice::MAX });
+            json!({
+                "type": "array", "minItems": 1, "maxItems": INCREMENTS_MAX,
+                "items": {
+                    "type": "array", "minItems": 2, "maxItems": 2, "prefixItems": [unit_price().schema(), step],
+                },
+            })
+        },
+    )
 }
 
 /// A length of time in seconds: up to a year.

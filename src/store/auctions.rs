@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Statement, params};
 
 use super::beside::Beside;
-use crate::engine::{AuctionSpec, Event, EventKind, Increment};
-use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, Seq, UnitPrice, UnixMillis};
+use crate::engine::{AuctionSpec, Event, EventKind};
+use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
 /// What the bids of a batch change of their auction.
 #[derive(Default)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::UnitPrice;
+
 /// The number of an auction, from 1, in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AuctionId(u32);
@@ -96,5 +98,24 @@ impl AuctionState {
         let plain = [AuctionState::Scheduled, AuctionState::Live, AuctionState::Cancelled];
         let ended = AuctionEnding::ALL.map(AuctionState::Ended);
         plain.into_iter().chain(ended).find(|state| state.stored() == word)
+    }
+}
+
+/// By how much a bid must exceed the price, from a price on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Increment {
+    /// From this price on.
+    pub from: UnitPrice,
+    /// By at least this; 1 or more.
+    pub step: UnitPrice,
+}
+
+impl Increment {
+    /// A price and its increment out of an ascending list, as far as prices go. Where the list says nothing, it is 1.
+    #[must_use]
+    pub fn above(increments: &[Increment], price: UnitPrice) -> UnitPrice {
+        let step = increments.iter().rev().find(|increment| increment.from <= price);
+        let step = step.map_or(1, |increment| increment.step.get());
+        UnitPrice::new(price.get().saturating_add(step).min(UnitPrice::MAX)).unwrap_or(price)
     }
 }

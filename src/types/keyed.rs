@@ -5,7 +5,7 @@
 
 use aws_lc_rs::hmac;
 
-use super::{Digest, DropId, Provider, Seq};
+use super::{AuctionId, Digest, DropId, Provider, Seq};
 
 /// The length of the key, in bytes.
 pub const DIGEST_KEY_BYTES: usize = 32;
@@ -23,6 +23,10 @@ pub enum KeyScope {
     CreateEndpoint,
     /// The refund of one order.
     Refund(Seq),
+    /// The creation of auctions.
+    CreateAuction,
+    /// The bids of a buyer in an auction.
+    Bid(AuctionId, Digest),
 }
 
 impl DigestKey {
@@ -51,6 +55,8 @@ impl DigestKey {
         match scope {
             KeyScope::CreateDrop => self.digest(b'd', &[&operator_digest.0, key]),
             KeyScope::CreateEndpoint => self.digest(b'e', &[&operator_digest.0, key]),
+            KeyScope::CreateAuction => self.digest(b'a', &[&operator_digest.0, key]),
+            KeyScope::Bid(auction, buyer) => self.digest(b'c', &[&auction.get().to_be_bytes(), &buyer.0, key]),
             KeyScope::Refund(order) => self.digest(b'r', &[&order.get().to_be_bytes(), &operator_digest.0, key]),
         }
     }
@@ -89,6 +95,7 @@ mod tests {
     fn digests_differ_by_key_file_kind_drop_and_buyer() {
         let (one, two) = (DigestKey::new(&[1; 32]), DigestKey::new(&[2; 32]));
         let drop = |n| DropId::new(n).expect("not 0");
+        let auction = |n| AuctionId::new(n).expect("not 0");
         let buyer = one.buyer("ann");
         assert_eq!(buyer, one.buyer("ann"));
         let all = [
@@ -104,6 +111,10 @@ mod tests {
             one.command_key(KeyScope::CreateDrop, "other", b"k"),
             one.command_key(KeyScope::CreateEndpoint, "owner", b"k"),
             one.command_key(KeyScope::Refund(Seq::ZERO), "owner", b"k"),
+            one.command_key(KeyScope::CreateAuction, "owner", b"k"),
+            one.command_key(KeyScope::Bid(auction(1), buyer), "", b"k"),
+            one.command_key(KeyScope::Bid(auction(2), buyer), "", b"k"),
+            one.command_key(KeyScope::Bid(auction(1), one.buyer("bob")), "", b"k"),
             one.provider_event(Provider::Stripe, "k"),
             one.provider_event(Provider::Payos, "k"),
         ];

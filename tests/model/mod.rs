@@ -11,12 +11,10 @@ mod naive_endpoints;
 mod naive_money;
 mod naive_orders;
 
-use firstcome::engine::{
-    AuctionSpec, Command, CommandKey, DropPatch, DropSpec, Increment, Outcome, ProviderEvent, State,
-};
+use firstcome::engine::{AuctionSpec, Command, CommandKey, DropPatch, DropSpec, Outcome, ProviderEvent, State};
 use firstcome::store::Beside;
 use firstcome::types::{
-    Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, OrderSecret, Provider,
+    Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, Increment, OrderSecret, Provider,
     ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
 };
 

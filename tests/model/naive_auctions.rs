@@ -296,6 +296,8 @@ impl Naive {
         {
             return self.receipt(id, index, standing.seq, true, true, amount);
         }
+        // A leader's word stands: his maximum never goes down.
+        let said = standing.filter(|bid| bid.buyer == buyer).map_or(0, |bid| bid.maximum);
         let raises = leads && standing.is_some_and(|bid| bid.amount == amount && bid.maximum < maximum);
         if amount < auction.minimum() && !raises {
             let (minimum_next, ends_at) = (price(auction.minimum()), instant(auction.ends));
@@ -310,11 +312,11 @@ impl Naive {
                     used += standing.filter(|bid| bid.buyer == buyer).map_or(0, |bid| bid.maximum);
                 }
             }
-            if used + maximum > limit.get() {
+            if used + maximum.max(said) > limit.get() {
                 return self.refuse(Refusal::ExposureReached { limit, used: Amount::new(used).expect("small") });
             }
         }
-        self.add_bid(id, index, buyer, amount, maximum, key)
+        self.add_bid(id, index, buyer, amount, maximum.max(said), key)
     }
 
     fn add_bid(

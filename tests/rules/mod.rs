@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 
 use firstcome::engine::{
-    Command, CommandKey, DropPatch, DropSpec, Invalid, Outcome, Payment, ProviderEvent, Refusal, State, Subject,
-    invariants,
+    AuctionSpec, Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Outcome, Payment, ProviderEvent,
+    Refusal, State, Subject, invariants,
 };
 use firstcome::types::{
-    Amount, Currency, Digest, DigestKey, DropId, Provider, ProviderEventKind, Quantity, Seq, Told, UnitPrice,
-    UnixMillis,
+    Amount, AuctionId, AuctionState, Currency, Digest, DigestKey, DropId, Increment, Provider, ProviderEventKind,
+    Quantity, Seq, Told, UnitPrice, UnixMillis,
 };
 
 struct Table {
@@ -61,6 +61,13 @@ impl Table {
     fn drop_id(&self, line: &Line<'_>) -> DropId {
         DropId::new(line.subject.trim_start_matches('D').parse().expect("a drop")).expect("not 0")
     }
+    fn auction_id(&self, line: &Line<'_>) -> AuctionId {
+        AuctionId::new(line.subject.trim_start_matches('A').parse().expect("an auction")).expect("not 0")
+    }
+    /// The letter of a buyer.
+    fn letter(&self, buyer: Digest) -> char {
+        ('A'..='Z').find(|letter| self.digest(&letter.to_string()) == buyer).expect("a letter")
+    }
     fn order(&self, line: &Line<'_>) -> Seq {
         let index: usize = line.subject.trim_start_matches('O').parse().expect("an order");
         self.orders.get(index - 1).copied().unwrap_or(Seq::MAX)
@@ -70,6 +77,12 @@ impl Table {
     }
     fn key(&self, line: &Line<'_>, params: &str) -> CommandKey {
         CommandKey { digest: self.digest(line.text("key", line.verb)), params: self.digest(params) }
+    }
+
+    /// Orders come of auctions, too.
+    fn note_awards(&mut self, events: &[Event]) {
+        let awards = events.iter().filter(|event| matches!(event.kind, EventKind::AuctionAwarded { .. }));
+        self.orders.extend(awards.map(|event| event.seq));
     }
 
     fn command(&self, line: &Line<'_>) -> Command {
@@ -126,6 +139,22 @@ impl Table {
                     contact_given: line.number("contact", false),
                 }
             }
+            "auction" => {
+                Command::CreateAuction { key: self.key(line, &format!("{:?}", line.values)), spec: auction(line) }
+            }
+            "bid" => Command::PlaceBid {
+                auction_id: self.auction_id(line),
+                buyer: self.digest(line.text("buyer", "A")),
+                amount: price(line.number("amount", 100)),
+                maximum: line.maybe("max").map(price),
+                key: line.maybe::<String>("key").map(|_| self.key(line, &format!("{:?}", line.values))),
+            },
+            "buy" => {
+                let (auction_id, buyer) = (self.auction_id(line), line.text("buyer", "A"));
+                let key = self.digest(&format!("{auction_id} {buyer} {}", line.text("key", "k")));
+                Command::BuyNow { auction_id, buyer: self.digest(buyer), key }
+            }
+            "cancel_auction" => Command::CancelAuction { auction_id: self.auction_id(line), reason },
             "checkout" => Command::Checkout { order: self.order(line) },
             "cancel" => Command::CancelOrder { order: self.order(line) },
             "withdraw" => Command::CancelByOperator { order: self.order(line), reason },
@@ -200,7 +229,20 @@ impl Table {
             let (state, total, rev) = (drop.state().as_str(), drop.spec.total, drop.revision);
             return format!("{state} total={total} held={} sold={} rev={rev}", drop.held, drop.sold);
         }
+        if line.subject.starts_with('A') {
+            let auction = self.state.auction(self.auction_id(line)).expect("there");
+            let state = match auction.state {
+                AuctionState::Ended(ending) => ending.as_str(),
+                state @ (AuctionState::Scheduled | AuctionState::Live | AuctionState::Cancelled) => state.as_str(),
+            };
+            let leader = auction.leader.map_or('-', |leader| self.letter(leader.buyer));
+            let (current, until) = (auction.current.map_or(0, UnitPrice::get), auction.ends_at.get());
+            return format!("{state} leader={leader} at={current} bids={} until={until}", auction.bids);
+        }
         let order = self.state.order(self.order(line)).expect("in memory");
+        if line.verb == "whose" {
+            return self.letter(order.buyer).to_string();
+        }
         if line.verb == "money" {
             let sum = |of: fn(&Payment) -> Amount| order.payments.iter().map(|payment| of(payment).get()).sum::<u64>();
             let kept = order.paying().map_or(0, |(_, payment)| payment.kept().get());
@@ -211,6 +253,35 @@ impl Table {
         let until = order.expires_at.get();
         format!("{} returned={} amount={} until={until}", order.state.as_str(), order.returned, order.amount().get())
     }
+}
+
+fn price(minor: u64) -> UnitPrice {
+    UnitPrice::new(minor).expect("a price")
+}
+
+fn auction(line: &Line<'_>) -> Box<AuctionSpec> {
+    // 0:10,200:50
+    let increments = line.text("steps", "0:10").split(',').map(|pair| {
+        let (from, step) = pair.split_once(':').expect("a colon");
+        Increment { from: price(from.parse().expect("a price")), step: price(step.parse().expect("a price")) }
+    });
+    Box::new(AuctionSpec {
+        sku: "S".into(),
+        name: "N".into(),
+        currency: Currency::new(line.text("currency", "EUR")).expect("a currency"),
+        start_price: price(line.number("start", 100)),
+        reserve_price: line.maybe("reserve").map(price),
+        increments: increments.collect(),
+        buy_now: line.maybe("now").map(price),
+        starts_at: at(line.number("starts", 0)),
+        ends_at: at(line.number("ends", 1000)),
+        soft_close_seconds: line.number("soft", 0),
+        extensions_max: line.number("extensions", 1000),
+        hard_end_at: line.maybe("hard").map(at),
+        payment_seconds: line.number("pay", 900),
+        offer_next: line.number("next", true),
+        exposure_limit: line.maybe("exposure").map(|limit| Amount::new(limit).expect("an amount")),
+    })
 }
 
 fn refusal_words(refusal: &Refusal) -> String {
@@ -257,12 +328,15 @@ pub fn check_with_keys(keys_max: usize, table: &str) {
         let (asked, expected) = row.split_once("->").expect("an arrow");
         let (when, asked) = asked.trim().split_once(' ').expect("an instant");
         let (line, when) = (Line::parse(asked), at(when.parse().expect("an instant")));
-        let found = if matches!(line.verb, "show" | "money") {
-            world.state.apply(when, &Command::Advance, &mut Vec::new());
+        let mut events = Vec::new();
+        let found = if matches!(line.verb, "show" | "money" | "whose") {
+            world.state.apply(when, &Command::Advance, &mut events);
+            world.note_awards(&events);
             world.show(&line)
         } else {
             let command = world.command(&line);
-            let outcome = world.state.apply(when, &command, &mut Vec::new());
+            let outcome = world.state.apply(when, &command, &mut events);
+            world.note_awards(&events);
             world.words(&outcome)
         };
         assert_eq!(found, expected.trim(), "in the line: {row}");

@@ -30,10 +30,20 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();
     let (decided, secret) = claim(core, &call.caller, call.drop_id()?, request, &key).await?;
-    let done = done(&decided)?;
+    placed(core, &decided, secret, buyer.as_str())
+}
+
+/// The answer to a claim: the fresh order, or the one that a repeat is about.
+pub(super) fn placed(
+    core: &Core,
+    decided: &Decided,
+    secret: OrderSecret,
+    buyer: &str,
+) -> Result<Response<Body>, Problem> {
+    let done = done(decided)?;
     let response = match &decided.outcome {
         Outcome::Reserved(reservation) => {
-            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(core)))
+            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer, frame(core)))
         }
         Outcome::Repeated { subject: Subject::Order(seq), .. } => {
             let mut response = json(StatusCode::CREATED, order_body(&by_seq(core, *seq)?, frame(core)));
@@ -49,7 +59,7 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
             return Err(Problem::Internal);
         }
     };
-    Ok(written(response, done.seq, &decided))
+    Ok(written(response, done.seq, decided))
 }
 
 /// A buyer's claim on units of a drop, decided; and the secret of the order's id, if it is a new one.

@@ -1,4 +1,4 @@
-//! Event streams: a drop's changes as they come, at most ten a second.
+//! Event streams: a drop's or an auction's changes as they come, at most ten a second.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
 use crate::http::request::Call;
 use crate::read::HotBody;
+use crate::types::DropId;
 
 /// At most ten updates a second, and a look at the version as often.
 const UPDATE_EVERY: Duration = Duration::from_millis(100);
@@ -45,6 +46,23 @@ impl Drop for Slot {
 pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
     let first = ready(core, id, call.started)?;
+    changes(core, id, first, move |core| ready(core, id, Instant::now()))
+}
+
+/// `GET /v1/auctions/{auction_id}/stream`. Its version is its hidden drop's.
+pub(super) fn auction_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
+    let id = call.auction_id()?;
+    let (row, first) = super::auctions::ready(core, id)?;
+    changes(core, row.drop_id, first, move |core| super::auctions::ready(core, id).map(|(_, body)| body))
+}
+
+/// A snapshot, and an update whenever a newer version of the drop is published.
+fn changes(
+    core: &Rc<Core>,
+    id: DropId,
+    first: HotBody,
+    read: impl Fn(&Core) -> Result<HotBody, Problem> + 'static,
+) -> Result<Response<Body>, Problem> {
     let slot = Slot::take(core).ok_or_else(|| desk_busy(core))?;
     let (sender, body) = pieces();
     let core = Rc::clone(core);
@@ -64,7 +82,7 @@ pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body
                 () = sender.closed() => return,
             }
             let word = if published.version(id) > sent {
-                let Ok(body) = ready(&core, id, Instant::now()) else { return };
+                let Ok(body) = read(&core) else { return };
                 sent = body.version;
                 event("update", core.site.epoch, &body)
             } else if last_word.elapsed() >= HEARTBEAT_EVERY {

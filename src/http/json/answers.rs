@@ -326,6 +326,9 @@ pub fn answer_schemas() -> Map<String, Value> {
     let mut generator = settings.into_generator();
     let _endpoints = (
         generator.subschema_for::<super::endpoints::EndpointJson<'_>>(),
+        generator.subschema_for::<super::auctions::AuctionJson<'_>>(),
+        generator.subschema_for::<super::auctions::BidJson<'_>>(),
+        generator.subschema_for::<super::auctions::BidRecordJson<'_>>(),
         generator.subschema_for::<super::endpoints::DeliveryJson>(),
     );
     let _payments = generator.subschema_for::<super::payments::PaymentJson<'_>>();
@@ -339,6 +342,8 @@ pub fn answer_schemas() -> Map<String, Value> {
     schemas.insert("OrderPage".into(), page_schema("Order"));
     schemas.insert("WebhookEndpointPage".into(), page_schema("WebhookEndpoint"));
     schemas.insert("WebhookDeliveryPage".into(), page_schema("WebhookDelivery"));
+    schemas.insert("AuctionPage".into(), page_schema("Auction"));
+    schemas.insert("BidPage".into(), page_schema("BidRecord"));
     schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
     schemas
 }

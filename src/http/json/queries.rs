@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::words;
 
-/// `GET /v1/drops`.
+/// `GET /v1/drops`, `GET /v1/auctions`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DropsQuery {
-    /// The last drop of the page before.
+    /// The last drop or auction of the page before.
     #[serde(default)]
     pub after: u32,
-    /// Drops on a page.
+    /// So many on a page.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: u32,
@@ -20,6 +20,20 @@ pub struct DropsQuery {
 
 fn ten() -> u32 {
     10
+}
+
+/// `GET /v1/auctions/{auction_id}/bids`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BidsQuery {
+    /// What the page before gave as `next_after`.
+    #[serde(default)]
+    #[schemars(range(max = crate::types::Seq::MAX.get()))]
+    pub after: u64,
+    /// Bids on a page.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: u32,
 }
 
 /// `GET /v1/orders`.

@@ -62,16 +62,22 @@ impl OrderRequest {
                 return Ok(OrderRequest { buyer, quantity, contact: None });
             }
         }
-        let mut is_anothers = false;
-        let read = Fields::read(body, |fields| order(fields, proven, &mut is_anothers));
-        if is_anothers {
-            return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
-        }
-        read
+        read_for(body, |fields, is_anothers| order(fields, proven, is_anothers))
     }
 }
 
-fn order(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
+/// Reads what a buyer sends, unless it names another than his token.
+pub(super) fn read_for<T>(body: &[u8], read: impl FnOnce(&mut Fields, &mut bool) -> Option<T>) -> Result<T, Problem> {
+    let mut is_anothers = false;
+    let made = Fields::read(body, |fields| read(fields, &mut is_anothers));
+    if is_anothers {
+        return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
+    }
+    made
+}
+
+/// Who sends it: the token's buyer, else the one that the body names.
+pub(super) fn whose(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BuyerText> {
     if proven.is_none() {
         fields.is_needed("buyer");
     }
@@ -79,9 +85,14 @@ fn order(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool
     if let (Some(named), Some(proven)) = (&named, proven) {
         *is_anothers = named != proven;
     }
+    proven.cloned().or(named)
+}
+
+fn order(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
+    let buyer = whose(fields, proven, is_anothers);
     let quantity = fields.required("quantity", rules::quantity());
     let contact = fields.object("contact", "/contact", "Contact", contact);
-    Some(OrderRequest { buyer: proven.cloned().or(named)?, quantity: quantity?, contact })
+    Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact })
 }
 
 fn contact(fields: &mut Fields) -> Option<Contact> {
@@ -327,5 +338,6 @@ pub fn request_schemas() -> Vec<(&'static str, Value)> {
         ("OrderSearch", Fields::describe(search)),
     ];
     schemas.extend(super::endpoints::request_schemas());
+    schemas.extend(super::auctions::request_schemas());
     schemas
 }

@@ -78,6 +78,8 @@ word! {
         "enum": StateOfDrop::ALL.map(StateOfDrop::as_str),
         "description": "The first that holds; `sold_out` is left again when a unit comes back.",
     });
+    /// An auction's state.
+    AuctionState = json!({ "type": "string", "enum": ["scheduled", "live", "ended", "cancelled"] });
     /// An order's state.
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
     /// Where a delivery that failed stands.

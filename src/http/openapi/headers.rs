@@ -29,7 +29,7 @@ const HEADERS: &[Header] = &[
     Header { name: "Cache-Control", schema: text, why: "Drops may be kept for a second, everything else by nobody." },
     Header {
         name: "ETag",
-        schema: || json!({ "type": "string", "pattern": "^\"[do][0-9]+-[0-9]+-[0-9]+\"$" }),
+        schema: || json!({ "type": "string", "pattern": "^\"[ado][0-9]+-[0-9]+-[0-9]+\"$" }),
         why: "Send it as If-None-Match.",
     },
     Header { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
@@ -137,7 +137,7 @@ pub(super) fn components() -> Map<String, Value> {
 
 /// Whether the answer has a tag that the client may send back.
 pub(super) fn is_tagged(action: Action) -> bool {
-    matches!(action, Action::GetDrop | Action::GetOrder)
+    matches!(action, Action::GetDrop | Action::GetOrder | Action::GetAuction)
 }
 
 /// Whether an idempotency key is needed.

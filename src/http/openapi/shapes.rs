@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::http::json::queries::{AuditQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery};
+use crate::http::json::queries::{AuditQuery, BidsQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery};
 use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
 use crate::types::IgnoredBecause;
 
@@ -23,6 +23,16 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
     let reason = || sent("Reason", json!({ "reason": "a wrong price" }));
     match action {
         Action::PlaceOrder => sent("NewOrder", json!({ "buyer": "buyer-7", "quantity": 1 })),
+        Action::PlaceBid => sent("NewBid", json!({ "buyer": "buyer-7", "amount": 10000, "maximum": 15000 })),
+        Action::BuyNow => sent("NewPurchase", json!({ "buyer": "buyer-7" })),
+        Action::CreateAuction => sent(
+            "NewAuction",
+            json!({
+                "sku": "SHOE-1", "name": "The first shoe", "currency": "EUR", "start_price": 10000,
+                "starts_at": "2026-11-21T09:00:00Z", "ends_at": "2099-11-21T10:00:00Z", "reserve_price": 20000,
+                "increments": [[0, 100], [50000, 1000]], "buy_now": 90000, "soft_close_seconds": 60,
+            }),
+        ),
         Action::Checkout => sent("Checkout", json!({ "contact": { "email": "ann@example.org" } })),
         Action::CreateDrop => sent(
             "NewDrop",
@@ -34,7 +44,9 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         Action::PatchDrop => {
             sent("DropPatch", json!({ "expected_revision": 1, "reason": "a typing error", "name": "Limited shoe" }))
         }
-        Action::PauseDrop | Action::ResumeDrop | Action::CloseDrop | Action::RotateSecret => reason(),
+        Action::CancelAuction | Action::PauseDrop | Action::ResumeDrop | Action::CloseDrop | Action::RotateSecret => {
+            reason()
+        }
         Action::AdjustStock => {
             sent("StockAdjustment", json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
         }
@@ -63,7 +75,11 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
                 },
             }),
         ),
-        Action::ListDrops
+        Action::ListAuctions
+        | Action::GetAuction
+        | Action::StreamAuction
+        | Action::ListBids
+        | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
@@ -95,6 +111,10 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
     let one = |name: &str| vec![("application/json", json!({ "$ref": format!("#/components/schemas/{name}") }))];
     let text = |media, description: &str| (media, json!({ "type": "string", "description": description }));
     match action {
+        Action::ListAuctions => one("AuctionPage"),
+        Action::GetAuction | Action::CreateAuction | Action::CancelAuction => one("Auction"),
+        Action::ListBids => one("BidPage"),
+        Action::PlaceBid => one("Bid"),
         Action::ListDrops => one("DropPage"),
         Action::GetDrop
         | Action::CreateDrop
@@ -104,6 +124,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         | Action::CloseDrop
         | Action::AdjustStock => one("Drop"),
         Action::PlaceOrder
+        | Action::BuyNow
         | Action::GetOrder
         | Action::Checkout
         | Action::CancelOrder
@@ -129,6 +150,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::OpenApi => vec![("application/json", json!({ "type": "object", "required": ["openapi", "paths"] }))],
         // OpenAPI 3.1 has no word for a sequence: the schema is that of each event, and of each line.
         Action::StreamDrop => vec![("text/event-stream", json!({ "$ref": "#/components/schemas/DropEvent" }))],
+        Action::StreamAuction => vec![("text/event-stream", json!({ "$ref": "#/components/schemas/AuctionEvent" }))],
         Action::Audit => vec![("application/x-ndjson", json!({ "$ref": "#/components/schemas/AuditRow" }))],
         Action::Metrics => vec![text("text/plain", "Prometheus' text format.")],
         Action::Healthz | Action::Readyz => vec![text("text/plain", "`ok`.")],
@@ -143,25 +165,27 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
 }
 
 /// What streams are made of, and what providers send and are answered.
-pub(super) fn other_schemas() -> [(&'static str, Value); 4] {
+pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
     let integer =
         |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
-    let event = json!({
-        "type": "object",
-        "description": "Server-sent events: a `snapshot` first, then an `update` on each change, at most ten a second; \
-            a comment when nothing happens. The stream does not end by itself.",
-        "required": ["event", "id", "retry", "data"],
-        "properties": {
-            "event": { "enum": ["snapshot", "update"] },
-            "id": { "$ref": "#/components/schemas/Version" },
-            "retry": integer(1, "Milliseconds."),
-            "data": {
-                "type": "string",
-                "contentMediaType": "application/json",
-                "contentSchema": { "$ref": "#/components/schemas/Drop" },
+    let event = |of: &str| {
+        json!({
+            "type": "object",
+            "description": "Server-sent events: a `snapshot` first, then an `update` on each change, at most ten a second; \
+                a comment when nothing happens. The stream does not end by itself.",
+            "required": ["event", "id", "retry", "data"],
+            "properties": {
+                "event": { "enum": ["snapshot", "update"] },
+                "id": { "$ref": "#/components/schemas/Version" },
+                "retry": integer(1, "Milliseconds."),
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": { "$ref": format!("#/components/schemas/{of}") },
+                },
             },
-        },
-    });
+        })
+    };
     let row = json!({
         "type": "object",
         "description": "An event, a line each, in the order of `seq`. With `follow` the stream does not end by itself.",
@@ -197,7 +221,13 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 4] {
             },
         },
     });
-    [("DropEvent", event), ("AuditRow", row), ("ProviderEvent", sent), ("ProviderEventResult", answer)]
+    [
+        ("DropEvent", event("Drop")),
+        ("AuctionEvent", event("Auction")),
+        ("AuditRow", row),
+        ("ProviderEvent", sent),
+        ("ProviderEventResult", answer),
+    ]
 }
 
 /// The query that an action reads, as the schema of an object.
@@ -208,12 +238,19 @@ fn query(action: Action) -> Option<Value> {
         Some(settings.into_generator().into_root_schema_for::<T>().to_value())
     }
     match action {
-        Action::ListDrops => schema::<DropsQuery>(),
+        Action::ListDrops | Action::ListAuctions => schema::<DropsQuery>(),
+        Action::ListBids => schema::<BidsQuery>(),
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
         Action::LookAtLastOrders => schema::<RemedyQuery>(),
         Action::ListDeliveries => schema::<DeliveriesQuery>(),
-        Action::HearProvider
+        Action::GetAuction
+        | Action::StreamAuction
+        | Action::PlaceBid
+        | Action::BuyNow
+        | Action::CreateAuction
+        | Action::CancelAuction
+        | Action::HearProvider
         | Action::GetDrop
         | Action::StreamDrop
         | Action::PlaceOrder
@@ -307,7 +344,15 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
                 Action::DeleteEndpoint,
             ],
         ),
-        Action::HearProvider
+        Action::CreateAuction => to("auction_id", &[Action::CancelAuction]),
+        Action::BuyNow => to("order_id", &[Action::GetOrder, Action::Checkout, Action::CancelOrder]),
+        Action::ListAuctions
+        | Action::GetAuction
+        | Action::StreamAuction
+        | Action::ListBids
+        | Action::PlaceBid
+        | Action::CancelAuction
+        | Action::HearProvider
         | Action::ListDrops
         | Action::GetDrop
         | Action::StreamDrop

@@ -1,0 +1,185 @@
+//! Auctions: reading them, bidding, and what operators do with them.
+
+use hyper::header::HeaderValue;
+use hyper::{Response, StatusCode};
+
+use super::orders::placed;
+use super::{desk_busy, done, fault, not_let_in, submit, written};
+use crate::engine::{Command, CommandKey, Outcome, Subject};
+use crate::http::Problem;
+use crate::http::body::Body;
+use crate::http::core::Core;
+use crate::http::json::queries::{BidsQuery, DropsQuery};
+use crate::http::json::{
+    auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
+    receipt_body,
+};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::read::{AuctionRow, HotBody, auctions};
+use crate::store::Beside;
+use crate::types::keyed::KeyScope;
+use crate::types::{AuctionId, Seq, random};
+
+/// The auction of a number, if there is one.
+fn found(core: &Core, id: AuctionId) -> Result<AuctionRow, Problem> {
+    let row = core.reader.read(|connection| auctions::auction_by_id(connection, id)).map_err(|error| fault(&error))?;
+    row.ok_or(Problem::NotFound)
+}
+
+/// An auction's body: version, tag and JSON come from one row.
+fn rendered(row: &AuctionRow, epoch: u64) -> HotBody {
+    HotBody {
+        version: row.version.get(),
+        etag: tag(&etag("a", u64::from(row.id.get()), epoch, row.version)),
+        body: auction_body(row, epoch),
+    }
+}
+
+/// `GET /v1/auctions/{auction_id}`.
+pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let HotBody { etag, body, .. } = rendered(&found(core, call.auction_id()?)?, core.site.epoch);
+    Ok(tagged(&call.parts.headers, etag, Caching::NoStore, body))
+}
+
+/// `GET /v1/auctions`.
+pub(super) async fn list(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let DropsQuery { after, limit } = call.query()?;
+    within_a_page(limit)?;
+    let page = core.desk.ask(move |reader| reader.read(|connection| auctions::auctions(connection, after, limit)));
+    let page = page.await.map_err(|_| desk_busy(core))?.map_err(|error| fault(&error))?;
+    let items: Vec<_> = page.items.iter().map(|row| auction_body(row, core.site.epoch)).collect();
+    Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
+}
+
+/// `GET /v1/auctions/{auction_id}/bids`.
+pub(super) async fn bids(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let BidsQuery { after, limit } = call.query()?;
+    within_a_page(limit)?;
+    let after = Seq::new(after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
+    let id = call.auction_id()?;
+    let page = core.desk.ask(move |reader| {
+        reader.read(|connection| {
+            let auction = auctions::auction_by_id(connection, id)?;
+            Ok((auction, auctions::bids(connection, id, after, limit)?))
+        })
+    });
+    let (auction, page) = page.await.map_err(|_| desk_busy(core))?.map_err(|error| fault(&error))?;
+    let leader = auction.ok_or(Problem::NotFound)?.leader_seq;
+    let items: Vec<_> = page.items.iter().map(|bid| bid_record_body(bid, id, leader)).collect();
+    Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
+}
+
+fn within_a_page(limit: u32) -> Result<(), Problem> {
+    let fits = (1..=100).contains(&limit);
+    fits.then_some(()).ok_or_else(|| Problem::invalid("?limit", "must be a whole number from 1 to 100"))
+}
+
+/// `POST /v1/auctions/{auction_id}/bids`.
+pub(super) async fn bid(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
+    let request = parse_bid(&call.json(core).await?, call.caller.buyer())?;
+    let key = call.idempotency_key()?;
+    let auction_id = call.auction_id()?;
+    let digests = &core.writer.digest_key;
+    let buyer = digests.buyer(request.buyer.as_str());
+    // No maximum is the amount as maximum: one spelling for both.
+    let maximum = request.maximum.unwrap_or(request.amount);
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::Bid(auction_id, buyer), "", &key),
+        params: digests.params(format!("{} {}", request.amount.get(), maximum.get()).as_bytes()),
+    };
+    let command =
+        Command::PlaceBid { auction_id, buyer, amount: request.amount, maximum: request.maximum, key: Some(key) };
+    let beside = Beside::Bid { buyer: request.buyer.clone() };
+    let decided = submit(core, &call.caller, command, Some(beside)).await?;
+    let done = done(&decided)?;
+    let repeats = match &decided.outcome {
+        Outcome::Bid(receipt) => receipt.repeated.then_some(receipt.seq),
+        Outcome::Repeated { subject: Subject::Bid(_, seq), .. } => Some(*seq),
+        Outcome::Repeated { .. }
+        | Outcome::Reserved(_)
+        | Outcome::Accepted { .. }
+        | Outcome::Heard { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => return Err(Problem::Internal),
+    };
+    let body = match (&decided.outcome, repeats) {
+        (Outcome::Bid(receipt), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
+        (_, seq) => as_it_is(core, auction_id, seq.unwrap_or(Seq::ZERO))?,
+    };
+    let mut response = json(StatusCode::CREATED, body);
+    if repeats.is_some() {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(written(response, done.seq, &decided))
+}
+
+/// A bid, and where its auction stands, as they are now.
+fn as_it_is(core: &Core, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
+    let rows = core.reader.read(|connection| {
+        let auction = auctions::auction_by_id(connection, id)?;
+        Ok(auctions::bid_by_seq(connection, id, seq)?.zip(auction))
+    });
+    let (bid, auction) = rows.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
+    Ok(bid_body(&bid, &auction))
+}
+
+/// `POST /v1/auctions/{auction_id}/buy-now`.
+pub(super) async fn buy_now(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
+    let buyer = parse_buy_now(&call.json(core).await?, call.caller.buyer())?;
+    let key = call.idempotency_key()?;
+    let AuctionRow { id, drop_id, .. } = found(core, call.auction_id()?)?;
+    let digests = &core.writer.digest_key;
+    let digest = digests.buyer(buyer.as_str());
+    let key = digests.order_key(drop_id, &digest, &key);
+    let secret = random::order_secret();
+    let command = Command::BuyNow { auction_id: id, buyer: digest, key };
+    let beside = Beside::Order { secret, buyer: buyer.clone(), contact: None };
+    let decided = submit(core, &call.caller, command, Some(beside)).await?;
+    placed(core, &decided, secret, buyer.as_str())
+}
+
+/// `POST /v1/auctions`.
+pub(super) async fn create(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let spec = parse_auction(&call.json(core).await?, &core.site.config.auctions)?;
+    let key = call.idempotency_key()?;
+    let digests = &core.writer.digest_key;
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::CreateAuction, call.operator_name(), &key),
+        params: digests.params(format!("{spec:?}").as_bytes()),
+    };
+    operate(core, &call, Command::CreateAuction { key, spec: Box::new(spec) }, StatusCode::CREATED).await
+}
+
+/// `POST /v1/auctions/{auction_id}/cancel`.
+pub(super) async fn cancel(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
+    let reason = parse_reason(&call.json(core).await?)?;
+    let auction_id = call.auction_id()?;
+    let reason = call.signed(reason);
+    operate(core, &call, Command::CancelAuction { auction_id, reason }, StatusCode::OK).await
+}
+
+/// Submits an operator's command on an auction and answers with the auction as it is then.
+async fn operate(core: &Core, call: &Call, command: Command, status: StatusCode) -> Result<Response<Body>, Problem> {
+    let has_key = matches!(command, Command::CreateAuction { .. });
+    let decided = submit(core, &call.caller, command, None).await?;
+    let done = done(&decided)?;
+    let (Outcome::Accepted { subject: Subject::Auction(id), .. }
+    | Outcome::Repeated { subject: Subject::Auction(id), .. }) = decided.outcome
+    else {
+        return Err(Problem::Internal);
+    };
+    let mut response = json(status, auction_body(&found(core, id)?, core.site.epoch));
+    if done.repeated && has_key {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(written(response, done.seq, &decided))
+}
+
+/// What the auction's stream begins with, and a way to read it again.
+pub(super) fn ready(core: &Core, id: AuctionId) -> Result<(AuctionRow, HotBody), Problem> {
+    let row = found(core, id)?;
+    let body = rendered(&row, core.site.epoch);
+    Ok((row, body))
+}

@@ -1,0 +1,162 @@
+//! Auctions and bids as their rows say, without what is secret: the reserve price's amount and buyers' maxima.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::lists::Page;
+use crate::types::{AuctionId, AuctionState, Currency, DropId, Increment, Seq, UnitPrice, UnixMillis};
+
+/// An auction as clients see it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
+pub struct AuctionRow {
+    pub id: AuctionId,
+    pub drop_id: DropId,
+    pub sku: String,
+    pub name: String,
+    pub currency: Currency,
+    pub start_price: UnitPrice,
+    pub increments: Box<[Increment]>,
+    pub buy_now: Option<UnitPrice>,
+    pub starts_at: UnixMillis,
+    pub ends_at: UnixMillis,
+    pub state: AuctionState,
+    pub current: Option<UnitPrice>,
+    pub leader_seq: Option<Seq>,
+    pub bids: u32,
+    pub version: Seq,
+    /// Whether the price is enough to sell.
+    pub reserve_met: bool,
+    /// Who leads.
+    pub leader: Option<String>,
+}
+
+impl AuctionRow {
+    /// The least that the next bid must be.
+    #[must_use]
+    pub fn minimum_next(&self) -> UnitPrice {
+        self.current.map_or(self.start_price, |current| Increment::above(&self.increments, current))
+    }
+
+    /// For how much it can be had at once: until the first bid, and while there is something to have.
+    #[must_use]
+    pub fn open_buy_now(&self) -> Option<UnitPrice> {
+        self.buy_now.filter(|_| self.bids == 0 && matches!(self.state, AuctionState::Scheduled | AuctionState::Live))
+    }
+}
+
+/// `[[from, step], ...]`.
+fn increments_of(text: &str) -> Option<Box<[Increment]>> {
+    let pairs: Vec<[u64; 2]> = serde_json::from_str(text).ok()?;
+    let increment =
+        |[from, step]: [u64; 2]| Some(Increment { from: UnitPrice::new(from)?, step: UnitPrice::new(step)? });
+    pairs.into_iter().map(increment).collect()
+}
+
+fn auction_of(row: &Row<'_>) -> rusqlite::Result<AuctionRow> {
+    let increments: String = row.get(6)?;
+    Ok(AuctionRow {
+        id: row.get(0)?,
+        drop_id: row.get(1)?,
+        sku: row.get(2)?,
+        name: row.get(3)?,
+        currency: row.get(4)?,
+        start_price: row.get(5)?,
+        increments: increments_of(&increments)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnType(6, "increments".into(), rusqlite::types::Type::Text))?,
+        buy_now: row.get(7)?,
+        starts_at: row.get(8)?,
+        ends_at: row.get(9)?,
+        state: row.get(10)?,
+        current: row.get(11)?,
+        leader_seq: row.get(12)?,
+        bids: row.get(13)?,
+        version: row.get(14)?,
+        reserve_met: row.get(15)?,
+        leader: row.get(16)?,
+    })
+}
+
+/// An auction by its number.
+///
+/// # Errors
+/// What SQLite says.
+pub fn auction_by_id(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT auctions.id, auctions.drop_id, drops.sku, drops.name, drops.currency, auctions.start_price,
+             auctions.increments, auctions.buy_now, auctions.starts_at_ms, auctions.ends_at_ms, auctions.state,
+             auctions.current, auctions.leader_seq, auctions.bids, drops.version,
+             coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer
+         FROM auctions JOIN drops ON drops.id = auctions.drop_id
+             LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
+         WHERE auctions.id = ?1",
+    )?;
+    statement.query_row(params![id], auction_of).optional()
+}
+
+/// The auctions after `after`, by their number.
+///
+/// # Errors
+/// What SQLite says.
+pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<Page<AuctionRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT auctions.id, auctions.drop_id, drops.sku, drops.name, drops.currency, auctions.start_price,
+             auctions.increments, auctions.buy_now, auctions.starts_at_ms, auctions.ends_at_ms, auctions.state,
+             auctions.current, auctions.leader_seq, auctions.bids, drops.version,
+             coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer
+         FROM auctions JOIN drops ON drops.id = auctions.drop_id
+             LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
+         WHERE auctions.id > ?1 ORDER BY auctions.id LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![after, limit.saturating_add(1)], auction_of)?;
+    let items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(page(items, limit, |auction| u64::from(auction.id.get())))
+}
+
+/// An accepted bid as clients see it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
+pub struct BidRow {
+    pub seq: Seq,
+    pub buyer: String,
+    pub amount: UnitPrice,
+    /// The price after it.
+    pub current: UnitPrice,
+    pub at: UnixMillis,
+}
+
+fn bid_of(row: &Row<'_>) -> rusqlite::Result<BidRow> {
+    Ok(BidRow { seq: row.get(0)?, buyer: row.get(1)?, amount: row.get(2)?, current: row.get(3)?, at: row.get(4)? })
+}
+
+/// A bid by its number.
+///
+/// # Errors
+/// What SQLite says.
+pub fn bid_by_seq(connection: &Connection, id: AuctionId, seq: Seq) -> rusqlite::Result<Option<BidRow>> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, buyer, amount, current, at_ms FROM bids WHERE auction_id = ?1 AND seq = ?2")?;
+    statement.query_row(params![id, seq], bid_of).optional()
+}
+
+/// An auction's accepted bids after `after`, in order.
+///
+/// # Errors
+/// What SQLite says.
+pub fn bids(connection: &Connection, id: AuctionId, after: Seq, limit: u32) -> rusqlite::Result<Page<BidRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, buyer, amount, current, at_ms FROM bids WHERE auction_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![id, after, limit.saturating_add(1)], bid_of)?;
+    let items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(page(items, limit, |bid| bid.seq.get()))
+}
+
+/// The page out of one row more than it has room for.
+fn page<T>(mut items: Vec<T>, limit: u32, number: impl Fn(&T) -> u64) -> Page<T> {
+    let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        items.pop();
+    }
+    let next_after = items.last().filter(|_| more).map(number);
+    Page { items, next_after }
+}
