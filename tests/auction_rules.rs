@@ -107,7 +107,7 @@ fn ones_own_standing_bid_is_accepted_again_with_its_first_number() {
          3 bid A1 buyer=A amount=100 max=200 key=b -> again leads at=100 next=110 until=1000
          4 bid A1 buyer=B amount=110 -> beaten at=120 next=130 until=1000
          5 bid A1 buyer=A amount=100 max=150 -> again leads at=120 next=130 until=1000
-         6 bid A1 buyer=A amount=100 max=200 key=a -> repeated A1.3
+         6 bid A1 buyer=A amount=100 max=200 key=a -> repeated A1.2
          6 bid A1 buyer=A amount=130 key=a -> key_reused
          7 bid A1 buyer=B amount=110 -> too_low at=120 next=130
          8 show A1 -> live leader=A at=120 bids=2 until=1000",

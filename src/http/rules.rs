@@ -364,6 +364,11 @@ mod tests {
         }
         agree("whole_u32", &whole_u32(1), &samples);
         agree("seconds", &seconds(), &samples);
+        agree("whole_u32_to", &whole_u32_to(1, 65_535), &samples);
+        let pairs = ["[[0,1]]", "[[0,0]]", "[[0]]", "[[0,1,2]]", "[0,1]", "[[0,1.5]]", "[[0,1],[5,2]]", "[[-1,1]]"];
+        let pairs: Vec<Value> = pairs.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
+        agree("increments", &increments(), &pairs);
+        agree("increments", &increments(), &samples);
         agree("delta", &delta(), &samples);
         agree("quantity", &quantity(), &samples);
         agree("restock", &restock_quantity(), &samples);

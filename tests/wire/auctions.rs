@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use firstcome::engine::{AuctionSpec, Command, CommandKey, Outcome, Subject};
-use firstcome::types::Increment;
-use firstcome::types::{Amount, AuctionId, Currency, Digest, UnitPrice};
+use firstcome::types::{Amount, AuctionId, Currency, Digest, Increment, UnitPrice};
 use firstcome::wire::messages::{Bid, BidResult, Request, Update};
 use firstcome::writer::{Answer, Class, Submission};
 

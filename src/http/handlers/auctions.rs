@@ -3,7 +3,7 @@
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::orders::placed;
+use super::orders::bought;
 use super::{desk_busy, done, fault, not_let_in, submit, written};
 use crate::engine::{Command, CommandKey, Outcome, Subject};
 use crate::http::Problem;
@@ -133,11 +133,10 @@ pub(super) async fn buy_now(core: &Core, mut call: Call) -> Result<Response<Body
     let digests = &core.writer.digest_key;
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
-    let secret = random::order_secret();
     let command = Command::BuyNow { auction_id: id, buyer: digest, key };
-    let beside = Beside::Order { secret, buyer: buyer.clone(), contact: None };
+    let beside = Beside::Order { secret: random::order_secret(), buyer, contact: None };
     let decided = submit(core, &call.caller, command, Some(beside)).await?;
-    placed(core, &decided, secret, buyer.as_str())
+    bought(core, &decided)
 }
 
 /// `POST /v1/auctions`.

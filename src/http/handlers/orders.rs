@@ -30,20 +30,10 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();
     let (decided, secret) = claim(core, &call.caller, call.drop_id()?, request, &key).await?;
-    placed(core, &decided, secret, buyer.as_str())
-}
-
-/// The answer to a claim: the fresh order, or the one that a repeat is about.
-pub(super) fn placed(
-    core: &Core,
-    decided: &Decided,
-    secret: OrderSecret,
-    buyer: &str,
-) -> Result<Response<Body>, Problem> {
-    let done = done(decided)?;
+    let done = done(&decided)?;
     let response = match &decided.outcome {
         Outcome::Reserved(reservation) => {
-            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer, frame(core)))
+            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(core)))
         }
         Outcome::Repeated { subject: Subject::Order(seq), .. } => {
             let mut response = json(StatusCode::CREATED, order_body(&by_seq(core, *seq)?, frame(core)));
@@ -59,6 +49,26 @@ pub(super) fn placed(
             return Err(Problem::Internal);
         }
     };
+    Ok(written(response, done.seq, &decided))
+}
+
+/// The answer to a purchase, which is more than its order's own events: the order is read.
+pub(super) fn bought(core: &Core, decided: &Decided) -> Result<Response<Body>, Problem> {
+    let done = done(decided)?;
+    let order = match &decided.outcome {
+        Outcome::Reserved(reservation) => reservation.order,
+        Outcome::Repeated { subject: Subject::Order(seq), .. } => *seq,
+        Outcome::Repeated { .. }
+        | Outcome::Accepted { .. }
+        | Outcome::Heard { .. }
+        | Outcome::Bid(_)
+        | Outcome::Refused { .. }
+        | Outcome::Advanced => return Err(Problem::Internal),
+    };
+    let mut response = json(StatusCode::CREATED, order_body(&by_seq(core, order)?, frame(core)));
+    if done.repeated {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
     Ok(written(response, done.seq, decided))
 }
 
