@@ -29,11 +29,17 @@ new_drop() { # STARTS_AT TOTAL
     post "$admin" /v1/drops "{\"sku\":\"S\",\"name\":\"N\",\"currency\":\"EUR\",\"unit_price\":100,\"total\":$2,
         \"per_buyer_limit\":9,\"starts_at\":\"$1\",\"reservation_seconds\":86400,\"payment_seconds\":86400}"
 }
+new_auction() { # STARTS_AT
+    post "$admin" /v1/auctions "{\"sku\":\"A\",\"name\":\"N\",\"currency\":\"EUR\",\"start_price\":100,\"buy_now\":900,
+        \"starts_at\":\"$1\",\"ends_at\":\"9000-01-01T00:00:00Z\"}"
+}
 things() {
     local n order orders=()
     live=$(new_drop 2020-01-01T00:00:00Z 5000)
     CONTRACT_DROPS=$live,$live,$live,$(new_drop 2020-01-01T00:00:00Z 0),$(new_drop 9000-01-01T00:00:00Z 1)
     CONTRACT_CLOSABLE=$(new_drop 2020-01-01T00:00:00Z 7),$(new_drop 9000-01-01T00:00:00Z 7)
+    CONTRACT_AUCTIONS=$(new_auction 2020-01-01T00:00:00Z),$(new_auction 2020-01-01T00:00:00Z)
+    CONTRACT_AUCTIONS=$CONTRACT_AUCTIONS,$(new_auction 8000-01-01T00:00:00Z)
     for n in $(seq 60); do
         order=$(post "$public" "/v1/drops/$live/orders" "{\"buyer\":\"b$n\",\"quantity\":1,\"contact\":{\"email\":\"b$n@example.org\"}}")
         orders+=("$order")
@@ -45,7 +51,7 @@ things() {
     CONTRACT_ORDERS=$(IFS=,; echo "${orders[*]}")
 }
 
-export CONTRACT_DROPS CONTRACT_CLOSABLE CONTRACT_ORDERS CONTRACT_PUBLIC=$public
+export CONTRACT_AUCTIONS CONTRACT_DROPS CONTRACT_CLOSABLE CONTRACT_ORDERS CONTRACT_PUBLIC=$public
 export SCHEMATHESIS_HOOKS=contract_hooks PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 
 failed=
