@@ -223,6 +223,21 @@ fn a_free_order_stays_paid_when_a_payment_by_mistake_goes_back() {
 }
 
 #[test]
+fn nothing_is_owed_for_a_free_order_that_was_paid_too_late() {
+    check(
+        "0 create price=0 total=1 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         0 order D1 buyer=B -> sold_out free=0 held=1 next=120000
+         120000 order D1 buyer=B -> reserved O2 until=240000
+         120001 hear O1 id=e1 amount=0 -> applied
+         120001 money O1 -> expired received=0 refunded=0 due=0 kept=0
+         120002 cancel O2 -> ok O2
+         120003 hear O2 id=e2 amount=0 -> applied
+         120003 money O2 -> cancelled received=0 refunded=0 due=0 kept=0",
+    );
+}
+
+#[test]
 fn a_session_belongs_to_an_order_that_can_be_paid() {
     check(
         "0 create price=100 -> ok D1

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::drops::index;
 use super::{AuctionEntry, Due, State};
-use crate::types::{AuctionState, Digest, DropId, Seq, UnixMillis};
+use crate::types::{Amount, AuctionState, Digest, DropId, OrderState, Seq, UnixMillis};
 
 /// What the orders in memory say of one drop.
 #[derive(Default)]
@@ -57,6 +57,11 @@ fn recount(state: &State) -> Result<BTreeMap<DropId, Recount>, String> {
     for (seq, order) in &state.orders {
         if *seq != order.seq || order.last_seq < order.seq || order.last_seq > state.seq {
             return Err(format!("order {seq}: its numbers do not fit"));
+        }
+        if order.state == OrderState::RefundDue
+            && !order.payments.iter().any(|payment| payment.refund_due != Amount::ZERO)
+        {
+            return Err(format!("order {seq} is refund_due and owes nothing"));
         }
         if order.state.is_live() == state.settled.contains(seq) {
             return Err(format!("order {seq} is {:?} and on the wrong list", order.state));

@@ -274,17 +274,18 @@ fn effects(order: &Order, entry: &DropEntry, event: &ProviderEvent) -> Result<Ve
 }
 
 /// Whether a payment pays for its order, and whether the order's units must be taken again for it; else why it is owed
-/// back, and what that makes of the order.
+/// back, and what that makes of the order. Where the order costs nothing, nothing is owed and it stays what it was.
 fn keep(order: &Order, entry: &DropEntry, payment: &Received) -> Result<bool, (NotKept, OrderState)> {
     let differs = payment.foreign.is_some() || payment.amount != order.amount();
+    let owed = if payment.amount == Amount::ZERO { order.state } else { OrderState::RefundDue };
     match order.state {
         OrderState::Paid | OrderState::RefundDue | OrderState::Refunded => Err((NotKept::PaidBefore, order.state)),
         _ if differs => Err((NotKept::Differs, order.state)),
         OrderState::Reserved | OrderState::AwaitingPayment => Ok(false),
-        OrderState::Cancelled => Err((NotKept::Cancelled, OrderState::RefundDue)),
+        OrderState::Cancelled => Err((NotKept::Cancelled, owed)),
         OrderState::Expired => match retake(order, entry) {
             Ok(()) => Ok(true),
-            Err(why) => Err((why, OrderState::RefundDue)),
+            Err(why) => Err((why, owed)),
         },
     }
 }

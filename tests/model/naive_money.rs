@@ -35,7 +35,9 @@ impl Naive {
             (ProviderEventKind::PaymentSucceeded, None) => {
                 let fits = event.currency == currency && event.amount.get() == order.amount();
                 let pays = fits && (order.live() || (order.state == OrderState::Expired && self.may_retake(index)));
-                let lost = fits && matches!(self.orders[index].state, OrderState::Cancelled | OrderState::Expired);
+                let lost = fits
+                    && event.amount.get() > 0
+                    && matches!(self.orders[index].state, OrderState::Cancelled | OrderState::Expired);
                 let order = &mut self.orders[index];
                 let received = event.amount.get();
                 order.payments.push(NaivePayment {
