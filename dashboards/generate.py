@@ -45,6 +45,7 @@ def mistakes_of(board: Board, known: dict[str, str]) -> list[str]:
             mistakes.append(f"{where}: unit {panel.unit}")
         if not panel.help.endswith(".") or len(panel.help) < 20:
             mistakes.append(f"{where}: its help is no sentence")
+        mistakes += [f"{where}: no runbook {alert}" for alert in panel.runbooks if not has_runbook(alert)]
         for expression, _ in panel.queries:
             for name in re.findall(r"\bfirstcome_\w+", expression):
                 if name not in known:
@@ -59,6 +60,11 @@ def mistakes_of(board: Board, known: dict[str, str]) -> list[str]:
                     mistakes.append(f"{where}: the counter {name} without a rate")
     titles = [panel.title for panel in panels_of(board)]
     return mistakes + [f"{board.title}: {title} twice" for title in set(titles) if titles.count(title) > 1]
+
+
+def has_runbook(alert: str) -> bool:
+    folder = HERE / "runbooks"
+    return not folder.is_dir() or (folder / f"{alert}.md").exists()
 
 
 def panels_of(board: Board) -> list[Panel]:
