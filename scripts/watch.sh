@@ -17,6 +17,23 @@ if ! curl -s -o /dev/null "http://$admin/healthz"; then
     exit 69
 fi
 
+# Its pages need the JavaScript that Debian packs by itself.
+assets=()
+if [[ $prometheus == "$PWD"/target/* ]]; then
+    unpacked=${prometheus%/bin/prometheus}
+    assets=(--web.local-assets="$unpacked/share/prometheus/web/")
+    if [ ! -e "$unpacked/share/javascript/jquery" ]; then
+        fetched=$(mktemp -d)
+        mapfile -t packages < <(apt-cache depends prometheus | sed -nE 's/.*Depends: ((libjs|fonts)-.*)/\1/p')
+        if (cd "$fetched" && apt-get download -qq -o "APT::Sandbox::User=$(id -un)" "${packages[@]}" libjs-d3); then
+            for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "${unpacked%/usr}"; done
+        else
+            echo "Prometheus' pages stay plain: their JavaScript could not be had (apt-get install prometheus)" >&2
+        fi
+        rm -rf "$fetched"
+    fi
+fi
+
 watch=$PWD/target/watch
 mkdir -p "$watch/data"
 {
@@ -29,7 +46,7 @@ mkdir -p "$watch/data"
 } >"$watch/prometheus.yml"
 "$promtool" check config "$watch/prometheus.yml" >/dev/null
 
-echo "Prometheus watches $admin: http://$address/alerts, http://$address/graph"
+echo "Prometheus watches $admin: http://$address/classic/alerts, http://$address/graph"
 echo "Grafana, where there is one: a data source http://$address, and dashboards/*.json by Dashboards, New, Import"
 exec "$prometheus" --config.file="$watch/prometheus.yml" --storage.tsdb.path="$watch/data" --storage.tsdb.retention.time=15d \
-    --web.listen-address="$address" --log.level=warn
+    --web.listen-address="$address" "${assets[@]}" --log.level=warn
