@@ -419,6 +419,7 @@ impl Running<'_> {
         }
         self.look_for_room()?;
         let offset_ms = self.clock.slew(wall_clock(), elapsed);
+        self.meter.orders(self.state.orders_by_state());
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
         self.measure_pace(elapsed);
         Ok(())

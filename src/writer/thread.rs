@@ -132,6 +132,8 @@ impl Writer {
         }
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let checkpointer = Checkpointer::new(&mut store.connection, gate, options.checkpoint)?;
+            let mut meter = meter;
+            meter.orders(loaded.state.orders_by_state());
             let mut running = Running {
                 recorder: Recorder::new(&store.connection, loaded.link)?,
                 store: &store,
