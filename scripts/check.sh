@@ -45,5 +45,6 @@ if [ "$mode" = full ]; then
     stage contract scripts/contract.sh
     stage signatures scripts/signatures.sh
     stage browser scripts/browser.sh
+    stage dashboards scripts/dashboards.sh
 fi
 echo "== all good ($mode), $SECONDS s"
