@@ -18,3 +18,5 @@ scripts/smoke.sh 1000000 10000
 scripts/storm.sh
 # A real disk, really full, twenty times.
 scripts/full-disk.sh 20
+# Every condition that has a rehearsal, by its runbook.
+scripts/rehearse.sh
