@@ -229,7 +229,7 @@ row_bids() (
         of_bids acknowledged_per_second
     done | sort -n >"$scratch/rates"
     stop >/dev/null
-    at_least "bids acknowledged, full, 64 connections, 32 on their way each (median of 3)" "$(sed -n 2p "$scratch/rates")" 120000 /s
+    at_least "bids acknowledged, full, 64 connections x 32 (median of 3)" "$(sed -n 2p "$scratch/rates")" 120000 /s
 )
 
 row_bids-10k() (
@@ -248,7 +248,7 @@ row_bidders() (
         for auctions in 1 1000; do
             # shellcheck disable=SC2086 # two words or none
             bids 50 --connections 1000 --new-auctions "$auctions" ${pace#*:}
-            what="1,000 connections at once, 50 bids each, ${pace%:*}, auctions: $(number "$auctions")"
+            what="1,000 x 50 bids, ${pace%:*}, auctions: $(number "$auctions")"
             at_least "$what: answered" "$(of_bids answered)" 50000 ""
             [ "$auctions" = 1 ] || at_least "... acknowledged" "$(of_bids acknowledged)" 50000 ""
             shown "... acknowledged" "$(of_bids acknowledged_per_second)" /s
@@ -262,7 +262,7 @@ row_idle() (
     serve
     bids 3 --connections 1000 --pace-ms 60000 --deadline 240
     stop >/dev/null
-    at_least "1,000 connections, 3 bids each, idle for 60 s between them: answered" "$(of_bids answered)" 3000 ""
+    at_least "1,000 x 3 bids, idle for 60 s between them: answered" "$(of_bids answered)" 3000 ""
     shown "... p99" "$(of_bids answer_ms p99)" " ms"
 )
 
