@@ -2,6 +2,7 @@
 
 mod capture;
 pub mod leave;
+mod link;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
