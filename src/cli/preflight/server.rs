@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::header::{ETAG, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
+use rustix::fs::statvfs;
 use serde_json::Value;
 
 use super::super::asking::{Answer, Asked, Trouble, printable};
@@ -88,7 +89,11 @@ pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page:
 /// Whether the disk holds the sale.
 pub(super) fn room(page: &Page, config: &Config, total: u64) -> Finding {
     const CHECK: &str = "disk room";
-    let free = count(page, &metric::DISK_FREE);
+    // A server that has just started has not looked yet.
+    let here = || statvfs(&config.data).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)).ok();
+    let Some(free) = Some(count(page, &metric::DISK_FREE)).filter(|free| *free > 0).or_else(here) else {
+        return Finding::warn(CHECK, "the server does not say yet", "ask again in a second");
+    };
     let least = config.free_bytes_min.saturating_add(config.reset_wal_bytes.saturating_mul(2));
     let wanted = least.saturating_add(total.saturating_mul(BYTES_PER_UNIT));
     let mb = |bytes: u64| bytes >> 20;

@@ -66,6 +66,8 @@ fn the_disk_must_hold_the_sale() {
     assert_eq!([verdict(25_000), verdict(24_999), verdict(5_000), verdict(4_999)], {
         [Verdict::Pass, Verdict::Warn, Verdict::Warn, Verdict::Fail]
     });
+    config.data = "/no/such/directory".into();
+    assert_eq!(room(&page("firstcome_disk_free_bytes 0\n"), &config, 10).verdict, Verdict::Warn, "not said yet");
     let full = page("firstcome_disk_free_bytes 99999\nfirstcome_read_only 1\n");
     assert_eq!(room(&full, &config, 10).verdict, Verdict::Fail);
 }
