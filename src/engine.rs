@@ -149,6 +149,17 @@ impl State {
         self.drops.iter()
     }
 
+    /// Looks up what orders will be looked up for, so that several lookups wait for memory at the same time and the
+    /// decisions that follow do not: with a million keys each would wait on its own.
+    pub fn look_ahead<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
+        for command in commands {
+            if let Command::PlaceOrder { drop_id, buyer, key, .. } = command {
+                let used = self.drop_entry(*drop_id).map(|entry| entry.used_by(buyer));
+                std::hint::black_box((used, self.order_keys.get(key).is_some()));
+            }
+        }
+    }
+
     /// An order, if it is in memory.
     #[must_use]
     pub fn order(&self, seq: Seq) -> Option<&Order> {

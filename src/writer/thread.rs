@@ -4,6 +4,7 @@
 //! `WriterHandle::stop`, or a fault, after which a supervisor starts the process again and nothing acknowledged is
 //! missing.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -152,6 +153,7 @@ impl Writer {
                 meter,
                 options: &options,
                 receiver: &receiver,
+                fetched: VecDeque::new(),
                 tap,
             };
             turn(&mut running)?;
