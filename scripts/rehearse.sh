@@ -123,7 +123,7 @@ alert() { # waits for it; the cause was when `made` was called
 over() { # waits for its end
     wait_until $ends_within "the end of $1" ended "$1"
     local after=$(($(now_ms) - alert_ms))
-    rows+=("$(printf '%-16s %-26s %6d.%d s %6d.%d s' "$condition" "$1" $((before / 1000)) $((before % 1000 / 100)) \
+    rows+=("$(printf '%-16s %-30s %6d.%d s %6d.%d s' "$condition" "$1" $((before / 1000)) $((before % 1000 / 100)) \
         $((after / 1000)) $((after % 1000 / 100)))")
     echo "${rows[-1]}"
 }
@@ -217,6 +217,6 @@ for condition in "${conditions[@]}"; do
     "rehearse_$condition"
     done_with
 done
-printf '\n%-16s %-26s %10s %10s\n' condition alert "to alert" "to its end"
+printf '\n%-16s %-30s %10s %10s\n' condition alert "to alert" "to its end"
 printf '%s\n' "${rows[@]}"
 echo "rehearsed in $SECONDS s"
