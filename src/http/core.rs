@@ -35,7 +35,7 @@ use crate::admission::{Admission, Caller};
 use crate::config::Config;
 use crate::outgoing::Client;
 use crate::payments::Verifiers;
-use crate::read::{AuditorState, HotBodies, Reader};
+use crate::read::{AuditorState, HotAuctions, HotBodies, Reader};
 use crate::telemetry::{EdgeMeter, Telemetry};
 use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
@@ -86,8 +86,10 @@ pub struct Core {
     pub port: usize,
     /// Its connection.
     pub reader: Rc<Reader>,
-    /// Its ready bodies.
+    /// Its ready drops.
     pub hot: RefCell<HotBodies>,
+    /// Its ready auctions.
+    pub hot_auctions: RefCell<HotAuctions>,
     /// Its figures.
     pub meter: RefCell<EdgeMeter>,
     /// The way to the desk.
@@ -176,6 +178,7 @@ impl Core {
         let labels = ROUTES.iter().map(|route| (route.path, route.method.as_str())).chain([("other", "other")]);
         let meter = EdgeMeter::new(&site.telemetry, labels);
         let hot = HotBodies::new(site.config.hot_bodies_max);
+        let hot_auctions = HotAuctions::new(site.config.hot_bodies_max);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Core {
@@ -185,6 +188,7 @@ impl Core {
             port,
             reader: Rc::new(reader),
             hot: RefCell::new(hot),
+            hot_auctions: RefCell::new(hot_auctions),
             meter: RefCell::new(meter),
             desk,
             streams: Cell::new(0),
