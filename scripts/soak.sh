@@ -22,3 +22,5 @@ scripts/figures.sh bidders idle
 scripts/fuzz.sh 60
 # A real disk, really full, twenty times.
 scripts/full-disk.sh 20
+# Every condition that has a rehearsal, by its runbook.
+scripts/rehearse.sh

@@ -1,11 +1,14 @@
 //! The command line: one file per subcommand.
 
+mod asking;
 mod capture;
+mod exposition;
 pub mod leave;
 mod link;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
+pub mod preflight;
 pub mod recover;
 pub mod remedy;
 pub mod replay;
@@ -13,6 +16,7 @@ pub mod rush;
 pub mod serve;
 pub mod start;
 pub mod token;
+pub mod top;
 pub mod verify;
 pub mod wire;
 
@@ -67,6 +71,10 @@ pub enum Command {
     Wire(wire::WireArgs),
     /// Take back: show, then cancel and refund the last orders of a drop
     Remedy(remedy::RemedyArgs),
+    /// Before the sale: look at server, machine and watchers, and say what is not ready
+    Preflight(preflight::PreflightArgs),
+    /// Watch: a running server's essentials, live in a terminal
+    Top(top::TopArgs),
     /// Who operates: make, list and take back operators' tokens
     Token(token::TokenArgs),
     /// After a fault of the disk: save what can be read into a new file
@@ -90,6 +98,8 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Replay(args) => replay::run(&args),
         Command::Wire(args) => wire::run(&args),
         Command::Remedy(args) => remedy::run(&args),
+        Command::Preflight(args) => preflight::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -152,6 +162,8 @@ mod tests {
             "migrate ",
             "openapi ",
             "wire ",
+            "preflight ",
+            "top ",
             "token ",
             "token create ",
             "token list ",

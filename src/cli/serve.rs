@@ -1,7 +1,7 @@
 //! `firstcome serve`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -82,14 +82,22 @@ impl ServeArgs {
             // Play money for a drop to play with.
             flags.push(("payments.sandbox", "true".into()));
         }
-        // A variable of ours that is not UTF-8 must be told as a mistake, not passed over.
-        let text = |text: OsString| text.to_string_lossy().into_owned();
-        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-        Config::load(self.config.as_deref(), environment, &flags).map_err(|mistakes| {
-            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-            Exit::new(64, lines.join("\n"))
-        })
+        settings(self.config.as_deref(), &flags)
     }
+}
+
+/// The configuration that a file, the environment and flags make.
+///
+/// # Errors
+/// All mistakes, a line each; exit code 64.
+pub(super) fn settings(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, Exit> {
+    // A variable of ours that is not UTF-8 must be told as a mistake, not passed over.
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    Config::load(file, environment, flags).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Exit::new(64, lines.join("\n"))
+    })
 }
 
 /// Runs the server until it is asked to end.

@@ -1,0 +1,156 @@
+//! `firstcome preflight`: may this sale begin? Looks at the running server, its machine and those who watch it.
+//!
+//! Reads only, about thirty requests: it may be run beside a sale. What it writes is a small file beside the database,
+//! to see how fast the disk is, and, to an Alertmanager that was named, one alert that means nothing.
+
+mod alerts;
+mod finding;
+mod machine;
+mod secrets;
+mod server;
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+use hyper::Method;
+use serde_json::Value;
+
+use super::asking::{Asked, Trouble, blocking, own_address, printable};
+use super::exposition::Page;
+use super::{Exit, output, serve};
+use crate::config::Config;
+use crate::telemetry::catalogue as metric;
+use crate::writer::clock::wall_clock;
+use finding::{Finding, Verdict};
+
+const EXAMPLES: &str = "Examples:
+  firstcome preflight 7 --config firstcome.toml --backup /backup/latest.db
+  firstcome preflight 7 --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093
+  firstcome preflight 7 --json | jq '.checks[] | select(.verdict != \"pass\")'
+
+Run it on the server's machine, as the server's user, with the server's own --config and FIRSTCOME__ variables: from
+them it knows where the server is, its limits and its secrets. It reads only and harms no running sale; an Alertmanager
+that is named gets one alert (FirstcomePreflight, severity none) that ends by itself after a minute.
+Where operators have tokens, it needs an operator's in the variable FIRSTCOME_TOKEN.
+Exit code: 0 all pass or warn; 1 something fails; 64 wrong argument or setting; 69 no server, it refuses, or no such drop.";
+
+/// `preflight`'s flags.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct PreflightArgs {
+    /// The drop's number
+    #[arg(value_parser = value_parser!(u32).range(1..))]
+    drop: u32,
+    /// The server's TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory of the database, where the settings do not say
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The server's public listener, if not as the settings say
+    #[arg(long, value_name = "ADDR")]
+    public: Option<String>,
+    /// The server's admin listener, if not as the settings say
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// The newest backup: how old is it?
+    #[arg(long, value_name = "FILE")]
+    backup: Option<PathBuf>,
+    /// Prometheus: does it see the server, has it the alert rules?
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<String>,
+    /// Alertmanager: does an alert get through?
+    #[arg(long, value_name = "URL")]
+    alertmanager: Option<String>,
+    /// As JSON, for other programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at everything and says what it found.
+///
+/// # Errors
+/// 1, 64 or 69 and a line.
+pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
+    let flags: Vec<(&'static str, String)> = args.data.iter().map(|data| ("data", data.clone())).collect();
+    let config = serve::settings(args.config.as_deref(), &flags)?;
+    let places = Places::of(args, &config)?;
+    let (title, findings) = blocking(look(args, &config, &places))?;
+    if args.json {
+        output::line(finding::json(args.drop, &places.admin.url, &findings));
+    } else {
+        output::line(title);
+        finding::table(&findings).iter().for_each(output::line);
+    }
+    let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+    let failed: Vec<&str> = failed.map(|finding| finding.check).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, format!("not ready: {}", failed.join(", ")))) }
+}
+
+/// Whom it asks.
+struct Places {
+    public: Asked,
+    admin: Asked,
+    prometheus: Option<Asked>,
+    alertmanager: Option<Asked>,
+}
+
+impl Places {
+    fn of(args: &PreflightArgs, config: &Config) -> Result<Places, Exit> {
+        let public = args.public.clone().unwrap_or_else(|| own_address(config.public_listen, &config.public_tls));
+        let admin = args.admin.clone().unwrap_or_else(|| own_address(config.admin_listen, &config.admin_tls));
+        let optional = |address: &Option<String>, flag| address.as_ref().map(|text| Asked::at(text, flag)).transpose();
+        Ok(Places {
+            public: Asked::at(&public, "--public")?,
+            admin: Asked::at(&admin, "--admin")?.with_token(),
+            prometheus: optional(&args.prometheus, "--prometheus")?,
+            alertmanager: optional(&args.alertmanager, "--alertmanager")?,
+        })
+    }
+}
+
+async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<(String, Vec<Finding>), Exit> {
+    let Places { public, admin, prometheus, alertmanager } = places;
+    let told = |trouble: Trouble| admin.exit("/metrics", &trouble);
+    let text = admin.text("/metrics").await.map_err(told)?;
+    let page = Page::parse(&text).map_err(|wrong| told(Trouble::Strange(wrong.to_string())))?;
+    let path = format!("/v1/drops/{}", args.drop);
+    let (drop, answer) = the_drop(public, &path, args.drop).await?;
+
+    let total = drop["total"].as_u64().unwrap_or(0);
+    let ready = admin.ask(Method::GET, "/readyz", None).await.map(|_| ());
+    let clock = server::clock(&answer.reply.headers, answer.took, wall_clock(), &page);
+    let plays = public.ask(Method::GET, "/", None).await.is_ok();
+    let descriptors_max =
+        page.value(metric::DESCRIPTORS_MAX.name).map(|_| server::count(&page, &metric::DESCRIPTORS_MAX));
+
+    let mut findings = server::readiness(ready, &page, config);
+    findings.extend([server::drop_state(&drop), server::stock(&drop, &page), server::leftovers(&drop)]);
+    findings.push(server::reads(public, &path).await.map_err(|trouble| public.exit(&path, &trouble))?);
+    findings.extend([machine::clock_is_kept(), clock]);
+    findings.extend([server::room(&page, config, total), machine::disk_syncs(&config.data)]);
+    findings.extend(machine::kernel(config, descriptors_max));
+    findings.push(secrets::secrets(config, plays));
+    findings.push(server::endpoints(admin, &page, config).await);
+    findings.push(machine::backup(args.backup.as_deref()));
+    findings.extend(alerts::rules(prometheus.as_ref()).await);
+    findings.push(alerts::test_alert(alertmanager.as_ref(), args.drop).await);
+
+    let name = printable(drop["name"].as_str().unwrap_or(""));
+    Ok((format!("before the sale of drop {}, {name}, {total} units, at {}", args.drop, admin.url), findings))
+}
+
+/// The drop as buyers see it, and the answer that it came with.
+async fn the_drop(public: &Asked, path: &str, id: u32) -> Result<(Value, super::asking::Answer), Exit> {
+    let answer = match public.ask(Method::GET, path, None).await {
+        Ok(answer) => answer,
+        Err(trouble @ Trouble::Status(404, _)) => {
+            let line = format!("{}: there is no drop {id} ({trouble}); GET /v1/drops lists them", public.url);
+            return Err(Exit::new(69, line));
+        }
+        Err(trouble) => return Err(public.exit(path, &trouble)),
+    };
+    let drop = serde_json::from_slice(&answer.reply.body)
+        .map_err(|error| public.exit(path, &Trouble::Strange(error.to_string())))?;
+    Ok((drop, answer))
+}

@@ -1,0 +1,153 @@
+//! Who watches: whether Prometheus sees the server and has the rules, and whether an alert gets through.
+
+use std::collections::BTreeSet;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::super::asking::{Asked, Trouble, printable};
+use super::finding::Finding;
+
+/// The name of the alert that means nothing.
+const TEST_ALERT: &str = "FirstcomePreflight";
+/// How long it stands.
+const TEST_SECONDS: i64 = 60;
+
+/// Whether Prometheus sees the server and has rules about it.
+pub(super) async fn rules(prometheus: Option<&Asked>) -> Vec<Finding> {
+    let Some(prometheus) = prometheus else {
+        let to_do = "name it: --prometheus http://HOST:9090";
+        return vec![Finding::warn("alert rules", "nobody named a Prometheus", to_do)];
+    };
+    let seen = prometheus.json("/api/v1/query?query=firstcome_seq").await;
+    let rules = prometheus.json("/api/v1/rules?type=alert").await;
+    vec![judge_scrape(&prometheus.url, seen), judge_rules(&prometheus.url, rules)]
+}
+
+fn judge_scrape(url: &str, seen: Result<Value, Trouble>) -> Finding {
+    const CHECK: &str = "scraped";
+    match seen {
+        Err(trouble) => Finding::fail(CHECK, format!("{url}: {trouble}"), "is Prometheus running there?"),
+        Ok(answer) => match answer["data"]["result"].as_array().map_or(0, Vec::len) {
+            0 => Finding::fail(
+                CHECK,
+                format!("{url} has no figures of a firstcome server"),
+                "its targets page says why it cannot reach the server: address, token, firewall",
+            ),
+            servers => Finding::pass(CHECK, format!("{url} sees {servers} firstcome servers")),
+        },
+    }
+}
+
+fn judge_rules(url: &str, rules: Result<Value, Trouble>) -> Finding {
+    const CHECK: &str = "alert rules";
+    let rules = match rules {
+        Err(trouble) => return Finding::fail(CHECK, format!("{url}: {trouble}"), "is Prometheus running there?"),
+        Ok(rules) => rules,
+    };
+    let groups = rules["data"]["groups"].as_array().into_iter().flatten();
+    let rules: Vec<&Value> = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).collect();
+    let text = |rule: &Value, member: &str| printable(rule[member].as_str().unwrap_or(""));
+    let names = |has: &dyn Fn(&Value) -> bool| -> BTreeSet<String> {
+        let ours = rules.iter().filter(|rule| text(rule, "query").contains("firstcome"));
+        ours.filter(|rule| has(rule)).map(|rule| text(rule, "name")).collect()
+    };
+    let joined = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+    let loaded = names(&|_| true);
+    if loaded.is_empty() {
+        let to_do = "load rules about firstcome_ metrics (rule_files), and reload Prometheus";
+        return Finding::fail(CHECK, format!("{url} has none about firstcome"), to_do);
+    }
+    let broken = names(&|rule| rule["health"] == "err");
+    if !broken.is_empty() {
+        let found = format!("cannot be evaluated: {}", joined(broken));
+        return Finding::fail(CHECK, found, "Prometheus' page of rules says why");
+    }
+    let firing = names(&|rule| rule["state"] == "firing");
+    if !firing.is_empty() {
+        let found = format!("{} loaded; firing now: {}", loaded.len(), joined(firing));
+        return Finding::warn(CHECK, found, "dashboards/runbooks says what each means and what to type");
+    }
+    Finding::pass(CHECK, format!("all {} are loaded, none fires", loaded.len()))
+}
+
+/// Fires an alert that means nothing, and looks whether it has come.
+pub(super) async fn test_alert(alertmanager: Option<&Asked>, drop: u32) -> Finding {
+    const CHECK: &str = "test alert";
+    let Some(alertmanager) = alertmanager else {
+        return Finding::warn(CHECK, "nobody named an Alertmanager", "name it: --alertmanager http://HOST:9093");
+    };
+    let url = &alertmanager.url;
+    let now = jiff::Timestamp::now();
+    let end = jiff::Timestamp::from_second(now.as_second().saturating_add(TEST_SECONDS)).unwrap_or(now);
+    let alert = json!([{
+        "labels": { "alertname": TEST_ALERT, "severity": "none", "drop": drop.to_string() },
+        "annotations": { "summary": format!("A test before the sale of drop {drop}: nothing is wrong") },
+        "startsAt": now.to_string(), "endsAt": end.to_string(),
+    }]);
+    if let Err(trouble) = alertmanager.ask(Method::POST, "/api/v2/alerts", Some(&alert)).await {
+        return Finding::fail(CHECK, format!("{url}: {trouble}"), "is Alertmanager running there?");
+    }
+    let standing = alertmanager.json(&format!("/api/v2/alerts?filter=alertname%3D%22{TEST_ALERT}%22")).await;
+    judge_alert(url, standing)
+}
+
+fn judge_alert(url: &str, standing: Result<Value, Trouble>) -> Finding {
+    const CHECK: &str = "test alert";
+    let to_do = "look at Alertmanager's log and at its page of alerts";
+    let alerts = match standing {
+        Err(trouble) => return Finding::fail(CHECK, format!("{url}: {trouble}"), to_do),
+        Ok(alerts) => alerts,
+    };
+    let ours = alerts.as_array().into_iter().flatten().find(|alert| alert["labels"]["alertname"] == TEST_ALERT);
+    let Some(ours) = ours else {
+        return Finding::fail(CHECK, format!("{url} took {TEST_ALERT} and does not have it"), to_do);
+    };
+    let receivers = ours["receivers"].as_array().into_iter().flatten();
+    let receivers: Vec<String> = receivers.map(|one| printable(one["name"].as_str().unwrap_or(""))).collect();
+    if ours["status"]["state"] == "suppressed" {
+        let found = format!("{TEST_ALERT} is silenced or inhibited");
+        return Finding::warn(CHECK, found, "look for a silence that was left: a real alert may be held back as well");
+    }
+    Finding::pass(CHECK, format!("{TEST_ALERT} stands for {TEST_SECONDS} s and goes to {}", receivers.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn rules_about_the_server_must_be_loaded_and_work() {
+        let judged = |rules: Value| judge_rules("p", Ok(json!({ "data": { "groups": [{ "rules": rules }] } })));
+        let rule = |name: &str, state: &str, health: &str| json!({ "name": name, "query": "firstcome_oversold_units > 0", "state": state, "health": health });
+        let theirs = json!({ "name": "Theirs", "query": "up == 0", "state": "firing", "health": "err" });
+        let a = rule("A", "inactive", "ok");
+        assert_eq!(judged(json!([a, theirs])).verdict, Verdict::Pass);
+        assert_eq!(judged(json!([theirs])).verdict, Verdict::Fail);
+        assert_eq!(judged(json!([a, rule("B", "inactive", "err")])).verdict, Verdict::Fail);
+        let firing = judged(json!([a, rule("B", "firing", "ok")]));
+        assert!(firing.verdict == Verdict::Warn && firing.found.contains("firing now: B"), "{firing:?}");
+        assert_eq!(judge_rules("p", Err(Trouble::Status(404, String::new()))).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_prometheus_that_does_not_see_the_server_is_told() {
+        let verdict = |result: Value| judge_scrape("p", Ok(json!({ "data": { "result": result } }))).verdict;
+        assert_eq!([verdict(json!([{}])), verdict(json!([]))], [Verdict::Pass, Verdict::Fail]);
+        assert_eq!(judge_scrape("p", Err(Trouble::Strange("x".into()))).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn the_test_alert_must_stand_and_be_heard() {
+        let alert = |state: &str| {
+            json!([{ "labels": { "alertname": TEST_ALERT }, "status": { "state": state },
+                                           "receivers": [{ "name": "pager" }] }])
+        };
+        let active = judge_alert("a", Ok(alert("active")));
+        assert!(active.verdict == Verdict::Pass && active.found.ends_with("goes to pager"), "{active:?}");
+        assert_eq!(judge_alert("a", Ok(alert("suppressed"))).verdict, Verdict::Warn);
+        assert_eq!(judge_alert("a", Ok(json!([]))).verdict, Verdict::Fail);
+        assert_eq!(judge_alert("a", Err(Trouble::Status(500, String::new()))).verdict, Verdict::Fail);
+    }
+}

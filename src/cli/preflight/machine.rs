@@ -1,0 +1,265 @@
+//! What the machine is like: its clock, its disk, its kernel, and how old the backup is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::finding::Finding;
+use crate::config::{self, Config};
+
+/// How long another program may take to say what it knows.
+const PROGRAM_WITHIN: Duration = Duration::from_secs(2);
+/// What another program may say.
+const SAID_BYTES_MAX: u64 = 16 * 1024;
+/// So many writes are waited for: few enough for a running sale not to notice, enough for a median.
+const SYNCS: usize = 11;
+/// A batch waits for one of these: beyond the first every buyer notices, beyond the second the plan's 150 ms are gone.
+const SYNC_WARN: Duration = Duration::from_millis(10);
+const SYNC_FAIL: Duration = Duration::from_millis(50);
+/// A sale's events since an older backup would have to be found elsewhere.
+const BACKUP_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether somebody keeps the clock.
+pub(super) fn clock_is_kept() -> Finding {
+    let systemd = ask("timedatectl", &["show", "--property=NTPSynchronized", "--value"]);
+    let chrony = ask("chronyc", &["-n", "tracking"]);
+    judge_clock(systemd.as_deref(), chrony.as_deref())
+}
+
+fn judge_clock(systemd: Option<&str>, chrony: Option<&str>) -> Finding {
+    const CHECK: &str = "clock kept";
+    let by_chrony = chrony.and_then(|said| {
+        let line = said.lines().find(|line| line.starts_with("Leap status"))?;
+        line.split_once(':').map(|(_, status)| !status.contains("Not synchronised"))
+    });
+    let by_systemd = systemd.map(str::trim).and_then(|said| match said {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    });
+    match (by_systemd, by_chrony) {
+        (Some(true), _) | (_, Some(true)) => Finding::pass(CHECK, "synchronised"),
+        (Some(false), _) | (_, Some(false)) => Finding::fail(
+            CHECK,
+            "not synchronised: the sale would begin and end at the wrong time",
+            "start a time service (systemd-timesyncd, chrony) and wait until `timedatectl` says yes",
+        ),
+        (None, None) => Finding::warn(
+            CHECK,
+            "neither timedatectl nor chronyc can say whether the clock is synchronised",
+            "look at the machine's time service yourself; in a container, at its host's",
+        ),
+    }
+}
+
+/// What a program says, if it ends well and in time.
+fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let stdout = child.stdout.take()?;
+    let (told, heard) = crossbeam_channel::bounded(1);
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.take(SAID_BYTES_MAX).read_to_string(&mut text);
+        let _given_up = told.send(read.ok().map(|_| text));
+    });
+    let said = heard.recv_timeout(PROGRAM_WITHIN).ok().flatten();
+    if said.is_none() {
+        let _ended_already = child.kill();
+    }
+    let ended_well = child.wait().is_ok_and(|status| status.success());
+    let _ended = reader.join();
+    said.filter(|_| ended_well)
+}
+
+/// How long the disk takes to have something for good, measured where the database is.
+pub(super) fn disk_syncs(data: &Path) -> Finding {
+    const CHECK: &str = "disk syncs";
+    match sync_times(data) {
+        Ok(mut times) => {
+            times.sort_unstable();
+            let median = times.get(times.len() / 2).copied().unwrap_or_default();
+            let slowest = times.last().copied().unwrap_or_default();
+            let found = format!("median {}, slowest {} of {}", millis(median), millis(slowest), times.len());
+            let to_do = "every batch waits for one: use a disk that is faster, or not shared with others; \
+                         writer.durability = interval gives up the last 20 ms in a power cut";
+            Finding::graded(CHECK, median, (SYNC_WARN, SYNC_FAIL), found, to_do)
+        }
+        Err(error) => Finding::warn(
+            CHECK,
+            format!("not measured: {}: {error}", data.display()),
+            "run preflight on the server's machine as the server's user, with its --data or --config",
+        ),
+    }
+}
+
+/// A small file that goes away, however this ends.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _told_by_the_next_run = fs::remove_file(&self.0);
+    }
+}
+
+fn sync_times(data: &Path) -> io::Result<Vec<Duration>> {
+    let path = data.join(format!(".preflight-{}", std::process::id()));
+    let mut file: File = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let _scratch = Scratch(path);
+    let page = [0u8; 4096];
+    let mut times = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        let start = Instant::now();
+        file.write_all(&page)?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    Ok(times)
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+/// What the kernel allows against what the settings need.
+pub(super) fn kernel(config: &Config, descriptors_max: Option<u64>) -> Vec<Finding> {
+    let cookies = fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies").ok();
+    let mut findings = limits(config, config::somaxconn(), descriptors_max);
+    findings.push(judge_cookies(cookies.as_deref()));
+    findings
+}
+
+fn limits(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>) -> Vec<Finding> {
+    let of_backlog = config::warnings(config, somaxconn, None);
+    let all = config::warnings(config, somaxconn, descriptors_max);
+    let of_descriptors = all.iter().find(|mistake| !of_backlog.contains(mistake));
+    let connections = config.limits.connections_max;
+    let descriptors = match (of_descriptors, descriptors_max) {
+        (Some(mistake), _) => {
+            Finding::warn("descriptors", mistake.to_string(), "LimitNOFILE in the unit, or ulimit -n before the start")
+        }
+        (None, Some(max)) => Finding::pass("descriptors", format!("{max}, enough for {connections} connections")),
+        (None, None) => Finding::warn("descriptors", "the server does not say how many it may open", "ask it again"),
+    };
+    let backlog = match (of_backlog.first(), somaxconn) {
+        (Some(mistake), _) => {
+            Finding::warn("somaxconn", mistake.to_string(), "sysctl -w net.core.somaxconn=4096, and start again")
+        }
+        (None, Some(max)) => Finding::pass("somaxconn", format!("{max}, enough for {connections} at once")),
+        (None, None) => Finding::warn(
+            "somaxconn",
+            "the kernel does not say",
+            "look at /proc/sys/net/core/somaxconn on the server's machine",
+        ),
+    };
+    vec![descriptors, backlog]
+}
+
+fn judge_cookies(said: Option<&str>) -> Finding {
+    const CHECK: &str = "SYN cookies";
+    match said.map(str::trim) {
+        Some("1" | "2") => Finding::pass(CHECK, "on"),
+        Some(_) => Finding::warn(
+            CHECK,
+            "off: a flood of half-open connections keeps buyers out",
+            "sysctl -w net.ipv4.tcp_syncookies=1",
+        ),
+        None => {
+            Finding::warn(CHECK, "the kernel does not say", "sysctl net.ipv4.tcp_syncookies on the server's machine")
+        }
+    }
+}
+
+/// How old the backup is.
+pub(super) fn backup(file: Option<&Path>) -> Finding {
+    const CHECK: &str = "backup";
+    let Some(path) = file else {
+        return Finding::warn(CHECK, "nobody named one", "make one, and name it: --backup FILE");
+    };
+    let found = fs::metadata(path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+    match found {
+        Ok((bytes, at)) => judge_backup(bytes, at.elapsed().ok()),
+        Err(error) => {
+            Finding::fail(CHECK, format!("{}: {error}", path.display()), "make one, and name it: --backup FILE")
+        }
+    }
+}
+
+/// `age` is `None` where the file is from the future.
+fn judge_backup(bytes: u64, age: Option<Duration>) -> Finding {
+    const CHECK: &str = "backup";
+    if bytes == 0 {
+        return Finding::fail(CHECK, "the file is empty", "make a backup that holds something");
+    }
+    let Some(age) = age else {
+        return Finding::warn(CHECK, "its file is from the future", "look at the clocks of both machines");
+    };
+    let found = format!("{} hours and {} minutes old, {bytes} bytes", age.as_secs() / 3600, age.as_secs() / 60 % 60);
+    Finding::graded(CHECK, age, (BACKUP_AGE_MAX, Duration::MAX), found, "make a fresh one before the sale")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_clock_is_kept_if_anybody_says_so() {
+        let chrony = |status: &str| format!("Reference ID    : 7F7F0101\nLeap status     : {status}\n");
+        let verdict = |systemd: Option<&str>, chrony: Option<&str>| judge_clock(systemd, chrony).verdict;
+        assert_eq!(verdict(Some("yes\n"), None), Verdict::Pass);
+        assert_eq!(verdict(Some("no\n"), Some(&chrony("Normal"))), Verdict::Pass);
+        assert_eq!(verdict(None, Some(&chrony("Not synchronised"))), Verdict::Fail);
+        assert_eq!(verdict(Some("no\n"), None), Verdict::Fail);
+        assert_eq!(verdict(Some("what?"), Some("506 Cannot talk to daemon")), Verdict::Warn);
+        assert_eq!(verdict(None, None), Verdict::Warn);
+    }
+
+    #[test]
+    fn other_programs_are_asked_and_not_waited_for_forever() {
+        assert_eq!(ask("echo", &["yes"]).as_deref(), Some("yes\n"));
+        assert_eq!(ask("false", &[]), None);
+        assert_eq!(ask("no-such-program-of-preflight", &[]), None);
+    }
+
+    #[test]
+    fn the_disk_is_measured_in_a_file_that_is_gone_afterwards() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        assert_eq!(sync_times(scratch.path()).expect("measured").len(), SYNCS);
+        assert_eq!(fs::read_dir(scratch.path()).expect("a directory").count(), 0);
+        let nowhere = disk_syncs(&scratch.path().join("nowhere"));
+        assert_eq!(nowhere.verdict, Verdict::Warn, "{nowhere:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_held_against_the_settings() {
+        let mut config = Config::defaults();
+        config.http_threads = 2;
+        let verdicts = |somaxconn, descriptors| -> Vec<Verdict> {
+            limits(&config, somaxconn, descriptors).iter().map(|finding| finding.verdict).collect()
+        };
+        assert_eq!(verdicts(Some(4096), Some(20_000)), [Verdict::Pass, Verdict::Pass]);
+        assert_eq!(verdicts(Some(4096), Some(1024)), [Verdict::Warn, Verdict::Pass]);
+        assert_eq!(verdicts(Some(128), Some(20_000)), [Verdict::Pass, Verdict::Warn]);
+        assert_eq!(verdicts(None, None), [Verdict::Warn, Verdict::Warn]);
+        let cookies = [Some("1\n"), Some("0\n"), None].map(|said| judge_cookies(said).verdict);
+        assert_eq!(cookies, [Verdict::Pass, Verdict::Warn, Verdict::Warn]);
+    }
+
+    #[test]
+    fn a_backup_is_there_holds_something_and_is_of_today() {
+        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+        assert_eq!(judge_backup(1, hours(24)).verdict, Verdict::Pass);
+        assert_eq!(judge_backup(1, hours(25)).verdict, Verdict::Warn);
+        assert_eq!((judge_backup(0, hours(1)).verdict, judge_backup(1, None).verdict), (Verdict::Fail, Verdict::Warn));
+        assert_eq!(backup(None).verdict, Verdict::Warn);
+        let scratch = tempfile::tempdir().expect("scratch");
+        assert_eq!(backup(Some(&scratch.path().join("none"))).verdict, Verdict::Fail);
+        let file = scratch.path().join("backup");
+        fs::write(&file, "x").expect("written");
+        assert!(backup(Some(&file)).found.starts_with("0 hours and 0 minutes old"), "{:?}", backup(Some(&file)));
+    }
+}

@@ -1,0 +1,167 @@
+//! Who asks: a thread that looks at the server once per interval and hands over what it sees.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::super::Exit;
+use super::super::asking::{Asked, Trouble};
+use super::super::exposition::Page;
+use super::view::Look;
+
+/// Looks that wait to be drawn; who draws too slowly misses some.
+const WAITING_MAX: usize = 4;
+
+/// Whom to ask, and for what.
+#[derive(Clone)]
+pub(super) struct Asking {
+    admin: Asked,
+    drop: Option<(Asked, u32)>,
+}
+
+/// Why there is no look: in some words for the screen, and as the end of a command.
+pub(super) struct NoLook {
+    pub(super) why: String,
+    pub(super) exit: Exit,
+    /// Trying on would be in vain.
+    pub(super) is_final: bool,
+}
+
+/// What came of it.
+pub(super) enum Answer {
+    /// What the server shows.
+    Look(Look),
+    /// Nothing: why.
+    None(String),
+    /// A signal asks the program to end.
+    Leave,
+}
+
+impl Asking {
+    /// Takes the addresses apart.
+    ///
+    /// # Errors
+    /// One of them is none (64).
+    pub(super) fn new(admin: &str, public: &str, drop: Option<u32>) -> Result<Asking, Exit> {
+        let admin = Asked::at(admin, "URL")?.with_token();
+        let drop = drop.map(|id| Asked::at(public, "--public").map(|public| (public, id))).transpose()?;
+        Ok(Asking { admin, drop })
+    }
+
+    /// Whom the screen names.
+    pub(super) fn server(&self) -> String {
+        self.admin.url.trim_start_matches("http://").to_owned()
+    }
+
+    /// One look.
+    ///
+    /// # Errors
+    /// Why there is none (69).
+    pub(super) async fn look(&self, start: Instant) -> Result<Look, NoLook> {
+        let told = |trouble: Trouble| NoLook {
+            why: trouble.to_string(),
+            exit: self.admin.exit("/metrics", &trouble),
+            is_final: false,
+        };
+        let text = self.admin.text("/metrics").await.map_err(told)?;
+        let page = Page::parse(&text).map_err(|wrong| told(Trouble::Strange(wrong.to_string())))?;
+        let drop = self.drop().await?;
+        Ok(Look { at: start.elapsed(), page, drop })
+    }
+
+    /// The drop that was asked for.
+    ///
+    /// # Errors
+    /// Why it is not to be seen (69).
+    pub(super) async fn drop(&self) -> Result<Option<Value>, NoLook> {
+        let Some((public, id)) = &self.drop else { return Ok(None) };
+        match public.json(&format!("/v1/drops/{id}")).await {
+            Ok(drop) => Ok(Some(drop)),
+            Err(trouble @ Trouble::Status(404, _)) => {
+                let why = format!("there is no drop {id}");
+                let exit = Exit::new(69, format!("{}: {why} ({trouble})", public.url));
+                Err(NoLook { why, exit, is_final: true })
+            }
+            Err(trouble) => {
+                let exit = public.exit(&format!("drop {id}"), &trouble);
+                Err(NoLook { why: trouble.to_string(), exit, is_final: false })
+            }
+        }
+    }
+}
+
+/// The thread.
+pub(super) struct Watch {
+    answers: Receiver<Answer>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Starts to look.
+    ///
+    /// # Errors
+    /// No thread, or no runtime (71).
+    pub(super) fn start(asking: Asking, every: Duration) -> Result<Watch, Exit> {
+        let failed = |error: std::io::Error| Exit::new(71, format!("no thread to ask with: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (answers, received) = bounded(WAITING_MAX);
+        let (stop, stopped) = oneshot::channel();
+        let work = async move {
+            tokio::select! {
+                () = ask(&asking, every, &answers) => {}
+                _ = stopped => {}
+                () = asked_to_end() => {
+                    // The screen puts the terminal right; it takes what is there within a blink.
+                    let _gone = answers.send(Answer::Leave);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("top-asks".into()).spawn(move || runtime.block_on(work));
+        Ok(Watch { answers: received, stop, thread: thread.map_err(failed)? })
+    }
+
+    /// What has come, if anything has.
+    pub(super) fn next(&self) -> Option<Answer> {
+        self.answers.try_recv().ok()
+    }
+
+    /// Ends it.
+    pub(super) fn stop(self) {
+        drop(self.answers);
+        let _ended_already = self.stop.send(());
+        let _told_by_its_hook = self.thread.join();
+    }
+}
+
+async fn ask(asking: &Asking, every: Duration, answers: &Sender<Answer>) {
+    let start = Instant::now();
+    let mut turns = tokio::time::interval(every);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        let answer = match asking.look(start).await {
+            Ok(look) => Answer::Look(look),
+            Err(none) => Answer::None(none.why),
+        };
+        // A full channel is drawn soon; the next look is newer.
+        let _missed = answers.try_send(answer);
+    }
+}
+
+/// SIGTERM and SIGHUP, and SIGINT from elsewhere than the keyboard: the terminal must not stay as it is.
+async fn asked_to_end() {
+    let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
+    let [Ok(mut terminate), Ok(mut hangup), Ok(mut interrupt)] = signals else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,58 @@
+//! `firstcome top` where nobody watches: one screen as text, by the real program against the real server.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+
+use http::serve;
+
+fn top(admin: SocketAddr, arguments: &[&str]) -> Output {
+    let program =
+        Command::new(env!("CARGO_BIN_EXE_firstcome")).arg("top").arg(admin.to_string()).args(arguments).output();
+    program.expect("run")
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_pipe_gets_one_screen_of_text_with_the_drop_that_was_asked_for() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    assert_eq!(server.create(40).status, 201);
+    assert_eq!(server.order("k1", "{\"buyer\":\"ann\",\"quantity\":2}").status, 201);
+    let public = server.0.server.public_address.to_string();
+    let (code, screen) = said(&top(server.0.server.admin_address, &["--drop", "1", "--public", &public]));
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(!screen.contains('\u{1b}'), "no colours in a pipe: {screen:?}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+    for part in
+        ["  seq ", "queue  0 of 8,192", "1 N, live                        38        2        0", "oversold          0"]
+    {
+        assert!(screen.contains(part), "{part} is not in\n{screen}");
+    }
+    server.stop();
+}
+
+#[test]
+fn what_is_not_there_is_said_in_a_line_and_ends_with_69() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let (admin, public) = (server.0.server.admin_address, server.0.server.public_address.to_string());
+    let (code, line) = said(&top(admin, &["--once", "--drop", "7", "--public", &public]));
+    assert_eq!((code, line.lines().count()), (Some(69), 1), "{line}");
+    assert!(line.contains("there is no drop 7"), "{line}");
+    let (code, line) = said(&top(server.0.server.public_address, &["--once"]));
+    assert!(code == Some(69) && line.contains("it answers 404: not-found"), "no metrics for buyers: {line}");
+    server.stop();
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (code, line) = said(&top(nobody, &["--once"]));
+    assert!(code == Some(69) && line.contains("is `firstcome serve` running?"), "{line}");
+    let wrong = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "no address"]).output().expect("run");
+    assert_eq!(wrong.status.code(), Some(64));
+}
