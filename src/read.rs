@@ -18,6 +18,6 @@ pub mod sessions;
 pub use auctions::{AuctionRow, BidRow};
 pub use auditor::{Auditor, AuditorState};
 pub use connection::Reader;
-pub use hot::{HotBodies, HotBody};
+pub use hot::{HotAuctions, HotBodies, HotBody};
 pub use payments::PaymentRow;
 pub use rows::{DropRow, OrderRow};

@@ -51,6 +51,8 @@ fn an_auction_goes_to_the_highest_bid_over_a_restart_and_its_winner_pays() {
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
     assert_eq!((&again.body["seq"], &again.body["current"]), (&first.body["seq"], &json!(160)), "as it is now");
     assert_eq!(bid(&server, &id, "c", &json!({ "buyer": "bob", "amount": 310 })).body["leading"], true);
+    let bobs = format!("/v1/auctions/{id}/order?buyer=bob");
+    is(&server.public("GET", &bobs), Code::NotFound);
     until("the auction ends", || look(&server, &id)["state"] == "ended");
     is(&bid(&server, &id, "d", &json!({ "buyer": "ann", "amount": 999 })), Code::Ended);
     until("the winner has an order", || !orders_of(&server, &id).is_empty());
@@ -59,6 +61,9 @@ fn an_auction_goes_to_the_highest_bid_over_a_restart_and_its_winner_pays() {
         (&order["buyer"], &order["state"], &order["amount"]),
         (&json!("bob"), &json!("awaiting_payment"), &json!(310))
     );
+    let won = server.public("GET", &bobs);
+    assert_eq!((won.status, &won.body), (200, &order), "the winner finds it by himself");
+    is(&server.public("GET", &format!("/v1/auctions/{id}/order?buyer=ann")), Code::NotFound);
     let order = order["id"].as_str().expect("an id");
     let contact = json!({ "contact": { "email": "bob@example.org" } }).to_string();
     let checkout = format!("/v1/orders/{order}/checkout");
@@ -66,6 +71,7 @@ fn an_auction_goes_to_the_highest_bid_over_a_restart_and_its_winner_pays() {
     let payment = json!({ "reference": "R", "amount": 310, "currency": "EUR", "reason": "seen" });
     let paid = server.admin("POST", &format!("/v1/orders/{order}/payments"), &payment);
     assert_eq!((paid.status, &paid.body["state"]), (200, &json!("paid")));
+    assert_eq!(server.public("GET", &bobs).body, paid.body);
     assert_eq!(orders_of(&server, &id).len(), 1);
     server.stop();
     verified(scratch.path());
@@ -84,6 +90,8 @@ fn what_its_winner_does_not_pay_is_offered_to_the_next() {
     assert_eq!((&orders[0]["buyer"], &orders[0]["state"]), (&json!("ann"), &json!("expired")));
     assert_eq!((&orders[0]["amount"], &orders[1]["amount"]), (&json!(200), &json!(150)), "he pays what he would");
     assert_eq!(orders[1]["buyer"], "bob");
+    assert_eq!(server.public("GET", &format!("/v1/auctions/{id}/order?buyer=bob")).body["id"], orders[1]["id"]);
+    is(&server.public("GET", &format!("/v1/auctions/{id}/order?buyer=ann")), Code::NotFound);
     server.stop();
     verified(scratch.path());
 }
@@ -153,5 +161,28 @@ fn a_stream_tells_of_every_bid_and_buying_is_over_with_the_first() {
     assert_eq!(last, look(&server, &id));
     assert_eq!((&last["current"], last.get("buy_now")), (&json!(100), None));
     is(&post(&server, &id, "buy-now", "k", &json!({ "buyer": "bob" })), Code::BidTooLow);
+    server.stop();
+}
+
+#[test]
+fn an_auction_is_read_from_ready_bytes_and_never_older_than_ones_own_bid() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let id = made(&auction(&server, "one", &json!({})));
+    for n in 0..50 {
+        let amount = 100 + n * 10;
+        assert_eq!(bid(&server, &id, &format!("k{n}"), &json!({ "buyer": "ann", "amount": amount })).status, 201);
+        // On whichever thread the connection lands.
+        for _ in 0..3 {
+            assert_eq!(look(&server, &id)["current"], amount);
+        }
+    }
+    until("figures are handed over", || {
+        let shown = server.admin("GET", "/metrics", &Value::Null).text;
+        let hot = shown.lines().find_map(|line| line.strip_prefix("firstcome_reads_total{source=\"hot\"} "));
+        hot.is_some_and(|count| count != "0")
+    });
+    let hidden = look(&server, &id)["drop_id"].clone();
+    is(&server.public("GET", &format!("/v1/drops/{hidden}")), Code::NotFound);
     server.stop();
 }

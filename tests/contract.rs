@@ -426,6 +426,8 @@ fn tokens_that_are_needed() {
     let anothers = r#"{"buyer":"bob","amount":1}"#;
     is(&call(public, "POST", "/v1/auctions/1/bids", &headers, anothers), Code::Forbidden);
     is(&call(public, "POST", "/v1/auctions/1/buy-now", &headers, r#"{"buyer":"bob"}"#), Code::Forbidden);
+    is(&call(public, "GET", "/v1/auctions/1/order?buyer=bob", &headers, ""), Code::Forbidden);
+    is(&call(public, "GET", "/v1/auctions/1/order", &headers, ""), Code::NotFound);
     for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
         let path = route

@@ -429,9 +429,13 @@ const OURS: &[Setting] = &[
         "remembered; beyond it the oldest ended order's key goes before its 24 hours",
         |c, t| c.idempotency_keys_max = count(t, 1000, 1 << 30)?
     ),
-    setting!("read.hot_bodies_max", "1024", "drops", "whose rendered answers each serving thread keeps", |c, t| c
-        .hot_bodies_max =
-        count(t, 1, 100_000)?),
+    setting!(
+        "read.hot_bodies_max",
+        "1024",
+        "drops",
+        "whose rendered answers each serving thread keeps, and of as many auctions",
+        |c, t| c.hot_bodies_max = count(t, 1, 100_000)?
+    ),
     setting!("audit.compare_interval_ms", "10000", "ms", "between two recounts of all drops by the auditor", |c, t| {
         c.compare_interval = millis(t, 10, 3_600_000)?
     }),

@@ -52,6 +52,7 @@ pub const fn need(action: Action) -> Need {
         | Action::Readyz => Need::Nothing,
         Action::PlaceOrder
         | Action::GetOrder
+        | Action::GetAuctionOrder
         | Action::Checkout
         | Action::CancelOrder
         | Action::PlaceBid
@@ -96,6 +97,7 @@ pub const fn waits(action: Action) -> bool {
         | Action::GetAuction
         | Action::StreamAuction
         | Action::GetOrder
+        | Action::GetAuctionOrder
         | Action::OpenApi
         | Action::OrderPage
         | Action::DemoShop

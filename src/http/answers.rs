@@ -48,6 +48,8 @@ pub const fn of(action: Action) -> Answers {
     match action {
         A::ListDrops | A::ListAuctions => answers(&[200], &[QUERY, BUSY]),
         A::GetDrop | A::GetOrder | A::GetAuction => answers(&[200, 304], &[ID]),
+        // Forbidden: the query names another buyer than the token.
+        A::GetAuctionOrder => answers(&[200, 304], &[&[Code::Forbidden], QUERY, ID]),
         A::StreamDrop | A::StreamAuction => answers(&[200], &[ID, BUSY]),
         // Forbidden: the body names another buyer than the token.
         A::PlaceOrder => answers(&[201], &[&[Code::Forbidden], BODY, KEY, ID, DROP, WRITER]),

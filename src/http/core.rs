@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::outgoing::Client;
 use crate::payments::Verifiers;
 use crate::read::board::Board;
-use crate::read::{AuditorState, HotBodies, Reader};
+use crate::read::{AuditorState, HotAuctions, HotBodies, Reader};
 use crate::telemetry::{EdgeLabels, EdgeMeter, EdgeRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
@@ -88,8 +88,10 @@ pub struct Core {
     pub port: usize,
     /// Its connection.
     pub reader: Rc<Reader>,
-    /// Its ready bodies.
+    /// Its ready drops.
     pub hot: RefCell<HotBodies>,
+    /// Its ready auctions.
+    pub hot_auctions: RefCell<HotAuctions>,
     /// Its figures.
     pub meter: RefCell<EdgeMeter>,
     /// The way to the desk.
@@ -182,6 +184,7 @@ impl Core {
         let worker = (listener == Listener::Public).then_some(port);
         let meter = EdgeMeter::new(&site.telemetry, EdgeLabels { routes: &routes, problems: &Code::NAMES, worker });
         let hot = HotBodies::new(site.config.hot_bodies_max);
+        let hot_auctions = HotAuctions::new(site.config.hot_bodies_max);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Core {
@@ -191,6 +194,7 @@ impl Core {
             port,
             reader: Rc::new(reader),
             hot: RefCell::new(hot),
+            hot_auctions: RefCell::new(hot_auctions),
             meter: RefCell::new(meter),
             desk,
             board: RefCell::default(),

@@ -52,6 +52,7 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::GetAuction => auctions::get(core, &call),
         Action::StreamAuction => streams::auction_changes(core, &call),
         Action::ListBids => Box::pin(auctions::bids(core, &call)).await,
+        Action::GetAuctionOrder => auctions::order(core, &call),
         Action::PlaceBid => Box::pin(auctions::bid(core, call)).await,
         Action::BuyNow => Box::pin(auctions::buy_now(core, call)).await,
         Action::CreateAuction => Box::pin(auctions::create(core, call)).await,

@@ -28,6 +28,7 @@ pub enum Action {
     GetAuction,
     StreamAuction,
     ListBids,
+    GetAuctionOrder,
     PlaceBid,
     BuyNow,
     CreateAuction,
@@ -155,6 +156,14 @@ pub static ROUTES: &[Route] = &[
     route(Public, Method::GET, AUCTION, P::Auction, A::GetAuction, "Read an auction"),
     route(Public, Method::GET, "/v1/auctions/{auction_id}/stream", P::Auction, A::StreamAuction, "Follow an auction"),
     route(Public, Method::GET, BIDS, P::Auction, A::ListBids, "List an auction's accepted bids"),
+    route(
+        Public,
+        Method::GET,
+        "/v1/auctions/{auction_id}/order",
+        P::Auction,
+        A::GetAuctionOrder,
+        "Read the order that an auction led to",
+    ),
     route(Public, Method::POST, BIDS, P::Auction, A::PlaceBid, "Bid in an auction"),
     route(
         Public,

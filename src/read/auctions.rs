@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::lists::Page;
+use super::rows::{OrderRow, order_by_seq};
 use crate::types::{AuctionId, AuctionState, Currency, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
 /// An auction as clients see it.
@@ -149,6 +150,22 @@ pub fn bids(connection: &Connection, id: AuctionId, after: Seq, limit: u32) -> r
     let rows = statement.query_map(params![id, after, limit.saturating_add(1)], bid_of)?;
     let items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(page(items, limit, |bid| bid.seq.get()))
+}
+
+/// The order that an auction led to last: bought, or awarded to whoever was offered it last. What changed the hidden drop
+/// last is about that order; where it was bought, the auction ended right after.
+///
+/// # Errors
+/// What SQLite says.
+pub fn last_order(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<OrderRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT audit.order_seq FROM auctions JOIN drops ON drops.id = auctions.drop_id
+             JOIN audit ON audit.seq BETWEEN drops.version - 1 AND drops.version
+         WHERE auctions.id = ?1 AND audit.drop_id = auctions.drop_id AND audit.order_seq IS NOT NULL
+         ORDER BY audit.seq DESC LIMIT 1",
+    )?;
+    let order: Option<Seq> = statement.query_row(params![id], |row| row.get(0)).optional()?;
+    order.map_or(Ok(None), |order| order_by_seq(connection, order))
 }
 
 /// The page out of one row more than it has room for.

@@ -1,4 +1,4 @@
-//! Ready answers of drops: rendered once per version and thread, then handed out as they are.
+//! Ready answers of drops and auctions: rendered once per version and thread, then handed out as they are.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
 use crate::planted::{self, Bug};
-use crate::types::{DropId, Published};
+use crate::types::{AuctionId, DropId, Published};
 
-/// A rendered drop.
+/// A rendered drop or auction.
 #[derive(Clone)]
 pub struct HotBody {
     /// The version that its row had.
@@ -63,11 +63,52 @@ impl HotBodies {
         if planted::has(Bug::EtagFromAtomic) {
             body.version = published.version(id);
         }
+        self.put(id, &body);
+        Ok(Some(Found { body, was_ready: false }))
+    }
+
+    fn put(&mut self, id: DropId, body: &HotBody) {
         if self.bodies.len() >= self.max && !self.bodies.contains_key(&id) {
             // Rare, and simple: the hot ones are back after one read each.
             self.bodies.clear();
         }
         self.bodies.insert(id, body.clone());
-        Ok(Some(Found { body, was_ready: false }))
+    }
+}
+
+/// One thread's rendered auctions. An auction's version is that of its hidden drop, which is known from its first row on.
+pub struct HotAuctions {
+    drops: HashMap<AuctionId, DropId>,
+    bodies: HotBodies,
+}
+
+impl HotAuctions {
+    /// No bodies, and room for `max`.
+    #[must_use]
+    pub fn new(max: usize) -> HotAuctions {
+        HotAuctions { drops: HashMap::new(), bodies: HotBodies::new(max) }
+    }
+
+    /// The body of an auction, as [`HotBodies::get`] has it, and its hidden drop.
+    ///
+    /// # Errors
+    /// What `render` says.
+    pub fn get(
+        &mut self,
+        published: &Published,
+        id: AuctionId,
+        render: impl FnOnce() -> rusqlite::Result<Option<(DropId, HotBody)>>,
+    ) -> rusqlite::Result<Option<(DropId, Found)>> {
+        if let Some(drop_id) = self.drops.get(&id).copied() {
+            let found = self.bodies.get(published, drop_id, || Ok(render()?.map(|(_, body)| body)))?;
+            return Ok(found.map(|found| (drop_id, found)));
+        }
+        let Some((drop_id, body)) = render()? else { return Ok(None) };
+        if self.drops.len() >= self.bodies.max {
+            self.drops.clear();
+        }
+        self.drops.insert(id, drop_id);
+        self.bodies.put(drop_id, &body);
+        Ok(Some((drop_id, Found { body, was_ready: false })))
     }
 }

@@ -79,6 +79,11 @@ pub fn good_ends(server: &Server) {
     let again = post(server, &other, "buy-now", "now", &json!({ "buyer": "bob" }));
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
     assert_eq!(again.body, bought.body);
+    let path = format!("/v1/auctions/{other}/order?buyer=bob");
+    let found = server.public("GET", &path);
+    assert_eq!((found.status, &found.body), (200, &bought.body));
+    let head = format!("If-None-Match: {}\r\n", found.headers["etag"]);
+    assert_eq!(call(public, "GET", &path, &head, "").status, 304);
 }
 
 /// Every refusal of theirs. Exposure is limited to [`EXPOSURE_LIMIT`].
@@ -109,4 +114,7 @@ pub fn refusals(server: &Server) {
     let sold = made(&auction(server, "sold", &json!({ "buy_now": 500 })));
     assert_eq!(post(server, &sold, "buy-now", "k", &json!({ "buyer": "bob" })).status, 201);
     is(&cancel(&sold), Code::Ended);
+    is(&server.public("GET", &format!("/v1/auctions/{sold}/order")), Code::Validation);
+    is(&server.public("GET", &format!("/v1/auctions/{sold}/order?buyer=ann")), Code::NotFound);
+    is(&server.public("GET", "/v1/auctions/4000000000/order?buyer=bob"), Code::NotFound);
 }

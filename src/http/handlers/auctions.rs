@@ -1,15 +1,17 @@
 //! Auctions: reading them, bidding, and what operators do with them.
 
+use std::time::Instant;
+
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
-use super::orders::bought;
+use super::orders::{bought, shown};
 use super::{desk_busy, done, fault, not_let_in, submit, written};
 use crate::engine::{Command, CommandKey, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
 use crate::http::core::Core;
-use crate::http::json::queries::{BidsQuery, DropsQuery};
+use crate::http::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
 use crate::http::json::{
     auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
     receipt_body,
@@ -17,8 +19,9 @@ use crate::http::json::{
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
 use crate::read::{AuctionRow, HotBody, auctions};
 use crate::store::Beside;
+use crate::telemetry::ReadSource;
 use crate::types::keyed::KeyScope;
-use crate::types::{AuctionId, Seq, random};
+use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
 
 /// The auction of a number, if there is one.
 fn found(core: &Core, id: AuctionId) -> Result<AuctionRow, Problem> {
@@ -37,8 +40,22 @@ fn rendered(row: &AuctionRow, epoch: u64) -> HotBody {
 
 /// `GET /v1/auctions/{auction_id}`.
 pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let HotBody { etag, body, .. } = rendered(&found(core, call.auction_id()?)?, core.site.epoch);
+    let (_, HotBody { etag, body, .. }) = ready(core, call.auction_id()?, call.started)?;
     Ok(tagged(&call.parts.headers, etag, Caching::NoStore, body))
+}
+
+/// An auction's ready body, and its hidden drop. The read began at `started`.
+pub(super) fn ready(core: &Core, id: AuctionId, started: Instant) -> Result<(DropId, HotBody), Problem> {
+    let render = || {
+        let row = core.reader.read(|connection| auctions::auction_by_id(connection, id))?;
+        Ok(row.map(|row| (row.drop_id, rendered(&row, core.site.epoch))))
+    };
+    let found =
+        core.hot_auctions.borrow_mut().get(&core.writer.published, id, render).map_err(|error| fault(&error))?;
+    let (drop_id, found) = found.ok_or(Problem::NotFound)?;
+    let source = if found.was_ready { ReadSource::Hot } else { ReadSource::Cold };
+    core.meter.borrow_mut().read(source, started.elapsed());
+    Ok((drop_id, found.body))
 }
 
 /// `GET /v1/auctions`.
@@ -72,6 +89,22 @@ pub(super) async fn bids(core: &Core, call: &Call) -> Result<Response<Body>, Pro
 fn within_a_page(limit: u32) -> Result<(), Problem> {
     let fits = (1..=100).contains(&limit);
     fits.then_some(()).ok_or_else(|| Problem::invalid("?limit", "must be a whole number from 1 to 100"))
+}
+
+/// `GET /v1/auctions/{auction_id}/order`: nobody placed what an auction awards, so its buyer learns its id here.
+pub(super) fn order(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+    let AuctionOrderQuery { buyer } = call.query()?;
+    let (named, proven) = (buyer.as_deref(), call.caller.buyer().map(BuyerText::as_str));
+    if proven.zip(named).is_some_and(|(proven, named)| proven != named) {
+        return Err(Problem::Forbidden("The token is another buyer's."));
+    }
+    let id = call.auction_id()?;
+    ready(core, id, call.started)?;
+    let buyer = proven.or(named);
+    let buyer = buyer.ok_or_else(|| Problem::invalid("?buyer", "is needed where no token says who asks"))?;
+    let row = core.reader.read(|connection| auctions::last_order(connection, id)).map_err(|error| fault(&error))?;
+    let row = row.filter(|row| *row.buyer == *buyer).ok_or(Problem::NotFound)?;
+    Ok(shown(core, call, &row))
 }
 
 /// `POST /v1/auctions/{auction_id}/bids`.
@@ -174,11 +207,4 @@ async fn operate(core: &Core, call: &Call, command: Command, status: StatusCode)
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(written(response, done.seq, &decided))
-}
-
-/// What the auction's stream begins with, and a way to read it again.
-pub(super) fn ready(core: &Core, id: AuctionId) -> Result<(AuctionRow, HotBody), Problem> {
-    let row = found(core, id)?;
-    let body = rendered(&row, core.site.epoch);
-    Ok((row, body))
 }

@@ -131,9 +131,13 @@ pub(super) fn as_it_is(core: &Core, seq: Seq, decided: &Decided) -> Result<Respo
 
 /// `GET /v1/orders/{order_id}`.
 pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let row = own(core, call)?;
+    Ok(shown(core, call, &own(core, call)?))
+}
+
+/// An order, unless the client has it already.
+pub(super) fn shown(core: &Core, call: &Call, row: &OrderRow) -> Response<Body> {
     let etag = tag(&etag("o", row.seq.get(), core.site.epoch, row.last_seq));
-    Ok(tagged(&call.parts.headers, etag, Caching::NoStore, order_body(&row, frame(core))))
+    tagged(&call.parts.headers, etag, Caching::NoStore, order_body(row, frame(core)))
 }
 
 /// `POST /v1/orders/{order_id}/checkout`.

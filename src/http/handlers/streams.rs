@@ -55,9 +55,9 @@ pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body
 /// `GET /v1/auctions/{auction_id}/stream`. Its version is its hidden drop's.
 pub(super) fn auction_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.auction_id()?;
-    let (row, first) = super::auctions::ready(core, id)?;
-    changes(core, StreamOf::Auction, row.drop_id, first, move |core| {
-        super::auctions::ready(core, id).map(|(_, body)| body)
+    let (drop_id, first) = super::auctions::ready(core, id, call.started)?;
+    changes(core, StreamOf::Auction, drop_id, first, move |core| {
+        super::auctions::ready(core, id, Instant::now()).map(|(_, body)| body)
     })
 }
 

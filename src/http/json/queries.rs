@@ -36,6 +36,15 @@ pub struct BidsQuery {
     pub limit: u32,
 }
 
+/// `GET /v1/auctions/{auction_id}/order`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuctionOrderQuery {
+    /// Whose. Needed, unless a buyer's token says who it is.
+    #[schemars(length(min = 1, max = 128))]
+    pub buyer: Option<String>,
+}
+
 /// `GET /v1/orders`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

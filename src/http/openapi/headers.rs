@@ -137,7 +137,7 @@ pub(super) fn components() -> Map<String, Value> {
 
 /// Whether the answer has a tag that the client may send back.
 pub(super) fn is_tagged(action: Action) -> bool {
-    matches!(action, Action::GetDrop | Action::GetOrder | Action::GetAuction)
+    matches!(action, Action::GetDrop | Action::GetOrder | Action::GetAuction | Action::GetAuctionOrder)
 }
 
 /// Whether an idempotency key is needed.

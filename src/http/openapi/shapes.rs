@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::http::json::queries::{AuditQuery, BidsQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery};
+use crate::http::json::queries::{
+    AuctionOrderQuery, AuditQuery, BidsQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery,
+};
 use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
 use crate::types::IgnoredBecause;
 
@@ -83,6 +85,7 @@ pub(super) fn sent(action: Action) -> Option<Sent> {
         | Action::GetDrop
         | Action::StreamDrop
         | Action::GetOrder
+        | Action::GetAuctionOrder
         | Action::CancelOrder
         | Action::LookAtLastOrders
         | Action::OrderPage
@@ -126,6 +129,7 @@ pub(super) fn answered(action: Action) -> Vec<(&'static str, Value)> {
         Action::PlaceOrder
         | Action::BuyNow
         | Action::GetOrder
+        | Action::GetAuctionOrder
         | Action::Checkout
         | Action::CancelOrder
         | Action::RecordPayment
@@ -240,6 +244,7 @@ fn query(action: Action) -> Option<Value> {
     match action {
         Action::ListDrops | Action::ListAuctions => schema::<DropsQuery>(),
         Action::ListBids => schema::<BidsQuery>(),
+        Action::GetAuctionOrder => schema::<AuctionOrderQuery>(),
         Action::ListOrders => schema::<OrdersQuery>(),
         Action::Audit => schema::<AuditQuery>(),
         Action::LookAtLastOrders => schema::<RemedyQuery>(),
@@ -345,7 +350,9 @@ pub(super) fn links(action: Action) -> Vec<(Action, &'static str, &'static str)>
             ],
         ),
         Action::CreateAuction => to("auction_id", &[Action::CancelAuction]),
-        Action::BuyNow => to("order_id", &[Action::GetOrder, Action::Checkout, Action::CancelOrder]),
+        Action::BuyNow | Action::GetAuctionOrder => {
+            to("order_id", &[Action::GetOrder, Action::Checkout, Action::CancelOrder])
+        }
         Action::ListAuctions
         | Action::GetAuction
         | Action::StreamAuction
