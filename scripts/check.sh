@@ -40,8 +40,11 @@ if [ "$mode" = full ]; then
     stage instructions scripts/instructions.sh
     stage fuzz scripts/fuzz.sh 20
     stage smoke scripts/smoke.sh
+    stage alerts scripts/alerts.sh
+    stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter
     stage contract scripts/contract.sh
     stage signatures scripts/signatures.sh
     stage browser scripts/browser.sh
+    stage dashboards scripts/dashboards.sh
 fi
 echo "== all good ($mode), $SECONDS s"

@@ -1,5 +1,5 @@
 # Sourced by scripts that need a server: starts and stops the release binary on free loopback ports.
-# It sets program, scratch (a directory that goes away at the end), public and admin (addresses). What stands in `run_under`
+# It sets program, scratch (a directory that goes away at the end), public, admin and wire (addresses). What stands in `run_under`
 # is put before the server's command.
 
 program=${FIRSTCOME:-target/release/firstcome}
@@ -20,13 +20,14 @@ start() { start_on "$scratch/data"; }
 stop() { stop_on "$scratch/data"; }
 
 start_on() { # data directory
-    "${run_under[@]}" "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
+    "${run_under[@]}" "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin "${admin_at:-127.0.0.1:0}" --wire 127.0.0.1:0 \
         >"$scratch/serve.out" 2>"$scratch/serve.err" &
     server=$!
     for _ in $(seq 200); do
         public=$(sed -n 's|.*buyers *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
         admin=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-        if [ -n "$public" ] && [ -n "$admin" ] && curl -sf "http://$admin/readyz" >/dev/null; then return; fi
+        wire=$(sed -n 's|.*frames *tcp://\([0-9.:]*\).*|\1|p' "$scratch/serve.out")
+        if [ -n "$public" ] && [ -n "$admin" ] && [ -n "$wire" ] && curl -sf "http://$admin/readyz" >/dev/null; then return; fi
         kill -0 "$server" || break
         sleep 0.05
     done

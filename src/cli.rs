@@ -4,6 +4,7 @@ mod asking;
 mod capture;
 mod exposition;
 pub mod leave;
+mod link;
 pub mod migrate;
 pub mod openapi;
 pub mod output;

@@ -9,6 +9,7 @@ mod layers;
 mod limits;
 mod outbox;
 mod payments;
+mod plan;
 pub mod secret_file;
 mod setting;
 mod settings;
@@ -25,6 +26,7 @@ use layers::Layers;
 pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
 pub use outbox::OutboxSettings;
 pub use payments::PaymentSettings;
+pub use plan::PlanSettings;
 pub use setting::Setting;
 pub use settings::SETTINGS;
 pub use wire::WireLimits;
@@ -50,6 +52,7 @@ pub struct Config {
     pub eddsa_public_key_files: Vec<KeyFile>,
     pub payments: PaymentSettings,
     pub auctions: AuctionSettings,
+    pub plan: PlanSettings,
     pub outbox: OutboxSettings,
     pub wire_listen: SocketAddr,
     pub wire_tls: Option<TlsFiles>,
@@ -201,6 +204,7 @@ impl Config {
             eddsa_public_key_files: Vec::new(),
             payments: PaymentSettings::default(),
             auctions: AuctionSettings::default(),
+            plan: PlanSettings::default(),
             outbox: OutboxSettings::default(),
             wire_listen: anywhere,
             wire_tls: None,

@@ -35,7 +35,7 @@ pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 pub use spec::{DropPatch, DropSpec};
 
 use crate::planted::{self, Bug};
-use crate::types::{AuctionId, Digest, DropId, Seq, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, OrderState, Seq, UnixMillis};
 
 /// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,6 +98,9 @@ pub struct State {
     pub(crate) endpoints: BTreeMap<Seq, Endpoint>,
     /// Providers' events of this batch, and those in the inbox that a command of it named.
     pub(crate) heard: BTreeSet<Digest>,
+    /// How many orders there are in each state, in the order of [`OrderState::ALL`]. Nothing is decided by it; after a
+    /// capture's snapshot only live orders are counted.
+    pub(crate) orders_by_state: [u64; OrderState::ALL.len()],
 }
 
 impl State {
@@ -119,6 +122,7 @@ impl State {
             command_keys: Retained::new(idempotency_keys_max),
             endpoints: BTreeMap::new(),
             heard: BTreeSet::new(),
+            orders_by_state: [0; OrderState::ALL.len()],
         }
     }
 
@@ -145,6 +149,17 @@ impl State {
         self.drops.iter()
     }
 
+    /// Looks up what orders will be looked up for, so that several lookups wait for memory at the same time and the
+    /// decisions that follow do not: with a million keys each would wait on its own.
+    pub fn look_ahead<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
+        for command in commands {
+            if let Command::PlaceOrder { drop_id, buyer, key, .. } = command {
+                let used = self.drop_entry(*drop_id).map(|entry| entry.used_by(buyer));
+                std::hint::black_box((used, self.order_keys.get(key).is_some()));
+            }
+        }
+    }
+
     /// An order, if it is in memory.
     #[must_use]
     pub fn order(&self, seq: Seq) -> Option<&Order> {
@@ -155,6 +170,12 @@ impl State {
     #[must_use]
     pub fn orders_in_memory(&self) -> usize {
         self.orders.len()
+    }
+
+    /// How many orders there are in each state, in the order of [`OrderState::ALL`].
+    #[must_use]
+    pub fn orders_by_state(&self) -> [u64; OrderState::ALL.len()] {
+        self.orders_by_state
     }
 
     /// How many keys of orders may be remembered.
@@ -400,6 +421,7 @@ impl PartialEq for State {
             command_keys,
             endpoints,
             heard,
+            orders_by_state: _,
         } = self;
         *seq == other.seq
             && *at == other.at

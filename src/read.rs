@@ -5,6 +5,7 @@
 
 pub mod auctions;
 pub mod auditor;
+pub mod board;
 pub mod connection;
 pub mod hot;
 pub mod lists;

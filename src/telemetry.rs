@@ -4,14 +4,17 @@
 //! exporter's, histograms our own (`histogram` says why). The hot paths do not touch shared ones: they record into
 //! their own thread's (`local`), which go to the shared ones once a second.
 //!
-//! Invariant: labels are closed sets, known at the start; so is the number of series.
+//! Invariant: labels are closed sets, known at the start; so is the number of series. The few series of single drops and
+//! auctions are made anew for each look (`passing`).
 
 pub mod catalogue;
+mod edge;
 pub mod histogram;
 pub mod local;
 pub mod logging;
 mod meters;
 mod outbox;
+mod passing;
 mod process;
 mod wire;
 
@@ -24,9 +27,11 @@ use parking_lot::Mutex;
 
 use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Kind, Metric};
+pub use edge::{EdgeLabels, EdgeMeter, EdgeRoute, ReadSource, StreamOf};
 use histogram::SharedHistogram;
-pub use meters::{EdgeMeter, ReadSource, WriterLabels, WriterMeter};
+pub use meters::{WriterLabels, WriterMeter};
 pub use outbox::OutboxMeter;
+pub use passing::Passing;
 pub use wire::{FrameFate, WireMeter};
 
 /// The metrics of one server.
@@ -70,6 +75,12 @@ impl Telemetry {
         self.recorder.lock().register_counter(&key(metric, labels), &METADATA)
     }
 
+    /// A counter of the catalogue for one of the process's own numbered parts, such as a thread.
+    pub fn numbered_counter(&self, metric: &'static Metric, label: &'static str, number: usize) -> Counter {
+        let key = metrics::Key::from_parts(metric.name, vec![Label::new(label, number.to_string())]);
+        self.recorder.lock().register_counter(&key, &METADATA)
+    }
+
     /// A gauge of the catalogue.
     pub fn gauge(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Gauge {
         self.recorder.lock().register_gauge(&key(metric, labels), &METADATA)
@@ -92,12 +103,24 @@ impl Telemetry {
         meters::set(&self.gauge(metric, &[]), value);
     }
 
+    /// Sets a gauge of the catalogue.
+    pub fn set_labelled(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)], value: u64) {
+        meters::set(&self.gauge(metric, labels), value);
+    }
+
     /// All metrics as Prometheus reads them, in the order of their names; looks at the process first.
     #[must_use]
     pub fn render(&self) -> String {
+        self.render_with(&Passing::default())
+    }
+
+    /// The same, and what this look found besides.
+    #[must_use]
+    pub fn render_with(&self, passing: &Passing) -> String {
         process::observe(self);
-        let (scalars, histograms) = (self.handle.render(), self.render_histograms());
-        let mut families: Vec<&str> = scalars.split("\n\n").chain(histograms.split("\n\n")).map(str::trim).collect();
+        let (scalars, histograms, passing) = (self.handle.render(), self.render_histograms(), passing.render());
+        let texts = [&scalars, &histograms, &passing];
+        let mut families: Vec<&str> = texts.iter().flat_map(|text| text.split("\n\n")).map(str::trim).collect();
         families.retain(|family| !family.is_empty());
         families.sort_unstable();
         families.join("\n\n") + "\n"
@@ -192,14 +215,29 @@ mod tests {
     #[test]
     fn families_come_once_with_help_and_labelled_histograms_when_they_are_used() {
         let telemetry = Telemetry::new();
-        let mut edge = EdgeMeter::new(&telemetry, [("/a", "GET"), ("/a", "POST"), ("/b", "GET")].into_iter());
+        let route = |path, method| EdgeRoute { path, method, timed_as: path };
+        let routes = [route("/a", "GET"), route("/a", "POST"), route("/b", "GET")];
+        let labels = EdgeLabels { routes: &routes, problems: &["malformed", "sold-out"], worker: Some(3) };
+        let mut edge = EdgeMeter::new(&telemetry, labels);
         edge.request(0, 200, Duration::from_micros(20));
         edge.request(1, 418, Duration::from_micros(20));
+        edge.problem(1);
+        edge.stream_opened(StreamOf::Drop);
+        edge.stream_opened(StreamOf::Auction);
+        edge.flush(&telemetry);
+        edge.stream_closed(StreamOf::Auction);
         edge.flush(&telemetry);
         let text = telemetry.render();
         assert!(text.contains("firstcome_http_request_seconds_count{route=\"/a\"} 2"), "{text}");
         assert!(text.contains("{route=\"/a\",method=\"POST\",status=\"other\"} 1"), "{text}");
         assert!(!text.contains("/b"), "{text}");
+        assert!(
+            text.contains("firstcome_problems_total{code=\"sold-out\"} 1\n") && !text.contains("malformed"),
+            "{text}"
+        );
+        assert!(text.contains("firstcome_worker_requests_total{worker=\"3\"} 2"), "{text}");
+        assert!(text.contains("firstcome_streams{of=\"drop\"} 1"), "{text}");
+        assert!(text.contains("firstcome_streams{of=\"auction\"} 0"), "{text}");
         let typed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert!(typed.is_sorted(), "{typed:?}");
         for (name, _) in typed.iter().filter_map(|line| line.split_once(' ')) {

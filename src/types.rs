@@ -311,6 +311,12 @@ impl OrderState {
         OrderState::Refunded,
     ];
 
+    /// Its place in [`OrderState::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The word in JSON and SQL.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

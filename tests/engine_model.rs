@@ -9,7 +9,7 @@
 mod model;
 
 use firstcome::engine::{Command, Event, State, invariants};
-use firstcome::types::{DigestKey, UnixMillis};
+use firstcome::types::{DigestKey, Seq, UnixMillis};
 
 use model::naive::Naive;
 use model::{Random, World};
@@ -20,7 +20,7 @@ const COMMANDS_PER_WORLD: u64 = 500;
 /// What was asked in one world, and when.
 type Script = Vec<(UnixMillis, Command)>;
 
-fn run_world(seed: u64) -> (Script, Vec<Event>, State) {
+fn run_world(seed: u64) -> (Script, Vec<Event>, State, Naive) {
     let mut world = World::new(seed, DigestKey::new(&[7; 32]));
     let mut state = State::new(KEYS_MAX);
     let mut naive = Naive::default();
@@ -38,7 +38,7 @@ fn run_world(seed: u64) -> (Script, Vec<Event>, State) {
         world.learn(&state, &outcome);
         script.push((at, command));
     }
-    (script, events, state)
+    (script, events, state, naive)
 }
 
 fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
@@ -56,6 +56,11 @@ fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
     }
     assert!(naive.money_is_accounted_for(), "seed {seed} step {step}: money");
     assert!(naive.auctions_are_fair(), "seed {seed} step {step}: auctions");
+    assert!(naive.winners_money_is_accounted_for(), "seed {seed} step {step}: what winners paid");
+    for (order, told) in naive.orders.iter().filter_map(|told| Some((state.order(Seq::new(told.seq)?)?, told))) {
+        let kept: u64 = order.payments.iter().map(|payment| payment.kept().get()).sum();
+        assert_eq!(kept, told.kept(), "seed {seed} step {step}: what order {} keeps", order.seq);
+    }
     assert!(naive.agrees_on_endpoints(state), "seed {seed} step {step}: endpoints");
     if let Err(broken) = invariants::check(state) {
         panic!("seed {seed} step {step}: {broken}");
@@ -85,9 +90,12 @@ fn the_engine_agrees_with_a_naive_second_implementation() {
         run_world(seed);
         return;
     }
+    let mut winners = [0, 0];
     for world in 0..model::scaled(2200, 60) {
         let seed = world.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x0f1c;
-        let (script, events, state) = run_world(seed);
+        let (script, events, state, naive) = run_world(seed);
+        let more = naive.winners();
+        winners = [0, 1].map(|n| winners[n] + more[n]);
         if world % 8 != 0 {
             continue;
         }
@@ -102,6 +110,7 @@ fn the_engine_agrees_with_a_naive_second_implementation() {
         assert!(rebuilt.advance(state.at(), &mut Vec::new(), usize::MAX));
         assert!(rebuilt == state, "seed {seed}: the events alone do not give the state");
     }
+    assert!(winners.iter().all(|count| *count > 0), "winners who paid, and who got something back: {winners:?}");
 }
 
 #[test]

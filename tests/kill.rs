@@ -4,6 +4,8 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+#[path = "kill/auctions.rs"]
+mod auctions;
 mod model;
 mod process;
 

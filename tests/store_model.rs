@@ -60,6 +60,7 @@ fn run_world(seed: u64) {
                 let mut none = Vec::new();
                 assert!(loaded.advance(state.at(), &mut none, usize::MAX));
                 assert_eq!(none, [], "seed {seed} step {step}: something was still due");
+                assert_eq!(loaded.orders_by_state(), state.orders_by_state(), "seed {seed} step {step}");
                 assert!(loaded == state, "seed {seed} step {step}: loaded\n{loaded:#?}\nin memory\n{state:#?}");
             }
         }

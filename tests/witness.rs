@@ -4,6 +4,8 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+#[path = "witness/auctions.rs"]
+mod auctions;
 mod model;
 mod process;
 
@@ -31,16 +33,22 @@ enum Asked {
     Restock { delta: i64, expected: u64 },
 }
 
-/// A request and its answer, with the instants around them.
-#[derive(Debug)]
-struct Seen {
-    asked: Asked,
+/// Where an answer has its place in the sequential run, and the instants around it.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
     began: Instant,
     ended: Instant,
-    status: u16,
     /// The event that the outcome is, or the last one that a refusal or a repeat saw.
     seq: u64,
     is_event: bool,
+}
+
+/// A request and its answer.
+#[derive(Debug)]
+struct Seen {
+    asked: Asked,
+    when: Moment,
+    status: u16,
     body: Value,
 }
 
@@ -125,7 +133,7 @@ impl Life {
                 self.mine.push(answer.body["id"].as_str().expect("an id").to_string());
             }
             let Answer { status, body, .. } = answer;
-            self.seen.push(Seen { asked, began, ended, status, seq, is_event, body });
+            self.seen.push(Seen { asked, when: Moment { began, ended, seq, is_event }, status, body });
         }
         self.seen
     }
@@ -276,15 +284,19 @@ fn the_answers_are_those_of_one_sequential_run_and_respect_real_time() {
 
     tell_repeated_cancels(&mut seen);
     // Events by their number; what changed nothing right after the event that it saw last.
-    seen.sort_by_key(|seen| (seen.seq, !seen.is_event));
+    seen.sort_by_key(|seen| (seen.when.seq, !seen.when.is_event));
     let mut sequential = Sequential { total: STOCK, ..Sequential::default() };
     for seen in &seen {
         let expected = sequential.answer(seen);
         let code = seen.body["code"].as_str().filter(|_| seen.status >= 400).unwrap_or("");
-        assert_eq!((seen.status, code), expected, "seed {seed}, event {}: {seen:?}", seen.seq);
-        assert!(sequential.held + sequential.sold <= sequential.total, "seed {seed}, event {}: oversold", seen.seq);
+        assert_eq!((seen.status, code), expected, "seed {seed}, event {}: {seen:?}", seen.when.seq);
+        assert!(
+            sequential.held + sequential.sold <= sequential.total,
+            "seed {seed}, event {}: oversold",
+            seen.when.seq
+        );
     }
-    check_real_time(&mut seen, seed);
+    check_real_time(seen.iter().map(|seen| seen.when), seed);
     let refused = seen.iter().filter(|seen| seen.status >= 400).count();
     println!("{} answers in {took:?}, {refused} refusals: one sequential run, in the order of real time", seen.len());
     assert!(refused > seen.len() / 20 && refused < seen.len(), "both kinds of answers: {refused} of {}", seen.len());
@@ -293,27 +305,28 @@ fn the_answers_are_those_of_one_sequential_run_and_respect_real_time() {
 
 /// A cancel needs no key, so a repeated one answers like the first: only that one, the earliest, was an event.
 fn tell_repeated_cancels(seen: &mut [Seen]) {
-    seen.sort_by_key(|seen| seen.seq);
+    seen.sort_by_key(|seen| seen.when.seq);
     let mut cancelled = std::collections::BTreeSet::new();
     for seen in seen.iter_mut().filter(|seen| seen.status == 200) {
         if let Asked::Cancel { order } = &seen.asked {
-            seen.is_event = cancelled.insert(order.clone());
+            seen.when.is_event = cancelled.insert(order.clone());
         }
     }
 }
 
 /// An answer that was there before another request began has the smaller number; for what changed nothing: not the
 /// larger.
-fn check_real_time(seen: &mut [Seen], seed: u64) {
-    let mut by_end: Vec<(Instant, u64)> = seen.iter().map(|seen| (seen.ended, seen.seq)).collect();
+fn check_real_time(moments: impl Iterator<Item = Moment>, seed: u64) {
+    let mut moments: Vec<Moment> = moments.collect();
+    let mut by_end: Vec<(Instant, u64)> = moments.iter().map(|moment| (moment.ended, moment.seq)).collect();
     by_end.sort_unstable();
-    seen.sort_by_key(|seen| seen.began);
+    moments.sort_by_key(|moment| moment.began);
     let (mut ended, mut highest) = (by_end.iter().peekable(), 0);
-    for seen in seen {
-        while let Some((_, seq)) = ended.next_if(|(at, _)| *at < seen.began) {
+    for moment in moments {
+        while let Some((_, seq)) = ended.next_if(|(at, _)| *at < moment.began) {
             highest = highest.max(*seq);
         }
-        let in_order = if seen.is_event { seen.seq > highest } else { seen.seq >= highest };
-        assert!(in_order, "seed {seed}: event {highest} was answered before this was asked: {seen:?}");
+        let in_order = if moment.is_event { moment.seq > highest } else { moment.seq >= highest };
+        assert!(in_order, "seed {seed}: event {highest} was answered before this was asked: {moment:?}");
     }
 }

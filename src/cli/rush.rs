@@ -57,6 +57,7 @@ pub(super) use admin::Admin;
 pub use bids::BidsArgs;
 pub use habits::Crowd;
 pub use ladder::LadderArgs;
+pub(super) use target::Target;
 
 /// All threads start together, this long after their connections are open.
 const START_DELAY: Duration = Duration::from_millis(10);
@@ -71,10 +72,11 @@ Examples:
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
   firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
-  firstcome rush --bids 50 --auctions 1 --connections 1000 --pace-ms 10   1,000 bidders over the binary protocol
+  firstcome rush --bids 50 --connections 1000 --pace-ms 10   1,000 bidders in a new auction, over the binary protocol
+  firstcome rush --bids 500 --connections 8 --subscribers 1000   how late 1,000 who listen hear of the last price
 
-Where operators have tokens, rush makes its drop with the one in the variable FIRSTCOME_TOKEN.
-Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop; 73 --json or --html.";
+Where operators have tokens, rush makes its drop or its auctions with the one in the variable FIRSTCOME_TOKEN.
+Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop or auction; 73 --json or --html.";
 
 /// The arguments of `firstcome rush`.
 #[derive(Args, Clone, Debug)]
@@ -143,8 +145,9 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
     }
     if let Some(bids) = &plan.bids {
-        let Plan { connections, threads, rate, deadline, .. } = plan;
-        return bids::storm(bids, &Force { connections, threads, rate, deadline }, json);
+        let Plan { admin, connections, threads, rate, deadline, .. } = &plan;
+        let force = Force { admin, connections: *connections, threads: *threads, rate: *rate, deadline: *deadline };
+        return bids::storm(bids, &force, json);
     }
     if let Some(ladder) = &plan.ladder {
         return ladder::climb(&plan, ladder, json);

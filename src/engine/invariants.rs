@@ -49,7 +49,20 @@ pub fn check(state: &State) -> Result<(), String> {
             return Err(format!("drop {id}: started is {}, but not by its start", entry.started));
         }
     }
+    check_counts(state)?;
     check_due(state)
+}
+
+/// Live orders are in memory, all of them; ended ones are only counted.
+fn check_counts(state: &State) -> Result<(), String> {
+    for live in OrderState::ALL.into_iter().filter(|state| state.is_live()) {
+        let counted = state.orders_by_state[live.index()];
+        let found = state.orders.values().filter(|order| order.state == live).count();
+        if u64::try_from(found) != Ok(counted) {
+            return Err(format!("{counted} orders are counted as {}, {found} are in memory", live.as_str()));
+        }
+    }
+    Ok(())
 }
 
 fn recount(state: &State) -> Result<BTreeMap<DropId, Recount>, String> {

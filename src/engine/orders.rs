@@ -228,8 +228,30 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
     };
     assert_eq!(event.prev_seq, order.last_seq, "an order's events name the one before");
     order.last_seq = event.seq;
+    let before = order.state;
+    change(state, event, seq);
+    if let Some(after) = state.order(seq).map(|order| order.state).filter(|after| *after != before) {
+        uncount(state, before);
+        count(state, after);
+    }
+}
+
+/// One order more is in this state.
+pub(super) fn count(state: &mut State, order_state: OrderState) {
+    let orders = &mut state.orders_by_state[order_state.index()];
+    *orders = orders.saturating_add(1);
+}
+
+fn uncount(state: &mut State, order_state: OrderState) {
+    let orders = &mut state.orders_by_state[order_state.index()];
+    *orders = orders.saturating_sub(1);
+}
+
+/// What an event does to its order, apart from `last_seq`.
+fn change(state: &mut State, event: &Event, seq: Seq) {
     match &event.kind {
         EventKind::OrderCheckedOut { expires_at, .. } => {
+            let Some(order) = state.orders.get_mut(&seq) else { return };
             assert_eq!(order.state, OrderState::Reserved, "only a reserved order is checked out");
             order.state = OrderState::AwaitingPayment;
             let before = std::mem::replace(&mut order.expires_at, *expires_at);
@@ -302,6 +324,7 @@ fn made(state: &mut State, event: &Event) {
         payments: Vec::new(),
     };
     state.orders.insert(order.seq, order);
+    count(state, order_state);
     state.schedule_expiry(drop_id, expires_at, event.seq);
     state.order_keys.remember(key, RememberedOrder { seq: event.seq, quantity });
     move_buyer(state, drop_id, buyer, i64::from(quantity.get()));

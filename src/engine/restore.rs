@@ -49,6 +49,9 @@ impl State {
         if let Some(entry) = self.drops.get_mut(super::drops::index(order.drop_id)) {
             entry.use_units(order.buyer, i64::from(order.taken()));
         }
+        if !order.state.is_live() {
+            super::orders::count(self, order.state);
+        }
         self.restore_live(order);
     }
 
@@ -56,6 +59,7 @@ impl State {
     pub fn restore_live(&mut self, order: Order) {
         if order.state.is_live() {
             let (drop_id, expires_at, seq) = (order.drop_id, order.expires_at, order.seq);
+            super::orders::count(self, order.state);
             self.orders.insert(seq, order);
             self.schedule_expiry(drop_id, expires_at, seq);
         }

@@ -80,6 +80,17 @@ impl Code {
         Code::Internal,
     ];
 
+    /// Every code's name, in the order of the table.
+    pub const NAMES: [&str; Code::ALL.len()] = {
+        let mut names = [""; Code::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Code::ALL[index].kind().code;
+            index += 1;
+        }
+        names
+    };
+
     /// Its row of the table.
     #[must_use]
     pub const fn kind(self) -> Kind {

@@ -23,11 +23,12 @@ use super::access;
 use super::addresses::Addresses;
 use super::answers;
 use super::body::{Body, full};
+use super::code::Code;
 use super::desk::Desk;
 use super::handlers;
 use super::problem::whole_seconds;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head, empty};
-use super::routes::{Found, Listener, ROUTES, Router};
+use super::routes::{Found, Listener, ROUTES, Route, Router};
 use super::tls::Tls;
 use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
@@ -35,8 +36,9 @@ use crate::admission::{Admission, Caller};
 use crate::config::Config;
 use crate::outgoing::Client;
 use crate::payments::Verifiers;
+use crate::read::board::Board;
 use crate::read::{AuditorState, HotBodies, Reader};
-use crate::telemetry::{EdgeMeter, Telemetry};
+use crate::telemetry::{EdgeLabels, EdgeMeter, EdgeRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
 
@@ -92,6 +94,8 @@ pub struct Core {
     pub meter: RefCell<EdgeMeter>,
     /// The way to the desk.
     pub desk: Desk,
+    /// What the metrics show of single drops and auctions.
+    pub board: RefCell<Board>,
     /// Its open event streams.
     pub streams: Cell<usize>,
     router: Router,
@@ -173,8 +177,10 @@ impl Core {
         reader: Reader,
         desk: Desk,
     ) -> Core {
-        let labels = ROUTES.iter().map(|route| (route.path, route.method.as_str())).chain([("other", "other")]);
-        let meter = EdgeMeter::new(&site.telemetry, labels);
+        let other = EdgeRoute { path: "other", method: "other", timed_as: "other" };
+        let routes: Vec<EdgeRoute> = ROUTES.iter().map(Route::measured).chain([other]).collect();
+        let worker = (listener == Listener::Public).then_some(port);
+        let meter = EdgeMeter::new(&site.telemetry, EdgeLabels { routes: &routes, problems: &Code::NAMES, worker });
         let hot = HotBodies::new(site.config.hot_bodies_max);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
@@ -187,6 +193,7 @@ impl Core {
             hot: RefCell::new(hot),
             meter: RefCell::new(meter),
             desk,
+            board: RefCell::default(),
             streams: Cell::new(0),
             router: Router::new(listener),
             verified: Rc::default(),
@@ -236,6 +243,7 @@ impl Core {
     /// A problem as an answer.
     fn problem(&self, problem: &Problem, request_id: &HeaderValue) -> Response<Body> {
         let kind = problem.kind();
+        self.meter.borrow_mut().problem(problem.code() as usize);
         let mut response = Response::new(full(problem.body(request_id.to_str().unwrap_or(""))));
         *response.status_mut() = kind.status;
         let headers = response.headers_mut();

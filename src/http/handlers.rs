@@ -6,6 +6,7 @@ mod contacts;
 mod drops;
 mod endpoints;
 mod health;
+mod metrics;
 mod operate;
 mod orders;
 mod pages;
@@ -93,7 +94,7 @@ pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<B
         Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,
         Action::SearchOrders => Box::pin(reports::search(core, call)).await,
         Action::Audit => audit::stream(core, &call),
-        Action::Metrics => Ok(health::metrics(core)),
+        Action::Metrics => Ok(metrics::show(core)),
         Action::Healthz => Ok(health::alive()),
         Action::Readyz => health::ready(core),
     }

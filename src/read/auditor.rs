@@ -14,13 +14,15 @@ use crate::types::{DropId, Seq};
 /// Audit rows counted in one step, so that other work of the thread gets its turn.
 const ROWS_PER_STEP: u32 = 5000;
 
-/// What the auditor shows: its three gauges.
+/// What the auditor shows: its gauges.
 #[derive(Default)]
 pub struct AuditorState {
     /// Recounted held and sold units above the total, over all drops.
     pub oversold_units: AtomicU64,
     /// Units that the counters keep but the recount does not have, over all drops.
     pub undersold_units: AtomicU64,
+    /// Drops whose counters do not agree with the recount.
+    pub mismatched_drops: AtomicU64,
     /// The last event that was counted.
     pub counted_seq: AtomicU64,
 }
@@ -93,7 +95,7 @@ impl Auditor {
     fn compare_counters(&mut self, connection: &Connection, state: &AuditorState) -> rusqlite::Result<Vec<Change>> {
         let mut statement = connection.prepare_cached("SELECT id, total, held, sold FROM drops ORDER BY id")?;
         let mut rows = statement.query([])?;
-        let (mut oversold, mut undersold) = (0u64, 0u64);
+        let (mut oversold, mut undersold, mut mismatched) = (0u64, 0u64, 0u64);
         let mut changes = Vec::new();
         while let Some(row) = rows.next()? {
             let drop_id: DropId = row.get(0)?;
@@ -108,11 +110,13 @@ impl Auditor {
                 changes.push(Change { drop_id, stands });
             }
             if stands {
+                mismatched = mismatched.saturating_add(1);
                 tracing::error!(%drop_id, ?counters, recount = ?count, "the counters do not agree with the audit");
             }
         }
         state.oversold_units.store(oversold, Ordering::Relaxed);
         state.undersold_units.store(undersold, Ordering::Relaxed);
+        state.mismatched_drops.store(mismatched, Ordering::Relaxed);
         Ok(changes)
     }
 

@@ -37,6 +37,13 @@ impl Reader {
         Ok(Reader { connection, gate })
     }
 
+    /// The size of the database on the disk; 0 if the system does not say.
+    #[must_use]
+    pub fn database_bytes(&self) -> u64 {
+        let path = self.connection.path().unwrap_or_default();
+        std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+    }
+
     /// Runs one statement's worth of reading: it sees one snapshot, which ends with it.
     ///
     /// # Errors

@@ -213,9 +213,9 @@ impl<'conn> Recorder<'conn> {
         // A fresh order: half of the columns say nothing new, and binding all would cost as much as writing them.
         let is_fresh = *order == Some(*seq) && kind == "order_reserved";
         let written = if is_fresh && *prev_seq == Seq::ZERO && amount.is_none() && detail.is_none() {
-            self.insert_reserved.execute(params![seq, at, drop_id, quantity])
+            self.insert_reserved.execute((seq, at, drop_id, quantity))
         } else {
-            self.insert_audit.execute(params![seq, at, &**kind, drop_id, order, quantity, amount, prev_seq, detail])
+            self.insert_audit.execute((seq, at, &**kind, drop_id, order, quantity, amount, prev_seq, detail))
         };
         written.map(drop)
     }
@@ -370,7 +370,7 @@ impl<'conn> Recorder<'conn> {
         let Some(Beside::Order { secret, buyer, contact }) = beside else {
             panic!("order {} came without its secret and buyer", event.seq)
         };
-        self.insert_order.execute(params![
+        self.insert_order.execute((
             event.seq,
             secret,
             drop_id,
@@ -379,8 +379,8 @@ impl<'conn> Recorder<'conn> {
             quantity,
             unit_price,
             event.at,
-            expires_at
-        ])?;
+            expires_at,
+        ))?;
         let secret = secret.as_bytes();
         self.chain.add_order(&OrderSeal { secret, buyer: buyer.as_str(), key, unit_price: *unit_price });
         match contact {

@@ -70,3 +70,37 @@ impl Default for LocalCounter {
         LocalCounter::new()
     }
 }
+
+/// One thread's part of a gauge that all threads share.
+pub struct LocalGauge {
+    value: u32,
+    shown: u32,
+    shared: metrics::Gauge,
+}
+
+impl LocalGauge {
+    /// A part of this gauge: 0 so far.
+    #[must_use]
+    pub fn new(shared: metrics::Gauge) -> LocalGauge {
+        LocalGauge { value: 0, shown: 0, shared }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn get(&self) -> u32 {
+        self.value
+    }
+
+    /// Sets it.
+    pub fn set(&mut self, value: u32) {
+        self.value = value;
+    }
+
+    /// Hands over by how much it has changed.
+    pub fn flush(&mut self) {
+        if self.value != self.shown {
+            self.shared.increment(f64::from(self.value) - f64::from(self.shown));
+            self.shown = self.value;
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! What each kind of thread records.
+//! What the writer records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use metrics::{Counter, Gauge};
 use super::catalogue as metric;
 use super::local::{LocalCounter, LocalHistogram};
 use super::{Metric, Telemetry};
+use crate::types::OrderState;
 
 /// The closed sets of labels that the engine knows.
 pub struct WriterLabels {
@@ -32,6 +33,7 @@ pub struct WriterMeter {
     keys_evicted: Gauge,
     disk_free: Gauge,
     read_only: Gauge,
+    orders: [Gauge; OrderState::ALL.len()],
     outcomes: Vec<LocalCounter>,
     labels: WriterLabels,
     telemetry: Arc<Telemetry>,
@@ -60,6 +62,7 @@ impl WriterMeter {
             keys_evicted: telemetry.gauge(&metric::KEYS_EVICTED, &[]),
             disk_free: telemetry.gauge(&metric::DISK_FREE, &[]),
             read_only: telemetry.gauge(&metric::READ_ONLY, &[]),
+            orders: OrderState::ALL.map(|state| telemetry.gauge(&metric::ORDERS, &[("state", state.as_str())])),
             outcomes: (0..combinations).map(|_| LocalCounter::new()).collect(),
             labels,
             telemetry: Arc::clone(telemetry),
@@ -110,6 +113,13 @@ impl WriterMeter {
         set(&self.read_only, u64::from(read_only));
     }
 
+    /// How many orders there are, in the order of [`OrderState::ALL`].
+    pub fn orders(&mut self, by_state: [u64; OrderState::ALL.len()]) {
+        for (gauge, orders) in self.orders.iter().zip(by_state) {
+            set(gauge, orders);
+        }
+    }
+
     /// A command (by its index) had an outcome (by its index).
     pub fn outcome(&mut self, command: usize, outcome: usize) {
         let index = command.saturating_mul(self.labels.outcomes.len()).saturating_add(outcome);
@@ -150,107 +160,4 @@ impl WriterMeter {
 pub(super) fn set(gauge: &Gauge, value: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float by its format")]
     gauge.set(value as f64);
-}
-
-/// Where a read found its answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadSource {
-    /// A ready body.
-    Hot,
-    /// The file.
-    Cold,
-}
-
-/// The statuses that are told apart; all others count as `other`.
-const STATUSES: [(u16, &str); 20] = [
-    (200, "200"),
-    (201, "201"),
-    (204, "204"),
-    (304, "304"),
-    (400, "400"),
-    (401, "401"),
-    (403, "403"),
-    (404, "404"),
-    (405, "405"),
-    (409, "409"),
-    (410, "410"),
-    (412, "412"),
-    (413, "413"),
-    (414, "414"),
-    (415, "415"),
-    (422, "422"),
-    (429, "429"),
-    (500, "500"),
-    (503, "503"),
-    (0, "other"),
-];
-
-struct RouteMeter {
-    route: &'static str,
-    method: &'static str,
-    statuses: [LocalCounter; STATUSES.len()],
-    seconds: LocalHistogram,
-}
-
-/// What a serving thread records.
-pub struct EdgeMeter {
-    routes: Vec<RouteMeter>,
-    reads: [LocalCounter; 2],
-    read_seconds: [LocalHistogram; 2],
-}
-
-impl EdgeMeter {
-    /// The meter of a serving thread; routes are told by their index from here on.
-    #[must_use]
-    pub fn new(telemetry: &Telemetry, routes: impl Iterator<Item = (&'static str, &'static str)>) -> EdgeMeter {
-        let routes = routes.map(|(route, method)| RouteMeter {
-            route,
-            method,
-            statuses: std::array::from_fn(|_| LocalCounter::new()),
-            seconds: LocalHistogram::new(telemetry.histogram(&metric::HTTP_REQUEST, &[("route", route)])),
-        });
-        let read = |source| LocalHistogram::new(telemetry.histogram(&metric::READ, &[("source", source)]));
-        EdgeMeter {
-            routes: routes.collect(),
-            reads: [LocalCounter::new(), LocalCounter::new()],
-            read_seconds: [read("hot"), read("cold")],
-        }
-    }
-
-    /// A request was answered.
-    pub fn request(&mut self, route: usize, status: u16, took: Duration) {
-        let Some(meter) = self.routes.get_mut(route) else { return };
-        let other = STATUSES.len().saturating_sub(1);
-        let status = STATUSES.iter().position(|(known, _)| *known == status).unwrap_or(other);
-        if let Some(counter) = meter.statuses.get_mut(status) {
-            counter.bump();
-        }
-        meter.seconds.record_duration(took);
-    }
-
-    /// A drop or an order was read.
-    pub fn read(&mut self, source: ReadSource, took: Duration) {
-        let index = usize::from(source == ReadSource::Cold);
-        if let (Some(count), Some(seconds)) = (self.reads.get_mut(index), self.read_seconds.get_mut(index)) {
-            count.bump();
-            seconds.record_duration(took);
-        }
-    }
-
-    /// Once a second: hands everything over.
-    pub fn flush(&mut self, telemetry: &Telemetry) {
-        for meter in &mut self.routes {
-            meter.seconds.flush();
-            for (counter, (_, status)) in meter.statuses.iter_mut().zip(STATUSES) {
-                let labels = [("route", meter.route), ("method", meter.method), ("status", status)];
-                counter.flush(|| telemetry.counter(&metric::HTTP_REQUESTS, &labels));
-            }
-        }
-        for (index, source) in ["hot", "cold"].into_iter().enumerate() {
-            if let (Some(count), Some(seconds)) = (self.reads.get_mut(index), self.read_seconds.get_mut(index)) {
-                count.flush(|| telemetry.counter(&metric::READS, &[("source", source)]));
-                seconds.flush();
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::Telemetry;
 use super::catalogue as metric;
-use super::local::LocalCounter;
+use super::local::{LocalCounter, LocalGauge};
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,14 +23,16 @@ const FATES: [&str; 4] = ["accepted", "refused", "turned_away", "fault"];
 pub struct WireMeter {
     types: &'static [&'static str],
     frames: Vec<[LocalCounter; FATES.len()]>,
+    subscriptions: LocalGauge,
 }
 
 impl WireMeter {
     /// A meter; types are told by their index from here on.
     #[must_use]
-    pub fn new(types: &'static [&'static str]) -> WireMeter {
+    pub fn new(telemetry: &Telemetry, types: &'static [&'static str]) -> WireMeter {
         let frames = types.iter().map(|_| std::array::from_fn(|_| LocalCounter::new())).collect();
-        WireMeter { types, frames }
+        let subscriptions = LocalGauge::new(telemetry.gauge(&metric::WIRE_SUBSCRIPTIONS, &[]));
+        WireMeter { types, frames, subscriptions }
     }
 
     /// A frame was answered.
@@ -40,8 +42,14 @@ impl WireMeter {
         }
     }
 
+    /// So many subscriptions there are.
+    pub fn subscriptions(&mut self, open: u32) {
+        self.subscriptions.set(open);
+    }
+
     /// Once a second: hands everything over.
     pub fn flush(&mut self, telemetry: &Telemetry) {
+        self.subscriptions.flush();
         for (kind, fates) in self.types.iter().zip(&mut self.frames) {
             for (counter, fate) in fates.iter_mut().zip(FATES) {
                 counter.flush(|| telemetry.counter(&metric::WIRE_FRAMES, &[("type", kind), ("outcome", fate)]));

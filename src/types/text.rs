@@ -2,13 +2,16 @@
 
 use std::fmt::{self, Write as _};
 
+use compact_str::CompactString;
+
 use super::UnixMillis;
 
 /// Who orders or bids: opaque text from the shop, 1 to 128 bytes without control characters.
 ///
-/// Personal data: its `Debug` shows nothing, and it has no `Display`.
+/// Short ones are kept in place: the serving threads make them and the writer drops them, and memory that one thread takes
+/// and another gives back is slow. Personal data: its `Debug` shows nothing, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct BuyerText(Box<str>);
+pub struct BuyerText(CompactString);
 
 /// The longest buyer text, in bytes (`api.md`, *Shapes*).
 pub const BUYER_BYTES_MAX: usize = 128;
@@ -18,7 +21,7 @@ impl BuyerText {
     #[must_use]
     pub fn new(text: &str) -> Option<BuyerText> {
         let fits = (1..=BUYER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-        fits.then(|| BuyerText(text.into()))
+        fits.then(|| BuyerText(CompactString::new(text)))
     }
 
     /// The text.

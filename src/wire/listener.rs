@@ -86,7 +86,7 @@ impl Wire {
         Wire {
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             subscriptions: Subscriptions::default(),
-            meter: RefCell::new(WireMeter::new(TYPES)),
+            meter: RefCell::new(WireMeter::new(telemetry, TYPES)),
             turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
@@ -147,7 +147,7 @@ pub async fn upkeep(wire: Rc<Wire>) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
+        wire.meter.borrow_mut().subscriptions(wire.subscriptions.sweep());
         wire.flush();
-        wire.subscriptions.sweep();
     }
 }

@@ -15,6 +15,8 @@ pub const FORBIDDEN: u8 = 6;
 pub const NOT_FOUND: u8 = 7;
 /// The buyer has as much as he may have, or the connection as many subscriptions.
 pub const LIMIT_REACHED: u8 = 12;
+/// Somebody else asks as much, or was faster.
+pub const BID_TOO_LOW: u8 = 16;
 /// Too many frames, or too many in flight of one client.
 pub const RATE_LIMITED: u8 = 20;
 /// The queue is full or too slow: nothing was decided.
@@ -42,7 +44,7 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
         Refusal::SoldOut { .. } => 13,
         Refusal::OrderExpired { .. } => 14,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => 15,
-        Refusal::BidTooLow { .. } => 16,
+        Refusal::BidTooLow { .. } => BID_TOO_LOW,
         Refusal::PreconditionFailed { .. } => 17,
     }
 }

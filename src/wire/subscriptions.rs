@@ -105,12 +105,15 @@ impl Subscriptions {
         }
     }
 
-    /// Forgets what nobody listens to any more.
-    pub(super) fn sweep(&self) {
-        self.watched.borrow_mut().retain(|_, watched| {
+    /// Forgets what nobody listens to any more. Returns how many subscriptions are left.
+    pub(super) fn sweep(&self) -> u32 {
+        let mut watched = self.watched.borrow_mut();
+        watched.retain(|_, watched| {
             watched.ears.retain(|ear| ear.strong_count() > 0);
             !watched.ears.is_empty()
         });
+        let left = watched.values().map(|watched| watched.ears.len()).sum::<usize>();
+        u32::try_from(left).unwrap_or(u32::MAX)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The writer at work: take commands, decide them, make a batch durable, publish it, answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,10 @@ use crate::types::{DropId, Published, UnixMillis};
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// Per-second work: figures, clock, meters, room on the disk.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How many commands are taken out of the queue before the first of them is decided: see [`State::look_ahead`]. More
+/// than a processor keeps in flight gains nothing.
+const LOOK_AHEAD: usize = 16;
 
 /// An answer that waits for its batch to be durable.
 pub(super) struct Waiting {
@@ -56,6 +60,8 @@ pub(super) struct Running<'a> {
     pub(super) meter: WriterMeter,
     pub(super) options: &'a Options,
     pub(super) receiver: &'a Receiver<Message>,
+    /// Out of the queue, not decided yet.
+    pub(super) fetched: VecDeque<Queued>,
     /// Where durable batches are captured, if they are.
     pub(super) tap: Option<Tap>,
 }
@@ -79,10 +85,16 @@ impl Running<'_> {
     pub(super) fn drain(&mut self, first: Option<Message>) -> Result<usize, StoreError> {
         let mut commands = 0usize;
         let mut next = first;
-        while let Some(message) = next {
-            if let Message::Command(queued) = message {
+        while next.is_some() {
+            let left = self.options.batch_commands_max.saturating_sub(commands);
+            self.fetch(next, left.min(LOOK_AHEAD));
+            self.state.look_ahead(self.fetched.iter().map(|queued| &queued.submission.command));
+            while let Some(queued) = self.fetched.pop_front() {
                 commands = commands.saturating_add(1);
-                self.take(queued)?;
+                if let Err(fault) = self.take(queued) {
+                    self.turn_away_fetched();
+                    return Err(fault);
+                }
             }
             next = if commands < self.options.batch_commands_max { self.receiver.try_recv().ok() } else { None };
         }
@@ -91,6 +103,26 @@ impl Running<'_> {
             self.drained = self.drained.saturating_add(u32::try_from(commands).unwrap_or(u32::MAX));
         }
         Ok(commands)
+    }
+
+    /// Takes `first` and what waits behind it, up to `max` commands.
+    fn fetch(&mut self, first: Option<Message>, max: usize) {
+        let mut next = first;
+        while let Some(message) = next {
+            match message {
+                Message::Command(queued) => self.fetched.push_back(queued),
+                Message::Wake => {}
+            }
+            next = if self.fetched.len() < max { self.receiver.try_recv().ok() } else { None };
+        }
+    }
+
+    /// What was fetched and is not decided when a fault ends the writer never will be.
+    fn turn_away_fetched(&mut self) {
+        for Queued { reply, .. } in self.fetched.drain(..) {
+            self.outgoing.push(reply, Answer::NotApplied(NotApplied::Ending));
+        }
+        self.outgoing.send(&self.shared.ports);
     }
 
     /// Decides one command: stamp, advance, prefetch, decide, evolve.
@@ -387,6 +419,7 @@ impl Running<'_> {
         }
         self.look_for_room()?;
         let offset_ms = self.clock.slew(wall_clock(), elapsed);
+        self.meter.orders(self.state.orders_by_state());
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
         self.measure_pace(elapsed);
         Ok(())

@@ -4,6 +4,7 @@
 //! `WriterHandle::stop`, or a fault, after which a supervisor starts the process again and nothing acknowledged is
 //! missing.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -131,6 +132,8 @@ impl Writer {
         }
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let checkpointer = Checkpointer::new(&mut store.connection, gate, options.checkpoint)?;
+            let mut meter = meter;
+            meter.orders(loaded.state.orders_by_state());
             let mut running = Running {
                 recorder: Recorder::new(&store.connection, loaded.link)?,
                 store: &store,
@@ -150,6 +153,7 @@ impl Writer {
                 meter,
                 options: &options,
                 receiver: &receiver,
+                fetched: VecDeque::new(),
                 tap,
             };
             turn(&mut running)?;

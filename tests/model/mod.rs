@@ -49,11 +49,22 @@ pub struct World {
     drops: u32,
     auctions: u32,
     told: u64,
+    /// Up to which event it has looked for orders that auctions awarded.
+    looked: u64,
 }
 
 impl World {
     pub fn new(seed: u64, digests: DigestKey) -> World {
-        World { random: Random(seed), digests, at: 1_000_000, orders: Vec::new(), drops: 0, auctions: 0, told: 0 }
+        World {
+            random: Random(seed),
+            digests,
+            at: 1_000_000,
+            orders: Vec::new(),
+            drops: 0,
+            auctions: 0,
+            told: 0,
+            looked: 0,
+        }
     }
 
     /// Learns from what happened.
@@ -61,6 +72,14 @@ impl World {
         if let Outcome::Reserved(reservation) = outcome {
             self.orders.push(reservation.order);
         }
+        // What auctions award nobody has asked for, and it is paid, cancelled and refunded as everything else.
+        for number in self.looked + 1..=state.seq().get() {
+            let seq = Seq::new(number).expect("in range");
+            if state.order(seq).is_some_and(|order| order.key == Digest::of_award(seq)) {
+                self.orders.push(seq);
+            }
+        }
+        self.looked = state.seq().get();
         self.drops = u32::try_from(state.drops().count()).expect("few");
         self.auctions = u32::try_from(state.auctions().count()).expect("few");
     }

@@ -82,7 +82,7 @@ impl NaiveOrder {
         self.payments.iter().any(|p| p.due > 0)
     }
     /// What of the money that paid for it stays.
-    pub(super) fn kept(&self) -> u64 {
+    pub fn kept(&self) -> u64 {
         self.payments.iter().filter(|p| p.pays).map(|p| p.received - p.refunded - p.due).sum()
     }
     pub(super) fn units(&self) -> u64 {

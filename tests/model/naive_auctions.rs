@@ -49,6 +49,9 @@ impl NaiveAuction {
     fn minimum(&self) -> u64 {
         self.price.map_or(self.spec.start_price.get(), |price| self.above(price))
     }
+    fn bids_of(&self, buyer: Digest) -> impl Iterator<Item = &NaiveBid> {
+        self.bids.iter().filter(move |bid| bid.buyer == buyer)
+    }
     /// The most of anybody but `without`; of equals the earlier.
     fn highest(&self, without: &[Digest]) -> Option<&NaiveBid> {
         let mut best: Option<&NaiveBid> = None;
@@ -388,17 +391,46 @@ impl Naive {
         self.auctions.iter().all(|auction| {
             let orders: Vec<_> = self.orders.iter().filter(|order| order.drop == auction.drop).collect();
             let one_has_it = orders.iter().map(|order| order.units()).sum::<u64>() <= 1;
-            let fair = orders.iter().filter(|order| order.key == Digest::of_award(seq(order.seq))).all(|order| {
-                let most = auction.bids.iter().filter(|bid| bid.buyer == order.buyer).map(|bid| bid.maximum).max();
+            let mut awarded = orders.iter().filter(|order| order.is_award());
+            let fair = awarded.clone().all(|order| {
+                let most = auction.bids_of(order.buyer).map(|bid| bid.maximum).max();
                 most.is_some_and(|most| order.unit_price <= most)
             });
-            let first = orders.iter().find(|order| order.key == Digest::of_award(seq(order.seq)));
-            let enough = first.is_none_or(|order| {
-                let second = auction.highest(&[order.buyer]).map_or(0, |bid| bid.maximum);
-                let most = auction.bids.iter().filter(|bid| bid.buyer == order.buyer).map(|bid| bid.maximum).max();
-                order.unit_price >= second.min(most.unwrap_or(0))
+            let enough = awarded.next().is_none_or(|order| {
+                let most = auction.bids_of(order.buyer).map(|bid| bid.maximum).max().unwrap_or(0);
+                let Some(second) = auction.highest(&[order.buyer]).map(|bid| bid.maximum) else { return true };
+                // Who raised his own maximum later did not bid against himself.
+                let once = auction.bids_of(order.buyer).count() == 1;
+                order.unit_price >= most.min(if once { auction.above(second) } else { second })
             });
             one_has_it && fair && enough
         })
+    }
+
+    /// What winners paid is theirs or goes back: nobody keeps the thing for less than its price, and of all whom it was
+    /// offered to, only one has paid for it.
+    pub fn winners_money_is_accounted_for(&self) -> bool {
+        let awarded = self.orders.iter().filter(|order| order.is_award());
+        let fits = awarded.clone().all(|order| {
+            let back: u64 = order.payments.iter().filter(|paid| paid.pays).map(|paid| paid.refunded + paid.due).sum();
+            order.state != OrderState::Paid || order.kept() + back == order.unit_price
+        });
+        let once = self.auctions.iter().all(|auction| {
+            self.orders.iter().filter(|order| order.drop == auction.drop && order.kept() > 0).count() <= 1
+        });
+        fits && once
+    }
+
+    /// Orders that auctions awarded and somebody paid; those of them of which something went back.
+    pub fn winners(&self) -> [usize; 2] {
+        let paid = self.orders.iter().filter(|order| order.is_award() && order.payments.iter().any(|paid| paid.pays));
+        let back = paid.clone().filter(|order| order.payments.iter().any(|paid| paid.refunded + paid.due > 0));
+        [paid.count(), back.count()]
+    }
+}
+
+impl NaiveOrder {
+    fn is_award(&self) -> bool {
+        self.key == Digest::of_award(seq(self.seq))
     }
 }

@@ -176,6 +176,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         (reason::FORBIDDEN, Code::Forbidden),
         (reason::NOT_FOUND, Code::NotFound),
         (reason::LIMIT_REACHED, Code::LimitReached),
+        (reason::BID_TOO_LOW, Code::BidTooLow),
         (reason::RATE_LIMITED, Code::RateLimited),
         (reason::OVERLOADED, Code::Overloaded),
         (reason::DRAINING, Code::Draining),

@@ -10,7 +10,8 @@ use firstcome::config::{Config, KeyFile, TlsFiles};
 use firstcome::wire::messages::{Bid, Request};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
@@ -18,7 +19,7 @@ use super::peer::{PATIENCE, Peer, Said, Site, bytes, ping, pong, reserve};
 
 const SECRET: &[u8] = b"the shop's secret, 32 bytes or more";
 
-fn write(path: PathBuf, content: &[u8]) -> PathBuf {
+pub(crate) fn write(path: PathBuf, content: &[u8]) -> PathBuf {
     std::fs::write(&path, content).expect("written");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
     path
@@ -30,7 +31,7 @@ fn wants_tokens(directory: &Path, config: &mut Config) {
     config.hs256_secret_files = vec![KeyFile { kid: None, path }];
 }
 
-fn token(buyer: &str, seconds: u64) -> String {
+pub(crate) fn token(buyer: &str, seconds: u64) -> String {
     let claims = json!({ "sub": buyer, "aud": "d", "exp": get_current_timestamp() + seconds });
     encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET)).expect("signed")
 }
@@ -39,13 +40,24 @@ fn hello(token: &str) -> Request<'_> {
     Request::Hello { version: 1, token: token.as_bytes() }
 }
 
-fn site(change: impl FnOnce(&mut Config)) -> Site {
+/// A server that wants tokens.
+pub(crate) fn site(change: impl FnOnce(&mut Config)) -> Site {
     let scratch = tempfile::tempdir().expect("scratch");
     let directory = scratch.path().to_path_buf();
     Site::open_in(scratch, |config| {
         wants_tokens(&directory, config);
         change(config);
     })
+}
+
+/// A server whose frames are under TLS, and the file of its certificate, which names localhost.
+pub(crate) fn under_tls() -> (Site, PathBuf) {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    let certificate = write(scratch.path().join("crt"), made.cert.pem().as_bytes());
+    let key = write(scratch.path().join("key"), made.signing_key.serialize_pem().as_bytes());
+    let files = TlsFiles { certificate: certificate.clone(), key };
+    (Site::open_in(scratch, |config| config.wire_tls = Some(files)), certificate)
 }
 
 #[test]
@@ -116,13 +128,9 @@ fn who_never_says_a_good_hello_is_closed_however_much_he_says() {
 
 #[test]
 fn frames_are_spoken_under_tls_where_there_is_a_certificate_and_not_without() {
-    let scratch = tempfile::tempdir().expect("scratch");
-    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
-    let certificate = write(scratch.path().join("crt"), made.cert.pem().as_bytes());
-    let key = write(scratch.path().join("key"), made.signing_key.serialize_pem().as_bytes());
-    let site = Site::open_in(scratch, |config| config.wire_tls = Some(TlsFiles { certificate, key }));
+    let (site, certificate) = under_tls();
     let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).expect("a root");
+    roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).expect("a root");
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")

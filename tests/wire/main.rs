@@ -15,3 +15,4 @@ mod peer;
 mod program;
 mod protocol;
 mod slow;
+mod storms;

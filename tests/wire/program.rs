@@ -3,12 +3,16 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use super::auctions::auction;
 use super::peer::Site;
 
 fn talk(site: &Site, lines: &str) -> (Output, String, String) {
+    talk_to(&["--to", &site.server.0.server.wire_address.to_string()], lines)
+}
+
+pub(crate) fn talk_to(to: &[&str], lines: &str) -> (Output, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_firstcome"))
-        .args(["wire", "--to", &site.server.0.server.wire_address.to_string()])
+        .arg("wire")
+        .args(to)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -53,37 +57,4 @@ fn what_is_no_command_is_told_and_what_is_no_frame_is_answered() {
     site.end();
     let nobody = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["wire", "--to", &gone.to_string()]).output();
     assert_eq!(nobody.expect("run").status.code(), Some(69));
-}
-
-fn rush(site: &Site, more: &[&str]) -> Output {
-    let wire = site.server.0.server.wire_address.to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
-    command.args(["rush", "--wire", &wire]).args(more).stdin(Stdio::null()).output().expect("run")
-}
-
-#[test]
-fn a_storm_of_bids_is_counted_and_every_price_is_the_highest_acknowledged_bid() {
-    let site = Site::open(|_| {});
-    for number in 1..=3 {
-        auction(&site, number, |_| {});
-    }
-    let scratch = tempfile::tempdir().expect("scratch");
-    let json = scratch.path().join("bids.json");
-    let json = json.to_str().expect("a path");
-    // One connection for each auction: all its bids are accepted.
-    let done =
-        rush(&site, &["--bids", "100", "--auctions", "1-3", "--connections", "3", "--pipeline", "8", "--json", json]);
-    let table = String::from_utf8_lossy(&done.stdout);
-    assert_eq!(done.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&done.stderr));
-    assert!(table.contains("acknowledged") && table.contains("check        exact"), "{table}");
-    let found: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(json).expect("written")).expect("JSON");
-    assert_eq!((found["answers"]["acknowledged"].as_u64(), found["exact"].as_bool()), (Some(300), Some(true)));
-    // Many on one auction, with a pace: some come too late, none is without an answer.
-    let done = rush(&site, &["--bids", "5", "--auctions", "1", "--connections", "20", "--pace-ms", "5"]);
-    let table = String::from_utf8_lossy(&done.stdout);
-    assert_eq!(done.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&done.stderr));
-    let nothing = rush(&site, &["--bids", "5", "--auctions", "9", "--connections", "1"]);
-    assert_eq!(nothing.status.code(), Some(69), "no such auction");
-    site.end();
 }

@@ -48,21 +48,34 @@ pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView,
 /// The admin listener cannot be reached (69) or refuses (69, with what it says).
 pub(super) async fn create_from(admin: &Target, mut body: Value) -> Result<DropView, Exit> {
     let mut connection = open(admin, "admin").await?;
-    body["starts_at"] = one_second_ago(admin, &mut connection).await?.into();
+    body["starts_at"] = from_now(admin, &mut connection, -1_000).await?.into();
+    view(&create_at(admin, &mut connection, "/v1/drops", &body).await?)
+}
+
+/// Makes something with a key of its own; gives the answer.
+///
+/// # Errors
+/// As [`create_from`].
+pub(super) async fn create_at(
+    admin: &Target,
+    connection: &mut Connection,
+    path: &str,
+    body: &Value,
+) -> Result<Vec<u8>, Exit> {
     let body = body.to_string();
     let request = format!(
-        "POST /v1/drops HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nIdempotency-Key: {}\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nIdempotency-Key: {}\r\n\
          {}Content-Length: {}\r\n\r\n{body}",
         admin.authority,
         fresh_key()?,
         authorization(),
         body.len()
     );
-    let (head, answer) = ask(admin, "admin", &mut connection, &request).await?;
+    let (head, answer) = ask(admin, "admin", connection, &request).await?;
     if head.status != 201 {
-        return Err(refused("the drop cannot be made", head.status, &answer));
+        return Err(refused(&format!("POST {path}"), head.status, &answer));
     }
-    view(&answer)
+    Ok(answer)
 }
 
 /// The header with the operator's token, where one is set: a secret is no argument that others see in `ps`.
@@ -116,16 +129,20 @@ fn view(answer: &[u8]) -> Result<DropView, Exit> {
     serde_json::from_slice(answer).map_err(|error| Exit::new(69, format!("the server's drop makes no sense: {error}")))
 }
 
-async fn one_second_ago(admin: &Target, connection: &mut Connection) -> Result<String, Exit> {
+/// An instant by the server's clock, so far from now.
+///
+/// # Errors
+/// The admin listener cannot be reached, or its clock makes no sense (69).
+pub(super) async fn from_now(admin: &Target, connection: &mut Connection, milliseconds: i64) -> Result<String, Exit> {
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", admin.authority);
     let (head, _body) = ask(admin, "admin", connection, &request).await?;
     let now_ms = head.time_ms.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
-    let then = jiff::Timestamp::from_millisecond(now_ms.saturating_sub(1_000))
+    let then = jiff::Timestamp::from_millisecond(now_ms.saturating_add(milliseconds))
         .map_err(|error| Exit::new(69, format!("the server's clock makes no sense: {error}")))?;
     Ok(format!("{then:.3}"))
 }
 
-/// A key of its own for each drop: with the seed's, a second run would get the first one's drop again.
+/// A key of its own for each drop and auction: with the seed's, a second run would get the first one's drop again.
 fn fresh_key() -> Result<String, Exit> {
     Ok(format!("rush-{:016x}", random()?))
 }

@@ -65,9 +65,6 @@ impl Plan {
         if args.expire && args.crowd != Crowd::Real {
             mistakes.push("--expire needs the real crowd: nobody of the others watches his reservation".to_owned());
         }
-        if let Err(mistake) = allow_descriptors(args.connections) {
-            mistakes.push(mistake);
-        }
         let ladder = Ladder::new(args.ladder).unwrap_or_else(|wrong| {
             mistakes.extend(wrong);
             None
@@ -76,6 +73,10 @@ impl Plan {
             mistakes.push(wrong);
             None
         });
+        let subscribers = bids.as_ref().map_or(0, Bids::subscribers);
+        if let Err(mistake) = allow_descriptors(u64::from(args.connections) + u64::from(subscribers)) {
+            mistakes.push(mistake);
+        }
         let (Some(public), Some(admin), true) = (public, admin, mistakes.is_empty()) else {
             return Err(Exit::new(64, mistakes.join("\n")));
         };
@@ -118,14 +119,14 @@ impl Plan {
 }
 
 /// Raises the limit of open files as far as these connections need it and the operating system allows.
-fn allow_descriptors(connections: u16) -> Result<(), String> {
-    let needed = u64::from(connections) + DESCRIPTORS_BESIDE;
+fn allow_descriptors(connections: u64) -> Result<(), String> {
+    let needed = connections + DESCRIPTORS_BESIDE;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
     let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|_| {
-        format!("--connections {connections} needs {needed} open files, more than this shell allows: see `ulimit -Hn`")
+        format!("{connections} connections need {needed} open files, more than this shell allows: see `ulimit -Hn`")
     })
 }

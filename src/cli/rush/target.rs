@@ -4,11 +4,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 /// A listener of the server under load.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Target {
+pub(in super::super) struct Target {
     /// Host and port as the `Host` header names them.
-    pub(super) authority: String,
+    pub(in super::super) authority: String,
     /// Where to connect.
-    pub(super) address: SocketAddr,
+    pub(in super::super) address: SocketAddr,
 }
 
 impl Target {
@@ -16,7 +16,7 @@ impl Target {
     ///
     /// # Errors
     /// One line that says what is wrong with it.
-    pub(super) fn parse(text: &str, allow_remote: bool) -> Result<Target, String> {
+    pub(in super::super) fn parse(text: &str, allow_remote: bool) -> Result<Target, String> {
         if text.starts_with("https:") {
             return Err(format!("{text}: rush speaks plain HTTP only; use http://host:port"));
         }

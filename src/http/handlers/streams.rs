@@ -15,6 +15,7 @@ use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
 use crate::http::request::Call;
 use crate::read::HotBody;
+use crate::telemetry::StreamOf;
 use crate::types::DropId;
 
 /// At most ten updates a second, and a look at the version as often.
@@ -23,22 +24,24 @@ const UPDATE_EVERY: Duration = Duration::from_millis(100);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
 /// A place among a thread's streams, given back when the stream ends.
-pub(super) struct Slot(Rc<Core>);
+pub(super) struct Slot(Rc<Core>, StreamOf);
 
 impl Slot {
     /// Takes a place, unless there are too many streams.
-    pub(super) fn take(core: &Rc<Core>) -> Option<Slot> {
+    pub(super) fn take(core: &Rc<Core>, of: StreamOf) -> Option<Slot> {
         if core.streams.get() >= core.site.config.limits.streams_max {
             return None;
         }
         core.streams.set(core.streams.get().saturating_add(1));
-        Some(Slot(Rc::clone(core)))
+        core.meter.borrow_mut().stream_opened(of);
+        Some(Slot(Rc::clone(core), of))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get().saturating_sub(1));
+        self.0.meter.borrow_mut().stream_closed(self.1);
     }
 }
 
@@ -46,24 +49,27 @@ impl Drop for Slot {
 pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
     let first = ready(core, id, call.started)?;
-    changes(core, id, first, move |core| ready(core, id, Instant::now()))
+    changes(core, StreamOf::Drop, id, first, move |core| ready(core, id, Instant::now()))
 }
 
 /// `GET /v1/auctions/{auction_id}/stream`. Its version is its hidden drop's.
 pub(super) fn auction_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.auction_id()?;
     let (row, first) = super::auctions::ready(core, id)?;
-    changes(core, row.drop_id, first, move |core| super::auctions::ready(core, id).map(|(_, body)| body))
+    changes(core, StreamOf::Auction, row.drop_id, first, move |core| {
+        super::auctions::ready(core, id).map(|(_, body)| body)
+    })
 }
 
 /// A snapshot, and an update whenever a newer version of the drop is published.
 fn changes(
     core: &Rc<Core>,
+    of: StreamOf,
     id: DropId,
     first: HotBody,
     read: impl Fn(&Core) -> Result<HotBody, Problem> + 'static,
 ) -> Result<Response<Body>, Problem> {
-    let slot = Slot::take(core).ok_or_else(|| desk_busy(core))?;
+    let slot = Slot::take(core, of).ok_or_else(|| desk_busy(core))?;
     let (sender, body) = pieces();
     let core = Rc::clone(core);
     tokio::task::spawn_local(async move {

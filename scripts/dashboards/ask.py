@@ -1,0 +1,114 @@
+"""Asks a Prometheus every query of every dashboard, and looks at every alert that it has loaded.
+
+    ask.py PROMETHEUS BUSY EMPTY FROM
+
+BUSY is the instance that the sale was at: since FROM (seconds since 1970) each query must have shown something but 0 there,
+or stand below with its reason. EMPTY is an instance at which nothing ever happened: no query may be an error there.
+"""
+
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+BOARDS = Path(__file__).resolve().parents[2] / "dashboards"
+STEP_SECONDS = 1
+
+# What a sale never shows, or not within a test: metric, and why.
+QUIET = {
+    "firstcome_oversold_units": "never: promise 2; tests/routes.rs corrupts a counter to see it",
+    "firstcome_undersold_units": "never: promise 2",
+    "firstcome_mismatched_drops": "never: promise 2; tests/routes.rs",
+    "firstcome_read_only": "the disk is not full; scripts/full-disk.sh",
+    "firstcome_clock_offset_seconds": "nobody moves the clock",
+    "firstcome_idempotency_keys_evicted": "takes more orders than engine.idempotency_keys_max",
+    "firstcome_capture_dropped_total": "nothing is captured; tests/capture_gap.rs",
+    "firstcome_checkpoint_busy_total": "takes a reader that holds its snapshot for minutes",
+    "firstcome_reply_timeout_total": "takes a writer that stands still; tests/disk_fault.rs",
+    "firstcome_writer_too_old_total": "takes a queue that is longer than queue_wait_max; tests/writer.rs",
+    "firstcome_wire_conflated_total": "takes a subscriber whose buffers are full; tests/wire/auctions.rs",
+    "firstcome_tls_reloads_total": "the sale is without TLS; tests/tls.rs",
+}
+
+
+class Prometheus:
+    def __init__(self, url):
+        self.url = url
+
+    def get(self, path, **parameters):
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise ValueError(json.load(error)["error"]) from error
+
+    def values(self, expression, since):
+        found = self.get("query_range", query=expression, start=since, end=time.time(), step=STEP_SECONDS)["result"]
+        return [float(value) for series in found for _, value in series["values"]]
+
+
+def filled_in(expression, instance):
+    for name, value in {"$instance": re.escape(instance), "$drop": ".+", "$__rate_interval": "10s"}.items():
+        expression = expression.replace(name, value.replace("\\", "\\\\"))
+    return expression
+
+
+def metrics_of(expression):
+    return set(re.findall(r"\bfirstcome_\w+", expression))
+
+
+def check_boards(prometheus, busy, empty, since):
+    wrong, asked, quiet = [], 0, 0
+    for path in sorted(BOARDS.glob("*.json")):
+        board = json.loads(path.read_text())
+        for panel in board["panels"]:
+            for target in panel.get("targets", []):
+                asked += 1
+                where = f"{board['title']} / {panel['title']}: {target['expr']}"
+                try:
+                    values = prometheus.values(filled_in(target["expr"], busy), since)
+                    prometheus.values(filled_in(target["expr"], empty), since)
+                except ValueError as error:
+                    wrong.append(f"{where}: {error}")
+                    continue
+                shown = any(value == value and value != 0 for value in values)  # NaN is no figure
+                if shown:
+                    continue
+                if any(metric in QUIET for metric in metrics_of(target["expr"])):
+                    quiet += 1
+                else:
+                    wrong.append(f"{where}: {'only 0' if values else 'nothing'}")
+    print(f"{asked} queries: {asked - quiet - len(wrong)} show something, {quiet} are quiet for a reason")
+    return wrong
+
+
+def check_alerts(prometheus, busy, since):
+    """Alerts are silent in a good sale; what they look at must be there all the same."""
+    rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    wrong = [f"rule {rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] == "err"]
+    for rule in rules:
+        for metric in metrics_of(rule["query"]):
+            if not prometheus.values(f'{metric}{{instance="{busy}"}}', since) and metric not in QUIET:
+                wrong.append(f"rule {rule['name']}: nothing has ever been seen of {metric}")
+    fired = prometheus.get("series", **{"match[]": 'ALERTS{alertstate="firing"}', "start": since})
+    names = sorted({series["alertname"] for series in fired})
+    print(f"{len(rules)} rules; fired in this sale: {', '.join(names) or 'none'}")
+    return wrong
+
+
+def main(url, busy, empty, since):
+    prometheus = Prometheus(url)
+    wrong = check_boards(prometheus, busy, empty, float(since)) + check_alerts(prometheus, busy, float(since))
+    for metric in sorted(QUIET):
+        print(f"  quiet: {metric}: {QUIET[metric]}")
+    print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,86 @@
+//! One connection, one question after the other.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::tokens::Identity;
+use crate::cli::link::{Duplex, Link};
+use crate::wire::messages::{BidResult, Reply, Request, Update, VERSION};
+
+/// Longer than the server lets anybody wait.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection of somebody, who has said who he is where that is wanted.
+pub(super) struct Talk {
+    pub(super) stream: Box<dyn Duplex>,
+    /// What came and was not looked at.
+    pub(super) heard: Vec<u8>,
+}
+
+/// What matters of an answer.
+pub(super) enum Said {
+    Result(BidResult),
+    Update(Update),
+    Ok,
+    Pong,
+}
+
+impl Talk {
+    /// Connects, and says HELLO if there is a token.
+    pub(super) async fn open(link: &Link, identity: Identity<'_>) -> Result<Talk, String> {
+        let mut talk = Talk { stream: link.connect().await?, heard: Vec::new() };
+        if let Some(token) = identity.token {
+            talk.say(Request::Hello { version: VERSION, token: token.as_bytes() }).await?;
+            match talk.hear().await? {
+                Said::Ok => {}
+                Said::Result(_) | Said::Update(_) | Said::Pong => return Err("an answer to something else".into()),
+            }
+        }
+        Ok(talk)
+    }
+
+    /// Sends a request.
+    pub(super) async fn say(&mut self, request: Request<'_>) -> Result<(), String> {
+        let mut out = Vec::new();
+        if !request.write(&mut out) {
+            return Err("it does not fit its frame".into());
+        }
+        self.send(&out).await
+    }
+
+    /// Sends frames.
+    pub(super) async fn send(&mut self, frames: &[u8]) -> Result<(), String> {
+        self.stream.write_all(frames).await.map_err(|error| error.to_string())?;
+        self.stream.flush().await.map_err(|error| error.to_string())
+    }
+
+    /// The next answer, if it comes in time.
+    pub(super) async fn hear(&mut self) -> Result<Said, String> {
+        tokio::time::timeout(PATIENCE, self.next()).await.unwrap_or_else(|_| Err("no answer".into()))
+    }
+
+    /// The next answer, whenever it comes. Nothing is lost if it is not waited for to the end.
+    pub(super) async fn next(&mut self) -> Result<Said, String> {
+        loop {
+            if let Some((reply, taken)) = Reply::first(&self.heard).map_err(|error| error.to_string())? {
+                let said = match reply {
+                    Reply::Result(result) => Said::Result(result),
+                    Reply::Update(update) => Said::Update(update),
+                    Reply::Ok { .. } => Said::Ok,
+                    Reply::Pong(_) => Said::Pong,
+                    Reply::Error { code, message } => return Err(format!("ERROR {code}: {message}")),
+                    Reply::Reserved(_) => return Err("an answer to something else".into()),
+                };
+                self.heard.drain(..taken);
+                return Ok(said);
+            }
+            let mut piece = [0u8; 512];
+            let count = self.stream.read(&mut piece).await.map_err(|error| error.to_string())?;
+            if count == 0 {
+                return Err("the server closed the connection".into());
+            }
+            self.heard.extend_from_slice(piece.get(..count).unwrap_or_default());
+        }
+    }
+}

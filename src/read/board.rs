@@ -1,0 +1,129 @@
+//! What the metrics show of single drops and auctions: of those that are live or scheduled the ones that changed last, a
+//! bounded number, so that the number of series has a bound however many there are.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Reader;
+use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, UnitPrice, UnixMillis};
+
+/// Drops that are shown one by one, and as many auctions.
+pub const SHOWN_MAX: u32 = 20;
+/// How long a choice holds at least.
+const CHOICE_HOLDS: Duration = Duration::from_secs(1);
+/// To choose, every drop is looked at: of the thread's time that may take this part.
+const CHOOSING_SHARE: u32 = 100;
+
+/// Which drops and auctions are shown.
+#[derive(Default)]
+pub struct Board {
+    drops: Vec<DropId>,
+    auctions: Vec<AuctionId>,
+    by_state: Vec<(AuctionState, u64)>,
+    until: Option<Instant>,
+}
+
+/// A drop's stock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stock {
+    /// Which drop.
+    pub id: DropId,
+    /// All units.
+    pub total: u32,
+    /// Of live orders.
+    pub held: u32,
+    /// Of paid orders.
+    pub sold: u32,
+    /// Since when it has been live, if it has started.
+    pub started_at: Option<UnixMillis>,
+}
+
+/// Where an auction stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Which auction.
+    pub id: AuctionId,
+    /// The price; none before the first bid.
+    pub current: Option<UnitPrice>,
+    /// Accepted bids.
+    pub bids: u32,
+    /// When it ends.
+    pub ends_at: UnixMillis,
+}
+
+/// What one look found.
+#[derive(Default, Debug)]
+pub struct Look {
+    /// Drops that changed last, the latest first.
+    pub drops: Vec<Stock>,
+    /// Auctions that changed last, the latest first.
+    pub auctions: Vec<Standing>,
+    /// How many auctions are in each state.
+    pub by_state: Vec<(AuctionState, u64)>,
+}
+
+impl Board {
+    /// Looks at one snapshot.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn look(&mut self, reader: &Reader) -> rusqlite::Result<Look> {
+        let started = Instant::now();
+        if self.until.is_none_or(|until| until <= started) {
+            reader.snapshot(|connection| self.choose(connection))?;
+            let took = started.elapsed();
+            self.until = Some(Instant::now() + CHOICE_HOLDS.max(took.saturating_mul(CHOOSING_SHARE)));
+        }
+        reader.snapshot(|connection| {
+            let (mut drops, mut auctions) = (Vec::new(), Vec::new());
+            for id in &self.drops {
+                drops.extend(stock(connection, *id)?);
+            }
+            for id in &self.auctions {
+                auctions.extend(standing(connection, *id)?);
+            }
+            Ok(Look { drops, auctions, by_state: self.by_state.clone() })
+        })
+    }
+
+    fn choose(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "SELECT id FROM drops WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
+             ORDER BY version DESC LIMIT ?1",
+        )?;
+        self.drops = statement.query_map([SHOWN_MAX], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let mut statement = connection.prepare_cached(
+            "SELECT auctions.id FROM auctions JOIN drops ON drops.id = auctions.drop_id
+             WHERE auctions.state = 'scheduled' OR auctions.state = 'live' ORDER BY drops.version DESC LIMIT ?1",
+        )?;
+        self.auctions = statement.query_map([SHOWN_MAX], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let mut statement = connection.prepare_cached("SELECT state, count(*) FROM auctions GROUP BY state")?;
+        let counted = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, u32>(1)?)))?;
+        let counted = counted.collect::<rusqlite::Result<Vec<(AuctionState, u32)>>>()?;
+        let count = |state| counted.iter().find(|(known, _)| *known == state).map_or(0, |(_, count)| u64::from(*count));
+        let plain = [AuctionState::Scheduled, AuctionState::Live, AuctionState::Cancelled];
+        let states = plain.into_iter().chain(AuctionEnding::ALL.map(AuctionState::Ended));
+        self.by_state = states.map(|state| (state, count(state))).collect();
+        Ok(())
+    }
+}
+
+fn stock(connection: &Connection, id: DropId) -> rusqlite::Result<Option<Stock>> {
+    let mut statement =
+        connection.prepare_cached("SELECT total, held, sold, started, starts_at_ms FROM drops WHERE id = ?1")?;
+    let stock = statement.query_row(params![id], |row| {
+        let started: bool = row.get(3)?;
+        let started_at = if started { Some(row.get(4)?) } else { None };
+        Ok(Stock { id, total: row.get(0)?, held: row.get(1)?, sold: row.get(2)?, started_at })
+    });
+    stock.optional()
+}
+
+fn standing(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<Standing>> {
+    let mut statement = connection.prepare_cached("SELECT current, bids, ends_at_ms FROM auctions WHERE id = ?1")?;
+    let standing = statement.query_row(params![id], |row| {
+        Ok(Standing { id, current: row.get(0)?, bids: row.get(1)?, ends_at: row.get(2)? })
+    });
+    standing.optional()
+}

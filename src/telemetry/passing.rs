@@ -1,0 +1,62 @@
+//! Series of single drops and auctions. Whoever looks makes them anew, so that none stays behind when a drop is over, and
+//! takes a bounded number of them. Their labels are numbers of ours.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::Metric;
+
+/// Series that are there for one look.
+#[derive(Default)]
+pub struct Passing {
+    families: BTreeMap<&'static str, (&'static Metric, String)>,
+}
+
+impl Passing {
+    /// Adds a gauge of the catalogue of the thing with this number; `more` are labels out of a closed set.
+    pub fn add(
+        &mut self,
+        metric: &'static Metric,
+        (label, number): (&'static str, u32),
+        more: &[(&'static str, &'static str)],
+        value: u64,
+    ) {
+        let (_, lines) = self.families.entry(metric.name).or_insert_with(|| (metric, String::new()));
+        // Writing to a String cannot fail.
+        let _ = write!(lines, "{}{{{label}=\"{number}\"", metric.name);
+        for (name, value) in more {
+            let _ = write!(lines, ",{name}=\"{value}\"");
+        }
+        let _ = writeln!(lines, "}} {value}");
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = String::new();
+        for (name, (metric, lines)) in &self.families {
+            let _ = write!(text, "\n# HELP {name} {}\n# TYPE {name} gauge\n{lines}", metric.help);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Telemetry, catalogue};
+    use super::*;
+
+    #[test]
+    fn a_family_stands_together_in_its_place_and_is_gone_with_the_next_look() {
+        let telemetry = Telemetry::new();
+        let mut passing = Passing::default();
+        for (number, units) in [(7, 3), (12, 0)] {
+            passing.add(&catalogue::DROP_UNITS, ("drop", number), &[("state", "sold")], units);
+            passing.add(&catalogue::DROP_PLANNED, ("drop", number), &[], 1);
+        }
+        let text = telemetry.render_with(&passing);
+        let units = "# TYPE firstcome_drop_units gauge\nfirstcome_drop_units{drop=\"7\",state=\"sold\"} 3\n\
+                     firstcome_drop_units{drop=\"12\",state=\"sold\"} 0\n\n";
+        assert!(text.contains(units), "{text}");
+        assert!(text.contains("firstcome_drop_planned_units{drop=\"12\"} 1\n\n# HELP firstcome_drop_units "), "{text}");
+        assert!(!telemetry.render().contains("firstcome_drop_"));
+    }
+}

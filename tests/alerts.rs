@@ -1,0 +1,148 @@
+//! Alerts and their runbooks: who is woken up finds a page, and nothing on it is made up. What the alerts do is asked of
+//! promtool (`scripts/alerts.sh`), what the pages are good for of a real Prometheus (`scripts/rehearse.sh`).
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use firstcome::http::code::Code;
+use firstcome::http::routes::ROUTES;
+use firstcome::telemetry::CATALOGUE;
+
+fn dashboards() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards")
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(dashboards().join(name)).expect("a file of the project")
+}
+
+/// The lines of each alert, by its name.
+fn alerts() -> BTreeMap<String, String> {
+    let rules = text("alerts.yml");
+    let blocks = rules.split("- alert: ").skip(1);
+    blocks.map(|block| (block.lines().next().unwrap_or_default().to_string(), block.to_string())).collect()
+}
+
+fn runbooks() -> BTreeMap<String, String> {
+    let folder = fs::read_dir(dashboards().join("runbooks")).expect("a folder of the project");
+    let pages = folder.map(|entry| entry.expect("an entry").path());
+    pages
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let name = name.strip_suffix(".md").expect("a page").to_string();
+            (name, fs::read_to_string(path).expect("a page"))
+        })
+        .collect()
+}
+
+/// The words of a text that could be names: of metrics, of alerts.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect()
+}
+
+/// The words that name a metric, without what Prometheus makes of a histogram.
+fn metrics_of(text: &str) -> BTreeSet<&str> {
+    let metrics = words(text).into_iter().filter(|word| word.starts_with("firstcome_") && !word.ends_with('_'));
+    metrics
+        .map(|word| ["_bucket", "_sum", "_count"].iter().fold(word, |word, end| word.trim_end_matches(end)))
+        .collect()
+}
+
+#[test]
+fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
+    let (alerts, runbooks) = (alerts(), runbooks());
+    assert!(alerts.len() > 30, "{}", alerts.len());
+    assert_eq!(alerts.keys().collect::<Vec<_>>(), runbooks.keys().collect::<Vec<_>>());
+    for (name, alert) in &alerts {
+        for must in [
+            format!("runbook: dashboards/runbooks/{name}.md"),
+            "summary: \"".into(),
+            "what: \"".into(),
+            "severity: ".into(),
+        ] {
+            assert_eq!(alert.matches(&must).count(), 1, "{name}: {must}");
+        }
+    }
+}
+
+#[test]
+fn every_runbook_says_what_it_means_where_to_look_what_to_type_and_when_it_is_over() {
+    let known = runbooks();
+    for (name, page) in &known {
+        assert!(page.starts_with(&format!("# {name}\n")), "{name}");
+        let mut rest = page.as_str();
+        for part in ["**What it means.**", "**What to look at**", "**What to type**", "```sh\n", "**It is over when** "]
+        {
+            let found = rest.find(part);
+            assert!(found.is_some(), "{name} lacks {part}");
+            rest = &rest[found.unwrap_or_default()..];
+        }
+        let other = words(page).into_iter().find(|word| word.starts_with("Firstcome") && !known.contains_key(*word));
+        assert_eq!(other, None, "{name} speaks of a page that is not there");
+        assert!(page.lines().count() < 90, "{name} is long for three in the morning");
+    }
+}
+
+#[test]
+fn alerts_runbooks_and_series_name_metrics_problems_and_routes_that_there_are() {
+    let known: BTreeSet<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    let pages = runbooks().into_values().collect::<String>();
+    for text in [text("alerts.yml"), text("alerts_test.yml"), pages.clone()] {
+        let strangers: Vec<_> = metrics_of(&text).difference(&known).copied().collect();
+        assert!(strangers.is_empty(), "no such metric: {strangers:?}");
+    }
+    let codes = Code::ALL.map(|code| code.kind().code);
+    let rules = text("alerts.yml");
+    for code in rules.split("code=~\"").skip(1).filter_map(|rest| rest.split('"').next()).flat_map(|of| of.split('|')) {
+        assert!(codes.contains(&code), "no such problem: {code}");
+    }
+    let mut asked = 0;
+    for path in pages.split("/v1/").skip(1).filter(|path| !path.starts_with("targets")) {
+        let end = |letter: char| !letter.is_ascii_alphanumeric() && !"/-_${}…".contains(letter);
+        let path = path.split(end).next().unwrap_or_default();
+        if path.ends_with('…') || path.starts_with('…') {
+            continue;
+        }
+        let is_it = |route: &&str| {
+            let (mut ours, mut theirs) = (path.split('/'), route.trim_start_matches("/v1/").split('/'));
+            loop {
+                match (ours.next(), theirs.next()) {
+                    (None, None) => return true,
+                    (Some(ours), Some(theirs)) => {
+                        let any = theirs.starts_with('{');
+                        if ours != theirs && !(any && (ours.starts_with('$') || ours.starts_with('{'))) {
+                            return false;
+                        }
+                    }
+                    (None, Some(_)) | (Some(_), None) => return false,
+                }
+            }
+        };
+        assert!(ROUTES.iter().map(|route| route.path).any(|route| is_it(&route)), "no such route: /v1/{path}");
+        asked += 1;
+    }
+    assert!(asked > 10, "{asked} routes were found on the pages");
+}
+
+#[test]
+fn every_alert_has_series_for_which_it_fires_and_for_which_it_does_not() {
+    let series = text("alerts_test.yml");
+    let blocks: BTreeMap<&str, &str> = series
+        .split("  - name: ")
+        .skip(1)
+        .map(|block| (block.split_whitespace().next().unwrap_or_default(), block))
+        .collect();
+    let alerts = alerts();
+    assert_eq!(alerts.keys().map(String::as_str).collect::<Vec<_>>(), blocks.keys().copied().collect::<Vec<_>>());
+    for (name, block) in blocks {
+        let asks = block.matches(&format!("(ALERTS{{alertname=\"{name}\", alertstate=\"firing\"}})")).count();
+        let silent = block.matches("exp_samples: []").count();
+        let fires = block.matches("exp_samples: [{ labels: ").count();
+        assert!(fires > 0 && silent > 0 && asks == fires + silent, "{name}: {fires} times firing, {silent} times not");
+        // A series for which it must be silent while it fires for another.
+        assert!(name == "FirstcomeNotWatched" || words(block).contains("good"), "{name}");
+    }
+}

@@ -1,0 +1,230 @@
+//! What `/metrics` says of single drops and auctions, and how many series it has at most, whatever clients send.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod bidding;
+mod http;
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use bidding::{auction, bid, made};
+use firstcome::engine::COMMAND_NAMES;
+use firstcome::http::answers;
+use firstcome::http::routes::{Listener, ROUTES};
+use firstcome::telemetry::CATALOGUE;
+use http::{Server, call, serve, serve_with, until};
+use serde_json::json;
+
+/// What a Prometheus is promised (the README says it).
+const SERIES_MAX: usize = 2_000;
+
+fn metrics(server: &Server) -> String {
+    server.admin("GET", "/metrics", &json!({})).text
+}
+
+fn series(text: &str) -> usize {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
+}
+
+fn has(text: &str, line: &str) -> bool {
+    text.lines().any(|shown| shown == line)
+}
+
+fn drop_body(name: &str, total: u32, starts_at: &str) -> serde_json::Value {
+    json!({ "sku": "S", "name": name, "currency": "EUR", "unit_price": 100, "total": total, "starts_at": starts_at })
+}
+
+fn create(server: &Server, key: &str, total: u32, starts_at: &str) {
+    let headers = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+    let body = drop_body(key, total, starts_at).to_string();
+    assert_eq!(call(server.0.server.admin_address, "POST", "/v1/drops", &headers, &body).status, 201);
+}
+
+/// Sends these bytes, and waits until the server has said all that it wants to.
+fn send(address: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    // A server that has heard enough closes: what was not sent by then does not matter.
+    let _closed = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+    let _reset = stream.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn stock_is_shown_of_the_twenty_live_drops_that_changed_last_beside_the_plan() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| {
+        config.plan.depletion_seconds = 600;
+        config.plan.requests_per_second = 9000;
+    });
+    assert_eq!(server.create(5).status, 201);
+    for number in 2..=25 {
+        create(&server, &format!("k{number}"), number, "2020-01-01T00:00:00Z");
+    }
+    create(&server, "later", 7, "2999-01-01T00:00:00Z");
+    let shown = || {
+        let text = metrics(&server);
+        let drops =
+            text.lines().filter_map(|line| line.strip_prefix("firstcome_drop_units{drop=\"")?.split('"').next());
+        (drops.map(str::to_owned).collect::<BTreeSet<_>>(), text)
+    };
+    until("the newest are shown", || shown().0.contains("26"));
+    let (drops, text) = shown();
+    assert_eq!((drops.len(), drops.contains("1"), drops.contains("25")), (20, false, true), "{text}");
+    assert!(has(&text, "firstcome_drop_planned_units{drop=\"25\"} 0"), "long after its ten minutes: {text}");
+    assert!(!text.contains("firstcome_drop_planned_units{drop=\"26\"}"), "it has not started");
+    assert!(has(&text, "firstcome_plan_requests_per_second 9000"), "{text}");
+
+    // What changes comes in, what ends goes.
+    assert_eq!(server.order("o1", r#"{"buyer":"ann","quantity":1}"#).status, 201);
+    let order = server.order("o2", r#"{"buyer":"bob","quantity":2}"#);
+    let id = order.body["id"].as_str().expect("an id");
+    assert_eq!(call(server.0.server.public_address, "POST", &format!("/v1/orders/{id}/cancel"), "", "").status, 200);
+    assert_eq!(server.admin("POST", "/v1/drops/26/close", &json!({ "reason": "x" })).status, 200);
+    until("the changed one is shown, the ended one is not", || {
+        let (drops, _) = shown();
+        drops.contains("1") && !drops.contains("26")
+    });
+    until("orders are counted", || has(&metrics(&server), "firstcome_orders{state=\"cancelled\"} 1"));
+    let text = metrics(&server);
+    for (state, units) in [("total", 5), ("held", 1), ("sold", 0), ("available", 4)] {
+        assert!(has(&text, &format!("firstcome_drop_units{{drop=\"1\",state=\"{state}\"}} {units}")), "{text}");
+    }
+    assert!(has(&text, "firstcome_orders{state=\"reserved\"} 1"), "{text}");
+    assert!(!has(&text, "firstcome_database_bytes 0"), "{text}");
+    server.stop();
+
+    let server = serve(scratch.path());
+    let text = metrics(&server);
+    assert!(has(&text, "firstcome_orders{state=\"cancelled\"} 1"), "a start counts them again: {text}");
+    assert!(!text.contains("firstcome_drop_planned_units{"), "no plan, no figures of it");
+    assert!(!text.contains("firstcome_plan_requests_per_second "), "no plan, no figures of it");
+    server.stop();
+}
+
+#[test]
+fn auctions_show_price_bids_and_time_left_while_they_are_live() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let id = made(&auction(&server, "one", &json!({})));
+    let quiet = made(&auction(&server, "two", &json!({})));
+    assert_eq!(bid(&server, &id, "b", &json!({ "buyer": "ann", "amount": 150 })).status, 201);
+    until("both are shown", || has(&metrics(&server), "firstcome_auctions{state=\"live\"} 2"));
+    let text = metrics(&server);
+    assert!(has(&text, &format!("firstcome_auction_price{{auction=\"{id}\"}} 150")), "{text}");
+    assert!(has(&text, &format!("firstcome_auction_bids{{auction=\"{id}\"}} 1")), "{text}");
+    assert!(has(&text, &format!("firstcome_auction_bids{{auction=\"{quiet}\"}} 0")), "{text}");
+    assert!(!text.contains(&format!("firstcome_auction_price{{auction=\"{quiet}\"}}")), "no bid, no price");
+    assert!(text.contains(&format!("firstcome_auction_remaining_seconds{{auction=\"{id}\"}} ")), "{text}");
+    assert!(!text.contains("firstcome_drop_units"), "their hidden drops are in no list");
+    let path = format!("/v1/auctions/{quiet}/cancel");
+    assert_eq!(server.admin("POST", &path, &json!({ "reason": "x" })).status, 200);
+    until("a cancelled one is counted and not shown", || {
+        let text = metrics(&server);
+        has(&text, "firstcome_auctions{state=\"cancelled\"} 1")
+            && !text.contains(&format!("firstcome_auction_bids{{auction=\"{quiet}\"}}"))
+    });
+    server.stop();
+}
+
+#[test]
+fn streams_problems_and_threads_are_counted() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    assert_eq!(server.create(5).status, 201);
+    let listening = || until("the stream is counted", || has(&metrics(&server), "firstcome_streams{of=\"drop\"} 1"));
+    http::listen(server.0.server.public_address, "/v1/drops/1/stream", listening, &["event: snapshot"]);
+    until("the stream has ended", || has(&metrics(&server), "firstcome_streams{of=\"drop\"} 0"));
+    assert_eq!(server.public("GET", "/v1/drops/77").status, 404);
+    assert_eq!(server.public("GET", "/v1/nothing").status, 404);
+    until("problems are counted", || has(&metrics(&server), "firstcome_problems_total{code=\"not-found\"} 2"));
+    let text = metrics(&server);
+    let requests: u64 = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("firstcome_worker_requests_total{worker=\"")?.rsplit(' ').next())
+        .map(|count| count.parse::<u64>().expect("a number"))
+        .sum();
+    assert_eq!(requests, 3, "buyers' threads, not the operators': {text}");
+    server.stop();
+}
+
+#[test]
+fn hostile_clients_make_no_series() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
+    for number in 0..200 {
+        create(&server, &format!("d{number}"), 10, "2020-01-01T00:00:00Z");
+        made(&auction(&server, &format!("a{number}"), &json!({})));
+    }
+    // On one connection each, without waiting: what is asked does not matter, only what is counted of it.
+    let head =
+        |method: &str, path: &str, more: &str| format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
+    let methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "BREW", "ZZ"];
+    for (round, address) in [public, admin].into_iter().cycle().take(40).enumerate() {
+        let mut asked = String::new();
+        for number in 0..60 {
+            let which = round * 60 + number;
+            let method = methods[which % methods.len()];
+            asked += &head("GET", &format!("/v1/drops/{which}"), "Content-Length: 0\r\n");
+            asked += &head("GET", &format!("/{which}/secret?token={which}"), &format!("X-{which}: {which}\r\n"));
+            asked += &head("GET", &format!("/v1/auctions/{which}/bids"), "");
+            asked += &head(method, &format!("/v1/{method}/{which}"), "Content-Length: 0\r\n");
+        }
+        send(address, asked.as_bytes());
+        send(address, format!("Z\u{1}{round} / HTTP/1.1\r\n\r\n").as_bytes());
+        let path = format!("/v1/payments/provider-{round}");
+        let status = call(public, "POST", &path, "Content-Type: application/json\r\n", "{}").status;
+        assert_eq!(status, 404);
+    }
+    for kind in 0..=u8::MAX {
+        send(server.0.server.wire_address, &[kind, 3, kind, kind, kind, kind, 0xff]);
+    }
+    until("figures are handed over", || metrics(&server).contains("firstcome_wire_malformed_total"));
+    let text = metrics(&server);
+    let (all, drops) = (series(&text), text.matches("\nfirstcome_drop_units{").count());
+    assert_eq!(drops, 4 * 20, "{text}");
+    let said: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let said = said.join("\n");
+    for word in ["secret", "token", "provider-", "BREW", "drop=\"1\"", "PUT"] {
+        assert!(!said.contains(word), "{word}: {said}");
+    }
+    println!("{all} series after hostile clients");
+    assert!(all < SERIES_MAX / 2, "{all} series: {said}");
+    server.stop();
+}
+
+/// What no test can bring about at once: every route with every answer that it may give, every command with every
+/// outcome. All of it together stays below the promise.
+#[test]
+fn all_series_that_there_can_be_are_below_the_promise() {
+    let buckets = |name: &str| {
+        let metric = CATALOGUE.iter().find(|metric| metric.name == name).expect("in the catalogue");
+        match metric.kind {
+            firstcome::telemetry::Kind::Histogram(buckets) => buckets.bounds.len() + 3,
+            firstcome::telemetry::Kind::Counter | firstcome::telemetry::Kind::Gauge => 1,
+        }
+    };
+    let mut answered = BTreeSet::new();
+    let mut timed = BTreeSet::from(["other", "operators"]);
+    for route in ROUTES {
+        for status in answers::of(route.action).good {
+            answered.insert((route.path, route.method.as_str(), *status));
+        }
+        for code in answers::problems(route.listener, route.action) {
+            answered.insert((route.path, route.method.as_str(), code.kind().status.as_u16()));
+        }
+        if route.listener == Listener::Public {
+            timed.insert(route.path);
+        }
+    }
+    let latencies = timed.len() * buckets("firstcome_http_request_seconds");
+    println!("{} counts of requests, {latencies} series of latencies", answered.len());
+    // The others by hand, with every label that they can have: 20 drops with 5 series each, 20 auctions with 3, 128
+    // threads, 25 problems, 24 fates of frames, 36 of providers' events, 200 of the other histograms, 120 more.
+    let others = 700;
+    // No command has more than eight of the outcomes.
+    let outcomes = COMMAND_NAMES.len() * 8;
+    let all = answered.len() + latencies + outcomes + others;
+    assert!(all < SERIES_MAX, "{all}: {} requests, {latencies} latencies", answered.len());
+}
