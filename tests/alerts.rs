@@ -146,3 +146,17 @@ fn every_alert_has_series_for_which_it_fires_and_for_which_it_does_not() {
         assert!(name == "FirstcomeNotWatched" || words(block).contains("good"), "{name}");
     }
 }
+
+#[test]
+fn the_readme_has_every_alert_with_its_time_and_who_is_told() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    for (name, alert) in alerts() {
+        let row = format!("| [`{name}`](dashboards/runbooks/{name}.md) | ");
+        let row = readme.lines().find(|line| line.starts_with(&row)).expect("a row in the README");
+        let is = |what: &str| alert.lines().find_map(|line| line.trim().strip_prefix(what)).map(str::trim);
+        let held = is("for: ").map_or("at once".to_string(), |time| time.replace("5m", "5 min").replace("s", " s"));
+        let told = is("labels: { severity: ").expect("a severity").trim_end_matches(" }");
+        assert!(row.ends_with(&format!(" | {held} | {told} |")), "{name} is for {held}, and a {told}: {row}");
+    }
+    assert_eq!(readme.matches("](dashboards/runbooks/").count(), alerts().len());
+}

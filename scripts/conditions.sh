@@ -1,0 +1,238 @@
+# Sourced by rehearse.sh: how each condition is made, what is typed, and what must be so afterwards.
+# `fresh` starts a server, `made` notes the instant of the cause, `alert` waits for it, `types` runs blocks of its runbook,
+# `over` waits for its end.
+
+rehearse_killed() {
+    fresh
+    made
+    kill -KILL "$server"
+    wait "$server" 2>/dev/null || exit_code=$?
+    server=
+    alert FirstcomeDown
+    prometheus=$watch
+    types FirstcomeDown 1 4
+    grep -oE '"lastError":"([^"\\]|\\.)*"' "$typed" | tail -n 1 | sed 's/^/  Prometheus: /'
+    types FirstcomeDown 5
+    over FirstcomeDown
+}
+
+rehearse_hung() {
+    fresh
+    made
+    kill -STOP "$server"
+    alert FirstcomeDown
+    prometheus=$watch
+    types FirstcomeDown 1 2
+    over FirstcomeDown
+}
+
+rehearse_stalled() { # the writer stops after BEGIN, in a build with places to stop at
+    cargo build --locked --quiet --features planted
+    program=target/debug/firstcome
+    mkdir -p "$scratch/stalled"
+    fresh FIRSTCOME_PAUSE=Begun:40 "FIRSTCOME_PAUSE_DIR=$scratch/stalled" FIRSTCOME__WRITER__QUEUE_CAPACITY=64 \
+        FIRSTCOME__WRITER__QUEUE_RESERVE=4 FIRSTCOME__WRITER__BATCH_COMMANDS_MAX=16
+    "$release" rush --public "$public" --admin "$admin" --buyers 20000 --units 20000 --connections 128 --deadline 60 \
+        >"$scratch/rush" 2>&1 &
+    local rush=$!
+    others+=($rush)
+    wait_until 20 "the writer to stop" test -e "$scratch/stalled/paused"
+    made
+    alert FirstcomeQueueFull
+    local full=$before
+    alert FirstcomeWriterStalled
+    kill "$rush" 2>/dev/null || true
+    types FirstcomeQueueFull 1
+    types FirstcomeWriterStalled 1 2
+    over FirstcomeWriterStalled
+    before=$full
+    over FirstcomeQueueFull
+    program=$release
+}
+
+rehearse_endpoint() {
+    fresh
+    post /v1/webhook-endpoints "{\"url\":\"http://127.0.0.1:$sink_port/\",\"events\":[\"*\"]}" >"$scratch/answer"
+    endpoint=$(sed 's/^{"id":\([0-9]*\).*/\1/' "$scratch/answer") url=http://127.0.0.1:$sink_port/
+    made
+    orders 8 late
+    alert FirstcomeEndpointDead
+    types FirstcomeEndpointDead 1
+    from=$(curl -sS "http://$admin/v1/webhook-endpoints/$endpoint/deliveries?state=waiting" |
+        grep -o '"seq":[0-9]*' | cut -d: -f2 | sort -n | head -n 1)
+    sink
+    types FirstcomeEndpointDead 2
+    over FirstcomeEndpointDead
+    wait_until 30 "nothing that waits" test_value 'firstcome_outbox_waiting' 0
+    kill "$sink"
+}
+
+rehearse_dead-letters() {
+    fresh FIRSTCOME__OUTBOX__RETRY_SECONDS=1
+    post /v1/webhook-endpoints "{\"url\":\"http://127.0.0.1:$sink_port/\",\"events\":[\"*\"]}" >"$scratch/answer"
+    endpoint=$(sed 's/^{"id":\([0-9]*\).*/\1/' "$scratch/answer")
+    made
+    orders 2 dead
+    alert FirstcomeDeadLetters
+    types FirstcomeDeadLetters 1
+    sink
+    types FirstcomeDeadLetters 2
+    over FirstcomeDeadLetters
+    kill "$sink"
+}
+
+rehearse_disk() {
+    if [ $may_mount = no ]; then
+        rows+=("disk             not rehearsed: this machine does not let us mount a small file system")
+        return
+    fi
+    mounted=$scratch/disk
+    mkdir -p "$mounted"
+    mount -t tmpfs -o size=192m tmpfs "$mounted"
+    fresh
+    made
+    victim=$mounted/filler
+    dd if=/dev/zero of="$victim" bs=1M count=150 status=none
+    alert FirstcomeReadOnly
+    order buyer | grep -q '"code":"read-only"'
+    types FirstcomeReadOnly 1 2
+    over FirstcomeReadOnly
+    order buyer | grep -q '"state":"reserved"'
+    wait_until 20 "FirstcomeDiskLow: 192 MB are few, full or not" fires FirstcomeDiskLow
+    done_with
+    umount "$mounted"
+    mounted=
+}
+
+rehearse_wal() {
+    fresh
+    mkfifo "$scratch/wal/questions"
+    sqlite3 "$data/firstcome.db" <"$scratch/wal/questions" >/dev/null 2>&1 &
+    others+=($!)
+    exec 9>"$scratch/wal/questions"
+    echo 'BEGIN; SELECT count(*) FROM orders;' >&9
+    made
+    for _ in 1 2 3 4 5 6 7 8; do # the fewer orders a commit has, the more it takes
+        "$release" rush --public "$public" --admin "$admin" --crowd plain --buyers 20000 --units 20000 --connections 8 \
+            >"$scratch/rush" 2>&1
+        sleep 2
+        if [ "$(value 'firstcome_wal_bytes > bool 134217728')" = 1 ]; then break; fi
+    done
+    alert FirstcomeWalGrowing
+    types FirstcomeWalGrowing 1 2
+    exec 9>&-
+    order buyer >/dev/null
+    over FirstcomeWalGrowing
+}
+
+faketime() { # finds the library that gives a process a clock of its own
+    for library in /usr/lib/*/faketime/libfaketime.so.1 target/faketime/usr/lib/*/faketime/libfaketime.so.1; do
+        if [ -e "$library" ]; then
+            realpath "$library"
+            return
+        fi
+    done
+    mkdir -p target/faketime
+    (cd target/faketime && { fetch_faketime || { apt-get update -qq && fetch_faketime; }; } >&2) &&
+        dpkg-deb -x target/faketime/libfaketime_*.deb target/faketime &&
+        realpath target/faketime/usr/lib/*/faketime/libfaketime.so.1
+}
+fetch_faketime() { apt-get download -qq -o "APT::Sandbox::User=$(id -un)" libfaketime; }
+own_clock() {
+    clock=$scratch/faked
+    echo "$1" >"$clock"
+    fresh "LD_PRELOAD=$(faketime)" "FAKETIME_TIMESTAMP_FILE=$clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+        DONT_FAKE_MONOTONIC=1
+}
+rehearse_clock() {
+    own_clock +0
+    made
+    echo +30 >"$clock"
+    alert FirstcomeClockOff
+    types FirstcomeClockOff 1 2
+    over FirstcomeClockOff
+}
+rehearse_clock-at-start() { # the server is started while the clock is wrong; then somebody sets the clock right
+    own_clock +10
+    order early >/dev/null
+    made
+    echo +0 >"$clock"
+    alert FirstcomeClockOff
+    ahead=10
+    types FirstcomeClockOff 3
+    over FirstcomeClockOff
+}
+
+# What verify says that the audit rows say, as variables.
+as_audited() {
+    read -r drop total held sold < <("$program" verify --data "$data" 2>&1 | sed -n \
+        's/.*drop \([0-9]*\): .*its audit rows say Stock { total: \([0-9]*\), held: \([0-9]*\), sold: \([0-9]*\) }.*/\1 \2 \3 \4/p')
+}
+set_right() {
+    types FirstcomeCountersDisagree 1
+    as_audited
+    types FirstcomeCountersDisagree 2
+    admin=$admin_at
+    wait_until 20 "the auditor's first look" test_value firstcome_mismatched_drops 0
+    types FirstcomeCountersDisagree 3
+    curl -sf "http://$public/v1/drops/1" | grep -q '"state":"live"'
+}
+rehearse_counter() {
+    fresh
+    orders 3 counted
+    made
+    sqlite3 "$data/firstcome.db" 'UPDATE drops SET held = held + 3 WHERE id = 1'
+    alert FirstcomeUndersold
+    local undersold=$before
+    alert FirstcomeCountersDisagree
+    types FirstcomeUndersold 1
+    set_right
+    over FirstcomeCountersDisagree
+    before=$undersold
+    over FirstcomeUndersold
+}
+rehearse_oversold() {
+    fresh
+    orders 3 counted
+    made
+    sqlite3 "$data/firstcome.db" 'UPDATE drops SET total = 2, held = 2 WHERE id = 1'
+    alert FirstcomeOversold
+    types FirstcomeOversold 1
+    set_right
+    over FirstcomeOversold
+}
+
+rehearse_refund() { # paid after the buyer had cancelled
+    local secret=$scratch/sandbox.secret body now key signature
+    (umask 077 && echo "whsec_$(openssl rand -base64 32)" >"$secret")
+    fresh "FIRSTCOME__PAYMENTS__SANDBOX_SECRET_FILES=$secret"
+    order=$(order buyer | sed 's/^{"id":"\([^"]*\).*/\1/') reference=pay_1
+    curl -sf -o /dev/null -X POST "http://$public/v1/orders/$order/cancel"
+    body='{"type":"payment.succeeded","timestamp":"2026-01-01T00:00:00Z","data":{"order_id":"'$order'","reference":"pay_1","amount":14900,"currency":"EUR"}}'
+    now=$(date +%s)
+    key=$(sed 's/^whsec_//' "$secret" | base64 -d | od -An -tx1 | tr -d ' \n')
+    signature=$(printf %s "msg_1.$now.$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)
+    made
+    curl -sf "http://$public/v1/payments/sandbox" -H 'webhook-id: msg_1' -H "webhook-timestamp: $now" \
+        -H "webhook-signature: v1,$signature" -d "$body" >>"$typed"
+    alert FirstcomeRefundsDue
+    types FirstcomeRefundsDue 1 2
+    over FirstcomeRefundsDue
+}
+
+rehearse_certificate() { # a new certificate that does not belong to its key
+    certificate=$scratch/shop.crt key=$scratch/shop.key
+    self_signed "$key" "$certificate"
+    self_signed "$scratch/other.key" "$scratch/other.crt"
+    fresh "FIRSTCOME__WIRE__TLS_CERTIFICATE=$certificate" "FIRSTCOME__WIRE__TLS_KEY=$key"
+    made
+    cp "$scratch/other.crt" "$certificate"
+    alert FirstcomeCertificateNotTaken
+    types FirstcomeCertificateNotTaken 1
+    cp "$scratch/other.key" "$key"
+    over FirstcomeCertificateNotTaken
+}
+self_signed() { # key, certificate
+    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1" -out "$2" -days 2 \
+        -subj /CN=localhost 2>/dev/null)
+}
