@@ -46,5 +46,6 @@ if [ "$mode" = full ]; then
     stage signatures scripts/signatures.sh
     stage browser scripts/browser.sh
     stage dashboards scripts/dashboards.sh
+    stage screens scripts/screens.sh
 fi
 echo "== all good ($mode), $SECONDS s"

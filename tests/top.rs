@@ -5,9 +5,11 @@
 mod http;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use http::serve;
+use firstcome::config::TlsFiles;
+use http::{serve, serve_with};
 
 fn top(admin: SocketAddr, arguments: &[&str]) -> Output {
     let program =
@@ -31,9 +33,12 @@ fn a_pipe_gets_one_screen_of_text_with_the_drop_that_was_asked_for() {
     assert_eq!(code, Some(0), "{screen}");
     assert!(!screen.contains('\u{1b}'), "no colours in a pipe: {screen:?}");
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
-    for part in
-        ["  seq ", "queue  0 of 8,192", "1 N, live                        38        2        0", "oversold          0"]
-    {
+    for part in [
+        "  seq ",
+        "queue  0 of 8,192",
+        "1 N, live                        38        2        0",
+        "oversold          0, undersold 0",
+    ] {
         assert!(screen.contains(part), "{part} is not in\n{screen}");
     }
     server.stop();
@@ -55,4 +60,27 @@ fn what_is_not_there_is_said_in_a_line_and_ends_with_69() {
     assert!(code == Some(69) && line.contains("is `firstcome serve` running?"), "{line}");
     let wrong = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "no address"]).output().expect("run");
     assert_eq!(wrong.status.code(), Some(64));
+}
+
+#[test]
+fn a_listener_with_tls_is_watched_by_those_who_trust_its_authority() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    let files = TlsFiles { certificate: scratch.path().join("c.pem"), key: scratch.path().join("k.pem") };
+    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
+    std::fs::set_permissions(&files.key, PermissionsExt::from_mode(0o600)).expect("set");
+    let server = serve_with(scratch.path(), |config| config.admin_tls = Some(files.clone()));
+    let url = format!("https://localhost:{}", server.0.server.admin_address.port());
+    let top = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", &url, "--once"]).args(more).output();
+        said(&output.expect("run"))
+    };
+    let (code, line) = top(&[]);
+    assert!(code == Some(69) && line.contains("TLS with it fails; --ca"), "{line}");
+    let (code, screen) = top(&["--ca", files.certificate.to_str().expect("a path")]);
+    assert!(code == Some(0) && screen.contains("queue  0 of 8,192"), "{screen}");
+    let (code, line) = top(&["--ca", "/dev/null"]);
+    assert!(code == Some(64) && line.contains("no certificate"), "{line}");
+    server.stop();
 }

@@ -5,6 +5,7 @@
 //! may lie in any network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -13,7 +14,7 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderVa
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::Value;
 
-use super::Exit;
+use super::{Exit, link};
 use crate::config::{Config, TlsFiles};
 use crate::outgoing::{Call, Client, Failure, Guard, Options, Reply, Target};
 
@@ -62,17 +63,21 @@ pub(super) struct Answer {
 }
 
 impl Asked {
-    /// Somebody at `host:port`, `http://host:port` or `https://host:port/prefix`.
+    /// Somebody at `host:port`, `http://host:port` or `https://host:port/prefix`; `ca`: a file with authorities that are
+    /// trusted besides the web's.
     ///
     /// # Errors
-    /// It is no address (64).
-    pub(super) fn at(address: &str, flag: &'static str) -> Result<Asked, Exit> {
+    /// It is no address, or the file has no certificate (64).
+    pub(super) fn at(address: &str, flag: &'static str, ca: Option<&Path>) -> Result<Asked, Exit> {
         let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let url = url.trim_end_matches('/').to_owned();
         let wrong = |_| Exit::new(64, format!("{flag} {address}: expected host:port or http://host:port"));
         Target::parse(&format!("{url}/"), &anywhere()).map_err(wrong)?;
-        let options = Options { timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX, ..Options::default() };
-        let client = Client::new(anywhere(), options).map_err(|error| Exit::new(71, error))?;
+        let authorities =
+            ca.map(link::authorities).transpose().map_err(|line| Exit::new(64, line))?.unwrap_or_default();
+        let options =
+            Options { timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX, authorities, ..Options::default() };
+        let client = Client::new(anywhere(), options).map_err(|error| Exit::new(64, format!("--ca: {error}")))?;
         Ok(Asked { url, flag, client, token: None })
     }
 
@@ -151,6 +156,9 @@ impl Asked {
     /// The end of a command that cannot go on without an answer: 69, and what to do.
     pub(super) fn exit(&self, what: &str, trouble: &Trouble) -> Exit {
         let hint = match trouble {
+            Trouble::Silent(Failure::Tls) => {
+                "; --ca trusts an authority of your own, and its certificate names the host".into()
+            }
             Trouble::Silent(_) => format!("; is `firstcome serve` running? {} names its listener", self.flag),
             Trouble::Status(401, _) => "; an operator's token goes into the variable FIRSTCOME_TOKEN".into(),
             Trouble::Status(403, _) => "; the token in FIRSTCOME_TOKEN may not do this".into(),
@@ -208,10 +216,13 @@ mod tests {
             ("https://ops.example/", "https://ops.example"),
             ("http://prometheus:9090/sub/", "http://prometheus:9090/sub"),
         ] {
-            assert_eq!(Asked::at(text, "--admin").map(|asked| asked.url).map_err(|exit| exit.message), Ok(url.into()));
+            assert_eq!(
+                Asked::at(text, "--admin", None).map(|asked| asked.url).map_err(|exit| exit.message),
+                Ok(url.into())
+            );
         }
         for wrong in ["", "a b:1", "ftp://x", "http://u@h:1", "h:99999999"] {
-            assert_eq!(Asked::at(wrong, "--admin").map(|_| ()).map_err(|exit| exit.code), Err(64), "{wrong}");
+            assert_eq!(Asked::at(wrong, "--admin", None).map(|_| ()).map_err(|exit| exit.code), Err(64), "{wrong}");
         }
     }
 

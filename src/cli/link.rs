@@ -78,17 +78,22 @@ impl Link {
     }
 }
 
+/// The certificates of a file, for `--ca`.
+///
+/// # Errors
+/// One line: it cannot be read, or has none.
+pub(super) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let no = |why: String| format!("--ca {}: {why}", file.display());
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|error| no(error.to_string()))?.collect();
+    let found = found.map_err(|error| no(error.to_string()))?;
+    if found.is_empty() { Err(no("has no certificate in PEM".into())) } else { Ok(found) }
+}
+
 fn connector(authority: Option<&Path>) -> Result<TlsConnector, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(file) = authority {
-        let no = |why: String| format!("--ca {}: {why}", file.display());
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| no(error.to_string()))? {
-            let certificate = certificate.map_err(|error| no(error.to_string()))?;
-            roots.add(certificate).map_err(|error| no(error.to_string()))?;
-        }
-        if roots.len() == webpki_roots::TLS_SERVER_ROOTS.len() {
-            return Err(no("has no certificate in PEM".into()));
-        }
+    for certificate in authority.map(authorities).transpose()?.unwrap_or_default() {
+        roots.add(certificate).map_err(|error| format!("--ca: {error}"))?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])

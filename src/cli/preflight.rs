@@ -53,6 +53,9 @@ pub struct PreflightArgs {
     /// The server's admin listener, if not as the settings say
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Trust this authority (PEM) besides the web's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The newest backup: how old is it?
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
@@ -66,6 +69,9 @@ pub struct PreflightArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// The alert rules that Prometheus should have.
+const RULES: &str = include_str!("../../dashboards/alerts.yml");
 
 /// Looks at everything and says what it found.
 ///
@@ -99,10 +105,12 @@ impl Places {
     fn of(args: &PreflightArgs, config: &Config) -> Result<Places, Exit> {
         let public = args.public.clone().unwrap_or_else(|| own_address(config.public_listen, &config.public_tls));
         let admin = args.admin.clone().unwrap_or_else(|| own_address(config.admin_listen, &config.admin_tls));
-        let optional = |address: &Option<String>, flag| address.as_ref().map(|text| Asked::at(text, flag)).transpose();
+        let ca = args.ca.as_deref();
+        let optional =
+            |address: &Option<String>, flag| address.as_ref().map(|text| Asked::at(text, flag, ca)).transpose();
         Ok(Places {
-            public: Asked::at(&public, "--public")?,
-            admin: Asked::at(&admin, "--admin")?.with_token(),
+            public: Asked::at(&public, "--public", ca)?,
+            admin: Asked::at(&admin, "--admin", ca)?.with_token(),
             prometheus: optional(&args.prometheus, "--prometheus")?,
             alertmanager: optional(&args.alertmanager, "--alertmanager")?,
         })
@@ -116,10 +124,11 @@ async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<
     let page = Page::parse(&text).map_err(|wrong| told(Trouble::Strange(wrong.to_string())))?;
     let path = format!("/v1/drops/{}", args.drop);
     let (drop, answer) = the_drop(public, &path, args.drop).await?;
+    let wall = wall_clock();
 
     let total = drop["total"].as_u64().unwrap_or(0);
     let ready = admin.ask(Method::GET, "/readyz", None).await.map(|_| ());
-    let clock = server::clock(&answer.reply.headers, answer.took, wall_clock(), &page);
+    let clock = server::clock(&answer.reply.headers, answer.took, wall, &page);
     let plays = public.ask(Method::GET, "/", None).await.is_ok();
     let descriptors_max =
         page.value(metric::DESCRIPTORS_MAX.name).map(|_| server::count(&page, &metric::DESCRIPTORS_MAX));
@@ -133,7 +142,7 @@ async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<
     findings.push(secrets::secrets(config, plays));
     findings.push(server::endpoints(admin, &page, config).await);
     findings.push(machine::backup(args.backup.as_deref()));
-    findings.extend(alerts::rules(prometheus.as_ref()).await);
+    findings.extend(alerts::rules(prometheus.as_ref(), &alerts::names(RULES)).await);
     findings.push(alerts::test_alert(alertmanager.as_ref(), args.drop).await);
 
     let name = printable(drop["name"].as_str().unwrap_or(""));

@@ -63,7 +63,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let mut loaded =
         load::load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
     let found = look(&loaded);
-    let clock = Clock::start(found.at, wall, found.orders_live > 0, config.accept_clock)
+    // The wall clock of now: a file of a million orders took seconds to load.
+    let clock = Clock::start(found.at, wall_clock(), found.orders_live > 0, config.accept_clock)
         .map_err(|error| Exit::new(78, error.to_string()))?;
     if let Some(lost) = store.lost {
         tracing::error!(

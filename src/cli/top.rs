@@ -9,6 +9,7 @@ mod view;
 mod watch;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
@@ -48,6 +49,9 @@ pub struct TopArgs {
     /// One screen as text instead of a live one; so it is where standard output is no terminal
     #[arg(long)]
     once: bool,
+    /// Trust this authority (PEM) besides the web's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = value_parser!(u8).range(1..=60))]
     every: u8,
@@ -58,7 +62,7 @@ pub struct TopArgs {
 /// # Errors
 /// 64, or 69 with `--once`; 74 if the terminal fails.
 pub fn run(args: &TopArgs) -> Result<(), Exit> {
-    let asking = Asking::new(&args.admin, &args.public, args.drop)?;
+    let asking = Asking::new(&args.admin, &args.public, args.drop, args.ca.as_deref())?;
     let every = Duration::from_secs(args.every.into());
     if args.once || !std::io::stdout().is_terminal() {
         return once(asking, every);
@@ -72,9 +76,9 @@ pub fn run(args: &TopArgs) -> Result<(), Exit> {
     // From here on a panic puts the terminal right, too.
     let mut terminal = ratatui::try_init().map_err(no_terminal)?;
     let ended = live(&mut terminal, &watch, &asking.server());
-    let restored = ratatui::try_restore();
+    let restored = ratatui::try_restore().map_err(no_terminal);
     watch.stop();
-    ended.and(restored).map_err(no_terminal)
+    ended.and(restored)
 }
 
 fn no_terminal(error: std::io::Error) -> Exit {
@@ -95,20 +99,22 @@ fn once(asking: Asking, every: Duration) -> Result<(), Exit> {
     looks.push(after);
     let server = asking.server();
     let view = looks.view(&server, Contact::Fresh);
-    for text in draw::plain(view.as_ref(), &server, &Contact::Fresh).iter().enumerate().filter(|(at, _)| *at != 1) {
-        output::line(text.1);
+    let lines = draw::plain(view.as_ref(), &server, &Contact::Fresh);
+    // The second one says which key leaves: there are no keys here.
+    for (_, line) in lines.iter().enumerate().filter(|(at, _)| *at != 1) {
+        output::line(line);
     }
     Ok(())
 }
 
 /// Draws what comes until somebody leaves, or a signal says so.
-fn live(terminal: &mut DefaultTerminal, watch: &Watch, server: &str) -> std::io::Result<()> {
+fn live(terminal: &mut DefaultTerminal, watch: &Watch, server: &str) -> Result<(), Exit> {
     let mut looks = Looks::default();
     let mut contact = Contact::Waiting;
     let mut silent_since: Option<Instant> = None;
     let mut why = String::new();
     loop {
-        while let Some(answer) = watch.next() {
+        while let Some(answer) = watch.next()? {
             match answer {
                 Answer::Look(look) => {
                     looks.push(look);
@@ -125,14 +131,20 @@ fn live(terminal: &mut DefaultTerminal, watch: &Watch, server: &str) -> std::io:
             contact = Contact::Gone { why: why.clone(), for_seconds: since.elapsed().as_secs() };
         }
         let view = looks.view(server, contact.clone());
-        terminal.draw(|frame| {
+        let drawn = terminal.draw(|frame| {
             let area = frame.area();
             draw::draw(view.as_ref(), server, &contact, area, frame.buffer_mut());
-        })?;
-        if event::poll(KEYS_EVERY)? && leaves(&event::read()?) {
+        });
+        drawn.map_err(no_terminal)?;
+        if is_asked_to_leave().map_err(no_terminal)? {
             return Ok(());
         }
     }
+}
+
+/// Waits for a key, but not for long.
+fn is_asked_to_leave() -> std::io::Result<bool> {
+    Ok(event::poll(KEYS_EVERY)? && leaves(&event::read()?))
 }
 
 /// q, Escape and Ctrl-C: in raw mode that is a key like others.

@@ -13,15 +13,15 @@ const TEST_ALERT: &str = "FirstcomePreflight";
 /// How long it stands.
 const TEST_SECONDS: i64 = 60;
 
-/// Whether Prometheus sees the server and has rules about it.
-pub(super) async fn rules(prometheus: Option<&Asked>) -> Vec<Finding> {
+/// Whether Prometheus sees the server and has every rule of `wanted`.
+pub(super) async fn rules(prometheus: Option<&Asked>, wanted: &BTreeSet<String>) -> Vec<Finding> {
     let Some(prometheus) = prometheus else {
         let to_do = "name it: --prometheus http://HOST:9090";
         return vec![Finding::warn("alert rules", "nobody named a Prometheus", to_do)];
     };
     let seen = prometheus.json("/api/v1/query?query=firstcome_seq").await;
     let rules = prometheus.json("/api/v1/rules?type=alert").await;
-    vec![judge_scrape(&prometheus.url, seen), judge_rules(&prometheus.url, rules)]
+    vec![judge_scrape(&prometheus.url, seen), judge_rules(&prometheus.url, rules, wanted)]
 }
 
 fn judge_scrape(url: &str, seen: Result<Value, Trouble>) -> Finding {
@@ -39,7 +39,7 @@ fn judge_scrape(url: &str, seen: Result<Value, Trouble>) -> Finding {
     }
 }
 
-fn judge_rules(url: &str, rules: Result<Value, Trouble>) -> Finding {
+fn judge_rules(url: &str, rules: Result<Value, Trouble>, wanted: &BTreeSet<String>) -> Finding {
     const CHECK: &str = "alert rules";
     let rules = match rules {
         Err(trouble) => return Finding::fail(CHECK, format!("{url}: {trouble}"), "is Prometheus running there?"),
@@ -49,23 +49,32 @@ fn judge_rules(url: &str, rules: Result<Value, Trouble>) -> Finding {
     let rules: Vec<&Value> = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).collect();
     let text = |rule: &Value, member: &str| printable(rule[member].as_str().unwrap_or(""));
     let names = |has: &dyn Fn(&Value) -> bool| -> BTreeSet<String> {
-        let ours = rules.iter().filter(|rule| text(rule, "query").contains("firstcome"));
-        ours.filter(|rule| has(rule)).map(|rule| text(rule, "name")).collect()
+        rules
+            .iter()
+            .filter(|rule| has(rule))
+            .map(|rule| text(rule, "name"))
+            .filter(|name| wanted.contains(name))
+            .collect()
     };
-    let joined = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+    let joined = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(", ");
     let loaded = names(&|_| true);
-    if loaded.is_empty() {
-        let to_do = "load rules about firstcome_ metrics (rule_files), and reload Prometheus";
-        return Finding::fail(CHECK, format!("{url} has none about firstcome"), to_do);
+    if loaded.len() < wanted.len() {
+        let missing = joined(&mut wanted.difference(&loaded));
+        let to_do = "load dashboards/alerts.yml (rule_files), and reload Prometheus";
+        return Finding::fail(
+            CHECK,
+            format!("{} of {} are missing: {missing}", wanted.len() - loaded.len(), wanted.len()),
+            to_do,
+        );
     }
     let broken = names(&|rule| rule["health"] == "err");
     if !broken.is_empty() {
-        let found = format!("cannot be evaluated: {}", joined(broken));
+        let found = format!("cannot be evaluated: {}", joined(&mut broken.iter()));
         return Finding::fail(CHECK, found, "Prometheus' page of rules says why");
     }
     let firing = names(&|rule| rule["state"] == "firing");
     if !firing.is_empty() {
-        let found = format!("{} loaded; firing now: {}", loaded.len(), joined(firing));
+        let found = format!("{} loaded; firing now: {}", loaded.len(), joined(&mut firing.iter()));
         return Finding::warn(CHECK, found, "dashboards/runbooks says what each means and what to type");
     }
     Finding::pass(CHECK, format!("all {} are loaded, none fires", loaded.len()))
@@ -112,23 +121,48 @@ fn judge_alert(url: &str, standing: Result<Value, Trouble>) -> Finding {
     Finding::pass(CHECK, format!("{TEST_ALERT} stands for {TEST_SECONDS} s and goes to {}", receivers.join(", ")))
 }
 
+/// The names of the alerts in a file of rules: what Prometheus calls them, without reading the rest of its YAML.
+pub(super) fn names(yaml: &str) -> BTreeSet<String> {
+    let of_the_line = |line: &str| {
+        let line = line.trim_start();
+        let name = line.strip_prefix("- ").unwrap_or(line).trim_start().strip_prefix("alert:")?;
+        Some(name.trim().trim_matches(['"', '\'']).to_owned()).filter(|name| !name.is_empty())
+    };
+    yaml.lines().filter_map(of_the_line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::finding::Verdict;
     use super::*;
 
+    fn wanted(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     #[test]
-    fn rules_about_the_server_must_be_loaded_and_work() {
-        let judged = |rules: Value| judge_rules("p", Ok(json!({ "data": { "groups": [{ "rules": rules }] } })));
-        let rule = |name: &str, state: &str, health: &str| json!({ "name": name, "query": "firstcome_oversold_units > 0", "state": state, "health": health });
-        let theirs = json!({ "name": "Theirs", "query": "up == 0", "state": "firing", "health": "err" });
-        let a = rule("A", "inactive", "ok");
-        assert_eq!(judged(json!([a, theirs])).verdict, Verdict::Pass);
-        assert_eq!(judged(json!([theirs])).verdict, Verdict::Fail);
-        assert_eq!(judged(json!([a, rule("B", "inactive", "err")])).verdict, Verdict::Fail);
-        let firing = judged(json!([a, rule("B", "firing", "ok")]));
+    fn names_are_found_in_a_file_of_rules() {
+        let yaml = "groups:\n  - name: x\n    rules:\n      - alert: Oversold\n        expr: a > 0\n      - expr: b\n        alert: \"Undersold\"\n\
+                    # alert: NotThis\n      - record: alert:ratio\n";
+        assert_eq!(names(yaml), wanted(&["Oversold", "Undersold"]));
+    }
+
+    #[test]
+    fn every_rule_must_be_loaded_and_work() {
+        let wanted = wanted(&["A", "B"]);
+        let verdict = |rules: Value| {
+            let answer = json!({ "data": { "groups": [{ "rules": rules }] } });
+            judge_rules("p", Ok(answer), &wanted)
+        };
+        let rule = |name: &str, state: &str, health: &str| json!({ "name": name, "state": state, "health": health });
+        let (a, b) = (rule("A", "inactive", "ok"), rule("B", "inactive", "ok"));
+        assert_eq!(verdict(json!([a, b, rule("Theirs", "firing", "err")])).verdict, Verdict::Pass);
+        let missing = verdict(json!([a]));
+        assert!(missing.verdict == Verdict::Fail && missing.found.ends_with(": B"), "{missing:?}");
+        assert_eq!(verdict(json!([a, rule("B", "inactive", "err")])).verdict, Verdict::Fail);
+        let firing = verdict(json!([a, rule("B", "firing", "ok")]));
         assert!(firing.verdict == Verdict::Warn && firing.found.contains("firing now: B"), "{firing:?}");
-        assert_eq!(judge_rules("p", Err(Trouble::Status(404, String::new()))).verdict, Verdict::Fail);
+        assert_eq!(judge_rules("p", Err(Trouble::Status(404, String::new())), &wanted).verdict, Verdict::Fail);
     }
 
     #[test]

@@ -127,14 +127,16 @@ pub(super) fn stock(drop: &Value, page: &Page) -> Finding {
     let units = |name: &str| drop[name].as_u64().unwrap_or(0);
     let parts = units("available").saturating_add(units("held")).saturating_add(units("sold"));
     let (over, under) = (count(page, &metric::OVERSOLD), count(page, &metric::UNDERSOLD));
-    let lag = figure(page, &metric::AUDIT_LAG);
+    let (lag, mismatched) = (figure(page, &metric::AUDIT_LAG), count(page, &metric::MISMATCHED));
     let total = units("total");
     let to_do = "do not sell: pause the drop, `firstcome verify` says what disagrees, restore a backup";
     if parts != total {
         return Finding::fail(CHECK, format!("{total} units, but free, held and sold are {parts}"), to_do);
     }
-    if over > 0 || under > 0 {
-        return Finding::fail(CHECK, format!("the auditor counts {over} units oversold, {under} undersold"), to_do);
+    if over > 0 || under > 0 || mismatched > 0 {
+        let found =
+            format!("by the auditor's count {mismatched} drops disagree, {over} units oversold, {under} undersold");
+        return Finding::fail(CHECK, found, to_do);
     }
     let found = format!("{total} units = free + held + sold; the auditor agrees, {lag} events behind");
     Finding::graded(CHECK, lag, (LAG_MAX, f64::INFINITY), found, "wait until the auditor has counted: firstcome top")

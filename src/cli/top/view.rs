@@ -14,8 +14,6 @@ use crate::telemetry::catalogue as metric;
 const WINDOW: Duration = Duration::from_secs(5);
 /// The queue's peak is that of this long.
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
-/// Looks that are kept.
-const LOOKS_MAX: usize = 128;
 /// From here on the queue is in danger, in percent: the alert's threshold.
 const QUEUE_ALARM_PERCENT: f64 = 80.0;
 const QUEUE_WATCH_PERCENT: f64 = 50.0;
@@ -134,25 +132,33 @@ impl Queue {
 
 /// The looks so far, the newest last.
 #[derive(Default)]
-pub(super) struct Looks(VecDeque<Look>);
+pub(super) struct Looks {
+    looks: VecDeque<Look>,
+    /// How deep the queue was at each look, for longer than the pages are kept.
+    depths: VecDeque<(Duration, f64)>,
+}
 
 impl Looks {
-    /// Keeps a look, and forgets the oldest.
+    /// Keeps a look, and forgets those that are too old. The one before stays however long ago it was: rates need two.
     pub(super) fn push(&mut self, look: Look) {
-        let peak_from = look.at.saturating_sub(PEAK_WINDOW);
-        while self.0.len() >= LOOKS_MAX || self.0.front().is_some_and(|oldest| oldest.at < peak_from) {
-            self.0.pop_front();
+        let (at, depth) = (look.at, look.page.value(metric::QUEUE_DEPTH.name).unwrap_or(0.0));
+        self.looks.push_back(look);
+        self.depths.push_back((at, depth));
+        let before = |length: Duration| at.saturating_sub(length);
+        while self.looks.len() > 2 && self.looks.front().is_some_and(|oldest| oldest.at < before(WINDOW)) {
+            self.looks.pop_front();
         }
-        self.0.push_back(look);
+        while self.depths.front().is_some_and(|(at, _)| *at < before(PEAK_WINDOW)) {
+            self.depths.pop_front();
+        }
     }
 
     /// What they show. `None` before the first.
     pub(super) fn view(&self, server: &str, contact: Contact) -> Option<View> {
-        let now = self.0.back()?;
-        let from = now.at.saturating_sub(WINDOW);
-        // The first one within the window; a single look has nothing before it.
-        let then = self.0.iter().find(|look| look.at >= from).filter(|look| look.at < now.at);
-        let peak = self.0.iter().filter_map(|look| look.page.value(metric::QUEUE_DEPTH.name)).fold(0.0, f64::max);
+        let now = self.looks.back()?;
+        // A single look has nothing before it.
+        let then = self.looks.front().filter(|look| look.at < now.at);
+        let peak = self.depths.iter().map(|(_, depth)| *depth).fold(0.0, f64::max);
         let change = Change { now, then };
         let value = |metric: &metric::Metric| now.page.value(metric.name).unwrap_or(0.0);
         Some(View {
@@ -288,8 +294,8 @@ fn stock(now: &Look) -> Vec<Stock> {
             sold: units("sold"),
         }];
     }
-    let units = |drop: &str, state: &str| now.page.sum(DROP_UNITS, &[("drop", drop), ("state", state)]);
-    let mut drops: Vec<&str> = now.page.by(DROP_UNITS, "drop", &[]).into_keys().collect();
+    let units = |drop: &str, state: &str| now.page.sum(metric::DROP_UNITS.name, &[("drop", drop), ("state", state)]);
+    let mut drops: Vec<&str> = now.page.by(metric::DROP_UNITS.name, "drop", &[]).into_keys().collect();
     // The newest first: that is the one on sale.
     drops.sort_by_key(|drop| std::cmp::Reverse(drop.parse::<u32>().unwrap_or(0)));
     let of = |drop: &str| Stock {
@@ -303,11 +309,6 @@ fn stock(now: &Look) -> Vec<Stock> {
     drops.into_iter().map(of).collect()
 }
 
-/// Units by drop and state.
-const DROP_UNITS: &str = "firstcome_drop_units";
-/// Auctions by state.
-const AUCTIONS: &str = "firstcome_auctions";
-
 fn facts(change: &Change<'_>) -> Vec<Fact> {
     let page = &change.now.page;
     let at = |value: f64, watch: f64, alarm: f64| match value {
@@ -319,8 +320,11 @@ fn facts(change: &Change<'_>) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut fact = |name, value: String, level| facts.push(Fact { name, value, level });
     let (over, under) = (change.value(&metric::OVERSOLD), change.value(&metric::UNDERSOLD));
-    fact("oversold", whole(over), at(over, 1.0, 1.0));
-    fact("undersold", whole(under), at(under, 1.0, 1.0));
+    let wrong = at(over.max(under), 1.0, 1.0);
+    fact("oversold", format!("{}, undersold {}", whole(over), whole(under)), wrong);
+    let mismatched = change.value(&metric::MISMATCHED);
+    let counters = if mismatched > 0.0 { format!("{} drops disagree", whole(mismatched)) } else { "agree".into() };
+    fact("counters", counters, at(mismatched, 1.0, 1.0));
     let lag = change.value(&metric::AUDIT_LAG);
     fact("auditor behind", format!("{} events", whole(lag)), at(lag, 100_000.0, never));
     let due = change.value(&metric::REFUNDS_DUE);
@@ -347,7 +351,7 @@ fn facts(change: &Change<'_>) -> Vec<Fact> {
     let broken = change.value(&metric::OUTBOX_BROKEN);
     fact("endpoints broken", whole(broken), at(broken, 1.0, never));
     fact("memory", format!("{:.0} MB", change.value(&metric::RESIDENT) / MB), Level::Calm);
-    let running = page.sum(AUCTIONS, &[("state", "live")]);
+    let running = page.sum(metric::AUCTIONS.name, &[("state", "live")]);
     let bids: f64 = change.rates(metric::OUTCOMES.name, "command", &[("command", "place_bid")]).into_values().sum();
     fact("auctions", format!("{} live, {}/s bids", whole(running), rate(bids)), Level::Calm);
     facts

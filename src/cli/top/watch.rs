@@ -1,9 +1,10 @@
 //! Who asks: a thread that looks at the server once per interval and hands over what it sees.
 
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -13,7 +14,7 @@ use super::super::asking::{Asked, Trouble};
 use super::super::exposition::Page;
 use super::view::Look;
 
-/// Looks that wait to be drawn; who draws too slowly misses some.
+/// Looks that wait to be drawn; a screen that is too slow misses some.
 const WAITING_MAX: usize = 4;
 
 /// Whom to ask, and for what.
@@ -45,10 +46,10 @@ impl Asking {
     /// Takes the addresses apart.
     ///
     /// # Errors
-    /// One of them is none (64).
-    pub(super) fn new(admin: &str, public: &str, drop: Option<u32>) -> Result<Asking, Exit> {
-        let admin = Asked::at(admin, "URL")?.with_token();
-        let drop = drop.map(|id| Asked::at(public, "--public").map(|public| (public, id))).transpose()?;
+    /// One of them is none, or there is no authority in the file (64).
+    pub(super) fn new(admin: &str, public: &str, drop: Option<u32>, ca: Option<&Path>) -> Result<Asking, Exit> {
+        let admin = Asked::at(admin, "URL", ca)?.with_token();
+        let drop = drop.map(|id| Asked::at(public, "--public", ca).map(|public| (public, id))).transpose()?;
         Ok(Asking { admin, drop })
     }
 
@@ -126,8 +127,15 @@ impl Watch {
     }
 
     /// What has come, if anything has.
-    pub(super) fn next(&self) -> Option<Answer> {
-        self.answers.try_recv().ok()
+    ///
+    /// # Errors
+    /// The thread has ended by itself: a bug (70).
+    pub(super) fn next(&self) -> Result<Option<Answer>, Exit> {
+        match self.answers.try_recv() {
+            Ok(answer) => Ok(Some(answer)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Exit::new(70, "the thread that asks the server has ended")),
+        }
     }
 
     /// Ends it.

@@ -29,6 +29,7 @@ fn stock_must_add_up_and_the_auditor_must_agree() {
     assert_eq!(verdict(&drop("live", [10, 7, 2, 2]), ""), Verdict::Fail);
     assert_eq!(verdict(&good, "firstcome_oversold_units 1\n"), Verdict::Fail);
     assert_eq!(verdict(&good, "firstcome_undersold_units 1\n"), Verdict::Fail);
+    assert_eq!(verdict(&good, "firstcome_mismatched_drops 1\n"), Verdict::Fail);
     assert_eq!(verdict(&good, "firstcome_audit_lag 10001\n"), Verdict::Warn);
 }
 

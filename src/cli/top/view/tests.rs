@@ -67,6 +67,13 @@ fn rates_and_percentiles_are_those_of_the_last_seconds() {
 }
 
 #[test]
+fn seldom_looks_show_rates_too_and_the_peak_is_that_of_a_minute() {
+    let view = view_of(&[look(1, &page(100, 900)), look(61, &page(1_000, 700)), look(121, &page(7_000, 80))]);
+    assert_eq!(view.events_per_second, Some(100.0), "since the look before");
+    assert_eq!(view.queue.peak, 700.0);
+}
+
+#[test]
 fn one_look_shows_what_is_and_no_rates() {
     let view = view_of(&[look(5, &page(5_000, 80))]);
     assert_eq!((view.events_per_second, view.batch, view.outcomes.len()), (None, None, 0));
@@ -90,13 +97,16 @@ fn what_needs_somebody_is_told_apart() {
     assert_eq!(Queue { depth: 5_000.0, ..view.queue }.level(), Level::Watch);
     assert_eq!(Queue::default().level(), Level::Calm, "a server that says nothing of its queue");
     let level = |name: &str| view.facts.iter().find(|fact| fact.name == name).map(|fact| fact.level);
-    assert_eq!(level("oversold"), Some(Level::Calm));
-    assert_eq!(level("undersold"), Some(Level::Alarm));
+    assert_eq!(level("oversold"), Some(Level::Alarm), "two units are undersold");
+    assert_eq!(level("counters"), Some(Level::Calm));
     assert_eq!(level("refunds due"), Some(Level::Watch));
     assert_eq!(level("outbox age"), Some(Level::Watch));
     assert_eq!(level("disk"), Some(Level::Calm));
-    let full = view_of(&[look(1, "firstcome_read_only 1\nfirstcome_disk_free_bytes 4096\n")]);
+    let full =
+        view_of(&[look(1, "firstcome_read_only 1\nfirstcome_mismatched_drops 1\nfirstcome_disk_free_bytes 4096\n")]);
     let disk = full.facts.iter().find(|fact| fact.name == "disk").expect("a fact");
+    let counters = full.facts.iter().find(|fact| fact.name == "counters").expect("a fact");
+    assert_eq!((counters.level, counters.value.as_str()), (Level::Alarm, "1 drops disagree"));
     assert_eq!((disk.level, disk.value.as_str()), (Level::Alarm, "FULL: nothing is sold"));
 }
 
@@ -115,7 +125,7 @@ fn all_of_it_is_on_a_screen_of_80_by_24() {
         "drop ",
         "10                                5",
         "9                               250      250      500",
-        "oversold          0",
+        "oversold          0, undersold 2",
         "buyers connected  1,234, frames 5",
         "outbox age        46 s",
         "auctions          0 live, 0/s bids",
