@@ -5,7 +5,8 @@
     dashboards/generate.py --check     fails if a committed one differs, and writes nothing
 
 A query may name only metrics that are in the program's own catalogue (src/telemetry/catalogue.rs): a dashboard never
-shows "no data" because somebody renamed a metric. Python's standard library is all that it needs.
+shows "no data" because somebody renamed a metric. And each of these is on some board. Python's standard library is all
+that it needs.
 """
 
 import json
@@ -35,6 +36,10 @@ def catalogue() -> dict[str, str]:
     if not names:
         sys.exit(f"no metrics found in {CATALOGUE}")
     return names
+
+
+def families(known: dict[str, str]) -> set[str]:
+    return {name.removesuffix("_bucket") for name, kind in known.items() if kind != "Histogram" or name.endswith("_bucket")}
 
 
 def mistakes_of(board: Board, known: dict[str, str]) -> list[str]:
@@ -253,6 +258,8 @@ def main() -> int:
         return 64
     known = catalogue()
     wrong = [mistake for board in BOARDS for mistake in mistakes_of(board, known)]
+    asked = " ".join(query for board in BOARDS for panel in panels_of(board) for query, _ in panel.queries)
+    wrong += [f"{name} is on no dashboard" for name in families(known) if not re.search(rf"\b{name}(_bucket)?\b", asked)]
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return 1

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 declare -A benches=([writer]=writer [alone]=writer [refusals]=engine [reads]=reads [memory]=memory [lapse]=http [growth]=writer)
 rows=(writer alone refusals orders open-loop checkouts reads ladder mix bids bids-10k bidders subscribers memory lapse
-    growth start binary)
+    growth start binary scrape)
 if [ "${1:-}" = list ]; then
     printf '%s\n' "${rows[@]}"
     exit 0
@@ -327,6 +327,53 @@ row_binary() {
     strip -o "$found/stripped" "target/$profile/firstcome"
     below "the binary, stripped" "$(stat -c %s "$found/stripped" | awk '{ print $1 / 1e6 }')" 15 " MB"
 }
+
+# Milliseconds of CPU of the server's threads: of the desk, which scrapes are answered by, and of all.
+worked() {
+    local thread
+    for thread in "/proc/$server/task"/*; do
+        awk -v desk="$(grep -c '^fc-desk' "$thread/comm")" '{ print desk, $1 / 1e6 }' "$thread/schedstat"
+    done | awk '{ all += $2; if ($1) desk += $2 } END { print desk, all }'
+}
+
+# The same storms in turn with and without somebody who scrapes, in one run of one server. How much more of the server's
+# work the desk takes is what scraping takes from buyers; rates alone move too much on a shared machine.
+row_scrape() (
+    serve
+    scrape='import http.client, sys, time
+at = http.client.HTTPConnection(sys.argv[1])
+while True:
+    at.request("GET", "/metrics"); at.getresponse().read(); time.sleep(0.1)'
+    scraper=
+    trap '[ -z "$scraper" ] || kill "$scraper"; cleanup' EXIT
+    for turn in 1 2 3 4 5 6; do
+        for scraped in without with; do
+            if [ "$scraped" = with ]; then
+                python3 -c "$scrape" "$admin" &
+                scraper=$!
+            fi
+            read -r desk all <<<"$(worked)"
+            rush --crowd plain --buyers 100000 --units 100000 --json "$scratch/rush.json" >/dev/null
+            read -r desk_after all_after <<<"$(worked)"
+            rate=$(sed -n 's/.*"reserved_per_second": \([0-9.]*\).*/\1/p' "$scratch/rush.json")
+            echo "$scraped $(awk -v a="$desk" -v b="$desk_after" -v c="$all" -v d="$all_after" \
+                'BEGIN { print 100 * (b - a) / (d - c) }') $rate $turn"
+            if [ -n "$scraper" ]; then
+                kill "$scraper"
+                wait "$scraper" 2>/dev/null || true
+                scraper=
+            fi
+        done
+    done >"$scratch/turns"
+    curl -sf "http://$admin/metrics" | grep -vc '^#\|^$' >"$scratch/series"
+    stop >/dev/null
+    median() { awk -v want="$1" -v field="$2" '$1 == want { print $field }' "$scratch/turns" | sort -g | sed -n 3p; }
+    below "ten scrapes a second in a storm: what they take of the server's work" \
+        "$(awk -v a="$(median without 2)" -v b="$(median with 2)" 'BEGIN { print b > a ? b - a : 0 }')" 2 " %"
+    shown "... orders/s with them, as a share of those without (medians of 6)" \
+        "$(awk -v a="$(median without 3)" -v b="$(median with 3)" 'BEGIN { print b / a }')" ""
+    shown "... series" "$(cat "$scratch/series")" ""
+)
 
 # --- all of it ---
 
