@@ -38,7 +38,7 @@ if [ "$mode" = full ]; then
     stage benches cargo test --locked --profile soak --bench '*'
     stage growth cargo bench --locked --profile soak --bench writer growth
     stage instructions scripts/instructions.sh
-    stage fuzz scripts/fuzz.sh 20
+    stage fuzz scripts/fuzz.sh 60
     stage smoke scripts/smoke.sh
     stage alerts scripts/alerts.sh
     stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter

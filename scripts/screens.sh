@@ -127,6 +127,7 @@ type_in "$program top $admin --public $public --drop 77; echo \"ended: \$?\""
 shows 'there is no drop 77' 'ended: 69'
 "$program" top "$admin" --once >"$scratch/once"
 grep -q '^queue  0 of ' "$scratch/once"
+grep -q '^1  *10,000  *0  *0  *░' "$scratch/once"
 if grep -q $'\e' "$scratch/once"; then
     echo "there are colours in the pipe" >&2
     exit 1

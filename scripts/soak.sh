@@ -18,8 +18,8 @@ scripts/smoke.sh 1000000 10000
 scripts/storm.sh
 # 1,000 bidders who think for a minute before each bid.
 scripts/figures.sh bidders idle
-# The wire's frames and messages, and captures: new inputs for a minute each.
-scripts/fuzz.sh 60
+# The wire's frames and messages, and captures: new inputs for ten minutes each.
+scripts/fuzz.sh 600
 # A real disk, really full, twenty times.
 scripts/full-disk.sh 20
 # Every condition that has a rehearsal, by its runbook.

@@ -41,6 +41,8 @@ fn a_pipe_gets_one_screen_of_text_with_the_drop_that_was_asked_for() {
     ] {
         assert!(screen.contains(part), "{part} is not in\n{screen}");
     }
+    let (_, screen) = said(&top(server.0.server.admin_address, &[]));
+    assert!(screen.contains("\n1                                38        2        0"), "stock of all drops: {screen}");
     server.stop();
 }
 

@@ -132,11 +132,7 @@ impl Guest {
         }
         let before = out.len();
         for subscribed in &mut self.subscribed {
-            let update = wire.subscriptions.update(subscribed.auction_id);
-            if let Some(update) = update.filter(|update| update.seq > subscribed.told) {
-                subscribed.told = update.seq;
-                Reply::Update(update).write(out);
-            }
+            subscribed.told = wire.subscriptions.tell(subscribed.auction_id, subscribed.told, out);
         }
         out.len() > before
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::listener::Wire;
-use super::messages::Update;
+use super::messages::{Reply, Update};
 use crate::read::news::{News, of_auction};
 use crate::types::AuctionId;
 
@@ -28,6 +28,8 @@ pub(super) struct Subscriptions {
 
 struct Watched {
     news: News,
+    /// The UPDATE that tells it: written once, however many hear it.
+    frame: Vec<u8>,
     ears: Vec<Weak<Ear>>,
 }
 
@@ -78,22 +80,18 @@ impl Subscriptions {
             return Ok(Some(watched.news));
         }
         let Some(news) = read(wire, id)? else { return Ok(None) };
-        watched.insert(id, Watched { news, ears: vec![Rc::downgrade(ear)] });
+        watched.insert(id, Watched { news, frame: update(id, &news), ears: vec![Rc::downgrade(ear)] });
         self.first.notify_one();
         Ok(Some(news))
     }
 
-    /// Where an auction stands that somebody listens to.
-    pub(super) fn update(&self, id: AuctionId) -> Option<Update> {
+    /// Tells where an auction stands that somebody listens to, if that is newer than what he has been told; gives the
+    /// last change that he knows of then.
+    pub(super) fn tell(&self, id: AuctionId, told: u64, out: &mut Vec<u8>) -> u64 {
         let watched = self.watched.borrow();
-        let news = watched.get(&id)?.news;
-        Some(Update {
-            auction_id: id.get(),
-            seq: news.seq.get(),
-            current: news.current.map_or(0, |current| current.get()),
-            user_id: news.user_id.unwrap_or(0),
-            ends_at_ms: u64::try_from(news.ends_at.get()).unwrap_or(0),
-        })
+        let Some(watched) = watched.get(&id).filter(|watched| watched.news.seq.get() > told) else { return told };
+        out.extend_from_slice(&watched.frame);
+        watched.news.seq.get()
     }
 
     /// Looks what has changed.
@@ -124,7 +122,7 @@ impl Watched {
             return Ok(());
         }
         if let Some(news) = read(wire, id)? {
-            self.news = news;
+            (self.news, self.frame) = (news, update(id, &news));
             let untold = self.ears.iter().filter_map(Weak::upgrade).filter(|ear| ear.hear()).count();
             wire.conflated(untold);
         }
@@ -137,6 +135,20 @@ impl Watched {
             self.ears.push(ear);
         }
     }
+}
+
+/// The frame that tells where an auction stands.
+fn update(id: AuctionId, news: &News) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let update = Update {
+        auction_id: id.get(),
+        seq: news.seq.get(),
+        current: news.current.map_or(0, |current| current.get()),
+        user_id: news.user_id.unwrap_or(0),
+        ends_at_ms: u64::try_from(news.ends_at.get()).unwrap_or(0),
+    };
+    Reply::Update(update).write(&mut frame);
+    frame
 }
 
 fn read(wire: &Wire, id: AuctionId) -> rusqlite::Result<Option<News>> {

@@ -115,6 +115,54 @@ fn a_bid_at_the_instant_of_the_end_is_too_late_and_told_when_it_ended() {
         }
     }
     assert_eq!(told.reason, 10);
+    assert_eq!(peer.ask(ping("on")), pong("on"));
+    drop(peer);
+    site.end();
+}
+
+#[test]
+fn a_bid_cut_at_every_byte_changes_nothing_and_the_whole_one_does() {
+    let site = Site::open(|_| {});
+    let id = auction(&site, 1, |_| {});
+    let whole = bytes(&[bid(id, 7, 1000)]);
+    for end in 1..whole.len() {
+        let mut peer = site.connect();
+        peer.send_bytes(&whole[..end]).expect("sent");
+        peer.close_its_half();
+        assert_eq!(peer.hear_all().last().map(Said::no), Some(1), "cut at {end}");
+    }
+    let mut peer = site.connect();
+    peer.send_bytes(&whole).expect("sent");
+    let told = result(peer.hear().expect("an answer"));
+    assert_eq!((told.reason, told.current), (0, 1000), "nobody has bid before");
+    drop(peer);
+    site.end();
+}
+
+#[test]
+fn a_full_queue_is_an_answer_to_a_bid_and_what_was_acknowledged_stays() {
+    // One place for buyers.
+    let site = Site::open(|config| (config.queue_capacity, config.queue_reserve) = (16, 15));
+    let id = auction(&site, 1, |_| {});
+    let mut peer = site.connect();
+    let (mut amount, mut highest, mut overloaded) = (1000, 0, 0);
+    for _ in 0..200 {
+        let amounts: Vec<u64> = (0..50).map(|n| amount + n * 100).collect();
+        amount += 5000;
+        peer.send(&amounts.iter().map(|amount| bid(id, 7, *amount)).collect::<Vec<_>>());
+        for (said, amount) in peer.hear_many(50).into_iter().map(result).zip(amounts) {
+            assert!([0, 21].contains(&said.reason), "{said:?}");
+            overloaded += u64::from(said.reason == 21);
+            highest = if said.reason == 0 { amount } else { highest };
+        }
+        if overloaded > 0 && highest > 0 {
+            break;
+        }
+    }
+    assert!(overloaded > 0);
+    let price = site.server.public("GET", "/v1/auctions/1").body["current"].as_u64();
+    assert_eq!(price, Some(highest), "who was turned away changed nothing");
+    assert_eq!(peer.ask(ping("on")), pong("on"));
     drop(peer);
     site.end();
 }

@@ -1,0 +1,108 @@
+"""Looks at drop 1 through the edge and directly while it is sold, and says how many looks the edge answered and how old.
+
+An answer's age is how long firstcome had shown a newer version when it came. Called by scripts/edge.sh.
+"""
+
+import http.client
+import json
+import sys
+import threading
+import time
+
+LOOKERS = 8
+# What the recipe promises: a second as nginx counts, which is up to two, and a question to firstcome on a busy machine.
+AGE_MAX = 2.5
+HIT_SHARE_MIN = 0.95
+
+
+def ask(connection, method, path, body=None, headers=None):
+    connection.request(method, path, body, headers or {})
+    answer = connection.getresponse()
+    return answer, answer.read()
+
+
+def version_of(body):
+    epoch, seq = json.loads(body)["version"].split("-")
+    return int(epoch), int(seq)
+
+
+class Sale:
+    """Three threads' worth of facts: when each version was first seen directly, and what the edge said when."""
+
+    def __init__(self, direct, edge, until):
+        self.direct, self.edge, self.until = direct, edge, until
+        self.first_seen = []  # (instant, version), ascending
+        self.looks = []  # (instant before the look, version, X-Cache)
+        self.orders = self.refused = 0
+
+    def watch(self):
+        connection = http.client.HTTPConnection(self.direct)
+        while time.monotonic() < self.until + 0.2:
+            _, body = ask(connection, "GET", "/v1/drops/1")
+            seen, version = time.monotonic(), version_of(body)
+            if not self.first_seen or version > self.first_seen[-1][1]:
+                self.first_seen.append((seen, version))
+            time.sleep(0.002)
+
+    def look(self):
+        connection = http.client.HTTPConnection(self.edge)
+        while time.monotonic() < self.until:
+            asked = time.monotonic()
+            answer, body = ask(connection, "GET", f"/v1/drops/1?{asked}")
+            assert answer.status == 200, answer.status
+            self.looks.append((asked, version_of(body), answer.getheader("X-Cache")))
+
+    def buy(self):
+        connection, number = http.client.HTTPConnection(self.edge), 0
+        while time.monotonic() < self.until:
+            number += 1
+            order = json.dumps({"buyer": f"edge-{number}", "quantity": 1})
+            headers = {"Content-Type": "application/json", "Idempotency-Key": f"edge-{number}"}
+            first, body = ask(connection, "POST", "/v1/drops/1/orders", order, headers)
+            again, repeated = ask(connection, "POST", "/v1/drops/1/orders", order, headers)
+            assert (first.status, again.status) == (201, 201), (first.status, again.status, body, repeated)
+            assert json.loads(body)["id"] == json.loads(repeated)["id"], "a repeat is the same order"
+            assert first.getheader("X-Cache") is None, "orders are not for a cache"
+            self.orders += 1
+            time.sleep(0.01)
+
+    def run(self):
+        threads = [threading.Thread(target=work) for work in [self.watch, self.buy, *[self.look] * LOOKERS]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def ages(self):
+        """How old each answer was: since when, at the look, there was a newer version than it told."""
+        for asked, version, _ in self.looks:
+            newer = next((seen for seen, known in self.first_seen if known > version), None)
+            yield max(0.0, asked - newer) if newer is not None else 0.0
+
+
+def stream_begins(edge):
+    host, port = edge.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection.request("GET", "/v1/drops/1/stream")
+    line = connection.getresponse().readline()
+    connection.close()
+    return line
+
+
+def main():
+    direct, edge, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    first = stream_begins(edge)
+    assert first.startswith((b"event:", b"retry:", b"id:", b":")), first
+    sale = Sale(direct, edge, time.monotonic() + seconds)
+    sale.run()
+    hits = sum(1 for _, _, cache in sale.looks if cache in ("HIT", "UPDATING", "STALE", "REVALIDATED"))
+    ages = sorted(sale.ages())
+    share, oldest = hits / len(sale.looks), ages[-1]
+    print(f"{len(sale.looks)} looks in {seconds} s, {sale.orders} orders and as many repeats through the edge")
+    print(f"answered by the edge: {share:.2%} (at least {HIT_SHARE_MIN:.0%})")
+    print(f"age: p50 {ages[len(ages) // 2]:.2f} s, p99 {ages[len(ages) * 99 // 100]:.2f} s, oldest {oldest:.2f} s (below {AGE_MAX} s)")
+    assert sale.orders > 0 and len(sale.first_seen) > 1, "nothing was sold: there is nothing to be stale of"
+    return 0 if share >= HIT_SHARE_MIN and oldest < AGE_MAX else 1
+
+
+sys.exit(main())
