@@ -408,7 +408,7 @@ impl Naive {
     }
 
     /// What winners paid is theirs or goes back: nobody keeps the thing for less than its price, and of all whom it was
-    /// offered to, only one has paid for it.
+    /// offered to, only one has it and has paid for it. An operator may take it back and return a part of the money only.
     pub fn winners_money_is_accounted_for(&self) -> bool {
         let awarded = self.orders.iter().filter(|order| order.is_award());
         let fits = awarded.clone().all(|order| {
@@ -416,7 +416,8 @@ impl Naive {
             order.state != OrderState::Paid || order.kept() + back == order.unit_price
         });
         let once = self.auctions.iter().all(|auction| {
-            self.orders.iter().filter(|order| order.drop == auction.drop && order.kept() > 0).count() <= 1
+            let pays = |order: &&NaiveOrder| order.drop == auction.drop && order.kept() > 0 && order.units() > 0;
+            self.orders.iter().filter(pays).count() <= 1
         });
         fits && once
     }
