@@ -51,6 +51,10 @@ def before_call(context, case, kwargs):
     name = case.operation.definition.raw.get("operationId")
     if not fits(case):
         return
+    if name == "GetAuctionOrder":
+        # Needed where no token says who asks, and here none does.
+        query.setdefault("buyer", "buyer-7")
+        case.query = query
     if name == "ListOrders" and (str(query.get("contacts")).lower() == "true" or int(query.get("limit", 0)) > 100):
         case.headers["Accept"] = "text/csv"
     if next(turn) % 4 == 0:

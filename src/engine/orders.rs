@@ -229,53 +229,40 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
     assert_eq!(event.prev_seq, order.last_seq, "an order's events name the one before");
     order.last_seq = event.seq;
     let before = order.state;
-    change(state, event, seq);
-    if let Some(after) = state.order(seq).map(|order| order.state).filter(|after| *after != before) {
-        uncount(state, before);
-        count(state, after);
-    }
-}
-
-/// One order more is in this state.
-pub(super) fn count(state: &mut State, order_state: OrderState) {
-    let orders = &mut state.orders_by_state[order_state.index()];
-    *orders = orders.saturating_add(1);
-}
-
-fn uncount(state: &mut State, order_state: OrderState) {
-    let orders = &mut state.orders_by_state[order_state.index()];
-    *orders = orders.saturating_sub(1);
-}
-
-/// What an event does to its order, apart from `last_seq`.
-fn change(state: &mut State, event: &Event, seq: Seq) {
-    match &event.kind {
+    let after = match &event.kind {
         EventKind::OrderCheckedOut { expires_at, .. } => {
-            let Some(order) = state.orders.get_mut(&seq) else { return };
             assert_eq!(order.state, OrderState::Reserved, "only a reserved order is checked out");
             order.state = OrderState::AwaitingPayment;
             let before = std::mem::replace(&mut order.expires_at, *expires_at);
             let drop_id = order.drop_id;
             state.unschedule_expiry(drop_id, before, seq);
             state.schedule_expiry(drop_id, *expires_at, seq);
+            OrderState::AwaitingPayment
         }
         EventKind::OrderCancelled { .. } | EventKind::OrderCancelledByOperator { .. } => {
             leave(state, event, seq, OrderState::Cancelled);
+            OrderState::Cancelled
         }
-        EventKind::OrderExpired { .. } => leave(state, event, seq, OrderState::Expired),
+        EventKind::OrderExpired { .. } => {
+            leave(state, event, seq, OrderState::Expired);
+            OrderState::Expired
+        }
         EventKind::OrderPaid { .. }
         | EventKind::PaymentNotKept { .. }
         | EventKind::OrderRefunded { .. }
         | EventKind::RefundRequested { .. }
         | EventKind::RefundSettled { .. }
-        | EventKind::RefundReported { .. } => payments::evolve(state, event, seq),
+        | EventKind::RefundReported { .. } => {
+            payments::evolve(state, event, seq);
+            state.order(seq).map_or(before, |order| order.state)
+        }
         EventKind::ContactCorrected { .. }
         | EventKind::ContactRead { .. }
         | EventKind::ContactErased { .. }
         | EventKind::PaymentFailed { .. }
         | EventKind::ChargebackCreated { .. }
         | EventKind::ProviderEventRecorded { .. }
-        | EventKind::SessionRecorded { .. } => {}
+        | EventKind::SessionRecorded { .. } => before,
         EventKind::DropCreated { .. }
         | EventKind::DropPatched { .. }
         | EventKind::DropStarted { .. }
@@ -295,8 +282,23 @@ fn change(state: &mut State, event: &Event, seq: Seq) {
         | EventKind::AuctionAwarded { .. }
         | EventKind::ContactsExported { .. }
         | EventKind::Endpoint(_)
-        | EventKind::EventsLost { .. } => {}
+        | EventKind::EventsLost { .. } => before,
+    };
+    if after != before {
+        uncount(state, before);
+        count(state, after);
     }
+}
+
+/// One order more is in this state.
+pub(super) fn count(state: &mut State, order_state: OrderState) {
+    let orders = &mut state.orders_by_state[order_state.index()];
+    *orders = orders.saturating_add(1);
+}
+
+fn uncount(state: &mut State, order_state: OrderState) {
+    let orders = &mut state.orders_by_state[order_state.index()];
+    *orders = orders.saturating_sub(1);
 }
 
 /// A new order: a buyer reserved it, or an auction awarded it.

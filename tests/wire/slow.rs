@@ -1,5 +1,6 @@
 //! Clients that take their time.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -46,8 +47,10 @@ fn an_address_has_its_share_of_connections_and_http_and_frames_share_it() {
     for peer in &mut held {
         assert_eq!(peer.ask(ping("in")), pong("in"));
     }
-    // The fourth place is taken by one of HTTP.
-    let http = TcpStream::connect(site.server.0.server.public_address).expect("connected");
+    // The fourth place is taken by one of HTTP; it has it when it is answered.
+    let mut http = TcpStream::connect(site.server.0.server.public_address).expect("connected");
+    http.write_all(b"GET /v1/drops HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    assert!(http.read(&mut [0; 1024]).expect("answered") > 0, "it is in");
     let served = || {
         let mut peer = site.connect();
         let _closed_already = peer.send_bytes(&bytes(&[ping("in")]));
