@@ -47,5 +47,6 @@ if [ "$mode" = full ]; then
     stage browser scripts/browser.sh
     stage dashboards scripts/dashboards.sh
     stage screens scripts/screens.sh
+    stage edge scripts/edge.sh 5
 fi
 echo "== all good ($mode), $SECONDS s"
