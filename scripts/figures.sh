@@ -369,7 +369,7 @@ while True:
     stop >/dev/null
     median() { awk -v want="$1" -v field="$2" '$1 == want { print $field }' "$scratch/turns" | sort -g | sed -n 3p; }
     below "ten scrapes a second in a storm: what they take of the server's work" \
-        "$(awk -v a="$(median without 2)" -v b="$(median with 2)" 'BEGIN { print b > a ? b - a : 0 }')" 2 " %"
+        "$(awk -v a="$(median without 2)" -v b="$(median with 2)" 'BEGIN { print (b > a ? b - a : 0) }')" 2 " %"
     shown "... orders/s with them, as a share of those without (medians of 6)" \
         "$(awk -v a="$(median without 3)" -v b="$(median with 3)" 'BEGIN { print b / a }')" ""
     shown "... series" "$(cat "$scratch/series")" ""
