@@ -31,7 +31,7 @@ stage tests cargo test --locked
 if [ "$mode" = full ]; then
     stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
     stage planted-bugs scripts/planted.sh
-    stage kills cargo test --locked --features planted --test kill -- --nocapture
+    stage kills cargo test --locked --features planted --test kill --test outbox_kill -- --nocapture
     stage release-build cargo build --locked --release
     stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test payment_shuffles --test faults --test damage \
         --test power --test witness
