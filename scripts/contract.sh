@@ -18,6 +18,7 @@ fi
 "$program" openapi >"$scratch/openapi.json"
 "$tools/bin/openapi-spec-validator" "$scratch/openapi.json"
 
+export CONTRACT_ENDPOINT_URL=http://127.0.0.1:9/hooks FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8
 start
 
 # Something to find: drops, and orders in the states that an order can have.
@@ -33,6 +34,7 @@ new_auction() { # STARTS_AT
     post "$admin" /v1/auctions "{\"sku\":\"A\",\"name\":\"N\",\"currency\":\"EUR\",\"start_price\":100,\"buy_now\":900,
         \"starts_at\":\"$1\",\"ends_at\":\"9000-01-01T00:00:00Z\"}"
 }
+new_endpoint() { post "$admin" /v1/webhook-endpoints "{\"url\":\"$CONTRACT_ENDPOINT_URL\"}"; }
 things() {
     local n order orders=()
     live=$(new_drop 2020-01-01T00:00:00Z 5000)
@@ -40,6 +42,7 @@ things() {
     CONTRACT_CLOSABLE=$(new_drop 2020-01-01T00:00:00Z 7),$(new_drop 9000-01-01T00:00:00Z 7)
     CONTRACT_AUCTIONS=$(new_auction 2020-01-01T00:00:00Z),$(new_auction 2020-01-01T00:00:00Z)
     CONTRACT_AUCTIONS=$CONTRACT_AUCTIONS,$(new_auction 8000-01-01T00:00:00Z)
+    CONTRACT_ENDPOINTS=$(new_endpoint),$(new_endpoint)
     for n in $(seq 60); do
         order=$(post "$public" "/v1/drops/$live/orders" "{\"buyer\":\"b$n\",\"quantity\":1,\"contact\":{\"email\":\"b$n@example.org\"}}")
         orders+=("$order")
@@ -51,7 +54,7 @@ things() {
     CONTRACT_ORDERS=$(IFS=,; echo "${orders[*]}")
 }
 
-export CONTRACT_AUCTIONS CONTRACT_DROPS CONTRACT_CLOSABLE CONTRACT_ORDERS CONTRACT_PUBLIC=$public
+export CONTRACT_AUCTIONS CONTRACT_ENDPOINTS CONTRACT_DROPS CONTRACT_CLOSABLE CONTRACT_ORDERS CONTRACT_PUBLIC=$public
 export SCHEMATHESIS_HOOKS=contract_hooks PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 
 failed=

@@ -41,10 +41,10 @@ pub enum Bug {
     MoneyForNothing,
 }
 
-/// A place in the writer's loop at which a test stops the process to kill it, by the variable `FIRSTCOME_PAUSE`.
+/// A place at which a test stops a thread, to kill the process there, by the variable `FIRSTCOME_PAUSE`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// After BEGIN.
+    /// The writer, after BEGIN.
     Begun,
     /// After all rows were written, before COMMIT.
     Recorded,
@@ -52,6 +52,10 @@ pub enum Place {
     Committed,
     /// After the watermark, before the replies.
     Marked,
+    /// The relay, before it lets a delivery go out.
+    ToTell,
+    /// The relay, when a delivery has its answer and nobody knows of it.
+    Told,
 }
 
 #[cfg(not(feature = "planted"))]

@@ -10,13 +10,12 @@ mod model;
 mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use firstcome::store::verify;
 use model::Random;
-use process::{Client, Process};
+use process::{Client, Pause, Process, wait_until};
 
 const CONNECTIONS: usize = 8;
 
@@ -59,24 +58,12 @@ impl Buyers {
 }
 
 /// Where the next kill comes: at a place of the writer's loop, or anywhere.
-fn pause(random: &mut Random, directory: &Path) -> Vec<(&'static str, String)> {
+fn place(random: &mut Random, pause: &Pause) -> Vec<(&'static str, String)> {
     if !cfg!(feature = "planted") || random.one_in(2) {
         return Vec::new();
     }
     let place = random.pick(&["Begun", "Recorded", "Committed", "Marked"]);
-    let times = 1 + random.below(150);
-    vec![
-        ("FIRSTCOME_PAUSE", format!("{place}:{times}")),
-        ("FIRSTCOME_PAUSE_DIR", directory.to_str().expect("a path").to_string()),
-    ]
-}
-
-fn wait_until(holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "the moment never came");
-        std::thread::park_timeout(Duration::from_micros(200));
-    }
+    pause.at(place, 1 + random.below(150))
 }
 
 #[test]
@@ -85,13 +72,13 @@ fn killed_at_any_moment_it_loses_nothing_and_sells_nothing_twice() {
     let cycles = model::scaled(20, 6);
     let mut random = Random(seed);
     let scratch = tempfile::tempdir().expect("scratch");
-    let data = scratch.path().join("data");
+    let (data, pause) = (scratch.path().join("data"), Pause::new(scratch.path()));
     let mut buyers: Vec<Buyers> = (0..CONNECTIONS).map(|_| Buyers::default()).collect();
     let (mut in_commit, mut slowest_start) = (0u64, Duration::ZERO);
     for cycle in 0..cycles {
-        let places = pause(&mut random, scratch.path());
+        let place = place(&mut random, &pause);
         let started = Instant::now();
-        let mut server = Process::start(&data, &places);
+        let mut server = Process::start(&data, &place);
         slowest_start = slowest_start.max(started.elapsed());
         if cycle == 0 {
             server.create_drop(4_000_000_000);
@@ -103,14 +90,12 @@ fn killed_at_any_moment_it_loses_nothing_and_sells_nothing_twice() {
                 let answered = &answered;
                 scope.spawn(move || buyers.order_until_killed(n, address, answered));
             }
-            let paused = scratch.path().join("paused");
-            if places.is_empty() {
+            if place.is_empty() {
                 // Any moment is as good as another: after so many answers, wherever the writer is then.
                 let enough = random.below(400);
-                wait_until(|| answered.load(Ordering::Relaxed) >= enough);
+                wait_until("enough answers", || answered.load(Ordering::Relaxed) >= enough);
             } else {
-                wait_until(|| paused.exists());
-                std::fs::remove_file(&paused).expect("removed");
+                pause.wait();
                 in_commit += 1;
             }
             server.kill();

@@ -1,93 +1,212 @@
-//! kill -9 on the real binary while it tells an endpoint what happens: before its answer, after it, before the mark and
-//! after it. Everything is told at least once, nothing that is not in the file, and nothing gets lost.
+//! kill -9 on the real binary while buyers pay and an endpoint is told of it: between every two steps of a payment, of
+//! its delivery, and of the mark that it was delivered. Every acknowledged payment is there, no money came twice,
+//! everything is told at least once, and nothing that is not in the file. The places to stop at need the feature
+//! `planted`; without it kills come while the endpoint has heard and not answered, and at any moment.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod model;
+mod paying;
 mod process;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
+use firstcome::store::verify;
 use firstcome::types::SigningSecret;
 use firstcome::types::webhooks::type_of;
 use model::Random;
-use process::{Client, Process};
+use paying::{STANDARD_KEY, event, now, secret_file, standard, whsec};
+use process::{Broken, Client, Pause, Process, wait_until};
 use rusqlite::{Connection, OpenFlags};
 use sink::{Say, Sink};
 
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_micros(500));
+const PAYERS: usize = 3;
+const PRICE: u64 = 100;
+
+/// Where a kill comes.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The writer or the relay stopped there.
+    Stopped(&'static str),
+    /// The endpoint has heard, and its answer never comes.
+    Heard,
+    /// Wherever they are.
+    Any,
+}
+
+/// The steps of a payment and of a mark are the writer's, those of a delivery the relay's.
+const MOMENTS: &[Moment] = if cfg!(feature = "planted") {
+    &[
+        Moment::Stopped("Begun"),
+        Moment::Stopped("Recorded"),
+        Moment::Stopped("Committed"),
+        Moment::Stopped("Marked"),
+        Moment::Stopped("ToTell"),
+        Moment::Heard,
+        Moment::Stopped("Told"),
+        Moment::Any,
+    ]
+} else {
+    &[Moment::Heard, Moment::Any]
+};
+
+/// Orders and pays, a buyer at a time, and asks again when the answer was lost.
+#[derive(Default)]
+struct Payer {
+    name: usize,
+    buyers: u64,
+    buyer: Option<Buyer>,
+    paid: u64,
+    /// Payments whose answer was lost, and of these those that were in the file.
+    lost: u64,
+    were_there: u64,
+}
+
+struct Buyer {
+    name: String,
+    order: Option<String>,
+    paid_without_answer: bool,
+}
+
+impl Payer {
+    fn pay_until_killed(&mut self, server: &Process) {
+        let Ok(mut client) = Client::connect(server.public) else { return };
+        while self.pay(&mut client).is_ok() {}
+    }
+
+    /// One buyer's order and its payment, however often it takes.
+    fn pay(&mut self, client: &mut Client) -> Result<(), Broken> {
+        let buyer = self.buyer.get_or_insert_with(|| {
+            self.buyers += 1;
+            Buyer { name: format!("b{}-{}", self.name, self.buyers), order: None, paid_without_answer: false }
+        });
+        if buyer.order.is_none() {
+            let answer = client.order(&buyer.name)?;
+            assert_eq!(answer.status, 201, "{}: {:?}", buyer.name, answer.body);
+            buyer.order = Some(answer.body["id"].as_str().expect("an id").to_string());
+        }
+        let (order, reference) = (buyer.order.as_deref().expect("just made"), format!("money-{}", buyer.name));
+        let body = event("payment.succeeded", order, &reference, PRICE, "EUR").to_string();
+        let id = format!("event-{}", buyer.name);
+        let was_lost = std::mem::replace(&mut buyer.paid_without_answer, true);
+        self.lost += u64::from(was_lost);
+        match tell(client, &id, &body)?.as_str() {
+            "applied" => {}
+            "duplicate" if was_lost => self.were_there += 1,
+            other => panic!("{id}: {other}"),
+        }
+        self.buyer = None;
+        self.paid += 1;
+        // Providers say things again, too.
+        if self.paid.is_multiple_of(8) {
+            assert_eq!(tell(client, &id, &body)?, "duplicate");
+        }
+        Ok(())
     }
 }
 
+/// What the server makes of a provider's event.
+fn tell(client: &mut Client, id: &str, body: &str) -> Result<String, Broken> {
+    let webhook = standard(&STANDARD_KEY, id, now(), body);
+    let (head, length) = (webhook.head(), body.len());
+    client.send(&format!(
+        "POST /v1/payments/standard-webhooks HTTP/1.1\r\nHost: localhost\r\n{head}Content-Length: {length}\r\n\r\n{body}"
+    ))?;
+    let answer = client.receive()?;
+    assert_eq!(answer.status, 200, "{id}: {:?}", answer.body);
+    Ok(answer.body["result"].as_str().expect("a result").to_string())
+}
+
+fn open(data: &Path) -> Connection {
+    Connection::open_with_flags(data.join("firstcome.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a file")
+}
+
 /// The events in the file that endpoints are told, in order.
-fn events_in(data: &std::path::Path) -> Vec<u64> {
-    let file =
-        Connection::open_with_flags(data.join("firstcome.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a file");
+fn events_in(data: &Path) -> Vec<u64> {
+    let file = open(data);
     let mut rows = file.prepare("SELECT seq, kind FROM audit ORDER BY seq").expect("SQL");
     let rows = rows.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).expect("rows");
     let told = rows.map(|row| row.expect("a row")).filter(|(_, kind)| type_of(kind).is_some());
     told.map(|(seq, _)| seq.unsigned_abs()).collect()
 }
 
+/// A number out of the file.
+fn number(file: &Connection, sql: &str) -> u64 {
+    file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a row").unsigned_abs()
+}
+
 #[test]
-fn whatever_is_killed_when_everything_is_told_at_least_once_and_nothing_that_did_not_happen() {
+fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is_told() {
+    let seed = model::replayed_seed().unwrap_or(0xb0b);
+    let mut random = Random(seed);
     let scratch = tempfile::tempdir().expect("scratch");
-    let data = scratch.path().join("data");
-    let secret = scratch.path().join("secret");
-    std::fs::write(&secret, SigningSecret::random().reveal()).expect("written");
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("set");
-    // Some calls get no answer at all: then the kill comes between the delivery and its answer.
-    let calls = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&calls);
-    let sink = Sink::new(
-        move |_| {
-            if counted.fetch_add(1, Ordering::SeqCst) % 7 == 3 { Say::Nothing } else { Say::Status(204) }
-        },
-    );
+    let (data, pause) = (scratch.path().join("data"), Pause::new(scratch.path()));
+    let secret = secret_file(scratch.path(), "secret", &SigningSecret::random().reveal());
+    let provider = secret_file(scratch.path(), "provider", &whsec(&STANDARD_KEY));
+    // Some calls get no answer at all; so does the one that a kill waits for.
+    let [calls, silent_at, delivered] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
+    let [counted, silent, answered] = [&calls, &silent_at, &delivered].map(Arc::clone);
+    let sink = Sink::new(move |_| {
+        let call = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        if call % 7 == 3 || call == silent.load(Ordering::SeqCst) {
+            return Say::Nothing;
+        }
+        answered.fetch_add(1, Ordering::SeqCst);
+        Say::Status(204)
+    });
+    let path = |path: &Path| path.to_str().expect("a path").to_string();
     let environment = [
         ("FIRSTCOME__OUTBOX__ENDPOINT_URL", sink.url()),
-        ("FIRSTCOME__OUTBOX__ENDPOINT_SECRET_FILE", secret.to_str().expect("a path").to_string()),
+        ("FIRSTCOME__OUTBOX__ENDPOINT_SECRET_FILE", path(&secret)),
         ("FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS", "127.0.0.0/8".to_string()),
         ("FIRSTCOME__OUTBOX__RETRY_SECONDS", ["0"; 30].join(",")),
         ("FIRSTCOME__OUTBOX__TIMEOUT_MS", "200".to_string()),
+        ("FIRSTCOME__PAYMENTS__STANDARD_WEBHOOKS_SECRET_FILES", path(&provider)),
     ];
-    let mut random = Random(0xb0b);
-    let rounds = model::scaled(30, 6);
-    for round in 0..rounds {
-        let mut server = Process::start(&data, &environment);
+    let mut payers: Vec<Payer> = (0..PAYERS).map(|name| Payer { name, ..Payer::default() }).collect();
+    let rounds = model::scaled(40, 8);
+    for (round, moment) in (0..rounds).zip(MOMENTS.iter().cycle()) {
+        let mut wanted = environment.to_vec();
+        if let Moment::Stopped(place) = moment {
+            wanted.extend(pause.at(place, 1 + random.below(60)));
+        }
+        let mut server = Process::start(&data, &wanted);
         if round == 0 {
             server.create_drop(100_000);
         }
-        let public = server.public;
-        let buyers = std::thread::spawn(move || {
-            let Ok(mut client) = Client::connect(public) else { return };
-            for n in 0.. {
-                if client.order(&format!("buyer-{round}-{n}")).is_err() {
-                    return;
+        let heard = calls.load(Ordering::SeqCst) + 1 + random.below(60);
+        if let Moment::Heard = moment {
+            silent_at.store(heard, Ordering::SeqCst);
+        }
+        std::thread::scope(|scope| {
+            for payer in &mut payers {
+                let server = &server;
+                scope.spawn(move || payer.pay_until_killed(server));
+            }
+            match moment {
+                Moment::Stopped(_) => pause.wait(),
+                Moment::Heard | Moment::Any => {
+                    wait_until("the endpoint hears", || calls.load(Ordering::SeqCst) >= heard);
                 }
             }
+            server.signal(rustix::process::Signal::KILL);
         });
-        let heard = calls.load(Ordering::SeqCst);
-        let more = 1 + random.below(120);
-        wait_until("the endpoint hears", || calls.load(Ordering::SeqCst) >= heard + more);
         server.kill();
-        buyers.join().expect("ended");
         // What was told is in the file, whatever the kill took.
         let there: BTreeSet<u64> = events_in(&data).into_iter().collect();
         for seq in sink.seqs() {
-            assert!(there.contains(&seq), "round {round}: event {seq} was told and never happened");
+            assert!(there.contains(&seq), "seed {seed}, round {round}: event {seq} was told and never happened");
         }
     }
     let mut server = Process::start(&data, &environment);
+    let mut client = Client::connect(server.public).expect("connected");
+    for payer in payers.iter_mut().filter(|payer| payer.buyer.is_some()) {
+        payer.pay(&mut client).expect("paid");
+    }
     let all = events_in(&data);
     wait_until("all is told", || {
         let told: BTreeSet<u64> = sink.seqs().into_iter().collect();
@@ -95,10 +214,37 @@ fn whatever_is_killed_when_everything_is_told_at_least_once_and_nothing_that_did
     });
     server.signal(rustix::process::Signal::TERM);
     assert!(server.wait().success());
+
+    let report = verify::verify(&data).expect("verified");
+    assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
+    let file = open(&data);
+    let paid: u64 = payers.iter().map(|payer| payer.paid).sum();
+    for (what, sql, expected) in [
+        ("orders that are paid", "SELECT count(*) FROM orders WHERE state = 'paid'", paid),
+        ("orders that are not", "SELECT count(*) FROM orders WHERE state <> 'paid'", 0),
+        ("payments", "SELECT count(*) FROM payments WHERE pays = 1 AND refund_due = 0", paid),
+        ("money", "SELECT sum(received) FROM orders", paid * PRICE),
+        ("provider's events", "SELECT count(*) FROM inbox WHERE ignored IS NULL", paid),
+        ("buyers are told that they paid", "SELECT count(*) FROM audit WHERE kind = 'order_paid'", paid),
+    ] {
+        assert_eq!(number(&file, sql), expected, "seed {seed}: {what}");
+    }
     let mut texts: BTreeMap<u64, String> = BTreeMap::new();
     for heard in sink.heard() {
         let first = texts.entry(heard.seq()).or_insert_with(|| heard.text.clone());
         assert_eq!(*first, heard.text, "one number, one event, whatever was killed");
     }
-    assert!(all.len() > usize::try_from(rounds).expect("few"), "{} events", all.len());
+    let lost: u64 = payers.iter().map(|payer| payer.lost).sum();
+    let were_there: u64 = payers.iter().map(|payer| payer.were_there).sum();
+    let told = u64::try_from(texts.len()).expect("few");
+    let again = delivered.load(Ordering::SeqCst).saturating_sub(told);
+    println!(
+        "{rounds} kills; {paid} payments, the answers to {lost} lost, {were_there} of these were in the file; {told} \
+         events told, {again} once more because their mark was lost"
+    );
+    // A few kills can miss a step: which batch holds a payment is not in our hands.
+    if cfg!(feature = "planted") && rounds >= 40 {
+        let cut_on_both_sides = were_there > 0 && were_there < lost;
+        assert!(cut_on_both_sides && again > 0, "seed {seed}: the kills missed a step");
+    }
 }

@@ -152,6 +152,24 @@ fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connect
 }
 
 #[test]
+fn name_servers_that_do_not_answer_keep_nobody_waiting() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = parking_lot::Mutex::new(held);
+    let resolve = move |_: &str| -> std::io::Result<Vec<IpAddr>> {
+        let _released = held.lock().recv();
+        Ok(vec![IpAddr::from([127, 0, 0, 1])])
+    };
+    let options =
+        Options { resolve: Some(Arc::new(resolve)), look_up_timeout: Duration::from_millis(20), ..Options::default() };
+    let client = Client::new(loopback(), options).expect("a client");
+    run(async {
+        let target = Target::parse("https://inside.example/", client.guard()).expect("a good URL");
+        assert_eq!(client.look_up(&target).await, Err(Failure::TimedOut));
+        drop(release);
+    });
+}
+
+#[test]
 fn a_certificate_is_good_for_its_name_and_by_its_authority_only() {
     let made = rcgen::generate_simple_self_signed(vec!["inside.example".into()]).expect("made");
     let certificate = CertificateDer::from(made.cert.der().to_vec());

@@ -186,6 +186,9 @@ pub struct Parts {
 /// Webhooks of more than `http.body_bytes_max` bytes that are read at once: 64 KiB each, whoever sends them.
 const LONG_BODIES_MAX: usize = 256;
 
+/// Names of endpoints that are looked up at once, while somebody creates one.
+const LOOK_UPS_MAX: usize = 4;
+
 /// Called on the desk's thread with a drop and whether a mismatch stands; returns whether that was passed on.
 pub type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
 
@@ -266,7 +269,8 @@ enum Duties {
 
 /// A serving thread, from start to end.
 fn serve(core: Core, listeners: Vec<TcpListener>, duties: Duties) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(LOOK_UPS_MAX).build_local(Default::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a serving thread has no runtime");
@@ -299,6 +303,8 @@ fn serve(core: Core, listeners: Vec<TcpListener>, duties: Duties) {
         }
         core.meter.borrow_mut().flush(&core.site.telemetry);
     });
+    // A name that is still being resolved must not keep the program from ending.
+    runtime.shutdown_background();
 }
 
 /// What a thread's binary protocol needs of it.

@@ -40,6 +40,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Of that, for one address to take the connection.
     pub connect_timeout: Duration,
+    /// For [`Client::look_up`], which an operator waits for: name servers that do not answer take ten seconds and more.
+    pub look_up_timeout: Duration,
     /// Of an answer's body; what comes after it is neither read nor missed.
     pub answer_bytes_max: usize,
     /// Authorities that are trusted besides the web's.
@@ -53,6 +55,7 @@ impl Default for Options {
         Options {
             timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
+            look_up_timeout: Duration::from_secs(2),
             answer_bytes_max: 64 * 1024,
             authorities: Vec::new(),
             resolve: None,
@@ -158,9 +161,9 @@ impl Client {
     /// Whether a call to this target could go anywhere at the moment: its name resolves, and to an address in bounds.
     ///
     /// # Errors
-    /// `Unresolved`, `Forbidden` or `TimedOut`.
+    /// `Unresolved`, `Forbidden`, or `TimedOut`.
     pub async fn look_up(&self, target: &Target) -> Result<(), Failure> {
-        let looked_up = timeout(self.0.options.connect_timeout, self.addresses(&target.origin));
+        let looked_up = timeout(self.0.options.look_up_timeout, self.addresses(&target.origin));
         looked_up.await.unwrap_or(Err(Failure::TimedOut)).map(drop)
     }
 

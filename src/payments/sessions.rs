@@ -166,6 +166,8 @@ impl Sessions {
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
             let rounds = rounds::Rounds::new(self.maker, self.in_flight_max, reader, parts);
             runtime.block_on(rounds.run(stopping));
+            // A name that is still being resolved must not keep the program from ending.
+            runtime.shutdown_background();
         })?;
         Ok(Running { stop, thread })
     }

@@ -53,6 +53,21 @@ fn increments_of(text: &str) -> Option<Box<[Increment]>> {
     pairs.into_iter().map(increment).collect()
 }
 
+macro_rules! auction_where {
+    ($rest:literal) => {
+        concat!(
+            "SELECT auctions.id, auctions.drop_id, drops.sku, drops.name, drops.currency, auctions.start_price,
+                 auctions.increments, auctions.buy_now, auctions.starts_at_ms, auctions.ends_at_ms, auctions.state,
+                 auctions.current, auctions.leader_seq, auctions.bids, drops.version,
+                 coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer
+             FROM auctions JOIN drops ON drops.id = auctions.drop_id
+                 LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
+             WHERE ",
+            $rest
+        )
+    };
+}
+
 fn auction_of(row: &Row<'_>) -> rusqlite::Result<AuctionRow> {
     let increments: String = row.get(6)?;
     Ok(AuctionRow {
@@ -82,15 +97,7 @@ fn auction_of(row: &Row<'_>) -> rusqlite::Result<AuctionRow> {
 /// # Errors
 /// What SQLite says.
 pub fn auction_by_id(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT auctions.id, auctions.drop_id, drops.sku, drops.name, drops.currency, auctions.start_price,
-             auctions.increments, auctions.buy_now, auctions.starts_at_ms, auctions.ends_at_ms, auctions.state,
-             auctions.current, auctions.leader_seq, auctions.bids, drops.version,
-             coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer
-         FROM auctions JOIN drops ON drops.id = auctions.drop_id
-             LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
-         WHERE auctions.id = ?1",
-    )?;
+    let mut statement = connection.prepare_cached(auction_where!("auctions.id = ?1"))?;
     statement.query_row(params![id], auction_of).optional()
 }
 
@@ -99,15 +106,7 @@ pub fn auction_by_id(connection: &Connection, id: AuctionId) -> rusqlite::Result
 /// # Errors
 /// What SQLite says.
 pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<Page<AuctionRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT auctions.id, auctions.drop_id, drops.sku, drops.name, drops.currency, auctions.start_price,
-             auctions.increments, auctions.buy_now, auctions.starts_at_ms, auctions.ends_at_ms, auctions.state,
-             auctions.current, auctions.leader_seq, auctions.bids, drops.version,
-             coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer
-         FROM auctions JOIN drops ON drops.id = auctions.drop_id
-             LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
-         WHERE auctions.id > ?1 ORDER BY auctions.id LIMIT ?2",
-    )?;
+    let mut statement = connection.prepare_cached(auction_where!("auctions.id > ?1 ORDER BY auctions.id LIMIT ?2"))?;
     let rows = statement.query_map(params![after, limit.saturating_add(1)], auction_of)?;
     let items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(page(items, limit, |auction| u64::from(auction.id.get())))

@@ -14,8 +14,8 @@ use firstcome::writer::clock::wall_clock;
 use serde_json::{Value, json};
 
 use super::model::{self, Random};
-use super::process::{Broken, Client, Process};
-use super::{pause, wait_until};
+use super::place;
+use super::process::{Broken, Client, Pause, Process, wait_until};
 
 const BIDDERS: u32 = 6;
 /// Bids of a wire client that are on their way at once.
@@ -219,17 +219,17 @@ fn killed_while_they_bid_it_keeps_every_acknowledged_bid_in_its_order_and_awards
     let cycles = model::scaled(10, 5);
     let mut random = Random(seed);
     let scratch = tempfile::tempdir().expect("scratch");
-    let data = scratch.path().join("data");
+    let (data, pause) = (scratch.path().join("data"), Pause::new(scratch.path()));
     let mut bidders: Vec<Bidder> = (1..=BIDDERS).map(|user| Bidder { user, ..Bidder::default() }).collect();
     let (next, mut auctions) = (AtomicU64::new(1), Vec::new());
     for cycle in 0..cycles {
         // A server that waits for its end creates nothing.
-        let places = if cycle == 0 { Vec::new() } else { pause(&mut random, scratch.path()) };
-        let mut server = Process::start(&data, &places);
+        let place = if cycle == 0 { Vec::new() } else { place(&mut random, &pause) };
+        let mut server = Process::start(&data, &place);
         if cycle == 0 {
             auctions.push(create(&server, "runs-on", Duration::from_secs(86_400)));
         }
-        if places.is_empty() {
+        if place.is_empty() {
             // Some end before the kill, some while nobody serves, some after the restart.
             let ends_in = Duration::from_millis(500 + random.below(700));
             auctions.push(create(&server, &format!("ends-{cycle}"), ends_in));
@@ -245,12 +245,10 @@ fn killed_while_they_bid_it_keeps_every_acknowledged_bid_in_its_order_and_awards
                     _ => bidder.bid_over_http(cycle),
                 });
             }
-            let paused = scratch.path().join("paused");
-            if places.is_empty() {
-                wait_until(|| cycle.answered.load(Ordering::Relaxed) >= enough);
+            if place.is_empty() {
+                wait_until("enough answers", || cycle.answered.load(Ordering::Relaxed) >= enough);
             } else {
-                wait_until(|| paused.exists());
-                std::fs::remove_file(&paused).expect("removed");
+                pause.wait();
             }
             cycle.server.signal(rustix::process::Signal::KILL);
         });

@@ -115,6 +115,37 @@ impl Drop for Process {
     }
 }
 
+/// Waits for what must come.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::park_timeout(Duration::from_micros(200));
+    }
+}
+
+/// A place where the server stops (feature `planted`, `src/planted.rs`), to be killed there.
+pub struct Pause(std::path::PathBuf);
+
+impl Pause {
+    pub fn new(scratch: &Path) -> Pause {
+        Pause(scratch.to_path_buf())
+    }
+
+    /// The environment of a server that stops when it comes to this place for so many times.
+    pub fn at(&self, place: &str, times: u64) -> Vec<(&'static str, String)> {
+        let directory = self.0.to_str().expect("a path").to_string();
+        vec![("FIRSTCOME_PAUSE", format!("{place}:{times}")), ("FIRSTCOME_PAUSE_DIR", directory)]
+    }
+
+    /// Waits until it has stopped.
+    pub fn wait(&self) {
+        let paused = self.0.join("paused");
+        wait_until("the server stops at its place", || paused.exists());
+        std::fs::remove_file(&paused).expect("removed");
+    }
+}
+
 /// There is no whole answer: the connection broke.
 #[derive(Debug)]
 pub struct Broken;

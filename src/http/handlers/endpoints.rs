@@ -129,7 +129,10 @@ async fn reachable(core: &Core, url: &str) -> Result<EndpointUrl, Problem> {
     match calls.look_up(&target).await {
         Ok(()) => Ok(EndpointUrl::new(url)),
         Err(Failure::Forbidden) => Err(Problem::invalid("/url", BadTarget::Forbidden.to_string())),
-        Err(Failure::Unresolved | Failure::TimedOut | Failure::Unreachable | Failure::Tls | Failure::Broken) => {
+        Err(Failure::TimedOut) => {
+            Err(Problem::invalid("/url", "has a host whose name the name servers did not resolve in time: try again"))
+        }
+        Err(Failure::Unresolved | Failure::Unreachable | Failure::Tls | Failure::Broken) => {
             Err(Problem::invalid("/url", "has a host whose name does not resolve"))
         }
     }
