@@ -5,6 +5,8 @@
 mod process;
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,20 +23,19 @@ struct Logged {
     process: Process,
     log: PathBuf,
     _scratch: tempfile::TempDir,
-    data: PathBuf,
 }
 
 impl Logged {
     fn start(format: &str, level: &str, settings: &[(&'static str, &str)]) -> Logged {
         let scratch = tempfile::tempdir().expect("scratch");
-        let (data, log) = (scratch.path().join("data"), scratch.path().join("log"));
+        let log = scratch.path().join("log");
         let mut environment =
             vec![("FIRSTCOME__LOG__FORMAT", format.to_string()), ("FIRSTCOME__LOG__LEVEL", level.to_string())];
         environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_string())));
         let file = File::create(&log).expect("made");
-        let process = Process::start_saying(&data, &environment, Stdio::from(file));
-        process.create_drop(100);
-        Logged { process, log, _scratch: scratch, data }
+        let process = Process::start_saying(&scratch.path().join("data"), &environment, Stdio::from(file));
+        process.create_drop(100_000);
+        Logged { process, log, _scratch: scratch }
     }
 
     /// Orders one unit, with these header lines.
@@ -138,15 +139,15 @@ fn what_nobody_wants_traced_is_not_and_what_its_sender_traces_is_in_his_trace() 
 
 #[test]
 fn a_slow_write_is_told_at_the_usual_level_and_others_are_not() {
-    let settings = [("FIRSTCOME__TRACES__SLOW_MS", "5"), ("FIRSTCOME__TRACES__ONE_IN", "1")];
+    let settings = [("FIRSTCOME__TRACES__SLOW_MS", "1"), ("FIRSTCOME__TRACES__ONE_IN", "1")];
     let server = Logged::start("text", "info", &settings);
     let deadline = Instant::now() + Duration::from_secs(20);
-    for buyer in 0.. {
+    for round in 0.. {
         if server.written().contains("a slow write") {
             break;
         }
         assert!(Instant::now() < deadline, "never slow: {}", server.written());
-        order_while_the_file_is_taken(&server, &format!("b{buyer}"));
+        order_together(&server, round);
     }
     let log = server.end();
     let line = log.lines().find(|line| line.contains("a slow write")).expect("a line");
@@ -154,21 +155,39 @@ fn a_slow_write_is_told_at_the_usual_level_and_others_are_not() {
     assert!(!log.contains("one in so many"), "that is for the level debug: {log}");
 }
 
-/// An order whose commit must wait for somebody else's transaction, if it comes in time.
-fn order_while_the_file_is_taken(server: &Logged, buyer: &str) {
-    let file = rusqlite::Connection::open(server.data.join("firstcome.db")).expect("opened");
-    file.busy_timeout(Duration::from_secs(5)).expect("set");
-    file.execute_batch("BEGIN IMMEDIATE").expect("taken");
+/// Orders that come together wait for each other.
+fn order_together(server: &Logged, round: u32) {
     std::thread::scope(|scope| {
-        let mut client = Client::connect(server.process.public).expect("connected");
-        let answered = scope.spawn(move || client.order(buyer).map(|answer| answer.status));
-        let taken = Instant::now();
-        while taken.elapsed() < Duration::from_millis(50) {
-            std::thread::park_timeout(Duration::from_millis(5));
+        for place in 0..16 {
+            scope.spawn(move || {
+                let mut client = Client::connect(server.process.public).expect("connected");
+                client.order(&format!("b{round}-{place}")).expect("answered")
+            });
         }
-        file.execute_batch("ROLLBACK").expect("given back");
-        answered.join().expect("ended").expect("answered");
     });
+}
+
+#[test]
+fn an_order_of_the_binary_protocol_is_traced_by_its_type_and_reason() {
+    let server = Logged::start("json", "debug", &[("FIRSTCOME__TRACES__ONE_IN", "1")]);
+    let mut stream = TcpStream::connect(server.process.wire).expect("connected");
+    for drop_id in [1u32, 2] {
+        // RESERVE: a drop, one unit, a key, a buyer.
+        let payload = [&drop_id.to_be_bytes()[..], &[1], &[7; 16], b"Ann-the-buyer"].concat();
+        let length = u8::try_from(payload.len()).expect("short");
+        stream.write_all(&[&[0x09, length][..], &payload].concat()).expect("sent");
+        let mut answer = [0u8; 2];
+        stream.read_exact(&mut answer).expect("answered");
+        stream.read_exact(&mut vec![0u8; usize::from(answer[1])]).expect("answered");
+    }
+    drop(stream);
+    let log = server.end();
+    let told: Vec<Value> = lines(&log).into_iter().filter(|fields| fields["method"] == "frame").collect();
+    assert_eq!(told.len(), 1, "what there is no drop for is not submitted: {log}");
+    assert_eq!((&told[0]["route"], &told[0]["status"]), (&"reserve".into(), &0.into()));
+    let stages: u64 = STAGES.iter().map(|stage| micros(&told[0], stage)).sum();
+    assert!(stages <= micros(&told[0], "took_us"), "{}", told[0]);
+    assert!(!log.contains("Ann-the-buyer"), "{log}");
 }
 
 #[test]
