@@ -50,6 +50,9 @@ served() { # program, name of the figure, arguments of rush
         trap 'cleanup' EXIT
         program=$1 figure=$2
         shift 2
+        # A revision from before the binary protocol tells no address of it.
+        older_program=
+        [ "$program" = "$here_program" ] || older_program=yes
         start
         "$here_program" rush --public "$public" --admin "$admin" --json "$scratch/rush.json" "$@" >"$scratch/rush.out" || {
             cat "$scratch/rush.out" >&2

@@ -4,7 +4,8 @@
 #   scripts/figures.sh [ROW...]     without rows all of them: some ten minutes, and the build before
 #   scripts/figures.sh list         the rows; `idle` is one more, which takes three minutes, and is not among all of them
 #
-# Loopback only; every row has an end. Exit code 0: every figure is reached; 1: one is not, or could not be measured.
+# Loopback only; every row has an end. Exit code 0: every figure is reached; 1: one is not, or could not be measured;
+# UNCLEAR stands where the idle machine alone was later than a latency may be.
 # The figures are of this machine at this moment, load generator included. PROFILE=soak builds in a third of the time,
 # a little slower code. FIRSTCOME_BENCH_ORDERS=10000000: the growing file grows to that (a million).
 set -euo pipefail
@@ -48,6 +49,25 @@ at_least() { # what, figure, bound, unit
     local verdict=ok
     ! is_less "$2" "$3" || verdict=MISSED
     line "$1" "$(number "$2")$4" "at least $(number "$3")$4" "$verdict"
+}
+# How late a sleep of a millisecond ends while nothing else runs: what the machine itself adds to a latency now and then
+# (as jHiccup measures it). The p99 of three seconds, in ms.
+lateness() {
+    python3 -c '
+import time
+late, end = [], time.perf_counter() + 3
+while (began := time.perf_counter()) < end:
+    time.sleep(0.001)
+    late.append(time.perf_counter() - began - 0.001)
+print(round(sorted(late)[int(len(late) * 0.99)] * 1e3, 2))'
+}
+# A latency in ms. Where the idle machine alone was later than the bound, it says nothing about the program.
+below_ms() { # what, figure, bound, lateness before it
+    local verdict=ok
+    is_less "$2" "$3" || verdict=MISSED
+    if [ $verdict = MISSED ] && ! is_less "$4" "$3"; then verdict=UNCLEAR; fi
+    line "$1" "$(number "$2") ms" "below $(number "$3") ms" "$verdict"
+    if [ $verdict != ok ]; then shown "... the idle machine itself, before it: p99 of its lateness" "$4" " ms"; fi
 }
 below() { # what, figure, bound, unit
     local verdict=ok
@@ -160,20 +180,22 @@ row_orders() (
 
 row_open-loop() (
     serve
+    late=$(lateness)
     rungs --ladder 25000 --mix orders --rung-seconds 10 >"$scratch/rungs"
     stop >/dev/null
     read -r _ _ _ _ p95 p99 _ _ _ verdict <"$scratch/rungs"
     was_kept "orders at 25,000/s offered" "$verdict" || exit 0
-    below "orders at 25,000/s offered, open loop: p95" "$p95" 20 " ms"
-    below "... p99" "$p99" 50 " ms"
+    below_ms "orders at 25,000/s offered, open loop: p95" "$p95" 20 "$late"
+    below_ms "... p99" "$p99" 50 "$late"
 )
 
 row_checkouts() (
     serve
+    late=$(lateness)
     rush --crowd checkout --rate 2000 --buyers 20000 --units 20000 >"$scratch/rush"
     stop >/dev/null
-    below "checkouts at 2,000/s, as many orders beside them: p95" \
-        "$(tr -d , <"$scratch/rush" | awk '/^  checkouts etc. from the intended start/ { print $(NF - 3) }')" 20 " ms"
+    below_ms "checkouts at 2,000/s, as many orders beside them: p95" \
+        "$(tr -d , <"$scratch/rush" | awk '/^  checkouts etc. from the intended start/ { print $(NF - 3) }')" 20 "$late"
 )
 
 row_reads() {
@@ -190,12 +212,13 @@ row_reads() {
 
 row_ladder() (
     serve
+    late=$(lateness)
     rungs --ladder 2000,5000,8000 --rung-seconds 10 >"$scratch/rungs"
     stop >/dev/null
     while read -r target _ average _ p95 _ _ _ _ verdict; do
         was_kept "94:6 at $(number "$target")/s" "$verdict" || continue
-        below "94:6 at $(number "$target")/s offered, open loop: average" "$average" 0.5 " ms"
-        below "... p95" "$p95" 1 " ms"
+        below_ms "94:6 at $(number "$target")/s offered, open loop: average" "$average" 0.5 "$late"
+        below_ms "... p95" "$p95" 1 "$late"
     done <"$scratch/rungs"
 )
 
@@ -206,6 +229,8 @@ row_mix() (
     trap 'cleanup; [ -z "$group" ] || rmdir "$group"' EXIT
     start
     below "resident after the start" "$(resident VmRSS)" 12 " MB"
+    shown "... of that its own, the rest is pages of the program's file" "$(resident RssAnon)" " MB"
+    late=$(lateness)
     rungs --ladder 9000 --rung-seconds 60 >"$scratch/rungs"
     orders=$(curl -sf "http://$admin/metrics" |
         sed -n 's/^firstcome_outcomes_total{command="place_order",outcome="accepted"} //p')
@@ -214,9 +239,9 @@ row_mix() (
     read -r _ _ _ p50 _ p99 p99_9 _ _ verdict <"$scratch/rungs"
     what="94:6 at 9,000/s for 60 s in 512 MB ($limited)"
     was_kept "$what" "$verdict" || exit 0
-    below "$what: p50" "$p50" 1 " ms"
-    below "... p99" "$p99" 5 " ms"
-    below "... p99.9" "$p99_9" 20 " ms"
+    below_ms "$what: p50" "$p50" 1 "$late"
+    below_ms "... p99" "$p99" 5 "$late"
+    below_ms "... p99.9" "$p99_9" 20 "$late"
     below "... resident, with $(number "$orders") live orders and as many keys" "$now" \
         "$(awk -v n="$orders" 'BEGIN { print 45 + n * 240 / 1048576 }')" " MB"
     below "... resident at most" "$peak" 512 " MB"
@@ -234,10 +259,11 @@ row_bids() (
 
 row_bids-10k() (
     serve
+    late=$(lateness)
     bids 1000 --rate 10000 --connections 100 --new-auctions 100
     stop >/dev/null
     at_least "bids at 10,000/s offered, open loop: acknowledged of 100,000" "$(of_bids acknowledged)" 100000 ""
-    below "... p99" "$(of_bids answer_ms p99)" 5 " ms"
+    below_ms "... p99" "$(of_bids answer_ms p99)" 5 "$late"
     shown "... p99.9" "$(of_bids answer_ms p99_9)" " ms"
 )
 
@@ -402,6 +428,6 @@ for row in "${asked[@]}"; do
         tail -n 3 "$found/errors" 2>/dev/null >&2 || true
     fi
 done
-missed=$(grep -cE '(MISSED|BROKEN)$' "$found/table" || true)
+missed=$(grep -cE '(MISSED|UNCLEAR|BROKEN)$' "$found/table" || true)
 echo "== $missed figures not reached, $SECONDS s"
 [ "$missed" = 0 ]

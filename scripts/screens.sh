@@ -88,7 +88,7 @@ echo "-- top while a storm runs"
     >"$scratch/rush.out" 2>&1 &
 storm=$!
 for _ in $(seq 200); do ! curl -sf -o "$scratch/drop" "http://$public/v1/drops/2" || break; sleep 0.05; done
-type_in "$program top $admin --public $public --drop 2"
+type_in "$program top --admin $admin --public $public --drop 2"
 shows 'firstcome top' "$admin" 'events/s' 'queue  ' 'order accepted' 'orders, whole' '2 Rush' 'oversold          0, undersold 0' 'memory'
 shows '▒' '░' ' ms '
 kept top-100x30
@@ -105,7 +105,7 @@ tmux send-keys -t night q
 shell_is_back one two
 
 echo "-- a server that goes away and comes back"
-type_in "$program top $admin"
+type_in "$program top --admin $admin"
 shows 'firstcome top' 'q leaves'
 stop >"$scratch/stop.out"
 shows 'NO ANSWER for ' 'trying on'
@@ -118,12 +118,12 @@ tmux send-keys -t night C-c
 shell_is_back two three
 
 echo "-- SIGTERM, a drop that is not there, a pipe"
-type_in "$program top $admin"
+type_in "$program top --admin $admin"
 shows 'q leaves'
 pane=$(tmux display-message -p -t night '#{pane_pid}')
 kill -TERM "$(ps -o pid= --ppid "$pane" | head -1)"
 shell_is_back three four
-type_in "$program top $admin --public $public --drop 77; echo \"ended: \$?\""
+type_in "$program top --admin $admin --public $public --drop 77; echo \"ended: \$?\""
 shows 'there is no drop 77' 'ended: 69'
 "$program" top "$admin" --once >"$scratch/once"
 grep -q '^queue  0 of ' "$scratch/once"

@@ -84,8 +84,9 @@ pub struct State {
     pub(crate) auctions: Vec<AuctionEntry>,
     /// While a state is loaded: whom auctions have awarded their unit.
     pub(crate) awards: Vec<(DropId, Digest)>,
-    /// Live orders, and those that a command of this batch named or ended.
-    pub(crate) orders: BTreeMap<Seq, Order>,
+    /// Live orders, and those that a command of this batch named or ended. Boxed: orders come in ascending order, which
+    /// leaves the map's nodes half empty.
+    pub(crate) orders: BTreeMap<Seq, Box<Order>>,
     /// Orders in memory that are not live: they leave when their batch is durable.
     pub(crate) settled: BTreeSet<Seq>,
     /// What is due, and when.
@@ -163,7 +164,7 @@ impl State {
     /// An order, if it is in memory.
     #[must_use]
     pub fn order(&self, seq: Seq) -> Option<&Order> {
-        self.orders.get(&seq)
+        self.orders.get(&seq).map(|order| &**order)
     }
 
     /// How many orders are in memory: the live ones, and those of the running batch.
@@ -352,7 +353,7 @@ impl State {
             && !self.orders.contains_key(&order.seq)
         {
             self.settled.insert(order.seq);
-            self.orders.insert(order.seq, order);
+            self.orders.insert(order.seq, Box::new(order));
         }
         self.heard.extend(heard);
     }

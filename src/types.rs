@@ -56,6 +56,19 @@ impl Seq {
         self.0
     }
 
+    /// Its 48 bits in 6 bytes: the upper and the lower ones.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "that is what it is for; there are no more than 48 bits")]
+    pub const fn to_words(self) -> (u16, u32) {
+        ((self.0 >> 32) as u16, self.0 as u32)
+    }
+
+    /// The seq of these bits.
+    #[must_use]
+    pub const fn from_words((upper, lower): (u16, u32)) -> Seq {
+        Seq(((upper as u64) << 32) | lower as u64)
+    }
+
     /// The following seq.
     ///
     /// # Panics

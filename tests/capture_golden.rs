@@ -63,7 +63,7 @@ fn sample() -> Vec<Record> {
         unit_price,
         state: OrderState::Reserved,
         expires_at: at,
-        payments: Vec::new(),
+        payments: Box::default(),
     };
     let reservation = Reservation {
         order: seq(3),

@@ -12,8 +12,10 @@ use firstcome::config::TlsFiles;
 use http::{serve, serve_with};
 
 fn top(admin: SocketAddr, arguments: &[&str]) -> Output {
-    let program =
-        Command::new(env!("CARGO_BIN_EXE_firstcome")).arg("top").arg(admin.to_string()).args(arguments).output();
+    let program = Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .args(["top", "--admin", &admin.to_string()])
+        .args(arguments)
+        .output();
     program.expect("run")
 }
 
@@ -60,7 +62,8 @@ fn what_is_not_there_is_said_in_a_line_and_ends_with_69() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let (code, line) = said(&top(nobody, &["--once"]));
     assert!(code == Some(69) && line.contains("is `firstcome serve` running?"), "{line}");
-    let wrong = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "no address"]).output().expect("run");
+    let wrong =
+        Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "--admin", "no address"]).output().expect("run");
     assert_eq!(wrong.status.code(), Some(64));
 }
 
@@ -75,7 +78,8 @@ fn a_listener_with_tls_is_watched_by_those_who_trust_its_authority() {
     let server = serve_with(scratch.path(), |config| config.admin_tls = Some(files.clone()));
     let url = format!("https://localhost:{}", server.0.server.admin_address.port());
     let top = |more: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", &url, "--once"]).args(more).output();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "--admin", &url, "--once"]).args(more).output();
         said(&output.expect("run"))
     };
     let (code, line) = top(&[]);

@@ -39,13 +39,13 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
         }
     }
     for order in state.orders.values().filter(|order| order.state.is_live()) {
-        part(&Record::LiveOrder(Box::new(order.clone())))?;
+        part(&Record::LiveOrder(order.clone()))?;
     }
     for (idle_since, _, key, remembered) in state.order_keys.idle() {
-        part(&Record::OrderKey(OrderKey { key, remembered: *remembered, idle_since }))?;
+        part(&Record::OrderKey(OrderKey { key, remembered, idle_since }))?;
     }
     for (at, _, key, remembered) in state.command_keys.idle() {
-        part(&Record::CommandKey(SavedCommandKey { key, remembered: *remembered, at }))?;
+        part(&Record::CommandKey(SavedCommandKey { key, remembered, at }))?;
     }
     for (id, endpoint) in state.endpoints() {
         let Endpoint { state, events, configured, position, revision } = endpoint.clone();

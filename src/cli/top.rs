@@ -22,7 +22,7 @@ use watch::{Answer, Asking, Watch};
 
 const EXAMPLES: &str = "Examples:
   firstcome top                              the server on this machine; q leaves
-  firstcome top http://10.0.0.5:8081         another one's admin listener
+  firstcome top --admin 10.0.0.5:8081        another one's admin listener
   firstcome top --drop 7                     one drop, with its name and state
   firstcome top --once                       one screen as text, for a pipe; takes two seconds
 
@@ -38,7 +38,7 @@ const KEYS_EVERY: Duration = Duration::from_millis(100);
 #[command(after_help = EXAMPLES)]
 pub struct TopArgs {
     /// The server's admin listener: host:port, http://host:port or https://host:port
-    #[arg(value_name = "URL", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     admin: String,
     /// One drop
     #[arg(long, value_name = "ID", value_parser = value_parser!(u32).range(1..))]

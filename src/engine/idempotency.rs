@@ -3,7 +3,8 @@
 //! A key is remembered as long as its order is live and 24 hours after that; other commands' keys 24 hours after the
 //! command. There are at most `max` of them: then the oldest that is no longer needed for a live order goes early.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Debug;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::types::{Digest, Quantity, Seq, UnixMillis};
@@ -31,27 +32,72 @@ pub struct RememberedCommand {
     pub subject: u64,
 }
 
+/// What can be remembered of a key, and how: there are a million of them, so every byte counts.
+pub trait Remembered: Copy {
+    /// The same in memory.
+    type Kept: Copy + PartialEq + Debug;
+
+    /// What is kept.
+    fn keep(self) -> Self::Kept;
+
+    /// What was remembered.
+    fn recall(kept: Self::Kept) -> Self;
+}
+
+/// A [`RememberedOrder`] in 8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptOrder {
+    seq_upper: u16,
+    seq_lower: u32,
+    quantity: Quantity,
+}
+
+impl Remembered for RememberedOrder {
+    type Kept = KeptOrder;
+
+    fn keep(self) -> KeptOrder {
+        let (seq_upper, seq_lower) = self.seq.to_words();
+        KeptOrder { seq_upper, seq_lower, quantity: self.quantity }
+    }
+
+    fn recall(kept: KeptOrder) -> RememberedOrder {
+        RememberedOrder { seq: Seq::from_words((kept.seq_upper, kept.seq_lower)), quantity: kept.quantity }
+    }
+}
+
+impl Remembered for RememberedCommand {
+    type Kept = RememberedCommand;
+
+    fn keep(self) -> RememberedCommand {
+        self
+    }
+
+    fn recall(kept: RememberedCommand) -> RememberedCommand {
+        kept
+    }
+}
+
 /// Keys and what is remembered of them.
 #[derive(Clone, Debug)]
-pub struct Retained<T> {
-    by_key: HashMap<Digest, T, BuildHasherDefault<DigestHasher>>,
-    /// Those that nothing live needs, by the instant since when, with the seq to order equals.
-    idle: BTreeSet<(UnixMillis, Seq, Digest)>,
+pub struct Retained<T: Remembered> {
+    by_key: HashMap<Digest, T::Kept, BuildHasherDefault<DigestHasher>>,
+    /// Those that nothing live needs, by the instant since when, with the seq to order equals: ascending.
+    idle: VecDeque<(UnixMillis, Seq, Digest)>,
     max: usize,
     evicted: u64,
 }
 
-impl<T> Retained<T> {
+impl<T: Remembered> Retained<T> {
     /// No keys, and room for `max`.
     #[must_use]
     pub fn new(max: usize) -> Retained<T> {
-        Retained { by_key: HashMap::default(), idle: BTreeSet::new(), max, evicted: 0 }
+        Retained { by_key: HashMap::default(), idle: VecDeque::new(), max, evicted: 0 }
     }
 
     /// What is remembered of a key.
     #[must_use]
-    pub fn get(&self, key: &Digest) -> Option<&T> {
-        self.by_key.get(key)
+    pub fn get(&self, key: &Digest) -> Option<T> {
+        self.by_key.get(key).copied().map(T::recall)
     }
 
     /// How many there may be.
@@ -80,45 +126,55 @@ impl<T> Retained<T> {
 
     /// Remembers a key for as long as something live needs it.
     pub fn remember(&mut self, key: Digest, value: T) {
-        self.by_key.insert(key, value);
+        self.by_key.insert(key, value.keep());
         self.evict();
     }
 
     /// From `since` on nothing live needs the key: it stays for [`KEY_RETENTION_MS`]. `seq` orders equals.
     pub fn release(&mut self, key: Digest, since: UnixMillis, seq: Seq) {
-        if self.by_key.contains_key(&key) {
-            self.idle.insert((since, seq, key));
-            self.evict();
+        if !self.by_key.contains_key(&key) {
+            return;
         }
+        let idle = (since, seq, key);
+        match self.idle.back() {
+            // Keys are released as time goes by; only those of one instant come in any order.
+            Some(last) if *last >= idle => {
+                if let Err(place) = self.idle.binary_search(&idle) {
+                    self.idle.insert(place, idle);
+                }
+            }
+            Some(_) | None => self.idle.push_back(idle),
+        }
+        self.evict();
     }
 
     /// The keys that nothing live needs, oldest first: since when, the seq that orders equals, and what is remembered.
-    pub fn idle(&self) -> impl Iterator<Item = (UnixMillis, Seq, Digest, &T)> {
-        let known = |(since, seq, key): &(UnixMillis, Seq, Digest)| Some((*since, *seq, *key, self.by_key.get(key)?));
+    pub fn idle(&self) -> impl Iterator<Item = (UnixMillis, Seq, Digest, T)> {
+        let known = |(since, seq, key): &(UnixMillis, Seq, Digest)| Some((*since, *seq, *key, self.get(key)?));
         self.idle.iter().filter_map(known)
     }
 
     /// Forgets what has been idle long enough by `at`.
     pub fn forget_until(&mut self, at: UnixMillis) {
-        while let Some(&(since, _, key)) = self.idle.first() {
+        while let Some(&(since, _, key)) = self.idle.front() {
             if since.plus_millis(KEY_RETENTION_MS) > at {
                 return;
             }
-            self.idle.pop_first();
+            self.idle.pop_front();
             self.by_key.remove(&key);
         }
     }
 
     fn evict(&mut self) {
         while self.by_key.len() > self.max {
-            let Some((_, _, key)) = self.idle.pop_first() else { return };
+            let Some((_, _, key)) = self.idle.pop_front() else { return };
             self.by_key.remove(&key);
             self.evicted = self.evicted.saturating_add(1);
         }
     }
 }
 
-impl<T: PartialEq> PartialEq for Retained<T> {
+impl<T: Remembered> PartialEq for Retained<T> {
     /// Whether both remember the same; how many went early is no part of that.
     fn eq(&self, other: &Retained<T>) -> bool {
         self.max == other.max && self.by_key == other.by_key && self.idle == other.idle
@@ -147,6 +203,17 @@ impl Hasher for DigestHasher {
 mod tests {
     use super::*;
 
+    impl Remembered for i32 {
+        type Kept = i32;
+
+        fn keep(self) -> i32 {
+            self
+        }
+        fn recall(kept: i32) -> i32 {
+            kept
+        }
+    }
+
     fn key(n: u8) -> Digest {
         Digest([n; 16])
     }
@@ -162,10 +229,10 @@ mod tests {
         let mut keys = Retained::new(10);
         keys.remember(key(1), 1);
         keys.forget_until(at(10 * KEY_RETENTION_MS));
-        assert_eq!(keys.get(&key(1)), Some(&1), "a live order's key stays");
+        assert_eq!(keys.get(&key(1)), Some(1), "a live order's key stays");
         keys.release(key(1), at(1000), seq(1));
         keys.forget_until(at(1000 + KEY_RETENTION_MS - 1));
-        assert_eq!(keys.get(&key(1)), Some(&1));
+        assert_eq!(keys.get(&key(1)), Some(1));
         keys.forget_until(at(1000 + KEY_RETENTION_MS));
         assert_eq!(keys.get(&key(1)), None);
         assert_eq!(keys.evicted(), 0);
@@ -183,7 +250,29 @@ mod tests {
         keys.release(key(1), at(6), seq(1));
         keys.release(key(3), at(6), seq(3));
         keys.remember(key(4), 4);
-        assert_eq!((keys.get(&key(1)), keys.get(&key(3))), (None, Some(&3)));
+        assert_eq!((keys.get(&key(1)), keys.get(&key(3))), (None, Some(3)));
         assert_eq!(keys.evicted(), 2);
+    }
+
+    #[test]
+    fn keys_that_are_released_at_one_instant_go_in_the_order_of_their_numbers() {
+        let mut keys = Retained::new(10);
+        for n in 1..=4 {
+            keys.remember(key(n), i32::from(n));
+        }
+        for (n, since) in [(3, 5), (1, 5), (4, 6), (2, 5), (1, 5)] {
+            keys.release(key(n), at(since), seq(u64::from(n)));
+        }
+        let idle: Vec<i32> = keys.idle().map(|(_, _, _, n)| n).collect();
+        assert_eq!(idle, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_remembered_of_an_order_takes_8_bytes_and_comes_back_as_it_was() {
+        assert_eq!(size_of::<KeptOrder>(), 8);
+        for seq in [Seq::ZERO, seq(1), seq(u64::from(u32::MAX)), seq(1 << 32), Seq::MAX] {
+            let order = RememberedOrder { seq, quantity: Quantity::new(65_535).expect("in range") };
+            assert_eq!(RememberedOrder::recall(order.keep()), order);
+        }
     }
 }

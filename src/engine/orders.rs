@@ -34,10 +34,20 @@ pub struct Order {
     /// Until when it is live (exclusively).
     pub expires_at: UnixMillis,
     /// What came in for it.
-    pub payments: Vec<Payment>,
+    pub payments: Box<[Payment]>,
 }
 
+// There may be millions of them: 96 bytes are a size that allocators have, one more takes 112.
+const _: () = assert!(size_of::<Order>() <= 96);
+
 impl Order {
+    /// Notes another payment.
+    pub(super) fn add(&mut self, payment: Payment) {
+        let mut payments = std::mem::take(&mut self.payments).into_vec();
+        payments.push(payment);
+        self.payments = payments.into();
+    }
+
     /// What the order costs.
     #[must_use]
     pub fn amount(&self) -> Amount {
@@ -323,9 +333,9 @@ fn made(state: &mut State, event: &Event) {
         unit_price,
         state: order_state,
         expires_at,
-        payments: Vec::new(),
+        payments: Box::default(),
     };
-    state.orders.insert(order.seq, order);
+    state.orders.insert(order.seq, Box::new(order));
     count(state, order_state);
     state.schedule_expiry(drop_id, expires_at, event.seq);
     state.order_keys.remember(key, RememberedOrder { seq: event.seq, quantity });

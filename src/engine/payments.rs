@@ -384,7 +384,7 @@ pub(super) fn evolve(state: &mut State, event: &Event, order: Seq) {
         EventKind::OrderPaid { payment, retaken, .. } => {
             let nothing = Amount::ZERO;
             let payment = Payment { received: payment.clone(), pays: true, refunded: nothing, refund_due: nothing };
-            change(state, order).payments.push(payment);
+            change(state, order).add(payment);
             if *retaken { retaken_by(state, order) } else { leave(state, event, order, OrderState::Paid) }
         }
         EventKind::PaymentNotKept { payment, state: becomes, .. } => {
@@ -392,7 +392,7 @@ pub(super) fn evolve(state: &mut State, event: &Event, order: Seq) {
             let refund_due = if planted::has(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
             let payment = Payment { pays: false, refunded: Amount::ZERO, refund_due, received };
             let order = change(state, order);
-            order.payments.push(payment);
+            order.add(payment);
             order.state = *becomes;
         }
         EventKind::OrderRefunded { amount, restock_quantity, state: becomes, key, .. } => {

@@ -60,7 +60,7 @@ impl State {
         if order.state.is_live() {
             let (drop_id, expires_at, seq) = (order.drop_id, order.expires_at, order.seq);
             super::orders::count(self, order.state);
-            self.orders.insert(seq, order);
+            self.orders.insert(seq, Box::new(order));
             self.schedule_expiry(drop_id, expires_at, seq);
         }
     }

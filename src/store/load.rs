@@ -209,7 +209,7 @@ fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<U
         unit_price: row.get(7)?,
         state: row.get(8)?,
         expires_at: row.get(9)?,
-        payments: Vec::new(),
+        payments: Box::default(),
     };
     Ok((order, row.get(10)?))
 }
@@ -284,7 +284,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
     while let Some(row) = rows.next()? {
         let (mut order, idle_since) = order_of(row, key)?;
         if order.state.is_live() && !not_kept.is_empty() {
-            order.payments = not_kept.remove(&order.seq).unwrap_or_default();
+            order.payments = not_kept.remove(&order.seq).unwrap_or_default().into();
         }
         let Some(sold) = usize::try_from(order.drop_id.get()).ok().and_then(|id| sold.get_mut(id.wrapping_sub(1)))
         else {
