@@ -204,6 +204,10 @@ EDGE = Board("edge", "Edge", "What clients see: requests, latencies, problems, c
         Panel("By route", "95th percentile of each route of buyers, and of operators' routes together.", "s",
               quantiles("firstcome_http_request_seconds", by="route", of=(95,)), [(0.15, ORANGE), (0.2, RED)],
               ["FirstcomeReadsSlow", "FirstcomeWritesSlow"]),
+        Panel("Traces", "Slow and chosen writes that were traced, or left out because the second had enough; and their spans.",
+              "ops", [("sum by (result) (rate(firstcome_traces_total{@}[]))", "traces {{result}}"),
+                      ("sum by (result) (rate(firstcome_trace_spans_total{@}[]))", "spans {{result}}")],
+              runbooks=["FirstcomeWritesSlow"]),
     ]),
     Row("Reads", [
         Panel("Hot reads", "The share of reads that a ready body answers; orders are always read from the file.",

@@ -2,8 +2,8 @@
 # Everything that CI runs, in one command; "quick" before each commit.
 #
 #   scripts/check.sh quick   format, lints, unit and API tests            (under 5 minutes warm)
-#   scripts/check.sh         that, documentation, bugs on purpose, kill -9, the randomised tests in fast code, and a real
-#                            sale end to end
+#   scripts/check.sh         that, documentation, bugs on purpose, kill -9, the feature otlp, the randomised tests in fast
+#                            code, and a real sale end to end
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +32,8 @@ if [ "$mode" = full ]; then
     stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
     stage planted-bugs scripts/planted.sh
     stage kills cargo test --locked --features planted --test kill --test outbox_kill -- --nocapture
+    stage otlp-lints cargo clippy --locked --features otlp --lib --bins --test traces_otlp -- -D warnings
+    stage otlp cargo test --locked --features otlp --lib --test traces_otlp
     stage release-build cargo build --locked --release
     stage randomised cargo test --locked --profile soak --test engine_model --test store_model --test payment_shuffles --test faults --test damage \
         --test power --test witness

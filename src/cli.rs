@@ -17,6 +17,7 @@ pub mod serve;
 pub mod start;
 pub mod token;
 pub mod top;
+mod traces;
 pub mod verify;
 pub mod wire;
 

@@ -13,6 +13,7 @@ mod plan;
 pub mod secret_file;
 mod setting;
 mod settings;
+mod traces;
 mod values;
 mod wire;
 
@@ -29,6 +30,7 @@ pub use payments::PaymentSettings;
 pub use plan::PlanSettings;
 pub use setting::Setting;
 pub use settings::SETTINGS;
+pub use traces::TraceSettings;
 pub use wire::WireLimits;
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
@@ -53,6 +55,7 @@ pub struct Config {
     pub payments: PaymentSettings,
     pub auctions: AuctionSettings,
     pub plan: PlanSettings,
+    pub traces: TraceSettings,
     pub outbox: OutboxSettings,
     pub wire_listen: SocketAddr,
     pub wire_tls: Option<TlsFiles>,
@@ -205,6 +208,7 @@ impl Config {
             payments: PaymentSettings::default(),
             auctions: AuctionSettings::default(),
             plan: PlanSettings::default(),
+            traces: TraceSettings::default(),
             outbox: OutboxSettings::default(),
             wire_listen: anywhere,
             wire_tls: None,

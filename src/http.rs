@@ -2,7 +2,7 @@
 //!
 //! `routes` is THE table, `code` that of problems, `answers` says which of them each route may answer, and `openapi`
 //! describes all of it from there. `server` owns listeners and threads; `accept` lets connections in, `connection`
-//! serves one, under the deadlines of `pace`; `core` is what each serving thread has;
+//! serves one, under the deadlines of `pace`; `core` is what each serving thread has; `traced` is its part of traces;
 //! `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in `problem`. Each thread runs
 //! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
 //! the desk (the admin listener's thread).
@@ -29,6 +29,7 @@ pub mod routes;
 pub mod rules;
 pub mod server;
 pub mod tls;
+mod traced;
 
 pub use problem::Problem;
 pub use server::{Server, ServerError};

@@ -16,6 +16,9 @@ mod meters;
 mod outbox;
 mod passing;
 mod process;
+#[cfg(feature = "otlp")]
+pub mod spans;
+pub mod traces;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,8 @@ QUIET = {
     "firstcome_reply_timeout_total": "takes a writer that stands still; tests/disk_fault.rs",
     "firstcome_writer_too_old_total": "takes a queue that is longer than queue_wait_max; tests/writer.rs",
     "firstcome_wire_conflated_total": "takes a subscriber whose buffers are full; tests/wire/auctions.rs",
+    "firstcome_traces_total": "takes slow writes; tests/traces.rs",
+    "firstcome_trace_spans_total": "takes a program with the feature otlp; tests/traces_otlp.rs",
     "firstcome_tls_reloads_total": "the sale is without TLS; tests/tls.rs",
 }
 

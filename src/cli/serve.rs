@@ -8,10 +8,10 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::start::{Running, start};
+use super::traces::Traces;
 use super::{Exit, leave, output};
 use crate::config::Config;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
-use crate::telemetry::logging;
 use crate::types::keyed::KeyScope;
 use crate::types::{Currency, DropId, UnitPrice, random};
 use crate::writer::{Answer, Class, Submission, WriterHandle};
@@ -106,7 +106,7 @@ pub(super) fn settings(file: Option<&Path>, flags: &[(&'static str, String)]) ->
 /// One line per mistake, and the exit code.
 pub fn run(args: ServeArgs) -> Result<(), Exit> {
     let config = args.config()?;
-    logging::init(&config.log_level, config.log_json);
+    let traces = Traces::begin(&config)?;
     let shown = config.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -119,6 +119,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         // What was acknowledged is on the disk; whether a supervisor may start the process again is in the code.
         leave::at_once(exit_code);
     })?;
+    let traces = traces.start(&running.telemetry)?;
     let demo = match running.found.newest_live {
         _ if !args.demo => None,
         Some(live) => Some(live),
@@ -136,14 +137,23 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         "serving"
     );
     runtime.block_on(wait_for_signal())?;
-    output::note("ending: nothing more is accepted; what was is being committed (again to end at once)");
+    if shown.log_json {
+        // Standard error is the log's, whose lines are all JSON.
+        tracing::info!("{ENDING}");
+    } else {
+        output::note(ENDING);
+    }
     runtime.spawn(async {
         if wait_for_signal().await.is_ok() {
             // What was acknowledged is durable already.
             leave::at_once(130);
         }
     });
-    let stopping = std::thread::spawn(move || running.stop());
+    let stopping = std::thread::spawn(move || {
+        let ended = running.stop();
+        traces.stop();
+        ended
+    });
     let ended = runtime.block_on(async {
         let finished = async {
             while !stopping.is_finished() {
@@ -177,6 +187,8 @@ async fn wait_for_signal() -> Result<(), Exit> {
     }
     Ok(())
 }
+
+const ENDING: &str = "ending: nothing more is accepted; what was is being committed (again to end at once)";
 
 /// How long an ordered end may take: connections get 5 s of it, the rest is the last commit and checkpoint. A
 /// supervisor's own limit (20 s in scripts/firstcome.service) must be longer.

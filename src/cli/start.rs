@@ -44,6 +44,8 @@ pub struct Running {
     pub writer: WriterHandle,
     /// What the start found.
     pub found: Found,
+    /// The metrics.
+    pub telemetry: Arc<Telemetry>,
     thread: JoinHandle<Stopped>,
     recorder: Option<JoinHandle<()>>,
     sessions: Option<sessions::Running>,
@@ -100,7 +102,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
     let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
-    let session_telemetry = Arc::clone(&telemetry);
+    let (session_telemetry, shown) = (Arc::clone(&telemetry), Arc::clone(&telemetry));
     let parts = Parts {
         config,
         epoch,
@@ -124,7 +126,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let sessions = sessions
         .transpose()
         .map_err(|error| Exit::new(71, format!("the thread of payment sessions could not start: {error}")))?;
-    Ok(Running { server, writer: handle, found, thread, recorder, sessions, relay })
+    Ok(Running { server, writer: handle, found, telemetry: shown, thread, recorder, sessions, relay })
 }
 
 /// What is made of the files that the configuration names.

@@ -8,7 +8,7 @@ use super::values::{
     address, api_url, count, file, files, hosts, joined, key_files, millis, networks, number, one_of, origins,
     tls_file, url,
 };
-use super::{PinCore, Setting, auctions, outbox, plan, wire};
+use super::{PinCore, Setting, auctions, outbox, plan, traces, wire};
 
 macro_rules! setting {
     ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {
@@ -28,7 +28,8 @@ macro_rules! setting {
 pub(super) use setting;
 
 /// Every setting, in the order of the README's table.
-pub static SETTINGS: &[Setting] = &joined::<{ WITH_PLAN.len() + wire::SETTINGS.len() }>(&WITH_PLAN, &wire::SETTINGS);
+pub static SETTINGS: &[Setting] =
+    &joined::<{ WITH_TRACES.len() + wire::SETTINGS.len() }>(&WITH_TRACES, &wire::SETTINGS);
 
 const WITH_OUTBOX: [Setting; OURS.len() + outbox::SETTINGS.len()] = joined(OURS, &outbox::SETTINGS);
 
@@ -36,6 +37,8 @@ const WITH_AUCTIONS: [Setting; WITH_OUTBOX.len() + auctions::SETTINGS.len()] =
     joined(&WITH_OUTBOX, &auctions::SETTINGS);
 
 const WITH_PLAN: [Setting; WITH_AUCTIONS.len() + plan::SETTINGS.len()] = joined(&WITH_AUCTIONS, &plan::SETTINGS);
+
+const WITH_TRACES: [Setting; WITH_PLAN.len() + traces::SETTINGS.len()] = joined(&WITH_PLAN, &traces::SETTINGS);
 
 /// All but those that have a file of their own.
 const OURS: &[Setting] = &[

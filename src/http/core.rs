@@ -30,6 +30,7 @@ use super::problem::whole_seconds;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head, empty};
 use super::routes::{Found, Listener, ROUTES, Route, Router};
 use super::tls::Tls;
+use super::traced::{self, Answered, Noted};
 use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
@@ -38,6 +39,7 @@ use crate::outgoing::Client;
 use crate::payments::Verifiers;
 use crate::read::board::Board;
 use crate::read::{AuditorState, HotAuctions, HotBodies, Reader};
+use crate::telemetry::traces::{Tracer, Trip};
 use crate::telemetry::{EdgeLabels, EdgeMeter, EdgeRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
@@ -94,6 +96,10 @@ pub struct Core {
     pub hot_auctions: RefCell<HotAuctions>,
     /// Its figures.
     pub meter: RefCell<EdgeMeter>,
+    /// Decides which writes are traced.
+    pub(super) tracer: RefCell<Tracer>,
+    /// The way of what the request submitted that is being polled.
+    pub(super) trip: Cell<Option<Trip>>,
     /// The way to the desk.
     pub desk: Desk,
     /// What the metrics show of single drops and auctions.
@@ -120,8 +126,9 @@ pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -
     let origin = core.allowed_origin(&parts.headers);
     if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.limits.uri_bytes_max) {
         let response = empty(StatusCode::URI_TOO_LONG);
-        return core.finish(response, request_id, origin, UNROUTED, started);
+        return core.finish(response, request_id, origin, UNROUTED, started, Noted::default());
     }
+    let mut noted = Noted::of(&parts);
     let mut route = UNROUTED;
     let result = if let Err(problem) = check_head(&parts) {
         Err(problem)
@@ -139,7 +146,7 @@ pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -
                 match core.admit(index, &parts.headers, peer) {
                     Ok((caller, _place)) => {
                         let call = Call { started, caller, parts, body: Some(body), parameter };
-                        unless_it_panics(handlers::run(core, index, call)).await
+                        unless_it_panics(core, &mut noted, handlers::run(core, index, call)).await
                     }
                     Err(problem) => Err(problem),
                 }
@@ -151,19 +158,25 @@ pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -
         "route {route} may not answer {:?}",
         result.as_ref().map(Response::status),
     );
+    noted.problem = result.as_ref().err().map(Problem::code);
     let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
-    core.finish(response, request_id, origin, route, started)
+    core.finish(response, request_id, origin, route, started, noted)
 }
 
 /// A panic in one request is that request's problem: the server lives on. What it had submitted is decided all the same,
 /// so the client must not be told that nothing happened.
 async fn unless_it_panics(
+    core: &Core,
+    noted: &mut Noted,
     handler: impl Future<Output = Result<Response<Body>, Problem>>,
 ) -> Result<Response<Body>, Problem> {
     let mut handler = std::pin::pin!(handler);
     std::future::poll_fn(move |context| {
-        catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context)))
-            .unwrap_or(std::task::Poll::Ready(Err(Problem::Internal)))
+        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context)))
+            .unwrap_or(std::task::Poll::Ready(Err(Problem::Internal)));
+        // A thread polls one request at a time: what came back in this poll is this request's.
+        noted.trip = core.trip.take().or(noted.trip);
+        polled
     })
     .await
 }
@@ -183,6 +196,7 @@ impl Core {
         let routes: Vec<EdgeRoute> = ROUTES.iter().map(Route::measured).chain([other]).collect();
         let worker = (listener == Listener::Public).then_some(port);
         let meter = EdgeMeter::new(&site.telemetry, EdgeLabels { routes: &routes, problems: &Code::NAMES, worker });
+        let tracer = Tracer::new(&site.telemetry, traced::options(&site.config.traces));
         let hot = HotBodies::new(site.config.hot_bodies_max);
         let hot_auctions = HotAuctions::new(site.config.hot_bodies_max);
         let mut seed = [0u8; 8];
@@ -196,6 +210,8 @@ impl Core {
             hot: RefCell::new(hot),
             hot_auctions: RefCell::new(hot_auctions),
             meter: RefCell::new(meter),
+            tracer: RefCell::new(tracer),
+            trip: Cell::new(None),
             desk,
             board: RefCell::default(),
             streams: Cell::new(0),
@@ -214,6 +230,7 @@ impl Core {
         origin: Option<HeaderValue>,
         route: usize,
         started: Instant,
+        noted: Noted,
     ) -> Response<Body> {
         let ended = Instant::now();
         let headers = response.headers_mut();
@@ -232,6 +249,10 @@ impl Core {
             );
         }
         self.meter.borrow_mut().request(route, response.status().as_u16(), ended.saturating_duration_since(started));
+        if let Some(trip) = noted.trip {
+            let (status, headers) = (response.status(), response.headers());
+            self.trace(trip, &noted, &Answered { status, headers, route, started, ended });
+        }
         response
     }
 

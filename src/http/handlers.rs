@@ -30,6 +30,7 @@ use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
+use crate::telemetry::traces::Trip;
 use crate::types::Seq;
 use crate::writer::{Answer, Class, Decided, NotApplied, Submission, TurnedAway};
 
@@ -124,7 +125,13 @@ pub(super) async fn submit_as(
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port);
     let ticket = ticket.map_err(|turned_away| not_let_in(core, turned_away))?;
-    match tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await {
+    let accepted = ticket.accepted();
+    let answer = tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await;
+    core.trip.set(Some(match &answer {
+        Ok(answer) => answer.trip(accepted),
+        Err(_) => Trip { accepted, stages: None },
+    }));
+    match answer {
         Ok(Answer::Decided(decided)) => {
             if let Some(operator) = caller.operator() {
                 log_operation(operator, name, &decided);

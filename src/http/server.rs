@@ -18,6 +18,7 @@ use super::core::{Core, Site};
 use super::desk::{Desk, DeskWork};
 use super::routes::Listener;
 use super::tls::Tls;
+use super::traced;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
 use crate::outgoing::Client;
@@ -310,6 +311,7 @@ fn serve(core: Core, listeners: Vec<TcpListener>, duties: Duties) {
 fn wire_parts(core: &Core) -> WireParts {
     WireParts {
         limits: core.site.config.wire.clone(),
+        traces: traced::options(&core.site.config.traces),
         reply_deadline: core.site.config.reply_deadline,
         admission: Arc::clone(&core.site.admission),
         telemetry: Arc::clone(&core.site.telemetry),

@@ -117,6 +117,8 @@ catalogue! {
     OUTBOX_WAITING = Kind::Gauge, "firstcome_outbox_waiting", "Deliveries that failed, or stand behind one that did, and wait for their next attempt.";
     OUTBOX_DEAD = Kind::Gauge, "firstcome_outbox_dead_letters", "Deliveries that were given up and wait for an operator.";
     OUTBOX_BROKEN = Kind::Gauge, "firstcome_outbox_breakers_open", "Endpoints to which nothing gets through: only the oldest delivery is tried.";
+    TRACES = Kind::Counter, "firstcome_traces_total", "Writes to be traced (slow, asked for by their sender, or one in traces.one_in) by what became of it: told, or left out because the second had enough.";
+    TRACE_SPANS = Kind::Counter, "firstcome_trace_spans_total", "Spans for the collector of traces.otlp_url by what became of them: sent; dropped because it did not keep up; failed because it was away or refused them.";
     RESIDENT = Kind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = Kind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = Kind::Gauge, "firstcome_max_descriptors", "File descriptors that the process may open.";

@@ -21,6 +21,24 @@ pub fn init(level: &str, json: bool) {
     let _started_before = if json { builder.json().try_init() } else { builder.try_init() };
 }
 
+/// The same, with the spans of traces to a layer, whatever the level of the log is.
+#[cfg(feature = "otlp")]
+pub fn init_with_spans(level: &str, json: bool, spans: super::spans::SpanLayer) {
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let colours = !json && io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(move || OneLine { to: io::stderr(), colours })
+        .with_target(false)
+        .with_ansi(colours);
+    let lines = if json { lines.json().boxed() } else { lines.boxed() };
+    let both = tracing_subscriber::registry()
+        .with(lines.with_filter(EnvFilter::new(level)))
+        .with(spans.with_filter(super::spans::only_traces()));
+    let _started_before = both.try_init();
+}
+
 /// Writes each event, which arrives in one piece, as one line.
 struct OneLine<W> {
     to: W,

@@ -15,6 +15,7 @@ use crate::admission::in_flight::Place;
 use crate::admission::{Caller, TurnedAway as NotAdmitted};
 use crate::engine::Command;
 use crate::store::Beside;
+use crate::telemetry::traces::Trip;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
 use crate::writer::{Class, Submission, Ticket, TurnedAway};
 
@@ -273,11 +274,13 @@ impl Waiting<'_> {
         match self {
             Waiting::Known(reply) => Poll::Ready(*reply),
             Waiting::OnItsWay(command) => command.ticket.poll_answer(context).map(|answer| {
+                let trip = answer.trip(command.ticket.accepted());
                 let reply = match &command.asked {
                     Asked::Bid => Reply::Result(bid_result(answer)),
                     Asked::Order(secret) => Reply::Reserved(reserved(wire, *secret, answer)),
                 };
                 wire.answered(command.kind(), reason_of(&reply));
+                wire.trace(command.kind(), reason_of(&reply), command.submitted, trip);
                 reply
             }),
         }
@@ -293,12 +296,15 @@ impl Waiting<'_> {
 
     /// What is said when the answer is late.
     pub(super) fn late(&self, wire: &Wire) -> Reply<'static> {
-        let kind = match self {
+        let command = match self {
             Waiting::Known(reply) => return *reply,
-            Waiting::OnItsWay(command) => command.kind(),
+            Waiting::OnItsWay(command) => command,
         };
+        let kind = command.kind();
         wire.reply_timed_out();
         wire.answered(kind, reason::OUTCOME_UNKNOWN);
+        let trip = Trip { accepted: command.ticket.accepted(), stages: None };
+        wire.trace(kind, reason::OUTCOME_UNKNOWN, command.submitted, trip);
         no(kind, reason::OUTCOME_UNKNOWN)
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -15,8 +15,10 @@ use crate::admission::Admission;
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
 use crate::read::Reader;
+use crate::telemetry::traces::{Options, Tracer, Trip, Why, Write};
 use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
 use crate::writer::WriterHandle;
+use crate::writer::clock::wall_clock_us;
 
 /// What one read brings at most. One buffer of a thread takes all reads, so that a connection that says nothing has none.
 const READ_BYTES: usize = 4096;
@@ -25,6 +27,8 @@ const READ_BYTES: usize = 4096;
 pub struct WireParts {
     /// What a client may take.
     pub limits: WireLimits,
+    /// Which of its commands are traced.
+    pub traces: Options,
     /// After this a client is told `outcome-unknown`.
     pub reply_deadline: Duration,
     /// Who may come in.
@@ -49,6 +53,7 @@ pub struct Wire {
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) subscriptions: Subscriptions,
     meter: RefCell<WireMeter>,
+    tracer: RefCell<Tracer>,
     turned_away: metrics::Counter,
     reply_timeouts: metrics::Counter,
     closed: [metrics::Counter; CAUSES.len()],
@@ -78,6 +83,23 @@ const fn label(kind: FrameType) -> usize {
     }
 }
 
+#[cold]
+fn tell(kind: FrameType, reason: u8, taken: Instant, trip: Trip, why: Why) {
+    let write = Write {
+        request_id: None,
+        route: TYPES.get(label(kind)).copied().unwrap_or("other"),
+        method: "frame",
+        status: u16::from(reason),
+        problem: None,
+        started: taken,
+        answered: Instant::now(),
+        answered_unix_us: wall_clock_us(),
+        trip,
+        parent: None,
+    };
+    write.tell(why);
+}
+
 impl Wire {
     /// Puts a thread's things together.
     #[must_use]
@@ -87,6 +109,7 @@ impl Wire {
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             subscriptions: Subscriptions::default(),
             meter: RefCell::new(WireMeter::new(telemetry, TYPES)),
+            tracer: RefCell::new(Tracer::new(telemetry, parts.traces)),
             turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
@@ -99,6 +122,16 @@ impl Wire {
     /// A frame was answered, or will be: what with is certain.
     pub(super) fn answered(&self, kind: FrameType, reason: u8) {
         self.meter.borrow_mut().frame(label(kind), reason::fate(reason));
+    }
+
+    /// A command came back: it is traced, if it is to be. How long it took is known from the writer, so that a bid looks
+    /// at no clock.
+    pub(super) fn trace(&self, kind: FrameType, reason: u8, taken: Instant, trip: Trip) {
+        let durable = trip.stages.map_or_else(Instant::now, |stages| stages.committed);
+        let why = self.tracer.borrow_mut().wants(trip.took(durable), false, durable);
+        if let Some(why) = why {
+            tell(kind, reason, taken, trip, why);
+        }
     }
 
     /// A command was not let into the queue.

@@ -45,6 +45,14 @@ pub fn wall_clock() -> UnixMillis {
     i64::try_from(since_1970.as_millis()).ok().and_then(UnixMillis::new).unwrap_or(UnixMillis::MAX)
 }
 
+/// The same in microseconds since 1970, for those who only tell of it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn wall_clock_us() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Clock {
     /// A clock that goes on from the later of the file's last instant and the wall clock.
     ///

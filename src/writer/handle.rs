@@ -13,6 +13,7 @@ use super::replies::Ports;
 use super::{Clock, replies};
 use crate::engine::{Command, Outcome};
 use crate::store::Beside;
+use crate::telemetry::traces::{Stages, Trip};
 use crate::types::{DigestKey, Published, UnixMillis};
 
 /// Whose command it is: the last places of the queue are for operators, and only buyers' commands grow too old.
@@ -48,6 +49,20 @@ pub enum Answer {
     Unknown,
 }
 
+impl Answer {
+    /// Its way here, for a trace.
+    #[must_use]
+    pub fn trip(&self, accepted: Instant) -> Trip {
+        let stages = match self {
+            Answer::Decided(Decided { timing: Timing { queue, decide, commit }, committed, .. }) => {
+                Some(Stages { queue: *queue, decide: *decide, commit: *commit, committed: *committed })
+            }
+            Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => None,
+        };
+        Trip { accepted, stages }
+    }
+}
+
 /// Why an accepted command was not applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotApplied {
@@ -66,6 +81,8 @@ pub struct Decided {
     pub at: UnixMillis,
     /// How long it took.
     pub timing: Timing,
+    /// When its batch was durable; between its decision and the commit the rest of the batch was decided.
+    pub committed: Instant,
 }
 
 /// How long a command took, stage by stage.
@@ -132,23 +149,32 @@ pub struct WriterHandle {
 }
 
 /// A claim to an answer. Dropping it undoes nothing.
-pub struct Ticket(oneshot::Receiver<Answer>);
+pub struct Ticket {
+    receiver: oneshot::Receiver<Answer>,
+    accepted: Instant,
+}
 
 impl Ticket {
+    /// When the command got its place in the queue.
+    #[must_use]
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
     /// Waits for the answer. `Unknown` if the writer has gone.
     pub async fn answer(self) -> Answer {
-        self.0.await.unwrap_or(Answer::Unknown)
+        self.receiver.await.unwrap_or(Answer::Unknown)
     }
 
     /// Looks for the answer, for those who wait for many at once. `Unknown` if the writer has gone.
     pub fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Answer::Unknown))
+        Pin::new(&mut self.receiver).poll(context).map(|answer| answer.unwrap_or(Answer::Unknown))
     }
 
     /// Waits for the answer on a thread without a runtime (tests, tools).
     #[must_use]
     pub fn wait(self) -> Answer {
-        self.0.blocking_recv().unwrap_or(Answer::Unknown)
+        self.receiver.blocking_recv().unwrap_or(Answer::Unknown)
     }
 }
 
@@ -183,9 +209,10 @@ impl WriterHandle {
         }
         let (sender, receiver) = oneshot::channel();
         let reply = replies::Reply { port, sender };
-        let queued = Queued { submission, accepted: Instant::now(), reply };
+        let accepted = Instant::now();
+        let queued = Queued { submission, accepted, reply };
         match self.sender.try_send(Message::Command(queued)) {
-            Ok(()) => Ok(Ticket(receiver)),
+            Ok(()) => Ok(Ticket { receiver, accepted }),
             Err(TrySendError::Full(_)) => Err(TurnedAway::QueueFull { depth: self.sender.len() }),
             Err(TrySendError::Disconnected(_)) => Err(TurnedAway::Stopping),
         }

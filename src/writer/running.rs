@@ -237,9 +237,10 @@ impl Running<'_> {
     }
 
     fn answer(&mut self, commit: Duration) {
+        let committed = Instant::now();
         for waiting in self.replies.drain(..) {
             let Waiting { reply, outcome, at, timing } = waiting;
-            let decided = Decided { outcome, at, timing: Timing { commit, ..timing } };
+            let decided = Decided { outcome, at, timing: Timing { commit, ..timing }, committed };
             self.outgoing.push(reply, Answer::Decided(decided));
         }
         self.outgoing.send(&self.shared.ports);

@@ -1,0 +1,88 @@
+//! What the edge notes of a request in case it is traced, and the trace itself.
+
+use std::time::Instant;
+
+use hyper::header::{HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::code::Code;
+use super::core::Core;
+use super::request::REQUEST_ID;
+use super::routes::ROUTES;
+use crate::config::TraceSettings;
+use crate::telemetry::traces::{Options, Parent, Trip, Why, Write};
+use crate::writer::clock::wall_clock_us;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What is noted of a request on its way.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Noted {
+    /// Whose trace it is part of.
+    parent: Option<Parent>,
+    /// The way of what it submitted, the last of it if it was more.
+    pub(super) trip: Option<Trip>,
+    /// The problem that it was answered with.
+    pub(super) problem: Option<Code>,
+}
+
+impl Noted {
+    /// What its head says. Reads are not traced, so nobody looks there.
+    pub(super) fn of(parts: &Parts) -> Noted {
+        let parent = if parts.method == Method::GET { None } else { parent(&parts.headers) };
+        Noted { parent, ..Noted::default() }
+    }
+}
+
+/// Two parents are none.
+fn parent(headers: &HeaderMap) -> Option<Parent> {
+    let mut given = headers.get_all(TRACEPARENT).iter();
+    match (given.next(), given.next()) {
+        (Some(one), None) => Parent::read(one.as_bytes()),
+        (Some(_) | None, _) => None,
+    }
+}
+
+/// When writes are traced, as the settings say.
+pub(super) fn options(settings: &TraceSettings) -> Options {
+    Options { slow: settings.slow, one_in: settings.one_in }
+}
+
+/// An answer as a trace tells of it.
+pub(super) struct Answered<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) route: usize,
+    pub(super) started: Instant,
+    pub(super) ended: Instant,
+}
+
+impl Core {
+    /// Traces an answered write, if it is to be.
+    pub(super) fn trace(&self, trip: Trip, noted: &Noted, answered: &Answered<'_>) {
+        let asked = noted.parent.is_some();
+        let why = self.tracer.borrow_mut().wants(trip.took(answered.ended), asked, answered.ended);
+        if let Some(why) = why {
+            tell(trip, noted, answered, why);
+        }
+    }
+}
+
+#[cold]
+fn tell(trip: Trip, noted: &Noted, answered: &Answered<'_>, why: Why) {
+    let Some(route) = ROUTES.get(answered.route) else { return };
+    let write = Write {
+        request_id: answered.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
+        route: route.path,
+        method: route.method.as_str(),
+        status: answered.status.as_u16(),
+        problem: noted.problem.and_then(|code| Code::NAMES.get(code as usize)).copied(),
+        started: answered.started,
+        answered: answered.ended,
+        answered_unix_us: wall_clock_us(),
+        trip,
+        parent: noted.parent,
+    };
+    write.tell(why);
+}

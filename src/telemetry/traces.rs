@@ -1,0 +1,288 @@
+//! Which writes are traced, and what a trace says.
+//!
+//! It is made after the answer, out of durations that the writer and the edge measure anyway: so what was slow is always
+//! traced, the writer knows nothing of it, and a write that is not traced costs two comparisons.
+//!
+//! In a trace: the request's id, its route, its status, where its time went. Never a path, a buyer, an order or a key.
+
+mod parent;
+
+use std::time::{Duration, Instant};
+
+use metrics::Counter;
+pub use parent::Parent;
+
+use super::{Telemetry, catalogue as metric};
+use crate::types::{hex, random};
+
+/// Spans and lines of traces, among all that the program tells.
+pub const TARGET: &str = "firstcome::trace";
+/// Traces that one thread makes in a second, for each reason by itself: an overload, or a client that wants all of its
+/// requests traced, floods neither the log nor a collector, and does not hide what was slow.
+pub const TRACES_PER_SECOND_MAX: u32 = 20;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// When writes are traced.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// From here on one was slow.
+    pub slow: Option<Duration>,
+    /// One in so many, of each thread; 0: none.
+    pub one_in: u64,
+}
+
+/// Why a write is traced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// It was slow.
+    Slow,
+    /// Its sender traces it too.
+    Asked,
+    /// It is one in so many.
+    Sampled,
+}
+
+const REASONS: usize = 3;
+
+/// Decides for one thread which writes are traced.
+pub struct Tracer {
+    slow: Duration,
+    one_in: u64,
+    /// Writes until the next one that is taken.
+    left: u64,
+    windows: [Window; REASONS],
+    told: Counter,
+    left_out: Counter,
+}
+
+/// Traces of the second that began then.
+#[derive(Clone, Copy)]
+struct Window {
+    began: Instant,
+    traces: u32,
+}
+
+impl Tracer {
+    /// The tracer of a thread.
+    #[must_use]
+    pub fn new(telemetry: &Telemetry, options: Options) -> Tracer {
+        let traces = |result| telemetry.counter(&metric::TRACES, &[("result", result)]);
+        // What never comes is a number that is never reached.
+        let one_in = if options.one_in == 0 { u64::MAX } else { options.one_in };
+        Tracer {
+            slow: options.slow.unwrap_or(Duration::MAX),
+            one_in,
+            left: one_in,
+            windows: [Window { began: Instant::now(), traces: 0 }; REASONS],
+            told: traces("told"),
+            left_out: traces("left_out"),
+        }
+    }
+
+    /// Whether a write is traced that took so long.
+    #[inline]
+    pub fn wants(&mut self, took: Duration, asked: bool, now: Instant) -> Option<Why> {
+        self.left = self.left.wrapping_sub(1);
+        if took < self.slow && self.left > 0 && !asked { None } else { self.choose(took, asked, now) }
+    }
+
+    #[cold]
+    fn choose(&mut self, took: Duration, asked: bool, now: Instant) -> Option<Why> {
+        if self.left == 0 {
+            self.left = self.one_in;
+        }
+        let why = match (took >= self.slow, asked) {
+            (true, _) => Why::Slow,
+            (false, true) => Why::Asked,
+            (false, false) => Why::Sampled,
+        };
+        let window = &mut self.windows[why as usize];
+        if now.saturating_duration_since(window.began) >= SECOND {
+            *window = Window { began: now, traces: 0 };
+        }
+        let room = window.traces < TRACES_PER_SECOND_MAX;
+        window.traces = window.traces.saturating_add(u32::from(room));
+        if room { &self.told } else { &self.left_out }.increment(1);
+        room.then_some(why)
+    }
+}
+
+/// A write's way through the writer.
+#[derive(Clone, Copy, Debug)]
+pub struct Trip {
+    /// When it got its place in the queue.
+    pub accepted: Instant,
+    /// What was measured there; nothing if no decision came back: it waited too long, or nobody knows.
+    pub stages: Option<Stages>,
+}
+
+/// How long a decided write took there.
+#[derive(Clone, Copy, Debug)]
+pub struct Stages {
+    /// From its place in the queue to the writer.
+    pub queue: Duration,
+    /// Its decision. Then the rest of its batch is decided.
+    pub decide: Duration,
+    /// Record and commit of its batch.
+    pub commit: Duration,
+    /// When that had ended.
+    pub committed: Instant,
+}
+
+impl Trip {
+    /// From its place in the queue on: what a client's own slowness, before, is no part of.
+    #[must_use]
+    pub fn took(&self, answered: Instant) -> Duration {
+        answered.saturating_duration_since(self.accepted)
+    }
+}
+
+/// A write that was answered, and is traced.
+pub struct Write<'a> {
+    /// The request's id; frames have none.
+    pub request_id: Option<&'a str>,
+    /// Its route, with names in braces; of a frame its type.
+    pub route: &'static str,
+    /// Its method; of a frame `frame`.
+    pub method: &'static str,
+    /// The answer's status; of a frame its reason.
+    pub status: u16,
+    /// The code of the problem that it is.
+    pub problem: Option<&'static str>,
+    /// When the request's head was there.
+    pub started: Instant,
+    /// When the answer was there.
+    pub answered: Instant,
+    /// The same in microseconds since 1970.
+    pub answered_unix_us: u64,
+    /// What came between.
+    pub trip: Trip,
+    /// Whose trace it is part of.
+    pub parent: Option<Parent>,
+}
+
+/// A stage: when it began after the request's head was there, and how long it took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stage {
+    start_us: u64,
+    took_us: u64,
+}
+
+impl Stage {
+    fn new(start: Duration, took: Duration) -> Stage {
+        Stage { start_us: micros(start), took_us: micros(took) }
+    }
+}
+
+/// The four stages of a decided write.
+struct Laid {
+    queue: Stage,
+    decide: Stage,
+    commit: Stage,
+    reply: Stage,
+}
+
+impl Laid {
+    fn out(write: &Write<'_>, stages: &Stages) -> Laid {
+        let Stages { queue, decide, commit, committed } = *stages;
+        let since_start = |at: Instant| at.saturating_duration_since(write.started);
+        let accepted = since_start(write.trip.accepted);
+        let durable = since_start(committed);
+        Laid {
+            queue: Stage::new(accepted, queue),
+            decide: Stage::new(accepted.saturating_add(queue), decide),
+            commit: Stage::new(durable.saturating_sub(commit), commit),
+            reply: Stage::new(durable, write.answered.saturating_duration_since(committed)),
+        }
+    }
+}
+
+impl Write<'_> {
+    /// Tells it: spans for those who collect them, and a line.
+    pub fn tell(&self, why: Why) {
+        let took = self.answered.saturating_duration_since(self.started);
+        let stages = self.trip.stages.as_ref().map(|stages| Laid::out(self, stages));
+        let trace_id = self.parent.map_or_else(new_trace_id, |parent| parent.trace_id());
+        self.spans(&trace_id, took, stages.as_ref());
+        let read_us = micros(self.trip.accepted.saturating_duration_since(self.started));
+        let of = |stage: fn(&Laid) -> Stage| stages.as_ref().map(|laid| stage(laid).took_us);
+        let waited_us = stages.is_none().then(|| micros(self.trip.took(self.answered)));
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    target: TARGET,
+                    parent: None,
+                    request_id = self.request_id,
+                    method = self.method,
+                    route = self.route,
+                    status = self.status,
+                    problem = self.problem,
+                    took_us = micros(took),
+                    read_us,
+                    queue_us = of(|laid| laid.queue),
+                    decide_us = of(|laid| laid.decide),
+                    commit_us = of(|laid| laid.commit),
+                    reply_us = of(|laid| laid.reply),
+                    waited_us,
+                    trace_id = %trace_id,
+                    $message
+                )
+            };
+        }
+        match why {
+            Why::Slow => line!(info, "a slow write"),
+            Why::Asked => line!(debug, "a write that its sender traces"),
+            Why::Sampled => line!(debug, "a write, one in so many"),
+        }
+    }
+
+    fn spans(&self, trace_id: &str, took: Duration, stages: Option<&Laid>) {
+        let request = tracing::info_span!(
+            target: TARGET,
+            parent: None,
+            "request",
+            request_id = self.request_id,
+            method = self.method,
+            route = self.route,
+            status = self.status,
+            problem = self.problem,
+            trace_id,
+            parent_id = self.parent.map(|parent| parent.span_id()),
+            start_unix_us = self.answered_unix_us.saturating_sub(micros(took)),
+            took_us = micros(took),
+        );
+        macro_rules! stage {
+            ($name:literal, $stage:expr) => {{
+                let Stage { start_us, took_us } = $stage;
+                // It ends here: what it says was measured before.
+                drop(tracing::info_span!(target: TARGET, parent: &request, $name, start_us, took_us));
+            }};
+        }
+        match stages {
+            Some(laid) => {
+                stage!("queue", laid.queue);
+                stage!("decide", laid.decide);
+                stage!("commit", laid.commit);
+                stage!("reply", laid.reply);
+            }
+            None => {
+                let accepted = self.trip.accepted.saturating_duration_since(self.started);
+                stage!("wait", Stage::new(accepted, self.trip.took(self.answered)));
+            }
+        }
+    }
+}
+
+fn new_trace_id() -> String {
+    let mut id = [0u8; 16];
+    random::fill(&mut id);
+    hex::encode(&id)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
