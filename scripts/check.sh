@@ -43,7 +43,7 @@ if [ "$mode" = full ]; then
     stage fuzz scripts/fuzz.sh 60
     stage smoke scripts/smoke.sh
     stage alerts scripts/alerts.sh
-    stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter
+    stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter pages
     stage contract scripts/contract.sh
     stage signatures scripts/signatures.sh
     stage browser scripts/browser.sh

@@ -9,7 +9,7 @@
 # A full disk needs a small file system of its own: as root, or where user namespaces are allowed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-conditions=(killed hung stalled endpoint dead-letters disk wal clock clock-at-start counter oversold refund certificate)
+conditions=(killed hung stalled endpoint dead-letters disk wal clock clock-at-start counter oversold refund certificate pages)
 may_mount=${REHEARSE_MOUNTS:-}
 if [ -z "$may_mount" ]; then
     as_root=()
