@@ -1,6 +1,7 @@
 //! `firstcome rush --bids`: the real program against the real server.
 
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use firstcome::types::Amount;
 use serde_json::Value;
@@ -52,6 +53,15 @@ fn a_storm_of_bids_is_counted_and_every_price_is_the_highest_acknowledged_bid() 
     assert_eq!(found["answered"], 100);
     let nothing = rush(&site, &["--bids", "5", "--auctions", "9", "--connections", "1"]);
     assert_eq!(nothing.status.code(), Some(69), "no such auction");
+    site.end();
+}
+
+#[test]
+fn bidders_who_think_for_long_say_something_first_and_are_not_taken_for_dead() {
+    let site = Site::open(|config| config.wire.first_frame_timeout = Duration::from_millis(700));
+    // Their bids are spread over the pace: most come later than a first frame may.
+    let found = good(&site, &["--bids", "1", "--connections", "20", "--pace-ms", "2000", "--new-auctions", "20"]);
+    assert_eq!(found["acknowledged"], 20);
     site.end();
 }
 

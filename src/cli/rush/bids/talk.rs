@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::tokens::Identity;
 use crate::cli::link::{Duplex, Link};
-use crate::wire::messages::{BidResult, Reply, Request, Update, VERSION};
+use crate::wire::messages::{BidResult, Echo, Reply, Request, Update, VERSION};
 
 /// Longer than the server lets anybody wait.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,17 +27,18 @@ pub(super) enum Said {
 }
 
 impl Talk {
-    /// Connects, and says HELLO if there is a token.
+    /// Connects, and says its first frame at once, for a bid may be long in coming: HELLO if there is a token, else PING.
     pub(super) async fn open(link: &Link, identity: Identity<'_>) -> Result<Talk, String> {
         let mut talk = Talk { stream: link.connect().await?, heard: Vec::new() };
-        if let Some(token) = identity.token {
-            talk.say(Request::Hello { version: VERSION, token: token.as_bytes() }).await?;
-            match talk.hear().await? {
-                Said::Ok => {}
-                Said::Result(_) | Said::Update(_) | Said::Pong => return Err("an answer to something else".into()),
-            }
+        let first = match identity.token {
+            Some(token) => Request::Hello { version: VERSION, token: token.as_bytes() },
+            None => Request::Ping(Echo::default()),
+        };
+        talk.say(first).await?;
+        match (identity.token, talk.hear().await?) {
+            (Some(_), Said::Ok) | (None, Said::Pong) => Ok(talk),
+            (_, Said::Ok | Said::Result(_) | Said::Update(_) | Said::Pong) => Err("an answer to something else".into()),
         }
-        Ok(talk)
     }
 
     /// Sends a request.
