@@ -125,7 +125,7 @@ kill -TERM "$(ps -o pid= --ppid "$pane" | head -1)"
 shell_is_back three four
 type_in "$program top --admin $admin --public $public --drop 77; echo \"ended: \$?\""
 shows 'there is no drop 77' 'ended: 69'
-"$program" top "$admin" --once >"$scratch/once"
+"$program" top --admin "$admin" --once >"$scratch/once"
 grep -q '^queue  0 of ' "$scratch/once"
 grep -q '^1  *10,000  *0  *0  *░' "$scratch/once"
 if grep -q $'\e' "$scratch/once"; then
