@@ -28,7 +28,9 @@ rush() { timeout 300 "$program" rush --public "$public" --admin "$admin" "$@"; }
 orders() { rush --crowd plain --buyers 100000 --units 100000 --connections 512 --json "$scratch/rush.json" >/dev/null; }
 
 echo "== building what counts its own steps"
-RUSTFLAGS="-Cprofile-generate=$scratch/raw" cargo build --quiet --locked --profile "$profile" --target-dir target/pgo-count
+raw=$PWD/target/pgo-raw # the same in each run: it is part of what cargo has built
+rm -rf "$raw"
+RUSTFLAGS="-Cprofile-generate=$raw" cargo build --quiet --locked --profile "$profile" --target-dir target/pgo-count
 program=target/pgo-count/$profile/firstcome
 echo "== a sale, a ladder of reads and orders, and bids, to be counted"
 start
@@ -40,7 +42,7 @@ train --ladder 2000,4000
 train --wire "$wire" --bids 200 --connections 64 --pipeline 32
 stop >/dev/null
 mkdir -p target/pgo
-"$(profdata)" merge -o "$PWD/target/pgo/firstcome.profdata" "$scratch/raw"
+"$(profdata)" merge -o "$PWD/target/pgo/firstcome.profdata" "$raw"
 
 echo "== building by what was counted"
 RUSTFLAGS="-Cprofile-use=$PWD/target/pgo/firstcome.profdata" cargo build --quiet --locked --profile "$profile" --target-dir target/pgo
