@@ -24,6 +24,13 @@ from pathlib import Path
 
 numbers = itertools.count(1)
 
+# What a buyer does goes by his number, modulo this.
+KINDS = 10
+# Each kind has its say so often, however slow the machine is: a rate needs more than one event.
+EACH_KIND = 8
+# ... but a sale that finds no room for them ends so many seconds after its time.
+PATIENCE = 60
+
 
 class StandIn(http.server.BaseHTTPRequestHandler):
     """POST /good: 200. /bad: 500. Anything else is Stripe's API, which fails every fourth time."""
@@ -54,6 +61,12 @@ class Sale:
         self.secret = base64.b64decode((Path(secrets) / "sandbox").read_text().strip().removeprefix("whsec_"))
         self.until = time.monotonic() + float(seconds)
         self.stand_in = stand_in
+        self.buyers = itertools.count(1)
+        self.served = [0] * KINDS
+
+    def goes_on(self):
+        now = time.monotonic()
+        return now < self.until or (min(self.served) < EACH_KIND and now < self.until + PATIENCE)
 
     def ask(self, address, method, path, body=None, headers=()):
         connection = http.client.HTTPConnection(address, timeout=10)
@@ -100,11 +113,12 @@ class Sale:
         headers = {"webhook-id": event, "webhook-timestamp": at, "webhook-signature": "v1," + base64.b64encode(signed).decode()}
         return self.ask(self.public, "POST", "/v1/payments/sandbox", body, headers)
 
-    def buyer(self, number):
-        """One buyer; what he does goes by his number."""
+    def buyer(self, _):
+        """One buyer; what he does goes by his number among the buyers, so that no kind of them is left out."""
+        number = next(self.buyers)
         path, buyer = f"/v1/drops/{self.drop}/orders", f"buyer-{number}"
         body = {"buyer": buyer, "quantity": 1}
-        kind = number % 10
+        kind = number % KINDS
         if kind != 0:  # he forgets to check out, and his order lapses
             body["contact"] = {"email": f"{buyer}@example.org"}
         status, order = self.ask(self.public, "POST", path, body)
@@ -130,6 +144,7 @@ class Sale:
             self.webhook("payment.succeeded", order, f"r{number}", forged=True)
         elif kind == 9:
             self.ask(self.public, "POST", f"{mine}/checkout", {"contact": {"phone": "1"}})
+        self.served[kind] += 1
 
     def mistakes(self, number):
         orders = f"/v1/drops/{self.drop}/orders"
@@ -140,6 +155,7 @@ class Sale:
         self.ask(self.public, "POST", orders, {**one, "colour": "red"})
         self.ask(self.public, "POST", orders, one, {"Idempotency-Key": ""})
         self.ask(self.public, "GET", "/v1/drops/4000000")
+        self.webhook("payment.succeeded", {"id": "nobody", "amount": 1}, f"m{number}", forged=True)
         self.ask(self.public, "PUT", orders)
 
     def bids(self, number):
@@ -167,7 +183,7 @@ class Sale:
         host, port = (address or self.public).split(":")
         with socket.create_connection((host, int(port)), timeout=1) as stream:
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            while time.monotonic() < self.until:
+            while self.goes_on():
                 try:
                     if not stream.recv(65536):
                         return
@@ -190,7 +206,7 @@ class Sale:
             one.close()
 
     def again(self, what):
-        while time.monotonic() < self.until:
+        while self.goes_on():
             try:
                 what(next(numbers))
             except OSError:  # closed at once, or for being slow
@@ -207,6 +223,7 @@ class Sale:
             thread.start()
         for thread in threads:
             thread.join()
+        print(f"buyers by what they did: {self.served}")
 
 
 if __name__ == "__main__":
