@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::accept::Place;
-use super::core::answer;
+use super::begun::Begun;
 use super::guarded::Guarded;
 pub(super) use super::pace::CAUSES;
 use super::pace::{Cause, Pace};
@@ -68,13 +68,15 @@ where
     let pace = Rc::new(Pace::new(limits, is_proxy, accepted));
     let service = service_fn(|request| {
         pace.requested();
-        async {
-            let mut response = answer(core, peer, request).await;
-            if pace.answered(matches!(response.body(), Either::Right(_))) {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        }
+        let (mut begun, pace) = (Begun::new(core, peer, request), &pace);
+        poll_fn(move |context| {
+            begun.poll(context).map(|mut response| {
+                if pace.answered(matches!(response.body(), Either::Right(_))) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            })
+        })
     });
     let socket = TokioIo::new(Guarded::new(stream, Rc::clone(&pace)));
     let mut connection = pin!(place.door.http.serve_connection(socket, service));

@@ -1,33 +1,29 @@
-//! What each serving thread has: its reader, its ready bodies, its meter, its way to the writer; and the one path that
-//! every request takes.
+//! What each serving thread has: its reader, its ready bodies, its meter, its way to the writer; and what every answer
+//! is made of (`begun` is the path to it).
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
     ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
 use super::Problem;
 use super::access;
 use super::addresses::Addresses;
-use super::answers;
 use super::body::{Body, full};
 use super::code::Code;
 use super::desk::Desk;
-use super::handlers;
 use super::problem::whole_seconds;
-use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, check_head, empty};
+use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, empty};
 use super::routes::{Found, Listener, ROUTES, Route, Router};
 use super::tls::Tls;
 use super::traced::{self, Answered, Noted};
@@ -118,69 +114,6 @@ pub struct Core {
 /// The index that unrouted requests are counted under: one past the table.
 pub const UNROUTED: usize = ROUTES.len();
 
-/// The path of every request: route, handle, or answer with a problem; then the headers that every answer has.
-pub async fn answer(core: &Rc<Core>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let request_id = core.request_id(&parts.headers);
-    let origin = core.allowed_origin(&parts.headers);
-    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.limits.uri_bytes_max) {
-        let response = empty(StatusCode::URI_TOO_LONG);
-        return core.finish(response, request_id, origin, UNROUTED, started, Noted::default());
-    }
-    let mut noted = Noted::of(&parts);
-    let mut route = UNROUTED;
-    let result = if let Err(problem) = check_head(&parts) {
-        Err(problem)
-    } else if origin.is_some() && parts.method == Method::OPTIONS {
-        Ok(preflight())
-    } else if let Err(problem) = core.check_host(&parts.headers) {
-        Err(problem)
-    } else {
-        match core.router.find(&parts.method, parts.uri.path()) {
-            Found::Nothing => Err(Problem::NotFound),
-            Found::OtherMethods(allow) => Err(Problem::MethodNotAllowed { allow }),
-            Found::Route(index, parameter) => {
-                route = index;
-                let parameter = parameter.into();
-                match core.admit(index, &parts.headers, peer) {
-                    Ok((caller, _place)) => {
-                        let call = Call { started, caller, parts, body: Some(body), parameter };
-                        unless_it_panics(core, &mut noted, handlers::run(core, index, call)).await
-                    }
-                    Err(problem) => Err(problem),
-                }
-            }
-        }
-    };
-    debug_assert!(
-        answers::allowed(route, result.as_ref().map(Response::status).map_err(Problem::code)),
-        "route {route} may not answer {:?}",
-        result.as_ref().map(Response::status),
-    );
-    noted.problem = result.as_ref().err().map(Problem::code);
-    let response = result.unwrap_or_else(|problem| core.problem(&problem, &request_id));
-    core.finish(response, request_id, origin, route, started, noted)
-}
-
-/// A panic in one request is that request's problem: the server lives on. What it had submitted is decided all the same,
-/// so the client must not be told that nothing happened.
-async fn unless_it_panics(
-    core: &Core,
-    noted: &mut Noted,
-    handler: impl Future<Output = Result<Response<Body>, Problem>>,
-) -> Result<Response<Body>, Problem> {
-    let mut handler = std::pin::pin!(handler);
-    std::future::poll_fn(move |context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context)))
-            .unwrap_or(std::task::Poll::Ready(Err(Problem::Internal)));
-        // A thread polls one request at a time: what came back in this poll is this request's.
-        noted.trip = core.trip.take().or(noted.trip);
-        polled
-    })
-    .await
-}
-
 impl Core {
     /// Puts a thread's things together.
     #[must_use]
@@ -223,7 +156,8 @@ impl Core {
         }
     }
 
-    fn finish(
+    /// Adds what every answer says, and counts it.
+    pub(super) fn finish(
         &self,
         mut response: Response<Body>,
         request_id: HeaderValue,
@@ -266,7 +200,7 @@ impl Core {
     }
 
     /// A problem as an answer.
-    fn problem(&self, problem: &Problem, request_id: &HeaderValue) -> Response<Body> {
+    pub(super) fn problem(&self, problem: &Problem, request_id: &HeaderValue) -> Response<Body> {
         let kind = problem.kind();
         self.meter.borrow_mut().problem(problem.code() as usize);
         let mut response = Response::new(full(problem.body(request_id.to_str().unwrap_or(""))));
@@ -302,14 +236,24 @@ impl Core {
         response
     }
 
+    /// What a path and a method lead to on this listener.
+    pub(super) fn find<'path>(&self, method: &Method, path: &'path str) -> Found<'path> {
+        self.router.find(method, path)
+    }
+
     /// Whether a request may come in, and whose it is.
-    fn admit(&self, route: usize, headers: &HeaderMap, peer: IpAddr) -> Result<(Caller, Option<Place<'_>>), Problem> {
+    pub(super) fn admit(
+        &self,
+        route: usize,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<(Caller, Option<Place<'_>>), Problem> {
         let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
         access::admit(&self.site.admission, &self.verified, route.action, headers, peer, || self.writer.clock.now())
     }
 
     /// The client's request id if it is sane, else a new one.
-    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
         let sane = |value: &&HeaderValue| {
             let bytes = value.as_bytes();
             (1..=64).contains(&bytes.len())
@@ -324,7 +268,7 @@ impl Core {
     }
 
     /// The origin that asks, if it is on the list.
-    fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(super) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let allowed = &self.site.config.cors_origins;
         if allowed.is_empty() || self.listener == Listener::Admin {
             return None;
@@ -335,7 +279,7 @@ impl Core {
 
     /// Operators' pages must ask for the listener by a name of ours: else any page in an operator's browser could, by a
     /// name that it points here (DNS rebinding).
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.listener == Listener::Public {
             return Ok(());
         }
@@ -363,7 +307,8 @@ impl Core {
     }
 }
 
-fn preflight() -> Response<Body> {
+/// What pages of other origins may ask.
+pub(super) fn preflight() -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));

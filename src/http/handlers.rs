@@ -15,6 +15,7 @@ mod remedy;
 mod reports;
 mod streams;
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,71 +35,83 @@ use crate::telemetry::traces::Trip;
 use crate::types::Seq;
 use crate::writer::{Answer, Class, Decided, NotApplied, Submission, TurnedAway};
 
-/// Runs the handler of a route.
-///
-/// # Errors
-/// Whatever the client must be told instead.
-pub async fn run(core: &Rc<Core>, route: usize, call: Call) -> Result<Response<Body>, Problem> {
-    let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
-    // What waits is boxed: else room for the largest handler would be copied about with every hot read.
+/// What a handler that waits becomes.
+pub(super) type Handling<'c> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + 'c>>;
+
+/// What became of a call.
+pub(super) enum Handled<'c> {
+    /// It is answered.
+    Now(Result<Response<Body>, Problem>),
+    /// It waits. Boxed: else room for the largest handler would be copied about with every hot read.
+    Later(Handling<'c>),
+}
+
+fn later<'c>(handler: impl Future<Output = Result<Response<Body>, Problem>> + 'c) -> Handled<'c> {
+    Handled::Later(Box::pin(handler))
+}
+
+/// Runs the handler of a route, or begins to.
+pub(super) fn run(core: &Rc<Core>, route: usize, call: Call) -> Handled<'_> {
+    use Handled::Now;
+    let Some(route) = ROUTES.get(route) else { return Now(Err(Problem::NotFound)) };
     match route.action {
-        Action::ListDrops => Box::pin(drops::list(core, &call)).await,
-        Action::GetDrop => drops::get(core, &call),
-        Action::StreamDrop => streams::drop_changes(core, &call),
-        Action::PlaceOrder => Box::pin(orders::place(core, call)).await,
-        Action::GetOrder => orders::get(core, &call),
-        Action::Checkout => Box::pin(orders::checkout(core, call)).await,
-        Action::CancelOrder => Box::pin(orders::cancel(core, &call)).await,
-        Action::ListAuctions => Box::pin(auctions::list(core, &call)).await,
-        Action::GetAuction => auctions::get(core, &call),
-        Action::StreamAuction => streams::auction_changes(core, &call),
-        Action::ListBids => Box::pin(auctions::bids(core, &call)).await,
-        Action::GetAuctionOrder => auctions::order(core, &call),
-        Action::PlaceBid => Box::pin(auctions::bid(core, call)).await,
-        Action::BuyNow => Box::pin(auctions::buy_now(core, call)).await,
-        Action::CreateAuction => Box::pin(auctions::create(core, call)).await,
-        Action::CancelAuction => Box::pin(auctions::cancel(core, call)).await,
-        Action::HearProvider => Box::pin(payments::hear(core, call)).await,
-        Action::OrderPage => pages::order(core, &call),
-        Action::DemoShop => pages::shop(core),
-        Action::DemoReserve => Box::pin(pages::reserve(core, call)).await,
-        Action::DemoCheckout => Box::pin(pages::check_out(core, call)).await,
-        Action::DemoSandbox => Box::pin(pages::sandbox(core, call)).await,
-        Action::OpenApi => Ok(health::openapi()),
-        Action::CreateDrop => Box::pin(drops::create(core, call)).await,
-        Action::PatchDrop => Box::pin(drops::patch(core, call)).await,
+        Action::ListDrops => later(async move { drops::list(core, &call).await }),
+        Action::GetDrop => Now(drops::get(core, &call)),
+        Action::StreamDrop => Now(streams::drop_changes(core, &call)),
+        Action::PlaceOrder => later(orders::place(core, call)),
+        Action::GetOrder => Now(orders::get(core, &call)),
+        Action::Checkout => later(orders::checkout(core, call)),
+        Action::CancelOrder => later(async move { orders::cancel(core, &call).await }),
+        Action::ListAuctions => later(async move { auctions::list(core, &call).await }),
+        Action::GetAuction => Now(auctions::get(core, &call)),
+        Action::StreamAuction => Now(streams::auction_changes(core, &call)),
+        Action::ListBids => later(async move { auctions::bids(core, &call).await }),
+        Action::GetAuctionOrder => Now(auctions::order(core, &call)),
+        Action::PlaceBid => later(auctions::bid(core, call)),
+        Action::BuyNow => later(auctions::buy_now(core, call)),
+        Action::CreateAuction => later(auctions::create(core, call)),
+        Action::CancelAuction => later(auctions::cancel(core, call)),
+        Action::HearProvider => later(payments::hear(core, call)),
+        Action::OrderPage => Now(pages::order(core, &call)),
+        Action::DemoShop => Now(pages::shop(core)),
+        Action::DemoReserve => later(pages::reserve(core, call)),
+        Action::DemoCheckout => later(pages::check_out(core, call)),
+        Action::DemoSandbox => later(pages::sandbox(core, call)),
+        Action::OpenApi => Now(Ok(health::openapi())),
+        Action::CreateDrop => later(drops::create(core, call)),
+        Action::PatchDrop => later(drops::patch(core, call)),
         Action::PauseDrop => {
-            Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::PauseDrop { drop_id, reason })).await
+            later(drops::with_reason(core, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }))
         }
         Action::ResumeDrop => {
-            Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason })).await
+            later(drops::with_reason(core, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }))
         }
         Action::CloseDrop => {
-            Box::pin(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason })).await
+            later(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }))
         }
-        Action::AdjustStock => Box::pin(drops::adjust_stock(core, call)).await,
-        Action::LookAtLastOrders => Box::pin(remedy::look(core, &call)).await,
-        Action::UndoLastOrders => Box::pin(remedy::undo(core, call)).await,
-        Action::RecordPayment => Box::pin(operate::record_payment(core, call)).await,
-        Action::RefundOrder => Box::pin(operate::refund(core, call)).await,
-        Action::SettleRefund => Box::pin(operate::settle_refund(core, call)).await,
-        Action::ListPayments => operate::payments(core, &call),
-        Action::CreateEndpoint => Box::pin(endpoints::create(core, call)).await,
-        Action::ListEndpoints => endpoints::list(core),
-        Action::GetEndpoint => endpoints::get(core, &call),
-        Action::PatchEndpoint => Box::pin(endpoints::patch(core, call)).await,
-        Action::DeleteEndpoint => Box::pin(endpoints::delete(core, &call)).await,
-        Action::RotateSecret => Box::pin(endpoints::rotate(core, call)).await,
-        Action::ListDeliveries => endpoints::deliveries(core, &call),
-        Action::ResendDeliveries => Box::pin(endpoints::resend(core, call)).await,
-        Action::ReadContact => Box::pin(contacts::read(core, &call)).await,
-        Action::EraseContact => Box::pin(contacts::erase(core, &call)).await,
-        Action::ListOrders => Box::pin(reports::list_orders(core, &call)).await,
-        Action::SearchOrders => Box::pin(reports::search(core, call)).await,
-        Action::Audit => audit::stream(core, &call),
-        Action::Metrics => Ok(metrics::show(core)),
-        Action::Healthz => Ok(health::alive()),
-        Action::Readyz => health::ready(core),
+        Action::AdjustStock => later(drops::adjust_stock(core, call)),
+        Action::LookAtLastOrders => later(async move { remedy::look(core, &call).await }),
+        Action::UndoLastOrders => later(remedy::undo(core, call)),
+        Action::RecordPayment => later(operate::record_payment(core, call)),
+        Action::RefundOrder => later(operate::refund(core, call)),
+        Action::SettleRefund => later(operate::settle_refund(core, call)),
+        Action::ListPayments => Now(operate::payments(core, &call)),
+        Action::CreateEndpoint => later(endpoints::create(core, call)),
+        Action::ListEndpoints => Now(endpoints::list(core)),
+        Action::GetEndpoint => Now(endpoints::get(core, &call)),
+        Action::PatchEndpoint => later(endpoints::patch(core, call)),
+        Action::DeleteEndpoint => later(async move { endpoints::delete(core, &call).await }),
+        Action::RotateSecret => later(endpoints::rotate(core, call)),
+        Action::ListDeliveries => Now(endpoints::deliveries(core, &call)),
+        Action::ResendDeliveries => later(endpoints::resend(core, call)),
+        Action::ReadContact => later(async move { contacts::read(core, &call).await }),
+        Action::EraseContact => later(async move { contacts::erase(core, &call).await }),
+        Action::ListOrders => later(async move { reports::list_orders(core, &call).await }),
+        Action::SearchOrders => later(reports::search(core, call)),
+        Action::Audit => Now(audit::stream(core, &call)),
+        Action::Metrics => Now(Ok(metrics::show(core))),
+        Action::Healthz => Now(Ok(health::alive())),
+        Action::Readyz => Now(health::ready(core)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use compact_str::CompactString;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING,
@@ -77,7 +78,7 @@ pub struct Call {
     /// Its body, until it is read.
     pub body: Option<Incoming>,
     /// What stands in the braces of its route.
-    pub parameter: Box<str>,
+    pub parameter: CompactString,
 }
 
 impl Call {
