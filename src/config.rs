@@ -21,6 +21,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 pub use auctions::AuctionSettings;
 use ipnet::IpNet;
 use layers::Layers;
@@ -81,7 +83,7 @@ pub struct Config {
     pub capture_file: Option<PathBuf>,
     pub capture_bytes_max: u64,
     pub accept_clock: bool,
-    pub log_level: String,
+    pub log_level: LevelFilter,
     pub log_json: bool,
 }
 
@@ -234,7 +236,7 @@ impl Config {
             capture_file: None,
             capture_bytes_max: 0,
             accept_clock: false,
-            log_level: String::new(),
+            log_level: LevelFilter::INFO,
             log_json: false,
         }
     }

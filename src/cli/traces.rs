@@ -32,11 +32,11 @@ impl Traces {
         let opened = Collector::open(&config.traces.otlp_url).map_err(|mistake| Exit::new(64, mistake.0))?;
         let collector = match opened {
             Some((layer, collector)) => {
-                logging::init_with_spans(&config.log_level, config.log_json, layer);
+                logging::init_with_spans(config.log_level, config.log_json, layer);
                 Some(collector)
             }
             None => {
-                logging::init(&config.log_level, config.log_json);
+                logging::init(config.log_level, config.log_json);
                 None
             }
         };
@@ -66,7 +66,7 @@ impl Running {
 impl Traces {
     /// Starts the log, for the whole process.
     pub(super) fn begin(config: &Config) -> Result<Traces, Exit> {
-        logging::init(&config.log_level, config.log_json);
+        logging::init(config.log_level, config.log_json);
         Ok(Traces {})
     }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::payments::session_provider;
 use super::values::{
     address, api_url, count, file, files, hosts, joined, key_files, millis, networks, number, one_of, origins,
@@ -460,7 +462,11 @@ const OURS: &[Setting] = &[
         c.accept_clock = one_of(t, "true", "false")?
     }),
     setting!("log.level", "info", "level", "error, warn, info, debug or trace", |c, t| c.log_level = match t.trim() {
-        level @ ("error" | "warn" | "info" | "debug" | "trace") => level.into(),
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
         _ => return Err("error, warn, info, debug or trace".into()),
     }),
     setting!("log.format", "text", "text, json", "one line each, on standard error", |c, t| c.log_json =

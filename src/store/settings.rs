@@ -116,7 +116,12 @@ mod tests {
         let mut statement = connection.prepare("PRAGMA compile_options").expect("prepared");
         let options: Vec<String> =
             statement.query_map([], |row| row.get(0)).expect("asked").collect::<Result<_, _>>().expect("read");
-        assert!(!options.iter().any(|option| option == "ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
-        assert!(options.iter().any(|option| option == "DEFAULT_MEMSTATUS=0"), "{options:?}");
+        let has = |wanted: &str| options.iter().any(|option| option == wanted);
+        for unwanted in ["ENABLE_MEMORY_MANAGEMENT", "ENABLE_API_ARMOR", "ENABLE_FTS5", "ENABLE_LOAD_EXTENSION"] {
+            assert!(!has(unwanted), "{unwanted}: {options:?}");
+        }
+        for wanted in ["DEFAULT_MEMSTATUS=0", "DQS=0", "OMIT_SHARED_CACHE", "OMIT_LOAD_EXTENSION"] {
+            assert!(has(wanted), "{wanted}: {options:?}");
+        }
     }
 }

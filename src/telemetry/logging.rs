@@ -4,16 +4,16 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 /// Starts logging for the whole process. A second call changes nothing.
 ///
 /// What clients sent may get into a message (a path, a header's name): control characters are escaped on the way out,
 /// so that nobody forges a line or moves the cursor of the operator's terminal.
-pub fn init(level: &str, json: bool) {
+pub fn init(level: LevelFilter, json: bool) {
     let colours = !json && io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
+        .with_max_level(level)
         .with_writer(move || OneLine { to: io::stderr(), colours })
         .with_target(false)
         .with_ansi(colours);
@@ -23,7 +23,7 @@ pub fn init(level: &str, json: bool) {
 
 /// The same, with the spans of traces to a layer, whatever the level of the log is.
 #[cfg(feature = "otlp")]
-pub fn init_with_spans(level: &str, json: bool, spans: super::spans::SpanLayer) {
+pub fn init_with_spans(level: LevelFilter, json: bool, spans: super::spans::SpanLayer) {
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
@@ -34,7 +34,7 @@ pub fn init_with_spans(level: &str, json: bool, spans: super::spans::SpanLayer) 
         .with_ansi(colours);
     let lines = if json { lines.json().boxed() } else { lines.boxed() };
     let both = tracing_subscriber::registry()
-        .with(lines.with_filter(EnvFilter::new(level)))
+        .with(lines.with_filter(level))
         .with(spans.with_filter(super::spans::only_traces()));
     let _started_before = both.try_init();
 }
