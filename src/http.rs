@@ -21,6 +21,7 @@ pub mod fields;
 mod guarded;
 pub mod handlers;
 mod head_scan;
+mod held;
 pub mod json;
 pub mod openapi;
 mod pace;

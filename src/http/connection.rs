@@ -78,8 +78,8 @@ where
             })
         })
     });
-    let socket = TokioIo::new(Guarded::new(stream, Rc::clone(&pace)));
-    let mut connection = pin!(place.door.http.serve_connection(socket, service));
+    let socket = Guarded::new(stream, Rc::clone(&pace));
+    let mut connection = pin!(place.door.http.serve_connection(TokioIo::new(socket.clone()), service));
     let mut old_at = accepted.checked_add(limits.connection_age_max);
     let mut timer = pin!(tokio::time::sleep(FAR));
     let mut stopping = core.site.stopping.clone();
@@ -87,8 +87,14 @@ where
     let mut closing = false;
     let ended = poll_fn(|context| {
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            let polled = connection.as_mut().poll(context);
+            let sent = socket.send_held(context);
+            if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended.map_err(|error| tracing::debug!(%error, "a connection ended early")));
+            }
+            if let Err(error) = sent {
+                tracing::debug!(%error, "a client has gone");
+                return Poll::Ready(Err(()));
             }
             if let Poll::Ready(cause) = watch(timer.as_mut(), &pace, &mut old_at, context) {
                 place.door.closed[cause as usize].increment(1);

@@ -2,6 +2,7 @@
 //! every head. (Not those that a client sends before it has an answer to the one before: hyper has them already. No proxy
 //! does that to a server, and a client alone deceives nobody but itself.)
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,12 +11,18 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head_scan::HeadScan;
+use super::held::Held;
 use super::pace::{Heard, Pace};
 
-/// A socket under watch.
-pub(super) struct Guarded<S> {
+/// A socket under watch. A clone is the same one: hyper has one, and who polls hyper another.
+pub(super) struct Guarded<S>(Rc<RefCell<Guard<S>>>);
+
+struct Guard<S> {
     socket: S,
     pace: Rc<Pace>,
+    held: Held,
+    /// More was read than one head: answers are held back until all of it is answered, or what is left must wait.
+    more: bool,
     /// A byte that came while a stream was being sent: it belongs to the next request.
     early: Option<u8>,
     scan: HeadScan,
@@ -25,11 +32,45 @@ pub(super) struct Guarded<S> {
     shut: bool,
 }
 
+impl<S> Clone for Guarded<S> {
+    fn clone(&self) -> Guarded<S> {
+        Guarded(Rc::clone(&self.0))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     pub(super) fn new(socket: S, pace: Rc<Pace>) -> Guarded<S> {
-        Guarded { socket, pace, early: None, scan: HeadScan::default(), ended: false, shut: false }
+        let scan = HeadScan::default();
+        let held = Held::default();
+        Guarded(Rc::new(RefCell::new(Guard {
+            socket,
+            pace,
+            held,
+            more: false,
+            early: None,
+            scan,
+            ended: false,
+            shut: false,
+        })))
     }
 
+    /// Sends what is held back. To be called whenever hyper has come to a halt: nobody knows how long it waits.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub(super) fn send_held(&self, context: &mut Context<'_>) -> io::Result<()> {
+        let mut guard = self.0.borrow_mut();
+        if guard.held.is_empty() {
+            return Ok(());
+        }
+        if guard.send_held(context)?.is_ready() {
+            let _all_of_it = guard.flush(context)?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Who closes his half has sent his request and waits for the answer; but nobody waits so for the end of a stream.
     /// Nothing else would show that the client of a quiet stream has gone, and its place would stay taken.
     fn left_its_stream(&mut self, context: &mut Context<'_>) -> bool {
@@ -53,11 +94,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         match self.pace.heard() {
             Heard::NewHead => self.scan = HeadScan::default(),
             Heard::Head => {}
-            Heard::Other => return,
+            Heard::Other => {
+                self.more = true;
+                return;
+            }
         }
         if let Some(new) = buffer.filled_mut().get_mut(before..) {
-            self.scan.look(new);
+            self.more = self.scan.look(new);
         }
+    }
+
+    fn send_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.held.send(&mut self.socket, context);
+        self.noted(polled)
     }
 
     fn noted<T>(&self, polled: Poll<T>) -> Poll<T> {
@@ -66,21 +115,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         }
         polled
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Whoever reads on has dealt with all that was read before.
+        self.more = false;
+        let before = buffer.filled().len();
         if let Some(byte) = self.early.take() {
-            let before = buffer.filled().len();
             buffer.put_slice(&[byte]);
             self.heard(buffer, before);
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
         match &polled {
             Poll::Ready(Ok(())) if buffer.filled().len() > before => self.heard(buffer, before),
@@ -89,29 +133,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
         }
         polled
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.socket).poll_write(context, bytes);
+    fn write(&mut self, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let polled = if self.more || !self.held.is_empty() {
+            self.held.write(&mut self.socket, context, pieces)
+        } else {
+            Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
+        };
         self.noted(polled)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.socket).poll_write_vectored(context, pieces);
-        self.noted(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
     }
 
     /// hyper flushes when it has handed everything over.
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         let polled = Pin::new(&mut self.socket).poll_flush(context);
         if let Poll::Ready(Ok(())) = &polled {
             self.pace.flushed();
@@ -124,8 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     /// Closes our half, then reads what still comes until the client closes his, for a bounded time. A socket that is
     /// closed with unread bytes resets the connection, and the client loses an answer such as 413.
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn shut_down(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut {
+            ready!(self.send_held(context))?;
             let polled = Pin::new(&mut self.socket).poll_shutdown(context);
             ready!(self.noted(polled))?;
             self.shut = true;
@@ -141,6 +178,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().write(context, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().write(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().shut_down(context)
     }
 }
 
@@ -177,5 +246,40 @@ mod tests {
         };
         let (answer, ()) = runtime.block_on(async { tokio::join!(sending, server) });
         assert_eq!(answer, "too large");
+    }
+
+    #[test]
+    fn answers_to_heads_that_came_together_leave_together_and_those_to_a_single_one_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let pace = Rc::new(Pace::new(&Config::defaults().limits, false, Instant::now()));
+            let (mut client, socket) = duplex(100_000);
+            let mut guarded = Guarded::new(socket, Rc::clone(&pace));
+            let mut answer = async |heads: &str, answers: [&[u8]; 2]| {
+                client.write_all(heads.as_bytes()).await.expect("sent");
+                let mut heard = vec![0u8; heads.len()];
+                guarded.read_exact(&mut heard).await.expect("heard");
+                pace.requested();
+                pace.answered(false);
+                for bytes in answers {
+                    guarded.write_all(bytes).await.expect("taken");
+                    guarded.flush().await.expect("flushed");
+                }
+                let mut before = [0u8; 100_000];
+                let before = tokio::select! {
+                    biased;
+                    read = client.read(&mut before) => read.expect("read"),
+                    () = std::future::ready(()) => 0,
+                };
+                std::future::poll_fn(|context| Poll::Ready(guarded.send_held(context))).await.expect("sent");
+                let mut after = vec![0u8; answers.concat().len() - before];
+                client.read_exact(&mut after).await.expect("read");
+                (before, after.len())
+            };
+            assert_eq!(answer("A\r\n\r\n", [b"one", b"two"]).await, (6, 0));
+            assert_eq!(answer("A\r\n\r\nB\r\n\r\n", [b"one", b"two"]).await, (0, 6));
+            assert_eq!(answer("A\r\n\r\nB\r\n\r\n", [b"one", &[b'x'; 20_000]]).await, (20_003, 0), "too long");
+            assert_eq!(answer("A\r\n\r\n", [b"one", b"two"]).await, (6, 0));
+        });
     }
 }

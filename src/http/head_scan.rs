@@ -18,13 +18,13 @@ pub(super) struct HeadScan {
 }
 
 impl HeadScan {
-    /// Looks at the next bytes of the head, up to its end.
-    pub(super) fn look(&mut self, mut bytes: &mut [u8]) {
+    /// Looks at the next bytes of the head, up to its end. Returns whether anything follows that.
+    pub(super) fn look(&mut self, mut bytes: &mut [u8]) -> bool {
         while !self.complete && !bytes.is_empty() {
             let Some(at) = memchr::memchr(b'\n', bytes) else {
                 self.after_cr = bytes.last() == Some(&b'\r');
                 self.line = self.line.saturating_add(bytes.len());
-                return;
+                return false;
             };
             let (line, rest) = bytes.split_at_mut(at.saturating_add(1));
             let after_cr = match line {
@@ -42,6 +42,7 @@ impl HeadScan {
             (self.line, self.after_cr) = (0, false);
             bytes = rest;
         }
+        !bytes.is_empty()
     }
 }
 
