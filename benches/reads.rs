@@ -44,7 +44,7 @@ const TURN: Duration = Duration::from_millis(100);
 /// How many requests are sent in one piece.
 const PIPELINED: [usize; 2] = [1, 16];
 /// What the README promises.
-const RATIO_AIM: f64 = 0.85;
+const RATIO_AIM: f64 = 0.9;
 /// The names of the two serving threads.
 const OUR_THREAD: &str = "fc-http-0";
 const BARE_THREAD: &str = "bare-http";

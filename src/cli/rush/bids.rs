@@ -17,6 +17,7 @@ use crate::cli::link::Link;
 
 mod auctions;
 mod audience;
+mod bell;
 mod bidder;
 mod report;
 mod talk;

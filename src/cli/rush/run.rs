@@ -18,7 +18,7 @@ use super::report::grouped;
 const TICK_AT_RATE: Duration = Duration::from_micros(250);
 /// ... and at most: at high rates a wake-up for each arrival would cost more than the arrival.
 const TICK_AT_RATE_MIN: Duration = Duration::from_micros(100);
-/// How late the kernel may wake the watching thread; by default 50 us, which every latency would show.
+/// How late the kernel may wake a thread that keeps time; by default 50 us, which every latency would show.
 const TIMER_SLACK_NS: u64 = 1_000;
 /// How often where all come at once: only later steps fall due then.
 const TICK_AT_ONCE: Duration = Duration::from_millis(1);
@@ -108,8 +108,7 @@ impl Run {
     /// Waits for the end of the run or its time limit, waking who is due and drawing the progress line meanwhile.
     pub(super) fn watch(&self, ended: &Receiver<()>, start: Instant, arrivals: u64, limits: Limits) {
         let bar = progress_bar(arrivals);
-        // Without it the run is right, only a little later than meant.
-        let _not_granted = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(TIMER_SLACK_NS));
+        be_punctual();
         let mut drawn = start;
         loop {
             let tick = if limits.at_rate { self.until_due(start) } else { TICK_AT_ONCE };
@@ -150,6 +149,12 @@ impl Run {
         let answers = grouped(sum(|lane| &lane.answers));
         bar.set_message(format!("{answers} answers, {} reserved", grouped(sum(|lane| &lane.reserved))));
     }
+}
+
+/// The kernel wakes this thread when it asks to be, as nearly as it can.
+pub(super) fn be_punctual() {
+    // Without it a run is right, only a little later than meant.
+    let _not_granted = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(TIMER_SLACK_NS));
 }
 
 /// What bounds a run.

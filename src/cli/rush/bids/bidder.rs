@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use hdrhistogram::errors::CreationError;
 use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
+use super::bell;
 use super::talk::Talk;
 use super::{Auction, Bids};
 use crate::wire::messages::{Bid, BidResult, Reply, Request};
@@ -89,9 +91,13 @@ pub(super) fn bid_all(
     LocalSet::new().block_on(&runtime, async {
         let began = Instant::now();
         let mut bidders = Vec::with_capacity(connections.len());
+        let mut bells = Vec::with_capacity(connections.len());
         for number in connections {
             let due = paced.map(|Paced { pace, all }| (began + pace.mul_f64(*number as f64 / all.max(1) as f64), pace));
+            let bell = Arc::new(Notify::new());
+            bells.extend(due.map(|(first, _)| (first, Arc::clone(&bell))));
             let bidder = Bidder {
+                bell,
                 bids: bids.clone(),
                 auctions: Arc::clone(auctions),
                 number: *number,
@@ -100,8 +106,16 @@ pub(super) fn bid_all(
             };
             bidders.push(tokio::task::spawn_local(bidder.run(until)));
         }
+        let (over, heard) = crossbeam_channel::bounded::<()>(0);
+        let times = bids.each;
+        let ringing =
+            paced.map(|Paced { pace, .. }| std::thread::spawn(move || bell::ring(&bells, pace, times, &heard)));
         for bidder in bidders {
             book.add(bidder.await.map_err(|error| format!("a bidder: {error}"))??);
+        }
+        drop(over);
+        if let Some(ringing) = ringing {
+            ringing.join().map_err(|_| "the bell's thread panicked")?;
         }
         Ok(book)
     })
@@ -115,6 +129,8 @@ struct Bidder {
     pipeline: u64,
     /// When its next bid is due, and from one to the next.
     due: Option<(Instant, Duration)>,
+    /// Rings then.
+    bell: Arc<Notify>,
 }
 
 /// Bids on their way: what they ask, and since when.
@@ -156,9 +172,10 @@ impl Bidder {
             }
             let may_send = sent < all && (on_their_way.len() as u64) < self.pipeline;
             let count = match self.due.filter(|_| may_send) {
-                Some((due, _)) => tokio::select! {
+                Some((due, _)) if due <= Instant::now() => continue,
+                Some(_) => tokio::select! {
                     count = talk.stream.read(&mut piece) => count,
-                    () = tokio::time::sleep_until(due.into()) => continue,
+                    () = self.bell.notified() => continue,
                 },
                 None => talk.stream.read(&mut piece).await,
             };
