@@ -157,6 +157,10 @@ fn every_answer_says_how_long_it_may_be_kept_and_what_it_depends_on() {
     assert!(!foreign.headers.contains_key("access-control-allow-origin"));
     let preflight = call(public, "OPTIONS", "/v1/drops/1/orders", "Origin: https://shop.example\r\n", "");
     assert_eq!((preflight.status, preflight.headers["cache-control"].as_str()), (204, "no-store"));
+    for header in ["Content-Type", "Idempotency-Key", "Authorization", "If-None-Match", "Request-Id", "Traceparent"] {
+        let allowed = &preflight.headers["access-control-allow-headers"];
+        assert!(allowed.split(", ").any(|name| name == header), "{header}: {allowed}");
+    }
     for (path, status) in [("/v1/drops", 200), ("/nothing", 404), ("/openapi.json", 200)] {
         let answer = server.public("GET", path);
         assert_eq!((answer.status, answer.headers["cache-control"].as_str()), (status, "no-store"), "{path}");

@@ -314,7 +314,9 @@ pub(super) fn preflight() -> Response<Body> {
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id"),
+        HeaderValue::from_static(
+            "Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id, Traceparent",
+        ),
     );
     response
 }
