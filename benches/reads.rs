@@ -1,9 +1,11 @@
-//! Hot reads of a drop over HTTP, beside a bare hyper server that answers the same bytes from constants.
+//! Reads over HTTP, beside a bare hyper server that answers the same bytes from constants: hot ones of a drop, whose body
+//! is ready, and cold ones of an order, which is read from the file each time.
 //!
 //! Both have one serving thread, the same settings of hyper and of the sockets, and the same client: one thread that
-//! keeps one request open on each of its connections, or 16 in one piece (pipelined). They take short turns, so that whatever else the machine does
-//! meets both; what counts is the ratio, pair by pair. It says what routing, versions, metrics and the request's own headers
-//! cost. The clock of each serving thread tells its time on the CPU, which other programs cannot stretch as much.
+//! keeps one request open on each of its connections, or 16 in one piece (pipelined). They take short turns, so that
+//! whatever else the machine does meets both; what counts is the ratio, pair by pair. It says what routing, versions,
+//! metrics, the request's own headers and the file cost. The clock of each serving thread tells its time on the CPU,
+//! which other programs cannot stretch as much.
 //!
 //! `cargo bench --bench reads`; `FIRSTCOME_BENCH_PAIRS` sets how many pairs (9).
 
@@ -41,13 +43,10 @@ const CONNECTIONS: usize = 64;
 /// How often the sides take turns within a pair, and how long one is driven at a time.
 const TURNS: usize = 10;
 const TURN: Duration = Duration::from_millis(100);
-/// How many requests are sent in one piece.
-const PIPELINED: [usize; 2] = [1, 16];
 /// What the README promises.
 const RATIO_AIM: f64 = 0.9;
-/// The names of the two serving threads.
+/// The name of our serving thread.
 const OUR_THREAD: &str = "fc-http-0";
-const BARE_THREAD: &str = "bare-http";
 
 fn main() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
@@ -60,29 +59,44 @@ fn main() {
     config.pin_core = PinCore::Off;
     let running = start(config.clone(), |message, _| panic!("the writer ended: {message}")).expect("a server");
     let drop_id = make_drop(&running.writer);
-    let request = format!("GET /v1/drops/{drop_id} HTTP/1.1\r\nHost: {}\r\n\r\n", running.server.public_address);
-
-    let answer = ask(running.server.public_address, &request);
-    let bare_address = serve_bare(&config, Answered::of(&answer));
-    let bare_answer = ask(bare_address, &request);
-    assert_eq!(answer.len(), bare_answer.len(), "both answer with as many bytes: {answer}\n{bare_answer}");
-
-    println!("{CONNECTIONS} connections, {} bytes an answer, one serving thread each", answer.len());
-    for pipelined in PIPELINED {
-        let side = |name, thread, address| {
-            Side::new(name, thread, address, &request.repeat(pipelined), answer.len(), pipelined)
-        };
-        let ours = side("firstcome", OUR_THREAD, running.server.public_address);
-        compare(ours, side("bare hyper", BARE_THREAD, bare_address), pipelined);
-    }
+    let address = running.server.public_address;
+    let order_id = make_order(address, drop_id);
+    println!("{CONNECTIONS} connections, one serving thread each");
+    let hot = format!("/v1/drops/{drop_id}");
+    beside_bare(&config, address, &Asked { what: "drop, hot", path: &hot, bare: "bare-hot", pipelined: &[1, 16] });
+    let cold = format!("/v1/orders/{order_id}");
+    beside_bare(&config, address, &Asked { what: "order, cold", path: &cold, bare: "bare-cold", pipelined: &[1] });
     running.stop().expect("an orderly end");
 }
 
+/// What is asked for, and how many times in one piece.
+struct Asked<'a> {
+    what: &'a str,
+    path: &'a str,
+    /// The name of the bare server's thread.
+    bare: &'static str,
+    pipelined: &'a [usize],
+}
+
+fn beside_bare(config: &Config, address: SocketAddr, asked: &Asked<'_>) {
+    let request = format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", asked.path);
+    let answer = ask(address, &request);
+    let bare_address = serve_bare(config, asked.bare, Answered::of(&answer));
+    let bare_answer = ask(bare_address, &request);
+    assert_eq!(answer.len(), bare_answer.len(), "both answer with as many bytes: {answer}\n{bare_answer}");
+    for &pipelined in asked.pipelined {
+        let side = |name, thread, address| {
+            Side::new(name, thread, address, &request.repeat(pipelined), answer.len(), pipelined)
+        };
+        println!("\n# {}, {pipelined} in one piece, {} bytes an answer", asked.what, answer.len());
+        compare(side("firstcome", OUR_THREAD, address), side("bare hyper", asked.bare, bare_address));
+    }
+}
+
 /// Both sides in turn.
-fn compare(mut ours: Side, mut bare: Side, pipelined: usize) {
+fn compare(mut ours: Side, mut bare: Side) {
     ours.drive();
     bare.drive();
-    println!("\n{pipelined} requests in one piece");
     println!("pair  firstcome/s  bare/s  ratio  ratio by CPU time");
     let turns = if is_smoke_test() { 1 } else { TURNS };
     let mut ratios = Vec::new();
@@ -104,7 +118,7 @@ fn compare(mut ours: Side, mut bare: Side, pipelined: usize) {
         side.report();
     }
     println!("ratio by CPU time: {}", spread(&mut cpu_ratios));
-    println!("ratio: {}; the aim one by one is {RATIO_AIM}", spread(&mut ratios));
+    println!("ratio: {}; the aim for hot ones, one by one, is {RATIO_AIM}", spread(&mut ratios));
 }
 
 /// A drop of usual length.
@@ -135,6 +149,21 @@ fn make_drop(writer: &WriterHandle) -> DropId {
     id
 }
 
+/// The id of an order.
+fn make_order(address: SocketAddr, drop_id: DropId) -> String {
+    let body = r#"{"buyer":"bench","quantity":1}"#;
+    let answer = ask(
+        address,
+        &format!(
+            "POST /v1/drops/{drop_id}/orders HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Idempotency-Key: bench\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    let (_, after) = answer.split_once("\"id\":\"").expect("an id");
+    after.split('"').next().expect("its end").into()
+}
+
 /// One answer as text, asked for on a connection of its own.
 fn ask(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("connected");
@@ -146,7 +175,7 @@ fn ask(address: SocketAddr, request: &str) -> String {
         assert!(read > 0, "the answer broke off: {answer}");
         answer.push_str(std::str::from_utf8(&piece[..read]).expect("text"));
         if let Some((head, body)) = answer.split_once("\r\n\r\n") {
-            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            assert!(head.starts_with("HTTP/1.1 20"), "{head}");
             if body.len() >= header(head, "content-length").parse().expect("a length") {
                 return answer;
             }
@@ -193,7 +222,7 @@ impl Answered {
 }
 
 /// Starts the bare server on its own thread; it lives as long as the process.
-fn serve_bare(config: &Config, answered: Answered) -> SocketAddr {
+fn serve_bare(config: &Config, thread: &str, answered: Answered) -> SocketAddr {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
     socket.set_reuse_address(true).expect("reused");
@@ -223,7 +252,7 @@ fn serve_bare(config: &Config, answered: Answered) -> SocketAddr {
             }
         });
     };
-    std::thread::Builder::new().name(BARE_THREAD.into()).spawn(serve).expect("a thread");
+    std::thread::Builder::new().name(thread.into()).spawn(serve).expect("a thread");
     address
 }
 

@@ -209,14 +209,16 @@ row_checkouts() (
 
 row_reads() {
     bench 300 reads >"$found/row"
-    awk '/requests in one piece/ { n = $1 } /^firstcome / { rate[n] = $2 }
-         /^ratio: / { sub(",", "", $3); ratio[n] = $3 }
-         END { print ratio[1], rate[1], ratio[16], rate[16] }' "$found/row" >"$found/reads"
-    read -r ratio rate ratio16 rate16 <"$found/reads"
+    awk '/^# / { n = $3 $4 } /^firstcome / { rate[n] = $2 } /^ratio: / { sub(",", "", $3); ratio[n] = $3 }
+         END { print ratio["hot,1"], rate["hot,1"], ratio["hot,16"], rate["hot,16"], ratio["cold,1"], rate["cold,1"] }' \
+        "$found/row" >"$found/reads"
+    read -r ratio rate ratio16 rate16 cold cold_rate <"$found/reads"
     at_least "status reads, one by one: share of bare hyper" "$ratio" 0.9 ""
     shown "... one serving thread" "$rate" /s
     at_least "... 16 pipelined, one serving thread" "$rate16" 300000 /s
     shown "... 16 pipelined: share of bare hyper" "$ratio16" ""
+    shown "an order, read from the file each time, one by one: share of bare hyper" "$cold" ""
+    shown "... one serving thread" "$cold_rate" /s
 }
 
 row_ladder() (

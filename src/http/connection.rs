@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http_body_util::Either;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -66,8 +68,8 @@ where
     let accepted = Instant::now();
     let (core, limits) = (&place.door.core, &place.door.core.site.config.limits);
     let pace = Rc::new(Pace::new(limits, is_proxy, accepted));
-    let service = service_fn(|request| {
-        pace.requested();
+    let service = service_fn(|request: Request<Incoming>| {
+        pace.requested(!request.body().is_end_stream());
         let (mut begun, pace) = (Begun::new(core, peer, request), &pace);
         poll_fn(move |context| {
             begun.poll(context).map(|mut response| {

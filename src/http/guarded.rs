@@ -21,7 +21,8 @@ struct Guard<S> {
     socket: S,
     pace: Rc<Pace>,
     held: Held,
-    /// More was read than one head: answers are held back until all of it is answered, or what is left must wait.
+    /// More was read than one head. Unless that is its body, answers are held back until all of it is answered, or what
+    /// is left must wait.
     more: bool,
     /// A byte that came while a stream was being sent: it belongs to the next request.
     early: Option<u8>,
@@ -135,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 
     fn write(&mut self, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let polled = if self.more || !self.held.is_empty() {
+        let polled = if (self.more && !self.pace.has_body()) || !self.held.is_empty() {
             self.held.write(&mut self.socket, context, pieces)
         } else {
             Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
@@ -231,7 +232,7 @@ mod tests {
         let server = async {
             let mut some = [0u8; 32];
             guarded.read_exact(&mut some).await.expect("heard");
-            pace.requested();
+            pace.requested(false);
             pace.answered(false);
             guarded.write_all(b"too large").await.expect("answered");
             guarded.shutdown().await.expect("ended");
@@ -255,11 +256,11 @@ mod tests {
             let pace = Rc::new(Pace::new(&Config::defaults().limits, false, Instant::now()));
             let (mut client, socket) = duplex(100_000);
             let mut guarded = Guarded::new(socket, Rc::clone(&pace));
-            let mut answer = async |heads: &str, answers: [&[u8]; 2]| {
+            let mut answer = async |heads: &str, body: bool, answers: [&[u8]; 2]| {
                 client.write_all(heads.as_bytes()).await.expect("sent");
                 let mut heard = vec![0u8; heads.len()];
                 guarded.read_exact(&mut heard).await.expect("heard");
-                pace.requested();
+                pace.requested(body);
                 pace.answered(false);
                 for bytes in answers {
                     guarded.write_all(bytes).await.expect("taken");
@@ -276,10 +277,10 @@ mod tests {
                 client.read_exact(&mut after).await.expect("read");
                 (before, after.len())
             };
-            assert_eq!(answer("A\r\n\r\n", [b"one", b"two"]).await, (6, 0));
-            assert_eq!(answer("A\r\n\r\nB\r\n\r\n", [b"one", b"two"]).await, (0, 6));
-            assert_eq!(answer("A\r\n\r\nB\r\n\r\n", [b"one", &[b'x'; 20_000]]).await, (20_003, 0), "too long");
-            assert_eq!(answer("A\r\n\r\n", [b"one", b"two"]).await, (6, 0));
+            assert_eq!(answer("A\r\n\r\n", false, [b"one", b"two"]).await, (6, 0));
+            assert_eq!(answer("A\r\n\r\nB\r\n\r\n", false, [b"one", b"two"]).await, (0, 6));
+            assert_eq!(answer("A\r\n\r\nB\r\n\r\n", false, [b"one", &[b'x'; 20_000]]).await, (20_003, 0), "too long");
+            assert_eq!(answer("A\r\n\r\nits body", true, [b"one", b"two"]).await, (6, 0));
         });
     }
 }

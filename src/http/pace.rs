@@ -73,6 +73,7 @@ pub(super) struct Pace {
     /// Since when something is waiting to be written.
     stuck: Cell<Option<Instant>>,
     streaming: Cell<bool>,
+    body: Cell<bool>,
     old: Cell<bool>,
 }
 
@@ -92,6 +93,7 @@ impl Pace {
             phase: Cell::new(Phase::FirstByte(accepted)),
             stuck: Cell::new(None),
             streaming: Cell::new(false),
+            body: Cell::new(false),
             old: Cell::new(false),
         }
     }
@@ -117,10 +119,16 @@ impl Pace {
         }
     }
 
-    /// A head is complete.
-    pub(super) fn requested(&self) {
+    /// A head is complete, and whether a body follows.
+    pub(super) fn requested(&self, body: bool) {
         self.phase.set(Phase::Busy);
         self.streaming.set(false);
+        self.body.set(body);
+    }
+
+    /// Whether a body follows, or followed, the last head.
+    pub(super) fn has_body(&self) -> bool {
+        self.body.get()
     }
 
     /// An answer begins; a stream's has no end. Returns whether it is to be the last of its connection.
@@ -218,7 +226,7 @@ mod tests {
         pace.heard();
         pace.listening();
         assert_eq!(pace.deadline(), Some((first, Cause::SlowHead)), "a trickle does not move it");
-        pace.requested();
+        pace.requested(false);
         pace.heard();
         pace.listening();
         assert_eq!(cause(&pace), None, "body and handler have their own");
@@ -231,7 +239,7 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_has_a_deadline_that_only_the_end_of_the_answer_ends() {
         let pace = pace(true, Instant::now());
-        pace.requested();
+        pace.requested(false);
         pace.answered(true);
         pace.stuck();
         let (first, slow) = pace.deadline().expect("a deadline");
