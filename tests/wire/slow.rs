@@ -61,5 +61,7 @@ fn an_address_has_its_share_of_connections_and_http_and_frames_share_it() {
     drop(http);
     until("there is room again", served);
     drop(held);
+    let open = || site.server.metric("firstcome_connections{listener=\"wire\"}");
+    until("those of this address have left", || open() == 0.0);
     site.end();
 }
