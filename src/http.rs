@@ -3,9 +3,9 @@
 //! `routes` is THE table, `code` that of problems, `answers` says which of them each route may answer, and `openapi`
 //! describes all of it from there. `server` owns listeners and threads; `accept` lets connections in, `connection`
 //! serves one, under the deadlines of `pace`; `begun` is the path of every request; `core` is what each serving thread
-//! has; `traced` is its part of traces; `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in `problem`. Each thread runs
-//! its own current-thread runtime with its own listener; only point reads run on serving threads, everything longer on
-//! the desk (the admin listener's thread).
+//! has; `traced` is its part of traces; `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive
+//! match in `problem`. Each thread runs its own current-thread runtime with its own listener; only point reads run on
+//! serving threads, everything longer on the desk (the admin listener's thread).
 
 mod accept;
 pub mod access;
