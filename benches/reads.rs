@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use firstcome::cli::start::start;
 use firstcome::config::{Config, PinCore};
 use firstcome::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
-use firstcome::types::keyed::KeyScope;
+use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Currency, DropId, UnitPrice};
 use firstcome::writer::{Answer, Class, Submission, WriterHandle};
 use http_body_util::Full;

@@ -31,7 +31,7 @@ stage tests cargo test --locked
 if [ "$mode" = full ]; then
     stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
     stage planted-bugs scripts/planted.sh
-    stage kills cargo test --locked --features planted --test kill --test outbox_kill -- --nocapture
+    stage kills cargo test --locked --features failpoints --test kill --test outbox_kill -- --nocapture
     stage otlp-lints cargo clippy --locked --features otlp --lib --bins --test traces_otlp -- -D warnings
     stage otlp cargo test --locked --features otlp --lib --test traces_otlp
     stage release-build cargo build --locked --release

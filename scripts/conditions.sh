@@ -27,10 +27,10 @@ rehearse_hung() {
 }
 
 rehearse_stalled() { # the writer stops after BEGIN, in a build with places to stop at
-    cargo build --locked --quiet --features planted
+    cargo build --locked --quiet --features failpoints
     program=target/debug/firstcome
     mkdir -p "$scratch/stalled"
-    fresh FIRSTCOME_PAUSE=Begun:40 "FIRSTCOME_PAUSE_DIR=$scratch/stalled" FIRSTCOME__WRITER__QUEUE_CAPACITY=64 \
+    fresh FIRSTCOME_PAUSE=AfterBegin:40 "FIRSTCOME_PAUSE_DIR=$scratch/stalled" FIRSTCOME__WRITER__QUEUE_CAPACITY=64 \
         FIRSTCOME__WRITER__QUEUE_RESERVE=4 FIRSTCOME__WRITER__BATCH_COMMANDS_MAX=16
     "$release" rush --public "$public" --admin "$admin" --buyers 20000 --units 20000 --connections 128 --deadline 60 \
         >"$scratch/rush" 2>&1 &

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests of the tests: plants each bug of src/planted.rs, one at a time, and runs the test that must catch it.
+# The tests of the tests: plants each bug of src/failpoints.rs, one at a time, and runs the test that must catch it.
 # A bug that no test notices fails this script; so does a test that fails without a bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,9 +26,9 @@ MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_
 '
 
 # Every bug of the list in the code has its line here.
-for bug in $(sed -n '/^pub enum Bug/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' src/planted.rs); do
+for bug in $(sed -n '/^pub enum Bug/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' src/failpoints.rs); do
     grep -q "^$bug " <<<"$bugs" || {
-        echo "$bug is in src/planted.rs, but no test is named for it" >&2
+        echo "$bug is in src/failpoints.rs, but no test is named for it" >&2
         exit 1
     }
 done
@@ -36,11 +36,11 @@ done
 files=$(awk 'NF { print $2 }' <<<"$bugs" | sort -u)
 arguments=()
 for file in $files; do arguments+=(--test "$file"); done
-cargo test --locked --quiet --features planted --no-run "${arguments[@]}"
+cargo test --locked --quiet --features failpoints --no-run "${arguments[@]}"
 
 run() { # bug, file, test
     FIRSTCOME_PLANTED=$1 RUST_BACKTRACE=0 timeout 120 \
-        cargo test --locked --quiet --features planted --test "$2" -- --exact "$3" >/dev/null 2>&1
+        cargo test --locked --quiet --features failpoints --test "$2" -- --exact "$3" >/dev/null 2>&1
 }
 
 failed=0 checked=" "

@@ -34,7 +34,7 @@ pub use outcome::{BidReceipt, Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservat
 pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 pub use spec::{DropPatch, DropSpec};
 
-use crate::planted::{self, Bug};
+use crate::failpoints::{self, Bug};
 use crate::types::{AuctionId, Digest, DropId, OrderState, Seq, UnixMillis};
 
 /// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
@@ -210,7 +210,7 @@ impl State {
         let at = at.max(self.at);
         let mut left = events_max;
         while let Some(&(due_at, due)) = self.due.first() {
-            if due_at > at || (due_at == at && planted::has(Bug::ExpiryInclusive)) {
+            if due_at > at || (due_at == at && failpoints::enabled(Bug::ExpiryInclusive)) {
                 break;
             }
             let Some(remaining) = left.checked_sub(1) else { return false };

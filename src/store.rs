@@ -4,23 +4,23 @@
 //! nothing of queues or clients. Invariant: one transaction per batch; what a batch leaves in the tables, `load` turns
 //! into the state that the engine has in memory.
 
+pub mod accepted_loss;
 mod auctions;
 pub mod audit;
 mod beside;
 pub mod chain;
 mod endpoints;
 pub mod error;
+pub mod fault_marker;
 pub mod load;
 pub mod lock;
-pub mod loss;
-pub mod marker;
 pub mod migrate;
 mod money;
 pub mod open;
+pub mod per_second_stats;
 pub mod rebuild;
 pub mod record;
 pub mod recover;
-pub mod seconds;
 pub mod settings;
 mod sql_types;
 pub mod verify;
@@ -30,5 +30,5 @@ pub use beside::Beside;
 pub use error::{Severity, StoreError};
 pub use load::Loaded;
 pub use open::{Durability, Store};
+pub use per_second_stats::PerSecondTally;
 pub use record::{Batch, Recorder};
-pub use seconds::SecondsTally;

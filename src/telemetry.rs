@@ -5,20 +5,20 @@
 //! their own thread's (`local`), which go to the shared ones once a second.
 //!
 //! Invariant: labels are closed sets, known at the start; so is the number of series. The few series of single drops and
-//! auctions are made anew for each look (`passing`).
+//! auctions are made anew for each look (`transient_series`).
 
 pub mod catalogue;
-mod edge;
 pub mod histogram;
+mod http_meter;
 pub mod local;
 pub mod logging;
 mod meters;
 mod outbox;
-mod passing;
 mod process;
 #[cfg(feature = "otlp")]
 pub mod spans;
 pub mod traces;
+mod transient_series;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -30,11 +30,11 @@ use parking_lot::Mutex;
 
 use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Kind, Metric};
-pub use edge::{EdgeLabels, EdgeMeter, EdgeRoute, ReadSource, StreamOf};
 use histogram::SharedHistogram;
+pub use http_meter::{HttpMeter, HttpMeterLabels, MeteredRoute, ReadSource, StreamOf};
 pub use meters::{WriterLabels, WriterMeter};
 pub use outbox::OutboxMeter;
-pub use passing::Passing;
+pub use transient_series::TransientSeries;
 pub use wire::{FrameFate, WireMeter};
 
 /// The metrics of one server.
@@ -114,12 +114,12 @@ impl Telemetry {
     /// All metrics as Prometheus reads them, in the order of their names; looks at the process first.
     #[must_use]
     pub fn render(&self) -> String {
-        self.render_with(&Passing::default())
+        self.render_with(&TransientSeries::default())
     }
 
     /// The same, and what this look found besides.
     #[must_use]
-    pub fn render_with(&self, passing: &Passing) -> String {
+    pub fn render_with(&self, passing: &TransientSeries) -> String {
         process::observe(self);
         let (scalars, histograms, passing) = (self.handle.render(), self.render_histograms(), passing.render());
         let texts = [&scalars, &histograms, &passing];
@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn families_come_once_with_help_and_labelled_histograms_when_they_are_used() {
         let telemetry = Telemetry::new();
-        let route = |path, method| EdgeRoute { path, method, timed_as: path };
+        let route = |path, method| MeteredRoute { path, method, timed_as: path };
         let routes = [route("/a", "GET"), route("/a", "POST"), route("/b", "GET")];
-        let labels = EdgeLabels { routes: &routes, problems: &["malformed", "sold-out"], worker: Some(3) };
-        let mut edge = EdgeMeter::new(&telemetry, labels);
+        let labels = HttpMeterLabels { routes: &routes, problems: &["malformed", "sold-out"], worker: Some(3) };
+        let mut edge = HttpMeter::new(&telemetry, labels);
         edge.request(0, 200, Duration::from_micros(20));
         edge.request(1, 418, Duration::from_micros(20));
         edge.problem(1);

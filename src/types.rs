@@ -5,16 +5,16 @@
 
 pub mod auction;
 pub mod contact;
+pub mod digest_key;
 pub mod hex;
-pub mod keyed;
 pub mod money;
 pub mod order_id;
+pub mod order_range;
 pub mod payment;
 pub mod published;
 pub mod random;
-pub mod run;
 pub mod signing_secret;
-pub mod strict;
+pub mod strict_json;
 pub mod text;
 pub mod webhooks;
 
@@ -22,11 +22,11 @@ use std::fmt;
 
 pub use auction::{AuctionEnding, AuctionId, AuctionState, Increment};
 pub use contact::Contact;
-pub use keyed::DigestKey;
+pub use digest_key::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
-pub use payment::{IgnoredBecause, NotKept, Provider, ProviderEventKind, Received, Told};
+pub use order_range::OrderRange;
+pub use payment::{Disposition, IgnoredBecause, NotKept, Provider, ProviderEventKind, Received};
 pub use published::{Published, SnapshotGate};
-pub use run::Run;
 pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
 pub use webhooks::{DeliveryFate, DeliveryMark, EndpointState, EndpointUrl, EventFilter, Trouble};

@@ -13,7 +13,7 @@ use firstcome::engine::Command;
 use firstcome::store::migrate::migrate;
 use firstcome::store::recover::{Accepted, recover};
 use firstcome::store::watermark::{Found, Mark, Watermark};
-use firstcome::store::{Store, StoreError, load, loss, verify};
+use firstcome::store::{Store, StoreError, accepted_loss, load, verify};
 use firstcome::types::Seq;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{Class, Submission, WriterHandle};
@@ -242,7 +242,7 @@ fn what_interval_does_not_promise_is_counted_recorded_and_no_reason_to_refuse() 
     let mut store = Store::open(&directory, wall_clock()).expect("starts");
     assert_eq!(store.lost.map(|lost| lost.events), Some(7));
     let mut loaded = load::load_verified(&store, 1000).expect("loaded");
-    loss::record(&mut store, &mut loaded, wall_clock(), 7).expect("recorded");
+    accepted_loss::record(&mut store, &mut loaded, wall_clock(), 7).expect("recorded");
     drop(store);
     let again = Store::open(&directory, wall_clock()).expect("starts");
     assert_eq!((again.epoch, again.lost), (2, None), "told once");
@@ -275,7 +275,10 @@ fn a_recovery_that_is_interrupted_anywhere_is_ended_by_the_next() {
         for name in [LOG, DATABASE, WATERMARK].into_iter().take(moved) {
             std::fs::remove_file(directory.join(name)).expect("moved away");
         }
-        firstcome::store::marker::Marker::open(&directory).expect("made").raise("interrupted").expect("raised");
+        firstcome::store::fault_marker::FaultMarker::open(&directory)
+            .expect("made")
+            .raise("interrupted")
+            .expect("raised");
         assert_eq!(start(&directory).expect_err("refused").exit_code(), 74, "nobody starts in between");
         recover(&directory, wall_clock(), Accepted::default()).expect("ended");
         assert!(!ready.exists());

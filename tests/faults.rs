@@ -14,7 +14,7 @@ use std::time::Duration;
 use firstcome::engine::{Command, CommandKey, Outcome};
 use firstcome::store::recover::{Accepted, recover};
 use firstcome::store::{Store, StoreError, load, verify};
-use firstcome::types::keyed::KeyScope;
+use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Amount, Currency, Seq};
 use firstcome::writer::checkpoint::Limits;
 use firstcome::writer::clock::wall_clock;

@@ -1,5 +1,5 @@
 //! kill -9 on the real binary under load, again and again: every acknowledged order is there, nothing twice, and what
-//! was unknown is known after the first retry. With the feature `planted` some kills come between BEGIN and the
+//! was unknown is known after the first retry. With the feature `failpoints` some kills come between BEGIN and the
 //! replies, at a place where the writer was stopped to wait for them.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
@@ -59,10 +59,10 @@ impl Buyers {
 
 /// Where the next kill comes: at a place of the writer's loop, or anywhere.
 fn place(random: &mut Random, pause: &Pause) -> Vec<(&'static str, String)> {
-    if !cfg!(feature = "planted") || random.one_in(2) {
+    if !cfg!(feature = "failpoints") || random.one_in(2) {
         return Vec::new();
     }
-    let place = random.pick(&["Begun", "Recorded", "Committed", "Marked"]);
+    let place = random.pick(&["AfterBegin", "BeforeCommit", "AfterCommit", "AfterWatermark"]);
     pause.at(place, 1 + random.below(150))
 }
 
@@ -128,7 +128,7 @@ fn killed_at_any_moment_it_loses_nothing_and_sells_nothing_twice() {
         "{cycles} kills, {in_commit} of them between BEGIN and the replies; {acknowledged} orders; {resolved} unknown \
          ones resolved by their first retry, {repeated} of them had been committed; slowest start {slowest_start:?}"
     );
-    if cfg!(feature = "planted") {
+    if cfg!(feature = "failpoints") {
         assert!(in_commit * 5 >= cycles, "{in_commit} of {cycles} kills were between BEGIN and the replies");
     }
 }

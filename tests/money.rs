@@ -6,7 +6,7 @@ mod http;
 
 use firstcome::engine::{Command, Outcome, ProviderEvent};
 use firstcome::store::{Beside, verify};
-use firstcome::types::{Amount, Currency, OrderId, Provider, ProviderEventKind, Seq, Told};
+use firstcome::types::{Amount, Currency, Disposition, OrderId, Provider, ProviderEventKind, Seq};
 use firstcome::writer::{Answer, Class, Submission};
 use http::{Server, call, serve};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn hear(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u6
 }
 
 fn applied(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Heard { told: Told::Applied, .. })
+    matches!(outcome, Outcome::Heard { told: Disposition::Applied, .. })
 }
 
 fn get(server: &Server, path: &str, headers: &str) -> http::Answer {

@@ -1,7 +1,7 @@
 //! kill -9 on the real binary while buyers pay and an endpoint is told of it: between every two steps of a payment, of
 //! its delivery, and of the mark that it was delivered. Every acknowledged payment is there, no money came twice,
 //! everything is told at least once, and nothing that is not in the file. The places to stop at need the feature
-//! `planted`; without it kills come while the endpoint has heard and not answered, and at any moment.
+//! `failpoints`; without it kills come while the endpoint has heard and not answered, and at any moment.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -39,15 +39,15 @@ enum Moment {
 }
 
 /// The steps of a payment and of a mark are the writer's, those of a delivery the relay's.
-const MOMENTS: &[Moment] = if cfg!(feature = "planted") {
+const MOMENTS: &[Moment] = if cfg!(feature = "failpoints") {
     &[
-        Moment::Stopped("Begun"),
-        Moment::Stopped("Recorded"),
-        Moment::Stopped("Committed"),
-        Moment::Stopped("Marked"),
-        Moment::Stopped("ToTell"),
+        Moment::Stopped("AfterBegin"),
+        Moment::Stopped("BeforeCommit"),
+        Moment::Stopped("AfterCommit"),
+        Moment::Stopped("AfterWatermark"),
+        Moment::Stopped("BeforeDelivery"),
         Moment::Heard,
-        Moment::Stopped("Told"),
+        Moment::Stopped("AfterDelivery"),
         Moment::Any,
     ]
 } else {
@@ -243,7 +243,7 @@ fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is
          events told, {again} once more because their mark was lost"
     );
     // A few kills can miss a step: which batch holds a payment is not in our hands.
-    if cfg!(feature = "planted") && rounds >= 40 {
+    if cfg!(feature = "failpoints") && rounds >= 40 {
         let cut_on_both_sides = were_there > 0 && were_there < lost;
         assert!(cut_on_both_sides && again > 0, "seed {seed}: the kills missed a step");
     }

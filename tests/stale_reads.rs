@@ -15,15 +15,15 @@ use std::time::{Duration, Instant};
 
 use firstcome::engine::{COMMAND_NAMES, Command, CommandKey, DropSpec, OUTCOME_NAMES, Outcome, Subject};
 use firstcome::http::request::hot_body;
-use firstcome::read::hot::Found;
-use firstcome::read::{HotBodies, HotBody, Reader, rows};
-use firstcome::store::{Batch, Durability, Loaded, Recorder, SecondsTally, Store, load};
+use firstcome::read::response_cache::CacheLookup;
+use firstcome::read::{CachedResponse, DropResponseCache, Reader, rows};
+use firstcome::store::{Batch, Durability, Loaded, PerSecondTally, Recorder, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::keyed::KeyScope;
+use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Currency, DigestKey, DropId, Published, Seq, SnapshotGate, UnitPrice, UnixMillis};
 use firstcome::writer::checkpoint::Limits;
 use firstcome::writer::clock::wall_clock;
-use firstcome::writer::{Answer, Class, Clock, Options, Pin, Stopped, Submission, Writer, WriterHandle};
+use firstcome::writer::{Answer, Class, Clock, CpuAffinity, Options, Stopped, Submission, Writer, WriterHandle};
 
 const TOTAL: u32 = 100;
 
@@ -55,7 +55,7 @@ fn one_more(drop_id: DropId, expected_total: u32) -> Command {
 /// A reader as a serving thread has it, and everything that it saw.
 struct Seen {
     reader: Reader,
-    hot: HotBodies,
+    hot: DropResponseCache,
     epoch: u64,
     bodies: BTreeMap<Vec<u8>, Vec<u8>>,
     wrong: Vec<String>,
@@ -64,11 +64,11 @@ struct Seen {
 impl Seen {
     fn new(path: &std::path::Path, gate: &Arc<SnapshotGate>, epoch: u64) -> Seen {
         let reader = Reader::open(path, Arc::clone(gate)).expect("a reader");
-        Seen { reader, hot: HotBodies::new(8), epoch, bodies: BTreeMap::new(), wrong: Vec::new() }
+        Seen { reader, hot: DropResponseCache::new(8), epoch, bodies: BTreeMap::new(), wrong: Vec::new() }
     }
 
     /// One read. `before` and `after` are called around the snapshot, if there is one.
-    fn get(&mut self, published: &Published, id: DropId, before: impl FnOnce(), after: impl FnOnce()) -> Found {
+    fn get(&mut self, published: &Published, id: DropId, before: impl FnOnce(), after: impl FnOnce()) -> CacheLookup {
         let (reader, epoch) = (&self.reader, self.epoch);
         let render = || {
             before();
@@ -81,12 +81,12 @@ impl Seen {
         found
     }
 
-    fn read(&mut self, published: &Published, id: DropId) -> Found {
+    fn read(&mut self, published: &Published, id: DropId) -> CacheLookup {
         self.get(published, id, || {}, || {})
     }
 
     /// A tag belongs to one body, and both say the same version.
-    fn note(&mut self, found: &HotBody) {
+    fn note(&mut self, found: &CachedResponse) {
         let (etag, body) = (found.etag.as_bytes().to_vec(), found.body.to_vec());
         let version = format!("\"version\":\"{}-{}\"", self.epoch, found.version);
         let text = String::from_utf8_lossy(&body);
@@ -159,7 +159,7 @@ fn meet(role: Role, seen: &mut Seen, published: &Published, id: DropId, versions
     let (old, new) = versions;
     way.pass(Point::Begun);
     if !matches!(role, Role::Ready) {
-        seen.hot = HotBodies::new(8);
+        seen.hot = DropResponseCache::new(8);
     }
     let (found, expected) = match role {
         Role::Ready | Role::RendersBetween => {
@@ -179,7 +179,7 @@ fn meet(role: Role, seen: &mut Seen, published: &Published, id: DropId, versions
     seen.expect(version == expected, || format!("{role:?} read {version}, not {expected}"));
     // Whatever happened: from here on it is the new version, and a body that was new already stays.
     let found = seen.read(published, id);
-    let (version, ready) = (found.body.version, found.was_ready);
+    let (version, ready) = (found.body.version, found.was_cached);
     seen.expect(version == new, || format!("{role:?} serves {version} after {new} was published"));
     seen.expect(ready == (expected == new), || format!("{role:?}: a ready body of {expected} for {new}: {ready}"));
     seen.expect(expected != new || found.body.body == first, || format!("{role:?}: {new} has two bodies"));
@@ -198,7 +198,7 @@ fn a_body_rendered_around_a_commit_never_outlives_its_version() {
         let mut batch = Batch::default();
         let outcome = state.apply(state.at(), command, &mut batch.events);
         recorder.begin().expect("begun");
-        recorder.record(&batch, &mut SecondsTally::default()).expect("recorded");
+        recorder.record(&batch, &mut PerSecondTally::default()).expect("recorded");
         recorder.commit().expect("committed");
         (outcome, state.seq())
     };
@@ -265,7 +265,7 @@ impl Selling {
             batch_commands_max: 16,
             batch_events_max: 64,
             durability: Durability::Interval(Duration::from_millis(20)),
-            pin: Pin::Off,
+            affinity: CpuAffinity::Off,
             // Small, so that the gate closes often.
             checkpoint: Limits { passive_bytes: 1 << 18, reset_bytes: 1 << 20, gate_max: Duration::from_millis(5) },
             free_bytes_min: 0,
@@ -333,7 +333,7 @@ fn readers_of_a_busy_writer_never_go_back() {
                 while !done.load(Ordering::Acquire) {
                     if index.is_multiple_of(2) {
                         // Without ready bodies it is always in the middle of a render.
-                        seen.hot = HotBodies::new(8);
+                        seen.hot = DropResponseCache::new(8);
                     }
                     let floor = published.version(id).max(last);
                     let version = seen.read(published, id).body.version;
@@ -376,7 +376,7 @@ fn nothing_is_published_before_it_is_committed() {
     }
     // A hundred reads take a few milliseconds: the writer waits for a second before it gives up.
     for _ in 0..100 {
-        seen.hot = HotBodies::new(8);
+        seen.hot = DropResponseCache::new(8);
         let version = seen.read(&published, id).body.version;
         assert_eq!((published.version(id), published.seq(), version), (before, before, before));
     }

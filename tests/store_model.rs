@@ -8,7 +8,7 @@
 mod model;
 
 use firstcome::engine::Admitted;
-use firstcome::store::{Batch, Recorder, SecondsTally, Store, load, verify};
+use firstcome::store::{Batch, PerSecondTally, Recorder, Store, load, verify};
 use firstcome::types::UnixMillis;
 
 use model::World;
@@ -24,7 +24,7 @@ fn run_world(seed: u64) {
     let loaded = load::load(&store.connection, &digests, KEYS_MAX).expect("an empty file");
     let mut state = loaded.state;
     let mut recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
-    let (mut batch, mut tally) = (Batch::default(), SecondsTally::default());
+    let (mut batch, mut tally) = (Batch::default(), PerSecondTally::default());
     for step in 0..COMMANDS_PER_WORLD {
         let at = world.instant(&state);
         assert!(state.advance(at, &mut batch.events, usize::MAX));

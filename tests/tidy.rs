@@ -10,19 +10,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("config", &["types"]),
     ("telemetry", &["types"]),
-    ("planted", &[]),
+    ("failpoints", &[]),
     // The pages as text.
     ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
     ("outgoing", &[]),
-    ("engine", &["types", "planted"]),
+    ("engine", &["types", "failpoints"]),
     ("capture", &["engine", "types"]),
-    ("store", &["engine", "types", "config", "planted"]),
-    ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "planted"]),
-    ("read", &["types", "config", "telemetry", "planted"]),
-    ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
-    ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "planted"]),
-    ("admission", &["writer", "types", "config", "telemetry", "planted"]),
+    ("store", &["engine", "types", "config", "failpoints"]),
+    ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "failpoints"]),
+    ("read", &["types", "config", "telemetry", "failpoints"]),
+    ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "failpoints"]),
+    ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "failpoints"]),
+    ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
     // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
     // them. The serving threads are http's, and speak the binary protocol too.
     ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "types",
             "config",
             "telemetry",
-            "planted",
+            "failpoints",
         ],
     ),
 ];

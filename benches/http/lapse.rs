@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use firstcome::cli::start::{Running, start};
 use firstcome::engine::{Command, CommandKey, DropSpec, Outcome};
-use firstcome::store::{Batch, Beside, Recorder, SecondsTally, Store, load};
+use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use serde_json::Value;
@@ -64,7 +64,7 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
     let store = Store::open(data, now).expect("opened");
     let loaded = load::load(&store.connection, &store.digest_key, 1_000_000).expect("loaded");
     let (mut state, digests) = (loaded.state, store.digest_key.clone());
-    let (mut batch, mut tally) = (Batch::default(), SecondsTally::default());
+    let (mut batch, mut tally) = (Batch::default(), PerSecondTally::default());
     let mut recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
     let spec = DropSpec { starts_at: now, reservation_seconds: LAPSE_AFTER_SECONDS, ..sale::spec(count) };
     let key = CommandKey { digest: sale::digest(0, 2), params: sale::digest(0, 3) };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
 use firstcome::engine::{Command, Outcome, Reservation, State};
 use firstcome::http::json::{OrderFrame, OrderRequest, reservation_body};
-use firstcome::store::{Batch, Beside, Recorder, SecondsTally, Store, load};
+use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 
@@ -95,7 +95,7 @@ pub(crate) fn record(count: u32) {
             batches.push(std::mem::take(&mut batch));
         }
     }
-    let mut tally = SecondsTally::default();
+    let mut tally = PerSecondTally::default();
     let mut write = |batch: &Batch| {
         recorder.begin().expect("begun");
         recorder.record(batch, &mut tally).expect("recorded");

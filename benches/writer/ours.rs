@@ -13,7 +13,7 @@ use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Answer, Class, Clock, Options, Pin, Stopped, Submission, Ticket, Writer, WriterHandle, checkpoint,
+    Answer, Class, Clock, CpuAffinity, Options, Stopped, Submission, Ticket, Writer, WriterHandle, checkpoint,
 };
 
 use super::Turn;
@@ -52,7 +52,7 @@ impl Ours {
             batch_commands_max,
             batch_events_max: 4096,
             durability,
-            pin: Pin::Off,
+            affinity: CpuAffinity::Off,
             checkpoint: CHECKPOINT,
             free_bytes_min: 0,
             ports: 1,

@@ -14,9 +14,9 @@ use crate::engine::{
     RememberedCommand, RememberedOrder, Reservation, Subject,
 };
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryFate, DeliveryMark, Digest, DropId, DropState,
-    EndpointState, EventFilter, IgnoredBecause, Increment, NotKept, OrderState, Provider, ProviderEventKind, Quantity,
-    Received, Seq, Told, Trouble, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryFate, DeliveryMark, Digest, Disposition, DropId,
+    DropState, EndpointState, EventFilter, IgnoredBecause, Increment, NotKept, OrderState, Provider, ProviderEventKind,
+    Quantity, Received, Seq, Trouble, UnitPrice, UnixMillis,
 };
 
 macro_rules! form_of_number {
@@ -167,7 +167,7 @@ form_of_enum!(IgnoredBecause {
     6 = ExceedsReceived,
     7 = TooManyPayments,
 });
-form_of_enum!(Told { 1 = Applied, 2 = Ignored(because) });
+form_of_enum!(Disposition { 1 = Applied, 2 = Ignored(because) });
 form_of_enum!(NotKept {
     1 = Differs,
     2 = PaidBefore,

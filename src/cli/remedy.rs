@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::rush::Admin;
 use super::{Exit, output};
-use crate::types::{Amount, Currency, Run, money};
+use crate::types::{Amount, Currency, OrderRange, money};
 
 const EXAMPLES: &str = "Examples:
   firstcome remedy 7 --last 20                       show the last 20 live and paid orders; nothing is done
@@ -36,7 +36,7 @@ pub struct RemedyArgs {
     last: Option<u32>,
     /// The orders that a look showed
     #[arg(long, value_name = "RUN", value_parser = run_of, requires_all = ["yes", "reason"])]
-    run: Option<Run>,
+    run: Option<OrderRange>,
     /// Cancel and refund them
     #[arg(long, requires = "run")]
     yes: bool,
@@ -54,8 +54,8 @@ pub struct RemedyArgs {
     admin: String,
 }
 
-fn run_of(text: &str) -> Result<Run, String> {
-    Run::parse(text).ok_or_else(|| "a run is what a look with --last shows, such as 1201-1234".into())
+fn run_of(text: &str) -> Result<OrderRange, String> {
+    OrderRange::parse(text).ok_or_else(|| "a run is what a look with --last shows, such as 1201-1234".into())
 }
 
 /// Shows the last orders of a drop, or undoes those of a run.
@@ -154,7 +154,7 @@ struct Tally {
     not_done: Option<String>,
 }
 
-async fn undo(args: &RemedyArgs, admin: &mut Admin, run: Run, reason: &str) -> Result<(), Exit> {
+async fn undo(args: &RemedyArgs, admin: &mut Admin, run: OrderRange, reason: &str) -> Result<(), Exit> {
     let path = format!("/v1/drops/{}/remedy", args.drop);
     let now = admin.call("GET", &format!("{path}?last=1"), None).await?;
     let state = text(&now["drop_state"]);
@@ -222,7 +222,7 @@ impl Tally {
         self.cancelled + self.refunded + self.requested + self.not_needed > 0
     }
 
-    fn tell(&self, args: &RemedyArgs, run: Run, all: &[Value]) -> Result<(), Exit> {
+    fn tell(&self, args: &RemedyArgs, run: OrderRange, all: &[Value]) -> Result<(), Exit> {
         let Tally { cancelled, refunded, requested, not_needed, not_done } = self;
         if args.json {
             output::line(json!({

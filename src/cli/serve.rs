@@ -12,7 +12,7 @@ use super::traces::Traces;
 use super::{Exit, leave, output};
 use crate::config::Config;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
-use crate::types::keyed::KeyScope;
+use crate::types::digest_key::KeyScope;
 use crate::types::{Currency, DropId, UnitPrice, random};
 use crate::writer::{Answer, Class, Submission, WriterHandle};
 

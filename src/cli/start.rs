@@ -14,12 +14,12 @@ use crate::outbox::{Configured, Parts as OutboxParts, Relay};
 use crate::payments::Verifiers;
 use crate::payments::sessions::{self, Sessions};
 use crate::read::{Reader, outbox as outbox_rows};
-use crate::store::{Durability, Loaded, Store, StoreError, load, loss};
+use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::Limits;
 use crate::writer::clock::wall_clock;
-use crate::writer::{Class, Clock, Options, Pin, Stopped, Submission, Writer, WriterHandle};
+use crate::writer::{Class, Clock, CpuAffinity, Options, Stopped, Submission, Writer, WriterHandle};
 
 /// What a start found in the file.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
             events = lost.events,
             "a power loss took events that --durability interval does not promise to keep"
         );
-        loss::record(&mut store, &mut loaded, clock.now(), lost.events).map_err(|error| at_file(error, &store.path))?;
+        accepted_loss::record(&mut store, &mut loaded, clock.now(), lost.events)
+            .map_err(|error| at_file(error, &store.path))?;
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
@@ -179,10 +180,10 @@ fn writer_options(config: &Config) -> Options {
         batch_commands_max: config.batch_commands_max,
         batch_events_max: config.batch_events_max,
         durability: if config.durability_full { Durability::Full } else { Durability::Interval(config.sync_interval) },
-        pin: match config.pin_core {
-            PinCore::Auto => Pin::Auto,
-            PinCore::Off => Pin::Off,
-            PinCore::Core(core) => Pin::Core(core),
+        affinity: match config.pin_core {
+            PinCore::Auto => CpuAffinity::Auto,
+            PinCore::Off => CpuAffinity::Off,
+            PinCore::Core(core) => CpuAffinity::Core(core),
         },
         checkpoint: Limits {
             passive_bytes: config.checkpoint_wal_bytes,

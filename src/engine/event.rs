@@ -3,8 +3,8 @@
 use super::endpoints::EndpointEvent;
 use super::{AuctionSpec, CommandKey, DropPatch, DropSpec};
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, Currency, Digest, DropId, NotKept, OrderState, Provider, ProviderEventKind,
-    Quantity, Received, Seq, Told, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, Currency, Digest, Disposition, DropId, NotKept, OrderState, Provider,
+    ProviderEventKind, Quantity, Received, Seq, UnitPrice, UnixMillis,
 };
 
 mod about;
@@ -357,7 +357,7 @@ pub enum EventKind {
         /// What it is about.
         kind: ProviderEventKind,
         /// What became of it.
-        told: Told,
+        told: Disposition,
     },
     /// A provider is ready to take an order's money.
     SessionRecorded {

@@ -7,7 +7,7 @@ use super::{
     Decision, DropEntry, Event, EventKind, Outcome, Payment, Refusal, RememberedOrder, Reservation, State, Subject,
     payments,
 };
-use crate::planted::{self, Bug};
+use crate::failpoints::{self, Bug};
 use crate::types::{Amount, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
 
 /// An order in memory.
@@ -110,7 +110,7 @@ fn may_order(entry: &DropEntry, wish: &Wish) -> Result<(), Refusal> {
     if u64::from(used).saturating_add(u64::from(wish.quantity.get())) > u64::from(limit) {
         return Err(Refusal::LimitReached { limit, used });
     }
-    let one_too_many = u32::from(planted::has(Bug::OneTooMany));
+    let one_too_many = u32::from(failpoints::enabled(Bug::OneTooMany));
     let available = entry.available().saturating_add(one_too_many);
     if wish.quantity.units() > available {
         let next_expiry_at = entry.next_expiry().map(|(at, _)| at);

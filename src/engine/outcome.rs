@@ -1,7 +1,7 @@
 //! What the engine answers.
 
 use crate::types::{
-    Amount, AuctionId, Currency, DropId, DropState, OrderState, Quantity, Seq, Told, UnitPrice, UnixMillis,
+    Amount, AuctionId, Currency, Disposition, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 /// The answer to a command. Definite once the writer's batch is durable.
@@ -21,7 +21,7 @@ pub enum Outcome {
         /// The outcome's last event.
         seq: Seq,
         /// What became of it.
-        told: Told,
+        told: Disposition,
     },
     /// A bid was accepted, or is the bidder's own standing one.
     Bid(BidReceipt),
@@ -250,8 +250,8 @@ impl Outcome {
             | Outcome::Accepted { .. }
             | Outcome::Bid(BidReceipt { repeated: false, .. })
             | Outcome::Advanced
-            | Outcome::Heard { told: Told::Applied, .. } => 0,
-            Outcome::Heard { told: Told::Ignored(_), .. } => 14,
+            | Outcome::Heard { told: Disposition::Applied, .. } => 0,
+            Outcome::Heard { told: Disposition::Ignored(_), .. } => 14,
             Outcome::Repeated { .. } | Outcome::Bid(BidReceipt { repeated: true, .. }) => 1,
             Outcome::Refused { refusal, .. } => refusal.index(),
         }

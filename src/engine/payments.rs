@@ -8,10 +8,10 @@ use super::{
     CommandKey, Decision, DropEntry, Event, EventKind, Invalid, Order, Outcome, ProviderEvent, Refusal,
     RememberedCommand, State, Subject,
 };
-use crate::planted::{self, Bug};
+use crate::failpoints::{self, Bug};
 use crate::types::{
-    Amount, Currency, Digest, DropId, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind, Received, Seq,
-    Told,
+    Amount, Currency, Digest, Disposition, DropId, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind,
+    Received, Seq,
 };
 
 /// How many payments one order can have: one, and what buyers and providers do by mistake.
@@ -150,7 +150,7 @@ pub(super) fn refund(decision: &mut Decision<'_>, order: Seq, refund: Refund<'_>
     if refund.restock_quantity > order.taken() {
         return decision.refuse(Refusal::Invalid(Invalid::RestockOutOfRange { sold: order.taken() }));
     }
-    let restocks_all = planted::has(Bug::RefundRestocksAll);
+    let restocks_all = failpoints::enabled(Bug::RefundRestocksAll);
     let restock_quantity = if restocks_all { order.taken() } else { refund.restock_quantity };
     let (seq, drop_id, key, reason) = (order.seq, order.drop_id, *refund.key, refund.reason.into());
     let by_hand = payment.received.provider == Provider::Manual;
@@ -217,14 +217,14 @@ fn settled(
 pub(super) fn hear(decision: &mut Decision<'_>, event: &ProviderEvent) -> Outcome {
     let state = decision.state;
     let found = event.order.and_then(|order| find_order(state, order).ok());
-    if state.heard.contains(&event.id) && !planted::has(Bug::InboxNotAsked) {
+    if state.heard.contains(&event.id) && !failpoints::enabled(Bug::InboxNotAsked) {
         return decision.repeat(found.map_or(Subject::File, |(order, _)| Subject::Order(order.seq)));
     }
     let effects = match found {
         Some((order, entry)) => effects(order, entry, event),
         None => Err(IgnoredBecause::UnknownOrder),
     };
-    let told = effects.as_ref().map_or_else(|because| Told::Ignored(*because), |_| Told::Applied);
+    let told = effects.as_ref().map_or_else(|because| Disposition::Ignored(*because), |_| Disposition::Applied);
     let mut seq = found.map_or(Seq::ZERO, |(order, _)| order.last_seq);
     let recorded = EventKind::ProviderEventRecorded {
         order: found.map(|(order, _)| order.seq),
@@ -296,7 +296,7 @@ fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKept> {
         return Err(NotKept::DropClosed);
     }
     let used = u64::from(entry.used_by(&order.buyer)).saturating_add(u64::from(order.quantity.get()));
-    if used > u64::from(entry.spec.per_buyer_limit) && !planted::has(Bug::LateBeatsLimit) {
+    if used > u64::from(entry.spec.per_buyer_limit) && !failpoints::enabled(Bug::LateBeatsLimit) {
         return Err(NotKept::LimitReached);
     }
     if order.quantity.units() > entry.available() {
@@ -389,7 +389,7 @@ pub(super) fn evolve(state: &mut State, event: &Event, order: Seq) {
         }
         EventKind::PaymentNotKept { payment, state: becomes, .. } => {
             let received = payment.clone();
-            let refund_due = if planted::has(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
+            let refund_due = if failpoints::enabled(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
             let payment = Payment { pays: false, refunded: Amount::ZERO, refund_due, received };
             let order = change(state, order);
             order.add(payment);

@@ -104,7 +104,7 @@ impl Waiting<'_> {
         let polled = unless_it_panics(|| self.handling.as_mut().poll(context));
         // A thread polls one request at a time: what came back in this poll is this request's.
         let noted = &mut self.ending.noted;
-        noted.trip = self.ending.core.trip.take().or(noted.trip);
+        noted.timeline = self.ending.core.timeline.take().or(noted.timeline);
         polled.unwrap_or_else(|problem| Poll::Ready(Err(problem)))
     }
 }

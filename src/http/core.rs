@@ -33,10 +33,10 @@ use crate::admission::{Admission, Caller};
 use crate::config::Config;
 use crate::outgoing::Client;
 use crate::payments::Verifiers;
-use crate::read::board::Board;
-use crate::read::{AuditorState, HotAuctions, HotBodies, Reader};
-use crate::telemetry::traces::{Tracer, Trip};
-use crate::telemetry::{EdgeLabels, EdgeMeter, EdgeRoute, Telemetry};
+use crate::read::metrics_sample::MetricsSampler;
+use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, Reader};
+use crate::telemetry::traces::{Tracer, WriteTimeline};
+use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
 
@@ -87,19 +87,19 @@ pub struct Core {
     /// Its connection.
     pub reader: Rc<Reader>,
     /// Its ready drops.
-    pub hot: RefCell<HotBodies>,
+    pub hot: RefCell<DropResponseCache>,
     /// Its ready auctions.
-    pub hot_auctions: RefCell<HotAuctions>,
+    pub hot_auctions: RefCell<AuctionResponseCache>,
     /// Its figures.
-    pub meter: RefCell<EdgeMeter>,
+    pub meter: RefCell<HttpMeter>,
     /// Decides which writes are traced.
     pub(super) tracer: RefCell<Tracer>,
     /// The way of what the request submitted that is being polled.
-    pub(super) trip: Cell<Option<Trip>>,
+    pub(super) timeline: Cell<Option<WriteTimeline>>,
     /// The way to the desk.
     pub desk: Desk,
     /// What the metrics show of single drops and auctions.
-    pub board: RefCell<Board>,
+    pub sampler: RefCell<MetricsSampler>,
     /// Its open event streams.
     pub streams: Cell<usize>,
     router: Router,
@@ -125,13 +125,14 @@ impl Core {
         reader: Reader,
         desk: Desk,
     ) -> Core {
-        let other = EdgeRoute { path: "other", method: "other", timed_as: "other" };
-        let routes: Vec<EdgeRoute> = ROUTES.iter().map(Route::measured).chain([other]).collect();
+        let other = MeteredRoute { path: "other", method: "other", timed_as: "other" };
+        let routes: Vec<MeteredRoute> = ROUTES.iter().map(Route::measured).chain([other]).collect();
         let worker = (listener == Listener::Public).then_some(port);
-        let meter = EdgeMeter::new(&site.telemetry, EdgeLabels { routes: &routes, problems: &Code::NAMES, worker });
+        let meter =
+            HttpMeter::new(&site.telemetry, HttpMeterLabels { routes: &routes, problems: &Code::NAMES, worker });
         let tracer = Tracer::new(&site.telemetry, traced::options(&site.config.traces));
-        let hot = HotBodies::new(site.config.hot_bodies_max);
-        let hot_auctions = HotAuctions::new(site.config.hot_bodies_max);
+        let hot = DropResponseCache::new(site.config.hot_bodies_max);
+        let hot_auctions = AuctionResponseCache::new(site.config.hot_bodies_max);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Core {
@@ -144,9 +145,9 @@ impl Core {
             hot_auctions: RefCell::new(hot_auctions),
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),
-            trip: Cell::new(None),
+            timeline: Cell::new(None),
             desk,
-            board: RefCell::default(),
+            sampler: RefCell::default(),
             streams: Cell::new(0),
             router: Router::new(listener),
             verified: Rc::default(),
@@ -183,9 +184,9 @@ impl Core {
             );
         }
         self.meter.borrow_mut().request(route, response.status().as_u16(), ended.saturating_duration_since(started));
-        if let Some(trip) = noted.trip {
+        if let Some(timeline) = noted.timeline {
             let (status, headers) = (response.status(), response.headers());
-            self.trace(trip, &noted, &Answered { status, headers, route, started, ended });
+            self.trace(timeline, &noted, &Answered { status, headers, route, started, ended });
         }
         response
     }

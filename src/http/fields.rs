@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::{FieldError, Problem};
 use super::rules::{Read, Rule};
-use crate::types::strict;
+use crate::types::strict_json;
 
 /// The fields of a JSON object that is being read.
 pub struct Fields {
@@ -31,7 +31,7 @@ impl Fields {
     /// # Errors
     /// `malformed` if it is not JSON, `validation` with every mistake and every unknown field.
     pub fn read<T>(body: &[u8], read: impl FnOnce(&mut Fields) -> Option<T>) -> Result<T, Problem> {
-        let value = strict::parse(body).map_err(|error| Problem::Malformed(format!("Not JSON: {error}.")))?;
+        let value = strict_json::parse(body).map_err(|error| Problem::Malformed(format!("Not JSON: {error}.")))?;
         let Value::Object(map) = value else { return Err(Problem::invalid("", "must be an object")) };
         let mut fields = Fields { map, prefix: "", errors: Vec::new(), description: None };
         let made = read(&mut fields);

@@ -31,7 +31,7 @@ use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
-use crate::telemetry::traces::Trip;
+use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
 use crate::writer::{Answer, Class, Decided, NotApplied, Submission, TurnedAway};
 
@@ -140,9 +140,9 @@ pub(super) async fn submit_as(
     let ticket = ticket.map_err(|turned_away| not_let_in(core, turned_away))?;
     let accepted = ticket.accepted();
     let answer = tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await;
-    core.trip.set(Some(match &answer {
-        Ok(answer) => answer.trip(accepted),
-        Err(_) => Trip { accepted, stages: None },
+    core.timeline.set(Some(match &answer {
+        Ok(answer) => answer.timeline(accepted),
+        Err(_) => WriteTimeline { accepted, stages: None },
     }));
     match answer {
         Ok(Answer::Decided(decided)) => {

@@ -17,7 +17,7 @@ use super::core::Core;
 use super::json::{drop_body, etag};
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
-use crate::read::{DropRow, HotBody};
+use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;
 use crate::types::{AuctionId, DropId, OrderId};
 
@@ -206,8 +206,8 @@ pub fn tag(etag: &str) -> HeaderValue {
 
 /// A drop's ready body: version, tag and JSON come from one row.
 #[must_use]
-pub fn hot_body(row: &DropRow, epoch: u64) -> HotBody {
-    HotBody {
+pub fn hot_body(row: &DropRow, epoch: u64) -> CachedResponse {
+    CachedResponse {
         version: row.version.get(),
         etag: tag(&etag("d", u64::from(row.id.get()), epoch, row.version)),
         body: drop_body(row, epoch),

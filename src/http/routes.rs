@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use crate::telemetry::EdgeRoute;
+use crate::telemetry::MeteredRoute;
 
 /// Who calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,12 +114,12 @@ pub struct Route {
 impl Route {
     /// How the metrics name it. Latencies of operators' routes are counted together: nobody tells them apart in a sale, and
     /// each would be as many series as a histogram has buckets.
-    pub(super) fn measured(&'static self) -> EdgeRoute {
+    pub(super) fn measured(&'static self) -> MeteredRoute {
         let timed_as = match self.listener {
             Listener::Public => self.path,
             Listener::Admin => "operators",
         };
-        EdgeRoute { path: self.path, method: self.method.as_str(), timed_as }
+        MeteredRoute { path: self.path, method: self.method.as_str(), timed_as }
     }
 }
 

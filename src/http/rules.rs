@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
 use crate::types::{
-    Amount, BuyerText, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, Quantity, Run, Seq,
+    Amount, BuyerText, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange, Quantity, Seq,
     UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
@@ -159,13 +159,13 @@ pub fn seq() -> impl Rule<Seq> {
 }
 
 /// The orders of a remedy.
-pub fn run() -> impl Rule<Run> {
+pub fn run() -> impl Rule<OrderRange> {
     Described(
         |value: &Value| {
-            let run = value.as_str().and_then(Run::parse);
+            let run = value.as_str().and_then(OrderRange::parse);
             run.ok_or_else(|| "must be the run that a look at the last orders showed, such as 1201-1234".into())
         },
-        || json!({ "$ref": "#/components/schemas/Run" }),
+        || json!({ "$ref": "#/components/schemas/OrderRange" }),
     )
 }
 

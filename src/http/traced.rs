@@ -11,7 +11,7 @@ use super::core::Core;
 use super::request::REQUEST_ID;
 use super::routes::ROUTES;
 use crate::config::TraceSettings;
-use crate::telemetry::traces::{Options, Parent, Trip, Why, Write};
+use crate::telemetry::traces::{Options, Parent, Why, Write, WriteTimeline};
 use crate::writer::clock::wall_clock_us;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -22,7 +22,7 @@ pub(super) struct Noted {
     /// Whose trace it is part of.
     parent: Option<Parent>,
     /// The way of what it submitted, the last of it if it was more.
-    pub(super) trip: Option<Trip>,
+    pub(super) timeline: Option<WriteTimeline>,
     /// The problem that it was answered with.
     pub(super) problem: Option<Code>,
 }
@@ -60,17 +60,17 @@ pub(super) struct Answered<'a> {
 
 impl Core {
     /// Traces an answered write, if it is to be.
-    pub(super) fn trace(&self, trip: Trip, noted: &Noted, answered: &Answered<'_>) {
+    pub(super) fn trace(&self, timeline: WriteTimeline, noted: &Noted, answered: &Answered<'_>) {
         let asked = noted.parent.is_some();
-        let why = self.tracer.borrow_mut().wants(trip.took(answered.ended), asked, answered.ended);
+        let why = self.tracer.borrow_mut().wants(timeline.took(answered.ended), asked, answered.ended);
         if let Some(why) = why {
-            tell(trip, noted, answered, why);
+            tell(timeline, noted, answered, why);
         }
     }
 }
 
 #[cold]
-fn tell(trip: Trip, noted: &Noted, answered: &Answered<'_>, why: Why) {
+fn tell(timeline: WriteTimeline, noted: &Noted, answered: &Answered<'_>, why: Why) {
     let Some(route) = ROUTES.get(answered.route) else { return };
     let write = Write {
         request_id: answered.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
@@ -81,7 +81,7 @@ fn tell(trip: Trip, noted: &Noted, answered: &Answered<'_>, why: Why) {
         started: answered.started,
         answered: answered.ended,
         answered_unix_us: wall_clock_us(),
-        trip,
+        timeline,
         parent: noted.parent,
     };
     write.tell(why);

@@ -17,8 +17,8 @@ use tokio::task::{JoinError, JoinSet};
 use self::line::{Gone, Line, Sent, Written};
 use super::Schedule;
 use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome};
+use crate::failpoints::{self, PausePoint};
 use crate::outgoing::Client;
-use crate::planted::{self, Place};
 use crate::read::Reader;
 use crate::read::outbox as rows;
 use crate::telemetry::{OutboxMeter, Telemetry};
@@ -189,7 +189,7 @@ impl Work {
             while let Some(seq) = line.course.next(now) {
                 let call = line.prepare(&self.reader, &self.file_id, seq, now)?;
                 line.course.sent(seq);
-                planted::pause(Place::ToTell);
+                failpoints::pause(PausePoint::BeforeDelivery);
                 line.send(&self.client, seq, call, now, &mut self.sent);
             }
             if line.is_to_be_written(started, MARK_INTERVAL) {
@@ -245,7 +245,7 @@ impl Work {
     }
 
     fn take_answer(&mut self, sent: Sent) {
-        planted::pause(Place::Told);
+        failpoints::pause(PausePoint::AfterDelivery);
         let Some(line) = self.lines.get_mut(&sent.endpoint).filter(|line| line.generation == sent.generation) else {
             return;
         };

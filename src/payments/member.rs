@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::heard::{Misfit, NotHeard};
 use crate::types::text::parse_rfc3339;
-use crate::types::{Amount, Currency, UnixMillis, strict};
+use crate::types::{Amount, Currency, UnixMillis, strict_json};
 
 /// A verified body that is being read.
 pub(super) struct Members {
@@ -14,7 +14,7 @@ pub(super) struct Members {
 
 /// The body as JSON whose objects have each member once.
 pub(super) fn parse(body: &[u8]) -> Result<Value, NotHeard> {
-    strict::parse(body).map_err(|error| NotHeard::Malformed(format!("Not JSON: {error}.")))
+    strict_json::parse(body).map_err(|error| NotHeard::Malformed(format!("Not JSON: {error}.")))
 }
 
 impl Members {

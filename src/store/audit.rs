@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::engine::{AuctionSpec, DropPatch, DropSpec, Event, EventKind};
-use crate::types::{Amount, AuctionId, DropId, OrderState, Provider, Received, Seq, Told, UnitPrice, UnixMillis};
+use crate::types::{
+    Amount, AuctionId, Disposition, DropId, OrderState, Provider, Received, Seq, UnitPrice, UnixMillis,
+};
 
 /// One row of `audit`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -188,8 +190,8 @@ fn detail(kind: &EventKind) -> Option<String> {
             with_state(of_payment(*provider, payment), *state)
         }
         EventKind::ProviderEventRecorded { provider, kind, told, .. } => match told {
-            Told::Applied => json!({ "provider": provider.as_str(), "kind": kind.as_str() }),
-            Told::Ignored(because) => {
+            Disposition::Applied => json!({ "provider": provider.as_str(), "kind": kind.as_str() }),
+            Disposition::Ignored(because) => {
                 json!({ "provider": provider.as_str(), "kind": kind.as_str(), "ignored": because.as_str() })
             }
         },

@@ -12,7 +12,7 @@ use crate::engine::{
     AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, KEY_RETENTION_MS, Leader, Order, Payment, RememberedCommand,
     RememberedOrder, State, invariants,
 };
-use crate::planted::{self, Bug};
+use crate::failpoints::{self, Bug};
 use crate::types::{
     AuctionEnding, AuctionId, AuctionState, Digest, DigestKey, DropId, Received, Seq, UnitPrice, UnixMillis,
 };
@@ -303,7 +303,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
                     idle_keys.push((since, order.seq, order.key, remembered));
                 }
             }
-            _ if planted::has(Bug::KeyOutsideTransaction) => {}
+            _ if failpoints::enabled(Bug::KeyOutsideTransaction) => {}
             _ => state.restore_key(order.key, remembered, None),
         }
         state.restore_order(order);

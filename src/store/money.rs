@@ -4,7 +4,7 @@ use rusqlite::{Connection, Statement, params};
 
 use super::beside::Beside;
 use crate::engine::{Event, EventKind};
-use crate::types::{Amount, OrderState, Provider, Received, Seq, Told, UnixMillis};
+use crate::types::{Amount, Disposition, OrderState, Provider, Received, Seq, UnixMillis};
 
 /// Writes the rows that events of money make. They come at human pace, so its statements are not the hot path's.
 pub(super) struct MoneyWriter<'conn> {
@@ -149,8 +149,8 @@ impl<'conn> MoneyWriter<'conn> {
             panic!("event {} came without its provider's name of it", event.seq)
         };
         let ignored = match told {
-            Told::Applied => None,
-            Told::Ignored(because) => Some(because.as_str()),
+            Disposition::Applied => None,
+            Disposition::Ignored(because) => Some(because.as_str()),
         };
         let kind = kind.as_str();
         self.insert_inbox.execute(params![id, provider, event_id, kind, order, event.seq, event.at, ignored]).map(drop)

@@ -9,11 +9,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::StoreError;
 use super::chain::Link;
+use super::fault_marker::FaultMarker;
 use super::lock::{DirectoryLock, sync_directory};
-use super::marker::Marker;
 use super::settings::{configure, configure_writer};
 use super::watermark::{Found, Mark, Watermark};
-use crate::types::keyed::DIGEST_KEY_BYTES;
+use crate::types::digest_key::DIGEST_KEY_BYTES;
 use crate::types::{DigestKey, Seq, UnixMillis};
 
 /// The database inside the data directory.
@@ -48,7 +48,7 @@ pub struct Store {
     /// What is acknowledged.
     pub watermark: Watermark,
     /// What keeps others from starting after a fault.
-    pub marker: Marker,
+    pub marker: FaultMarker,
     /// What a power loss took that `--durability interval` did not promise to keep.
     pub lost: Option<Lost>,
     _lock: DirectoryLock,
@@ -83,7 +83,7 @@ impl Store {
 
     pub(super) fn open_trusting(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
         let lock = DirectoryLock::take(directory)?;
-        if let Some(what) = Marker::read(directory)? {
+        if let Some(what) = FaultMarker::read(directory)? {
             return Err(StoreError::Marked { directory: directory.to_path_buf(), what });
         }
         let path = directory.join(DATABASE_FILE);
@@ -127,7 +127,7 @@ impl Store {
                 (watermark, None)
             }
         };
-        let marker = Marker::open(directory)?;
+        let marker = FaultMarker::open(directory)?;
         sync_directory(directory)?;
         let digest_key = DigestKey::new(&key);
         Ok(Store { connection, digest_key, file_id, epoch, path, watermark, marker, lost, _lock: lock })

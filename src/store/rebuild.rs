@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::StoreError;
+use super::fault_marker::{FaultMarker, MARKER_FILE};
 use super::lock::sync_directory;
-use super::marker::{MARKER_FILE, Marker};
 use super::open::DATABASE_FILE;
 use super::watermark::WATERMARK_FILE;
 use crate::types::UnixMillis;
@@ -60,7 +60,7 @@ pub fn rebuild<T>(
 
 /// Moves the old files away and the new ones in. From the first move to the last nobody else may start.
 fn swap(directory: &Path, ready: &Path, now: UnixMillis) -> Result<PathBuf, StoreError> {
-    let marker = Marker::open(directory)?;
+    let marker = FaultMarker::open(directory)?;
     marker.raise("a rebuild of the file was interrupted; the same command again ends it")?;
     let kept = directory.join(format!("before-{}", now.get()));
     at_path(&kept, fs::create_dir_all(&kept))?;

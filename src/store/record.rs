@@ -13,7 +13,7 @@ use super::beside::Beside;
 use super::chain::{Chain, Link, OrderSeal};
 use super::endpoints::EndpointWriter;
 use super::money::MoneyWriter;
-use super::seconds::{SecondsTally, SecondsWriter};
+use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use crate::engine::{CommandKey, DropPatch, DropSpec, Event, EventKind, StockDelta};
 use crate::types::{Contact, Digest, DropId, Quantity, Seq, UnixMillis, random};
 
@@ -65,7 +65,7 @@ pub struct Recorder<'conn> {
     insert_key: Statement<'conn>,
     touch_meta: Statement<'conn>,
     raise_epoch: Statement<'conn>,
-    seconds: SecondsWriter<'conn>,
+    seconds: PerSecondWriter<'conn>,
     chain: Chain,
     changes: BTreeMap<DropId, DropChange>,
 }
@@ -144,7 +144,7 @@ impl<'conn> Recorder<'conn> {
             )?,
             touch_meta: prepare("UPDATE meta SET synced_at_ms = ?1")?,
             raise_epoch: prepare("UPDATE meta SET epoch = epoch + 1")?,
-            seconds: SecondsWriter::new(connection)?,
+            seconds: PerSecondWriter::new(connection)?,
             chain: Chain::after(last),
             changes: BTreeMap::new(),
         })
@@ -162,7 +162,7 @@ impl<'conn> Recorder<'conn> {
     ///
     /// # Errors
     /// What SQLite says; the transaction must not be committed.
-    pub fn record(&mut self, batch: &Batch, tally: &mut SecondsTally) -> rusqlite::Result<()> {
+    pub fn record(&mut self, batch: &Batch, tally: &mut PerSecondTally) -> rusqlite::Result<()> {
         let mut beside = batch.beside.iter().peekable();
         for event in &batch.events {
             let travels = beside.next_if(|(seq, _)| *seq == event.seq).map(|(_, beside)| beside);

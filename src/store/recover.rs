@@ -12,7 +12,7 @@ use super::rebuild::rebuild;
 use super::settings::configure;
 use super::verify::{self, Report};
 use super::watermark::{Found, Mark, Watermark};
-use super::{Store, StoreError, loss};
+use super::{Store, StoreError, accepted_loss};
 use crate::types::UnixMillis;
 
 /// What an operator accepts.
@@ -109,7 +109,7 @@ pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<Repor
     let mut loaded = load(&store.connection, &store.digest_key, usize::MAX)?;
     if missing > 0 {
         let at = now.max(loaded.state.at());
-        loss::record(&mut store, &mut loaded, at, missing)?;
+        accepted_loss::record(&mut store, &mut loaded, at, missing)?;
     }
     store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(report)

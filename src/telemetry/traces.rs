@@ -110,7 +110,7 @@ impl Tracer {
 
 /// A write's way through the writer.
 #[derive(Clone, Copy, Debug)]
-pub struct Trip {
+pub struct WriteTimeline {
     /// When it got its place in the queue.
     pub accepted: Instant,
     /// What was measured there; nothing if no decision came back: it waited too long, or nobody knows.
@@ -130,7 +130,7 @@ pub struct Stages {
     pub committed: Instant,
 }
 
-impl Trip {
+impl WriteTimeline {
     /// From its place in the queue on: what a client's own slowness, before, is no part of.
     #[must_use]
     pub fn took(&self, answered: Instant) -> Duration {
@@ -157,7 +157,7 @@ pub struct Write<'a> {
     /// The same in microseconds since 1970.
     pub answered_unix_us: u64,
     /// What came between.
-    pub trip: Trip,
+    pub timeline: WriteTimeline,
     /// Whose trace it is part of.
     pub parent: Option<Parent>,
 }
@@ -187,7 +187,7 @@ impl Laid {
     fn out(write: &Write<'_>, stages: &Stages) -> Laid {
         let Stages { queue, decide, commit, committed } = *stages;
         let since_start = |at: Instant| at.saturating_duration_since(write.started);
-        let accepted = since_start(write.trip.accepted);
+        let accepted = since_start(write.timeline.accepted);
         let durable = since_start(committed);
         Laid {
             queue: Stage::new(accepted, queue),
@@ -202,12 +202,12 @@ impl Write<'_> {
     /// Tells it: spans for those who collect them, and a line.
     pub fn tell(&self, why: Why) {
         let took = self.answered.saturating_duration_since(self.started);
-        let stages = self.trip.stages.as_ref().map(|stages| Laid::out(self, stages));
+        let stages = self.timeline.stages.as_ref().map(|stages| Laid::out(self, stages));
         let trace_id = self.parent.map_or_else(new_trace_id, |parent| parent.trace_id());
         self.spans(&trace_id, took, stages.as_ref());
-        let read_us = micros(self.trip.accepted.saturating_duration_since(self.started));
+        let read_us = micros(self.timeline.accepted.saturating_duration_since(self.started));
         let of = |stage: fn(&Laid) -> Stage| stages.as_ref().map(|laid| stage(laid).took_us);
-        let waited_us = stages.is_none().then(|| micros(self.trip.took(self.answered)));
+        let waited_us = stages.is_none().then(|| micros(self.timeline.took(self.answered)));
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 tracing::$level!(
@@ -267,8 +267,8 @@ impl Write<'_> {
                 stage!("reply", laid.reply);
             }
             None => {
-                let accepted = self.trip.accepted.saturating_duration_since(self.started);
-                stage!("wait", Stage::new(accepted, self.trip.took(self.answered)));
+                let accepted = self.timeline.accepted.saturating_duration_since(self.started);
+                stage!("wait", Stage::new(accepted, self.timeline.took(self.answered)));
             }
         }
     }

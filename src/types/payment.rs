@@ -102,7 +102,7 @@ impl ProviderEventKind {
 
 /// What became of a provider's event when it was heard first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Told {
+pub enum Disposition {
     /// It had its effect.
     Applied,
     /// It is recorded, and changes nothing.

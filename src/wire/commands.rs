@@ -15,7 +15,7 @@ use crate::admission::in_flight::Place;
 use crate::admission::{Caller, TurnedAway as NotAdmitted};
 use crate::engine::Command;
 use crate::store::Beside;
-use crate::telemetry::traces::Trip;
+use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
 use crate::writer::{Class, Submission, Ticket, TurnedAway};
 
@@ -274,13 +274,13 @@ impl Waiting<'_> {
         match self {
             Waiting::Known(reply) => Poll::Ready(*reply),
             Waiting::OnItsWay(command) => command.ticket.poll_answer(context).map(|answer| {
-                let trip = answer.trip(command.ticket.accepted());
+                let timeline = answer.timeline(command.ticket.accepted());
                 let reply = match &command.asked {
                     Asked::Bid => Reply::Result(bid_result(answer)),
                     Asked::Order(secret) => Reply::Reserved(reserved(wire, *secret, answer)),
                 };
                 wire.answered(command.kind(), reason_of(&reply));
-                wire.trace(command.kind(), reason_of(&reply), command.submitted, trip);
+                wire.trace(command.kind(), reason_of(&reply), command.submitted, timeline);
                 reply
             }),
         }
@@ -303,8 +303,8 @@ impl Waiting<'_> {
         let kind = command.kind();
         wire.reply_timed_out();
         wire.answered(kind, reason::OUTCOME_UNKNOWN);
-        let trip = Trip { accepted: command.ticket.accepted(), stages: None };
-        wire.trace(kind, reason::OUTCOME_UNKNOWN, command.submitted, trip);
+        let timeline = WriteTimeline { accepted: command.ticket.accepted(), stages: None };
+        wire.trace(kind, reason::OUTCOME_UNKNOWN, command.submitted, timeline);
         no(kind, reason::OUTCOME_UNKNOWN)
     }
 }

@@ -15,7 +15,7 @@ use crate::admission::Admission;
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
 use crate::read::Reader;
-use crate::telemetry::traces::{Options, Tracer, Trip, Why, Write};
+use crate::telemetry::traces::{Options, Tracer, Why, Write, WriteTimeline};
 use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock_us;
@@ -84,7 +84,7 @@ const fn label(kind: FrameType) -> usize {
 }
 
 #[cold]
-fn tell(kind: FrameType, reason: u8, taken: Instant, trip: Trip, why: Why) {
+fn tell(kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline, why: Why) {
     let write = Write {
         request_id: None,
         route: TYPES.get(label(kind)).copied().unwrap_or("other"),
@@ -94,7 +94,7 @@ fn tell(kind: FrameType, reason: u8, taken: Instant, trip: Trip, why: Why) {
         started: taken,
         answered: Instant::now(),
         answered_unix_us: wall_clock_us(),
-        trip,
+        timeline,
         parent: None,
     };
     write.tell(why);
@@ -126,11 +126,11 @@ impl Wire {
 
     /// A command came back: it is traced, if it is to be. How long it took is known from the writer, so that a bid looks
     /// at no clock.
-    pub(super) fn trace(&self, kind: FrameType, reason: u8, taken: Instant, trip: Trip) {
-        let durable = trip.stages.map_or_else(Instant::now, |stages| stages.committed);
-        let why = self.tracer.borrow_mut().wants(trip.took(durable), false, durable);
+    pub(super) fn trace(&self, kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline) {
+        let durable = timeline.stages.map_or_else(Instant::now, |stages| stages.committed);
+        let why = self.tracer.borrow_mut().wants(timeline.took(durable), false, durable);
         if let Some(why) = why {
-            tell(kind, reason, taken, trip, why);
+            tell(kind, reason, taken, timeline, why);
         }
     }
 

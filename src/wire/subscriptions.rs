@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::listener::Wire;
 use super::messages::{Reply, Update};
-use crate::read::news::{News, of_auction};
+use crate::read::auction_update::{AuctionUpdate, auction_update};
 use crate::types::AuctionId;
 
 /// How often a thread looks: at most so often a client hears of an auction.
@@ -27,7 +27,7 @@ pub(super) struct Subscriptions {
 }
 
 struct Watched {
-    news: News,
+    news: AuctionUpdate,
     /// The UPDATE that tells it: written once, however many hear it.
     frame: Vec<u8>,
     ears: Vec<Weak<Ear>>,
@@ -71,7 +71,7 @@ impl Ear {
 
 impl Subscriptions {
     /// Listens to an auction from now on; where it stands, or nothing if there is no such auction.
-    pub(super) fn listen(&self, wire: &Wire, id: AuctionId, ear: &Rc<Ear>) -> rusqlite::Result<Option<News>> {
+    pub(super) fn listen(&self, wire: &Wire, id: AuctionId, ear: &Rc<Ear>) -> rusqlite::Result<Option<AuctionUpdate>> {
         let mut watched = self.watched.borrow_mut();
         if let Some(watched) = watched.get_mut(&id) {
             // Who has an answer to a bid never hears of an older state.
@@ -138,7 +138,7 @@ impl Watched {
 }
 
 /// The frame that tells where an auction stands.
-fn update(id: AuctionId, news: &News) -> Vec<u8> {
+fn update(id: AuctionId, news: &AuctionUpdate) -> Vec<u8> {
     let mut frame = Vec::new();
     let update = Update {
         auction_id: id.get(),
@@ -151,8 +151,8 @@ fn update(id: AuctionId, news: &News) -> Vec<u8> {
     frame
 }
 
-fn read(wire: &Wire, id: AuctionId) -> rusqlite::Result<Option<News>> {
-    wire.parts.reader.read(|connection| of_auction(connection, id))
+fn read(wire: &Wire, id: AuctionId) -> rusqlite::Result<Option<AuctionUpdate>> {
+    wire.parts.reader.read(|connection| auction_update(connection, id))
 }
 
 /// Looks as long as anybody listens.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::oneshot;
 
-use super::replies::Ports;
+use super::replies::ReplyMailboxes;
 use super::{Clock, replies};
 use crate::engine::{Command, Outcome};
 use crate::store::Beside;
-use crate::telemetry::traces::{Stages, Trip};
+use crate::telemetry::traces::{Stages, WriteTimeline};
 use crate::types::{DigestKey, Published, UnixMillis};
 
 /// Whose command it is: the last places of the queue are for operators, and only buyers' commands grow too old.
@@ -52,14 +52,14 @@ pub enum Answer {
 impl Answer {
     /// Its way here, for a trace.
     #[must_use]
-    pub fn trip(&self, accepted: Instant) -> Trip {
+    pub fn timeline(&self, accepted: Instant) -> WriteTimeline {
         let stages = match self {
             Answer::Decided(Decided { timing: Timing { queue, decide, commit }, committed, .. }) => {
                 Some(Stages { queue: *queue, decide: *decide, commit: *commit, committed: *committed })
             }
             Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => None,
         };
-        Trip { accepted, stages }
+        WriteTimeline { accepted, stages }
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) struct Shared {
     pub(super) read_only: AtomicBool,
     /// Commands decided per second, as last measured; at least 1.
     pub(super) drain_per_second: AtomicU32,
-    pub(super) ports: Ports,
+    pub(super) ports: ReplyMailboxes,
 }
 
 /// Everybody's way to the writer. Cheap to clone.
@@ -205,7 +205,7 @@ impl WriterHandle {
         }
         if submission.class == Class::Buyer {
             // Threads that look at the same moment may overshoot by one each: the reserve is larger than that.
-            self.let_in_buyers()?;
+            self.check_buyer_capacity()?;
         }
         let (sender, receiver) = oneshot::channel();
         let reply = replies::Reply { port, sender };
@@ -229,7 +229,7 @@ impl WriterHandle {
     ///
     /// # Errors
     /// If the queue is full but for the operators' reserve.
-    pub fn let_in_buyers(&self) -> Result<(), TurnedAway> {
+    pub fn check_buyer_capacity(&self) -> Result<(), TurnedAway> {
         let depth = self.sender.len();
         let places = self.queue_capacity().saturating_sub(self.reserve);
         if depth >= places { Err(TurnedAway::QueueFull { depth }) } else { Ok(()) }

@@ -16,17 +16,17 @@ pub(super) struct Reply {
 type Addressed = (oneshot::Sender<Answer>, Answer);
 
 #[derive(Default)]
-struct Port {
+struct ReplyMailbox {
     waiting: Mutex<Vec<Addressed>>,
     notify: Notify,
 }
 
 /// One port per serving thread.
-pub(super) struct Ports(Vec<Port>);
+pub(super) struct ReplyMailboxes(Vec<ReplyMailbox>);
 
-impl Ports {
-    pub(super) fn new(count: usize) -> Ports {
-        Ports((0..count).map(|_| Port::default()).collect())
+impl ReplyMailboxes {
+    pub(super) fn new(count: usize) -> ReplyMailboxes {
+        ReplyMailboxes((0..count).map(|_| ReplyMailbox::default()).collect())
     }
 
     pub(super) fn count(&self) -> usize {
@@ -50,16 +50,16 @@ impl Ports {
 }
 
 /// The answers of a batch, sorted by port.
-pub(super) struct Outgoing {
+pub(super) struct ReplyBatch {
     by_port: Vec<Vec<Addressed>>,
 }
 
-impl Outgoing {
-    pub(super) fn new(ports: usize) -> Outgoing {
-        Outgoing { by_port: (0..ports).map(|_| Vec::new()).collect() }
+impl ReplyBatch {
+    pub(super) fn new(ports: usize) -> ReplyBatch {
+        ReplyBatch { by_port: (0..ports).map(|_| Vec::new()).collect() }
     }
 
-    /// Sends an answer: at once if it goes directly, with [`Outgoing::send`] if it goes through a port.
+    /// Sends an answer: at once if it goes directly, with [`ReplyBatch::send`] if it goes through a port.
     pub(super) fn push(&mut self, reply: Reply, answer: Answer) {
         match reply.port.and_then(|port| self.by_port.get_mut(port)) {
             Some(port) => port.push((reply.sender, answer)),
@@ -70,7 +70,7 @@ impl Outgoing {
     }
 
     /// Hands the answers over and wakes each port once.
-    pub(super) fn send(&mut self, ports: &Ports) {
+    pub(super) fn send(&mut self, ports: &ReplyMailboxes) {
         for (outgoing, port) in self.by_port.iter_mut().zip(&ports.0) {
             if !outgoing.is_empty() {
                 port.waiting.lock().append(outgoing);

@@ -14,12 +14,12 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::checkpoint::{self, Checkpointer};
 use super::handle::{Answer, Message, NotApplied, Shared, WriterHandle};
-use super::replies::{Outgoing, Ports};
-use super::running::Running;
-use super::sync::Sync;
-use super::{Clock, Pin, pin};
+use super::replies::{ReplyBatch, ReplyMailboxes};
+use super::sync_policy::SyncPolicy;
+use super::writer_loop::WriterLoop;
+use super::{Clock, CpuAffinity, affinity};
 use crate::capture::Tap;
-use crate::store::{Batch, Durability, Loaded, Recorder, SecondsTally, Severity, Store, StoreError};
+use crate::store::{Batch, Durability, Loaded, PerSecondTally, Recorder, Severity, Store, StoreError};
 use crate::telemetry::WriterMeter;
 use crate::types::{Published, SnapshotGate};
 
@@ -44,7 +44,7 @@ pub struct Options {
     /// What a commit waits for.
     pub durability: Durability,
     /// Which core.
-    pub pin: Pin,
+    pub affinity: CpuAffinity,
     /// When to checkpoint.
     pub checkpoint: checkpoint::Limits,
     /// With fewer bytes free on the disk nothing is sold; 0: only a write that fails tells.
@@ -97,7 +97,7 @@ impl Writer {
             stopping: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             drain_per_second: AtomicU32::new(DRAIN_PER_SECOND_AT_FIRST),
-            ports: Ports::new(options.ports),
+            ports: ReplyMailboxes::new(options.ports),
         });
         let published = Arc::new(Published::default());
         for entry in loaded.state.drops() {
@@ -127,23 +127,23 @@ impl Writer {
     #[must_use]
     pub fn run(self, on_fault: impl FnOnce(&str, u8)) -> Stopped {
         let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options, tap } = self;
-        if let Some(core) = pin::pin(options.pin) {
+        if let Some(core) = affinity::apply(options.affinity) {
             tracing::info!(core, "the writer is pinned");
         }
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let checkpointer = Checkpointer::new(&mut store.connection, gate, options.checkpoint)?;
             let mut meter = meter;
             meter.orders(loaded.state.orders_by_state());
-            let mut running = Running {
+            let mut writer_loop = WriterLoop {
                 recorder: Recorder::new(&store.connection, loaded.link)?,
                 store: &store,
                 checkpointer,
-                sync: Sync::new(options.durability, loaded.state.seq()),
+                sync: SyncPolicy::new(options.durability, loaded.state.seq()),
                 state: loaded.state,
                 batch: Batch::default(),
                 replies: Vec::new(),
-                outgoing: Outgoing::new(options.ports),
-                tally: SecondsTally::default(),
+                outgoing: ReplyBatch::new(options.ports),
+                tally: PerSecondTally::default(),
                 read_only: false,
                 drained: 0,
                 last_tick: Instant::now(),
@@ -156,8 +156,8 @@ impl Writer {
                 fetched: VecDeque::new(),
                 tap,
             };
-            turn(&mut running)?;
-            running.end()
+            run_loop(&mut writer_loop)?;
+            writer_loop.end()
         }));
         let (message, exit_code, severity) = match ended {
             Ok(Ok(())) => return Stopped::Orderly,
@@ -179,19 +179,19 @@ impl Writer {
 }
 
 /// The loop, until the writer is asked to stop and has decided everything that it has.
-fn turn(running: &mut Running<'_>) -> Result<(), StoreError> {
+fn run_loop(writer_loop: &mut WriterLoop<'_>) -> Result<(), StoreError> {
     loop {
-        let first = running.wait();
-        let stopping = running.shared.stopping.load(Ordering::SeqCst);
-        if running.drain(first)? == 0 {
+        let first = writer_loop.wait();
+        let stopping = writer_loop.shared.stopping.load(Ordering::SeqCst);
+        if writer_loop.drain(first)? == 0 {
             // Quiet: what is due is done by the clock. While commands wait, their own instants move the state, so
             // that each is judged at the instant at which it was accepted, however long it queued.
-            running.advance(running.clock.now())?;
+            writer_loop.advance(writer_loop.clock.now())?;
         }
-        running.flush()?;
-        running.checkpoint()?;
-        running.tick_if_due()?;
-        if stopping && running.receiver.is_empty() {
+        writer_loop.flush()?;
+        writer_loop.checkpoint()?;
+        writer_loop.tick_if_due()?;
+        if stopping && writer_loop.receiver.is_empty() {
             return Ok(());
         }
     }
@@ -200,7 +200,7 @@ fn turn(running: &mut Running<'_>) -> Result<(), StoreError> {
 /// What still waits when the writer ends in a fault was never decided, and never will be.
 fn turn_away(receiver: &Receiver<Message>, shared: &Shared) {
     shared.stopping.store(true, Ordering::SeqCst);
-    let mut outgoing = Outgoing::new(shared.ports.count());
+    let mut outgoing = ReplyBatch::new(shared.ports.count());
     while let Ok(message) = receiver.try_recv() {
         if let Message::Command(queued) = message {
             outgoing.push(queued.reply, Answer::NotApplied(NotApplied::Ending));

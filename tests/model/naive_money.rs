@@ -1,7 +1,7 @@
 //! Money once more, as plain as can be: what providers tell, and what comes of it.
 
 use firstcome::engine::{Outcome, ProviderEvent, Subject};
-use firstcome::types::{IgnoredBecause, OrderState, ProviderEventKind, Told};
+use firstcome::types::{Disposition, IgnoredBecause, OrderState, ProviderEventKind};
 
 use super::naive::{Naive, NaiveOrder, NaivePayment, seq};
 
@@ -16,9 +16,9 @@ impl Naive {
         let told = match index.ok_or(IgnoredBecause::UnknownOrder).and_then(|index| self.take_in(event, index)) {
             Ok(events) => {
                 self.events += events;
-                Told::Applied
+                Disposition::Applied
             }
-            Err(because) => Told::Ignored(because),
+            Err(because) => Disposition::Ignored(because),
         };
         Outcome::Heard { seq: seq(self.events), told }
     }

@@ -124,7 +124,7 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// A place where the server stops (feature `planted`, `src/planted.rs`), to be killed there.
+/// A place where the server stops (feature `failpoints`, `src/failpoints.rs`), to be killed there.
 pub struct Pause(std::path::PathBuf);
 
 impl Pause {

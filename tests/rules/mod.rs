@@ -12,8 +12,8 @@ use firstcome::engine::{
     Refusal, State, Subject, invariants,
 };
 use firstcome::types::{
-    Amount, AuctionId, AuctionState, Currency, Digest, DigestKey, DropId, Increment, Provider, ProviderEventKind,
-    Quantity, Seq, Told, UnitPrice, UnixMillis,
+    Amount, AuctionId, AuctionState, Currency, Digest, DigestKey, Disposition, DropId, Increment, Provider,
+    ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 struct Table {
@@ -217,8 +217,8 @@ impl Table {
                 let (current, next) = (receipt.current.get(), receipt.minimum_next.get());
                 format!("{again}{place} at={current} next={next} until={}", receipt.ends_at.get())
             }
-            Outcome::Heard { told: Told::Applied, .. } => "applied".into(),
-            Outcome::Heard { told: Told::Ignored(because), .. } => format!("ignored {}", because.as_str()),
+            Outcome::Heard { told: Disposition::Applied, .. } => "applied".into(),
+            Outcome::Heard { told: Disposition::Ignored(because), .. } => format!("ignored {}", because.as_str()),
             Outcome::Advanced => "ok".into(),
         }
     }

@@ -17,7 +17,7 @@ use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, Snaps
 use firstcome::writer::checkpoint::Limits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Answer, Class, Clock, Decided, Options, Pin, Stopped, Submission, Ticket, TurnedAway, Writer, WriterHandle,
+    Answer, Class, Clock, CpuAffinity, Decided, Options, Stopped, Submission, Ticket, TurnedAway, Writer, WriterHandle,
 };
 
 pub fn options() -> Options {
@@ -28,7 +28,7 @@ pub fn options() -> Options {
         batch_commands_max: 16,
         batch_events_max: 64,
         durability: Durability::Full,
-        pin: Pin::Off,
+        affinity: CpuAffinity::Off,
         checkpoint: Limits { passive_bytes: 1 << 20, reset_bytes: 1 << 22, gate_max: Duration::from_millis(5) },
         free_bytes_min: 0,
         ports: 0,

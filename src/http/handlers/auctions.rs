@@ -17,10 +17,10 @@ use crate::http::json::{
     receipt_body,
 };
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
-use crate::read::{AuctionRow, HotBody, auctions};
+use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
-use crate::types::keyed::KeyScope;
+use crate::types::digest_key::KeyScope;
 use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
 
 /// The auction of a number, if there is one.
@@ -30,8 +30,8 @@ fn found(core: &Core, id: AuctionId) -> Result<AuctionRow, Problem> {
 }
 
 /// An auction's body: version, tag and JSON come from one row.
-fn rendered(row: &AuctionRow, epoch: u64) -> HotBody {
-    HotBody {
+fn rendered(row: &AuctionRow, epoch: u64) -> CachedResponse {
+    CachedResponse {
         version: row.version.get(),
         etag: tag(&etag("a", u64::from(row.id.get()), epoch, row.version)),
         body: auction_body(row, epoch),
@@ -40,12 +40,12 @@ fn rendered(row: &AuctionRow, epoch: u64) -> HotBody {
 
 /// `GET /v1/auctions/{auction_id}`.
 pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let (_, HotBody { etag, body, .. }) = ready(core, call.auction_id()?, call.started)?;
+    let (_, CachedResponse { etag, body, .. }) = ready(core, call.auction_id()?, call.started)?;
     Ok(tagged(&call.parts.headers, etag, Caching::NoStore, body))
 }
 
 /// An auction's ready body, and its hidden drop. The read began at `started`.
-pub(super) fn ready(core: &Core, id: AuctionId, started: Instant) -> Result<(DropId, HotBody), Problem> {
+pub(super) fn ready(core: &Core, id: AuctionId, started: Instant) -> Result<(DropId, CachedResponse), Problem> {
     let render = || {
         let row = core.reader.read(|connection| auctions::auction_by_id(connection, id))?;
         Ok(row.map(|row| (row.drop_id, rendered(&row, core.site.epoch))))
@@ -53,7 +53,7 @@ pub(super) fn ready(core: &Core, id: AuctionId, started: Instant) -> Result<(Dro
     let found =
         core.hot_auctions.borrow_mut().get(&core.writer.published, id, render).map_err(|error| fault(&error))?;
     let (drop_id, found) = found.ok_or(Problem::NotFound)?;
-    let source = if found.was_ready { ReadSource::Hot } else { ReadSource::Cold };
+    let source = if found.was_cached { ReadSource::Hot } else { ReadSource::Cold };
     core.meter.borrow_mut().read(source, started.elapsed());
     Ok((drop_id, found.body))
 }
@@ -109,7 +109,7 @@ pub(super) fn order(core: &Core, call: &Call) -> Result<Response<Body>, Problem>
 
 /// `POST /v1/auctions/{auction_id}/bids`.
 pub(super) async fn bid(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
+    core.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(core, turned_away))?;
     let request = parse_bid(&call.json(core).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
@@ -159,7 +159,7 @@ fn as_it_is(core: &Core, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, 
 
 /// `POST /v1/auctions/{auction_id}/buy-now`.
 pub(super) async fn buy_now(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
+    core.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(core, turned_away))?;
     let buyer = parse_buy_now(&call.json(core).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let AuctionRow { id, drop_id, .. } = found(core, call.auction_id()?)?;

@@ -13,9 +13,9 @@ use crate::http::core::Core;
 use crate::http::json::queries::DropsQuery;
 use crate::http::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
-use crate::read::{HotBody, lists, rows};
+use crate::read::{CachedResponse, lists, rows};
 use crate::telemetry::ReadSource;
-use crate::types::keyed::KeyScope;
+use crate::types::digest_key::KeyScope;
 use crate::types::{DigestKey, DropId};
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
@@ -25,7 +25,7 @@ pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
 }
 
 /// A drop's ready body. The read began at `started`.
-pub(super) fn ready(core: &Core, id: DropId, started: Instant) -> Result<HotBody, Problem> {
+pub(super) fn ready(core: &Core, id: DropId, started: Instant) -> Result<CachedResponse, Problem> {
     let epoch = core.site.epoch;
     let render = || {
         let row = core.reader.read(|connection| rows::drop_by_id(connection, id))?;
@@ -33,7 +33,7 @@ pub(super) fn ready(core: &Core, id: DropId, started: Instant) -> Result<HotBody
     };
     let found = core.hot.borrow_mut().get(&core.writer.published, id, render).map_err(|error| fault(&error))?;
     let found = found.ok_or(Problem::NotFound)?;
-    let source = if found.was_ready { ReadSource::Hot } else { ReadSource::Cold };
+    let source = if found.was_cached { ReadSource::Hot } else { ReadSource::Cold };
     core.meter.borrow_mut().read(source, started.elapsed());
     Ok(found.body)
 }

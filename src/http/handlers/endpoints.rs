@@ -16,7 +16,7 @@ use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
 use crate::outgoing::{BadTarget, Failure, Target};
 use crate::read::outbox::{self as rows, Deliveries, EndpointRow};
 use crate::store::Beside;
-use crate::types::keyed::KeyScope;
+use crate::types::digest_key::KeyScope;
 use crate::types::{EndpointUrl, Seq, SigningSecret};
 
 /// `POST /v1/webhook-endpoints`.

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what is counted, and what only a look can tell.
+//! `GET /metrics`: what is counted, and what only a sample can tell.
 
 use std::sync::atomic::Ordering;
 
@@ -8,9 +8,9 @@ use super::health::text;
 use crate::config::PlanSettings;
 use crate::http::body::Body;
 use crate::http::core::Core;
-use crate::read::board::{Look, Standing, Stock};
+use crate::read::metrics_sample::{AuctionStanding, DropStock, MetricsSample};
 use crate::read::payments;
-use crate::telemetry::{Passing, catalogue as metric};
+use crate::telemetry::{TransientSeries, catalogue as metric};
 use crate::types::UnixMillis;
 
 /// `GET /metrics`.
@@ -38,12 +38,13 @@ pub(super) fn show(core: &Core) -> Response<Body> {
     if plan.requests_per_second > 0 {
         telemetry.set(&metric::PLAN_REQUESTS, u64::from(plan.requests_per_second));
     }
-    let look = or_nothing(core.board.borrow_mut().look(&core.reader), "drops and auctions could not be looked at");
-    let passing = passing(&look, plan, core.writer.clock.now());
-    for (state, auctions) in look.by_state {
+    let sample =
+        or_nothing(core.sampler.borrow_mut().sample(&core.reader), "drops and auctions could not be looked at");
+    let series = transient_series(&sample, plan, core.writer.clock.now());
+    for (state, auctions) in sample.by_state {
         telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], auctions);
     }
-    text(telemetry.render_with(&passing), "text/plain; version=0.0.4; charset=utf-8")
+    text(telemetry.render_with(&series), "text/plain; version=0.0.4; charset=utf-8")
 }
 
 /// A figure that cannot be read is no reason to show none.
@@ -54,33 +55,33 @@ fn or_nothing<T: Default>(read: rusqlite::Result<T>, what: &str) -> T {
     })
 }
 
-fn passing(look: &Look, plan: &PlanSettings, now: UnixMillis) -> Passing {
-    let mut passing = Passing::default();
-    for drop in &look.drops {
-        let Stock { id, total, held, sold, .. } = *drop;
+fn transient_series(sample: &MetricsSample, plan: &PlanSettings, now: UnixMillis) -> TransientSeries {
+    let mut series = TransientSeries::default();
+    for drop in &sample.drops {
+        let DropStock { id, total, held, sold, .. } = *drop;
         let available = total.saturating_sub(held).saturating_sub(sold);
         let drop_label = ("drop", id.get());
         for (state, units) in [("total", total), ("held", held), ("sold", sold), ("available", available)] {
-            passing.add(&metric::DROP_UNITS, drop_label, &[("state", state)], u64::from(units));
+            series.add(&metric::DROP_UNITS, drop_label, &[("state", state)], u64::from(units));
         }
         if let Some(planned) = planned_units(drop, plan.depletion_seconds, now) {
-            passing.add(&metric::DROP_PLANNED, drop_label, &[], planned);
+            series.add(&metric::DROP_PLANNED, drop_label, &[], planned);
         }
     }
-    for auction in &look.auctions {
-        let Standing { id, current, bids, ends_at } = *auction;
+    for auction in &sample.auctions {
+        let AuctionStanding { id, current, bids, ends_at } = *auction;
         let auction_label = ("auction", id.get());
         if let Some(current) = current {
-            passing.add(&metric::AUCTION_PRICE, auction_label, &[], current.get());
+            series.add(&metric::AUCTION_PRICE, auction_label, &[], current.get());
         }
-        passing.add(&metric::AUCTION_BIDS, auction_label, &[], u64::from(bids));
-        passing.add(&metric::AUCTION_REMAINING, auction_label, &[], ends_at.since(now) / 1000);
+        series.add(&metric::AUCTION_BIDS, auction_label, &[], u64::from(bids));
+        series.add(&metric::AUCTION_REMAINING, auction_label, &[], ends_at.since(now) / 1000);
     }
-    passing
+    series
 }
 
 /// What should still be available of a drop that is to be sold evenly within so many seconds of its start.
-fn planned_units(drop: &Stock, depletion_seconds: u32, now: UnixMillis) -> Option<u64> {
+fn planned_units(drop: &DropStock, depletion_seconds: u32, now: UnixMillis) -> Option<u64> {
     let started_at = drop.started_at.filter(|_| depletion_seconds > 0)?;
     let whole_ms = u64::from(depletion_seconds).saturating_mul(1000);
     let left_ms = whole_ms.saturating_sub(now.since(started_at));
@@ -96,11 +97,11 @@ mod tests {
     fn a_plan_is_a_straight_line_from_all_units_at_the_start_to_none() {
         let at = |ms| UnixMillis::ZERO.plus_millis(ms);
         let id = DropId::new(1).expect("not 0");
-        let drop = Stock { id, total: 1000, held: 0, sold: 0, started_at: Some(at(60_000)) };
+        let drop = DropStock { id, total: 1000, held: 0, sold: 0, started_at: Some(at(60_000)) };
         let planned = [60_000, 85_000, 160_000, 500_000].map(|now| planned_units(&drop, 100, at(now)));
         assert_eq!(planned, [Some(1000), Some(750), Some(0), Some(0)]);
         assert_eq!(planned_units(&drop, 0, at(60_000)), None, "without a plan there is none");
-        let scheduled = Stock { started_at: None, ..drop };
+        let scheduled = DropStock { started_at: None, ..drop };
         assert_eq!(planned_units(&scheduled, 100, at(0)), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::http::core::Core;
 use crate::http::json::{page_body, parse_payment, parse_refund, parse_settled, payment_body};
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, json};
 use crate::read;
-use crate::types::keyed::KeyScope;
+use crate::types::digest_key::KeyScope;
 
 /// `GET /v1/orders/{order_id}/payments`.
 pub(super) fn payments(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {

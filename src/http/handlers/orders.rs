@@ -25,7 +25,7 @@ fn frame(core: &Core) -> OrderFrame<'_> {
 
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
 pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    core.writer.let_in_buyers().map_err(|turned_away| not_let_in(core, turned_away))?;
+    core.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(core, turned_away))?;
     let request = OrderRequest::parse(&call.json(core).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();

@@ -19,7 +19,7 @@ use crate::payments::{BODY_BYTES_MAX, Delivery, Heard, NotHeard, OrderName, TOLE
 use crate::read::{rows, sessions};
 use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
-use crate::types::{Provider, Seq, Told};
+use crate::types::{Disposition, Provider, Seq};
 use crate::writer::Class;
 use crate::writer::clock::wall_clock;
 
@@ -108,8 +108,8 @@ async fn delivered(
     let decided = submit_as(core, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
     let done = done(&decided)?;
     let result = match &decided.outcome {
-        Outcome::Heard { told: Told::Applied, .. } => HeardResult::Applied,
-        Outcome::Heard { told: Told::Ignored(because), .. } => HeardResult::Ignored(because.as_str()),
+        Outcome::Heard { told: Disposition::Applied, .. } => HeardResult::Applied,
+        Outcome::Heard { told: Disposition::Ignored(because), .. } => HeardResult::Ignored(because.as_str()),
         Outcome::Repeated { .. } => HeardResult::Duplicate,
         Outcome::Reserved(_)
         | Outcome::Bid(_)

@@ -15,8 +15,8 @@ use crate::http::json::{Ending, OrderFrame, Remedied, Remedy, Undo, parse_undo, 
 use crate::http::request::{Call, json};
 use crate::read::lists::{self, LastOrders};
 use crate::read::{DropRow, OrderRow, rows};
-use crate::types::keyed::KeyScope;
-use crate::types::{OrderState, Run, Seq};
+use crate::types::digest_key::KeyScope;
+use crate::types::{OrderRange, OrderState, Seq};
 
 /// Orders that one look shows at most.
 const LAST_MAX: u32 = 1000;
@@ -37,7 +37,7 @@ pub(super) async fn look(core: &Core, call: &Call) -> Result<Response<Body>, Pro
     let (from, below) =
         core.reader.read(|connection| lists::reach_of(connection, drop_id)).map_err(|error| fault(&error))?;
     let (orders, _) = find(core, LastOrders { drop_id, from, below, limit: query.last }).await?;
-    let run = orders.last().zip(orders.first()).map(|(first, last)| Run { first: first.seq, last: last.seq });
+    let run = orders.last().zip(orders.first()).map(|(first, last)| OrderRange { first: first.seq, last: last.seq });
     let orders = orders.into_iter().map(|order| Remedied { order, ending: None }).collect();
     answer(core, Remedy { drop_id, drop_state, run, orders, next_below: None })
 }
@@ -100,7 +100,7 @@ async fn find(core: &Core, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), 
 }
 
 /// Cancels an order that is live, refunds one that is paid.
-async fn take_back(core: &Core, call: &Call, order: &OrderRow, run: Run, reason: &str) -> Ending {
+async fn take_back(core: &Core, call: &Call, order: &OrderRow, run: OrderRange, reason: &str) -> Ending {
     let cancel = Command::CancelByOperator { order: order.seq, reason: reason.into() };
     if order.state.is_live() {
         match decide(core, call, cancel).await {

@@ -14,7 +14,7 @@ use crate::http::Problem;
 use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
 use crate::http::request::Call;
-use crate::read::HotBody;
+use crate::read::CachedResponse;
 use crate::telemetry::StreamOf;
 use crate::types::DropId;
 
@@ -66,8 +66,8 @@ fn changes(
     core: &Rc<Core>,
     of: StreamOf,
     id: DropId,
-    first: HotBody,
-    read: impl Fn(&Core) -> Result<HotBody, Problem> + 'static,
+    first: CachedResponse,
+    read: impl Fn(&Core) -> Result<CachedResponse, Problem> + 'static,
 ) -> Result<Response<Body>, Problem> {
     let slot = Slot::take(core, of).ok_or_else(|| desk_busy(core))?;
     let (sender, body) = pieces();
@@ -109,7 +109,7 @@ fn changes(
     Ok(response)
 }
 
-fn event(name: &str, epoch: u64, body: &HotBody) -> Bytes {
+fn event(name: &str, epoch: u64, body: &CachedResponse) -> Bytes {
     let json = String::from_utf8_lossy(&body.body);
     Bytes::from(format!("event: {name}\nid: {epoch}-{}\nretry: 1000\ndata: {json}\n\n", body.version))
 }

@@ -8,7 +8,7 @@ use super::answers::{OrderFrame, OrderJson, bytes, order_json};
 use super::words;
 use crate::http::code::Code;
 use crate::read::OrderRow;
-use crate::types::{DropId, DropState, OrderState, Run, Seq};
+use crate::types::{DropId, DropState, OrderRange, OrderState, Seq};
 
 /// The last live and paid orders of a drop, newest first.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Remedy {
     /// The drop's state now.
     pub drop_state: DropState,
     /// What names them, if there are any.
-    pub run: Option<Run>,
+    pub run: Option<OrderRange>,
     /// The orders.
     pub orders: Vec<Remedied>,
     /// Where the next request goes on, if there may be more.
@@ -53,7 +53,7 @@ pub(super) struct RemedyJson<'a> {
     #[schemars(with = "words::DropState")]
     drop_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::Run")]
+    #[schemars(with = "words::OrderRange")]
     run: Option<String>,
     /// Newest first.
     orders: Vec<RemediedJson<'a>>,

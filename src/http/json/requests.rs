@@ -9,7 +9,7 @@ use crate::engine::{DropPatch, DropSpec};
 use crate::http::fields::Fields;
 use crate::http::problem::Problem;
 use crate::http::rules;
-use crate::types::{Amount, BuyerText, Contact, Currency, Quantity, Run, Seq};
+use crate::types::{Amount, BuyerText, Contact, Currency, OrderRange, Quantity, Seq};
 
 /// The longest SKU, in bytes.
 pub const SKU_BYTES_MAX: usize = 100;
@@ -266,7 +266,7 @@ fn settled(fields: &mut Fields) -> Option<(Box<str>, Box<str>)> {
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub struct Undo {
     /// Which orders.
-    pub run: Run,
+    pub run: OrderRange,
     /// Only those below this number, if one is given.
     pub below: Option<Seq>,
     /// Why.

@@ -90,7 +90,7 @@ word! {
         "enum": end_reasons(),
     });
     /// The orders of a remedy: the numbers of the first and the last.
-    Run = json!({
+    OrderRange = json!({
         "type": "string",
         "pattern": "^[1-9][0-9]{0,13}-[1-9][0-9]{0,13}$",
         "description": "The numbers of the first and the last order.",

@@ -110,7 +110,7 @@ fn told(stages: Option<Stages>, started: Instant, parent: Option<Parent>, why: W
         started,
         answered: started + 100 * MS,
         answered_unix_us: 2_000_000,
-        trip: Trip { accepted: started + 10 * MS, stages },
+        timeline: WriteTimeline { accepted: started + 10 * MS, stages },
         parent,
     };
     tracing::subscriber::with_default(seen.clone(), || write.tell(why));

@@ -12,7 +12,7 @@ use crate::types::{DropId, Quantity, UnixMillis};
 
 /// The figures of one drop and one second.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Figures {
+pub struct PerSecondFigures {
     orders: u32,
     units: u32,
     other_commands: u32,
@@ -30,10 +30,10 @@ pub struct Figures {
     commit_us: u64,
 }
 
-/// Figures that are not written yet.
+/// Figures that are not yet written to the file.
 #[derive(Default)]
-pub struct SecondsTally {
-    figures: BTreeMap<(DropId, i64), Figures>,
+pub struct PerSecondTally {
+    figures: BTreeMap<(DropId, i64), PerSecondFigures>,
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -44,7 +44,7 @@ fn bump(counter: &mut u32) {
     *counter = counter.saturating_add(1);
 }
 
-impl SecondsTally {
+impl PerSecondTally {
     /// Whether nothing waits to be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -74,7 +74,7 @@ impl SecondsTally {
     }
 }
 
-impl Figures {
+impl PerSecondFigures {
     fn count_order(&mut self, quantity: Quantity) {
         bump(&mut self.orders);
         self.units = self.units.saturating_add(quantity.units());
@@ -101,10 +101,10 @@ impl Figures {
 }
 
 /// Writes figures; a second that is there already is added to.
-pub(super) struct SecondsWriter<'conn>(Statement<'conn>);
+pub(super) struct PerSecondWriter<'conn>(Statement<'conn>);
 
-impl<'conn> SecondsWriter<'conn> {
-    pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<SecondsWriter<'conn>> {
+impl<'conn> PerSecondWriter<'conn> {
+    pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<PerSecondWriter<'conn>> {
         let statement = connection.prepare(
             "INSERT INTO drop_seconds (drop_id, second, orders, units, other_commands, repeated, key_reused, not_started,
                  ended, paused, limit_reached, sold_out, other_refusals, queue_wait_us, queue_wait_us_max, commits,
@@ -121,11 +121,11 @@ impl<'conn> SecondsWriter<'conn> {
                  queue_wait_us_max = max(queue_wait_us_max, excluded.queue_wait_us_max),
                  commits = commits + excluded.commits, commit_us = commit_us + excluded.commit_us",
         )?;
-        Ok(SecondsWriter(statement))
+        Ok(PerSecondWriter(statement))
     }
 
     /// Writes and empties the tally.
-    pub(super) fn write(&mut self, tally: &mut SecondsTally) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, tally: &mut PerSecondTally) -> rusqlite::Result<()> {
         let clamp = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         while let Some(((drop_id, second), f)) = tally.figures.pop_first() {
             self.0.execute(params![

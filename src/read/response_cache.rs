@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
-use crate::planted::{self, Bug};
+use crate::failpoints::{self, Bug};
 use crate::types::{AuctionId, DropId, Published};
 
 /// A rendered drop or auction.
 #[derive(Clone)]
-pub struct HotBody {
+pub struct CachedResponse {
     /// The version that its row had.
     pub version: u64,
     /// The tag of this version.
@@ -20,24 +20,24 @@ pub struct HotBody {
 }
 
 /// One thread's rendered drops.
-pub struct HotBodies {
-    bodies: HashMap<DropId, HotBody>,
+pub struct DropResponseCache {
+    bodies: HashMap<DropId, CachedResponse>,
     max: usize,
 }
 
 /// An answer, and whether it was ready.
-pub struct Found {
+pub struct CacheLookup {
     /// The answer.
-    pub body: HotBody,
+    pub body: CachedResponse,
     /// Whether it was ready.
-    pub was_ready: bool,
+    pub was_cached: bool,
 }
 
-impl HotBodies {
+impl DropResponseCache {
     /// No bodies, and room for `max`.
     #[must_use]
-    pub fn new(max: usize) -> HotBodies {
-        HotBodies { bodies: HashMap::new(), max }
+    pub fn new(max: usize) -> DropResponseCache {
+        DropResponseCache { bodies: HashMap::new(), max }
     }
 
     /// The body of a drop: the ready one if no newer version was published, else what `render` makes of a new snapshot.
@@ -51,23 +51,23 @@ impl HotBodies {
         &mut self,
         published: &Published,
         id: DropId,
-        render: impl FnOnce() -> rusqlite::Result<Option<HotBody>>,
-    ) -> rusqlite::Result<Option<Found>> {
+        render: impl FnOnce() -> rusqlite::Result<Option<CachedResponse>>,
+    ) -> rusqlite::Result<Option<CacheLookup>> {
         let version = published.version(id);
         if let Some(body) = self.bodies.get(&id)
             && body.version >= version
         {
-            return Ok(Some(Found { body: body.clone(), was_ready: true }));
+            return Ok(Some(CacheLookup { body: body.clone(), was_cached: true }));
         }
         let Some(mut body) = render()? else { return Ok(None) };
-        if planted::has(Bug::EtagFromAtomic) {
+        if failpoints::enabled(Bug::EtagFromAtomic) {
             body.version = published.version(id);
         }
         self.put(id, &body);
-        Ok(Some(Found { body, was_ready: false }))
+        Ok(Some(CacheLookup { body, was_cached: false }))
     }
 
-    fn put(&mut self, id: DropId, body: &HotBody) {
+    fn put(&mut self, id: DropId, body: &CachedResponse) {
         if self.bodies.len() >= self.max && !self.bodies.contains_key(&id) {
             // Rare, and simple: the hot ones are back after one read each.
             self.bodies.clear();
@@ -77,19 +77,19 @@ impl HotBodies {
 }
 
 /// One thread's rendered auctions. An auction's version is that of its hidden drop, which is known from its first row on.
-pub struct HotAuctions {
+pub struct AuctionResponseCache {
     drops: HashMap<AuctionId, DropId>,
-    bodies: HotBodies,
+    bodies: DropResponseCache,
 }
 
-impl HotAuctions {
+impl AuctionResponseCache {
     /// No bodies, and room for `max`.
     #[must_use]
-    pub fn new(max: usize) -> HotAuctions {
-        HotAuctions { drops: HashMap::new(), bodies: HotBodies::new(max) }
+    pub fn new(max: usize) -> AuctionResponseCache {
+        AuctionResponseCache { drops: HashMap::new(), bodies: DropResponseCache::new(max) }
     }
 
-    /// The body of an auction, as [`HotBodies::get`] has it, and its hidden drop.
+    /// The body of an auction, as [`DropResponseCache::get`] has it, and its hidden drop.
     ///
     /// # Errors
     /// What `render` says.
@@ -97,8 +97,8 @@ impl HotAuctions {
         &mut self,
         published: &Published,
         id: AuctionId,
-        render: impl FnOnce() -> rusqlite::Result<Option<(DropId, HotBody)>>,
-    ) -> rusqlite::Result<Option<(DropId, Found)>> {
+        render: impl FnOnce() -> rusqlite::Result<Option<(DropId, CachedResponse)>>,
+    ) -> rusqlite::Result<Option<(DropId, CacheLookup)>> {
         if let Some(drop_id) = self.drops.get(&id).copied() {
             let found = self.bodies.get(published, drop_id, || Ok(render()?.map(|(_, body)| body)))?;
             return Ok(found.map(|found| (drop_id, found)));
@@ -109,6 +109,6 @@ impl HotAuctions {
         }
         self.drops.insert(id, drop_id);
         self.bodies.put(drop_id, &body);
-        Ok(Some((drop_id, Found { body, was_ready: false })))
+        Ok(Some((drop_id, CacheLookup { body, was_cached: false })))
     }
 }

@@ -7,7 +7,7 @@ use super::Seq;
 /// The last orders of a drop as a look at them found them: named by the numbers of the first and the last, so that a
 /// repeat is about the same orders whatever was sold meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Run {
+pub struct OrderRange {
     /// The first of them.
     pub first: Seq,
     /// The last of them.
@@ -17,20 +17,20 @@ pub struct Run {
 /// The most digits of a number in it: every such number is a [`Seq`].
 const DIGITS_MAX: usize = 14;
 
-impl Run {
+impl OrderRange {
     /// A run out of its text, `first-last` in the one spelling that [`fmt::Display`] writes.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Run> {
+    pub fn parse(text: &str) -> Option<OrderRange> {
         let (first, last) = text.split_once('-')?;
         let number = |digits: &str| {
             let fits = digits.len() <= DIGITS_MAX && !digits.starts_with(['0', '+']);
             digits.parse().ok().filter(|_| fits).and_then(Seq::new)
         };
-        Some(Run { first: number(first)?, last: number(last)? })
+        Some(OrderRange { first: number(first)?, last: number(last)? })
     }
 }
 
-impl fmt::Display for Run {
+impl fmt::Display for OrderRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
     }
@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn a_run_is_read_in_the_spelling_in_which_it_is_written() {
-        let run = Run::parse("1201-1234").expect("a run");
+        let run = OrderRange::parse("1201-1234").expect("a run");
         assert_eq!((run.first.get(), run.last.get(), run.to_string().as_str()), (1201, 1234, "1201-1234"));
         for bad in ["", "-", "1", "1-", "-1", "0-1", "01-2", "+1-2", "1-2-3", "1 -2", "1-100000000000000", "a-b"] {
-            assert_eq!(Run::parse(bad), None, "{bad}");
+            assert_eq!(OrderRange::parse(bad), None, "{bad}");
         }
     }
 }

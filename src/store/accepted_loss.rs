@@ -1,7 +1,7 @@
 //! Loss that was told and accepted: it becomes an event, and the file's next epoch begins, so that nothing which
 //! clients or caches still know of the lost events is taken for what follows.
 
-use super::{Batch, Loaded, Recorder, SecondsTally, Store, StoreError};
+use super::{Batch, Loaded, PerSecondTally, Recorder, Store, StoreError};
 use crate::engine::Command;
 use crate::types::{Seq, UnixMillis};
 
@@ -17,7 +17,7 @@ pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64)
     loaded.state.apply(at, &Command::RecordLoss { lost, acknowledged }, &mut batch.events);
     let mut recorder = Recorder::new(&store.connection, loaded.link)?;
     recorder.begin()?;
-    recorder.record(&batch, &mut SecondsTally::default())?;
+    recorder.record(&batch, &mut PerSecondTally::default())?;
     recorder.commit()?;
     loaded.link = recorder.link();
     drop(recorder);

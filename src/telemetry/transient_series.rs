@@ -8,11 +8,11 @@ use super::Metric;
 
 /// Series that are there for one look.
 #[derive(Default)]
-pub struct Passing {
+pub struct TransientSeries {
     families: BTreeMap<&'static str, (&'static Metric, String)>,
 }
 
-impl Passing {
+impl TransientSeries {
     /// Adds a gauge of the catalogue of the thing with this number; `more` are labels out of a closed set.
     pub fn add(
         &mut self,
@@ -47,12 +47,12 @@ mod tests {
     #[test]
     fn a_family_stands_together_in_its_place_and_is_gone_with_the_next_look() {
         let telemetry = Telemetry::new();
-        let mut passing = Passing::default();
+        let mut series = TransientSeries::default();
         for (number, units) in [(7, 3), (12, 0)] {
-            passing.add(&catalogue::DROP_UNITS, ("drop", number), &[("state", "sold")], units);
-            passing.add(&catalogue::DROP_PLANNED, ("drop", number), &[], 1);
+            series.add(&catalogue::DROP_UNITS, ("drop", number), &[("state", "sold")], units);
+            series.add(&catalogue::DROP_PLANNED, ("drop", number), &[], 1);
         }
-        let text = telemetry.render_with(&passing);
+        let text = telemetry.render_with(&series);
         let units = "# TYPE firstcome_drop_units gauge\nfirstcome_drop_units{drop=\"7\",state=\"sold\"} 3\n\
                      firstcome_drop_units{drop=\"12\",state=\"sold\"} 0\n\n";
         assert!(text.contains(units), "{text}");

@@ -9,15 +9,15 @@ use crossbeam_channel::Receiver;
 use super::Clock;
 use super::checkpoint::{self, Checkpointer};
 use super::clock::wall_clock;
+use super::disk_space::FreeSpace;
 use super::handle::{Answer, Class, Decided, Message, NotApplied, Queued, Shared, Timing};
-use super::replies::{Outgoing, Reply};
-use super::room::Room;
-use super::sync::Sync;
+use super::replies::{Reply, ReplyBatch};
+use super::sync_policy::SyncPolicy;
 use super::thread::Options;
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, State};
-use crate::planted::{self, Bug, Place};
-use crate::store::{Batch, Recorder, SecondsTally, Severity, Store, StoreError, load};
+use crate::failpoints::{self, Bug, PausePoint};
+use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError, load};
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
 
@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 const LOOK_AHEAD: usize = 16;
 
 /// An answer that waits for its batch to be durable.
-pub(super) struct Waiting {
+pub(super) struct PendingReply {
     reply: Reply,
     outcome: Outcome,
     at: UnixMillis,
@@ -39,16 +39,16 @@ pub(super) struct Waiting {
 }
 
 /// The writer at work.
-pub(super) struct Running<'a> {
+pub(super) struct WriterLoop<'a> {
     pub(super) store: &'a Store,
     pub(super) recorder: Recorder<'a>,
     pub(super) checkpointer: Checkpointer,
     pub(super) state: State,
     pub(super) batch: Batch,
-    pub(super) replies: Vec<Waiting>,
-    pub(super) outgoing: Outgoing,
-    pub(super) tally: SecondsTally,
-    pub(super) sync: Sync,
+    pub(super) replies: Vec<PendingReply>,
+    pub(super) outgoing: ReplyBatch,
+    pub(super) tally: PerSecondTally,
+    pub(super) sync: SyncPolicy,
     /// The disk is full: nothing is decided, and nothing that is due is done, until there is room.
     pub(super) read_only: bool,
     /// Commands decided since the last tick.
@@ -66,7 +66,7 @@ pub(super) struct Running<'a> {
     pub(super) tap: Option<Tap>,
 }
 
-impl Running<'_> {
+impl WriterLoop<'_> {
     /// Waits for a command, but not past the next due instant, the next tick or the next sync.
     pub(super) fn wait(&self) -> Option<Message> {
         let mut until = self.last_tick + TICK;
@@ -132,12 +132,12 @@ impl Running<'_> {
         let queue = started.saturating_duration_since(accepted);
         self.meter.queue_wait(queue);
         let too_old = submission.class == Class::Buyer && queue > self.options.queue_wait_max;
-        if too_old && !planted::has(Bug::NeverTooOld) {
+        if too_old && !failpoints::enabled(Bug::NeverTooOld) {
             self.meter.too_old();
             self.outgoing.push(reply, Answer::TooOld);
             return Ok(());
         }
-        if planted::has(Bug::LeaverCancels) && reply.sender.is_closed() {
+        if failpoints::enabled(Bug::LeaverCancels) && reply.sender.is_closed() {
             return Ok(());
         }
         let at = self.clock.at(accepted).max(self.state.at());
@@ -166,8 +166,13 @@ impl Running<'_> {
         }
         let decide = started.elapsed();
         self.meter.decide(decide);
-        self.replies.push(Waiting { reply, outcome, at, timing: Timing { queue, decide, commit: Duration::ZERO } });
-        if planted::has(Bug::AckBeforeCommit) {
+        self.replies.push(PendingReply {
+            reply,
+            outcome,
+            at,
+            timing: Timing { queue, decide, commit: Duration::ZERO },
+        });
+        if failpoints::enabled(Bug::AckBeforeCommit) {
             self.answer(Duration::ZERO);
         }
         if self.batch.events.len() >= self.options.batch_events_max { self.flush() } else { Ok(()) }
@@ -212,7 +217,7 @@ impl Running<'_> {
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         let mut commit = Duration::ZERO;
         let must_sync = self.sync.is_due() && !self.read_only;
-        if planted::has(Bug::PublishBeforeCommit) {
+        if failpoints::enabled(Bug::PublishBeforeCommit) {
             self.publish(commit);
         }
         if !self.batch.events.is_empty() || must_sync {
@@ -239,7 +244,7 @@ impl Running<'_> {
     fn answer(&mut self, commit: Duration) {
         let committed = Instant::now();
         for waiting in self.replies.drain(..) {
-            let Waiting { reply, outcome, at, timing } = waiting;
+            let PendingReply { reply, outcome, at, timing } = waiting;
             let decided = Decided { outcome, at, timing: Timing { commit, ..timing }, committed };
             self.outgoing.push(reply, Answer::Decided(decided));
         }
@@ -259,7 +264,7 @@ impl Running<'_> {
         let started = Instant::now();
         self.sync.prepare(&self.store.connection)?;
         self.begin()?;
-        planted::pause(Place::Begun);
+        failpoints::pause(PausePoint::AfterBegin);
         let nothing_else = self.batch.events.is_empty() && self.tally.is_empty();
         self.recorder.record(&self.batch, &mut self.tally)?;
         if nothing_else {
@@ -267,15 +272,15 @@ impl Running<'_> {
         }
         let recorded = Instant::now();
         self.meter.record(recorded.saturating_duration_since(started));
-        planted::pause(Place::Recorded);
+        failpoints::pause(PausePoint::BeforeCommit);
         self.recorder.commit()?;
-        planted::pause(Place::Committed);
+        failpoints::pause(PausePoint::AfterCommit);
         let seq = self.state.seq();
         let synced = self.sync.committed(seq);
-        if !planted::has(Bug::NoWatermark) {
+        if !failpoints::enabled(Bug::NoWatermark) {
             self.store.watermark.write(&self.store.mark(seq, self.recorder.link(), synced))?;
         }
-        planted::pause(Place::Marked);
+        failpoints::pause(PausePoint::AfterWatermark);
         self.meter.commit(recorded.elapsed());
         Ok(started.elapsed())
     }
@@ -301,7 +306,7 @@ impl Running<'_> {
             // Autocommit is back on: SQLite has rolled back, and nothing of the batch is in the file.
             Severity::Full if self.is_rolled_back() => {
                 self.answer_all(|| Answer::NotApplied(NotApplied::ReadOnly));
-                if !planted::has(Bug::FullKeepsMemory) {
+                if !failpoints::enabled(Bug::FullKeepsMemory) {
                     self.load_again()?;
                 }
                 self.become_read_only(&error.to_string());
@@ -312,11 +317,11 @@ impl Running<'_> {
                 Err(error)
             }
             Severity::Full | Severity::Bug | Severity::Storage => {
-                if planted::has(Bug::FaultIsNotApplied) {
+                if failpoints::enabled(Bug::FaultIsNotApplied) {
                     self.answer_all(|| Answer::NotApplied(NotApplied::Ending));
                 }
                 self.answer_all(|| Answer::Unknown);
-                if planted::has(Bug::GoOnAfterFault) && self.is_rolled_back() {
+                if failpoints::enabled(Bug::GoOnAfterFault) && self.is_rolled_back() {
                     return self.load_again();
                 }
                 Err(error)
@@ -337,7 +342,7 @@ impl Running<'_> {
         self.state = loaded.state;
         self.recorder = Recorder::new(&self.store.connection, loaded.link)?;
         self.batch.clear();
-        self.tally = SecondsTally::default();
+        self.tally = PerSecondTally::default();
         if let Some(tap) = &mut self.tap {
             tap.thrown_away(self.state.seq());
         }
@@ -353,8 +358,8 @@ impl Running<'_> {
     }
 
     /// Stops before the disk is full; goes on when there is room and a commit gets through.
-    fn look_for_room(&mut self) -> Result<(), StoreError> {
-        let room = Room::of(&self.store.path, self.options.free_bytes_min);
+    fn check_disk_space(&mut self) -> Result<(), StoreError> {
+        let room = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
         self.meter.room(room.free_bytes, self.read_only);
         if !self.read_only {
             if room.is_short() {
@@ -362,7 +367,7 @@ impl Running<'_> {
             }
             return Ok(());
         }
-        if !room.is_there_again() {
+        if !room.is_ample() {
             return Ok(());
         }
         match self.commit() {
@@ -418,7 +423,7 @@ impl Running<'_> {
         {
             self.not_committed(error)?;
         }
-        self.look_for_room()?;
+        self.check_disk_space()?;
         let offset_ms = self.clock.slew(wall_clock(), elapsed);
         self.meter.orders(self.state.orders_by_state());
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::planted::{self, Bug};
+use crate::failpoints::{self, Bug};
 use crate::store::settings::set_synchronous;
 use crate::store::{Durability, StoreError};
 use crate::types::Seq;
 
 /// Keeps the promise of the durability: every commit, or one at least every interval.
-pub(super) struct Sync {
+pub(super) struct SyncPolicy {
     durability: Durability,
     /// Whether the connection waits for the disk at a commit.
     full: bool,
@@ -20,10 +20,10 @@ pub(super) struct Sync {
     synced: Seq,
 }
 
-impl Sync {
+impl SyncPolicy {
     /// The store opens with synchronous=FULL; what it found up to `seq` counts as on the disk.
-    pub(super) fn new(durability: Durability, seq: Seq) -> Sync {
-        Sync { durability, full: true, dirty_since: None, synced: seq }
+    pub(super) fn new(durability: Durability, seq: Seq) -> SyncPolicy {
+        SyncPolicy { durability, full: true, dirty_since: None, synced: seq }
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -50,7 +50,7 @@ impl Sync {
 
     /// Sets the connection for the next commit.
     pub(super) fn prepare(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        if planted::has(Bug::SynchronousOff) {
+        if failpoints::enabled(Bug::SynchronousOff) {
             connection.pragma_update(None, "synchronous", "OFF")?;
             return Ok(());
         }

@@ -54,7 +54,7 @@ const STREAMS: [&str; 3] = ["drop", "auction", "audit"];
 
 /// A route's labels.
 #[derive(Clone, Copy)]
-pub struct EdgeRoute {
+pub struct MeteredRoute {
     /// Its path, with names in braces.
     pub path: &'static str,
     /// Its method.
@@ -65,9 +65,9 @@ pub struct EdgeRoute {
 
 /// The closed sets of labels that the edge knows.
 #[derive(Clone, Copy)]
-pub struct EdgeLabels<'a> {
+pub struct HttpMeterLabels<'a> {
     /// The routes; told by their index from here on.
-    pub routes: &'a [EdgeRoute],
+    pub routes: &'a [MeteredRoute],
     /// The codes of problems; told by their index from here on.
     pub problems: &'static [&'static str],
     /// Which of the serving threads this is, if it is one of them.
@@ -75,13 +75,13 @@ pub struct EdgeLabels<'a> {
 }
 
 struct RouteMeter {
-    route: EdgeRoute,
+    route: MeteredRoute,
     statuses: [LocalCounter; STATUSES.len()],
     seconds: LocalHistogram,
 }
 
 /// What a serving thread records.
-pub struct EdgeMeter {
+pub struct HttpMeter {
     routes: Vec<RouteMeter>,
     requests: LocalCounter,
     worker: Option<usize>,
@@ -91,10 +91,10 @@ pub struct EdgeMeter {
     read_seconds: [LocalHistogram; 2],
 }
 
-impl EdgeMeter {
+impl HttpMeter {
     /// The meter of a serving thread.
     #[must_use]
-    pub fn new(telemetry: &Telemetry, labels: EdgeLabels<'_>) -> EdgeMeter {
+    pub fn new(telemetry: &Telemetry, labels: HttpMeterLabels<'_>) -> HttpMeter {
         let routes = labels.routes.iter().map(|route| RouteMeter {
             route: *route,
             statuses: std::array::from_fn(|_| LocalCounter::new()),
@@ -102,7 +102,7 @@ impl EdgeMeter {
         });
         let streams = |of| LocalGauge::new(telemetry.gauge(&metric::STREAMS, &[("of", of)]));
         let read = |source| LocalHistogram::new(telemetry.histogram(&metric::READ, &[("source", source)]));
-        EdgeMeter {
+        HttpMeter {
             routes: routes.collect(),
             requests: LocalCounter::new(),
             worker: labels.worker,

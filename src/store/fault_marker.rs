@@ -16,12 +16,12 @@ const TEXT_BYTES: usize = 1024;
 const CLEAR: &str = "no fault\n";
 
 /// The open marker.
-pub struct Marker {
+pub struct FaultMarker {
     file: File,
     path: PathBuf,
 }
 
-impl Marker {
+impl FaultMarker {
     /// What the marker of `directory` says, if it stands. Anything but the words of a clear one stands.
     ///
     /// # Errors
@@ -45,14 +45,14 @@ impl Marker {
     ///
     /// # Errors
     /// What the system says.
-    pub fn open(directory: &Path) -> Result<Marker, StoreError> {
+    pub fn open(directory: &Path) -> Result<FaultMarker, StoreError> {
         let path = directory.join(MARKER_FILE);
         let refuse = |source| StoreError::Io { path: path.clone(), source };
         let file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(refuse)?;
         let full = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX);
         let whole = file.metadata().map_err(refuse)?.len() == full;
-        let marker = Marker { file, path };
+        let marker = FaultMarker { file, path };
         if !whole {
             marker.lower()?;
         }
@@ -94,13 +94,13 @@ mod tests {
     #[test]
     fn it_stands_from_raise_to_lower_and_keeps_its_room() {
         let scratch = tempfile::tempdir().expect("scratch");
-        let read = || Marker::read(scratch.path()).expect("read");
+        let read = || FaultMarker::read(scratch.path()).expect("read");
         assert_eq!(read(), None);
-        let marker = Marker::open(scratch.path()).expect("made");
+        let marker = FaultMarker::open(scratch.path()).expect("made");
         assert_eq!(read(), None);
         marker.raise(&"the disk failed ".repeat(200)).expect("written");
         assert!(read().expect("stands").starts_with("the disk failed the disk"));
-        let again = Marker::open(scratch.path()).expect("opened");
+        let again = FaultMarker::open(scratch.path()).expect("opened");
         assert!(read().is_some(), "opening takes nothing away");
         again.lower().expect("written");
         assert_eq!(read(), None);
@@ -111,11 +111,11 @@ mod tests {
     #[test]
     fn a_damaged_one_stands() {
         let scratch = tempfile::tempdir().expect("scratch");
-        drop(Marker::open(scratch.path()).expect("made"));
+        drop(FaultMarker::open(scratch.path()).expect("made"));
         let path = scratch.path().join(MARKER_FILE);
         let mut bytes = std::fs::read(&path).expect("read");
         bytes[3] ^= 1;
         std::fs::write(&path, bytes).expect("written");
-        assert!(Marker::read(scratch.path()).expect("read").is_some());
+        assert!(FaultMarker::read(scratch.path()).expect("read").is_some());
     }
 }

@@ -6,7 +6,7 @@ use crate::types::{AuctionId, DropId, Seq, UnitPrice, UnixMillis};
 
 /// Where an auction stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct News {
+pub struct AuctionUpdate {
     /// Its hidden drop: whose published version tells that something has changed.
     pub drop_id: DropId,
     /// The last event that changed it.
@@ -23,7 +23,7 @@ pub struct News {
 ///
 /// # Errors
 /// What SQLite says.
-pub fn of_auction(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<News>> {
+pub fn auction_update(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionUpdate>> {
     let mut statement = connection.prepare_cached(
         "SELECT auctions.drop_id, drops.version, auctions.current, bids.buyer, auctions.ends_at_ms
          FROM auctions JOIN drops ON drops.id = auctions.drop_id
@@ -33,7 +33,7 @@ pub fn of_auction(connection: &Connection, id: AuctionId) -> rusqlite::Result<Op
     statement
         .query_row([id], |row| {
             let buyer: Option<String> = row.get(3)?;
-            Ok(News {
+            Ok(AuctionUpdate {
                 drop_id: row.get(0)?,
                 seq: row.get(1)?,
                 current: row.get(2)?,

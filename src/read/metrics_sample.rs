@@ -17,7 +17,7 @@ const CHOOSING_SHARE: u32 = 100;
 
 /// Which drops and auctions are shown.
 #[derive(Default)]
-pub struct Board {
+pub struct MetricsSampler {
     drops: Vec<DropId>,
     auctions: Vec<AuctionId>,
     by_state: Vec<(AuctionState, u64)>,
@@ -26,7 +26,7 @@ pub struct Board {
 
 /// A drop's stock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stock {
+pub struct DropStock {
     /// Which drop.
     pub id: DropId,
     /// All units.
@@ -41,7 +41,7 @@ pub struct Stock {
 
 /// Where an auction stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct AuctionStanding {
     /// Which auction.
     pub id: AuctionId,
     /// The price; none before the first bid.
@@ -54,21 +54,21 @@ pub struct Standing {
 
 /// What one look found.
 #[derive(Default, Debug)]
-pub struct Look {
+pub struct MetricsSample {
     /// Drops that changed last, the latest first.
-    pub drops: Vec<Stock>,
+    pub drops: Vec<DropStock>,
     /// Auctions that changed last, the latest first.
-    pub auctions: Vec<Standing>,
+    pub auctions: Vec<AuctionStanding>,
     /// How many auctions are in each state.
     pub by_state: Vec<(AuctionState, u64)>,
 }
 
-impl Board {
+impl MetricsSampler {
     /// Looks at one snapshot.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn look(&mut self, reader: &Reader) -> rusqlite::Result<Look> {
+    pub fn sample(&mut self, reader: &Reader) -> rusqlite::Result<MetricsSample> {
         let started = Instant::now();
         if self.until.is_none_or(|until| until <= started) {
             reader.snapshot(|connection| self.choose(connection))?;
@@ -83,7 +83,7 @@ impl Board {
             for id in &self.auctions {
                 auctions.extend(standing(connection, *id)?);
             }
-            Ok(Look { drops, auctions, by_state: self.by_state.clone() })
+            Ok(MetricsSample { drops, auctions, by_state: self.by_state.clone() })
         })
     }
 
@@ -109,21 +109,21 @@ impl Board {
     }
 }
 
-fn stock(connection: &Connection, id: DropId) -> rusqlite::Result<Option<Stock>> {
+fn stock(connection: &Connection, id: DropId) -> rusqlite::Result<Option<DropStock>> {
     let mut statement =
         connection.prepare_cached("SELECT total, held, sold, started, starts_at_ms FROM drops WHERE id = ?1")?;
     let stock = statement.query_row(params![id], |row| {
         let started: bool = row.get(3)?;
         let started_at = if started { Some(row.get(4)?) } else { None };
-        Ok(Stock { id, total: row.get(0)?, held: row.get(1)?, sold: row.get(2)?, started_at })
+        Ok(DropStock { id, total: row.get(0)?, held: row.get(1)?, sold: row.get(2)?, started_at })
     });
     stock.optional()
 }
 
-fn standing(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<Standing>> {
+fn standing(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionStanding>> {
     let mut statement = connection.prepare_cached("SELECT current, bids, ends_at_ms FROM auctions WHERE id = ?1")?;
     let standing = statement.query_row(params![id], |row| {
-        Ok(Standing { id, current: row.get(0)?, bids: row.get(1)?, ends_at: row.get(2)? })
+        Ok(AuctionStanding { id, current: row.get(0)?, bids: row.get(1)?, ends_at: row.get(2)? })
     });
     standing.optional()
 }

@@ -1,4 +1,4 @@
-//! Bugs on purpose, and places to be killed at, behind the cargo feature `planted`, which is never in a release: each
+//! Bugs on purpose, and places to be killed at, behind the cargo feature `failpoints`, which is never in a release: each
 //! bug is caught by the test that is named beside it (`scripts/planted.sh` runs them all). Without the feature
 //! everything here is a constant that compiles to nothing.
 
@@ -43,47 +43,47 @@ pub enum Bug {
 
 /// A place at which a test stops a thread, to kill the process there, by the variable `FIRSTCOME_PAUSE`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum PausePoint {
     /// The writer, after BEGIN.
-    Begun,
+    AfterBegin,
     /// After all rows were written, before COMMIT.
-    Recorded,
+    BeforeCommit,
     /// After COMMIT, before the watermark.
-    Committed,
+    AfterCommit,
     /// After the watermark, before the replies.
-    Marked,
+    AfterWatermark,
     /// The relay, before it lets a delivery go out.
-    ToTell,
+    BeforeDelivery,
     /// The relay, when a delivery has its answer and nobody knows of it.
-    Told,
+    AfterDelivery,
 }
 
-#[cfg(not(feature = "planted"))]
+#[cfg(not(feature = "failpoints"))]
 mod off {
-    use super::{Bug, Place};
+    use super::{Bug, PausePoint};
 
     /// Whether this bug is planted.
     #[must_use]
     #[inline(always)]
-    pub const fn has(_: Bug) -> bool {
+    pub const fn enabled(_: Bug) -> bool {
         false
     }
 
     /// Stops here if a test wants it.
     #[inline(always)]
-    pub const fn pause(_: Place) {}
+    pub const fn pause(_: PausePoint) {}
 }
 
-#[cfg(feature = "planted")]
+#[cfg(feature = "failpoints")]
 mod on {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{Bug, Place};
+    use super::{Bug, PausePoint};
 
     /// Whether this bug is planted.
     #[must_use]
-    pub fn has(bug: Bug) -> bool {
+    pub fn enabled(bug: Bug) -> bool {
         static PLANTED: OnceLock<Option<String>> = OnceLock::new();
         let planted = PLANTED.get_or_init(|| std::env::var("FIRSTCOME_PLANTED").ok());
         planted.as_deref().is_some_and(|name| name == format!("{bug:?}"))
@@ -91,7 +91,7 @@ mod on {
 
     /// Stops here if `FIRSTCOME_PAUSE` is `<place>:<n>` and this is the n-th time; says so in a file of that name in the
     /// directory `FIRSTCOME_PAUSE_DIR`.
-    pub fn pause(place: Place) {
+    pub fn pause(place: PausePoint) {
         static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
         static PASSED: AtomicU64 = AtomicU64::new(0);
         let wanted = WANTED.get_or_init(|| {
@@ -112,7 +112,7 @@ mod on {
     }
 }
 
-#[cfg(not(feature = "planted"))]
-pub use off::{has, pause};
-#[cfg(feature = "planted")]
-pub use on::{has, pause};
+#[cfg(not(feature = "failpoints"))]
+pub use off::{enabled, pause};
+#[cfg(feature = "failpoints")]
+pub use on::{enabled, pause};
