@@ -7,7 +7,6 @@ pub mod leave;
 mod link;
 pub mod migrate;
 pub mod openapi;
-pub mod output;
 pub mod preflight;
 pub mod recover;
 pub mod remedy;
@@ -23,26 +22,11 @@ pub mod wire;
 
 use clap::{Parser, Subcommand};
 
-/// How a subcommand ends when it does not end well: lines for the operator, and the exit code (design section 9).
-#[derive(Debug)]
-pub struct Exit {
-    /// The exit code of the process.
-    pub code: u8,
-    /// What happened, to what, and what to do: one line each.
-    pub message: String,
-}
-
-impl Exit {
-    /// An exit with a code and a line.
-    #[must_use]
-    pub fn new(code: u8, message: impl Into<String>) -> Exit {
-        Exit { code, message: message.into() }
-    }
-}
+use crate::exit::{self, Exit};
 
 /// First come, first served: an inventory engine for limited drops and flash sales. One program, one SQLite file.
 #[derive(Parser, Debug)]
-#[command(name = "firstcome", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "firstcome", version, about, after_help = after_help(), max_term_width = 110)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -52,10 +36,11 @@ pub struct Arguments {
 const EXAMPLES: &str = "Examples:
   firstcome serve --demo              a server with a drop to play with
   firstcome rush                      100,000 buyers storm 10,000 units of a new drop of it
-  firstcome verify                    prove from the file that nothing was oversold
+  firstcome verify                    prove from the file that nothing was oversold";
 
-Exit codes: 0 good, 64 wrong configuration, 65 the file is wrong, 66 there is no file, 69 a port is in use,
-70 a bug, 73 somebody else has the file, 74 a fault of the disk, 78 the clock is wrong.";
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::help())
+}
 
 /// What the program can do.
 #[derive(Subcommand, Debug)]

@@ -25,7 +25,9 @@
 pub mod admission;
 pub mod cli;
 pub mod config;
+pub mod exit;
 pub mod http;
+pub mod output;
 pub mod wire;
 pub mod writer;
 // In the order of a purchase, which is not the alphabet's.

@@ -1,17 +1,15 @@
-//! Arguments, a command, an exit code.
+//! Parses the arguments, runs the subcommand and reports its exit code.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use firstcome::cli::{self, Arguments, output};
+use firstcome::cli::{self, Arguments};
+use firstcome::{exit, output};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The exit code for wrong arguments (`EX_USAGE`).
-const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -26,7 +24,7 @@ fn main() -> ExitCode {
             } else {
                 output::note(format!("firstcome: {}", cli::one_line(&error.to_string())));
             }
-            return ExitCode::from(USAGE);
+            return ExitCode::from(exit::USAGE);
         }
     };
     match cli::run(arguments) {

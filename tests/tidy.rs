@@ -5,9 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use firstcome::exit::{Row, TABLE};
+
 /// Which rooms a room may use. `cli` and `main` may use all.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("exit", &[]),
+    ("output", &[]),
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("failpoints", &[]),
@@ -17,8 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("outgoing", &[]),
     ("engine", &["types", "failpoints"]),
     ("capture", &["engine", "types"]),
-    ("store", &["engine", "types", "config", "failpoints"]),
-    ("writer", &["store", "capture", "engine", "types", "config", "telemetry", "failpoints"]),
+    ("store", &["engine", "types", "config", "exit", "failpoints"]),
+    ("writer", &["store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
     ("read", &["types", "config", "telemetry", "failpoints"]),
     ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "failpoints"]),
@@ -29,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "exit",
             "web",
             "wire",
             "admission",
@@ -234,13 +239,22 @@ fn the_systemd_unit_restarts_bugs_and_crashes_and_nothing_else() {
     assert_eq!((setting("StartLimitIntervalSec"), setting("StartLimitBurst")), (Some("60"), Some("3")));
     assert_eq!(setting("Restart"), Some("on-failure"));
     let never: Vec<&str> = setting("RestartPreventExitStatus").expect("codes").split(' ').collect();
-    // Every code of the program's help, but for a good end and a bug.
-    let help = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli.rs")).expect("a source");
-    let (_, codes) = help.split_once("Exit codes: 0 good, ").expect("the codes");
-    let codes = codes.split(". ").next().and_then(|codes| codes.split("\";").next()).expect("a sentence");
-    let numbers = codes.split([' ', '\n']).filter(|word| word.parse::<u8>().is_ok());
-    let told: Vec<&str> = numbers.filter(|code| *code != "70").collect();
-    assert_eq!(never, told, "the unit and the help name the same codes");
+    let expected: Vec<String> =
+        TABLE.iter().filter(|row| row.code > 0 && !row.restarts).map(|row| row.code.to_string()).collect();
+    assert_eq!(never, expected, "the unit and src/exit.rs disagree");
+}
+
+#[test]
+fn the_documentation_has_the_table_of_exit_codes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("src/store/RECOVERY.md"))
+        .or_else(|_| fs::read_to_string(root.join("README.md")))
+        .expect("a page");
+    let mut table = String::from("| exit code | name | meaning | restart |\n|---|---|---|---|\n");
+    for Row { code, name, meaning, restarts } in TABLE {
+        table.push_str(&format!("| {code} | {name} | {meaning} | {} |\n", if restarts { "yes" } else { "no" }));
+    }
+    assert!(page.contains(&table), "the page lacks:\n{table}");
 }
 
 #[test]

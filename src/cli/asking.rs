@@ -14,8 +14,9 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderVa
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::Value;
 
-use super::{Exit, link};
+use super::link;
 use crate::config::{Config, TlsFiles};
+use crate::exit::Exit;
 use crate::outgoing::{Call, Client, Failure, Guard, Options, Reply, Target};
 
 /// For a whole answer: a server under load answers within 2 s.
@@ -71,13 +72,12 @@ impl Asked {
     pub(super) fn at(address: &str, flag: &'static str, ca: Option<&Path>) -> Result<Asked, Exit> {
         let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let url = url.trim_end_matches('/').to_owned();
-        let wrong = |_| Exit::new(64, format!("{flag} {address}: expected host:port or http://host:port"));
+        let wrong = |_| Exit::usage(format!("{flag} {address}: expected host:port or http://host:port"));
         Target::parse(&format!("{url}/"), &anywhere()).map_err(wrong)?;
-        let authorities =
-            ca.map(link::authorities).transpose().map_err(|line| Exit::new(64, line))?.unwrap_or_default();
+        let authorities = ca.map(link::authorities).transpose().map_err(|line| Exit::usage(line))?.unwrap_or_default();
         let options =
             Options { timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX, authorities, ..Options::default() };
-        let client = Client::new(anywhere(), options).map_err(|error| Exit::new(64, format!("--ca: {error}")))?;
+        let client = Client::new(anywhere(), options).map_err(|error| Exit::usage(format!("--ca: {error}")))?;
         Ok(Asked { url, flag, client, token: None })
     }
 
@@ -164,7 +164,7 @@ impl Asked {
             Trouble::Status(403, _) => "; the token in FIRSTCOME_TOKEN may not do this".into(),
             Trouble::Status(..) | Trouble::Strange(_) => String::new(),
         };
-        Exit::new(69, format!("{}: {what}: {trouble}{hint}", self.url))
+        Exit::unavailable(format!("{}: {what}: {trouble}{hint}", self.url))
     }
 }
 
@@ -202,7 +202,7 @@ fn anywhere() -> Guard {
 /// As the work, or no runtime (71).
 pub(super) fn blocking<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Exit::new(71, format!("no runtime: {error}")))?.block_on(work)
+    runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?.block_on(work)
 }
 
 #[cfg(test)]

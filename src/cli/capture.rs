@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::Exit;
 use crate::capture::Tap;
 use crate::capture::format::Header;
 use crate::capture::recorder::{self, Limits};
 use crate::config::Config;
 use crate::engine::State;
+use crate::exit::Exit;
 use crate::read::connection::Reader;
 use crate::store::{Store, load};
 use crate::telemetry::{Telemetry, catalogue};
@@ -46,11 +46,11 @@ pub(super) fn begin(
     let header = Header { file_id: store.file_id, epoch: store.epoch };
     let limits = Limits::of_bytes(config.capture_bytes_max);
     let (tap, recorder) = recorder::begin(path, header, state, limits, dropped, Box::new(load))
-        .map_err(|error| Exit::new(64, format!("capture.file {}: {error}", path.display())))?;
+        .map_err(|error| Exit::usage(format!("capture.file {}: {error}", path.display())))?;
     tracing::info!(path = %recorder.path().display(), "every decided command is captured");
     let thread = std::thread::Builder::new()
         .name("fc-capture".into())
         .spawn(move || recorder.run())
-        .map_err(|error| Exit::new(71, format!("the capture's thread could not start: {error}")))?;
+        .map_err(|error| Exit::system(format!("the capture's thread could not start: {error}")))?;
     Ok(Some(Capture { tap, thread }))
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::output;
 use crate::http::openapi;
+use crate::output;
 
 const EXAMPLES: &str = "Examples:
   firstcome openapi > openapi.json

@@ -17,8 +17,10 @@ use serde_json::Value;
 
 use super::asking::{Asked, Trouble, blocking, own_address, printable};
 use super::exposition::Page;
-use super::{Exit, output, serve};
+use super::serve;
 use crate::config::Config;
+use crate::exit::Exit;
+use crate::output;
 use crate::telemetry::catalogue as metric;
 use crate::writer::clock::wall_clock;
 use finding::{Finding, Verdict};
@@ -90,7 +92,7 @@ pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
     }
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
     let failed: Vec<&str> = failed.map(|finding| finding.check).collect();
-    if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, format!("not ready: {}", failed.join(", ")))) }
+    if failed.is_empty() { Ok(()) } else { Err(Exit::failed(format!("not ready: {}", failed.join(", ")))) }
 }
 
 /// Whom it asks.
@@ -155,7 +157,7 @@ async fn the_drop(public: &Asked, path: &str, id: u32) -> Result<(Value, super::
         Ok(answer) => answer,
         Err(trouble @ Trouble::Status(404, _)) => {
             let line = format!("{}: there is no drop {id} ({trouble}); GET /v1/drops lists them", public.url);
-            return Err(Exit::new(69, line));
+            return Err(Exit::unavailable(line));
         }
         Err(trouble) => return Err(public.exit(path, &trouble)),
     };

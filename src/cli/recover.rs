@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, output};
+use crate::exit::Exit;
+use crate::output;
 use crate::store::recover::{Accepted, recover};
 use crate::writer::clock::wall_clock;
 

@@ -5,7 +5,8 @@ use clap::{Args, value_parser};
 use serde_json::{Value, json};
 
 use super::rush::Admin;
-use super::{Exit, output};
+use crate::exit::{self, Exit};
+use crate::output;
 use crate::types::{Amount, Currency, OrderRange, money};
 
 const EXAMPLES: &str = "Examples:
@@ -66,7 +67,7 @@ pub fn run(args: &RemedyArgs) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Exit::new(71, format!("no runtime: {error}")))?;
+        .map_err(|error| Exit::system(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let mut admin = Admin::connect(&args.admin).await?;
         match (args.run, &args.reason) {
@@ -163,7 +164,7 @@ async fn undo(args: &RemedyArgs, admin: &mut Admin, run: OrderRange, reason: &st
             "drop {} is {state}: what is cancelled would be sold again at once; pause it, or add --while-selling",
             args.drop
         );
-        return Err(Exit::new(64, line));
+        return Err(Exit::usage(line));
     }
     if !args.json {
         output::line(format!("run {run}; the same command repeats it, each order is undone once"));
@@ -175,11 +176,11 @@ async fn undo(args: &RemedyArgs, admin: &mut Admin, run: OrderRange, reason: &st
         let answer = match admin.call("POST", &path, Some(&body)).await {
             Ok(answer) => answer,
             // What came before it is done and told; whether this was, a repeat finds out.
-            Err(exit) if exit.code == 69 && tally.any() => {
-                tally.not_done = Some(exit.message);
+            Err(failed) if failed.code == exit::UNAVAILABLE && tally.any() => {
+                tally.not_done = Some(failed.message);
                 break;
             }
-            Err(exit) => return Err(exit),
+            Err(failed) => return Err(failed),
         };
         for entry in list(&answer) {
             tally.add(entry);
@@ -241,7 +242,7 @@ impl Tally {
         }
         match not_done {
             None => Ok(()),
-            Some(why) => Err(Exit::new(1, format!("not everything was done ({why}): repeat the same command"))),
+            Some(why) => Err(Exit::failed(format!("not everything was done ({why}): repeat the same command"))),
         }
     }
 }

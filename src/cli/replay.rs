@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 
 use super::rush::again::{self, Again};
-use super::{Exit, output};
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::{Pace, Replayed, replay};
 use crate::engine::OUTCOME_NAMES;
+use crate::exit::{self, Exit};
+use crate::output;
 
 const EXAMPLES: &str = "Examples:
   firstcome replay sale.capture              as fast as it goes
@@ -64,8 +65,8 @@ fn pace(text: &str) -> Result<Pace, String> {
 /// See the exit codes in the help.
 pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
     let told = |code: u8, what: &dyn std::fmt::Display| Exit::new(code, format!("{}: {what}", args.file.display()));
-    let refuse = |trouble: Trouble| told(65, &trouble);
-    let file = File::open(&args.file).map_err(|error| told(66, &error))?;
+    let refuse = |trouble: Trouble| told(exit::BAD_DATA, &trouble);
+    let file = File::open(&args.file).map_err(|error| told(exit::MISSING, &error))?;
     let mut reader = RecordReader::open(BufReader::with_capacity(1 << 16, file)).map_err(refuse)?;
     let database = reader.header.database();
     output::line(format!("{}: a capture of database {database}, epoch {}", args.file.display(), reader.header.epoch));
@@ -77,8 +78,9 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
             allow_remote: args.allow_remote,
             pace: args.speed,
         };
-        return again::run(&again, &mut reader)
-            .map_err(|exit| if exit.code == 65 { told(65, &exit.message) } else { exit });
+        return again::run(&again, &mut reader).map_err(|failed| {
+            if failed.code == exit::BAD_DATA { told(exit::BAD_DATA, &failed.message) } else { failed }
+        });
     }
     let found = replay(&mut reader, args.speed).map_err(refuse)?;
     for line in report(&found) {
@@ -88,7 +90,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
         output::note(format!("the file ends within a record at byte {offset}: what comes before was replayed"));
     }
     match found.difference {
-        Some((offset, what)) => Err(told(1, &format_args!("at byte {offset}: {what}"))),
+        Some((offset, what)) => Err(told(exit::FAILED, &format_args!("at byte {offset}: {what}"))),
         None => {
             output::line("the same outcomes and, byte for byte, the same events");
             Ok(())

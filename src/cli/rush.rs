@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, value_parser};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{Exit, output};
+use crate::exit::Exit;
+use crate::output;
 use answer::DropView;
 use bids::Force;
 use client::Fault;
@@ -140,7 +141,7 @@ pub struct RushArgs {
 pub fn run(args: RushArgs) -> Result<(), Exit> {
     let plan = Plan::new(args)?;
     let json = plan.json.as_ref().map(File::create).transpose();
-    let json = json.map_err(|error| Exit::new(73, format!("--json: {error}")))?;
+    let json = json.map_err(|error| Exit::cannot_create(format!("--json: {error}")))?;
     if cfg!(debug_assertions) {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
     }
@@ -171,10 +172,10 @@ fn prepare(plan: &Plan) -> Result<DropView, Exit> {
     };
     let drop = blocking(drops::see_selling(&plan.public, id))?;
     if plan.expire && drop.reservation_seconds >= plan.deadline.as_secs() {
-        return Err(Exit::new(
-            64,
-            format!("--expire: drop {id} reserves for {} s, not less than --deadline", drop.reservation_seconds),
-        ));
+        return Err(Exit::usage(format!(
+            "--expire: drop {id} reserves for {} s, not less than --deadline",
+            drop.reservation_seconds
+        )));
     }
     Ok(drop)
 }
@@ -182,7 +183,7 @@ fn prepare(plan: &Plan) -> Result<DropView, Exit> {
 /// Runs something on a runtime of its own.
 fn blocking<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Exit::new(71, format!("no runtime: {error}")))?.block_on(work)
+    runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?.block_on(work)
 }
 
 /// What the threads brought back.
@@ -248,7 +249,7 @@ fn jobs(
             thread,
             connections: plan.connections / plan.threads + usize::from(thread < plan.connections % plan.threads),
             queue: Queue::new(schedule, thread as u64, plan.threads as u64),
-            meter: Meter::new().map_err(|error| Exit::new(70, format!("histogram: {error}")))?,
+            meter: Meter::new().map_err(|error| Exit::bug(format!("histogram: {error}")))?,
             ready: ready.clone(),
             go: Receiver::clone(&nobody),
         })
@@ -261,7 +262,7 @@ type Thread = JoinHandle<std::io::Result<Option<Books>>>;
 fn spawn(job: Job) -> Result<Thread, Exit> {
     let name = format!("rush-{}", job.thread);
     let spawned = std::thread::Builder::new().name(name).spawn(move || worker::work(job));
-    spawned.map_err(|error| Exit::new(71, format!("no thread: {error}")))
+    spawned.map_err(|error| Exit::system(format!("no thread: {error}")))
 }
 
 /// Waits until every thread has opened its connections.
@@ -270,14 +271,14 @@ fn all_connected(plan: &Plan, readies: &Receiver<Result<(), Fault>>) -> Result<(
         match readies.recv() {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => return Err(drops::unreachable_at(&plan.public, "public", &fault)),
-            Err(_) => return Err(Exit::new(71, "a load thread did not start")),
+            Err(_) => return Err(Exit::system("a load thread did not start")),
         }
     }
     Ok(())
 }
 
 fn add_up(threads: Vec<Thread>) -> Result<(Ledger, Meter), Exit> {
-    let bug = |what: String| Exit::new(70, format!("a load thread failed: {what}"));
+    let bug = |what: String| Exit::bug(format!("a load thread failed: {what}"));
     let mut ledger = Ledger::default();
     let mut meter = Meter::new().map_err(|error| bug(error.to_string()))?;
     for thread in threads {
@@ -322,9 +323,9 @@ fn conclude(
     }
     if let Some(mut file) = json {
         let written = writeln!(file, "{:#}", report.json());
-        written.map_err(|error| Exit::new(73, format!("--json: {error}")))?;
+        written.map_err(|error| Exit::cannot_create(format!("--json: {error}")))?;
     }
     let failed = verdict.findings.iter().filter(|finding| !finding.holds);
     let failed: Vec<String> = failed.map(|finding| format!("check failed: {}", finding.sentence)).collect();
-    if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, failed.join("\n"))) }
+    if failed.is_empty() { Ok(()) } else { Err(Exit::failed(failed.join("\n"))) }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::leave;
 use super::start::{Running, start};
 use super::traces::Traces;
-use super::{Exit, leave, output};
 use crate::config::Config;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use crate::exit::{self, Exit};
+use crate::output;
 use crate::types::digest_key::KeyScope;
 use crate::types::{Currency, DropId, UnitPrice, random};
 use crate::writer::{Answer, Class, Submission, WriterHandle};
@@ -96,7 +98,7 @@ pub(super) fn settings(file: Option<&Path>, flags: &[(&'static str, String)]) ->
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     Config::load(file, environment, flags).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Exit::new(64, lines.join("\n"))
+        Exit::usage(lines.join("\n"))
     })
 }
 
@@ -111,7 +113,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Exit::new(71, format!("no runtime for signals: {error}")))?;
+        .map_err(|error| Exit::system(format!("no runtime for signals: {error}")))?;
     // A limit on file sizes must be a failed write, which is a fault with its code, and not a sudden end.
     let _heard = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
     let running = start(config, |message, exit_code| {
@@ -146,7 +148,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     runtime.spawn(async {
         if wait_for_signal().await.is_ok() {
             // What was acknowledged is durable already.
-            leave::at_once(130);
+            leave::at_once(exit::INTERRUPTED);
         }
     });
     let stopping = std::thread::spawn(move || {
@@ -167,15 +169,15 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
             "the ordered end took longer than {} s and was cut; nothing acknowledged is lost",
             STOP_WITHIN.as_secs()
         );
-        leave::at_once(70);
+        leave::at_once(exit::BUG);
     }
-    let ended = stopping.join().map_err(|_| Exit::new(70, "the end itself panicked"))?;
+    let ended = stopping.join().map_err(|_| Exit::bug("the end itself panicked"))?;
     tracing::info!(orderly = ended.is_ok(), "ended");
     ended
 }
 
 fn no_signals(error: std::io::Error) -> Exit {
-    Exit::new(71, format!("signals cannot be heard: {error}"))
+    Exit::system(format!("signals cannot be heard: {error}"))
 }
 
 async fn wait_for_signal() -> Result<(), Exit> {
@@ -198,7 +200,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 const DEMO_UNITS: u32 = 10_000;
 
 fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
-    let failed = || Exit::new(70, "the demo drop could not be made");
+    let failed = || Exit::bug("the demo drop could not be made");
     let mut key = [0u8; 16];
     random::fill(&mut key);
     let digests = &writer.digest_key;

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::{Exit, capture};
+use super::capture;
 use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
+use crate::exit::Exit;
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
 use crate::http::tls::Tls;
 use crate::outbox::{Configured, Parts as OutboxParts, Relay};
@@ -67,7 +68,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let found = look(&loaded);
     // The wall clock of now: a file of a million orders took seconds to load.
     let clock = Clock::start(found.at, wall_clock(), found.orders_live > 0, config.accept_clock)
-        .map_err(|error| Exit::new(78, error.to_string()))?;
+        .map_err(|error| Exit::clock(error.to_string()))?;
     if let Some(lost) = store.lost {
         tracing::error!(
             events = lost.events,
@@ -98,7 +99,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let thread = std::thread::Builder::new()
         .name("fc-writer".into())
         .spawn(move || writer.run(on_fault))
-        .map_err(|error| Exit::new(71, format!("the writer's thread could not start: {error}")))?;
+        .map_err(|error| Exit::system(format!("the writer's thread could not start: {error}")))?;
     let calls = outbox.client.clone();
     let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
@@ -126,7 +127,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     });
     let sessions = sessions
         .transpose()
-        .map_err(|error| Exit::new(71, format!("the thread of payment sessions could not start: {error}")))?;
+        .map_err(|error| Exit::system(format!("the thread of payment sessions could not start: {error}")))?;
     Ok(Running { server, writer: handle, found, telemetry: shown, thread, recorder, sessions, relay })
 }
 
@@ -155,7 +156,7 @@ fn open_what_files_name(config: &Config, telemetry: &Telemetry, wall: UnixMillis
             // A checksum key of PayOS is read for its webhooks and for its sessions.
             let mut told = std::collections::BTreeSet::new();
             lines.retain(|line| told.insert(line.clone()));
-            Err(Exit::new(64, lines.join("\n")))
+            Err(Exit::usage(lines.join("\n")))
         }
     }
 }
@@ -204,10 +205,10 @@ fn relay(
     writer: &WriterHandle,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Relay, Exit> {
-    let at_file = |error: rusqlite::Error| Exit::new(74, format!("{}: {error}", database.display()));
+    let at_file = |error: rusqlite::Error| Exit::disk(format!("{}: {error}", database.display()));
     let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
     let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
-    outbox.settle(&endpoints, writer).map_err(|message| Exit::new(64, message))?;
+    outbox.settle(&endpoints, writer).map_err(|message| Exit::usage(message))?;
     let parts = OutboxParts {
         options: outbox.options,
         database: database.to_path_buf(),
@@ -216,7 +217,7 @@ fn relay(
         client: outbox.client,
         telemetry: Arc::clone(telemetry),
     };
-    Relay::start(parts).map_err(|message| Exit::new(71, format!("the outbox could not start: {message}")))
+    Relay::start(parts).map_err(|message| Exit::system(format!("the outbox could not start: {message}")))
 }
 
 /// What the auditor calls: the drop is paused, or may be resumed again, by a command like any other.
@@ -258,7 +259,7 @@ impl Running {
         match stopped {
             Ok(Stopped::Orderly) => Ok(()),
             Ok(Stopped::Fault { message, exit_code }) => Err(Exit::new(exit_code, message)),
-            Err(_) => Err(Exit::new(70, "the writer's thread panicked")),
+            Err(_) => Err(Exit::bug("the writer's thread panicked")),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, output};
 use crate::admission::operators::file::{TOKENS_FILE, change, list_as_json, make_room, read};
 use crate::admission::operators::{NAME_CHARS_MAX, Role, Standing, Token, is_name};
 use crate::config::Mistake;
+use crate::exit::Exit;
+use crate::output;
 use crate::types::UnixMillis;
 use crate::types::text::rfc3339;
 use crate::writer::clock::wall_clock;
@@ -110,7 +111,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 fn wrong(mistake: Mistake) -> Exit {
-    Exit::new(64, mistake.0)
+    Exit::usage(mistake.0)
 }
 
 /// Makes, lists or takes back tokens.

@@ -16,7 +16,9 @@ use clap::{Args, value_parser};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use super::{Exit, asking, output};
+use super::asking;
+use crate::exit::Exit;
+use crate::output;
 use view::{Contact, Looks};
 use watch::{Answer, Asking, Watch};
 
@@ -82,7 +84,7 @@ pub fn run(args: &TopArgs) -> Result<(), Exit> {
 }
 
 fn no_terminal(error: std::io::Error) -> Exit {
-    Exit::new(74, format!("the terminal: {error}"))
+    Exit::disk(format!("the terminal: {error}"))
 }
 
 /// Two looks, since rates need two, and what they show.

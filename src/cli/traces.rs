@@ -6,8 +6,8 @@ mod collector;
 #[cfg(feature = "otlp")]
 mod messages;
 
-use super::Exit;
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::telemetry::{Telemetry, logging};
 
 #[cfg(feature = "otlp")]
@@ -29,7 +29,7 @@ pub(super) struct Running {
 impl Traces {
     /// Starts the log, for the whole process.
     pub(super) fn begin(config: &Config) -> Result<Traces, Exit> {
-        let opened = Collector::open(&config.traces.otlp_url).map_err(|mistake| Exit::new(64, mistake.0))?;
+        let opened = Collector::open(&config.traces.otlp_url).map_err(|mistake| Exit::usage(mistake.0))?;
         let collector = match opened {
             Some((layer, collector)) => {
                 logging::init_with_spans(config.log_level, config.log_json, layer);
@@ -47,7 +47,7 @@ impl Traces {
     pub(super) fn start(self, telemetry: &Telemetry) -> Result<Running, Exit> {
         let sending = self.collector.map(|collector| collector.start(telemetry)).transpose();
         let sending =
-            sending.map_err(|error| Exit::new(71, format!("the thread of traces could not start: {error}")))?;
+            sending.map_err(|error| Exit::system(format!("the thread of traces could not start: {error}")))?;
         Ok(Running { sending })
     }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, output};
+use crate::exit::Exit;
+use crate::output;
 use crate::store::verify;
 
 const EXAMPLES: &str = "Examples:
@@ -49,5 +50,5 @@ pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
         lines.push(format!("and {} more", report.problem_count.saturating_sub(listed)));
     }
     lines.push(format!("{} problems: do not sell from this file; restore a backup", report.problem_count));
-    Err(Exit::new(65, lines.join("\n")))
+    Err(Exit::bad_data(lines.join("\n")))
 }

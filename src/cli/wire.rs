@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::link::Link;
-use super::{Exit, output};
+use crate::exit::Exit;
+use crate::output;
 use crate::wire::messages::Reply;
 use words::{Line, said, sent};
 
@@ -52,13 +53,13 @@ const LINES_WAITING: usize = 16;
 /// # Errors
 /// If there is no server, or a line was no command.
 pub fn run(args: &WireArgs) -> Result<(), Exit> {
-    let link = Link::parse(&args.to, args.ca.as_deref(), true).map_err(|mistake| Exit::new(64, mistake))?;
+    let link = Link::parse(&args.to, args.ca.as_deref(), true).map_err(|mistake| Exit::usage(mistake))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Exit::new(71, format!("no runtime: {error}")))?;
+    let runtime = runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?;
     let wrong = runtime.block_on(converse(&link)).map_err(|error| {
-        Exit::new(69, format!("{}: {error}; is the server running? --to says where", link.authority))
+        Exit::unavailable(format!("{}: {error}; is the server running? --to says where", link.authority))
     })?;
-    if wrong > 0 { Err(Exit::new(64, format!("{wrong} lines were no commands; --help shows them"))) } else { Ok(()) }
+    if wrong > 0 { Err(Exit::usage(format!("{wrong} lines were no commands; --help shows them"))) } else { Ok(()) }
 }
 
 /// Talks and listens; returns how many lines were no commands.

@@ -21,6 +21,7 @@ use super::tls::Tls;
 use super::traced;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::exit;
 use crate::outgoing::Client;
 use crate::payments::Verifiers;
 use crate::read::{Auditor, AuditorState, Reader};
@@ -63,10 +64,10 @@ impl ServerError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            ServerError::InUse { .. } => 69,
-            ServerError::Listen { .. } => 64,
-            ServerError::Reader(_) => 74,
-            ServerError::Thread(_) => 71,
+            ServerError::InUse { .. } => exit::UNAVAILABLE,
+            ServerError::Listen { .. } => exit::USAGE,
+            ServerError::Reader(_) => exit::DISK,
+            ServerError::Thread(_) => exit::SYSTEM,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::exit;
+
 /// Something is wrong with the file or the disk.
 #[derive(thiserror::Error, Debug)]
 pub enum StoreError {
@@ -170,17 +172,17 @@ impl StoreError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            StoreError::Directory { .. } | StoreError::Network { .. } | StoreError::OtherLoss { .. } => 64,
-            StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => 73,
+            StoreError::Directory { .. } | StoreError::Network { .. } | StoreError::OtherLoss { .. } => exit::USAGE,
+            StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
             | StoreError::OlderSchema { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::EventsMissing { .. }
             | StoreError::Strange { .. }
-            | StoreError::Inconsistent(_) => 65,
-            StoreError::Missing { .. } | StoreError::Vanished { .. } => 66,
-            StoreError::Setting { .. } => 70,
-            StoreError::Marked { .. } | StoreError::Io { .. } => 74,
+            | StoreError::Inconsistent(_) => exit::BAD_DATA,
+            StoreError::Missing { .. } | StoreError::Vanished { .. } => exit::MISSING,
+            StoreError::Setting { .. } => exit::BUG,
+            StoreError::Marked { .. } | StoreError::Io { .. } => exit::DISK,
             StoreError::Sqlite(error) => exit_code_of(error),
         }
     }
@@ -218,9 +220,9 @@ impl StoreError {
 fn exit_code_of(error: &rusqlite::Error) -> u8 {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => 70,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => 73,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => 65,
-        _ => 74,
+        Some(ErrorCode::ConstraintViolation) => exit::BUG,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => exit::CANNOT_CREATE,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => exit::BAD_DATA,
+        _ => exit::DISK,
     }
 }

@@ -19,6 +19,7 @@ use super::sync_policy::SyncPolicy;
 use super::writer_loop::WriterLoop;
 use super::{Clock, CpuAffinity, affinity};
 use crate::capture::Tap;
+use crate::exit;
 use crate::store::{Batch, Durability, Loaded, PerSecondTally, Recorder, Severity, Store, StoreError};
 use crate::telemetry::WriterMeter;
 use crate::types::{Published, SnapshotGate};
@@ -162,7 +163,7 @@ impl Writer {
         let (message, exit_code, severity) = match ended {
             Ok(Ok(())) => return Stopped::Orderly,
             Ok(Err(error)) => (error.to_string(), error.exit_code(), error.severity()),
-            Err(panic) => (words_of(&*panic), 70, Severity::Bug),
+            Err(panic) => (words_of(&*panic), exit::BUG, Severity::Bug),
         };
         turn_away(&receiver, &shared);
         if severity == Severity::Storage

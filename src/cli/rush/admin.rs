@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::Connection;
 use super::drops::{ask, authorization, open, refused};
 use super::target::Target;
-use crate::cli::Exit;
+use crate::exit::Exit;
 
 /// A kept-alive connection to the admin listener.
 pub(in super::super) struct Admin {
@@ -19,7 +19,7 @@ impl Admin {
     /// # Errors
     /// The address is none (64), or nobody answers there (69).
     pub(in super::super) async fn connect(address: &str) -> Result<Admin, Exit> {
-        let target = Target::parse(address, true).map_err(|mistake| Exit::new(64, mistake))?;
+        let target = Target::parse(address, true).map_err(|mistake| Exit::usage(mistake))?;
         let connection = open(&target, "admin").await?;
         Ok(Admin { target, connection })
     }
@@ -47,6 +47,7 @@ impl Admin {
             let Exit { code, message } = refused(&format!("{method} {path}"), head.status, &answer);
             return Err(Exit::new(code, format!("{message}{hint}")));
         }
-        serde_json::from_slice(&answer).map_err(|error| Exit::new(69, format!("the answer makes no sense: {error}")))
+        serde_json::from_slice(&answer)
+            .map_err(|error| Exit::unavailable(format!("the answer makes no sense: {error}")))
     }
 }

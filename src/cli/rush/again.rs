@@ -20,7 +20,8 @@ use super::report::grouped;
 use super::target::Target;
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::Pace;
-use crate::cli::{Exit, output};
+use crate::exit::Exit;
+use crate::output;
 use crate::types::DropId;
 use script::Script;
 use walk::{Books, Site, walk};
@@ -46,10 +47,10 @@ pub(in crate::cli) struct Again<'a> {
 /// # Errors
 /// 64 a wrong address, 65 the file, 69 no server, 1 something that must hold does not.
 pub(in crate::cli) fn run<R: Read>(again: &Again<'_>, reader: &mut RecordReader<R>) -> Result<(), Exit> {
-    let target = |text| Target::parse(text, again.allow_remote).map_err(|mistake| Exit::new(64, mistake));
+    let target = |text| Target::parse(text, again.allow_remote).map_err(|mistake| Exit::usage(mistake));
     let (public, admin) = (target(again.public)?, target(again.admin)?);
     let read = Script::read(reader, again.connections);
-    let mut script = read.map_err(|trouble: Trouble| Exit::new(65, trouble.to_string()))?;
+    let mut script = read.map_err(|trouble: Trouble| Exit::bad_data(trouble.to_string()))?;
     script.keep_ordered_drops();
     super::blocking(async {
         let mut made = BTreeMap::new();
@@ -85,7 +86,7 @@ fn body(id: DropId, wanted: &script::Wanted) -> serde_json::Value {
 }
 
 async fn storm(site: Arc<Site>, lanes: Vec<Vec<script::Step>>) -> Result<Books, Exit> {
-    let bug = |what: String| Exit::new(70, format!("the replay failed: {what}"));
+    let bug = |what: String| Exit::bug(format!("the replay failed: {what}"));
     let histogram = || Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).map_err(|error| bug(error.to_string()));
     let mut walking = JoinSet::new();
     for steps in lanes.into_iter().filter(|steps| !steps.is_empty()) {
@@ -158,7 +159,7 @@ fn conclude(run: &Run<'_>) -> Result<(), Exit> {
             failed.push(format!("check failed: {sentence}"));
         }
     }
-    if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, failed.join("\n"))) }
+    if failed.is_empty() { Ok(()) } else { Err(Exit::failed(failed.join("\n"))) }
 }
 
 /// What must hold of any run, sentence by sentence.

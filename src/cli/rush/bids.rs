@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, value_parser};
 
 use super::target::Target;
-use crate::cli::Exit;
 use crate::cli::link::Link;
+use crate::exit::Exit;
 
 mod auctions;
 mod audience;
@@ -173,10 +173,10 @@ fn bid(bids: &Bids, force: &Force<'_>, auctions: &Arc<[Auction]>, began: Instant
             std::thread::spawn(move || bid_all(&bids, &auctions, &mine, pace.map(|pace| Paced { pace, all }), until))
         })
         .collect();
-    let mut book = Book::new().map_err(|error| Exit::new(70, format!("histogram: {error}")))?;
+    let mut book = Book::new().map_err(|error| Exit::bug(format!("histogram: {error}")))?;
     for thread in threads {
-        let brought = thread.join().map_err(|_| Exit::new(70, "a load thread panicked"))?;
-        book.add(brought.map_err(|error| Exit::new(71, error))?);
+        let brought = thread.join().map_err(|_| Exit::bug("a load thread panicked"))?;
+        book.add(brought.map_err(|error| Exit::system(error))?);
     }
     Ok(book)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::DropView;
 use super::client::{Connection, Fault, Head};
 use super::target::Target;
-use crate::cli::Exit;
+use crate::exit::Exit;
 
 /// The price of a unit, in cents: the load pays nothing.
 const UNIT_PRICE: u64 = 1_999;
@@ -111,7 +111,7 @@ pub(super) async fn see_selling(public: &Target, id: u32) -> Result<DropView, Ex
     let state: Value = serde_json::from_slice(&answer).unwrap_or_default();
     match state["state"].as_str() {
         Some("live" | "sold_out") => view(&answer),
-        other => Err(Exit::new(69, format!("drop {id} is {}: it sells nothing now", other.unwrap_or("strange")))),
+        other => Err(Exit::unavailable(format!("drop {id} is {}: it sells nothing now", other.unwrap_or("strange")))),
     }
 }
 
@@ -126,7 +126,8 @@ async fn read(public: &Target, id: u32) -> Result<Vec<u8>, Exit> {
 }
 
 fn view(answer: &[u8]) -> Result<DropView, Exit> {
-    serde_json::from_slice(answer).map_err(|error| Exit::new(69, format!("the server's drop makes no sense: {error}")))
+    serde_json::from_slice(answer)
+        .map_err(|error| Exit::unavailable(format!("the server's drop makes no sense: {error}")))
 }
 
 /// An instant by the server's clock, so far from now.
@@ -138,7 +139,7 @@ pub(super) async fn from_now(admin: &Target, connection: &mut Connection, millis
     let (head, _body) = ask(admin, "admin", connection, &request).await?;
     let now_ms = head.time_ms.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
     let then = jiff::Timestamp::from_millisecond(now_ms.saturating_add(milliseconds))
-        .map_err(|error| Exit::new(69, format!("the server's clock makes no sense: {error}")))?;
+        .map_err(|error| Exit::unavailable(format!("the server's clock makes no sense: {error}")))?;
     Ok(format!("{then:.3}"))
 }
 
@@ -153,7 +154,7 @@ fn fresh_key() -> Result<String, Exit> {
 /// The operating system gives none (71).
 pub(super) fn random() -> Result<u64, Exit> {
     let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Exit::new(71, "the operating system gives no random bytes"))?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Exit::system("the operating system gives no random bytes"))?;
     Ok(u64::from_be_bytes(bytes))
 }
 
@@ -179,7 +180,7 @@ pub(super) async fn ask(
 /// The one line for a listener that does not answer.
 pub(super) fn unreachable_at(target: &Target, which: &str, fault: &Fault) -> Exit {
     let text = format!("{}: {fault}. Is `firstcome serve` running? --{which} names its listener", target.authority);
-    Exit::new(69, text)
+    Exit::unavailable(text)
 }
 
 /// The one line for a problem (RFC 9457).
@@ -188,5 +189,5 @@ pub(super) fn refused(what: &str, status: u16, answer: &[u8]) -> Exit {
     let code = problem["code"].as_str().unwrap_or("no problem body");
     let detail = problem["detail"].as_str().unwrap_or("");
     let errors = problem["errors"].as_array().map(|errors| format!(" {}", json!(errors))).unwrap_or_default();
-    Exit::new(69, format!("{what}: {status} {code} {detail}{errors}").trim_end().to_owned())
+    Exit::unavailable(format!("{what}: {status} {code} {detail}{errors}").trim_end().to_owned())
 }

@@ -19,7 +19,8 @@ use super::ledger::{Facts, check};
 use super::plan::Plan;
 use super::report::grouped;
 use super::{Storm, blocking, drops, storm};
-use crate::cli::{Exit, output};
+use crate::exit::Exit;
+use crate::output;
 use rung::{Rung, knee};
 use scrape::{Sample, Scraper};
 
@@ -142,7 +143,7 @@ pub(super) struct Climb<'a> {
 /// 1 if the server sold what it had not, or broke its contract; 69 and 73 as for a run.
 pub(super) fn climb(plan: &Plan, ladder: &Ladder, json: Option<File>) -> Result<(), Exit> {
     let html = ladder.html.as_ref().map(File::create).transpose();
-    let html = html.map_err(|error| Exit::new(73, format!("--html: {error}")))?;
+    let html = html.map_err(|error| Exit::cannot_create(format!("--html: {error}")))?;
     output::line(format_args!(
         "{}, {}, {} s a rung, {} connections on {} threads; latency in ms from the intended start",
         plan.public.authority,
@@ -227,14 +228,14 @@ fn conclude(climb: &Climb<'_>, json: Option<File>, html: Option<File>) -> Result
             "knee": knee(&climb.rungs, p99_max),
             "rungs": rungs,
         });
-        writeln!(file, "{value:#}").map_err(|error| Exit::new(73, format!("--json: {error}")))?;
+        writeln!(file, "{value:#}").map_err(|error| Exit::cannot_create(format!("--json: {error}")))?;
     }
     if let Some(mut file) = html {
         let written = file.write_all(page::page(climb).as_bytes());
-        written.map_err(|error| Exit::new(73, format!("--html: {error}")))?;
+        written.map_err(|error| Exit::cannot_create(format!("--html: {error}")))?;
     }
     let broken: Vec<String> = climb.rungs.iter().flat_map(Rung::broken).collect();
-    if broken.is_empty() { Ok(()) } else { Err(Exit::new(1, broken.join("\n"))) }
+    if broken.is_empty() { Ok(()) } else { Err(Exit::failed(broken.join("\n"))) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::drops::random;
 use super::habits::Crowd;
 use super::ladder::Ladder;
 use super::target::Target;
-use crate::cli::Exit;
+use crate::exit::Exit;
 
 /// The load shares the machine with the server: more threads would only take its cores.
 const THREADS_MAX: usize = 4;
@@ -78,7 +78,7 @@ impl Plan {
             mistakes.push(mistake);
         }
         let (Some(public), Some(admin), true) = (public, admin, mistakes.is_empty()) else {
-            return Err(Exit::new(64, mistakes.join("\n")));
+            return Err(Exit::usage(mistakes.join("\n")));
         };
         let connections = usize::from(args.connections);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::super::Exit;
 use super::super::asking::{Asked, Trouble};
 use super::super::exposition::Page;
 use super::view::Look;
+use crate::exit::Exit;
 
 /// Looks that wait to be drawn; a screen that is too slow misses some.
 const WAITING_MAX: usize = 4;
@@ -84,7 +84,7 @@ impl Asking {
             Ok(drop) => Ok(Some(drop)),
             Err(trouble @ Trouble::Status(404, _)) => {
                 let why = format!("there is no drop {id}");
-                let exit = Exit::new(69, format!("{}: {why} ({trouble})", public.url));
+                let exit = Exit::unavailable(format!("{}: {why} ({trouble})", public.url));
                 Err(NoLook { why, exit, is_final: true })
             }
             Err(trouble) => {
@@ -108,7 +108,7 @@ impl Watch {
     /// # Errors
     /// No thread, or no runtime (71).
     pub(super) fn start(asking: Asking, every: Duration) -> Result<Watch, Exit> {
-        let failed = |error: std::io::Error| Exit::new(71, format!("no thread to ask with: {error}"));
+        let failed = |error: std::io::Error| Exit::system(format!("no thread to ask with: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (answers, received) = bounded(WAITING_MAX);
         let (stop, stopped) = oneshot::channel();
@@ -134,7 +134,7 @@ impl Watch {
         match self.answers.try_recv() {
             Ok(answer) => Ok(Some(answer)),
             Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(Exit::new(70, "the thread that asks the server has ended")),
+            Err(TryRecvError::Disconnected) => Err(Exit::bug("the thread that asks the server has ended")),
         }
     }
 

@@ -10,10 +10,10 @@ use super::Auction;
 use super::report::words;
 use super::talk::{Said, Talk};
 use super::tokens::{Identity, Tokens};
-use crate::cli::Exit;
 use crate::cli::link::Link;
 use crate::cli::rush::drops::{create_at, from_now, open};
 use crate::cli::rush::target::Target;
+use crate::exit::Exit;
 use crate::wire::messages::{Bid, Request};
 use crate::wire::reason;
 
@@ -46,7 +46,7 @@ pub(super) async fn create(admin: &Target, count: u32, deadline: Duration) -> Re
     for _ in 0..count {
         let answer = create_at(admin, &mut connection, "/v1/auctions", &body).await?;
         let Made { id } = serde_json::from_slice(&answer)
-            .map_err(|error| Exit::new(69, format!("the server's auction makes no sense: {error}")))?;
+            .map_err(|error| Exit::unavailable(format!("the server's auction makes no sense: {error}")))?;
         made.push(Auction { id, next: AtomicU64::new(START_PRICE), step: 1, before: 0 });
     }
     Ok(made)
@@ -59,12 +59,12 @@ pub(super) async fn create(admin: &Target, count: u32, deadline: Duration) -> Re
 pub(super) async fn look_up(link: &Link, tokens: &Tokens, ids: &[u32]) -> Result<Vec<Auction>, Exit> {
     let first = tokens.of_connection(0);
     let identity = Identity { user_id: first.token.map_or(PROBER, |_| first.user_id), ..first };
-    let no = |why: String| Exit::new(69, format!("{}: {why}; --wire names the listener", link.authority));
+    let no = |why: String| Exit::unavailable(format!("{}: {why}; --wire names the listener", link.authority));
     let mut talk = Talk::open(link, identity).await.map_err(no)?;
     let mut found = Vec::new();
     for id in ids {
         let probed = probe(&mut talk, identity.user_id, *id).await;
-        found.push(probed.map_err(|why| Exit::new(69, format!("auction {id} at {}: {why}", link.authority)))?);
+        found.push(probed.map_err(|why| Exit::unavailable(format!("auction {id} at {}: {why}", link.authority)))?);
     }
     Ok(found)
 }
@@ -93,7 +93,7 @@ async fn probe(talk: &mut Talk, user_id: u32, id: u32) -> Result<Auction, String
 /// # Errors
 /// There is no answer (69).
 pub(super) async fn prices(link: &Link, tokens: &Tokens, auctions: &[Auction]) -> Result<Vec<u64>, Exit> {
-    let no = |why: String| Exit::new(69, format!("the prices at {}: {why}", link.authority));
+    let no = |why: String| Exit::unavailable(format!("the prices at {}: {why}", link.authority));
     let mut found = Vec::new();
     // A connection has a bound on what it hears of.
     for some in auctions.chunks(SUBSCRIPTIONS) {

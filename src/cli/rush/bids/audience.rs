@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use super::bidder::Book;
 use super::talk::{Said, Talk};
 use super::{Auction, Bids};
-use crate::cli::Exit;
+use crate::exit::Exit;
 use crate::wire::messages::{Echo, Request};
 
 /// How long they wait for the last price.
@@ -54,8 +54,8 @@ impl Audience {
         let (bids, auctions, count) = (bids.clone(), Arc::clone(auctions), bids.subscribers);
         let thread = std::thread::spawn(move || listen_all(&bids, &auctions, &ready, &told));
         for _ in 0..count {
-            let heard = readies.recv().map_err(|_| Exit::new(71, "the thread of the subscribers did not start"))?;
-            heard.map_err(|why| Exit::new(69, format!("a subscriber: {why}; --wire names the listener")))?;
+            let heard = readies.recv().map_err(|_| Exit::system("the thread of the subscribers did not start"))?;
+            heard.map_err(|why| Exit::unavailable(format!("a subscriber: {why}; --wire names the listener")))?;
         }
         Ok(Audience { thread: Some(thread), last })
     }
@@ -65,7 +65,7 @@ impl Audience {
     /// # Errors
     /// The thread failed (70).
     pub(super) fn hear_the_last(self, book: &Book) -> Result<Heard, Exit> {
-        let failed = |what: String| Exit::new(70, format!("the thread of the subscribers failed: {what}"));
+        let failed = |what: String| Exit::bug(format!("the thread of the subscribers failed: {what}"));
         self.last.send_replace(Some(Arc::new(book.highest.clone())));
         match self.thread {
             Some(thread) => thread.join().map_err(|_| failed("it panicked".into()))?.map_err(failed),

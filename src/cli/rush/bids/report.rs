@@ -12,8 +12,9 @@ use super::audience::Heard;
 use super::bidder::Book;
 use super::{Auction, Bids, Force};
 use crate::cli::rush::report::grouped;
-use crate::cli::{Exit, output};
+use crate::exit::Exit;
 use crate::http::code::Code;
+use crate::output;
 use crate::wire::reason;
 
 /// Everything that is known at the end.
@@ -46,9 +47,9 @@ impl Report<'_> {
         ));
         if let Some(mut file) = json {
             let found = self.json(failed.is_empty());
-            writeln!(file, "{found:#}").map_err(|error| Exit::new(73, format!("--json: {error}")))?;
+            writeln!(file, "{found:#}").map_err(|error| Exit::cannot_create(format!("--json: {error}")))?;
         }
-        if failed.is_empty() { Ok(()) } else { Err(Exit::new(1, failed.join("\n"))) }
+        if failed.is_empty() { Ok(()) } else { Err(Exit::failed(failed.join("\n"))) }
     }
 
     fn asked(&self) -> u64 {

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::super::client::Connection;
 use super::super::drops::authorization;
 use super::super::target::Target;
-use crate::cli::Exit;
+use crate::exit::Exit;
 use crate::telemetry::catalogue::{BATCH_COMMANDS, QUEUE_DEPTH, RESIDENT};
 
 /// How often the figures are read.
@@ -80,7 +80,7 @@ impl Scraper {
         let (stop, stopped) = bounded(1);
         let scrape = move || scrape(&admin, start, &stopped);
         let thread = std::thread::Builder::new().name("rush-metrics".into()).spawn(scrape);
-        let thread = thread.map_err(|error| Exit::new(71, format!("no thread: {error}")))?;
+        let thread = thread.map_err(|error| Exit::system(format!("no thread: {error}")))?;
         Ok(Scraper { stop, thread })
     }
 

@@ -1,0 +1,141 @@
+//! Exit codes of the program, by their names in sysexits(3). `TABLE` is the single list: `--help`, the table of exit codes
+//! in the documentation and `scripts/firstcome.service` are held against it by tests.
+
+use std::fmt::Write as _;
+
+/// Exit code 1: a check failed, or a difference was found.
+pub const FAILED: u8 = 1;
+/// Exit code 64, `EX_USAGE`.
+pub const USAGE: u8 = 64;
+/// Exit code 65, `EX_DATAERR`.
+pub const BAD_DATA: u8 = 65;
+/// Exit code 66, `EX_NOINPUT`.
+pub const MISSING: u8 = 66;
+/// Exit code 69, `EX_UNAVAILABLE`.
+pub const UNAVAILABLE: u8 = 69;
+/// Exit code 70, `EX_SOFTWARE`.
+pub const BUG: u8 = 70;
+/// Exit code 71, `EX_OSERR`.
+pub const SYSTEM: u8 = 71;
+/// Exit code 73, `EX_CANTCREAT`.
+pub const CANNOT_CREATE: u8 = 73;
+/// Exit code 74, `EX_IOERR`.
+pub const DISK: u8 = 74;
+/// Exit code 78, `EX_CONFIG`.
+pub const CLOCK: u8 = 78;
+/// Exit code 130: 128 and the number of SIGINT, as shells report it.
+pub const INTERRUPTED: u8 = 130;
+
+/// A row of the table of exit codes.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub code: u8,
+    /// Name in sysexits(3); empty for codes outside of it.
+    pub name: &'static str,
+    /// One line of at most 73 characters, so that the help needs no wrapping at 80 columns.
+    pub meaning: &'static str,
+    /// A supervisor starts the server again after this code.
+    pub restarts: bool,
+}
+
+const fn row(code: u8, name: &'static str, restarts: bool, meaning: &'static str) -> Row {
+    Row { code, name, meaning, restarts }
+}
+
+/// All exit codes, in ascending order.
+pub const TABLE: [Row; 12] = [
+    row(0, "EX_OK", false, "finished; a server has decided and committed all it accepted"),
+    row(FAILED, "", false, "a check failed, or a difference was found"),
+    row(USAGE, "EX_USAGE", false, "wrong arguments, settings or data directory; one line per mistake"),
+    row(BAD_DATA, "EX_DATAERR", false, "the file is damaged, incomplete, foreign or of another schema version"),
+    row(MISSING, "EX_NOINPUT", false, "the file is missing"),
+    row(UNAVAILABLE, "EX_UNAVAILABLE", false, "a port is in use; for tools: the server is unreachable or refuses"),
+    row(BUG, "EX_SOFTWARE", true, "a bug; the batch in progress was rolled back"),
+    row(SYSTEM, "EX_OSERR", true, "the operating system refused a thread, a signal handler or similar"),
+    row(CANNOT_CREATE, "EX_CANTCREAT", false, "another process uses the file, or an output file cannot be written"),
+    row(DISK, "EX_IOERR", false, "a disk fault, now or earlier: run `firstcome recover` before a reboot"),
+    row(CLOCK, "EX_CONFIG", false, "the wall clock is far from the file's last instant (--accept-clock)"),
+    row(INTERRUPTED, "", true, "ended at once by a second SIGTERM or SIGINT; acknowledged orders are kept"),
+];
+
+/// The table for `--help`.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::from("Exit codes:");
+    for Row { code, meaning, .. } in TABLE {
+        let _infallible = write!(text, "\n  {code:<3}  {meaning}");
+    }
+    text
+}
+
+/// An unsuccessful end of a command.
+#[derive(Debug)]
+pub struct Exit {
+    /// Exit code of the process, one of `TABLE`.
+    pub code: u8,
+    /// Lines for the operator: what failed, on which file or address, and what to do.
+    pub message: String,
+}
+
+impl Exit {
+    #[must_use]
+    pub fn new(code: u8, message: impl Into<String>) -> Exit {
+        Exit { code, message: message.into() }
+    }
+
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Exit {
+        Exit::new(FAILED, message)
+    }
+
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Exit {
+        Exit::new(USAGE, message)
+    }
+
+    #[must_use]
+    pub fn bad_data(message: impl Into<String>) -> Exit {
+        Exit::new(BAD_DATA, message)
+    }
+
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>) -> Exit {
+        Exit::new(UNAVAILABLE, message)
+    }
+
+    #[must_use]
+    pub fn bug(message: impl Into<String>) -> Exit {
+        Exit::new(BUG, message)
+    }
+
+    #[must_use]
+    pub fn system(message: impl Into<String>) -> Exit {
+        Exit::new(SYSTEM, message)
+    }
+
+    #[must_use]
+    pub fn cannot_create(message: impl Into<String>) -> Exit {
+        Exit::new(CANNOT_CREATE, message)
+    }
+
+    #[must_use]
+    pub fn disk(message: impl Into<String>) -> Exit {
+        Exit::new(DISK, message)
+    }
+
+    #[must_use]
+    pub fn clock(message: impl Into<String>) -> Exit {
+        Exit::new(CLOCK, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_ascend_and_meanings_fit_the_help() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].code < pair[1].code));
+        assert!(help().lines().all(|line| line.len() <= 80), "{}", help());
+    }
+}
