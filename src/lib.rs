@@ -15,7 +15,7 @@
 //! In the order in which a purchase travels: [`cli`] starts everything, [`http`] (or [`wire`], in frames) takes a request, [`admission`] says
 //! whether it may come in, [`writer`] gives it its place and its instant, [`engine`] decides, [`store`] records,
 //! [`read`] answers everybody else, [`payments`] hears of money, [`outbox`] tells the shop's systems, and [`capture`]
-//! keeps what was decided, to be replayed. [`types`], [`config`], [`telemetry`], [`outgoing`], [`web`] and [`failpoints`] are
+//! keeps what was decided, to be replayed. [`types`], [`config`], [`telemetry`], [`egress`], [`web`] and [`failpoints`] are
 //! leaves. Arrows point one way; `tests/tidy.rs` holds them.
 //!
 //! The promises, each one a test: conservation (`total = available + held + sold`), never oversold and never undersold,
@@ -32,10 +32,10 @@ pub mod wire;
 pub mod writer;
 // In the order of a purchase, which is not the alphabet's.
 pub mod capture;
+pub mod egress;
 pub mod engine;
 pub mod failpoints;
 pub mod outbox;
-pub mod outgoing;
 pub mod payments;
 pub mod read;
 pub mod store;

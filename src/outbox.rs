@@ -2,15 +2,15 @@
 //!
 //! It is the audit itself: every event is a row there, in its own transaction, in order. So a sale writes nothing more
 //! for it. The relay follows the audit through a read connection of its own (`relay`), keeps for each endpoint the
-//! course of its deliveries (`course`), and has the writer write down how far it came.
+//! queue of its deliveries (`queue`), and has the writer write down how far it came.
 
-pub mod configured;
-pub mod course;
+pub mod delivery_queue;
 pub mod message;
 pub mod relay;
 pub mod schedule;
+pub mod setup;
 pub mod signing;
 
-pub use configured::Configured;
-pub use relay::{Options, Parts, Relay};
-pub use schedule::Schedule;
+pub use relay::{Relay, RelayDependencies, RelayOptions};
+pub use schedule::RetrySchedule;
+pub use setup::OutboxSetup;

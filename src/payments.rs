@@ -1,21 +1,21 @@
 //! Money in: who may tell us of it, what he said, and the sessions in which buyers pay.
 //!
 //! A provider's webhook is verified over the bytes as they came (`standard`, `stripe`, `payos`), the signature before the
-//! age, and becomes one provider-neutral [`Heard`]. Nothing here decides what a payment means: that is the engine's. A
+//! age, and becomes one provider-neutral [`ProviderEvent`]. Nothing here decides what a payment means: that is the engine's. A
 //! provider without secrets does not exist (404): there is no "open in development".
 //!
 //! `sessions` makes the provider's session for each order that awaits payment, on a thread of its own: a provider that
 //! fails or hangs never slows a sale.
 
-pub mod heard;
-mod member;
+mod json_fields;
 mod payos;
+pub mod provider_event;
 mod secrets;
 pub mod sessions;
 mod standard;
 mod stripe;
 
-pub use heard::{Delivery, Heard, NotHeard, OrderName};
+pub use provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookRequest};
 use secrets::Keys;
 
 use crate::config::{Config, Mistake};
@@ -27,19 +27,19 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const TOLERANCE_SECONDS: u64 = 300;
 
 /// The providers that may tell us of payments.
-pub struct Verifiers {
+pub struct WebhookVerifiers {
     standard_webhooks: Option<Keys>,
     stripe: Option<Keys>,
     payos: Option<Keys>,
     sandbox: Option<Keys>,
 }
 
-impl Verifiers {
+impl WebhookVerifiers {
     /// Reads the secrets that the configuration names.
     ///
     /// # Errors
     /// All mistakes at once, nothing of a secret in them.
-    pub fn open(config: &Config) -> Result<Verifiers, Vec<Mistake>> {
+    pub fn open(config: &Config) -> Result<WebhookVerifiers, Vec<Mistake>> {
         let settings = &config.payments;
         let mut mistakes = Vec::new();
         let mut keys = |read: Result<Option<Keys>, Vec<Mistake>>| {
@@ -57,26 +57,26 @@ impl Verifiers {
         }
         // Without a secret that others know, only this process can sign: its own page of the sandbox.
         let sandbox = settings.sandbox.then(|| given.unwrap_or_else(own_key));
-        Ok(Verifiers { standard_webhooks, stripe, payos, sandbox })
+        Ok(WebhookVerifiers { standard_webhooks, stripe, payos, sandbox })
     }
 
     /// What a provider says, if he said it.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn hear(&self, provider: Provider, delivery: &Delivery<'_>) -> Result<Heard, NotHeard> {
-        let keys = self.keys(provider).ok_or(NotHeard::NotConfigured)?;
+    pub fn receive(&self, provider: Provider, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
+        let keys = self.keys(provider).ok_or(WebhookError::NotConfigured)?;
         match provider {
-            Provider::StandardWebhooks | Provider::Sandbox => standard::hear(keys, delivery),
-            Provider::Stripe => stripe::hear(keys, delivery),
-            Provider::Payos => payos::hear(keys, delivery),
-            Provider::Manual => Err(NotHeard::NotConfigured),
+            Provider::StandardWebhooks | Provider::Sandbox => standard::receive(keys, request),
+            Provider::Stripe => stripe::receive(keys, request),
+            Provider::Payos => payos::receive(keys, request),
+            Provider::Manual => Err(WebhookError::NotConfigured),
         }
     }
 
     /// Whether a provider may tell us anything.
     #[must_use]
-    pub fn knows(&self, provider: Provider) -> bool {
+    pub fn is_configured(&self, provider: Provider) -> bool {
         self.keys(provider).is_some()
     }
 

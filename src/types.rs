@@ -25,11 +25,11 @@ pub use contact::Contact;
 pub use digest_key::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
-pub use payment::{Disposition, IgnoredBecause, NotKept, Provider, ProviderEventKind, Received};
+pub use payment::{Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment};
 pub use published::{Published, SnapshotGate};
 pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
-pub use webhooks::{DeliveryFate, DeliveryMark, EndpointState, EndpointUrl, EventFilter, Trouble};
+pub use webhooks::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EndpointUrl, EventFilter};
 
 /// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.
 pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;

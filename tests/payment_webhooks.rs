@@ -5,7 +5,7 @@
 mod paying;
 
 use firstcome::config::{Config, PaymentSettings};
-use firstcome::payments::{Delivery, Heard, NotHeard, OrderName, Verifiers};
+use firstcome::payments::{OrderRef, ProviderEvent, WebhookError, WebhookRequest, WebhookVerifiers};
 use firstcome::types::{OrderId, OrderSecret, Provider, ProviderEventKind as Kind, Seq, UnixMillis};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use paying::{
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 /// 2026-11-21 09:00:00 UTC.
 const NOW: i64 = 1_795_251_600;
 
-fn verifiers(payments: PaymentSettings) -> Verifiers {
+fn verifiers(payments: PaymentSettings) -> WebhookVerifiers {
     let mut config = Config::defaults();
     config.payments = payments;
-    Verifiers::open(&config).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+    WebhookVerifiers::open(&config).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 struct Ear {
-    verifiers: Verifiers,
+    verifiers: WebhookVerifiers,
     _scratch: tempfile::TempDir,
 }
 
@@ -34,17 +34,17 @@ fn ear() -> Ear {
 }
 
 impl Ear {
-    fn hear(&self, provider: Provider, webhook: &Webhook) -> Result<Heard, NotHeard> {
+    fn hear(&self, provider: Provider, webhook: &Webhook) -> Result<ProviderEvent, WebhookError> {
         self.hear_at(provider, webhook, NOW)
     }
-    fn hear_at(&self, provider: Provider, webhook: &Webhook, seconds: i64) -> Result<Heard, NotHeard> {
+    fn hear_at(&self, provider: Provider, webhook: &Webhook, seconds: i64) -> Result<ProviderEvent, WebhookError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &webhook.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
         }
         let now = UnixMillis::new(seconds * 1000).expect("in range");
-        self.verifiers.hear(provider, &Delivery { body: webhook.body.as_bytes(), headers: &headers, now })
+        self.verifiers.receive(provider, &WebhookRequest { body: webhook.body.as_bytes(), headers: &headers, now })
     }
 }
 
@@ -56,9 +56,9 @@ fn paid() -> String {
     event("payment.succeeded", &order().to_string(), "pay_1", 12_900, "EUR").to_string()
 }
 
-fn pointers(not_heard: Result<Heard, NotHeard>) -> Vec<&'static str> {
+fn pointers(not_heard: Result<ProviderEvent, WebhookError>) -> Vec<&'static str> {
     match not_heard {
-        Err(NotHeard::Misfits(misfits)) => misfits.iter().map(|misfit| misfit.pointer).collect(),
+        Err(WebhookError::InvalidFields(misfits)) => misfits.iter().map(|misfit| misfit.pointer).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -75,7 +75,7 @@ fn a_standard_webhook_is_heard_with_each_secret_and_of_each_kind() {
         let body = event(word, &order().to_string(), "pay_1", 12_900, "EUR").to_string();
         let heard = ear.hear(Provider::StandardWebhooks, &standard(&STANDARD_KEY, "msg_1", NOW, &body)).expect(word);
         assert_eq!(heard.kind, kind);
-        assert_eq!(heard.order, OrderName::Id(order()));
+        assert_eq!(heard.order, OrderRef::Id(order()));
         assert_eq!((&*heard.event_id, &*heard.reference), ("msg_1", "pay_1"));
         assert_eq!((heard.amount.get(), heard.currency.as_str()), (12_900, "EUR"));
     }
@@ -86,7 +86,11 @@ fn a_standard_webhook_is_heard_with_each_secret_and_of_each_kind() {
     assert!(ear.hear(Provider::StandardWebhooks, &both).is_ok(), "one good signature among others");
     let sandbox = standard(&SANDBOX_KEY, "msg_1", NOW, &paid());
     assert!(ear.hear(Provider::Sandbox, &sandbox).is_ok());
-    assert_eq!(ear.hear(Provider::StandardWebhooks, &sandbox), Err(NotHeard::Unauthorized), "play money is no money");
+    assert_eq!(
+        ear.hear(Provider::StandardWebhooks, &sandbox),
+        Err(WebhookError::Unauthorized),
+        "play money is no money"
+    );
     let signed = ear.verifiers.sign_sandbox("msg_1", NOW.unsigned_abs(), paid().as_bytes());
     assert_eq!(signed.as_deref(), Some(sandbox.headers[3].1.as_str()), "as its own page signs");
 }
@@ -128,7 +132,7 @@ fn a_forged_standard_webhook_is_told_nothing() {
         ("too many signatures", good.clone().set("webhook-signature", format!("{}{signature}", "v1,AAAA ".repeat(8)))),
         ("stale and forged", standard(&[1; 32], "msg_1", NOW - 10_000, &paid())),
     ] {
-        assert_eq!(ear.hear(Provider::StandardWebhooks, &webhook), Err(NotHeard::Unauthorized), "{what}");
+        assert_eq!(ear.hear(Provider::StandardWebhooks, &webhook), Err(WebhookError::Unauthorized), "{what}");
     }
 }
 
@@ -146,7 +150,7 @@ fn the_signature_is_looked_at_before_the_age_and_300_s_are_the_tolerance_both_wa
         assert_eq!(age(seconds), Ok(()), "{seconds}");
     }
     for seconds in [301, -301, 100_000] {
-        assert_eq!(age(seconds), Err(NotHeard::Stale), "{seconds}");
+        assert_eq!(age(seconds), Err(WebhookError::Stale), "{seconds}");
     }
 }
 
@@ -174,11 +178,14 @@ fn every_misfit_of_a_signed_body_is_named_and_amounts_are_whole_and_above_0() {
     let id = format!("\"{}\"", order());
     assert_eq!(pointers(hear(&paid().replace(&id, "77"))), ["/data/order_id"]);
     assert_eq!(pointers(hear(&paid().replace("pay_1", &"r".repeat(256)))), ["/data/reference"]);
-    assert!(matches!(hear("{"), Err(NotHeard::Malformed(_))));
-    assert!(matches!(hear(&paid().replace("\"type\"", "\"data\":{},\"type\"")), Err(NotHeard::Malformed(_))), "twice");
-    assert_eq!(hear(&paid().replace("payment.succeeded", "invoice.sent")), Err(NotHeard::Unused));
+    assert!(matches!(hear("{"), Err(WebhookError::Malformed(_))));
+    assert!(
+        matches!(hear(&paid().replace("\"type\"", "\"data\":{},\"type\"")), Err(WebhookError::Malformed(_))),
+        "twice"
+    );
+    assert_eq!(hear(&paid().replace("payment.succeeded", "invoice.sent")), Err(WebhookError::Unused));
     let elsewhere = paid().replace(&order().to_string(), "order 4711 of another shop");
-    assert_eq!(hear(&elsewhere).expect("heard").order, OrderName::Unknown);
+    assert_eq!(hear(&elsewhere).expect("heard").order, OrderRef::Unknown);
 }
 
 fn session(payment_status: &str) -> String {
@@ -191,7 +198,7 @@ fn session(payment_status: &str) -> String {
     .to_string()
 }
 
-fn hear_stripe(ear: &Ear, body: &Value) -> Result<Heard, NotHeard> {
+fn hear_stripe(ear: &Ear, body: &Value) -> Result<ProviderEvent, WebhookError> {
     ear.hear(Provider::Stripe, &stripe(STRIPE_SECRET, NOW, &body.to_string()))
 }
 
@@ -206,16 +213,16 @@ fn stripes_events_mean_what_its_pages_say() {
     let refund = json!({ "id": "re_1", "status": "succeeded", "payment_intent": "pi_1", "amount": 40, "currency": "eur",
                          "metadata": {} });
     let dispute = json!({ "id": "dp_1", "payment_intent": "pi_1", "amount": 100, "currency": "eur" });
-    let ours = OrderName::Id(order());
+    let ours = OrderRef::Id(order());
     for (kind, object, means, event_id, order) in [
         ("checkout.session.completed", &session, Kind::PaymentSucceeded, "evt_1", &ours),
         ("checkout.session.async_payment_succeeded", &session, Kind::PaymentSucceeded, "evt_1", &ours),
         ("checkout.session.async_payment_failed", &session, Kind::PaymentFailed, "evt_1", &ours),
         ("payment_intent.payment_failed", &intent, Kind::PaymentFailed, "evt_1", &ours),
-        ("refund.created", &refund, Kind::RefundSucceeded, "re_1", &OrderName::Payment),
-        ("refund.updated", &refund, Kind::RefundSucceeded, "re_1", &OrderName::Payment),
-        ("charge.refund.updated", &refund, Kind::RefundSucceeded, "re_1", &OrderName::Payment),
-        ("charge.dispute.created", &dispute, Kind::ChargebackCreated, "evt_1", &OrderName::Payment),
+        ("refund.created", &refund, Kind::RefundSucceeded, "re_1", &OrderRef::Payment),
+        ("refund.updated", &refund, Kind::RefundSucceeded, "re_1", &OrderRef::Payment),
+        ("charge.refund.updated", &refund, Kind::RefundSucceeded, "re_1", &OrderRef::Payment),
+        ("charge.dispute.created", &dispute, Kind::ChargebackCreated, "evt_1", &OrderRef::Payment),
     ] {
         let heard = hear_stripe(&ear, &event(kind, object.clone())).expect(kind);
         assert_eq!((heard.kind, &*heard.event_id, &*heard.reference), (means, event_id, "pi_1"), "{kind}");
@@ -232,11 +239,11 @@ fn stripes_events_mean_what_its_pages_say() {
         ("payment_intent.succeeded", intent),
         ("charge.refunded", json!({ "amount_refunded": 40, "metadata": metadata })),
     ] {
-        assert_eq!(hear_stripe(&ear, &event(kind, object)), Err(NotHeard::Unused), "{kind}");
+        assert_eq!(hear_stripe(&ear, &event(kind, object)), Err(WebhookError::Unused), "{kind}");
     }
     let of_shop = with(session.clone(), "client_reference_id", "cart 7".into());
     let heard = hear_stripe(&ear, &event("checkout.session.completed", of_shop)).expect("heard");
-    assert_eq!(heard.order, OrderName::Unknown);
+    assert_eq!(heard.order, OrderRef::Unknown);
     for (currency, theirs, ours) in
         [("isk", 500, Some(5)), ("isk", 501, None), ("vnd", 3000, Some(3000)), ("mga", 7, Some(700))]
     {
@@ -280,7 +287,7 @@ fn a_forged_stripe_signature_is_told_nothing() {
         ("another secret", stripe("whsec_wrong_wrong_wrong", NOW, &session("paid"))),
         ("another provider's", standard(&STANDARD_KEY, "msg_1", NOW, &session("paid"))),
     ] {
-        assert_eq!(ear.hear(Provider::Stripe, &webhook), Err(NotHeard::Unauthorized), "{what}");
+        assert_eq!(ear.hear(Provider::Stripe, &webhook), Err(WebhookError::Unauthorized), "{what}");
     }
 }
 
@@ -300,7 +307,7 @@ fn payos_own_example_is_heard() {
     });
     let webhook = Webhook { headers: Vec::new(), body: example.to_string() };
     let heard = ear.hear(Provider::Payos, &webhook).expect("heard");
-    assert_eq!(heard.order, Seq::new(123).map(OrderName::Seq).expect("in range"));
+    assert_eq!(heard.order, Seq::new(123).map(OrderRef::Seq).expect("in range"));
     assert_eq!((&*heard.event_id, &*heard.reference), ("123/00/TF230204212323", "TF230204212323"));
     assert_eq!((heard.amount.get(), heard.currency.as_str(), heard.kind), (3000, "VND", Kind::PaymentSucceeded));
     assert_eq!(heard.at.get(), 1_675_509_900_000, "Vietnam is seven hours ahead");
@@ -351,7 +358,7 @@ fn payos_members_count_only_if_they_are_signed_and_have_one_reading() {
         ("nothing", String::new()),
     ] {
         let webhook = Webhook { headers: Vec::new(), body };
-        assert_eq!(ear.hear(Provider::Payos, &webhook), Err(NotHeard::Unauthorized), "{what}");
+        assert_eq!(ear.hear(Provider::Payos, &webhook), Err(WebhookError::Unauthorized), "{what}");
     }
     for (data, pointer) in [
         (with("amount", 0.into()), "/data/amount"),
@@ -368,7 +375,7 @@ fn payos_members_count_only_if_they_are_signed_and_have_one_reading() {
     }
     let later = |at: &str| ear.hear(Provider::Payos, &payos(&transfer(77, "FT1", 3000, at))).map(drop);
     assert_eq!(later("2026-11-21 16:05:00"), Ok(()), "300 s ahead");
-    assert_eq!(later("2026-11-21 16:05:01"), Err(NotHeard::Stale));
+    assert_eq!(later("2026-11-21 16:05:01"), Err(WebhookError::Stale));
     assert_eq!(later("2020-01-01 00:00:00"), Ok(()), "its order knows how old it may be");
     assert_eq!(PAYOS_KEY.len(), 64);
 }
@@ -379,18 +386,18 @@ fn a_provider_without_secrets_does_not_exist_and_the_sandbox_only_where_it_is_as
     let none = Ear { verifiers: verifiers(Config::defaults().payments), _scratch: scratch };
     let webhook = standard(&SANDBOX_KEY, "msg_1", NOW, &paid());
     for provider in Provider::ALL {
-        assert!(!none.verifiers.knows(provider), "{provider:?}");
-        assert_eq!(none.hear(provider, &webhook), Err(NotHeard::NotConfigured), "{provider:?}");
+        assert!(!none.verifiers.is_configured(provider), "{provider:?}");
+        assert_eq!(none.hear(provider, &webhook), Err(WebhookError::NotConfigured), "{provider:?}");
     }
     assert_eq!(none.verifiers.sign_sandbox("msg_1", 1, b"{}"), None);
     let scratch = tempfile::tempdir().expect("scratch");
     let quiet = verifiers(PaymentSettings { sandbox: false, ..settings(scratch.path()) });
-    assert!(!quiet.knows(Provider::Sandbox) && quiet.knows(Provider::Stripe));
+    assert!(!quiet.is_configured(Provider::Sandbox) && quiet.is_configured(Provider::Stripe));
     let own = verifiers(PaymentSettings { sandbox: true, ..Config::defaults().payments });
     let signature = own.sign_sandbox("msg_1", NOW.unsigned_abs(), paid().as_bytes()).expect("a sandbox");
     let own = Ear { verifiers: own, _scratch: scratch };
     assert!(own.hear(Provider::Sandbox, &webhook.clone().set("webhook-signature", signature)).is_ok());
-    assert_eq!(own.hear(Provider::Sandbox, &webhook), Err(NotHeard::Unauthorized), "nobody else can sign");
+    assert_eq!(own.hear(Provider::Sandbox, &webhook), Err(WebhookError::Unauthorized), "nobody else can sign");
 }
 
 #[test]
@@ -402,6 +409,6 @@ fn all_mistakes_of_all_secrets_are_told_at_once() {
     config.payments.payos_checksum_key_files = vec![paying::secret_file(scratch.path(), "b", "short")];
     config.payments.standard_webhooks_secret_files = vec![paying::secret_file(scratch.path(), "c", "whsec_c2hvcnQ=")];
     config.payments.sandbox_secret_files = missing("d");
-    let told = Verifiers::open(&config).err().expect("four mistakes");
+    let told = WebhookVerifiers::open(&config).err().expect("four mistakes");
     assert_eq!(told.len(), 4, "{told:?}");
 }

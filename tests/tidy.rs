@@ -18,14 +18,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The pages as text.
     ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
-    ("outgoing", &[]),
+    ("egress", &[]),
     ("engine", &["types", "failpoints"]),
     ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "exit", "failpoints"]),
     ("writer", &["store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
     ("read", &["types", "config", "telemetry", "failpoints"]),
-    ("outbox", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "failpoints"]),
-    ("payments", &["writer", "read", "outgoing", "store", "engine", "types", "config", "telemetry", "failpoints"]),
+    ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
+    ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
     // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
     // them. The serving threads are http's, and speak the binary protocol too.
@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
             "admission",
             "payments",
-            "outgoing",
+            "egress",
             "writer",
             "read",
             "store",

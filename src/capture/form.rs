@@ -14,9 +14,9 @@ use crate::engine::{
     RememberedCommand, RememberedOrder, Reservation, Subject,
 };
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryFate, DeliveryMark, Digest, Disposition, DropId,
-    DropState, EndpointState, EventFilter, IgnoredBecause, Increment, NotKept, OrderState, Provider, ProviderEventKind,
-    Quantity, Received, Seq, Trouble, UnitPrice, UnixMillis,
+    Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryMark, DeliveryState, Digest,
+    Disposition, DropId, DropState, EndpointState, EventFilter, IgnoredReason, Increment, NotKeptReason, OrderState,
+    Provider, ProviderEventKind, Quantity, ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
 macro_rules! form_of_number {
@@ -100,15 +100,15 @@ form_of_number! {
     EventFilter: u32;
 }
 
-impl Encode for Trouble {
+impl Encode for AttemptError {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         self.code().encode(encoder)
     }
 }
 
-impl<Context> Decode<Context> for Trouble {
+impl<Context> Decode<Context> for AttemptError {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        Trouble::of_code(u16::decode(decoder)?).ok_or(DecodeError::Other("a number is no Trouble"))
+        AttemptError::of_code(u16::decode(decoder)?).ok_or(DecodeError::Other("a number is no AttemptError"))
     }
 }
 
@@ -158,7 +158,7 @@ form_of_enum!(ProviderEventKind {
     3 = RefundSucceeded,
     4 = ChargebackCreated,
 });
-form_of_enum!(IgnoredBecause {
+form_of_enum!(IgnoredReason {
     1 = UnknownOrder,
     2 = PaymentKnown,
     3 = NotAwaited,
@@ -168,7 +168,7 @@ form_of_enum!(IgnoredBecause {
     7 = TooManyPayments,
 });
 form_of_enum!(Disposition { 1 = Applied, 2 = Ignored(because) });
-form_of_enum!(NotKept {
+form_of_enum!(NotKeptReason {
     1 = Differs,
     2 = PaidBefore,
     3 = Cancelled,
@@ -176,7 +176,7 @@ form_of_enum!(NotKept {
     5 = LimitReached,
     6 = SoldOut,
 });
-form_of_struct!(Received { provider, reference, amount, foreign });
+form_of_struct!(ReceivedPayment { provider, reference, amount, foreign });
 form_of_struct!(Payment { received, pays, refunded, refund_due });
 form_of_struct!(ProviderEvent { provider, id, order, kind, reference, amount, currency });
 form_of_struct!(Order {
@@ -241,7 +241,7 @@ form_of_struct!(DropPatch {
 });
 
 form_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
-form_of_enum!(DeliveryFate {
+form_of_enum!(DeliveryState {
     1 = Delivered,
     2 = Waiting { attempts, next_at, trouble },
     3 = Dead { attempts, trouble },

@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use super::link;
 use crate::config::{Config, TlsFiles};
+use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, OutboundResponse, SendError, Target};
 use crate::exit::Exit;
-use crate::outgoing::{Call, Client, Failure, Guard, Options, Reply, Target};
 
 /// For a whole answer: a server under load answers within 2 s.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     pub(super) url: String,
     /// What names it on the command line.
     flag: &'static str,
-    client: Client,
+    client: EgressClient,
     token: Option<HeaderValue>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Asked {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Trouble {
     /// None at all.
-    Silent(Failure),
+    Silent(SendError),
     /// Another status than 200.
     Status(u16, String),
     /// Not what was asked for.
@@ -59,7 +59,7 @@ impl std::fmt::Display for Trouble {
 
 /// An answer, and how long it took.
 pub(super) struct Answer {
-    pub(super) reply: Reply,
+    pub(super) reply: OutboundResponse,
     pub(super) took: Duration,
 }
 
@@ -75,9 +75,13 @@ impl Asked {
         let wrong = |_| Exit::usage(format!("{flag} {address}: expected host:port or http://host:port"));
         Target::parse(&format!("{url}/"), &anywhere()).map_err(wrong)?;
         let authorities = ca.map(link::authorities).transpose().map_err(|line| Exit::usage(line))?.unwrap_or_default();
-        let options =
-            Options { timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX, authorities, ..Options::default() };
-        let client = Client::new(anywhere(), options).map_err(|error| Exit::usage(format!("--ca: {error}")))?;
+        let options = ClientOptions {
+            timeout: TIMEOUT,
+            response_bytes_max: ANSWER_BYTES_MAX,
+            authorities,
+            ..ClientOptions::default()
+        };
+        let client = EgressClient::new(anywhere(), options).map_err(|error| Exit::usage(format!("--ca: {error}")))?;
         Ok(Asked { url, flag, client, token: None })
     }
 
@@ -140,7 +144,7 @@ impl Asked {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             Bytes::from(body.to_string())
         });
-        let call = Call { target: &target, method, headers, body: body.unwrap_or_default() };
+        let call = OutboundRequest { target: &target, method, headers, body: body.unwrap_or_default() };
         let asked = Instant::now();
         let reply = self.client.send(call).await.map_err(Trouble::Silent)?;
         let took = asked.elapsed();
@@ -156,7 +160,7 @@ impl Asked {
     /// The end of a command that cannot go on without an answer: 69, and what to do.
     pub(super) fn exit(&self, what: &str, trouble: &Trouble) -> Exit {
         let hint = match trouble {
-            Trouble::Silent(Failure::Tls) => {
+            Trouble::Silent(SendError::Tls) => {
                 "; --ca trusts an authority of your own, and its certificate names the host".into()
             }
             Trouble::Silent(_) => format!("; is `firstcome serve` running? {} names its listener", self.flag),
@@ -190,10 +194,10 @@ pub(super) fn own_address(listen: SocketAddr, tls: &Option<TlsFiles>) -> String 
     format!("{}://{}", Config::scheme(tls), SocketAddr::new(ip, listen.port()))
 }
 
-fn anywhere() -> Guard {
+fn anywhere() -> AddressGuard {
     let all: [IpNet; 2] =
         [Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0).into(), Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into()];
-    Guard::new(all.to_vec())
+    AddressGuard::new(all.to_vec())
 }
 
 /// Runs something on a runtime of its own.

@@ -11,9 +11,9 @@ use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::exit::Exit;
 use crate::http::server::{Listeners, MismatchHook, Parts, Server};
 use crate::http::tls::Tls;
-use crate::outbox::{Configured, Parts as OutboxParts, Relay};
-use crate::payments::Verifiers;
-use crate::payments::sessions::{self, Sessions};
+use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
+use crate::payments::WebhookVerifiers;
+use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
@@ -49,7 +49,7 @@ pub struct Running {
     pub telemetry: Arc<Telemetry>,
     thread: JoinHandle<Stopped>,
     recorder: Option<JoinHandle<()>>,
-    sessions: Option<sessions::Running>,
+    sessions: Option<sessions::SessionThread>,
     relay: Relay,
 }
 
@@ -123,7 +123,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let sessions = sessions.map(|sessions| {
         let (database, gate) = session_parts;
         let (writer, telemetry) = (handle.clone(), session_telemetry);
-        sessions.start(sessions::Parts { database, gate, writer, public_url, telemetry })
+        sessions.start(sessions::SessionDependencies { database, gate, writer, public_url, telemetry })
     });
     let sessions = sessions
         .transpose()
@@ -135,17 +135,17 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
 struct Opened {
     admission: Admission,
     tls: Tls,
-    verifiers: Verifiers,
-    sessions: Option<Sessions>,
-    outbox: Configured,
+    verifiers: WebhookVerifiers,
+    sessions: Option<SessionService>,
+    outbox: OutboxSetup,
 }
 
 /// Reads tokens, certificates, and secrets of payment providers and of the outbox.
 fn open_what_files_name(config: &Config, telemetry: &Telemetry, wall: UnixMillis) -> Result<Opened, Exit> {
     let admission = Admission::open(config, telemetry, wall);
     let tls = Tls::open(config, telemetry);
-    let (verifiers, sessions) = (Verifiers::open(config), Sessions::open(config));
-    match (admission, tls, verifiers, sessions, Configured::open(config)) {
+    let (verifiers, sessions) = (WebhookVerifiers::open(config), SessionService::open(config));
+    match (admission, tls, verifiers, sessions, OutboxSetup::open(config)) {
         (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox)) => {
             Ok(Opened { admission, tls, verifiers, sessions, outbox })
         }
@@ -199,7 +199,7 @@ fn writer_options(config: &Config) -> Options {
 
 /// The outbox: the endpoint that the configuration names is as it says, and then everybody is told.
 fn relay(
-    outbox: Configured,
+    outbox: OutboxSetup,
     database: &Path,
     gate: &Arc<SnapshotGate>,
     writer: &WriterHandle,
@@ -209,7 +209,7 @@ fn relay(
     let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
     let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
     outbox.settle(&endpoints, writer).map_err(|message| Exit::usage(message))?;
-    let parts = OutboxParts {
+    let parts = RelayDependencies {
         options: outbox.options,
         database: database.to_path_buf(),
         gate: Arc::clone(gate),

@@ -3,8 +3,8 @@
 use super::endpoints::EndpointEvent;
 use super::{AuctionSpec, CommandKey, DropPatch, DropSpec};
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, Currency, Digest, Disposition, DropId, NotKept, OrderState, Provider,
-    ProviderEventKind, Quantity, Received, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, Currency, Digest, Disposition, DropId, NotKeptReason, OrderState, Provider,
+    ProviderEventKind, Quantity, ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
 mod about;
@@ -162,7 +162,7 @@ pub enum EventKind {
         /// How many units are sold.
         quantity: Quantity,
         /// What came in.
-        payment: Received,
+        payment: ReceivedPayment,
         /// The order had expired: its units are taken again.
         retaken: bool,
         /// The operator's reason; empty where a provider told of it.
@@ -175,9 +175,9 @@ pub enum EventKind {
         /// Of which drop.
         drop_id: DropId,
         /// What came in.
-        payment: Received,
+        payment: ReceivedPayment,
         /// Why it is not kept.
-        why: NotKept,
+        why: NotKeptReason,
         /// The order's state after it.
         state: OrderState,
     },
@@ -188,7 +188,7 @@ pub enum EventKind {
         /// Of which drop.
         drop_id: DropId,
         /// What did not come in.
-        payment: Received,
+        payment: ReceivedPayment,
     },
     /// Money went back, and units if the operator said so.
     OrderRefunded {
@@ -267,7 +267,7 @@ pub enum EventKind {
         /// Of which drop.
         drop_id: DropId,
         /// Which payment, and how much of it.
-        payment: Received,
+        payment: ReceivedPayment,
     },
     /// An auction was created, with its hidden drop.
     AuctionCreated {

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    Amount, Currency, Digest, Disposition, DropId, IgnoredBecause, NotKept, OrderState, Provider, ProviderEventKind,
-    Received, Seq,
+    Amount, Currency, Digest, Disposition, DropId, IgnoredReason, NotKeptReason, OrderState, Provider,
+    ProviderEventKind, ReceivedPayment, Seq,
 };
 
 /// How many payments one order can have: one, and what buyers and providers do by mistake.
@@ -21,7 +21,7 @@ pub const PAYMENTS_PER_ORDER_MAX: usize = 100;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Payment {
     /// What came in.
-    pub received: Received,
+    pub received: ReceivedPayment,
     /// Whether it paid for the order.
     pub pays: bool,
     /// How much went back.
@@ -109,11 +109,12 @@ pub(super) fn record_payment(decision: &mut Decision<'_>, order: Seq, payment: M
     if (payment.amount, payment.currency) != (amount, currency) {
         return decision.refuse(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency }));
     }
-    let received = Received { provider: Provider::Manual, reference: payment.reference.into(), amount, foreign: None };
+    let received =
+        ReceivedPayment { provider: Provider::Manual, reference: payment.reference.into(), amount, foreign: None };
     accept(decision, order, paid(order, received, false, payment.reason))
 }
 
-fn paid(order: &Order, payment: Received, retaken: bool, reason: &str) -> EventKind {
+fn paid(order: &Order, payment: ReceivedPayment, retaken: bool, reason: &str) -> EventKind {
     let (drop_id, quantity) = (order.drop_id, order.quantity);
     EventKind::OrderPaid { order: order.seq, drop_id, quantity, payment, retaken, reason: reason.into() }
 }
@@ -222,7 +223,7 @@ pub(super) fn hear(decision: &mut Decision<'_>, event: &ProviderEvent) -> Outcom
     }
     let effects = match found {
         Some((order, entry)) => effects(order, entry, event),
-        None => Err(IgnoredBecause::UnknownOrder),
+        None => Err(IgnoredReason::UnknownOrder),
     };
     let told = effects.as_ref().map_or_else(|because| Disposition::Ignored(*because), |_| Disposition::Applied);
     let mut seq = found.map_or(Seq::ZERO, |(order, _)| order.last_seq);
@@ -242,31 +243,29 @@ pub(super) fn hear(decision: &mut Decision<'_>, event: &ProviderEvent) -> Outcom
 }
 
 /// What a provider's event leads to, or why to nothing.
-fn effects(order: &Order, entry: &DropEntry, event: &ProviderEvent) -> Result<Vec<EventKind>, IgnoredBecause> {
+fn effects(order: &Order, entry: &DropEntry, event: &ProviderEvent) -> Result<Vec<EventKind>, IgnoredReason> {
     let foreign = (event.currency != entry.spec.currency).then_some(event.currency);
     let received =
-        Received { provider: event.provider, reference: event.reference.clone(), amount: event.amount, foreign };
+        ReceivedPayment { provider: event.provider, reference: event.reference.clone(), amount: event.amount, foreign };
     let (seq, drop_id) = (order.seq, order.drop_id);
     let known = order.payments.iter().position(|payment| payment.is(event.provider, &event.reference));
     match event.kind {
-        ProviderEventKind::PaymentSucceeded if known.is_some() => Err(IgnoredBecause::PaymentKnown),
+        ProviderEventKind::PaymentSucceeded if known.is_some() => Err(IgnoredReason::PaymentKnown),
         ProviderEventKind::PaymentSucceeded if order.payments.len() >= PAYMENTS_PER_ORDER_MAX => {
-            Err(IgnoredBecause::TooManyPayments)
+            Err(IgnoredReason::TooManyPayments)
         }
         ProviderEventKind::PaymentSucceeded => Ok(vec![match keep(order, entry, &received) {
             Ok(retaken) => paid(order, received, retaken, ""),
             Err((why, state)) => EventKind::PaymentNotKept { order: seq, drop_id, payment: received, why, state },
         }]),
-        ProviderEventKind::PaymentFailed if known.is_some() || !order.state.is_live() => {
-            Err(IgnoredBecause::NotAwaited)
-        }
+        ProviderEventKind::PaymentFailed if known.is_some() || !order.state.is_live() => Err(IgnoredReason::NotAwaited),
         ProviderEventKind::PaymentFailed => {
             Ok(vec![EventKind::PaymentFailed { order: seq, drop_id, payment: received }])
         }
         ProviderEventKind::RefundSucceeded => {
-            refund_told(order, known.ok_or(IgnoredBecause::UnknownPayment)?, &received)
+            refund_told(order, known.ok_or(IgnoredReason::UnknownPayment)?, &received)
         }
-        ProviderEventKind::ChargebackCreated if known.is_none() => Err(IgnoredBecause::UnknownPayment),
+        ProviderEventKind::ChargebackCreated if known.is_none() => Err(IgnoredReason::UnknownPayment),
         ProviderEventKind::ChargebackCreated => {
             Ok(vec![EventKind::ChargebackCreated { order: seq, drop_id, payment: received }])
         }
@@ -275,14 +274,16 @@ fn effects(order: &Order, entry: &DropEntry, event: &ProviderEvent) -> Result<Ve
 
 /// Whether a payment pays for its order, and whether the order's units must be taken again for it; else why it is owed
 /// back, and what that makes of the order. Where the order costs nothing, nothing is owed and it stays what it was.
-fn keep(order: &Order, entry: &DropEntry, payment: &Received) -> Result<bool, (NotKept, OrderState)> {
+fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<bool, (NotKeptReason, OrderState)> {
     let differs = payment.foreign.is_some() || payment.amount != order.amount();
     let owed = if payment.amount == Amount::ZERO { order.state } else { OrderState::RefundDue };
     match order.state {
-        OrderState::Paid | OrderState::RefundDue | OrderState::Refunded => Err((NotKept::PaidBefore, order.state)),
-        _ if differs => Err((NotKept::Differs, order.state)),
+        OrderState::Paid | OrderState::RefundDue | OrderState::Refunded => {
+            Err((NotKeptReason::PaidBefore, order.state))
+        }
+        _ if differs => Err((NotKeptReason::Differs, order.state)),
         OrderState::Reserved | OrderState::AwaitingPayment => Ok(false),
-        OrderState::Cancelled => Err((NotKept::Cancelled, owed)),
+        OrderState::Cancelled => Err((NotKeptReason::Cancelled, owed)),
         OrderState::Expired => match retake(order, entry) {
             Ok(()) => Ok(true),
             Err(why) => Err((why, owed)),
@@ -291,30 +292,30 @@ fn keep(order: &Order, entry: &DropEntry, payment: &Received) -> Result<bool, (N
 }
 
 /// Whether an expired order may have its units again: as a new order of its buyer would, but for a pause.
-fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKept> {
+fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
     if entry.ended || !entry.started || entry.mismatch {
-        return Err(NotKept::DropClosed);
+        return Err(NotKeptReason::DropClosed);
     }
     let used = u64::from(entry.used_by(&order.buyer)).saturating_add(u64::from(order.quantity.get()));
     if used > u64::from(entry.spec.per_buyer_limit) && !failpoints::enabled(Bug::LateBeatsLimit) {
-        return Err(NotKept::LimitReached);
+        return Err(NotKeptReason::LimitReached);
     }
     if order.quantity.units() > entry.available() {
-        return Err(NotKept::SoldOut);
+        return Err(NotKeptReason::SoldOut);
     }
     Ok(())
 }
 
 /// Money went back: first what is owed, then what nobody had asked for.
-fn refund_told(order: &Order, position: usize, told: &Received) -> Result<Vec<EventKind>, IgnoredBecause> {
-    let Some(payment) = order.payments.get(position) else { return Err(IgnoredBecause::UnknownPayment) };
+fn refund_told(order: &Order, position: usize, told: &ReceivedPayment) -> Result<Vec<EventKind>, IgnoredReason> {
+    let Some(payment) = order.payments.get(position) else { return Err(IgnoredReason::UnknownPayment) };
     if payment.received.foreign != told.foreign {
-        return Err(IgnoredBecause::CurrencyDiffers);
+        return Err(IgnoredReason::CurrencyDiffers);
     }
     let left = payment.received.amount.minus(payment.refunded).unwrap_or(Amount::ZERO);
     let owed = told.amount.min(payment.refund_due);
     let (Some(unasked), Some(_)) = (told.amount.minus(owed), left.minus(told.amount)) else {
-        return Err(IgnoredBecause::ExceedsReceived);
+        return Err(IgnoredReason::ExceedsReceived);
     };
     let mut kinds = Vec::new();
     let mut after = order.clone();

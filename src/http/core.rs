@@ -31,8 +31,8 @@ use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::config::Config;
-use crate::outgoing::Client;
-use crate::payments::Verifiers;
+use crate::egress::EgressClient;
+use crate::payments::WebhookVerifiers;
 use crate::read::metrics_sample::MetricsSampler;
 use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, Reader};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
@@ -49,11 +49,11 @@ pub struct Site {
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// Which payment providers may tell us anything.
-    pub verifiers: Verifiers,
+    pub verifiers: WebhookVerifiers,
     /// The listeners' certificates.
     pub tls: Tls,
     /// The way to endpoints: asked whether one could be called.
-    pub calls: Client,
+    pub calls: EgressClient,
     /// Bodies of webhooks that are longer than any other request's and may be read now.
     pub long_bodies: Semaphore,
     /// TLS handshakes that may begin now.

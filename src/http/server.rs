@@ -21,9 +21,9 @@ use super::tls::Tls;
 use super::traced;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
+use crate::egress::EgressClient;
 use crate::exit;
-use crate::outgoing::Client;
-use crate::payments::Verifiers;
+use crate::payments::WebhookVerifiers;
 use crate::read::{Auditor, AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -167,11 +167,11 @@ pub struct Parts {
     /// Who may come in.
     pub admission: Admission,
     /// Which payment providers may tell us anything.
-    pub verifiers: Verifiers,
+    pub verifiers: WebhookVerifiers,
     /// The listeners' certificates.
     pub tls: Tls,
     /// The way to endpoints.
-    pub calls: Client,
+    pub calls: EgressClient,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.

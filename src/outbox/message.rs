@@ -4,7 +4,7 @@
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
-use crate::read::outbox::ToldEvent;
+use crate::read::outbox::OutboxEvent;
 use crate::types::hex;
 use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
@@ -12,7 +12,7 @@ use crate::types::webhooks::type_of;
 
 /// A message, ready to be signed and sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
+pub struct WebhookMessage {
     /// By which an endpoint knows it again.
     pub id: String,
     /// Its JSON.
@@ -21,7 +21,7 @@ pub struct Message {
 
 /// The message of an event, if it is one that anybody is told.
 #[must_use]
-pub fn message(file_id: &[u8; 16], event: &ToldEvent) -> Option<Message> {
+pub fn message(file_id: &[u8; 16], event: &OutboxEvent) -> Option<WebhookMessage> {
     let (_, told) = type_of(&event.kind)?;
     let mut data = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -55,12 +55,12 @@ pub fn message(file_id: &[u8; 16], event: &ToldEvent) -> Option<Message> {
     whole.insert("timestamp".into(), rfc3339(event.at).into());
     whole.insert("data".into(), data.into());
     let body = Value::Object(whole).to_string();
-    Some(Message { id: id(file_id, event, &body), body })
+    Some(WebhookMessage { id: id(file_id, event, &body), body })
 }
 
 /// The event's number, and what tells it from the event of that number in another file, or in this one after events
 /// were lost and their numbers given again.
-fn id(file_id: &[u8; 16], event: &ToldEvent, body: &str) -> String {
+fn id(file_id: &[u8; 16], event: &OutboxEvent, body: &str) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(file_id);
     context.update(body.as_bytes());
@@ -73,10 +73,10 @@ mod tests {
     use super::*;
     use crate::types::{Currency, DropId, OrderId, OrderSecret, Seq, UnixMillis};
 
-    fn event() -> ToldEvent {
+    fn event() -> OutboxEvent {
         let seq = |n| Seq::new(n).expect("in range");
         let order = OrderId { seq: seq(7), secret: OrderSecret::from_random([1; 10]) };
-        ToldEvent {
+        OutboxEvent {
             seq: seq(9),
             at: UnixMillis::new(1_795_251_600_007).expect("in range"),
             kind: "order_paid".into(),
@@ -107,24 +107,24 @@ mod tests {
     #[test]
     fn an_order_that_an_operator_cancelled_says_so_without_his_words() {
         let detail = Some(r#"{"by":"operator","reason":"ann: ten too many"}"#.into());
-        let cancelled = ToldEvent { kind: "order_cancelled".into(), detail, ..event() };
+        let cancelled = OutboxEvent { kind: "order_cancelled".into(), detail, ..event() };
         let body = message(&[1; 16], &cancelled).expect("told").body;
         assert!(body.contains(r#""by":"operator""#) && !body.contains("ten too many"), "{body}");
     }
 
     #[test]
     fn the_id_is_the_events_own_and_fits_the_standard() {
-        let id = |file: u8, event: &ToldEvent| message(&[file; 16], event).expect("told").id;
+        let id = |file: u8, event: &OutboxEvent| message(&[file; 16], event).expect("told").id;
         let (first, again) = (id(1, &event()), id(1, &event()));
         assert_eq!(first, again);
         assert!(first.starts_with("evt_9_") && first.len() == 22 && !first.contains('.'), "{first}");
-        let later = ToldEvent { at: UnixMillis::ZERO, ..event() };
+        let later = OutboxEvent { at: UnixMillis::ZERO, ..event() };
         assert!(id(1, &later) != first && id(2, &event()) != first, "another event of that number has another id");
     }
 
     #[test]
     fn a_late_payment_that_took_stock_again_is_a_payment_that_says_so() {
-        let retaken = ToldEvent { kind: "order_retaken".into(), ..event() };
+        let retaken = OutboxEvent { kind: "order_retaken".into(), ..event() };
         let body: Value = serde_json::from_str(&message(&[1; 16], &retaken).expect("told").body).expect("JSON");
         assert_eq!((&body["type"], &body["data"]["retaken"]), (&"order.paid".into(), &true.into()));
     }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn what_is_in_no_catalogue_is_told_to_nobody() {
         for kind in ["contact_read", "deliveries_marked", "endpoint_created", "provider_event_recorded"] {
-            assert_eq!(message(&[1; 16], &ToldEvent { kind: kind.into(), ..event() }), None, "{kind}");
+            assert_eq!(message(&[1; 16], &OutboxEvent { kind: kind.into(), ..event() }), None, "{kind}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! It sends what a snapshot shows, so nothing before its commit. What it did and could not write down, it does again.
 
-mod line;
+mod endpoint_worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use self::line::{Gone, Line, Sent, Written};
-use super::Schedule;
+use self::endpoint_worker::{EndpointWorker, FinishedAttempt, Gone, SavedCheckpoint};
+use super::RetrySchedule;
+use crate::egress::EgressClient;
 use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome};
 use crate::failpoints::{self, PausePoint};
-use crate::outgoing::Client;
 use crate::read::Reader;
 use crate::read::outbox as rows;
 use crate::telemetry::{OutboxMeter, Telemetry};
@@ -27,30 +27,30 @@ use crate::writer::{Answer, Class, Submission, WriterHandle};
 
 /// How often the relay looks for new events when it has nothing to wait for: an endpoint learns of an order so much
 /// later at most, and an idle server does next to nothing.
-const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// The same where there is nobody to be told.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);
 /// Results are written down together; what is not written down is delivered again after a crash.
-const MARK_INTERVAL: Duration = Duration::from_millis(250);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
 /// After a mark that could not be written, or a row that could not be read.
-const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// For the last marks at an ordered end.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 const GAUGES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The bounds of the relay.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct RelayOptions {
     /// When a delivery that failed is tried again.
-    pub schedule: Schedule,
+    pub schedule: RetrySchedule,
     /// Deliveries of one endpoint at once.
     pub in_flight_max: usize,
 }
 
 /// What the relay works with.
-pub struct Parts {
+pub struct RelayDependencies {
     /// Its bounds.
-    pub options: Options,
+    pub options: RelayOptions,
     /// The database.
     pub database: PathBuf,
     /// The gate of snapshots.
@@ -58,7 +58,7 @@ pub struct Parts {
     /// The way to the writer.
     pub writer: WriterHandle,
     /// The way to the endpoints.
-    pub client: Client,
+    pub client: EgressClient,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
 }
@@ -74,7 +74,7 @@ impl Relay {
     ///
     /// # Errors
     /// If its connection or its thread cannot be had.
-    pub fn start(parts: Parts) -> Result<Relay, String> {
+    pub fn start(parts: RelayDependencies) -> Result<Relay, String> {
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(|error| error.to_string())?;
         let file_id = reader.read(rows::file_id).map_err(|error| error.to_string())?;
         let (stop, stopping) = watch::channel(false);
@@ -84,7 +84,7 @@ impl Relay {
             .build()
             .map_err(|error| error.to_string())?;
         let thread = std::thread::Builder::new().name("fc-outbox".into()).spawn(move || {
-            let mut work = Work::new(parts, reader, file_id);
+            let mut work = RelayLoop::new(parts, reader, file_id);
             runtime.block_on(work.run(stopping));
             // A name that is still being resolved must not keep the program from ending.
             runtime.shutdown_background();
@@ -101,39 +101,39 @@ impl Relay {
     }
 }
 
-struct Work {
-    options: Options,
+struct RelayLoop {
+    options: RelayOptions,
     reader: Reader,
     file_id: [u8; 16],
     writer: WriterHandle,
-    client: Client,
+    client: EgressClient,
     meter: OutboxMeter,
-    lines: BTreeMap<Seq, Line>,
-    /// What the lines were made from.
+    workers: BTreeMap<Seq, EndpointWorker>,
+    /// What the workers were made from.
     revisions: Vec<(Seq, u32)>,
     /// The newest event when the endpoints were looked at last.
-    looked_at_seq: Option<u64>,
-    sent: JoinSet<Sent>,
-    written: JoinSet<Written>,
-    /// Tells the answers to a line from those to the line before it.
+    refreshed_at_seq: Option<u64>,
+    sent: JoinSet<FinishedAttempt>,
+    written: JoinSet<SavedCheckpoint>,
+    /// Tells the answers to a worker from those to the worker before it.
     generation: u64,
     paused_until: Instant,
     gauges_at: Instant,
 }
 
-impl Work {
-    fn new(parts: Parts, reader: Reader, file_id: [u8; 16]) -> Work {
+impl RelayLoop {
+    fn new(parts: RelayDependencies, reader: Reader, file_id: [u8; 16]) -> RelayLoop {
         let now = Instant::now();
-        Work {
+        RelayLoop {
             options: parts.options,
             reader,
             file_id,
             writer: parts.writer,
             client: parts.client,
             meter: OutboxMeter::new(&parts.telemetry),
-            lines: BTreeMap::new(),
+            workers: BTreeMap::new(),
             revisions: Vec::new(),
-            looked_at_seq: None,
+            refreshed_at_seq: None,
             sent: JoinSet::new(),
             written: JoinSet::new(),
             generation: 0,
@@ -150,27 +150,27 @@ impl Work {
             }
             tokio::select! {
                 Some(sent) = self.sent.join_next() => {
-                    self.take(sent);
+                    self.joined(sent);
                     while let Some(sent) = self.sent.try_join_next() {
-                        self.take(sent);
+                        self.joined(sent);
                     }
                 }
-                Some(Ok(written)) = self.written.join_next() => self.take_written(written),
-                () = tokio::time::sleep(if self.lines.is_empty() { IDLE_INTERVAL } else { LOOK_INTERVAL }) => {}
+                Some(Ok(written)) = self.written.join_next() => self.checkpoint_result(written),
+                () = tokio::time::sleep(if self.workers.is_empty() { IDLE_INTERVAL } else { POLL_INTERVAL }) => {}
                 _ = stopping.changed() => {}
             }
         }
         // Answers that are there already count.
         while let Some(sent) = self.sent.try_join_next() {
-            self.take(sent);
+            self.joined(sent);
         }
         let farewell = async {
-            for id in self.lines.keys().copied().collect::<Vec<_>>() {
-                self.write_down(id);
+            for id in self.workers.keys().copied().collect::<Vec<_>>() {
+                self.save_checkpoint(id);
             }
             while self.written.join_next().await.is_some() {}
         };
-        let _late = tokio::time::timeout(FAREWELL, farewell).await;
+        let _late = tokio::time::timeout(SHUTDOWN_TIMEOUT, farewell).await;
     }
 
     /// Everything that can be done now.
@@ -180,20 +180,20 @@ impl Work {
         if started < self.paused_until || self.writer.is_read_only() {
             return Ok(());
         }
-        self.look_at_endpoints()?;
+        self.refresh_endpoints()?;
         let now = self.writer.clock.now();
         let published = Seq::new(self.writer.published.seq()).unwrap_or(Seq::ZERO);
-        for id in self.lines.keys().copied().collect::<Vec<_>>() {
-            let Some(line) = self.lines.get_mut(&id) else { continue };
-            line.look_for_events(&self.reader, published)?;
-            while let Some(seq) = line.course.next(now) {
-                let call = line.prepare(&self.reader, &self.file_id, seq, now)?;
-                line.course.sent(seq);
+        for id in self.workers.keys().copied().collect::<Vec<_>>() {
+            let Some(worker) = self.workers.get_mut(&id) else { continue };
+            worker.scan_events(&self.reader, published)?;
+            while let Some(seq) = worker.queue.next(now) {
+                let call = worker.prepare(&self.reader, &self.file_id, seq, now)?;
+                worker.queue.sent(seq);
                 failpoints::pause(PausePoint::BeforeDelivery);
-                line.send(&self.client, seq, call, now, &mut self.sent);
+                worker.send(&self.client, seq, call, now, &mut self.sent);
             }
-            if line.is_to_be_written(started, MARK_INTERVAL) {
-                self.write_down(id);
+            if worker.is_checkpoint_due(started, CHECKPOINT_INTERVAL) {
+                self.save_checkpoint(id);
             }
         }
         if started >= self.gauges_at {
@@ -204,56 +204,58 @@ impl Work {
     }
 
     /// Takes up new endpoints and those that operators changed, and lets go of those that are gone.
-    fn look_at_endpoints(&mut self) -> rusqlite::Result<()> {
+    fn refresh_endpoints(&mut self) -> rusqlite::Result<()> {
         let newest = self.writer.published.seq();
-        let exhausted = self.lines.values().any(|line| line.course.wants_rows());
-        if self.looked_at_seq == Some(newest) && !exhausted {
+        let exhausted = self.workers.values().any(|worker| worker.queue.needs_reload());
+        if self.refreshed_at_seq == Some(newest) && !exhausted {
             return Ok(());
         }
         let revisions = self.reader.read(rows::revisions)?;
         if revisions != self.revisions || exhausted {
             let endpoints = self.reader.read(rows::endpoints)?;
-            self.lines.retain(|id, line| {
+            self.workers.retain(|id, worker| {
                 let known = endpoints.iter().find(|endpoint| endpoint.id == *id);
-                known.is_some_and(|known| known.revision == line.endpoint.revision) && !line.course.wants_rows()
+                known.is_some_and(|known| known.revision == worker.endpoint.revision) && !worker.queue.needs_reload()
             });
             for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Enabled) {
-                if !self.lines.contains_key(&endpoint.id) {
+                if !self.workers.contains_key(&endpoint.id) {
                     self.generation = self.generation.wrapping_add(1);
-                    let line = Line::open(endpoint, &self.reader, &self.options, &self.client, self.generation)?;
-                    self.lines.insert(line.endpoint.id, line);
+                    let worker =
+                        EndpointWorker::open(endpoint, &self.reader, &self.options, &self.client, self.generation)?;
+                    self.workers.insert(worker.endpoint.id, worker);
                 }
             }
             self.revisions = revisions;
         }
-        self.looked_at_seq = Some(newest);
+        self.refreshed_at_seq = Some(newest);
         Ok(())
     }
 
-    fn take(&mut self, sent: Result<Sent, JoinError>) {
+    fn joined(&mut self, sent: Result<FinishedAttempt, JoinError>) {
         match sent {
-            Ok(sent) => self.take_answer(sent),
+            Ok(sent) => self.attempt_finished(sent),
             Err(error) if error.is_panic() => {
-                tracing::error!("a delivery panicked: all lines begin anew");
-                self.lines.clear();
-                self.look_again();
+                tracing::error!("a delivery panicked: all workers begin anew");
+                self.workers.clear();
+                self.invalidate();
                 self.pause();
             }
-            // Its line is gone.
+            // Its worker is gone.
             Err(_) => {}
         }
     }
 
-    fn take_answer(&mut self, sent: Sent) {
+    fn attempt_finished(&mut self, sent: FinishedAttempt) {
         failpoints::pause(PausePoint::AfterDelivery);
-        let Some(line) = self.lines.get_mut(&sent.endpoint).filter(|line| line.generation == sent.generation) else {
+        let Some(worker) = self.workers.get_mut(&sent.endpoint).filter(|worker| worker.generation == sent.generation)
+        else {
             return;
         };
         let now = self.writer.clock.now();
         self.meter.attempt(sent.took, sent.ended.is_delivered());
         let mut chance = [0u8; 4];
         random::fill(&mut chance);
-        if line.course.ended(sent.seq, sent.ended, now, u32::from_le_bytes(chance)) {
+        if worker.queue.ended(sent.seq, sent.ended, now, u32::from_le_bytes(chance)) {
             self.meter.dead();
             let (endpoint, seq) = (sent.endpoint, sent.seq);
             tracing::warn!(%endpoint, %seq, "a delivery was given up: send it again when the endpoint is well");
@@ -265,51 +267,56 @@ impl Work {
                 EndpointCommand::Patch { endpoint: sent.endpoint, patch, reason: "it answered 410 Gone".into() };
             // If it does not get through, the next 410 tries again. Its event is not delivered, and not failed.
             let _later = self.writer.submit(submission(command));
-            self.lines.remove(&sent.endpoint);
+            self.workers.remove(&sent.endpoint);
             self.revisions.clear();
         }
     }
 
-    /// Has the writer write down what became of a line's deliveries.
-    fn write_down(&mut self, id: Seq) {
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        let Some(command) = line.take_marks() else { return };
-        let generation = line.generation;
+    /// Has the writer write down what became of a worker's deliveries.
+    fn save_checkpoint(&mut self, id: Seq) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(command) = worker.take_checkpoint() else { return };
+        let generation = worker.generation;
         match self.writer.submit(submission(command)) {
             Ok(ticket) => {
-                self.written.spawn(async move { Written { endpoint: id, generation, answer: ticket.answer().await } });
+                self.written
+                    .spawn(async move { SavedCheckpoint { endpoint: id, generation, answer: ticket.answer().await } });
             }
-            Err(_) => self.begin_anew(id),
+            Err(_) => self.restart_after_error(id),
         }
     }
 
-    fn take_written(&mut self, written: Written) {
-        let Written { endpoint, generation, answer } = written;
-        let Some(line) = self.lines.get_mut(&endpoint).filter(|line| line.generation == generation) else { return };
+    fn checkpoint_result(&mut self, written: SavedCheckpoint) {
+        let SavedCheckpoint { endpoint, generation, answer } = written;
+        let Some(worker) = self.workers.get_mut(&endpoint).filter(|worker| worker.generation == generation) else {
+            return;
+        };
         match answer {
-            Answer::Decided(decided) if matches!(decided.outcome, Outcome::Accepted { .. }) => line.marks_are_written(),
+            Answer::Decided(decided) if matches!(decided.outcome, Outcome::Accepted { .. }) => {
+                worker.checkpoint_saved()
+            }
             // An operator was faster, or the writer is in trouble: the file says from where to go on.
             Answer::Decided(_) => {
-                self.lines.remove(&endpoint);
-                self.look_again();
+                self.workers.remove(&endpoint);
+                self.invalidate();
             }
-            Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => self.begin_anew(endpoint),
+            Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => self.restart_after_error(endpoint),
         }
     }
 
-    fn begin_anew(&mut self, endpoint: Seq) {
-        self.lines.remove(&endpoint);
-        self.look_again();
+    fn restart_after_error(&mut self, endpoint: Seq) {
+        self.workers.remove(&endpoint);
+        self.invalidate();
         self.pause();
     }
 
-    fn look_again(&mut self) {
+    fn invalidate(&mut self) {
         self.revisions.clear();
-        self.looked_at_seq = None;
+        self.refreshed_at_seq = None;
     }
 
     fn pause(&mut self) {
-        self.paused_until = Instant::now() + TROUBLE_PAUSE;
+        self.paused_until = Instant::now() + ERROR_PAUSE;
     }
 
     fn show(&mut self, now: UnixMillis) -> rusqlite::Result<()> {
@@ -319,10 +326,10 @@ impl Work {
             waiting = waiting.saturating_add(more);
             dead = dead.saturating_add(lost);
         }
-        for line in self.lines.values() {
-            broken = broken.saturating_add(u64::from(line.course.is_broken()));
+        for worker in self.workers.values() {
+            broken = broken.saturating_add(u64::from(worker.queue.is_breaker_open()));
         }
-        let oldest = self.lines.values().filter_map(|line| line.course.oldest()).min();
+        let oldest = self.workers.values().filter_map(|worker| worker.queue.oldest()).min();
         self.meter.show(oldest.map_or(0, |at| now.since(at)), waiting, dead, broken);
         Ok(())
     }

@@ -11,13 +11,13 @@ const JITTER_PARTS: u64 = 10;
 
 /// The waits between attempts: after the n-th attempt comes the n-th wait, after the last none.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Schedule(Vec<Duration>);
+pub struct RetrySchedule(Vec<Duration>);
 
-impl Schedule {
+impl RetrySchedule {
     /// A schedule with these waits.
     #[must_use]
-    pub fn new(waits: Vec<Duration>) -> Schedule {
-        Schedule(waits)
+    pub fn new(waits: Vec<Duration>) -> RetrySchedule {
+        RetrySchedule(waits)
     }
 
     /// When to try again after `attempts` attempts, the last of which failed at `now`; never again if there were
@@ -47,8 +47,8 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis::ZERO;
 
-    fn schedule() -> Schedule {
-        Schedule::new([5, 300, 1800].map(Duration::from_secs).to_vec())
+    fn schedule() -> RetrySchedule {
+        RetrySchedule::new([5, 300, 1800].map(Duration::from_secs).to_vec())
     }
 
     fn wait(attempts: u8, retry_after: Option<u64>, chance: u32) -> Option<u64> {

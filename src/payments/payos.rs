@@ -5,7 +5,7 @@
 //!   that is used must stand in it once.
 //! - There is no instant of the signature. `transactionDateTime` says when the money moved, in Vietnam's time without a
 //!   zone; a webhook that comes hours later, after an outage, is as good. So from the future is stale, and the past is
-//!   bounded by the order: its money cannot be older than itself (see `OrderName::Seq`). What is replayed is in the inbox.
+//!   bounded by the order: its money cannot be older than itself (see `OrderRef::Seq`). What is replayed is in the inbox.
 //!   That also turns away PayOS' own sample, which it signs with the shop's key when a webhook address is set up.
 //! - `orderCode` is the order's `seq`. An order may get several transfers, so an event is the code, the transfer's
 //!   reference and how it went.
@@ -14,8 +14,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use serde_json::Value;
 
-use super::heard::{Delivery, Heard, NotHeard, OrderName};
-use super::member::{Members, parse};
+use super::json_fields::{JsonFields, parse};
+use super::provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookRequest};
 use super::secrets::Keys;
 use crate::types::{ProviderEventKind, Seq, UnixMillis, hex};
 
@@ -29,21 +29,21 @@ const MEMBERS_MAX: usize = 64;
 const VIETNAM_HOURS: i8 = 7;
 
 /// Verifies a delivery and reads it.
-pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHeard> {
-    let root = verify(keys, delivery)?;
-    let mut members = Members::of(root);
+pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
+    let root = verify(keys, request)?;
+    let mut members = JsonFields::new(root);
     let code = members.text("/data/code", 16);
-    let order_code = members.whole("/data/orderCode");
+    let order_code = members.integer("/data/orderCode");
     let transfer = members.text("/data/reference", TRANSFER_BYTES_MAX);
     let amount = members.amount("/data/amount");
     let currency = members.currency("/data/currency");
-    let at = members.peek("/data/transactionDateTime").and_then(vietnam);
-    let at = members.noted(at, "/data/transactionDateTime", "must be a time such as 2026-11-21 09:00:00");
-    let heard = || {
+    let at = members.str_at("/data/transactionDateTime").and_then(vietnam);
+    let at = members.required(at, "/data/transactionDateTime", "must be a time such as 2026-11-21 09:00:00");
+    let event = || {
         let (code, order_code, reference) = (code?, order_code?, transfer?);
-        Some(Heard {
+        Some(ProviderEvent {
             event_id: format!("{order_code}/{code}/{reference}").into(),
-            order: Seq::new(order_code).map_or(OrderName::Unknown, OrderName::Seq),
+            order: Seq::new(order_code).map_or(OrderRef::Unknown, OrderRef::Seq),
             kind: if &*code == "00" { ProviderEventKind::PaymentSucceeded } else { ProviderEventKind::PaymentFailed },
             reference,
             amount: amount?,
@@ -51,9 +51,9 @@ pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHea
             at: at?,
         })
     };
-    let heard = members.made(heard())?;
-    let latest = delivery.now.plus_seconds(u32::try_from(super::TOLERANCE_SECONDS).unwrap_or(u32::MAX));
-    if heard.at <= latest { Ok(heard) } else { Err(NotHeard::Stale) }
+    let event = members.finish(event())?;
+    let latest = request.now.plus_seconds(u32::try_from(super::TOLERANCE_SECONDS).unwrap_or(u32::MAX));
+    if event.at <= latest { Ok(event) } else { Err(WebhookError::Stale) }
 }
 
 /// An instant as PayOS writes it.
@@ -65,15 +65,15 @@ fn vietnam(text: &str) -> Option<UnixMillis> {
 
 /// The body, if its signature is good. It is parsed before that, because the signature is inside: within the bound of
 /// 64 KiB, without recursion that a body could choose, and nothing of it is told.
-fn verify(keys: &Keys, delivery: &Delivery<'_>) -> Result<Value, NotHeard> {
-    let root = parse(delivery.body).map_err(|_| NotHeard::Unauthorized)?;
+fn verify(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Value, WebhookError> {
+    let root = parse(request.body).map_err(|_| WebhookError::Unauthorized)?;
     let signature = root.get("signature").and_then(Value::as_str).and_then(hex::decode);
     let signed = root.get("data").and_then(signed_text);
-    let (Some(signature), Some(signed)) = (signature, signed) else { return Err(NotHeard::Unauthorized) };
+    let (Some(signature), Some(signed)) = (signature, signed) else { return Err(WebhookError::Unauthorized) };
     if keys.signed(&[signed.as_bytes()], [signature.as_slice()].into_iter()) && has_one_reading(&signed) {
         Ok(root)
     } else {
-        Err(NotHeard::Unauthorized)
+        Err(WebhookError::Unauthorized)
     }
 }
 

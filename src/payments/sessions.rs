@@ -8,9 +8,9 @@
 //! answers with the session that it has made. At a start all orders are looked at that await payment without a session.
 
 mod api;
-mod link;
+mod link_template;
 mod payos;
-mod rounds;
+mod session_loop;
 mod stripe;
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::heard::REFERENCE_BYTES_MAX;
+use super::provider_event::REFERENCE_BYTES_MAX;
 use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, Mistake};
 use crate::read::Reader;
@@ -33,7 +33,7 @@ const URL_BYTES_MAX: usize = 2048;
 
 /// What a provider must know of an order.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct SessionRequest {
     id: OrderId,
     /// What the buyer comes back to: our own page of the order.
     page: String,
@@ -45,7 +45,7 @@ struct Wanted {
     expires_at: UnixMillis,
 }
 
-impl Wanted {
+impl SessionRequest {
     fn amount(&self) -> Amount {
         self.unit_price.times(self.quantity)
     }
@@ -53,80 +53,80 @@ impl Wanted {
 
 /// A session that a provider made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Made {
+struct ProviderSession {
     /// Where the buyer pays.
     url: Box<str>,
     /// The provider's name for it.
     reference: Box<str>,
 }
 
-impl Made {
+impl ProviderSession {
     /// A session, if this can be one: a buyer is sent there.
-    fn of(url: &str, reference: &str) -> Result<Made, NotMade> {
+    fn of(url: &str, reference: &str) -> Result<ProviderSession, SessionError> {
         let is_link = url.starts_with("https://") || url.starts_with("http://127.0.0.1");
         let plain =
             |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         if is_link && plain(url, URL_BYTES_MAX) && plain(reference, REFERENCE_BYTES_MAX) {
-            Ok(Made { url: url.into(), reference: reference.into() })
+            Ok(ProviderSession { url: url.into(), reference: reference.into() })
         } else {
-            Err(NotMade::Never("the provider's answer names no session".into()))
+            Err(SessionError::Permanent("the provider's answer names no session".into()))
         }
     }
 }
 
 /// Why there is no session.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum NotMade {
+enum SessionError {
     /// The provider cannot at the moment.
-    Later {
+    Retry {
         /// What is wrong.
         why: String,
         /// How long it wants to be left alone.
         retry_after: Option<Duration>,
     },
     /// The provider will not, for this order.
-    Never(String),
+    Permanent(String),
 }
 
 /// Who makes sessions.
-enum Maker {
-    Stripe(stripe::Stripe),
-    Payos(payos::Payos),
-    Link(link::Link),
+enum SessionProvider {
+    Stripe(stripe::StripeSessions),
+    Payos(payos::PayosSessions),
+    Link(link_template::LinkTemplate),
 }
 
-impl Maker {
-    async fn make(&self, wanted: &Wanted, now: UnixMillis) -> Result<Made, NotMade> {
+impl SessionProvider {
+    async fn make(&self, wanted: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
         match self {
-            Maker::Stripe(stripe) => stripe.make(wanted, now).await,
-            Maker::Payos(payos) => payos.make(wanted).await,
-            Maker::Link(link) => link.make(wanted),
+            SessionProvider::Stripe(stripe) => stripe.make(wanted, now).await,
+            SessionProvider::Payos(payos) => payos.make(wanted).await,
+            SessionProvider::Link(link) => link.make(wanted),
         }
     }
 
     fn provider(&self) -> Provider {
         match self {
-            Maker::Stripe(_) => Provider::Stripe,
-            Maker::Payos(_) => Provider::Payos,
-            Maker::Link(_) => Provider::StandardWebhooks,
+            SessionProvider::Stripe(_) => Provider::Stripe,
+            SessionProvider::Payos(_) => Provider::Payos,
+            SessionProvider::Link(_) => Provider::StandardWebhooks,
         }
     }
 }
 
-/// Sessions that can be made, before the first is.
-pub struct Sessions {
-    maker: Arc<Maker>,
+/// SessionService that can be made, before the first is.
+pub struct SessionService {
+    provider: Arc<SessionProvider>,
     in_flight_max: usize,
 }
 
 /// The thread that makes them.
-pub struct Running {
+pub struct SessionThread {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
 /// What the thread needs of the rest.
-pub struct Parts {
+pub struct SessionDependencies {
     /// Where the database is.
     pub database: PathBuf,
     /// The readers' gate.
@@ -139,41 +139,41 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
 }
 
-impl Sessions {
+impl SessionService {
     /// Reads the keys. `None` where no provider makes sessions.
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn open(config: &Config) -> Result<Option<Sessions>, Vec<Mistake>> {
+    pub fn open(config: &Config) -> Result<Option<SessionService>, Vec<Mistake>> {
         let settings = &config.payments;
-        let maker = match settings.provider {
-            Some(Provider::Stripe) => Maker::Stripe(stripe::Stripe::open(settings)?),
-            Some(Provider::Payos) => Maker::Payos(payos::Payos::open(settings)?),
-            Some(Provider::StandardWebhooks) => Maker::Link(link::Link::open(settings)?),
+        let provider = match settings.provider {
+            Some(Provider::Stripe) => SessionProvider::Stripe(stripe::StripeSessions::open(settings)?),
+            Some(Provider::Payos) => SessionProvider::Payos(payos::PayosSessions::open(settings)?),
+            Some(Provider::StandardWebhooks) => SessionProvider::Link(link_template::LinkTemplate::open(settings)?),
             Some(Provider::Sandbox | Provider::Manual) | None => return Ok(None),
         };
-        Ok(Some(Sessions { maker: Arc::new(maker), in_flight_max: settings.sessions_in_flight_max }))
+        Ok(Some(SessionService { provider: Arc::new(provider), in_flight_max: settings.sessions_in_flight_max }))
     }
 
     /// Begins to make them.
     ///
     /// # Errors
     /// If the file cannot be read, or a thread not be started.
-    pub fn start(self, parts: Parts) -> std::io::Result<Running> {
+    pub fn start(self, parts: SessionDependencies) -> std::io::Result<SessionThread> {
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(std::io::Error::other)?;
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
-            let rounds = rounds::Rounds::new(self.maker, self.in_flight_max, reader, parts);
+            let rounds = session_loop::SessionLoop::new(self.provider, self.in_flight_max, reader, parts);
             runtime.block_on(rounds.run(stopping));
             // A name that is still being resolved must not keep the program from ending.
             runtime.shutdown_background();
         })?;
-        Ok(Running { stop, thread })
+        Ok(SessionThread { stop, thread })
     }
 }
 
-impl Running {
+impl SessionThread {
     /// Ends it. What was asked for and not recorded is asked for again at the next start.
     pub fn stop(self) {
         let _gone = self.stop.send(true);

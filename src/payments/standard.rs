@@ -5,8 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderName;
 
-use super::heard::{Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds};
-use super::member::{Members, parse};
+use super::json_fields::{JsonFields, parse};
+use super::provider_event::{
+    EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, seconds,
+};
 use super::secrets::Keys;
 use crate::types::ProviderEventKind;
 
@@ -20,22 +22,22 @@ const SIGNATURE_BYTES_MAX: usize = 2048;
 const SIGNATURES_MAX: usize = 8;
 
 /// Verifies a delivery and reads it.
-pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHeard> {
-    let id = verify(keys, delivery)?;
-    let mut members = Members::of(parse(delivery.body)?);
-    let kind = members.peek("/type").and_then(ProviderEventKind::from_word);
-    if kind.is_none() && members.text("/type", EVENT_ID_BYTES_MAX).is_some() {
-        return Err(NotHeard::Unused);
+pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
+    let id = verify(keys, request)?;
+    let mut fields = JsonFields::new(parse(request.body)?);
+    let kind = fields.str_at("/type").and_then(ProviderEventKind::from_word);
+    if kind.is_none() && fields.text("/type", EVENT_ID_BYTES_MAX).is_some() {
+        return Err(WebhookError::Unused);
     }
-    let at = members.instant("/timestamp");
-    let order = members.text("/data/order_id", EVENT_ID_BYTES_MAX);
-    let reference = members.text("/data/reference", REFERENCE_BYTES_MAX);
-    let amount = members.amount("/data/amount");
-    let currency = members.currency("/data/currency");
-    let heard = || {
-        Some(Heard {
+    let at = fields.instant("/timestamp");
+    let order = fields.text("/data/order_id", EVENT_ID_BYTES_MAX);
+    let reference = fields.text("/data/reference", REFERENCE_BYTES_MAX);
+    let amount = fields.amount("/data/amount");
+    let currency = fields.currency("/data/currency");
+    let event = || {
+        Some(ProviderEvent {
             event_id: id.into(),
-            order: OrderName::of(&order?),
+            order: OrderRef::of(&order?),
             kind: kind?,
             reference: reference?,
             amount: amount?,
@@ -43,28 +45,28 @@ pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHea
             at: at?,
         })
     };
-    members.made(heard())
+    fields.finish(event())
 }
 
 /// The event's id, if its signature is good and not too old.
-fn verify<'a>(keys: &Keys, delivery: &'a Delivery<'_>) -> Result<&'a str, NotHeard> {
-    let id = delivery.header(&ID, EVENT_ID_BYTES_MAX)?;
-    let timestamp = delivery.header(&TIMESTAMP, TIMESTAMP_BYTES_MAX)?;
-    let header = delivery.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
+fn verify<'a>(keys: &Keys, request: &'a WebhookRequest<'_>) -> Result<&'a str, WebhookError> {
+    let id = request.header(&ID, EVENT_ID_BYTES_MAX)?;
+    let timestamp = request.header(&TIMESTAMP, TIMESTAMP_BYTES_MAX)?;
+    let header = request.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
     // A dot in the id would let what is signed be cut in another place.
     let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.');
-    let at = seconds(timestamp).filter(|_| is_id).ok_or(NotHeard::Unauthorized)?;
+    let at = seconds(timestamp).filter(|_| is_id).ok_or(WebhookError::Unauthorized)?;
     let signatures: Vec<Vec<u8>> = header
         .split(' ')
         .filter_map(|part| part.strip_prefix("v1,"))
         .take(SIGNATURES_MAX)
         .map(|text| STANDARD.decode(text).unwrap_or_default())
         .collect();
-    let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", delivery.body];
+    let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
     if !keys.signed(&parts, signatures.iter().map(Vec::as_slice)) {
-        return Err(NotHeard::Unauthorized);
+        return Err(WebhookError::Unauthorized);
     }
-    if delivery.is_fresh(at) { Ok(id) } else { Err(NotHeard::Stale) }
+    if request.is_fresh(at) { Ok(id) } else { Err(WebhookError::Stale) }
 }
 
 /// The `webhook-signature` of the first key.

@@ -13,8 +13,10 @@
 
 use hyper::header::HeaderName;
 
-use super::heard::{Delivery, EVENT_ID_BYTES_MAX, Heard, NotHeard, OrderName, REFERENCE_BYTES_MAX, seconds};
-use super::member::{Members, parse};
+use super::json_fields::{JsonFields, parse};
+use super::provider_event::{
+    EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, seconds,
+};
 use super::secrets::Keys;
 use crate::types::{Amount, Currency, ProviderEventKind, hex};
 
@@ -23,23 +25,23 @@ const SIGNATURE_BYTES_MAX: usize = 2048;
 const SIGNATURES_MAX: usize = 8;
 
 /// Verifies a delivery and reads it.
-pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHeard> {
-    verify(keys, delivery)?;
-    let mut members = Members::of(parse(delivery.body)?);
-    let Some(word) = members.text("/type", EVENT_ID_BYTES_MAX) else { return members.made(None) };
-    let shape = shape_of(&word, &members).ok_or(NotHeard::Unused)?;
-    let order = order_named(&members).or(shape.by_payment.then_some(OrderName::Payment)).ok_or(NotHeard::Unused)?;
-    let event_id = members.text(shape.event_id, EVENT_ID_BYTES_MAX);
-    let at = members.seconds("/created");
-    let reference = members.text(shape.reference, REFERENCE_BYTES_MAX);
-    let amount = members.amount(shape.amount);
-    let currency = members.currency("/data/object/currency");
+pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
+    verify(keys, request)?;
+    let mut fields = JsonFields::new(parse(request.body)?);
+    let Some(word) = fields.text("/type", EVENT_ID_BYTES_MAX) else { return fields.finish(None) };
+    let shape = shape_of(&word, &fields).ok_or(WebhookError::Unused)?;
+    let order = order_named(&fields).or(shape.by_payment.then_some(OrderRef::Payment)).ok_or(WebhookError::Unused)?;
+    let event_id = fields.text(shape.event_id, EVENT_ID_BYTES_MAX);
+    let at = fields.seconds("/created");
+    let reference = fields.text(shape.reference, REFERENCE_BYTES_MAX);
+    let amount = fields.amount(shape.amount);
+    let currency = fields.currency("/data/object/currency");
     let ours = amount.zip(currency).and_then(|(amount, currency)| {
         let ours = from_stripe(amount, currency);
-        members.noted(ours, shape.amount, "must be a whole number of minor units")
+        fields.required(ours, shape.amount, "must be a whole number of minor units")
     });
-    let heard = || {
-        Some(Heard {
+    let event = || {
+        Some(ProviderEvent {
             event_id: event_id?,
             order,
             kind: shape.kind,
@@ -49,7 +51,7 @@ pub(super) fn hear(keys: &Keys, delivery: &Delivery<'_>) -> Result<Heard, NotHea
             at: at?,
         })
     };
-    members.made(heard())
+    fields.finish(event())
 }
 
 /// Where an event has what.
@@ -61,7 +63,7 @@ struct Shape {
     by_payment: bool,
 }
 
-fn shape_of(word: &str, members: &Members) -> Option<Shape> {
+fn shape_of(word: &str, fields: &JsonFields) -> Option<Shape> {
     use ProviderEventKind as K;
     const EVENT: &str = "/id";
     const INTENT: &str = "/data/object/payment_intent";
@@ -73,7 +75,7 @@ fn shape_of(word: &str, members: &Members) -> Option<Shape> {
         amount: "/data/object/amount_total",
         by_payment: false,
     };
-    let is = |pointer, word| members.peek(pointer) == Some(word);
+    let is = |pointer, word| fields.str_at(pointer) == Some(word);
     match word {
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
             is("/data/object/payment_status", "paid").then(|| session(K::PaymentSucceeded))
@@ -105,33 +107,33 @@ fn shape_of(word: &str, members: &Members) -> Option<Shape> {
     }
 }
 
-fn order_named(members: &Members) -> Option<OrderName> {
-    let named = members.peek("/data/object/metadata/order_id");
-    named.or_else(|| members.peek("/data/object/client_reference_id")).map(OrderName::of)
+fn order_named(fields: &JsonFields) -> Option<OrderRef> {
+    let named = fields.str_at("/data/object/metadata/order_id");
+    named.or_else(|| fields.str_at("/data/object/client_reference_id")).map(OrderRef::of)
 }
 
 /// Whether the signature is good and not too old.
-fn verify(keys: &Keys, delivery: &Delivery<'_>) -> Result<(), NotHeard> {
-    let header = delivery.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
+fn verify(keys: &Keys, request: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    let header = request.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
     let (mut timestamp, mut signatures) = (None, Vec::new());
     for part in header.split(',').map(str::trim) {
         match part.split_once('=') {
             // Two instants are none: which one is signed?
-            Some(("t", _)) if timestamp.is_some() => return Err(NotHeard::Unauthorized),
+            Some(("t", _)) if timestamp.is_some() => return Err(WebhookError::Unauthorized),
             Some(("t", text)) => timestamp = Some(text),
             Some(("v1", text)) if signatures.len() < SIGNATURES_MAX => signatures.push(hex::decode(text)),
             // Other schemes are for others.
             Some(_) => {}
-            None => return Err(NotHeard::Unauthorized),
+            None => return Err(WebhookError::Unauthorized),
         }
     }
-    let timestamp = timestamp.ok_or(NotHeard::Unauthorized)?;
-    let at = seconds(timestamp).ok_or(NotHeard::Unauthorized)?;
-    let parts = [timestamp.as_bytes(), b".", delivery.body];
+    let timestamp = timestamp.ok_or(WebhookError::Unauthorized)?;
+    let at = seconds(timestamp).ok_or(WebhookError::Unauthorized)?;
+    let parts = [timestamp.as_bytes(), b".", request.body];
     if !keys.signed(&parts, signatures.iter().flatten().map(Vec::as_slice)) {
-        return Err(NotHeard::Unauthorized);
+        return Err(WebhookError::Unauthorized);
     }
-    if delivery.is_fresh(at) { Ok(()) } else { Err(NotHeard::Stale) }
+    if request.is_fresh(at) { Ok(()) } else { Err(WebhookError::Stale) }
 }
 
 /// How many of Stripe's units make one minor unit of ISO 4217, where they differ: as a ratio.

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::webhooks::type_of;
 use crate::types::{
-    AuctionId, Currency, DropId, EndpointState, EndpointUrl, EventFilter, OrderId, OrderSecret, Seq, SigningSecret,
-    Trouble, UnixMillis,
+    AttemptError, AuctionId, Currency, DropId, EndpointState, EndpointUrl, EventFilter, OrderId, OrderSecret, Seq,
+    SigningSecret, UnixMillis,
 };
 
 /// Audit rows that one look passes over, at most, so that no snapshot stays open.
@@ -106,7 +106,7 @@ pub struct DeliveryRow {
     /// When it is due again; nothing for a dead letter.
     pub next_at: Option<UnixMillis>,
     /// How the last attempt ended.
-    pub trouble: Trouble,
+    pub trouble: AttemptError,
     /// What it tells, as its row in the audit says; nothing if it is no longer told.
     pub event: Option<&'static str>,
 }
@@ -224,7 +224,7 @@ pub fn events_after(
 
 /// Everything that is told of an event. Nothing of it ever changes, so that each attempt sends the same bytes.
 #[derive(Debug)]
-pub struct ToldEvent {
+pub struct OutboxEvent {
     /// Its number.
     pub seq: Seq,
     /// When it happened.
@@ -249,7 +249,7 @@ pub struct ToldEvent {
 ///
 /// # Errors
 /// What SQLite says.
-pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ToldEvent>> {
+pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<OutboxEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT audit.at_ms, audit.kind, audit.drop_id, drops.sku, drops.currency, audit.order_seq, orders.secret,
              orders.buyer, audit.quantity, audit.amount, audit.detail, auctions.id
@@ -262,7 +262,7 @@ pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ToldE
         let order: Option<Seq> = row.get(5)?;
         let secret: Option<OrderSecret> = row.get(6)?;
         let buyer: Option<String> = row.get(7)?;
-        Ok(ToldEvent {
+        Ok(OutboxEvent {
             seq,
             at: row.get(0)?,
             kind: row.get(1)?,

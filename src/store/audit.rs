@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::engine::{AuctionSpec, DropPatch, DropSpec, Event, EventKind};
 use crate::types::{
-    Amount, AuctionId, Disposition, DropId, OrderState, Provider, Received, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, Disposition, DropId, OrderState, Provider, ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
 /// One row of `audit`.
@@ -98,7 +98,7 @@ fn moved(kind: &EventKind) -> (Option<i64>, Option<i64>) {
         // The price after the bid.
         EventKind::BidPlaced { current, .. } => (None, i64::try_from(current.get()).ok()),
         // Money of another currency than the drop's is in the detail: the column is in the drop's.
-        EventKind::PaymentNotKept { payment: Received { foreign: Some(_), .. }, .. }
+        EventKind::PaymentNotKept { payment: ReceivedPayment { foreign: Some(_), .. }, .. }
         | EventKind::RefundSettled { foreign: Some(_), .. } => (None, None),
         EventKind::PaymentNotKept { payment, .. } => (None, money(payment.amount)),
         EventKind::OrderRefunded { restock_quantity, amount, .. }
@@ -226,7 +226,7 @@ fn of_payment(provider: Provider, reference: &str) -> Detail {
     detail
 }
 
-fn named(payment: &Received) -> Detail {
+fn named(payment: &ReceivedPayment) -> Detail {
     of_payment(payment.provider, &payment.reference)
 }
 

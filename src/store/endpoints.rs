@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::beside::Beside;
 use crate::engine::endpoints::{OLD_SECRET_MS, before};
 use crate::engine::{Endpoint, EndpointEvent, EndpointPatch, Event, EventKind};
-use crate::types::{DeliveryFate, DeliveryMark, EventFilter, Seq};
+use crate::types::{DeliveryMark, DeliveryState, EventFilter, Seq};
 
 /// Dead letters that are kept per endpoint; then the oldest goes. Its event stays in the audit and can be sent again.
 const DEAD_LETTERS_MAX: i64 = 10_000;
@@ -129,9 +129,9 @@ impl<'conn> EndpointWriter<'conn> {
 
     fn mark(&mut self, endpoint: Seq, mark: &DeliveryMark) -> rusqlite::Result<()> {
         let (state, attempts, next_at, trouble) = match mark.fate {
-            DeliveryFate::Delivered => return self.end_delivery.execute(params![endpoint, mark.seq]).map(drop),
-            DeliveryFate::Waiting { attempts, next_at, trouble } => ("waiting", attempts, Some(next_at), trouble),
-            DeliveryFate::Dead { attempts, trouble } => ("dead", attempts, None, trouble),
+            DeliveryState::Delivered => return self.end_delivery.execute(params![endpoint, mark.seq]).map(drop),
+            DeliveryState::Waiting { attempts, next_at, trouble } => ("waiting", attempts, Some(next_at), trouble),
+            DeliveryState::Dead { attempts, trouble } => ("dead", attempts, None, trouble),
         };
         self.put_delivery.execute(params![endpoint, mark.seq, state, attempts, next_at, trouble.code()])?;
         if next_at.is_none() {
@@ -208,12 +208,12 @@ fn patch_detail(mut detail: Map<String, Value>, patch: &EndpointPatch) -> Map<St
 fn mark_detail(mark: &DeliveryMark) -> Value {
     let seq = mark.seq.get();
     match mark.fate {
-        DeliveryFate::Delivered => json!({ "seq": seq, "fate": "delivered" }),
-        DeliveryFate::Waiting { attempts, next_at, trouble } => json!({
+        DeliveryState::Delivered => json!({ "seq": seq, "fate": "delivered" }),
+        DeliveryState::Waiting { attempts, next_at, trouble } => json!({
             "seq": seq, "fate": "waiting", "attempts": attempts, "next_at_ms": next_at.get(),
             "trouble": trouble.to_string(),
         }),
-        DeliveryFate::Dead { attempts, trouble } => {
+        DeliveryState::Dead { attempts, trouble } => {
             json!({ "seq": seq, "fate": "dead", "attempts": attempts, "trouble": trouble.to_string() })
         }
     }

@@ -14,7 +14,7 @@ use crate::engine::{
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, Digest, DigestKey, DropId, Received, Seq, UnitPrice, UnixMillis,
+    AuctionEnding, AuctionId, AuctionState, Digest, DigestKey, DropId, ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
 /// The state of a file, and where its chain stands.
@@ -249,7 +249,7 @@ pub fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bo
 /// A payment's row, and whose it is.
 fn payment_of(row: &Row<'_>) -> rusqlite::Result<(Seq, Payment)> {
     let received =
-        Received { provider: row.get(1)?, reference: row.get(2)?, amount: row.get(3)?, foreign: row.get(4)? };
+        ReceivedPayment { provider: row.get(1)?, reference: row.get(2)?, amount: row.get(3)?, foreign: row.get(4)? };
     let payment = Payment { received, pays: row.get(5)?, refunded: row.get(6)?, refund_due: row.get(7)? };
     Ok((row.get(0)?, payment))
 }

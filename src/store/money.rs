@@ -4,7 +4,7 @@ use rusqlite::{Connection, Statement, params};
 
 use super::beside::Beside;
 use crate::engine::{Event, EventKind};
-use crate::types::{Amount, Disposition, OrderState, Provider, Received, Seq, UnixMillis};
+use crate::types::{Amount, Disposition, OrderState, Provider, ReceivedPayment, Seq, UnixMillis};
 
 /// Writes the rows that events of money make. They come at human pace, so its statements are not the hot path's.
 pub(super) struct MoneyWriter<'conn> {
@@ -122,8 +122,8 @@ impl<'conn> MoneyWriter<'conn> {
         }
     }
 
-    fn insert_payment(&mut self, order: Seq, seq: Seq, payment: &Received, pays: bool) -> rusqlite::Result<()> {
-        let Received { provider, reference, amount, foreign } = payment;
+    fn insert_payment(&mut self, order: Seq, seq: Seq, payment: &ReceivedPayment, pays: bool) -> rusqlite::Result<()> {
+        let ReceivedPayment { provider, reference, amount, foreign } = payment;
         self.insert_payment.execute(params![order, seq, provider, reference, foreign, amount, pays]).map(drop)
     }
 

@@ -4,8 +4,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::types::{
-    Amount, AuctionId, AuctionState, Currency, Digest, DropId, EndpointState, EventFilter, OrderSecret, OrderState,
-    Provider, Quantity, Seq, Trouble, UnitPrice, UnixMillis,
+    Amount, AttemptError, AuctionId, AuctionState, Currency, Digest, DropId, EndpointState, EventFilter, OrderSecret,
+    OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
@@ -114,9 +114,10 @@ impl FromSql for EventFilter {
     }
 }
 
-impl FromSql for Trouble {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Trouble> {
-        u16::column_result(value).and_then(|code| Trouble::of_code(code).ok_or(FromSqlError::OutOfRange(code.into())))
+impl FromSql for AttemptError {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<AttemptError> {
+        u16::column_result(value)
+            .and_then(|code| AttemptError::of_code(code).ok_or(FromSqlError::OutOfRange(code.into())))
     }
 }
 

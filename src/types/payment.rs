@@ -49,7 +49,7 @@ impl Provider {
 
 /// Money that came in, as its provider says. `(provider, reference)` names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Received {
+pub struct ReceivedPayment {
     /// Who took it.
     pub provider: Provider,
     /// Its name there.
@@ -106,12 +106,12 @@ pub enum Disposition {
     /// It had its effect.
     Applied,
     /// It is recorded, and changes nothing.
-    Ignored(IgnoredBecause),
+    Ignored(IgnoredReason),
 }
 
 /// Why a provider's event changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IgnoredBecause {
+pub enum IgnoredReason {
     /// It names no order of ours.
     UnknownOrder,
     /// The payment that it tells of is known already.
@@ -128,36 +128,36 @@ pub enum IgnoredBecause {
     TooManyPayments,
 }
 
-impl IgnoredBecause {
+impl IgnoredReason {
     /// All of them.
-    pub const ALL: [IgnoredBecause; 7] = [
-        IgnoredBecause::UnknownOrder,
-        IgnoredBecause::PaymentKnown,
-        IgnoredBecause::NotAwaited,
-        IgnoredBecause::UnknownPayment,
-        IgnoredBecause::CurrencyDiffers,
-        IgnoredBecause::ExceedsReceived,
-        IgnoredBecause::TooManyPayments,
+    pub const ALL: [IgnoredReason; 7] = [
+        IgnoredReason::UnknownOrder,
+        IgnoredReason::PaymentKnown,
+        IgnoredReason::NotAwaited,
+        IgnoredReason::UnknownPayment,
+        IgnoredReason::CurrencyDiffers,
+        IgnoredReason::ExceedsReceived,
+        IgnoredReason::TooManyPayments,
     ];
 
     /// Its words, as answers and rows have them.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            IgnoredBecause::UnknownOrder => "unknown-order",
-            IgnoredBecause::PaymentKnown => "payment-known",
-            IgnoredBecause::NotAwaited => "not-awaited",
-            IgnoredBecause::UnknownPayment => "unknown-payment",
-            IgnoredBecause::CurrencyDiffers => "currency-differs",
-            IgnoredBecause::ExceedsReceived => "exceeds-received",
-            IgnoredBecause::TooManyPayments => "too-many-payments",
+            IgnoredReason::UnknownOrder => "unknown-order",
+            IgnoredReason::PaymentKnown => "payment-known",
+            IgnoredReason::NotAwaited => "not-awaited",
+            IgnoredReason::UnknownPayment => "unknown-payment",
+            IgnoredReason::CurrencyDiffers => "currency-differs",
+            IgnoredReason::ExceedsReceived => "exceeds-received",
+            IgnoredReason::TooManyPayments => "too-many-payments",
         }
     }
 }
 
 /// Why money that came in is owed back at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NotKept {
+pub enum NotKeptReason {
     /// It is not what the order costs.
     Differs,
     /// The order has been paid, or its money goes back already.
@@ -172,27 +172,27 @@ pub enum NotKept {
     SoldOut,
 }
 
-impl NotKept {
+impl NotKeptReason {
     /// All of them.
-    pub const ALL: [NotKept; 6] = [
-        NotKept::Differs,
-        NotKept::PaidBefore,
-        NotKept::Cancelled,
-        NotKept::DropClosed,
-        NotKept::LimitReached,
-        NotKept::SoldOut,
+    pub const ALL: [NotKeptReason; 6] = [
+        NotKeptReason::Differs,
+        NotKeptReason::PaidBefore,
+        NotKeptReason::Cancelled,
+        NotKeptReason::DropClosed,
+        NotKeptReason::LimitReached,
+        NotKeptReason::SoldOut,
     ];
 
     /// Its words, as the audit has them.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            NotKept::Differs => "differs",
-            NotKept::PaidBefore => "paid_before",
-            NotKept::Cancelled => "cancelled",
-            NotKept::DropClosed => "drop_closed",
-            NotKept::LimitReached => "limit_reached",
-            NotKept::SoldOut => "sold_out",
+            NotKeptReason::Differs => "differs",
+            NotKeptReason::PaidBefore => "paid_before",
+            NotKeptReason::Cancelled => "cancelled",
+            NotKeptReason::DropClosed => "drop_closed",
+            NotKeptReason::LimitReached => "limit_reached",
+            NotKeptReason::SoldOut => "sold_out",
         }
     }
 }

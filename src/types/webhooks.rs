@@ -191,7 +191,7 @@ impl EndpointState {
 
 /// How the last attempt of a delivery ended: the endpoint's status, or why there is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum AttemptError {
     /// It was not tried: it waits behind an earlier event of its order.
     Behind,
     /// It answered with this status.
@@ -210,50 +210,50 @@ pub enum Trouble {
     Broken,
 }
 
-impl Trouble {
+impl AttemptError {
     /// The number that stands for it in rows and captures: a status is itself, the others are below 100.
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
-            Trouble::Behind => 0,
-            Trouble::Status(status) => status,
-            Trouble::Forbidden => 1,
-            Trouble::Unresolved => 2,
-            Trouble::Unreachable => 3,
-            Trouble::Tls => 4,
-            Trouble::TimedOut => 5,
-            Trouble::Broken => 6,
+            AttemptError::Behind => 0,
+            AttemptError::Status(status) => status,
+            AttemptError::Forbidden => 1,
+            AttemptError::Unresolved => 2,
+            AttemptError::Unreachable => 3,
+            AttemptError::Tls => 4,
+            AttemptError::TimedOut => 5,
+            AttemptError::Broken => 6,
         }
     }
 
     /// What a number stands for.
     #[must_use]
-    pub const fn of_code(code: u16) -> Option<Trouble> {
+    pub const fn of_code(code: u16) -> Option<AttemptError> {
         Some(match code {
-            0 => Trouble::Behind,
-            1 => Trouble::Forbidden,
-            2 => Trouble::Unresolved,
-            3 => Trouble::Unreachable,
-            4 => Trouble::Tls,
-            5 => Trouble::TimedOut,
-            6 => Trouble::Broken,
-            100..=999 => Trouble::Status(code),
+            0 => AttemptError::Behind,
+            1 => AttemptError::Forbidden,
+            2 => AttemptError::Unresolved,
+            3 => AttemptError::Unreachable,
+            4 => AttemptError::Tls,
+            5 => AttemptError::TimedOut,
+            6 => AttemptError::Broken,
+            100..=999 => AttemptError::Status(code),
             _ => return None,
         })
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for AttemptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Trouble::Status(status) => return write!(f, "status {status}"),
-            Trouble::Behind => "behind",
-            Trouble::Forbidden => "forbidden",
-            Trouble::Unresolved => "unresolved",
-            Trouble::Unreachable => "unreachable",
-            Trouble::Tls => "tls",
-            Trouble::TimedOut => "timed-out",
-            Trouble::Broken => "broken",
+            AttemptError::Status(status) => return write!(f, "status {status}"),
+            AttemptError::Behind => "behind",
+            AttemptError::Forbidden => "forbidden",
+            AttemptError::Unresolved => "unresolved",
+            AttemptError::Unreachable => "unreachable",
+            AttemptError::Tls => "tls",
+            AttemptError::TimedOut => "timed-out",
+            AttemptError::Broken => "broken",
         })
     }
 }
@@ -264,12 +264,12 @@ pub struct DeliveryMark {
     /// Which event.
     pub seq: Seq,
     /// What became of it.
-    pub fate: DeliveryFate,
+    pub fate: DeliveryState,
 }
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DeliveryFate {
+pub enum DeliveryState {
     /// It waited, and got through.
     Delivered,
     /// It failed, or stands behind one that did.
@@ -279,14 +279,14 @@ pub enum DeliveryFate {
         /// When it is due again.
         next_at: UnixMillis,
         /// How the last attempt ended.
-        trouble: Trouble,
+        trouble: AttemptError,
     },
     /// It failed too often: it waits for an operator.
     Dead {
         /// Attempts so far.
         attempts: u8,
         /// How the last attempt ended.
-        trouble: Trouble,
+        trouble: AttemptError,
     },
 }
 
@@ -357,11 +357,11 @@ mod tests {
     #[test]
     fn troubles_have_a_number_each() {
         for code in 0..1000 {
-            if let Some(trouble) = Trouble::of_code(code) {
+            if let Some(trouble) = AttemptError::of_code(code) {
                 assert_eq!(trouble.code(), code);
             }
         }
-        assert_eq!(Trouble::of_code(7), None);
-        assert_eq!(Trouble::of_code(503), Some(Trouble::Status(503)));
+        assert_eq!(AttemptError::of_code(7), None);
+        assert_eq!(AttemptError::of_code(503), Some(AttemptError::Status(503)));
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of endpoints once more.
 
 use firstcome::engine::{CommandKey, EndpointCommand, EndpointPatch, Invalid, Outcome, Refusal, Subject};
-use firstcome::types::{DeliveryFate, DeliveryMark, EndpointState, EventFilter, Seq, SigningSecret, Trouble};
+use firstcome::types::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EventFilter, Seq, SigningSecret};
 
 use super::Random;
 use super::naive::{Naive, seq};
@@ -126,13 +126,13 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
         },
         _ => {
             let fate = |random: &mut Random| match random.below(3) {
-                0 => DeliveryFate::Delivered,
-                1 => DeliveryFate::Waiting {
+                0 => DeliveryState::Delivered,
+                1 => DeliveryState::Waiting {
                     attempts: 1,
                     next_at: firstcome::types::UnixMillis::MAX,
-                    trouble: random.pick(&[Trouble::Behind, Trouble::Status(500), Trouble::TimedOut]),
+                    trouble: random.pick(&[AttemptError::Behind, AttemptError::Status(500), AttemptError::TimedOut]),
                 },
-                _ => DeliveryFate::Dead { attempts: 10, trouble: Trouble::Status(404) },
+                _ => DeliveryState::Dead { attempts: 10, trouble: AttemptError::Status(404) },
             };
             let marks = (0..random.below(4)).map(|_| DeliveryMark { seq: some(random), fate: fate(random) }).collect();
             let revision = 1 + u32::try_from(random.below(3)).expect("small");

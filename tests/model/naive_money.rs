@@ -1,7 +1,7 @@
 //! Money once more, as plain as can be: what providers tell, and what comes of it.
 
 use firstcome::engine::{Outcome, ProviderEvent, Subject};
-use firstcome::types::{Disposition, IgnoredBecause, OrderState, ProviderEventKind};
+use firstcome::types::{Disposition, IgnoredReason, OrderState, ProviderEventKind};
 
 use super::naive::{Naive, NaiveOrder, NaivePayment, seq};
 
@@ -13,7 +13,7 @@ impl Naive {
         }
         self.told.push(event.id);
         self.events += 1;
-        let told = match index.ok_or(IgnoredBecause::UnknownOrder).and_then(|index| self.take_in(event, index)) {
+        let told = match index.ok_or(IgnoredReason::UnknownOrder).and_then(|index| self.take_in(event, index)) {
             Ok(events) => {
                 self.events += events;
                 Disposition::Applied
@@ -24,14 +24,14 @@ impl Naive {
     }
 
     /// How many events it makes, or why none.
-    fn take_in(&mut self, event: &ProviderEvent, index: usize) -> Result<u64, IgnoredBecause> {
+    fn take_in(&mut self, event: &ProviderEvent, index: usize) -> Result<u64, IgnoredReason> {
         let drop = self.orders[index].drop;
         let currency = self.drops[drop].spec.currency;
         let order = &self.orders[index];
         let known =
             order.payments.iter().position(|p| p.provider == event.provider && *p.reference == *event.reference);
         match (event.kind, known) {
-            (ProviderEventKind::PaymentSucceeded, Some(_)) => Err(IgnoredBecause::PaymentKnown),
+            (ProviderEventKind::PaymentSucceeded, Some(_)) => Err(IgnoredReason::PaymentKnown),
             (ProviderEventKind::PaymentSucceeded, None) => {
                 let fits = event.currency == currency && event.amount.get() == order.amount();
                 let pays = fits && (order.live() || (order.state == OrderState::Expired && self.may_retake(index)));
@@ -60,18 +60,18 @@ impl Naive {
                 Ok(1)
             }
             (ProviderEventKind::PaymentFailed, None) if order.live() => Ok(1),
-            (ProviderEventKind::PaymentFailed, _) => Err(IgnoredBecause::NotAwaited),
-            (_, None) => Err(IgnoredBecause::UnknownPayment),
+            (ProviderEventKind::PaymentFailed, _) => Err(IgnoredReason::NotAwaited),
+            (_, None) => Err(IgnoredReason::UnknownPayment),
             (ProviderEventKind::ChargebackCreated, Some(_)) => Ok(1),
             (ProviderEventKind::RefundSucceeded, Some(known)) => {
                 let order = &mut self.orders[index];
                 let payment = &mut order.payments[known];
                 if payment.currency != event.currency {
-                    return Err(IgnoredBecause::CurrencyDiffers);
+                    return Err(IgnoredReason::CurrencyDiffers);
                 }
                 let back = event.amount.get();
                 if payment.refunded + back > payment.received {
-                    return Err(IgnoredBecause::ExceedsReceived);
+                    return Err(IgnoredReason::ExceedsReceived);
                 }
                 let owed = back.min(payment.due);
                 payment.due -= owed;

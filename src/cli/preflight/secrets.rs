@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::finding::Finding;
 use crate::config::secret_file::{Guard, read};
 use crate::config::{Config, Mistake};
-use crate::outbox::Configured;
-use crate::payments::Verifiers;
-use crate::payments::sessions::Sessions;
+use crate::outbox::OutboxSetup;
+use crate::payments::WebhookVerifiers;
+use crate::payments::sessions::SessionService;
 
 const CHECK: &str = "secrets";
 /// A secret's file: a line.
@@ -55,7 +55,8 @@ pub(super) fn secrets(config: &Config, plays: bool) -> Finding {
 
 /// What a start with these settings would say of its secrets, each once.
 fn mistakes(config: &Config) -> BTreeSet<String> {
-    let told = [Verifiers::open(config).err(), Sessions::open(config).err(), Configured::open(config).err()];
+    let told =
+        [WebhookVerifiers::open(config).err(), SessionService::open(config).err(), OutboxSetup::open(config).err()];
     told.into_iter().flatten().flatten().map(|mistake: Mistake| mistake.to_string()).collect()
 }
 

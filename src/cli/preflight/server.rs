@@ -11,8 +11,8 @@ use super::super::asking::{Answer, Asked, Trouble, printable};
 use super::super::exposition::Page;
 use super::finding::{Finding, Verdict};
 use crate::config::Config;
-use crate::outbox::Configured;
-use crate::outgoing::{Call, Client, Failure, Target};
+use crate::egress::{EgressClient, OutboundRequest, SendError, Target};
+use crate::outbox::OutboxSetup;
 use crate::telemetry::catalogue as metric;
 use crate::types::UnixMillis;
 
@@ -207,7 +207,7 @@ pub(super) async fn endpoints(admin: &Asked, page: &Page, config: &Config) -> Fi
             return Finding::warn(CHECK, format!("not known: {trouble}"), to_do);
         }
     };
-    let client = match Configured::open(config) {
+    let client = match OutboxSetup::open(config) {
         Ok(configured) => configured.client,
         // The secrets' check says what is wrong with them.
         Err(_) => return Finding::warn(CHECK, "not called: the outbox's settings are wrong", "see secrets"),
@@ -234,16 +234,17 @@ struct Endpoint {
 }
 
 /// Asks for the head of its answer to HEAD, which does nothing there; whatever it says, it is there.
-async fn call(client: Client, endpoint: Value) -> Endpoint {
+async fn call(client: EgressClient, endpoint: Value) -> Endpoint {
     let number = |name: &str| endpoint[name].as_u64().unwrap_or(0);
     let target = Target::parse(endpoint["url"].as_str().unwrap_or(""), client.guard());
     let (host, answer) = match target {
         Ok(target) => {
             let mut headers = HeaderMap::new();
             headers.insert("firstcome-preflight", HeaderValue::from_static("true"));
-            let call = Call { target: &target, method: Method::HEAD, headers, body: hyper::body::Bytes::new() };
+            let call =
+                OutboundRequest { target: &target, method: Method::HEAD, headers, body: hyper::body::Bytes::new() };
             let answer = client.send(call).await.map(|reply| reply.status);
-            (target.host(), answer.map_err(|failure: Failure| failure.to_string()))
+            (target.host(), answer.map_err(|failure: SendError| failure.to_string()))
         }
         // By the server's settings; these may be others.
         Err(wrong) => ("an endpoint".into(), Err(wrong.to_string())),

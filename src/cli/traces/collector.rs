@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::messages::ExportTraceServiceRequest;
 use crate::config::Mistake;
-use crate::outgoing::{Call, Client, Guard, Options, Target};
+use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, Target};
 use crate::telemetry::spans::{self, Span, SpanLayer, Spans};
 use crate::telemetry::{Telemetry, catalogue as metric};
 
@@ -32,7 +32,7 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 /// Who gets the spans.
 pub(super) struct Collector {
     target: Target,
-    client: Client,
+    client: EgressClient,
     runtime: Runtime,
     spans: Spans,
 }
@@ -53,10 +53,10 @@ impl Collector {
         }
         let told = |why: String| Mistake(format!("traces.otlp_url = {url}: {why}"));
         let anywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().ok()).into_iter().flatten().collect();
-        let guard = Guard::new(anywhere);
+        let guard = AddressGuard::new(anywhere);
         let target = Target::parse(url, &guard).map_err(|bad| told(bad.to_string()))?;
-        let options = Options { timeout: TIMEOUT, ..Options::default() };
-        let client = Client::new(guard, options).map_err(told)?;
+        let options = ClientOptions { timeout: TIMEOUT, ..ClientOptions::default() };
+        let client = EgressClient::new(guard, options).map_err(told)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
         let runtime = runtime.map_err(|error| told(error.to_string()))?;
         let (layer, spans) = spans::channel();
@@ -146,7 +146,7 @@ impl Work {
         let body = ExportTraceServiceRequest::of(batch.drain(..)).encode_to_vec();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        let call = Call { target: &self.collector.target, method: Method::POST, headers, body: body.into() };
+        let call = OutboundRequest { target: &self.collector.target, method: Method::POST, headers, body: body.into() };
         let reply = self.collector.runtime.block_on(self.collector.client.send(call));
         match reply {
             Ok(reply) if reply.status.is_success() => self.sent.increment(count),

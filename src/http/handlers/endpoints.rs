@@ -4,6 +4,7 @@ use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
 use super::{done, fault, submit, written};
+use crate::egress::{SendError, Target, TargetError};
 use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
@@ -13,7 +14,6 @@ use crate::http::json::{
     EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
-use crate::outgoing::{BadTarget, Failure, Target};
 use crate::read::outbox::{self as rows, Deliveries, EndpointRow};
 use crate::store::Beside;
 use crate::types::digest_key::KeyScope;
@@ -126,13 +126,13 @@ fn body(core: &Core, row: &EndpointRow, secret: Option<&SigningSecret>) -> Resul
 async fn reachable(core: &Core, url: &str) -> Result<EndpointUrl, Problem> {
     let calls = &core.site.calls;
     let target = Target::parse(url, calls.guard()).map_err(|wrong| Problem::invalid("/url", wrong.to_string()))?;
-    match calls.look_up(&target).await {
+    match calls.check_addresses(&target).await {
         Ok(()) => Ok(EndpointUrl::new(url)),
-        Err(Failure::Forbidden) => Err(Problem::invalid("/url", BadTarget::Forbidden.to_string())),
-        Err(Failure::TimedOut) => {
+        Err(SendError::Forbidden) => Err(Problem::invalid("/url", TargetError::Forbidden.to_string())),
+        Err(SendError::TimedOut) => {
             Err(Problem::invalid("/url", "has a host whose name the name servers did not resolve in time: try again"))
         }
-        Err(Failure::Unresolved | Failure::Unreachable | Failure::Tls | Failure::Broken) => {
+        Err(SendError::Unresolved | SendError::Unreachable | SendError::Tls | SendError::Broken) => {
             Err(Problem::invalid("/url", "has a host whose name does not resolve"))
         }
     }

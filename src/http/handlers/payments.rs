@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use super::{done, fault, overloaded, submit_as, written};
 use crate::admission::Caller;
-use crate::engine::{Command, Outcome, ProviderEvent};
+use crate::engine::{self, Command, Outcome};
 use crate::http::Problem;
 use crate::http::body::{Body, announced, read_whole};
 use crate::http::core::Core;
 use crate::http::json::{HeardResult, heard_body};
 use crate::http::problem::FieldError;
 use crate::http::request::{Call, json};
-use crate::payments::heard::Misfit;
-use crate::payments::{BODY_BYTES_MAX, Delivery, Heard, NotHeard, OrderName, TOLERANCE_SECONDS};
+use crate::payments::provider_event::InvalidField;
+use crate::payments::{BODY_BYTES_MAX, OrderRef, ProviderEvent, TOLERANCE_SECONDS, WebhookError, WebhookRequest};
 use crate::read::{rows, sessions};
 use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
@@ -28,7 +28,7 @@ const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// `POST /v1/payments/{provider}`.
 pub(super) async fn hear(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let provider = Provider::from_path(&call.parameter).filter(|provider| core.site.verifiers.knows(*provider));
+    let provider = Provider::from_path(&call.parameter).filter(|provider| core.site.verifiers.is_configured(*provider));
     let provider = provider.ok_or(Problem::NotFound)?;
     let (result, answer) = match taken_in(core, &mut call, provider).await {
         Ok((result, response)) => (result.label(), Ok(response)),
@@ -58,7 +58,7 @@ impl From<Problem> for NotTaken {
 async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(HeardResult, Response<Body>), NotTaken> {
     let body = read(core, call).await?;
     // How old a signature is, is a matter of the world's time, not of the clock of decisions.
-    let delivery = Delivery { body: &body, headers: &call.parts.headers, now: wall_clock() };
+    let delivery = WebhookRequest { body: &body, headers: &call.parts.headers, now: wall_clock() };
     delivered(core, &call.caller, provider, &delivery).await
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn hear_play_money(core: &Core, caller: &Caller, id: &str, even
     {
         headers.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::Internal)?);
     }
-    let delivery = Delivery { body: body.as_bytes(), headers: &headers, now };
+    let delivery = WebhookRequest { body: body.as_bytes(), headers: &headers, now };
     let told = delivered(core, caller, Provider::Sandbox, &delivery).await;
     count(
         core,
@@ -88,22 +88,29 @@ async fn delivered(
     core: &Core,
     caller: &Caller,
     provider: Provider,
-    delivery: &Delivery<'_>,
+    delivery: &WebhookRequest<'_>,
 ) -> Result<(HeardResult, Response<Body>), NotTaken> {
-    let heard = match core.site.verifiers.hear(provider, delivery) {
+    let heard = match core.site.verifiers.receive(provider, delivery) {
         Ok(heard) => heard,
-        Err(NotHeard::Unused) => return Ok(unused("unused")),
+        Err(WebhookError::Unused) => return Ok(unused("unused")),
         Err(not_heard) => return Err(not_taken(not_heard)),
     };
     let order = order_named(core, &heard)?;
-    if order.is_none() && heard.order == OrderName::Payment {
+    if order.is_none() && heard.order == OrderRef::Payment {
         // A refund or a dispute of somebody else's payment: the account has other business too.
         return Ok(unused("unknown-payment"));
     }
-    let Heard { event_id, kind, reference, amount, currency, .. } = heard;
+    let ProviderEvent { event_id, kind, reference, amount, currency, .. } = heard;
     let id = core.writer.digest_key.provider_event(provider, &event_id);
-    let command =
-        Command::HearProvider(Box::new(ProviderEvent { provider, id, order, kind, reference, amount, currency }));
+    let command = Command::HearProvider(Box::new(engine::ProviderEvent {
+        provider,
+        id,
+        order,
+        kind,
+        reference,
+        amount,
+        currency,
+    }));
     // Money waits for no buyer: it has places in the queue that buyers cannot take.
     let decided = submit_as(core, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
     let done = done(&decided)?;
@@ -142,38 +149,39 @@ fn unused(why: &'static str) -> (HeardResult, Response<Body>) {
     (result, json(StatusCode::OK, heard_body(result)))
 }
 
-fn not_taken(not_heard: NotHeard) -> NotTaken {
+fn not_taken(not_heard: WebhookError) -> NotTaken {
     let (label, problem) = match not_heard {
-        NotHeard::Unauthorized => ("unauthorized", Problem::BadSignature),
-        NotHeard::Stale => {
+        WebhookError::Unauthorized => ("unauthorized", Problem::BadSignature),
+        WebhookError::Stale => {
             let told =
                 format!("was signed more than {TOLERANCE_SECONDS} s from now: look at the clocks, send it again");
             ("stale", Problem::invalid("", told))
         }
-        NotHeard::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
-        NotHeard::Misfits(misfits) => {
-            let error = |misfit: Misfit| FieldError { pointer: misfit.pointer.into(), detail: misfit.detail.into() };
+        WebhookError::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
+        WebhookError::InvalidFields(misfits) => {
+            let error =
+                |misfit: InvalidField| FieldError { pointer: misfit.pointer.into(), detail: misfit.detail.into() };
             ("unfit", Problem::Validation(misfits.into_iter().map(error).collect()))
         }
         // These two are answered before.
-        NotHeard::NotConfigured => ("failed", Problem::NotFound),
-        NotHeard::Unused => ("failed", Problem::Internal),
+        WebhookError::NotConfigured => ("failed", Problem::NotFound),
+        WebhookError::Unused => ("failed", Problem::Internal),
     };
     NotTaken { label, problem }
 }
 
 /// The order that is meant, if it is one of ours: looked up here, so that invented ones never reach the writer.
-fn order_named(core: &Core, heard: &Heard) -> Result<Option<Seq>, Problem> {
+fn order_named(core: &Core, heard: &ProviderEvent) -> Result<Option<Seq>, Problem> {
     let found = core.reader.read(|connection| match &heard.order {
-        OrderName::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
-        OrderName::Seq(seq) => {
+        OrderRef::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
+        OrderRef::Seq(seq) => {
             let row = rows::order_by_seq(connection, *seq)?;
             // A number is no secret, and other files have it too: money that is older than its order is not for it.
             let old_enough = |row: &rows::OrderRow| heard.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
             Ok(row.filter(old_enough).map(|row| row.seq))
         }
-        OrderName::Payment => sessions::order_of_stripes_payment(connection, &heard.reference),
-        OrderName::Unknown => Ok(None),
+        OrderRef::Payment => sessions::order_of_stripes_payment(connection, &heard.reference),
+        OrderRef::Unknown => Ok(None),
     });
     found.map_err(|error| fault(&error))
 }

@@ -7,7 +7,7 @@ use crate::http::json::queries::{
     AuctionOrderQuery, AuditQuery, BidsQuery, DeliveriesQuery, DropsQuery, OrdersQuery, RemedyQuery,
 };
 use crate::http::json::words::{self, ORDER_ID_EXAMPLE};
-use crate::types::IgnoredBecause;
+use crate::types::IgnoredReason;
 
 use crate::http::routes::Action;
 
@@ -219,7 +219,7 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
         "properties": {
             "result": { "enum": ["applied", "duplicate", "ignored"] },
             "reason": {
-                "enum": IgnoredBecause::ALL.map(IgnoredBecause::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
+                "enum": IgnoredReason::ALL.map(IgnoredReason::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
                 "description": "Why it is ignored. `unused`, and `unknown-payment` of a provider's other business: it is \
                     not recorded.",
             },

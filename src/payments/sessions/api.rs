@@ -6,9 +6,9 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::NotMade;
+use super::SessionError;
 use crate::config::Mistake;
-use crate::outgoing::{Call, Client, Guard, Options, Target};
+use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, Target};
 
 /// The longest wait that a provider may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -16,27 +16,27 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 const WHY_CHARS_MAX: usize = 100;
 
 /// A provider's server.
-pub(super) struct Api {
-    client: Client,
+pub(super) struct ProviderApi {
+    client: EgressClient,
     base_url: Box<str>,
 }
 
 /// What it answered.
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     pub(super) status: u16,
     retry_after: Option<Duration>,
     pub(super) body: Bytes,
 }
 
-impl Api {
+impl ProviderApi {
     /// The server behind a URL of the configuration: on the public internet, or this machine (a test's stand-in).
-    pub(super) fn open(url: &str, timeout: Duration) -> Result<Api, Mistake> {
+    pub(super) fn open(url: &str, timeout: Duration) -> Result<ProviderApi, Mistake> {
         let told = |why: String| Mistake(format!("{url}: {why}"));
         let here = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().ok()).into_iter().flatten().collect();
-        let guard = Guard::new(if url.starts_with("http://") { here } else { Vec::new() });
+        let guard = AddressGuard::new(if url.starts_with("http://") { here } else { Vec::new() });
         Target::parse(url, &guard).map_err(|bad| told(bad.to_string()))?;
-        let client = Client::new(guard, Options { timeout, ..Options::default() }).map_err(told)?;
-        Ok(Api { client, base_url: url.into() })
+        let client = EgressClient::new(guard, ClientOptions { timeout, ..ClientOptions::default() }).map_err(told)?;
+        Ok(ProviderApi { client, base_url: url.into() })
     }
 
     pub(super) async fn ask(
@@ -46,28 +46,31 @@ impl Api {
         with: &[(HeaderName, HeaderValue)],
         content_type: &'static str,
         body: String,
-    ) -> Result<Answer, NotMade> {
+    ) -> Result<ApiResponse, SessionError> {
         let url = format!("{}{path}", self.base_url);
-        let target = Target::parse(&url, self.client.guard()).map_err(|bad| NotMade::Never(bad.to_string()))?;
+        let target =
+            Target::parse(&url, self.client.guard()).map_err(|bad| SessionError::Permanent(bad.to_string()))?;
         let mut headers: HeaderMap = with.iter().cloned().collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let reply = self.client.send(Call { target: &target, method, headers, body: body.into() }).await;
-        let reply = reply.map_err(|failure| NotMade::Later { why: failure.to_string(), retry_after: None })?;
+        let reply = self.client.send(OutboundRequest { target: &target, method, headers, body: body.into() }).await;
+        let reply = reply.map_err(|failure| SessionError::Retry { why: failure.to_string(), retry_after: None })?;
         let retry_after = retry_after(&reply.headers);
-        Ok(Answer { status: reply.status.as_u16(), retry_after, body: reply.body })
+        Ok(ApiResponse { status: reply.status.as_u16(), retry_after, body: reply.body })
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// What an answer means that is no session. `why` is the provider's own word for it.
-    pub(super) fn no_session(&self, why: Option<&str>) -> NotMade {
+    pub(super) fn no_session(&self, why: Option<&str>) -> SessionError {
         let shown: String = why.unwrap_or("").chars().filter(|c| !c.is_control()).take(WHY_CHARS_MAX).collect();
         let told = format!("{} {shown}", self.status);
         match self.status {
             // A key that is wrong can be set right, and a conflict is with a request of ours that is on its way. PayOS
             // says in its body what is wrong, and that may pass.
-            200 | 401 | 403 | 408 | 409 | 429 | 500.. => NotMade::Later { why: told, retry_after: self.retry_after },
-            _ => NotMade::Never(told),
+            200 | 401 | 403 | 408 | 409 | 429 | 500.. => {
+                SessionError::Retry { why: told, retry_after: self.retry_after }
+            }
+            _ => SessionError::Permanent(told),
         }
     }
 }

@@ -4,8 +4,8 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::api::{Answer, Api};
-use super::{ApiKey, Keys, Made, NotMade, Wanted, api_key};
+use super::api::{ApiResponse, ProviderApi};
+use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{Mistake, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
 use crate::types::order_id::code_of;
@@ -20,15 +20,15 @@ const GOOD: &str = "00";
 const EXISTS: &str = "231";
 
 /// The way to PayOS.
-pub(super) struct Payos {
-    api: Api,
+pub(super) struct PayosSessions {
+    api: ProviderApi,
     keys: Keys,
     headers: [(HeaderName, HeaderValue); 2],
     checkout_url: Box<str>,
 }
 
-impl Payos {
-    pub(super) fn open(settings: &PaymentSettings) -> Result<Payos, Vec<Mistake>> {
+impl PayosSessions {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<PayosSessions, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let api_key = api_key(settings.payos_api_key_file.as_ref(), "payments.payos_api_key_file")
             .map_err(|mistake| mistakes.push(mistake));
@@ -36,11 +36,12 @@ impl Payos {
             mistakes.extend(more);
             None
         });
-        let api = Api::open(&settings.payos_url, settings.session_timeout).map_err(|mistake| mistakes.push(mistake));
+        let api =
+            ProviderApi::open(&settings.payos_url, settings.session_timeout).map_err(|mistake| mistakes.push(mistake));
         let client_id = HeaderValue::from_str(&settings.payos_client_id)
             .map_err(|_| mistakes.push(Mistake("payments.payos_client_id: visible ASCII characters".into())));
         match (api_key, keys, api, client_id) {
-            (Ok(api_key), Some(keys), Ok(api), Ok(client_id)) => Ok(Payos {
+            (Ok(api_key), Some(keys), Ok(api), Ok(client_id)) => Ok(PayosSessions {
                 api,
                 keys,
                 headers: [(CLIENT_ID, client_id), (API_KEY, secret(&api_key))],
@@ -50,9 +51,9 @@ impl Payos {
         }
     }
 
-    pub(super) async fn make(&self, wanted: &Wanted) -> Result<Made, NotMade> {
+    pub(super) async fn make(&self, wanted: &SessionRequest) -> Result<ProviderSession, SessionError> {
         if wanted.currency.as_str() != "VND" {
-            return Err(NotMade::Never("PayOS takes VND only".into()));
+            return Err(SessionError::Permanent("PayOS takes VND only".into()));
         }
         let answer = self.api.ask(Method::POST, PATH, &self.headers, JSON, self.body(wanted)?).await?;
         let body = parse(&answer);
@@ -61,13 +62,13 @@ impl Payos {
         }
         let data = self.data(&answer, &body)?;
         match (data["checkoutUrl"].as_str(), data["paymentLinkId"].as_str()) {
-            (Some(url), Some(id)) => Made::of(url, id),
-            _ => Err(NotMade::Never("PayOS' answer has no link".into())),
+            (Some(url), Some(id)) => ProviderSession::of(url, id),
+            _ => Err(SessionError::Permanent("PayOS' answer has no link".into())),
         }
     }
 
     /// A link that PayOS made, and whose answer was lost.
-    async fn made_before(&self, wanted: &Wanted) -> Result<Made, NotMade> {
+    async fn made_before(&self, wanted: &SessionRequest) -> Result<ProviderSession, SessionError> {
         let path = format!("{PATH}/{}", wanted.id.seq);
         let answer = self.api.ask(Method::GET, &path, &self.headers, JSON, String::new()).await?;
         let body = parse(&answer);
@@ -75,19 +76,19 @@ impl Payos {
         let is_ours = data["amount"].as_u64() == Some(wanted.amount().get());
         match (data["id"].as_str(), data["status"].as_str()) {
             (Some(id), Some("PENDING" | "PROCESSING" | "UNDERPAID" | "PAID")) if is_ours => {
-                Made::of(&format!("{}/{id}", self.checkout_url), id)
+                ProviderSession::of(&format!("{}/{id}", self.checkout_url), id)
             }
-            _ => Err(NotMade::Never("PayOS has another link under this number: is this file a copy?".into())),
+            _ => Err(SessionError::Permanent("PayOS has another link under this number: is this file a copy?".into())),
         }
     }
 
-    fn body(&self, wanted: &Wanted) -> Result<String, NotMade> {
+    fn body(&self, wanted: &SessionRequest) -> Result<String, SessionError> {
         let (amount, order_code) = (wanted.amount().get(), wanted.id.seq.get());
         let page = &wanted.page;
         // Nine characters are sure to be shown in a bank's list: an order's code without its hyphen.
         let description = code_of(wanted.id.seq).replace('-', "");
         let signature = sign_request(&self.keys, amount, page, &description, order_code, page);
-        let signature = signature.ok_or_else(|| NotMade::Never("there is no checksum key".into()))?;
+        let signature = signature.ok_or_else(|| SessionError::Permanent("there is no checksum key".into()))?;
         let body = json!({
             "orderCode": order_code,
             "amount": amount,
@@ -102,17 +103,21 @@ impl Payos {
     }
 
     /// The data of a good answer, which PayOS has signed: a buyer is sent where it says.
-    fn data<'a>(&self, answer: &Answer, body: &'a Value) -> Result<&'a Value, NotMade> {
+    fn data<'a>(&self, answer: &ApiResponse, body: &'a Value) -> Result<&'a Value, SessionError> {
         if answer.status != 200 || body["code"] != GOOD {
             return Err(answer.no_session(body["code"].as_str().or(body["desc"].as_str())));
         }
         let data = &body["data"];
         let signed = body["signature"].as_str().is_some_and(|signature| is_signed(&self.keys, data, signature));
-        if signed { Ok(data) } else { Err(NotMade::Never("PayOS' answer is not signed with the checksum key".into())) }
+        if signed {
+            Ok(data)
+        } else {
+            Err(SessionError::Permanent("PayOS' answer is not signed with the checksum key".into()))
+        }
     }
 }
 
-fn parse(answer: &Answer) -> Value {
+fn parse(answer: &ApiResponse) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_default()
 }
 

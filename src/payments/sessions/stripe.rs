@@ -1,11 +1,11 @@
-//! Stripe's Checkout Sessions.
+//! Stripe's Checkout SessionService.
 
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::api::Api;
-use super::{ApiKey, Made, NotMade, Wanted, api_key};
+use super::api::ProviderApi;
+use super::{ApiKey, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{Mistake, PaymentSettings};
 use crate::payments::stripe::to_stripe;
 use crate::types::{Amount, UnixMillis};
@@ -22,21 +22,21 @@ const LIFE_SECONDS_MAX: i64 = 24 * 60 * 60 - 60;
 const ENDS_EVERY_SECONDS: i64 = 10 * 60;
 
 /// The way to Stripe.
-pub(super) struct Stripe {
-    api: Api,
+pub(super) struct StripeSessions {
+    api: ProviderApi,
     key: ApiKey,
 }
 
-impl Stripe {
-    pub(super) fn open(settings: &PaymentSettings) -> Result<Stripe, Vec<Mistake>> {
+impl StripeSessions {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<StripeSessions, Vec<Mistake>> {
         let key = api_key(settings.stripe_api_key_file.as_ref(), "payments.stripe_api_key_file");
-        match (key, Api::open(&settings.stripe_url, settings.session_timeout)) {
-            (Ok(key), Ok(api)) => Ok(Stripe { api, key }),
+        match (key, ProviderApi::open(&settings.stripe_url, settings.session_timeout)) {
+            (Ok(key), Ok(api)) => Ok(StripeSessions { api, key }),
             (key, api) => Err(key.err().into_iter().chain(api.err()).collect()),
         }
     }
 
-    pub(super) async fn make(&self, wanted: &Wanted, now: UnixMillis) -> Result<Made, NotMade> {
+    pub(super) async fn make(&self, wanted: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
         let ends = ends_at(wanted.expires_at, now);
         let form = form(wanted, ends)?;
         let secret = |text: String| {
@@ -51,7 +51,7 @@ impl Stripe {
         let answer = self.api.ask(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match (answer.status, body["url"].as_str(), body["id"].as_str()) {
-            (200, Some(url), Some(id)) => Made::of(url, id),
+            (200, Some(url), Some(id)) => ProviderSession::of(url, id),
             // What Stripe calls the kind of an error; its message may repeat what we sent.
             _ => Err(answer.no_session(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
         }
@@ -59,10 +59,10 @@ impl Stripe {
 }
 
 /// The request. Its metadata is how an event finds its order: on the session, and on its payment intent.
-fn form(wanted: &Wanted, ends: i64) -> Result<String, NotMade> {
+fn form(wanted: &SessionRequest, ends: i64) -> Result<String, SessionError> {
     let (id, page) = (wanted.id.to_string(), &wanted.page);
     let unit = Amount::new(wanted.unit_price.get()).and_then(|unit| to_stripe(unit, wanted.currency));
-    let unit = unit.ok_or_else(|| NotMade::Never("Stripe has no unit for this price".into()))?;
+    let unit = unit.ok_or_else(|| SessionError::Permanent("Stripe has no unit for this price".into()))?;
     let fields = [
         ("mode", "payment".into()),
         ("client_reference_id", id.clone()),
@@ -76,7 +76,7 @@ fn form(wanted: &Wanted, ends: i64) -> Result<String, NotMade> {
         ("success_url", page.clone()),
         ("cancel_url", page.clone()),
     ];
-    serde_html_form::to_string(fields).map_err(|error| NotMade::Never(error.to_string()))
+    serde_html_form::to_string(fields).map_err(|error| SessionError::Permanent(error.to_string()))
 }
 
 /// When the session ends, in seconds since 1970: with the order where Stripe allows it.

@@ -9,6 +9,6 @@ mod guard;
 mod pool;
 mod target;
 
-pub use client::{Call, Client, Failure, Options, Reply, Resolve};
-pub use guard::Guard;
-pub use target::{BadTarget, Target};
+pub use client::{ClientOptions, EgressClient, OutboundRequest, OutboundResponse, Resolve, SendError};
+pub use guard::AddressGuard;
+pub use target::{Target, TargetError};

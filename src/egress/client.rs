@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::pool::{Connection, Pool};
+use super::pool::{ConnectionPool, PooledConnection};
 use super::target::{Host, Origin};
-use super::{Guard, Target};
+use super::{AddressGuard, Target};
 
 /// Of those that a name resolves to.
 const ADDRESSES_TRIED_MAX: usize = 4;
@@ -35,28 +35,28 @@ pub type Resolve = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 /// The bounds of a client.
 #[derive(Clone)]
-pub struct Options {
+pub struct ClientOptions {
     /// From the look-up of the name to the end of the answer.
     pub timeout: Duration,
     /// Of that, for one address to take the connection.
     pub connect_timeout: Duration,
-    /// For [`Client::look_up`], which an operator waits for: name servers that do not answer take ten seconds and more.
-    pub look_up_timeout: Duration,
+    /// For [`EgressClient::check_addresses`], which an operator waits for: name servers that do not answer take ten seconds and more.
+    pub resolve_timeout: Duration,
     /// Of an answer's body; what comes after it is neither read nor missed.
-    pub answer_bytes_max: usize,
+    pub response_bytes_max: usize,
     /// Authorities that are trusted besides the web's.
     pub authorities: Vec<CertificateDer<'static>>,
     /// Resolves names; the operating system if none.
     pub resolve: Option<Resolve>,
 }
 
-impl Default for Options {
+impl Default for ClientOptions {
     fn default() -> Self {
-        Options {
+        ClientOptions {
             timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
-            look_up_timeout: Duration::from_secs(2),
-            answer_bytes_max: 64 * 1024,
+            resolve_timeout: Duration::from_secs(2),
+            response_bytes_max: 64 * 1024,
             authorities: Vec::new(),
             resolve: None,
         }
@@ -65,7 +65,7 @@ impl Default for Options {
 
 /// One request. It may be sent twice: callers give it an id by which the other side knows it again.
 #[derive(Clone, Debug)]
-pub struct Call<'target> {
+pub struct OutboundRequest<'target> {
     /// Where it goes.
     pub target: &'target Target,
     /// How.
@@ -78,7 +78,7 @@ pub struct Call<'target> {
 
 /// One answer, whatever it says: a redirect is an answer too, and is not followed.
 #[derive(Debug)]
-pub struct Reply {
+pub struct OutboundResponse {
     /// What it says.
     pub status: StatusCode,
     /// Its headers.
@@ -89,7 +89,7 @@ pub struct Reply {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Failure {
+pub enum SendError {
     /// Everything that the name resolves to is out of bounds.
     #[error("its address may not be called")]
     Forbidden,
@@ -112,22 +112,22 @@ pub enum Failure {
 
 /// Calls others.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct EgressClient(Arc<ClientInner>);
 
-struct Shared {
-    guard: Guard,
-    options: Options,
+struct ClientInner {
+    guard: AddressGuard,
+    options: ClientOptions,
     resolve: Resolve,
     connector: TlsConnector,
-    pool: Pool,
+    pool: ConnectionPool,
 }
 
-impl Client {
+impl EgressClient {
     /// A client that goes where the guard lets it.
     ///
     /// # Errors
     /// If an authority's certificate is no good.
-    pub fn new(guard: Guard, options: Options) -> Result<Client, String> {
+    pub fn new(guard: AddressGuard, options: ClientOptions) -> Result<EgressClient, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for authority in &options.authorities {
             roots.add(authority.clone()).map_err(|error| error.to_string())?;
@@ -139,35 +139,35 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let resolve = options.resolve.clone().unwrap_or_else(|| Arc::new(resolve_by_the_system));
+        let resolve = options.resolve.clone().unwrap_or_else(|| Arc::new(system_resolver));
         let connector = TlsConnector::from(Arc::new(config));
-        Ok(Client(Arc::new(Shared { guard, options, resolve, connector, pool: Pool::default() })))
+        Ok(EgressClient(Arc::new(ClientInner { guard, options, resolve, connector, pool: ConnectionPool::default() })))
     }
 
     /// The guard that it asks.
     #[must_use]
-    pub fn guard(&self) -> &Guard {
+    pub fn guard(&self) -> &AddressGuard {
         &self.0.guard
     }
 
     /// Sends a request and reads its answer.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn send(&self, call: Call<'_>) -> Result<Reply, Failure> {
-        timeout(self.0.options.timeout, self.exchange(&call)).await.unwrap_or(Err(Failure::TimedOut))
+    /// See [`SendError`].
+    pub async fn send(&self, call: OutboundRequest<'_>) -> Result<OutboundResponse, SendError> {
+        timeout(self.0.options.timeout, self.exchange(&call)).await.unwrap_or(Err(SendError::TimedOut))
     }
 
     /// Whether a call to this target could go anywhere at the moment: its name resolves, and to an address in bounds.
     ///
     /// # Errors
     /// `Unresolved`, `Forbidden`, or `TimedOut`.
-    pub async fn look_up(&self, target: &Target) -> Result<(), Failure> {
-        let looked_up = timeout(self.0.options.look_up_timeout, self.addresses(&target.origin));
-        looked_up.await.unwrap_or(Err(Failure::TimedOut)).map(drop)
+    pub async fn check_addresses(&self, target: &Target) -> Result<(), SendError> {
+        let looked_up = timeout(self.0.options.resolve_timeout, self.addresses(&target.origin));
+        looked_up.await.unwrap_or(Err(SendError::TimedOut)).map(drop)
     }
 
-    async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+    async fn exchange(&self, call: &OutboundRequest<'_>) -> Result<OutboundResponse, SendError> {
         let origin = &call.target.origin;
         if let Some(mut connection) = self.0.pool.take(origin) {
             // The other side may have closed it this moment: then a new one is tried.
@@ -178,22 +178,22 @@ impl Client {
             }
         }
         let mut connection = self.connect(origin).await?;
-        let response = connection.sender.send_request(call.request()).await.map_err(|_| Failure::Broken)?;
+        let response = connection.sender.send_request(call.request()).await.map_err(|_| SendError::Broken)?;
         self.read(origin, connection, response).await
     }
 
     async fn read(
         &self,
         origin: &Origin,
-        connection: Connection,
+        connection: PooledConnection,
         response: Response<Incoming>,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<OutboundResponse, SendError> {
         let (parts, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         let mut whole = true;
         while let Some(frame) = incoming.frame().await {
-            let Ok(piece) = frame.map_err(|_| Failure::Broken)?.into_data() else { continue };
-            let room = self.0.options.answer_bytes_max.saturating_sub(body.len());
+            let Ok(piece) = frame.map_err(|_| SendError::Broken)?.into_data() else { continue };
+            let room = self.0.options.response_bytes_max.saturating_sub(body.len());
             body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
             if piece.len() > room {
                 whole = false;
@@ -203,33 +203,33 @@ impl Client {
         if whole {
             self.0.pool.put(origin, connection);
         }
-        Ok(Reply { status: parts.status, headers: parts.headers, body: body.into() })
+        Ok(OutboundResponse { status: parts.status, headers: parts.headers, body: body.into() })
     }
 
     /// The addresses that may be called. The connection goes to one of these, not to the name again.
-    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
+    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, SendError> {
         let found = match &origin.host {
             Host::Address(address) => vec![*address],
             Host::Name(name) => {
                 let (resolve, name) = (Arc::clone(&self.0.resolve), name.clone());
                 let looked_up = tokio::task::spawn_blocking(move || resolve(&name)).await;
-                looked_up.map_err(|_| Failure::Unresolved)?.map_err(|_| Failure::Unresolved)?
+                looked_up.map_err(|_| SendError::Unresolved)?.map_err(|_| SendError::Unresolved)?
             }
         };
         if found.is_empty() {
-            return Err(Failure::Unresolved);
+            return Err(SendError::Unresolved);
         }
         let mut let_through: Vec<SocketAddr> = found
             .into_iter()
-            .filter(|address| self.0.guard.lets_through(*address, origin.encrypted))
+            .filter(|address| self.0.guard.permits(*address, origin.encrypted))
             .map(|address| SocketAddr::new(address, origin.port))
             .collect();
         let_through.truncate(ADDRESSES_TRIED_MAX);
-        if let_through.is_empty() { Err(Failure::Forbidden) } else { Ok(let_through) }
+        if let_through.is_empty() { Err(SendError::Forbidden) } else { Ok(let_through) }
     }
 
-    async fn connect(&self, origin: &Origin) -> Result<Connection, Failure> {
-        let mut stream = Err(Failure::Unreachable);
+    async fn connect(&self, origin: &Origin) -> Result<PooledConnection, SendError> {
+        let mut stream = Err(SendError::Unreachable);
         for address in self.addresses(origin).await? {
             if let Ok(Ok(connected)) = timeout(self.0.options.connect_timeout, TcpStream::connect(address)).await {
                 stream = Ok(connected);
@@ -240,34 +240,36 @@ impl Client {
         // Without it a small request may wait for the other side's delayed acknowledgement; it works all the same.
         let _slower = stream.set_nodelay(true);
         if !origin.encrypted {
-            return speak_http(stream).await;
+            return http_handshake(stream).await;
         }
         let name = match &origin.host {
             Host::Name(name) => {
-                ServerName::try_from(name.trim_end_matches('.').to_string()).map_err(|_| Failure::Tls)?
+                ServerName::try_from(name.trim_end_matches('.').to_string()).map_err(|_| SendError::Tls)?
             }
             Host::Address(address) => ServerName::from(*address),
         };
-        let stream = self.0.connector.connect(name, stream).await.map_err(|_| Failure::Tls)?;
-        speak_http(stream).await
+        let stream = self.0.connector.connect(name, stream).await.map_err(|_| SendError::Tls)?;
+        http_handshake(stream).await
     }
 }
 
-async fn speak_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, Failure> {
+async fn http_handshake(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<PooledConnection, SendError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
-        .map_err(|_| Failure::Broken)?;
+        .map_err(|_| SendError::Broken)?;
     let driver = tokio::spawn(async move {
         // What broke it is told to who waits for the answer.
         let _broken = connection.await;
     });
-    Ok(Connection::new(sender, driver))
+    Ok(PooledConnection::new(sender, driver))
 }
 
-impl Call<'_> {
+impl OutboundRequest<'_> {
     fn request(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
@@ -279,7 +281,7 @@ impl Call<'_> {
     }
 }
 
-fn resolve_by_the_system(name: &str) -> io::Result<Vec<IpAddr>> {
+fn system_resolver(name: &str) -> io::Result<Vec<IpAddr>> {
     // The port is put in later; 0 stands for none.
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }

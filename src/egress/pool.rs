@@ -18,18 +18,18 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const IDLE_PER_ORIGIN_MAX: usize = 8;
 
 /// A connection, and the task that moves its bytes, which ends with it.
-pub(super) struct Connection {
+pub(super) struct PooledConnection {
     pub(super) sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
-impl Connection {
-    pub(super) fn new(sender: SendRequest<Full<Bytes>>, driver: JoinHandle<()>) -> Connection {
-        Connection { sender, driver }
+impl PooledConnection {
+    pub(super) fn new(sender: SendRequest<Full<Bytes>>, driver: JoinHandle<()>) -> PooledConnection {
+        PooledConnection { sender, driver }
     }
 }
 
-impl Drop for Connection {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         // A peer that never ends its answer would keep the task, and the socket with it.
         self.driver.abort();
@@ -38,11 +38,11 @@ impl Drop for Connection {
 
 /// Connections by whom they are with.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<BTreeMap<Origin, Vec<(Instant, Connection)>>>);
+pub(super) struct ConnectionPool(Mutex<BTreeMap<Origin, Vec<(Instant, PooledConnection)>>>);
 
-impl Pool {
+impl ConnectionPool {
     /// The connection that was used last, if it is still good.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
+    pub(super) fn take(&self, origin: &Origin) -> Option<PooledConnection> {
         let mut pool = self.0.lock();
         let idle = pool.get_mut(origin)?;
         while let Some((since, connection)) = idle.pop() {
@@ -55,7 +55,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose answer has been read to its end, and lets those go that waited too long.
-    pub(super) fn put(&self, origin: &Origin, connection: Connection) {
+    pub(super) fn put(&self, origin: &Origin, connection: PooledConnection) {
         let mut pool = self.0.lock();
         pool.retain(|_, idle| {
             idle.retain(|(since, connection)| since.elapsed() < IDLE_MAX && !connection.sender.is_closed());

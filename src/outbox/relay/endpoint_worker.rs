@@ -1,4 +1,4 @@
-//! One endpoint's line: its row, its course, and the calls that go out to it.
+//! One endpoint's worker: its row, its queue, and the calls that go out to it.
 
 use std::time::{Duration, Instant};
 
@@ -7,64 +7,66 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Options;
+use super::RelayOptions;
+use crate::egress::{EgressClient, OutboundRequest, OutboundResponse, SendError, Target};
 use crate::engine::EndpointCommand;
-use crate::outbox::course::{AHEAD_MAX, Course, Ended, Stored, WAITING_MAX, WaitingRow, Wanted};
-use crate::outbox::message::{Message, message};
+use crate::outbox::delivery_queue::{
+    AttemptResult, DeliveryQueue, QueuedEvent, SCAN_AHEAD_MAX, StoredDelivery, StoredQueue, WAITING_MAX,
+};
+use crate::outbox::message::{WebhookMessage, message};
 use crate::outbox::signing::signatures;
-use crate::outgoing::{Call, Client, Failure, Reply, Target};
 use crate::read::Reader;
 use crate::read::outbox::{self as rows, Deliveries, EndpointRow};
-use crate::types::{Seq, Trouble, UnixMillis};
+use crate::types::{AttemptError, Seq, UnixMillis};
 use crate::writer::Answer;
 
 /// An endpoint that answered 410.
 pub(super) struct Gone;
 
 /// What became of a call.
-pub(super) struct Sent {
+pub(super) struct FinishedAttempt {
     pub(super) endpoint: Seq,
     pub(super) generation: u64,
     pub(super) seq: Seq,
-    pub(super) ended: Ended,
+    pub(super) ended: AttemptResult,
     pub(super) gone: Option<Gone>,
     pub(super) took: Duration,
 }
 
 /// What became of marks.
-pub(super) struct Written {
+pub(super) struct SavedCheckpoint {
     pub(super) endpoint: Seq,
     pub(super) generation: u64,
     pub(super) answer: Answer,
 }
 
-pub(super) struct Line {
+pub(super) struct EndpointWorker {
     pub(super) endpoint: EndpointRow,
-    pub(super) course: Course,
+    pub(super) queue: DeliveryQueue,
     pub(super) generation: u64,
     /// Nothing where the URL may not be called (any more).
     target: Option<Target>,
     /// Since when something waits to be written down.
-    news_since: Option<Instant>,
+    dirty_since: Option<Instant>,
     /// Marks are on their way to the writer.
     marking: bool,
     calls: Vec<AbortHandle>,
 }
 
 /// A call that is ready to go out; nothing where it cannot.
-pub(super) struct Prepared {
+pub(super) struct SignedRequest {
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Line {
+impl EndpointWorker {
     pub(super) fn open(
         endpoint: EndpointRow,
         reader: &Reader,
-        options: &Options,
-        client: &Client,
+        options: &RelayOptions,
+        client: &EgressClient,
         generation: u64,
-    ) -> rusqlite::Result<Line> {
+    ) -> rusqlite::Result<EndpointWorker> {
         let limit = u32::try_from(WAITING_MAX).unwrap_or(u32::MAX);
         let id = endpoint.id;
         let waiting =
@@ -74,26 +76,27 @@ impl Line {
         let ahead = reader.read(|connection| rows::deliveries_after(connection, id, position))?.into_iter().collect();
         let waiting = waiting
             .into_iter()
-            .map(|row| WaitingRow {
-                wanted: Wanted { seq: row.seq, order: row.order, at: row.at },
+            .map(|row| StoredDelivery {
+                wanted: QueuedEvent { seq: row.seq, order: row.order, at: row.at },
                 attempts: row.attempts,
                 next_at: row.next_at.unwrap_or(UnixMillis::ZERO),
             })
             .collect();
-        let stored = Stored { position, waiting, more_rows, ahead };
-        let course = Course::new(options.schedule.clone(), options.in_flight_max, stored);
+        let stored = StoredQueue { position, waiting, more_rows, ahead };
+        let queue = DeliveryQueue::new(options.schedule.clone(), options.in_flight_max, stored);
         let target = Target::parse(endpoint.url.reveal(), client.guard()).ok();
-        Ok(Line { endpoint, course, generation, target, news_since: None, marking: false, calls: Vec::new() })
+        Ok(EndpointWorker { endpoint, queue, generation, target, dirty_since: None, marking: false, calls: Vec::new() })
     }
 
-    /// Looks at events up to the newest that is published, if the course has room for them.
-    pub(super) fn look_for_events(&mut self, reader: &Reader, published: Seq) -> rusqlite::Result<()> {
-        let Some(after) = self.course.reads_after().filter(|after| *after < published) else { return Ok(()) };
+    /// Looks at events up to the newest that is published, if the queue has room for them.
+    pub(super) fn scan_events(&mut self, reader: &Reader, published: Seq) -> rusqlite::Result<()> {
+        let Some(after) = self.queue.scan_from().filter(|after| *after < published) else { return Ok(()) };
         let filter = self.endpoint.events;
-        let (found, read_to) = reader.read(|connection| rows::events_after(connection, after, filter, AHEAD_MAX))?;
-        let wanted: Vec<Wanted> =
-            found.iter().map(|event| Wanted { seq: event.seq, order: event.order, at: event.at }).collect();
-        self.course.looked_at(read_to, &wanted);
+        let (found, scanned_to) =
+            reader.read(|connection| rows::events_after(connection, after, filter, SCAN_AHEAD_MAX))?;
+        let wanted: Vec<QueuedEvent> =
+            found.iter().map(|event| QueuedEvent { seq: event.seq, order: event.order, at: event.at }).collect();
+        self.queue.add_scanned(scanned_to, &wanted);
         Ok(())
     }
 
@@ -104,9 +107,11 @@ impl Line {
         file_id: &[u8; 16],
         seq: Seq,
         now: UnixMillis,
-    ) -> rusqlite::Result<Option<Prepared>> {
+    ) -> rusqlite::Result<Option<SignedRequest>> {
         let event = reader.read(|connection| rows::event(connection, seq))?;
-        let Some(Message { id, body }) = event.and_then(|event| message(file_id, &event)) else { return Ok(None) };
+        let Some(WebhookMessage { id, body }) = event.and_then(|event| message(file_id, &event)) else {
+            return Ok(None);
+        };
         let mut secrets = vec![self.endpoint.secret.clone()];
         secrets.extend(self.endpoint.old_secret.iter().filter(|(_, until)| now < *until).map(|(old, _)| old.clone()));
         let timestamp = now.second();
@@ -119,17 +124,17 @@ impl Line {
                 headers.insert(name, value);
             }
         }
-        Ok(Some(Prepared { headers, body: body.into() }))
+        Ok(Some(SignedRequest { headers, body: body.into() }))
     }
 
     /// Lets a call go out; its end comes through `calls`.
     pub(super) fn send(
         &mut self,
-        client: &Client,
+        client: &EgressClient,
         seq: Seq,
-        call: Option<Prepared>,
+        call: Option<SignedRequest>,
         now: UnixMillis,
-        calls: &mut JoinSet<Sent>,
+        calls: &mut JoinSet<FinishedAttempt>,
     ) {
         let (endpoint, generation, target) = (self.endpoint.id, self.generation, self.target.clone());
         let client = client.clone();
@@ -137,82 +142,82 @@ impl Line {
         self.calls.push(calls.spawn(async move {
             let started = Instant::now();
             let (ended, gone) = match (target, call) {
-                (Some(target), Some(Prepared { headers, body })) => {
-                    let call = Call { target: &target, method: Method::POST, headers, body };
+                (Some(target), Some(SignedRequest { headers, body })) => {
+                    let call = OutboundRequest { target: &target, method: Method::POST, headers, body };
                     outcome(client.send(call).await, now)
                 }
                 // The networks that may be called are not what they were.
-                (None, _) => (failed(Trouble::Forbidden), None),
+                (None, _) => (failed(AttemptError::Forbidden), None),
                 // An event that is no longer told to anybody.
-                (_, None) => (Ended::Delivered, None),
+                (_, None) => (AttemptResult::Delivered, None),
             };
-            Sent { endpoint, generation, seq, ended, gone, took: started.elapsed() }
+            FinishedAttempt { endpoint, generation, seq, ended, gone, took: started.elapsed() }
         }));
     }
 
-    pub(super) fn is_to_be_written(&mut self, now: Instant, interval: Duration) -> bool {
+    pub(super) fn is_checkpoint_due(&mut self, now: Instant, interval: Duration) -> bool {
         if self.marking {
             return false;
         }
-        if !self.course.has_news() {
-            self.news_since = None;
+        if !self.queue.has_unsaved_changes() {
+            self.dirty_since = None;
             // Events that it does not want are passed over, and once in a while that is worth a mark too.
-            return self.course.has_passed_over_many();
+            return self.queue.has_skipped_many();
         }
-        now >= *self.news_since.get_or_insert(now) + interval
+        now >= *self.dirty_since.get_or_insert(now) + interval
     }
 
-    pub(super) fn take_marks(&mut self) -> Option<EndpointCommand> {
+    pub(super) fn take_checkpoint(&mut self) -> Option<EndpointCommand> {
         if self.marking {
             return None;
         }
-        self.news_since = None;
-        let marks = self.course.take_marks()?;
+        self.dirty_since = None;
+        let marks = self.queue.take_checkpoint()?;
         self.marking = true;
         let (endpoint, revision) = (self.endpoint.id, self.endpoint.revision);
         Some(EndpointCommand::Mark { endpoint, revision, position: marks.position, marks: marks.marks.into() })
     }
 
-    pub(super) fn marks_are_written(&mut self) {
+    pub(super) fn checkpoint_saved(&mut self) {
         self.marking = false;
     }
 }
 
-impl Drop for Line {
+impl Drop for EndpointWorker {
     fn drop(&mut self) {
-        // The line that comes after it sends what these were sending.
+        // The worker that comes after it sends what these were sending.
         for call in &self.calls {
             call.abort();
         }
     }
 }
 
-const fn failed(trouble: Trouble) -> Ended {
-    Ended::Failed { trouble, retry_after: None }
+const fn failed(trouble: AttemptError) -> AttemptResult {
+    AttemptResult::Failed { trouble, retry_after: None }
 }
 
-fn outcome(reply: Result<Reply, Failure>, now: UnixMillis) -> (Ended, Option<Gone>) {
+fn outcome(reply: Result<OutboundResponse, SendError>, now: UnixMillis) -> (AttemptResult, Option<Gone>) {
     let reply = match reply {
         Ok(reply) => reply,
         Err(failure) => {
             let trouble = match failure {
-                Failure::Forbidden => Trouble::Forbidden,
-                Failure::Unresolved => Trouble::Unresolved,
-                Failure::Unreachable => Trouble::Unreachable,
-                Failure::Tls => Trouble::Tls,
-                Failure::TimedOut => Trouble::TimedOut,
-                Failure::Broken => Trouble::Broken,
+                SendError::Forbidden => AttemptError::Forbidden,
+                SendError::Unresolved => AttemptError::Unresolved,
+                SendError::Unreachable => AttemptError::Unreachable,
+                SendError::Tls => AttemptError::Tls,
+                SendError::TimedOut => AttemptError::TimedOut,
+                SendError::Broken => AttemptError::Broken,
             };
             return (failed(trouble), None);
         }
     };
     if reply.status.is_success() {
-        return (Ended::Delivered, None);
+        return (AttemptResult::Delivered, None);
     }
     let status = reply.status.as_u16();
     let retry_after = reply.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
     let gone = (status == 410).then_some(Gone);
-    (Ended::Failed { trouble: Trouble::Status(status), retry_after }, gone)
+    (AttemptResult::Failed { trouble: AttemptError::Status(status), retry_after }, gone)
 }
 
 /// What `Retry-After` asks for: seconds, or an instant (RFC 9110, 10.2.3).

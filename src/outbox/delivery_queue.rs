@@ -1,4 +1,4 @@
-//! The course of one endpoint's deliveries: what is sent next, what became of it, what has to be written down. Pure: it
+//! The queue of one endpoint's deliveries: what is sent next, what became of it, what has to be written down. Pure: it
 //! is told the time and the answers.
 //!
 //! An endpoint has a *position*: every event up to it is delivered, or stands in `deliveries` because it failed. So a
@@ -16,20 +16,20 @@ use std::time::Duration;
 use breaker::Breaker;
 pub use breaker::FAILURES_MAX;
 
-use super::Schedule;
+use super::RetrySchedule;
 use crate::engine::endpoints::MARKS_MAX;
-use crate::types::{DeliveryFate, DeliveryMark, Seq, Trouble, UnixMillis};
+use crate::types::{AttemptError, DeliveryMark, DeliveryState, Seq, UnixMillis};
 
 /// Events that are looked at ahead of the oldest undelivered one.
-pub const AHEAD_MAX: usize = 256;
+pub const SCAN_AHEAD_MAX: usize = 256;
 /// Deliveries of one endpoint that failed and wait; above it the position waits too.
 pub const WAITING_MAX: usize = 1000;
 /// Events that an endpoint does not want are passed over without a mark, up to so many.
-const PASSED_OVER_MAX: u64 = 100_000;
+const SKIPPED_MAX: u64 = 100_000;
 
-/// An event that the endpoint wants, as far as its course needs it.
+/// An event that the endpoint wants, as far as its queue needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct QueuedEvent {
     /// Its number.
     pub seq: Seq,
     /// Its order; events without one wait for each other.
@@ -40,22 +40,22 @@ pub struct Wanted {
 
 /// A delivery that waits, as its row has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WaitingRow {
+pub struct StoredDelivery {
     /// Which event.
-    pub wanted: Wanted,
+    pub wanted: QueuedEvent,
     /// Attempts so far.
     pub attempts: u8,
     /// When it is due again.
     pub next_at: UnixMillis,
 }
 
-/// Where a course stood when it was written down last.
+/// Where a queue stood when it was written down last.
 #[derive(Clone, Default, Debug)]
-pub struct Stored {
+pub struct StoredQueue {
     /// Everything up to it is delivered or has a row.
     pub position: Seq,
     /// The oldest deliveries that wait.
-    pub waiting: Vec<WaitingRow>,
+    pub waiting: Vec<StoredDelivery>,
     /// Whether there are more than these.
     pub more_rows: bool,
     /// The events after the position that have a row of any kind.
@@ -64,28 +64,28 @@ pub struct Stored {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
+pub enum AttemptResult {
     /// A status of 2xx.
     Delivered,
     /// Anything else.
     Failed {
         /// What it was.
-        trouble: Trouble,
+        trouble: AttemptError,
         /// What the endpoint asked for.
         retry_after: Option<Duration>,
     },
 }
 
-impl Ended {
+impl AttemptResult {
     /// Whether it got through.
     #[must_use]
     pub const fn is_delivered(self) -> bool {
-        matches!(self, Ended::Delivered)
+        matches!(self, AttemptResult::Delivered)
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Pending {
+struct PendingDelivery {
     order: Option<Seq>,
     at: UnixMillis,
     attempts: u8,
@@ -96,24 +96,24 @@ struct Pending {
 
 /// What has to be written down: the new position, and what became of single deliveries.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ToMark {
+pub struct Checkpoint {
     /// Everything up to it is delivered or has a row.
     pub position: Seq,
     /// In the order of their events.
     pub marks: Vec<DeliveryMark>,
 }
 
-/// The course of one endpoint's deliveries.
-pub struct Course {
-    schedule: Schedule,
+/// The queue of one endpoint's deliveries.
+pub struct DeliveryQueue {
+    schedule: RetrySchedule,
     in_flight_max: usize,
     /// As it was written down last.
     position: Seq,
     /// The last event that was looked at.
-    read_to: Seq,
-    pending: BTreeMap<Seq, Pending>,
+    scanned_to: Seq,
+    pending: BTreeMap<Seq, PendingDelivery>,
     /// The undelivered events of each order: the first goes first.
-    lanes: BTreeMap<Option<Seq>, BTreeSet<Seq>>,
+    by_order: BTreeMap<Option<Seq>, BTreeSet<Seq>>,
     in_flight: usize,
     /// How many may be in flight at the moment: falls when the endpoint asks for mercy.
     in_flight_now_max: usize,
@@ -129,17 +129,17 @@ pub struct Course {
     delivered: bool,
 }
 
-impl Course {
-    /// A course from what the file has.
+impl DeliveryQueue {
+    /// A queue from what the file has.
     #[must_use]
-    pub fn new(schedule: Schedule, in_flight_max: usize, stored: Stored) -> Course {
-        let mut course = Course {
+    pub fn new(schedule: RetrySchedule, in_flight_max: usize, stored: StoredQueue) -> DeliveryQueue {
+        let mut queue = DeliveryQueue {
             schedule,
             in_flight_max: in_flight_max.max(1),
             position: stored.position,
-            read_to: stored.position,
+            scanned_to: stored.position,
             pending: BTreeMap::new(),
-            lanes: BTreeMap::new(),
+            by_order: BTreeMap::new(),
             in_flight: 0,
             in_flight_now_max: in_flight_max.max(1),
             breaker: Breaker::default(),
@@ -150,40 +150,40 @@ impl Course {
             delivered: false,
         };
         for row in &stored.waiting {
-            course.add(row.wanted, row.attempts, row.next_at, true);
+            queue.add(row.wanted, row.attempts, row.next_at, true);
         }
-        course
+        queue
     }
 
-    fn add(&mut self, wanted: Wanted, attempts: u8, next_at: UnixMillis, has_row: bool) {
-        let Wanted { seq, order, at } = wanted;
-        self.pending.insert(seq, Pending { order, at, attempts, next_at, in_flight: false, has_row });
-        self.lanes.entry(order).or_default().insert(seq);
+    fn add(&mut self, wanted: QueuedEvent, attempts: u8, next_at: UnixMillis, has_row: bool) {
+        let QueuedEvent { seq, order, at } = wanted;
+        self.pending.insert(seq, PendingDelivery { order, at, attempts, next_at, in_flight: false, has_row });
+        self.by_order.entry(order).or_default().insert(seq);
         self.rows = self.rows.saturating_add(usize::from(has_row));
     }
 
     /// From where to look at more events, if there is room for them.
     #[must_use]
-    pub fn reads_after(&self) -> Option<Seq> {
+    pub fn scan_from(&self) -> Option<Seq> {
         let fresh = self.pending.len().saturating_sub(self.rows);
         // A row waits until all before it has been looked at: an earlier event of its order may have to be told again.
-        let stuck = self.pending.first_key_value().is_some_and(|(seq, _)| *seq > self.read_to);
-        let room = fresh < AHEAD_MAX && (stuck || (self.rows < WAITING_MAX && !self.more_rows));
+        let stuck = self.pending.first_key_value().is_some_and(|(seq, _)| *seq > self.scanned_to);
+        let room = fresh < SCAN_AHEAD_MAX && (stuck || (self.rows < WAITING_MAX && !self.more_rows));
         // While the breaker is open nothing but the oldest is tried: more to look at is of no use.
-        (room && (stuck || !self.breaker.is_open() || self.pending.is_empty())).then_some(self.read_to)
+        (room && (stuck || !self.breaker.is_open() || self.pending.is_empty())).then_some(self.scanned_to)
     }
 
-    /// Takes in what was looked at: the wanted events up to `read_to`.
-    pub fn looked_at(&mut self, read_to: Seq, wanted: &[Wanted]) {
+    /// Takes in what was looked at: the wanted events up to `scanned_to`.
+    pub fn add_scanned(&mut self, scanned_to: Seq, wanted: &[QueuedEvent]) {
         for wanted in wanted.iter().filter(|wanted| !self.ahead.remove(&wanted.seq)).copied().collect::<Vec<_>>() {
             self.add(wanted, 0, UnixMillis::ZERO, false);
         }
-        self.read_to = self.read_to.max(read_to);
+        self.scanned_to = self.scanned_to.max(scanned_to);
     }
 
     /// Whether rows in the file are left that memory had no room for, and now has.
     #[must_use]
-    pub fn wants_rows(&self) -> bool {
+    pub fn needs_reload(&self) -> bool {
         self.more_rows && self.pending.is_empty() && self.marks.is_empty()
     }
 
@@ -194,15 +194,15 @@ impl Course {
             return None;
         }
         if self.breaker.is_open() {
-            let (seq, oldest) = self.pending.first_key_value().filter(|(seq, _)| **seq <= self.read_to)?;
+            let (seq, oldest) = self.pending.first_key_value().filter(|(seq, _)| **seq <= self.scanned_to)?;
             let may = self.in_flight == 0 && self.breaker.may_probe(now, oldest.next_at);
             return may.then_some(*seq);
         }
-        let may = |seq: &Seq, pending: &Pending| {
-            let first = self.lanes.get(&pending.order).and_then(BTreeSet::first);
+        let may = |seq: &Seq, pending: &PendingDelivery| {
+            let first = self.by_order.get(&pending.order).and_then(BTreeSet::first);
             !pending.in_flight && pending.next_at <= now && first == Some(seq)
         };
-        self.pending.range(..=self.read_to).find(|(seq, pending)| may(seq, pending)).map(|(seq, _)| *seq)
+        self.pending.range(..=self.scanned_to).find(|(seq, pending)| may(seq, pending)).map(|(seq, _)| *seq)
     }
 
     /// Notes that an event is being sent.
@@ -214,36 +214,36 @@ impl Course {
     }
 
     /// Notes how an attempt ended. `chance` spreads the next one. Returns whether the delivery is given up.
-    pub fn ended(&mut self, seq: Seq, ended: Ended, now: UnixMillis, chance: u32) -> bool {
+    pub fn ended(&mut self, seq: Seq, ended: AttemptResult, now: UnixMillis, chance: u32) -> bool {
         let Some(pending) = self.pending.get_mut(&seq) else { return false };
         self.in_flight = self.in_flight.saturating_sub(usize::from(pending.in_flight));
         pending.in_flight = false;
         match ended {
-            Ended::Delivered => {
+            AttemptResult::Delivered => {
                 self.breaker.delivered();
                 self.in_flight_now_max = self.in_flight_now_max.saturating_add(1).min(self.in_flight_max);
                 self.delivered = true;
                 let had_row = self.forget(seq);
                 if had_row {
-                    self.mark(seq, DeliveryFate::Delivered);
+                    self.mark(seq, DeliveryState::Delivered);
                 } else {
                     self.marks.remove(&seq);
                 }
                 false
             }
-            Ended::Failed { trouble, retry_after } => self.failed(seq, trouble, retry_after, now, chance),
+            AttemptResult::Failed { trouble, retry_after } => self.failed(seq, trouble, retry_after, now, chance),
         }
     }
 
     fn failed(
         &mut self,
         seq: Seq,
-        trouble: Trouble,
+        trouble: AttemptError,
         retry_after: Option<Duration>,
         now: UnixMillis,
         chance: u32,
     ) -> bool {
-        if matches!(trouble, Trouble::Status(429 | 502 | 504)) {
+        if matches!(trouble, AttemptError::Status(429 | 502 | 504)) {
             // It has too much to do: half as much at once, and all of it rests as long as it asks for.
             self.in_flight_now_max = (self.in_flight_now_max / 2).max(1);
             self.breaker.rest(now, retry_after);
@@ -262,12 +262,12 @@ impl Course {
                 pending.next_at = next_at;
                 let new_row = !std::mem::replace(&mut pending.has_row, true);
                 self.rows = self.rows.saturating_add(usize::from(new_row));
-                self.mark(seq, DeliveryFate::Waiting { attempts, next_at, trouble });
+                self.mark(seq, DeliveryState::Waiting { attempts, next_at, trouble });
                 false
             }
             None => {
                 self.forget(seq);
-                self.mark(seq, DeliveryFate::Dead { attempts, trouble });
+                self.mark(seq, DeliveryState::Dead { attempts, trouble });
                 true
             }
         }
@@ -276,23 +276,23 @@ impl Course {
     /// Forgets a delivery; whether it had a row.
     fn forget(&mut self, seq: Seq) -> bool {
         let Some(pending) = self.pending.remove(&seq) else { return false };
-        if let Some(lane) = self.lanes.get_mut(&pending.order) {
+        if let Some(lane) = self.by_order.get_mut(&pending.order) {
             lane.remove(&seq);
             if lane.is_empty() {
-                self.lanes.remove(&pending.order);
+                self.by_order.remove(&pending.order);
             }
         }
         self.rows = self.rows.saturating_sub(usize::from(pending.has_row));
         pending.has_row
     }
 
-    fn mark(&mut self, seq: Seq, fate: DeliveryFate) {
+    fn mark(&mut self, seq: Seq, fate: DeliveryState) {
         self.marks.insert(seq, DeliveryMark { seq, fate });
     }
 
-    /// What has to be written down, if anything. It is then taken as written: if it cannot be, begin a new course.
-    pub fn take_marks(&mut self) -> Option<ToMark> {
-        self.give_rows_to_those_behind();
+    /// What has to be written down, if anything. It is then taken as written: if it cannot be, begin a new queue.
+    pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
+        self.persist_blocked();
         let first_fresh = self.pending.iter().find(|(_, pending)| !pending.has_row).map(|(seq, _)| *seq);
         let mut marks = std::mem::take(&mut self.marks);
         if marks.len() > MARKS_MAX
@@ -302,25 +302,25 @@ impl Course {
         }
         // A row that is not written yet holds the position as a delivery without one does.
         let held = first_fresh.into_iter().chain(self.marks.keys().next().copied()).min();
-        let position = held.map_or(self.read_to, |seq| Seq::new(seq.get().saturating_sub(1)).unwrap_or(Seq::ZERO));
+        let position = held.map_or(self.scanned_to, |seq| Seq::new(seq.get().saturating_sub(1)).unwrap_or(Seq::ZERO));
         let position = position.max(self.position);
         let passed = position.get().saturating_sub(self.position.get());
-        let worth = !marks.is_empty() || (self.delivered && passed > 0) || passed > PASSED_OVER_MAX;
+        let worth = !marks.is_empty() || (self.delivered && passed > 0) || passed > SKIPPED_MAX;
         if !worth {
             return None;
         }
         self.position = position;
         self.delivered = false;
-        Some(ToMark { position, marks: marks.into_values().collect() })
+        Some(Checkpoint { position, marks: marks.into_values().collect() })
     }
 
     /// Later events of an order whose delivery failed get rows, so that the position can go on without them.
-    fn give_rows_to_those_behind(&mut self) {
+    fn persist_blocked(&mut self) {
         if self.breaker.is_open() {
             return;
         }
         let mut behind = Vec::new();
-        for lane in self.lanes.values().filter(|lane| lane.len() > 1) {
+        for lane in self.by_order.values().filter(|lane| lane.len() > 1) {
             let mut lane = lane.iter().filter_map(|seq| self.pending.get(seq).map(|pending| (*seq, pending)));
             if lane.next().is_some_and(|(_, first)| first.has_row && first.attempts > 0) {
                 behind.extend(lane.filter(|(_, pending)| !pending.has_row).map(|(seq, _)| seq));
@@ -332,19 +332,19 @@ impl Course {
                 self.rows = self.rows.saturating_add(1);
             }
             let next_at = UnixMillis::ZERO;
-            self.mark(seq, DeliveryFate::Waiting { attempts: 0, next_at, trouble: Trouble::Behind });
+            self.mark(seq, DeliveryState::Waiting { attempts: 0, next_at, trouble: AttemptError::Behind });
         }
     }
 
     /// Whether so many events were passed over since the last mark that it is worth one.
     #[must_use]
-    pub fn has_passed_over_many(&self) -> bool {
-        self.rows == self.pending.len() && self.read_to.get().saturating_sub(self.position.get()) > PASSED_OVER_MAX
+    pub fn has_skipped_many(&self) -> bool {
+        self.rows == self.pending.len() && self.scanned_to.get().saturating_sub(self.position.get()) > SKIPPED_MAX
     }
 
     /// Whether something changed that is not written down.
     #[must_use]
-    pub fn has_news(&self) -> bool {
+    pub fn has_unsaved_changes(&self) -> bool {
         self.delivered || !self.marks.is_empty()
     }
 
@@ -356,7 +356,7 @@ impl Course {
 
     /// Whether only the oldest delivery is tried.
     #[must_use]
-    pub fn is_broken(&self) -> bool {
+    pub fn is_breaker_open(&self) -> bool {
         self.breaker.is_open()
     }
 

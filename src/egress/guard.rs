@@ -46,32 +46,32 @@ const SPECIAL_V6: [Ipv6Net; 4] = [
 
 /// Judges addresses.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct AddressGuard {
     allowed: Vec<IpNet>,
 }
 
 /// What an address is to a guard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(super) enum AddressClass {
     /// A host of the public internet: over TLS only.
     Public,
     /// In a network that the operator named: as its URL says.
-    Named,
+    Allowed,
     /// Not to be called.
     Forbidden,
 }
 
-impl Guard {
+impl AddressGuard {
     /// A guard that lets through the public internet and these networks.
     #[must_use]
-    pub fn new(allowed: Vec<IpNet>) -> Guard {
-        Guard { allowed }
+    pub fn new(allowed: Vec<IpNet>) -> AddressGuard {
+        AddressGuard { allowed }
     }
 
     /// What an address is. The one that a connection goes to is asked about, never only its name.
-    pub(super) fn judge(&self, address: IpAddr) -> Verdict {
+    pub(super) fn classify(&self, address: IpAddr) -> AddressClass {
         if self.allowed.iter().any(|network| network.contains(&address)) {
-            return Verdict::Named;
+            return AddressClass::Allowed;
         }
         let special = match address {
             IpAddr::V4(address) => SPECIAL_V4.iter().any(|network| network.contains(&address)),
@@ -79,20 +79,20 @@ impl Guard {
                 !GLOBAL_V6.contains(&address) || SPECIAL_V6.iter().any(|network| network.contains(&address))
             }
         };
-        if special { Verdict::Forbidden } else { Verdict::Public }
+        if special { AddressClass::Forbidden } else { AddressClass::Public }
     }
 
     /// Whether a call with this scheme may go to this address.
-    pub(super) fn lets_through(&self, address: IpAddr, encrypted: bool) -> bool {
-        match self.judge(address) {
-            Verdict::Public => encrypted,
-            Verdict::Named => true,
-            Verdict::Forbidden => false,
+    pub(super) fn permits(&self, address: IpAddr, encrypted: bool) -> bool {
+        match self.classify(address) {
+            AddressClass::Public => encrypted,
+            AddressClass::Allowed => true,
+            AddressClass::Forbidden => false,
         }
     }
 
     /// Whether any network is named, so that a URL without TLS can lead anywhere at all.
-    pub(super) fn names_networks(&self) -> bool {
+    pub(super) fn has_allowed_networks(&self) -> bool {
         !self.allowed.is_empty()
     }
 }
@@ -101,9 +101,9 @@ impl Guard {
 mod tests {
     use super::*;
 
-    fn verdict(allowed: &[&str], address: &str) -> Verdict {
+    fn verdict(allowed: &[&str], address: &str) -> AddressClass {
         let allowed = allowed.iter().map(|network| network.parse().expect("a network")).collect();
-        Guard::new(allowed).judge(address.parse().expect("an address"))
+        AddressGuard::new(allowed).classify(address.parse().expect("an address"))
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
             "2003::1",
             "3ffe::1",
         ] {
-            assert_eq!(verdict(&[], address), Verdict::Public, "{address}");
+            assert_eq!(verdict(&[], address), AddressClass::Public, "{address}");
         }
     }
 
@@ -189,23 +189,23 @@ mod tests {
             "2001::1",
             "2001:0:a00:1::1",
         ] {
-            assert_eq!(verdict(&[], address), Verdict::Forbidden, "{address}");
+            assert_eq!(verdict(&[], address), AddressClass::Forbidden, "{address}");
         }
     }
 
     #[test]
     fn a_network_that_the_operator_names_is_let_through_and_nothing_beside_it() {
-        assert_eq!(verdict(&["10.1.0.0/16"], "10.1.2.3"), Verdict::Named);
-        assert_eq!(verdict(&["10.1.0.0/16"], "10.2.2.3"), Verdict::Forbidden);
-        assert_eq!(verdict(&["10.1.0.0/16"], "::ffff:10.1.2.3"), Verdict::Forbidden, "another way to write it");
-        assert_eq!(verdict(&["fd00:1::/32"], "fd00:1::5"), Verdict::Named);
-        assert_eq!(verdict(&["0.0.0.0/0"], "::1"), Verdict::Forbidden, "all of IPv4 is none of IPv6");
+        assert_eq!(verdict(&["10.1.0.0/16"], "10.1.2.3"), AddressClass::Allowed);
+        assert_eq!(verdict(&["10.1.0.0/16"], "10.2.2.3"), AddressClass::Forbidden);
+        assert_eq!(verdict(&["10.1.0.0/16"], "::ffff:10.1.2.3"), AddressClass::Forbidden, "another way to write it");
+        assert_eq!(verdict(&["fd00:1::/32"], "fd00:1::5"), AddressClass::Allowed);
+        assert_eq!(verdict(&["0.0.0.0/0"], "::1"), AddressClass::Forbidden, "all of IPv4 is none of IPv6");
     }
 
     #[test]
     fn without_tls_only_named_networks_are_called() {
-        let guard = Guard::new(vec!["127.0.0.0/8".parse().expect("a network")]);
-        let through = |address: &str, encrypted| guard.lets_through(address.parse().expect("an address"), encrypted);
+        let guard = AddressGuard::new(vec!["127.0.0.0/8".parse().expect("a network")]);
+        let through = |address: &str, encrypted| guard.permits(address.parse().expect("an address"), encrypted);
         assert!(through("127.0.0.1", false) && through("127.0.0.1", true) && through("1.1.1.1", true));
         assert!(!through("1.1.1.1", false) && !through("10.0.0.1", true) && !through("10.0.0.1", false));
     }

@@ -3,11 +3,11 @@
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Options, Schedule};
+use super::{RelayOptions, RetrySchedule};
 use crate::config::secret_file::{Guard as FileGuard, read};
 use crate::config::{Config, Mistake};
+use crate::egress::{AddressGuard, ClientOptions, EgressClient, Target};
 use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome};
-use crate::outgoing::{Client, Guard, Options as ClientOptions, Target};
 use crate::read::outbox::EndpointRow;
 use crate::store::Beside;
 use crate::types::{Digest, EndpointState, EndpointUrl, EventFilter, SigningSecret, random};
@@ -17,29 +17,29 @@ const SECRET_BYTES_MAX: u64 = 1024;
 const AUTHORITIES_BYTES_MAX: u64 = 1 << 20;
 
 /// The way out, and the endpoint that the configuration names.
-pub struct Configured {
+pub struct OutboxSetup {
     /// The bounds of the relay.
-    pub options: Options,
+    pub options: RelayOptions,
     /// Calls endpoints.
-    pub client: Client,
-    endpoint: Option<Named>,
+    pub client: EgressClient,
+    endpoint: Option<ConfiguredEndpoint>,
 }
 
-struct Named {
+struct ConfiguredEndpoint {
     url: EndpointUrl,
     secret: SigningSecret,
     events: EventFilter,
 }
 
-impl Configured {
+impl OutboxSetup {
     /// Reads what the configuration names.
     ///
     /// # Errors
     /// All mistakes at once, nothing of a secret in them.
-    pub fn open(config: &Config) -> Result<Configured, Vec<Mistake>> {
+    pub fn open(config: &Config) -> Result<OutboxSetup, Vec<Mistake>> {
         let outbox = &config.outbox;
         let mut mistakes = Vec::new();
-        let guard = Guard::new(outbox.allow_private_networks.clone());
+        let guard = AddressGuard::new(outbox.allow_private_networks.clone());
         if !outbox.endpoint_url.is_empty()
             && let Err(wrong) = Target::parse(&outbox.endpoint_url, &guard)
         {
@@ -50,15 +50,15 @@ impl Configured {
         let authorities = outbox.authorities_file.as_deref().map(authorities_in).transpose();
         let authorities = authorities.map_err(|mistake| mistakes.push(mistake)).ok().flatten().unwrap_or_default();
         let options = ClientOptions { timeout: outbox.timeout, authorities, ..ClientOptions::default() };
-        let client = Client::new(guard, options).map_err(|error| mistakes.push(Mistake(error)));
+        let client = EgressClient::new(guard, options).map_err(|error| mistakes.push(Mistake(error)));
         let Ok(client) = client else { return Err(mistakes) };
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let url = EndpointUrl::new(&outbox.endpoint_url);
-        let endpoint = secret.map(|secret| Named { url, secret, events: outbox.endpoint_events });
-        let schedule = Schedule::new(outbox.retry_waits.clone());
-        Ok(Configured { options: Options { schedule, in_flight_max: outbox.in_flight_max }, client, endpoint })
+        let endpoint = secret.map(|secret| ConfiguredEndpoint { url, secret, events: outbox.endpoint_events });
+        let schedule = RetrySchedule::new(outbox.retry_waits.clone());
+        Ok(OutboxSetup { options: RelayOptions { schedule, in_flight_max: outbox.in_flight_max }, client, endpoint })
     }
 
     /// Makes the endpoint that the configuration names what it says, before anything is relayed. Nothing is written

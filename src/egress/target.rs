@@ -7,7 +7,7 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 
-use super::Guard;
+use super::AddressGuard;
 
 /// Longer than any that people use.
 const URL_BYTES_MAX: usize = 2048;
@@ -38,7 +38,7 @@ pub(super) enum Host {
 
 /// Why a URL is not called. Says nothing of what a name resolves to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BadTarget {
+pub enum TargetError {
     /// It is no URL with a host.
     #[error("must be https://HOST/PATH of at most 2048 bytes, without user, password and fragment")]
     Malformed,
@@ -54,38 +54,38 @@ impl Target {
     /// Takes a URL apart and judges what it says itself.
     ///
     /// # Errors
-    /// See [`BadTarget`].
-    pub fn parse(url: &str, guard: &Guard) -> Result<Target, BadTarget> {
+    /// See [`TargetError`].
+    pub fn parse(url: &str, guard: &AddressGuard) -> Result<Target, TargetError> {
         let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"#<>\"\\".contains(&byte));
         if url.len() > URL_BYTES_MAX || !plain {
-            return Err(BadTarget::Malformed);
+            return Err(TargetError::Malformed);
         }
-        let uri: Uri = url.parse().map_err(|_| BadTarget::Malformed)?;
+        let uri: Uri = url.parse().map_err(|_| TargetError::Malformed)?;
         let encrypted = match uri.scheme_str() {
             Some("https") => true,
-            Some("http") if guard.names_networks() => false,
-            Some("http") => return Err(BadTarget::NotEncrypted),
-            Some(_) | None => return Err(BadTarget::Malformed),
+            Some("http") if guard.has_allowed_networks() => false,
+            Some("http") => return Err(TargetError::NotEncrypted),
+            Some(_) | None => return Err(TargetError::Malformed),
         };
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
-        let authority = authority.ok_or(BadTarget::Malformed)?;
-        let host = host_of(authority.host()).ok_or(BadTarget::Malformed)?;
+        let authority = authority.ok_or(TargetError::Malformed)?;
+        let host = host_of(authority.host()).ok_or(TargetError::Malformed)?;
         let port = match authority.port() {
             Some(port) => port.as_u16(),
             // There is something behind the host, and it is no port.
-            None if authority.as_str() != authority.host() => return Err(BadTarget::Malformed),
+            None if authority.as_str() != authority.host() => return Err(TargetError::Malformed),
             None if encrypted => 443,
             None => 80,
         };
         if port == 0 {
-            return Err(BadTarget::Malformed);
+            return Err(TargetError::Malformed);
         }
         if let Host::Address(address) = host
-            && !guard.lets_through(address, encrypted)
+            && !guard.permits(address, encrypted)
         {
-            return Err(BadTarget::Forbidden);
+            return Err(TargetError::Forbidden);
         }
-        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Malformed)?;
+        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::Malformed)?;
         let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         Ok(Target { origin: Origin { encrypted, host, port }, path, host_header })
     }
@@ -131,9 +131,9 @@ fn host_of(text: &str) -> Option<Host> {
 mod tests {
     use super::*;
 
-    fn parse(allowed: &[&str], url: &str) -> Result<Target, BadTarget> {
+    fn parse(allowed: &[&str], url: &str) -> Result<Target, TargetError> {
         let allowed = allowed.iter().map(|network| network.parse().expect("a network")).collect();
-        Target::parse(url, &Guard::new(allowed))
+        Target::parse(url, &AddressGuard::new(allowed))
     }
 
     #[test]
@@ -178,9 +178,9 @@ mod tests {
             "file:///etc/passwd",
         ] {
             let refused = parse(&[], url).expect_err(url);
-            assert!(matches!(refused, BadTarget::Malformed), "{url}: {refused}");
+            assert!(matches!(refused, TargetError::Malformed), "{url}: {refused}");
         }
-        assert_eq!(parse(&[], &format!("https://shop.example/{}", "x".repeat(2048))), Err(BadTarget::Malformed));
+        assert_eq!(parse(&[], &format!("https://shop.example/{}", "x".repeat(2048))), Err(TargetError::Malformed));
     }
 
     #[test]
@@ -195,17 +195,17 @@ mod tests {
             "https://0.0.0.0/",
             "https://[fe80::1]/",
         ] {
-            assert_eq!(parse(&[], url), Err(BadTarget::Forbidden), "{url}");
+            assert_eq!(parse(&[], url), Err(TargetError::Forbidden), "{url}");
         }
         assert!(parse(&["127.0.0.0/8"], "https://127.0.0.1/").is_ok());
         assert!(parse(&["127.0.0.0/8"], "http://127.0.0.1:8000/").is_ok());
-        assert_eq!(parse(&["127.0.0.0/8"], "http://10.0.0.1/"), Err(BadTarget::Forbidden));
-        assert_eq!(parse(&["127.0.0.0/8"], "http://1.1.1.1/"), Err(BadTarget::Forbidden), "not without TLS");
+        assert_eq!(parse(&["127.0.0.0/8"], "http://10.0.0.1/"), Err(TargetError::Forbidden));
+        assert_eq!(parse(&["127.0.0.0/8"], "http://1.1.1.1/"), Err(TargetError::Forbidden), "not without TLS");
     }
 
     #[test]
     fn without_a_named_network_nothing_goes_without_tls() {
-        assert_eq!(parse(&[], "http://shop.example/"), Err(BadTarget::NotEncrypted));
+        assert_eq!(parse(&[], "http://shop.example/"), Err(TargetError::NotEncrypted));
         assert!(parse(&["10.0.0.0/8"], "http://shop.internal/").is_ok(), "its addresses are judged when it is called");
     }
 }

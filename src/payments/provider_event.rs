@@ -10,7 +10,7 @@ pub const EVENT_ID_BYTES_MAX: usize = 255;
 pub const REFERENCE_BYTES_MAX: usize = 255;
 
 /// A webhook as it came.
-pub struct Delivery<'a> {
+pub struct WebhookRequest<'a> {
     /// The body, to the byte.
     pub body: &'a [u8],
     /// The headers.
@@ -19,13 +19,13 @@ pub struct Delivery<'a> {
     pub now: UnixMillis,
 }
 
-impl Delivery<'_> {
+impl WebhookRequest<'_> {
     /// A header that must be there once. Of two nobody knows which one was signed.
-    pub(super) fn header(&self, name: &HeaderName, bytes_max: usize) -> Result<&str, NotHeard> {
+    pub(super) fn header(&self, name: &HeaderName, bytes_max: usize) -> Result<&str, WebhookError> {
         let mut values = self.headers.get_all(name).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return Err(NotHeard::Unauthorized) };
-        let text = value.to_str().map_err(|_| NotHeard::Unauthorized)?;
-        if text.len() <= bytes_max { Ok(text) } else { Err(NotHeard::Unauthorized) }
+        let (Some(value), None) = (values.next(), values.next()) else { return Err(WebhookError::Unauthorized) };
+        let text = value.to_str().map_err(|_| WebhookError::Unauthorized)?;
+        if text.len() <= bytes_max { Ok(text) } else { Err(WebhookError::Unauthorized) }
     }
 
     /// Whether an instant in seconds lies within the tolerance.
@@ -43,11 +43,11 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
 
 /// What happened at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ProviderEvent {
     /// What makes the event the same one when it comes again.
     pub event_id: Box<str>,
     /// For which order.
-    pub order: OrderName,
+    pub order: OrderRef,
     /// What happened.
     pub kind: ProviderEventKind,
     /// The payment's reference at the provider.
@@ -62,7 +62,7 @@ pub struct Heard {
 
 /// How a provider names an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrderName {
+pub enum OrderRef {
     /// By its public id, which nobody can guess.
     Id(OrderId),
     /// By its number, which means less: the money must not be older than the order.
@@ -73,16 +73,16 @@ pub enum OrderName {
     Unknown,
 }
 
-impl OrderName {
+impl OrderRef {
     /// The order behind a text.
-    pub(super) fn of(text: &str) -> OrderName {
-        OrderId::parse(text).map_or(OrderName::Unknown, OrderName::Id)
+    pub(super) fn of(text: &str) -> OrderRef {
+        OrderId::parse(text).map_or(OrderRef::Unknown, OrderRef::Id)
     }
 }
 
 /// Something in a verified body that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct InvalidField {
     /// Where: a JSON pointer.
     pub pointer: &'static str,
     /// What is allowed.
@@ -91,7 +91,7 @@ pub struct Misfit {
 
 /// Why a delivery is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotHeard {
+pub enum WebhookError {
     /// There are no secrets for this provider.
     NotConfigured,
     /// No signature, or none that is good. Which of the two, nobody is told.
@@ -101,7 +101,7 @@ pub enum NotHeard {
     /// Signed, but not JSON.
     Malformed(String),
     /// Signed, but it does not fit.
-    Misfits(Vec<Misfit>),
+    InvalidFields(Vec<InvalidField>),
     /// Signed and good, of a type that means nothing here, or about no order.
     Unused,
 }

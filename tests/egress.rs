@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use firstcome::outgoing::{Call, Client, Failure, Guard, Options, Reply, Target};
+use firstcome::egress::{
+    AddressGuard, ClientOptions, EgressClient, OutboundRequest, OutboundResponse, SendError, Target,
+};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -47,12 +49,12 @@ fn serve(mut stream: TcpStream, answer: impl Fn(usize) -> Vec<u8>, requests: &At
     }
 }
 
-fn loopback() -> Guard {
-    Guard::new(vec!["127.0.0.0/8".parse().expect("a network")])
+fn loopback() -> AddressGuard {
+    AddressGuard::new(vec!["127.0.0.0/8".parse().expect("a network")])
 }
 
-fn short() -> Options {
-    Options { timeout: Duration::from_secs(5), answer_bytes_max: 1000, ..Options::default() }
+fn short() -> ClientOptions {
+    ClientOptions { timeout: Duration::from_secs(5), response_bytes_max: 1000, ..ClientOptions::default() }
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
@@ -60,10 +62,10 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-async fn post(client: &Client, url: &str) -> Result<Reply, Failure> {
+async fn post(client: &EgressClient, url: &str) -> Result<OutboundResponse, SendError> {
     let target = Target::parse(url, client.guard()).expect("a good URL");
     let (headers, body) = (HeaderMap::new(), Bytes::from_static(b"hello"));
-    client.send(Call { target: &target, method: Method::POST, headers, body }).await
+    client.send(OutboundRequest { target: &target, method: Method::POST, headers, body }).await
 }
 
 fn ok(body: &str) -> Vec<u8> {
@@ -74,7 +76,7 @@ fn ok(body: &str) -> Vec<u8> {
 fn a_connection_is_used_again_and_replaced_when_it_has_broken() {
     // Every third answer ends its connection without a word.
     let (address, connections) = server(|n| if n % 3 == 2 { Vec::new() } else { ok("fine") });
-    let client = Client::new(loopback(), short()).expect("a client");
+    let client = EgressClient::new(loopback(), short()).expect("a client");
     run(async {
         for _ in 0..6 {
             let reply = post(&client, &format!("http://{address}/x")).await.expect("answered");
@@ -96,12 +98,12 @@ fn a_redirect_is_an_answer_and_long_answers_are_cut() {
         }
         _ => ok("fine"),
     });
-    let client = Client::new(loopback(), short()).expect("a client");
+    let client = EgressClient::new(loopback(), short()).expect("a client");
     let url = format!("http://{address}/");
     run(async {
         assert_eq!(post(&client, &url).await.expect("answered").status, 302);
         assert_eq!(post(&client, &url).await.expect("answered").body.len(), 1000);
-        assert_eq!(post(&client, &url).await.expect_err("a head without end"), Failure::Broken);
+        assert_eq!(post(&client, &url).await.expect_err("a head without end"), SendError::Broken);
         assert_eq!(post(&client, &url).await.expect("answered").status, 200);
     });
 }
@@ -110,11 +112,11 @@ fn a_redirect_is_an_answer_and_long_answers_are_cut() {
 fn who_does_not_answer_is_left_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("an address");
-    let options = Options { timeout: Duration::from_millis(100), ..short() };
-    let client = Client::new(loopback(), options).expect("a client");
-    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("silence"), Failure::TimedOut);
+    let options = ClientOptions { timeout: Duration::from_millis(100), ..short() };
+    let client = EgressClient::new(loopback(), options).expect("a client");
+    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("silence"), SendError::TimedOut);
     drop(listener);
-    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("nobody"), Failure::Unreachable);
+    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("nobody"), SendError::Unreachable);
 }
 
 #[test]
@@ -135,18 +137,18 @@ fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connect
             other => panic!("{other}"),
         })
     };
-    let options = Options { resolve: Some(Arc::new(resolve)), ..short() };
-    let client = Client::new(loopback(), options).expect("a client");
+    let options = ClientOptions { resolve: Some(Arc::new(resolve)), ..short() };
+    let client = EgressClient::new(loopback(), options).expect("a client");
     let url = |host: &str| format!("http://{host}:{}/", address.port());
     run(async {
         assert_eq!(post(&client, &url("inside.example")).await.expect("answered").status, 200);
         assert_eq!(post(&client, &url("mixed.example")).await.expect("answered").status, 200, "the one that may");
         assert_eq!(connections.load(Ordering::SeqCst), 2);
-        assert_eq!(post(&client, &url("private.example")).await.expect_err("refused"), Failure::Forbidden);
-        assert_eq!(post(&client, &url("nowhere.example")).await.expect_err("refused"), Failure::Unresolved);
+        assert_eq!(post(&client, &url("private.example")).await.expect_err("refused"), SendError::Forbidden);
+        assert_eq!(post(&client, &url("nowhere.example")).await.expect_err("refused"), SendError::Unresolved);
         let target = Target::parse("https://rebound.example/", client.guard()).expect("a good URL");
-        assert_eq!(client.look_up(&target).await, Ok(()));
-        assert_eq!(post(&client, "https://rebound.example/").await.expect_err("refused"), Failure::Forbidden);
+        assert_eq!(client.check_addresses(&target).await, Ok(()));
+        assert_eq!(post(&client, "https://rebound.example/").await.expect_err("refused"), SendError::Forbidden);
     });
     assert_eq!(connections.load(Ordering::SeqCst), 2, "nothing else was called");
 }
@@ -159,12 +161,15 @@ fn name_servers_that_do_not_answer_keep_nobody_waiting() {
         let _released = held.lock().recv();
         Ok(vec![IpAddr::from([127, 0, 0, 1])])
     };
-    let options =
-        Options { resolve: Some(Arc::new(resolve)), look_up_timeout: Duration::from_millis(20), ..Options::default() };
-    let client = Client::new(loopback(), options).expect("a client");
+    let options = ClientOptions {
+        resolve: Some(Arc::new(resolve)),
+        resolve_timeout: Duration::from_millis(20),
+        ..ClientOptions::default()
+    };
+    let client = EgressClient::new(loopback(), options).expect("a client");
     run(async {
         let target = Target::parse("https://inside.example/", client.guard()).expect("a good URL");
-        assert_eq!(client.look_up(&target).await, Err(Failure::TimedOut));
+        assert_eq!(client.check_addresses(&target).await, Err(SendError::TimedOut));
         drop(release);
     });
 }
@@ -198,15 +203,15 @@ fn a_certificate_is_good_for_its_name_and_by_its_authority_only() {
             let _gone = stream.write_all(&ok("secret"));
         }
     });
-    let resolve = Some(Arc::new(|_: &str| Ok(vec![IpAddr::from([127, 0, 0, 1])])) as firstcome::outgoing::Resolve);
-    let trusting = Options { authorities: vec![certificate], resolve: resolve.clone(), ..short() };
-    let trusting = Client::new(loopback(), trusting).expect("a client");
-    let web = Client::new(loopback(), Options { resolve, ..short() }).expect("a client");
+    let resolve = Some(Arc::new(|_: &str| Ok(vec![IpAddr::from([127, 0, 0, 1])])) as firstcome::egress::Resolve);
+    let trusting = ClientOptions { authorities: vec![certificate], resolve: resolve.clone(), ..short() };
+    let trusting = EgressClient::new(loopback(), trusting).expect("a client");
+    let web = EgressClient::new(loopback(), ClientOptions { resolve, ..short() }).expect("a client");
     run(async {
         let good = format!("https://inside.example:{port}/");
         assert_eq!(&post(&trusting, &good).await.expect("answered").body[..], b"secret");
-        assert_eq!(post(&web, &good).await.expect_err("an unknown authority"), Failure::Tls);
+        assert_eq!(post(&web, &good).await.expect_err("an unknown authority"), SendError::Tls);
         let other = format!("https://other.example:{port}/");
-        assert_eq!(post(&trusting, &other).await.expect_err("another name"), Failure::Tls);
+        assert_eq!(post(&trusting, &other).await.expect_err("another name"), SendError::Tls);
     });
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Keys, Made, NotMade, Wanted};
+use super::{Keys, ProviderSession, SessionError, SessionRequest};
 use crate::config::{Mistake, PaymentSettings};
 use crate::types::hex;
 
@@ -13,32 +13,34 @@ use crate::types::hex;
 const WORDS: [&str; 7] = ["order_id", "seq", "amount", "currency", "expires_at", "return_url", "signature"];
 
 /// A template, and what it is signed with.
-pub(super) struct Link {
+pub(super) struct LinkTemplate {
     template: Box<str>,
     keys: Keys,
 }
 
-impl Link {
-    pub(super) fn open(settings: &PaymentSettings) -> Result<Link, Vec<Mistake>> {
+impl LinkTemplate {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<LinkTemplate, Vec<Mistake>> {
         let mut mistakes = unknown_words(&settings.link_template);
         let keys = Keys::standard(&settings.standard_webhooks_secret_files).unwrap_or_else(|more| {
             mistakes.extend(more);
             None
         });
         match keys {
-            Some(keys) if mistakes.is_empty() => Ok(Link { template: settings.link_template.as_str().into(), keys }),
+            Some(keys) if mistakes.is_empty() => {
+                Ok(LinkTemplate { template: settings.link_template.as_str().into(), keys })
+            }
             _ => Err(mistakes),
         }
     }
 
     /// The address of an order. The signature is the HMAC-SHA256, in hex, of
     /// `order_id.amount.currency.expires_at.return_url`.
-    pub(super) fn make(&self, wanted: &Wanted) -> Result<Made, NotMade> {
+    pub(super) fn make(&self, wanted: &SessionRequest) -> Result<ProviderSession, SessionError> {
         let (id, amount, currency) = (wanted.id.to_string(), wanted.amount().get(), wanted.currency.as_str());
         let expires_at = wanted.expires_at.second();
         let signed = format!("{id}.{amount}.{currency}.{expires_at}.{}", wanted.page);
         let signature = self.keys.sign(&[signed.as_bytes()]);
-        let signature = signature.ok_or_else(|| NotMade::Never("there is no secret to sign with".into()))?;
+        let signature = signature.ok_or_else(|| SessionError::Permanent("there is no secret to sign with".into()))?;
         let url = self
             .template
             .replace("{order_id}", &id)
@@ -48,7 +50,7 @@ impl Link {
             .replace("{expires_at}", &expires_at.to_string())
             .replace("{return_url}", &escaped(&wanted.page))
             .replace("{signature}", &hex::encode(signature.as_ref()));
-        Made::of(&url, &id)
+        ProviderSession::of(&url, &id)
     }
 }
 
@@ -86,13 +88,13 @@ mod tests {
     use super::*;
     use crate::types::{Currency, OrderId, Quantity, UnitPrice, UnixMillis};
 
-    fn link(template: &str) -> Link {
-        Link { template: template.into(), keys: Keys::of(&[b"a key of at least some bytes"]) }
+    fn link(template: &str) -> LinkTemplate {
+        LinkTemplate { template: template.into(), keys: Keys::of(&[b"a key of at least some bytes"]) }
     }
 
     #[test]
     fn a_link_has_all_that_the_provider_must_know_and_is_signed() {
-        let wanted = Wanted {
+        let wanted = SessionRequest {
             id: OrderId::parse("00000000-0002-867d-b443-c4f68973857b").expect("an id"),
             page: "https://shop.example/pay/x?y=1".into(),
             name: "N".into(),
@@ -110,7 +112,7 @@ mod tests {
             "https://pay.example/2?o=00000000-0002-867d-b443-c4f68973857b&a=3000EUR&e=1800000000&r=https%3A%2F%2Fshop.example%2Fpay%2Fx%3Fy%3D1"
         );
         assert_eq!(signature.len(), 64);
-        let other = Wanted { unit_price: UnitPrice::new(1501).expect("a price"), ..wanted.clone() };
+        let other = SessionRequest { unit_price: UnitPrice::new(1501).expect("a price"), ..wanted.clone() };
         assert!(
             !link(template).make(&other).expect("made").url.contains(signature),
             "another amount, another signature"

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Made, Maker, NotMade, Parts, Wanted};
+use super::{ProviderSession, SessionDependencies, SessionError, SessionProvider, SessionRequest};
 use crate::engine::{Command, Outcome};
 use crate::read::{Reader, rows, sessions};
 use crate::store::Beside;
@@ -28,58 +28,63 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What the rounds know.
-pub(super) struct Rounds {
-    maker: Arc<Maker>,
+pub(super) struct SessionLoop {
+    provider: Arc<SessionProvider>,
     in_flight_max: usize,
     reader: Reader,
     writer: WriterHandle,
     public_url: String,
-    meter: Meter,
+    meter: SessionMetrics,
     /// The last event that was looked at; `None`: nothing yet.
     followed: Option<Seq>,
     /// The last order that was looked at for the start; `None`: all were.
     walked: Option<Seq>,
     /// Orders that want a session: how often it was tried, and when it may be again.
     waiting: BTreeMap<Seq, (u32, Instant)>,
-    in_flight: JoinSet<Done>,
+    in_flight: JoinSet<FinishedRequest>,
     failures: u32,
     /// The provider is left alone until then.
     resting: Option<Instant>,
 }
 
 /// A request that came to its end.
-struct Done {
+struct FinishedRequest {
     order: Seq,
     attempts: u32,
-    result: Result<(), NotDone>,
+    result: Result<(), CreateError>,
 }
 
 /// Why a session is not there.
-enum NotDone {
+enum CreateError {
     /// It was not made.
-    NotMade(NotMade),
+    NotCreated(SessionError),
     /// It was made, but could not be recorded.
     NotRecorded,
 }
 
-struct Meter {
+struct SessionMetrics {
     made: metrics::Counter,
     failed: metrics::Counter,
     refused: metrics::Counter,
     waiting: metrics::Gauge,
 }
 
-impl Rounds {
-    pub(super) fn new(maker: Arc<Maker>, in_flight_max: usize, reader: Reader, parts: Parts) -> Rounds {
+impl SessionLoop {
+    pub(super) fn new(
+        provider: Arc<SessionProvider>,
+        in_flight_max: usize,
+        reader: Reader,
+        parts: SessionDependencies,
+    ) -> SessionLoop {
         let counter = |result| parts.telemetry.counter(&metric::SESSIONS, &[("result", result)]);
-        let meter = Meter {
+        let meter = SessionMetrics {
             made: counter("made"),
             failed: counter("failed"),
             refused: counter("refused"),
             waiting: parts.telemetry.gauge(&metric::SESSIONS_WAITING, &[]),
         };
-        Rounds {
-            maker,
+        SessionLoop {
+            provider,
             in_flight_max,
             reader,
             writer: parts.writer,
@@ -159,10 +164,10 @@ impl Rounds {
             self.waiting.remove(&order);
             match self.wanted(order) {
                 Ok(Some(wanted)) => {
-                    let (maker, writer) = (Arc::clone(&self.maker), self.writer.clone());
+                    let (provider, writer) = (Arc::clone(&self.provider), self.writer.clone());
                     self.in_flight.spawn(async move {
-                        let result = make(&maker, &writer, order, &wanted).await;
-                        Done { order, attempts, result }
+                        let result = make(&provider, &writer, order, &wanted).await;
+                        FinishedRequest { order, attempts, result }
                     });
                 }
                 Ok(None) => {}
@@ -175,7 +180,7 @@ impl Rounds {
     }
 
     /// What the provider must know of an order, if that still wants a session.
-    fn wanted(&self, order: Seq) -> rusqlite::Result<Option<Wanted>> {
+    fn wanted(&self, order: Seq) -> rusqlite::Result<Option<SessionRequest>> {
         let Some(row) = self.reader.read(|connection| rows::order_by_seq(connection, order))? else { return Ok(None) };
         let wants = row.state == OrderState::AwaitingPayment
             && row.expires_at > self.writer.clock.now()
@@ -184,7 +189,7 @@ impl Rounds {
             return Ok(None);
         }
         let sold = self.reader.read(|connection| rows::drop_by_id(connection, row.drop_id))?;
-        Ok(sold.map(|sold| Wanted {
+        Ok(sold.map(|sold| SessionRequest {
             id: row.id(),
             page: format!("{}/pay/{}", self.public_url, row.id()),
             name: sold.name,
@@ -195,20 +200,20 @@ impl Rounds {
         }))
     }
 
-    fn done(&mut self, done: Done) {
-        let Done { order, attempts, result } = done;
+    fn done(&mut self, done: FinishedRequest) {
+        let FinishedRequest { order, attempts, result } = done;
         match result {
             Ok(()) => {
                 self.failures = 0;
                 self.meter.made.increment(1);
             }
-            Err(NotDone::NotRecorded) => self.again(order, attempts, None),
-            Err(NotDone::NotMade(NotMade::Never(why))) => {
+            Err(CreateError::NotRecorded) => self.again(order, attempts, None),
+            Err(CreateError::NotCreated(SessionError::Permanent(why))) => {
                 self.failures = 0;
                 self.meter.refused.increment(1);
                 tracing::error!(%order, %why, "the provider makes no payment session for this order");
             }
-            Err(NotDone::NotMade(NotMade::Later { why, retry_after })) => {
+            Err(CreateError::NotCreated(SessionError::Retry { why, retry_after })) => {
                 self.meter.failed.increment(1);
                 self.failures = self.failures.saturating_add(1);
                 tracing::warn!(%order, attempts, %why, "no payment session yet");
@@ -236,19 +241,25 @@ fn backoff(attempts: u32) -> Duration {
 }
 
 /// Asks for a session, and has it recorded.
-async fn make(maker: &Maker, writer: &WriterHandle, order: Seq, wanted: &Wanted) -> Result<(), NotDone> {
-    let Made { url, reference } = maker.make(wanted, writer.clock.now()).await.map_err(NotDone::NotMade)?;
-    let command = Command::RecordSession { order, provider: maker.provider() };
+async fn make(
+    provider: &SessionProvider,
+    writer: &WriterHandle,
+    order: Seq,
+    wanted: &SessionRequest,
+) -> Result<(), CreateError> {
+    let ProviderSession { url, reference } =
+        provider.make(wanted, writer.clock.now()).await.map_err(CreateError::NotCreated)?;
+    let command = Command::RecordSession { order, provider: provider.provider() };
     let submission = Submission { command, beside: Some(Beside::Session { reference, url }), class: Class::Operator };
-    let ticket = writer.submit(submission).map_err(|_| NotDone::NotRecorded)?;
+    let ticket = writer.submit(submission).map_err(|_| CreateError::NotRecorded)?;
     match ticket.answer().await {
         Answer::Decided(decided) => match decided.outcome {
             // Refused: the order has been paid or given back meanwhile, and needs none.
             Outcome::Accepted { .. } | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
             Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Bid(_) | Outcome::Advanced => {
-                Err(NotDone::NotRecorded)
+                Err(CreateError::NotRecorded)
             }
         },
-        Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => Err(NotDone::NotRecorded),
+        Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => Err(CreateError::NotRecorded),
     }
 }
