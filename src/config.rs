@@ -242,7 +242,7 @@ impl Config {
     }
 }
 
-/// The README's table of settings, as Markdown.
+/// Returns the table of settings in `src/config/README.md`.
 #[must_use]
 pub fn settings_as_markdown() -> String {
     let mut table = String::from("| setting | default | unit | why |\n|---|---|---|---|\n");
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_this_table() {
-        let readme = include_str!("../README.md");
-        assert!(readme.contains(&settings_as_markdown()), "put this into README.md:\n{}", settings_as_markdown());
+        let readme = include_str!("config/README.md");
+        assert!(readme.contains(&settings_as_markdown()), "put this into src/config/README.md:\n{}", settings_as_markdown());
     }
 }

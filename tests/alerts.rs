@@ -19,6 +19,9 @@ fn text(name: &str) -> String {
     fs::read_to_string(dashboards().join(name)).expect("a file of the project")
 }
 
+/// Runbooks for what an operator decides, without an alert.
+const PROCEDURES: [&str; 1] = ["UndoOrders"];
+
 /// The lines of each alert, by its name.
 fn alerts() -> BTreeMap<String, String> {
     let rules = text("alerts.yml");
@@ -55,7 +58,8 @@ fn metrics_of(text: &str) -> BTreeSet<&str> {
 fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
     let (alerts, runbooks) = (alerts(), runbooks());
     assert!(alerts.len() > 30, "{}", alerts.len());
-    assert_eq!(alerts.keys().collect::<Vec<_>>(), runbooks.keys().collect::<Vec<_>>());
+    let of_alerts = runbooks.keys().filter(|name| !PROCEDURES.contains(&name.as_str()));
+    assert_eq!(alerts.keys().collect::<Vec<_>>(), of_alerts.collect::<Vec<_>>());
     for (name, alert) in &alerts {
         for must in [
             format!("runbook: dashboards/runbooks/{name}.md"),
@@ -148,15 +152,15 @@ fn every_alert_has_series_for_which_it_fires_and_for_which_it_does_not() {
 }
 
 #[test]
-fn the_readme_has_every_alert_with_its_time_and_who_is_told() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+fn the_page_of_dashboards_has_every_alert_with_its_time_and_severity() {
+    let readme = text("README.md");
     for (name, alert) in alerts() {
-        let row = format!("| [`{name}`](dashboards/runbooks/{name}.md) | ");
-        let row = readme.lines().find(|line| line.starts_with(&row)).expect("a row in the README");
+        let row = format!("| [`{name}`](runbooks/{name}.md) | ");
+        let row = readme.lines().find(|line| line.starts_with(&row)).expect("a row in dashboards/README.md");
         let is = |what: &str| alert.lines().find_map(|line| line.trim().strip_prefix(what)).map(str::trim);
         let held = is("for: ").map_or("at once".to_string(), |time| time.replace("5m", "5 min").replace("s", " s"));
         let told = is("labels: { severity: ").expect("a severity").trim_end_matches(" }");
         assert!(row.ends_with(&format!(" | {held} | {told} |")), "{name} is for {held}, and a {told}: {row}");
     }
-    assert_eq!(readme.matches("](dashboards/runbooks/").count(), alerts().len());
+    assert_eq!(readme.matches("`](runbooks/").count(), alerts().len());
 }

@@ -205,7 +205,7 @@ fn identify(
     }
 }
 
-/// The README's table of who may do what, as Markdown.
+/// Returns the table of roles in `src/http/README.md`.
 #[must_use]
 pub fn roles_as_markdown() -> String {
     let mut table = String::from("| route | nobody | viewer | operator | owner |\n|---|---|---|---|---|\n");
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn the_readme_has_this_table() {
-        let readme = include_str!("../../README.md");
-        assert!(readme.contains(&roles_as_markdown()), "put this into README.md:\n{}", roles_as_markdown());
+        let readme = include_str!("README.md");
+        assert!(readme.contains(&roles_as_markdown()), "put this into src/http/README.md:\n{}", roles_as_markdown());
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub fn type_of(kind: &str) -> Option<(usize, &'static EventType)> {
     CATALOGUE.iter().enumerate().find(|(_, event)| event.kinds.contains(&kind))
 }
 
-/// The README's catalogue, as Markdown.
+/// Returns the table of event types in `src/outbox/README.md`.
 #[must_use]
 pub fn catalogue_as_markdown() -> String {
     let mut table = String::from("| type | `data` besides the common members | told when |\n|---|---|---|\n");
@@ -330,8 +330,8 @@ mod tests {
 
     #[test]
     fn the_readme_has_this_catalogue() {
-        let (readme, table) = (include_str!("../../README.md"), catalogue_as_markdown());
-        assert!(readme.contains(&table), "put this into README.md:\n{table}");
+        let (readme, table) = (include_str!("../outbox/README.md"), catalogue_as_markdown());
+        assert!(readme.contains(&table), "put this into src/outbox/README.md:\n{table}");
     }
 
     #[test]
