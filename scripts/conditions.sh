@@ -255,6 +255,8 @@ rehearse_pages() {
     curl -s -o /dev/null "http://$public/v1/payments/sandbox" -H 'webhook-id: forged' -H "webhook-timestamp: $(date +%s)" \
         -H 'webhook-signature: v1,AAAA' -d '{}'
     wait_until 20 "all of it to be counted" is_counted
+    # What UndoOrders, the last of the pages, asks its reader for.
+    run=$(curl -s "http://$admin_at/v1/drops/$drop/remedy?last=2" | sed -n 's/.*"run":"\([0-9-]*\)".*/\1/p')
     local page alert blocks typed_pages=0 from
     for page in dashboards/runbooks/*.md; do
         alert=$(basename "$page" .md)
