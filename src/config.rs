@@ -372,6 +372,10 @@ mod tests {
     #[test]
     fn the_readme_has_this_table() {
         let readme = include_str!("config/README.md");
-        assert!(readme.contains(&settings_as_markdown()), "put this into src/config/README.md:\n{}", settings_as_markdown());
+        assert!(
+            readme.contains(&settings_as_markdown()),
+            "put this into src/config/README.md:\n{}",
+            settings_as_markdown()
+        );
     }
 }
