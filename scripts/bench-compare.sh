@@ -8,7 +8,7 @@
 #   reads    reads of a drop over HTTP, 64 connections
 #   writer   the writer in process, batches of 256 (both revisions need benches/writer.rs)
 #
-# The load comes from the tree in hand for both. PROFILE=soak builds in a third of the time, a little slower code.
+# The load comes from the tree in hand for both. PROFILE=release builds in a third of the time, slightly slower code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ workloads=("${@:-orders}")
 for workload in "${workloads[@]}"; do
     case $workload in orders | reads | writer) ;; *) usage ;; esac
 done
-profile=${PROFILE:-release}
+profile=${PROFILE:-dist}
 
 there=$(mktemp -d)
 leave() {
@@ -39,10 +39,15 @@ leave() {
 }
 trap leave EXIT
 git worktree add --quiet --detach "$there/tree" "$revision"
+# A revision from before the profile `dist` has the settings of `dist` under `release`, and those of `release` under `soak`.
+there_profile=$profile
+if grep -q '^\[profile.soak\]' "$there/tree/Cargo.toml"; then
+    case $profile in dist) there_profile=release ;; release) there_profile=soak ;; esac
+fi
 echo "== building $1 and the tree in hand ($profile)"
-(cd "$there/tree" && CARGO_TARGET_DIR="$there/target" cargo build --quiet --locked --profile "$profile" --bin firstcome)
+(cd "$there/tree" && CARGO_TARGET_DIR="$there/target" cargo build --quiet --locked --profile "$there_profile" --bin firstcome)
 cargo build --quiet --locked --profile "$profile" --bin firstcome
-here_program=$PWD/target/$profile/firstcome there_program=$there/target/$profile/firstcome
+here_program=$PWD/target/$profile/firstcome there_program=$there/target/$there_profile/firstcome
 
 served() { # program, name of the figure, arguments of rush
     (
@@ -63,9 +68,9 @@ served() { # program, name of the figure, arguments of rush
     )
 }
 
-benched() { # tree, target directory
+benched() { # tree, target directory, profile
     (cd "$1" && CARGO_TARGET_DIR=$2 FIRSTCOME_BENCH_PAIRS=3 \
-        cargo bench --quiet --locked --profile "$profile" --bench writer -- headline 2>/dev/null) |
+        cargo bench --quiet --locked --profile "$3" --bench writer -- headline 2>/dev/null) |
         awk '$1 == 256 { print $3 }'
 }
 
@@ -75,7 +80,7 @@ measure() { # workload, here or there
     case $1 in
         orders) served "$program" orders_per_second --crowd plain --buyers 100000 --units 100000 --connections 512 ;;
         reads) served "$program" reads_per_second --reads 100 --buyers 400000 --connections 64 ;;
-        writer) if [ "$2" = here ]; then benched "$PWD" "$PWD/target"; else benched "$there/tree" "$there/target"; fi ;;
+        writer) if [ "$2" = here ]; then benched "$PWD" "$PWD/target" "$profile"; else benched "$there/tree" "$there/target" "$there_profile"; fi ;;
     esac
 }
 

@@ -3,8 +3,8 @@
 #
 #   scripts/pgo.sh [PAIRS]   PAIRS 5: how often both programs sell in turn at the end; 0: only build
 #
-# Builds twice, then leaves the program in target/pgo/release/firstcome. It needs llvm-profdata of the compiler's own
-# LLVM, which rustup brings (llvm-tools). PROFILE=soak builds in a third of the time, a little slower code. Loopback only;
+# Builds twice, then leaves the program in target/pgo/dist/firstcome. It needs llvm-profdata of the compiler's own
+# LLVM, which rustup brings (llvm-tools). PROFILE=release builds in a third of the time, slightly slower code. Loopback only;
 # ends by itself.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -15,7 +15,7 @@ pairs=${1:-5}
     sed -n '4s/^# *//p' "$0" >&2
     exit 64
 }
-profile=${PROFILE:-release}
+profile=${PROFILE:-dist}
 profdata() { find "$(rustc --print sysroot)/lib/rustlib" -name llvm-profdata; }
 [ -n "$(profdata)" ] || rustup component add llvm-tools
 [ -n "$(profdata)" ] || {

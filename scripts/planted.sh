@@ -36,11 +36,11 @@ done
 files=$(awk 'NF { print $2 }' <<<"$bugs" | sort -u)
 arguments=()
 for file in $files; do arguments+=(--test "$file"); done
-cargo test --locked --quiet --features failpoints --no-run "${arguments[@]}"
+cargo test --locked --quiet --features failpoints,otlp --no-run "${arguments[@]}"
 
 run() { # bug, file, test
     FIRSTCOME_PLANTED=$1 RUST_BACKTRACE=0 timeout 120 \
-        cargo test --locked --quiet --features failpoints --test "$2" -- --exact "$3" >/dev/null 2>&1
+        cargo test --locked --quiet --features failpoints,otlp --test "$2" -- --exact "$3" >/dev/null 2>&1
 }
 
 failed=0 checked=" "

@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 
 export FIRSTCOME_TEST_SCALE=${1:-10}
 cargo build --locked --release
-cargo test --locked --profile soak --test engine_model --test store_model --test payment_shuffles --test faults --test damage --test power \
+cargo test --locked --release --test engine_model --test store_model --test payment_shuffles --test faults --test damage --test power \
     --test witness -- --nocapture
 # 200 kills, at least a fifth of them between BEGIN and the replies, and 400 between the steps of a payment and of telling it.
-cargo test --locked --profile soak --features failpoints --test kill --test outbox_kill -- --nocapture
+cargo test --locked --release --features failpoints --test kill --test outbox_kill -- --nocapture
 # From kill -9 to the first answered order, with 100,000 and with 1,000,000 orders in the file.
 cargo test --locked --release --test restart -- --ignored --nocapture
 scripts/smoke.sh 100000 10000
