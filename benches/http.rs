@@ -17,8 +17,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use firstcome::cli::start::{Running, start};
 use firstcome::config::Config;
+use firstcome::server::{Running, start};
 use measure::{is_smoke_test, median, pairs};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;

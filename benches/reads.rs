@@ -19,9 +19,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
-use firstcome::cli::start::start;
 use firstcome::config::{Config, PinCore};
 use firstcome::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use firstcome::server::start;
 use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Currency, DropId, UnitPrice};
 use firstcome::writer::{Answer, Class, Submission, WriterHandle};

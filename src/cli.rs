@@ -1,7 +1,6 @@
 //! The command line: one file per subcommand.
 
 mod asking;
-mod capture;
 mod exposition;
 pub mod leave;
 mod link;
@@ -13,7 +12,6 @@ pub mod remedy;
 pub mod replay;
 pub mod rush;
 pub mod serve;
-pub mod start;
 pub mod token;
 pub mod top;
 mod traces;

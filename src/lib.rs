@@ -12,7 +12,7 @@
 //! client --GET---> http --> read: this thread's read-only connection and ready bodies <-- published versions
 //! ```
 //!
-//! In the order in which a purchase travels: [`cli`] starts everything, [`http`] (or [`wire`], in frames) takes a request, [`admission`] says
+//! In the order in which a purchase travels: [`server`] starts everything, [`http`] (or [`wire`], in frames) takes a request, [`admission`] says
 //! whether it may come in, [`writer`] gives it its place and its instant, [`engine`] decides, [`store`] records,
 //! [`read`] answers everybody else, [`payments`] hears of money, [`outbox`] tells the shop's systems, and [`capture`]
 //! keeps what was decided, to be replayed. [`types`], [`config`], [`telemetry`], [`egress`], [`web`] and [`failpoints`] are
@@ -38,6 +38,7 @@ pub mod failpoints;
 pub mod outbox;
 pub mod payments;
 pub mod read;
+pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod types;

@@ -27,15 +27,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
-    // What http and wire include besides their two arrows are the words of commands and outcomes, and what travels beside
-    // them. The serving threads are http's, and speak the binary protocol too.
+    // http and wire do not know each other. They use engine and store for the words of commands and outcomes.
     ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
     (
         "http",
         &[
-            "exit",
             "web",
-            "wire",
             "admission",
             "payments",
             "egress",
@@ -47,6 +44,27 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "failpoints",
+        ],
+    ),
+    // It puts all of them together.
+    (
+        "server",
+        &[
+            "exit",
+            "http",
+            "wire",
+            "capture",
+            "admission",
+            "payments",
+            "outbox",
+            "egress",
+            "writer",
+            "read",
+            "store",
+            "engine",
+            "types",
+            "config",
+            "telemetry",
         ],
     ),
 ];

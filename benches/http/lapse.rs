@@ -9,8 +9,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use firstcome::cli::start::{Running, start};
 use firstcome::engine::{Command, CommandKey, DropSpec, Outcome};
+use firstcome::server::{Running, start};
 use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
 use firstcome::writer::clock::wall_clock;

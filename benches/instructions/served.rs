@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use firstcome::cli::start::start;
 use firstcome::config::{Config, PinCore};
+use firstcome::server::start;
 use firstcome::writer::{Answer, Class, Submission};
 
 use super::counted;

@@ -8,12 +8,12 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::leave;
-use super::start::{Running, start};
 use super::traces::Traces;
 use crate::config::Config;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::exit::{self, Exit};
 use crate::output;
+use crate::server::{Running, start};
 use crate::types::digest_key::KeyScope;
 use crate::types::{Currency, DropId, UnitPrice, random};
 use crate::writer::{Answer, Class, Submission, WriterHandle};

@@ -16,26 +16,45 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use super::accept::Place;
 use super::begun::Begun;
+use super::core::Core;
 use super::guarded::Guarded;
-pub(super) use super::pace::CAUSES;
-use super::pace::{Cause, Pace};
+use super::pace::{CAUSES, Cause, Pace};
 use crate::config::Limits;
+use crate::telemetry::catalogue as metric;
 
 /// hyper's own default; setting it to the same value would cost a slower parser.
 const HYPER_HEADERS_MAX: usize = 100;
 /// Where there is no deadline, the timer still needs one.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// How hyper reads requests. Its header time-out is off because `pace` has that and more; it answers one request after
-/// the other, so that one is in flight however many a client sends at once; and who closes his half gets his answer.
-pub(super) fn http(limits: &Limits) -> http1::Builder {
+/// The settings and counters that all HTTP connections of a worker share.
+pub struct HttpConnections {
+    core: Rc<Core>,
+    http1: http1::Builder,
+    /// Counts the connections that the server closed, by cause.
+    closed: [metrics::Counter; CAUSES.len()],
+}
+
+impl HttpConnections {
+    /// Returns the settings of a worker's connections.
+    #[must_use]
+    pub fn new(core: &Rc<Core>) -> HttpConnections {
+        let telemetry = &core.site.telemetry;
+        HttpConnections {
+            http1: parser(&core.site.config.limits),
+            closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
+            core: Rc::clone(core),
+        }
+    }
+}
+
+/// Returns hyper's settings for reading requests. Its header time-out is off because `pace` has that and more. Requests
+/// of a connection are served one after the other, so that one is in flight however many a client sends at once; and a
+/// client that closes its half still receives its response.
+fn parser(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).half_close(true).max_buf_size(limits.header_bytes_max);
     if limits.headers_max != HYPER_HEADERS_MAX {
@@ -44,29 +63,21 @@ pub(super) fn http(limits: &Limits) -> http1::Builder {
     builder
 }
 
-/// The connection under TLS, if it manages the handshake in time. That includes the wait for its turn: a crowd of
-/// handshakes must not take the cores from those who are in.
-pub(super) async fn handshake(tls: TlsAcceptor, stream: TcpStream, place: &Place) -> Option<TlsStream<TcpStream>> {
-    let site = &place.door.core.site;
-    let handshake = async {
-        let _turn = site.handshakes.acquire().await.map_err(std::io::Error::other)?;
-        tls.accept(stream).await
-    };
-    match tokio::time::timeout(site.config.limits.tls_handshake_timeout, handshake).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => place.door.closed[Cause::Handshake as usize].increment(1),
-    }
-    None
+/// Serves one connection to its end; the permit is given back then.
+pub async fn serve<S, P>(shared: Rc<HttpConnections>, stream: S, peer: IpAddr, is_proxy: bool, permit: P)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    serve_requests(&shared, stream, peer, is_proxy).await;
+    drop(permit);
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<S>(stream: S, peer: IpAddr, is_proxy: bool, place: Place)
+async fn serve_requests<S>(shared: &HttpConnections, stream: S, peer: IpAddr, is_proxy: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let accepted = Instant::now();
-    let (core, limits) = (&place.door.core, &place.door.core.site.config.limits);
+    let (core, limits) = (&shared.core, &shared.core.site.config.limits);
     let pace = Rc::new(Pace::new(limits, is_proxy, accepted));
     let service = service_fn(|request: Request<Incoming>| {
         pace.requested(!request.body().is_end_stream());
@@ -81,7 +92,7 @@ where
         })
     });
     let socket = Guarded::new(stream, Rc::clone(&pace));
-    let mut connection = pin!(place.door.http.serve_connection(TokioIo::new(socket.clone()), service));
+    let mut connection = pin!(shared.http1.serve_connection(TokioIo::new(socket.clone()), service));
     let mut old_at = accepted.checked_add(limits.connection_age_max);
     let mut timer = pin!(tokio::time::sleep(FAR));
     let mut stopping = core.site.stopping.clone();
@@ -92,14 +103,14 @@ where
             let polled = connection.as_mut().poll(context);
             let sent = socket.send_held(context);
             if let Poll::Ready(ended) = polled {
-                return Poll::Ready(ended.map_err(|error| tracing::debug!(%error, "a connection ended early")));
+                return Poll::Ready(ended.map_err(|error| tracing::debug!(%error, "connection ended early")));
             }
             if let Err(error) = sent {
-                tracing::debug!(%error, "a client has gone");
+                tracing::debug!(%error, "client disconnected");
                 return Poll::Ready(Err(()));
             }
             if let Poll::Ready(cause) = watch(timer.as_mut(), &pace, &mut old_at, context) {
-                place.door.closed[cause as usize].increment(1);
+                shared.closed[cause as usize].increment(1);
                 return Poll::Ready(Err(()));
             }
             if closing || stop.as_mut().poll(context).is_pending() {
@@ -110,8 +121,8 @@ where
             connection.as_mut().graceful_shutdown();
         }
     });
-    // Clients break off, time out and talk nonsense all day: that is theirs to notice.
-    let _theirs = ended.await;
+    // Clients disconnect, time out and send malformed requests all the time: the server counts it and goes on.
+    let _counted = ended.await;
 }
 
 /// Waits for what becomes overdue. One timer per connection: it is moved when a deadline comes nearer, not when it moves

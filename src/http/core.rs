@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use hyper::header::{
@@ -18,14 +17,12 @@ use tokio::sync::{Semaphore, watch};
 
 use super::Problem;
 use super::access;
-use super::addresses::Addresses;
 use super::body::{Body, full};
 use super::code::Code;
 use super::desk::Desk;
 use super::problem::whole_seconds;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, empty};
 use super::routes::{Found, Listener, ROUTES, Route, Router};
-use super::tls::Tls;
 use super::traced::{self, Answered, Noted};
 use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
@@ -50,22 +47,14 @@ pub struct Site {
     pub admission: Arc<Admission>,
     /// Which payment providers may tell us anything.
     pub verifiers: WebhookVerifiers,
-    /// The listeners' certificates.
-    pub tls: Tls,
     /// The way to endpoints: asked whether one could be called.
     pub calls: EgressClient,
     /// Bodies of webhooks that are longer than any other request's and may be read now.
     pub long_bodies: Semaphore,
-    /// TLS handshakes that may begin now.
-    pub handshakes: Semaphore,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// What the auditor shows.
     pub auditor: AuditorState,
-    /// Open connections, over all listeners.
-    pub connections: AtomicUsize,
-    /// Open connections by client address, over all listeners.
-    pub addresses: Addresses,
     /// Whether the server is ending.
     pub stopping: watch::Receiver<bool>,
     /// Commands that were turned away.

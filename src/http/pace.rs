@@ -23,12 +23,10 @@ pub(super) enum Cause {
     SlowReader,
     /// The client went on sending, or kept its half open, after the last answer.
     Lingering,
-    /// Its TLS handshake took too long.
-    Handshake,
 }
 
 /// All causes, with their labels in metrics, in the order of [`Cause`].
-pub(super) const CAUSES: [&str; 6] = ["silent", "slow_head", "idle", "slow_reader", "lingering", "handshake"];
+pub(super) const CAUSES: [&str; 5] = ["silent", "slow_head", "idle", "slow_reader", "lingering"];
 
 /// How long a client may take to close its half after the last answer.
 const LINGER: Duration = Duration::from_secs(1);

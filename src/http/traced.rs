@@ -45,7 +45,8 @@ fn parent(headers: &HeaderMap) -> Option<Parent> {
 }
 
 /// When writes are traced, as the settings say.
-pub(super) fn options(settings: &TraceSettings) -> Options {
+#[must_use]
+pub fn options(settings: &TraceSettings) -> Options {
     Options { slow: settings.slow, one_in: settings.one_in }
 }
 

@@ -12,8 +12,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use firstcome::cli::start::{Running, start};
 use firstcome::config::Config;
+use firstcome::server::{Running, start};
 use serde_json::{Value, json};
 
 /// The real server on port 0.

@@ -18,9 +18,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use super::routes::Listener;
 use crate::config::secret_file::{Guard, read};
 use crate::config::{Config, Mistake, TlsFiles};
+use crate::http::routes::Listener;
 use crate::telemetry::{Telemetry, catalogue as metric};
 
 /// What listeners for HTTP speak.
@@ -29,7 +29,7 @@ const HTTP: &[&[u8]] = &[b"http/1.1"];
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The TLS of all listeners; where one has no certificate, it speaks without.
-pub struct Tls {
+pub(super) struct Tls {
     public: Option<Endpoint>,
     admin: Option<Endpoint>,
     wire: Option<Endpoint>,
@@ -42,7 +42,7 @@ impl Tls {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<Mistake>> {
+    pub(super) fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let mut endpoint = |files: &Option<TlsFiles>, protocols: &[&[u8]]| {
             let opened = files.clone().map(|files| Endpoint::open(files, protocols)).transpose();
@@ -62,14 +62,12 @@ impl Tls {
     }
 
     /// What accepts the clients of the binary protocol, if it is spoken under TLS.
-    #[must_use]
-    pub fn wire_acceptor(&self) -> Option<TlsAcceptor> {
+    pub(super) fn wire_acceptor(&self) -> Option<TlsAcceptor> {
         self.wire.as_ref().map(|endpoint| endpoint.acceptor.clone())
     }
 
     /// What accepts a listener's clients, if it speaks TLS.
-    #[must_use]
-    pub fn acceptor(&self, listener: Listener) -> Option<TlsAcceptor> {
+    pub(super) fn acceptor(&self, listener: Listener) -> Option<TlsAcceptor> {
         let endpoint = match listener {
             Listener::Public => &self.public,
             Listener::Admin => &self.admin,
@@ -78,7 +76,7 @@ impl Tls {
     }
 
     /// Takes certificates anew whose files have changed.
-    pub fn look(&self) {
+    pub(super) fn look(&self) {
         for endpoint in [&self.public, &self.admin, &self.wire].into_iter().flatten() {
             match endpoint.look() {
                 None => {}

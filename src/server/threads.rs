@@ -1,30 +1,30 @@
-//! Listeners, threads, connections: one current-thread runtime per core, each with its own listener on the same port;
-//! and one more thread, the desk, for operators and everything longer.
+//! Listeners and threads: one current-thread runtime per core, each with listeners of its own on the same ports, and one
+//! more, the query thread, for operators and long queries.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Semaphore, watch};
 
-use super::accept::{self, Door};
-use super::addresses::Addresses;
-use super::core::{Core, Site};
-use super::desk::{Desk, DeskWork};
-use super::routes::Listener;
+use super::acceptor::{Acceptor, SharedConnections, accept};
+use super::auditor_task::{MismatchHook, audit};
 use super::tls::Tls;
-use super::traced;
 use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
 use crate::egress::EgressClient;
 use crate::exit;
+use crate::http::core::{Core, Site};
+use crate::http::desk::{Desk, DeskWork};
+use crate::http::routes::Listener;
+use crate::http::traced;
+
 use crate::payments::WebhookVerifiers;
-use crate::read::{Auditor, AuditorState, Reader};
+use crate::read::{AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
 use crate::wire::{self, Wire, WireParts};
@@ -73,13 +73,13 @@ impl ServerError {
 }
 
 /// Bound listeners, before anything is served.
-pub struct Listeners {
+pub(super) struct Listeners {
     /// Where buyers connect.
-    pub public_address: SocketAddr,
+    pub(super) public_address: SocketAddr,
     /// Where operators connect.
-    pub admin_address: SocketAddr,
+    pub(super) admin_address: SocketAddr,
     /// Where the binary protocol is spoken.
-    pub wire_address: SocketAddr,
+    pub(super) wire_address: SocketAddr,
     /// By thread: buyers', and those of the binary protocol.
     buyers: Vec<Buyers>,
     admin: Vec<TcpListener>,
@@ -96,7 +96,7 @@ impl Listeners {
     ///
     /// # Errors
     /// If an address is in use or cannot be used.
-    pub fn bind(config: &Config) -> Result<Listeners, ServerError> {
+    pub(super) fn bind(config: &Config) -> Result<Listeners, ServerError> {
         let (threads, backlog) = (config.serving_threads(), config.limits.listen_backlog);
         let each = config.limits.listeners_per_thread(threads, somaxconn());
         let all = threads.saturating_mul(each);
@@ -157,31 +157,31 @@ pub struct Server {
 }
 
 /// What the server needs of the rest.
-pub struct Parts {
+pub(super) struct ServerParts {
     /// The settings.
-    pub config: Config,
+    pub(super) config: Config,
     /// The file's epoch.
-    pub epoch: u64,
+    pub(super) epoch: u64,
     /// Where the database is.
-    pub database: PathBuf,
+    pub(super) database: PathBuf,
     /// Who may come in.
-    pub admission: Admission,
+    pub(super) admission: Admission,
     /// Which payment providers may tell us anything.
-    pub verifiers: WebhookVerifiers,
+    pub(super) verifiers: WebhookVerifiers,
     /// The listeners' certificates.
-    pub tls: Tls,
+    pub(super) tls: Tls,
     /// The way to endpoints.
-    pub calls: EgressClient,
+    pub(super) calls: EgressClient,
     /// The metrics.
-    pub telemetry: Arc<Telemetry>,
+    pub(super) telemetry: Arc<Telemetry>,
     /// The way to the writer; it has a port per serving thread and one for the desk.
-    pub writer: WriterHandle,
+    pub(super) writer: WriterHandle,
     /// The readers' gate.
-    pub gate: Arc<SnapshotGate>,
+    pub(super) gate: Arc<SnapshotGate>,
     /// Drops whose mismatch was known at the start.
-    pub mismatched: Vec<DropId>,
+    pub(super) mismatched: Vec<DropId>,
     /// What to do when the recount stops agreeing with a drop's counters, or agrees again.
-    pub on_mismatch: MismatchHook,
+    pub(super) on_mismatch: MismatchHook,
 }
 
 /// Webhooks of more than `http.body_bytes_max` bytes that are read at once: 64 KiB each, whoever sends them.
@@ -190,32 +190,26 @@ const LONG_BODIES_MAX: usize = 256;
 /// Names of endpoints that are looked up at once, while somebody creates one.
 const LOOK_UPS_MAX: usize = 4;
 
-/// Called on the desk's thread with a drop and whether a mismatch stands; returns whether that was passed on.
-pub type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
-
 impl Server {
     /// Starts all threads.
     ///
     /// # Errors
     /// If a reader cannot be opened or a thread not be started.
-    pub fn start(listeners: Listeners, parts: Parts) -> Result<Server, ServerError> {
+    pub(super) fn start(listeners: Listeners, parts: ServerParts) -> Result<Server, ServerError> {
         let Listeners { public_address, admin_address, wire_address, buyers, admin } = listeners;
         let (stop, stopping) = watch::channel(false);
         let (desk, work) = Desk::new(parts.config.reply_deadline);
+        let shared = Arc::new(SharedConnections::new(parts.tls, parts.config.limits.tls_handshakes_max));
         let site = Arc::new(Site {
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
             admission: Arc::new(parts.admission),
             verifiers: parts.verifiers,
-            tls: parts.tls,
             calls: parts.calls,
             long_bodies: Semaphore::new(LONG_BODIES_MAX),
-            handshakes: Semaphore::new(parts.config.limits.tls_handshakes_max),
             telemetry: parts.telemetry,
             auditor: AuditorState::default(),
-            connections: AtomicUsize::new(0),
-            addresses: Addresses::default(),
             stopping,
             config: parts.config,
         });
@@ -225,20 +219,21 @@ impl Server {
             let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
             let (site, writer, desk) = (Arc::clone(&site), parts.writer.clone(), desk.clone());
             let make = move || Core::new(site, Listener::Public, writer, port, reader, desk);
+            let shared = Arc::clone(&shared);
             let duties = Duties::Buyers(listeners.wire);
-            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), listeners.public, duties))?);
+            threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), &shared, listeners.public, duties))?);
         }
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let duties = DeskDuties { work, audit_reader, mismatched: parts.mismatched, on_mismatch: parts.on_mismatch };
         let writer = parts.writer;
         let make = move || Core::new(site, Listener::Admin, writer, desk_port, reader, desk);
-        threads.push(spawn("fc-desk".into(), move || serve(make(), admin, Duties::Desk(Box::new(duties))))?);
+        threads.push(spawn("fc-desk".into(), move || serve(make(), &shared, admin, Duties::Desk(Box::new(duties))))?);
         Ok(Server { public_address, admin_address, wire_address, stop, threads })
     }
 
     /// Ends it: nothing more is accepted, streams end first, requests in flight are answered.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         let _nobody_left = self.stop.send(true);
         for thread in self.threads {
             if thread.join().is_err() {
@@ -269,7 +264,7 @@ enum Duties {
 }
 
 /// A serving thread, from start to end.
-fn serve(core: Core, listeners: Vec<TcpListener>, duties: Duties) {
+fn serve(core: Core, shared: &Arc<SharedConnections>, listeners: Vec<TcpListener>, duties: Duties) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().max_blocking_threads(LOOK_UPS_MAX).build_local(Default::default()) {
         Ok(runtime) => runtime,
@@ -285,13 +280,13 @@ fn serve(core: Core, listeners: Vec<TcpListener>, duties: Duties) {
             async move { core.writer.deliver(core.port).await }
         };
         tokio::task::spawn_local(deliver);
-        tokio::task::spawn_local(tick(Rc::clone(&core)));
-        let http = accept::accept(Door::http(&core), listeners);
+        tokio::task::spawn_local(tick(Rc::clone(&core), Arc::clone(shared)));
+        let http = accept(Acceptor::http(&core, shared), listeners);
         match duties {
             Duties::Buyers(listeners) => {
                 let wire = Rc::new(Wire::new(wire_parts(&core)));
                 tokio::task::spawn_local(wire::upkeep(Rc::clone(&wire)));
-                tokio::join!(http, accept::accept(Door::wire(&core, Rc::clone(&wire)), listeners));
+                tokio::join!(http, accept(Acceptor::wire(&core, shared, Rc::clone(&wire)), listeners));
                 wire.flush();
             }
             Duties::Desk(duties) => {
@@ -325,43 +320,14 @@ fn wire_parts(core: &Core) -> WireParts {
 }
 
 /// Once a second: figures go to the shared ones.
-async fn tick(core: Rc<Core>) {
+async fn tick(core: Rc<Core>, shared: Arc<SharedConnections>) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
         core.meter.borrow_mut().flush(&core.site.telemetry);
         if core.listener == Listener::Admin {
             core.site.telemetry.run_upkeep();
-            core.site.tls.look();
+            shared.tls.look();
         }
-    }
-}
-
-/// How often the auditor counts what is new, between two comparisons.
-const FOLLOW_EVERY: Duration = Duration::from_secs(1);
-
-/// The auditor's rounds: it counts what is new every second, and compares at every interval.
-async fn audit(core: Rc<Core>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
-    let mut auditor = Auditor::default();
-    mismatched.into_iter().for_each(|drop_id| auditor.expect_mismatch(drop_id));
-    let compare_interval = core.site.config.compare_interval;
-    let mut compared = None;
-    loop {
-        // In short steps, with room for operators in between.
-        while let Ok(true) = auditor.follow(&reader, &core.site.auditor) {
-            tokio::task::yield_now().await;
-        }
-        if compared.is_none_or(|at: Instant| at.elapsed() >= compare_interval) {
-            compared = Some(Instant::now());
-            match auditor.compare(&reader, &core.site.auditor) {
-                Ok(changes) => {
-                    for change in changes.into_iter().filter(|change| on_mismatch(change.drop_id, change.stands)) {
-                        auditor.noted(change);
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the auditor could not read"),
-            }
-        }
-        tokio::time::sleep(FOLLOW_EVERY.min(compare_interval)).await;
     }
 }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::capture;
+use super::auditor_task::MismatchHook;
+use super::capture_file;
+use super::threads::{Listeners, Server, ServerParts};
+use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
 use crate::exit::Exit;
-use crate::http::server::{Listeners, MismatchHook, Parts, Server};
-use crate::http::tls::Tls;
 use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
@@ -90,7 +91,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, database) = (store.epoch, store.path.clone());
     let options = writer_options(&config);
-    let capture = capture::begin(&config, &store, &loaded.state, &gate, &telemetry)?;
+    let capture = capture_file::begin(&config, &store, &loaded.state, &gate, &telemetry)?;
     let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
     let recorder = capture.map(|capture| {
         writer.capture(capture.tap);
@@ -105,7 +106,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let on_mismatch = mismatch_hook(handle.clone());
     let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
     let (session_telemetry, shown) = (Arc::clone(&telemetry), Arc::clone(&telemetry));
-    let parts = Parts {
+    let parts = ServerParts {
         config,
         epoch,
         database,

@@ -1,4 +1,4 @@
-//! How many connections each client address has.
+//! The number of open connections of each client address.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,15 @@ use parking_lot::Mutex;
 
 use crate::admission::address::AddressGroup;
 
-/// Connections by address, over all threads. At most as many entries as there are connections; hashed with a key that
-/// nobody outside knows, because clients choose their addresses.
+/// Connections by address, over all threads. It holds at most as many entries as there are connections, and hashes with
+/// a secret key because clients choose their addresses.
 #[derive(Default)]
-pub struct Addresses(Mutex<HashMap<AddressGroup, usize>>);
+pub(super) struct ConnectionsPerAddress(Mutex<HashMap<AddressGroup, usize>>);
 
-impl Addresses {
-    /// Takes a place among an address's connections, unless it has `max` already.
+impl ConnectionsPerAddress {
+    /// Counts one more connection of an address, unless it has `max` already.
     #[must_use]
-    pub fn take(&self, key: AddressGroup, max: usize) -> bool {
+    pub(super) fn take(&self, key: AddressGroup, max: usize) -> bool {
         let mut counts = self.0.lock();
         let count = counts.entry(key).or_insert(0);
         let free = *count < max;
@@ -26,8 +26,8 @@ impl Addresses {
         free
     }
 
-    /// Gives a place back.
-    pub fn give_back(&self, key: AddressGroup) {
+    /// Counts one connection less.
+    pub(super) fn give_back(&self, key: AddressGroup) {
         let mut counts = self.0.lock();
         if let Some(count) = counts.get_mut(&key) {
             *count = count.saturating_sub(1);
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_places_and_no_more_and_leaves_nothing_behind() {
-        let addresses = Addresses::default();
+        let addresses = ConnectionsPerAddress::default();
         assert!(addresses.take(key("192.0.2.1"), 2) && addresses.take(key("192.0.2.1"), 2));
         assert!(!addresses.take(key("192.0.2.1"), 2));
         assert!(!addresses.take(key("::ffff:192.0.2.1"), 2), "the same, as an IPv6 listener writes it");

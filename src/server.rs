@@ -1,0 +1,17 @@
+//! The running server: `start` puts file, clock, writer, listeners and background threads together; `threads` binds the
+//! listeners and runs the workers; `acceptor` accepts connections within their limits and hands each to `http` or `wire`,
+//! which do not know each other.
+//!
+//! A worker is a thread with a current-thread runtime and listeners of its own on the shared ports. The query thread
+//! serves the admin listener, runs the queries that are longer than a point read, and is the auditor's thread.
+
+mod acceptor;
+mod auditor_task;
+mod capture_file;
+mod per_address;
+mod start;
+mod threads;
+mod tls;
+
+pub use start::{Found, Running, start};
+pub use threads::{Server, ServerError};
