@@ -3,7 +3,7 @@
 mod asking;
 mod exposition;
 pub mod leave;
-mod link;
+pub(crate) mod link;
 pub mod migrate;
 pub mod openapi;
 pub mod preflight;

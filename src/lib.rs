@@ -35,6 +35,7 @@ pub mod capture;
 pub mod egress;
 pub mod engine;
 pub mod failpoints;
+pub mod load;
 pub mod outbox;
 pub mod payments;
 pub mod read;

@@ -29,6 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
     // http and wire do not know each other. They use engine and store for the words of commands and outcomes.
     ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
+    // The load generator: a client of everything that is served.
+    ("load", &["cli", "exit", "output", "http", "wire", "capture", "engine", "types", "telemetry"]),
     (
         "http",
         &[

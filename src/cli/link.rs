@@ -14,20 +14,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::rush::Target;
+use crate::load::target::Target;
 
 /// Longer than the server lets anybody wait.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is read and written, whatever is beneath it.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// Where the binary protocol is spoken, and how.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Host and port, as they were given.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     address: SocketAddr,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
@@ -43,7 +43,7 @@ impl Link {
     ///
     /// # Errors
     /// One line that says what is wrong with it.
-    pub(super) fn parse(text: &str, authority: Option<&Path>, allow_remote: bool) -> Result<Link, String> {
+    pub(crate) fn parse(text: &str, authority: Option<&Path>, allow_remote: bool) -> Result<Link, String> {
         let secure = text.strip_prefix("tls://");
         let plain = text.strip_prefix("tcp://").unwrap_or(text);
         let Target { authority: name, address } = Target::parse(secure.unwrap_or(plain), allow_remote)?;
@@ -63,7 +63,7 @@ impl Link {
     ///
     /// # Errors
     /// One line that says why not.
-    pub(super) async fn connect(&self) -> Result<Box<dyn Duplex>, String> {
+    pub(crate) async fn connect(&self) -> Result<Box<dyn Duplex>, String> {
         let connected = tokio::time::timeout(CONNECT_WITHIN, self.open()).await;
         connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(|error| error.to_string())
     }
@@ -82,7 +82,7 @@ impl Link {
 ///
 /// # Errors
 /// One line: it cannot be read, or has none.
-pub(super) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let no = |why: String| format!("--ca {}: {why}", file.display());
     let found: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).map_err(|error| no(error.to_string()))?.collect();

@@ -4,8 +4,8 @@
 use clap::{Args, value_parser};
 use serde_json::{Value, json};
 
-use super::rush::Admin;
 use crate::exit::{self, Exit};
+use crate::load::Admin;
 use crate::output;
 use crate::types::{Amount, Currency, OrderRange, money};
 

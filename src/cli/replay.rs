@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use super::rush::again::{self, Again};
 use crate::capture::format::{RecordReader, Trouble};
-use crate::capture::replay::{Pace, Replayed, replay};
+use crate::capture::replay::{self as capture_replay, Pace, Replayed};
 use crate::engine::OUTCOME_NAMES;
 use crate::exit::{self, Exit};
+use crate::load::replay::{self, ReplayParams};
 use crate::output;
 
 const EXAMPLES: &str = "Examples:
@@ -71,18 +71,23 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
     let database = reader.header.database();
     output::line(format!("{}: a capture of database {database}, epoch {}", args.file.display(), reader.header.epoch));
     if let Some(public) = &args.to {
-        let again = Again {
+        let params = ReplayParams {
             public,
             admin: &args.admin,
             connections: usize::from(args.connections),
             allow_remote: args.allow_remote,
             pace: args.speed,
         };
-        return again::run(&again, &mut reader).map_err(|failed| {
+        let report = replay::run(&params, &mut reader).map_err(|failed| {
             if failed.code == exit::BAD_DATA { told(exit::BAD_DATA, &failed.message) } else { failed }
-        });
+        })?;
+        for line in report.table() {
+            output::line(line);
+        }
+        let failures = report.failures();
+        return if failures.is_empty() { Ok(()) } else { Err(Exit::failed(failures.join("\n"))) };
     }
-    let found = replay(&mut reader, args.speed).map_err(refuse)?;
+    let found = capture_replay::replay(&mut reader, args.speed).map_err(refuse)?;
     for line in report(&found) {
         output::line(line);
     }

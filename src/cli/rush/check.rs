@@ -1,0 +1,138 @@
+//! The arguments of `firstcome rush`, checked: every mistake is reported at once.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::arguments::{BidsArgs, RushArgs};
+use crate::cli::link::Link;
+use crate::exit::Exit;
+use crate::load::bids::{AUCTIONS_MAX, AuctionSource, BidPlan, BidderTokens};
+use crate::load::drops::random;
+use crate::load::ladder::LadderPlan;
+use crate::load::target::Target;
+use crate::load::{Crowd, LoadPlan};
+
+/// The load shares the machine with the server: more threads would only take its cores.
+const THREADS_MAX: usize = 4;
+/// Descriptors beside the connections: listeners of the runtimes, files, the terminal.
+const DESCRIPTORS_BESIDE: u64 = 64;
+
+/// A run of orders, or a ladder or a run of bids with the same parameters.
+pub(super) struct RushPlan {
+    pub(super) plan: LoadPlan,
+    pub(super) ladder: Option<LadderPlan>,
+    pub(super) bids: Option<BidPlan>,
+}
+
+/// The plan of these arguments. Raises the limit of open files as far as it needs.
+///
+/// # Errors
+/// Every mistake in them, one line each (64).
+pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
+    let mut mistakes = Vec::new();
+    let mut target = |text: &str| match Target::parse(text, args.allow_remote) {
+        Ok(target) => Some(target),
+        Err(mistake) => {
+            mistakes.push(mistake);
+            None
+        }
+    };
+    let (public, admin) = (target(&args.public), target(&args.admin));
+    if args.expire && args.crowd != Crowd::Real {
+        mistakes.push(
+            "--expire needs the real crowd: buyers of the other crowds do not watch their reservation".to_owned(),
+        );
+    }
+    let p99_max = Duration::from_millis(u64::from(args.ladder.p99_ms));
+    let ladder = LadderPlan::new(args.ladder.ladder, args.ladder.mix, args.ladder.rung_seconds, p99_max);
+    let ladder = ladder.unwrap_or_else(|wrong| {
+        mistakes.extend(wrong);
+        None
+    });
+    let bids = bid_plan(&args.bids, args.allow_remote).unwrap_or_else(|wrong| {
+        mistakes.push(wrong);
+        None
+    });
+    let subscribers = bids.as_ref().map_or(0, |bids| bids.subscribers);
+    if let Err(mistake) = allow_descriptors(u64::from(args.connections) + u64::from(subscribers)) {
+        mistakes.push(mistake);
+    }
+    let (Some(public), Some(admin), true) = (public, admin, mistakes.is_empty()) else {
+        return Err(Exit::usage(mistakes.join("\n")));
+    };
+    let connections = usize::from(args.connections);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.map_or(cores.min(THREADS_MAX), usize::from).min(connections);
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => random()? >> 32, // short enough to be typed
+    };
+    let plan = LoadPlan {
+        public,
+        admin,
+        buyers: args.buyers,
+        units: args.units,
+        connections,
+        threads,
+        rate: args.rate,
+        reads_percent: args.reads,
+        drop_id: args.drop,
+        expire: args.expire,
+        crowd: args.crowd,
+        asks_once: false,
+        seed,
+        deadline: Duration::from_secs(u64::from(args.deadline)),
+    };
+    Ok(RushPlan { plan, ladder, bids })
+}
+
+/// The run of bids that the arguments ask for, if they ask for one.
+fn bid_plan(args: &BidsArgs, allow_remote: bool) -> Result<Option<BidPlan>, String> {
+    let Some(each) = args.bids else { return Ok(None) };
+    let link = Link::parse(&args.wire, args.ca.as_deref(), allow_remote)?;
+    let source = match &args.auctions {
+        Some(ids) => AuctionSource::Existing(id_range(ids)?),
+        None => AuctionSource::New(args.new_auctions),
+    };
+    let tokens = args.tokens.as_deref().map(BidderTokens::read).transpose()?.unwrap_or_default();
+    let pace = args.pace_ms.map(|ms| Duration::from_millis(u64::from(ms)));
+    let (pipeline, subscribers) = (usize::from(args.pipeline), args.subscribers);
+    Ok(Some(BidPlan { link, source, tokens, each, pipeline, pace, subscribers }))
+}
+
+fn id_range(text: &str) -> Result<Vec<u32>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let ids = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());
+    let ids = ids.filter(|(first, last)| *first > 0 && first <= last && last - first < AUCTIONS_MAX);
+    let (first, last) =
+        ids.ok_or_else(|| format!("--auctions {text}: an id such as 1, or at most {AUCTIONS_MAX} such as 1-8"))?;
+    Ok((first..=last).collect())
+}
+
+/// Raises the limit of open files as far as these connections need it and the operating system allows.
+fn allow_descriptors(connections: u64) -> Result<(), String> {
+    let needed = connections + DESCRIPTORS_BESIDE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|_| {
+        format!("{connections} connections need {needed} open files, more than this shell allows: see `ulimit -Hn`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auctions_are_an_id_or_a_range() {
+        assert_eq!(id_range("7"), Ok(vec![7]));
+        assert_eq!(id_range("7-9"), Ok(vec![7, 8, 9]));
+        for bad in ["", "0", "9-7", "a", "1-", "1-20001"] {
+            assert!(id_range(bad).is_err(), "{bad}");
+        }
+    }
+}

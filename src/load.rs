@@ -1,0 +1,38 @@
+//! The load generator: buyers place orders over HTTP, or bid over the wire protocol, and the result is checked.
+//!
+//! Open-loop: arrivals keep their schedule whatever the server does. The load threads share nothing but the waiting list
+//! of buyers who found the drop sold out. The rules are in `behavior`, `crowd`, `ledger` and `check`, which do no I/O;
+//! `worker` and `client` do the I/O and know no rules. In reading order: `plan`, `schedule`, `buyer`, `behavior`, `crowd`,
+//! `waiting_list`, `ledger`, `check`, `worker`, `client`, `run`, `report`. A `ladder` is many runs, each at a higher rate;
+//! `bids` bids in auctions; `replay` sends the requests of a capture once more.
+//!
+//! Invariant: a check that could not be made exactly is never reported as exact.
+
+mod admin;
+mod behavior;
+pub(crate) mod bids;
+mod buyer;
+mod check;
+mod client;
+mod crowd;
+pub(crate) mod drops;
+pub(crate) mod ladder;
+mod ledger;
+mod meter;
+mod numbers;
+mod outcome;
+mod plan;
+pub(crate) mod replay;
+mod report;
+mod request;
+mod response;
+pub(crate) mod run;
+mod schedule;
+mod shared;
+pub(crate) mod target;
+mod waiting_list;
+mod worker;
+
+pub(crate) use admin::Admin;
+pub(crate) use behavior::Crowd;
+pub(crate) use plan::LoadPlan;

@@ -1,0 +1,120 @@
+//! The auctions of a storm: made for it through the admin listener, or looked up over the binary protocol.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::connection::{BidConnection, BidReply};
+use super::plan::LoadAuction;
+use super::report::words;
+use super::tokens::{BidderIdentity, BidderTokens};
+use crate::cli::link::Link;
+use crate::exit::Exit;
+use crate::load::drops::{create_at, from_now, open};
+use crate::load::target::Target;
+use crate::wire::messages::{Bid, Request};
+use crate::wire::reason;
+
+/// Who looks at auctions that were there before, and places a first bid: nobody of the storm.
+const PROBER: u32 = u32::MAX;
+/// New auctions outlast the run by this.
+const OUTLAST: Duration = Duration::from_secs(600);
+/// From this on, in steps of one: every price is the number of bids.
+const START_PRICE: u64 = 1;
+
+#[derive(Deserialize)]
+struct Made {
+    id: u32,
+}
+
+/// Makes auctions that run.
+///
+/// # Errors
+/// The admin listener cannot be reached, or refuses (69).
+pub(super) async fn create(admin: &Target, count: u32, deadline: Duration) -> Result<Vec<LoadAuction>, Exit> {
+    let mut connection = open(admin, "admin").await?;
+    let outlast_ms = i64::try_from((deadline + OUTLAST).as_millis()).unwrap_or(i64::MAX);
+    let starts_at = from_now(admin, &mut connection, -1_000).await?;
+    let ends_at = from_now(admin, &mut connection, outlast_ms).await?;
+    let body = json!({
+        "sku": "RUSH", "name": "Rush", "currency": "EUR", "start_price": START_PRICE, "increments": [[0, 1]],
+        "starts_at": starts_at, "ends_at": ends_at,
+    });
+    let mut made = Vec::new();
+    for _ in 0..count {
+        let answer = create_at(admin, &mut connection, "/v1/auctions", &body).await?;
+        let Made { id } = serde_json::from_slice(&answer)
+            .map_err(|error| Exit::unavailable(format!("the server's auction makes no sense: {error}")))?;
+        made.push(LoadAuction { id, next: AtomicU64::new(START_PRICE), step: 1, before: 0 });
+    }
+    Ok(made)
+}
+
+/// Looks what auctions ask for next, and by how much bids rise there, with a first bid each.
+///
+/// # Errors
+/// One takes no bids, or there is no server (69).
+pub(super) async fn look_up(link: &Link, tokens: &BidderTokens, ids: &[u32]) -> Result<Vec<LoadAuction>, Exit> {
+    let first = tokens.of_connection(0);
+    let identity = BidderIdentity { user_id: first.token.map_or(PROBER, |_| first.user_id), ..first };
+    let no = |why: String| Exit::unavailable(format!("{}: {why}; --wire names the listener", link.authority));
+    let mut talk = BidConnection::open(link, identity).await.map_err(no)?;
+    let mut found = Vec::new();
+    for id in ids {
+        let probed = probe(&mut talk, identity.user_id, *id).await;
+        found.push(probed.map_err(|why| Exit::unavailable(format!("auction {id} at {}: {why}", link.authority)))?);
+    }
+    Ok(found)
+}
+
+async fn probe(talk: &mut BidConnection, user_id: u32, id: u32) -> Result<LoadAuction, String> {
+    let mut ask = async |amount| {
+        talk.say(Request::Bid(Bid { auction_id: id, user_id, amount })).await?;
+        match talk.hear().await? {
+            BidReply::Result(result) => Ok(result),
+            BidReply::Update(_) | BidReply::Ok | BidReply::Pong => Err("no answer to a bid".to_owned()),
+        }
+    };
+    let mut result = ask(0).await?;
+    if result.reason == reason::BID_TOO_LOW {
+        result = ask(result.minimum_next).await?;
+    }
+    if result.reason != 0 {
+        return Err(format!("takes no bids: {}", words(result.reason)));
+    }
+    let step = result.minimum_next.saturating_sub(result.current).max(1);
+    Ok(LoadAuction { id, next: AtomicU64::new(result.minimum_next), step, before: result.current })
+}
+
+/// The prices of auctions, in their order.
+///
+/// # Errors
+/// There is no answer (69).
+pub(super) async fn prices(link: &Link, tokens: &BidderTokens, auctions: &[LoadAuction]) -> Result<Vec<u64>, Exit> {
+    let no = |why: String| Exit::unavailable(format!("the prices at {}: {why}", link.authority));
+    let mut found = Vec::new();
+    // A connection has a bound on what it hears of.
+    for some in auctions.chunks(SUBSCRIPTIONS) {
+        let mut talk = BidConnection::open(link, tokens.of_connection(0)).await.map_err(no)?;
+        for auction in some {
+            found.push(price_of(&mut talk, auction.id).await.map_err(no)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Fewer than any server's bound on them is likely to be.
+const SUBSCRIPTIONS: usize = 16;
+
+async fn price_of(talk: &mut BidConnection, id: u32) -> Result<u64, String> {
+    talk.say(Request::Subscribe { auction_id: id, from_seq: 0 }).await?;
+    loop {
+        match talk.hear().await? {
+            BidReply::Update(update) if update.auction_id == id => return Ok(update.current),
+            BidReply::Update(_) | BidReply::Ok => {}
+            BidReply::Result(_) | BidReply::Pong => return Err("an answer to something else".into()),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Those who hear of auctions and do not bid, on a thread of their own: how late they hear of the last price.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded};
+use hdrhistogram::Histogram;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use super::bidder::BidLedger;
+use super::connection::{BidConnection, BidReply};
+use super::plan::{BidPlan, LoadAuction};
+use crate::exit::Exit;
+use crate::wire::messages::{Echo, Request};
+
+/// How long they wait for the last price.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Who only listens says so before the server takes him for gone.
+const PING_EVERY: Duration = Duration::from_secs(50);
+
+/// What they heard.
+pub(super) struct SubscriberResult {
+    /// How many they are.
+    pub(super) subscribers: u64,
+    /// From the acknowledgement of the last price to its UPDATE, in nanoseconds.
+    pub(super) delays: Histogram<u64>,
+    /// Why somebody did not hear of it.
+    pub(super) deaf: Vec<String>,
+}
+
+/// The last prices, each with the instant of its acknowledgement.
+type Last = Arc<BTreeMap<u32, (u64, Instant)>>;
+
+/// Everybody who listens.
+pub(super) struct Subscribers {
+    thread: Option<JoinHandle<Result<SubscriberResult, String>>>,
+    last: watch::Sender<Option<Last>>,
+}
+
+impl Subscribers {
+    /// Connects all who listen, and waits until the server has told each of them that it heard him.
+    ///
+    /// # Errors
+    /// One of them was not heard (69).
+    pub(super) fn connect(bids: &BidPlan, auctions: &Arc<[LoadAuction]>) -> Result<Subscribers, Exit> {
+        let (last, told) = watch::channel(None);
+        if bids.subscribers == 0 {
+            return Ok(Subscribers { thread: None, last });
+        }
+        let (ready, readies) = bounded(usize::from(bids.subscribers));
+        let (bids, auctions, count) = (bids.clone(), Arc::clone(auctions), bids.subscribers);
+        let thread = std::thread::spawn(move || listen_all(&bids, &auctions, &ready, &told));
+        for _ in 0..count {
+            let heard = readies.recv().map_err(|_| Exit::system("the thread of the subscribers did not start"))?;
+            heard.map_err(|why| Exit::unavailable(format!("a subscriber: {why}; --wire names the listener")))?;
+        }
+        Ok(Subscribers { thread: Some(thread), last })
+    }
+
+    /// Waits until everybody has heard of the last price, for some seconds.
+    ///
+    /// # Errors
+    /// The thread failed (70).
+    pub(super) fn await_last_price(self, ledger: &BidLedger) -> Result<SubscriberResult, Exit> {
+        let failed = |what: String| Exit::bug(format!("the thread of the subscribers failed: {what}"));
+        self.last.send_replace(Some(Arc::new(ledger.highest.clone())));
+        match self.thread {
+            Some(thread) => thread.join().map_err(|_| failed("it panicked".into()))?.map_err(failed),
+            None => SubscriberResult::nobody().map_err(failed),
+        }
+    }
+}
+
+impl SubscriberResult {
+    fn nobody() -> Result<SubscriberResult, String> {
+        let delays = Histogram::new_with_bounds(1_000, 600_000_000_000, 3);
+        Ok(SubscriberResult { subscribers: 0, delays: delays.map_err(|error| error.to_string())?, deaf: Vec::new() })
+    }
+}
+
+type Ready = Sender<Result<(), String>>;
+
+fn listen_all(
+    bids: &BidPlan,
+    auctions: &Arc<[LoadAuction]>,
+    ready: &Ready,
+    last: &watch::Receiver<Option<Last>>,
+) -> Result<SubscriberResult, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let mut all = SubscriberResult::nobody()?;
+    LocalSet::new().block_on(&runtime, async {
+        let listeners: Vec<_> = (0..usize::from(bids.subscribers))
+            .map(|number| {
+                let (bids, auctions) = (bids.clone(), Arc::clone(auctions));
+                let (ready, last) = (ready.clone(), last.clone());
+                tokio::task::spawn_local(async move { listen(number, &bids, &auctions, &ready, last).await })
+            })
+            .collect();
+        for listener in listeners {
+            all.subscribers = all.subscribers.saturating_add(1);
+            match listener.await.map_err(|error| error.to_string())? {
+                Ok(delay) => all.delays.saturating_record(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)),
+                Err(why) => all.deaf.push(why),
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// One of them: how late he heard of the last price.
+async fn listen(
+    number: usize,
+    bids: &BidPlan,
+    auctions: &[LoadAuction],
+    ready: &Ready,
+    mut last: watch::Receiver<Option<Last>>,
+) -> Result<Duration, String> {
+    let subscribed = subscribe(number, bids, auctions).await;
+    let told = subscribed.as_ref().map(|_| ()).map_err(Clone::clone);
+    // Nobody waits for it any more if another one failed.
+    let _not_waited_for = ready.send(told);
+    let (mut talk, auction) = subscribed?;
+    let mut hearing = PriceWatch { price: auction.before, at: Instant::now() };
+    let last = hearing.until_the_last(&mut talk, &mut last).await?;
+    let Some((price, acknowledged)) = last.get(&auction.id).copied() else { return Ok(Duration::ZERO) };
+    let heard = tokio::time::timeout(PATIENCE, hearing.until(&mut talk, price)).await;
+    heard.unwrap_or_else(|_| Err(format!("a subscriber of auction {} never heard of its last price", auction.id)))?;
+    Ok(hearing.at.saturating_duration_since(acknowledged))
+}
+
+async fn subscribe<'a>(
+    number: usize,
+    bids: &BidPlan,
+    auctions: &'a [LoadAuction],
+) -> Result<(BidConnection, &'a LoadAuction), String> {
+    let auction = auctions.get(number % auctions.len().max(1)).ok_or("no auction")?;
+    let mut talk = BidConnection::open(&bids.link, bids.tokens.of_connection(number)).await?;
+    talk.say(Request::Subscribe { auction_id: auction.id, from_seq: 0 }).await?;
+    match talk.hear().await? {
+        BidReply::Ok => Ok((talk, auction)),
+        BidReply::Result(_) | BidReply::Update(_) | BidReply::Pong => Err("an answer to something else".into()),
+    }
+}
+
+/// The highest price that a subscriber heard of, and when.
+struct PriceWatch {
+    price: u64,
+    at: Instant,
+}
+
+impl PriceWatch {
+    /// Listens until the bidders are done.
+    async fn until_the_last(
+        &mut self,
+        talk: &mut BidConnection,
+        last: &mut watch::Receiver<Option<Last>>,
+    ) -> Result<Last, String> {
+        let mut ping = tokio::time::interval(PING_EVERY);
+        loop {
+            tokio::select! {
+                said = talk.next() => self.hear(&said?),
+                _ = ping.tick() => talk.say(Request::Ping(Echo::default())).await?,
+                last = last.wait_for(Option::is_some) => {
+                    return last.map_err(|_| "nobody bids".to_owned())?.clone().ok_or_else(|| "nobody bids".to_owned());
+                }
+            }
+        }
+    }
+
+    /// Listens until this price is known.
+    async fn until(&mut self, talk: &mut BidConnection, price: u64) -> Result<(), String> {
+        while self.price < price {
+            let said = talk.next().await?;
+            self.hear(&said);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, said: &BidReply) {
+        if let BidReply::Update(update) = said
+            && update.current > self.price
+        {
+            (self.price, self.at) = (update.current, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A small HTTP/1.1 client for one server: one request at a time on a kept-alive connection.
+//!
+//! It shares its cores with the server that it measures, so it does without a general client: the request is written
+//! from a buffer that is used again, and of the answer only what `rush` needs is read. Whatever is not plain HTTP/1.1
+//! within the limits below ends the connection with a fault.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+mod head;
+pub(super) use head::ResponseHead;
+use head::{Framing, parse_head};
+
+/// How long a connection may take to open.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take before the request is sent again with the same key: above the server's own limit (2 s).
+const REPLY_WITHIN: Duration = Duration::from_secs(5);
+/// The largest head of an answer: the server's are well below 1 KiB.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The largest body of an answer: orders and drops are below 8 KiB.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Room for one whole answer, so that one read takes it.
+const INPUT_BYTES: usize = 16 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum ClientError {
+    /// No connection: nothing was sent.
+    NotConnected(io::Error),
+    /// The connection broke while the request was under way.
+    Lost,
+    /// No answer in time.
+    TimedOut,
+    /// The answer is not HTTP/1.1 as this client knows it.
+    Strange(&'static str),
+}
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ClientError::NotConnected(error) => write!(f, "cannot connect: {error}"),
+            ClientError::Lost => f.write_str("the connection broke"),
+            ClientError::TimedOut => f.write_str("no answer in time"),
+            ClientError::Strange(what) => write!(f, "not an HTTP/1.1 answer: {what}"),
+        }
+    }
+}
+
+/// An answer: what of its head matters, and its body.
+#[derive(Debug)]
+pub(super) struct HttpReply<'a> {
+    pub(super) head: ResponseHead,
+    pub(super) body: &'a [u8],
+}
+
+/// A kept-alive connection.
+pub(super) struct LoadConnection {
+    stream: TcpStream,
+    input: Vec<u8>,
+    /// The body of a chunked answer, put together.
+    joined: Vec<u8>,
+    /// Fires at most once in [`REPLY_WITHIN`], so that a request costs no timer.
+    watchdog: Pin<Box<Sleep>>,
+    reusable: bool,
+}
+
+impl LoadConnection {
+    /// Opens a connection.
+    pub(super) async fn open(address: SocketAddr) -> Result<LoadConnection, ClientError> {
+        let stream = match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(ClientError::NotConnected(error)),
+            Err(_) => return Err(ClientError::NotConnected(io::ErrorKind::TimedOut.into())),
+        };
+        stream.set_nodelay(true).map_err(ClientError::NotConnected)?;
+        Ok(LoadConnection {
+            stream,
+            input: Vec::with_capacity(INPUT_BYTES),
+            joined: Vec::new(),
+            watchdog: Box::pin(sleep(REPLY_WITHIN)),
+            reusable: true,
+        })
+    }
+
+    /// Whether another request may be sent on this connection.
+    pub(super) const fn is_reusable(&self) -> bool {
+        self.reusable
+    }
+
+    /// Whether the server left the connection alone since the last answer. Costs no system call unless it did not.
+    pub(super) fn is_quiet(&self) -> bool {
+        let read = self.stream.try_read(&mut [0; 1]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends a request and reads its answer. After a fault the connection must not be used again.
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<HttpReply<'_>, ClientError> {
+        let started = Instant::now();
+        self.reusable = false;
+        let (head, body_at) = {
+            let mut talk = pin!(talk(&mut self.stream, &mut self.input, &mut self.joined, request));
+            loop {
+                tokio::select! {
+                    biased;
+                    answered = &mut talk => break answered?,
+                    () = self.watchdog.as_mut() => {
+                        if started.elapsed() >= REPLY_WITHIN {
+                            return Err(ClientError::TimedOut);
+                        }
+                        self.watchdog.as_mut().reset(started + REPLY_WITHIN);
+                    }
+                }
+            }
+        };
+        self.reusable = !head.close;
+        let body = match body_at {
+            BodyLocation::Input { from, to } => &self.input[from..to],
+            BodyLocation::Joined => &self.joined,
+        };
+        Ok(HttpReply { head, body })
+    }
+}
+
+/// Where the body of an answer lies.
+enum BodyLocation {
+    Input { from: usize, to: usize },
+    Joined,
+}
+
+async fn talk(
+    stream: &mut TcpStream,
+    input: &mut Vec<u8>,
+    joined: &mut Vec<u8>,
+    request: &[u8],
+) -> Result<(ResponseHead, BodyLocation), ClientError> {
+    input.clear();
+    stream.write_all(request).await.map_err(|_| ClientError::Lost)?;
+    let (head, head_bytes) = read_head(stream, input).await?;
+    match head.framing {
+        Framing::Length(bytes) if bytes > BODY_BYTES_MAX => Err(ClientError::Strange("the body is too large")),
+        Framing::Length(bytes) => {
+            let to = head_bytes + bytes;
+            while input.len() < to {
+                fill(stream, input).await?;
+            }
+            ends_here(input, to)?;
+            Ok((head, BodyLocation::Input { from: head_bytes, to }))
+        }
+        Framing::Chunked => loop {
+            if let Some(bytes) = head::join_chunks(&input[head_bytes..], joined).map_err(ClientError::Strange)? {
+                ends_here(input, head_bytes + bytes)?;
+                return Ok((head, BodyLocation::Joined));
+            }
+            if input.len() > head_bytes + BODY_BYTES_MAX {
+                return Err(ClientError::Strange("the body is too large"));
+            }
+            fill(stream, input).await?;
+        },
+        Framing::UntilClose => Err(ClientError::Strange("neither Content-Length nor chunked")),
+    }
+}
+
+/// Reads on until the head of the final answer is there; interim answers (1xx) are skipped.
+async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(ResponseHead, usize), ClientError> {
+    loop {
+        fill(stream, input).await?;
+        while let Some((head, bytes)) = parse_head(input).map_err(ClientError::Strange)? {
+            if !matches!(head.status, 100..=199) {
+                return Ok((head, bytes));
+            }
+            input.drain(..bytes);
+        }
+        if input.len() > HEAD_BYTES_MAX {
+            return Err(ClientError::Strange("the head is too large"));
+        }
+    }
+}
+
+/// Reads what has come; the end of the stream is a lost connection.
+async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), ClientError> {
+    if input.capacity() - input.len() < INPUT_BYTES / 4 {
+        input.reserve(INPUT_BYTES);
+    }
+    match stream.read_buf(input).await {
+        Ok(0) | Err(_) => Err(ClientError::Lost),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// One request at a time: nothing may follow its answer.
+fn ends_here(input: &[u8], end: usize) -> Result<(), ClientError> {
+    if input.len() == end { Ok(()) } else { Err(ClientError::Strange("more bytes than one answer")) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The server's own figures during a climb, read from `/metrics` of its admin listener.
+//!
+//! Runs on a thread of its own, twice a second. Invariant: what cannot be read is a gap in the figures, never an end of
+//! the climb.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::exit::Exit;
+use crate::load::client::LoadConnection;
+use crate::load::drops::authorization;
+use crate::load::target::Target;
+use crate::telemetry::catalogue::{BATCH_COMMANDS, QUEUE_DEPTH, RESIDENT};
+
+/// How often the figures are read.
+const EVERY: Duration = Duration::from_millis(500);
+/// The most samples that are kept: the longest ladder has fewer.
+const SAMPLES_MAX: usize = 100_000;
+
+/// What one look at the metrics showed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct MetricsSample {
+    /// Since the start of the climb.
+    pub(super) at: Duration,
+    /// Commands that waited for the writer.
+    pub(super) queue_depth: f64,
+    /// Batches since the server's start, and the commands in them.
+    pub(super) batches: f64,
+    pub(super) commands: f64,
+    pub(super) resident_bytes: f64,
+}
+
+impl MetricsSample {
+    fn parse(at: Duration, text: &str) -> Option<MetricsSample> {
+        let value = |name: &str, suffix: &str| {
+            let of_the_line =
+                |line: &str| line.strip_prefix(name)?.strip_prefix(suffix)?.strip_prefix(' ')?.parse().ok();
+            text.lines().find_map(of_the_line)
+        };
+        Some(MetricsSample {
+            at,
+            queue_depth: value(QUEUE_DEPTH.name, "")?,
+            batches: value(BATCH_COMMANDS.name, "_count")?,
+            commands: value(BATCH_COMMANDS.name, "_sum")?,
+            resident_bytes: value(RESIDENT.name, "")?,
+        })
+    }
+}
+
+/// The mean size of the batches between samples, at the later one. The writer hands its figures over once a second, so
+/// samples without news are passed over.
+pub(super) fn batch_sizes(samples: &[MetricsSample]) -> Vec<(Duration, f64)> {
+    let mut sizes = Vec::new();
+    let Some(mut last) = samples.first().copied() else { return sizes };
+    for sample in samples {
+        if sample.batches > last.batches {
+            sizes.push((sample.at, (sample.commands - last.commands) / (sample.batches - last.batches)));
+            last = *sample;
+        } else if sample.batches < last.batches {
+            last = *sample; // another server since
+        }
+    }
+    sizes
+}
+
+/// The thread that reads.
+pub(super) struct MetricsScraper {
+    stop: Sender<()>,
+    thread: JoinHandle<Vec<MetricsSample>>,
+}
+
+impl MetricsScraper {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// No thread (71).
+    pub(super) fn start(admin: Target, start: Instant) -> Result<MetricsScraper, Exit> {
+        let (stop, stopped) = bounded(1);
+        let scrape = move || scrape(&admin, start, &stopped);
+        let thread = std::thread::Builder::new().name("rush-metrics".into()).spawn(scrape);
+        let thread = thread.map_err(|error| Exit::system(format!("no thread: {error}")))?;
+        Ok(MetricsScraper { stop, thread })
+    }
+
+    /// Ends, and gives what was read.
+    pub(super) fn stop(self) -> Vec<MetricsSample> {
+        drop(self.stop);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+fn scrape(admin: &Target, start: Instant, stopped: &Receiver<()>) -> Vec<MetricsSample> {
+    let mut samples = Vec::new();
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return samples };
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n{}\r\n", admin.authority, authorization());
+    let mut connection = None;
+    while samples.len() < SAMPLES_MAX {
+        let sample = runtime.block_on(look(admin, start, &request, &mut connection));
+        samples.extend(sample);
+        match stopped.recv_timeout(EVERY) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    samples
+}
+
+async fn look(
+    admin: &Target,
+    start: Instant,
+    request: &str,
+    kept: &mut Option<LoadConnection>,
+) -> Option<MetricsSample> {
+    let mut connection = match kept.take().filter(LoadConnection::is_quiet) {
+        Some(connection) => connection,
+        None => LoadConnection::open(admin.address).await.ok()?,
+    };
+    let reply = connection.exchange(request.as_bytes()).await.ok()?;
+    let text = std::str::from_utf8(reply.body).ok().filter(|_| reply.head.status == 200)?;
+    let sample = MetricsSample::parse(start.elapsed(), text);
+    *kept = Some(connection).filter(LoadConnection::is_reusable);
+    sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(seconds: u64, batches: f64, commands: f64) -> MetricsSample {
+        MetricsSample { at: Duration::from_secs(seconds), queue_depth: 0.0, batches, commands, resident_bytes: 0.0 }
+    }
+
+    #[test]
+    fn the_figures_are_found_among_the_others() {
+        let text = "# HELP firstcome_writer_queue_depth x\nfirstcome_writer_queue_depth_x 9\nfirstcome_writer_queue_depth 7\n\
+                    firstcome_writer_batch_commands_bucket{le=\"1\"} 3\nfirstcome_writer_batch_commands_sum 40\n\
+                    firstcome_writer_batch_commands_count 4\nfirstcome_resident_memory_bytes 12345678\n";
+        let found = MetricsSample::parse(Duration::ZERO, text).expect("all are there");
+        assert_eq!((found.queue_depth, found.batches, found.commands), (7.0, 4.0, 40.0));
+        assert_eq!(MetricsSample::parse(Duration::ZERO, "firstcome_writer_queue_depth 7\n"), None, "a half is a gap");
+    }
+
+    #[test]
+    fn batch_sizes_are_those_since_the_last_news() {
+        let samples = [sample(0, 10.0, 10.0), sample(1, 10.0, 10.0), sample(2, 12.0, 30.0), sample(3, 1.0, 1.0)];
+        assert_eq!(batch_sizes(&samples), [(Duration::from_secs(2), 10.0)]);
+        assert_eq!(batch_sizes(&[]), []);
+    }
+}

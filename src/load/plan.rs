@@ -1,0 +1,48 @@
+//! The parameters of a run of orders, checked.
+
+use std::time::Duration;
+
+use super::behavior::Crowd;
+use super::target::Target;
+
+/// Reservations of the load's own drop outlast the run by this, so that none lapses while it counts.
+const OUTLAST_SECONDS: u64 = 60;
+/// Reservations of the load's own drop where they are to lapse: people take some 0.1 s to check out.
+const EXPIRE_SECONDS: u64 = 3;
+/// The least payment window of the load's own drop: the server's default.
+const PAYMENT_SECONDS_MIN: u64 = 900;
+
+/// A run of orders and reads against one drop.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadPlan {
+    pub(crate) public: Target,
+    pub(crate) admin: Target,
+    pub(crate) buyers: u32,
+    pub(crate) units: u32,
+    pub(crate) connections: usize,
+    pub(crate) threads: usize,
+    /// Arrivals per second; without a rate, all at once.
+    pub(crate) rate: Option<u32>,
+    pub(crate) reads_percent: u8,
+    /// An existing drop instead of a new one.
+    pub(crate) drop_id: Option<u32>,
+    /// Abandoned reservations lapse during the run.
+    pub(crate) expire: bool,
+    pub(crate) crowd: Crowd,
+    /// Buyers send nothing a second time: more requests than were offered would blur what a rate costs.
+    pub(crate) asks_once: bool,
+    pub(crate) seed: u64,
+    pub(crate) deadline: Duration,
+}
+
+impl LoadPlan {
+    /// The length of a reservation of the load's own drop.
+    pub(super) const fn reservation_seconds(&self) -> u64 {
+        if self.expire { EXPIRE_SECONDS } else { self.deadline.as_secs() + OUTLAST_SECONDS }
+    }
+
+    /// The payment window of the load's own drop: orders that were checked out are kept to the end.
+    pub(super) fn payment_seconds(&self) -> u64 {
+        PAYMENT_SECONDS_MIN.max(self.deadline.as_secs() + OUTLAST_SECONDS)
+    }
+}

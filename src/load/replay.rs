@@ -1,0 +1,106 @@
+//! `firstcome replay FILE --to URL`: the buyers of a capture once more, over real HTTP, on drops made anew.
+//!
+//! Requests of different buyers race as they do in life, so who gets a unit may differ from the capture; totals stand
+//! side by side, and what must hold of any run is checked.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::drops::{self, blocking};
+use super::target::Target;
+use crate::capture::format::{RecordReader, Trouble};
+use crate::capture::replay::Pace;
+use crate::exit::Exit;
+use crate::types::DropId;
+use connection::{ReplayContext, ReplayCounts, send_all};
+use report::ReplayReport;
+use script::ReplayScript;
+
+mod connection;
+mod report;
+mod script;
+
+/// Above every time limit of a request, in microseconds.
+const LATENCY_US_MAX: u64 = 600_000_000;
+const DIGITS: u8 = 3;
+
+/// Where a capture is sent, and how.
+pub(crate) struct ReplayParams<'a> {
+    pub(crate) public: &'a str,
+    pub(crate) admin: &'a str,
+    pub(crate) connections: usize,
+    pub(crate) allow_remote: bool,
+    pub(crate) pace: Pace,
+}
+
+/// Sends the requests of a capture's buyers, and compares.
+///
+/// # Errors
+/// 64 a wrong address, 65 the file, 69 no server, 70 a bug, 71 no runtime.
+pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<R>) -> Result<ReplayReport, Exit> {
+    let target = |text| Target::parse(text, params.allow_remote).map_err(|mistake| Exit::usage(mistake));
+    let (public, admin) = (target(params.public)?, target(params.admin)?);
+    let read = ReplayScript::read(reader, params.connections);
+    let mut script = read.map_err(|trouble: Trouble| Exit::bad_data(trouble.to_string()))?;
+    script.keep_ordered_drops();
+    blocking(async {
+        let mut made = BTreeMap::new();
+        for (id, wanted) in &script.drops {
+            made.insert(*id, drops::create_from(&admin, body(*id, wanted)).await?.id);
+        }
+        let start = Instant::now();
+        let context = ReplayContext { public: public.clone(), drops: made.clone(), pace: params.pace, start };
+        let lanes = std::mem::take(&mut script.lanes);
+        let requests = lanes.iter().map(Vec::len).sum::<usize>();
+        let counts = send_lanes(Arc::new(context), lanes).await?;
+        let took = start.elapsed();
+        let mut after = BTreeMap::new();
+        for (id, new) in &made {
+            after.insert(*id, drops::see_patiently(&public, *new).await?);
+        }
+        Ok(ReplayReport { script, requests: requests as u64, counts, after, took })
+    })
+}
+
+fn body(id: DropId, wanted: &script::ReplayDrop) -> serde_json::Value {
+    let spec = &wanted.spec;
+    json!({
+        "sku": format!("REPLAY-{id}"),
+        "name": format!("Drop {id} of a capture"),
+        "currency": spec.currency.as_str(),
+        "unit_price": spec.unit_price.get(),
+        "total": wanted.units,
+        "per_buyer_limit": spec.per_buyer_limit,
+        "reservation_seconds": spec.reservation_seconds,
+        "payment_seconds": spec.payment_seconds,
+    })
+}
+
+async fn send_lanes(context: Arc<ReplayContext>, lanes: Vec<Vec<script::ReplayStep>>) -> Result<ReplayCounts, Exit> {
+    let bug = |what: String| Exit::bug(format!("the replay failed: {what}"));
+    let histogram = || Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).map_err(|error| bug(error.to_string()));
+    let mut sending = JoinSet::new();
+    for steps in lanes.into_iter().filter(|steps| !steps.is_empty()) {
+        sending.spawn(send_all(Arc::clone(&context), steps, histogram()?));
+    }
+    let mut sum = send_all(context, Vec::new(), histogram()?).await;
+    while let Some(sent) = sending.join_next().await {
+        let counts = sent.map_err(|error| bug(error.to_string()))?;
+        for (outcome, count) in counts.outcomes {
+            *sum.outcomes.entry(outcome).or_default() += count;
+        }
+        for (drop_id, units) in counts.units {
+            *sum.units.entry(drop_id).or_default() += units;
+        }
+        sum.without_order += counts.without_order;
+        sum.ids.extend(counts.ids);
+        sum.latency.add(&counts.latency).map_err(|error| bug(error.to_string()))?;
+    }
+    Ok(sum)
+}

@@ -1,0 +1,239 @@
+//! What of a capture can be asked again over HTTP, and by whom: pure.
+//!
+//! Buyers come back by the hexadecimal digits of their digests. What one buyer asked stays in order, on one lane; what
+//! names an order follows the request that made it.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+use crate::capture::format::{Record, RecordReader, Recorded, Trouble};
+use crate::engine::{self, Command, DropSpec, Refusal};
+use crate::load::outcome::RequestOutcome;
+use crate::types::{Digest, DropId, Quantity, Seq, UnixMillis};
+
+/// A drop that is made anew.
+pub(super) struct ReplayDrop {
+    pub(super) spec: DropSpec,
+    /// Units that were free when the capture, or the drop, began.
+    pub(super) units: u32,
+}
+
+/// One request.
+pub(super) struct ReplayStep {
+    /// After the first command of the capture.
+    pub(super) after: Duration,
+    pub(super) ask: ReplayRequest,
+}
+
+/// What is asked.
+pub(super) enum ReplayRequest {
+    /// An order; `recorded` is the number that it got.
+    Order { drop_id: DropId, buyer: Digest, key: Digest, quantity: Quantity, contact: bool, recorded: Option<Seq> },
+    /// A checkout of the order that was recorded under this number.
+    CheckOut(Seq),
+    /// Its cancellation.
+    Cancel(Seq),
+}
+
+/// What a capture asks for.
+pub(super) struct ReplayScript {
+    pub(super) drops: BTreeMap<DropId, ReplayDrop>,
+    pub(super) lanes: Vec<Vec<ReplayStep>>,
+    /// How what is asked ended then.
+    pub(super) recorded: BTreeMap<RequestOutcome, u64>,
+    /// Operators' commands, and those on orders from before the capture.
+    pub(super) left_out: u64,
+    /// From the first to the last command.
+    pub(super) took: Duration,
+}
+
+impl ReplayScript {
+    /// The script of a capture, for so many lanes. A torn tail ends it.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub(super) fn read<R: Read>(reader: &mut RecordReader<R>, lanes: usize) -> Result<ReplayScript, Trouble> {
+        let mut script = ReplayScript {
+            drops: BTreeMap::new(),
+            lanes: (0..lanes.max(1)).map(|_| Vec::new()).collect(),
+            recorded: BTreeMap::new(),
+            left_out: 0,
+            took: Duration::ZERO,
+        };
+        let (mut first, mut lane_of) = (None, BTreeMap::new());
+        loop {
+            match reader.read() {
+                Ok(Some(Record::Drop(saved))) => {
+                    let units = saved.spec.total.saturating_sub(saved.held).saturating_sub(saved.sold);
+                    script.drops.entry(saved.id).or_insert(ReplayDrop { spec: saved.spec, units });
+                }
+                Ok(Some(Record::Decided(recorded))) => script.take(*recorded, &mut first, &mut lane_of),
+                Ok(Some(
+                    Record::SnapshotBegun(_)
+                    | Record::Used(_)
+                    | Record::LiveOrder(_)
+                    | Record::OrderKey(_)
+                    | Record::CommandKey(_)
+                    | Record::SnapshotEnded(_)
+                    | Record::Auction(_)
+                    | Record::Best(_)
+                    | Record::Committed(_)
+                    | Record::Endpoint(_)
+                    | Record::Gap(_),
+                )) => {}
+                Ok(None) | Err(Trouble::Torn { .. }) => return Ok(script),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    fn take(&mut self, recorded: Recorded, first: &mut Option<UnixMillis>, lane_of: &mut BTreeMap<Seq, usize>) {
+        let Recorded { at, command, outcome, .. } = recorded;
+        let after = Duration::from_millis(at.since(*first.get_or_insert(at)));
+        self.took = after;
+        let outcome_then = self.outcome_of(&command, &outcome);
+        let (lane, ask) = match command {
+            Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
+                let lane = lane(&buyer, self.lanes.len());
+                let recorded = match outcome {
+                    engine::Outcome::Reserved(reservation) => Some(reservation.order),
+                    engine::Outcome::Accepted { .. }
+                    | engine::Outcome::Heard { .. }
+                    | engine::Outcome::Bid(_)
+                    | engine::Outcome::Repeated { .. }
+                    | engine::Outcome::Refused { .. }
+                    | engine::Outcome::Advanced => None,
+                };
+                if let Some(order) = recorded {
+                    lane_of.insert(order, lane);
+                }
+                (Some(lane), ReplayRequest::Order { drop_id, buyer, key, quantity, contact: contact_given, recorded })
+            }
+            Command::Checkout { order } => (lane_of.get(&order).copied(), ReplayRequest::CheckOut(order)),
+            Command::CancelOrder { order } => (lane_of.get(&order).copied(), ReplayRequest::Cancel(order)),
+            Command::CreateDrop { spec, .. } => {
+                if let engine::Outcome::Accepted { subject: engine::Subject::Drop(id), .. } = outcome {
+                    let units = spec.total;
+                    self.drops.entry(id).or_insert(ReplayDrop { spec: *spec, units });
+                }
+                return;
+            }
+            Command::PatchDrop { .. }
+            | Command::PauseDrop { .. }
+            | Command::ResumeDrop { .. }
+            | Command::CloseDrop { .. }
+            | Command::AdjustStock { .. }
+            | Command::ReportMismatch { .. }
+            | Command::CancelByOperator { .. }
+            | Command::RecordPayment { .. }
+            | Command::RefundOrder { .. }
+            | Command::SettleRefund { .. }
+            | Command::HearProvider(_)
+            | Command::CreateAuction { .. }
+            | Command::PlaceBid { .. }
+            | Command::BuyNow { .. }
+            | Command::CancelAuction { .. }
+            | Command::RecordSession { .. }
+            | Command::Endpoint(_)
+            | Command::ReadContact { .. }
+            | Command::EraseContact { .. }
+            | Command::ExportContacts { .. }
+            | Command::RecordLoss { .. }
+            | Command::Advance => {
+                self.left_out += 1;
+                return;
+            }
+        };
+        match lane.and_then(|lane| self.lanes.get_mut(lane)) {
+            Some(steps) => {
+                steps.push(ReplayStep { after, ask });
+                *self.recorded.entry(outcome_then).or_default() += 1;
+            }
+            None => self.left_out += 1,
+        }
+    }
+
+    /// How a buyer sees what the engine answered.
+    fn outcome_of(&self, command: &Command, outcome: &engine::Outcome) -> RequestOutcome {
+        match outcome {
+            engine::Outcome::Reserved(_) => RequestOutcome::Reserved,
+            engine::Outcome::Repeated { .. } if matches!(command, Command::CancelOrder { .. }) => {
+                RequestOutcome::Cancelled
+            }
+            engine::Outcome::Repeated { .. } => RequestOutcome::Repeated,
+            engine::Outcome::Accepted { .. } if matches!(command, Command::CancelOrder { .. }) => {
+                RequestOutcome::Cancelled
+            }
+            engine::Outcome::Accepted { .. } => RequestOutcome::CheckedOut,
+            engine::Outcome::Advanced | engine::Outcome::Heard { .. } | engine::Outcome::Bid(_) => {
+                RequestOutcome::Strange
+            }
+            engine::Outcome::Refused { refusal, .. } => match refusal {
+                Refusal::NotFound => RequestOutcome::NotFound,
+                Refusal::NotStarted { .. } => RequestOutcome::NotStarted,
+                Refusal::Ended { .. } => RequestOutcome::Ended,
+                Refusal::DropPaused => RequestOutcome::DropPaused,
+                Refusal::LimitReached { .. } => RequestOutcome::LimitReached,
+                Refusal::SoldOut { .. } => RequestOutcome::SoldOut,
+                Refusal::OrderExpired { .. } => RequestOutcome::OrderExpired,
+                Refusal::IllegalTransition { .. } => RequestOutcome::IllegalTransition,
+                Refusal::KeyReused
+                | Refusal::BidTooLow { .. }
+                | Refusal::ExposureReached { .. }
+                | Refusal::MismatchStands { .. }
+                | Refusal::PreconditionFailed { .. }
+                | Refusal::Invalid(_) => RequestOutcome::OtherRefusal,
+            },
+        }
+    }
+
+    /// The drops that are ordered from; no others are made anew.
+    pub(super) fn keep_ordered_drops(&mut self) {
+        let steps = self.lanes.iter().flatten();
+        let ordered: std::collections::BTreeSet<DropId> = steps
+            .filter_map(|step| match step.ask {
+                ReplayRequest::Order { drop_id, .. } => Some(drop_id),
+                ReplayRequest::CheckOut(_) | ReplayRequest::Cancel(_) => None,
+            })
+            .collect();
+        self.drops.retain(|id, _| ordered.contains(id));
+    }
+}
+
+fn lane(buyer: &Digest, lanes: usize) -> usize {
+    let [first, second, ..] = buyer.0;
+    usize::from(u16::from_le_bytes([first, second])) % lanes.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_captured_rush_keeps_each_buyer_on_a_lane_and_an_order_before_what_names_it() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/captures/rush.capture");
+        let bytes = std::fs::read(path).expect("a capture");
+        let mut script = ReplayScript::read(&mut RecordReader::open(&bytes[..]).expect("a header"), 7).expect("whole");
+        script.keep_ordered_drops();
+        assert_eq!(script.drops.values().map(|wanted| wanted.units).collect::<Vec<_>>(), [500]);
+        assert_eq!(script.left_out, 0);
+        let (mut lane_of, mut made) = (BTreeMap::new(), BTreeMap::new());
+        for (lane, steps) in script.lanes.iter().enumerate() {
+            assert!(steps.is_sorted_by_key(|step| step.after));
+            for step in steps {
+                match &step.ask {
+                    ReplayRequest::Order { buyer, recorded, .. } => {
+                        assert_eq!(*lane_of.entry(*buyer).or_insert(lane), lane, "a buyer has one lane");
+                        made.extend(recorded.map(|order| (order, lane)));
+                    }
+                    ReplayRequest::CheckOut(order) | ReplayRequest::Cancel(order) => {
+                        assert_eq!(made.get(order), Some(&lane))
+                    }
+                }
+            }
+        }
+        assert_eq!(script.recorded.values().sum::<u64>(), script.lanes.iter().map(Vec::len).sum::<usize>() as u64);
+        assert!(script.recorded[&RequestOutcome::SoldOut] > 1000 && script.recorded[&RequestOutcome::Cancelled] > 50);
+    }
+}

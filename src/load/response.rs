@@ -1,0 +1,261 @@
+//! What an answer means: from status and body to what a buyer understands. Pure.
+//!
+//! Invariant: `TurnedAway` only where the server said that nothing was applied; every doubt is `Unsure`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::client::ResponseHead;
+use super::outcome::RequestOutcome;
+use crate::types::{OrderId, OrderState};
+
+/// How long to wait where the server names no time.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+
+/// An instant as the server writes it: RFC 3339, UTC, milliseconds, so that text order is time order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct ServerTime([u8; 24]);
+
+impl ServerTime {
+    /// The instant out of its text, if it has the one form that can be compared.
+    pub(super) fn parse(text: &str) -> Option<ServerTime> {
+        let bytes: [u8; 24] = text.as_bytes().try_into().ok()?;
+        (bytes[10] == b'T' && bytes[19] == b'.' && bytes[23] == b'Z').then_some(ServerTime(bytes))
+    }
+}
+
+/// What matters of an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OrderView {
+    pub(super) id: OrderId,
+    pub(super) state: OrderState,
+    pub(super) replayed: bool,
+    pub(super) reserved_at: Option<ServerTime>,
+    pub(super) expires_at: Option<ServerTime>,
+}
+
+/// What matters of a drop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+pub(super) struct DropView {
+    pub(super) id: u32,
+    pub(super) total: u64,
+    pub(super) available: u64,
+    pub(super) held: u64,
+    pub(super) sold: u64,
+    pub(super) per_buyer_limit: u64,
+    pub(super) reservation_seconds: u64,
+}
+
+impl DropView {
+    /// Units that are held or sold.
+    pub(super) const fn taken(&self) -> u64 {
+        self.held.saturating_add(self.sold)
+    }
+
+    /// Whether every unit is in exactly one place.
+    pub(super) const fn is_conserved(&self) -> bool {
+        self.total == self.taken().saturating_add(self.available)
+    }
+}
+
+/// Why the engine said no.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RefusalKind {
+    SoldOut,
+    LimitReached,
+    OrderExpired,
+    IllegalTransition,
+    NotStarted,
+    Ended,
+    NotFound,
+    Other,
+}
+
+/// What a buyer understands of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum LoadResponse {
+    /// An order, as it is now.
+    Order(OrderView),
+    /// The drop; its counters only where they were asked for.
+    Drop(Option<DropView>),
+    /// A definite no.
+    No(RefusalKind),
+    /// Nothing was decided and nothing happened: come back later.
+    TurnedAway { retry_after: Duration },
+    /// It may or may not have happened: ask again with the same key.
+    Unsure,
+    /// There was no connection to send it on.
+    NotSent,
+    /// Not an answer of this contract.
+    Strange,
+}
+
+#[derive(Deserialize)]
+struct OrderBody<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    state: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reserved_at: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    expires_at: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct ProblemBody<'a> {
+    #[serde(borrow)]
+    code: Cow<'a, str>,
+    #[serde(borrow, default)]
+    applied: Option<Cow<'a, str>>,
+}
+
+/// An answer to a look at the drop; the body is parsed only if `counters` are wanted.
+pub(super) fn decode_drop(head: &ResponseHead, body: &[u8], counters: bool) -> (LoadResponse, RequestOutcome) {
+    if head.status != 200 {
+        return decode_problem(head, body);
+    }
+    if !counters {
+        return (LoadResponse::Drop(None), RequestOutcome::DropSeen);
+    }
+    match serde_json::from_slice(body) {
+        Ok(view) => (LoadResponse::Drop(Some(view)), RequestOutcome::DropSeen),
+        Err(_) => (LoadResponse::Strange, RequestOutcome::Strange),
+    }
+}
+
+/// An answer to a request that is answered with an order.
+pub(super) fn decode_order(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOutcome) {
+    if !matches!(head.status, 200 | 201) {
+        return decode_problem(head, body);
+    }
+    let Some(view) = parse_order(head.replayed, body) else {
+        return (LoadResponse::Strange, RequestOutcome::Strange);
+    };
+    let outcome = match view.state {
+        _ if view.replayed => RequestOutcome::Repeated,
+        _ if head.status == 201 => RequestOutcome::Reserved,
+        OrderState::AwaitingPayment => RequestOutcome::CheckedOut,
+        OrderState::Cancelled => RequestOutcome::Cancelled,
+        OrderState::Reserved
+        | OrderState::Paid
+        | OrderState::Expired
+        | OrderState::RefundDue
+        | OrderState::Refunded => RequestOutcome::OrderSeen,
+    };
+    (LoadResponse::Order(view), outcome)
+}
+
+fn parse_order(replayed: bool, body: &[u8]) -> Option<OrderView> {
+    let order: OrderBody<'_> = serde_json::from_slice(body).ok()?;
+    Some(OrderView {
+        id: OrderId::parse(&order.id)?,
+        state: OrderState::parse(&order.state)?,
+        replayed,
+        reserved_at: order.reserved_at.as_deref().and_then(ServerTime::parse),
+        expires_at: order.expires_at.as_deref().and_then(ServerTime::parse),
+    })
+}
+
+fn decode_problem(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOutcome) {
+    let problem: Option<ProblemBody<'_>> = serde_json::from_slice(body).ok();
+    let code = problem.as_ref().map_or("", |problem| &*problem.code);
+    let applied = problem.as_ref().and_then(|problem| problem.applied.as_deref());
+    match head.status {
+        429 => (turned_away(head), RequestOutcome::RateLimited),
+        503 if applied == Some("no") => (turned_away(head), turned_away_outcome(code)),
+        503 => (LoadResponse::Unsure, RequestOutcome::Unknown),
+        408 | 500..=599 => (LoadResponse::Unsure, RequestOutcome::Internal),
+        400..=499 if !code.is_empty() => {
+            let (refusal, outcome) = refusal(code);
+            (LoadResponse::No(refusal), outcome)
+        }
+        _ => (LoadResponse::Strange, RequestOutcome::Strange),
+    }
+}
+
+fn turned_away(head: &ResponseHead) -> LoadResponse {
+    let seconds = head.retry_after_seconds.map(u64::from);
+    LoadResponse::TurnedAway { retry_after: seconds.map_or(RETRY_AFTER_DEFAULT, Duration::from_secs) }
+}
+
+fn turned_away_outcome(code: &str) -> RequestOutcome {
+    match code {
+        "overloaded" => RequestOutcome::Overloaded,
+        "drop-paused" => RequestOutcome::DropPaused,
+        "draining" => RequestOutcome::Draining,
+        "read-only" => RequestOutcome::ReadOnly,
+        _ => RequestOutcome::OtherTurnedAway,
+    }
+}
+
+fn refusal(code: &str) -> (RefusalKind, RequestOutcome) {
+    match code {
+        "sold-out" => (RefusalKind::SoldOut, RequestOutcome::SoldOut),
+        "limit-reached" => (RefusalKind::LimitReached, RequestOutcome::LimitReached),
+        "order-expired" => (RefusalKind::OrderExpired, RequestOutcome::OrderExpired),
+        "illegal-transition" => (RefusalKind::IllegalTransition, RequestOutcome::IllegalTransition),
+        "not-started" => (RefusalKind::NotStarted, RequestOutcome::NotStarted),
+        "ended" => (RefusalKind::Ended, RequestOutcome::Ended),
+        "not-found" => (RefusalKind::NotFound, RequestOutcome::NotFound),
+        _ => (RefusalKind::Other, RequestOutcome::OtherRefusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: u16) -> ResponseHead {
+        ResponseHead { status, ..ResponseHead::default() }
+    }
+
+    const ORDER: &str = r#"{"id":"00000000-0001-8000-8000-000000000001","code":"FC-11","state":"reserved","quantity":1,
+        "reserved_at":"2026-01-01T00:00:00.000Z","expires_at":"2026-01-01T00:02:00.000Z","drop_id":1}"#;
+
+    #[test]
+    fn a_created_order_is_reserved_and_a_replayed_one_repeated() {
+        let (answer, outcome) = decode_order(&head(201), ORDER.as_bytes());
+        assert_eq!(outcome, RequestOutcome::Reserved);
+        let LoadResponse::Order(view) = answer else { panic!("{answer:?}") };
+        assert_eq!((view.state, view.replayed), (OrderState::Reserved, false));
+        assert!(view.reserved_at.is_some() && view.reserved_at < view.expires_at);
+        let replayed = ResponseHead { replayed: true, ..head(201) };
+        assert_eq!(decode_order(&replayed, ORDER.as_bytes()).1, RequestOutcome::Repeated);
+    }
+
+    #[test]
+    fn only_a_503_that_says_so_left_nothing_behind() {
+        let retry = ResponseHead { retry_after_seconds: Some(3), ..head(503) };
+        let no = br#"{"type":"x","code":"overloaded","applied":"no","queue_depth":7}"#;
+        let wait = LoadResponse::TurnedAway { retry_after: Duration::from_secs(3) };
+        assert_eq!(decode_order(&retry, no), (wait, RequestOutcome::Overloaded));
+        let unknown = br#"{"code":"outcome-unknown","applied":"unknown"}"#;
+        assert_eq!(decode_order(&retry, unknown), (LoadResponse::Unsure, RequestOutcome::Unknown));
+        assert_eq!(decode_order(&retry, b"gateway"), (LoadResponse::Unsure, RequestOutcome::Unknown));
+        assert_eq!(decode_order(&head(500), b""), (LoadResponse::Unsure, RequestOutcome::Internal));
+        assert_eq!(decode_order(&head(429), b"").1, RequestOutcome::RateLimited);
+    }
+
+    #[test]
+    fn refusals_go_by_their_code() {
+        let sold_out = br#"{"code":"sold-out","status":409,"available":0}"#;
+        assert_eq!(
+            decode_order(&head(409), sold_out),
+            (LoadResponse::No(RefusalKind::SoldOut), RequestOutcome::SoldOut)
+        );
+        let new = br#"{"code":"something-new"}"#;
+        assert_eq!(decode_order(&head(409), new), (LoadResponse::No(RefusalKind::Other), RequestOutcome::OtherRefusal));
+    }
+
+    #[test]
+    fn what_is_no_answer_of_the_contract_is_strange() {
+        for (status, body) in [(201, "{}"), (200, "<html>"), (400, ""), (302, ORDER), (201, "{\"id\":\"x\"}")] {
+            assert_eq!(decode_order(&head(status), body.as_bytes()).0, LoadResponse::Strange, "{status} {body}");
+        }
+        assert_eq!(decode_drop(&head(200), b"[]", true).0, LoadResponse::Strange);
+        assert_eq!(decode_drop(&head(200), b"[]", false).0, LoadResponse::Drop(None));
+    }
+}
