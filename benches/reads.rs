@@ -24,7 +24,7 @@ use firstcome::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use firstcome::server::start;
 use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Currency, DropId, UnitPrice};
-use firstcome::writer::{Answer, Class, Submission, WriterHandle};
+use firstcome::writer::{Class, Submission, WriterHandle, WriterReply};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -144,7 +144,7 @@ fn make_drop(writer: &WriterHandle) -> DropId {
     };
     let command = Command::CreateDrop { key, spec: Box::new(spec) };
     let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).expect("room");
-    let Answer::Decided(decided) = ticket.wait() else { panic!("the drop was not decided") };
+    let WriterReply::Decided(decided) = ticket.wait() else { panic!("the drop was not decided") };
     let Outcome::Accepted { subject: Subject::Drop(id), .. } = decided.outcome else { panic!("no drop: {decided:?}") };
     id
 }

@@ -16,7 +16,7 @@ use buyers::BuyerTokens;
 use in_flight::{Client, InFlight, Place};
 use operators::{Operator, Operators};
 
-use crate::config::{Config, Mistake};
+use crate::config::{Config, ConfigError};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{BuyerText, UnixMillis};
 
@@ -85,7 +85,7 @@ impl Admission {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn open(config: &Config, telemetry: &Telemetry, now: UnixMillis) -> Result<Admission, Vec<Mistake>> {
+    pub fn open(config: &Config, telemetry: &Telemetry, now: UnixMillis) -> Result<Admission, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
         let buyers = BuyerTokens::load(config).unwrap_or_else(|more| {
             mistakes.extend(more);
@@ -96,7 +96,7 @@ impl Admission {
             && !config.admin_listen.ip().is_loopback()
             && !operators.any_in_force(now)
         {
-            mistakes.push(Mistake(format!(
+            mistakes.push(ConfigError(format!(
                 "admin.listen = {}: an admin listener that is not on a loopback address needs an operator token; make one with `firstcome token create --role owner --name NAME --data {}`",
                 config.admin_listen,
                 config.data.display()

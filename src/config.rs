@@ -26,7 +26,7 @@ use tracing::level_filters::LevelFilter;
 pub use auctions::AuctionSettings;
 use ipnet::IpNet;
 use layers::Layers;
-pub use limits::{Limits, OPERATOR_PLACES, settle_connections_max, somaxconn, warnings};
+pub use limits::{ConnectionLimits, OPERATOR_CONNECTIONS_MAX, settle_connections_max, somaxconn, warnings};
 pub use outbox::OutboxSettings;
 pub use payments::PaymentSettings;
 pub use plan::PlanSettings;
@@ -37,7 +37,6 @@ pub use wire::WireLimits;
 
 /// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct Config {
     pub data: PathBuf,
     pub public_listen: SocketAddr,
@@ -63,7 +62,7 @@ pub struct Config {
     pub wire_tls: Option<TlsFiles>,
     pub wire: WireLimits,
     pub http_threads: usize,
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
     pub durability_full: bool,
     pub sync_interval: Duration,
     pub queue_capacity: usize,
@@ -118,9 +117,9 @@ pub struct KeyFile {
 
 /// One thing that is wrong with the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mistake(pub String);
+pub struct ConfigError(pub String);
 
-impl std::fmt::Display for Mistake {
+impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
@@ -138,7 +137,7 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(&'static str, String)],
-    ) -> Result<Config, Vec<Mistake>> {
+    ) -> Result<Config, Vec<ConfigError>> {
         let mut layers = Layers::over(Config::blank());
         for setting in SETTINGS {
             layers.place(setting.key, setting.default, "the default");
@@ -216,7 +215,7 @@ impl Config {
             wire_tls: None,
             wire: WireLimits::default(),
             http_threads: 0,
-            limits: Limits::default(),
+            limits: ConnectionLimits::default(),
             durability_full: true,
             sync_interval: Duration::ZERO,
             queue_capacity: 0,

@@ -18,7 +18,7 @@ mod stripe;
 pub use provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookRequest};
 use secrets::Keys;
 
-use crate::config::{Config, Mistake};
+use crate::config::{Config, ConfigError};
 use crate::types::{Provider, random};
 
 /// A webhook's body, in bytes: providers send a few kilobytes.
@@ -39,10 +39,10 @@ impl WebhookVerifiers {
     ///
     /// # Errors
     /// All mistakes at once, nothing of a secret in them.
-    pub fn open(config: &Config) -> Result<WebhookVerifiers, Vec<Mistake>> {
+    pub fn open(config: &Config) -> Result<WebhookVerifiers, Vec<ConfigError>> {
         let settings = &config.payments;
         let mut mistakes = Vec::new();
-        let mut keys = |read: Result<Option<Keys>, Vec<Mistake>>| {
+        let mut keys = |read: Result<Option<Keys>, Vec<ConfigError>>| {
             read.unwrap_or_else(|more| {
                 mistakes.extend(more);
                 None

@@ -29,13 +29,13 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use parking_lot::Mutex;
 
 use catalogue::Buckets;
-pub use catalogue::{CATALOGUE, Kind, Metric};
+pub use catalogue::{CATALOGUE, Metric, MetricKind};
 use histogram::SharedHistogram;
-pub use http_meter::{HttpMeter, HttpMeterLabels, MeteredRoute, ReadSource, StreamOf};
+pub use http_meter::{HttpMeter, HttpMeterLabels, MeteredRoute, ReadSource, StreamKind};
 pub use meters::{WriterLabels, WriterMeter};
 pub use outbox::OutboxMeter;
 pub use transient_series::TransientSeries;
-pub use wire::{FrameFate, WireMeter};
+pub use wire::{FrameResult, WireMeter};
 
 /// The metrics of one server.
 pub struct Telemetry {
@@ -44,9 +44,9 @@ pub struct Telemetry {
     histograms: Mutex<Histograms>,
 }
 
-type Labels = Vec<(&'static str, &'static str)>;
+type LabelSet = Vec<(&'static str, &'static str)>;
 /// By name and labels, in the order in which they are shown.
-type Histograms = BTreeMap<(&'static str, Labels), Arc<SharedHistogram>>;
+type Histograms = BTreeMap<(&'static str, LabelSet), Arc<SharedHistogram>>;
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -65,9 +65,9 @@ impl Telemetry {
         for metric in CATALOGUE {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
-                Kind::Counter => recorder.describe_counter(name, None, help),
-                Kind::Gauge => recorder.describe_gauge(name, None, help),
-                Kind::Histogram(_) => {} // `render` writes it
+                MetricKind::Counter => recorder.describe_counter(name, None, help),
+                MetricKind::Gauge => recorder.describe_gauge(name, None, help),
+                MetricKind::Histogram(_) => {} // `render` writes it
             }
         }
         Telemetry { recorder: Mutex::new(recorder), handle, histograms: Mutex::default() }
@@ -93,8 +93,8 @@ impl Telemetry {
     pub fn histogram(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Arc<SharedHistogram> {
         const NONE: &Buckets = &Buckets { bounds: &[], per_unit: 1 };
         let buckets = match metric.kind {
-            Kind::Histogram(buckets) => buckets,
-            Kind::Counter | Kind::Gauge => NONE,
+            MetricKind::Histogram(buckets) => buckets,
+            MetricKind::Counter | MetricKind::Gauge => NONE,
         };
         let mut histograms = self.histograms.lock();
         let new = || Arc::new(SharedHistogram::new(buckets, labels));
@@ -182,8 +182,8 @@ mod tests {
             assert!(metric.name.starts_with("firstcome_"), "{}", metric.name);
             assert!(names.insert(metric.name), "{} twice", metric.name);
             assert!(!metric.help.is_empty() && !metric.name.contains("_ms"), "{}", metric.name);
-            assert_eq!(metric.name.ends_with("_total"), matches!(metric.kind, Kind::Counter), "{}", metric.name);
-            if let Kind::Histogram(buckets) = metric.kind {
+            assert_eq!(metric.name.ends_with("_total"), matches!(metric.kind, MetricKind::Counter), "{}", metric.name);
+            if let MetricKind::Histogram(buckets) = metric.kind {
                 assert!(buckets.bounds.is_sorted_by(|low, high| low < high), "{}", metric.name);
                 assert_eq!(buckets.per_unit == 1_000_000_000, metric.name.ends_with("_seconds"), "{}", metric.name);
             }
@@ -225,10 +225,10 @@ mod tests {
         edge.request(0, 200, Duration::from_micros(20));
         edge.request(1, 418, Duration::from_micros(20));
         edge.problem(1);
-        edge.stream_opened(StreamOf::Drop);
-        edge.stream_opened(StreamOf::Auction);
+        edge.stream_opened(StreamKind::Drop);
+        edge.stream_opened(StreamKind::Auction);
         edge.flush(&telemetry);
-        edge.stream_closed(StreamOf::Auction);
+        edge.stream_closed(StreamKind::Auction);
         edge.flush(&telemetry);
         let text = telemetry.render();
         assert!(text.contains("firstcome_http_request_seconds_count{route=\"/a\"} 2"), "{text}");

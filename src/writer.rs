@@ -19,5 +19,5 @@ mod writer_loop;
 
 pub use affinity::CpuAffinity;
 pub use clock::{Clock, ClockError};
-pub use handle::{Answer, Class, Decided, NotApplied, Submission, Ticket, Timing, TurnedAway, WriterHandle};
-pub use thread::{Options, Stopped, Writer};
+pub use handle::{Class, Decided, NotApplied, Submission, SubmitError, Ticket, Timing, WriterHandle, WriterReply};
+pub use thread::{Writer, WriterExit, WriterOptions};

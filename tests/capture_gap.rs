@@ -14,7 +14,7 @@ use firstcome::engine::{Command, Outcome, State};
 use firstcome::read::connection::Reader;
 use firstcome::store::load;
 use firstcome::types::SnapshotGate;
-use firstcome::writer::{Class, Options, Submission, WriterHandle};
+use firstcome::writer::{Class, Submission, WriterHandle, WriterOptions};
 use writing::{create, decided, end, options, order, prepare, run, until};
 
 /// Orders of so many buyers, every third of them given back.
@@ -41,7 +41,7 @@ fn after_a_gap_the_capture_goes_on_with_the_state_of_the_database() {
     let scratch = tempfile::tempdir().expect("scratch");
     let path = scratch.path().join("sale.capture");
     let data = scratch.path().join("data");
-    let (mut writer, handle) = prepare(&data, Options { queue_capacity: 200, ..options() });
+    let (mut writer, handle) = prepare(&data, WriterOptions { queue_capacity: 200, ..options() });
     let (database, key) = (data.join("firstcome.db"), handle.digest_key.clone());
     let load = move || {
         let reader = Reader::open(&database, Arc::new(SnapshotGate::default())).map_err(|error| error.to_string())?;

@@ -22,7 +22,7 @@ use firstcome::http::routes::{Action, Listener, ROUTES, Route};
 use firstcome::store::Beside;
 use firstcome::types::{Amount, Provider, Seq};
 use firstcome::writer::clock::wall_clock;
-use firstcome::writer::{Answer as Decision, Class, Submission};
+use firstcome::writer::{Class, Submission, WriterReply};
 use http::contract::{DOCUMENT, SEEN};
 use http::{Answer, Server, call, listen, serve_with, until};
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
@@ -283,7 +283,7 @@ fn the_page_of_an_order(server: &Server, order: &str) {
     let beside = Beside::Session { reference: "cs_1".into(), url: "https://checkout.example/cs_1".into() };
     let submission = Submission { command, beside: Some(beside), class: Class::Operator };
     let decided = server.0.writer.submit(submission).expect("let in").wait();
-    assert!(matches!(decided, Decision::Decided(_)), "a session is recorded");
+    assert!(matches!(decided, WriterReply::Decided(_)), "a session is recorded");
     assert_eq!(server.public("GET", &path).status, 303);
 }
 

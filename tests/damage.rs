@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use firstcome::engine::Command;
 use firstcome::store::migrate::migrate;
-use firstcome::store::recover::{Accepted, recover};
-use firstcome::store::watermark::{Found, Mark, Watermark};
+use firstcome::store::recover::{AcceptedRisks, recover};
+use firstcome::store::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use firstcome::store::{Store, StoreError, accepted_loss, load, verify};
 use firstcome::types::Seq;
 use firstcome::writer::clock::wall_clock;
@@ -205,7 +205,7 @@ fn a_loss_must_be_quoted_exactly_and_begins_a_new_epoch() {
     let directory = write_files(&scratch.path().join("copy"), &files);
     let Err(StoreError::EventsMissing { missing, .. }) = start(&directory) else { panic!("events are missing") };
     assert!(missing > 0);
-    let quoted = |loss| recover(&directory, wall_clock(), Accepted { loss, without_watermark: false });
+    let quoted = |loss| recover(&directory, wall_clock(), AcceptedRisks { loss, without_watermark: false });
     for wrong in [None, Some(missing - 1), Some(missing + 1)] {
         let error = quoted(wrong).expect_err("refused");
         assert!(error.to_string().contains(&format!("{missing} events are missing")), "{error}");
@@ -236,8 +236,8 @@ fn what_interval_does_not_promise_is_counted_recorded_and_no_reason_to_refuse() 
     decided(create(&handle, 10, 60));
     end(&handle, thread);
     // Seven more events were answered and not yet on the disk when the power went.
-    let Found::Mark(mark) = Watermark::read(&directory).expect("read") else { panic!("a watermark") };
-    let ahead = Mark { seq: Seq::new(mark.seq.get() + 7).expect("in range"), ..mark };
+    let WatermarkState::Present(mark) = Watermark::read(&directory).expect("read") else { panic!("a watermark") };
+    let ahead = WatermarkRecord { seq: Seq::new(mark.seq.get() + 7).expect("in range"), ..mark };
     Watermark::open(&directory).expect("opened").write(&ahead).expect("written");
     let mut store = Store::open(&directory, wall_clock()).expect("starts");
     assert_eq!(store.lost.map(|lost| lost.events), Some(7));
@@ -262,13 +262,13 @@ fn a_recovery_that_is_interrupted_anywhere_is_ended_by_the_next() {
     let directory = write_files(&scratch.path().join("copy"), whole);
     std::fs::create_dir(directory.join("rebuilding")).expect("made");
     std::fs::write(directory.join("rebuilding").join(DATABASE), "half a copy").expect("written");
-    recover(&directory, wall_clock(), Accepted::default()).expect("recovered");
+    recover(&directory, wall_clock(), AcceptedRisks::default()).expect("recovered");
     start(&directory).expect("starts");
     assert_eq!(told(&directory), expected);
     // In the swap: the new files are whole, some of the old ones have been moved away already.
     for moved in 0..=3usize {
         let done = write_files(&scratch.path().join("done"), whole);
-        recover(&done, wall_clock(), Accepted::default()).expect("recovered");
+        recover(&done, wall_clock(), AcceptedRisks::default()).expect("recovered");
         let new = read_files(&done);
         let directory = write_files(&scratch.path().join(format!("swap{moved}")), whole);
         let ready = write_files(&directory.join("rebuilt"), &new);
@@ -280,7 +280,7 @@ fn a_recovery_that_is_interrupted_anywhere_is_ended_by_the_next() {
             .raise("interrupted")
             .expect("raised");
         assert_eq!(start(&directory).expect_err("refused").exit_code(), 74, "nobody starts in between");
-        recover(&directory, wall_clock(), Accepted::default()).expect("ended");
+        recover(&directory, wall_clock(), AcceptedRisks::default()).expect("ended");
         assert!(!ready.exists());
         start(&directory).expect("starts");
         assert_eq!(told(&directory), expected, "{moved} had been moved");

@@ -12,22 +12,25 @@ use std::path::Path;
 use std::time::Duration;
 
 use firstcome::engine::{Command, CommandKey, Outcome};
-use firstcome::store::recover::{Accepted, recover};
+use firstcome::store::recover::{AcceptedRisks, recover};
 use firstcome::store::{Store, StoreError, load, verify};
 use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Amount, Currency, Seq};
-use firstcome::writer::checkpoint::Limits;
+use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
-use firstcome::writer::{Answer, Class, NotApplied, Options, Stopped, Submission, Ticket, TurnedAway, WriterHandle};
+use firstcome::writer::{
+    Class, NotApplied, Submission, SubmitError, Ticket, WriterExit, WriterHandle, WriterOptions, WriterReply,
+};
 use shim::{Plan, Shim};
 use writing::{create, decided, options, order, order_with_key, prepare, run, until};
 
 const BUYERS: u64 = 24;
 
 /// Small batches and small logs, so that a short run has many commits, checkpoints and resets.
-fn small() -> Options {
-    let checkpoint = Limits { passive_bytes: 1 << 15, reset_bytes: 1 << 17, gate_max: Duration::from_millis(5) };
-    Options { queue_capacity: 256, batch_commands_max: 5, checkpoint, ..options() }
+fn small() -> WriterOptions {
+    let checkpoint =
+        CheckpointLimits { passive_bytes: 1 << 15, reset_bytes: 1 << 17, gate_max: Duration::from_millis(5) };
+    WriterOptions { queue_capacity: 256, batch_commands_max: 5, checkpoint, ..options() }
 }
 
 fn operate(handle: &WriterHandle, command: Command) -> Ticket {
@@ -93,7 +96,7 @@ struct Ran {
     unknown: usize,
     /// What the answers told, one after another: the last event that each saw.
     seqs: Vec<u64>,
-    stopped: Stopped,
+    stopped: WriterExit,
 }
 
 /// Runs all commands; holds that after the first answer that is not definite none is.
@@ -101,7 +104,7 @@ fn run_all(directory: &Path, shim: &Shim, plan: Plan) -> Ran {
     run_with(directory, shim, plan, small())
 }
 
-fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: Options) -> Ran {
+fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: WriterOptions) -> Ran {
     let (writer, handle) = prepare(directory, options);
     let tickets = submit_all(&handle);
     handle.stop();
@@ -111,7 +114,7 @@ fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: Options) -> Ran 
     let mut broken = false;
     for (n, ticket) in tickets.into_iter().enumerate() {
         match ticket.wait() {
-            Answer::Decided(decided) => {
+            WriterReply::Decided(decided) => {
                 assert!(!broken, "{plan:?}: answer {n} was definite after the fault");
                 ran.decided += 1;
                 let seq = match decided.outcome {
@@ -124,11 +127,11 @@ fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: Options) -> Ran 
                 ran.acknowledged = ran.acknowledged.max(seq.get());
                 ran.seqs.push(ran.acknowledged);
             }
-            Answer::Unknown => {
+            WriterReply::Unknown => {
                 broken = true;
                 ran.unknown += 1;
             }
-            Answer::NotApplied(NotApplied::Ending) => broken = true,
+            WriterReply::NotApplied(NotApplied::Ending) => broken = true,
             other => panic!("{plan:?}: answer {n} is {other:?}"),
         }
     }
@@ -141,8 +144,8 @@ fn survive(shim: &Shim, plan: Plan, whole: &[Told], clean: &Ran) -> bool {
     let ran = run_all(scratch.path(), shim, plan);
     shim.disarm();
     let ended = match &ran.stopped {
-        Stopped::Orderly => false,
-        Stopped::Fault { exit_code, message } => {
+        WriterExit::Orderly => false,
+        WriterExit::Fault { exit_code, message } => {
             assert_eq!(*exit_code, 74, "{plan:?}: {message}");
             let refused = Store::open(scratch.path(), wall_clock()).err();
             assert!(matches!(refused, Some(StoreError::Marked { .. })), "{plan:?}: {refused:?}");
@@ -150,7 +153,7 @@ fn survive(shim: &Shim, plan: Plan, whole: &[Told], clean: &Ran) -> bool {
         }
     };
     assert!(ended || ran.unknown == 0, "{plan:?}: {ran:?}");
-    let recovered = recover(scratch.path(), wall_clock(), Accepted::default())
+    let recovered = recover(scratch.path(), wall_clock(), AcceptedRisks::default())
         .unwrap_or_else(|error| panic!("{plan:?}: {ran:?}: {error}"));
     assert_eq!(recovered.lost, 0);
     let found = events(scratch.path());
@@ -171,7 +174,7 @@ fn survive(shim: &Shim, plan: Plan, whole: &[Told], clean: &Ran) -> bool {
     assert_eq!(found, whole[..found.len()], "{plan:?}: the file tells the same story, up to a point");
     // Every retry with the same key learns what happened, and at the end the story is whole.
     let again = run_all(scratch.path(), shim, Plan::Count);
-    assert!(matches!(again.stopped, Stopped::Orderly), "{plan:?}: {again:?}");
+    assert!(matches!(again.stopped, WriterExit::Orderly), "{plan:?}: {again:?}");
     assert_eq!(events(scratch.path()).len(), whole.len(), "{plan:?}: nothing twice, nothing missing");
     let report = verify::verify(scratch.path()).expect("verified");
     assert_eq!(report.problems, Vec::<String>::new(), "{plan:?}");
@@ -184,7 +187,7 @@ fn a_fault_at_any_call_of_the_file_layer_loses_nothing_that_was_acknowledged() {
     let scratch = tempfile::tempdir().expect("scratch");
     let ran = run_all(scratch.path(), &shim, Plan::Count);
     let calls = shim.disarm();
-    assert!(matches!(ran.stopped, Stopped::Orderly), "{ran:?}");
+    assert!(matches!(ran.stopped, WriterExit::Orderly), "{ran:?}");
     let whole = events(scratch.path());
     let clean = ran;
     assert!(calls > 200 && whole.len() > 40, "{calls} calls, {} events", whole.len());
@@ -208,11 +211,11 @@ fn a_commit_whose_fsync_failed_is_unknown_and_has_happened_after_all() {
     let shim = Shim::take();
     let scratch = tempfile::tempdir().expect("scratch");
     // Without a checkpoint every sync is a commit's: what it was to make durable has been written already.
-    let no_checkpoint = Options { checkpoint: options().checkpoint, ..small() };
+    let no_checkpoint = WriterOptions { checkpoint: options().checkpoint, ..small() };
     let ran = run_with(scratch.path(), &shim, Plan::Sync(3), no_checkpoint);
     shim.disarm();
     assert!(ran.decided > 0 && ran.unknown > 0, "{ran:?}");
-    recover(scratch.path(), wall_clock(), Accepted::default()).expect("recovered");
+    recover(scratch.path(), wall_clock(), AcceptedRisks::default()).expect("recovered");
     let found = u64::try_from(events(scratch.path()).len()).expect("few");
     assert!(found > ran.acknowledged, "the ghost: {found} events, {} were acknowledged", ran.acknowledged);
 }
@@ -254,7 +257,7 @@ fn a_fault_at_any_call_of_a_start_leaves_the_file_as_it_was() {
 /// Leaves the files of a process that was killed in `directory`: its log is not in the database.
 fn crash(directory: &Path) {
     let living = directory.with_extension("living");
-    let (writer, handle) = prepare(&living, Options { checkpoint: options().checkpoint, ..small() });
+    let (writer, handle) = prepare(&living, WriterOptions { checkpoint: options().checkpoint, ..small() });
     let tickets = submit_all(&handle);
     let thread = run(writer);
     for ticket in tickets {
@@ -262,7 +265,7 @@ fn crash(directory: &Path) {
     }
     copy_directory(&living, directory);
     handle.stop();
-    assert!(matches!(thread.join().expect("the writer's thread"), Stopped::Orderly));
+    assert!(matches!(thread.join().expect("the writer's thread"), WriterExit::Orderly));
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -277,7 +280,7 @@ fn copy_directory(from: &Path, to: &Path) {
 fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
     let shim = Shim::take();
     let scratch = tempfile::tempdir().expect("scratch");
-    let (writer, handle) = prepare(scratch.path(), Options { batch_commands_max: 3, ..options() });
+    let (writer, handle) = prepare(scratch.path(), WriterOptions { batch_commands_max: 3, ..options() });
     let thread = run(writer);
     decided(create(&handle, 10_000, 3600));
     let (mut sold, mut first) = (0u64, None);
@@ -290,17 +293,17 @@ fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
         while !handle.is_read_only() {
             buyer += 1;
             match order(&handle, &format!("buyer{buyer}")).map(Ticket::wait) {
-                Ok(Answer::Decided(decided)) => {
+                Ok(WriterReply::Decided(decided)) => {
                     assert!(matches!(decided.outcome, Outcome::Reserved(_)), "{decided:?}");
                     sold += 1;
                     first = first.or(Some(buyer));
                 }
-                Ok(Answer::NotApplied(NotApplied::ReadOnly)) | Err(TurnedAway::ReadOnly) => turned_away += 1,
+                Ok(WriterReply::NotApplied(NotApplied::ReadOnly)) | Err(SubmitError::ReadOnly) => turned_away += 1,
                 other => panic!("round {round}: {other:?}"),
             }
             assert!(buyer < 20_000, "the disk never gets full");
         }
-        assert_eq!(order(&handle, "while full").err(), Some(TurnedAway::ReadOnly));
+        assert_eq!(order(&handle, "while full").err(), Some(SubmitError::ReadOnly));
         shim.fill(None);
         until("selling goes on by itself", || !handle.is_read_only());
     }
@@ -308,7 +311,7 @@ fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
     let again = decided(order(&handle, &format!("buyer{}", first.expect("some"))).expect("let in"));
     assert!(matches!(again.outcome, Outcome::Repeated { .. }), "{again:?}");
     handle.stop();
-    assert!(matches!(thread.join().expect("the writer's thread"), Stopped::Orderly));
+    assert!(matches!(thread.join().expect("the writer's thread"), WriterExit::Orderly));
     let report = verify::verify(scratch.path()).expect("verified");
     assert_eq!((report.problems, report.held), (Vec::new(), sold), "not applied is not applied");
 }
@@ -323,9 +326,9 @@ fn somebody_else_who_writes_the_file_ends_the_server_and_nothing_was_applied() {
     let other = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
     let stopped = run(writer).join().expect("the writer's thread");
-    assert!(matches!(stopped, Stopped::Fault { exit_code: 73, .. }), "{stopped:?}");
+    assert!(matches!(stopped, WriterExit::Fault { exit_code: 73, .. }), "{stopped:?}");
     for ticket in [created, ordered] {
-        assert!(matches!(ticket.wait(), Answer::NotApplied(NotApplied::Ending)));
+        assert!(matches!(ticket.wait(), WriterReply::NotApplied(NotApplied::Ending)));
     }
     other.execute_batch("ROLLBACK").expect("rolled back");
     drop(other);
@@ -346,9 +349,9 @@ fn a_check_that_fires_is_a_bug_with_70_and_leaves_no_marker() {
     other.execute_batch("UPDATE drops SET held = 10").expect("changed");
     drop(other);
     let ticket = order(&handle, "ann").expect("let in");
-    assert!(matches!(ticket.wait(), Answer::Unknown));
+    assert!(matches!(ticket.wait(), WriterReply::Unknown));
     let stopped = thread.join().expect("the writer's thread");
-    assert!(matches!(stopped, Stopped::Fault { exit_code: 70, .. }), "{stopped:?}");
+    assert!(matches!(stopped, WriterExit::Fault { exit_code: 70, .. }), "{stopped:?}");
     drop(handle);
     let store = Store::open(scratch.path(), wall_clock()).expect("no marker");
     let error = load::load_verified(&store, 1000).err().expect("but the file contradicts itself");

@@ -7,7 +7,7 @@ mod http;
 use firstcome::engine::{Command, Outcome, ProviderEvent};
 use firstcome::store::{Beside, verify};
 use firstcome::types::{Amount, Currency, Disposition, OrderId, Provider, ProviderEventKind, Seq};
-use firstcome::writer::{Answer, Class, Submission};
+use firstcome::writer::{Class, Submission, WriterReply};
 use http::{Server, call, serve};
 use serde_json::{Value, json};
 
@@ -26,8 +26,8 @@ fn hear(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u6
     let beside = Some(Beside::ProviderEvent { event_id: event_id.into() });
     let ticket = writer.submit(Submission { command, beside, class: Class::Operator }).expect("let in");
     match ticket.wait() {
-        Answer::Decided(decided) => decided.outcome,
-        other @ (Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown) => panic!("{other:?}"),
+        WriterReply::Decided(decided) => decided.outcome,
+        other @ (WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown) => panic!("{other:?}"),
     }
 }
 

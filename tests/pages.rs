@@ -9,7 +9,7 @@ use firstcome::config::{Config, KeyFile};
 use firstcome::engine::Command;
 use firstcome::store::Beside;
 use firstcome::types::{Provider, Seq};
-use firstcome::writer::{Answer as Decision, Class, Submission};
+use firstcome::writer::{Class, Submission, WriterReply};
 use http::{Answer, Server, call, serve_with, until};
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ fn a_provider_s_session_is_waited_for_and_then_forwarded_to() {
     let beside = Beside::Session { reference: "cs_1".into(), url: url.into() };
     let command = Command::RecordSession { order, provider: Provider::Stripe };
     let ticket = server.0.writer.submit(Submission { command, beside: Some(beside), class: Class::Operator });
-    assert!(matches!(ticket.expect("let in").wait(), Decision::Decided(_)), "it is recorded");
+    assert!(matches!(ticket.expect("let in").wait(), WriterReply::Decided(_)), "it is recorded");
     let forwarded = get(&server, &path);
     assert_eq!((forwarded.status, forwarded.headers["location"].as_str()), (303, url));
     assert_eq!(forwarded.headers["referrer-policy"], "no-referrer");

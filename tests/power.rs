@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use firstcome::store::{Durability, Store, load};
-use firstcome::writer::checkpoint::Limits;
+use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
-use firstcome::writer::{Options, Stopped};
+use firstcome::writer::{WriterExit, WriterOptions};
 use model::Random;
 use shim::{Done, Shim};
 use writing::{create, decided, options, order, prepare, run};
@@ -44,9 +44,10 @@ fn sell(shim: &Shim, durability: Durability) -> Run {
     let directory = scratch.path().join("data");
     drop(Store::open(&directory, wall_clock()).expect("made"));
     let base = ["firstcome.db", "firstcome.db-wal"].map(|name| read(&directory, name));
-    let checkpoint = Limits { passive_bytes: 1 << 16, reset_bytes: 1 << 18, gate_max: Duration::from_millis(5) };
+    let checkpoint =
+        CheckpointLimits { passive_bytes: 1 << 16, reset_bytes: 1 << 18, gate_max: Duration::from_millis(5) };
     shim.record();
-    let (writer, handle) = prepare(&directory, Options { checkpoint, durability, ..options() });
+    let (writer, handle) = prepare(&directory, WriterOptions { checkpoint, durability, ..options() });
     let thread = run(writer);
     decided(create(&handle, 1000, 3600));
     let mut acknowledged = Vec::new();
@@ -62,7 +63,7 @@ fn sell(shim: &Shim, durability: Durability) -> Run {
     }
     let done = shim.take_record();
     handle.stop();
-    assert!(matches!(thread.join().expect("the writer's thread"), Stopped::Orderly));
+    assert!(matches!(thread.join().expect("the writer's thread"), WriterExit::Orderly));
     Run { base, done, acknowledged }
 }
 

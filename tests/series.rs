@@ -201,8 +201,8 @@ fn all_series_that_there_can_be_are_below_the_promise() {
     let buckets = |name: &str| {
         let metric = CATALOGUE.iter().find(|metric| metric.name == name).expect("in the catalogue");
         match metric.kind {
-            firstcome::telemetry::Kind::Histogram(buckets) => buckets.bounds.len() + 3,
-            firstcome::telemetry::Kind::Counter | firstcome::telemetry::Kind::Gauge => 1,
+            firstcome::telemetry::MetricKind::Histogram(buckets) => buckets.bounds.len() + 3,
+            firstcome::telemetry::MetricKind::Counter | firstcome::telemetry::MetricKind::Gauge => 1,
         }
     };
     let mut answered = BTreeSet::new();

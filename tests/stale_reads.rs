@@ -21,9 +21,11 @@ use firstcome::store::{Batch, Durability, Loaded, PerSecondTally, Recorder, Stor
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Currency, DigestKey, DropId, Published, Seq, SnapshotGate, UnitPrice, UnixMillis};
-use firstcome::writer::checkpoint::Limits;
+use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
-use firstcome::writer::{Answer, Class, Clock, CpuAffinity, Options, Stopped, Submission, Writer, WriterHandle};
+use firstcome::writer::{
+    Class, Clock, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
+};
 
 const TOTAL: u32 = 100;
 
@@ -241,7 +243,7 @@ fn a_body_rendered_around_a_commit_never_outlives_its_version() {
 /// A real writer with one drop.
 struct Selling {
     handle: WriterHandle,
-    thread: JoinHandle<Stopped>,
+    thread: JoinHandle<WriterExit>,
     gate: Arc<SnapshotGate>,
     path: PathBuf,
     epoch: u64,
@@ -258,7 +260,7 @@ impl Selling {
         let clock = Clock::start(UnixMillis::ZERO, wall_clock(), false, false).expect("a clock");
         let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
         let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
-        let options = Options {
+        let options = WriterOptions {
             queue_capacity: 64,
             queue_reserve: 8,
             queue_wait_max: Duration::from_secs(1),
@@ -267,7 +269,11 @@ impl Selling {
             durability: Durability::Interval(Duration::from_millis(20)),
             affinity: CpuAffinity::Off,
             // Small, so that the gate closes often.
-            checkpoint: Limits { passive_bytes: 1 << 18, reset_bytes: 1 << 20, gate_max: Duration::from_millis(5) },
+            checkpoint: CheckpointLimits {
+                passive_bytes: 1 << 18,
+                reset_bytes: 1 << 20,
+                gate_max: Duration::from_millis(5),
+            },
             free_bytes_min: 0,
             ports: 0,
         };
@@ -307,12 +313,12 @@ impl Selling {
     fn stop(self) {
         self.handle.stop();
         let stopped = self.thread.join().expect("the writer");
-        assert!(matches!(stopped, Stopped::Orderly), "{stopped:?}");
+        assert!(matches!(stopped, WriterExit::Orderly), "{stopped:?}");
     }
 }
 
-fn accepted(answer: Answer) -> u64 {
-    let Answer::Decided(decided) = answer else { panic!("{answer:?}") };
+fn accepted(answer: WriterReply) -> u64 {
+    let WriterReply::Decided(decided) = answer else { panic!("{answer:?}") };
     let Outcome::Accepted { seq, .. } = decided.outcome else { panic!("{decided:?}") };
     seq.get()
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use firstcome::engine::{Command, Outcome, Refusal, Subject};
 use firstcome::store::{Durability, verify};
-use firstcome::writer::{Answer, Class, Options, Stopped, Submission, Ticket, TurnedAway};
+use firstcome::writer::{Class, Submission, SubmitError, Ticket, WriterExit, WriterOptions, WriterReply};
 use writing::{create, decided, drop_one, end, options, order, prepare, run, until};
 
 #[test]
@@ -43,7 +43,7 @@ fn outcomes_come_in_the_order_of_acceptance() {
 #[test]
 fn a_command_is_judged_at_the_instant_it_was_accepted_however_long_it_queued() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let (writer, handle) = prepare(scratch.path(), Options { batch_commands_max: 1, ..options() });
+    let (writer, handle) = prepare(scratch.path(), WriterOptions { batch_commands_max: 1, ..options() });
     let _created = create(&handle, 1, 1);
     let first = order(&handle, "ann").expect("let in");
     let second = order(&handle, "bob").expect("let in");
@@ -74,7 +74,7 @@ fn the_last_places_of_the_queue_are_for_operators() {
             Err(turned_away) => break turned_away,
         }
     };
-    assert_eq!(turned_away, TurnedAway::QueueFull { depth: 56 });
+    assert_eq!(turned_away, SubmitError::QueueFull { depth: 56 });
     let pause = Command::PauseDrop { drop_id: drop_one(), reason: "full".into() };
     let pause =
         handle.submit(Submission { command: pause, beside: None, class: Class::Operator }).expect("the reserve");
@@ -91,14 +91,15 @@ fn the_last_places_of_the_queue_are_for_operators() {
 #[test]
 fn a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let (writer, handle) = prepare(scratch.path(), Options { queue_wait_max: Duration::from_millis(1), ..options() });
+    let (writer, handle) =
+        prepare(scratch.path(), WriterOptions { queue_wait_max: Duration::from_millis(1), ..options() });
     let created = create(&handle, 5, 60);
     let late = order(&handle, "ann").expect("let in");
     let accepted = Instant::now();
     until("it is too late", || accepted.elapsed() > Duration::from_millis(5));
     let thread = run(writer);
     assert!(matches!(decided(created).outcome, Outcome::Accepted { .. }));
-    assert!(matches!(late.wait(), Answer::TooOld));
+    assert!(matches!(late.wait(), WriterReply::TooOld));
     end(&handle, thread);
     assert_eq!(verify::verify(scratch.path()).expect("verified").orders, 0, "it had no effect");
 }
@@ -119,7 +120,7 @@ fn a_client_that_leaves_takes_nothing_with_it() {
 #[test]
 fn reservations_lapse_by_themselves_in_bounded_transactions() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let small = Options { queue_capacity: 400, batch_events_max: 16, ..options() };
+    let small = WriterOptions { queue_capacity: 400, batch_events_max: 16, ..options() };
     let (writer, handle) = prepare(scratch.path(), small);
     let thread = run(writer);
     decided(create(&handle, 200, 1));
@@ -142,9 +143,9 @@ fn an_ordered_end_decides_what_it_has_and_a_new_start_goes_on() {
     let _created = create(&handle, 30, 60);
     let tickets: Vec<Ticket> = (0..30).map(|n| order(&handle, &format!("buyer{n}")).expect("let in")).collect();
     handle.stop();
-    assert_eq!(order(&handle, "late").err(), Some(TurnedAway::Stopping));
+    assert_eq!(order(&handle, "late").err(), Some(SubmitError::Stopping));
     let stopped = run(writer).join().expect("the writer's thread");
-    assert!(matches!(stopped, Stopped::Orderly), "{stopped:?}");
+    assert!(matches!(stopped, WriterExit::Orderly), "{stopped:?}");
     for ticket in tickets {
         assert!(matches!(decided(ticket).outcome, Outcome::Reserved(_)), "it was let in before the end");
     }
@@ -161,7 +162,7 @@ fn an_ordered_end_decides_what_it_has_and_a_new_start_goes_on() {
 #[test]
 fn with_durability_interval_nothing_is_lost_by_an_ordered_end_either() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let interval = Options { durability: Durability::Interval(Duration::from_secs(5)), ..options() };
+    let interval = WriterOptions { durability: Durability::Interval(Duration::from_secs(5)), ..options() };
     let (writer, handle) = prepare(scratch.path(), interval);
     let thread = run(writer);
     decided(create(&handle, 30, 60));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use firstcome::config::{Config, PinCore};
 use firstcome::server::start;
-use firstcome::writer::{Answer, Class, Submission};
+use firstcome::writer::{Class, Submission, WriterReply};
 
 use super::counted;
 use super::measure::sale;
@@ -23,7 +23,7 @@ pub(crate) fn hot_reads(count: u32) {
     let running = start(config, |message, _| panic!("the writer ended: {message}")).expect("a server");
     let submission = Submission { command: sale::create(10_000), beside: None, class: Class::Operator };
     let made = running.writer.submit(submission).expect("room").wait();
-    assert!(matches!(made, Answer::Decided(_)), "{made:?}");
+    assert!(matches!(made, WriterReply::Decided(_)), "{made:?}");
 
     let address = running.server.public_address;
     let request = format!("GET /v1/drops/1 HTTP/1.1\r\nHost: {address}\r\n\r\n");

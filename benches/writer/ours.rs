@@ -13,7 +13,8 @@ use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Answer, Class, Clock, CpuAffinity, Options, Stopped, Submission, Ticket, Writer, WriterHandle, checkpoint,
+    Class, Clock, CpuAffinity, Submission, Ticket, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
+    checkpoint,
 };
 
 use super::Turn;
@@ -21,8 +22,8 @@ use super::measure::{cpu_time, find_thread};
 use super::shim::Shim;
 
 /// As the server's defaults.
-pub(crate) const CHECKPOINT: checkpoint::Limits =
-    checkpoint::Limits { passive_bytes: 16 << 20, reset_bytes: 64 << 20, gate_max: Duration::from_millis(5) };
+pub(crate) const CHECKPOINT: checkpoint::CheckpointLimits =
+    checkpoint::CheckpointLimits { passive_bytes: 16 << 20, reset_bytes: 64 << 20, gate_max: Duration::from_millis(5) };
 /// More than a turn has.
 const QUEUE: usize = 1 << 16;
 /// Writers of this process, so that each thread has a name of its own.
@@ -32,7 +33,7 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Ours {
     pub(crate) handle: WriterHandle,
     pub(crate) database: PathBuf,
-    writer: JoinHandle<Stopped>,
+    writer: JoinHandle<WriterExit>,
     thread: String,
     buyers: u32,
 }
@@ -45,7 +46,7 @@ impl Ours {
         let clock = Clock::start(loaded.state.at(), wall_clock(), false, false).expect("a sane clock");
         let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
         let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
-        let options = Options {
+        let options = WriterOptions {
             queue_capacity: QUEUE,
             queue_reserve: 1,
             queue_wait_max: Duration::from_secs(3600),
@@ -65,7 +66,7 @@ impl Ours {
         deliver(handle.clone());
         let created = [4_000_000_000, 0].map(|total| create(&handle, total));
         for ticket in created {
-            assert!(matches!(ticket.wait(), Answer::Decided(_)));
+            assert!(matches!(ticket.wait(), WriterReply::Decided(_)));
         }
         let database = directory.join(DATABASE_FILE);
         Ours { handle, database, writer, thread: find_thread(&name), buyers: 0 }
@@ -137,7 +138,7 @@ impl Ours {
     pub(crate) fn end(self) {
         self.handle.stop();
         let stopped = self.writer.join().expect("the writer's thread");
-        assert!(matches!(stopped, Stopped::Orderly), "{stopped:?}");
+        assert!(matches!(stopped, WriterExit::Orderly), "{stopped:?}");
     }
 }
 
@@ -147,8 +148,8 @@ fn deliver(handle: WriterHandle) {
     std::thread::spawn(move || runtime.block_on(handle.deliver(0)));
 }
 
-fn expect(answer: &Answer, drop_id: u32) {
-    let Answer::Decided(decided) = answer else { panic!("not decided: {answer:?}") };
+fn expect(answer: &WriterReply, drop_id: u32) {
+    let WriterReply::Decided(decided) = answer else { panic!("not decided: {answer:?}") };
     let as_wanted = match &decided.outcome {
         Outcome::Reserved(_) => drop_id == 1,
         Outcome::Refused { refusal: Refusal::SoldOut { .. }, .. } => drop_id == 2,

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::TurnedAway;
 use super::verified::{Verified, VerifiedTokens};
-use crate::config::secret_file::{Guard, read};
-use crate::config::{Config, KeyFile, Mistake};
+use crate::config::secret_file::{FileProtection, read};
+use crate::config::{Config, ConfigError, KeyFile};
 use crate::types::BuyerText;
 
 /// The longest token that is looked at, in bytes; a usual one has 300.
@@ -49,7 +49,7 @@ impl BuyerTokens {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn load(config: &Config) -> Result<Option<BuyerTokens>, Vec<Mistake>> {
+    pub fn load(config: &Config) -> Result<Option<BuyerTokens>, Vec<ConfigError>> {
         let (mut keys, mut mistakes) = (Vec::new(), Vec::new());
         let secrets = config.hs256_secret_files.iter().map(|file| (file, Algorithm::HS256));
         let public_keys = config.eddsa_public_key_files.iter().map(|file| (file, Algorithm::EdDSA));
@@ -137,27 +137,30 @@ fn validation(config: &Config, algorithm: Algorithm) -> Validation {
     validation
 }
 
-fn secret(file: &KeyFile) -> Result<DecodingKey, Mistake> {
-    let bytes = read(&file.path, Guard::Secret, KEY_BYTES_MAX)?;
+fn secret(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
+    let bytes = read(&file.path, FileProtection::Secret, KEY_BYTES_MAX)?;
     // Editors and `echo` end a file with a new line, which is no part of the secret.
     let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
     if secret.len() < SECRET_BYTES_MIN {
         let path = file.path.display();
-        return Err(Mistake(format!("{path}: a secret for HS256 has at least {SECRET_BYTES_MIN} bytes (RFC 7518)")));
+        return Err(ConfigError(format!(
+            "{path}: a secret for HS256 has at least {SECRET_BYTES_MIN} bytes (RFC 7518)"
+        )));
     }
     if secret.starts_with(b"-----BEGIN") {
         let path = file.path.display();
-        return Err(Mistake(format!(
+        return Err(ConfigError(format!(
             "{path}: is a key in PEM, no secret; public keys go to identity.eddsa_public_key_files"
         )));
     }
     Ok(DecodingKey::from_secret(secret))
 }
 
-fn public_key(file: &KeyFile) -> Result<DecodingKey, Mistake> {
-    let bytes = read(&file.path, Guard::Unforgeable, KEY_BYTES_MAX)?;
-    let wrong =
-        || Mistake(format!("{}: is no Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)", file.path.display()));
+fn public_key(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
+    let bytes = read(&file.path, FileProtection::Unforgeable, KEY_BYTES_MAX)?;
+    let wrong = || {
+        ConfigError(format!("{}: is no Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)", file.path.display()))
+    };
     DecodingKey::from_ed_pem(&bytes).map_err(|_| wrong())
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 
 use super::TurnedAway;
-use crate::config::Mistake;
+use crate::config::ConfigError;
 use crate::types::{UnixMillis, hex, random};
 use file::{Stamp, TOKENS_FILE};
 
@@ -189,7 +189,7 @@ impl Operators {
     ///
     /// # Errors
     /// If there is a file and it is not one of ours, or is not its owner's alone.
-    pub fn open(data: &Path) -> Result<Operators, Mistake> {
+    pub fn open(data: &Path) -> Result<Operators, ConfigError> {
         let path = data.join(TOKENS_FILE);
         let (tokens, stamp) = match file::read(&path)? {
             Some((tokens, stamp)) => (Some(tokens), Some(stamp)),

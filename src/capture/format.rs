@@ -108,7 +108,6 @@ form_of_struct!(SnapshotBegun { seq, at, idempotency_keys_max });
 
 /// A drop of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "engine::DropEntry explains each field")]
 pub struct SavedDrop {
     pub id: DropId,
     pub spec: DropSpec,
@@ -126,7 +125,6 @@ form_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, start
 
 /// An auction of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "engine::AuctionEntry explains each field")]
 pub struct SavedAuction {
     pub id: AuctionId,
     pub drop_id: DropId,
@@ -191,7 +189,6 @@ form_of_struct!(SavedCommandKey { key, remembered, at });
 
 /// An endpoint of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "engine::Endpoint explains each field")]
 pub struct SavedEndpoint {
     pub id: Seq,
     pub state: EndpointState,

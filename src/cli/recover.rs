@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::output;
-use crate::store::recover::{Accepted, recover};
+use crate::store::recover::{AcceptedRisks, recover};
 use crate::writer::clock::wall_clock;
 
 const EXAMPLES: &str = "Examples:
@@ -38,7 +38,7 @@ pub struct RecoverArgs {
 /// One line and the exit code; nothing has changed then.
 pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
     output::note("copying and verifying the file; do not reboot before this ends");
-    let accepted = Accepted { loss: args.accept_loss, without_watermark: args.without_watermark };
+    let accepted = AcceptedRisks { loss: args.accept_loss, without_watermark: args.without_watermark };
     let recovered =
         recover(&args.data, wall_clock(), accepted).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     if let Some(report) = &recovered.report {

@@ -16,7 +16,7 @@ use crate::output;
 use crate::server::{Running, start};
 use crate::types::digest_key::KeyScope;
 use crate::types::{Currency, DropId, UnitPrice, random};
-use crate::writer::{Answer, Class, Submission, WriterHandle};
+use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 const EXAMPLES: &str = "Examples:
   firstcome serve --demo
@@ -223,7 +223,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
     let command = Command::CreateDrop { key, spec: Box::new(spec) };
     let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).map_err(|_| failed())?;
     match ticket.wait() {
-        Answer::Decided(decided) => match decided.outcome {
+        WriterReply::Decided(decided) => match decided.outcome {
             Outcome::Accepted { subject: Subject::Drop(id), .. } => Ok(id),
             Outcome::Accepted { .. }
             | Outcome::Reserved(_)
@@ -233,7 +233,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
             | Outcome::Refused { .. }
             | Outcome::Advanced => Err(failed()),
         },
-        Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => Err(failed()),
+        WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(failed()),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::admission::operators::file::{TOKENS_FILE, change, list_as_json, make_room, read};
 use crate::admission::operators::{NAME_CHARS_MAX, Role, Standing, Token, is_name};
-use crate::config::Mistake;
+use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::output;
 use crate::types::UnixMillis;
@@ -110,7 +110,7 @@ fn time(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or(ALLOWED.into())
 }
 
-fn wrong(mistake: Mistake) -> Exit {
+fn wrong(mistake: ConfigError) -> Exit {
     Exit::usage(mistake.0)
 }
 
@@ -175,7 +175,7 @@ fn list(data: &Path, json: bool, now: UnixMillis) -> Result<(), Exit> {
 }
 
 fn revoke(data: &Path, id: &str, now: UnixMillis) -> Result<(), Exit> {
-    let unknown = || Mistake(format!("{}: no token has the id {}", data.display(), id.escape_default()));
+    let unknown = || ConfigError(format!("{}: no token has the id {}", data.display(), id.escape_default()));
     // Nothing is made where there is nothing to take back.
     if read(&data.join(TOKENS_FILE)).map_err(wrong)?.is_none() {
         return Err(wrong(unknown()));

@@ -7,7 +7,6 @@ use crate::types::Amount;
 
 /// What all new auctions have in common.
 #[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct AuctionSettings {
     pub payment_seconds: u32,
     pub offer_next: bool,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Config, Mistake, SETTINGS, limits, outbox, payments, wire};
+use super::{Config, ConfigError, SETTINGS, limits, outbox, payments, wire};
 
 /// The configuration while its layers come in, each over the one before. A value that a later layer replaces is
 /// checked all the same.
@@ -12,7 +12,7 @@ pub(super) struct Layers {
     config: Config,
     /// Keys with a mistake: the relations of theirs would only repeat it.
     wrong: BTreeSet<&'static str>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigError>,
 }
 
 impl Layers {
@@ -20,7 +20,7 @@ impl Layers {
         Layers { config, wrong: BTreeSet::new(), mistakes: Vec::new() }
     }
 
-    pub(super) fn finish(mut self) -> Result<Config, Vec<Mistake>> {
+    pub(super) fn finish(mut self) -> Result<Config, Vec<ConfigError>> {
         self.check_relations();
         if self.mistakes.is_empty() { Ok(self.config) } else { Err(self.mistakes) }
     }
@@ -28,12 +28,13 @@ impl Layers {
     pub(super) fn place(&mut self, key: &str, value: &str, source: &str) {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
             let key = shown(key);
-            self.mistakes.push(Mistake(format!("{key} ({source}): there is no such setting; the README lists them")));
+            self.mistakes
+                .push(ConfigError(format!("{key} ({source}): there is no such setting; the README lists them")));
             return;
         };
         if let Err(allowed) = (setting.set)(&mut self.config, value) {
             self.wrong.insert(setting.key);
-            self.mistakes.push(Mistake(format!("{key} = \"{}\" ({source}): {allowed}", shown(value))));
+            self.mistakes.push(ConfigError(format!("{key} = \"{}\" ({source}): {allowed}", shown(value))));
         }
     }
 
@@ -41,7 +42,7 @@ impl Layers {
         let source = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) => return self.mistakes.push(Mistake(format!("{source}: {error}"))),
+            Err(error) => return self.mistakes.push(ConfigError(format!("{source}: {error}"))),
         };
         match text.parse::<toml::Table>() {
             Ok(table) => self.place_table("", &table, &source),
@@ -49,7 +50,7 @@ impl Layers {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
                 let line = before.matches('\n').count().saturating_add(1);
                 let message = error.message().replace('\n', ", ");
-                self.mistakes.push(Mistake(format!("{source}: line {line}: {message}")));
+                self.mistakes.push(ConfigError(format!("{source}: line {line}: {message}")));
             }
         }
     }
@@ -139,7 +140,7 @@ impl Layers {
             .chain(outbox::relations(config))
             .chain(wire::relations(config));
         let broken = relations.filter(|(keys, holds, _)| !holds && !keys.iter().any(|key| self.wrong.contains(key)));
-        let broken: Vec<_> = broken.map(|(_, _, sentence)| Mistake(sentence)).collect();
+        let broken: Vec<_> = broken.map(|(_, _, sentence)| ConfigError(sentence)).collect();
         self.mistakes.extend(broken);
     }
 }

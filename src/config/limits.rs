@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Config, Mistake, TlsFiles};
+use super::{Config, ConfigError, TlsFiles};
 
 /// What a client may take of the server. Each limit is explained where it is set, in `SETTINGS`.
 #[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
-pub struct Limits {
+pub struct ConnectionLimits {
     pub connections_max: usize,
     pub connections_per_address_max: usize,
     pub loopback_is_client: bool,
@@ -70,11 +69,11 @@ pub(super) fn relations(config: &Config) -> [Relation; 5] {
 }
 
 /// Connections that operators may have when buyers have taken all places.
-pub const OPERATOR_PLACES: usize = 256;
+pub const OPERATOR_CONNECTIONS_MAX: usize = 256;
 /// Listeners of one thread, at most.
 const LISTENERS_MAX: usize = 16;
 
-impl Limits {
+impl ConnectionLimits {
     /// How many connections can wait at one listener: the kernel cuts what is asked for.
     fn backlog_of_one(&self, somaxconn: Option<i32>) -> usize {
         let backlog = self.listen_backlog.min(somaxconn.unwrap_or(i32::MAX)).max(1);
@@ -98,20 +97,20 @@ pub fn somaxconn() -> Option<i32> {
 
 /// What the machine allows less of than the limits do; told at the start, because nobody sees it until the storm.
 #[must_use]
-pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>) -> Vec<Mistake> {
+pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>) -> Vec<ConfigError> {
     let (limits, threads) = (&config.limits, config.serving_threads());
     let mut told = Vec::new();
     let listeners = limits.listeners_per_thread(threads, somaxconn).saturating_mul(threads);
     let backlog = limits.backlog_of_one(somaxconn).saturating_mul(listeners);
     if backlog < limits.connections_max {
-        told.push(Mistake(format!(
+        told.push(ConfigError(format!(
             "{backlog} connections can come at once, http.connections_max is {}: raise http.listen_backlog ({}) and the kernel's net.core.somaxconn",
             limits.connections_max, limits.listen_backlog
         )));
     }
     let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(descriptors_beside(threads));
     if let Some(max) = descriptors_max.filter(|max| *max < needed) {
-        told.push(Mistake(format!(
+        told.push(ConfigError(format!(
             "the process may open {max} descriptors, http.connections_max needs {needed}: fewer connections are let in; raise ulimit -n (LimitNOFILE)"
         )));
     }
@@ -133,7 +132,7 @@ pub fn settle_connections_max(config: &mut Config, descriptors_max: Option<u64>)
 fn descriptors_beside(threads: usize) -> u64 {
     const OF_ALL: u64 = 64;
     const OF_A_THREAD: u64 = 32;
-    let operators = u64::try_from(OPERATOR_PLACES).unwrap_or(u64::MAX);
+    let operators = u64::try_from(OPERATOR_CONNECTIONS_MAX).unwrap_or(u64::MAX);
     let of_threads = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(OF_A_THREAD);
     OF_ALL.saturating_add(operators).saturating_add(of_threads)
 }

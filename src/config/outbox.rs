@@ -12,7 +12,6 @@ use crate::types::EventFilter;
 
 /// Whom the configuration has told of events, and the bounds of telling.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct OutboxSettings {
     pub endpoint_url: String,
     pub endpoint_secret_file: Option<PathBuf>,

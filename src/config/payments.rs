@@ -8,7 +8,6 @@ use crate::types::Provider;
 
 /// Who may tell us of money, and who makes the sessions in which buyers pay.
 #[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct PaymentSettings {
     pub provider: Option<Provider>,
     pub sandbox: bool,

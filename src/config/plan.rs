@@ -6,7 +6,6 @@ use super::values::number;
 
 /// The plan of a sale; 0: there is none.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct PlanSettings {
     pub requests_per_second: u32,
     pub depletion_seconds: u32,

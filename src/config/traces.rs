@@ -10,7 +10,6 @@ use super::values::{millis, number};
 
 /// When a write is traced.
 #[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct TraceSettings {
     pub slow: Option<Duration>,
     pub one_in: u64,

@@ -9,7 +9,6 @@ use super::{Config, TlsFiles};
 
 /// What a client of the binary protocol may take of the server. Connections are counted together with those of HTTP.
 #[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "SETTINGS holds a sentence for each; a second one would drift")]
 pub struct WireLimits {
     pub in_flight_max: usize,
     pub subscriptions_max: usize,

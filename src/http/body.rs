@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::Problem;
-use crate::config::Limits;
+use crate::config::ConnectionLimits;
 
 /// An answer's body: whole, or piece by piece.
 pub type Body = Either<Full<Bytes>, Pieces>;
@@ -51,7 +51,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 ///
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`, in this order.
-pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
     if !is_json(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
@@ -65,7 +65,7 @@ pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &Limits) -> 
 pub async fn read_form<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Option<Incoming>,
-    limits: &Limits,
+    limits: &ConnectionLimits,
 ) -> Result<T, Problem> {
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -84,7 +84,7 @@ pub async fn read_form<T: DeserializeOwned>(
 pub async fn read_whole(
     headers: &HeaderMap,
     body: Incoming,
-    limits: &Limits,
+    limits: &ConnectionLimits,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
     let too_large = || Problem::BodyTooLarge { max: bytes_max };

@@ -4,7 +4,6 @@ use hyper::StatusCode;
 
 /// A problem's code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[expect(missing_docs, reason = "the title of each says it")]
 pub enum Code {
     Malformed,
     Validation,

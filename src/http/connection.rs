@@ -22,7 +22,7 @@ use super::begun::Begun;
 use super::core::Core;
 use super::guarded::Guarded;
 use super::pace::{CAUSES, Cause, Pace};
-use crate::config::Limits;
+use crate::config::ConnectionLimits;
 use crate::telemetry::catalogue as metric;
 
 /// hyper's own default; setting it to the same value would cost a slower parser.
@@ -54,7 +54,7 @@ impl HttpConnections {
 /// Returns hyper's settings for reading requests. Its header time-out is off because `pace` has that and more. Requests
 /// of a connection are served one after the other, so that one is in flight however many a client sends at once; and a
 /// client that closes its half still receives its response.
-fn parser(limits: &Limits) -> http1::Builder {
+fn parser(limits: &ConnectionLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).half_close(true).max_buf_size(limits.header_bytes_max);
     if limits.headers_max != HYPER_HEADERS_MAX {

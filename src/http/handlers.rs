@@ -33,7 +33,7 @@ use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
-use crate::writer::{Answer, Class, Decided, NotApplied, Submission, TurnedAway};
+use crate::writer::{Class, Decided, NotApplied, Submission, SubmitError, WriterReply};
 
 /// What a handler that waits becomes.
 pub(super) type Handling<'c> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + 'c>>;
@@ -145,16 +145,16 @@ pub(super) async fn submit_as(
         Err(_) => WriteTimeline { accepted, stages: None },
     }));
     match answer {
-        Ok(Answer::Decided(decided)) => {
+        Ok(WriterReply::Decided(decided)) => {
             if let Some(operator) = caller.operator() {
                 log_operation(operator, name, &decided);
             }
             Ok(decided)
         }
-        Ok(Answer::TooOld) => Err(overloaded(core, core.writer.queue_depth())),
-        Ok(Answer::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
-        Ok(Answer::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
-        Ok(Answer::Unknown) => Err(Problem::OutcomeUnknown),
+        Ok(WriterReply::TooOld) => Err(overloaded(core, core.writer.queue_depth())),
+        Ok(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
+        Ok(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
+        Ok(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
         Err(_) => {
             core.site.reply_timeouts.increment(1);
             Err(Problem::OutcomeUnknown)
@@ -163,12 +163,12 @@ pub(super) async fn submit_as(
 }
 
 /// What a client is told whose command was not let in: nothing was decided.
-pub(super) fn not_let_in(core: &Core, turned_away: TurnedAway) -> Problem {
+pub(super) fn not_let_in(core: &Core, turned_away: SubmitError) -> Problem {
     core.site.turned_away.increment(1);
     match turned_away {
-        TurnedAway::QueueFull { depth } => overloaded(core, depth),
-        TurnedAway::Stopping => Problem::Draining,
-        TurnedAway::ReadOnly => Problem::ReadOnly,
+        SubmitError::QueueFull { depth } => overloaded(core, depth),
+        SubmitError::Stopping => Problem::Draining,
+        SubmitError::ReadOnly => Problem::ReadOnly,
     }
 }
 

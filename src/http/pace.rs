@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use crate::config::Limits;
+use crate::config::ConnectionLimits;
 
 /// Why a connection was closed by the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,7 +77,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A connection that was accepted now. A proxy keeps connections in stock: it may be silent, too.
-    pub(super) fn new(limits: &Limits, is_proxy: bool, accepted: Instant) -> Pace {
+    pub(super) fn new(limits: &ConnectionLimits, is_proxy: bool, accepted: Instant) -> Pace {
         let (first_byte, idle) = if is_proxy {
             (limits.proxy_idle_timeout, limits.proxy_idle_timeout)
         } else {
@@ -195,13 +195,13 @@ mod tests {
     use super::*;
 
     fn pace(is_proxy: bool, accepted: Instant) -> Pace {
-        let limits = Limits {
+        let limits = ConnectionLimits {
             first_byte_timeout: Duration::from_secs(1),
             header_read_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(3),
             proxy_idle_timeout: Duration::from_secs(90),
             response_write_timeout: Duration::from_secs(4),
-            ..Limits::default()
+            ..ConnectionLimits::default()
         };
         Pace::new(&limits, is_proxy, accepted)
     }

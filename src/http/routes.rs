@@ -15,7 +15,6 @@ pub enum Listener {
 
 /// What a route does; one handler each (`handlers::run`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the summary of each route says it")]
 pub enum Action {
     ListDrops,
     GetDrop,

@@ -11,7 +11,7 @@ use super::core::Core;
 use super::request::REQUEST_ID;
 use super::routes::ROUTES;
 use crate::config::TraceSettings;
-use crate::telemetry::traces::{Options, Parent, Why, Write, WriteTimeline};
+use crate::telemetry::traces::{TraceOptions, TraceParent, TraceReason, WriteTimeline, WriteTrace};
 use crate::writer::clock::wall_clock_us;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -20,7 +20,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Clone, Copy, Default)]
 pub(super) struct Noted {
     /// Whose trace it is part of.
-    parent: Option<Parent>,
+    parent: Option<TraceParent>,
     /// The way of what it submitted, the last of it if it was more.
     pub(super) timeline: Option<WriteTimeline>,
     /// The problem that it was answered with.
@@ -36,18 +36,18 @@ impl Noted {
 }
 
 /// Two parents are none.
-fn parent(headers: &HeaderMap) -> Option<Parent> {
+fn parent(headers: &HeaderMap) -> Option<TraceParent> {
     let mut given = headers.get_all(TRACEPARENT).iter();
     match (given.next(), given.next()) {
-        (Some(one), None) => Parent::read(one.as_bytes()),
+        (Some(one), None) => TraceParent::read(one.as_bytes()),
         (Some(_) | None, _) => None,
     }
 }
 
 /// When writes are traced, as the settings say.
 #[must_use]
-pub fn options(settings: &TraceSettings) -> Options {
-    Options { slow: settings.slow, one_in: settings.one_in }
+pub fn options(settings: &TraceSettings) -> TraceOptions {
+    TraceOptions { slow: settings.slow, one_in: settings.one_in }
 }
 
 /// An answer as a trace tells of it.
@@ -71,9 +71,9 @@ impl Core {
 }
 
 #[cold]
-fn tell(timeline: WriteTimeline, noted: &Noted, answered: &Answered<'_>, why: Why) {
+fn tell(timeline: WriteTimeline, noted: &Noted, answered: &Answered<'_>, why: TraceReason) {
     let Some(route) = ROUTES.get(answered.route) else { return };
-    let write = Write {
+    let write = WriteTrace {
         request_id: answered.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
         route: route.path,
         method: route.method.as_str(),

@@ -23,7 +23,7 @@ use crate::read::Reader;
 use crate::read::outbox as rows;
 use crate::telemetry::{OutboxMeter, Telemetry};
 use crate::types::{EndpointState, Seq, SnapshotGate, UnixMillis, random};
-use crate::writer::{Answer, Class, Submission, WriterHandle};
+use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 /// How often the relay looks for new events when it has nothing to wait for: an endpoint learns of an order so much
 /// later at most, and an idle server does next to nothing.
@@ -292,15 +292,17 @@ impl RelayLoop {
             return;
         };
         match answer {
-            Answer::Decided(decided) if matches!(decided.outcome, Outcome::Accepted { .. }) => {
+            WriterReply::Decided(decided) if matches!(decided.outcome, Outcome::Accepted { .. }) => {
                 worker.checkpoint_saved()
             }
             // An operator was faster, or the writer is in trouble: the file says from where to go on.
-            Answer::Decided(_) => {
+            WriterReply::Decided(_) => {
                 self.workers.remove(&endpoint);
                 self.invalidate();
             }
-            Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => self.restart_after_error(endpoint),
+            WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => {
+                self.restart_after_error(endpoint)
+            }
         }
     }
 

@@ -4,14 +4,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{RelayOptions, RetrySchedule};
-use crate::config::secret_file::{Guard as FileGuard, read};
-use crate::config::{Config, Mistake};
+use crate::config::secret_file::{FileProtection, read};
+use crate::config::{Config, ConfigError};
 use crate::egress::{AddressGuard, ClientOptions, EgressClient, Target};
 use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome};
 use crate::read::outbox::EndpointRow;
 use crate::store::Beside;
 use crate::types::{Digest, EndpointState, EndpointUrl, EventFilter, SigningSecret, random};
-use crate::writer::{Answer, Class, Submission, WriterHandle};
+use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 const SECRET_BYTES_MAX: u64 = 1024;
 const AUTHORITIES_BYTES_MAX: u64 = 1 << 20;
@@ -36,21 +36,21 @@ impl OutboxSetup {
     ///
     /// # Errors
     /// All mistakes at once, nothing of a secret in them.
-    pub fn open(config: &Config) -> Result<OutboxSetup, Vec<Mistake>> {
+    pub fn open(config: &Config) -> Result<OutboxSetup, Vec<ConfigError>> {
         let outbox = &config.outbox;
         let mut mistakes = Vec::new();
         let guard = AddressGuard::new(outbox.allow_private_networks.clone());
         if !outbox.endpoint_url.is_empty()
             && let Err(wrong) = Target::parse(&outbox.endpoint_url, &guard)
         {
-            mistakes.push(Mistake(format!("outbox.endpoint_url: {wrong}")));
+            mistakes.push(ConfigError(format!("outbox.endpoint_url: {wrong}")));
         }
         let secret = outbox.endpoint_secret_file.as_deref().map(secret_in).transpose();
         let secret = secret.map_err(|mistake| mistakes.push(mistake)).ok().flatten();
         let authorities = outbox.authorities_file.as_deref().map(authorities_in).transpose();
         let authorities = authorities.map_err(|mistake| mistakes.push(mistake)).ok().flatten().unwrap_or_default();
         let options = ClientOptions { timeout: outbox.timeout, authorities, ..ClientOptions::default() };
-        let client = EgressClient::new(guard, options).map_err(|error| mistakes.push(Mistake(error)));
+        let client = EgressClient::new(guard, options).map_err(|error| mistakes.push(ConfigError(error)));
         let Ok(client) = client else { return Err(mistakes) };
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -98,12 +98,12 @@ impl OutboxSetup {
         };
         let answer = writer.submit(submission).map_err(|turned_away| format!("{turned_away:?}"))?.wait();
         match answer {
-            Answer::Decided(decided) => match decided.outcome {
+            WriterReply::Decided(decided) => match decided.outcome {
                 Outcome::Accepted { .. } | Outcome::Repeated { .. } => Ok(()),
                 Outcome::Refused { refusal, .. } => Err(format!("outbox.endpoint_url: {refusal:?}")),
                 Outcome::Reserved(_) | Outcome::Bid(_) | Outcome::Heard { .. } | Outcome::Advanced => Ok(()),
             },
-            Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => {
+            WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => {
                 Err("outbox.endpoint_url: the writer did not take it".into())
             }
         }
@@ -115,17 +115,17 @@ fn of(command: EndpointCommand, url: Option<EndpointUrl>, secret: Option<Signing
     Submission { command: Command::Endpoint(Box::new(command)), beside, class: Class::Operator }
 }
 
-fn secret_in(path: &std::path::Path) -> Result<SigningSecret, Mistake> {
-    let bytes = read(path, FileGuard::Secret, SECRET_BYTES_MAX)?;
+fn secret_in(path: &std::path::Path) -> Result<SigningSecret, ConfigError> {
+    let bytes = read(path, FileProtection::Secret, SECRET_BYTES_MAX)?;
     let secret = std::str::from_utf8(&bytes).ok().and_then(SigningSecret::parse);
-    secret.ok_or_else(|| Mistake(format!("{}: is not `whsec_` and the base64 of 24 to 64 bytes", path.display())))
+    secret.ok_or_else(|| ConfigError(format!("{}: is not `whsec_` and the base64 of 24 to 64 bytes", path.display())))
 }
 
-fn authorities_in(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
-    let bytes = read(path, FileGuard::Unforgeable, AUTHORITIES_BYTES_MAX)?;
+fn authorities_in(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let bytes = read(path, FileProtection::Unforgeable, AUTHORITIES_BYTES_MAX)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) | Err(_) => Err(Mistake(format!("{}: has no certificate in PEM", path.display()))),
+        Ok(_) | Err(_) => Err(ConfigError(format!("{}: has no certificate in PEM", path.display()))),
     }
 }

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::config::Mistake;
-use crate::config::secret_file::{Guard, read};
+use crate::config::ConfigError;
+use crate::config::secret_file::{FileProtection, read};
 
 /// A secret's file: a line.
 const FILE_BYTES_MAX: u64 = 1024;
@@ -30,33 +30,33 @@ impl Keys {
     }
 
     /// Secrets as Standard Webhooks writes them: `whsec_` and base64. `None` without files.
-    pub(super) fn standard(files: &[PathBuf]) -> Result<Option<Keys>, Vec<Mistake>> {
+    pub(super) fn standard(files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
         Keys::from_files(files, |path, line| {
             let decoded = STANDARD.decode(line.strip_prefix("whsec_").unwrap_or(line)).unwrap_or_default();
             if STANDARD_BYTES.contains(&decoded.len()) {
                 Ok(decoded)
             } else {
                 let (min, max) = (STANDARD_BYTES.start(), STANDARD_BYTES.end());
-                Err(Mistake(format!("{}: a secret is whsec_ and base64 of {min} to {max} bytes", path.display())))
+                Err(ConfigError(format!("{}: a secret is whsec_ and base64 of {min} to {max} bytes", path.display())))
             }
         })
     }
 
     /// Secrets that are keys as they are written.
-    pub(super) fn text(files: &[PathBuf]) -> Result<Option<Keys>, Vec<Mistake>> {
+    pub(super) fn text(files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
         Keys::from_files(files, |path, line| {
             if line.len() >= TEXT_BYTES_MIN {
                 Ok(line.as_bytes().to_vec())
             } else {
-                Err(Mistake(format!("{}: a secret has at least {TEXT_BYTES_MIN} characters", path.display())))
+                Err(ConfigError(format!("{}: a secret has at least {TEXT_BYTES_MIN} characters", path.display())))
             }
         })
     }
 
     fn from_files(
         files: &[PathBuf],
-        key: impl Fn(&Path, &str) -> Result<Vec<u8>, Mistake>,
-    ) -> Result<Option<Keys>, Vec<Mistake>> {
+        key: impl Fn(&Path, &str) -> Result<Vec<u8>, ConfigError>,
+    ) -> Result<Option<Keys>, Vec<ConfigError>> {
         let (mut keys, mut mistakes) = (Vec::new(), Vec::new());
         for path in files {
             match line(path).and_then(|line| key(path, &line)) {
@@ -98,10 +98,10 @@ pub(super) struct ApiKey(Box<str>);
 
 impl ApiKey {
     /// Reads a key.
-    pub(super) fn read(path: &Path) -> Result<ApiKey, Mistake> {
+    pub(super) fn read(path: &Path) -> Result<ApiKey, ConfigError> {
         let line = line(path)?;
         if line.len() < API_KEY_BYTES_MIN {
-            return Err(Mistake(format!("{}: a key has at least {API_KEY_BYTES_MIN} characters", path.display())));
+            return Err(ConfigError(format!("{}: a key has at least {API_KEY_BYTES_MIN} characters", path.display())));
         }
         Ok(ApiKey(line.into()))
     }
@@ -119,14 +119,14 @@ impl std::fmt::Debug for ApiKey {
 }
 
 /// The one line of a secret's file. Editors and `echo` end it with a new line, which is no part of it.
-fn line(path: &Path) -> Result<String, Mistake> {
-    let bytes = read(path, Guard::Secret, FILE_BYTES_MAX)?;
+fn line(path: &Path) -> Result<String, ConfigError> {
+    let bytes = read(path, FileProtection::Secret, FILE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).unwrap_or_default();
     let line = text.trim_end_matches(['\n', '\r']);
     if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(line.into())
     } else {
-        Err(Mistake(format!("{}: a secret is one line of visible ASCII characters", path.display())))
+        Err(ConfigError(format!("{}: a secret is one line of visible ASCII characters", path.display())))
     }
 }
 

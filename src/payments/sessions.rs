@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use super::provider_event::REFERENCE_BYTES_MAX;
 use super::secrets::{ApiKey, Keys};
-use crate::config::{Config, Mistake};
+use crate::config::{Config, ConfigError};
 use crate::read::Reader;
 use crate::telemetry::Telemetry;
 use crate::types::{Amount, Currency, OrderId, Provider, Quantity, SnapshotGate, UnitPrice, UnixMillis};
@@ -144,7 +144,7 @@ impl SessionService {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn open(config: &Config) -> Result<Option<SessionService>, Vec<Mistake>> {
+    pub fn open(config: &Config) -> Result<Option<SessionService>, Vec<ConfigError>> {
         let settings = &config.payments;
         let provider = match settings.provider {
             Some(Provider::Stripe) => SessionProvider::Stripe(stripe::StripeSessions::open(settings)?),
@@ -184,6 +184,6 @@ impl SessionThread {
 }
 
 /// The API key of a file that must be set.
-fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, Mistake> {
-    file.map_or_else(|| Err(Mistake(format!("{setting} must be set"))), |path| ApiKey::read(path))
+fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, ConfigError> {
+    file.map_or_else(|| Err(ConfigError(format!("{setting} must be set"))), |path| ApiKey::read(path))
 }

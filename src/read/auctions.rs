@@ -2,13 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::lists::Page;
+use super::lists::ListPage;
 use super::rows::{OrderRow, order_by_seq};
 use crate::types::{AuctionId, AuctionState, Currency, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
 /// An auction as clients see it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
 pub struct AuctionRow {
     pub id: AuctionId,
     pub drop_id: DropId,
@@ -105,7 +104,7 @@ pub fn auction_by_id(connection: &Connection, id: AuctionId) -> rusqlite::Result
 ///
 /// # Errors
 /// What SQLite says.
-pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<Page<AuctionRow>> {
+pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<ListPage<AuctionRow>> {
     let mut statement = connection.prepare_cached(auction_where!("auctions.id > ?1 ORDER BY auctions.id LIMIT ?2"))?;
     let rows = statement.query_map(params![after, limit.saturating_add(1)], auction_of)?;
     let items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -114,7 +113,6 @@ pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Re
 
 /// An accepted bid as clients see it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
 pub struct BidRow {
     pub seq: Seq,
     pub buyer: String,
@@ -142,7 +140,7 @@ pub fn bid_by_seq(connection: &Connection, id: AuctionId, seq: Seq) -> rusqlite:
 ///
 /// # Errors
 /// What SQLite says.
-pub fn bids(connection: &Connection, id: AuctionId, after: Seq, limit: u32) -> rusqlite::Result<Page<BidRow>> {
+pub fn bids(connection: &Connection, id: AuctionId, after: Seq, limit: u32) -> rusqlite::Result<ListPage<BidRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, buyer, amount, current, at_ms FROM bids WHERE auction_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
     )?;
@@ -168,11 +166,11 @@ pub fn last_order(connection: &Connection, id: AuctionId) -> rusqlite::Result<Op
 }
 
 /// The page out of one row more than it has room for.
-fn page<T>(mut items: Vec<T>, limit: u32, number: impl Fn(&T) -> u64) -> Page<T> {
+fn page<T>(mut items: Vec<T>, limit: u32, number: impl Fn(&T) -> u64) -> ListPage<T> {
     let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if more {
         items.pop();
     }
     let next_after = items.last().filter(|_| more).map(number);
-    Page { items, next_after }
+    ListPage { items, next_after }
 }

@@ -28,7 +28,7 @@ pub struct AuditorState {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Count {
+struct UnitCount {
     total: i64,
     held: i64,
     sold: i64,
@@ -37,14 +37,14 @@ struct Count {
 /// The recount so far.
 #[derive(Default)]
 pub struct Auditor {
-    counts: BTreeMap<DropId, Count>,
+    counts: BTreeMap<DropId, UnitCount>,
     last: Seq,
     mismatched: BTreeSet<DropId>,
 }
 
 /// A drop whose counters stopped agreeing with the recount, or agree again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Change {
+pub struct MismatchChange {
     /// Which drop.
     pub drop_id: DropId,
     /// Whether a mismatch stands.
@@ -66,7 +66,7 @@ impl Auditor {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn compare(&mut self, reader: &Reader, state: &AuditorState) -> rusqlite::Result<Vec<Change>> {
+    pub fn compare(&mut self, reader: &Reader, state: &AuditorState) -> rusqlite::Result<Vec<MismatchChange>> {
         // Far behind, the snapshot would be held for long: come near first.
         while self.follow(reader, state)? {}
         reader.snapshot(|connection| {
@@ -92,14 +92,18 @@ impl Auditor {
         Ok(counted == ROWS_PER_STEP)
     }
 
-    fn compare_counters(&mut self, connection: &Connection, state: &AuditorState) -> rusqlite::Result<Vec<Change>> {
+    fn compare_counters(
+        &mut self,
+        connection: &Connection,
+        state: &AuditorState,
+    ) -> rusqlite::Result<Vec<MismatchChange>> {
         let mut statement = connection.prepare_cached("SELECT id, total, held, sold FROM drops ORDER BY id")?;
         let mut rows = statement.query([])?;
         let (mut oversold, mut undersold, mut mismatched) = (0u64, 0u64, 0u64);
         let mut changes = Vec::new();
         while let Some(row) = rows.next()? {
             let drop_id: DropId = row.get(0)?;
-            let counters = Count { total: row.get(1)?, held: row.get(2)?, sold: row.get(3)? };
+            let counters = UnitCount { total: row.get(1)?, held: row.get(2)?, sold: row.get(3)? };
             let count = self.counts.get(&drop_id).copied().unwrap_or_default();
             let above = |more: i64, less: i64| u64::try_from(more.saturating_sub(less)).unwrap_or(0);
             oversold = oversold.saturating_add(above(count.taken(), count.total.min(counters.total)));
@@ -107,7 +111,7 @@ impl Auditor {
             let stands = counters != count;
             let stood = self.mismatched.contains(&drop_id);
             if stands != stood {
-                changes.push(Change { drop_id, stands });
+                changes.push(MismatchChange { drop_id, stands });
             }
             if stands {
                 mismatched = mismatched.saturating_add(1);
@@ -121,7 +125,7 @@ impl Auditor {
     }
 
     /// Notes that a change was passed on; until then it is found again.
-    pub fn noted(&mut self, change: Change) {
+    pub fn noted(&mut self, change: MismatchChange) {
         if change.stands {
             self.mismatched.insert(change.drop_id);
         } else {
@@ -135,7 +139,7 @@ impl Auditor {
     }
 }
 
-impl Count {
+impl UnitCount {
     fn taken(&self) -> i64 {
         self.held.saturating_add(self.sold)
     }

@@ -12,7 +12,7 @@ const ROWS_LOOKED_AT_MAX: u32 = 5000;
 
 /// A page of something, and from where to go on.
 #[derive(Debug)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     /// What was found.
     pub items: Vec<T>,
     /// From where the next page goes on, if there may be more.
@@ -23,7 +23,7 @@ pub struct Page<T> {
 ///
 /// # Errors
 /// What SQLite says.
-pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<Page<DropRow>> {
+pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<ListPage<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
@@ -37,7 +37,7 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
         items.pop();
     }
     let next_after = items.last().filter(|_| more).map(|drop| u64::from(drop.id.get()));
-    Ok(Page { items, next_after })
+    Ok(ListPage { items, next_after })
 }
 
 /// The newest drops, newest first.
@@ -76,7 +76,7 @@ fn orders_with_refunds_due(
     filter: OrderFilter,
     after: Seq,
     limit: u32,
-) -> rusqlite::Result<Page<OrderRow>> {
+) -> rusqlite::Result<ListPage<OrderRow>> {
     let due = payments::orders_with_refunds_due(connection, after, limit)?;
     let more = due.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next_after = due.last().filter(|_| more).map(|last| last.get());
@@ -84,7 +84,7 @@ fn orders_with_refunds_due(
     for seq in due {
         items.extend(order_by_seq(connection, seq)?.filter(|order| filter.fits(order)));
     }
-    Ok(Page { items, next_after })
+    Ok(ListPage { items, next_after })
 }
 
 /// The orders after `after`, by their number. Orders have no index but their number: the page looks at a bounded number
@@ -97,7 +97,7 @@ pub fn orders(
     filter: OrderFilter,
     after: Seq,
     limit: u32,
-) -> rusqlite::Result<Page<OrderRow>> {
+) -> rusqlite::Result<ListPage<OrderRow>> {
     if filter.refund_due {
         return orders_with_refunds_due(connection, filter, after, limit);
     }
@@ -119,12 +119,12 @@ pub fn orders(
         if filter.fits(&order) {
             items.push(order);
             if items.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-                return Ok(Page { items, next_after: Some(last.get()) });
+                return Ok(ListPage { items, next_after: Some(last.get()) });
             }
         }
     }
     let more = looked_at == ROWS_LOOKED_AT_MAX;
-    Ok(Page { items, next_after: more.then_some(last.get()) })
+    Ok(ListPage { items, next_after: more.then_some(last.get()) })
 }
 
 /// Which of a drop's orders a remedy looks at: the last that are live or paid.
@@ -142,7 +142,7 @@ pub struct LastOrders {
 
 /// A page of the last orders, newest first, and below which number to go on.
 #[derive(Debug)]
-pub struct LastPage {
+pub struct LastOrdersPage {
     /// What was found.
     pub items: Vec<OrderRow>,
     /// Below which number the next page goes on, if there may be more.
@@ -154,7 +154,7 @@ pub struct LastPage {
 ///
 /// # Errors
 /// What SQLite says.
-pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Result<LastPage> {
+pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Result<LastOrdersPage> {
     let mut statement = connection.prepare_cached(
         "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
              drops.currency, orders.state, orders.reserved_at_ms, orders.expires_at_ms, orders.paid_at_ms,
@@ -173,11 +173,11 @@ pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Res
         if order.drop_id == wanted.drop_id && (order.state.is_live() || order.state == OrderState::Paid) {
             items.push(order);
             if items.len() >= limit {
-                return Ok(LastPage { items, next_below: Some(last) });
+                return Ok(LastOrdersPage { items, next_below: Some(last) });
             }
         }
     }
-    Ok(LastPage { items, next_below: (looked_at == ROWS_LOOKED_AT_MAX).then_some(last) })
+    Ok(LastOrdersPage { items, next_below: (looked_at == ROWS_LOOKED_AT_MAX).then_some(last) })
 }
 
 /// Where a drop's orders can be: from its creation until below what comes next.

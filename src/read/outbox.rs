@@ -113,20 +113,20 @@ pub struct DeliveryRow {
 
 /// Which deliveries are looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deliveries {
+pub enum DeliveryFilter {
     /// Those that wait.
     Waiting,
     /// Those that were given up.
     Dead,
 }
 
-impl Deliveries {
+impl DeliveryFilter {
     /// The word in SQL and in queries.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Deliveries::Waiting => "waiting",
-            Deliveries::Dead => "dead",
+            DeliveryFilter::Waiting => "waiting",
+            DeliveryFilter::Dead => "dead",
         }
     }
 }
@@ -138,7 +138,7 @@ impl Deliveries {
 pub fn deliveries(
     connection: &Connection,
     endpoint: Seq,
-    which: Deliveries,
+    which: DeliveryFilter,
     after: Seq,
     limit: u32,
 ) -> rusqlite::Result<Vec<DeliveryRow>> {

@@ -6,7 +6,6 @@ use crate::types::{Amount, Currency, Provider, Seq};
 
 /// A payment as operators see it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
 pub struct PaymentRow {
     pub seq: Seq,
     pub provider: Provider,

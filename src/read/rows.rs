@@ -9,7 +9,6 @@ use crate::types::{
 
 /// A drop as clients see it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
 pub struct DropRow {
     pub id: DropId,
     pub sku: String,
@@ -89,7 +88,6 @@ pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Optio
 
 /// An order as clients see it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are the columns of schema.sql")]
 pub struct OrderRow {
     pub seq: Seq,
     pub secret: OrderSecret,

@@ -5,11 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::types::{OrderState, Seq};
 
 /// Rows looked at in one snapshot.
-const ROWS_PER_LOOK: u32 = 2000;
+const ROWS_PER_SCAN: u32 = 2000;
 
-/// A look along rows that are ordered by their number.
+/// A scan along rows that are ordered by their number.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Look {
+pub struct OrderScan {
     /// Orders that await payment, or did when that was written.
     pub orders: Vec<Seq>,
     /// The last row that was looked at.
@@ -31,19 +31,19 @@ pub fn last_event(connection: &Connection) -> rusqlite::Result<Seq> {
 ///
 /// # Errors
 /// What SQLite says.
-pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Result<Look> {
+pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Result<OrderScan> {
     let mut statement =
         connection.prepare_cached("SELECT seq, kind, order_seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let mut rows = statement.query(params![since, ROWS_PER_LOOK])?;
-    let (mut look, mut seen) = (Look { orders: Vec::new(), last: since, more: false }, 0u32);
+    let mut rows = statement.query(params![since, ROWS_PER_SCAN])?;
+    let (mut scan, mut seen) = (OrderScan { orders: Vec::new(), last: since, more: false }, 0u32);
     while let Some(row) = rows.next()? {
-        (look.last, seen) = (row.get(0)?, seen.saturating_add(1));
+        (scan.last, seen) = (row.get(0)?, seen.saturating_add(1));
         if row.get_ref(1)?.as_str()? == "order_checked_out" {
-            look.orders.push(row.get(2)?);
+            scan.orders.push(row.get(2)?);
         }
     }
-    look.more = seen == ROWS_PER_LOOK;
-    Ok(look)
+    scan.more = seen == ROWS_PER_SCAN;
+    Ok(scan)
 }
 
 /// Where an order can be paid, if its provider has made the session.
@@ -59,19 +59,19 @@ pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<St
 ///
 /// # Errors
 /// What SQLite says.
-pub fn awaiting_payment(connection: &Connection, after: Seq) -> rusqlite::Result<Look> {
+pub fn awaiting_payment(connection: &Connection, after: Seq) -> rusqlite::Result<OrderScan> {
     let mut statement =
         connection.prepare_cached("SELECT seq, state FROM orders WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let mut rows = statement.query(params![after, ROWS_PER_LOOK])?;
-    let (mut look, mut seen) = (Look { orders: Vec::new(), last: after, more: false }, 0u32);
+    let mut rows = statement.query(params![after, ROWS_PER_SCAN])?;
+    let (mut scan, mut seen) = (OrderScan { orders: Vec::new(), last: after, more: false }, 0u32);
     while let Some(row) = rows.next()? {
-        (look.last, seen) = (row.get(0)?, seen.saturating_add(1));
+        (scan.last, seen) = (row.get(0)?, seen.saturating_add(1));
         if row.get::<_, OrderState>(1)? == OrderState::AwaitingPayment {
-            look.orders.push(look.last);
+            scan.orders.push(scan.last);
         }
     }
-    look.more = seen == ROWS_PER_LOOK;
-    Ok(look)
+    scan.more = seen == ROWS_PER_SCAN;
+    Ok(scan)
 }
 
 /// Whether it is known where an order can be paid.

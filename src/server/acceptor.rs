@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::per_address::ConnectionsPerAddress;
 use super::tls::Tls;
 use crate::admission::address::{AddressGroup, ClientAddress};
-use crate::config::OPERATOR_PLACES;
+use crate::config::OPERATOR_CONNECTIONS_MAX;
 use crate::http::connection::HttpConnections;
 use crate::http::core::Core;
 use crate::http::routes::Listener;
@@ -222,7 +222,7 @@ struct ConnectionPermit {
 impl ConnectionPermit {
     fn take(acceptor: &Rc<Acceptor>, counted: Option<AddressGroup>) -> Option<ConnectionPermit> {
         let (shared, limits) = (&acceptor.shared, &acceptor.core.site.config.limits);
-        let max = limits.connections_max.saturating_add(if acceptor.is_admin { OPERATOR_PLACES } else { 0 });
+        let max = limits.connections_max.saturating_add(if acceptor.is_admin { OPERATOR_CONNECTIONS_MAX } else { 0 });
         // Counted first and compared then: threads that accept at the same moment do not exceed the limit.
         if shared.open.fetch_add(1, Ordering::Relaxed) >= max {
             shared.open.fetch_sub(1, Ordering::Relaxed);

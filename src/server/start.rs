@@ -19,9 +19,9 @@ use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
-use crate::writer::checkpoint::Limits;
+use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
-use crate::writer::{Class, Clock, CpuAffinity, Options, Stopped, Submission, Writer, WriterHandle};
+use crate::writer::{Class, Clock, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions};
 
 /// What a start found in the file.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub struct Running {
     pub found: Found,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
-    thread: JoinHandle<Stopped>,
+    thread: JoinHandle<WriterExit>,
     recorder: Option<JoinHandle<()>>,
     sessions: Option<sessions::SessionThread>,
     relay: Relay,
@@ -174,8 +174,8 @@ fn look(loaded: &Loaded) -> Found {
     }
 }
 
-fn writer_options(config: &Config) -> Options {
-    Options {
+fn writer_options(config: &Config) -> WriterOptions {
+    WriterOptions {
         queue_capacity: config.queue_capacity,
         queue_reserve: config.queue_reserve,
         queue_wait_max: config.queue_wait_max,
@@ -187,7 +187,7 @@ fn writer_options(config: &Config) -> Options {
             PinCore::Off => CpuAffinity::Off,
             PinCore::Core(core) => CpuAffinity::Core(core),
         },
-        checkpoint: Limits {
+        checkpoint: CheckpointLimits {
             passive_bytes: config.checkpoint_wal_bytes,
             reset_bytes: config.reset_wal_bytes,
             gate_max: config.reset_gate,
@@ -258,8 +258,8 @@ impl Running {
             let _panicked = recorder.join();
         }
         match stopped {
-            Ok(Stopped::Orderly) => Ok(()),
-            Ok(Stopped::Fault { message, exit_code }) => Err(Exit::new(exit_code, message)),
+            Ok(WriterExit::Orderly) => Ok(()),
+            Ok(WriterExit::Fault { message, exit_code }) => Err(Exit::new(exit_code, message)),
             Err(_) => Err(Exit::bug("the writer's thread panicked")),
         }
     }

@@ -18,8 +18,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::secret_file::{Guard, read};
-use crate::config::{Config, Mistake, TlsFiles};
+use crate::config::secret_file::{FileProtection, read};
+use crate::config::{Config, ConfigError, TlsFiles};
 use crate::http::routes::Listener;
 use crate::telemetry::{Telemetry, catalogue as metric};
 
@@ -42,7 +42,7 @@ impl Tls {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub(super) fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<Mistake>> {
+    pub(super) fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
         let mut endpoint = |files: &Option<TlsFiles>, protocols: &[&[u8]]| {
             let opened = files.clone().map(|files| Endpoint::open(files, protocols)).transpose();
@@ -105,11 +105,11 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn open(files: TlsFiles, protocols: &[&[u8]]) -> Result<Endpoint, Vec<Mistake>> {
+    fn open(files: TlsFiles, protocols: &[&[u8]]) -> Result<Endpoint, Vec<ConfigError>> {
         let seen = Mutex::new(Seen::of(&files));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current(RwLock::new(Arc::new(load(&files, &provider)?))));
-        let told = |error: rustls::Error| vec![Mistake(format!("TLS: {error}"))];
+        let told = |error: rustls::Error| vec![ConfigError(format!("TLS: {error}"))];
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(told)?
@@ -122,7 +122,7 @@ impl Endpoint {
     }
 
     /// `None` if the files are as they were.
-    fn look(&self) -> Option<Result<(), Vec<Mistake>>> {
+    fn look(&self) -> Option<Result<(), Vec<ConfigError>>> {
         let now = Seen::of(&self.files);
         let mut seen = self.seen.lock();
         if *seen == now {
@@ -161,28 +161,29 @@ impl Seen {
 }
 
 /// Reads a chain and its key, and looks whether they belong together.
-fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec<Mistake>> {
+fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec<ConfigError>> {
     let mut mistakes = Vec::new();
     let chain = chain(&files.certificate).map_err(|mistake| mistakes.push(mistake));
     let key = key(&files.key).map_err(|mistake| mistakes.push(mistake));
     let (Ok(chain), Ok(key)) = (chain, key) else { return Err(mistakes) };
     CertifiedKey::from_der(chain, key, provider).map_err(|error| {
         let (certificate, key) = (files.certificate.display(), files.key.display());
-        vec![Mistake(format!("{certificate} and {key} are not a certificate and its key: {error}"))]
+        vec![ConfigError(format!("{certificate} and {key} are not a certificate and its key: {error}"))]
     })
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
-    let bytes = read(path, Guard::Unforgeable, FILE_BYTES_MAX)?;
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let bytes = read(path, FileProtection::Unforgeable, FILE_BYTES_MAX)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) | Err(_) => Err(Mistake(format!("{}: has no certificate in PEM", path.display()))),
+        Ok(_) | Err(_) => Err(ConfigError(format!("{}: has no certificate in PEM", path.display()))),
     }
 }
 
 /// Nothing of the content is told.
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Mistake> {
-    let bytes = read(path, Guard::Secret, FILE_BYTES_MAX)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| Mistake(format!("{}: has no private key in PEM", path.display())))
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    let bytes = read(path, FileProtection::Secret, FILE_BYTES_MAX)?;
+    PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|_| ConfigError(format!("{}: has no private key in PEM", path.display())))
 }

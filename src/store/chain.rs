@@ -7,11 +7,11 @@ use crate::types::{Digest, UnitPrice};
 
 /// A link: the SHA-256 of the link before it and of the canonical bytes of its rows, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Link(pub [u8; 32]);
+pub struct ChainLink(pub [u8; 32]);
 
-impl Link {
+impl ChainLink {
     /// What stands before the first link.
-    pub const START: Link = Link([0; 32]);
+    pub const START: ChainLink = ChainLink([0; 32]);
 }
 
 /// What an order's row says that no event says and that never changes again: the chain seals it with the order's first
@@ -29,20 +29,20 @@ pub struct OrderSeal<'a> {
 
 /// Makes links; keeps its buffer from one to the next.
 pub struct Chain {
-    last: Link,
+    last: ChainLink,
     rows: Vec<u8>,
 }
 
 impl Chain {
     /// A chain that goes on from `last`.
     #[must_use]
-    pub fn after(last: Link) -> Chain {
+    pub fn after(last: ChainLink) -> Chain {
         Chain { last, rows: Vec::new() }
     }
 
     /// The last link.
     #[must_use]
-    pub fn last(&self) -> Link {
+    pub fn last(&self) -> ChainLink {
         self.last
     }
 
@@ -70,14 +70,14 @@ impl Chain {
     }
 
     /// Ends the link in the making and starts the next.
-    pub fn close(&mut self) -> Link {
+    pub fn close(&mut self) -> ChainLink {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(&self.last.0);
         context.update(&self.rows);
         let mut hash = [0u8; 32];
         hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
         self.rows.clear();
-        self.last = Link(hash);
+        self.last = ChainLink(hash);
         self.last
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::auctions::increments_of;
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::{Store, open, verify};
 use crate::engine::{
     AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, KEY_RETENTION_MS, Leader, Order, Payment, RememberedCommand,
@@ -22,7 +22,7 @@ pub struct Loaded {
     /// What the engine goes on with.
     pub state: State,
     /// The last link of the audit's chain.
-    pub link: Link,
+    pub link: ChainLink,
 }
 
 /// Loads the state.
@@ -69,7 +69,7 @@ pub fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loade
     loaded
 }
 
-fn last_link(connection: &Connection, last_event: Seq) -> Result<Link, StoreError> {
+fn last_link(connection: &Connection, last_event: Seq) -> Result<ChainLink, StoreError> {
     let (seq, link) = open::last_link(connection)?;
     if seq == last_event {
         Ok(link)

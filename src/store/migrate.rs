@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::chain::{Chain, Link};
+use super::chain::{Chain, ChainLink};
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
 use super::rebuild::rebuild;
-use super::verify::{self, Report, Sealed};
+use super::verify::{self, Sealed, VerifyReport};
 use super::{StoreError, recover};
 use crate::types::{Seq, UnixMillis, random};
 
@@ -21,7 +21,7 @@ pub struct Migrated {
     /// The schema that the file had; nothing if it has this one already.
     pub from: Option<i64>,
     /// What the new file holds.
-    pub report: Option<Report>,
+    pub report: Option<VerifyReport>,
     /// Where the old files are.
     pub kept: Option<PathBuf>,
 }
@@ -142,8 +142,8 @@ fn add_file_id(connection: &Connection) -> Result<(), StoreError> {
 
 /// Makes the links again, with the rows of new orders in them.
 fn seal_orders(connection: &Connection) -> Result<(), StoreError> {
-    let mut chain = Chain::after(Link::START);
-    let mut links: Vec<(Seq, Link)> = Vec::new();
+    let mut chain = Chain::after(ChainLink::START);
+    let mut links: Vec<(Seq, ChainLink)> = Vec::new();
     let ends: Vec<Seq> = {
         let mut statement = connection.prepare("SELECT seq FROM chain ORDER BY seq")?;
         statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::StoreError;
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::fault_marker::FaultMarker;
 use super::lock::{DirectoryLock, sync_directory};
 use super::settings::{configure, configure_writer};
-use super::watermark::{Found, Mark, Watermark};
+use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
 use crate::types::{DigestKey, Seq, UnixMillis};
 
@@ -50,13 +50,13 @@ pub struct Store {
     /// What keeps others from starting after a fault.
     pub marker: FaultMarker,
     /// What a power loss took that `--durability interval` did not promise to keep.
-    pub lost: Option<Lost>,
+    pub lost: Option<MissingEvents>,
     _lock: DirectoryLock,
 }
 
 /// Events that were answered and are not in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lost {
+pub struct MissingEvents {
     /// How many.
     pub events: u64,
     /// The last one that was answered.
@@ -94,8 +94,8 @@ impl Store {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(|error| cannot_open(&path, error))?;
-        let fresh = check_identity(&connection, &path)? == Identity::Empty;
-        if fresh && found != Found::Absent {
+        let fresh = check_identity(&connection, &path)? == FileIdentity::Empty;
+        if fresh && found != WatermarkState::Absent {
             let what = "the file is empty, the watermark is not".into();
             return Err(StoreError::Strange { path, what });
         }
@@ -109,19 +109,19 @@ impl Store {
                 Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(1), row.get(1)?, row.get(2)?))
             })?;
         let last = last_link(&connection)?;
-        let mark = Mark { file_id, epoch, seq: last.0, link: last.1, synced: last.0 };
+        let mark = WatermarkRecord { file_id, epoch, seq: last.0, link: last.1, synced: last.0 };
         let (watermark, lost) = match (found, trust) {
-            (Found::Mark(written), Trust::Watermark) => {
+            (WatermarkState::Present(written), Trust::Watermark) => {
                 let lost = compare(&connection, &path, &written, &mark)?;
                 (Watermark::open(directory)?, lost)
             }
-            (Found::Absent, Trust::Watermark) if mark.seq != Seq::ZERO => {
+            (WatermarkState::Absent, Trust::Watermark) if mark.seq != Seq::ZERO => {
                 return Err(StoreError::Strange { path, what: "there is no watermark".into() });
             }
-            (Found::Unreadable, Trust::Watermark) if mark.seq != Seq::ZERO => {
+            (WatermarkState::Unreadable, Trust::Watermark) if mark.seq != Seq::ZERO => {
                 return Err(StoreError::Strange { path, what: "the watermark is damaged".into() });
             }
-            (Found::Absent | Found::Unreadable | Found::Mark(_), _) => {
+            (WatermarkState::Absent | WatermarkState::Unreadable | WatermarkState::Present(_), _) => {
                 let watermark = Watermark::open(directory)?;
                 watermark.establish(&mark)?;
                 (watermark, None)
@@ -135,37 +135,37 @@ impl Store {
 
     /// The mark of what is in the file up to `seq`.
     #[must_use]
-    pub fn mark(&self, seq: Seq, link: Link, synced: Seq) -> Mark {
-        Mark { file_id: self.file_id, epoch: self.epoch, seq, link, synced }
+    pub fn mark(&self, seq: Seq, link: ChainLink, synced: Seq) -> WatermarkRecord {
+        WatermarkRecord { file_id: self.file_id, epoch: self.epoch, seq, link, synced }
     }
 }
 
 /// An empty database is never made in the place of one that had events.
-fn refuse_vanished(path: &Path, found: Found) -> Result<(), StoreError> {
+fn refuse_vanished(path: &Path, found: WatermarkState) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
     match found {
-        Found::Absent => Ok(()),
-        Found::Unreadable => Err(StoreError::Vanished { path: path.to_path_buf(), seq: 0 }),
-        Found::Mark(mark) => Err(StoreError::Vanished { path: path.to_path_buf(), seq: mark.seq.get() }),
+        WatermarkState::Absent => Ok(()),
+        WatermarkState::Unreadable => Err(StoreError::Vanished { path: path.to_path_buf(), seq: 0 }),
+        WatermarkState::Present(mark) => Err(StoreError::Vanished { path: path.to_path_buf(), seq: mark.seq.get() }),
     }
 }
 
 /// The last link of the chain, and the event that it ends with.
-pub(super) fn last_link(connection: &Connection) -> rusqlite::Result<(Seq, Link)> {
+pub(super) fn last_link(connection: &Connection) -> rusqlite::Result<(Seq, ChainLink)> {
     let last = connection
         .query_row("SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(last.map_or((Seq::ZERO, Link::START), |(seq, hash)| (seq, Link(hash))))
+    Ok(last.map_or((Seq::ZERO, ChainLink::START), |(seq, hash)| (seq, ChainLink(hash))))
 }
 
-fn link_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Link>> {
+fn link_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ChainLink>> {
     if seq == Seq::ZERO {
-        return Ok(Some(Link::START));
+        return Ok(Some(ChainLink::START));
     }
     let hash = connection.query_row("SELECT hash FROM chain WHERE seq = ?1", [seq], |row| row.get(0)).optional()?;
-    Ok(hash.map(Link))
+    Ok(hash.map(ChainLink))
 }
 
 /// Holds what is in the file against what was acknowledged. A file may have more: its last commit was on its way.
@@ -175,9 +175,9 @@ fn link_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Link>> 
 pub(super) fn compare(
     connection: &Connection,
     path: &Path,
-    acknowledged: &Mark,
-    file: &Mark,
-) -> Result<Option<Lost>, StoreError> {
+    acknowledged: &WatermarkRecord,
+    file: &WatermarkRecord,
+) -> Result<Option<MissingEvents>, StoreError> {
     let strange = |what: &str| StoreError::Strange { path: path.to_path_buf(), what: what.into() };
     if acknowledged.file_id != file.file_id {
         return Err(strange("the watermark is another file's"));
@@ -196,7 +196,7 @@ pub(super) fn compare(
     }
     let events = acknowledged.seq.get().saturating_sub(file.seq.get());
     if file.seq >= acknowledged.synced {
-        return Ok(Some(Lost { events, acknowledged: acknowledged.seq }));
+        return Ok(Some(MissingEvents { events, acknowledged: acknowledged.seq }));
     }
     Err(StoreError::EventsMissing {
         path: path.to_path_buf(),
@@ -227,7 +227,7 @@ pub(super) fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
 
 /// Whose file it is.
 #[derive(PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum FileIdentity {
     /// Nobody's: there is nothing in it.
     Empty,
     /// Ours.
@@ -235,7 +235,7 @@ pub(super) enum Identity {
 }
 
 /// Looks whose file it is, and of which schema.
-pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<Identity, StoreError> {
+pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<FileIdentity, StoreError> {
     let not_ours = |found: String| StoreError::NotOurs { path: path.to_path_buf(), found };
     let number = |name: &str| -> Result<i64, StoreError> {
         connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|error| match error.sqlite_error_code() {
@@ -250,13 +250,13 @@ pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<Ide
     };
     let application_id = number("application_id")?;
     if application_id == 0 && tables == 0 {
-        return Ok(Identity::Empty);
+        return Ok(FileIdentity::Empty);
     }
     if application_id != APPLICATION_ID {
         return Err(not_ours(format!("application id {application_id}, {tables} tables and indexes")));
     }
     match number("user_version")? {
-        SCHEMA_VERSION => Ok(Identity::Ours),
+        SCHEMA_VERSION => Ok(FileIdentity::Ours),
         found if found < SCHEMA_VERSION => {
             Err(StoreError::OlderSchema { path: path.to_path_buf(), found, expected: SCHEMA_VERSION })
         }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Statement, params};
 use super::auctions::AuctionWriter;
 use super::audit::AuditRow;
 use super::beside::Beside;
-use super::chain::{Chain, Link, OrderSeal};
+use super::chain::{Chain, ChainLink, OrderSeal};
 use super::endpoints::EndpointWriter;
 use super::money::MoneyWriter;
 use super::per_second_stats::{PerSecondTally, PerSecondWriter};
@@ -75,7 +75,7 @@ impl<'conn> Recorder<'conn> {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn new(connection: &'conn Connection, last: Link) -> rusqlite::Result<Recorder<'conn>> {
+    pub fn new(connection: &'conn Connection, last: ChainLink) -> rusqlite::Result<Recorder<'conn>> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(Recorder {
             begin: prepare("BEGIN IMMEDIATE")?,
@@ -196,7 +196,7 @@ impl<'conn> Recorder<'conn> {
 
     /// The last link: of everything that was recorded so far.
     #[must_use]
-    pub fn link(&self) -> Link {
+    pub fn link(&self) -> ChainLink {
         self.chain.last()
     }
 

@@ -10,14 +10,14 @@ use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
 use super::rebuild::rebuild;
 use super::settings::configure;
-use super::verify::{self, Report};
-use super::watermark::{Found, Mark, Watermark};
+use super::verify::{self, VerifyReport};
+use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError, accepted_loss};
 use crate::types::UnixMillis;
 
 /// What an operator accepts.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Accepted {
+pub struct AcceptedRisks {
     /// How many events may be missing; exactly so many must be.
     pub loss: Option<u64>,
     /// The watermark does not count: whether events are missing cannot be told.
@@ -28,7 +28,7 @@ pub struct Accepted {
 #[derive(Debug)]
 pub struct Recovered {
     /// What the new file holds; nothing if an earlier run had verified it already.
-    pub report: Option<Report>,
+    pub report: Option<VerifyReport>,
     /// How many events are lost.
     pub lost: u64,
     /// Where the old files are.
@@ -40,7 +40,7 @@ pub struct Recovered {
 /// # Errors
 /// If the file cannot be read or does not verify, or events are missing and exactly that loss was not accepted. Nothing
 /// has changed then.
-pub fn recover(directory: &Path, now: UnixMillis, accepted: Accepted) -> Result<Recovered, StoreError> {
+pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Recovered, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !directory.is_dir() {
         return Err(StoreError::Missing { path });
@@ -63,21 +63,26 @@ pub fn recover(directory: &Path, now: UnixMillis, accepted: Accepted) -> Result<
 }
 
 /// How many acknowledged events the copy lacks.
-fn missing_events(path: &Path, copy: &Path, acknowledged: Found, accepted: Accepted) -> Result<u64, StoreError> {
+fn missing_events(
+    path: &Path,
+    copy: &Path,
+    acknowledged: WatermarkState,
+    accepted: AcceptedRisks,
+) -> Result<u64, StoreError> {
     let connection = rusqlite::Connection::open(copy)?;
     check_identity(&connection, path)?;
     configure(&connection)?;
     let acknowledged = match acknowledged {
         _ if accepted.without_watermark => return Ok(0),
-        Found::Mark(mark) => mark,
-        Found::Absent => return Err(no_watermark(path, "there is no watermark")),
-        Found::Unreadable => return Err(no_watermark(path, "the watermark is damaged")),
+        WatermarkState::Present(mark) => mark,
+        WatermarkState::Absent => return Err(no_watermark(path, "there is no watermark")),
+        WatermarkState::Unreadable => return Err(no_watermark(path, "the watermark is damaged")),
     };
     let (epoch, file_id): (i64, [u8; 16]) =
         connection
             .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (seq, link) = last_link(&connection)?;
-    let file = Mark { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
+    let file = WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
     match compare(&connection, path, &acknowledged, &file) {
         Ok(lost) => Ok(lost.map_or(0, |lost| lost.events)),
         Err(StoreError::EventsMissing { missing, .. }) => Ok(missing),
@@ -89,17 +94,17 @@ fn no_watermark(path: &Path, what: &str) -> StoreError {
     StoreError::Strange { path: path.to_path_buf(), what: what.into() }
 }
 
-fn lost_events(path: &Path, acknowledged: Found, missing: u64) -> StoreError {
+fn lost_events(path: &Path, acknowledged: WatermarkState, missing: u64) -> StoreError {
     let last = match acknowledged {
-        Found::Mark(mark) => mark.seq.get(),
-        Found::Absent | Found::Unreadable => 0,
+        WatermarkState::Present(mark) => mark.seq.get(),
+        WatermarkState::Absent | WatermarkState::Unreadable => 0,
     };
     let found = last.saturating_sub(missing);
     StoreError::EventsMissing { path: path.to_path_buf(), found, acknowledged: last, missing }
 }
 
 /// Verifies the copy, writes the loss into it, and leaves it closed, with its log in it and a watermark beside it.
-pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<Report, StoreError> {
+pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<VerifyReport, StoreError> {
     let mut store = Store::open_trusting(copy, now, Trust::File)?;
     let report = verify::verify_connection(&store.connection)?;
     if let Some(problem) = report.problems.first() {

@@ -7,15 +7,15 @@ mod recount;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use recount::{Bids, Recount, Stock, Stocks, Told};
+use recount::{AuditRecount, AuditedBids, AuditedOrder, RecountedStock, Stocks};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::StoreError;
 use super::audit::AuditRow;
-use super::chain::{Chain, Link, OrderSeal};
+use super::chain::{Chain, ChainLink, OrderSeal};
 use super::open::{self, DATABASE_FILE, check_identity};
 use super::settings::configure;
-use super::watermark::{Found, Mark, Watermark};
+use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::{AuctionId, DropId, OrderState, Seq, UnixMillis};
 
 /// How many problems are listed at most; all are counted.
@@ -23,7 +23,7 @@ const PROBLEMS_LISTED_MAX: usize = 100;
 
 /// What was found.
 #[derive(Default, Debug)]
-pub struct Report {
+pub struct VerifyReport {
     /// Drops in the file.
     pub drops: u64,
     /// Orders in the file.
@@ -44,7 +44,7 @@ pub struct Report {
     pub problem_count: u64,
 }
 
-impl Report {
+impl VerifyReport {
     fn problem(&mut self, sentence: String) {
         self.problem_count = self.problem_count.saturating_add(1);
         if self.problems.len() < PROBLEMS_LISTED_MAX {
@@ -65,8 +65,8 @@ pub(super) enum Sealed {
 /// Verifies the file in `directory`, and holds it against its watermark.
 ///
 /// # Errors
-/// If there is no file, it is not ours, or SQLite cannot read it; what does not hold is in the [`Report`].
-pub fn verify(directory: &Path) -> Result<Report, StoreError> {
+/// If there is no file, it is not ours, or SQLite cannot read it; what does not hold is in the [`VerifyReport`].
+pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !path.exists() {
         return Err(StoreError::Missing { path });
@@ -76,10 +76,12 @@ pub fn verify(directory: &Path) -> Result<Report, StoreError> {
     let connection = open_to_read(&path)?;
     let mut report = verify_connection(&connection)?;
     match acknowledged {
-        Found::Mark(mark) => check_watermark(&connection, &path, &mark, &mut report)?,
-        Found::Unreadable => report.problem("the watermark is damaged".into()),
-        Found::Absent if report.last_seq == Seq::ZERO => {}
-        Found::Absent => report.problem("there is no watermark: whether events are missing cannot be told".into()),
+        WatermarkState::Present(mark) => check_watermark(&connection, &path, &mark, &mut report)?,
+        WatermarkState::Unreadable => report.problem("the watermark is damaged".into()),
+        WatermarkState::Absent if report.last_seq == Seq::ZERO => {}
+        WatermarkState::Absent => {
+            report.problem("there is no watermark: whether events are missing cannot be told".into())
+        }
     }
     Ok(report)
 }
@@ -87,8 +89,8 @@ pub fn verify(directory: &Path) -> Result<Report, StoreError> {
 /// Verifies a database by itself, through a connection of its own.
 ///
 /// # Errors
-/// If it is not ours, or SQLite cannot read it; what does not hold is in the [`Report`].
-pub fn verify_file(path: &Path) -> Result<Report, StoreError> {
+/// If it is not ours, or SQLite cannot read it; what does not hold is in the [`VerifyReport`].
+pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_connection(&open_to_read(path)?)
 }
 
@@ -105,15 +107,15 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 /// Verifies what a connection sees.
 ///
 /// # Errors
-/// If SQLite cannot read it; what does not hold is in the [`Report`].
-pub fn verify_connection(connection: &Connection) -> Result<Report, StoreError> {
+/// If SQLite cannot read it; what does not hold is in the [`VerifyReport`].
+pub fn verify_connection(connection: &Connection) -> Result<VerifyReport, StoreError> {
     verify_sealed(connection, Sealed::EventsAndOrders)
 }
 
-pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<Report, StoreError> {
-    let mut report = Report::default();
+pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, StoreError> {
+    let mut report = VerifyReport::default();
     check_pages(connection, &mut report)?;
-    let Recount { stocks: from_audit, orders: told, bids, endpoints, .. } =
+    let AuditRecount { stocks: from_audit, orders: told, bids, endpoints, .. } =
         walk_audit(connection, sealed, &mut report)?;
     let from_orders = walk_orders(connection, &told, &mut report)?;
     compare(connection, &from_orders, &from_audit, &mut report)?;
@@ -126,14 +128,14 @@ pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<R
 fn check_watermark(
     connection: &Connection,
     path: &Path,
-    acknowledged: &Mark,
-    report: &mut Report,
+    acknowledged: &WatermarkRecord,
+    report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
     let (epoch, file_id): (i64, [u8; 16]) =
         connection
             .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (seq, link) = open::last_link(connection)?;
-    let file = Mark { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
+    let file = WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
     match open::compare(connection, path, acknowledged, &file) {
         Ok(None) => {}
         Ok(Some(lost)) => report.problem(format!("{} answered events are missing", lost.events)),
@@ -142,7 +144,7 @@ fn check_watermark(
     Ok(())
 }
 
-fn check_pages(connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
+fn check_pages(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
     let mut statement = connection.prepare("PRAGMA quick_check(20)")?;
     let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for line in lines.into_iter().filter(|line| line != "ok") {
@@ -209,15 +211,15 @@ pub(super) fn walk_sealed(
 }
 
 /// Walks all audit rows beside the chain: gapless, in time, linked; recounts every drop and every order.
-fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut Report) -> Result<Recount, StoreError> {
+fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut VerifyReport) -> Result<AuditRecount, StoreError> {
     let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
     let mut links = links.query([])?;
-    let mut next_link = || -> rusqlite::Result<Option<(Seq, Link)>> {
-        links.next()?.map(|row| Ok((row.get(0)?, Link(row.get(1)?)))).transpose()
+    let mut next_link = || -> rusqlite::Result<Option<(Seq, ChainLink)>> {
+        links.next()?.map(|row| Ok((row.get(0)?, ChainLink(row.get(1)?)))).transpose()
     };
     let mut link = next_link()?;
-    let mut chain = Chain::after(Link::START);
-    let mut recount = Recount::default();
+    let mut chain = Chain::after(ChainLink::START);
+    let mut recount = AuditRecount::default();
     let mut previous_at = UnixMillis::ZERO;
     walk_sealed(connection, |row, order| {
         if row.seq != report.last_seq.next() {
@@ -255,7 +257,11 @@ fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut Report) -> R
 }
 
 /// Walks all orders: each is what the audit tells; adds up what they take.
-fn walk_orders(connection: &Connection, told: &HashMap<Seq, Told>, report: &mut Report) -> Result<Stocks, StoreError> {
+fn walk_orders(
+    connection: &Connection,
+    told: &HashMap<Seq, AuditedOrder>,
+    report: &mut VerifyReport,
+) -> Result<Stocks, StoreError> {
     let mut stocks = Stocks::new();
     let mut payments = sums_of_payments(connection)?;
     let mut statement = connection.prepare(
@@ -288,8 +294,8 @@ fn walk_orders(connection: &Connection, told: &HashMap<Seq, Told>, report: &mut 
                 // Only the amounts tell whether a refund was the last of its order.
                 let refunded_whole = told.state == OrderState::Paid && state == OrderState::Refunded;
                 let told_state = if refunded_whole && received == refunded { state } else { told.state };
-                let row = Told { last_seq, state, drop_id, quantity, returned, received, refunded, refund_due };
-                if row != (Told { state: told_state, ..*told }) {
+                let row = AuditedOrder { last_seq, state, drop_id, quantity, returned, received, refunded, refund_due };
+                if row != (AuditedOrder { state: told_state, ..*told }) {
                     report.problem(format!("order {seq}: the row says {row:?}, the audit says {told:?}"));
                 }
             }
@@ -320,8 +326,8 @@ fn sums_of_payments(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, (
 /// The price and the number of bids of every auction are what the audit tells, and every bid has a row.
 fn check_auctions(
     connection: &Connection,
-    told: &BTreeMap<DropId, Bids>,
-    report: &mut Report,
+    told: &BTreeMap<DropId, AuditedBids>,
+    report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, drop_id, bids, current, (SELECT count(*) FROM bids WHERE auction_id = id) FROM auctions ORDER BY id",
@@ -329,7 +335,7 @@ fn check_auctions(
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (id, drop_id): (AuctionId, DropId) = (row.get(0)?, row.get(1)?);
-        let found = Bids { count: row.get(2)?, current: row.get(3)? };
+        let found = AuditedBids { count: row.get(2)?, current: row.get(3)? };
         let (told, rows) = (told.get(&drop_id).copied().unwrap_or_default(), row.get::<_, i64>(4)?);
         if found != told || rows != told.count {
             report.problem(format!("auction {id}: its row says {found:?}, the audit {told:?}; {rows} bids have a row"));
@@ -339,7 +345,7 @@ fn check_auctions(
 }
 
 /// Every provider's event that the audit tells of is in the inbox, and nothing else is.
-fn check_inbox(connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
+fn check_inbox(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
     const TOLD_NOT_HEARD: &str = "SELECT seq FROM audit
          WHERE kind = 'provider_event_recorded' AND seq NOT IN (SELECT seq FROM inbox)";
     const HEARD_NOT_TOLD: &str = "SELECT seq FROM inbox
@@ -358,19 +364,19 @@ fn compare(
     connection: &Connection,
     from_orders: &Stocks,
     from_audit: &Stocks,
-    report: &mut Report,
+    report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare("SELECT id, total, held, sold FROM drops ORDER BY id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let id: DropId = row.get(0)?;
-        let counters = Stock { total: row.get(1)?, held: row.get(2)?, sold: row.get(3)? };
+        let counters = RecountedStock { total: row.get(1)?, held: row.get(2)?, sold: row.get(3)? };
         report.drops = report.drops.saturating_add(1);
         report.held = report.held.saturating_add(u64::try_from(counters.held).unwrap_or(0));
         report.sold = report.sold.saturating_add(u64::try_from(counters.sold).unwrap_or(0));
         let audit = from_audit.get(&id).copied().unwrap_or_default();
         let orders = from_orders.get(&id).copied().unwrap_or_default();
-        let orders = Stock { total: audit.total, ..orders };
+        let orders = RecountedStock { total: audit.total, ..orders };
         for (source, count) in [("audit rows", audit), ("orders", orders)] {
             if count != counters {
                 report.problem(format!("drop {id}: the counters say {counters:?}, its {source} say {count:?}"));

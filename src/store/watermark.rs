@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 
 use super::StoreError;
-use super::chain::Link;
+use super::chain::ChainLink;
 use crate::types::Seq;
 
 /// The watermark inside the data directory.
@@ -26,7 +26,7 @@ const MARK_BYTES: usize = 92;
 
 /// What was acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mark {
+pub struct WatermarkRecord {
     /// Of which file: the id that it was made with.
     pub file_id: [u8; 16],
     /// In which epoch of it.
@@ -34,20 +34,20 @@ pub struct Mark {
     /// The last event whose outcome may have been answered.
     pub seq: Seq,
     /// The link of the audit's chain that ends with it.
-    pub link: Link,
+    pub link: ChainLink,
     /// The last event that was known to be on the disk.
     pub synced: Seq,
 }
 
 /// What stands in a watermark's file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Found {
+pub enum WatermarkState {
     /// There is no such file.
     Absent,
     /// There is one, but neither slot is whole.
     Unreadable,
     /// The newer whole slot.
-    Mark(Mark),
+    Present(WatermarkRecord),
 }
 
 /// The open watermark.
@@ -76,14 +76,14 @@ impl Watermark {
     ///
     /// # Errors
     /// What the system says.
-    pub fn read(directory: &Path) -> Result<Found, StoreError> {
+    pub fn read(directory: &Path) -> Result<WatermarkState, StoreError> {
         let path = directory.join(WATERMARK_FILE);
         match File::open(&path) {
             Ok(file) => {
                 let newest = slots(&file).into_iter().flatten().max_by_key(|(generation, _)| *generation);
-                Ok(newest.map_or(Found::Unreadable, |(_, mark)| Found::Mark(mark)))
+                Ok(newest.map_or(WatermarkState::Unreadable, |(_, mark)| WatermarkState::Present(mark)))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Absent),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(WatermarkState::Absent),
             Err(source) => Err(StoreError::Io { path, source }),
         }
     }
@@ -92,7 +92,7 @@ impl Watermark {
     ///
     /// # Errors
     /// What the system says.
-    pub fn write(&self, mark: &Mark) -> Result<(), StoreError> {
+    pub fn write(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
         let generation = self.generation.get().saturating_add(1);
         self.generation.set(generation);
         let at = generation % 2 * SLOT_BYTES;
@@ -103,7 +103,7 @@ impl Watermark {
     ///
     /// # Errors
     /// What the system says.
-    pub fn establish(&self, mark: &Mark) -> Result<(), StoreError> {
+    pub fn establish(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
         self.write(mark)?;
         self.write(mark)?;
         self.file.sync_all().map_err(|source| self.fault(source))
@@ -114,7 +114,7 @@ impl Watermark {
     }
 }
 
-fn slots(file: &File) -> [Option<(u64, Mark)>; 2] {
+fn slots(file: &File) -> [Option<(u64, WatermarkRecord)>; 2] {
     [0, SLOT_BYTES].map(|at| {
         let mut bytes = [0u8; MARK_BYTES];
         file.read_exact_at(&mut bytes, at).ok()?;
@@ -128,7 +128,7 @@ fn checksum(bytes: &[u8]) -> [u8; 8] {
     sum
 }
 
-fn encode(generation: u64, mark: &Mark) -> [u8; MARK_BYTES] {
+fn encode(generation: u64, mark: &WatermarkRecord) -> [u8; MARK_BYTES] {
     let mut bytes = [0u8; MARK_BYTES];
     let parts: [&[u8]; 7] = [
         &MAGIC,
@@ -145,7 +145,7 @@ fn encode(generation: u64, mark: &Mark) -> [u8; MARK_BYTES] {
     bytes
 }
 
-fn decode(bytes: &[u8; MARK_BYTES]) -> Option<(u64, Mark)> {
+fn decode(bytes: &[u8; MARK_BYTES]) -> Option<(u64, WatermarkRecord)> {
     let (body, sum) = bytes.split_at(CHECKSUM_AT);
     if sum != checksum(body) {
         return None;
@@ -156,9 +156,9 @@ fn decode(bytes: &[u8; MARK_BYTES]) -> Option<(u64, Mark)> {
     let file_id = take(&mut rest)?;
     let epoch = u64::from_le_bytes(take(&mut rest)?);
     let seq = Seq::new(u64::from_le_bytes(take(&mut rest)?))?;
-    let link = Link(take(&mut rest)?);
+    let link = ChainLink(take(&mut rest)?);
     let synced = Seq::new(u64::from_le_bytes(take(&mut rest)?))?;
-    (magic == MAGIC).then_some((generation, Mark { file_id, epoch, seq, link, synced }))
+    (magic == MAGIC).then_some((generation, WatermarkRecord { file_id, epoch, seq, link, synced }))
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -171,21 +171,21 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    fn mark(seq: u64) -> Mark {
+    fn mark(seq: u64) -> WatermarkRecord {
         let seq = Seq::new(seq).expect("in range");
-        Mark { file_id: [7; 16], epoch: 3, seq, link: Link([9; 32]), synced: seq }
+        WatermarkRecord { file_id: [7; 16], epoch: 3, seq, link: ChainLink([9; 32]), synced: seq }
     }
 
     #[test]
     fn the_newer_slot_counts_and_a_torn_one_leaves_the_one_before() {
         let scratch = tempfile::tempdir().expect("scratch");
-        assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Absent);
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), WatermarkState::Absent);
         let watermark = Watermark::open(scratch.path()).expect("made");
-        assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Unreadable);
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), WatermarkState::Unreadable);
         watermark.establish(&mark(1)).expect("written");
         watermark.write(&mark(2)).expect("written");
         watermark.write(&mark(3)).expect("written");
-        assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Mark(mark(3)));
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), WatermarkState::Present(mark(3)));
 
         let path = scratch.path().join(WATERMARK_FILE);
         let whole = std::fs::read(&path).expect("read");
@@ -194,7 +194,7 @@ mod tests {
             flipped[at] ^= 1;
             std::fs::write(&path, &flipped).expect("written");
             let found = Watermark::read(scratch.path()).expect("read");
-            assert!([mark(2), mark(3)].map(Found::Mark).contains(&found), "bit at {at}: {found:?}");
+            assert!([mark(2), mark(3)].map(WatermarkState::Present).contains(&found), "bit at {at}: {found:?}");
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
         Watermark::open(scratch.path()).expect("made").establish(&mark(1)).expect("written");
         for seq in 2..6 {
             Watermark::open(scratch.path()).expect("opened").write(&mark(seq)).expect("written");
-            assert_eq!(Watermark::read(scratch.path()).expect("read"), Found::Mark(mark(seq)));
+            assert_eq!(Watermark::read(scratch.path()).expect("read"), WatermarkState::Present(mark(seq)));
         }
     }
 }

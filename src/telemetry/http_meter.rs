@@ -41,7 +41,7 @@ const STATUSES: [(u16, &str); 20] = [
 
 /// What streams tell of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StreamOf {
+pub enum StreamKind {
     /// A drop's changes.
     Drop,
     /// An auction's changes.
@@ -133,13 +133,13 @@ impl HttpMeter {
     }
 
     /// A stream was opened.
-    pub fn stream_opened(&mut self, of: StreamOf) {
+    pub fn stream_opened(&mut self, of: StreamKind) {
         let streams = &mut self.streams[of as usize];
         streams.set(streams.get().saturating_add(1));
     }
 
     /// A stream was closed.
-    pub fn stream_closed(&mut self, of: StreamOf) {
+    pub fn stream_closed(&mut self, of: StreamKind) {
         let streams = &mut self.streams[of as usize];
         streams.set(streams.get().saturating_sub(1));
     }

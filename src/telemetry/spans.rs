@@ -1,4 +1,4 @@
-//! Spans of traces on their way to a collector: taken from `tracing`, and handed over without ever waiting.
+//! SpanReceiver of traces on their way to a collector: taken from `tracing`, and handed over without ever waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +15,12 @@ use tracing_subscriber::registry::LookupSpan;
 use super::traces::TARGET;
 use crate::types::{hex, random};
 
-/// Spans that wait for the collector: some seconds of all that the threads trace.
+/// SpanReceiver that wait for the collector: some seconds of all that the threads trace.
 const WAITING_MAX: usize = 4096;
 
 /// A span that has ended.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Span {
+pub struct FinishedSpan {
     /// Its name.
     pub name: &'static str,
     /// Its trace.
@@ -36,12 +36,12 @@ pub struct Span {
     /// How long it took.
     pub took_us: u64,
     /// What else it says.
-    pub fields: Vec<(&'static str, Value)>,
+    pub fields: Vec<(&'static str, FieldValue)>,
 }
 
 /// What a field says.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Value {
+pub enum FieldValue {
     /// A text.
     Text(String),
     /// A number.
@@ -49,13 +49,13 @@ pub enum Value {
 }
 
 /// The end of the way: what was handed over, and how many spans there was no room for.
-pub struct Spans {
-    /// Spans in the order in which they ended.
-    pub ended: Receiver<Span>,
+pub struct SpanReceiver {
+    /// SpanReceiver in the order in which they ended.
+    pub ended: Receiver<FinishedSpan>,
     dropped: Arc<AtomicU64>,
 }
 
-impl Spans {
+impl SpanReceiver {
     /// How many there was no room for since this was last asked.
     #[must_use]
     pub fn take_dropped(&self) -> u64 {
@@ -65,20 +65,20 @@ impl Spans {
 
 /// Collects the spans of traces, and nothing else.
 pub struct SpanLayer {
-    ended: Sender<Span>,
+    ended: Sender<FinishedSpan>,
     dropped: Arc<AtomicU64>,
 }
 
 /// A layer, and where its spans come out.
 #[must_use]
-pub fn channel() -> (SpanLayer, Spans) {
+pub fn channel() -> (SpanLayer, SpanReceiver) {
     channel_of(WAITING_MAX)
 }
 
-fn channel_of(waiting_max: usize) -> (SpanLayer, Spans) {
+fn channel_of(waiting_max: usize) -> (SpanLayer, SpanReceiver) {
     let (sender, ended) = crossbeam_channel::bounded(waiting_max);
     let dropped = Arc::new(AtomicU64::new(0));
-    (SpanLayer { ended: sender, dropped: Arc::clone(&dropped) }, Spans { ended, dropped })
+    (SpanLayer { ended: sender, dropped: Arc::clone(&dropped) }, SpanReceiver { ended, dropped })
 }
 
 /// Lets through what a collector gets, whatever the level of the log is.
@@ -90,13 +90,13 @@ pub(super) fn only_traces<S>() -> impl Filter<S> {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut told = Told::default();
+        let mut told = SpanAttributes::default();
         attributes.record(&mut told);
         let mut own = [0u8; 8];
         random::fill(&mut own);
         let name = attributes.metadata().name();
         let made = match span.parent() {
-            Some(parent) => parent.extensions().get::<Span>().map(|request| told.stage(name, own, request)),
+            Some(parent) => parent.extensions().get::<FinishedSpan>().map(|request| told.stage(name, own, request)),
             None => told.request(name, own),
         };
         if let Some(made) = made {
@@ -105,7 +105,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let ended = context.span(&id).and_then(|span| span.extensions_mut().remove::<Span>());
+        let ended = context.span(&id).and_then(|span| span.extensions_mut().remove::<FinishedSpan>());
         if let Some(ended) = ended
             && self.ended.try_send(ended).is_err()
         {
@@ -116,18 +116,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
 
 /// What a span's fields say.
 #[derive(Default)]
-struct Told {
+struct SpanAttributes {
     trace_id: String,
     parent_id: Option<String>,
     start_unix_us: u64,
     start_us: u64,
     took_us: u64,
-    others: Vec<(&'static str, Value)>,
+    others: Vec<(&'static str, FieldValue)>,
 }
 
-impl Told {
-    fn request(self, name: &'static str, id: [u8; 8]) -> Option<Span> {
-        Some(Span {
+impl SpanAttributes {
+    fn request(self, name: &'static str, id: [u8; 8]) -> Option<FinishedSpan> {
+        Some(FinishedSpan {
             name,
             trace: of_hex(&self.trace_id)?,
             id,
@@ -139,8 +139,8 @@ impl Told {
         })
     }
 
-    fn stage(self, name: &'static str, id: [u8; 8], request: &Span) -> Span {
-        Span {
+    fn stage(self, name: &'static str, id: [u8; 8], request: &FinishedSpan) -> FinishedSpan {
+        FinishedSpan {
             name,
             trace: request.trace,
             id,
@@ -153,13 +153,13 @@ impl Told {
     }
 }
 
-impl Visit for Told {
+impl Visit for SpanAttributes {
     fn record_u64(&mut self, field: &Field, value: u64) {
         match field.name() {
             "start_unix_us" => self.start_unix_us = value,
             "start_us" => self.start_us = value,
             "took_us" => self.took_us = value,
-            name => self.others.push((name, Value::Number(value))),
+            name => self.others.push((name, FieldValue::Number(value))),
         }
     }
 
@@ -167,7 +167,7 @@ impl Visit for Told {
         match field.name() {
             "trace_id" => self.trace_id = value.into(),
             "parent_id" => self.parent_id = Some(value.into()),
-            name => self.others.push((name, Value::Text(value.into()))),
+            name => self.others.push((name, FieldValue::Text(value.into()))),
         }
     }
 
@@ -206,13 +206,13 @@ mod tests {
         let (layer, spans) = channel();
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(only_traces()));
         tracing::subscriber::with_default(subscriber, trace);
-        let [queue, request]: [Span; 2] = spans.ended.try_iter().collect::<Vec<_>>().try_into().expect("two");
+        let [queue, request]: [FinishedSpan; 2] = spans.ended.try_iter().collect::<Vec<_>>().try_into().expect("two");
         assert_eq!((queue.name, request.name), ("queue", "request"));
         assert_eq!((queue.start_unix_us, queue.took_us), (1_005, 10));
         assert_eq!((request.start_unix_us, request.took_us), (1_000, 90));
         assert_eq!((queue.parent, queue.trace), (Some(request.id), request.trace));
         assert!(request.is_request && !queue.is_request && request.parent.is_none());
-        assert_eq!(request.fields, [("request_id", Value::Text("r".into()))]);
+        assert_eq!(request.fields, [("request_id", FieldValue::Text("r".into()))]);
         assert_ne!(queue.id, request.id);
     }
 

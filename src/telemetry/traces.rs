@@ -10,7 +10,7 @@ mod parent;
 use std::time::{Duration, Instant};
 
 use metrics::Counter;
-pub use parent::Parent;
+pub use parent::TraceParent;
 
 use super::{Telemetry, catalogue as metric};
 use crate::types::{hex, random};
@@ -25,16 +25,16 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// When writes are traced.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct TraceOptions {
     /// From here on one was slow.
     pub slow: Option<Duration>,
     /// One in so many, of each thread; 0: none.
     pub one_in: u64,
 }
 
-/// Why a write is traced.
+/// TraceReason a write is traced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
+pub enum TraceReason {
     /// It was slow.
     Slow,
     /// Its sender traces it too.
@@ -51,14 +51,14 @@ pub struct Tracer {
     one_in: u64,
     /// Writes until the next one that is taken.
     left: u64,
-    windows: [Window; REASONS],
+    windows: [RateWindow; REASONS],
     told: Counter,
     left_out: Counter,
 }
 
 /// Traces of the second that began then.
 #[derive(Clone, Copy)]
-struct Window {
+struct RateWindow {
     began: Instant,
     traces: u32,
 }
@@ -66,7 +66,7 @@ struct Window {
 impl Tracer {
     /// The tracer of a thread.
     #[must_use]
-    pub fn new(telemetry: &Telemetry, options: Options) -> Tracer {
+    pub fn new(telemetry: &Telemetry, options: TraceOptions) -> Tracer {
         let traces = |result| telemetry.counter(&metric::TRACES, &[("result", result)]);
         // What never comes is a number that is never reached.
         let one_in = if options.one_in == 0 { u64::MAX } else { options.one_in };
@@ -74,7 +74,7 @@ impl Tracer {
             slow: options.slow.unwrap_or(Duration::MAX),
             one_in,
             left: one_in,
-            windows: [Window { began: Instant::now(), traces: 0 }; REASONS],
+            windows: [RateWindow { began: Instant::now(), traces: 0 }; REASONS],
             told: traces("told"),
             left_out: traces("left_out"),
         }
@@ -82,24 +82,24 @@ impl Tracer {
 
     /// Whether a write is traced that took so long.
     #[inline]
-    pub fn wants(&mut self, took: Duration, asked: bool, now: Instant) -> Option<Why> {
+    pub fn wants(&mut self, took: Duration, asked: bool, now: Instant) -> Option<TraceReason> {
         self.left = self.left.wrapping_sub(1);
         if took < self.slow && self.left > 0 && !asked { None } else { self.choose(took, asked, now) }
     }
 
     #[cold]
-    fn choose(&mut self, took: Duration, asked: bool, now: Instant) -> Option<Why> {
+    fn choose(&mut self, took: Duration, asked: bool, now: Instant) -> Option<TraceReason> {
         if self.left == 0 {
             self.left = self.one_in;
         }
         let why = match (took >= self.slow, asked) {
-            (true, _) => Why::Slow,
-            (false, true) => Why::Asked,
-            (false, false) => Why::Sampled,
+            (true, _) => TraceReason::Slow,
+            (false, true) => TraceReason::Asked,
+            (false, false) => TraceReason::Sampled,
         };
         let window = &mut self.windows[why as usize];
         if now.saturating_duration_since(window.began) >= SECOND {
-            *window = Window { began: now, traces: 0 };
+            *window = RateWindow { began: now, traces: 0 };
         }
         let room = window.traces < TRACES_PER_SECOND_MAX;
         window.traces = window.traces.saturating_add(u32::from(room));
@@ -139,7 +139,7 @@ impl WriteTimeline {
 }
 
 /// A write that was answered, and is traced.
-pub struct Write<'a> {
+pub struct WriteTrace<'a> {
     /// The request's id; frames have none.
     pub request_id: Option<&'a str>,
     /// Its route, with names in braces; of a frame its type.
@@ -159,54 +159,54 @@ pub struct Write<'a> {
     /// What came between.
     pub timeline: WriteTimeline,
     /// Whose trace it is part of.
-    pub parent: Option<Parent>,
+    pub parent: Option<TraceParent>,
 }
 
 /// A stage: when it began after the request's head was there, and how long it took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stage {
+struct StageSpan {
     start_us: u64,
     took_us: u64,
 }
 
-impl Stage {
-    fn new(start: Duration, took: Duration) -> Stage {
-        Stage { start_us: micros(start), took_us: micros(took) }
+impl StageSpan {
+    fn new(start: Duration, took: Duration) -> StageSpan {
+        StageSpan { start_us: micros(start), took_us: micros(took) }
     }
 }
 
 /// The four stages of a decided write.
-struct Laid {
-    queue: Stage,
-    decide: Stage,
-    commit: Stage,
-    reply: Stage,
+struct StageSpans {
+    queue: StageSpan,
+    decide: StageSpan,
+    commit: StageSpan,
+    reply: StageSpan,
 }
 
-impl Laid {
-    fn out(write: &Write<'_>, stages: &Stages) -> Laid {
+impl StageSpans {
+    fn out(write: &WriteTrace<'_>, stages: &Stages) -> StageSpans {
         let Stages { queue, decide, commit, committed } = *stages;
         let since_start = |at: Instant| at.saturating_duration_since(write.started);
         let accepted = since_start(write.timeline.accepted);
         let durable = since_start(committed);
-        Laid {
-            queue: Stage::new(accepted, queue),
-            decide: Stage::new(accepted.saturating_add(queue), decide),
-            commit: Stage::new(durable.saturating_sub(commit), commit),
-            reply: Stage::new(durable, write.answered.saturating_duration_since(committed)),
+        StageSpans {
+            queue: StageSpan::new(accepted, queue),
+            decide: StageSpan::new(accepted.saturating_add(queue), decide),
+            commit: StageSpan::new(durable.saturating_sub(commit), commit),
+            reply: StageSpan::new(durable, write.answered.saturating_duration_since(committed)),
         }
     }
 }
 
-impl Write<'_> {
+impl WriteTrace<'_> {
     /// Tells it: spans for those who collect them, and a line.
-    pub fn tell(&self, why: Why) {
+    pub fn tell(&self, why: TraceReason) {
         let took = self.answered.saturating_duration_since(self.started);
-        let stages = self.timeline.stages.as_ref().map(|stages| Laid::out(self, stages));
+        let stages = self.timeline.stages.as_ref().map(|stages| StageSpans::out(self, stages));
         let trace_id = self.parent.map_or_else(new_trace_id, |parent| parent.trace_id());
         self.spans(&trace_id, took, stages.as_ref());
         let read_us = micros(self.timeline.accepted.saturating_duration_since(self.started));
-        let of = |stage: fn(&Laid) -> Stage| stages.as_ref().map(|laid| stage(laid).took_us);
+        let of = |stage: fn(&StageSpans) -> StageSpan| stages.as_ref().map(|laid| stage(laid).took_us);
         let waited_us = stages.is_none().then(|| micros(self.timeline.took(self.answered)));
         macro_rules! line {
             ($level:ident, $message:literal) => {
@@ -231,13 +231,13 @@ impl Write<'_> {
             };
         }
         match why {
-            Why::Slow => line!(info, "a slow write"),
-            Why::Asked => line!(debug, "a write that its sender traces"),
-            Why::Sampled => line!(debug, "a write, one in so many"),
+            TraceReason::Slow => line!(info, "a slow write"),
+            TraceReason::Asked => line!(debug, "a write that its sender traces"),
+            TraceReason::Sampled => line!(debug, "a write, one in so many"),
         }
     }
 
-    fn spans(&self, trace_id: &str, took: Duration, stages: Option<&Laid>) {
+    fn spans(&self, trace_id: &str, took: Duration, stages: Option<&StageSpans>) {
         let request = tracing::info_span!(
             target: TARGET,
             parent: None,
@@ -254,7 +254,7 @@ impl Write<'_> {
         );
         macro_rules! stage {
             ($name:literal, $stage:expr) => {{
-                let Stage { start_us, took_us } = $stage;
+                let StageSpan { start_us, took_us } = $stage;
                 // It ends here: what it says was measured before.
                 drop(tracing::info_span!(target: TARGET, parent: &request, $name, start_us, took_us));
             }};
@@ -268,7 +268,7 @@ impl Write<'_> {
             }
             None => {
                 let accepted = self.timeline.accepted.saturating_duration_since(self.started);
-                stage!("wait", Stage::new(accepted, self.timeline.took(self.answered)));
+                stage!("wait", StageSpan::new(accepted, self.timeline.took(self.answered)));
             }
         }
     }

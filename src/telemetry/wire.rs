@@ -6,23 +6,23 @@ use super::local::{LocalCounter, LocalGauge};
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FrameFate {
+pub enum FrameResult {
     /// It was done.
     Accepted,
     /// It was decided: no.
     Refused,
     /// It was not let in: nothing was decided.
-    TurnedAway,
+    Rejected,
     /// Something broke.
     Fault,
 }
 
-const FATES: [&str; 4] = ["accepted", "refused", "turned_away", "fault"];
+const FRAME_RESULTS: [&str; 4] = ["accepted", "refused", "turned_away", "fault"];
 
 /// Frames by type and fate.
 pub struct WireMeter {
     types: &'static [&'static str],
-    frames: Vec<[LocalCounter; FATES.len()]>,
+    frames: Vec<[LocalCounter; FRAME_RESULTS.len()]>,
     subscriptions: LocalGauge,
 }
 
@@ -36,7 +36,7 @@ impl WireMeter {
     }
 
     /// A frame was answered.
-    pub fn frame(&mut self, kind: usize, fate: FrameFate) {
+    pub fn frame(&mut self, kind: usize, fate: FrameResult) {
         if let Some(counter) = self.frames.get_mut(kind).and_then(|fates| fates.get_mut(fate as usize)) {
             counter.bump();
         }
@@ -51,7 +51,7 @@ impl WireMeter {
     pub fn flush(&mut self, telemetry: &Telemetry) {
         self.subscriptions.flush();
         for (kind, fates) in self.types.iter().zip(&mut self.frames) {
-            for (counter, fate) in fates.iter_mut().zip(FATES) {
+            for (counter, fate) in fates.iter_mut().zip(FRAME_RESULTS) {
                 counter.flush(|| telemetry.counter(&metric::WIRE_FRAMES, &[("type", kind), ("outcome", fate)]));
             }
         }

@@ -75,23 +75,23 @@ pub struct SnapshotGate {
 }
 
 /// A place behind the gate: held as long as a snapshot is open.
-pub struct Snapshot<'gate>(&'gate SnapshotGate);
+pub struct SnapshotGuard<'gate>(&'gate SnapshotGate);
 
 impl SnapshotGate {
     /// Enters, unless the gate is closed at the moment.
     #[must_use]
-    pub fn try_enter(&self) -> Option<Snapshot<'_>> {
+    pub fn try_enter(&self) -> Option<SnapshotGuard<'_>> {
         // Count first, look second: the writer closes first and counts second, so one of the two sees the other.
         self.open_snapshots.fetch_add(1, Ordering::SeqCst);
-        let snapshot = Snapshot(self);
+        let snapshot = SnapshotGuard(self);
         if self.closed.load(Ordering::SeqCst) { None } else { Some(snapshot) }
     }
 
     /// Closes the gate; the returned guard opens it again.
     #[must_use]
-    pub fn close(&self) -> Closed<'_> {
+    pub fn close(&self) -> GateClosed<'_> {
         self.closed.store(true, Ordering::SeqCst);
-        Closed(self)
+        GateClosed(self)
     }
 
     /// How many snapshots are open.
@@ -101,16 +101,16 @@ impl SnapshotGate {
     }
 }
 
-impl Drop for Snapshot<'_> {
+impl Drop for SnapshotGuard<'_> {
     fn drop(&mut self) {
         self.0.open_snapshots.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// The gate while it is closed.
-pub struct Closed<'gate>(&'gate SnapshotGate);
+pub struct GateClosed<'gate>(&'gate SnapshotGate);
 
-impl Drop for Closed<'_> {
+impl Drop for GateClosed<'_> {
     fn drop(&mut self) {
         self.0.closed.store(false, Ordering::SeqCst);
     }

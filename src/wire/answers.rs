@@ -7,7 +7,7 @@ use super::reason;
 use crate::engine::{BidReceipt, Outcome, Refusal, Subject};
 use crate::read::rows;
 use crate::types::{OrderId, OrderSecret, Seq, UnixMillis};
-use crate::writer::{Answer, NotApplied};
+use crate::writer::{NotApplied, WriterReply};
 
 /// Why a reply says no; 0 if it does not.
 pub(super) fn reason_of(reply: &Reply<'_>) -> u8 {
@@ -43,18 +43,18 @@ pub(super) fn no(kind: FrameType, reason: u8) -> Reply<'static> {
 }
 
 /// The decision in an answer, or why there is none.
-fn decision(answer: Answer) -> Result<Outcome, u8> {
+fn decision(answer: WriterReply) -> Result<Outcome, u8> {
     match answer {
-        Answer::Decided(decided) => Ok(decided.outcome),
-        Answer::TooOld => Err(reason::OVERLOADED),
-        Answer::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
-        Answer::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
-        Answer::Unknown => Err(reason::OUTCOME_UNKNOWN),
+        WriterReply::Decided(decided) => Ok(decided.outcome),
+        WriterReply::TooOld => Err(reason::OVERLOADED),
+        WriterReply::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
+        WriterReply::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
+        WriterReply::Unknown => Err(reason::OUTCOME_UNKNOWN),
     }
 }
 
 /// What became of a bid.
-pub(super) fn bid_result(answer: Answer) -> BidResult {
+pub(super) fn bid_result(answer: WriterReply) -> BidResult {
     let refused = |reason, seq: u64| BidResult { reason, seq, ..BidResult::default() };
     match decision(answer) {
         Ok(Outcome::Bid(BidReceipt { seq, current, minimum_next, ends_at, .. })) => BidResult {
@@ -87,7 +87,7 @@ pub(super) fn bid_result(answer: Answer) -> BidResult {
 }
 
 /// What became of an order.
-pub(super) fn reserved(wire: &Wire, secret: OrderSecret, answer: Answer) -> Reserved {
+pub(super) fn reserved(wire: &Wire, secret: OrderSecret, answer: WriterReply) -> Reserved {
     let refused = |reason, seq: u64| Reserved { reason, seq, ..Reserved::default() };
     match decision(answer) {
         Ok(Outcome::Reserved(made)) => held(OrderId { seq: made.order, secret }, made.expires_at),

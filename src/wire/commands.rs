@@ -17,7 +17,7 @@ use crate::engine::Command;
 use crate::store::Beside;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
-use crate::writer::{Class, Submission, Ticket, TurnedAway};
+use crate::writer::{Class, Submission, SubmitError, Ticket};
 
 /// Who is at the other end.
 pub(super) struct Guest {
@@ -250,9 +250,9 @@ fn submit(wire: &Wire, submission: Submission) -> Result<Ticket, u8> {
     wire.parts.writer.submit_from(submission, wire.parts.port).map_err(|turned_away| {
         wire.turned_away();
         match turned_away {
-            TurnedAway::QueueFull { .. } => reason::OVERLOADED,
-            TurnedAway::Stopping => reason::DRAINING,
-            TurnedAway::ReadOnly => reason::READ_ONLY,
+            SubmitError::QueueFull { .. } => reason::OVERLOADED,
+            SubmitError::Stopping => reason::DRAINING,
+            SubmitError::ReadOnly => reason::READ_ONLY,
         }
     })
 }

@@ -15,7 +15,7 @@ use crate::admission::Admission;
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
 use crate::read::Reader;
-use crate::telemetry::traces::{Options, Tracer, Why, Write, WriteTimeline};
+use crate::telemetry::traces::{TraceOptions, TraceReason, Tracer, WriteTimeline, WriteTrace};
 use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock_us;
@@ -28,7 +28,7 @@ pub struct WireParts {
     /// What a client may take.
     pub limits: WireLimits,
     /// Which of its commands are traced.
-    pub traces: Options,
+    pub traces: TraceOptions,
     /// After this a client is told `outcome-unknown`.
     pub reply_deadline: Duration,
     /// Who may come in.
@@ -84,8 +84,8 @@ const fn label(kind: FrameType) -> usize {
 }
 
 #[cold]
-fn tell(kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline, why: Why) {
-    let write = Write {
+fn tell(kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline, why: TraceReason) {
+    let write = WriteTrace {
         request_id: None,
         route: TYPES.get(label(kind)).copied().unwrap_or("other"),
         method: "frame",

@@ -1,7 +1,7 @@
 //! Reasons and codes: the numbers of the problem table of the contract. A test holds them against HTTP's.
 
 use crate::engine::Refusal;
-use crate::telemetry::FrameFate;
+use crate::telemetry::FrameResult;
 
 /// The frame is not well formed.
 pub const MALFORMED: u8 = 1;
@@ -51,11 +51,11 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
 
 /// What became of a frame with this reason.
 #[must_use]
-pub const fn fate(reason: u8) -> FrameFate {
+pub const fn fate(reason: u8) -> FrameResult {
     match reason {
-        0 => FrameFate::Accepted,
-        UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY => FrameFate::TurnedAway,
-        OUTCOME_UNKNOWN | INTERNAL => FrameFate::Fault,
-        _ => FrameFate::Refused,
+        0 => FrameResult::Accepted,
+        UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY => FrameResult::Rejected,
+        OUTCOME_UNKNOWN | INTERNAL => FrameResult::Fault,
+        _ => FrameResult::Refused,
     }
 }

@@ -15,7 +15,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// When to checkpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CheckpointLimits {
     /// From this size of the log on, what is new since the last time is copied.
     pub passive_bytes: u64,
     /// From this size on, the log is reset.
@@ -26,7 +26,7 @@ pub struct Limits {
 
 /// What a checkpoint did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Done {
+pub enum CheckpointResult {
     /// The log was copied as far as readers allow.
     Passive,
     /// The log is empty again.
@@ -40,7 +40,7 @@ pub struct Checkpointer {
     pages: Arc<AtomicU64>,
     copied_pages: u64,
     gate: Arc<SnapshotGate>,
-    limits: Limits,
+    limits: CheckpointLimits,
 }
 
 impl Checkpointer {
@@ -48,7 +48,11 @@ impl Checkpointer {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn new(connection: &mut Connection, gate: Arc<SnapshotGate>, limits: Limits) -> rusqlite::Result<Checkpointer> {
+    pub fn new(
+        connection: &mut Connection,
+        gate: Arc<SnapshotGate>,
+        limits: CheckpointLimits,
+    ) -> rusqlite::Result<Checkpointer> {
         let pages = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
@@ -68,7 +72,7 @@ impl Checkpointer {
     ///
     /// # Errors
     /// What SQLite says: a fault of the storage.
-    pub fn run_if_due(&mut self, connection: &Connection) -> rusqlite::Result<Option<Done>> {
+    pub fn run_if_due(&mut self, connection: &Connection) -> rusqlite::Result<Option<CheckpointResult>> {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.copied_pages {
             // The log began anew: everything in it is new.
@@ -81,7 +85,7 @@ impl Checkpointer {
         if new_bytes >= self.limits.passive_bytes {
             self.copied_pages = pages;
             checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-            return Ok(Some(Done::Passive));
+            return Ok(Some(CheckpointResult::Passive));
         }
         Ok(None)
     }
@@ -90,7 +94,7 @@ impl Checkpointer {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn reset(&mut self, connection: &Connection) -> rusqlite::Result<Done> {
+    pub fn reset(&mut self, connection: &Connection) -> rusqlite::Result<CheckpointResult> {
         let closed = self.gate.close();
         let until = Instant::now() + self.limits.gate_max;
         while self.gate.open_snapshots() > 0 && Instant::now() < until {
@@ -99,11 +103,11 @@ impl Checkpointer {
         let busy = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
         drop(closed);
         if busy {
-            return Ok(Done::Busy);
+            return Ok(CheckpointResult::Busy);
         }
         self.pages.store(0, Ordering::Relaxed);
         self.copied_pages = 0;
-        Ok(Done::Reset)
+        Ok(CheckpointResult::Reset)
     }
 }
 

@@ -17,7 +17,7 @@ const BEHIND_MAX_MS: i64 = 60 * 1000;
 /// A wall clock this far ahead of the file, while orders are live, refuses to start: they would all lapse at once.
 const AHEAD_MAX_MS: i64 = 60 * 60 * 1000;
 
-/// Instants for decisions. Shared: the edge reads it, the writer keeps it near the wall clock.
+/// Instants for decisions. WriterShared: the edge reads it, the writer keeps it near the wall clock.
 pub struct Clock {
     anchor: Instant,
     anchor_us: i64,

@@ -38,7 +38,7 @@ pub struct Submission {
 
 /// The writer's answer.
 #[derive(Debug)]
-pub enum Answer {
+pub enum WriterReply {
     /// Decided, and everything that the decision saw is durable.
     Decided(Decided),
     /// It waited too long in the queue: nothing was decided.
@@ -49,15 +49,15 @@ pub enum Answer {
     Unknown,
 }
 
-impl Answer {
+impl WriterReply {
     /// Its way here, for a trace.
     #[must_use]
     pub fn timeline(&self, accepted: Instant) -> WriteTimeline {
         let stages = match self {
-            Answer::Decided(Decided { timing: Timing { queue, decide, commit }, committed, .. }) => {
+            WriterReply::Decided(Decided { timing: Timing { queue, decide, commit }, committed, .. }) => {
                 Some(Stages { queue: *queue, decide: *decide, commit: *commit, committed: *committed })
             }
-            Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => None,
+            WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => None,
         };
         WriteTimeline { accepted, stages }
     }
@@ -98,7 +98,7 @@ pub struct Timing {
 
 /// Why a command was not let into the queue. Nothing was decided, and nothing will be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TurnedAway {
+pub enum SubmitError {
     /// The queue is full for this class.
     QueueFull {
         /// How many commands wait.
@@ -111,22 +111,22 @@ pub enum TurnedAway {
 }
 
 /// A submitted command's place in the queue.
-pub(super) struct Queued {
+pub(super) struct QueuedCommand {
     pub(super) submission: Submission,
     pub(super) accepted: Instant,
-    pub(super) reply: replies::Reply,
+    pub(super) reply: replies::ReplyAddress,
 }
 
 /// What goes through the channel.
-pub(super) enum Message {
+pub(super) enum WriterMessage {
     /// A command.
-    Command(Queued),
+    Command(QueuedCommand),
     /// Look at the stop flag.
     Wake,
 }
 
 /// What the handles and the thread share.
-pub(super) struct Shared {
+pub(super) struct WriterShared {
     pub(super) stopping: AtomicBool,
     pub(super) read_only: AtomicBool,
     /// Commands decided per second, as last measured; at least 1.
@@ -137,8 +137,8 @@ pub(super) struct Shared {
 /// Everybody's way to the writer. Cheap to clone.
 #[derive(Clone)]
 pub struct WriterHandle {
-    pub(super) sender: Sender<Message>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) sender: Sender<WriterMessage>,
+    pub(super) shared: Arc<WriterShared>,
     pub(super) reserve: usize,
     /// The clock of decisions.
     pub clock: Arc<Clock>,
@@ -150,7 +150,7 @@ pub struct WriterHandle {
 
 /// A claim to an answer. Dropping it undoes nothing.
 pub struct Ticket {
-    receiver: oneshot::Receiver<Answer>,
+    receiver: oneshot::Receiver<WriterReply>,
     accepted: Instant,
 }
 
@@ -162,19 +162,19 @@ impl Ticket {
     }
 
     /// Waits for the answer. `Unknown` if the writer has gone.
-    pub async fn answer(self) -> Answer {
-        self.receiver.await.unwrap_or(Answer::Unknown)
+    pub async fn answer(self) -> WriterReply {
+        self.receiver.await.unwrap_or(WriterReply::Unknown)
     }
 
     /// Looks for the answer, for those who wait for many at once. `Unknown` if the writer has gone.
-    pub fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        Pin::new(&mut self.receiver).poll(context).map(|answer| answer.unwrap_or(Answer::Unknown))
+    pub fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<WriterReply> {
+        Pin::new(&mut self.receiver).poll(context).map(|answer| answer.unwrap_or(WriterReply::Unknown))
     }
 
     /// Waits for the answer on a thread without a runtime (tests, tools).
     #[must_use]
-    pub fn wait(self) -> Answer {
-        self.receiver.blocking_recv().unwrap_or(Answer::Unknown)
+    pub fn wait(self) -> WriterReply {
+        self.receiver.blocking_recv().unwrap_or(WriterReply::Unknown)
     }
 }
 
@@ -183,7 +183,7 @@ impl WriterHandle {
     ///
     /// # Errors
     /// If it was not let in: then it never takes effect.
-    pub fn submit(&self, submission: Submission) -> Result<Ticket, TurnedAway> {
+    pub fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
         self.submit_to(submission, None)
     }
 
@@ -192,29 +192,29 @@ impl WriterHandle {
     ///
     /// # Errors
     /// If it was not let in: then it never takes effect.
-    pub fn submit_from(&self, submission: Submission, port: usize) -> Result<Ticket, TurnedAway> {
+    pub fn submit_from(&self, submission: Submission, port: usize) -> Result<Ticket, SubmitError> {
         self.submit_to(submission, Some(port))
     }
 
-    fn submit_to(&self, submission: Submission, port: Option<usize>) -> Result<Ticket, TurnedAway> {
+    fn submit_to(&self, submission: Submission, port: Option<usize>) -> Result<Ticket, SubmitError> {
         if self.shared.stopping.load(Ordering::SeqCst) {
-            return Err(TurnedAway::Stopping);
+            return Err(SubmitError::Stopping);
         }
         if self.is_read_only() {
-            return Err(TurnedAway::ReadOnly);
+            return Err(SubmitError::ReadOnly);
         }
         if submission.class == Class::Buyer {
             // Threads that look at the same moment may overshoot by one each: the reserve is larger than that.
             self.check_buyer_capacity()?;
         }
         let (sender, receiver) = oneshot::channel();
-        let reply = replies::Reply { port, sender };
+        let reply = replies::ReplyAddress { port, sender };
         let accepted = Instant::now();
-        let queued = Queued { submission, accepted, reply };
-        match self.sender.try_send(Message::Command(queued)) {
+        let queued = QueuedCommand { submission, accepted, reply };
+        match self.sender.try_send(WriterMessage::Command(queued)) {
             Ok(()) => Ok(Ticket { receiver, accepted }),
-            Err(TrySendError::Full(_)) => Err(TurnedAway::QueueFull { depth: self.sender.len() }),
-            Err(TrySendError::Disconnected(_)) => Err(TurnedAway::Stopping),
+            Err(TrySendError::Full(_)) => Err(SubmitError::QueueFull { depth: self.sender.len() }),
+            Err(TrySendError::Disconnected(_)) => Err(SubmitError::Stopping),
         }
     }
 
@@ -229,10 +229,10 @@ impl WriterHandle {
     ///
     /// # Errors
     /// If the queue is full but for the operators' reserve.
-    pub fn check_buyer_capacity(&self) -> Result<(), TurnedAway> {
+    pub fn check_buyer_capacity(&self) -> Result<(), SubmitError> {
         let depth = self.sender.len();
         let places = self.queue_capacity().saturating_sub(self.reserve);
-        if depth >= places { Err(TurnedAway::QueueFull { depth }) } else { Ok(()) }
+        if depth >= places { Err(SubmitError::QueueFull { depth }) } else { Ok(()) }
     }
 
     /// How many commands wait.
@@ -264,6 +264,6 @@ impl WriterHandle {
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         // A full queue needs no wake-up: the writer is awake.
-        let _full = self.sender.try_send(Message::Wake);
+        let _full = self.sender.try_send(WriterMessage::Wake);
     }
 }

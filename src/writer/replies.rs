@@ -3,17 +3,17 @@
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::handle::Answer;
+use super::handle::WriterReply;
 
 /// Where an answer goes.
-pub(super) struct Reply {
+pub(super) struct ReplyAddress {
     /// Through which port; directly if none.
     pub(super) port: Option<usize>,
     /// To whom.
-    pub(super) sender: oneshot::Sender<Answer>,
+    pub(super) sender: oneshot::Sender<WriterReply>,
 }
 
-type Addressed = (oneshot::Sender<Answer>, Answer);
+type Addressed = (oneshot::Sender<WriterReply>, WriterReply);
 
 #[derive(Default)]
 struct ReplyMailbox {
@@ -60,7 +60,7 @@ impl ReplyBatch {
     }
 
     /// Sends an answer: at once if it goes directly, with [`ReplyBatch::send`] if it goes through a port.
-    pub(super) fn push(&mut self, reply: Reply, answer: Answer) {
+    pub(super) fn push(&mut self, reply: ReplyAddress, answer: WriterReply) {
         match reply.port.and_then(|port| self.by_port.get_mut(port)) {
             Some(port) => port.push((reply.sender, answer)),
             None => {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::checkpoint::{self, Checkpointer};
-use super::handle::{Answer, Message, NotApplied, Shared, WriterHandle};
+use super::handle::{NotApplied, WriterHandle, WriterMessage, WriterReply, WriterShared};
 use super::replies::{ReplyBatch, ReplyMailboxes};
 use super::sync_policy::SyncPolicy;
 use super::writer_loop::WriterLoop;
@@ -31,7 +31,7 @@ const DRAIN_PER_SECOND_AT_FIRST: u32 = 20_000;
 
 /// How the writer works. Named and explained in `config`.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct WriterOptions {
     /// Places in the queue.
     pub queue_capacity: usize,
     /// Places that are for operators.
@@ -47,7 +47,7 @@ pub struct Options {
     /// Which core.
     pub affinity: CpuAffinity,
     /// When to checkpoint.
-    pub checkpoint: checkpoint::Limits,
+    pub checkpoint: checkpoint::CheckpointLimits,
     /// With fewer bytes free on the disk nothing is sold; 0: only a write that fails tells.
     pub free_bytes_min: u64,
     /// How many serving threads get their answers through a port.
@@ -56,7 +56,7 @@ pub struct Options {
 
 /// How the writer ended.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum WriterExit {
     /// As asked: everything accepted was decided and committed.
     Orderly,
     /// A fault: its line for the log, and the exit code.
@@ -75,10 +75,10 @@ pub struct Writer {
     clock: Arc<Clock>,
     published: Arc<Published>,
     gate: Arc<SnapshotGate>,
-    receiver: Receiver<Message>,
-    shared: Arc<Shared>,
+    receiver: Receiver<WriterMessage>,
+    shared: Arc<WriterShared>,
     meter: WriterMeter,
-    options: Options,
+    options: WriterOptions,
     tap: Option<Tap>,
 }
 
@@ -91,10 +91,10 @@ impl Writer {
         clock: Arc<Clock>,
         gate: Arc<SnapshotGate>,
         meter: WriterMeter,
-        options: Options,
+        options: WriterOptions,
     ) -> (Writer, WriterHandle) {
         let (sender, receiver) = bounded(options.queue_capacity);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WriterShared {
             stopping: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             drain_per_second: AtomicU32::new(DRAIN_PER_SECOND_AT_FIRST),
@@ -126,7 +126,7 @@ impl Writer {
     /// `on_fault` gets a fault's line and exit code while the file is still open: the process must end there, without
     /// closing it, for a close may write.
     #[must_use]
-    pub fn run(self, on_fault: impl FnOnce(&str, u8)) -> Stopped {
+    pub fn run(self, on_fault: impl FnOnce(&str, u8)) -> WriterExit {
         let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options, tap } = self;
         if let Some(core) = affinity::apply(options.affinity) {
             tracing::info!(core, "the writer is pinned");
@@ -161,7 +161,7 @@ impl Writer {
             writer_loop.end()
         }));
         let (message, exit_code, severity) = match ended {
-            Ok(Ok(())) => return Stopped::Orderly,
+            Ok(Ok(())) => return WriterExit::Orderly,
             Ok(Err(error)) => (error.to_string(), error.exit_code(), error.severity()),
             Err(panic) => (words_of(&*panic), exit::BUG, Severity::Bug),
         };
@@ -175,7 +175,7 @@ impl Writer {
         let (_never, nothing) = bounded::<()>(0);
         let _elapsed = nothing.recv_timeout(REPLY_GRACE);
         on_fault(&message, exit_code);
-        Stopped::Fault { message, exit_code }
+        WriterExit::Fault { message, exit_code }
     }
 }
 
@@ -199,12 +199,12 @@ fn run_loop(writer_loop: &mut WriterLoop<'_>) -> Result<(), StoreError> {
 }
 
 /// What still waits when the writer ends in a fault was never decided, and never will be.
-fn turn_away(receiver: &Receiver<Message>, shared: &Shared) {
+fn turn_away(receiver: &Receiver<WriterMessage>, shared: &WriterShared) {
     shared.stopping.store(true, Ordering::SeqCst);
     let mut outgoing = ReplyBatch::new(shared.ports.count());
     while let Ok(message) = receiver.try_recv() {
-        if let Message::Command(queued) = message {
-            outgoing.push(queued.reply, Answer::NotApplied(NotApplied::Ending));
+        if let WriterMessage::Command(queued) = message {
+            outgoing.push(queued.reply, WriterReply::NotApplied(NotApplied::Ending));
         }
     }
     outgoing.send(&shared.ports);

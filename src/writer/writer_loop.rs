@@ -10,10 +10,10 @@ use super::Clock;
 use super::checkpoint::{self, Checkpointer};
 use super::clock::wall_clock;
 use super::disk_space::FreeSpace;
-use super::handle::{Answer, Class, Decided, Message, NotApplied, Queued, Shared, Timing};
-use super::replies::{Reply, ReplyBatch};
+use super::handle::{Class, Decided, NotApplied, QueuedCommand, Timing, WriterMessage, WriterReply, WriterShared};
+use super::replies::{ReplyAddress, ReplyBatch};
 use super::sync_policy::SyncPolicy;
-use super::thread::Options;
+use super::thread::WriterOptions;
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, State};
 use crate::failpoints::{self, Bug, PausePoint};
@@ -32,7 +32,7 @@ const LOOK_AHEAD: usize = 16;
 
 /// An answer that waits for its batch to be durable.
 pub(super) struct PendingReply {
-    reply: Reply,
+    reply: ReplyAddress,
     outcome: Outcome,
     at: UnixMillis,
     timing: Timing,
@@ -56,19 +56,19 @@ pub(super) struct WriterLoop<'a> {
     pub(super) last_tick: Instant,
     pub(super) clock: &'a Clock,
     pub(super) published: &'a Published,
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a WriterShared,
     pub(super) meter: WriterMeter,
-    pub(super) options: &'a Options,
-    pub(super) receiver: &'a Receiver<Message>,
+    pub(super) options: &'a WriterOptions,
+    pub(super) receiver: &'a Receiver<WriterMessage>,
     /// Out of the queue, not decided yet.
-    pub(super) fetched: VecDeque<Queued>,
+    pub(super) fetched: VecDeque<QueuedCommand>,
     /// Where durable batches are captured, if they are.
     pub(super) tap: Option<Tap>,
 }
 
 impl WriterLoop<'_> {
     /// Waits for a command, but not past the next due instant, the next tick or the next sync.
-    pub(super) fn wait(&self) -> Option<Message> {
+    pub(super) fn wait(&self) -> Option<WriterMessage> {
         let mut until = self.last_tick + TICK;
         if !self.read_only {
             if let Some(due) = self.state.next_due() {
@@ -82,7 +82,7 @@ impl WriterLoop<'_> {
     }
 
     /// Decides what is there, up to a batch; never waits to fill it. Returns how many commands there were.
-    pub(super) fn drain(&mut self, first: Option<Message>) -> Result<usize, StoreError> {
+    pub(super) fn drain(&mut self, first: Option<WriterMessage>) -> Result<usize, StoreError> {
         let mut commands = 0usize;
         let mut next = first;
         while next.is_some() {
@@ -106,12 +106,12 @@ impl WriterLoop<'_> {
     }
 
     /// Takes `first` and what waits behind it, up to `max` commands.
-    fn fetch(&mut self, first: Option<Message>, max: usize) {
+    fn fetch(&mut self, first: Option<WriterMessage>, max: usize) {
         let mut next = first;
         while let Some(message) = next {
             match message {
-                Message::Command(queued) => self.fetched.push_back(queued),
-                Message::Wake => {}
+                WriterMessage::Command(queued) => self.fetched.push_back(queued),
+                WriterMessage::Wake => {}
             }
             next = if self.fetched.len() < max { self.receiver.try_recv().ok() } else { None };
         }
@@ -119,22 +119,22 @@ impl WriterLoop<'_> {
 
     /// What was fetched and is not decided when a fault ends the writer never will be.
     fn turn_away_fetched(&mut self) {
-        for Queued { reply, .. } in self.fetched.drain(..) {
-            self.outgoing.push(reply, Answer::NotApplied(NotApplied::Ending));
+        for QueuedCommand { reply, .. } in self.fetched.drain(..) {
+            self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::Ending));
         }
         self.outgoing.send(&self.shared.ports);
     }
 
     /// Decides one command: stamp, advance, prefetch, decide, evolve.
-    fn take(&mut self, queued: Queued) -> Result<(), StoreError> {
-        let Queued { submission, accepted, reply } = queued;
+    fn take(&mut self, queued: QueuedCommand) -> Result<(), StoreError> {
+        let QueuedCommand { submission, accepted, reply } = queued;
         let started = Instant::now();
         let queue = started.saturating_duration_since(accepted);
         self.meter.queue_wait(queue);
         let too_old = submission.class == Class::Buyer && queue > self.options.queue_wait_max;
         if too_old && !failpoints::enabled(Bug::NeverTooOld) {
             self.meter.too_old();
-            self.outgoing.push(reply, Answer::TooOld);
+            self.outgoing.push(reply, WriterReply::TooOld);
             return Ok(());
         }
         if failpoints::enabled(Bug::LeaverCancels) && reply.sender.is_closed() {
@@ -143,7 +143,7 @@ impl WriterLoop<'_> {
         let at = self.clock.at(accepted).max(self.state.at());
         self.advance(at)?;
         if self.read_only {
-            self.outgoing.push(reply, Answer::NotApplied(NotApplied::ReadOnly));
+            self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
             return Ok(());
         }
         let admitted = self.prefetch(&submission.command)?;
@@ -246,13 +246,13 @@ impl WriterLoop<'_> {
         for waiting in self.replies.drain(..) {
             let PendingReply { reply, outcome, at, timing } = waiting;
             let decided = Decided { outcome, at, timing: Timing { commit, ..timing }, committed };
-            self.outgoing.push(reply, Answer::Decided(decided));
+            self.outgoing.push(reply, WriterReply::Decided(decided));
         }
         self.outgoing.send(&self.shared.ports);
     }
 
     /// Answers everybody who waits for the batch: refusals too, for they saw what it did.
-    fn answer_all(&mut self, answer: impl Fn() -> Answer) {
+    fn answer_all(&mut self, answer: impl Fn() -> WriterReply) {
         for waiting in self.replies.drain(..) {
             self.outgoing.push(waiting.reply, answer());
         }
@@ -305,7 +305,7 @@ impl WriterLoop<'_> {
         match error.severity() {
             // Autocommit is back on: SQLite has rolled back, and nothing of the batch is in the file.
             Severity::Full if self.is_rolled_back() => {
-                self.answer_all(|| Answer::NotApplied(NotApplied::ReadOnly));
+                self.answer_all(|| WriterReply::NotApplied(NotApplied::ReadOnly));
                 if !failpoints::enabled(Bug::FullKeepsMemory) {
                     self.load_again()?;
                 }
@@ -313,14 +313,14 @@ impl WriterLoop<'_> {
                 Ok(())
             }
             Severity::ForeignWriter => {
-                self.answer_all(|| Answer::NotApplied(NotApplied::Ending));
+                self.answer_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 Err(error)
             }
             Severity::Full | Severity::Bug | Severity::Storage => {
                 if failpoints::enabled(Bug::FaultIsNotApplied) {
-                    self.answer_all(|| Answer::NotApplied(NotApplied::Ending));
+                    self.answer_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 }
-                self.answer_all(|| Answer::Unknown);
+                self.answer_all(|| WriterReply::Unknown);
                 if failpoints::enabled(Bug::GoOnAfterFault) && self.is_rolled_back() {
                     return self.load_again();
                 }
@@ -401,7 +401,7 @@ impl WriterLoop<'_> {
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
         let started = Instant::now();
         match self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from) {
-            Ok(Some(done)) => self.meter.checkpoint(started.elapsed(), done == checkpoint::Done::Busy),
+            Ok(Some(done)) => self.meter.checkpoint(started.elapsed(), done == checkpoint::CheckpointResult::Busy),
             Ok(None) => {}
             // The log has everything; only the database could not grow.
             Err(error) if error.severity() == Severity::Full => self.become_read_only(&error.to_string()),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use firstcome::config::Limits;
+use firstcome::config::ConnectionLimits;
 
 use super::http::{Server, serve_with, until};
 
@@ -139,7 +139,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// Peers on this machine are clients here, not proxies.
-    pub(crate) fn open(change: impl FnOnce(&mut Limits)) -> Site {
+    pub(crate) fn open(change: impl FnOnce(&mut ConnectionLimits)) -> Site {
         let scratch = tempfile::tempdir().expect("scratch");
         let server = serve_with(scratch.path(), |config| {
             config.limits.loopback_is_client = true;

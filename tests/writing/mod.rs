@@ -14,14 +14,15 @@ use firstcome::engine::{COMMAND_NAMES, Command, CommandKey, DropSpec, OUTCOME_NA
 use firstcome::store::{Beside, Durability, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
-use firstcome::writer::checkpoint::Limits;
+use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Answer, Class, Clock, CpuAffinity, Decided, Options, Stopped, Submission, Ticket, TurnedAway, Writer, WriterHandle,
+    Class, Clock, CpuAffinity, Decided, Submission, SubmitError, Ticket, Writer, WriterExit, WriterHandle,
+    WriterOptions, WriterReply,
 };
 
-pub fn options() -> Options {
-    Options {
+pub fn options() -> WriterOptions {
+    WriterOptions {
         queue_capacity: 64,
         queue_reserve: 8,
         queue_wait_max: Duration::from_secs(60),
@@ -29,13 +30,17 @@ pub fn options() -> Options {
         batch_events_max: 64,
         durability: Durability::Full,
         affinity: CpuAffinity::Off,
-        checkpoint: Limits { passive_bytes: 1 << 20, reset_bytes: 1 << 22, gate_max: Duration::from_millis(5) },
+        checkpoint: CheckpointLimits {
+            passive_bytes: 1 << 20,
+            reset_bytes: 1 << 22,
+            gate_max: Duration::from_millis(5),
+        },
         free_bytes_min: 0,
         ports: 0,
     }
 }
 
-pub fn prepare(directory: &Path, options: Options) -> (Writer, WriterHandle) {
+pub fn prepare(directory: &Path, options: WriterOptions) -> (Writer, WriterHandle) {
     let store = Store::open(directory, wall_clock()).expect("opened");
     let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
     let clock = Clock::start(loaded.state.at(), wall_clock(), false, false).expect("a sane clock");
@@ -44,14 +49,14 @@ pub fn prepare(directory: &Path, options: Options) -> (Writer, WriterHandle) {
     Writer::new(store, loaded, Arc::new(clock), Arc::new(SnapshotGate::default()), meter, options)
 }
 
-pub fn run(writer: Writer) -> JoinHandle<Stopped> {
+pub fn run(writer: Writer) -> JoinHandle<WriterExit> {
     std::thread::spawn(move || writer.run(|_, _| {}))
 }
 
-pub fn end(handle: &WriterHandle, thread: JoinHandle<Stopped>) {
+pub fn end(handle: &WriterHandle, thread: JoinHandle<WriterExit>) {
     handle.stop();
     let stopped = thread.join().expect("the writer's thread");
-    assert!(matches!(stopped, Stopped::Orderly), "{stopped:?}");
+    assert!(matches!(stopped, WriterExit::Orderly), "{stopped:?}");
 }
 
 pub fn create(handle: &WriterHandle, total: u32, reservation_seconds: u32) -> Ticket {
@@ -78,11 +83,11 @@ pub fn drop_one() -> DropId {
     DropId::new(1).expect("not 0")
 }
 
-pub fn order(handle: &WriterHandle, buyer: &str) -> Result<Ticket, TurnedAway> {
+pub fn order(handle: &WriterHandle, buyer: &str) -> Result<Ticket, SubmitError> {
     order_with_key(handle, buyer, b"k")
 }
 
-pub fn order_with_key(handle: &WriterHandle, buyer: &str, key: &[u8]) -> Result<Ticket, TurnedAway> {
+pub fn order_with_key(handle: &WriterHandle, buyer: &str, key: &[u8]) -> Result<Ticket, SubmitError> {
     let digest = handle.digest_key.buyer(buyer);
     let command = Command::PlaceOrder {
         drop_id: drop_one(),
@@ -101,7 +106,7 @@ pub fn order_with_key(handle: &WriterHandle, buyer: &str, key: &[u8]) -> Result<
 
 pub fn decided(ticket: Ticket) -> Decided {
     match ticket.wait() {
-        Answer::Decided(decided) => decided,
+        WriterReply::Decided(decided) => decided,
         other => panic!("not decided: {other:?}"),
     }
 }

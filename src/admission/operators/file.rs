@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Role, Standing, Token, is_id, is_name};
-use crate::config::Mistake;
-use crate::config::secret_file::{Guard, read_open};
+use crate::config::ConfigError;
+use crate::config::secret_file::{FileProtection, read_open};
 use crate::types::text::{parse_rfc3339, rfc3339};
 use crate::types::{UnixMillis, hex};
 
@@ -122,15 +122,15 @@ fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
 ///
 /// # Errors
 /// If it is not ours, not whole, or not its owner's alone.
-pub fn read(path: &Path) -> Result<Option<(Vec<Token>, Stamp)>, Mistake> {
-    let told = |error: &dyn std::fmt::Display| Mistake(format!("{}: {error}", path.display()));
+pub fn read(path: &Path) -> Result<Option<(Vec<Token>, Stamp)>, ConfigError> {
+    let told = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(told(&error)),
     };
     let stamp = Stamp::from(&file.metadata().map_err(|error| told(&error))?);
-    let bytes = read_open(&file, path, Guard::Secret, BYTES_MAX)?;
+    let bytes = read_open(&file, path, FileProtection::Secret, BYTES_MAX)?;
     // serde's messages may quote what it found, and this file is about secrets: only the place is told.
     let page: Page = serde_json::from_slice(&bytes)
         .map_err(|error| told(&format!("no list of operator tokens (line {})", error.line())))?;
@@ -181,8 +181,11 @@ fn listed(token: &Token, now: UnixMillis) -> Listed<'_> {
 ///
 /// # Errors
 /// What `change` says, or what keeps the file from being read or written.
-pub fn change<T>(data: &Path, change: impl FnOnce(&mut Vec<Token>) -> Result<T, Mistake>) -> Result<T, Mistake> {
-    let told = |error: std::io::Error| Mistake(format!("{}: {error}", data.display()));
+pub fn change<T>(
+    data: &Path,
+    change: impl FnOnce(&mut Vec<Token>) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
+    let told = |error: std::io::Error| ConfigError(format!("{}: {error}", data.display()));
     match fs::create_dir(data) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -196,7 +199,7 @@ pub fn change<T>(data: &Path, change: impl FnOnce(&mut Vec<Token>) -> Result<T, 
     let mut tokens = read(&path)?.map(|(tokens, _)| tokens).unwrap_or_default();
     let result = change(&mut tokens)?;
     let page = Page { version: VERSION, tokens: tokens.iter().map(Row::of).collect() };
-    let mut text = serde_json::to_string_pretty(&page).map_err(|error| Mistake(error.to_string()))?;
+    let mut text = serde_json::to_string_pretty(&page).map_err(|error| ConfigError(error.to_string()))?;
     text.push('\n');
     let next = data.join(NEXT_FILE);
     // What a command left that was ended half-way.
@@ -218,7 +221,7 @@ pub fn change<T>(data: &Path, change: impl FnOnce(&mut Vec<Token>) -> Result<T, 
 ///
 /// # Errors
 /// If all are good.
-pub fn make_room(tokens: &mut Vec<Token>, now: UnixMillis) -> Result<(), Mistake> {
+pub fn make_room(tokens: &mut Vec<Token>, now: UnixMillis) -> Result<(), ConfigError> {
     if tokens.len() < TOKENS_MAX {
         return Ok(());
     }
@@ -227,7 +230,7 @@ pub fn make_room(tokens: &mut Vec<Token>, now: UnixMillis) -> Result<(), Mistake
             tokens.remove(index);
             Ok(())
         }
-        None => Err(Mistake(format!("{TOKENS_MAX} tokens are in force, which is the most; revoke one first"))),
+        None => Err(ConfigError(format!("{TOKENS_MAX} tokens are in force, which is the most; revoke one first"))),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::finding::Finding;
-use crate::config::secret_file::{Guard, read};
-use crate::config::{Config, Mistake};
+use crate::config::secret_file::{FileProtection, read};
+use crate::config::{Config, ConfigError};
 use crate::outbox::OutboxSetup;
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::SessionService;
@@ -35,7 +35,7 @@ pub(super) fn secrets(config: &Config, plays: bool) -> Finding {
     let poor: Vec<String> = files
         .iter()
         .filter_map(|path| {
-            let text = read(path, Guard::Secret, FILE_BYTES_MAX).ok()?;
+            let text = read(path, FileProtection::Secret, FILE_BYTES_MAX).ok()?;
             let why = poor(&String::from_utf8_lossy(&text))?;
             Some(format!("{} {why}", path.display()))
         })
@@ -57,7 +57,7 @@ pub(super) fn secrets(config: &Config, plays: bool) -> Finding {
 fn mistakes(config: &Config) -> BTreeSet<String> {
     let told =
         [WebhookVerifiers::open(config).err(), SessionService::open(config).err(), OutboxSetup::open(config).err()];
-    told.into_iter().flatten().flatten().map(|mistake: Mistake| mistake.to_string()).collect()
+    told.into_iter().flatten().flatten().map(|mistake: ConfigError| mistake.to_string()).collect()
 }
 
 fn files(config: &Config) -> Vec<PathBuf> {

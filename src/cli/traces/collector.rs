@@ -13,9 +13,9 @@ use prost::Message;
 use tokio::runtime::Runtime;
 
 use super::messages::ExportTraceServiceRequest;
-use crate::config::Mistake;
+use crate::config::ConfigError;
 use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, Target};
-use crate::telemetry::spans::{self, Span, SpanLayer, Spans};
+use crate::telemetry::spans::{self, FinishedSpan, SpanLayer, SpanReceiver};
 use crate::telemetry::{Telemetry, catalogue as metric};
 
 /// Spans of one request.
@@ -34,7 +34,7 @@ pub(super) struct Collector {
     target: Target,
     client: EgressClient,
     runtime: Runtime,
-    spans: Spans,
+    spans: SpanReceiver,
 }
 
 /// The thread that sends.
@@ -47,11 +47,11 @@ impl Collector {
     /// The collector behind a URL, and the layer that hands spans over; nothing if there is no URL.
     ///
     /// The operator himself names it, in his configuration: unlike an endpoint, it may be anywhere, and go without TLS.
-    pub(super) fn open(url: &str) -> Result<Option<(SpanLayer, Collector)>, Mistake> {
+    pub(super) fn open(url: &str) -> Result<Option<(SpanLayer, Collector)>, ConfigError> {
         if url.is_empty() {
             return Ok(None);
         }
-        let told = |why: String| Mistake(format!("traces.otlp_url = {url}: {why}"));
+        let told = |why: String| ConfigError(format!("traces.otlp_url = {url}: {why}"));
         let anywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().ok()).into_iter().flatten().collect();
         let guard = AddressGuard::new(anywhere);
         let target = Target::parse(url, &guard).map_err(|bad| told(bad.to_string()))?;
@@ -121,7 +121,7 @@ impl Work {
     }
 
     /// Waits until a batch is full, or old enough; at the end takes what is there. Returns whether it goes on.
-    fn fill(&self, batch: &mut Vec<Span>) -> bool {
+    fn fill(&self, batch: &mut Vec<FinishedSpan>) -> bool {
         let ended = &self.collector.spans.ended;
         let until = Instant::now() + BATCH_INTERVAL;
         while batch.len() < BATCH_SPANS_MAX {
@@ -141,7 +141,7 @@ impl Work {
         true
     }
 
-    fn send(&mut self, batch: &mut Vec<Span>) {
+    fn send(&mut self, batch: &mut Vec<FinishedSpan>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let body = ExportTraceServiceRequest::of(batch.drain(..)).encode_to_vec();
         let mut headers = HeaderMap::new();

@@ -3,7 +3,7 @@
 
 use prost::{Message, Oneof};
 
-use crate::telemetry::spans::{Span as Ended, Value};
+use crate::telemetry::spans::{FieldValue, FinishedSpan};
 
 /// What a collector is sent.
 #[derive(Clone, PartialEq, Message)]
@@ -97,7 +97,7 @@ const NANOS_PER_MICRO: u64 = 1000;
 
 impl ExportTraceServiceRequest {
     /// A batch as the collector reads it.
-    pub(super) fn of(batch: impl Iterator<Item = Ended>) -> ExportTraceServiceRequest {
+    pub(super) fn of(batch: impl Iterator<Item = FinishedSpan>) -> ExportTraceServiceRequest {
         let resource = Resource {
             attributes: vec![text("service.name", "firstcome"), text("service.version", env!("CARGO_PKG_VERSION"))],
         };
@@ -110,9 +110,9 @@ impl ExportTraceServiceRequest {
 }
 
 impl Span {
-    fn of(ended: Ended) -> Span {
+    fn of(ended: FinishedSpan) -> Span {
         let failed =
-            ended.fields.iter().any(|(name, value)| *name == "status" && matches!(value, Value::Number(500..)));
+            ended.fields.iter().any(|(name, value)| *name == "status" && matches!(value, FieldValue::Number(500..)));
         Span {
             trace_id: ended.trace.into(),
             span_id: ended.id.into(),
@@ -128,7 +128,7 @@ impl Span {
 }
 
 /// A field under the name by which OpenTelemetry knows it (semantic conventions for HTTP).
-fn attribute((name, value): (&'static str, Value)) -> KeyValue {
+fn attribute((name, value): (&'static str, FieldValue)) -> KeyValue {
     let key = match name {
         "route" => "http.route",
         "method" => "http.request.method",
@@ -138,8 +138,8 @@ fn attribute((name, value): (&'static str, Value)) -> KeyValue {
         other => other,
     };
     match value {
-        Value::Text(value) => text(key, value),
-        Value::Number(value) => key_value(key, Any::Number(i64::try_from(value).unwrap_or(i64::MAX))),
+        FieldValue::Text(value) => text(key, value),
+        FieldValue::Number(value) => key_value(key, Any::Number(i64::try_from(value).unwrap_or(i64::MAX))),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::http::json::queries::AuditQuery;
 use crate::http::request::Call;
 use crate::read::lists::{self, AuditFilter};
 use crate::read::rows;
-use crate::telemetry::StreamOf;
+use crate::telemetry::StreamKind;
 use crate::types::{DropId, OrderId, Seq};
 
 /// How often a follower looks for new rows.
@@ -43,7 +43,7 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
     let (sender, body) = pieces();
     let (desk, mut stopping) = (core.desk.clone(), core.site.stopping.clone());
     let follow = query.follow;
-    let slot = super::streams::Slot::take(core, StreamOf::Audit).ok_or_else(|| desk_busy(core))?;
+    let slot = super::streams::Slot::take(core, StreamKind::Audit).ok_or_else(|| desk_busy(core))?;
     let (core, caller) = (Rc::clone(core), call.caller.clone());
     // Who follows for hours may lose his token meanwhile.
     let still_in = move || {

@@ -14,7 +14,7 @@ use crate::http::json::{
     EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
-use crate::read::outbox::{self as rows, Deliveries, EndpointRow};
+use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::store::Beside;
 use crate::types::digest_key::KeyScope;
 use crate::types::{EndpointUrl, Seq, SigningSecret};
@@ -93,8 +93,8 @@ pub(super) fn deliveries(core: &Core, call: &Call) -> Result<Response<Body>, Pro
         return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
     }
     let which = match query.state.as_deref() {
-        None | Some("dead") => Deliveries::Dead,
-        Some("waiting") => Deliveries::Waiting,
+        None | Some("dead") => DeliveryFilter::Dead,
+        Some("waiting") => DeliveryFilter::Waiting,
         Some(_) => return Err(Problem::invalid("?state", "must be dead or waiting")),
     };
     let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;

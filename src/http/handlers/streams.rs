@@ -15,7 +15,7 @@ use crate::http::body::{Body, pieces};
 use crate::http::core::Core;
 use crate::http::request::Call;
 use crate::read::CachedResponse;
-use crate::telemetry::StreamOf;
+use crate::telemetry::StreamKind;
 use crate::types::DropId;
 
 /// At most ten updates a second, and a look at the version as often.
@@ -24,11 +24,11 @@ const UPDATE_EVERY: Duration = Duration::from_millis(100);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
 /// A place among a thread's streams, given back when the stream ends.
-pub(super) struct Slot(Rc<Core>, StreamOf);
+pub(super) struct Slot(Rc<Core>, StreamKind);
 
 impl Slot {
     /// Takes a place, unless there are too many streams.
-    pub(super) fn take(core: &Rc<Core>, of: StreamOf) -> Option<Slot> {
+    pub(super) fn take(core: &Rc<Core>, of: StreamKind) -> Option<Slot> {
         if core.streams.get() >= core.site.config.limits.streams_max {
             return None;
         }
@@ -49,14 +49,14 @@ impl Drop for Slot {
 pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
     let first = ready(core, id, call.started)?;
-    changes(core, StreamOf::Drop, id, first, move |core| ready(core, id, Instant::now()))
+    changes(core, StreamKind::Drop, id, first, move |core| ready(core, id, Instant::now()))
 }
 
 /// `GET /v1/auctions/{auction_id}/stream`. Its version is its hidden drop's.
 pub(super) fn auction_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.auction_id()?;
     let (drop_id, first) = super::auctions::ready(core, id, call.started)?;
-    changes(core, StreamOf::Auction, drop_id, first, move |core| {
+    changes(core, StreamKind::Auction, drop_id, first, move |core| {
         super::auctions::ready(core, id, Instant::now()).map(|(_, body)| body)
     })
 }
@@ -64,7 +64,7 @@ pub(super) fn auction_changes(core: &Rc<Core>, call: &Call) -> Result<Response<B
 /// A snapshot, and an update whenever a newer version of the drop is published.
 fn changes(
     core: &Rc<Core>,
-    of: StreamOf,
+    of: StreamKind,
     id: DropId,
     first: CachedResponse,
     read: impl Fn(&Core) -> Result<CachedResponse, Problem> + 'static,

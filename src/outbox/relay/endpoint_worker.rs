@@ -16,9 +16,9 @@ use crate::outbox::delivery_queue::{
 use crate::outbox::message::{WebhookMessage, message};
 use crate::outbox::signing::signatures;
 use crate::read::Reader;
-use crate::read::outbox::{self as rows, Deliveries, EndpointRow};
+use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::types::{AttemptError, Seq, UnixMillis};
-use crate::writer::Answer;
+use crate::writer::WriterReply;
 
 /// An endpoint that answered 410.
 pub(super) struct Gone;
@@ -37,7 +37,7 @@ pub(super) struct FinishedAttempt {
 pub(super) struct SavedCheckpoint {
     pub(super) endpoint: Seq,
     pub(super) generation: u64,
-    pub(super) answer: Answer,
+    pub(super) answer: WriterReply,
 }
 
 pub(super) struct EndpointWorker {
@@ -70,7 +70,7 @@ impl EndpointWorker {
         let limit = u32::try_from(WAITING_MAX).unwrap_or(u32::MAX);
         let id = endpoint.id;
         let waiting =
-            reader.read(|connection| rows::deliveries(connection, id, Deliveries::Waiting, Seq::ZERO, limit))?;
+            reader.read(|connection| rows::deliveries(connection, id, DeliveryFilter::Waiting, Seq::ZERO, limit))?;
         let more_rows = waiting.len() >= WAITING_MAX;
         let position = endpoint.position;
         let ahead = reader.read(|connection| rows::deliveries_after(connection, id, position))?.into_iter().collect();

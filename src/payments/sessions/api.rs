@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::SessionError;
-use crate::config::Mistake;
+use crate::config::ConfigError;
 use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, Target};
 
 /// The longest wait that a provider may ask for.
@@ -30,8 +30,8 @@ pub(super) struct ApiResponse {
 
 impl ProviderApi {
     /// The server behind a URL of the configuration: on the public internet, or this machine (a test's stand-in).
-    pub(super) fn open(url: &str, timeout: Duration) -> Result<ProviderApi, Mistake> {
-        let told = |why: String| Mistake(format!("{url}: {why}"));
+    pub(super) fn open(url: &str, timeout: Duration) -> Result<ProviderApi, ConfigError> {
+        let told = |why: String| ConfigError(format!("{url}: {why}"));
         let here = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().ok()).into_iter().flatten().collect();
         let guard = AddressGuard::new(if url.starts_with("http://") { here } else { Vec::new() });
         Target::parse(url, &guard).map_err(|bad| told(bad.to_string()))?;

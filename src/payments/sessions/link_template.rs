@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{Keys, ProviderSession, SessionError, SessionRequest};
-use crate::config::{Mistake, PaymentSettings};
+use crate::config::{ConfigError, PaymentSettings};
 use crate::types::hex;
 
 /// What may stand in braces.
@@ -19,7 +19,7 @@ pub(super) struct LinkTemplate {
 }
 
 impl LinkTemplate {
-    pub(super) fn open(settings: &PaymentSettings) -> Result<LinkTemplate, Vec<Mistake>> {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<LinkTemplate, Vec<ConfigError>> {
         let mut mistakes = unknown_words(&settings.link_template);
         let keys = Keys::standard(&settings.standard_webhooks_secret_files).unwrap_or_else(|more| {
             mistakes.extend(more);
@@ -55,16 +55,16 @@ impl LinkTemplate {
 }
 
 /// Words in braces that mean nothing, and the signature if it is not there.
-fn unknown_words(template: &str) -> Vec<Mistake> {
+fn unknown_words(template: &str) -> Vec<ConfigError> {
     let mut mistakes = Vec::new();
     for part in template.split('{').skip(1) {
         let word = part.split('}').next().unwrap_or_default();
         if !WORDS.contains(&word) {
-            mistakes.push(Mistake(format!("payments.link_template: {{{word}}} is none of {}", WORDS.join(", "))));
+            mistakes.push(ConfigError(format!("payments.link_template: {{{word}}} is none of {}", WORDS.join(", "))));
         }
     }
     if !template.contains("{signature}") || !template.contains("{order_id}") {
-        mistakes.push(Mistake("payments.link_template: needs {order_id} and {signature}".into()));
+        mistakes.push(ConfigError("payments.link_template: needs {order_id} and {signature}".into()));
     }
     mistakes
 }

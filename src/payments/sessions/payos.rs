@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key};
-use crate::config::{Mistake, PaymentSettings};
+use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
 use crate::types::order_id::code_of;
 
@@ -28,7 +28,7 @@ pub(super) struct PayosSessions {
 }
 
 impl PayosSessions {
-    pub(super) fn open(settings: &PaymentSettings) -> Result<PayosSessions, Vec<Mistake>> {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<PayosSessions, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
         let api_key = api_key(settings.payos_api_key_file.as_ref(), "payments.payos_api_key_file")
             .map_err(|mistake| mistakes.push(mistake));
@@ -39,7 +39,7 @@ impl PayosSessions {
         let api =
             ProviderApi::open(&settings.payos_url, settings.session_timeout).map_err(|mistake| mistakes.push(mistake));
         let client_id = HeaderValue::from_str(&settings.payos_client_id)
-            .map_err(|_| mistakes.push(Mistake("payments.payos_client_id: visible ASCII characters".into())));
+            .map_err(|_| mistakes.push(ConfigError("payments.payos_client_id: visible ASCII characters".into())));
         match (api_key, keys, api, client_id) {
             (Ok(api_key), Some(keys), Ok(api), Ok(client_id)) => Ok(PayosSessions {
                 api,

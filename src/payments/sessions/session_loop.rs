@@ -16,7 +16,7 @@ use crate::read::{Reader, rows, sessions};
 use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Amount, OrderState, Seq, random};
-use crate::writer::{Answer, Class, Submission, WriterHandle};
+use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 /// How often it looks for orders.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -253,13 +253,13 @@ async fn make(
     let submission = Submission { command, beside: Some(Beside::Session { reference, url }), class: Class::Operator };
     let ticket = writer.submit(submission).map_err(|_| CreateError::NotRecorded)?;
     match ticket.answer().await {
-        Answer::Decided(decided) => match decided.outcome {
+        WriterReply::Decided(decided) => match decided.outcome {
             // Refused: the order has been paid or given back meanwhile, and needs none.
             Outcome::Accepted { .. } | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
             Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Bid(_) | Outcome::Advanced => {
                 Err(CreateError::NotRecorded)
             }
         },
-        Answer::TooOld | Answer::NotApplied(_) | Answer::Unknown => Err(CreateError::NotRecorded),
+        WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(CreateError::NotRecorded),
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::api::ProviderApi;
 use super::{ApiKey, ProviderSession, SessionError, SessionRequest, api_key};
-use crate::config::{Mistake, PaymentSettings};
+use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::stripe::to_stripe;
 use crate::types::{Amount, UnixMillis};
 
@@ -28,7 +28,7 @@ pub(super) struct StripeSessions {
 }
 
 impl StripeSessions {
-    pub(super) fn open(settings: &PaymentSettings) -> Result<StripeSessions, Vec<Mistake>> {
+    pub(super) fn open(settings: &PaymentSettings) -> Result<StripeSessions, Vec<ConfigError>> {
         let key = api_key(settings.stripe_api_key_file.as_ref(), "payments.stripe_api_key_file");
         match (key, ProviderApi::open(&settings.stripe_url, settings.session_timeout)) {
             (Ok(key), Ok(api)) => Ok(StripeSessions { api, key }),

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::Report;
+use super::VerifyReport;
 use crate::store::audit::AuditRow;
 use crate::types::Seq;
 
 /// Endpoints as the audit tells them: how far each has come, and which deliveries wait.
 #[derive(Default)]
-pub(super) struct ToldEndpoints {
+pub(super) struct AuditedEndpoints {
     positions: BTreeMap<u64, u64>,
     waiting: BTreeSet<(u64, u64)>,
     dead: BTreeSet<(u64, u64)>,
 }
 
-impl ToldEndpoints {
+impl AuditedEndpoints {
     /// Takes a row in that belongs to no drop and no order.
     pub(super) fn add(&mut self, row: &AuditRow) {
         if !matches!(&*row.kind, "endpoint_created" | "endpoint_deleted" | "deliveries_marked" | "deliveries_resent") {
@@ -63,7 +63,7 @@ impl ToldEndpoints {
     }
 
     /// Holds the rows against what the audit tells.
-    pub(super) fn compare(&self, connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+    pub(super) fn compare(&self, connection: &Connection, report: &mut VerifyReport) -> rusqlite::Result<()> {
         let mut statement = connection.prepare("SELECT id, position FROM endpoints ORDER BY id")?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, Seq>(0)?.get(), row.get::<_, Seq>(1)?.get())))?;
         let rows: BTreeMap<u64, u64> = rows.collect::<rusqlite::Result<_>>()?;

@@ -2,24 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::endpoints::ToldEndpoints;
-use super::{Report, makes_order};
+use super::endpoints::AuditedEndpoints;
+use super::{VerifyReport, makes_order};
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, OrderState, Seq};
 
 /// What a count of orders or audit rows gives for one drop.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Stock {
+pub(super) struct RecountedStock {
     pub(super) total: i64,
     pub(super) held: i64,
     pub(super) sold: i64,
 }
 
-pub(super) type Stocks = BTreeMap<DropId, Stock>;
+pub(super) type Stocks = BTreeMap<DropId, RecountedStock>;
 
 /// An order as the audit tells it.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Told {
+pub(super) struct AuditedOrder {
     pub(super) last_seq: Seq,
     pub(super) state: OrderState,
     pub(super) drop_id: DropId,
@@ -32,24 +32,24 @@ pub(super) struct Told {
 
 /// What the bids of an auction come to, as the audit tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Bids {
+pub(super) struct AuditedBids {
     pub(super) count: i64,
     pub(super) current: Option<i64>,
 }
 
 /// Adds rows up, one after another.
 #[derive(Default)]
-pub(super) struct Recount {
+pub(super) struct AuditRecount {
     pub(super) stocks: Stocks,
-    pub(super) orders: HashMap<Seq, Told>,
-    pub(super) endpoints: ToldEndpoints,
+    pub(super) orders: HashMap<Seq, AuditedOrder>,
+    pub(super) endpoints: AuditedEndpoints,
     /// Of each auction, by its hidden drop.
-    pub(super) bids: BTreeMap<DropId, Bids>,
+    pub(super) bids: BTreeMap<DropId, AuditedBids>,
     subjects: HashMap<DropId, Seq>,
 }
 
-impl Recount {
-    pub(super) fn add(&mut self, row: &AuditRow, report: &mut Report) {
+impl AuditRecount {
+    pub(super) fn add(&mut self, row: &AuditRow, report: &mut VerifyReport) {
         let units = row.quantity.unwrap_or(0);
         self.check_previous(row, report);
         if let Some(drop_id) = row.drop_id {
@@ -77,7 +77,7 @@ impl Recount {
         }
         if let (Some(drop_id), "bid_placed") = (row.drop_id, &*row.kind) {
             let bids = self.bids.entry(drop_id).or_default();
-            *bids = Bids { count: bids.count.saturating_add(1), current: row.amount };
+            *bids = AuditedBids { count: bids.count.saturating_add(1), current: row.amount };
         }
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
             self.tell_order(order, drop_id, row, report);
@@ -85,7 +85,7 @@ impl Recount {
     }
 
     /// The previous event of the same subject is the one that the row names.
-    fn check_previous(&mut self, row: &AuditRow, report: &mut Report) {
+    fn check_previous(&mut self, row: &AuditRow, report: &mut VerifyReport) {
         let expected = match (row.order, row.drop_id) {
             (Some(order), _) => self.orders.get(&order).map_or(Seq::ZERO, |told| told.last_seq),
             (None, Some(drop_id)) => self.subjects.insert(drop_id, row.seq).unwrap_or_default(),
@@ -97,11 +97,11 @@ impl Recount {
         }
     }
 
-    fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut Report) {
+    fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut VerifyReport) {
         let units = row.quantity.unwrap_or(0);
         if makes_order(row) {
             let reserved = &*row.kind == "order_reserved";
-            let told = Told {
+            let told = AuditedOrder {
                 last_seq: row.seq,
                 state: if reserved { OrderState::Reserved } else { OrderState::AwaitingPayment },
                 drop_id,
@@ -140,7 +140,7 @@ impl Recount {
     }
 }
 
-impl Told {
+impl AuditedOrder {
     fn tell_units_and_money(&mut self, row: &AuditRow) {
         let (units, money) = (row.quantity.unwrap_or(0), row.amount.unwrap_or(0));
         match &*row.kind {

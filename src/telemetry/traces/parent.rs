@@ -4,7 +4,7 @@ use crate::types::hex;
 
 /// A trace that its sender traces too, and the span of his that called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Parent {
+pub struct TraceParent {
     trace: [u8; 16],
     span: [u8; 8],
 }
@@ -13,11 +13,11 @@ pub struct Parent {
 const LENGTH: usize = 2 + 1 + 32 + 1 + 16 + 1 + 2;
 const SAMPLED: u8 = 1;
 
-impl Parent {
+impl TraceParent {
     /// The trace that a header names, if it is well formed and says that it is sampled. Anybody may send one: it is a
     /// number and nothing else.
     #[must_use]
-    pub fn read(header: &[u8]) -> Option<Parent> {
+    pub fn read(header: &[u8]) -> Option<TraceParent> {
         let (known, rest) = header.split_at_checked(LENGTH)?;
         let [version] = bytes(known.get(..2)?)?;
         let more_may_follow = version != 0;
@@ -27,7 +27,7 @@ impl Parent {
         if [2, 35, 52].iter().any(|at| known.get(*at) != Some(&b'-')) {
             return None;
         }
-        let parent = Parent { trace: bytes(known.get(3..35)?)?, span: bytes(known.get(36..52)?)? };
+        let parent = TraceParent { trace: bytes(known.get(3..35)?)?, span: bytes(known.get(36..52)?)? };
         let [flags] = bytes(known.get(53..)?)?;
         let named = parent.trace != [0; 16] && parent.span != [0; 8];
         (named && flags & SAMPLED != 0).then_some(parent)
@@ -74,7 +74,7 @@ mod tests {
             format!("01-{TRACE}-{SPAN}-01"),
             format!("fe-{TRACE}-{SPAN}-01-what-comes-later"),
         ] {
-            let parent = Parent::read(good.as_bytes()).unwrap_or_else(|| panic!("{good}"));
+            let parent = TraceParent::read(good.as_bytes()).unwrap_or_else(|| panic!("{good}"));
             assert_eq!((parent.trace_id().as_str(), parent.span_id().as_str()), (TRACE, SPAN), "{good}");
         }
     }
@@ -105,7 +105,7 @@ mod tests {
             "-".repeat(LENGTH),
             "\u{e4}".repeat(LENGTH),
         ] {
-            assert_eq!(Parent::read(bad.as_bytes()), None, "{bad}");
+            assert_eq!(TraceParent::read(bad.as_bytes()), None, "{bad}");
         }
     }
 }

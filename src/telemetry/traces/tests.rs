@@ -11,7 +11,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn tracer(slow: Option<Duration>, one_in: u64) -> (Telemetry, Tracer) {
     let telemetry = Telemetry::new();
-    let tracer = Tracer::new(&telemetry, Options { slow, one_in });
+    let tracer = Tracer::new(&telemetry, TraceOptions { slow, one_in });
     (telemetry, tracer)
 }
 
@@ -20,9 +20,9 @@ fn what_is_slow_is_traced_and_what_is_not_is_not() {
     let (_telemetry, mut tracer) = tracer(Some(250 * MS), 0);
     let now = Instant::now();
     assert_eq!(tracer.wants(249 * MS, false, now), None);
-    assert_eq!(tracer.wants(250 * MS, false, now), Some(Why::Slow));
-    assert_eq!(tracer.wants(250 * MS, true, now), Some(Why::Slow), "slow says more than asked");
-    assert_eq!(tracer.wants(MS, true, now), Some(Why::Asked));
+    assert_eq!(tracer.wants(250 * MS, false, now), Some(TraceReason::Slow));
+    assert_eq!(tracer.wants(250 * MS, true, now), Some(TraceReason::Slow), "slow says more than asked");
+    assert_eq!(tracer.wants(MS, true, now), Some(TraceReason::Asked));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn without_settings_nothing_is_traced_but_what_its_sender_traces() {
     let (_telemetry, mut tracer) = tracer(None, 0);
     let now = Instant::now();
     assert!((0..1000).all(|_| tracer.wants(3600 * SECOND, false, now).is_none()));
-    assert_eq!(tracer.wants(MS, true, now), Some(Why::Asked));
+    assert_eq!(tracer.wants(MS, true, now), Some(TraceReason::Asked));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn one_in_so_many_is_counted_and_not_thrown() {
     let taken: Vec<bool> = (0..9).map(|_| tracer.wants(MS, false, now).is_some()).collect();
     assert_eq!(taken, [false, false, true].repeat(3));
     let (_telemetry, mut every) = self::tracer(None, 1);
-    assert!((0..10).all(|_| every.wants(MS, false, now) == Some(Why::Sampled)));
+    assert!((0..10).all(|_| every.wants(MS, false, now) == Some(TraceReason::Sampled)));
 }
 
 #[test]
@@ -49,9 +49,13 @@ fn an_overload_makes_a_bounded_number_of_traces_and_the_rest_is_counted() {
     let now = Instant::now();
     let told = (0..100).filter(|_| tracer.wants(SECOND, false, now).is_some()).count();
     assert_eq!(told, 20);
-    assert_eq!(tracer.wants(MS, true, now), Some(Why::Asked), "what was slow takes no place of what was asked for");
+    assert_eq!(
+        tracer.wants(MS, true, now),
+        Some(TraceReason::Asked),
+        "what was slow takes no place of what was asked for"
+    );
     let later = now + SECOND;
-    assert_eq!(tracer.wants(SECOND, false, later), Some(Why::Slow), "the next second");
+    assert_eq!(tracer.wants(SECOND, false, later), Some(TraceReason::Slow), "the next second");
     let shown = telemetry.render();
     for line in ["firstcome_traces_total{result=\"told\"} 22", "firstcome_traces_total{result=\"left_out\"} 80"] {
         assert!(shown.contains(line), "{line}: {shown}");
@@ -59,15 +63,15 @@ fn an_overload_makes_a_bounded_number_of_traces_and_the_rest_is_counted() {
 }
 
 /// A span or an event: its name, its parent, its fields.
-type Told = (String, Option<u64>, Vec<(String, String)>);
+type TracedSpan = (String, Option<u64>, Vec<(String, String)>);
 
 /// Spans and events as they come.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<Told>>>);
+struct TraceRecorder(Arc<Mutex<Vec<TracedSpan>>>);
 
-struct Fields(Vec<(String, String)>);
+struct SpanFields(Vec<(String, String)>);
 
-impl Visit for Fields {
+impl Visit for SpanFields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.0.push((field.name().into(), format!("{value:?}")));
     }
@@ -76,19 +80,19 @@ impl Visit for Fields {
     }
 }
 
-impl Subscriber for Seen {
+impl Subscriber for TraceRecorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == TARGET
     }
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut fields = Fields(Vec::new());
+        let mut fields = SpanFields(Vec::new());
         span.record(&mut fields);
         let mut seen = self.0.lock();
         seen.push((span.metadata().name().into(), span.parent().map(Id::into_u64), fields.0));
         Id::from_u64(u64::try_from(seen.len()).expect("few"))
     }
     fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields(Vec::new());
+        let mut fields = SpanFields(Vec::new());
         event.record(&mut fields);
         self.0.lock().push((format!("{} line", event.metadata().level()), None, fields.0));
     }
@@ -99,9 +103,9 @@ impl Subscriber for Seen {
 }
 
 /// A write that began 100 ms before its answer, got its place after 10 ms, and took these stages.
-fn told(stages: Option<Stages>, started: Instant, parent: Option<Parent>, why: Why) -> Seen {
-    let seen = Seen::default();
-    let write = Write {
+fn told(stages: Option<Stages>, started: Instant, parent: Option<TraceParent>, why: TraceReason) -> TraceRecorder {
+    let seen = TraceRecorder::default();
+    let write = WriteTrace {
         request_id: Some("r-1"),
         route: "/v1/drops/{drop_id}/orders",
         method: "POST",
@@ -125,8 +129,8 @@ fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
 fn a_trace_has_a_span_for_each_stage_inside_its_request_and_one_line() {
     let started = Instant::now();
     let stages = Stages { queue: 5 * MS, decide: MS, commit: 20 * MS, committed: started + 90 * MS };
-    let parent = Parent::read(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    let seen = told(Some(stages), started, parent, Why::Slow);
+    let parent = TraceParent::read(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let seen = told(Some(stages), started, parent, TraceReason::Slow);
     let seen = seen.0.lock();
     let names: Vec<&str> = seen.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["request", "queue", "decide", "commit", "reply", "INFO line"]);
@@ -162,7 +166,7 @@ fn a_trace_has_a_span_for_each_stage_inside_its_request_and_one_line() {
 
 #[test]
 fn a_write_without_a_decision_says_how_long_it_waited_for_one() {
-    let seen = told(None, Instant::now(), None, Why::Sampled);
+    let seen = told(None, Instant::now(), None, TraceReason::Sampled);
     let seen = seen.0.lock();
     let names: Vec<&str> = seen.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["request", "wait", "DEBUG line"]);
