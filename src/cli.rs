@@ -1,20 +1,17 @@
 //! The command line: one file per subcommand.
 
-mod asking;
-mod exposition;
 pub mod leave;
-pub(crate) mod link;
 pub mod migrate;
 pub mod openapi;
 pub mod preflight;
 pub mod recover;
-pub mod remedy;
 pub mod replay;
 pub mod rush;
 pub mod serve;
 pub mod token;
 pub mod top;
 mod traces;
+pub mod undo;
 pub mod verify;
 pub mod wire;
 
@@ -53,8 +50,9 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Talk: the binary protocol in words
     Wire(wire::WireArgs),
-    /// Take back: show, then cancel and refund the last orders of a drop
-    Remedy(remedy::RemedyArgs),
+    /// Undo the last orders of a drop: list them, then cancel and refund them
+    #[command(name = "remedy", visible_alias = "undo-orders")]
+    Undo(undo::UndoArgs),
     /// Before the sale: look at server, machine and watchers, and say what is not ready
     Preflight(preflight::PreflightArgs),
     /// Watch: a running server's essentials, live in a terminal
@@ -81,7 +79,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Wire(args) => wire::run(&args),
-        Command::Remedy(args) => remedy::run(&args),
+        Command::Undo(args) => undo::run(&args),
         Command::Preflight(args) => preflight::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Token(args) => token::run(&args),

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod exit;
 pub mod http;

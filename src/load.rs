@@ -8,7 +8,6 @@
 //!
 //! Invariant: a check that could not be made exactly is never reported as exact.
 
-mod admin;
 mod behavior;
 pub(crate) mod bids;
 mod buyer;
@@ -29,10 +28,8 @@ mod response;
 pub(crate) mod run;
 mod schedule;
 mod shared;
-pub(crate) mod target;
 mod waiting_list;
 mod worker;
 
-pub(crate) use admin::Admin;
 pub(crate) use behavior::Crowd;
 pub(crate) use plan::LoadPlan;

@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
     ("egress", &[]),
+    ("client", &["exit", "egress"]),
     ("engine", &["types", "failpoints"]),
     ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "exit", "failpoints"]),
@@ -30,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // http and wire do not know each other. They use engine and store for the words of commands and outcomes.
     ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
     // The load generator: a client of everything that is served.
-    ("load", &["cli", "exit", "output", "http", "wire", "capture", "engine", "types", "telemetry"]),
+    ("load", &["client", "exit", "output", "http", "wire", "capture", "engine", "types", "telemetry"]),
     (
         "http",
         &[

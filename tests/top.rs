@@ -57,11 +57,12 @@ fn what_is_not_there_is_said_in_a_line_and_ends_with_69() {
     assert_eq!((code, line.lines().count()), (Some(69), 1), "{line}");
     assert!(line.contains("there is no drop 7"), "{line}");
     let (code, line) = said(&top(server.0.server.public_address, &["--once"]));
-    assert!(code == Some(69) && line.contains("it answers 404: not-found"), "no metrics for buyers: {line}");
+    assert!(code == Some(69) && line.contains("status 404 not-found"), "no metrics for buyers: {line}");
     server.stop();
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let (code, line) = said(&top(nobody, &["--once"]));
-    assert!(code == Some(69) && line.contains("is `firstcome serve` running?"), "{line}");
+    let hint = "is `firstcome serve` running? set its address with --admin";
+    assert!(code == Some(69) && line.contains(hint), "{line}");
     let wrong =
         Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "--admin", "no address"]).output().expect("run");
     assert_eq!(wrong.status.code(), Some(64));

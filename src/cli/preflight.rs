@@ -9,16 +9,17 @@ mod machine;
 mod secrets;
 mod server;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use hyper::Method;
 use serde_json::Value;
 
-use super::asking::{Asked, Trouble, blocking, own_address, printable};
-use super::exposition::Page;
 use super::serve;
-use crate::config::Config;
+use crate::client::http::{HttpClient, RequestError, TimedResponse, block_on, printable};
+use crate::client::metrics::MetricsPage;
+use crate::config::{Config, TlsFiles};
 use crate::exit::Exit;
 use crate::output;
 use crate::telemetry::catalogue as metric;
@@ -83,7 +84,7 @@ pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
     let flags: Vec<(&'static str, String)> = args.data.iter().map(|data| ("data", data.clone())).collect();
     let config = serve::settings(args.config.as_deref(), &flags)?;
     let places = Places::of(args, &config)?;
-    let (title, findings) = blocking(look(args, &config, &places))?;
+    let (title, findings) = block_on(look(args, &config, &places))?;
     if args.json {
         output::line(finding::json(args.drop, &places.admin.url, &findings));
     } else {
@@ -97,22 +98,22 @@ pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
 
 /// Whom it asks.
 struct Places {
-    public: Asked,
-    admin: Asked,
-    prometheus: Option<Asked>,
-    alertmanager: Option<Asked>,
+    public: HttpClient,
+    admin: HttpClient,
+    prometheus: Option<HttpClient>,
+    alertmanager: Option<HttpClient>,
 }
 
 impl Places {
     fn of(args: &PreflightArgs, config: &Config) -> Result<Places, Exit> {
-        let public = args.public.clone().unwrap_or_else(|| own_address(config.public_listen, &config.public_tls));
-        let admin = args.admin.clone().unwrap_or_else(|| own_address(config.admin_listen, &config.admin_tls));
+        let public = args.public.clone().unwrap_or_else(|| local_url(config.public_listen, &config.public_tls));
+        let admin = args.admin.clone().unwrap_or_else(|| local_url(config.admin_listen, &config.admin_tls));
         let ca = args.ca.as_deref();
         let optional =
-            |address: &Option<String>, flag| address.as_ref().map(|text| Asked::at(text, flag, ca)).transpose();
+            |address: &Option<String>, flag| address.as_ref().map(|text| HttpClient::new(text, flag, ca)).transpose();
         Ok(Places {
-            public: Asked::at(&public, "--public", ca)?,
-            admin: Asked::at(&admin, "--admin", ca)?.with_token(),
+            public: HttpClient::new(&public, "--public", ca)?,
+            admin: HttpClient::for_admin(&admin, "--admin", ca)?,
             prometheus: optional(&args.prometheus, "--prometheus")?,
             alertmanager: optional(&args.alertmanager, "--alertmanager")?,
         })
@@ -121,23 +122,23 @@ impl Places {
 
 async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<(String, Vec<Finding>), Exit> {
     let Places { public, admin, prometheus, alertmanager } = places;
-    let told = |trouble: Trouble| admin.exit("/metrics", &trouble);
-    let text = admin.text("/metrics").await.map_err(told)?;
-    let page = Page::parse(&text).map_err(|wrong| told(Trouble::Strange(wrong.to_string())))?;
+    let told = |error: RequestError| admin.exit("/metrics", &error);
+    let text = admin.get_text("/metrics").await.map_err(told)?;
+    let page = MetricsPage::parse(&text).map_err(|wrong| told(RequestError::Invalid(wrong.to_string())))?;
     let path = format!("/v1/drops/{}", args.drop);
     let (drop, answer) = the_drop(public, &path, args.drop).await?;
     let wall = wall_clock();
 
     let total = drop["total"].as_u64().unwrap_or(0);
-    let ready = admin.ask(Method::GET, "/readyz", None).await.map(|_| ());
-    let clock = server::clock(&answer.reply.headers, answer.took, wall, &page);
-    let plays = public.ask(Method::GET, "/", None).await.is_ok();
+    let ready = admin.request(Method::GET, "/readyz", None).await.map(|_| ());
+    let clock = server::clock(&answer.reply.headers, answer.elapsed, wall, &page);
+    let plays = public.request(Method::GET, "/", None).await.is_ok();
     let descriptors_max =
         page.value(metric::DESCRIPTORS_MAX.name).map(|_| server::count(&page, &metric::DESCRIPTORS_MAX));
 
     let mut findings = server::readiness(ready, &page, config);
     findings.extend([server::drop_state(&drop), server::stock(&drop, &page), server::leftovers(&drop)]);
-    findings.push(server::reads(public, &path).await.map_err(|trouble| public.exit(&path, &trouble))?);
+    findings.push(server::reads(public, &path).await.map_err(|error| public.exit(&path, &error))?);
     findings.extend([machine::clock_is_kept(), clock]);
     findings.extend([server::room(&page, config, total), machine::disk_syncs(&config.data)]);
     findings.extend(machine::kernel(config, descriptors_max));
@@ -152,16 +153,39 @@ async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<
 }
 
 /// The drop as buyers see it, and the answer that it came with.
-async fn the_drop(public: &Asked, path: &str, id: u32) -> Result<(Value, super::asking::Answer), Exit> {
-    let answer = match public.ask(Method::GET, path, None).await {
+async fn the_drop(public: &HttpClient, path: &str, id: u32) -> Result<(Value, TimedResponse), Exit> {
+    let answer = match public.request(Method::GET, path, None).await {
         Ok(answer) => answer,
-        Err(trouble @ Trouble::Status(404, _)) => {
-            let line = format!("{}: there is no drop {id} ({trouble}); GET /v1/drops lists them", public.url);
+        Err(error @ RequestError::Status(404, _)) => {
+            let line = format!("{}: there is no drop {id} ({error}); GET /v1/drops lists them", public.url);
             return Err(Exit::unavailable(line));
         }
-        Err(trouble) => return Err(public.exit(path, &trouble)),
+        Err(error) => return Err(public.exit(path, &error)),
     };
     let drop = serde_json::from_slice(&answer.reply.body)
-        .map_err(|error| public.exit(path, &Trouble::Strange(error.to_string())))?;
+        .map_err(|error| public.exit(path, &RequestError::Invalid(error.to_string())))?;
     Ok((drop, answer))
+}
+
+/// Returns the URL of a listener of this configuration, as reached from its own machine.
+fn local_url(listen: SocketAddr, tls: &Option<TlsFiles>) -> String {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    format!("{}://{}", Config::scheme(tls), SocketAddr::new(ip, listen.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
+        let listen = |text: &str| text.parse().expect("an address");
+        assert_eq!(local_url(listen("0.0.0.0:81"), &None), "http://127.0.0.1:81");
+        assert_eq!(local_url(listen("[::]:81"), &Some(TlsFiles::default())), "https://[::1]:81");
+        assert_eq!(local_url(listen("10.1.2.3:81"), &None), "http://10.1.2.3:81");
+    }
 }

@@ -16,7 +16,7 @@ use clap::{Args, value_parser};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use super::asking;
+use crate::client::http::block_on;
 use crate::exit::Exit;
 use crate::output;
 use view::{Contact, Looks};
@@ -69,7 +69,7 @@ pub fn run(args: &TopArgs) -> Result<(), Exit> {
     if args.once || !std::io::stdout().is_terminal() {
         return once(asking, every);
     }
-    if let Err(none) = asking::blocking(async { Ok(asking.drop().await) })?
+    if let Err(none) = block_on(async { Ok(asking.drop().await) })?
         && none.is_final
     {
         return Err(none.exit);
@@ -91,7 +91,7 @@ fn no_terminal(error: std::io::Error) -> Exit {
 fn once(asking: Asking, every: Duration) -> Result<(), Exit> {
     let start = Instant::now();
     let mut looks = Looks::default();
-    let (before, after) = asking::blocking(async {
+    let (before, after) = block_on(async {
         let before = asking.look(start).await.map_err(|none| none.exit)?;
         // The server hands its figures over once a second: what is asked for sooner may not have changed.
         tokio::time::sleep(every.max(Duration::from_secs(2))).await;

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::link::Link;
+use crate::client::wire::WireClient;
 use crate::exit::Exit;
 use crate::output;
 use crate::wire::messages::Reply;
@@ -53,18 +53,18 @@ const LINES_WAITING: usize = 16;
 /// # Errors
 /// If there is no server, or a line was no command.
 pub fn run(args: &WireArgs) -> Result<(), Exit> {
-    let link = Link::parse(&args.to, args.ca.as_deref(), true).map_err(|mistake| Exit::usage(mistake))?;
+    let client = WireClient::parse(&args.to, args.ca.as_deref(), true).map_err(|mistake| Exit::usage(mistake))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?;
-    let wrong = runtime.block_on(converse(&link)).map_err(|error| {
-        Exit::unavailable(format!("{}: {error}; is the server running? --to says where", link.authority))
+    let wrong = runtime.block_on(converse(&client)).map_err(|error| {
+        Exit::unavailable(format!("{}: {error}; is the server running? --to says where", client.authority))
     })?;
     if wrong > 0 { Err(Exit::usage(format!("{wrong} lines were no commands; --help shows them"))) } else { Ok(()) }
 }
 
 /// Talks and listens; returns how many lines were no commands.
-async fn converse(link: &Link) -> Result<usize, String> {
-    let (reader, writer) = tokio::io::split(link.connect().await?);
+async fn converse(client: &WireClient) -> Result<usize, String> {
+    let (reader, writer) = tokio::io::split(client.connect().await?);
     let wrong = Cell::new(0usize);
     let (mut talking, mut listening) = (std::pin::pin!(talk(writer, typed(), &wrong)), std::pin::pin!(listen(reader)));
     let heard = tokio::select! {

@@ -33,7 +33,7 @@ pub(crate) fn run<'a>(bids: &'a BidPlan, params: &'a LoadParams<'_>) -> Result<B
     let auctions: Arc<[LoadAuction]> = blocking(async {
         match &bids.source {
             AuctionSource::New(count) => auctions::create(params.admin, *count, params.deadline).await,
-            AuctionSource::Existing(ids) => auctions::look_up(&bids.link, &bids.tokens, ids).await,
+            AuctionSource::Existing(ids) => auctions::look_up(&bids.wire, &bids.tokens, ids).await,
         }
     })?
     .into();
@@ -42,7 +42,7 @@ pub(crate) fn run<'a>(bids: &'a BidPlan, params: &'a LoadParams<'_>) -> Result<B
     let ledger = bid(bids, params, &auctions, began)?;
     let took = ledger.last_answer.map_or(Duration::ZERO, |last| last.saturating_duration_since(began));
     let subscribed = subscribers.await_last_price(&ledger)?;
-    let prices = blocking(auctions::prices(&bids.link, &bids.tokens, &auctions))?;
+    let prices = blocking(auctions::prices(&bids.wire, &bids.tokens, &auctions))?;
     Ok(BidReport { bids, params, ledger, took, auctions, prices, subscribed })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{ClientError, LoadConnection, ResponseHead};
 use super::response::DropView;
-use super::target::Target;
+use crate::client::target::Target;
 use crate::exit::Exit;
 
 /// The price of a unit, in cents: the load pays nothing.

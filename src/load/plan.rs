@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::behavior::Crowd;
-use super::target::Target;
+use crate::client::target::Target;
 
 /// Reservations of the load's own drop outlast the run by this, so that none lapses while it counts.
 const OUTLAST_SECONDS: u64 = 60;

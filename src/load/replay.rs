@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::drops::{self, blocking};
-use super::target::Target;
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::Pace;
+use crate::client::target::Target;
 use crate::exit::Exit;
 use crate::types::DropId;
 use connection::{ReplayContext, ReplayCounts, send_all};

@@ -24,8 +24,8 @@ use super::request::Requests;
 use super::response::{LoadResponse, decode_drop, decode_order};
 use super::schedule::{DueWork, LoadWork, WorkQueue};
 use super::shared::{SharedRun, nanos};
-use super::target::Target;
 use super::waiting_list::WaitingBuyer;
+use crate::client::target::Target;
 
 /// Every so many looks at the drop, its counters are added up.
 const COUNTERS_EVERY: u64 = 16;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::super::asking::{Asked, Trouble, printable};
 use super::finding::Finding;
+use crate::client::http::{HttpClient, RequestError, printable};
 
 /// The name of the alert that means nothing.
 const TEST_ALERT: &str = "FirstcomePreflight";
@@ -14,20 +14,20 @@ const TEST_ALERT: &str = "FirstcomePreflight";
 const TEST_SECONDS: i64 = 60;
 
 /// Whether Prometheus sees the server and has every rule of `wanted`.
-pub(super) async fn rules(prometheus: Option<&Asked>, wanted: &BTreeSet<String>) -> Vec<Finding> {
+pub(super) async fn rules(prometheus: Option<&HttpClient>, wanted: &BTreeSet<String>) -> Vec<Finding> {
     let Some(prometheus) = prometheus else {
         let to_do = "name it: --prometheus http://HOST:9090";
         return vec![Finding::warn("alert rules", "nobody named a Prometheus", to_do)];
     };
-    let seen = prometheus.json("/api/v1/query?query=firstcome_seq").await;
-    let rules = prometheus.json("/api/v1/rules?type=alert").await;
+    let seen = prometheus.get_json("/api/v1/query?query=firstcome_seq").await;
+    let rules = prometheus.get_json("/api/v1/rules?type=alert").await;
     vec![judge_scrape(&prometheus.url, seen), judge_rules(&prometheus.url, rules, wanted)]
 }
 
-fn judge_scrape(url: &str, seen: Result<Value, Trouble>) -> Finding {
+fn judge_scrape(url: &str, seen: Result<Value, RequestError>) -> Finding {
     const CHECK: &str = "scraped";
     match seen {
-        Err(trouble) => Finding::fail(CHECK, format!("{url}: {trouble}"), "is Prometheus running there?"),
+        Err(error) => Finding::fail(CHECK, format!("{url}: {error}"), "is Prometheus running there?"),
         Ok(answer) => match answer["data"]["result"].as_array().map_or(0, Vec::len) {
             0 => Finding::fail(
                 CHECK,
@@ -39,10 +39,10 @@ fn judge_scrape(url: &str, seen: Result<Value, Trouble>) -> Finding {
     }
 }
 
-fn judge_rules(url: &str, rules: Result<Value, Trouble>, wanted: &BTreeSet<String>) -> Finding {
+fn judge_rules(url: &str, rules: Result<Value, RequestError>, wanted: &BTreeSet<String>) -> Finding {
     const CHECK: &str = "alert rules";
     let rules = match rules {
-        Err(trouble) => return Finding::fail(CHECK, format!("{url}: {trouble}"), "is Prometheus running there?"),
+        Err(error) => return Finding::fail(CHECK, format!("{url}: {error}"), "is Prometheus running there?"),
         Ok(rules) => rules,
     };
     let groups = rules["data"]["groups"].as_array().into_iter().flatten();
@@ -81,7 +81,7 @@ fn judge_rules(url: &str, rules: Result<Value, Trouble>, wanted: &BTreeSet<Strin
 }
 
 /// Fires an alert that means nothing, and looks whether it has come.
-pub(super) async fn test_alert(alertmanager: Option<&Asked>, drop: u32) -> Finding {
+pub(super) async fn test_alert(alertmanager: Option<&HttpClient>, drop: u32) -> Finding {
     const CHECK: &str = "test alert";
     let Some(alertmanager) = alertmanager else {
         return Finding::warn(CHECK, "nobody named an Alertmanager", "name it: --alertmanager http://HOST:9093");
@@ -94,18 +94,18 @@ pub(super) async fn test_alert(alertmanager: Option<&Asked>, drop: u32) -> Findi
         "annotations": { "summary": format!("A test before the sale of drop {drop}: nothing is wrong") },
         "startsAt": now.to_string(), "endsAt": end.to_string(),
     }]);
-    if let Err(trouble) = alertmanager.ask(Method::POST, "/api/v2/alerts", Some(&alert)).await {
-        return Finding::fail(CHECK, format!("{url}: {trouble}"), "is Alertmanager running there?");
+    if let Err(error) = alertmanager.request(Method::POST, "/api/v2/alerts", Some(&alert)).await {
+        return Finding::fail(CHECK, format!("{url}: {error}"), "is Alertmanager running there?");
     }
-    let standing = alertmanager.json(&format!("/api/v2/alerts?filter=alertname%3D%22{TEST_ALERT}%22")).await;
+    let standing = alertmanager.get_json(&format!("/api/v2/alerts?filter=alertname%3D%22{TEST_ALERT}%22")).await;
     judge_alert(url, standing)
 }
 
-fn judge_alert(url: &str, standing: Result<Value, Trouble>) -> Finding {
+fn judge_alert(url: &str, standing: Result<Value, RequestError>) -> Finding {
     const CHECK: &str = "test alert";
     let to_do = "look at Alertmanager's log and at its page of alerts";
     let alerts = match standing {
-        Err(trouble) => return Finding::fail(CHECK, format!("{url}: {trouble}"), to_do),
+        Err(error) => return Finding::fail(CHECK, format!("{url}: {error}"), to_do),
         Ok(alerts) => alerts,
     };
     let ours = alerts.as_array().into_iter().flatten().find(|alert| alert["labels"]["alertname"] == TEST_ALERT);
@@ -162,14 +162,14 @@ mod tests {
         assert_eq!(verdict(json!([a, rule("B", "inactive", "err")])).verdict, Verdict::Fail);
         let firing = verdict(json!([a, rule("B", "firing", "ok")]));
         assert!(firing.verdict == Verdict::Warn && firing.found.contains("firing now: B"), "{firing:?}");
-        assert_eq!(judge_rules("p", Err(Trouble::Status(404, String::new())), &wanted).verdict, Verdict::Fail);
+        assert_eq!(judge_rules("p", Err(RequestError::Status(404, String::new())), &wanted).verdict, Verdict::Fail);
     }
 
     #[test]
     fn a_prometheus_that_does_not_see_the_server_is_told() {
         let verdict = |result: Value| judge_scrape("p", Ok(json!({ "data": { "result": result } }))).verdict;
         assert_eq!([verdict(json!([{}])), verdict(json!([]))], [Verdict::Pass, Verdict::Fail]);
-        assert_eq!(judge_scrape("p", Err(Trouble::Strange("x".into()))).verdict, Verdict::Fail);
+        assert_eq!(judge_scrape("p", Err(RequestError::Invalid("x".into()))).verdict, Verdict::Fail);
     }
 
     #[test]
@@ -182,6 +182,6 @@ mod tests {
         assert!(active.verdict == Verdict::Pass && active.found.ends_with("goes to pager"), "{active:?}");
         assert_eq!(judge_alert("a", Ok(alert("suppressed"))).verdict, Verdict::Warn);
         assert_eq!(judge_alert("a", Ok(json!([]))).verdict, Verdict::Fail);
-        assert_eq!(judge_alert("a", Err(Trouble::Status(500, String::new()))).verdict, Verdict::Fail);
+        assert_eq!(judge_alert("a", Err(RequestError::Status(500, String::new()))).verdict, Verdict::Fail);
     }
 }

@@ -7,9 +7,9 @@ use hyper::{Method, StatusCode};
 use rustix::fs::statvfs;
 use serde_json::Value;
 
-use super::super::asking::{Answer, Asked, Trouble, printable};
-use super::super::exposition::Page;
 use super::finding::{Finding, Verdict};
+use crate::client::http::{HttpClient, RequestError, TimedResponse, printable};
+use crate::client::metrics::MetricsPage;
 use crate::config::Config;
 use crate::egress::{EgressClient, OutboundRequest, SendError, Target};
 use crate::outbox::OutboxSetup;
@@ -32,7 +32,7 @@ const READ_FAIL: Duration = Duration::from_millis(200);
 const ENDPOINTS_MAX: usize = 20;
 
 /// A metric that the server always has; 0 where it does not.
-fn figure(page: &Page, metric: &metric::Metric) -> f64 {
+fn figure(page: &MetricsPage, metric: &metric::Metric) -> f64 {
     page.value(metric.name).unwrap_or(0.0)
 }
 
@@ -42,16 +42,16 @@ fn figure(page: &Page, metric: &metric::Metric) -> f64 {
     clippy::cast_sign_loss,
     reason = "bytes and counts below 2^53; `as` saturates"
 )]
-pub(super) fn count(page: &Page, metric: &metric::Metric) -> u64 {
+pub(super) fn count(page: &MetricsPage, metric: &metric::Metric) -> u64 {
     figure(page, metric) as u64
 }
 
 /// Whether it takes traffic, and is the one that these settings describe.
-pub(super) fn readiness(ready: Result<(), Trouble>, page: &Page, config: &Config) -> Vec<Finding> {
+pub(super) fn readiness(ready: Result<(), RequestError>, page: &MetricsPage, config: &Config) -> Vec<Finding> {
     let seq = count(page, &metric::SEQ);
     let ready = match ready {
         Ok(()) => Finding::pass("server", format!("takes traffic; event {seq}")),
-        Err(trouble) => Finding::fail("server", trouble.to_string(), "wait for its start, or start it"),
+        Err(error) => Finding::fail("server", error.to_string(), "wait for its start, or start it"),
     };
     let (depth, capacity) = (count(page, &metric::QUEUE_DEPTH), count(page, &metric::QUEUE_CAPACITY));
     let places = u64::try_from(config.queue_capacity).unwrap_or(u64::MAX);
@@ -70,7 +70,7 @@ pub(super) fn readiness(ready: Result<(), Trouble>, page: &Page, config: &Config
 }
 
 /// Its clock against ours, and its clock of decisions against its own wall clock.
-pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page: &Page) -> Finding {
+pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page: &MetricsPage) -> Finding {
     const CHECK: &str = "clock offset";
     let theirs = headers.get("firstcome-time-ms").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let Some(theirs) = theirs else {
@@ -87,7 +87,7 @@ pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page:
 }
 
 /// Whether the disk holds the sale.
-pub(super) fn room(page: &Page, config: &Config, total: u64) -> Finding {
+pub(super) fn room(page: &MetricsPage, config: &Config, total: u64) -> Finding {
     const CHECK: &str = "disk room";
     // A server that has just started has not looked yet.
     let here = || statvfs(&config.data).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)).ok();
@@ -122,7 +122,7 @@ pub(super) fn drop_state(drop: &Value) -> Finding {
 }
 
 /// Whether counters and ledger agree, by the server's own auditor.
-pub(super) fn stock(drop: &Value, page: &Page) -> Finding {
+pub(super) fn stock(drop: &Value, page: &MetricsPage) -> Finding {
     const CHECK: &str = "stock";
     let units = |name: &str| drop[name].as_u64().unwrap_or(0);
     let parts = units("available").saturating_add(units("held")).saturating_add(units("sold"));
@@ -162,12 +162,12 @@ pub(super) fn leftovers(drop: &Value) -> Finding {
 ///
 /// # Errors
 /// If it cannot be read.
-pub(super) async fn reads(public: &Asked, path: &str) -> Result<Finding, Trouble> {
-    let first = public.ask(Method::GET, path, None).await?;
-    let second = public.ask(Method::GET, path, None).await?;
+pub(super) async fn reads(public: &HttpClient, path: &str) -> Result<Finding, RequestError> {
+    let first = public.request(Method::GET, path, None).await?;
+    let second = public.request(Method::GET, path, None).await?;
     let mut all = vec![seen(&first), seen(&second)];
     for _ in 0..FRESH_READS {
-        all.push(seen(&public.get_afresh(path).await?));
+        all.push(seen(&public.get_on_new_connection(path).await?));
     }
     Ok(judge_reads(&all))
 }
@@ -175,9 +175,9 @@ pub(super) async fn reads(public: &Asked, path: &str) -> Result<Finding, Trouble
 /// A read: how long it took, its version and its body.
 type Read = (Duration, Vec<u8>, Vec<u8>);
 
-fn seen(answer: &Answer) -> Read {
-    let version = answer.reply.headers.get(ETAG).map(|tag| tag.as_bytes().to_vec()).unwrap_or_default();
-    (answer.took, version, answer.reply.body.to_vec())
+fn seen(response: &TimedResponse) -> Read {
+    let version = response.reply.headers.get(ETAG).map(|tag| tag.as_bytes().to_vec()).unwrap_or_default();
+    (response.elapsed, version, response.reply.body.to_vec())
 }
 
 fn judge_reads(reads: &[Read]) -> Finding {
@@ -198,13 +198,13 @@ fn judge_reads(reads: &[Read]) -> Finding {
 }
 
 /// Whether those who are told of orders can be.
-pub(super) async fn endpoints(admin: &Asked, page: &Page, config: &Config) -> Finding {
+pub(super) async fn endpoints(admin: &HttpClient, page: &MetricsPage, config: &Config) -> Finding {
     const CHECK: &str = "endpoints";
-    let list = match admin.json("/v1/webhook-endpoints").await {
+    let list = match admin.get_json("/v1/webhook-endpoints").await {
         Ok(list) => list,
-        Err(trouble) => {
+        Err(error) => {
             let to_do = "an operator's token in FIRSTCOME_TOKEN may list them";
-            return Finding::warn(CHECK, format!("not known: {trouble}"), to_do);
+            return Finding::warn(CHECK, format!("not known: {error}"), to_do);
         }
     };
     let client = match OutboxSetup::open(config) {

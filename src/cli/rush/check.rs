@@ -5,12 +5,12 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::arguments::{BidsArgs, RushArgs};
-use crate::cli::link::Link;
+use crate::client::target::Target;
+use crate::client::wire::WireClient;
 use crate::exit::Exit;
 use crate::load::bids::{AUCTIONS_MAX, AuctionSource, BidPlan, BidderTokens};
 use crate::load::drops::random;
 use crate::load::ladder::LadderPlan;
-use crate::load::target::Target;
 use crate::load::{Crowd, LoadPlan};
 
 /// The load shares the machine with the server: more threads would only take its cores.
@@ -90,7 +90,7 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
 /// The run of bids that the arguments ask for, if they ask for one.
 fn bid_plan(args: &BidsArgs, allow_remote: bool) -> Result<Option<BidPlan>, String> {
     let Some(each) = args.bids else { return Ok(None) };
-    let link = Link::parse(&args.wire, args.ca.as_deref(), allow_remote)?;
+    let wire = WireClient::parse(&args.wire, args.ca.as_deref(), allow_remote)?;
     let source = match &args.auctions {
         Some(ids) => AuctionSource::Existing(id_range(ids)?),
         None => AuctionSource::New(args.new_auctions),
@@ -98,7 +98,7 @@ fn bid_plan(args: &BidsArgs, allow_remote: bool) -> Result<Option<BidPlan>, Stri
     let tokens = args.tokens.as_deref().map(BidderTokens::read).transpose()?.unwrap_or_default();
     let pace = args.pace_ms.map(|ms| Duration::from_millis(u64::from(ms)));
     let (pipeline, subscribers) = (usize::from(args.pipeline), args.subscribers);
-    Ok(Some(BidPlan { link, source, tokens, each, pipeline, pace, subscribers }))
+    Ok(Some(BidPlan { wire, source, tokens, each, pipeline, pace, subscribers }))
 }
 
 fn id_range(text: &str) -> Result<Vec<u32>, String> {

@@ -6,8 +6,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Widget};
 
-use super::super::exposition::Percentile;
 use super::view::{Contact, Level, Stock, View, rate, seconds, whole};
+use crate::client::metrics::Percentile;
 
 /// What a terminal has at least, and what `--once` fills.
 pub(super) const SMALLEST: (u16, u16) = (80, 24);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::asking::printable;
-use super::super::exposition::{Histogram, Page, Percentile};
+use crate::client::http::printable;
+use crate::client::metrics::{BucketHistogram, MetricsPage, Percentile};
 use crate::telemetry::catalogue as metric;
 
 /// Rates and percentiles are those of this long: the server hands its figures over once a second, so a single second
@@ -27,7 +27,7 @@ const MB: f64 = 1_048_576.0;
 pub(super) struct Look {
     /// Since the program's start.
     pub(super) at: Duration,
-    pub(super) page: Page,
+    pub(super) page: MetricsPage,
     /// The drop that was asked for, as its route shows it.
     pub(super) drop: Option<Value>,
 }
@@ -191,17 +191,17 @@ impl Change<'_> {
     }
 
     /// What came since. Without an earlier look nothing did: values since the server's start would look like now.
-    fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Histogram {
-        let Some(then) = self.then else { return Histogram::default() };
+    fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> BucketHistogram {
+        let Some(then) = self.then else { return BucketHistogram::default() };
         self.now.page.histogram(name, labels).since(&then.page.histogram(name, labels))
     }
 
     /// Counts per second by a label, those that happen at all.
     fn rates(&self, name: &str, label: &str, labels: &[(&str, &str)]) -> BTreeMap<String, f64> {
         let (Some(then), Some(seconds)) = (self.then, self.seconds()) else { return BTreeMap::new() };
-        let before = then.page.by(name, label, labels);
+        let before = then.page.sum_by(name, label, labels);
         let mut rates = BTreeMap::new();
-        for (value, count) in self.now.page.by(name, label, labels) {
+        for (value, count) in self.now.page.sum_by(name, label, labels) {
             let before = before.get(value).copied().unwrap_or(0.0);
             // A counter that went back counts from nothing again.
             let more = if count < before { count } else { count - before };
@@ -295,7 +295,7 @@ fn stock(now: &Look) -> Vec<Stock> {
         }];
     }
     let units = |drop: &str, state: &str| now.page.sum(metric::DROP_UNITS.name, &[("drop", drop), ("state", state)]);
-    let mut drops: Vec<&str> = now.page.by(metric::DROP_UNITS.name, "drop", &[]).into_keys().collect();
+    let mut drops: Vec<&str> = now.page.sum_by(metric::DROP_UNITS.name, "drop", &[]).into_keys().collect();
     // The newest first: that is the one on sale.
     drops.sort_by_key(|drop| std::cmp::Reverse(drop.parse::<u32>().unwrap_or(0)));
     let of = |drop: &str| Stock {

@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::super::asking::{Asked, Trouble};
-use super::super::exposition::Page;
 use super::view::Look;
+use crate::client::http::{HttpClient, RequestError};
+use crate::client::metrics::MetricsPage;
 use crate::exit::Exit;
 
 /// Looks that wait to be drawn; a screen that is too slow misses some.
@@ -20,8 +20,8 @@ const WAITING_MAX: usize = 4;
 /// Whom to ask, and for what.
 #[derive(Clone)]
 pub(super) struct Asking {
-    admin: Asked,
-    drop: Option<(Asked, u32)>,
+    admin: HttpClient,
+    drop: Option<(HttpClient, u32)>,
 }
 
 /// Why there is no look: in some words for the screen, and as the end of a command.
@@ -48,8 +48,8 @@ impl Asking {
     /// # Errors
     /// One of them is none, or there is no authority in the file (64).
     pub(super) fn new(admin: &str, public: &str, drop: Option<u32>, ca: Option<&Path>) -> Result<Asking, Exit> {
-        let admin = Asked::at(admin, "URL", ca)?.with_token();
-        let drop = drop.map(|id| Asked::at(public, "--public", ca).map(|public| (public, id))).transpose()?;
+        let admin = HttpClient::for_admin(admin, "--admin", ca)?;
+        let drop = drop.map(|id| HttpClient::new(public, "--public", ca).map(|public| (public, id))).transpose()?;
         Ok(Asking { admin, drop })
     }
 
@@ -63,13 +63,13 @@ impl Asking {
     /// # Errors
     /// Why there is none (69).
     pub(super) async fn look(&self, start: Instant) -> Result<Look, NoLook> {
-        let told = |trouble: Trouble| NoLook {
-            why: trouble.to_string(),
-            exit: self.admin.exit("/metrics", &trouble),
+        let told = |error: RequestError| NoLook {
+            why: error.to_string(),
+            exit: self.admin.exit("/metrics", &error),
             is_final: false,
         };
-        let text = self.admin.text("/metrics").await.map_err(told)?;
-        let page = Page::parse(&text).map_err(|wrong| told(Trouble::Strange(wrong.to_string())))?;
+        let text = self.admin.get_text("/metrics").await.map_err(told)?;
+        let page = MetricsPage::parse(&text).map_err(|wrong| told(RequestError::Invalid(wrong.to_string())))?;
         let drop = self.drop().await?;
         Ok(Look { at: start.elapsed(), page, drop })
     }
@@ -80,16 +80,16 @@ impl Asking {
     /// Why it is not to be seen (69).
     pub(super) async fn drop(&self) -> Result<Option<Value>, NoLook> {
         let Some((public, id)) = &self.drop else { return Ok(None) };
-        match public.json(&format!("/v1/drops/{id}")).await {
+        match public.get_json(&format!("/v1/drops/{id}")).await {
             Ok(drop) => Ok(Some(drop)),
-            Err(trouble @ Trouble::Status(404, _)) => {
+            Err(error @ RequestError::Status(404, _)) => {
                 let why = format!("there is no drop {id}");
-                let exit = Exit::unavailable(format!("{}: {why} ({trouble})", public.url));
+                let exit = Exit::unavailable(format!("{}: {why} ({error})", public.url));
                 Err(NoLook { why, exit, is_final: true })
             }
-            Err(trouble) => {
-                let exit = public.exit(&format!("drop {id}"), &trouble);
-                Err(NoLook { why: trouble.to_string(), exit, is_final: false })
+            Err(error) => {
+                let exit = public.exit(&format!("drop {id}"), &error);
+                Err(NoLook { why: error.to_string(), exit, is_final: false })
             }
         }
     }

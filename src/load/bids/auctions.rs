@@ -10,10 +10,10 @@ use super::connection::{BidConnection, BidReply};
 use super::plan::LoadAuction;
 use super::report::words;
 use super::tokens::{BidderIdentity, BidderTokens};
-use crate::cli::link::Link;
+use crate::client::target::Target;
+use crate::client::wire::WireClient;
 use crate::exit::Exit;
 use crate::load::drops::{create_at, from_now, open};
-use crate::load::target::Target;
 use crate::wire::messages::{Bid, Request};
 use crate::wire::reason;
 
@@ -56,15 +56,15 @@ pub(super) async fn create(admin: &Target, count: u32, deadline: Duration) -> Re
 ///
 /// # Errors
 /// One takes no bids, or there is no server (69).
-pub(super) async fn look_up(link: &Link, tokens: &BidderTokens, ids: &[u32]) -> Result<Vec<LoadAuction>, Exit> {
+pub(super) async fn look_up(wire: &WireClient, tokens: &BidderTokens, ids: &[u32]) -> Result<Vec<LoadAuction>, Exit> {
     let first = tokens.of_connection(0);
     let identity = BidderIdentity { user_id: first.token.map_or(PROBER, |_| first.user_id), ..first };
-    let no = |why: String| Exit::unavailable(format!("{}: {why}; --wire names the listener", link.authority));
-    let mut talk = BidConnection::open(link, identity).await.map_err(no)?;
+    let no = |why: String| Exit::unavailable(format!("{}: {why}; --wire names the listener", wire.authority));
+    let mut talk = BidConnection::open(wire, identity).await.map_err(no)?;
     let mut found = Vec::new();
     for id in ids {
         let probed = probe(&mut talk, identity.user_id, *id).await;
-        found.push(probed.map_err(|why| Exit::unavailable(format!("auction {id} at {}: {why}", link.authority)))?);
+        found.push(probed.map_err(|why| Exit::unavailable(format!("auction {id} at {}: {why}", wire.authority)))?);
     }
     Ok(found)
 }
@@ -92,12 +92,16 @@ async fn probe(talk: &mut BidConnection, user_id: u32, id: u32) -> Result<LoadAu
 ///
 /// # Errors
 /// There is no answer (69).
-pub(super) async fn prices(link: &Link, tokens: &BidderTokens, auctions: &[LoadAuction]) -> Result<Vec<u64>, Exit> {
-    let no = |why: String| Exit::unavailable(format!("the prices at {}: {why}", link.authority));
+pub(super) async fn prices(
+    wire: &WireClient,
+    tokens: &BidderTokens,
+    auctions: &[LoadAuction],
+) -> Result<Vec<u64>, Exit> {
+    let no = |why: String| Exit::unavailable(format!("the prices at {}: {why}", wire.authority));
     let mut found = Vec::new();
     // A connection has a bound on what it hears of.
     for some in auctions.chunks(SUBSCRIPTIONS) {
-        let mut talk = BidConnection::open(link, tokens.of_connection(0)).await.map_err(no)?;
+        let mut talk = BidConnection::open(wire, tokens.of_connection(0)).await.map_err(no)?;
         for auction in some {
             found.push(price_of(&mut talk, auction.id).await.map_err(no)?);
         }

@@ -151,7 +151,7 @@ impl Bidder {
         let auction = auctions.get(self.number % auctions.len().max(1)).ok_or("no auction")?;
         let (user_id, mut talk) = {
             let identity = self.bids.tokens.of_connection(self.number);
-            (identity.user_id, BidConnection::open(&self.bids.link, identity).await?)
+            (identity.user_id, BidConnection::open(&self.bids.wire, identity).await?)
         };
         let (mut out, mut pending, all) = (Vec::new(), PendingBids::new(), u64::from(self.bids.each));
         let (mut sent, mut piece) = (0u64, [0u8; 8192]);

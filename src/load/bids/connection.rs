@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::tokens::BidderIdentity;
-use crate::cli::link::{Duplex, Link};
+use crate::client::wire::{WireClient, WireStream};
 use crate::wire::messages::{BidResult, Echo, Reply, Request, Update, VERSION};
 
 /// Longer than the server lets anybody wait.
@@ -13,7 +13,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection of somebody, who has said who he is where that is wanted.
 pub(super) struct BidConnection {
-    pub(super) stream: Box<dyn Duplex>,
+    pub(super) stream: Box<dyn WireStream>,
     /// What came and was not looked at.
     pub(super) heard: Vec<u8>,
 }
@@ -28,8 +28,8 @@ pub(super) enum BidReply {
 
 impl BidConnection {
     /// Connects, and says its first frame at once, for a bid may be long in coming: HELLO if there is a token, else PING.
-    pub(super) async fn open(link: &Link, identity: BidderIdentity<'_>) -> Result<BidConnection, String> {
-        let mut talk = BidConnection { stream: link.connect().await?, heard: Vec::new() };
+    pub(super) async fn open(wire: &WireClient, identity: BidderIdentity<'_>) -> Result<BidConnection, String> {
+        let mut talk = BidConnection { stream: wire.connect().await?, heard: Vec::new() };
         let first = match identity.token {
             Some(token) => Request::Hello { version: VERSION, token: token.as_bytes() },
             None => Request::Ping(Echo::default()),

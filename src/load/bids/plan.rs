@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::tokens::BidderTokens;
-use crate::cli::link::Link;
-use crate::load::target::Target;
+use crate::client::target::Target;
+use crate::client::wire::WireClient;
 
 /// The number of auctions that take part in a run, at most.
 pub(crate) const AUCTIONS_MAX: u32 = 20_000;
@@ -22,7 +22,7 @@ pub(crate) enum AuctionSource {
 /// A run of bids.
 #[derive(Clone, Debug)]
 pub(crate) struct BidPlan {
-    pub(crate) link: Link,
+    pub(crate) wire: WireClient,
     pub(crate) source: AuctionSource,
     pub(crate) tokens: BidderTokens,
     /// Bids per connection.

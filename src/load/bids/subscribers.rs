@@ -138,7 +138,7 @@ async fn subscribe<'a>(
     auctions: &'a [LoadAuction],
 ) -> Result<(BidConnection, &'a LoadAuction), String> {
     let auction = auctions.get(number % auctions.len().max(1)).ok_or("no auction")?;
-    let mut talk = BidConnection::open(&bids.link, bids.tokens.of_connection(number)).await?;
+    let mut talk = BidConnection::open(&bids.wire, bids.tokens.of_connection(number)).await?;
     talk.say(Request::Subscribe { auction_id: auction.id, from_seq: 0 }).await?;
     match talk.hear().await? {
         BidReply::Ok => Ok((talk, auction)),

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::client::target::Target;
 use crate::exit::Exit;
 use crate::load::client::LoadConnection;
 use crate::load::drops::authorization;
-use crate::load::target::Target;
 use crate::telemetry::catalogue::{BATCH_COMMANDS, QUEUE_DEPTH, RESIDENT};
 
 /// How often the figures are read.

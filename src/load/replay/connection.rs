@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::script::{ReplayRequest, ReplayStep};
 use crate::capture::replay::Pace;
+use crate::client::target::Target;
 use crate::load::client::{ClientError, LoadConnection};
 use crate::load::outcome::RequestOutcome;
 use crate::load::response::{LoadResponse, OrderView, decode_order};
-use crate::load::target::Target;
 use crate::types::{DropId, OrderId, OrderState, Seq, hex};
 
 /// How often a request that was turned away, or whose answer is unknown, is sent again.

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 
-fn page(text: &str) -> Page {
-    Page::parse(text).expect("a page")
+fn page(text: &str) -> MetricsPage {
+    MetricsPage::parse(text).expect("a page")
 }
 
 fn drop(state: &str, [total, available, held, sold]: [u64; 4]) -> Value {
@@ -84,7 +84,7 @@ fn a_busy_server_and_one_with_other_settings_are_told() {
     assert_eq!(verdicts(2_000, 8192), [Verdict::Pass, Verdict::Warn]);
     assert_eq!(verdicts(5_000, 8192), [Verdict::Pass, Verdict::Fail]);
     assert_eq!(verdicts(0, 100), [Verdict::Pass, Verdict::Warn]);
-    let draining = readiness(Err(Trouble::Status(503, "draining".into())), &page(""), &config);
+    let draining = readiness(Err(RequestError::Status(503, "draining".into())), &page(""), &config);
     assert_eq!(draining[0].verdict, Verdict::Fail);
 }
 

@@ -1,24 +1,23 @@
-//! Where the load goes: an address on this machine, unless the person insists.
+//! Addresses of plain listeners. Other machines than this one need the consent of `--allow-remote`.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// A listener of the server under load.
+/// Resolved address of a plain listener.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Target {
-    /// Host and port as the `Host` header names them.
-    pub(crate) authority: String,
-    /// Where to connect.
-    pub(crate) address: SocketAddr,
+pub struct Target {
+    /// Host and port for the `Host` header.
+    pub authority: String,
+    pub address: SocketAddr,
 }
 
 impl Target {
-    /// A target out of `127.0.0.1:8080` or `http://127.0.0.1:8080`.
+    /// Parses and resolves `127.0.0.1:8080` or `http://127.0.0.1:8080`.
     ///
     /// # Errors
-    /// One line that says what is wrong with it.
-    pub(crate) fn parse(text: &str, allow_remote: bool) -> Result<Target, String> {
+    /// One line that names the mistake.
+    pub fn parse(text: &str, allow_remote: bool) -> Result<Target, String> {
         if text.starts_with("https:") {
-            return Err(format!("{text}: rush speaks plain HTTP only; use http://host:port"));
+            return Err(format!("{text}: plain HTTP only; use http://host:port"));
         }
         let rest = text.strip_prefix("http://").unwrap_or(text);
         let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -30,11 +29,24 @@ impl Target {
         let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
         let Some(address) = first.copied() else { return Err(format!("{text}: no such host")) };
         if !address.ip().is_loopback() && !allow_remote {
-            return Err(format!(
-                "{text} is another machine: load it only with its owner's consent, and --allow-remote"
-            ));
+            return Err(format!("{text} is another machine: use --allow-remote, with its owner's consent"));
         }
         Ok(Target { authority: authority.to_owned(), address })
+    }
+
+    /// Checks an address that may have the scheme https, without a path.
+    ///
+    /// # Errors
+    /// As [`Target::parse`].
+    pub fn check(text: &str, allow_remote: bool) -> Result<(), String> {
+        let plain = text.strip_prefix("https://").unwrap_or(text);
+        // The port may be that of the scheme.
+        let authority = plain.trim_end_matches('/');
+        let has_port =
+            authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let with_port =
+            if plain.len() < text.len() && !has_port { format!("{authority}:443") } else { plain.to_owned() };
+        Target::parse(&with_port, allow_remote).map(drop)
     }
 }
 
@@ -43,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_goes_with_and_without_its_scheme() {
+    fn addresses_have_an_optional_scheme() {
         for text in ["127.0.0.1:8080", "http://127.0.0.1:8080", "http://127.0.0.1:8080/"] {
             let target = Target::parse(text, false).expect(text);
             assert_eq!((target.authority.as_str(), target.address.port()), ("127.0.0.1:8080", 8080));
@@ -55,10 +67,13 @@ mod tests {
     fn other_machines_need_consent() {
         assert!(Target::parse("192.0.2.1:80", false).is_err_and(|line| line.contains("--allow-remote")));
         assert!(Target::parse("192.0.2.1:80", true).is_ok());
+        assert!(Target::check("https://192.0.2.1", false).is_err_and(|line| line.contains("--allow-remote")));
+        assert_eq!(Target::check("https://127.0.0.1:81/", false), Ok(()));
+        assert_eq!(Target::check("https://127.0.0.1", false), Ok(()));
     }
 
     #[test]
-    fn what_is_no_address_is_said_so() {
+    fn malformed_addresses_are_errors() {
         for text in
             ["", "127.0.0.1", "https://127.0.0.1:1", "127.0.0.1:8080/v1", "127.0.0.1:99999", "a b:1", "u@127.0.0.1:1"]
         {
