@@ -34,7 +34,7 @@ fn page(orders: u32, depth: u32) -> String {
 }
 
 fn look(at: u64, text: &str) -> Look {
-    Look { at: Duration::from_secs(at), page: Page::parse(text).expect("a page"), drop: None }
+    Look { at: Duration::from_secs(at), page: MetricsPage::parse(text).expect("a page"), drop: None }
 }
 
 fn view_of(looks: &[Look]) -> View {
