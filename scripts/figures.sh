@@ -369,7 +369,7 @@ row_binary() {
 worked() {
     local thread
     for thread in "/proc/$server/task"/*; do
-        awk -v desk="$(grep -c '^fc-desk' "$thread/comm")" '{ print desk, $1 / 1e6 }' "$thread/schedstat"
+        awk -v desk="$(grep -c '^fc-query' "$thread/comm")" '{ print desk, $1 / 1e6 }' "$thread/schedstat"
     done | awk '{ all += $2; if ($1) desk += $2 } END { print desk, all }'
 }
 

@@ -1,31 +1,26 @@
-//! HTTP: from a socket to a command or a read, and back to an answer.
+//! HTTP: from a connection to a command or a read, and back to a response. The contract stands in README.md beside.
 //!
-//! `routes` is THE table, `code` that of problems, `answers` says which of them each route may answer, and `openapi`
-//! describes all of it from there. `connection` serves one connection, under the deadlines of `pace`; `begun` is the path of every request; `core` is what each serving thread
-//! has; `traced` is its part of traces; `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive
-//! match in `problem`. Each thread runs its own current-thread runtime with its own listener; only point reads run on
-//! serving threads, everything longer on the desk (the admin listener's thread).
+//! `routes` is the table of routes, `code` that of problems; `answers` says which problems each route may return, and
+//! `openapi` describes all of it from there. `connection` serves one connection within its timeouts; `worker` holds the
+//! state of a serving thread; `handlers` have a file per noun. Problems (RFC 9457) come from one exhaustive match in
+//! `problem`. Only point reads run on the workers; longer queries run on the query thread (`slow_queries`), which serves
+//! the admin listener.
 
 pub mod access;
 pub mod answers;
-mod begun;
 pub mod body;
 pub mod code;
 pub mod connection;
-pub mod core;
-pub mod desk;
 pub mod fields;
-mod guarded;
 pub mod handlers;
-mod head_scan;
-mod held;
 pub mod json;
 pub mod openapi;
-mod pace;
 pub mod problem;
 pub mod request;
 pub mod routes;
 pub mod rules;
-pub mod traced;
+pub mod slow_queries;
+pub mod trace_context;
+pub mod worker;
 
 pub use problem::Problem;

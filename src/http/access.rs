@@ -159,14 +159,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `rate-limited`.
-pub fn admit<'site>(
-    admission: &'site Admission,
+pub fn admit<'server>(
+    admission: &'server Admission,
     known: &RefCell<VerifiedTokens>,
     action: Action,
     headers: &HeaderMap,
     peer: IpAddr,
     now: impl FnOnce() -> UnixMillis,
-) -> Result<(Caller, Option<Place<'site>>), Problem> {
+) -> Result<(Caller, Option<Place<'server>>), Problem> {
     let turned_away = |turned_away| {
         admission.count(turned_away);
         match turned_away {

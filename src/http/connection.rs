@@ -1,5 +1,11 @@
 //! One connection, from its first byte to its end.
 
+mod head_scan;
+mod monitored_stream;
+mod service;
+mod timeouts;
+mod write_coalescing;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -18,10 +24,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::begun::Begun;
-use super::core::Core;
-use super::guarded::Guarded;
-use super::pace::{CAUSES, Cause, Pace};
+use self::monitored_stream::MonitoredStream;
+use self::service::RequestFuture;
+use self::timeouts::{CLOSE_CAUSES, CloseCause, ConnectionTimeouts};
+use super::worker::Worker;
 use crate::config::ConnectionLimits;
 use crate::telemetry::catalogue as metric;
 
@@ -32,26 +38,26 @@ const FAR: Duration = Duration::from_secs(3600);
 
 /// The settings and counters that all HTTP connections of a worker share.
 pub struct HttpConnections {
-    core: Rc<Core>,
+    worker: Rc<Worker>,
     http1: http1::Builder,
     /// Counts the connections that the server closed, by cause.
-    closed: [metrics::Counter; CAUSES.len()],
+    closed: [metrics::Counter; CLOSE_CAUSES.len()],
 }
 
 impl HttpConnections {
     /// Returns the settings of a worker's connections.
     #[must_use]
-    pub fn new(core: &Rc<Core>) -> HttpConnections {
-        let telemetry = &core.site.telemetry;
+    pub fn new(worker: &Rc<Worker>) -> HttpConnections {
+        let telemetry = &worker.server.telemetry;
         HttpConnections {
-            http1: parser(&core.site.config.limits),
-            closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
-            core: Rc::clone(core),
+            http1: parser(&worker.server.config.limits),
+            closed: CLOSE_CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
+            worker: Rc::clone(worker),
         }
     }
 }
 
-/// Returns hyper's settings for reading requests. Its header time-out is off because `pace` has that and more. Requests
+/// Returns hyper's settings for reading requests. Its header time-out is off because `timeouts` has that and more. Requests
 /// of a connection are served one after the other, so that one is in flight however many a client sends at once; and a
 /// client that closes its half still receives its response.
 fn parser(limits: &ConnectionLimits) -> http1::Builder {
@@ -77,31 +83,31 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let accepted = Instant::now();
-    let (core, limits) = (&shared.core, &shared.core.site.config.limits);
-    let pace = Rc::new(Pace::new(limits, is_proxy, accepted));
+    let (worker, limits) = (&shared.worker, &shared.worker.server.config.limits);
+    let timeouts = Rc::new(ConnectionTimeouts::new(limits, is_proxy, accepted));
     let service = service_fn(|request: Request<Incoming>| {
-        pace.requested(!request.body().is_end_stream());
-        let (mut begun, pace) = (Begun::new(core, peer, request), &pace);
+        timeouts.requested(!request.body().is_end_stream());
+        let (mut request, timeouts) = (RequestFuture::new(worker, peer, request), &timeouts);
         poll_fn(move |context| {
-            begun.poll(context).map(|mut response| {
-                if pace.answered(matches!(response.body(), Either::Right(_))) {
+            request.poll(context).map(|mut response| {
+                if timeouts.answered(matches!(response.body(), Either::Right(_))) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
             })
         })
     });
-    let socket = Guarded::new(stream, Rc::clone(&pace));
+    let socket = MonitoredStream::new(stream, Rc::clone(&timeouts));
     let mut connection = pin!(shared.http1.serve_connection(TokioIo::new(socket.clone()), service));
     let mut old_at = accepted.checked_add(limits.connection_age_max);
     let mut timer = pin!(tokio::time::sleep(FAR));
-    let mut stopping = core.site.stopping.clone();
+    let mut stopping = worker.server.stopping.clone();
     let mut stop = pin!(stopping.changed());
     let mut closing = false;
     let ended = poll_fn(|context| {
         loop {
             let polled = connection.as_mut().poll(context);
-            let sent = socket.send_held(context);
+            let sent = socket.send_coalesced(context);
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended.map_err(|error| tracing::debug!(%error, "connection ended early")));
             }
@@ -109,7 +115,7 @@ where
                 tracing::debug!(%error, "client disconnected");
                 return Poll::Ready(Err(()));
             }
-            if let Poll::Ready(cause) = watch(timer.as_mut(), &pace, &mut old_at, context) {
+            if let Poll::Ready(cause) = watch(timer.as_mut(), &timeouts, &mut old_at, context) {
                 shared.closed[cause as usize].increment(1);
                 return Poll::Ready(Err(()));
             }
@@ -129,12 +135,12 @@ where
 /// away; then it wakes once too early and is set anew.
 fn watch(
     mut timer: Pin<&mut Sleep>,
-    pace: &Pace,
+    timeouts: &ConnectionTimeouts,
     old_at: &mut Option<Instant>,
     context: &mut Context<'_>,
-) -> Poll<Cause> {
+) -> Poll<CloseCause> {
     loop {
-        let slow = pace.deadline();
+        let slow = timeouts.deadline();
         let next = [slow.map(|(at, _)| at), *old_at].into_iter().flatten().min();
         if let Some(next) = next.filter(|next| *next < timer.deadline().into_std()) {
             timer.as_mut().reset(next.into());
@@ -149,7 +155,7 @@ fn watch(
         }
         if old_at.is_some_and(|at| at <= now) {
             *old_at = None;
-            pace.grown_old();
+            timeouts.grown_old();
         }
         timer.as_mut().reset(next.unwrap_or(now + FAR).into());
     }

@@ -24,9 +24,9 @@ use hyper::header::HeaderValue;
 
 use super::Problem;
 use super::body::Body;
-use super::core::Core;
 use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
 use super::routes::{Action, ROUTES};
+use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
@@ -51,96 +51,96 @@ fn later<'c>(handler: impl Future<Output = Result<Response<Body>, Problem>> + 'c
 }
 
 /// Runs the handler of a route, or begins to.
-pub(super) fn run(core: &Rc<Core>, route: usize, call: Call) -> Handled<'_> {
+pub(super) fn run(worker: &Rc<Worker>, route: usize, call: Call) -> Handled<'_> {
     use Handled::Now;
     let Some(route) = ROUTES.get(route) else { return Now(Err(Problem::NotFound)) };
     match route.action {
-        Action::ListDrops => later(async move { drops::list(core, &call).await }),
-        Action::GetDrop => Now(drops::get(core, &call)),
-        Action::StreamDrop => Now(streams::drop_changes(core, &call)),
-        Action::PlaceOrder => later(orders::place(core, call)),
-        Action::GetOrder => Now(orders::get(core, &call)),
-        Action::Checkout => later(orders::checkout(core, call)),
-        Action::CancelOrder => later(async move { orders::cancel(core, &call).await }),
-        Action::ListAuctions => later(async move { auctions::list(core, &call).await }),
-        Action::GetAuction => Now(auctions::get(core, &call)),
-        Action::StreamAuction => Now(streams::auction_changes(core, &call)),
-        Action::ListBids => later(async move { auctions::bids(core, &call).await }),
-        Action::GetAuctionOrder => Now(auctions::order(core, &call)),
-        Action::PlaceBid => later(auctions::bid(core, call)),
-        Action::BuyNow => later(auctions::buy_now(core, call)),
-        Action::CreateAuction => later(auctions::create(core, call)),
-        Action::CancelAuction => later(auctions::cancel(core, call)),
-        Action::HearProvider => later(payments::hear(core, call)),
-        Action::OrderPage => Now(pages::order(core, &call)),
-        Action::DemoShop => Now(pages::shop(core)),
-        Action::DemoReserve => later(pages::reserve(core, call)),
-        Action::DemoCheckout => later(pages::check_out(core, call)),
-        Action::DemoSandbox => later(pages::sandbox(core, call)),
+        Action::ListDrops => later(async move { drops::list(worker, &call).await }),
+        Action::GetDrop => Now(drops::get(worker, &call)),
+        Action::StreamDrop => Now(streams::drop_changes(worker, &call)),
+        Action::PlaceOrder => later(orders::place(worker, call)),
+        Action::GetOrder => Now(orders::get(worker, &call)),
+        Action::Checkout => later(orders::checkout(worker, call)),
+        Action::CancelOrder => later(async move { orders::cancel(worker, &call).await }),
+        Action::ListAuctions => later(async move { auctions::list(worker, &call).await }),
+        Action::GetAuction => Now(auctions::get(worker, &call)),
+        Action::StreamAuction => Now(streams::auction_changes(worker, &call)),
+        Action::ListBids => later(async move { auctions::bids(worker, &call).await }),
+        Action::GetAuctionOrder => Now(auctions::order(worker, &call)),
+        Action::PlaceBid => later(auctions::bid(worker, call)),
+        Action::BuyNow => later(auctions::buy_now(worker, call)),
+        Action::CreateAuction => later(auctions::create(worker, call)),
+        Action::CancelAuction => later(auctions::cancel(worker, call)),
+        Action::HearProvider => later(payments::hear(worker, call)),
+        Action::OrderPage => Now(pages::order(worker, &call)),
+        Action::DemoShop => Now(pages::shop(worker)),
+        Action::DemoReserve => later(pages::reserve(worker, call)),
+        Action::DemoCheckout => later(pages::check_out(worker, call)),
+        Action::DemoSandbox => later(pages::sandbox(worker, call)),
         Action::OpenApi => Now(Ok(health::openapi())),
-        Action::CreateDrop => later(drops::create(core, call)),
-        Action::PatchDrop => later(drops::patch(core, call)),
+        Action::CreateDrop => later(drops::create(worker, call)),
+        Action::PatchDrop => later(drops::patch(worker, call)),
         Action::PauseDrop => {
-            later(drops::with_reason(core, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }))
+            later(drops::with_reason(worker, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }))
         }
         Action::ResumeDrop => {
-            later(drops::with_reason(core, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }))
+            later(drops::with_reason(worker, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }))
         }
         Action::CloseDrop => {
-            later(drops::with_reason(core, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }))
+            later(drops::with_reason(worker, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }))
         }
-        Action::AdjustStock => later(drops::adjust_stock(core, call)),
-        Action::LookAtLastOrders => later(async move { remedy::look(core, &call).await }),
-        Action::UndoLastOrders => later(remedy::undo(core, call)),
-        Action::RecordPayment => later(operate::record_payment(core, call)),
-        Action::RefundOrder => later(operate::refund(core, call)),
-        Action::SettleRefund => later(operate::settle_refund(core, call)),
-        Action::ListPayments => Now(operate::payments(core, &call)),
-        Action::CreateEndpoint => later(endpoints::create(core, call)),
-        Action::ListEndpoints => Now(endpoints::list(core)),
-        Action::GetEndpoint => Now(endpoints::get(core, &call)),
-        Action::PatchEndpoint => later(endpoints::patch(core, call)),
-        Action::DeleteEndpoint => later(async move { endpoints::delete(core, &call).await }),
-        Action::RotateSecret => later(endpoints::rotate(core, call)),
-        Action::ListDeliveries => Now(endpoints::deliveries(core, &call)),
-        Action::ResendDeliveries => later(endpoints::resend(core, call)),
-        Action::ReadContact => later(async move { contacts::read(core, &call).await }),
-        Action::EraseContact => later(async move { contacts::erase(core, &call).await }),
-        Action::ListOrders => later(async move { reports::list_orders(core, &call).await }),
-        Action::SearchOrders => later(reports::search(core, call)),
-        Action::Audit => Now(audit::stream(core, &call)),
-        Action::Metrics => Now(Ok(metrics::show(core))),
+        Action::AdjustStock => later(drops::adjust_stock(worker, call)),
+        Action::LookAtLastOrders => later(async move { remedy::look(worker, &call).await }),
+        Action::UndoLastOrders => later(remedy::undo(worker, call)),
+        Action::RecordPayment => later(operate::record_payment(worker, call)),
+        Action::RefundOrder => later(operate::refund(worker, call)),
+        Action::SettleRefund => later(operate::settle_refund(worker, call)),
+        Action::ListPayments => Now(operate::payments(worker, &call)),
+        Action::CreateEndpoint => later(endpoints::create(worker, call)),
+        Action::ListEndpoints => Now(endpoints::list(worker)),
+        Action::GetEndpoint => Now(endpoints::get(worker, &call)),
+        Action::PatchEndpoint => later(endpoints::patch(worker, call)),
+        Action::DeleteEndpoint => later(async move { endpoints::delete(worker, &call).await }),
+        Action::RotateSecret => later(endpoints::rotate(worker, call)),
+        Action::ListDeliveries => Now(endpoints::deliveries(worker, &call)),
+        Action::ResendDeliveries => later(endpoints::resend(worker, call)),
+        Action::ReadContact => later(async move { contacts::read(worker, &call).await }),
+        Action::EraseContact => later(async move { contacts::erase(worker, &call).await }),
+        Action::ListOrders => later(async move { reports::list_orders(worker, &call).await }),
+        Action::SearchOrders => later(reports::search(worker, call)),
+        Action::Audit => Now(audit::stream(worker, &call)),
+        Action::Metrics => Now(Ok(metrics::show(worker))),
         Action::Healthz => Now(Ok(health::alive())),
-        Action::Readyz => Now(health::ready(core)),
+        Action::Readyz => Now(health::ready(worker)),
     }
 }
 
 /// Hands a command to the writer and waits for its answer, within the reply deadline. Operators have places in the
 /// queue that buyers cannot take.
 pub(super) async fn submit(
-    core: &Core,
+    worker: &Worker,
     caller: &Caller,
     command: Command,
     beside: Option<Beside>,
 ) -> Result<Decided, Problem> {
     let class = if caller.operator().is_some() { Class::Operator } else { Class::Buyer };
-    submit_as(core, class, caller, command, beside).await
+    submit_as(worker, class, caller, command, beside).await
 }
 
 /// The same, with the places of a class.
 pub(super) async fn submit_as(
-    core: &Core,
+    worker: &Worker,
     class: Class,
     caller: &Caller,
     command: Command,
     beside: Option<Beside>,
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
-    let ticket = core.writer.submit_from(Submission { command, beside, class }, core.port);
-    let ticket = ticket.map_err(|turned_away| not_let_in(core, turned_away))?;
+    let ticket = worker.writer.submit_from(Submission { command, beside, class }, worker.port);
+    let ticket = ticket.map_err(|turned_away| not_let_in(worker, turned_away))?;
     let accepted = ticket.accepted();
-    let answer = tokio::time::timeout(core.site.config.reply_deadline, ticket.answer()).await;
-    core.timeline.set(Some(match &answer {
+    let answer = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;
+    worker.timeline.set(Some(match &answer {
         Ok(answer) => answer.timeline(accepted),
         Err(_) => WriteTimeline { accepted, stages: None },
     }));
@@ -151,22 +151,22 @@ pub(super) async fn submit_as(
             }
             Ok(decided)
         }
-        Ok(WriterReply::TooOld) => Err(overloaded(core, core.writer.queue_depth())),
+        Ok(WriterReply::TooOld) => Err(overloaded(worker, worker.writer.queue_depth())),
         Ok(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
         Ok(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
         Ok(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
         Err(_) => {
-            core.site.reply_timeouts.increment(1);
+            worker.server.reply_timeouts.increment(1);
             Err(Problem::OutcomeUnknown)
         }
     }
 }
 
 /// What a client is told whose command was not let in: nothing was decided.
-pub(super) fn not_let_in(core: &Core, turned_away: SubmitError) -> Problem {
-    core.site.turned_away.increment(1);
+pub(super) fn not_let_in(worker: &Worker, turned_away: SubmitError) -> Problem {
+    worker.server.turned_away.increment(1);
     match turned_away {
-        SubmitError::QueueFull { depth } => overloaded(core, depth),
+        SubmitError::QueueFull { depth } => overloaded(worker, depth),
         SubmitError::Stopping => Problem::Draining,
         SubmitError::ReadOnly => Problem::ReadOnly,
     }
@@ -186,13 +186,13 @@ fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) 
     tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
 }
 
-fn overloaded(core: &Core, queue_depth: usize) -> Problem {
-    Problem::Overloaded { queue_depth, retry_after: core.wait_for_queue() }
+fn overloaded(worker: &Worker, queue_depth: usize) -> Problem {
+    Problem::Overloaded { queue_depth, retry_after: worker.wait_for_queue() }
 }
 
 /// What the desk says when too many questions wait.
-pub(super) fn desk_busy(core: &Core) -> Problem {
-    overloaded(core, core.writer.queue_depth())
+pub(super) fn query_thread_busy(worker: &Worker) -> Problem {
+    overloaded(worker, worker.writer.queue_depth())
 }
 
 /// What a reader's error becomes: logged here, and nothing of it told.

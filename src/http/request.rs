@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::Problem;
 use super::body::{Body, full, read_json};
-use super::core::Core;
 use super::json::{drop_body, etag};
+use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
 use crate::read::{CachedResponse, DropRow};
@@ -152,9 +152,9 @@ impl Call {
     ///
     /// # Errors
     /// See [`read_json`].
-    pub async fn json(&mut self, core: &Core) -> Result<Bytes, Problem> {
+    pub async fn json(&mut self, worker: &Worker) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        read_json(&self.parts.headers, body, &core.site.config.limits).await
+        read_json(&self.parts.headers, body, &worker.server.config.limits).await
     }
 }
 

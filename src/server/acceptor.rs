@@ -18,8 +18,8 @@ use super::tls::Tls;
 use crate::admission::address::{AddressGroup, ClientAddress};
 use crate::config::OPERATOR_CONNECTIONS_MAX;
 use crate::http::connection::HttpConnections;
-use crate::http::core::Core;
 use crate::http::routes::Listener;
+use crate::http::worker::Worker;
 use crate::telemetry::catalogue as metric;
 use crate::{http, wire};
 
@@ -83,7 +83,7 @@ async fn accept_from(acceptor: Rc<Acceptor>, listener: TcpListener) {
         }
     };
     let mut spare = SpareDescriptor::new();
-    let mut stopping = acceptor.core.site.stopping.clone();
+    let mut stopping = acceptor.worker.server.stopping.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -112,7 +112,7 @@ enum Protocol {
 
 /// Accepts the connections of one thread and one listener.
 pub(super) struct Acceptor {
-    core: Rc<Core>,
+    worker: Rc<Worker>,
     shared: Arc<SharedConnections>,
     protocol: Protocol,
     /// Operators' connections have permits of their own and are not counted by address.
@@ -128,32 +128,32 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     /// Returns the acceptor of the thread's HTTP connections.
-    pub(super) fn http(core: &Rc<Core>, shared: &Arc<SharedConnections>) -> Acceptor {
-        let is_admin = core.listener == Listener::Admin;
+    pub(super) fn http(worker: &Rc<Worker>, shared: &Arc<SharedConnections>) -> Acceptor {
+        let is_admin = worker.listener == Listener::Admin;
         let label = if is_admin { "admin" } else { "public" };
-        let protocol = Protocol::Http(Rc::new(HttpConnections::new(core)));
-        Acceptor::new(core, shared, protocol, label, shared.tls.acceptor(core.listener))
+        let protocol = Protocol::Http(Rc::new(HttpConnections::new(worker)));
+        Acceptor::new(worker, shared, protocol, label, shared.tls.acceptor(worker.listener))
     }
 
     /// Returns the acceptor of the thread's wire connections.
-    pub(super) fn wire(core: &Rc<Core>, shared: &Arc<SharedConnections>, wire: Rc<wire::Wire>) -> Acceptor {
-        Acceptor::new(core, shared, Protocol::Wire(wire), "wire", shared.tls.wire_acceptor())
+    pub(super) fn wire(worker: &Rc<Worker>, shared: &Arc<SharedConnections>, wire: Rc<wire::Wire>) -> Acceptor {
+        Acceptor::new(worker, shared, Protocol::Wire(wire), "wire", shared.tls.wire_acceptor())
     }
 
     fn new(
-        core: &Rc<Core>,
+        worker: &Rc<Worker>,
         shared: &Arc<SharedConnections>,
         protocol: Protocol,
         label: &'static str,
         tls: Option<TlsAcceptor>,
     ) -> Acceptor {
-        let telemetry = &core.site.telemetry;
+        let telemetry = &worker.server.telemetry;
         let rejected = |reason| telemetry.counter(&metric::CONNECTIONS_REFUSED, &[("reason", reason)]);
         Acceptor {
-            core: Rc::clone(core),
+            worker: Rc::clone(worker),
             shared: Arc::clone(shared),
             protocol,
-            is_admin: core.listener == Listener::Admin,
+            is_admin: worker.listener == Listener::Admin,
             tls,
             open: Cell::new(0),
             gauge: telemetry.gauge(&metric::CONNECTIONS, &[("listener", label)]),
@@ -166,9 +166,9 @@ impl Acceptor {
 
     /// Serves a connection, if there is a permit for it.
     fn start_connection(self: &Rc<Acceptor>, stream: TcpStream, peer: SocketAddr) {
-        let (site, client) = (&self.core.site, ClientAddress::new(peer.ip()));
-        let local = client.is_loopback() && !site.config.limits.loopback_is_client;
-        let is_proxy = local || site.admission.is_proxy(client.get());
+        let (server, client) = (&self.worker.server, ClientAddress::new(peer.ip()));
+        let local = client.is_loopback() && !server.config.limits.loopback_is_client;
+        let is_proxy = local || server.admission.is_proxy(client.get());
         let counted = (!is_proxy && !self.is_admin).then(|| client.group());
         if let Some(permit) = ConnectionPermit::take(self, counted) {
             let _best_effort = stream.set_nodelay(true);
@@ -205,7 +205,7 @@ async fn handshake(tls: TlsAcceptor, stream: TcpStream, acceptor: &Acceptor) -> 
         let _turn = acceptor.shared.handshakes.acquire().await.map_err(std::io::Error::other)?;
         tls.accept(stream).await
     };
-    match tokio::time::timeout(acceptor.core.site.config.limits.tls_handshake_timeout, handshake).await {
+    match tokio::time::timeout(acceptor.worker.server.config.limits.tls_handshake_timeout, handshake).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => acceptor.slow_handshakes.increment(1),
@@ -221,7 +221,7 @@ struct ConnectionPermit {
 
 impl ConnectionPermit {
     fn take(acceptor: &Rc<Acceptor>, counted: Option<AddressGroup>) -> Option<ConnectionPermit> {
-        let (shared, limits) = (&acceptor.shared, &acceptor.core.site.config.limits);
+        let (shared, limits) = (&acceptor.shared, &acceptor.worker.server.config.limits);
         let max = limits.connections_max.saturating_add(if acceptor.is_admin { OPERATOR_CONNECTIONS_MAX } else { 0 });
         // Counted first and compared then: threads that accept at the same moment do not exceed the limit.
         if shared.open.fetch_add(1, Ordering::Relaxed) >= max {

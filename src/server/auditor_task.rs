@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::http::core::Core;
+use crate::http::worker::Worker;
 use crate::read::{Auditor, Reader};
 use crate::types::DropId;
 
@@ -15,19 +15,19 @@ pub(super) type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The auditor's rounds: it counts what is new every second, and compares at every interval.
-pub(super) async fn audit(core: Rc<Core>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
+pub(super) async fn audit(worker: Rc<Worker>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
     let mut auditor = Auditor::default();
     mismatched.into_iter().for_each(|drop_id| auditor.expect_mismatch(drop_id));
-    let compare_interval = core.site.config.compare_interval;
+    let compare_interval = worker.server.config.compare_interval;
     let mut compared = None;
     loop {
         // In short steps, with room for operators in between.
-        while let Ok(true) = auditor.follow(&reader, &core.site.auditor) {
+        while let Ok(true) = auditor.follow(&reader, &worker.server.auditor) {
             tokio::task::yield_now().await;
         }
         if compared.is_none_or(|at: Instant| at.elapsed() >= compare_interval) {
             compared = Some(Instant::now());
-            match auditor.compare(&reader, &core.site.auditor) {
+            match auditor.compare(&reader, &worker.server.auditor) {
                 Ok(changes) => {
                     for change in changes.into_iter().filter(|change| on_mismatch(change.drop_id, change.stands)) {
                         auditor.noted(change);

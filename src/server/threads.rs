@@ -18,10 +18,10 @@ use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
 use crate::egress::EgressClient;
 use crate::exit;
-use crate::http::core::{Core, Site};
-use crate::http::desk::{Desk, DeskWork};
 use crate::http::routes::Listener;
-use crate::http::traced;
+use crate::http::slow_queries::{QueryQueue, QueryThread};
+use crate::http::trace_context;
+use crate::http::worker::{ServerState, Worker};
 
 use crate::payments::WebhookVerifiers;
 use crate::read::{AuditorState, Reader};
@@ -174,7 +174,7 @@ pub(super) struct ServerParts {
     pub(super) calls: EgressClient,
     /// The metrics.
     pub(super) telemetry: Arc<Telemetry>,
-    /// The way to the writer; it has a port per serving thread and one for the desk.
+    /// The way to the writer; it has a port per serving thread and one for the query thread.
     pub(super) writer: WriterHandle,
     /// The readers' gate.
     pub(super) gate: Arc<SnapshotGate>,
@@ -198,9 +198,9 @@ impl Server {
     pub(super) fn start(listeners: Listeners, parts: ServerParts) -> Result<Server, ServerError> {
         let Listeners { public_address, admin_address, wire_address, buyers, admin } = listeners;
         let (stop, stopping) = watch::channel(false);
-        let (desk, work) = Desk::new(parts.config.reply_deadline);
+        let (queries, query_thread) = QueryQueue::new(parts.config.reply_deadline);
         let shared = Arc::new(SharedConnections::new(parts.tls, parts.config.limits.tls_handshakes_max));
-        let site = Arc::new(Site {
+        let server = Arc::new(ServerState {
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
@@ -213,22 +213,29 @@ impl Server {
             stopping,
             config: parts.config,
         });
-        let desk_port = buyers.len();
-        let mut threads = Vec::with_capacity(desk_port.saturating_add(1));
+        let query_thread_port = buyers.len();
+        let mut threads = Vec::with_capacity(query_thread_port.saturating_add(1));
         for (port, listeners) in buyers.into_iter().enumerate() {
             let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
-            let (site, writer, desk) = (Arc::clone(&site), parts.writer.clone(), desk.clone());
-            let make = move || Core::new(site, Listener::Public, writer, port, reader, desk);
+            let (server, writer, queries) = (Arc::clone(&server), parts.writer.clone(), queries.clone());
+            let make = move || Worker::new(server, Listener::Public, writer, port, reader, queries);
             let shared = Arc::clone(&shared);
             let duties = Duties::Buyers(listeners.wire);
             threads.push(spawn(format!("fc-http-{port}"), move || serve(make(), &shared, listeners.public, duties))?);
         }
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
-        let duties = DeskDuties { work, audit_reader, mismatched: parts.mismatched, on_mismatch: parts.on_mismatch };
+        let duties = QueryThreadDuties {
+            query_thread,
+            audit_reader,
+            mismatched: parts.mismatched,
+            on_mismatch: parts.on_mismatch,
+        };
         let writer = parts.writer;
-        let make = move || Core::new(site, Listener::Admin, writer, desk_port, reader, desk);
-        threads.push(spawn("fc-desk".into(), move || serve(make(), &shared, admin, Duties::Desk(Box::new(duties))))?);
+        let make = move || Worker::new(server, Listener::Admin, writer, query_thread_port, reader, queries);
+        threads.push(spawn("fc-query".into(), move || {
+            serve(make(), &shared, admin, Duties::QueryThread(Box::new(duties)))
+        })?);
         Ok(Server { public_address, admin_address, wire_address, stop, threads })
     }
 
@@ -247,9 +254,9 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle
     std::thread::Builder::new().name(name).spawn(run).map_err(ServerError::Thread)
 }
 
-/// What the desk does besides serving operators.
-struct DeskDuties {
-    work: DeskWork,
+/// Duties of the query thread besides serving operators.
+struct QueryThreadDuties {
+    query_thread: QueryThread,
     audit_reader: Reader,
     mismatched: Vec<DropId>,
     on_mismatch: MismatchHook,
@@ -259,12 +266,12 @@ struct DeskDuties {
 enum Duties {
     /// It speaks the binary protocol on these listeners.
     Buyers(Vec<TcpListener>),
-    /// It is the desk.
-    Desk(Box<DeskDuties>),
+    /// It is the query thread.
+    QueryThread(Box<QueryThreadDuties>),
 }
 
 /// A serving thread, from start to end.
-fn serve(core: Core, shared: &Arc<SharedConnections>, listeners: Vec<TcpListener>, duties: Duties) {
+fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpListener>, duties: Duties) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().max_blocking_threads(LOOK_UPS_MAX).build_local(Default::default()) {
         Ok(runtime) => runtime,
@@ -273,60 +280,60 @@ fn serve(core: Core, shared: &Arc<SharedConnections>, listeners: Vec<TcpListener
             return;
         }
     };
-    let core = Rc::new(core);
+    let worker = Rc::new(worker);
     runtime.block_on(async {
         let deliver = {
-            let core = Rc::clone(&core);
-            async move { core.writer.deliver(core.port).await }
+            let worker = Rc::clone(&worker);
+            async move { worker.writer.deliver(worker.port).await }
         };
         tokio::task::spawn_local(deliver);
-        tokio::task::spawn_local(tick(Rc::clone(&core), Arc::clone(shared)));
-        let http = accept(Acceptor::http(&core, shared), listeners);
+        tokio::task::spawn_local(tick(Rc::clone(&worker), Arc::clone(shared)));
+        let http = accept(Acceptor::http(&worker, shared), listeners);
         match duties {
             Duties::Buyers(listeners) => {
-                let wire = Rc::new(Wire::new(wire_parts(&core)));
+                let wire = Rc::new(Wire::new(wire_parts(&worker)));
                 tokio::task::spawn_local(wire::upkeep(Rc::clone(&wire)));
-                tokio::join!(http, accept(Acceptor::wire(&core, shared, Rc::clone(&wire)), listeners));
+                tokio::join!(http, accept(Acceptor::wire(&worker, shared, Rc::clone(&wire)), listeners));
                 wire.flush();
             }
-            Duties::Desk(duties) => {
-                let DeskDuties { work, audit_reader, mismatched, on_mismatch } = *duties;
-                let desk_core = Rc::clone(&core);
-                tokio::task::spawn_local(async move { work.work(&desk_core.reader).await });
-                tokio::task::spawn_local(audit(Rc::clone(&core), audit_reader, mismatched, on_mismatch));
+            Duties::QueryThread(duties) => {
+                let QueryThreadDuties { query_thread, audit_reader, mismatched, on_mismatch } = *duties;
+                let query_worker = Rc::clone(&worker);
+                tokio::task::spawn_local(async move { query_thread.run(&query_worker.reader).await });
+                tokio::task::spawn_local(audit(Rc::clone(&worker), audit_reader, mismatched, on_mismatch));
                 http.await;
             }
         }
-        core.meter.borrow_mut().flush(&core.site.telemetry);
+        worker.meter.borrow_mut().flush(&worker.server.telemetry);
     });
     // A name that is still being resolved must not keep the program from ending.
     runtime.shutdown_background();
 }
 
 /// What a thread's binary protocol needs of it.
-fn wire_parts(core: &Core) -> WireParts {
+fn wire_parts(worker: &Worker) -> WireParts {
     WireParts {
-        limits: core.site.config.wire.clone(),
-        traces: traced::options(&core.site.config.traces),
-        reply_deadline: core.site.config.reply_deadline,
-        admission: Arc::clone(&core.site.admission),
-        telemetry: Arc::clone(&core.site.telemetry),
-        stopping: core.site.stopping.clone(),
-        writer: core.writer.clone(),
-        port: core.port,
-        reader: Rc::clone(&core.reader),
-        verified: Rc::clone(&core.verified),
+        limits: worker.server.config.wire.clone(),
+        traces: trace_context::options(&worker.server.config.traces),
+        reply_deadline: worker.server.config.reply_deadline,
+        admission: Arc::clone(&worker.server.admission),
+        telemetry: Arc::clone(&worker.server.telemetry),
+        stopping: worker.server.stopping.clone(),
+        writer: worker.writer.clone(),
+        port: worker.port,
+        reader: Rc::clone(&worker.reader),
+        verified: Rc::clone(&worker.verified),
     }
 }
 
 /// Once a second: figures go to the shared ones.
-async fn tick(core: Rc<Core>, shared: Arc<SharedConnections>) {
+async fn tick(worker: Rc<Worker>, shared: Arc<SharedConnections>) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
-        core.meter.borrow_mut().flush(&core.site.telemetry);
-        if core.listener == Listener::Admin {
-            core.site.telemetry.run_upkeep();
+        worker.meter.borrow_mut().flush(&worker.server.telemetry);
+        if worker.listener == Listener::Admin {
+            worker.server.telemetry.run_upkeep();
             shared.tls.look();
         }
     }

@@ -6,17 +6,17 @@ use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
 use super::orders::{bought, shown};
-use super::{desk_busy, done, fault, not_let_in, submit, written};
+use super::{done, fault, not_let_in, query_thread_busy, submit, written};
 use crate::engine::{Command, CommandKey, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
-use crate::http::core::Core;
 use crate::http::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
 use crate::http::json::{
     auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
     receipt_body,
 };
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::http::worker::Worker;
 use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
@@ -24,8 +24,9 @@ use crate::types::digest_key::KeyScope;
 use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
 
 /// The auction of a number, if there is one.
-fn found(core: &Core, id: AuctionId) -> Result<AuctionRow, Problem> {
-    let row = core.reader.read(|connection| auctions::auction_by_id(connection, id)).map_err(|error| fault(&error))?;
+fn found(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
+    let row =
+        worker.reader.read(|connection| auctions::auction_by_id(connection, id)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::NotFound)
 }
 
@@ -39,48 +40,48 @@ fn rendered(row: &AuctionRow, epoch: u64) -> CachedResponse {
 }
 
 /// `GET /v1/auctions/{auction_id}`.
-pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let (_, CachedResponse { etag, body, .. }) = ready(core, call.auction_id()?, call.started)?;
+pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let (_, CachedResponse { etag, body, .. }) = ready(worker, call.auction_id()?, call.started)?;
     Ok(tagged(&call.parts.headers, etag, Caching::NoStore, body))
 }
 
 /// An auction's ready body, and its hidden drop. The read began at `started`.
-pub(super) fn ready(core: &Core, id: AuctionId, started: Instant) -> Result<(DropId, CachedResponse), Problem> {
+pub(super) fn ready(worker: &Worker, id: AuctionId, started: Instant) -> Result<(DropId, CachedResponse), Problem> {
     let render = || {
-        let row = core.reader.read(|connection| auctions::auction_by_id(connection, id))?;
-        Ok(row.map(|row| (row.drop_id, rendered(&row, core.site.epoch))))
+        let row = worker.reader.read(|connection| auctions::auction_by_id(connection, id))?;
+        Ok(row.map(|row| (row.drop_id, rendered(&row, worker.server.epoch))))
     };
     let found =
-        core.hot_auctions.borrow_mut().get(&core.writer.published, id, render).map_err(|error| fault(&error))?;
+        worker.hot_auctions.borrow_mut().get(&worker.writer.published, id, render).map_err(|error| fault(&error))?;
     let (drop_id, found) = found.ok_or(Problem::NotFound)?;
     let source = if found.was_cached { ReadSource::Hot } else { ReadSource::Cold };
-    core.meter.borrow_mut().read(source, started.elapsed());
+    worker.meter.borrow_mut().read(source, started.elapsed());
     Ok((drop_id, found.body))
 }
 
 /// `GET /v1/auctions`.
-pub(super) async fn list(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let DropsQuery { after, limit } = call.query()?;
     within_a_page(limit)?;
-    let page = core.desk.ask(move |reader| reader.read(|connection| auctions::auctions(connection, after, limit)));
-    let page = page.await.map_err(|_| desk_busy(core))?.map_err(|error| fault(&error))?;
-    let items: Vec<_> = page.items.iter().map(|row| auction_body(row, core.site.epoch)).collect();
+    let page = worker.queries.run(move |reader| reader.read(|connection| auctions::auctions(connection, after, limit)));
+    let page = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
+    let items: Vec<_> = page.items.iter().map(|row| auction_body(row, worker.server.epoch)).collect();
     Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
 }
 
 /// `GET /v1/auctions/{auction_id}/bids`.
-pub(super) async fn bids(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) async fn bids(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let BidsQuery { after, limit } = call.query()?;
     within_a_page(limit)?;
     let after = Seq::new(after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
     let id = call.auction_id()?;
-    let page = core.desk.ask(move |reader| {
+    let page = worker.queries.run(move |reader| {
         reader.read(|connection| {
             let auction = auctions::auction_by_id(connection, id)?;
             Ok((auction, auctions::bids(connection, id, after, limit)?))
         })
     });
-    let (auction, page) = page.await.map_err(|_| desk_busy(core))?.map_err(|error| fault(&error))?;
+    let (auction, page) = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
     let leader = auction.ok_or(Problem::NotFound)?.leader_seq;
     let items: Vec<_> = page.items.iter().map(|bid| bid_record_body(bid, id, leader)).collect();
     Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
@@ -92,28 +93,28 @@ fn within_a_page(limit: u32) -> Result<(), Problem> {
 }
 
 /// `GET /v1/auctions/{auction_id}/order`: nobody placed what an auction awards, so its buyer learns its id here.
-pub(super) fn order(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let AuctionOrderQuery { buyer } = call.query()?;
     let (named, proven) = (buyer.as_deref(), call.caller.buyer().map(BuyerText::as_str));
     if proven.zip(named).is_some_and(|(proven, named)| proven != named) {
         return Err(Problem::Forbidden("The token is another buyer's."));
     }
     let id = call.auction_id()?;
-    ready(core, id, call.started)?;
+    ready(worker, id, call.started)?;
     let buyer = proven.or(named);
     let buyer = buyer.ok_or_else(|| Problem::invalid("?buyer", "is needed where no token says who asks"))?;
-    let row = core.reader.read(|connection| auctions::last_order(connection, id)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| auctions::last_order(connection, id)).map_err(|error| fault(&error))?;
     let row = row.filter(|row| *row.buyer == *buyer).ok_or(Problem::NotFound)?;
-    Ok(shown(core, call, &row))
+    Ok(shown(worker, call, &row))
 }
 
 /// `POST /v1/auctions/{auction_id}/bids`.
-pub(super) async fn bid(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    core.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(core, turned_away))?;
-    let request = parse_bid(&call.json(core).await?, call.caller.buyer())?;
+pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
+    let request = parse_bid(&call.json(worker).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
-    let digests = &core.writer.digest_key;
+    let digests = &worker.writer.digest_key;
     let buyer = digests.buyer(request.buyer.as_str());
     // No maximum is the amount as maximum: one spelling for both.
     let maximum = request.maximum.unwrap_or(request.amount);
@@ -124,7 +125,7 @@ pub(super) async fn bid(core: &Core, mut call: Call) -> Result<Response<Body>, P
     let command =
         Command::PlaceBid { auction_id, buyer, amount: request.amount, maximum: request.maximum, key: Some(key) };
     let beside = Beside::Bid { buyer: request.buyer.clone() };
-    let decided = submit(core, &call.caller, command, Some(beside)).await?;
+    let decided = submit(worker, &call.caller, command, Some(beside)).await?;
     let done = done(&decided)?;
     let repeats = match &decided.outcome {
         Outcome::Bid(receipt) => receipt.repeated.then_some(receipt.seq),
@@ -138,7 +139,7 @@ pub(super) async fn bid(core: &Core, mut call: Call) -> Result<Response<Body>, P
     };
     let body = match (&decided.outcome, repeats) {
         (Outcome::Bid(receipt), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
-        (_, seq) => as_it_is(core, auction_id, seq.unwrap_or(Seq::ZERO))?,
+        (_, seq) => as_it_is(worker, auction_id, seq.unwrap_or(Seq::ZERO))?,
     };
     let mut response = json(StatusCode::CREATED, body);
     if repeats.is_some() {
@@ -148,8 +149,8 @@ pub(super) async fn bid(core: &Core, mut call: Call) -> Result<Response<Body>, P
 }
 
 /// A bid, and where its auction stands, as they are now.
-fn as_it_is(core: &Core, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
-    let rows = core.reader.read(|connection| {
+fn as_it_is(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
+    let rows = worker.reader.read(|connection| {
         let auction = auctions::auction_by_id(connection, id)?;
         Ok(auctions::bid_by_seq(connection, id, seq)?.zip(auction))
     });
@@ -158,51 +159,56 @@ fn as_it_is(core: &Core, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, 
 }
 
 /// `POST /v1/auctions/{auction_id}/buy-now`.
-pub(super) async fn buy_now(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    core.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(core, turned_away))?;
-    let buyer = parse_buy_now(&call.json(core).await?, call.caller.buyer())?;
+pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
+    let buyer = parse_buy_now(&call.json(worker).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
-    let AuctionRow { id, drop_id, .. } = found(core, call.auction_id()?)?;
-    let digests = &core.writer.digest_key;
+    let AuctionRow { id, drop_id, .. } = found(worker, call.auction_id()?)?;
+    let digests = &worker.writer.digest_key;
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
     let command = Command::BuyNow { auction_id: id, buyer: digest, key };
     let beside = Beside::Order { secret: random::order_secret(), buyer, contact: None };
-    let decided = submit(core, &call.caller, command, Some(beside)).await?;
-    bought(core, &decided)
+    let decided = submit(worker, &call.caller, command, Some(beside)).await?;
+    bought(worker, &decided)
 }
 
 /// `POST /v1/auctions`.
-pub(super) async fn create(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let spec = parse_auction(&call.json(core).await?, &core.site.config.auctions)?;
+pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let spec = parse_auction(&call.json(worker).await?, &worker.server.config.auctions)?;
     let key = call.idempotency_key()?;
-    let digests = &core.writer.digest_key;
+    let digests = &worker.writer.digest_key;
     let key = CommandKey {
         digest: digests.command_key(KeyScope::CreateAuction, call.operator_name(), &key),
         params: digests.params(format!("{spec:?}").as_bytes()),
     };
-    operate(core, &call, Command::CreateAuction { key, spec: Box::new(spec) }, StatusCode::CREATED).await
+    operate(worker, &call, Command::CreateAuction { key, spec: Box::new(spec) }, StatusCode::CREATED).await
 }
 
 /// `POST /v1/auctions/{auction_id}/cancel`.
-pub(super) async fn cancel(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = parse_reason(&call.json(core).await?)?;
+pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let reason = parse_reason(&call.json(worker).await?)?;
     let auction_id = call.auction_id()?;
     let reason = call.signed(reason);
-    operate(core, &call, Command::CancelAuction { auction_id, reason }, StatusCode::OK).await
+    operate(worker, &call, Command::CancelAuction { auction_id, reason }, StatusCode::OK).await
 }
 
 /// Submits an operator's command on an auction and answers with the auction as it is then.
-async fn operate(core: &Core, call: &Call, command: Command, status: StatusCode) -> Result<Response<Body>, Problem> {
+async fn operate(
+    worker: &Worker,
+    call: &Call,
+    command: Command,
+    status: StatusCode,
+) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, Command::CreateAuction { .. });
-    let decided = submit(core, &call.caller, command, None).await?;
+    let decided = submit(worker, &call.caller, command, None).await?;
     let done = done(&decided)?;
     let (Outcome::Accepted { subject: Subject::Auction(id), .. }
     | Outcome::Repeated { subject: Subject::Auction(id), .. }) = decided.outcome
     else {
         return Err(Problem::Internal);
     };
-    let mut response = json(status, auction_body(&found(core, id)?, core.site.epoch));
+    let mut response = json(status, auction_body(&found(worker, id)?, worker.server.epoch));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

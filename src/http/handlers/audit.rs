@@ -7,13 +7,13 @@ use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 
-use super::{desk_busy, fault};
+use super::{fault, query_thread_busy};
 use crate::http::Problem;
 use crate::http::body::{Body, pieces};
-use crate::http::core::Core;
-use crate::http::desk::DeskBusy;
 use crate::http::json::queries::AuditQuery;
 use crate::http::request::Call;
+use crate::http::slow_queries::QueryThreadBusy;
+use crate::http::worker::Worker;
 use crate::read::lists::{self, AuditFilter};
 use crate::read::rows;
 use crate::telemetry::StreamKind;
@@ -23,7 +23,7 @@ use crate::types::{DropId, OrderId, Seq};
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
 /// `GET /v1/audit`.
-pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let query: AuditQuery = call.query()?;
     let since = Seq::new(query.since_seq).ok_or_else(|| Problem::invalid("?since_seq", "is out of range"))?;
     let drop_id = match query.drop_id {
@@ -34,28 +34,29 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
         Some(text) => {
             let id = OrderId::parse(text).ok_or(Problem::NotFound)?;
             let row =
-                core.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
+                worker.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
             Some(row.ok_or(Problem::NotFound)?.seq)
         }
         None => None,
     };
     let filter = AuditFilter { drop_id, order };
     let (sender, body) = pieces();
-    let (desk, mut stopping) = (core.desk.clone(), core.site.stopping.clone());
+    let (queries, mut stopping) = (worker.queries.clone(), worker.server.stopping.clone());
     let follow = query.follow;
-    let slot = super::streams::Slot::take(core, StreamKind::Audit).ok_or_else(|| desk_busy(core))?;
-    let (core, caller) = (Rc::clone(core), call.caller.clone());
+    let slot = super::streams::Slot::take(worker, StreamKind::Audit).ok_or_else(|| query_thread_busy(worker))?;
+    let (worker, caller) = (Rc::clone(worker), call.caller.clone());
     // Who follows for hours may lose his token meanwhile.
     let still_in = move || {
-        let now = core.writer.clock.now();
-        caller.operator().is_some_and(|operator| core.site.admission.operators.still_in(operator, now))
+        let now = worker.writer.clock.now();
+        caller.operator().is_some_and(|operator| worker.server.admission.operators.still_in(operator, now))
     };
     tokio::task::spawn_local(async move {
         let _slot = slot;
         let mut since = since;
         while !*stopping.borrow() && still_in() {
             let from = since;
-            let page = desk.ask(move |reader| reader.read(|connection| lists::audit(connection, from, filter))).await;
+            let page =
+                queries.run(move |reader| reader.read(|connection| lists::audit(connection, from, filter))).await;
             let (lines, last, more) = match page {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => {
@@ -63,7 +64,7 @@ pub(super) fn stream(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Pro
                     return;
                 }
                 // An end here would look like the end of the audit.
-                Err(DeskBusy) => {
+                Err(QueryThreadBusy) => {
                     tokio::time::sleep(FOLLOW_EVERY).await;
                     continue;
                 }

@@ -8,86 +8,86 @@ use crate::egress::{SendError, Target, TargetError};
 use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
-use crate::http::core::Core;
 use crate::http::json::queries::DeliveriesQuery;
 use crate::http::json::{
     EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
+use crate::http::worker::Worker;
 use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::store::Beside;
 use crate::types::digest_key::KeyScope;
 use crate::types::{EndpointUrl, Seq, SigningSecret};
 
 /// `POST /v1/webhook-endpoints`.
-pub(super) async fn create(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (url, events) = parse_new_endpoint(&call.json(core).await?)?;
+pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (url, events) = parse_new_endpoint(&call.json(worker).await?)?;
     let key = call.idempotency_key()?;
-    let url = reachable(core, &url).await?;
-    let digests = &core.writer.digest_key;
+    let url = reachable(worker, &url).await?;
+    let digests = &worker.writer.digest_key;
     let key = CommandKey {
         digest: digests.command_key(KeyScope::CreateEndpoint, call.operator_name(), &key),
         params: digests.params(format!("{} {}", events.get(), url.reveal()).as_bytes()),
     };
     let secret = SigningSecret::random();
     let command = EndpointCommand::Create { key, events, configured: false };
-    operate(core, &call, command, (Some(url), Some(secret)), StatusCode::CREATED).await
+    operate(worker, &call, command, (Some(url), Some(secret)), StatusCode::CREATED).await
 }
 
 /// `GET /v1/webhook-endpoints`.
-pub(super) fn list(core: &Core) -> Result<Response<Body>, Problem> {
-    let endpoints = core.reader.read(rows::endpoints).map_err(|error| fault(&error))?;
-    let bodies = endpoints.iter().map(|row| body(core, row, None)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn list(worker: &Worker) -> Result<Response<Body>, Problem> {
+    let endpoints = worker.reader.read(rows::endpoints).map_err(|error| fault(&error))?;
+    let bodies = endpoints.iter().map(|row| body(worker, row, None)).collect::<Result<Vec<_>, _>>()?;
     Ok(json(StatusCode::OK, page_body(&bodies, None)))
 }
 
 /// `GET /v1/webhook-endpoints/{endpoint_id}`.
-pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let row = named(core, call)?;
-    Ok(json(StatusCode::OK, body(core, &row, None)?))
+pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let row = named(worker, call)?;
+    Ok(json(StatusCode::OK, body(worker, &row, None)?))
 }
 
 /// `PATCH /v1/webhook-endpoints/{endpoint_id}`.
-pub(super) async fn patch(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let EndpointChanges { url, events, state, reason } = parse_endpoint_changes(&call.json(core).await?)?;
-    let known = named(core, &call)?;
+pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let EndpointChanges { url, events, state, reason } = parse_endpoint_changes(&call.json(worker).await?)?;
+    let known = named(worker, &call)?;
     let url = match url {
-        Some(url) if *url != *known.url.reveal() => Some(reachable(core, &url).await?),
+        Some(url) if *url != *known.url.reveal() => Some(reachable(worker, &url).await?),
         Some(_) | None => None,
     };
     let patch = EndpointPatch { state, events, new_url: url.is_some(), new_secret: false };
     let command = EndpointCommand::Patch { endpoint: known.id, patch, reason: call.signed(reason) };
-    operate(core, &call, command, (url, None), StatusCode::OK).await
+    operate(worker, &call, command, (url, None), StatusCode::OK).await
 }
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`.
-pub(super) async fn rotate(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = crate::http::json::parse_reason(&call.json(core).await?)?;
-    let endpoint = named(core, &call)?.id;
+pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let reason = crate::http::json::parse_reason(&call.json(worker).await?)?;
+    let endpoint = named(worker, &call)?.id;
     let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
     let command = EndpointCommand::Patch { endpoint, patch, reason: call.signed(reason) };
-    operate(core, &call, command, (None, Some(SigningSecret::random())), StatusCode::OK).await
+    operate(worker, &call, command, (None, Some(SigningSecret::random())), StatusCode::OK).await
 }
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/resend`.
-pub(super) async fn resend(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (from_seq, all, reason) = parse_resend(&call.json(core).await?)?;
-    let endpoint = named(core, &call)?.id;
+pub(super) async fn resend(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (from_seq, all, reason) = parse_resend(&call.json(worker).await?)?;
+    let endpoint = named(worker, &call)?.id;
     let command = EndpointCommand::Resend { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) };
-    operate(core, &call, command, (None, None), StatusCode::OK).await
+    operate(worker, &call, command, (None, None), StatusCode::OK).await
 }
 
 /// `DELETE /v1/webhook-endpoints/{endpoint_id}`.
-pub(super) async fn delete(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let endpoint = named(core, call)?.id;
+pub(super) async fn delete(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let endpoint = named(worker, call)?.id;
     let command = EndpointCommand::Delete { endpoint, reason: call.signed("deleted".into()) };
-    let decided = submit(core, &call.caller, Command::Endpoint(Box::new(command)), None).await?;
+    let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), None).await?;
     let done = done(&decided)?;
     Ok(written(empty(StatusCode::NO_CONTENT), done.seq, &decided))
 }
 
 /// `GET /v1/webhook-endpoints/{endpoint_id}/deliveries`.
-pub(super) fn deliveries(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) fn deliveries(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: DeliveriesQuery = call.query()?;
     if !(1..=100).contains(&query.limit) {
         return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
@@ -98,9 +98,9 @@ pub(super) fn deliveries(core: &Core, call: &Call) -> Result<Response<Body>, Pro
         Some(_) => return Err(Problem::invalid("?state", "must be dead or waiting")),
     };
     let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
-    let endpoint = named(core, call)?.id;
+    let endpoint = named(worker, call)?.id;
     let limit = query.limit.saturating_add(1);
-    let found = core.reader.read(|connection| rows::deliveries(connection, endpoint, which, after, limit));
+    let found = worker.reader.read(|connection| rows::deliveries(connection, endpoint, which, after, limit));
     let mut found = found.map_err(|error| fault(&error))?;
     let more = found.len() > usize::try_from(query.limit).unwrap_or(usize::MAX);
     found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
@@ -110,21 +110,21 @@ pub(super) fn deliveries(core: &Core, call: &Call) -> Result<Response<Body>, Pro
 }
 
 /// The endpoint in the path.
-fn named(core: &Core, call: &Call) -> Result<EndpointRow, Problem> {
+fn named(worker: &Worker, call: &Call) -> Result<EndpointRow, Problem> {
     let canonical = !call.parameter.starts_with(['0', '+']);
     let id = call.parameter.parse().ok().and_then(Seq::new).filter(|_| canonical).ok_or(Problem::NotFound)?;
-    let found = core.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
+    let found = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
     found.ok_or(Problem::NotFound)
 }
 
-fn body(core: &Core, row: &EndpointRow, secret: Option<&SigningSecret>) -> Result<hyper::body::Bytes, Problem> {
-    let counts = core.reader.read(|connection| rows::counts(connection, row.id)).map_err(|error| fault(&error))?;
-    Ok(endpoint_body(row, counts, core.writer.clock.now(), secret))
+fn body(worker: &Worker, row: &EndpointRow, secret: Option<&SigningSecret>) -> Result<hyper::body::Bytes, Problem> {
+    let counts = worker.reader.read(|connection| rows::counts(connection, row.id)).map_err(|error| fault(&error))?;
+    Ok(endpoint_body(row, counts, worker.writer.clock.now(), secret))
 }
 
 /// A URL that may be called: it is said why not, but never what its name resolves to.
-async fn reachable(core: &Core, url: &str) -> Result<EndpointUrl, Problem> {
-    let calls = &core.site.calls;
+async fn reachable(worker: &Worker, url: &str) -> Result<EndpointUrl, Problem> {
+    let calls = &worker.server.calls;
     let target = Target::parse(url, calls.guard()).map_err(|wrong| Problem::invalid("/url", wrong.to_string()))?;
     match calls.check_addresses(&target).await {
         Ok(()) => Ok(EndpointUrl::new(url)),
@@ -140,7 +140,7 @@ async fn reachable(core: &Core, url: &str) -> Result<EndpointUrl, Problem> {
 
 /// Submits a command and answers with the endpoint as it is then; with its secret if that is new.
 async fn operate(
-    core: &Core,
+    worker: &Worker,
     call: &Call,
     command: EndpointCommand,
     (url, secret): (Option<EndpointUrl>, Option<SigningSecret>),
@@ -148,17 +148,17 @@ async fn operate(
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, EndpointCommand::Create { .. });
     let beside = Some(Beside::Endpoint { url, secret: secret.clone() });
-    let decided = submit(core, &call.caller, Command::Endpoint(Box::new(command)), beside).await?;
+    let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), beside).await?;
     let done = done(&decided)?;
     let (Outcome::Accepted { subject: Subject::Endpoint(id), .. }
     | Outcome::Repeated { subject: Subject::Endpoint(id), .. }) = decided.outcome
     else {
         return Err(Problem::Internal);
     };
-    let row = core.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
     // Made by this key, and deleted since.
     let row = row.ok_or(Problem::NotFound)?;
-    let mut response = json(status, body(core, &row, secret.as_ref().filter(|_| !done.repeated))?);
+    let mut response = json(status, body(worker, &row, secret.as_ref().filter(|_| !done.repeated))?);
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

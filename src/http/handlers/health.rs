@@ -6,8 +6,8 @@ use hyper::{Response, StatusCode};
 
 use crate::http::Problem;
 use crate::http::body::{Body, full};
-use crate::http::core::Core;
 use crate::http::request::json;
+use crate::http::worker::Worker;
 
 pub(super) fn text(body: impl Into<Bytes>, content_type: &'static str) -> Response<Body> {
     let mut response = Response::new(full(body));
@@ -22,8 +22,8 @@ pub(super) fn alive() -> Response<Body> {
 }
 
 /// `GET /readyz`.
-pub(super) fn ready(core: &Core) -> Result<Response<Body>, Problem> {
-    if *core.site.stopping.borrow() { Err(Problem::Draining) } else { Ok(alive()) }
+pub(super) fn ready(worker: &Worker) -> Result<Response<Body>, Problem> {
+    if *worker.server.stopping.borrow() { Err(Problem::Draining) } else { Ok(alive()) }
 }
 
 /// `GET /openapi.json`.

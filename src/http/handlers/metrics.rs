@@ -7,40 +7,40 @@ use hyper::Response;
 use super::health::text;
 use crate::config::PlanSettings;
 use crate::http::body::Body;
-use crate::http::core::Core;
+use crate::http::worker::Worker;
 use crate::read::metrics_sample::{AuctionStanding, DropStock, MetricsSample};
 use crate::read::payments;
 use crate::telemetry::{TransientSeries, catalogue as metric};
 use crate::types::UnixMillis;
 
 /// `GET /metrics`.
-pub(super) fn show(core: &Core) -> Response<Body> {
-    let telemetry = &core.site.telemetry;
-    let auditor = &core.site.auditor;
-    let seq = core.writer.published.seq();
+pub(super) fn show(worker: &Worker) -> Response<Body> {
+    let telemetry = &worker.server.telemetry;
+    let auditor = &worker.server.auditor;
+    let seq = worker.writer.published.seq();
     let lag = seq.saturating_sub(auditor.counted_seq.load(Ordering::Relaxed));
-    let refunds_due = or_nothing(core.reader.read(payments::refunds_due), "the refunds due could not be counted");
+    let refunds_due = or_nothing(worker.reader.read(payments::refunds_due), "the refunds due could not be counted");
     let as_u64 = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     for (gauge, value) in [
-        (&metric::QUEUE_DEPTH, as_u64(core.writer.queue_depth())),
-        (&metric::QUEUE_CAPACITY, as_u64(core.writer.queue_capacity())),
+        (&metric::QUEUE_DEPTH, as_u64(worker.writer.queue_depth())),
+        (&metric::QUEUE_CAPACITY, as_u64(worker.writer.queue_capacity())),
         (&metric::SEQ, seq),
         (&metric::OVERSOLD, auditor.oversold_units.load(Ordering::Relaxed)),
         (&metric::UNDERSOLD, auditor.undersold_units.load(Ordering::Relaxed)),
         (&metric::MISMATCHED, auditor.mismatched_drops.load(Ordering::Relaxed)),
         (&metric::AUDIT_LAG, lag),
         (&metric::REFUNDS_DUE, refunds_due),
-        (&metric::DATABASE_BYTES, core.reader.database_bytes()),
+        (&metric::DATABASE_BYTES, worker.reader.database_bytes()),
     ] {
         telemetry.set(gauge, value);
     }
-    let plan = &core.site.config.plan;
+    let plan = &worker.server.config.plan;
     if plan.requests_per_second > 0 {
         telemetry.set(&metric::PLAN_REQUESTS, u64::from(plan.requests_per_second));
     }
     let sample =
-        or_nothing(core.sampler.borrow_mut().sample(&core.reader), "drops and auctions could not be looked at");
-    let series = transient_series(&sample, plan, core.writer.clock.now());
+        or_nothing(worker.sampler.borrow_mut().sample(&worker.reader), "drops and auctions could not be looked at");
+    let series = transient_series(&sample, plan, worker.writer.clock.now());
     for (state, auctions) in sample.by_state {
         telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], auctions);
     }

@@ -8,24 +8,24 @@ use super::{fault, submit};
 use crate::engine::{Command, CommandKey, Outcome};
 use crate::http::Problem;
 use crate::http::body::Body;
-use crate::http::core::Core;
 use crate::http::json::{page_body, parse_payment, parse_refund, parse_settled, payment_body};
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, json};
+use crate::http::worker::Worker;
 use crate::read;
 use crate::types::digest_key::KeyScope;
 
 /// `GET /v1/orders/{order_id}/payments`.
-pub(super) fn payments(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = named(core, call)?.seq;
-    let rows = core.reader.read(|connection| read::payments::payments_of(connection, order));
+pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = named(worker, call)?.seq;
+    let rows = worker.reader.read(|connection| read::payments::payments_of(connection, order));
     let bodies: Vec<_> = rows.map_err(|error| fault(&error))?.iter().map(payment_body).collect();
     Ok(json(StatusCode::OK, page_body(&bodies, None)))
 }
 
 /// `POST /v1/orders/{order_id}/payments`.
-pub(super) async fn record_payment(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let payment = parse_payment(&call.json(core).await?)?;
-    let order = named(core, &call)?.seq;
+pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let payment = parse_payment(&call.json(worker).await?)?;
+    let order = named(worker, &call)?.seq;
     let command = Command::RecordPayment {
         order,
         reference: payment.reference,
@@ -33,16 +33,16 @@ pub(super) async fn record_payment(core: &Core, mut call: Call) -> Result<Respon
         currency: payment.currency,
         reason: call.signed(payment.reason),
     };
-    let decided = submit(core, &call.caller, command, None).await?;
-    as_it_is(core, order, &decided)
+    let decided = submit(worker, &call.caller, command, None).await?;
+    as_it_is(worker, order, &decided)
 }
 
 /// `POST /v1/orders/{order_id}/refund`.
-pub(super) async fn refund(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (amount, restock_quantity, reason) = parse_refund(&call.json(core).await?)?;
+pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (amount, restock_quantity, reason) = parse_refund(&call.json(worker).await?)?;
     let key = call.idempotency_key()?;
-    let order = named(core, &call)?.seq;
-    let digests = &core.writer.digest_key;
+    let order = named(worker, &call)?.seq;
+    let digests = &worker.writer.digest_key;
     let params = format!("{:?} {restock_quantity}", amount.map(crate::types::Amount::get));
     let key = CommandKey {
         digest: digests.command_key(KeyScope::Refund(order), call.operator_name(), &key),
@@ -50,9 +50,9 @@ pub(super) async fn refund(core: &Core, mut call: Call) -> Result<Response<Body>
     };
     let reason = call.signed(reason);
     let command = Command::RefundOrder { order, key, amount, restock_quantity, reason };
-    let decided = submit(core, &call.caller, command, None).await?;
+    let decided = submit(worker, &call.caller, command, None).await?;
     let repeated = matches!(decided.outcome, Outcome::Repeated { .. });
-    let mut response = as_it_is(core, order, &decided)?;
+    let mut response = as_it_is(worker, order, &decided)?;
     if repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -60,10 +60,10 @@ pub(super) async fn refund(core: &Core, mut call: Call) -> Result<Response<Body>
 }
 
 /// `POST /v1/orders/{order_id}/refund-settled`.
-pub(super) async fn settle_refund(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (reference, reason) = parse_settled(&call.json(core).await?)?;
-    let order = named(core, &call)?.seq;
+pub(super) async fn settle_refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let (reference, reason) = parse_settled(&call.json(worker).await?)?;
+    let order = named(worker, &call)?.seq;
     let reason = call.signed(reason);
-    let decided = submit(core, &call.caller, Command::SettleRefund { order, reference, reason }, None).await?;
-    as_it_is(core, order, &decided)
+    let decided = submit(worker, &call.caller, Command::SettleRefund { order, reference, reason }, None).await?;
+    as_it_is(worker, order, &decided)
 }

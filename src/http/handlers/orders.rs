@@ -10,33 +10,33 @@ use crate::admission::Caller;
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::Body;
-use crate::http::core::Core;
 use crate::http::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::http::worker::Worker;
 use crate::read::{OrderRow, rows};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
 use crate::types::{DropId, OrderSecret, Seq, random};
 use crate::writer::Decided;
 
-fn frame(core: &Core) -> OrderFrame<'_> {
-    OrderFrame { public_url: &core.site.config.public_url, epoch: core.site.epoch }
+fn frame(worker: &Worker) -> OrderFrame<'_> {
+    OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch }
 }
 
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
-pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    core.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(core, turned_away))?;
-    let request = OrderRequest::parse(&call.json(core).await?, call.caller.buyer())?;
+pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
+    let request = OrderRequest::parse(&call.json(worker).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();
-    let (decided, secret) = claim(core, &call.caller, call.drop_id()?, request, &key).await?;
+    let (decided, secret) = claim(worker, &call.caller, call.drop_id()?, request, &key).await?;
     let done = done(&decided)?;
     let response = match &decided.outcome {
         Outcome::Reserved(reservation) => {
-            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(core)))
+            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(worker)))
         }
         Outcome::Repeated { subject: Subject::Order(seq), .. } => {
-            let mut response = json(StatusCode::CREATED, order_body(&by_seq(core, *seq)?, frame(core)));
+            let mut response = json(StatusCode::CREATED, order_body(&by_seq(worker, *seq)?, frame(worker)));
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             response
         }
@@ -53,7 +53,7 @@ pub(super) async fn place(core: &Core, mut call: Call) -> Result<Response<Body>,
 }
 
 /// The answer to a purchase, which is more than its order's own events: the order is read.
-pub(super) fn bought(core: &Core, decided: &Decided) -> Result<Response<Body>, Problem> {
+pub(super) fn bought(worker: &Worker, decided: &Decided) -> Result<Response<Body>, Problem> {
     let done = done(decided)?;
     let order = match &decided.outcome {
         Outcome::Reserved(reservation) => reservation.order,
@@ -65,7 +65,7 @@ pub(super) fn bought(core: &Core, decided: &Decided) -> Result<Response<Body>, P
         | Outcome::Refused { .. }
         | Outcome::Advanced => return Err(Problem::Internal),
     };
-    let mut response = json(StatusCode::CREATED, order_body(&by_seq(core, order)?, frame(core)));
+    let mut response = json(StatusCode::CREATED, order_body(&by_seq(worker, order)?, frame(worker)));
     if done.repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -74,17 +74,17 @@ pub(super) fn bought(core: &Core, decided: &Decided) -> Result<Response<Body>, P
 
 /// A buyer's claim on units of a drop, decided; and the secret of the order's id, if it is a new one.
 pub(super) async fn claim(
-    core: &Core,
+    worker: &Worker,
     caller: &Caller,
     drop_id: DropId,
     request: OrderRequest,
     key: &[u8],
 ) -> Result<(Decided, OrderSecret), Problem> {
-    if core.writer.published.version(drop_id) == 0 {
+    if worker.writer.published.version(drop_id) == 0 {
         return Err(Problem::NotFound);
     }
     let OrderRequest { buyer, quantity, contact } = request;
-    let digests = &core.writer.digest_key;
+    let digests = &worker.writer.digest_key;
     let buyer_digest = digests.buyer(buyer.as_str());
     let command = Command::PlaceOrder {
         drop_id,
@@ -95,63 +95,63 @@ pub(super) async fn claim(
     };
     let secret = random::order_secret();
     let beside = Beside::Order { secret, buyer, contact: contact.map(Box::new) };
-    let decided = submit(core, caller, command, Some(beside)).await?;
+    let decided = submit(worker, caller, command, Some(beside)).await?;
     Ok((decided, secret))
 }
 
 /// The order that a request names, if its id is right to the last bit.
-pub(super) fn named(core: &Core, call: &Call) -> Result<OrderRow, Problem> {
+pub(super) fn named(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
     let id = call.order_id()?;
     let started = Instant::now();
-    let row = core.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
-    core.meter.borrow_mut().read(ReadSource::Cold, started.elapsed());
+    let row = worker.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
+    worker.meter.borrow_mut().read(ReadSource::Cold, started.elapsed());
     row.ok_or(Problem::NotFound)
 }
 
 /// The same for buyers: where they have tokens, an order is there for its own buyer only.
-fn own(core: &Core, call: &Call) -> Result<OrderRow, Problem> {
-    let row = named(core, call)?;
+fn own(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
+    let row = named(worker, call)?;
     match call.caller.buyer() {
         Some(buyer) if buyer.as_str() != &*row.buyer => Err(Problem::NotFound),
         Some(_) | None => Ok(row),
     }
 }
 
-fn by_seq(core: &Core, seq: Seq) -> Result<OrderRow, Problem> {
-    let row = core.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+fn by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
+    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::Internal)
 }
 
 /// The order as it is now, as the answer to a write.
-pub(super) fn as_it_is(core: &Core, seq: Seq, decided: &Decided) -> Result<Response<Body>, Problem> {
+pub(super) fn as_it_is(worker: &Worker, seq: Seq, decided: &Decided) -> Result<Response<Body>, Problem> {
     let done = done(decided)?;
-    let response = json(StatusCode::OK, order_body(&by_seq(core, seq)?, frame(core)));
+    let response = json(StatusCode::OK, order_body(&by_seq(worker, seq)?, frame(worker)));
     Ok(written(response, done.seq, decided))
 }
 
 /// `GET /v1/orders/{order_id}`.
-pub(super) fn get(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    Ok(shown(core, call, &own(core, call)?))
+pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    Ok(shown(worker, call, &own(worker, call)?))
 }
 
 /// An order, unless the client has it already.
-pub(super) fn shown(core: &Core, call: &Call, row: &OrderRow) -> Response<Body> {
-    let etag = tag(&etag("o", row.seq.get(), core.site.epoch, row.last_seq));
-    tagged(&call.parts.headers, etag, Caching::NoStore, order_body(row, frame(core)))
+pub(super) fn shown(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Body> {
+    let etag = tag(&etag("o", row.seq.get(), worker.server.epoch, row.last_seq));
+    tagged(&call.parts.headers, etag, Caching::NoStore, order_body(row, frame(worker)))
 }
 
 /// `POST /v1/orders/{order_id}/checkout`.
-pub(super) async fn checkout(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let contact = parse_checkout(&call.json(core).await?)?;
-    let order = own(core, &call)?.seq;
+pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let contact = parse_checkout(&call.json(worker).await?)?;
+    let order = own(worker, &call)?.seq;
     let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(core, &call.caller, Command::Checkout { order }, Some(beside)).await?;
-    as_it_is(core, order, &decided)
+    let decided = submit(worker, &call.caller, Command::Checkout { order }, Some(beside)).await?;
+    as_it_is(worker, order, &decided)
 }
 
 /// `POST /v1/orders/{order_id}/cancel`.
-pub(super) async fn cancel(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = own(core, call)?.seq;
-    let decided = submit(core, &call.caller, Command::CancelOrder { order }, None).await?;
-    as_it_is(core, order, &decided)
+pub(super) async fn cancel(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = own(worker, call)?.seq;
+    let decided = submit(worker, &call.caller, Command::CancelOrder { order }, None).await?;
+    as_it_is(worker, order, &decided)
 }

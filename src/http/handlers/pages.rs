@@ -13,9 +13,9 @@ use super::{done, fault, payments, submit};
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::body::{Body, full, read_form};
-use crate::http::core::Core;
 use crate::http::json::{OrderRequest, parse_checkout};
 use crate::http::request::Call;
+use crate::http::worker::Worker;
 use crate::read::{OrderRow, lists, rows, sessions};
 use crate::store::Beside;
 use crate::types::order_id::code_of;
@@ -60,8 +60,8 @@ fn path_of(order: &OrderRow) -> String {
 }
 
 /// How orders are paid here.
-fn way(core: &Core) -> Way {
-    let payments = &core.site.config.payments;
+fn way(worker: &Worker) -> Way {
+    let payments = &worker.server.config.payments;
     match payments.provider {
         Some(Provider::Stripe | Provider::Payos) => Way::BeingPrepared,
         Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None if payments.sandbox => {
@@ -73,27 +73,27 @@ fn way(core: &Core) -> Way {
 
 /// The demo shop takes everybody for who he says he is: it is there with play money only, and not where buyers have
 /// tokens.
-fn has_demo_shop(core: &Core) -> bool {
-    way(core) == Way::Sandbox && core.site.admission.buyers.is_none()
+fn has_demo_shop(worker: &Worker) -> bool {
+    way(worker) == Way::Sandbox && worker.server.admission.buyers.is_none()
 }
 
 /// `GET /pay/{order_id}`.
-pub(super) fn order(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = match named(core, call) {
+pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let order = match named(worker, call) {
         Err(Problem::NotFound) => return Ok(html(StatusCode::NOT_FOUND, web::not_found())),
         other => other?,
     };
     if order.state.is_live() {
-        let session = core.reader.read(|connection| sessions::url_of(connection, order.seq));
+        let session = worker.reader.read(|connection| sessions::url_of(connection, order.seq));
         if let Some(url) = session.map_err(|error| fault(&error))? {
             return see_other(&url);
         }
     }
-    shown(core, &order, StatusCode::OK, None)
+    shown(worker, &order, StatusCode::OK, None)
 }
 
-fn shown(core: &Core, order: &OrderRow, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
-    let drop = core.reader.read(|connection| rows::drop_by_id(connection, order.drop_id));
+fn shown(worker: &Worker, order: &OrderRow, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
+    let drop = worker.reader.read(|connection| rows::drop_by_id(connection, order.drop_id));
     let drop = drop.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
     let (path, code) = (path_of(order), code_of(order.seq));
     let page = OrderPage {
@@ -109,8 +109,8 @@ fn shown(core: &Core, order: &OrderRow, status: StatusCode, told: Option<&str>) 
         cancelled_by_operator: order.cancelled_by_operator,
         expires_at: order.expires_at,
         last_seq: order.last_seq,
-        now: core.writer.clock.now(),
-        way: way(core),
+        now: worker.writer.clock.now(),
+        way: way(worker),
         notice: told,
     };
     let mut response = html(status, page.render());
@@ -131,15 +131,15 @@ fn words_of(problem: &Problem) -> Option<String> {
 const OFFERS_MAX: u32 = 20;
 
 /// `GET /`.
-pub(super) fn shop(core: &Core) -> Result<Response<Body>, Problem> {
-    if !has_demo_shop(core) {
+pub(super) fn shop(worker: &Worker) -> Result<Response<Body>, Problem> {
+    if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    offers(core, StatusCode::OK, None)
+    offers(worker, StatusCode::OK, None)
 }
 
-fn offers(core: &Core, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
-    let drops = core.reader.read(|connection| lists::newest_drops(connection, OFFERS_MAX));
+fn offers(worker: &Worker, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
+    let drops = worker.reader.read(|connection| lists::newest_drops(connection, OFFERS_MAX));
     let drops = drops.map_err(|error| fault(&error))?;
     let on_sale = drops.into_iter().filter(|drop| matches!(drop.state(), DropState::Live | DropState::SoldOut));
     let offers: Vec<Offer> = on_sale
@@ -170,21 +170,21 @@ struct Reserve {
 }
 
 /// `POST /`.
-pub(super) async fn reserve(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    if !has_demo_shop(core) {
+pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    let form: Reserve = read_form(&call.parts.headers, call.body.take(), &core.site.config.limits).await?;
+    let form: Reserve = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
     let drop_id = DropId::new(form.drop_id).ok_or(Problem::NotFound)?;
     let buyer = BuyerText::new(&form.buyer).ok_or_else(|| Problem::invalid("/buyer", "is no buyer"))?;
     let quantity = Quantity::new(form.quantity).ok_or_else(|| Problem::invalid("/quantity", "is none"))?;
     let request = OrderRequest { buyer, quantity, contact: None };
-    let (decided, _) = claim(core, &call.caller, drop_id, request, form.key.as_bytes()).await?;
+    let (decided, _) = claim(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
     match done(&decided) {
         Ok(_) => {}
         Err(problem) => {
             let told = words_of(&problem).ok_or(problem)?;
-            return offers(core, StatusCode::CONFLICT, Some(&told));
+            return offers(worker, StatusCode::CONFLICT, Some(&told));
         }
     }
     let (Outcome::Reserved(crate::engine::Reservation { order: seq, .. })
@@ -192,7 +192,7 @@ pub(super) async fn reserve(core: &Core, mut call: Call) -> Result<Response<Body
     else {
         return Err(Problem::Internal);
     };
-    let row = core.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
     see_other(&path_of(&row.ok_or(Problem::Internal)?))
 }
 
@@ -207,12 +207,12 @@ struct Checkout {
 }
 
 /// `POST /pay/{order_id}/checkout`.
-pub(super) async fn check_out(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    if !has_demo_shop(core) {
+pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    let form: Checkout = read_form(&call.parts.headers, call.body.take(), &core.site.config.limits).await?;
-    let order = named(core, &call)?;
+    let form: Checkout = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let order = named(worker, &call)?;
     let Checkout { name, email, phone, address } = form;
     let mut contact = Map::new();
     for (field, value) in [("name", name), ("email", email), ("phone", phone), ("address", address)] {
@@ -224,12 +224,12 @@ pub(super) async fn check_out(core: &Core, mut call: Call) -> Result<Response<Bo
     }
     let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
     let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(core, &call.caller, Command::Checkout { order: order.seq }, Some(beside)).await?;
+    let decided = submit(worker, &call.caller, Command::Checkout { order: order.seq }, Some(beside)).await?;
     match done(&decided) {
         Ok(_) => see_other(&path_of(&order)),
         Err(problem) => {
             let told = words_of(&problem).ok_or(problem)?;
-            shown(core, &named(core, &call)?, StatusCode::CONFLICT, Some(&told))
+            shown(worker, &named(worker, &call)?, StatusCode::CONFLICT, Some(&told))
         }
     }
 }
@@ -252,12 +252,12 @@ struct Sandbox {
 }
 
 /// `POST /pay/{order_id}/sandbox`: what a provider would tell, signed and verified like any provider's word.
-pub(super) async fn sandbox(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    if way(core) != Way::Sandbox {
+pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    if way(worker) != Way::Sandbox {
         return Err(Problem::NotFound);
     }
-    let Sandbox { what, seen } = read_form(&call.parts.headers, call.body.take(), &core.site.config.limits).await?;
-    let order = named(core, &call)?;
+    let Sandbox { what, seen } = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let order = named(worker, &call)?;
     // Late is late: the page offers it for an expired order only.
     if what == What::PayLate && order.state != OrderState::Expired {
         return see_other(&path_of(&order));
@@ -271,7 +271,7 @@ pub(super) async fn sandbox(core: &Core, mut call: Call) -> Result<Response<Body
         let reference = format!("play-{}-{seen}-{time}", order.seq);
         let event = json!({
             "type": kind,
-            "timestamp": rfc3339(core.writer.clock.now()),
+            "timestamp": rfc3339(worker.writer.clock.now()),
             "data": {
                 "order_id": order.id().to_string(),
                 "reference": reference,
@@ -279,7 +279,8 @@ pub(super) async fn sandbox(core: &Core, mut call: Call) -> Result<Response<Body
                 "currency": order.currency.as_str(),
             },
         });
-        payments::hear_play_money(core, &call.caller, &format!("{reference}-{kind}").replace('.', "-"), &event).await?;
+        payments::hear_play_money(worker, &call.caller, &format!("{reference}-{kind}").replace('.', "-"), &event)
+            .await?;
     }
     see_other(&path_of(&order))
 }

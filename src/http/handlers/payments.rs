@@ -10,10 +10,10 @@ use crate::admission::Caller;
 use crate::engine::{self, Command, Outcome};
 use crate::http::Problem;
 use crate::http::body::{Body, announced, read_whole};
-use crate::http::core::Core;
 use crate::http::json::{HeardResult, heard_body};
 use crate::http::problem::FieldError;
 use crate::http::request::{Call, json};
+use crate::http::worker::Worker;
 use crate::payments::provider_event::InvalidField;
 use crate::payments::{BODY_BYTES_MAX, OrderRef, ProviderEvent, TOLERANCE_SECONDS, WebhookError, WebhookRequest};
 use crate::read::{rows, sessions};
@@ -27,20 +27,21 @@ use crate::writer::clock::wall_clock;
 const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// `POST /v1/payments/{provider}`.
-pub(super) async fn hear(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let provider = Provider::from_path(&call.parameter).filter(|provider| core.site.verifiers.is_configured(*provider));
+pub(super) async fn hear(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let provider =
+        Provider::from_path(&call.parameter).filter(|provider| worker.server.verifiers.is_configured(*provider));
     let provider = provider.ok_or(Problem::NotFound)?;
-    let (result, answer) = match taken_in(core, &mut call, provider).await {
+    let (result, answer) = match taken_in(worker, &mut call, provider).await {
         Ok((result, response)) => (result.label(), Ok(response)),
         Err(NotTaken { label, problem }) => (label, Err(problem)),
     };
-    count(core, provider, result);
+    count(worker, provider, result);
     answer
 }
 
-fn count(core: &Core, provider: Provider, result: &'static str) {
+fn count(worker: &Worker, provider: Provider, result: &'static str) {
     let labels = [("provider", provider.as_str()), ("result", result)];
-    core.site.telemetry.counter(&metric::PROVIDER_EVENTS, &labels).increment(1);
+    worker.server.telemetry.counter(&metric::PROVIDER_EVENTS, &labels).increment(1);
 }
 
 /// Why an event is not taken in, and the word under which that is counted.
@@ -55,18 +56,22 @@ impl From<Problem> for NotTaken {
     }
 }
 
-async fn taken_in(core: &Core, call: &mut Call, provider: Provider) -> Result<(HeardResult, Response<Body>), NotTaken> {
-    let body = read(core, call).await?;
+async fn taken_in(
+    worker: &Worker,
+    call: &mut Call,
+    provider: Provider,
+) -> Result<(HeardResult, Response<Body>), NotTaken> {
+    let body = read(worker, call).await?;
     // How old a signature is, is a matter of the world's time, not of the clock of decisions.
     let delivery = WebhookRequest { body: &body, headers: &call.parts.headers, now: wall_clock() };
-    delivered(core, &call.caller, provider, &delivery).await
+    delivered(worker, &call.caller, provider, &delivery).await
 }
 
 /// What the page of the sandbox tells: signed with the sandbox's own key, and taken in like any other webhook.
-pub(super) async fn hear_play_money(core: &Core, caller: &Caller, id: &str, event: &Value) -> Result<(), Problem> {
+pub(super) async fn hear_play_money(worker: &Worker, caller: &Caller, id: &str, event: &Value) -> Result<(), Problem> {
     let (body, now) = (event.to_string(), wall_clock());
     let seconds = u64::try_from(now.second()).unwrap_or(0);
-    let signature = core.site.verifiers.sign_sandbox(id, seconds, body.as_bytes()).ok_or(Problem::NotFound)?;
+    let signature = worker.server.verifiers.sign_sandbox(id, seconds, body.as_bytes()).ok_or(Problem::NotFound)?;
     let mut headers = HeaderMap::new();
     for (name, value) in
         [("webhook-id", id), ("webhook-timestamp", &seconds.to_string()), ("webhook-signature", &signature)]
@@ -74,9 +79,9 @@ pub(super) async fn hear_play_money(core: &Core, caller: &Caller, id: &str, even
         headers.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::Internal)?);
     }
     let delivery = WebhookRequest { body: body.as_bytes(), headers: &headers, now };
-    let told = delivered(core, caller, Provider::Sandbox, &delivery).await;
+    let told = delivered(worker, caller, Provider::Sandbox, &delivery).await;
     count(
-        core,
+        worker,
         Provider::Sandbox,
         told.as_ref().map_or_else(|not_taken| not_taken.label, |(result, _)| result.label()),
     );
@@ -85,23 +90,23 @@ pub(super) async fn hear_play_money(core: &Core, caller: &Caller, id: &str, even
 
 /// Verifies a delivery and takes in what it says.
 async fn delivered(
-    core: &Core,
+    worker: &Worker,
     caller: &Caller,
     provider: Provider,
     delivery: &WebhookRequest<'_>,
 ) -> Result<(HeardResult, Response<Body>), NotTaken> {
-    let heard = match core.site.verifiers.receive(provider, delivery) {
+    let heard = match worker.server.verifiers.receive(provider, delivery) {
         Ok(heard) => heard,
         Err(WebhookError::Unused) => return Ok(unused("unused")),
         Err(not_heard) => return Err(not_taken(not_heard)),
     };
-    let order = order_named(core, &heard)?;
+    let order = order_named(worker, &heard)?;
     if order.is_none() && heard.order == OrderRef::Payment {
         // A refund or a dispute of somebody else's payment: the account has other business too.
         return Ok(unused("unknown-payment"));
     }
     let ProviderEvent { event_id, kind, reference, amount, currency, .. } = heard;
-    let id = core.writer.digest_key.provider_event(provider, &event_id);
+    let id = worker.writer.digest_key.provider_event(provider, &event_id);
     let command = Command::HearProvider(Box::new(engine::ProviderEvent {
         provider,
         id,
@@ -112,7 +117,7 @@ async fn delivered(
         currency,
     }));
     // Money waits for no buyer: it has places in the queue that buyers cannot take.
-    let decided = submit_as(core, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
+    let decided = submit_as(worker, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
     let done = done(&decided)?;
     let result = match &decided.outcome {
         Outcome::Heard { told: Disposition::Applied, .. } => HeardResult::Applied,
@@ -130,15 +135,15 @@ async fn delivered(
 }
 
 /// Reads a webhook. Anybody may send one, so only so many that are longer than other requests are read at once.
-async fn read(core: &Core, call: &mut Call) -> Result<Bytes, Problem> {
-    let (headers, limits) = (&call.parts.headers, &core.site.config.limits);
+async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
+    let (headers, limits) = (&call.parts.headers, &worker.server.config.limits);
     let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
     let is_short = announced(headers).is_some_and(|length| length <= limits.body_bytes_max);
     let _place = if is_short {
         None
     } else {
-        let place = core.site.long_bodies.try_acquire();
-        Some(place.map_err(|_| overloaded(core, core.writer.queue_depth()))?)
+        let place = worker.server.long_bodies.try_acquire();
+        Some(place.map_err(|_| overloaded(worker, worker.writer.queue_depth()))?)
     };
     read_whole(headers, body, limits, BODY_BYTES_MAX).await
 }
@@ -171,8 +176,8 @@ fn not_taken(not_heard: WebhookError) -> NotTaken {
 }
 
 /// The order that is meant, if it is one of ours: looked up here, so that invented ones never reach the writer.
-fn order_named(core: &Core, heard: &ProviderEvent) -> Result<Option<Seq>, Problem> {
-    let found = core.reader.read(|connection| match &heard.order {
+fn order_named(worker: &Worker, heard: &ProviderEvent) -> Result<Option<Seq>, Problem> {
+    let found = worker.reader.read(|connection| match &heard.order {
         OrderRef::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
         OrderRef::Seq(seq) => {
             let row = rows::order_by_seq(connection, *seq)?;

@@ -9,10 +9,10 @@ use super::{done, fault, submit};
 use crate::engine::{Command, CommandKey, Refusal};
 use crate::http::Problem;
 use crate::http::body::Body;
-use crate::http::core::Core;
 use crate::http::json::queries::RemedyQuery;
 use crate::http::json::{Ending, OrderFrame, Remedied, Remedy, Undo, parse_undo, remedy_body};
 use crate::http::request::{Call, json};
+use crate::http::worker::Worker;
 use crate::read::lists::{self, LastOrders};
 use crate::read::{DropRow, OrderRow, rows};
 use crate::types::digest_key::KeyScope;
@@ -27,67 +27,67 @@ const UNDONE_AT_ONCE: u32 = 20;
 const KEY_OWNER: &str = "(remedy)";
 
 /// `GET /v1/drops/{drop_id}/remedy`.
-pub(super) async fn look(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) async fn look(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: RemedyQuery = call.query()?;
     if !(1..=LAST_MAX).contains(&query.last) {
         return Err(Problem::invalid("?last", format!("must be a whole number from 1 to {LAST_MAX}")));
     }
-    let drop = existing(core, call)?;
+    let drop = existing(worker, call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let (from, below) =
-        core.reader.read(|connection| lists::reach_of(connection, drop_id)).map_err(|error| fault(&error))?;
-    let (orders, _) = find(core, LastOrders { drop_id, from, below, limit: query.last }).await?;
+        worker.reader.read(|connection| lists::reach_of(connection, drop_id)).map_err(|error| fault(&error))?;
+    let (orders, _) = find(worker, LastOrders { drop_id, from, below, limit: query.last }).await?;
     let run = orders.last().zip(orders.first()).map(|(first, last)| OrderRange { first: first.seq, last: last.seq });
     let orders = orders.into_iter().map(|order| Remedied { order, ending: None }).collect();
-    answer(core, Remedy { drop_id, drop_state, run, orders, next_below: None })
+    answer(worker, Remedy { drop_id, drop_state, run, orders, next_below: None })
 }
 
 /// `POST /v1/drops/{drop_id}/remedy`.
-pub(super) async fn undo(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let Undo { run, below, reason } = parse_undo(&call.json(core).await?)?;
-    let drop = existing(core, &call)?;
+pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let Undo { run, below, reason } = parse_undo(&call.json(worker).await?)?;
+    let drop = existing(worker, &call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let end = run.last.next();
     let below = below.map_or(end, |below| end.min(below));
-    let (found, more) = find(core, LastOrders { drop_id, from: run.first, below, limit: UNDONE_AT_ONCE }).await?;
+    let (found, more) = find(worker, LastOrders { drop_id, from: run.first, below, limit: UNDONE_AT_ONCE }).await?;
     let mut next_below = found.last().filter(|_| more).map(|order| order.seq);
     let reason = call.signed(reason);
     let mut orders = Vec::with_capacity(found.len());
     for order in found {
         let seq = order.seq;
-        let ending = take_back(core, &call, &order, run, &reason).await;
+        let ending = take_back(worker, &call, &order, run, &reason).await;
         // Newest first, and nothing after what did not end: who repeats the run goes on where it stopped.
         let stopped = matches!(ending, Ending::NotDone(_));
-        orders.push(Remedied { order: now(core, seq)?, ending: Some(ending) });
+        orders.push(Remedied { order: now(worker, seq)?, ending: Some(ending) });
         if stopped {
             next_below = None;
             break;
         }
     }
-    answer(core, Remedy { drop_id, drop_state, run: Some(run), orders, next_below })
+    answer(worker, Remedy { drop_id, drop_state, run: Some(run), orders, next_below })
 }
 
-fn existing(core: &Core, call: &Call) -> Result<DropRow, Problem> {
+fn existing(worker: &Worker, call: &Call) -> Result<DropRow, Problem> {
     let drop_id = call.drop_id()?;
-    let row = core.reader.read(|connection| rows::drop_by_id(connection, drop_id)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::drop_by_id(connection, drop_id)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::NotFound)
 }
 
-fn answer(core: &Core, remedy: Remedy) -> Result<Response<Body>, Problem> {
-    let frame = OrderFrame { public_url: &core.site.config.public_url, epoch: core.site.epoch };
+fn answer(worker: &Worker, remedy: Remedy) -> Result<Response<Body>, Problem> {
+    let frame = OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
     Ok(json(StatusCode::OK, remedy_body(&remedy, frame)))
 }
 
-fn now(core: &Core, seq: Seq) -> Result<OrderRow, Problem> {
-    let row = core.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+fn now(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
+    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::Internal)
 }
 
 /// The live and paid orders, newest first, and whether there are more. In short steps: this thread serves others too.
-async fn find(core: &Core, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), Problem> {
+async fn find(worker: &Worker, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), Problem> {
     let (mut found, mut left) = (Vec::new(), wanted);
     loop {
-        let page = core.reader.read(|connection| lists::last_orders(connection, left));
+        let page = worker.reader.read(|connection| lists::last_orders(connection, left));
         let page = page.map_err(|error| fault(&error))?;
         found.extend(page.items);
         left.limit = wanted.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
@@ -100,10 +100,10 @@ async fn find(core: &Core, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), 
 }
 
 /// Cancels an order that is live, refunds one that is paid.
-async fn take_back(core: &Core, call: &Call, order: &OrderRow, run: OrderRange, reason: &str) -> Ending {
+async fn take_back(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRange, reason: &str) -> Ending {
     let cancel = Command::CancelByOperator { order: order.seq, reason: reason.into() };
     if order.state.is_live() {
-        match decide(core, call, cancel).await {
+        match decide(worker, call, cancel).await {
             // Its buyer was quicker.
             Err(Problem::Refused { refusal: Refusal::IllegalTransition { from: OrderState::Paid, .. }, .. }) => {}
             Err(Problem::Refused { .. }) => return Ending::NotNeeded,
@@ -111,20 +111,20 @@ async fn take_back(core: &Core, call: &Call, order: &OrderRow, run: OrderRange, 
             Err(problem) => return Ending::NotDone(problem.code()),
         }
     }
-    let digests = &core.writer.digest_key;
+    let digests = &worker.writer.digest_key;
     let key = CommandKey {
         digest: digests.command_key(KeyScope::Refund(order.seq), KEY_OWNER, run.to_string().as_bytes()),
         params: digests.params(b"all that is left"),
     };
     let refund =
         Command::RefundOrder { order: order.seq, key, amount: None, restock_quantity: 0, reason: reason.into() };
-    match decide(core, call, refund).await {
+    match decide(worker, call, refund).await {
         Ok(()) => Ending::Done,
         Err(Problem::Refused { .. }) => Ending::NotNeeded,
         Err(problem) => Ending::NotDone(problem.code()),
     }
 }
 
-async fn decide(core: &Core, call: &Call, command: Command) -> Result<(), Problem> {
-    done(&submit(core, &call.caller, command, None).await?).map(drop)
+async fn decide(worker: &Worker, call: &Call, command: Command) -> Result<(), Problem> {
+    done(&submit(worker, &call.caller, command, None).await?).map(drop)
 }

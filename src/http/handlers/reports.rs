@@ -10,10 +10,10 @@ use crate::engine::Command;
 use crate::http::Problem;
 use crate::http::access::CONTACTS_NEED;
 use crate::http::body::{Body, full};
-use crate::http::core::Core;
 use crate::http::json::queries::OrdersQuery;
 use crate::http::json::{OrderFrame, Search, order_body, page_body, parse_search};
 use crate::http::request::{Call, json};
+use crate::http::worker::Worker;
 use crate::read::lists::{self, ContactKey, OrderFilter};
 use crate::read::{OrderRow, rows};
 use crate::types::order_id::seq_of_code;
@@ -24,10 +24,10 @@ use crate::types::{Contact, DropId, OrderState, Seq};
 const FOUND_MAX: u32 = 100;
 
 /// `GET /v1/orders`.
-pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) async fn list_orders(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: OrdersQuery = call.query()?;
     if query.contacts && call.caller.operator().is_none_or(|operator| operator.role < CONTACTS_NEED) {
-        core.site.admission.count(TurnedAway::Forbidden);
+        worker.server.admission.count(TurnedAway::Forbidden);
         return Err(Problem::Forbidden("The token's role may not export contacts."));
     }
     let as_csv = wants_csv(call);
@@ -52,24 +52,24 @@ pub(super) async fn list_orders(core: &Core, call: &Call) -> Result<Response<Bod
     let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
     if query.contacts {
         // Audited before anything is shown.
-        let decided = submit(core, &call.caller, Command::ExportContacts { drop_id }, None).await?;
+        let decided = submit(worker, &call.caller, Command::ExportContacts { drop_id }, None).await?;
         done(&decided)?;
     }
     let filter = OrderFilter { drop_id, state, refund_due: query.refund_due };
-    let page = core.reader.read(|connection| lists::orders(connection, filter, after, limit));
+    let page = worker.reader.read(|connection| lists::orders(connection, filter, after, limit));
     let page = page.map_err(|error| fault(&error))?;
     let mut response = if as_csv {
-        let contacts = query.contacts.then(|| contacts_of(core, &page.items)).transpose()?;
+        let contacts = query.contacts.then(|| contacts_of(worker, &page.items)).transpose()?;
         csv(&page.items, contacts.as_deref(), page.next_after)
     } else {
-        json(StatusCode::OK, page_body(&bodies(core, &page.items), page.next_after))
+        json(StatusCode::OK, page_body(&bodies(worker, &page.items), page.next_after))
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
-fn contacts_of(core: &Core, orders: &[OrderRow]) -> Result<Vec<Option<Contact>>, Problem> {
-    core.reader.read(|connection| lists::contacts_of(connection, orders)).map_err(|error| fault(&error))
+fn contacts_of(worker: &Worker, orders: &[OrderRow]) -> Result<Vec<Option<Contact>>, Problem> {
+    worker.reader.read(|connection| lists::contacts_of(connection, orders)).map_err(|error| fault(&error))
 }
 
 fn wants_csv(call: &Call) -> bool {
@@ -77,8 +77,8 @@ fn wants_csv(call: &Call) -> bool {
     call.parts.headers.get_all(ACCEPT).iter().any(accepts)
 }
 
-fn bodies(core: &Core, orders: &[OrderRow]) -> Vec<Bytes> {
-    let frame = OrderFrame { public_url: &core.site.config.public_url, epoch: core.site.epoch };
+fn bodies(worker: &Worker, orders: &[OrderRow]) -> Vec<Bytes> {
+    let frame = OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
     orders.iter().map(|order| order_body(order, frame)).collect()
 }
 
@@ -136,9 +136,9 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
 }
 
 /// `POST /v1/orders/search`.
-pub(super) async fn search(core: &Core, mut call: Call) -> Result<Response<Body>, Problem> {
-    let search = parse_search(&call.json(core).await?)?;
-    let found = core.reader.read(|connection| match &search {
+pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    let search = parse_search(&call.json(worker).await?)?;
+    let found = worker.reader.read(|connection| match &search {
         Search::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
         Search::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),
         Search::Code(code) => match seq_of_code(code) {
@@ -147,7 +147,7 @@ pub(super) async fn search(core: &Core, mut call: Call) -> Result<Response<Body>
         },
     });
     let found = found.map_err(|error| fault(&error))?;
-    Ok(json(StatusCode::OK, page_body(&bodies(core, &found), None)))
+    Ok(json(StatusCode::OK, page_body(&bodies(worker, &found), None)))
 }
 
 #[cfg(test)]

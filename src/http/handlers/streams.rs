@@ -8,12 +8,12 @@ use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 
-use super::desk_busy;
 use super::drops::ready;
+use super::query_thread_busy;
 use crate::http::Problem;
 use crate::http::body::{Body, pieces};
-use crate::http::core::Core;
 use crate::http::request::Call;
+use crate::http::worker::Worker;
 use crate::read::CachedResponse;
 use crate::telemetry::StreamKind;
 use crate::types::DropId;
@@ -24,17 +24,17 @@ const UPDATE_EVERY: Duration = Duration::from_millis(100);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
 /// A place among a thread's streams, given back when the stream ends.
-pub(super) struct Slot(Rc<Core>, StreamKind);
+pub(super) struct Slot(Rc<Worker>, StreamKind);
 
 impl Slot {
     /// Takes a place, unless there are too many streams.
-    pub(super) fn take(core: &Rc<Core>, of: StreamKind) -> Option<Slot> {
-        if core.streams.get() >= core.site.config.limits.streams_max {
+    pub(super) fn take(worker: &Rc<Worker>, of: StreamKind) -> Option<Slot> {
+        if worker.streams.get() >= worker.server.config.limits.streams_max {
             return None;
         }
-        core.streams.set(core.streams.get().saturating_add(1));
-        core.meter.borrow_mut().stream_opened(of);
-        Some(Slot(Rc::clone(core), of))
+        worker.streams.set(worker.streams.get().saturating_add(1));
+        worker.meter.borrow_mut().stream_opened(of);
+        Some(Slot(Rc::clone(worker), of))
     }
 }
 
@@ -46,39 +46,39 @@ impl Drop for Slot {
 }
 
 /// `GET /v1/drops/{drop_id}/stream`.
-pub(super) fn drop_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) fn drop_changes(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
-    let first = ready(core, id, call.started)?;
-    changes(core, StreamKind::Drop, id, first, move |core| ready(core, id, Instant::now()))
+    let first = ready(worker, id, call.started)?;
+    changes(worker, StreamKind::Drop, id, first, move |worker| ready(worker, id, Instant::now()))
 }
 
 /// `GET /v1/auctions/{auction_id}/stream`. Its version is its hidden drop's.
-pub(super) fn auction_changes(core: &Rc<Core>, call: &Call) -> Result<Response<Body>, Problem> {
+pub(super) fn auction_changes(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.auction_id()?;
-    let (drop_id, first) = super::auctions::ready(core, id, call.started)?;
-    changes(core, StreamKind::Auction, drop_id, first, move |core| {
-        super::auctions::ready(core, id, Instant::now()).map(|(_, body)| body)
+    let (drop_id, first) = super::auctions::ready(worker, id, call.started)?;
+    changes(worker, StreamKind::Auction, drop_id, first, move |worker| {
+        super::auctions::ready(worker, id, Instant::now()).map(|(_, body)| body)
     })
 }
 
 /// A snapshot, and an update whenever a newer version of the drop is published.
 fn changes(
-    core: &Rc<Core>,
+    worker: &Rc<Worker>,
     of: StreamKind,
     id: DropId,
     first: CachedResponse,
-    read: impl Fn(&Core) -> Result<CachedResponse, Problem> + 'static,
+    read: impl Fn(&Worker) -> Result<CachedResponse, Problem> + 'static,
 ) -> Result<Response<Body>, Problem> {
-    let slot = Slot::take(core, of).ok_or_else(|| desk_busy(core))?;
+    let slot = Slot::take(worker, of).ok_or_else(|| query_thread_busy(worker))?;
     let (sender, body) = pieces();
-    let core = Rc::clone(core);
+    let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let _slot = slot;
-        let mut stopping = core.site.stopping.clone();
-        let published = Arc::clone(&core.writer.published);
+        let mut stopping = worker.server.stopping.clone();
+        let published = Arc::clone(&worker.writer.published);
         let mut sent = first.version;
         let mut last_word = Instant::now();
-        if sender.send(event("snapshot", core.site.epoch, &first)).await.is_err() {
+        if sender.send(event("snapshot", worker.server.epoch, &first)).await.is_err() {
             return;
         }
         while !*stopping.borrow() {
@@ -88,9 +88,9 @@ fn changes(
                 () = sender.closed() => return,
             }
             let word = if published.version(id) > sent {
-                let Ok(body) = read(&core) else { return };
+                let Ok(body) = read(&worker) else { return };
                 sent = body.version;
-                event("update", core.site.epoch, &body)
+                event("update", worker.server.epoch, &body)
             } else if last_word.elapsed() >= HEARTBEAT_EVERY {
                 Bytes::from_static(b": still here\n\n")
             } else {

@@ -19,11 +19,11 @@ use super::Problem;
 use super::access;
 use super::body::{Body, full};
 use super::code::Code;
-use super::desk::Desk;
 use super::problem::whole_seconds;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, empty};
 use super::routes::{Found, Listener, ROUTES, Route, Router};
-use super::traced::{self, Answered, Noted};
+use super::slow_queries::QueryQueue;
+use super::trace_context::{self, Answered, TraceContext};
 use crate::admission::in_flight::Place;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
@@ -38,7 +38,7 @@ use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
 
 /// What all threads of a server share.
-pub struct Site {
+pub struct ServerState {
     /// The settings.
     pub config: Config,
     /// The file's epoch.
@@ -64,9 +64,9 @@ pub struct Site {
 }
 
 /// What a serving thread has.
-pub struct Core {
+pub struct Worker {
     /// What it shares.
-    pub site: Arc<Site>,
+    pub server: Arc<ServerState>,
     /// For whom it serves.
     pub listener: Listener,
     /// The way to the writer.
@@ -85,8 +85,8 @@ pub struct Core {
     pub(super) tracer: RefCell<Tracer>,
     /// The way of what the request submitted that is being polled.
     pub(super) timeline: Cell<Option<WriteTimeline>>,
-    /// The way to the desk.
-    pub desk: Desk,
+    /// Sends long queries to the query thread.
+    pub queries: QueryQueue,
     /// What the metrics show of single drops and auctions.
     pub sampler: RefCell<MetricsSampler>,
     /// Its open event streams.
@@ -103,29 +103,29 @@ pub struct Core {
 /// The index that unrouted requests are counted under: one past the table.
 pub const UNROUTED: usize = ROUTES.len();
 
-impl Core {
+impl Worker {
     /// Puts a thread's things together.
     #[must_use]
     pub fn new(
-        site: Arc<Site>,
+        server: Arc<ServerState>,
         listener: Listener,
         writer: WriterHandle,
         port: usize,
         reader: Reader,
-        desk: Desk,
-    ) -> Core {
+        queries: QueryQueue,
+    ) -> Worker {
         let other = MeteredRoute { path: "other", method: "other", timed_as: "other" };
         let routes: Vec<MeteredRoute> = ROUTES.iter().map(Route::measured).chain([other]).collect();
         let worker = (listener == Listener::Public).then_some(port);
         let meter =
-            HttpMeter::new(&site.telemetry, HttpMeterLabels { routes: &routes, problems: &Code::NAMES, worker });
-        let tracer = Tracer::new(&site.telemetry, traced::options(&site.config.traces));
-        let hot = DropResponseCache::new(site.config.hot_bodies_max);
-        let hot_auctions = AuctionResponseCache::new(site.config.hot_bodies_max);
+            HttpMeter::new(&server.telemetry, HttpMeterLabels { routes: &routes, problems: &Code::NAMES, worker });
+        let tracer = Tracer::new(&server.telemetry, trace_context::options(&server.config.traces));
+        let hot = DropResponseCache::new(server.config.hot_bodies_max);
+        let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
-        Core {
-            site,
+        Worker {
+            server,
             listener,
             writer,
             port,
@@ -135,7 +135,7 @@ impl Core {
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),
             timeline: Cell::new(None),
-            desk,
+            queries,
             sampler: RefCell::default(),
             streams: Cell::new(0),
             router: Router::new(listener),
@@ -154,13 +154,13 @@ impl Core {
         origin: Option<HeaderValue>,
         route: usize,
         started: Instant,
-        noted: Noted,
+        noted: TraceContext,
     ) -> Response<Body> {
         let ended = Instant::now();
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, request_id);
         headers.insert(FIRSTCOME_TIME_MS, self.time_header(self.writer.clock.at(ended)));
-        if !self.site.config.cors_origins.is_empty() {
+        if !self.server.config.cors_origins.is_empty() {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
         if let Some(origin) = origin {
@@ -201,7 +201,7 @@ impl Core {
         if let Some(wait) = problem.retry_after(self.writer.clock.now()) {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
-        let places = self.site.config.queue_capacity.saturating_sub(self.site.config.queue_reserve);
+        let places = self.server.config.queue_capacity.saturating_sub(self.server.config.queue_reserve);
         if let Some((policy, limit)) = problem.quota(places)
             && let (Ok(policy), Ok(limit)) = (HeaderValue::from_str(&policy), HeaderValue::from_str(&limit))
         {
@@ -239,7 +239,7 @@ impl Core {
         peer: IpAddr,
     ) -> Result<(Caller, Option<Place<'_>>), Problem> {
         let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
-        access::admit(&self.site.admission, &self.verified, route.action, headers, peer, || self.writer.clock.now())
+        access::admit(&self.server.admission, &self.verified, route.action, headers, peer, || self.writer.clock.now())
     }
 
     /// The client's request id if it is sane, else a new one.
@@ -259,7 +259,7 @@ impl Core {
 
     /// The origin that asks, if it is on the list.
     pub(super) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let allowed = &self.site.config.cors_origins;
+        let allowed = &self.server.config.cors_origins;
         if allowed.is_empty() || self.listener == Listener::Admin {
             return None;
         }
@@ -280,7 +280,7 @@ impl Core {
         };
         let ours = name == "localhost"
             || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
-            || self.site.config.admin_hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
+            || self.server.config.admin_hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
         if ours { Ok(()) } else { Err(Problem::Forbidden("The Host header names none of admin.hosts.")) }
     }
 

@@ -13,12 +13,12 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 
 /// What has been answered and not yet sent.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct CoalescedWrites {
     bytes: Vec<u8>,
     sent: usize,
 }
 
-impl Held {
+impl CoalescedWrites {
     /// Whether nothing is held back.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -57,7 +57,7 @@ impl Held {
                 sent => self.sent = self.sent.saturating_add(sent),
             }
         }
-        *self = Held::default();
+        *self = CoalescedWrites::default();
         Poll::Ready(Ok(()))
     }
 }

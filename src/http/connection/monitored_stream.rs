@@ -1,4 +1,4 @@
-//! A socket that notes what passes through it, so that `pace` knows what its connection is doing and `head_scan` sees
+//! A socket that notes what passes through it, so that `timeouts` knows what its connection is doing and `head_scan` sees
 //! every head. (Not those that a client sends before it has an answer to the one before: hyper has them already. No proxy
 //! does that to a server, and a client alone deceives nobody but itself.)
 
@@ -11,16 +11,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head_scan::HeadScan;
-use super::held::Held;
-use super::pace::{Heard, Pace};
+use super::timeouts::{BytesOf, ConnectionTimeouts};
+use super::write_coalescing::CoalescedWrites;
 
 /// A socket under watch. A clone is the same one: hyper has one, and who polls hyper another.
-pub(super) struct Guarded<S>(Rc<RefCell<Guard<S>>>);
+pub(super) struct MonitoredStream<S>(Rc<RefCell<MonitoredSocket<S>>>);
 
-struct Guard<S> {
+struct MonitoredSocket<S> {
     socket: S,
-    pace: Rc<Pace>,
-    held: Held,
+    timeouts: Rc<ConnectionTimeouts>,
+    writes: CoalescedWrites,
     /// More was read than one head. Unless that is its body, answers are held back until all of it is answered, or what
     /// is left must wait.
     more: bool,
@@ -33,20 +33,20 @@ struct Guard<S> {
     shut: bool,
 }
 
-impl<S> Clone for Guarded<S> {
-    fn clone(&self) -> Guarded<S> {
-        Guarded(Rc::clone(&self.0))
+impl<S> Clone for MonitoredStream<S> {
+    fn clone(&self) -> MonitoredStream<S> {
+        MonitoredStream(Rc::clone(&self.0))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
-    pub(super) fn new(socket: S, pace: Rc<Pace>) -> Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredStream<S> {
+    pub(super) fn new(socket: S, timeouts: Rc<ConnectionTimeouts>) -> MonitoredStream<S> {
         let scan = HeadScan::default();
-        let held = Held::default();
-        Guarded(Rc::new(RefCell::new(Guard {
+        let writes = CoalescedWrites::default();
+        MonitoredStream(Rc::new(RefCell::new(MonitoredSocket {
             socket,
-            pace,
-            held,
+            timeouts,
+            writes,
             more: false,
             early: None,
             scan,
@@ -59,23 +59,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     ///
     /// # Errors
     /// What the socket says.
-    pub(super) fn send_held(&self, context: &mut Context<'_>) -> io::Result<()> {
-        let mut guard = self.0.borrow_mut();
-        if guard.held.is_empty() {
+    pub(super) fn send_coalesced(&self, context: &mut Context<'_>) -> io::Result<()> {
+        let mut socket = self.0.borrow_mut();
+        if socket.writes.is_empty() {
             return Ok(());
         }
-        if guard.send_held(context)?.is_ready() {
-            let _all_of_it = guard.flush(context)?;
+        if socket.send_coalesced(context)?.is_ready() {
+            let _all_of_it = socket.flush(context)?;
         }
         Ok(())
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredSocket<S> {
     /// Who closes his half has sent his request and waits for the answer; but nobody waits so for the end of a stream.
     /// Nothing else would show that the client of a quiet stream has gone, and its place would stay taken.
     fn left_its_stream(&mut self, context: &mut Context<'_>) -> bool {
-        if !self.pace.is_streaming() || self.early.is_some() {
+        if !self.timeouts.is_streaming() || self.early.is_some() {
             return false;
         }
         let mut byte = [0u8; 1];
@@ -92,10 +92,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// Bytes came: those of a head are looked at.
     fn heard(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
-        match self.pace.heard() {
-            Heard::NewHead => self.scan = HeadScan::default(),
-            Heard::Head => {}
-            Heard::Other => {
+        match self.timeouts.heard() {
+            BytesOf::NewHead => self.scan = HeadScan::default(),
+            BytesOf::Head => {}
+            BytesOf::Other => {
                 self.more = true;
                 return;
             }
@@ -105,14 +105,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
-    fn send_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = self.held.send(&mut self.socket, context);
+    fn send_coalesced(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.writes.send(&mut self.socket, context);
         self.noted(polled)
     }
 
     fn noted<T>(&self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() {
-            self.pace.stuck();
+            self.timeouts.stuck();
         }
         polled
     }
@@ -130,14 +130,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         match &polled {
             Poll::Ready(Ok(())) if buffer.filled().len() > before => self.heard(buffer, before),
             Poll::Ready(_) => self.ended = true,
-            Poll::Pending => self.pace.listening(),
+            Poll::Pending => self.timeouts.listening(),
         }
         polled
     }
 
     fn write(&mut self, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let polled = if (self.more && !self.pace.has_body()) || !self.held.is_empty() {
-            self.held.write(&mut self.socket, context, pieces)
+        let polled = if (self.more && !self.timeouts.has_body()) || !self.writes.is_empty() {
+            self.writes.write(&mut self.socket, context, pieces)
         } else {
             Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
         };
@@ -146,12 +146,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// hyper flushes when it has handed everything over.
     fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.held.is_empty() {
+        if !self.writes.is_empty() {
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut self.socket).poll_flush(context);
         if let Poll::Ready(Ok(())) = &polled {
-            self.pace.flushed();
+            self.timeouts.flushed();
             if self.left_its_stream(context) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
@@ -163,12 +163,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// closed with unread bytes resets the connection, and the client loses an answer such as 413.
     fn shut_down(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut {
-            ready!(self.send_held(context))?;
+            ready!(self.send_coalesced(context))?;
             let polled = Pin::new(&mut self.socket).poll_shutdown(context);
             ready!(self.noted(polled))?;
             self.shut = true;
         }
-        if self.ended || !self.pace.leaving() {
+        if self.ended || !self.timeouts.leaving() {
             return Poll::Ready(Ok(()));
         }
         let mut scrap = [0u8; 4096];
@@ -182,13 +182,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for MonitoredStream<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().read(context, buffer)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MonitoredStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.borrow_mut().write(context, &[io::IoSlice::new(bytes)])
     }
@@ -226,17 +226,17 @@ mod tests {
     #[test]
     fn after_the_last_answer_what_a_client_still_sends_is_read_so_that_it_can_read_the_answer() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let pace = Rc::new(Pace::new(&Config::defaults().limits, false, Instant::now()));
+        let timeouts = Rc::new(ConnectionTimeouts::new(&Config::defaults().limits, false, Instant::now()));
         let (mut client, socket) = duplex(64);
-        let mut guarded = Guarded::new(socket, Rc::clone(&pace));
+        let mut stream = MonitoredStream::new(socket, Rc::clone(&timeouts));
         let server = async {
             let mut some = [0u8; 32];
-            guarded.read_exact(&mut some).await.expect("heard");
-            pace.requested(false);
-            pace.answered(false);
-            guarded.write_all(b"too large").await.expect("answered");
-            guarded.shutdown().await.expect("ended");
-            drop(guarded);
+            stream.read_exact(&mut some).await.expect("heard");
+            timeouts.requested(false);
+            timeouts.answered(false);
+            stream.write_all(b"too large").await.expect("answered");
+            stream.shutdown().await.expect("ended");
+            drop(stream);
         };
         // Its half is closed when it has the answer.
         let sending = async move {
@@ -253,18 +253,18 @@ mod tests {
     fn answers_to_heads_that_came_together_leave_together_and_those_to_a_single_one_at_once() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let pace = Rc::new(Pace::new(&Config::defaults().limits, false, Instant::now()));
+            let timeouts = Rc::new(ConnectionTimeouts::new(&Config::defaults().limits, false, Instant::now()));
             let (mut client, socket) = duplex(100_000);
-            let mut guarded = Guarded::new(socket, Rc::clone(&pace));
+            let mut stream = MonitoredStream::new(socket, Rc::clone(&timeouts));
             let mut answer = async |heads: &str, body: bool, answers: [&[u8]; 2]| {
                 client.write_all(heads.as_bytes()).await.expect("sent");
                 let mut heard = vec![0u8; heads.len()];
-                guarded.read_exact(&mut heard).await.expect("heard");
-                pace.requested(body);
-                pace.answered(false);
+                stream.read_exact(&mut heard).await.expect("heard");
+                timeouts.requested(body);
+                timeouts.answered(false);
                 for bytes in answers {
-                    guarded.write_all(bytes).await.expect("taken");
-                    guarded.flush().await.expect("flushed");
+                    stream.write_all(bytes).await.expect("taken");
+                    stream.flush().await.expect("flushed");
                 }
                 let mut before = [0u8; 100_000];
                 let before = tokio::select! {
@@ -272,7 +272,7 @@ mod tests {
                     read = client.read(&mut before) => read.expect("read"),
                     () = std::future::ready(()) => 0,
                 };
-                std::future::poll_fn(|context| Poll::Ready(guarded.send_held(context))).await.expect("sent");
+                std::future::poll_fn(|context| Poll::Ready(stream.send_coalesced(context))).await.expect("sent");
                 let mut after = vec![0u8; answers.concat().len() - before];
                 client.read_exact(&mut after).await.expect("read");
                 (before, after.len())

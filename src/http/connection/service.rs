@@ -15,18 +15,18 @@ use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::Problem;
-use super::answers;
-use super::body::Body;
-use super::core::{Core, UNROUTED, preflight};
-use super::handlers::{self, Handled, Handling};
-use super::request::{Call, check_head, empty};
-use super::routes::Found;
-use super::traced::Noted;
 use crate::admission::in_flight::Place;
+use crate::http::Problem;
+use crate::http::answers;
+use crate::http::body::Body;
+use crate::http::handlers::{self, Handled, Handling};
+use crate::http::request::{Call, check_head, empty};
+use crate::http::routes::Found;
+use crate::http::trace_context::TraceContext;
+use crate::http::worker::{UNROUTED, Worker, preflight};
 
 /// A request, and how far it has come.
-pub(super) enum Begun<'c> {
+pub(super) enum RequestFuture<'c> {
     /// It has its answer.
     Answered(Response<Body>),
     /// Its handler waits.
@@ -37,64 +37,68 @@ pub(super) enum Begun<'c> {
 
 /// A request whose handler waits.
 pub(super) struct Waiting<'c> {
-    ending: Ending<'c>,
+    ending: RequestContext<'c>,
     handling: Handling<'c>,
     /// Given back when the request ends.
     _place: Option<Place<'c>>,
 }
 
 /// What the end of a request needs to know of its beginning.
-struct Ending<'c> {
-    core: &'c Core,
+struct RequestContext<'c> {
+    worker: &'c Worker,
     request_id: HeaderValue,
     origin: Option<HeaderValue>,
     route: usize,
     started: Instant,
-    noted: Noted,
+    noted: TraceContext,
 }
 
-impl<'c> Begun<'c> {
+impl<'c> RequestFuture<'c> {
     /// Begins to answer a request.
-    pub(super) fn new(core: &'c Rc<Core>, peer: IpAddr, request: Request<Incoming>) -> Begun<'c> {
+    pub(super) fn new(worker: &'c Rc<Worker>, peer: IpAddr, request: Request<Incoming>) -> RequestFuture<'c> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let request_id = core.request_id(&parts.headers);
-        let origin = core.allowed_origin(&parts.headers);
-        let noted = Noted::of(&parts);
-        let mut ending = Ending { core, request_id, origin, route: UNROUTED, started, noted };
-        if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > core.site.config.limits.uri_bytes_max) {
-            return Begun::Answered(ending.finish(empty(StatusCode::URI_TOO_LONG)));
+        let request_id = worker.request_id(&parts.headers);
+        let origin = worker.allowed_origin(&parts.headers);
+        let noted = TraceContext::of(&parts);
+        let mut ending = RequestContext { worker, request_id, origin, route: UNROUTED, started, noted };
+        if parts
+            .uri
+            .path_and_query()
+            .is_some_and(|path| path.as_str().len() > worker.server.config.limits.uri_bytes_max)
+        {
+            return RequestFuture::Answered(ending.finish(empty(StatusCode::URI_TOO_LONG)));
         }
-        let (index, parameter) = match find(core, &parts, ending.origin.is_some()) {
-            Ok(Wanted::Preflight) => return Begun::Answered(ending.end(Ok(preflight()))),
+        let (index, parameter) = match find(worker, &parts, ending.origin.is_some()) {
+            Ok(Wanted::Preflight) => return RequestFuture::Answered(ending.end(Ok(preflight()))),
             Ok(Wanted::Route(index, parameter)) => (index, parameter),
-            Err(problem) => return Begun::Answered(ending.end(Err(problem))),
+            Err(problem) => return RequestFuture::Answered(ending.end(Err(problem))),
         };
         ending.route = index;
-        let (caller, place) = match core.admit(index, &parts.headers, peer) {
+        let (caller, place) = match worker.admit(index, &parts.headers, peer) {
             Ok(admitted) => admitted,
-            Err(problem) => return Begun::Answered(ending.end(Err(problem))),
+            Err(problem) => return RequestFuture::Answered(ending.end(Err(problem))),
         };
         let call = Call { started, caller, parts, body: Some(body), parameter };
-        match unless_it_panics(|| handlers::run(core, index, call)) {
-            Ok(Handled::Now(result)) => Begun::Answered(ending.end(result)),
-            Ok(Handled::Later(handling)) => Begun::Waiting(Waiting { ending, handling, _place: place }),
-            Err(problem) => Begun::Answered(ending.end(Err(problem))),
+        match unless_it_panics(|| handlers::run(worker, index, call)) {
+            Ok(Handled::Now(result)) => RequestFuture::Answered(ending.end(result)),
+            Ok(Handled::Later(handling)) => RequestFuture::Waiting(Waiting { ending, handling, _place: place }),
+            Err(problem) => RequestFuture::Answered(ending.end(Err(problem))),
         }
     }
 
     /// The answer, once it is there; it is told once.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        match std::mem::replace(self, Begun::Over) {
-            Begun::Answered(response) => Poll::Ready(response),
-            Begun::Waiting(mut waiting) => match waiting.poll(context) {
+        match std::mem::replace(self, RequestFuture::Over) {
+            RequestFuture::Answered(response) => Poll::Ready(response),
+            RequestFuture::Waiting(mut waiting) => match waiting.poll(context) {
                 Poll::Ready(result) => Poll::Ready(waiting.ending.end(result)),
                 Poll::Pending => {
-                    *self = Begun::Waiting(waiting);
+                    *self = RequestFuture::Waiting(waiting);
                     Poll::Pending
                 }
             },
-            Begun::Over => Poll::Pending,
+            RequestFuture::Over => Poll::Pending,
         }
     }
 }
@@ -104,12 +108,12 @@ impl Waiting<'_> {
         let polled = unless_it_panics(|| self.handling.as_mut().poll(context));
         // A thread polls one request at a time: what came back in this poll is this request's.
         let noted = &mut self.ending.noted;
-        noted.timeline = self.ending.core.timeline.take().or(noted.timeline);
+        noted.timeline = self.ending.worker.timeline.take().or(noted.timeline);
         polled.unwrap_or_else(|problem| Poll::Ready(Err(problem)))
     }
 }
 
-impl Ending<'_> {
+impl RequestContext<'_> {
     fn end(mut self, result: Result<Response<Body>, Problem>) -> Response<Body> {
         debug_assert!(
             answers::allowed(self.route, result.as_ref().map(Response::status).map_err(Problem::code)),
@@ -118,12 +122,12 @@ impl Ending<'_> {
             result.as_ref().map(Response::status),
         );
         self.noted.problem = result.as_ref().err().map(Problem::code);
-        let response = result.unwrap_or_else(|problem| self.core.problem(&problem, &self.request_id));
+        let response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
         self.finish(response)
     }
 
     fn finish(self, response: Response<Body>) -> Response<Body> {
-        self.core.finish(response, self.request_id, self.origin, self.route, self.started, self.noted)
+        self.worker.finish(response, self.request_id, self.origin, self.route, self.started, self.noted)
     }
 }
 
@@ -135,13 +139,13 @@ enum Wanted {
     Route(usize, CompactString),
 }
 
-fn find(core: &Core, parts: &Parts, of_an_origin: bool) -> Result<Wanted, Problem> {
+fn find(worker: &Worker, parts: &Parts, of_an_origin: bool) -> Result<Wanted, Problem> {
     check_head(parts)?;
     if of_an_origin && parts.method == Method::OPTIONS {
         return Ok(Wanted::Preflight);
     }
-    core.check_host(&parts.headers)?;
-    match core.find(&parts.method, parts.uri.path()) {
+    worker.check_host(&parts.headers)?;
+    match worker.find(&parts.method, parts.uri.path()) {
         Found::Nothing => Err(Problem::NotFound),
         Found::OtherMethods(allow) => Err(Problem::MethodNotAllowed { allow }),
         Found::Route(index, parameter) => Ok(Wanted::Route(index, parameter.into())),

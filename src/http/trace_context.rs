@@ -7,9 +7,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::code::Code;
-use super::core::Core;
 use super::request::REQUEST_ID;
 use super::routes::ROUTES;
+use super::worker::Worker;
 use crate::config::TraceSettings;
 use crate::telemetry::traces::{TraceOptions, TraceParent, TraceReason, WriteTimeline, WriteTrace};
 use crate::writer::clock::wall_clock_us;
@@ -18,7 +18,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is noted of a request on its way.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Noted {
+pub(super) struct TraceContext {
     /// Whose trace it is part of.
     parent: Option<TraceParent>,
     /// The way of what it submitted, the last of it if it was more.
@@ -27,11 +27,11 @@ pub(super) struct Noted {
     pub(super) problem: Option<Code>,
 }
 
-impl Noted {
+impl TraceContext {
     /// What its head says. Reads are not traced, so nobody looks there.
-    pub(super) fn of(parts: &Parts) -> Noted {
+    pub(super) fn of(parts: &Parts) -> TraceContext {
         let parent = if parts.method == Method::GET { None } else { parent(&parts.headers) };
-        Noted { parent, ..Noted::default() }
+        TraceContext { parent, ..TraceContext::default() }
     }
 }
 
@@ -59,9 +59,9 @@ pub(super) struct Answered<'a> {
     pub(super) ended: Instant,
 }
 
-impl Core {
+impl Worker {
     /// Traces an answered write, if it is to be.
-    pub(super) fn trace(&self, timeline: WriteTimeline, noted: &Noted, answered: &Answered<'_>) {
+    pub(super) fn trace(&self, timeline: WriteTimeline, noted: &TraceContext, answered: &Answered<'_>) {
         let asked = noted.parent.is_some();
         let why = self.tracer.borrow_mut().wants(timeline.took(answered.ended), asked, answered.ended);
         if let Some(why) = why {
@@ -71,7 +71,7 @@ impl Core {
 }
 
 #[cold]
-fn tell(timeline: WriteTimeline, noted: &Noted, answered: &Answered<'_>, why: TraceReason) {
+fn tell(timeline: WriteTimeline, noted: &TraceContext, answered: &Answered<'_>, why: TraceReason) {
     let Some(route) = ROUTES.get(answered.route) else { return };
     let write = WriteTrace {
         request_id: answered.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),

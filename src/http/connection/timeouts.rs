@@ -12,7 +12,7 @@ use crate::config::ConnectionLimits;
 
 /// Why a connection was closed by the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Cause {
+pub(super) enum CloseCause {
     /// It said nothing at all.
     Silent,
     /// A request's head took too long.
@@ -25,8 +25,8 @@ pub(super) enum Cause {
     Lingering,
 }
 
-/// All causes, with their labels in metrics, in the order of [`Cause`].
-pub(super) const CAUSES: [&str; 5] = ["silent", "slow_head", "idle", "slow_reader", "lingering"];
+/// All causes, with their labels in metrics, in the order of [`CloseCause`].
+pub(super) const CLOSE_CAUSES: [&str; 5] = ["silent", "slow_head", "idle", "slow_reader", "lingering"];
 
 /// How long a client may take to close its half after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ enum Phase {
 
 /// What bytes are of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Heard {
+pub(super) enum BytesOf {
     /// They begin a head.
     NewHead,
     /// They go on with it.
@@ -62,7 +62,7 @@ pub(super) enum Heard {
 }
 
 /// What a connection is doing, and until when it may.
-pub(super) struct Pace {
+pub(super) struct ConnectionTimeouts {
     first_byte: Duration,
     head: Duration,
     idle: Duration,
@@ -75,15 +75,15 @@ pub(super) struct Pace {
     old: Cell<bool>,
 }
 
-impl Pace {
+impl ConnectionTimeouts {
     /// A connection that was accepted now. A proxy keeps connections in stock: it may be silent, too.
-    pub(super) fn new(limits: &ConnectionLimits, is_proxy: bool, accepted: Instant) -> Pace {
+    pub(super) fn new(limits: &ConnectionLimits, is_proxy: bool, accepted: Instant) -> ConnectionTimeouts {
         let (first_byte, idle) = if is_proxy {
             (limits.proxy_idle_timeout, limits.proxy_idle_timeout)
         } else {
             (limits.first_byte_timeout, limits.idle_timeout)
         };
-        Pace {
+        ConnectionTimeouts {
             first_byte,
             head: limits.header_read_timeout,
             idle,
@@ -97,14 +97,14 @@ impl Pace {
     }
 
     /// Bytes came: what of?
-    pub(super) fn heard(&self) -> Heard {
+    pub(super) fn heard(&self) -> BytesOf {
         match self.phase.get() {
             Phase::FirstByte(_) | Phase::NextRequest(_) | Phase::Answered => {
                 self.phase.set(Phase::Heard);
-                Heard::NewHead
+                BytesOf::NewHead
             }
-            Phase::Heard | Phase::Head(_) => Heard::Head,
-            Phase::Busy | Phase::Leaving(_) => Heard::Other,
+            Phase::Heard | Phase::Head(_) => BytesOf::Head,
+            Phase::Busy | Phase::Leaving(_) => BytesOf::Other,
         }
     }
 
@@ -173,16 +173,16 @@ impl Pace {
     }
 
     /// Until when the present state may last, and what it is called if it lasts longer.
-    pub(super) fn deadline(&self) -> Option<(Instant, Cause)> {
+    pub(super) fn deadline(&self) -> Option<(Instant, CloseCause)> {
         let reading = match self.phase.get() {
-            Phase::FirstByte(since) => since.checked_add(self.first_byte).map(|at| (at, Cause::Silent)),
-            Phase::Head(since) => since.checked_add(self.head).map(|at| (at, Cause::SlowHead)),
-            Phase::NextRequest(since) => since.checked_add(self.idle).map(|at| (at, Cause::Idle)),
-            Phase::Leaving(since) => since.checked_add(LINGER).map(|at| (at, Cause::Lingering)),
+            Phase::FirstByte(since) => since.checked_add(self.first_byte).map(|at| (at, CloseCause::Silent)),
+            Phase::Head(since) => since.checked_add(self.head).map(|at| (at, CloseCause::SlowHead)),
+            Phase::NextRequest(since) => since.checked_add(self.idle).map(|at| (at, CloseCause::Idle)),
+            Phase::Leaving(since) => since.checked_add(LINGER).map(|at| (at, CloseCause::Lingering)),
             Phase::Heard | Phase::Busy | Phase::Answered => None,
         };
         let writing =
-            self.stuck.get().and_then(|since| since.checked_add(self.write)).map(|at| (at, Cause::SlowReader));
+            self.stuck.get().and_then(|since| since.checked_add(self.write)).map(|at| (at, CloseCause::SlowReader));
         match (reading, writing) {
             (Some(reading), Some(writing)) => Some(if reading.0 <= writing.0 { reading } else { writing }),
             (one, None) | (None, one) => one,
@@ -194,7 +194,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn pace(is_proxy: bool, accepted: Instant) -> Pace {
+    fn timeouts(is_proxy: bool, accepted: Instant) -> ConnectionTimeouts {
         let limits = ConnectionLimits {
             first_byte_timeout: Duration::from_secs(1),
             header_read_timeout: Duration::from_secs(2),
@@ -203,55 +203,59 @@ mod tests {
             response_write_timeout: Duration::from_secs(4),
             ..ConnectionLimits::default()
         };
-        Pace::new(&limits, is_proxy, accepted)
+        ConnectionTimeouts::new(&limits, is_proxy, accepted)
     }
 
-    fn cause(pace: &Pace) -> Option<Cause> {
-        pace.deadline().map(|(_, cause)| cause)
+    fn cause(timeouts: &ConnectionTimeouts) -> Option<CloseCause> {
+        timeouts.deadline().map(|(_, cause)| cause)
     }
 
     #[test]
     fn each_state_has_its_own_deadline() {
         let accepted = Instant::now();
-        let pace = pace(false, accepted);
-        assert_eq!(pace.deadline(), Some((accepted + Duration::from_secs(1), Cause::Silent)));
-        pace.listening();
-        assert_eq!(pace.deadline(), Some((accepted + Duration::from_secs(1), Cause::Silent)), "it began at the accept");
-        pace.heard();
-        pace.listening();
-        let (first, slow) = pace.deadline().expect("a deadline");
-        assert_eq!(slow, Cause::SlowHead);
-        pace.heard();
-        pace.listening();
-        assert_eq!(pace.deadline(), Some((first, Cause::SlowHead)), "a trickle does not move it");
-        pace.requested(false);
-        pace.heard();
-        pace.listening();
-        assert_eq!(cause(&pace), None, "body and handler have their own");
-        pace.answered(false);
-        assert_eq!(cause(&pace), None);
-        pace.listening();
-        assert_eq!(cause(&pace), Some(Cause::Idle));
+        let timeouts = timeouts(false, accepted);
+        assert_eq!(timeouts.deadline(), Some((accepted + Duration::from_secs(1), CloseCause::Silent)));
+        timeouts.listening();
+        assert_eq!(
+            timeouts.deadline(),
+            Some((accepted + Duration::from_secs(1), CloseCause::Silent)),
+            "it began at the accept"
+        );
+        timeouts.heard();
+        timeouts.listening();
+        let (first, slow) = timeouts.deadline().expect("a deadline");
+        assert_eq!(slow, CloseCause::SlowHead);
+        timeouts.heard();
+        timeouts.listening();
+        assert_eq!(timeouts.deadline(), Some((first, CloseCause::SlowHead)), "a trickle does not move it");
+        timeouts.requested(false);
+        timeouts.heard();
+        timeouts.listening();
+        assert_eq!(cause(&timeouts), None, "body and handler have their own");
+        timeouts.answered(false);
+        assert_eq!(cause(&timeouts), None);
+        timeouts.listening();
+        assert_eq!(cause(&timeouts), Some(CloseCause::Idle));
     }
 
     #[test]
     fn a_client_that_does_not_read_has_a_deadline_that_only_the_end_of_the_answer_ends() {
-        let pace = pace(true, Instant::now());
-        pace.requested(false);
-        pace.answered(true);
-        pace.stuck();
-        let (first, slow) = pace.deadline().expect("a deadline");
-        assert_eq!(slow, Cause::SlowReader);
-        pace.stuck();
-        assert_eq!(pace.deadline(), Some((first, Cause::SlowReader)), "a sip does not move it");
-        pace.flushed();
-        assert_eq!(cause(&pace), None);
-        assert!(pace.is_streaming());
+        let timeouts = timeouts(true, Instant::now());
+        timeouts.requested(false);
+        timeouts.answered(true);
+        timeouts.stuck();
+        let (first, slow) = timeouts.deadline().expect("a deadline");
+        assert_eq!(slow, CloseCause::SlowReader);
+        timeouts.stuck();
+        assert_eq!(timeouts.deadline(), Some((first, CloseCause::SlowReader)), "a sip does not move it");
+        timeouts.flushed();
+        assert_eq!(cause(&timeouts), None);
+        assert!(timeouts.is_streaming());
     }
 
     #[test]
     fn a_proxy_may_be_silent_as_long_as_it_may_be_idle() {
         let accepted = Instant::now();
-        assert_eq!(pace(true, accepted).deadline(), Some((accepted + Duration::from_secs(90), Cause::Silent)));
+        assert_eq!(timeouts(true, accepted).deadline(), Some((accepted + Duration::from_secs(90), CloseCause::Silent)));
     }
 }
