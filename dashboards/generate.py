@@ -5,7 +5,7 @@
     dashboards/generate.py --check     fails if a committed one differs, and writes nothing
 
 A query may name only metrics that are in the program's own catalogue (src/telemetry/catalogue.rs): a dashboard never
-shows "no data" because somebody renamed a metric. And each of these is on some board. Python's standard library is all
+shows "no data" because a metric was renamed. And each of these is on some board. Python's standard library is all
 that it needs.
 """
 
@@ -61,7 +61,7 @@ def mistakes_of(board: Board, known: dict[str, str]) -> list[str]:
                 rated = re.search(rf"(rate|increase)\({name}\b", expression)
                 if known.get(name) == "Gauge" and rated:
                     mistakes.append(f"{where}: the rate of the gauge {name}")
-                if counts and not rated and not panel.title.startswith("Forgotten"):
+                if counts and not rated and not panel.title.startswith("Evicted"):
                     mistakes.append(f"{where}: the counter {name} without a rate")
     titles = [panel.title for panel in panels_of(board)]
     return mistakes + [f"{board.title}: {title} twice" for title in set(titles) if titles.count(title) > 1]
