@@ -15,10 +15,8 @@ use firstcome::admission::operators::file::change;
 use firstcome::admission::operators::{Role, Token};
 use firstcome::config::KeyFile;
 use firstcome::engine::Command;
-use firstcome::http::access::{self, Need};
-use firstcome::http::answers;
 use firstcome::http::code::Code;
-use firstcome::http::routes::{Action, Listener, ROUTES, Route};
+use firstcome::http::routes::{Listener, ROUTES, RequiredRole, Route};
 use firstcome::store::Beside;
 use firstcome::types::{Amount, Provider, Seq};
 use firstcome::writer::clock::wall_clock;
@@ -31,16 +29,14 @@ use serde_json::{Value, json};
 const JSON: &str = "Content-Type: application/json\r\n";
 
 /// Why no test here can see a code: it needs a fault, which other tests make.
-fn unseen(action: Action, code: Code) -> Option<&'static str> {
+fn unseen(operation: &str, code: Code) -> Option<&'static str> {
     match code {
         Code::Internal => Some("a bug"),
         Code::OutcomeUnknown => Some("a fault after acceptance"),
         Code::ReadOnly => Some("a full disk"),
         Code::Draining => Some("the moment of the end"),
-        Code::Overloaded if !matches!(action, Action::StreamDrop | Action::StreamAuction | Action::Audit) => {
-            Some("a full queue")
-        }
-        Code::IllegalTransition if action == Action::ResumeDrop => Some("a corrupted counter"),
+        Code::Overloaded if !matches!(operation, "StreamDrop" | "StreamAuction" | "Audit") => Some("a full queue"),
+        Code::IllegalTransition if operation == "ResumeDrop" => Some("a corrupted counter"),
         Code::RateLimited => Some("a client with too much in flight"),
         Code::Malformed
         | Code::Validation
@@ -88,26 +84,29 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
 
     let seen = SEEN.lock();
     let mut missing = Vec::new();
-    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
-        let action = format!("{:?}", route.action);
-        let good = answers::of(route.action).good.iter().map(|status| (*status, String::new(), None));
-        let problems = answers::problems(route.listener, route.action)
-            .map(|code| (code.kind().status.as_u16(), code.kind().code.to_string(), unseen(route.action, code)));
+    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+        let operation = route.operation.to_string();
+        let good = route.success.iter().map(|status| (*status, String::new(), None));
+        let problems = route
+            .problem_codes()
+            .map(|code| (code.kind().status.as_u16(), code.kind().code.to_string(), unseen(route.operation, code)));
         for (status, code, reason) in good.chain(problems) {
-            let was_seen = seen.contains(&(action.clone(), status, code.clone()));
+            let was_seen = seen.contains(&(operation.clone(), status, code.clone()));
             if was_seen == reason.is_some() {
-                missing
-                    .push(format!("{action} {status} {code}: {}", if was_seen { "seen after all" } else { "unseen" }));
+                missing.push(format!(
+                    "{operation} {status} {code}: {}",
+                    if was_seen { "seen after all" } else { "unseen" }
+                ));
             }
         }
-        assert!(seen.contains(&(action.clone(), 414, String::new())), "{action} 414");
+        assert!(seen.contains(&(operation.clone(), 414, String::new())), "{operation} 414");
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]
 fn the_document_names_the_statuses_of_the_table_and_no_other() {
-    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
+    for route in ROUTES.iter().filter(|route| !route.is_demo) {
         let operation = http::contract::operation(route.method.as_str(), route.path).expect("an operation");
         let documented: BTreeSet<u16> = operation["responses"]
             .as_object()
@@ -115,9 +114,9 @@ fn the_document_names_the_statuses_of_the_table_and_no_other() {
             .keys()
             .map(|s| s.parse().expect("a status"))
             .collect();
-        let problems = answers::problems(route.listener, route.action).map(|code| code.kind().status.as_u16());
-        let good = answers::of(route.action).good.iter().copied();
-        assert_eq!(documented, good.chain(problems).chain([414]).collect(), "{:?}", route.action);
+        let problems = route.problem_codes().map(|code| code.kind().status.as_u16());
+        let good = route.success.iter().copied();
+        assert_eq!(documented, good.chain(problems).chain([414]).collect(), "{}", route.operation);
     }
     assert_eq!(DOCUMENT["openapi"], "3.1.0");
 }
@@ -339,7 +338,7 @@ fn refusals_of_orders(server: &Server, orders: &Orders) {
 }
 
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
-    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
+    for route in ROUTES.iter().filter(|route| !route.is_demo) {
         let address = match route.listener {
             Listener::Public => server.0.server.public_address,
             Listener::Admin => server.0.server.admin_address,
@@ -354,7 +353,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
             let nobody =
                 nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999").replace("{auction_id}", "999");
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
-            if route.action == Action::OrderPage {
+            if route.operation == "OrderPage" {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));
             } else {
                 is(&told, Code::NotFound);
@@ -389,7 +388,7 @@ fn good_body(route: &Route) -> String {
 }
 
 fn mistakes_of_a_body(address: SocketAddr, route: &Route, path: &str) {
-    let has = |code: Code| answers::problems(route.listener, route.action).any(|known| known == code);
+    let has = |code: Code| route.problem_codes().any(|known| known == code);
     let send = |headers: &str, body: &str| call(address, route.method.as_str(), path, headers, body);
     if has(Code::UnsupportedMediaType) {
         is(&send("Content-Type: text/plain\r\n", "{}"), Code::UnsupportedMediaType);
@@ -428,7 +427,7 @@ fn tokens_that_are_needed() {
     is(&call(public, "POST", "/v1/auctions/1/buy-now", &headers, r#"{"buyer":"bob"}"#), Code::Forbidden);
     is(&call(public, "GET", "/v1/auctions/1/order?buyer=bob", &headers, ""), Code::Forbidden);
     is(&call(public, "GET", "/v1/auctions/1/order", &headers, ""), Code::NotFound);
-    for route in ROUTES.iter().filter(|route| access::need(route.action) != Need::Nothing) {
+    for route in ROUTES.iter().filter(|route| route.required_role != RequiredRole::None) {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
         let path = route
             .path

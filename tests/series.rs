@@ -11,7 +11,6 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use bidding::{auction, bid, made};
 use firstcome::engine::COMMAND_NAMES;
-use firstcome::http::answers;
 use firstcome::http::routes::{Listener, ROUTES};
 use firstcome::telemetry::CATALOGUE;
 use http::{Server, call, serve, serve_with, until};
@@ -208,10 +207,10 @@ fn all_series_that_there_can_be_are_below_the_promise() {
     let mut answered = BTreeSet::new();
     let mut timed = BTreeSet::from(["other", "operators"]);
     for route in ROUTES {
-        for status in answers::of(route.action).good {
+        for status in route.success {
             answered.insert((route.path, route.method.as_str(), *status));
         }
-        for code in answers::problems(route.listener, route.action) {
+        for code in route.problem_codes() {
             answered.insert((route.path, route.method.as_str(), code.kind().status.as_u16()));
         }
         if route.listener == Listener::Public {

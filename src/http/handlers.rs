@@ -1,19 +1,19 @@
-//! What routes do, a file per noun; and the one exhaustive match from route to handler.
+//! The handlers of routes with their rows, a file per noun; and what they have in common.
 
-mod auctions;
-mod audit;
-mod contacts;
-mod drops;
-mod endpoints;
-mod health;
-mod metrics;
-mod operate;
-mod orders;
-mod pages;
-mod payments;
-mod remedy;
-mod reports;
-mod streams;
+pub(super) mod auctions;
+pub(super) mod audit;
+pub(super) mod contacts;
+pub(super) mod drops;
+pub(super) mod endpoints;
+pub(super) mod health;
+pub(super) mod metrics;
+pub(super) mod operate;
+pub(super) mod orders;
+pub(super) mod pages;
+pub(super) mod payments;
+pub(super) mod remedy;
+pub(super) mod reports;
+pub(super) mod streams;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,11 +21,12 @@ use std::time::Duration;
 
 use hyper::Response;
 use hyper::header::HeaderValue;
+use serde_json::{Value, json};
 
 use super::Problem;
 use super::body::Body;
 use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
-use super::routes::{Action, ROUTES};
+use super::route::Route;
 use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::Operator;
@@ -35,84 +36,47 @@ use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
 use crate::writer::{Class, Decided, NotApplied, Submission, SubmitError, WriterReply};
 
-/// What a handler that waits becomes.
+/// The response of a handler that waits.
 pub(super) type Handling<'c> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + 'c>>;
 
-/// What became of a call.
+/// The result of calling a handler.
 pub(super) enum Handled<'c> {
-    /// It is answered.
     Now(Result<Response<Body>, Problem>),
-    /// It waits. Boxed: else room for the largest handler would be copied about with every hot read.
+    /// Boxed: else room for the largest handler would be copied about with every hot read.
     Later(Handling<'c>),
 }
 
-fn later<'c>(handler: impl Future<Output = Result<Response<Body>, Problem>> + 'c) -> Handled<'c> {
-    Handled::Later(Box::pin(handler))
+/// The handler of a route.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// Responds without waiting for anything.
+    Now(fn(&Rc<Worker>, &Call) -> Result<Response<Body>, Problem>),
+    /// Waits for a body, the writer or the query thread, so that a client can have several in flight on one thread.
+    Later(for<'c> fn(&'c Rc<Worker>, Call) -> Handling<'c>),
 }
 
-/// Runs the handler of a route, or begins to.
-pub(super) fn run(worker: &Rc<Worker>, route: usize, call: Call) -> Handled<'_> {
-    use Handled::Now;
-    let Some(route) = ROUTES.get(route) else { return Now(Err(Problem::NotFound)) };
-    match route.action {
-        Action::ListDrops => later(async move { drops::list(worker, &call).await }),
-        Action::GetDrop => Now(drops::get(worker, &call)),
-        Action::StreamDrop => Now(streams::drop_changes(worker, &call)),
-        Action::PlaceOrder => later(orders::place(worker, call)),
-        Action::GetOrder => Now(orders::get(worker, &call)),
-        Action::Checkout => later(orders::checkout(worker, call)),
-        Action::CancelOrder => later(async move { orders::cancel(worker, &call).await }),
-        Action::ListAuctions => later(async move { auctions::list(worker, &call).await }),
-        Action::GetAuction => Now(auctions::get(worker, &call)),
-        Action::StreamAuction => Now(streams::auction_changes(worker, &call)),
-        Action::ListBids => later(async move { auctions::bids(worker, &call).await }),
-        Action::GetAuctionOrder => Now(auctions::order(worker, &call)),
-        Action::PlaceBid => later(auctions::bid(worker, call)),
-        Action::BuyNow => later(auctions::buy_now(worker, call)),
-        Action::CreateAuction => later(auctions::create(worker, call)),
-        Action::CancelAuction => later(auctions::cancel(worker, call)),
-        Action::HearProvider => later(payments::hear(worker, call)),
-        Action::OrderPage => Now(pages::order(worker, &call)),
-        Action::DemoShop => Now(pages::shop(worker)),
-        Action::DemoReserve => later(pages::reserve(worker, call)),
-        Action::DemoCheckout => later(pages::check_out(worker, call)),
-        Action::DemoSandbox => later(pages::sandbox(worker, call)),
-        Action::OpenApi => Now(Ok(health::openapi())),
-        Action::CreateDrop => later(drops::create(worker, call)),
-        Action::PatchDrop => later(drops::patch(worker, call)),
-        Action::PauseDrop => {
-            later(drops::with_reason(worker, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }))
-        }
-        Action::ResumeDrop => {
-            later(drops::with_reason(worker, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }))
-        }
-        Action::CloseDrop => {
-            later(drops::with_reason(worker, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }))
-        }
-        Action::AdjustStock => later(drops::adjust_stock(worker, call)),
-        Action::LookAtLastOrders => later(async move { remedy::look(worker, &call).await }),
-        Action::UndoLastOrders => later(remedy::undo(worker, call)),
-        Action::RecordPayment => later(operate::record_payment(worker, call)),
-        Action::RefundOrder => later(operate::refund(worker, call)),
-        Action::SettleRefund => later(operate::settle_refund(worker, call)),
-        Action::ListPayments => Now(operate::payments(worker, &call)),
-        Action::CreateEndpoint => later(endpoints::create(worker, call)),
-        Action::ListEndpoints => Now(endpoints::list(worker)),
-        Action::GetEndpoint => Now(endpoints::get(worker, &call)),
-        Action::PatchEndpoint => later(endpoints::patch(worker, call)),
-        Action::DeleteEndpoint => later(async move { endpoints::delete(worker, &call).await }),
-        Action::RotateSecret => later(endpoints::rotate(worker, call)),
-        Action::ListDeliveries => Now(endpoints::deliveries(worker, &call)),
-        Action::ResendDeliveries => later(endpoints::resend(worker, call)),
-        Action::ReadContact => later(async move { contacts::read(worker, &call).await }),
-        Action::EraseContact => later(async move { contacts::erase(worker, &call).await }),
-        Action::ListOrders => later(async move { reports::list_orders(worker, &call).await }),
-        Action::SearchOrders => later(reports::search(worker, call)),
-        Action::Audit => Now(audit::stream(worker, &call)),
-        Action::Metrics => Now(Ok(metrics::show(worker))),
-        Action::Healthz => Now(Ok(health::alive())),
-        Action::Readyz => Now(health::ready(worker)),
+/// A row of the table of routes: the description and its handler.
+pub(super) struct RouteEntry {
+    pub(super) route: Route,
+    pub(super) handler: Handler,
+}
+
+/// The last step of a row.
+impl Route {
+    /// Adds a handler that responds at once.
+    const fn now(self, handler: fn(&Rc<Worker>, &Call) -> Result<Response<Body>, Problem>) -> RouteEntry {
+        RouteEntry { route: self, handler: Handler::Now(handler) }
     }
+
+    /// Adds a handler that waits; its requests count as in flight.
+    const fn later(self, handler: for<'c> fn(&'c Rc<Worker>, Call) -> Handling<'c>) -> RouteEntry {
+        RouteEntry { route: self.counts_in_flight(), handler: Handler::Later(handler) }
+    }
+}
+
+/// The example of a body that has a reason only.
+fn example_reason() -> Value {
+    json!({ "reason": "a wrong price" })
 }
 
 /// Hands a command to the writer and waits for its answer, within the reply deadline. Operators have places in the

@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 description of both listeners.
 //!
-//! Nothing in it is said twice: paths come from `routes`, statuses and codes from `answers`, schemas of requests from the
+//! Nothing in it is said twice: paths, statuses and codes come from the rows of `routes`, schemas of requests from the
 //! functions that read them, those of answers from the structs that write them, those of problems from `problems`.
 
 mod headers;
@@ -15,12 +15,11 @@ use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use self::headers::Answer;
-use super::access::{self, Need};
-use super::answers;
 use super::code::Code;
 use super::json::words::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
 use super::json::{answer_schemas, request_schemas};
-use super::routes::{Action, Listener, Parameter, ROUTES, Route};
+use super::route::{Listener, RequiredRole, ResponseBody, Route};
+use super::routes::ROUTES;
 use crate::config::SETTINGS;
 use crate::types::Provider;
 
@@ -51,7 +50,7 @@ pub fn pretty() -> String {
 
 fn make() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
+    for route in ROUTES.iter().filter(|route| !route.is_demo) {
         paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route));
     }
     let mut schemas = answer_schemas();
@@ -99,42 +98,41 @@ fn server(listener: Listener) -> Value {
 }
 
 fn operation(route: &Route) -> Value {
-    let action = route.action;
     let tag = match route.listener {
         Listener::Public => "public",
         Listener::Admin => "admin",
     };
-    let mut parameters: Vec<Value> = path_parameter(route.parameter).into_iter().collect();
-    parameters.extend(shapes::query_parameters(action));
-    parameters.extend(headers::parameters(action));
+    let mut parameters: Vec<Value> = path_parameter(route).into_iter().collect();
+    parameters.extend(shapes::query_parameters(route));
+    parameters.extend(headers::parameters(route));
     let mut operation = json!({
-        "operationId": format!("{action:?}"),
+        "operationId": route.operation,
         "summary": route.summary,
-        "description": match access::need(action) {
-            Need::Role(role) => format!("For the role `{}` or above.", role.as_str()),
-            Need::Nothing | Need::Buyer => String::new(),
+        "description": match route.required_role {
+            RequiredRole::Operator(role) => format!("For the role `{}` or above.", role.as_str()),
+            RequiredRole::None | RequiredRole::Buyer => String::new(),
         },
         "tags": [tag],
         "servers": [server(route.listener)],
-        "security": security(action),
+        "security": security(route.required_role),
         "parameters": parameters,
         "responses": responses(route),
     });
-    if let Some(sent) = shapes::sent(action) {
+    if let Some(body) = &route.request_body {
         operation["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": schema(sent.schema), "example": sent.example } },
+            "content": { "application/json": { "schema": schema(body.schema), "example": (body.example)() } },
         });
     }
     operation
 }
 
 /// Tokens are needed where the operator has set them up: so each is an alternative to none.
-fn security(action: Action) -> Value {
-    match access::need(action) {
-        Need::Nothing => json!([]),
-        Need::Buyer => json!([{}, { "buyerToken": [] }]),
-        Need::Role(_) => json!([{}, { "operatorToken": [] }]),
+fn security(role: RequiredRole) -> Value {
+    match role {
+        RequiredRole::None => json!([]),
+        RequiredRole::Buyer => json!([{}, { "buyerToken": [] }]),
+        RequiredRole::Operator(_) => json!([{}, { "operatorToken": [] }]),
     }
 }
 
@@ -157,62 +155,59 @@ fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn path_parameter(parameter: Parameter) -> Option<Value> {
-    let (name, schema, example) = match parameter {
-        Parameter::None => return None,
-        Parameter::Drop => ("drop_id", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }), json!(1)),
-        Parameter::Auction => ("auction_id", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }), json!(1)),
-        Parameter::Endpoint => (
-            "endpoint_id",
-            json!({ "type": "integer", "minimum": 1, "maximum": crate::types::Seq::MAX.get() }),
-            json!(1),
-        ),
-        Parameter::Order => (
-            "order_id",
-            json!({ "type": "string", "format": "uuid", "pattern": ORDER_ID_PATTERN }),
-            json!(ORDER_ID_EXAMPLE),
-        ),
-        Parameter::Provider => {
+fn path_parameter(route: &Route) -> Option<Value> {
+    let name = route.parameter()?;
+    let number = |max: u64| json!({ "type": "integer", "minimum": 1, "maximum": max });
+    let (schema, example) = match name {
+        "drop_id" | "auction_id" => (number(u32::MAX.into()), json!(1)),
+        "endpoint_id" => (number(crate::types::Seq::MAX.get()), json!(1)),
+        "order_id" => {
+            (json!({ "type": "string", "format": "uuid", "pattern": ORDER_ID_PATTERN }), json!(ORDER_ID_EXAMPLE))
+        }
+        "provider" => {
             let words = Provider::ALL.map(Provider::as_str);
             let words: Vec<&str> = words.into_iter().filter(|word| Provider::from_path(word).is_some()).collect();
-            ("provider", json!({ "type": "string", "enum": words }), json!("standard-webhooks"))
+            (json!({ "type": "string", "enum": words }), json!("standard-webhooks"))
         }
+        // A test holds that there is no other.
+        _ => return None,
     };
     Some(json!({ "name": name, "in": "path", "required": true, "schema": schema, "example": example }))
 }
 
 fn responses(route: &Route) -> Map<String, Value> {
     let mut responses = Map::new();
-    for status in answers::of(route.action).good {
-        responses.insert(status.to_string(), good(route.action, *status));
+    for status in route.success {
+        responses.insert(status.to_string(), good(route, *status));
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for code in answers::problems(route.listener, route.action) {
+    for code in route.problem_codes() {
         by_status.entry(code.kind().status.as_u16()).or_default().push(code);
     }
     for (status, mut codes) in by_status {
         codes.sort_unstable();
-        responses.insert(status.to_string(), problem(Some(route.action), &codes));
+        responses.insert(status.to_string(), problem(Some(route), &codes));
     }
     responses.insert("414".into(), json!({ "$ref": "#/components/responses/UriTooLong" }));
     responses
 }
 
-fn good(action: Action, status: u16) -> Value {
+fn good(route: &Route, status: u16) -> Value {
     let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
-    let mut response = json!({ "description": words, "headers": headers::of(Some(action), Answer::Good) });
-    let bodies = if matches!(status, 303 | 304) { Vec::new() } else { shapes::answered(action) };
+    let mut response = json!({ "description": words, "headers": headers::of(Some(route), Answer::Good) });
+    let bodies = if matches!(status, 303 | 304) { &[] } else { route.response_bodies };
     if !bodies.is_empty() {
-        let content: Map<String, Value> =
-            bodies.into_iter().map(|(media, schema)| (media.into(), json!({ "schema": schema }))).collect();
+        let content: Map<String, Value> = bodies.iter().map(content).collect();
         response["content"] = content.into();
     }
-    let links: Map<String, Value> = shapes::links(action)
-        .into_iter()
-        .map(|(next, parameter, from)| {
-            let name = format!("{next:?}");
-            let link = json!({ "operationId": name, "parameters": { parameter: from } });
-            (name, link)
+    let links: Map<String, Value> = route
+        .links
+        .iter()
+        .map(|operation| {
+            let to = ROUTES.iter().find(|route| route.operation == *operation);
+            let parameter = to.and_then(|to| to.parameter()).unwrap_or("");
+            let link = json!({ "operationId": operation, "parameters": { parameter: "$response.body#/id" } });
+            ((*operation).into(), link)
         })
         .collect();
     if !links.is_empty() {
@@ -221,12 +216,21 @@ fn good(action: Action, status: u16) -> Value {
     response
 }
 
-fn problem(action: Option<Action>, codes: &[Code]) -> Value {
+fn content(body: &ResponseBody) -> (String, Value) {
+    let (media_type, schema) = match body {
+        ResponseBody::Json(name) => ("application/json", schema(name)),
+        ResponseBody::Named(media_type, name) => (*media_type, schema(name)),
+        ResponseBody::Inline(media_type, schema) => (*media_type, schema()),
+    };
+    (media_type.into(), json!({ "schema": schema }))
+}
+
+fn problem(route: Option<&Route>, codes: &[Code]) -> Value {
     let words: Vec<String> =
         codes.iter().map(|code| format!("`{}`: {}.", code.kind().code, code.kind().title)).collect();
     json!({
         "description": words.join(" "),
-        "headers": headers::of(action, Answer::Problem(codes)),
+        "headers": headers::of(route, Answer::Problem(codes)),
         "content": { "application/problem+json": { "schema": problems::any_of(codes) } },
     })
 }
@@ -275,7 +279,7 @@ mod tests {
     fn every_operation_has_its_own_name_and_every_route_is_there() {
         let document = made();
         let mut names: Vec<&str> = Vec::new();
-        for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
+        for route in ROUTES.iter().filter(|route| !route.is_demo) {
             let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
             names.push(operation["operationId"].as_str().unwrap_or_else(|| panic!("{}", route.path)));
         }
@@ -284,6 +288,17 @@ mod tests {
         assert_eq!(count, names.len(), "and nothing else");
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn every_parameter_of_a_path_is_described_and_every_link_has_one_to_fill() {
+        for route in ROUTES {
+            assert_eq!(path_parameter(route).is_some(), route.path.contains('{'), "{}", route.path);
+            for operation in route.links {
+                let to = ROUTES.iter().find(|to| to.operation == *operation).unwrap_or_else(|| panic!("{operation}"));
+                assert!(to.parameter().is_some(), "{operation}");
+            }
+        }
     }
 
     #[test]
@@ -310,9 +325,10 @@ mod tests {
             "ProviderEvent" => Ok(()),
             other => panic!("{other}"),
         };
-        for route in ROUTES.iter().filter(|route| !route.action.is_demo()) {
-            if let Some(sent) = shapes::sent(route.action) {
-                assert_eq!(read(sent.schema, sent.example.to_string().as_bytes()), Ok(()), "{:?}", route.action);
+        for route in ROUTES.iter().filter(|route| !route.is_demo) {
+            if let Some(body) = &route.request_body {
+                let example = (body.example)().to_string();
+                assert_eq!(read(body.schema, example.as_bytes()), Ok(()), "{}", route.operation);
             }
         }
     }

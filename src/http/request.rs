@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use super::body::{Body, full, read_json};
 use super::json::{drop_body, etag};
-use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
+use crate::config::ConnectionLimits;
 use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;
 use crate::types::{AuctionId, DropId, OrderId};
@@ -152,9 +152,9 @@ impl Call {
     ///
     /// # Errors
     /// See [`read_json`].
-    pub async fn json(&mut self, worker: &Worker) -> Result<Bytes, Problem> {
+    pub async fn json(&mut self, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        read_json(&self.parts.headers, body, &worker.server.config.limits).await
+        read_json(&self.parts.headers, body, limits).await
     }
 }
 

@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode};
 
 use super::code::Code;
 use super::request::REQUEST_ID;
-use super::routes::ROUTES;
+use super::route::Route;
 use super::worker::Worker;
 use crate::config::TraceSettings;
 use crate::telemetry::traces::{TraceOptions, TraceParent, TraceReason, WriteTimeline, WriteTrace};
@@ -65,14 +65,21 @@ impl Worker {
         let asked = noted.parent.is_some();
         let why = self.tracer.borrow_mut().wants(timeline.took(answered.ended), asked, answered.ended);
         if let Some(why) = why {
-            tell(timeline, noted, answered, why);
+            let route = self.server.routes.get(answered.route).copied();
+            tell(route, timeline, noted, answered, why);
         }
     }
 }
 
 #[cold]
-fn tell(timeline: WriteTimeline, noted: &TraceContext, answered: &Answered<'_>, why: TraceReason) {
-    let Some(route) = ROUTES.get(answered.route) else { return };
+fn tell(
+    route: Option<&'static Route>,
+    timeline: WriteTimeline,
+    noted: &TraceContext,
+    answered: &Answered<'_>,
+    why: TraceReason,
+) {
+    let Some(route) = route else { return };
     let write = WriteTrace {
         request_id: answered.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
         route: route.path,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::body::Bytes;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
@@ -21,7 +22,8 @@ use super::body::{Body, full};
 use super::code::Code;
 use super::problem::whole_seconds;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, empty};
-use super::routes::{Found, Listener, ROUTES, Route, Router};
+use super::route::{Listener, Route};
+use super::router::{Found, Router};
 use super::slow_queries::QueryQueue;
 use super::trace_context::{self, Answered, TraceContext};
 use crate::admission::in_flight::Place;
@@ -39,6 +41,10 @@ use crate::writer::WriterHandle;
 
 /// What all threads of a server share.
 pub struct ServerState {
+    /// The table of routes. Each is known by its index; one past the end counts requests that led to none.
+    pub routes: &'static [&'static Route],
+    /// Returns the OpenAPI document. It is made from the routes, and one of them shows it: hence the pointer.
+    pub openapi: fn() -> Bytes,
     /// The settings.
     pub config: Config,
     /// The file's epoch.
@@ -100,9 +106,6 @@ pub struct Worker {
     last_time: RefCell<(UnixMillis, HeaderValue)>,
 }
 
-/// The index that unrouted requests are counted under: one past the table.
-pub const UNROUTED: usize = ROUTES.len();
-
 impl Worker {
     /// Puts a thread's things together.
     #[must_use]
@@ -115,13 +118,14 @@ impl Worker {
         queries: QueryQueue,
     ) -> Worker {
         let other = MeteredRoute { path: "other", method: "other", timed_as: "other" };
-        let routes: Vec<MeteredRoute> = ROUTES.iter().map(Route::measured).chain([other]).collect();
+        let routes: Vec<MeteredRoute> = server.routes.iter().map(|route| route.labels()).chain([other]).collect();
         let worker = (listener == Listener::Public).then_some(port);
         let meter =
             HttpMeter::new(&server.telemetry, HttpMeterLabels { routes: &routes, problems: &Code::NAMES, worker });
         let tracer = Tracer::new(&server.telemetry, trace_context::options(&server.config.traces));
         let hot = DropResponseCache::new(server.config.hot_bodies_max);
         let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
+        let router = Router::new(server.routes, listener);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Worker {
@@ -138,7 +142,7 @@ impl Worker {
             queries,
             sampler: RefCell::default(),
             streams: Cell::new(0),
-            router: Router::new(listener),
+            router,
             verified: Rc::default(),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
@@ -238,8 +242,8 @@ impl Worker {
         headers: &HeaderMap,
         peer: IpAddr,
     ) -> Result<(Caller, Option<Place<'_>>), Problem> {
-        let Some(route) = ROUTES.get(route) else { return Err(Problem::NotFound) };
-        access::admit(&self.server.admission, &self.verified, route.action, headers, peer, || self.writer.clock.now())
+        let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };
+        access::admit(&self.server.admission, &self.verified, route, headers, peer, || self.writer.clock.now())
     }
 
     /// The client's request id if it is sane, else a new one.

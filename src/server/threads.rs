@@ -18,11 +18,10 @@ use crate::admission::Admission;
 use crate::config::{Config, somaxconn};
 use crate::egress::EgressClient;
 use crate::exit;
-use crate::http::routes::Listener;
+use crate::http::routes::{Listener, ROUTES};
 use crate::http::slow_queries::{QueryQueue, QueryThread};
-use crate::http::trace_context;
 use crate::http::worker::{ServerState, Worker};
-
+use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
 use crate::read::{AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
@@ -201,6 +200,8 @@ impl Server {
         let (queries, query_thread) = QueryQueue::new(parts.config.reply_deadline);
         let shared = Arc::new(SharedConnections::new(parts.tls, parts.config.limits.tls_handshakes_max));
         let server = Arc::new(ServerState {
+            routes: &ROUTES,
+            openapi: openapi::document,
             turned_away: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,

@@ -17,13 +17,14 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::admission::in_flight::Place;
 use crate::http::Problem;
-use crate::http::answers;
 use crate::http::body::Body;
-use crate::http::handlers::{self, Handled, Handling};
+use crate::http::handlers::{Handled, Handling};
 use crate::http::request::{Call, check_head, empty};
-use crate::http::routes::Found;
+use crate::http::route::allows;
+use crate::http::router::Found;
+use crate::http::routes;
 use crate::http::trace_context::TraceContext;
-use crate::http::worker::{UNROUTED, Worker, preflight};
+use crate::http::worker::{Worker, preflight};
 
 /// A request, and how far it has come.
 pub(super) enum RequestFuture<'c> {
@@ -61,7 +62,8 @@ impl<'c> RequestFuture<'c> {
         let request_id = worker.request_id(&parts.headers);
         let origin = worker.allowed_origin(&parts.headers);
         let noted = TraceContext::of(&parts);
-        let mut ending = RequestContext { worker, request_id, origin, route: UNROUTED, started, noted };
+        let mut ending =
+            RequestContext { worker, request_id, origin, route: worker.server.routes.len(), started, noted };
         if parts
             .uri
             .path_and_query()
@@ -80,7 +82,7 @@ impl<'c> RequestFuture<'c> {
             Err(problem) => return RequestFuture::Answered(ending.end(Err(problem))),
         };
         let call = Call { started, caller, parts, body: Some(body), parameter };
-        match unless_it_panics(|| handlers::run(worker, index, call)) {
+        match unless_it_panics(|| routes::handle(worker, index, call)) {
             Ok(Handled::Now(result)) => RequestFuture::Answered(ending.end(result)),
             Ok(Handled::Later(handling)) => RequestFuture::Waiting(Waiting { ending, handling, _place: place }),
             Err(problem) => RequestFuture::Answered(ending.end(Err(problem))),
@@ -116,7 +118,10 @@ impl Waiting<'_> {
 impl RequestContext<'_> {
     fn end(mut self, result: Result<Response<Body>, Problem>) -> Response<Body> {
         debug_assert!(
-            answers::allowed(self.route, result.as_ref().map(Response::status).map_err(Problem::code)),
+            allows(
+                self.worker.server.routes.get(self.route).copied(),
+                result.as_ref().map(Response::status).map_err(Problem::code)
+            ),
             "route {} may not answer {:?}",
             self.route,
             result.as_ref().map(Response::status),

@@ -3,25 +3,99 @@
 use std::time::Instant;
 
 use hyper::header::HeaderValue;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
 use super::orders::{bought, shown};
-use super::{done, fault, not_let_in, query_thread_busy, submit, written};
+use super::{RouteEntry, done, example_reason, fault, not_let_in, query_thread_busy, submit, written};
+use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, Outcome, Subject};
 use crate::http::Problem;
+use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
+use crate::http::code::Code;
 use crate::http::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
 use crate::http::json::{
     auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
     receipt_body,
 };
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
 use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::public(Method::GET, "/v1/auctions", "ListAuctions", "List auctions")
+        .query::<DropsQuery>()
+        .responds(&[200], &[Json("AuctionPage")])
+        .problems(&[QUERY, BUSY])
+        .later(|worker, call| Box::pin(async move { list(worker, &call).await })),
+    Route::public(Method::GET, "/v1/auctions/{auction_id}", "GetAuction", "Read an auction")
+        .responds(&[200, 304], &[Json("Auction")])
+        .problems(&[ID])
+        .now(|worker, call| get(worker, call)),
+    Route::public(Method::GET, "/v1/auctions/{auction_id}/bids", "ListBids", "List an auction's accepted bids")
+        .query::<BidsQuery>()
+        .responds(&[200], &[Json("BidPage")])
+        .problems(&[QUERY, ID, BUSY])
+        .later(|worker, call| Box::pin(async move { bids(worker, &call).await })),
+    Route::buyer(
+        Method::GET,
+        "/v1/auctions/{auction_id}/order",
+        "GetAuctionOrder",
+        "Read the order that an auction created",
+    )
+    .query::<AuctionOrderQuery>()
+    .responds(&[200, 304], &[Json("Order")])
+    .problems(&[ANOTHER_BUYER, QUERY, ID])
+    .links(&["GetOrder", "Checkout", "CancelOrder"])
+    .now(|worker, call| order(worker, call)),
+    Route::buyer(Method::POST, "/v1/auctions/{auction_id}/bids", "PlaceBid", "Place a bid")
+        .body("NewBid", || json!({ "buyer": "buyer-7", "amount": 10000, "maximum": 15000 }))
+        .responds(&[201], &[Json("Bid")])
+        .problems(&[ANOTHER_BUYER, BODY, KEY, ID, AUCTION, &[Code::LimitReached], WRITER])
+        .later(|worker, call| Box::pin(bid(worker, call))),
+    Route::buyer(
+        Method::POST,
+        "/v1/auctions/{auction_id}/buy-now",
+        "BuyNow",
+        "Buy at the fixed price, before the first bid",
+    )
+    .body("NewPurchase", || json!({ "buyer": "buyer-7" }))
+    .responds(&[201], &[Json("Order")])
+    // A key belongs to its buyer and the auction; there are no other parameters that could differ.
+    .problems(&[ANOTHER_BUYER, BODY, &[Code::KeyMissing], ID, AUCTION, WRITER])
+    .links(&["GetOrder", "Checkout", "CancelOrder"])
+    .later(|worker, call| Box::pin(buy_now(worker, call))),
+    Route::admin(Role::Operator, Method::POST, "/v1/auctions", "CreateAuction", "Create an auction")
+        .body("NewAuction", || {
+            json!({
+                "sku": "SHOE-1", "name": "The first shoe", "currency": "EUR", "start_price": 10000,
+                "starts_at": "2026-11-21T09:00:00Z", "ends_at": "2099-11-21T10:00:00Z", "reserve_price": 20000,
+                "increments": [[0, 100], [50000, 1000]], "buy_now": 90000, "soft_close_seconds": 60,
+            })
+        })
+        .responds(&[201], &[Json("Auction")])
+        .problems(&[BODY, KEY, WRITER])
+        .links(&["CancelAuction"])
+        .later(|worker, call| Box::pin(create(worker, call))),
+    Route::admin(
+        Role::Operator,
+        Method::POST,
+        "/v1/auctions/{auction_id}/cancel",
+        "CancelAuction",
+        "Cancel an auction",
+    )
+    .body("Reason", example_reason)
+    .responds(&[200], &[Json("Auction")])
+    .problems(&[BODY, ID, &[Code::Ended], WRITER])
+    .later(|worker, call| Box::pin(cancel(worker, call))),
+];
 
 /// The auction of a number, if there is one.
 fn found(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
@@ -111,7 +185,7 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
 /// `POST /v1/auctions/{auction_id}/bids`.
 pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
-    let request = parse_bid(&call.json(worker).await?, call.caller.buyer())?;
+    let request = parse_bid(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
     let digests = &worker.writer.digest_key;
@@ -161,7 +235,7 @@ fn as_it_is(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Byt
 /// `POST /v1/auctions/{auction_id}/buy-now`.
 pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
-    let buyer = parse_buy_now(&call.json(worker).await?, call.caller.buyer())?;
+    let buyer = parse_buy_now(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let AuctionRow { id, drop_id, .. } = found(worker, call.auction_id()?)?;
     let digests = &worker.writer.digest_key;
@@ -175,7 +249,7 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
 
 /// `POST /v1/auctions`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let spec = parse_auction(&call.json(worker).await?, &worker.server.config.auctions)?;
+    let spec = parse_auction(&call.json(&worker.server.config.limits).await?, &worker.server.config.auctions)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
     let key = CommandKey {
@@ -187,7 +261,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `POST /v1/auctions/{auction_id}/cancel`.
 pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = parse_reason(&call.json(worker).await?)?;
+    let reason = parse_reason(&call.json(&worker.server.config.limits).await?)?;
     let auction_id = call.auction_id()?;
     let reason = call.signed(reason);
     operate(worker, &call, Command::CancelAuction { auction_id, reason }, StatusCode::OK).await

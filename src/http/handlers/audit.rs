@@ -3,21 +3,33 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response};
 
-use super::{fault, query_thread_busy};
+use super::{RouteEntry, fault, query_thread_busy};
+use crate::admission::operators::Role;
 use crate::http::Problem;
+use crate::http::allowed_responses::{BUSY, ID, QUERY};
 use crate::http::body::{Body, pieces};
 use crate::http::json::queries::AuditQuery;
 use crate::http::request::Call;
+use crate::http::route::ResponseBody::Named;
+use crate::http::route::Route;
 use crate::http::slow_queries::QueryThreadBusy;
 use crate::http::worker::Worker;
 use crate::read::lists::{self, AuditFilter};
 use crate::read::rows;
 use crate::telemetry::StreamKind;
 use crate::types::{DropId, OrderId, Seq};
+
+pub(in crate::http) const ROUTES: &[RouteEntry] =
+    &[Route::admin(Role::Viewer, Method::GET, "/v1/audit", "Audit", "Read or follow the audit")
+        .query::<AuditQuery>()
+        // OpenAPI 3.1 has no word for a sequence: the schema is that of each line.
+        .responds(&[200], &[Named("application/x-ndjson", "AuditRow")])
+        .problems(&[QUERY, ID, BUSY])
+        .now(stream)];
 
 /// How often a follower looks for new rows.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);

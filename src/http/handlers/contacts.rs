@@ -1,16 +1,43 @@
 //! Contacts: personal data, each look at it audited before it is shown.
 
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 
 use super::orders::named;
-use super::{done, fault, submit, written};
+use super::{RouteEntry, done, fault, submit, written};
+use crate::admission::operators::Role;
 use crate::engine::Command;
 use crate::http::Problem;
+use crate::http::allowed_responses::{ID, WRITER};
 use crate::http::body::Body;
 use crate::http::json::contact_body;
 use crate::http::request::{Call, empty, json};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::rows;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::admin(
+        Role::Operator,
+        Method::GET,
+        "/v1/orders/{order_id}/contact",
+        "ReadContact",
+        "Read a buyer's contact (audited)",
+    )
+    .responds(&[200], &[Json("Contact")])
+    .problems(&[ID, WRITER])
+    .later(|worker, call| Box::pin(async move { read(worker, &call).await })),
+    Route::admin(
+        Role::Owner,
+        Method::DELETE,
+        "/v1/orders/{order_id}/contact",
+        "EraseContact",
+        "Erase a buyer's contact (audited)",
+    )
+    .responds(&[204], &[])
+    .problems(&[ID, WRITER])
+    .later(|worker, call| Box::pin(async move { erase(worker, &call).await })),
+];
 
 /// `GET /v1/orders/{order_id}/contact`.
 pub(super) async fn read(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {

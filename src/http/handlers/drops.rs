@@ -3,20 +3,80 @@
 use std::time::Instant;
 
 use hyper::header::HeaderValue;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
-use super::{done, fault, query_thread_busy, submit, written};
+use super::{RouteEntry, done, example_reason, fault, query_thread_busy, submit, written};
+use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::http::Problem;
+use crate::http::allowed_responses::{BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
+use crate::http::code::Code;
 use crate::http::json::queries::DropsQuery;
 use crate::http::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::{CachedResponse, lists, rows};
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
 use crate::types::{DigestKey, DropId};
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::public(Method::GET, "/v1/drops", "ListDrops", "List drops")
+        .query::<DropsQuery>()
+        .responds(&[200], &[Json("DropPage")])
+        .problems(&[QUERY, BUSY])
+        .later(|worker, call| Box::pin(async move { list(worker, &call).await })),
+    Route::public(Method::GET, "/v1/drops/{drop_id}", "GetDrop", "Read a drop")
+        .responds(&[200, 304], &[Json("Drop")])
+        .problems(&[ID])
+        .now(|worker, call| get(worker, call)),
+    Route::admin(Role::Operator, Method::POST, "/v1/drops", "CreateDrop", "Create a drop")
+        .body("NewDrop", || {
+            json!({
+                "sku": "SHOE-42", "name": "Limited shoe", "currency": "EUR", "unit_price": 12900, "total": 10000,
+                "starts_at": "2026-11-21T09:00:00Z", "per_buyer_limit": 2,
+            })
+        })
+        .responds(&[201], &[Json("Drop")])
+        .problems(&[BODY, KEY, WRITER])
+        .links(&["PatchDrop", "PauseDrop", "ResumeDrop", "AdjustStock", "CloseDrop"])
+        .later(|worker, call| Box::pin(create(worker, call))),
+    Route::admin(Role::Operator, Method::PATCH, "/v1/drops/{drop_id}", "PatchDrop", "Change a drop")
+        .body("DropPatch", || json!({ "expected_revision": 1, "reason": "a typing error", "name": "Limited shoe" }))
+        .responds(&[200], &[Json("Drop")])
+        .problems(&[BODY, ID, &[Code::Ended, Code::PreconditionFailed], WRITER])
+        .later(|worker, call| Box::pin(patch(worker, call))),
+    Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/pause", "PauseDrop", "Pause a drop")
+        .body("Reason", example_reason)
+        .responds(&[200], &[Json("Drop")])
+        .problems(&[BODY, ID, &[Code::Ended], WRITER])
+        .later(|worker, call| {
+            Box::pin(with_reason(worker, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }))
+        }),
+    Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/resume", "ResumeDrop", "Resume a drop")
+        .body("Reason", example_reason)
+        .responds(&[200], &[Json("Drop")])
+        .problems(&[BODY, ID, &[Code::Ended, Code::IllegalTransition], WRITER])
+        .later(|worker, call| {
+            Box::pin(with_reason(worker, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }))
+        }),
+    Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/close", "CloseDrop", "End a drop for good")
+        .body("Reason", example_reason)
+        .responds(&[200], &[Json("Drop")])
+        .problems(&[BODY, ID, WRITER])
+        .later(|worker, call| {
+            Box::pin(with_reason(worker, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }))
+        }),
+    Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/stock", "AdjustStock", "Add or remove free units")
+        .body("StockAdjustment", || json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
+        .responds(&[200], &[Json("Drop")])
+        .problems(&[BODY, ID, &[Code::Ended, Code::PreconditionFailed], WRITER])
+        .later(|worker, call| Box::pin(adjust_stock(worker, call))),
+];
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
@@ -58,7 +118,7 @@ fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
 
 /// `POST /v1/drops`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let spec = parse_drop(&call.json(worker).await?)?;
+    let spec = parse_drop(&call.json(&worker.server.config.limits).await?)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
     let key = CommandKey {
@@ -71,7 +131,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `PATCH /v1/drops/{drop_id}`.
 pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (expected_revision, patch, reason) = parse_patch(&call.json(worker).await?)?;
+    let (expected_revision, patch, reason) = parse_patch(&call.json(&worker.server.config.limits).await?)?;
     let drop_id = call.drop_id()?;
     let reason = call.signed(reason);
     let command = Command::PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason };
@@ -84,14 +144,14 @@ pub(super) async fn with_reason(
     mut call: Call,
     command: impl FnOnce(DropId, Box<str>) -> Command,
 ) -> Result<Response<Body>, Problem> {
-    let reason = parse_reason(&call.json(worker).await?)?;
+    let reason = parse_reason(&call.json(&worker.server.config.limits).await?)?;
     let command = command(call.drop_id()?, call.signed(reason));
     operate(worker, &call, command, StatusCode::OK).await
 }
 
 /// `POST /v1/drops/{drop_id}/stock`.
 pub(super) async fn adjust_stock(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (delta, expected_total, reason) = parse_stock(&call.json(worker).await?)?;
+    let (delta, expected_total, reason) = parse_stock(&call.json(&worker.server.config.limits).await?)?;
     let drop_id = call.drop_id()?;
     let reason = call.signed(reason);
     operate(worker, &call, Command::AdjustStock { drop_id, delta, expected_total, reason }, StatusCode::OK).await

@@ -1,27 +1,109 @@
 //! Whom the outbox tells: endpoints, their secrets, and deliveries that failed.
 
 use hyper::header::HeaderValue;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
-use super::{done, fault, submit, written};
+use super::{RouteEntry, done, example_reason, fault, submit, written};
+use crate::admission::operators::Role;
 use crate::egress::{SendError, Target, TargetError};
 use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
 use crate::http::Problem;
+use crate::http::allowed_responses::{BODY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
 use crate::http::json::queries::DeliveriesQuery;
 use crate::http::json::{
     EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::store::Beside;
 use crate::types::digest_key::KeyScope;
 use crate::types::{EndpointUrl, Seq, SigningSecret};
 
+/// An endpoint receives every event, so only owners create or change one.
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::admin(Role::Owner, Method::POST, "/v1/webhook-endpoints", "CreateEndpoint", "Create a webhook endpoint")
+        .body(
+            "NewWebhookEndpoint",
+            || json!({ "url": "https://shop.example/hooks", "events": ["order.paid", "payment.not_kept"] }),
+        )
+        .responds(&[201], &[Json("WebhookEndpoint")])
+        .problems(&[BODY, KEY, ID, WRITER])
+        .links(&[
+            "GetEndpoint",
+            "PatchEndpoint",
+            "RotateSecret",
+            "ListDeliveries",
+            "ResendDeliveries",
+            "DeleteEndpoint",
+        ])
+        .later(|worker, call| Box::pin(create(worker, call))),
+    Route::admin(Role::Operator, Method::GET, "/v1/webhook-endpoints", "ListEndpoints", "List webhook endpoints")
+        .responds(&[200], &[Json("WebhookEndpointPage")])
+        .now(|worker, _| list(worker)),
+    Route::admin(Role::Operator, Method::GET, ENDPOINT, "GetEndpoint", "Read a webhook endpoint")
+        .responds(&[200], &[Json("WebhookEndpoint")])
+        .problems(&[ID])
+        .now(|worker, call| get(worker, call)),
+    Route::admin(Role::Owner, Method::PATCH, ENDPOINT, "PatchEndpoint", "Change a webhook endpoint")
+        .body("WebhookEndpointPatch", || json!({ "state": "disabled", "reason": "the shop is being moved" }))
+        .responds(&[200], &[Json("WebhookEndpoint")])
+        .problems(&[BODY, ID, WRITER])
+        .later(|worker, call| Box::pin(patch(worker, call))),
+    Route::admin(
+        Role::Owner,
+        Method::DELETE,
+        ENDPOINT,
+        "DeleteEndpoint",
+        "Delete a webhook endpoint and its deliveries",
+    )
+    .responds(&[204], &[])
+    .problems(&[ID, WRITER])
+    .later(|worker, call| Box::pin(async move { delete(worker, &call).await })),
+    Route::admin(
+        Role::Owner,
+        Method::POST,
+        "/v1/webhook-endpoints/{endpoint_id}/rotate-secret",
+        "RotateSecret",
+        "Make a new secret; the old one also signs for 24 hours",
+    )
+    .body("Reason", example_reason)
+    .responds(&[200], &[Json("WebhookEndpoint")])
+    .problems(&[BODY, ID, WRITER])
+    .later(|worker, call| Box::pin(rotate(worker, call))),
+    Route::admin(
+        Role::Operator,
+        Method::GET,
+        "/v1/webhook-endpoints/{endpoint_id}/deliveries",
+        "ListDeliveries",
+        "List failed deliveries",
+    )
+    .query::<DeliveriesQuery>()
+    .responds(&[200], &[Json("WebhookDeliveryPage")])
+    .problems(&[QUERY, ID])
+    .now(|worker, call| deliveries(worker, call)),
+    Route::admin(
+        Role::Operator,
+        Method::POST,
+        "/v1/webhook-endpoints/{endpoint_id}/resend",
+        "ResendDeliveries",
+        "Deliver again, starting at an event",
+    )
+    .body("Resend", || json!({ "from_seq": 1, "reason": "the shop is well again" }))
+    .responds(&[200], &[Json("WebhookEndpoint")])
+    .problems(&[BODY, ID, WRITER])
+    .later(|worker, call| Box::pin(resend(worker, call))),
+];
+
+const ENDPOINT: &str = "/v1/webhook-endpoints/{endpoint_id}";
+
 /// `POST /v1/webhook-endpoints`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (url, events) = parse_new_endpoint(&call.json(worker).await?)?;
+    let (url, events) = parse_new_endpoint(&call.json(&worker.server.config.limits).await?)?;
     let key = call.idempotency_key()?;
     let url = reachable(worker, &url).await?;
     let digests = &worker.writer.digest_key;
@@ -49,7 +131,8 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
 
 /// `PATCH /v1/webhook-endpoints/{endpoint_id}`.
 pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let EndpointChanges { url, events, state, reason } = parse_endpoint_changes(&call.json(worker).await?)?;
+    let EndpointChanges { url, events, state, reason } =
+        parse_endpoint_changes(&call.json(&worker.server.config.limits).await?)?;
     let known = named(worker, &call)?;
     let url = match url {
         Some(url) if *url != *known.url.reveal() => Some(reachable(worker, &url).await?),
@@ -62,7 +145,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`.
 pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = crate::http::json::parse_reason(&call.json(worker).await?)?;
+    let reason = crate::http::json::parse_reason(&call.json(&worker.server.config.limits).await?)?;
     let endpoint = named(worker, &call)?.id;
     let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
     let command = EndpointCommand::Patch { endpoint, patch, reason: call.signed(reason) };
@@ -71,7 +154,7 @@ pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/resend`.
 pub(super) async fn resend(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (from_seq, all, reason) = parse_resend(&call.json(worker).await?)?;
+    let (from_seq, all, reason) = parse_resend(&call.json(&worker.server.config.limits).await?)?;
     let endpoint = named(worker, &call)?.id;
     let command = EndpointCommand::Resend { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) };
     operate(worker, &call, command, (None, None), StatusCode::OK).await

@@ -2,12 +2,33 @@
 
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
+use super::RouteEntry;
 use crate::http::Problem;
 use crate::http::body::{Body, full};
+use crate::http::code::Code;
 use crate::http::request::json;
+use crate::http::route::ResponseBody::Inline;
+use crate::http::route::{ResponseBody, Route};
 use crate::http::worker::Worker;
+
+const OK_BODY: &[ResponseBody] = &[Inline("text/plain", || json!({ "type": "string", "description": "`ok`." }))];
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::public(Method::GET, "/openapi.json", "OpenApi", "The OpenAPI description of both listeners")
+        .responds(
+            &[200],
+            &[Inline("application/json", || json!({ "type": "object", "required": ["openapi", "paths"] }))],
+        )
+        .now(|worker, _| Ok(openapi(worker))),
+    Route::probe("/healthz", "Healthz", "The process is alive").responds(&[200], OK_BODY).now(|_, _| Ok(alive())),
+    Route::probe("/readyz", "Readyz", "The server accepts traffic")
+        .responds(&[200], OK_BODY)
+        .problems(&[&[Code::Draining]])
+        .now(|worker, _| ready(worker)),
+];
 
 pub(super) fn text(body: impl Into<Bytes>, content_type: &'static str) -> Response<Body> {
     let mut response = Response::new(full(body));
@@ -27,6 +48,6 @@ pub(super) fn ready(worker: &Worker) -> Result<Response<Body>, Problem> {
 }
 
 /// `GET /openapi.json`.
-pub(super) fn openapi() -> Response<Body> {
-    json(StatusCode::OK, crate::http::openapi::document())
+pub(super) fn openapi(worker: &Worker) -> Response<Body> {
+    json(StatusCode::OK, (worker.server.openapi)())
 }

@@ -2,16 +2,29 @@
 
 use std::sync::atomic::Ordering;
 
-use hyper::Response;
+use hyper::{Method, Response};
+use serde_json::json;
 
+use super::RouteEntry;
 use super::health::text;
+use crate::admission::operators::Role;
 use crate::config::PlanSettings;
 use crate::http::body::Body;
+use crate::http::route::ResponseBody::Inline;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::metrics_sample::{AuctionStanding, DropStock, MetricsSample};
 use crate::read::payments;
 use crate::telemetry::{TransientSeries, catalogue as metric};
 use crate::types::UnixMillis;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] =
+    &[Route::admin(Role::Viewer, Method::GET, "/metrics", "Metrics", "Metrics for Prometheus")
+        .responds(
+            &[200],
+            &[Inline("text/plain", || json!({ "type": "string", "description": "The text format of Prometheus." }))],
+        )
+        .now(|worker, _| Ok(show(worker)))];
 
 /// `GET /metrics`.
 pub(super) fn show(worker: &Worker) -> Response<Body> {

@@ -1,18 +1,68 @@
 //! What operators do with orders: payments by hand, refunds.
 
 use hyper::header::HeaderValue;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
 use super::orders::{as_it_is, named};
-use super::{fault, submit};
+use super::{RouteEntry, fault, submit};
+use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, Outcome};
 use crate::http::Problem;
+use crate::http::allowed_responses::{BODY, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
 use crate::http::json::{page_body, parse_payment, parse_refund, parse_settled, payment_body};
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, json};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read;
 use crate::types::digest_key::KeyScope;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::admin(
+        Role::Operator,
+        Method::POST,
+        "/v1/orders/{order_id}/payments",
+        "RecordPayment",
+        "Record a payment by hand",
+    )
+    .body(
+        "Payment",
+        || json!({ "reference": "transfer 4711", "amount": 12900, "currency": "EUR", "reason": "paid by transfer" }),
+    )
+    .responds(&[200], &[Json("Order")])
+    .problems(&[BODY, ID, STATE, WRITER])
+    .links(&["RefundOrder", "ListPayments", "ReadContact"])
+    .later(|worker, call| Box::pin(record_payment(worker, call))),
+    Route::admin(Role::Operator, Method::POST, "/v1/orders/{order_id}/refund", "RefundOrder", "Refund an order")
+        .body("Refund", || json!({ "restock_quantity": 1, "reason": "came back unworn" }))
+        .responds(&[200], &[Json("Order")])
+        .problems(&[BODY, KEY, ID, STATE, WRITER])
+        .later(|worker, call| Box::pin(refund(worker, call))),
+    Route::admin(
+        Role::Operator,
+        Method::POST,
+        "/v1/orders/{order_id}/refund-settled",
+        "SettleRefund",
+        "Record that a refund was paid out",
+    )
+    .body("RefundSettlement", || json!({ "reference": "transfer 4712", "reason": "paid out" }))
+    .responds(&[200], &[Json("Order")])
+    .problems(&[BODY, ID, STATE, WRITER])
+    .later(|worker, call| Box::pin(settle_refund(worker, call))),
+    Route::admin(
+        Role::Operator,
+        Method::GET,
+        "/v1/orders/{order_id}/payments",
+        "ListPayments",
+        "List an order's payments",
+    )
+    .responds(&[200], &[Json("PaymentPage")])
+    .problems(&[ID])
+    .counts_in_flight()
+    .now(|worker, call| payments(worker, call)),
+];
 
 /// `GET /v1/orders/{order_id}/payments`.
 pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
@@ -24,7 +74,7 @@ pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, P
 
 /// `POST /v1/orders/{order_id}/payments`.
 pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let payment = parse_payment(&call.json(worker).await?)?;
+    let payment = parse_payment(&call.json(&worker.server.config.limits).await?)?;
     let order = named(worker, &call)?.seq;
     let command = Command::RecordPayment {
         order,
@@ -39,7 +89,7 @@ pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Re
 
 /// `POST /v1/orders/{order_id}/refund`.
 pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (amount, restock_quantity, reason) = parse_refund(&call.json(worker).await?)?;
+    let (amount, restock_quantity, reason) = parse_refund(&call.json(&worker.server.config.limits).await?)?;
     let key = call.idempotency_key()?;
     let order = named(worker, &call)?.seq;
     let digests = &worker.writer.digest_key;
@@ -61,7 +111,7 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `POST /v1/orders/{order_id}/refund-settled`.
 pub(super) async fn settle_refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (reference, reason) = parse_settled(&call.json(worker).await?)?;
+    let (reference, reason) = parse_settled(&call.json(&worker.server.config.limits).await?)?;
     let order = named(worker, &call)?.seq;
     let reason = call.signed(reason);
     let decided = submit(worker, &call.caller, Command::SettleRefund { order, reference, reason }, None).await?;

@@ -3,21 +3,48 @@
 use std::time::Instant;
 
 use hyper::header::HeaderValue;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
-use super::{done, fault, not_let_in, submit, written};
+use super::{RouteEntry, done, fault, not_let_in, submit, written};
 use crate::admission::Caller;
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
+use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, DROP, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
 use crate::http::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::{OrderRow, rows};
 use crate::store::Beside;
 use crate::telemetry::ReadSource;
 use crate::types::{DropId, OrderSecret, Seq, random};
 use crate::writer::Decided;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::buyer(Method::POST, "/v1/drops/{drop_id}/orders", "PlaceOrder", "Place an order")
+        .body("NewOrder", || json!({ "buyer": "buyer-7", "quantity": 1 }))
+        .responds(&[201], &[Json("Order")])
+        .problems(&[ANOTHER_BUYER, BODY, KEY, ID, DROP, WRITER])
+        .links(&["GetOrder", "Checkout", "CancelOrder"])
+        .later(|worker, call| Box::pin(place(worker, call))),
+    Route::buyer(Method::GET, "/v1/orders/{order_id}", "GetOrder", "Read an order")
+        .responds(&[200, 304], &[Json("Order")])
+        .problems(&[ID])
+        .now(|worker, call| get(worker, call)),
+    Route::buyer(Method::POST, "/v1/orders/{order_id}/checkout", "Checkout", "Proceed to payment")
+        .body("Checkout", || json!({ "contact": { "email": "ann@example.org" } }))
+        .responds(&[200], &[Json("Order")])
+        .problems(&[BODY, ID, STATE, WRITER])
+        .links(&["GetOrder", "CancelOrder"])
+        .later(|worker, call| Box::pin(checkout(worker, call))),
+    Route::buyer(Method::POST, "/v1/orders/{order_id}/cancel", "CancelOrder", "Cancel an order")
+        .responds(&[200], &[Json("Order")])
+        .problems(&[ID, STATE, WRITER])
+        .later(|worker, call| Box::pin(async move { cancel(worker, &call).await })),
+];
 
 fn frame(worker: &Worker) -> OrderFrame<'_> {
     OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch }
@@ -26,7 +53,7 @@ fn frame(worker: &Worker) -> OrderFrame<'_> {
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
 pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
-    let request = OrderRequest::parse(&call.json(worker).await?, call.caller.buyer())?;
+    let request = OrderRequest::parse(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();
     let (decided, secret) = claim(worker, &call.caller, call.drop_id()?, request, &key).await?;
@@ -142,7 +169,7 @@ pub(super) fn shown(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Bo
 
 /// `POST /v1/orders/{order_id}/checkout`.
 pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let contact = parse_checkout(&call.json(worker).await?)?;
+    let contact = parse_checkout(&call.json(&worker.server.config.limits).await?)?;
     let order = own(worker, &call)?.seq;
     let beside = Beside::Contact(Box::new(contact));
     let decided = submit(worker, &call.caller, Command::Checkout { order }, Some(beside)).await?;

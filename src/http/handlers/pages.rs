@@ -4,17 +4,20 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, REFRESH,
     X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::orders::{claim, named};
-use super::{done, fault, payments, submit};
+use super::{RouteEntry, done, fault, payments, submit};
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
+use crate::http::allowed_responses::{BODY, ID, WRITER};
 use crate::http::body::{Body, full, read_form};
 use crate::http::json::{OrderRequest, parse_checkout};
 use crate::http::request::Call;
+use crate::http::route::ResponseBody::Inline;
+use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::read::{OrderRow, lists, rows, sessions};
 use crate::store::Beside;
@@ -24,6 +27,47 @@ use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity,
 use crate::web;
 use crate::web::order::{OrderPage, Way};
 use crate::web::shop::Offer;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::public(Method::GET, "/pay/{order_id}", "OrderPage", "Show the page of an order, where it is paid")
+        // An unknown id gets a page, too.
+        .responds(
+            &[200, 303, 404],
+            &[Inline(
+                "text/html",
+                || json!({ "type": "string", "description": "A page for browsers: the order, and how to pay it." }),
+            )],
+        )
+        .headers(&[
+            ("Location", Presence::Sometimes),
+            ("Refresh", Presence::Sometimes),
+            ("Content-Security-Policy", Presence::Always),
+            ("Referrer-Policy", Presence::Always),
+            ("X-Content-Type-Options", Presence::Always),
+        ])
+        .now(|worker, call| order(worker, call)),
+    Route::public(Method::GET, "/", "DemoShop", "The demo shop")
+        .demo()
+        .responds(&[200], &[])
+        .problems(&[ID])
+        .now(|worker, _| shop(worker)),
+    Route::public(Method::POST, "/", "DemoReserve", "Reserve in the demo shop")
+        .demo()
+        // Refusals are pages, too.
+        .responds(&[303, 409], &[])
+        .problems(&[BODY, ID, WRITER])
+        .later(|worker, call| Box::pin(reserve(worker, call))),
+    Route::public(Method::POST, "/pay/{order_id}/checkout", "DemoCheckout", "Check out in the demo shop")
+        .demo()
+        .responds(&[303, 409], &[])
+        .problems(&[BODY, ID, WRITER])
+        .later(|worker, call| Box::pin(check_out(worker, call))),
+    Route::public(Method::POST, "/pay/{order_id}/sandbox", "DemoSandbox", "Pay with play money")
+        .demo()
+        .responds(&[303], &[])
+        .problems(&[BODY, ID, WRITER])
+        .later(|worker, call| Box::pin(sandbox(worker, call))),
+];
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 

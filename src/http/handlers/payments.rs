@@ -2,17 +2,21 @@
 
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Response, StatusCode};
-use serde_json::Value;
+use hyper::{Method, Response, StatusCode};
+use serde_json::{Value, json};
 
-use super::{done, fault, overloaded, submit_as, written};
+use super::{RouteEntry, done, fault, overloaded, submit_as, written};
 use crate::admission::Caller;
 use crate::engine::{self, Command, Outcome};
 use crate::http::Problem;
+use crate::http::allowed_responses::{ID, SIGNED, WRITER};
 use crate::http::body::{Body, announced, read_whole};
+use crate::http::json::words::ORDER_ID_EXAMPLE;
 use crate::http::json::{HeardResult, heard_body};
 use crate::http::problem::FieldError;
 use crate::http::request::{Call, json};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::payments::provider_event::InvalidField;
 use crate::payments::{BODY_BYTES_MAX, OrderRef, ProviderEvent, TOLERANCE_SECONDS, WebhookError, WebhookRequest};
@@ -22,6 +26,30 @@ use crate::telemetry::catalogue as metric;
 use crate::types::{Disposition, Provider, Seq};
 use crate::writer::Class;
 use crate::writer::clock::wall_clock;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    // No token is needed: the handler verifies the provider's signature. A provider's events take milliseconds each, so
+    // few are in flight at once, however many payments a crowd makes.
+    Route::public(
+        Method::POST,
+        "/v1/payments/{provider}",
+        "ReceiveProviderEvent",
+        "Receive a payment provider's webhook",
+    )
+    .body("ProviderEvent", || {
+        json!({
+            "type": "payment.succeeded", "timestamp": "2026-11-21T09:00:00Z",
+            "data": {
+                "order_id": ORDER_ID_EXAMPLE, "reference": "pay_4711", "amount": 12900, "currency": "EUR",
+            },
+        })
+    })
+    .responds(&[200], &[Json("ProviderEventResult")])
+    .problems(&[SIGNED, ID, WRITER])
+    // Events that are not about orders of this server are not recorded.
+    .headers(&[("Firstcome-Seq", Presence::Sometimes), ("Server-Timing", Presence::Sometimes)])
+    .later(|worker, call| Box::pin(hear(worker, call))),
+];
 
 /// PayOS writes instants without a zone: money may look a day older than its order.
 const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;

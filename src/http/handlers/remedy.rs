@@ -3,20 +3,51 @@
 //! A look comes first and names the orders that it found, the *run*. Only a run can be undone: a repeat is about the same
 //! orders, whatever was sold meanwhile. Buyers learn of it by the events, as of any other cancellation and refund.
 
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
-use super::{done, fault, submit};
+use super::{RouteEntry, done, fault, submit};
+use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, Refusal};
 use crate::http::Problem;
+use crate::http::allowed_responses::{BODY, ID, QUERY};
 use crate::http::body::Body;
 use crate::http::json::queries::RemedyQuery;
 use crate::http::json::{Ending, OrderFrame, Remedied, Remedy, Undo, parse_undo, remedy_body};
 use crate::http::request::{Call, json};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::lists::{self, LastOrders};
 use crate::read::{DropRow, OrderRow, rows};
 use crate::types::digest_key::KeyScope;
 use crate::types::{OrderRange, OrderState, Seq};
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::admin(
+        Role::Operator,
+        Method::GET,
+        "/v1/drops/{drop_id}/remedy",
+        "PreviewUndo",
+        "Show the last live and paid orders, which could be undone",
+    )
+    .query::<RemedyQuery>()
+    .responds(&[200], &[Json("Remedy")])
+    .problems(&[QUERY, ID])
+    .later(|worker, call| Box::pin(async move { look(worker, &call).await })),
+    Route::admin(
+        Role::Operator,
+        Method::POST,
+        "/v1/drops/{drop_id}/remedy",
+        "UndoOrders",
+        "Undo the last orders: cancel live ones, refund paid ones",
+    )
+    .body("Undo", || json!({ "run": "1201-1234", "reason": "ten more than there are" }))
+    .responds(&[200], &[Json("Remedy")])
+    // Problems of the writer are reported per order.
+    .problems(&[BODY, ID])
+    .later(|worker, call| Box::pin(undo(worker, call))),
+];
 
 /// Orders that one look shows at most.
 const LAST_MAX: u32 = 1000;
@@ -44,7 +75,7 @@ pub(super) async fn look(worker: &Worker, call: &Call) -> Result<Response<Body>,
 
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let Undo { run, below, reason } = parse_undo(&call.json(worker).await?)?;
+    let Undo { run, below, reason } = parse_undo(&call.json(&worker.server.config.limits).await?)?;
     let drop = existing(worker, &call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let end = run.last.next();

@@ -2,23 +2,60 @@
 
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 
-use super::{done, fault, submit};
+use super::{RouteEntry, done, fault, submit};
 use crate::admission::TurnedAway;
+use crate::admission::operators::Role;
 use crate::engine::Command;
 use crate::http::Problem;
 use crate::http::access::CONTACTS_NEED;
+use crate::http::allowed_responses::{BODY, ID, QUERY, WRITER};
 use crate::http::body::{Body, full};
 use crate::http::json::queries::OrdersQuery;
 use crate::http::json::{OrderFrame, Search, order_body, page_body, parse_search};
 use crate::http::request::{Call, json};
+use crate::http::route::ResponseBody::{Inline, Json};
+use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::read::lists::{self, ContactKey, OrderFilter};
 use crate::read::{OrderRow, rows};
 use crate::types::order_id::seq_of_code;
 use crate::types::text::rfc3339;
 use crate::types::{Contact, DropId, OrderState, Seq};
+
+/// An order's id is the key to it, so lists of orders are not for viewers.
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::admin(Role::Operator, Method::GET, "/v1/orders", "ListOrders", "List orders, as JSON or CSV")
+        .query::<OrdersQuery>()
+        .responds(
+            &[200],
+            &[
+                Json("OrderPage"),
+                Inline("text/csv", || {
+                    json!({
+                        "type": "string",
+                        "description": "RFC 4180 with a header row; on `Accept: text/csv`.",
+                    })
+                }),
+            ],
+        )
+        .problems(&[QUERY, ID, WRITER])
+        // It goes through the writer only for the audit of contacts.
+        .headers(&[
+            ("Firstcome-Seq", Presence::Never),
+            ("Server-Timing", Presence::Never),
+            ("Vary", Presence::Always),
+            ("Firstcome-Next-After", Presence::Sometimes),
+        ])
+        .later(|worker, call| Box::pin(async move { list_orders(worker, &call).await })),
+    Route::admin(Role::Operator, Method::POST, "/v1/orders/search", "SearchOrders", "Find orders by contact or code")
+        .body("OrderSearch", || json!({ "email": "ann@example.org" }))
+        .responds(&[200], &[Json("OrderPage")])
+        .problems(&[BODY])
+        .later(|worker, call| Box::pin(search(worker, call))),
+];
 
 /// Orders that a search finds at most.
 const FOUND_MAX: u32 = 100;
@@ -137,7 +174,7 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
 
 /// `POST /v1/orders/search`.
 pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let search = parse_search(&call.json(worker).await?)?;
+    let search = parse_search(&call.json(&worker.server.config.limits).await?)?;
     let found = worker.reader.read(|connection| match &search {
         Search::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
         Search::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),

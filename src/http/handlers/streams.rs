@@ -4,19 +4,34 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response};
 
 use super::drops::ready;
-use super::query_thread_busy;
+use super::{RouteEntry, query_thread_busy};
 use crate::http::Problem;
+use crate::http::allowed_responses::{BUSY, ID};
 use crate::http::body::{Body, pieces};
 use crate::http::request::Call;
+use crate::http::route::ResponseBody::Named;
+use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::CachedResponse;
 use crate::telemetry::StreamKind;
 use crate::types::DropId;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::public(Method::GET, "/v1/drops/{drop_id}/stream", "StreamDrop", "Stream a drop's changes")
+        // OpenAPI 3.1 has no word for a sequence: the schema is that of each event.
+        .responds(&[200], &[Named("text/event-stream", "DropEvent")])
+        .problems(&[ID, BUSY])
+        .now(drop_changes),
+    Route::public(Method::GET, "/v1/auctions/{auction_id}/stream", "StreamAuction", "Stream an auction's changes")
+        .responds(&[200], &[Named("text/event-stream", "AuctionEvent")])
+        .problems(&[ID, BUSY])
+        .now(auction_changes),
+];
 
 /// At most ten updates a second, and a look at the version as often.
 const UPDATE_EVERY: Duration = Duration::from_millis(100);

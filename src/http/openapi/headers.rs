@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::code::Code;
-use crate::http::routes::Action;
+use crate::http::route::{Presence, Route};
 
 struct Header {
     name: &'static str,
@@ -80,46 +80,60 @@ pub(super) enum Answer<'a> {
     NoBody,
 }
 
-/// Whether a header can be there, and then whether it always is.
-fn presence(name: &str, action: Option<Action>, answer: Answer<'_>) -> Option<bool> {
-    let good = matches!(answer, Answer::Good);
+/// Whether a response has a header.
+fn presence(name: &str, route: Option<&Route>, answer: Answer<'_>) -> Presence {
+    use Presence::{Always, Never, Sometimes};
     let codes = match answer {
         Answer::Problem(codes) => codes,
         Answer::Good | Answer::NoBody => &[],
     };
-    let of_codes = |has: fn(Code) -> bool| {
-        let having = codes.iter().filter(|code| has(**code)).count();
-        (having > 0).then_some(having == codes.len())
+    let of_codes = |has: fn(Code) -> bool| match codes.iter().filter(|code| has(**code)).count() {
+        0 => Never,
+        having if having == codes.len() => Always,
+        _ => Sometimes,
     };
     match name {
-        "Request-Id" | "Firstcome-Time-Ms" | "Cache-Control" => Some(true),
-        "ETag" => (good && action.is_some_and(is_tagged)).then_some(true),
-        // What is not about our orders is not recorded.
-        "Firstcome-Seq" | "Server-Timing" if good && action == Some(Action::HearProvider) => Some(false),
-        "Firstcome-Seq" | "Server-Timing" => (good && action.is_some_and(is_write)).then_some(true),
-        "Idempotent-Replayed" => (good && action.is_some_and(has_key)).then_some(false),
+        "Request-Id" | "Firstcome-Time-Ms" | "Cache-Control" => Always,
         "Retry-After" => of_codes(|code| code == Code::NotStarted || matches!(code.kind().status.as_u16(), 429 | 503)),
         "RateLimit-Policy" | "RateLimit" => of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited)),
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
-        "Location" | "Refresh" => (good && action == Some(Action::OrderPage)).then_some(false),
-        "Content-Security-Policy" | "Referrer-Policy" | "X-Content-Type-Options" => {
-            (good && action == Some(Action::OrderPage)).then_some(true)
-        }
-        "Vary" => (good && action == Some(Action::ListOrders)).then_some(true),
-        "Firstcome-Next-After" => (good && action == Some(Action::ListOrders)).then_some(false),
-        _ => None,
+        _ => match (answer, route) {
+            (Answer::Good, Some(route)) => of_success(name, route),
+            (Answer::Good | Answer::Problem(_) | Answer::NoBody, _) => Never,
+        },
     }
 }
 
+/// Whether a successful response has a header: as the route's row says, else by the usual rules.
+fn of_success(name: &str, route: &Route) -> Presence {
+    if let Some((_, presence)) = route.headers.iter().find(|(known, _)| *known == name) {
+        return *presence;
+    }
+    match name {
+        "ETag" if is_tagged(route) => Presence::Always,
+        // The writer decides it.
+        "Firstcome-Seq" | "Server-Timing" if route.lists(Code::OutcomeUnknown) => Presence::Always,
+        "Idempotent-Replayed" if has_key(route) => Presence::Sometimes,
+        _ => Presence::Never,
+    }
+}
+
+/// The component's name of a header that may be missing.
+fn optional(name: &str) -> String {
+    format!("Optional-{name}")
+}
+
 /// The headers of an answer.
-pub(super) fn of(action: Option<Action>, answer: Answer<'_>) -> Map<String, Value> {
+pub(super) fn of(route: Option<&Route>, answer: Answer<'_>) -> Map<String, Value> {
     let mut headers = Map::new();
     for header in HEADERS {
-        if let Some(always) = presence(header.name, action, answer) {
-            let key = if always { header.name.to_string() } else { format!("{}Sometimes", header.name) };
-            headers.insert(header.name.into(), json!({ "$ref": format!("#/components/headers/{key}") }));
-        }
+        let key = match presence(header.name, route, answer) {
+            Presence::Always => header.name.to_string(),
+            Presence::Sometimes => optional(header.name),
+            Presence::Never => continue,
+        };
+        headers.insert(header.name.into(), json!({ "$ref": format!("#/components/headers/{key}") }));
     }
     headers
 }
@@ -128,39 +142,33 @@ pub(super) fn of(action: Option<Action>, answer: Answer<'_>) -> Map<String, Valu
 pub(super) fn components() -> Map<String, Value> {
     let mut components = Map::new();
     for Header { name, schema, why } in HEADERS {
-        for (key, required) in [((*name).to_string(), true), (format!("{name}Sometimes"), false)] {
+        for (key, required) in [((*name).to_string(), true), (optional(name), false)] {
             components.insert(key, json!({ "description": why, "required": required, "schema": schema() }));
         }
     }
     components
 }
 
-/// Whether the answer has a tag that the client may send back.
-pub(super) fn is_tagged(action: Action) -> bool {
-    matches!(action, Action::GetDrop | Action::GetOrder | Action::GetAuction | Action::GetAuctionOrder)
+/// Whether its responses have a tag that the client may send back.
+fn is_tagged(route: &Route) -> bool {
+    route.success.contains(&304)
 }
 
 /// Whether an idempotency key is needed.
-pub(super) fn has_key(action: Action) -> bool {
-    crate::http::answers::of(action).problems.iter().any(|group| group.contains(&Code::KeyMissing))
-}
-
-/// Whether the writer decides it. Lists go through it only for the audit, and say nothing of it.
-fn is_write(action: Action) -> bool {
-    let may = crate::http::answers::of(action).problems;
-    action != Action::ListOrders && may.iter().any(|group| group.contains(&Code::OutcomeUnknown))
+fn has_key(route: &Route) -> bool {
+    route.lists(Code::KeyMissing)
 }
 
 /// A key, bare (Stripe's habit) or as a quoted string (RFC 8941, 3.3.3).
 const KEY_PATTERN: &str = r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#;
 
 /// What a request may send besides its body.
-pub(super) fn parameters(action: Action) -> Vec<Value> {
+pub(super) fn parameters(route: &Route) -> Vec<Value> {
     let mut parameters = vec![json!({
         "name": "Request-Id", "in": "header", "schema": { "type": "string" },
         "description": "Comes back with the answer if it is 1 to 64 letters, digits, `-`, `_`, `.`.",
     })];
-    if has_key(action) {
+    if has_key(route) {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": true,
             "schema": { "type": "string", "pattern": KEY_PATTERN },
@@ -168,7 +176,7 @@ pub(super) fn parameters(action: Action) -> Vec<Value> {
             "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
         }));
     }
-    if is_tagged(action) {
+    if is_tagged(route) {
         parameters.push(json!({
             "name": "If-None-Match", "in": "header", "schema": { "type": "string" },
             "description": "The ETag that the client has: 304 if it is still the one.",

@@ -1,0 +1,41 @@
+//! Groups of problem codes that the rows of routes are made of. The OpenAPI document is made from the rows, and in debug
+//! builds every response is checked against its row, so that each test of the server tests the rows too.
+
+use super::code::Code;
+use super::route::Listener;
+
+/// Mistakes of a JSON body.
+pub const BODY: &[Code] = &[Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];
+/// Mistakes of a signed body, which may have any media type.
+pub const SIGNED: &[Code] = &[Code::Unauthorized, Code::BodyTooLarge, Code::Malformed, Code::Validation];
+/// Mistakes of a query.
+pub const QUERY: &[Code] = &[Code::Validation];
+/// Mistakes of an idempotency key.
+pub const KEY: &[Code] = &[Code::KeyMissing, Code::KeyReused];
+/// Reasons why a command is not decided.
+pub const WRITER: &[Code] = &[Code::Overloaded, Code::Draining, Code::ReadOnly, Code::OutcomeUnknown];
+/// The query thread is busy, or a worker has too many streams.
+pub const BUSY: &[Code] = &[Code::Overloaded];
+/// The path names nothing that exists.
+pub const ID: &[Code] = &[Code::NotFound];
+/// The body or the query names another buyer than the token.
+pub const ANOTHER_BUYER: &[Code] = &[Code::Forbidden];
+/// The order's state does not allow the command.
+pub const STATE: &[Code] = &[Code::OrderExpired, Code::IllegalTransition];
+/// Refusals of an order by its drop.
+pub const DROP: &[Code] = &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::SoldOut];
+/// Refusals of a bid by its auction.
+pub const AUCTION: &[Code] = &[Code::NotStarted, Code::Ended, Code::BidTooLow];
+
+/// Returns the codes that every route of a listener may respond with.
+#[must_use]
+pub const fn everywhere(listener: Listener) -> &'static [Code] {
+    match listener {
+        Listener::Public => &[Code::Internal],
+        // A Host header of another name, or a token whose role may not do this.
+        Listener::Admin => &[Code::Forbidden, Code::Internal],
+    }
+}
+
+/// Problems of requests that lead to no route, or whose head is not well formed.
+pub const UNROUTED: &[Code] = &[Code::Malformed, Code::NotFound, Code::MethodNotAllowed, Code::Forbidden];

@@ -1,0 +1,244 @@
+//! The description of one route. Its row stands beside its handler (`handlers`), and `routes` concatenates the rows.
+
+use hyper::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use super::allowed_responses::{UNROUTED, everywhere};
+use super::code::Code;
+use super::json::words;
+use crate::admission::operators::Role;
+use crate::telemetry::MeteredRoute;
+
+/// The listeners that speak HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// For buyers.
+    Public,
+    /// For operators.
+    Admin,
+}
+
+/// The role that a caller of a route must have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequiredRole {
+    /// No token is needed.
+    None,
+    /// A buyer, where buyers have tokens.
+    Buyer,
+    /// An operator of this role at least, where operators have tokens.
+    Operator(Role),
+}
+
+/// Whether a response has a header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Presence {
+    Always,
+    Sometimes,
+    Never,
+}
+
+/// A JSON body that a route reads.
+pub(super) struct RequestBody {
+    /// Name of its schema in the OpenAPI document.
+    pub(super) schema: &'static str,
+    /// A body that the server accepts.
+    pub(super) example: fn() -> Value,
+}
+
+/// A body that a route responds with on success.
+#[derive(Clone, Copy)]
+pub(super) enum ResponseBody {
+    /// `application/json`, with the name of its schema in the OpenAPI document.
+    Json(&'static str),
+    /// Another media type, with the name of its schema in the OpenAPI document.
+    Named(&'static str, &'static str),
+    /// Another media type, with its schema.
+    Inline(&'static str, fn() -> Value),
+}
+
+/// One route.
+pub struct Route {
+    pub listener: Listener,
+    pub method: Method,
+    /// The path, with at most one parameter in braces.
+    pub path: &'static str,
+    /// The `operationId` in the OpenAPI document; unique.
+    pub operation: &'static str,
+    /// A few words for the OpenAPI document.
+    pub summary: &'static str,
+    pub required_role: RequiredRole,
+    /// Whether requests count against the limit of requests in flight per client. Those of handlers that wait do.
+    pub counts_in_flight: bool,
+    /// Whether it is a page of the demonstration, which is for browsers and not part of the contract with clients.
+    pub is_demo: bool,
+    /// The statuses of successful responses.
+    pub success: &'static [u16],
+    /// The codes of its own problems, in groups (`allowed_responses`).
+    pub problems: &'static [&'static [Code]],
+    pub(super) request_body: Option<RequestBody>,
+    /// The schema of the query, as that of an object.
+    pub(super) query: Option<fn() -> Value>,
+    /// The bodies of successful responses; empty if they have none.
+    pub(super) response_bodies: &'static [ResponseBody],
+    /// Headers of successful responses, where the usual rules do not hold (`openapi::headers`).
+    pub(super) headers: &'static [(&'static str, Presence)],
+    /// The operations that take the `id` of a successful response as their path parameter.
+    pub(super) links: &'static [&'static str],
+}
+
+/// Rows are built step by step, so that each names only what it has.
+impl Route {
+    const fn new(
+        listener: Listener,
+        required_role: RequiredRole,
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        summary: &'static str,
+    ) -> Route {
+        Route {
+            listener,
+            method,
+            path,
+            operation,
+            summary,
+            required_role,
+            counts_in_flight: false,
+            is_demo: false,
+            success: &[],
+            problems: &[],
+            request_body: None,
+            query: None,
+            response_bodies: &[],
+            headers: &[],
+            links: &[],
+        }
+    }
+
+    /// A route of the public listener that needs no token.
+    pub(super) const fn public(
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        summary: &'static str,
+    ) -> Route {
+        Route::new(Listener::Public, RequiredRole::None, method, path, operation, summary)
+    }
+
+    /// A route of the public listener that needs a buyer's token.
+    pub(super) const fn buyer(
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        summary: &'static str,
+    ) -> Route {
+        Route::new(Listener::Public, RequiredRole::Buyer, method, path, operation, summary)
+    }
+
+    /// A route of the admin listener that needs a role.
+    pub(super) const fn admin(
+        role: Role,
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        summary: &'static str,
+    ) -> Route {
+        Route::new(Listener::Admin, RequiredRole::Operator(role), method, path, operation, summary)
+    }
+
+    /// A route of the admin listener that needs no token, for probes.
+    pub(super) const fn probe(path: &'static str, operation: &'static str, summary: &'static str) -> Route {
+        Route::new(Listener::Admin, RequiredRole::None, Method::GET, path, operation, summary)
+    }
+
+    pub(super) const fn demo(mut self) -> Route {
+        self.is_demo = true;
+        self
+    }
+
+    pub(super) const fn counts_in_flight(mut self) -> Route {
+        self.counts_in_flight = true;
+        self
+    }
+
+    pub(super) const fn query<T: JsonSchema>(mut self) -> Route {
+        self.query = Some(query_schema::<T>);
+        self
+    }
+
+    pub(super) const fn body(mut self, schema: &'static str, example: fn() -> Value) -> Route {
+        self.request_body = Some(RequestBody { schema, example });
+        self
+    }
+
+    pub(super) const fn responds(mut self, success: &'static [u16], bodies: &'static [ResponseBody]) -> Route {
+        self.success = success;
+        self.response_bodies = bodies;
+        self
+    }
+
+    pub(super) const fn problems(mut self, problems: &'static [&'static [Code]]) -> Route {
+        self.problems = problems;
+        self
+    }
+
+    pub(super) const fn headers(mut self, headers: &'static [(&'static str, Presence)]) -> Route {
+        self.headers = headers;
+        self
+    }
+
+    pub(super) const fn links(mut self, operations: &'static [&'static str]) -> Route {
+        self.links = operations;
+        self
+    }
+}
+
+impl Route {
+    /// Returns its labels in the metrics. Latencies of the admin listener are counted together: they do not matter in a
+    /// sale, and each route would add as many series as a histogram has buckets.
+    pub(super) fn labels(&'static self) -> MeteredRoute {
+        let timed_as = match self.listener {
+            Listener::Public => self.path,
+            Listener::Admin => "operators",
+        };
+        MeteredRoute { path: self.path, method: self.method.as_str(), timed_as }
+    }
+
+    /// Returns the name between the braces of the path.
+    #[must_use]
+    pub fn parameter(&self) -> Option<&'static str> {
+        self.path.split_once('{')?.1.split_once('}').map(|(name, _)| name)
+    }
+
+    /// Returns every code that it may respond with.
+    pub fn problem_codes(&self) -> impl Iterator<Item = Code> {
+        let unauthorized = (self.required_role != RequiredRole::None).then_some(Code::Unauthorized);
+        let limited = self.counts_in_flight.then_some(Code::RateLimited);
+        let own = self.problems.iter().copied().flatten().chain(everywhere(self.listener)).copied();
+        own.chain(unauthorized).chain(limited)
+    }
+
+    /// Whether one of its own problems has this code.
+    pub(super) fn lists(&self, code: Code) -> bool {
+        self.problems.iter().any(|group| group.contains(&code))
+    }
+}
+
+/// Whether a request may be answered with this status or code; without a route, none was found.
+#[must_use]
+pub(super) fn allows(route: Option<&Route>, response: Result<StatusCode, Code>) -> bool {
+    let Some(route) = route else {
+        return response.map_or_else(|code| UNROUTED.contains(&code), |status| status == StatusCode::NO_CONTENT);
+    };
+    match response {
+        Ok(status) => route.success.contains(&status.as_u16()),
+        Err(code) => route.problem_codes().any(|known| known == code),
+    }
+}
+
+fn query_schema<T: JsonSchema>() -> Value {
+    let mut settings = words::settings();
+    settings.inline_subschemas = true;
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
