@@ -30,7 +30,7 @@ const INPUT_BYTES: usize = 16 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum ClientError {
+pub(super) enum ExchangeError {
     /// No connection: nothing was sent.
     NotConnected(io::Error),
     /// The connection broke while the request was under way.
@@ -41,13 +41,13 @@ pub(super) enum ClientError {
     Strange(&'static str),
 }
 
-impl std::fmt::Display for ClientError {
+impl std::fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ClientError::NotConnected(error) => write!(f, "cannot connect: {error}"),
-            ClientError::Lost => f.write_str("the connection broke"),
-            ClientError::TimedOut => f.write_str("no answer in time"),
-            ClientError::Strange(what) => write!(f, "not an HTTP/1.1 answer: {what}"),
+            ExchangeError::NotConnected(error) => write!(f, "cannot connect: {error}"),
+            ExchangeError::Lost => f.write_str("the connection broke"),
+            ExchangeError::TimedOut => f.write_str("no answer in time"),
+            ExchangeError::Strange(what) => write!(f, "not an HTTP/1.1 answer: {what}"),
         }
     }
 }
@@ -72,13 +72,13 @@ pub(super) struct LoadConnection {
 
 impl LoadConnection {
     /// Opens a connection.
-    pub(super) async fn open(address: SocketAddr) -> Result<LoadConnection, ClientError> {
+    pub(super) async fn open(address: SocketAddr) -> Result<LoadConnection, ExchangeError> {
         let stream = match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(ClientError::NotConnected(error)),
-            Err(_) => return Err(ClientError::NotConnected(io::ErrorKind::TimedOut.into())),
+            Ok(Err(error)) => return Err(ExchangeError::NotConnected(error)),
+            Err(_) => return Err(ExchangeError::NotConnected(io::ErrorKind::TimedOut.into())),
         };
-        stream.set_nodelay(true).map_err(ClientError::NotConnected)?;
+        stream.set_nodelay(true).map_err(ExchangeError::NotConnected)?;
         Ok(LoadConnection {
             stream,
             input: Vec::with_capacity(INPUT_BYTES),
@@ -100,7 +100,7 @@ impl LoadConnection {
     }
 
     /// Sends a request and reads its answer. After a fault the connection must not be used again.
-    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<HttpReply<'_>, ClientError> {
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<HttpReply<'_>, ExchangeError> {
         let started = Instant::now();
         self.reusable = false;
         let (head, body_at) = {
@@ -111,7 +111,7 @@ impl LoadConnection {
                     answered = &mut talk => break answered?,
                     () = self.watchdog.as_mut() => {
                         if started.elapsed() >= REPLY_WITHIN {
-                            return Err(ClientError::TimedOut);
+                            return Err(ExchangeError::TimedOut);
                         }
                         self.watchdog.as_mut().reset(started + REPLY_WITHIN);
                     }
@@ -138,12 +138,12 @@ async fn talk(
     input: &mut Vec<u8>,
     joined: &mut Vec<u8>,
     request: &[u8],
-) -> Result<(ResponseHead, BodyLocation), ClientError> {
+) -> Result<(ResponseHead, BodyLocation), ExchangeError> {
     input.clear();
-    stream.write_all(request).await.map_err(|_| ClientError::Lost)?;
+    stream.write_all(request).await.map_err(|_| ExchangeError::Lost)?;
     let (head, head_bytes) = read_head(stream, input).await?;
     match head.framing {
-        Framing::Length(bytes) if bytes > BODY_BYTES_MAX => Err(ClientError::Strange("the body is too large")),
+        Framing::Length(bytes) if bytes > BODY_BYTES_MAX => Err(ExchangeError::Strange("the body is too large")),
         Framing::Length(bytes) => {
             let to = head_bytes + bytes;
             while input.len() < to {
@@ -153,49 +153,51 @@ async fn talk(
             Ok((head, BodyLocation::Input { from: head_bytes, to }))
         }
         Framing::Chunked => loop {
-            if let Some(bytes) = head::join_chunks(&input[head_bytes..], joined).map_err(ClientError::Strange)? {
+            if let Some(bytes) =
+                head::join_chunks(&input[head_bytes..], joined, BODY_BYTES_MAX).map_err(ExchangeError::Strange)?
+            {
                 ends_here(input, head_bytes + bytes)?;
                 return Ok((head, BodyLocation::Joined));
             }
             if input.len() > head_bytes + BODY_BYTES_MAX {
-                return Err(ClientError::Strange("the body is too large"));
+                return Err(ExchangeError::Strange("the body is too large"));
             }
             fill(stream, input).await?;
         },
-        Framing::UntilClose => Err(ClientError::Strange("neither Content-Length nor chunked")),
+        Framing::UntilClose => Err(ExchangeError::Strange("neither Content-Length nor chunked")),
     }
 }
 
 /// Reads on until the head of the final answer is there; interim answers (1xx) are skipped.
-async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(ResponseHead, usize), ClientError> {
+async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(ResponseHead, usize), ExchangeError> {
     loop {
         fill(stream, input).await?;
-        while let Some((head, bytes)) = parse_head(input).map_err(ClientError::Strange)? {
+        while let Some((head, bytes)) = parse_head(input).map_err(ExchangeError::Strange)? {
             if !matches!(head.status, 100..=199) {
                 return Ok((head, bytes));
             }
             input.drain(..bytes);
         }
         if input.len() > HEAD_BYTES_MAX {
-            return Err(ClientError::Strange("the head is too large"));
+            return Err(ExchangeError::Strange("the head is too large"));
         }
     }
 }
 
 /// Reads what has come; the end of the stream is a lost connection.
-async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), ClientError> {
+async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), ExchangeError> {
     if input.capacity() - input.len() < INPUT_BYTES / 4 {
         input.reserve(INPUT_BYTES);
     }
     match stream.read_buf(input).await {
-        Ok(0) | Err(_) => Err(ClientError::Lost),
+        Ok(0) | Err(_) => Err(ExchangeError::Lost),
         Ok(_) => Ok(()),
     }
 }
 
 /// One request at a time: nothing may follow its answer.
-fn ends_here(input: &[u8], end: usize) -> Result<(), ClientError> {
-    if input.len() == end { Ok(()) } else { Err(ClientError::Strange("more bytes than one answer")) }
+fn ends_here(input: &[u8], end: usize) -> Result<(), ExchangeError> {
+    if input.len() == end { Ok(()) } else { Err(ExchangeError::Strange("more bytes than one answer")) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::{ClientError, LoadConnection, ResponseHead};
+use super::client::{ExchangeError, LoadConnection, ResponseHead};
 use super::response::DropView;
 use crate::client::target::Target;
 use crate::exit::Exit;
@@ -191,7 +191,7 @@ pub(super) async fn ask(
 }
 
 /// The one line for a listener that does not answer.
-pub(super) fn unreachable_at(target: &Target, which: &str, fault: &ClientError) -> Exit {
+pub(super) fn unreachable_at(target: &Target, which: &str, fault: &ExchangeError) -> Exit {
     let text = format!("{}: {fault}. Is `firstcome serve` running? --{which} names its listener", target.authority);
     Exit::unavailable(text)
 }

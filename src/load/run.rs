@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::behavior::BehaviorRules;
 use super::check::{CheckInput, CheckResult, check};
-use super::client::ClientError;
+use super::client::ExchangeError;
 use super::drops::{self, blocking};
 use super::ledger::Ledger;
 use super::meter::LatencyMeter;
@@ -121,7 +121,7 @@ fn jobs(
     drop: DropView,
     schedule: Schedule,
     run: &Arc<SharedRun>,
-    ready: &Sender<Result<(), ClientError>>,
+    ready: &Sender<Result<(), ExchangeError>>,
 ) -> Result<Vec<WorkerJob>, Exit> {
     let rules = Arc::new(BehaviorRules {
         seed: plan.seed,
@@ -158,7 +158,7 @@ fn spawn(job: WorkerJob) -> Result<WorkerThread, Exit> {
 }
 
 /// Waits until every thread has opened its connections.
-fn all_connected(plan: &LoadPlan, readies: &Receiver<Result<(), ClientError>>) -> Result<(), Exit> {
+fn all_connected(plan: &LoadPlan, readies: &Receiver<Result<(), ExchangeError>>) -> Result<(), Exit> {
     for _ in 0..plan.threads {
         match readies.recv() {
             Ok(Ok(())) => {}

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use super::behavior::BehaviorRules;
 use super::buyer::{Buyer, BuyerStep};
-use super::client::{ClientError, LoadConnection, ResponseHead};
+use super::client::{ExchangeError, LoadConnection, ResponseHead};
 use super::crowd::NextAction;
 use super::ledger::{Ledger, Violation};
 use super::meter::{LatencyMeter, RequestKind};
@@ -43,7 +43,7 @@ pub(super) struct WorkerJob {
     pub(super) queue: WorkQueue,
     pub(super) meter: LatencyMeter,
     /// Tells that the connections are open.
-    pub(super) ready: Sender<Result<(), ClientError>>,
+    pub(super) ready: Sender<Result<(), ExchangeError>>,
     /// Gives the start of the run; hung up where there will be none.
     pub(super) go: Receiver<Instant>,
 }
@@ -91,7 +91,7 @@ pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
         .map(|shard| WorkerResult { ledger: shard.ledger.into_inner(), meter: shard.meter.into_inner() }))
 }
 
-async fn open_all(public: &Target, count: usize) -> Result<Vec<LoadConnection>, ClientError> {
+async fn open_all(public: &Target, count: usize) -> Result<Vec<LoadConnection>, ExchangeError> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
         connections.push(LoadConnection::open(public.address).await?);
@@ -139,7 +139,7 @@ const fn kind_of(step: BuyerStep) -> RequestKind {
 }
 
 /// A request that has ended, one way or another.
-struct Exchange {
+struct FinishedRequest {
     answer: LoadResponse,
     outcome: RequestOutcome,
     sent_ns: u64,
@@ -212,13 +212,13 @@ impl WorkerState {
         connection: &mut Option<LoadConnection>,
         request: &[u8],
         decode: impl FnOnce(&ResponseHead, &[u8]) -> (LoadResponse, RequestOutcome),
-    ) -> Exchange {
+    ) -> FinishedRequest {
         if connection.as_ref().is_some_and(|open| !open.is_quiet()) {
             *connection = LoadConnection::open(self.public.address).await.ok();
         }
         let sent_ns = self.now_ns();
         let Some(open) = connection.as_mut() else {
-            return Exchange {
+            return FinishedRequest {
                 answer: LoadResponse::NotSent,
                 outcome: RequestOutcome::NotConnected,
                 sent_ns,
@@ -227,19 +227,19 @@ impl WorkerState {
         };
         let (answer, outcome) = match open.exchange(request).await {
             Ok(reply) => decode(&reply.head, reply.body),
-            Err(ClientError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
-            Err(ClientError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
-            Err(ClientError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
-            Err(ClientError::Strange(_)) => (LoadResponse::Unsure, RequestOutcome::Strange),
+            Err(ExchangeError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
+            Err(ExchangeError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
+            Err(ExchangeError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
+            Err(ExchangeError::Strange(_)) => (LoadResponse::Unsure, RequestOutcome::Strange),
         };
         if !open.is_reusable() {
             *connection = None;
         }
-        Exchange { answer, outcome, sent_ns, done_ns: self.now_ns() }
+        FinishedRequest { answer, outcome, sent_ns, done_ns: self.now_ns() }
     }
 
     /// Counts and times a request.
-    fn note(&self, kind: RequestKind, intended_ns: u64, asked: &Exchange) {
+    fn note(&self, kind: RequestKind, intended_ns: u64, asked: &FinishedRequest) {
         let lane = &self.run.lanes[self.thread];
         self.ledger.borrow_mut().count(asked.outcome);
         if !asked.outcome.is_timed() {
@@ -267,7 +267,7 @@ impl WorkerState {
     }
 
     /// A buyer has his answer: what follows goes into the queue, or his story is over.
-    fn settle(&self, step: BuyerStep, mut buyer: Buyer, asked: &Exchange) {
+    fn settle(&self, step: BuyerStep, mut buyer: Buyer, asked: &FinishedRequest) {
         let turn = self.rules.answered(&mut buyer, step, &asked.answer, &mut self.ledger.borrow_mut());
         let line = WaitingBuyer { number: buyer.number, key: buyer.key };
         if turn.unit_back {

@@ -1,6 +1,8 @@
-//! The head of an answer, and chunked bodies: no I/O.
+//! The head of a response, and chunked bodies: no I/O.
 
-/// What of an answer's head matters here.
+use httparse::{EMPTY_HEADER, Error, Header, Response, Status};
+
+/// The parts of a response's head that the load generator needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ResponseHead {
     pub(crate) status: u16,
@@ -9,13 +11,13 @@ pub(crate) struct ResponseHead {
     pub(crate) close: bool,
     /// `Idempotent-Replayed: true`.
     pub(crate) replayed: bool,
-    /// `Retry-After` in seconds; its other form, a date, is taken as absent.
+    /// `Retry-After` in seconds; its other form, a date, counts as absent.
     pub(crate) retry_after_seconds: Option<u32>,
     /// `Firstcome-Time-Ms`: the server's clock.
     pub(crate) time_ms: Option<i64>,
 }
 
-/// How the length of the body is told.
+/// The framing of a response's body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Framing {
     #[default]
@@ -24,73 +26,67 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// The head and its length, once it is complete.
+/// Headers of one response, at most; the server's have about 15.
+const HEADERS_MAX: usize = 64;
+
+/// Parses a head; gives its length too, or nothing while it is incomplete.
 ///
 /// # Errors
-/// What about the bytes is not HTTP/1.1.
+/// The first thing in the bytes that is not HTTP/1.1.
 pub(super) fn parse_head(input: &[u8]) -> Result<Option<(ResponseHead, usize)>, &'static str> {
-    let Some((status_line, mut at)) = line_at(input, 0)? else { return Ok(None) };
-    let mut head = ResponseHead { status: parse_status(status_line)?, ..ResponseHead::default() };
-    loop {
-        let Some((line, next)) = line_at(input, at)? else { return Ok(None) };
-        at = next;
-        if line.is_empty() {
-            break;
-        }
-        read_header(line, &mut head)?;
+    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+    let mut response = Response::new(&mut headers);
+    let length = match response.parse(input).map_err(reason)? {
+        Status::Complete(length) => length,
+        Status::Partial => return Ok(None),
+    };
+    if response.version != Some(1) {
+        return Err("another version than HTTP/1.1");
     }
-    if matches!(head.status, 100..=199 | 204 | 304) {
+    let status = response.code.filter(|code| (100..=599).contains(code)).ok_or("an invalid status code")?;
+    let mut head = ResponseHead { status, ..ResponseHead::default() };
+    for header in response.headers {
+        read_header(header, &mut head)?;
+    }
+    if matches!(status, 100..=199 | 204 | 304) {
         head.framing = Framing::Length(0);
     }
-    Ok(Some((head, at)))
+    Ok(Some((head, length)))
 }
 
-/// The line that begins at `from`, without its CRLF, and where the next one begins.
-fn line_at(input: &[u8], from: usize) -> Result<Option<(&[u8], usize)>, &'static str> {
-    let rest = &input[from..];
-    let Some(length) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-    match rest[..length].strip_suffix(b"\r") {
-        Some(line) => Ok(Some((line, from + length + 1))),
-        None => Err("a line does not end in CRLF"),
-    }
-}
-
-fn parse_status(line: &[u8]) -> Result<u16, &'static str> {
-    let rest = line.strip_prefix(b"HTTP/1.1 ").ok_or("it does not begin with HTTP/1.1")?;
-    let digits = rest.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit)).ok_or("no status code")?;
-    if !matches!(rest.get(3), None | Some(b' ')) {
-        return Err("no status code");
-    }
-    match digits.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0')) {
-        status @ 100..=599 => Ok(status),
-        _ => Err("no status code"),
+const fn reason(error: Error) -> &'static str {
+    match error {
+        Error::HeaderName => "an invalid header name",
+        Error::HeaderValue => "an invalid header value",
+        Error::NewLine => "an invalid line end",
+        Error::Status => "an invalid status code",
+        Error::Token => "an invalid status line",
+        Error::TooManyHeaders => "too many headers",
+        Error::Version => "another version than HTTP/1.1",
     }
 }
 
 /// Takes over one header. The length of the name decides first: most headers are not compared at all.
-fn read_header(line: &[u8], head: &mut ResponseHead) -> Result<(), &'static str> {
-    let colon = line.iter().position(|byte| *byte == b':').ok_or("a header without a colon")?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-    match name.len() {
-        14 if name.eq_ignore_ascii_case(b"content-length") => {
-            let length =
-                number(value).and_then(|length| usize::try_from(length).ok()).ok_or("a wrong Content-Length")?;
-            set_framing(head, Framing::Length(length))?;
+fn read_header(header: &Header<'_>, head: &mut ResponseHead) -> Result<(), &'static str> {
+    let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+    let value = header.value;
+    match header.name.len() {
+        14 if is("content-length") => {
+            let length = number(value).and_then(|length| usize::try_from(length).ok());
+            set_framing(head, Framing::Length(length.ok_or("an invalid Content-Length")?))?;
         }
-        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+        17 if is("transfer-encoding") => {
             if !value.eq_ignore_ascii_case(b"chunked") {
                 return Err("another transfer encoding than chunked");
             }
             set_framing(head, Framing::Chunked)?;
         }
-        10 if name.eq_ignore_ascii_case(b"connection") => head.close = value.eq_ignore_ascii_case(b"close"),
-        11 if name.eq_ignore_ascii_case(b"retry-after") => {
+        10 if is("connection") => head.close = value.eq_ignore_ascii_case(b"close"),
+        11 if is("retry-after") => {
             head.retry_after_seconds = number(value).and_then(|seconds| u32::try_from(seconds).ok());
         }
-        17 if name.eq_ignore_ascii_case(b"firstcome-time-ms") => {
-            head.time_ms = number(value).and_then(|ms| i64::try_from(ms).ok());
-        }
-        19 if name.eq_ignore_ascii_case(b"idempotent-replayed") => head.replayed = value == b"true",
+        17 if is("firstcome-time-ms") => head.time_ms = number(value).and_then(|ms| i64::try_from(ms).ok()),
+        19 if is("idempotent-replayed") => head.replayed = value == b"true",
         _ => {}
     }
     Ok(())
@@ -98,7 +94,7 @@ fn read_header(line: &[u8], head: &mut ResponseHead) -> Result<(), &'static str>
 
 fn set_framing(head: &mut ResponseHead, framing: Framing) -> Result<(), &'static str> {
     if head.framing != Framing::UntilClose {
-        return Err("the length of the body is told twice");
+        return Err("the body has more than one length");
     }
     head.framing = framing;
     Ok(())
@@ -106,24 +102,33 @@ fn set_framing(head: &mut ResponseHead, framing: Framing) -> Result<(), &'static
 
 /// A decimal number of at most 15 digits.
 fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 15 || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(text.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')))
+    let digits = text.len() <= 15 && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-/// Puts the chunks together; gives the length of the whole encoded body once its end is there.
+/// Joins the chunks of a body; gives the length of the whole encoded body once its end is there.
 ///
 /// # Errors
-/// What about the bytes is no chunked body.
-pub(super) fn join_chunks(input: &[u8], joined: &mut Vec<u8>) -> Result<Option<usize>, &'static str> {
+/// The first thing in the bytes that is not a chunked body of at most `bytes_max`.
+pub(super) fn join_chunks(input: &[u8], joined: &mut Vec<u8>, bytes_max: usize) -> Result<Option<usize>, &'static str> {
     joined.clear();
     let mut at = 0;
     loop {
-        let Some((line, data)) = line_at(input, at)? else { return Ok(None) };
-        let size = chunk_size(line)?;
+        if input.get(at).is_some_and(|byte| !byte.is_ascii_hexdigit()) {
+            return Err("an invalid chunk size");
+        }
+        let (data, size) = match httparse::parse_chunk_size(&input[at..]).map_err(|_| "an invalid chunk size")? {
+            Status::Complete((length, size)) => (at + length, usize::try_from(size).unwrap_or(usize::MAX)),
+            Status::Partial => return Ok(None),
+        };
         if size == 0 {
-            return skip_trailers(input, data);
+            return match httparse::parse_headers(&input[data..], &mut [EMPTY_HEADER; HEADERS_MAX]).map_err(reason)? {
+                Status::Complete((length, _trailers)) => Ok(Some(data + length)),
+                Status::Partial => Ok(None),
+            };
+        }
+        if size > bytes_max {
+            return Err("the body is too large");
         }
         let end = data + size;
         let Some(after) = input.get(end..end + 2) else { return Ok(None) };
@@ -132,28 +137,6 @@ pub(super) fn join_chunks(input: &[u8], joined: &mut Vec<u8>) -> Result<Option<u
         }
         joined.extend_from_slice(&input[data..end]);
         at = end + 2;
-    }
-}
-
-/// The size of a chunk: at most six hexadecimal digits; extensions are skipped.
-fn chunk_size(line: &[u8]) -> Result<usize, &'static str> {
-    let digits = line.split(|byte| *byte == b';').next().unwrap_or(line).trim_ascii();
-    if digits.is_empty() || digits.len() > 6 {
-        return Err("a wrong chunk size");
-    }
-    digits.iter().try_fold(0usize, |value, digit| {
-        let digit = char::from(*digit).to_digit(16).ok_or("a wrong chunk size")?;
-        Ok(value * 16 + usize::try_from(digit).unwrap_or(0))
-    })
-}
-
-fn skip_trailers(input: &[u8], mut at: usize) -> Result<Option<usize>, &'static str> {
-    loop {
-        let Some((line, next)) = line_at(input, at)? else { return Ok(None) };
-        at = next;
-        if line.is_empty() {
-            return Ok(Some(at));
-        }
     }
 }
 
@@ -208,7 +191,6 @@ mod tests {
             "HTTP/1.1 20 OK\r\n\r\n",
             "HTTP/1.1 999 OK\r\n\r\n",
             "HTTP/1.1 2000 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\n\n",
             "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
@@ -225,9 +207,9 @@ mod tests {
         let body = b"4\r\nWiki\r\n6;x=y\r\npedia \r\nA\r\nin\r\nchunks\r\n0\r\nTrailer: x\r\n\r\n";
         let mut joined = Vec::new();
         for cut in 0..body.len() {
-            assert_eq!(join_chunks(&body[..cut], &mut joined), Ok(None), "{cut}");
+            assert_eq!(join_chunks(&body[..cut], &mut joined, 1 << 20), Ok(None), "{cut}");
         }
-        assert_eq!(join_chunks(body, &mut joined), Ok(Some(body.len())));
+        assert_eq!(join_chunks(body, &mut joined, 1 << 20), Ok(Some(body.len())));
         assert_eq!(joined, b"Wikipedia in\r\nchunks");
     }
 
@@ -235,7 +217,7 @@ mod tests {
     fn wrong_chunks_are_refused() {
         let mut joined = Vec::new();
         for body in ["x\r\n", "\r\n", "1000000\r\n", "-1\r\n", "1\r\nab\r\n", "1\r\nabc\r\n"] {
-            assert!(join_chunks(body.as_bytes(), &mut joined).is_err(), "{body:?}");
+            assert!(join_chunks(body.as_bytes(), &mut joined, 1 << 20).is_err(), "{body:?}");
         }
     }
 }

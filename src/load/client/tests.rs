@@ -51,11 +51,11 @@ fn one_connection_carries_answer_after_answer() {
 fn a_hang_up_is_a_lost_connection() {
     let cut_short = vec![vec!["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel"]];
     with_server(cut_short, async |mut connection| {
-        assert!(matches!(connection.exchange(b"x").await, Err(ClientError::Lost)));
+        assert!(matches!(connection.exchange(b"x").await, Err(ExchangeError::Lost)));
         assert!(!connection.is_reusable());
     });
     with_server(vec![], async |mut connection| {
-        assert!(matches!(connection.exchange(b"x").await, Err(ClientError::Lost)));
+        assert!(matches!(connection.exchange(b"x").await, Err(ExchangeError::Lost)));
     });
 }
 
@@ -79,7 +79,7 @@ fn strange_answers_are_faults() {
         "hello there\r\n",
     ] {
         with_server(vec![vec![answer]], async |mut connection| {
-            assert!(matches!(connection.exchange(b"x").await, Err(ClientError::Strange(_))), "{answer:?}");
+            assert!(matches!(connection.exchange(b"x").await, Err(ExchangeError::Strange(_))), "{answer:?}");
         });
     }
 }
@@ -91,6 +91,6 @@ fn nobody_listening_is_not_connected() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
         let address = listener.local_addr().expect("address");
         drop(listener);
-        assert!(matches!(LoadConnection::open(address).await, Err(ClientError::NotConnected(_))));
+        assert!(matches!(LoadConnection::open(address).await, Err(ExchangeError::NotConnected(_))));
     });
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::script::{ReplayRequest, ReplayStep};
 use crate::capture::replay::Pace;
 use crate::client::target::Target;
-use crate::load::client::{ClientError, LoadConnection};
+use crate::load::client::{ExchangeError, LoadConnection};
 use crate::load::outcome::RequestOutcome;
 use crate::load::response::{LoadResponse, OrderView, decode_order};
 use crate::types::{DropId, OrderId, OrderState, Seq, hex};
@@ -154,10 +154,10 @@ async fn ask(
             None => (LoadResponse::NotSent, RequestOutcome::NotConnected),
             Some(open) => match open.exchange(request).await {
                 Ok(reply) => decode_order(&reply.head, reply.body),
-                Err(ClientError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
-                Err(ClientError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
-                Err(ClientError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
-                Err(ClientError::Strange(_)) => (LoadResponse::Unsure, RequestOutcome::Strange),
+                Err(ExchangeError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
+                Err(ExchangeError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
+                Err(ExchangeError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
+                Err(ExchangeError::Strange(_)) => (LoadResponse::Unsure, RequestOutcome::Strange),
             },
         };
         if last.1.is_timed() {
