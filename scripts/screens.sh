@@ -265,8 +265,8 @@ cat "$scratch/preflight.out"
 kill "${helpers[@]}"
 helpers=()
 preflight 1 "$drop" --prometheus "http://$watcher" --alertmanager "http://$pager"
-told 'FAIL  endpoints     127.0.0.1: it takes no connection'
-told "FAIL  scraped       http://$watcher: it takes no connection"
-told "FAIL  test alert    http://$pager: it takes no connection"
+told 'FAIL  endpoints     127.0.0.1: connection refused or timed out'
+told "FAIL  scraped       http://$watcher: connection refused or timed out"
+told "FAIL  test alert    http://$pager: connection refused or timed out"
 stop >"$scratch/stop.out"
 echo "top and preflight show what they should"

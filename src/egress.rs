@@ -1,8 +1,11 @@
-//! Calls to others: webhooks of shops, sessions at payment providers. Where they may go, and the client that goes there.
+//! The HTTP client for requests to other servers: the endpoints of shops, and the APIs of payment providers.
 //!
-//! A leaf. Whoever names a URL must not reach what only this machine reaches: names are resolved here, every address is
-//! judged (`guard`), and the connection goes to the very address that was judged. No redirects, no proxies, every wait
-//! and every answer bounded.
+//! A URL given by an operator must not lead to hosts that only this machine can reach (server-side request forgery). So
+//! this module resolves names itself, checks every address (`guard`), and connects to the address that it checked. It
+//! follows no redirects and uses no proxies; every wait and every response is bounded.
+//!
+//! hyper-util's pooled client is not used: it repeats a request on a new connection only if no byte of it was sent,
+//! while a server that closes an idle connection often does so just after the request has arrived.
 
 mod client;
 mod guard;

@@ -1,8 +1,9 @@
-//! The outbox: tells endpoints what happened, at least once, in order per order, and never before it is durable.
+//! The outbox: delivers events to webhook endpoints at least once, in sequence per order, and never before they are
+//! durable.
 //!
-//! It is the audit itself: every event is a row there, in its own transaction, in order. So a sale writes nothing more
-//! for it. The relay follows the audit through a read connection of its own (`relay`), keeps for each endpoint the
-//! queue of its deliveries (`queue`), and has the writer write down how far it came.
+//! The audit is the outbox: every event is a row there, written in its own transaction, in sequence. So a sale writes
+//! nothing more for it. The relay follows the audit through a read connection of its own (`relay`), keeps a queue of
+//! deliveries for each endpoint (`delivery_queue`), and has the writer store how far each endpoint has come.
 
 pub mod delivery_queue;
 pub mod message;

@@ -1,10 +1,10 @@
-//! Money in: who may tell us of it, what he said, and the sessions in which buyers pay.
+//! Payment providers: verifies their webhooks, and creates the sessions in which buyers pay.
 //!
-//! A provider's webhook is verified over the bytes as they came (`standard`, `stripe`, `payos`), the signature before the
-//! age, and becomes one provider-neutral [`ProviderEvent`]. Nothing here decides what a payment means: that is the engine's. A
-//! provider without secrets does not exist (404): there is no "open in development".
+//! A webhook is verified over its bytes as received (`standard`, `stripe`, `payos`), the signature before the age, and
+//! becomes a provider-neutral [`ProviderEvent`]. The engine alone decides what a payment means. A provider without
+//! configured secrets has no route (404); there is no unauthenticated development mode.
 //!
-//! `sessions` makes the provider's session for each order that awaits payment, on a thread of its own: a provider that
+//! `sessions` creates the provider's session for each order that awaits payment, on a thread of its own: a provider that
 //! fails or hangs never slows a sale.
 
 mod json_fields;
@@ -21,12 +21,13 @@ use secrets::Keys;
 use crate::config::{Config, ConfigError};
 use crate::types::{Provider, random};
 
-/// A webhook's body, in bytes: providers send a few kilobytes.
+/// The longest body of a webhook, in bytes; providers send a few kilobytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How far a signature's instant may lie from ours, both ways, in seconds: what Stripe and Standard Webhooks use.
+/// Largest difference between a signature's time and the server's, in seconds, in both directions: the value that
+/// Stripe and Standard Webhooks recommend.
 pub const TOLERANCE_SECONDS: u64 = 300;
 
-/// The providers that may tell us of payments.
+/// Verifies webhooks with the secrets of the configured providers.
 pub struct WebhookVerifiers {
     standard_webhooks: Option<Keys>,
     stripe: Option<Keys>,
@@ -38,7 +39,7 @@ impl WebhookVerifiers {
     /// Reads the secrets that the configuration names.
     ///
     /// # Errors
-    /// All mistakes at once, nothing of a secret in them.
+    /// All mistakes at once. Messages never contain secrets.
     pub fn open(config: &Config) -> Result<WebhookVerifiers, Vec<ConfigError>> {
         let settings = &config.payments;
         let mut mistakes = Vec::new();
@@ -51,19 +52,19 @@ impl WebhookVerifiers {
         let standard_webhooks = keys(Keys::standard(&settings.standard_webhooks_secret_files));
         let stripe = keys(Keys::text(&settings.stripe_secret_files));
         let payos = keys(Keys::text(&settings.payos_checksum_key_files));
-        let given = keys(Keys::standard(&settings.sandbox_secret_files));
+        let configured = keys(Keys::standard(&settings.sandbox_secret_files));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        // Without a secret that others know, only this process can sign: its own page of the sandbox.
-        let sandbox = settings.sandbox.then(|| given.unwrap_or_else(own_key));
+        // Without a configured secret only this process can sign: the sandbox page uses a random key.
+        let sandbox = settings.sandbox.then(|| configured.unwrap_or_else(random_key));
         Ok(WebhookVerifiers { standard_webhooks, stripe, payos, sandbox })
     }
 
-    /// What a provider says, if he said it.
+    /// Verifies a webhook and reads its event.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// The reason why the webhook is not accepted.
     pub fn receive(&self, provider: Provider, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
         let keys = self.keys(provider).ok_or(WebhookError::NotConfigured)?;
         match provider {
@@ -74,14 +75,14 @@ impl WebhookVerifiers {
         }
     }
 
-    /// Whether a provider may tell us anything.
+    /// Returns true if the provider has secrets, so that its webhooks can be verified.
     #[must_use]
     pub fn is_configured(&self, provider: Provider) -> bool {
         self.keys(provider).is_some()
     }
 
-    /// Signs an event of the sandbox, as its page does: the `webhook-signature` of (`webhook-id`, `webhook-timestamp`,
-    /// body). `None` where there is no sandbox.
+    /// Returns the `webhook-signature` of a sandbox event over (`webhook-id`, `webhook-timestamp`, body). `None` if the
+    /// sandbox is not enabled.
     #[must_use]
     pub fn sign_sandbox(&self, id: &str, timestamp: u64, body: &[u8]) -> Option<String> {
         standard::sign(self.sandbox.as_ref()?, id, timestamp, body)
@@ -98,7 +99,7 @@ impl WebhookVerifiers {
     }
 }
 
-fn own_key() -> Keys {
+fn random_key() -> Keys {
     let mut key = [0u8; 32];
     random::fill(&mut key);
     Keys::of(&[&key])

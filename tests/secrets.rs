@@ -123,7 +123,7 @@ fn secrets_are_nowhere_but_where_they_were_shown() {
     ask(program.admin, "GET", "/metrics", &operator, "", 200);
     until("the log says what fails", || {
         let log = std::fs::read_to_string(data.join("log"));
-        log.is_ok_and(|log| log.contains("no payment session yet"))
+        log.is_ok_and(|log| log.contains("payment session request failed"))
     });
     heard.push_str(&program.end());
     heard.push_str(&std::fs::read_to_string(data.join("log")).expect("its log"));

@@ -84,7 +84,7 @@ fn a_listener_with_tls_is_watched_by_those_who_trust_its_authority() {
         said(&output.expect("run"))
     };
     let (code, line) = top(&[]);
-    assert!(code == Some(69) && line.contains("TLS with it fails; --ca"), "{line}");
+    assert!(code == Some(69) && line.contains("TLS handshake failed; --ca"), "{line}");
     let (code, screen) = top(&["--ca", files.certificate.to_str().expect("a path")]);
     assert!(code == Some(0) && screen.contains("queue  0 of 8,192"), "{screen}");
     let (code, line) = top(&["--ca", "/dev/null"]);

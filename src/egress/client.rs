@@ -1,4 +1,4 @@
-//! The client: one request, one bounded answer, over HTTP/1.1.
+//! Sends one request and reads one bounded response, over HTTP/1.1.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -23,30 +23,30 @@ use super::pool::{ConnectionPool, PooledConnection};
 use super::target::{Host, Origin};
 use super::{AddressGuard, Target};
 
-/// Of those that a name resolves to.
 const ADDRESSES_TRIED_MAX: usize = 4;
-/// An answer's head; hyper's own default is 400 kB.
+/// Bound of a response's head; hyper's default is 400 kB.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 const AGENT: &str = concat!("firstcome/", env!("CARGO_PKG_VERSION"));
 
-/// What a name resolves to. Blocks; called on a thread that may.
+/// Resolves a name. It may block: it runs on a thread for blocking calls.
 pub type Resolve = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
-/// The bounds of a client.
+/// Limits and trust of a client.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// From the look-up of the name to the end of the answer.
+    /// Bounds the whole exchange, from the resolution of the name to the end of the response.
     pub timeout: Duration,
-    /// Of that, for one address to take the connection.
+    /// Bounds the TCP connection to one address.
     pub connect_timeout: Duration,
-    /// For [`EgressClient::check_addresses`], which an operator waits for: name servers that do not answer take ten seconds and more.
+    /// Bounds [`EgressClient::check_addresses`], which runs while an operator waits: a system resolver without answers
+    /// gives up after ten seconds or more.
     pub resolve_timeout: Duration,
-    /// Of an answer's body; what comes after it is neither read nor missed.
+    /// Bytes of a response's body that are read; the rest is discarded.
     pub response_bytes_max: usize,
-    /// Authorities that are trusted besides the web's.
+    /// Certificate authorities that are trusted besides the public ones.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// Resolves names; the operating system if none.
+    /// Resolves names; the operating system does if this is `None`.
     pub resolve: Option<Resolve>,
 }
 
@@ -63,54 +63,49 @@ impl Default for ClientOptions {
     }
 }
 
-/// One request. It may be sent twice: callers give it an id by which the other side knows it again.
+/// One request. It may be sent twice, so the receiver must be able to recognize a repetition by an id in it.
 #[derive(Clone, Debug)]
 pub struct OutboundRequest<'target> {
-    /// Where it goes.
     pub target: &'target Target,
-    /// How.
     pub method: Method,
-    /// What it says besides `Host` and `User-Agent`.
+    /// The headers besides `Host` and `User-Agent`.
     pub headers: HeaderMap,
-    /// Its body.
     pub body: Bytes,
 }
 
-/// One answer, whatever it says: a redirect is an answer too, and is not followed.
+/// One response of any status. Redirects are returned, not followed.
 #[derive(Debug)]
 pub struct OutboundResponse {
-    /// What it says.
     pub status: StatusCode,
-    /// Its headers.
     pub headers: HeaderMap,
-    /// The beginning of its body.
+    /// The body, cut at `ClientOptions::response_bytes_max`.
     pub body: Bytes,
 }
 
-/// Why there is no answer.
+/// The reason why a request got no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SendError {
-    /// Everything that the name resolves to is out of bounds.
-    #[error("its address may not be called")]
+    /// The guard permits none of the addresses of the name.
+    #[error("address not allowed")]
     Forbidden,
-    /// The name resolves to nothing.
-    #[error("its name does not resolve")]
+    /// The name has no addresses.
+    #[error("name does not resolve")]
     Unresolved,
-    /// Nobody takes the connection.
-    #[error("it takes no connection")]
+    /// No address accepted the connection in time.
+    #[error("connection refused or timed out")]
     Unreachable,
-    /// Its certificate is no good, or it speaks no TLS.
-    #[error("TLS with it fails")]
+    /// The TLS handshake failed; most often the certificate is not trusted, or is for another name.
+    #[error("TLS handshake failed")]
     Tls,
-    /// It took too long.
-    #[error("it does not answer in time")]
+    /// `ClientOptions::timeout` passed before the end of the response.
+    #[error("no response in time")]
     TimedOut,
-    /// The connection broke, or what came is no HTTP.
-    #[error("its answer is broken")]
+    /// The connection broke, or the response is not valid HTTP.
+    #[error("broken connection or invalid HTTP response")]
     Broken,
 }
 
-/// Calls others.
+/// A client whose clones share one pool of connections.
 #[derive(Clone)]
 pub struct EgressClient(Arc<ClientInner>);
 
@@ -123,10 +118,10 @@ struct ClientInner {
 }
 
 impl EgressClient {
-    /// A client that goes where the guard lets it.
+    /// Creates a client that connects only to addresses that `guard` permits.
     ///
     /// # Errors
-    /// If an authority's certificate is no good.
+    /// A certificate of `options.authorities` is invalid.
     pub fn new(guard: AddressGuard, options: ClientOptions) -> Result<EgressClient, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for authority in &options.authorities {
@@ -144,13 +139,13 @@ impl EgressClient {
         Ok(EgressClient(Arc::new(ClientInner { guard, options, resolve, connector, pool: ConnectionPool::default() })))
     }
 
-    /// The guard that it asks.
+    /// Returns the guard that checks each address.
     #[must_use]
     pub fn guard(&self) -> &AddressGuard {
         &self.0.guard
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -158,7 +153,7 @@ impl EgressClient {
         timeout(self.0.options.timeout, self.exchange(&call)).await.unwrap_or(Err(SendError::TimedOut))
     }
 
-    /// Whether a call to this target could go anywhere at the moment: its name resolves, and to an address in bounds.
+    /// Checks that the target's name resolves at the moment, and that at least one of its addresses is permitted.
     ///
     /// # Errors
     /// `Unresolved`, `Forbidden`, or `TimedOut`.
@@ -170,7 +165,7 @@ impl EgressClient {
     async fn exchange(&self, call: &OutboundRequest<'_>) -> Result<OutboundResponse, SendError> {
         let origin = &call.target.origin;
         if let Some(mut connection) = self.0.pool.take(origin) {
-            // The other side may have closed it this moment: then a new one is tried.
+            // The server may have closed the connection at this moment: then a new one is tried.
             if let Ok(response) = connection.sender.send_request(call.request()).await
                 && let Ok(reply) = self.read(origin, connection, response).await
             {
@@ -206,7 +201,7 @@ impl EgressClient {
         Ok(OutboundResponse { status: parts.status, headers: parts.headers, body: body.into() })
     }
 
-    /// The addresses that may be called. The connection goes to one of these, not to the name again.
+    /// Returns the permitted addresses. The connection goes to one of these; the name is not resolved again.
     async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, SendError> {
         let found = match &origin.host {
             Host::Address(address) => vec![*address],
@@ -219,13 +214,13 @@ impl EgressClient {
         if found.is_empty() {
             return Err(SendError::Unresolved);
         }
-        let mut let_through: Vec<SocketAddr> = found
+        let mut permitted: Vec<SocketAddr> = found
             .into_iter()
             .filter(|address| self.0.guard.permits(*address, origin.encrypted))
             .map(|address| SocketAddr::new(address, origin.port))
             .collect();
-        let_through.truncate(ADDRESSES_TRIED_MAX);
-        if let_through.is_empty() { Err(SendError::Forbidden) } else { Ok(let_through) }
+        permitted.truncate(ADDRESSES_TRIED_MAX);
+        if permitted.is_empty() { Err(SendError::Forbidden) } else { Ok(permitted) }
     }
 
     async fn connect(&self, origin: &Origin) -> Result<PooledConnection, SendError> {
@@ -237,7 +232,7 @@ impl EgressClient {
             }
         }
         let stream = stream?;
-        // Without it a small request may wait for the other side's delayed acknowledgement; it works all the same.
+        // Without it a small request may wait for the server's delayed acknowledgement. An error here only costs time.
         let _slower = stream.set_nodelay(true);
         if !origin.encrypted {
             return http_handshake(stream).await;
@@ -263,7 +258,7 @@ async fn http_handshake(
         .await
         .map_err(|_| SendError::Broken)?;
     let driver = tokio::spawn(async move {
-        // What broke it is told to who waits for the answer.
+        // The caller that waits for the response gets the error as well.
         let _broken = connection.await;
     });
     Ok(PooledConnection::new(sender, driver))
@@ -282,6 +277,6 @@ impl OutboundRequest<'_> {
 }
 
 fn system_resolver(name: &str) -> io::Result<Vec<IpAddr>> {
-    // The port is put in later; 0 stands for none.
+    // The caller sets the port; 0 is a placeholder.
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }

@@ -1,4 +1,5 @@
-//! Which addresses may be called: those of the public internet, and networks that the operator names.
+//! The guard against server-side request forgery: requests go to the public internet, and to networks that the operator
+//! allows.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +13,7 @@ const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// What is no host of the public internet (IANA's registry of special-purpose IPv4 addresses).
+/// Networks without public hosts (IANA's registry of special-purpose IPv4 addresses).
 const SPECIAL_V4: [Ipv4Net; 16] = [
     v4(0, 0, 0, 0, 8),       // this host; connecting there reaches the machine itself
     v4(10, 0, 0, 0, 8),      // private
@@ -36,7 +37,7 @@ const SPECIAL_V4: [Ipv4Net; 16] = [
 /// and multicast ones.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 3);
 
-/// What inside of [`GLOBAL_V6`] is no host of its own.
+/// Networks inside [`GLOBAL_V6`] without public hosts of their own.
 const SPECIAL_V6: [Ipv6Net; 4] = [
     v6(0x2001, 0, 23),     // protocol assignments: Teredo, which hides an IPv4 address, among them
     v6(0x2001, 0xdb8, 32), // documentation
@@ -44,31 +45,30 @@ const SPECIAL_V6: [Ipv6Net; 4] = [
     v6(0x3fff, 0, 20),     // documentation
 ];
 
-/// Judges addresses.
+/// Decides which addresses requests may go to.
 #[derive(Clone, Debug, Default)]
 pub struct AddressGuard {
     allowed: Vec<IpNet>,
 }
 
-/// What an address is to a guard.
+/// The class of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AddressClass {
-    /// A host of the public internet: over TLS only.
+    /// A public host; permitted over TLS only.
     Public,
-    /// In a network that the operator named: as its URL says.
+    /// In a network that the operator allows; permitted with or without TLS.
     Allowed,
-    /// Not to be called.
     Forbidden,
 }
 
 impl AddressGuard {
-    /// A guard that lets through the public internet and these networks.
+    /// Creates a guard that permits the public internet and these networks.
     #[must_use]
     pub fn new(allowed: Vec<IpNet>) -> AddressGuard {
         AddressGuard { allowed }
     }
 
-    /// What an address is. The one that a connection goes to is asked about, never only its name.
+    /// Returns the class of an address. Callers pass the address that they connect to, never one that is resolved again.
     pub(super) fn classify(&self, address: IpAddr) -> AddressClass {
         if self.allowed.iter().any(|network| network.contains(&address)) {
             return AddressClass::Allowed;
@@ -82,7 +82,7 @@ impl AddressGuard {
         if special { AddressClass::Forbidden } else { AddressClass::Public }
     }
 
-    /// Whether a call with this scheme may go to this address.
+    /// Returns true if a request may go to this address; `encrypted` is true for `https`.
     pub(super) fn permits(&self, address: IpAddr, encrypted: bool) -> bool {
         match self.classify(address) {
             AddressClass::Public => encrypted,
@@ -91,7 +91,7 @@ impl AddressGuard {
         }
     }
 
-    /// Whether any network is named, so that a URL without TLS can lead anywhere at all.
+    /// Returns true if the operator allows any network. Without one, no `http` URL can be permitted.
     pub(super) fn has_allowed_networks(&self) -> bool {
         !self.allowed.is_empty()
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_the_public_internet_are_let_through() {
+    fn public_hosts_are_permitted() {
         for address in [
             "1.1.1.1",
             "8.8.8.8",
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_of_the_public_internet_is_forbidden() {
+    fn special_purpose_addresses_are_forbidden() {
         for address in [
             // this host, private, carriers, loopback, link-local
             "0.0.0.0",
@@ -177,7 +177,7 @@ mod tests {
             "100::1",
             "2001:db8::1",
             "3fff::1",
-            // an IPv4 address inside: mapped, compatible, NAT64, 6to4, Teredo, whatever the address inside is
+            // an IPv4 address inside: mapped, compatible, NAT64, 6to4, Teredo: forbidden for every address inside
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
             "::ffff:8.8.8.8",
@@ -194,16 +194,16 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_the_operator_names_is_let_through_and_nothing_beside_it() {
+    fn an_allowed_network_is_permitted_and_nothing_beside_it() {
         assert_eq!(verdict(&["10.1.0.0/16"], "10.1.2.3"), AddressClass::Allowed);
         assert_eq!(verdict(&["10.1.0.0/16"], "10.2.2.3"), AddressClass::Forbidden);
-        assert_eq!(verdict(&["10.1.0.0/16"], "::ffff:10.1.2.3"), AddressClass::Forbidden, "another way to write it");
+        assert_eq!(verdict(&["10.1.0.0/16"], "::ffff:10.1.2.3"), AddressClass::Forbidden, "an IPv4-mapped spelling");
         assert_eq!(verdict(&["fd00:1::/32"], "fd00:1::5"), AddressClass::Allowed);
-        assert_eq!(verdict(&["0.0.0.0/0"], "::1"), AddressClass::Forbidden, "all of IPv4 is none of IPv6");
+        assert_eq!(verdict(&["0.0.0.0/0"], "::1"), AddressClass::Forbidden, "all of IPv4, but no IPv6");
     }
 
     #[test]
-    fn without_tls_only_named_networks_are_called() {
+    fn only_allowed_networks_are_called_without_tls() {
         let guard = AddressGuard::new(vec!["127.0.0.0/8".parse().expect("a network")]);
         let through = |address: &str, encrypted| guard.permits(address.parse().expect("an address"), encrypted);
         assert!(through("127.0.0.1", false) && through("127.0.0.1", true) && through("1.1.1.1", true));

@@ -1,5 +1,5 @@
-//! Connections that wait for another call to the same host: a TLS handshake per delivery would cost both sides more
-//! than the delivery.
+//! Idle connections, kept for the next request to the same origin: a TLS handshake per delivery would cost both sides
+//! more than the delivery.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,12 +12,13 @@ use tokio::task::JoinHandle;
 
 use super::target::Origin;
 
-/// Servers commonly close after 60 s or more; below that a call rarely meets a connection that is just being closed.
+/// Servers commonly close idle connections after 60 s or more; with half of that a request rarely meets a connection
+/// that is just being closed.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// More are not in flight to one host.
+/// Callers have no more requests in flight to one origin by default.
 const IDLE_PER_ORIGIN_MAX: usize = 8;
 
-/// A connection, and the task that moves its bytes, which ends with it.
+/// A connection, and the task that drives it; dropping the connection ends the task.
 pub(super) struct PooledConnection {
     pub(super) sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
@@ -31,17 +32,17 @@ impl PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        // A peer that never ends its answer would keep the task, and the socket with it.
+        // A server that never ends its response would keep the task, and the socket with it.
         self.driver.abort();
     }
 }
 
-/// Connections by whom they are with.
+/// Idle connections by origin.
 #[derive(Default)]
 pub(super) struct ConnectionPool(Mutex<BTreeMap<Origin, Vec<(Instant, PooledConnection)>>>);
 
 impl ConnectionPool {
-    /// The connection that was used last, if it is still good.
+    /// Removes and returns the most recently used connection that is still usable.
     pub(super) fn take(&self, origin: &Origin) -> Option<PooledConnection> {
         let mut pool = self.0.lock();
         let idle = pool.get_mut(origin)?;
@@ -54,7 +55,7 @@ impl ConnectionPool {
         None
     }
 
-    /// Keeps a connection whose answer has been read to its end, and lets those go that waited too long.
+    /// Keeps a connection whose response has been read to its end, and drops connections that were idle too long.
     pub(super) fn put(&self, origin: &Origin, connection: PooledConnection) {
         let mut pool = self.0.lock();
         pool.retain(|_, idle| {

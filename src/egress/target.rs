@@ -1,4 +1,4 @@
-//! A URL that may be called, taken apart.
+//! Parses and checks URLs that requests may go to.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,19 +9,17 @@ use hyper::http::uri::PathAndQuery;
 
 use super::AddressGuard;
 
-/// Longer than any that people use.
 const URL_BYTES_MAX: usize = 2048;
 
-/// Where a call goes: checked, but for the addresses behind a name, which are judged at every connection.
+/// A URL that has been checked. The addresses of its name are checked later, at every connection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     pub(super) origin: Origin,
     pub(super) path: PathAndQuery,
-    /// What `Host` says.
     pub(super) host_header: HeaderValue,
 }
 
-/// Whom a connection is with.
+/// The server at the other end of a connection. Connections of one origin are interchangeable.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Origin {
     pub(super) encrypted: bool,
@@ -29,29 +27,29 @@ pub(super) struct Origin {
     pub(super) port: u16,
 }
 
-/// A name to be resolved, or an address as it stands.
+/// The host of a URL: a name to be resolved, or a literal address.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Host {
     Name(Box<str>),
     Address(IpAddr),
 }
 
-/// Why a URL is not called. Says nothing of what a name resolves to.
+/// The reason why a URL is not allowed. It never contains addresses, so that internal names cannot be probed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TargetError {
-    /// It is no URL with a host.
+    /// Not an absolute HTTP URL, too long, or with user, password or fragment.
     #[error("must be https://HOST/PATH of at most 2048 bytes, without user, password and fragment")]
     Malformed,
-    /// It goes without TLS where that is not allowed.
+    /// `http://`, although the configuration allows no private networks.
     #[error("must begin with https://")]
     NotEncrypted,
-    /// Its address is none of the public internet.
-    #[error("must lead to the public internet, or to a network that the configuration names")]
+    /// The address is neither public nor in an allowed network.
+    #[error("must lead to the public internet, or to a network that the configuration allows")]
     Forbidden,
 }
 
 impl Target {
-    /// Takes a URL apart and judges what it says itself.
+    /// Parses a URL and checks its scheme and, if its host is a literal address, that address.
     ///
     /// # Errors
     /// See [`TargetError`].
@@ -72,7 +70,7 @@ impl Target {
         let host = host_of(authority.host()).ok_or(TargetError::Malformed)?;
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            // There is something behind the host, and it is no port.
+            // Text follows the host that is not a port.
             None if authority.as_str() != authority.host() => return Err(TargetError::Malformed),
             None if encrypted => 443,
             None => 80,
@@ -90,7 +88,7 @@ impl Target {
         Ok(Target { origin: Origin { encrypted, host, port }, path, host_header })
     }
 
-    /// The host, for people: a URL's path may be a secret.
+    /// Returns the host, for logs and messages: a URL's path may be a secret.
     #[must_use]
     pub fn host(&self) -> String {
         match &self.origin.host {
@@ -119,7 +117,7 @@ fn host_of(text: &str) -> Option<Host> {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let labels = text.strip_suffix('.').unwrap_or(text);
-    // A last label of digits makes an address in some old spelling (`127.1`, `0x7f.1`, `2130706433`): no name ends so.
+    // A numeric last label makes an address in an old spelling (`127.1`, `0x7f.1`, `2130706433`): no name ends so.
     let last = labels.rsplit('.').next()?;
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
         || last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some();
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_parsed_into_origin_and_path() {
         let target = parse(&[], "https://Shop.example/hooks?key=1").expect("good");
         assert_eq!((target.host().as_str(), target.origin.port), ("shop.example", 443));
         assert_eq!(target.path.as_str(), "/hooks?key=1");
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_url_is_refused() {
+    fn malformed_urls_are_refused() {
         for url in [
             "",
             "shop.example",
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_judged_as_they_stand_in_the_url() {
+    fn literal_addresses_are_checked_when_the_url_is_parsed() {
         for url in [
             "https://127.0.0.1/",
             "https://10.0.0.1/",
@@ -204,8 +202,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_named_network_nothing_goes_without_tls() {
+    fn http_needs_an_allowed_network() {
         assert_eq!(parse(&[], "http://shop.example/"), Err(TargetError::NotEncrypted));
-        assert!(parse(&["10.0.0.0/8"], "http://shop.internal/").is_ok(), "its addresses are judged when it is called");
+        assert!(parse(&["10.0.0.0/8"], "http://shop.internal/").is_ok(), "its addresses are checked when it is called");
     }
 }

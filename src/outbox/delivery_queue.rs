@@ -1,12 +1,12 @@
-//! The queue of one endpoint's deliveries: what is sent next, what became of it, what has to be written down. Pure: it
-//! is told the time and the answers.
+//! The delivery queue of one endpoint: which event is due next, and which results have to be stored. It does no I/O:
+//! callers pass the time and the results.
 //!
-//! An endpoint has a *position*: every event up to it is delivered, or stands in `deliveries` because it failed. So a
-//! healthy endpoint costs a mark now and then, and no row per event. Events of one order go one after another; when one
-//! fails, the later ones of its order get rows too and wait behind it.
+//! An endpoint has a *position*: every event up to it is delivered, or has a row in `deliveries` because it failed. So a
+//! healthy endpoint costs a checkpoint now and then, and no row per event. Events of one order are sent one after
+//! another; if one fails, the later ones of its order get rows too and wait behind it.
 //!
-//! The breaker: after [`FAILURES_MAX`] failures in a row only the oldest delivery is tried, and nothing else gets a row:
-//! a dead endpoint's position waits, however much is sold meanwhile.
+//! The circuit breaker: after [`FAILURES_MAX`] failures in a row only the oldest delivery is tried, and no other gets a
+//! row. The position of a dead endpoint stays where it is, however many events follow.
 
 mod breaker;
 
@@ -20,64 +20,56 @@ use super::RetrySchedule;
 use crate::engine::endpoints::MARKS_MAX;
 use crate::types::{AttemptError, DeliveryMark, DeliveryState, Seq, UnixMillis};
 
-/// Events that are looked at ahead of the oldest undelivered one.
+/// Events without a row that the queue holds in memory.
 pub const SCAN_AHEAD_MAX: usize = 256;
-/// Deliveries of one endpoint that failed and wait; above it the position waits too.
+/// Failed deliveries of one endpoint that wait for their next attempt; above it the position waits too.
 pub const WAITING_MAX: usize = 1000;
-/// Events that an endpoint does not want are passed over without a mark, up to so many.
+/// Events outside the endpoint's filter that are skipped without a checkpoint.
 const SKIPPED_MAX: u64 = 100_000;
 
-/// An event that the endpoint wants, as far as its queue needs it.
+/// An event that the endpoint's filter selects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuedEvent {
-    /// Its number.
     pub seq: Seq,
-    /// Its order; events without one wait for each other.
+    /// The event's order. Events without an order are sent one after another too.
     pub order: Option<Seq>,
-    /// When it happened.
     pub at: UnixMillis,
 }
 
-/// A delivery that waits, as its row has it.
+/// A waiting delivery as it is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredDelivery {
-    /// Which event.
-    pub wanted: QueuedEvent,
-    /// Attempts so far.
+    pub event: QueuedEvent,
     pub attempts: u8,
-    /// When it is due again.
     pub next_at: UnixMillis,
 }
 
-/// Where a queue stood when it was written down last.
+/// The state of a queue at its last stored checkpoint.
 #[derive(Clone, Default, Debug)]
 pub struct StoredQueue {
-    /// Everything up to it is delivered or has a row.
+    /// Every event up to it is delivered or has a row.
     pub position: Seq,
-    /// The oldest deliveries that wait.
+    /// The oldest waiting deliveries.
     pub waiting: Vec<StoredDelivery>,
-    /// Whether there are more than these.
+    /// The file has more waiting deliveries than `waiting`.
     pub more_rows: bool,
-    /// The events after the position that have a row of any kind.
+    /// Events after the position that have a row.
     pub ahead: BTreeSet<Seq>,
 }
 
-/// How an attempt ended.
+/// The result of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AttemptResult {
-    /// A status of 2xx.
+    /// The endpoint answered with a status of 2xx.
     Delivered,
-    /// Anything else.
     Failed {
-        /// What it was.
-        trouble: AttemptError,
-        /// What the endpoint asked for.
+        error: AttemptError,
+        /// The wait that the endpoint asked for.
         retry_after: Option<Duration>,
     },
 }
 
 impl AttemptResult {
-    /// Whether it got through.
     #[must_use]
     pub const fn is_delivered(self) -> bool {
         matches!(self, AttemptResult::Delivered)
@@ -94,43 +86,42 @@ struct PendingDelivery {
     has_row: bool,
 }
 
-/// What has to be written down: the new position, and what became of single deliveries.
+/// The changes to store: the new position, and the state of single deliveries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
-    /// Everything up to it is delivered or has a row.
+    /// Every event up to it is delivered or has a row.
     pub position: Seq,
-    /// In the order of their events.
     pub marks: Vec<DeliveryMark>,
 }
 
-/// The queue of one endpoint's deliveries.
+/// The deliveries of one endpoint.
 pub struct DeliveryQueue {
     schedule: RetrySchedule,
     in_flight_max: usize,
-    /// As it was written down last.
+    /// The position of the last checkpoint.
     position: Seq,
-    /// The last event that was looked at.
+    /// The last event that has been read.
     scanned_to: Seq,
     pending: BTreeMap<Seq, PendingDelivery>,
-    /// The undelivered events of each order: the first goes first.
+    /// The undelivered events of each order; only the first of each is sent.
     by_order: BTreeMap<Option<Seq>, BTreeSet<Seq>>,
     in_flight: usize,
-    /// How many may be in flight at the moment: falls when the endpoint asks for mercy.
-    in_flight_now_max: usize,
+    /// Requests that may be in flight now: halved when the endpoint is overloaded, at most `in_flight_max`.
+    in_flight_limit: usize,
     breaker: Breaker,
     rows: usize,
-    /// Events after the position that have a row: they are not taken for new ones.
+    /// Events after the position that have a row: a scan must not add them again.
     ahead: BTreeSet<Seq>,
-    /// More rows wait in the file than were taken into memory.
+    /// The file has more waiting deliveries than were loaded.
     more_rows: bool,
-    /// What changed and is not written down.
+    /// Changes since the last checkpoint.
     marks: BTreeMap<Seq, DeliveryMark>,
-    /// Whether anything was delivered since the last mark.
+    /// Any event was delivered since the last checkpoint.
     delivered: bool,
 }
 
 impl DeliveryQueue {
-    /// A queue from what the file has.
+    /// Restores a queue from the file.
     #[must_use]
     pub fn new(schedule: RetrySchedule, in_flight_max: usize, stored: StoredQueue) -> DeliveryQueue {
         let mut queue = DeliveryQueue {
@@ -141,7 +132,7 @@ impl DeliveryQueue {
             pending: BTreeMap::new(),
             by_order: BTreeMap::new(),
             in_flight: 0,
-            in_flight_now_max: in_flight_max.max(1),
+            in_flight_limit: in_flight_max.max(1),
             breaker: Breaker::default(),
             rows: 0,
             ahead: stored.ahead,
@@ -150,47 +141,47 @@ impl DeliveryQueue {
             delivered: false,
         };
         for row in &stored.waiting {
-            queue.add(row.wanted, row.attempts, row.next_at, true);
+            queue.add(row.event, row.attempts, row.next_at, true);
         }
         queue
     }
 
-    fn add(&mut self, wanted: QueuedEvent, attempts: u8, next_at: UnixMillis, has_row: bool) {
-        let QueuedEvent { seq, order, at } = wanted;
+    fn add(&mut self, event: QueuedEvent, attempts: u8, next_at: UnixMillis, has_row: bool) {
+        let QueuedEvent { seq, order, at } = event;
         self.pending.insert(seq, PendingDelivery { order, at, attempts, next_at, in_flight: false, has_row });
         self.by_order.entry(order).or_default().insert(seq);
         self.rows = self.rows.saturating_add(usize::from(has_row));
     }
 
-    /// From where to look at more events, if there is room for them.
+    /// Returns the event after which to read more, if there is room for them.
     #[must_use]
     pub fn scan_from(&self) -> Option<Seq> {
         let fresh = self.pending.len().saturating_sub(self.rows);
-        // A row waits until all before it has been looked at: an earlier event of its order may have to be told again.
+        // A row waits until all events before it are scanned: an earlier event of its order may have to be sent again.
         let stuck = self.pending.first_key_value().is_some_and(|(seq, _)| *seq > self.scanned_to);
         let room = fresh < SCAN_AHEAD_MAX && (stuck || (self.rows < WAITING_MAX && !self.more_rows));
-        // While the breaker is open nothing but the oldest is tried: more to look at is of no use.
+        // While the breaker is open only the oldest delivery is tried: more events are of no use.
         (room && (stuck || !self.breaker.is_open() || self.pending.is_empty())).then_some(self.scanned_to)
     }
 
-    /// Takes in what was looked at: the wanted events up to `scanned_to`.
-    pub fn add_scanned(&mut self, scanned_to: Seq, wanted: &[QueuedEvent]) {
-        for wanted in wanted.iter().filter(|wanted| !self.ahead.remove(&wanted.seq)).copied().collect::<Vec<_>>() {
-            self.add(wanted, 0, UnixMillis::ZERO, false);
+    /// Adds the selected events up to `scanned_to`.
+    pub fn add_scanned(&mut self, scanned_to: Seq, events: &[QueuedEvent]) {
+        for event in events.iter().filter(|event| !self.ahead.remove(&event.seq)).copied().collect::<Vec<_>>() {
+            self.add(event, 0, UnixMillis::ZERO, false);
         }
         self.scanned_to = self.scanned_to.max(scanned_to);
     }
 
-    /// Whether rows in the file are left that memory had no room for, and now has.
+    /// Returns true if the file has more rows than were loaded, and there is room for them now.
     #[must_use]
     pub fn needs_reload(&self) -> bool {
         self.more_rows && self.pending.is_empty() && self.marks.is_empty()
     }
 
-    /// What to send now.
+    /// Returns the next event to send at `now`.
     #[must_use]
-    pub fn next(&self, now: UnixMillis) -> Option<Seq> {
-        if self.in_flight >= self.in_flight_now_max || self.breaker.rests(now) {
+    pub fn next_due(&self, now: UnixMillis) -> Option<Seq> {
+        if self.in_flight >= self.in_flight_limit || self.breaker.is_paused(now) {
             return None;
         }
         if self.breaker.is_open() {
@@ -205,23 +196,23 @@ impl DeliveryQueue {
         self.pending.range(..=self.scanned_to).find(|(seq, pending)| may(seq, pending)).map(|(seq, _)| *seq)
     }
 
-    /// Notes that an event is being sent.
-    pub fn sent(&mut self, seq: Seq) {
+    pub fn mark_in_flight(&mut self, seq: Seq) {
         if let Some(pending) = self.pending.get_mut(&seq) {
             pending.in_flight = true;
             self.in_flight = self.in_flight.saturating_add(1);
         }
     }
 
-    /// Notes how an attempt ended. `chance` spreads the next one. Returns whether the delivery is given up.
-    pub fn ended(&mut self, seq: Seq, ended: AttemptResult, now: UnixMillis, chance: u32) -> bool {
+    /// Records the result of an attempt. `chance` is a random number that spreads retries. Returns true if the delivery
+    /// is given up.
+    pub fn record_result(&mut self, seq: Seq, result: AttemptResult, now: UnixMillis, chance: u32) -> bool {
         let Some(pending) = self.pending.get_mut(&seq) else { return false };
         self.in_flight = self.in_flight.saturating_sub(usize::from(pending.in_flight));
         pending.in_flight = false;
-        match ended {
+        match result {
             AttemptResult::Delivered => {
                 self.breaker.delivered();
-                self.in_flight_now_max = self.in_flight_now_max.saturating_add(1).min(self.in_flight_max);
+                self.in_flight_limit = self.in_flight_limit.saturating_add(1).min(self.in_flight_max);
                 self.delivered = true;
                 let had_row = self.forget(seq);
                 if had_row {
@@ -231,28 +222,28 @@ impl DeliveryQueue {
                 }
                 false
             }
-            AttemptResult::Failed { trouble, retry_after } => self.failed(seq, trouble, retry_after, now, chance),
+            AttemptResult::Failed { error, retry_after } => self.failed(seq, error, retry_after, now, chance),
         }
     }
 
     fn failed(
         &mut self,
         seq: Seq,
-        trouble: AttemptError,
+        error: AttemptError,
         retry_after: Option<Duration>,
         now: UnixMillis,
         chance: u32,
     ) -> bool {
-        if matches!(trouble, AttemptError::Status(429 | 502 | 504)) {
-            // It has too much to do: half as much at once, and all of it rests as long as it asks for.
-            self.in_flight_now_max = (self.in_flight_now_max / 2).max(1);
-            self.breaker.rest(now, retry_after);
+        if matches!(error, AttemptError::Status(429 | 502 | 504)) {
+            // The endpoint is overloaded: half as many requests, and none for as long as it asks.
+            self.in_flight_limit = (self.in_flight_limit / 2).max(1);
+            self.breaker.pause(now, retry_after);
         }
         let was_open = self.breaker.is_open();
         self.breaker.failed(now);
         let Some(pending) = self.pending.get_mut(&seq) else { return false };
         if was_open && pending.has_row && now < pending.next_at {
-            // A probe between two attempts of the schedule: nothing to write down.
+            // A probe between two attempts of the schedule: nothing to store.
             return false;
         }
         pending.attempts = pending.attempts.saturating_add(1);
@@ -262,18 +253,18 @@ impl DeliveryQueue {
                 pending.next_at = next_at;
                 let new_row = !std::mem::replace(&mut pending.has_row, true);
                 self.rows = self.rows.saturating_add(usize::from(new_row));
-                self.mark(seq, DeliveryState::Waiting { attempts, next_at, trouble });
+                self.mark(seq, DeliveryState::Waiting { attempts, next_at, trouble: error });
                 false
             }
             None => {
                 self.forget(seq);
-                self.mark(seq, DeliveryState::Dead { attempts, trouble });
+                self.mark(seq, DeliveryState::Dead { attempts, trouble: error });
                 true
             }
         }
     }
 
-    /// Forgets a delivery; whether it had a row.
+    /// Removes a delivery. Returns true if it had a row.
     fn forget(&mut self, seq: Seq) -> bool {
         let Some(pending) = self.pending.remove(&seq) else { return false };
         if let Some(lane) = self.by_order.get_mut(&pending.order) {
@@ -290,7 +281,8 @@ impl DeliveryQueue {
         self.marks.insert(seq, DeliveryMark { seq, fate });
     }
 
-    /// What has to be written down, if anything. It is then taken as written: if it cannot be, begin a new queue.
+    /// Returns the changes to store, if any. The queue then counts them as stored: if the writer does not store them, a
+    /// new queue has to be restored from the file.
     pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
         self.persist_blocked();
         let first_fresh = self.pending.iter().find(|(_, pending)| !pending.has_row).map(|(seq, _)| *seq);
@@ -300,7 +292,7 @@ impl DeliveryQueue {
         {
             self.marks = marks.split_off(&seq);
         }
-        // A row that is not written yet holds the position as a delivery without one does.
+        // A row that is not stored yet holds the position, as a delivery without a row does.
         let held = first_fresh.into_iter().chain(self.marks.keys().next().copied()).min();
         let position = held.map_or(self.scanned_to, |seq| Seq::new(seq.get().saturating_sub(1)).unwrap_or(Seq::ZERO));
         let position = position.max(self.position);
@@ -314,7 +306,7 @@ impl DeliveryQueue {
         Some(Checkpoint { position, marks: marks.into_values().collect() })
     }
 
-    /// Later events of an order whose delivery failed get rows, so that the position can go on without them.
+    /// Gives rows to later events of an order whose delivery failed, so that the position can pass them.
     fn persist_blocked(&mut self) {
         if self.breaker.is_open() {
             return;
@@ -336,34 +328,27 @@ impl DeliveryQueue {
         }
     }
 
-    /// Whether so many events were passed over since the last mark that it is worth one.
+    /// Returns true if enough events were skipped since the last checkpoint to be worth one.
     #[must_use]
     pub fn has_skipped_many(&self) -> bool {
         self.rows == self.pending.len() && self.scanned_to.get().saturating_sub(self.position.get()) > SKIPPED_MAX
     }
 
-    /// Whether something changed that is not written down.
     #[must_use]
     pub fn has_unsaved_changes(&self) -> bool {
         self.delivered || !self.marks.is_empty()
     }
 
-    /// When the oldest undelivered event happened that is known here.
+    /// Returns the time of the oldest undelivered event in the queue.
     #[must_use]
     pub fn oldest(&self) -> Option<UnixMillis> {
         self.pending.values().next().map(|pending| pending.at)
     }
 
-    /// Whether only the oldest delivery is tried.
+    /// Returns true while only the oldest delivery is tried.
     #[must_use]
     pub fn is_breaker_open(&self) -> bool {
         self.breaker.is_open()
-    }
-
-    /// Deliveries that failed and wait.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.rows
     }
 }
 

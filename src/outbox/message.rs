@@ -1,5 +1,5 @@
-//! What an endpoint is told of an event: `{type, timestamp, data}`. Made of nothing that ever changes, so that every
-//! attempt sends the same bytes under the same id. No contact details, and no reasons that operators give.
+//! The webhook message of an event: `{type, timestamp, data}`. It is made from data that never changes, so that every
+//! attempt sends the same bytes under the same id. It has no contact details, and no reasons that operators gave.
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
@@ -13,16 +13,15 @@ use crate::types::webhooks::type_of;
 /// A message, ready to be signed and sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WebhookMessage {
-    /// By which an endpoint knows it again.
+    /// The `webhook-id`: the same for every attempt, so that the endpoint can recognize repetitions.
     pub id: String,
-    /// Its JSON.
     pub body: String,
 }
 
-/// The message of an event, if it is one that anybody is told.
+/// Returns the message of an event, if the catalogue has its type.
 #[must_use]
 pub fn message(file_id: &[u8; 16], event: &OutboxEvent) -> Option<WebhookMessage> {
-    let (_, told) = type_of(&event.kind)?;
+    let (_, event_type) = type_of(&event.kind)?;
     let mut data = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -47,19 +46,19 @@ pub fn message(file_id: &[u8; 16], event: &OutboxEvent) -> Option<WebhookMessage
     put("retaken", (event.kind == "order_retaken").then_some(true.into()));
     let mut detail: Value =
         event.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok()).unwrap_or_default();
-    for name in told.details {
+    for name in event_type.details {
         put(name, detail.get_mut(*name).map(Value::take));
     }
-    let mut whole = Map::new();
-    whole.insert("type".into(), told.name.into());
-    whole.insert("timestamp".into(), rfc3339(event.at).into());
-    whole.insert("data".into(), data.into());
-    let body = Value::Object(whole).to_string();
+    let mut message = Map::new();
+    message.insert("type".into(), event_type.name.into());
+    message.insert("timestamp".into(), rfc3339(event.at).into());
+    message.insert("data".into(), data.into());
+    let body = Value::Object(message).to_string();
     Some(WebhookMessage { id: id(file_id, event, &body), body })
 }
 
-/// The event's number, and what tells it from the event of that number in another file, or in this one after events
-/// were lost and their numbers given again.
+/// Returns the event's number with a digest of file and body: another file may have an event of the same number, and so
+/// may this one, after events were lost and their numbers were given again.
 fn id(file_id: &[u8; 16], event: &OutboxEvent, body: &str) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(file_id);
@@ -90,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_happened_and_nothing_of_what_an_operator_wrote() {
-        let message = message(&[1; 16], &event()).expect("told");
+    fn a_message_has_the_data_of_its_event_without_the_operators_reason() {
+        let message = message(&[1; 16], &event()).expect("a message");
         let body: Value = serde_json::from_str(&message.body).expect("JSON");
         assert_eq!((&body["type"], &body["timestamp"]), (&"order.paid".into(), &"2026-11-21T09:00:00.007Z".into()));
         let data = &body["data"];
@@ -105,16 +104,16 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_an_operator_cancelled_says_so_without_his_words() {
+    fn an_operators_cancellation_is_marked_but_its_reason_is_left_out() {
         let detail = Some(r#"{"by":"operator","reason":"ann: ten too many"}"#.into());
         let cancelled = OutboxEvent { kind: "order_cancelled".into(), detail, ..event() };
-        let body = message(&[1; 16], &cancelled).expect("told").body;
+        let body = message(&[1; 16], &cancelled).expect("a message").body;
         assert!(body.contains(r#""by":"operator""#) && !body.contains("ten too many"), "{body}");
     }
 
     #[test]
-    fn the_id_is_the_events_own_and_fits_the_standard() {
-        let id = |file: u8, event: &OutboxEvent| message(&[file; 16], event).expect("told").id;
+    fn the_id_identifies_the_event_and_fits_the_standard() {
+        let id = |file: u8, event: &OutboxEvent| message(&[file; 16], event).expect("a message").id;
         let (first, again) = (id(1, &event()), id(1, &event()));
         assert_eq!(first, again);
         assert!(first.starts_with("evt_9_") && first.len() == 22 && !first.contains('.'), "{first}");
@@ -123,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn a_late_payment_that_took_stock_again_is_a_payment_that_says_so() {
+    fn a_late_payment_that_took_stock_again_is_marked_retaken() {
         let retaken = OutboxEvent { kind: "order_retaken".into(), ..event() };
-        let body: Value = serde_json::from_str(&message(&[1; 16], &retaken).expect("told").body).expect("JSON");
+        let body: Value = serde_json::from_str(&message(&[1; 16], &retaken).expect("a message").body).expect("JSON");
         assert_eq!((&body["type"], &body["data"]["retaken"]), (&"order.paid".into(), &true.into()));
     }
 
     #[test]
-    fn what_is_in_no_catalogue_is_told_to_nobody() {
+    fn events_outside_the_catalogue_have_no_message() {
         for kind in ["contact_read", "deliveries_marked", "endpoint_created", "provider_event_recorded"] {
             assert_eq!(message(&[1; 16], &OutboxEvent { kind: kind.into(), ..event() }), None, "{kind}");
         }

@@ -1,7 +1,8 @@
-//! The relay: its own thread, its own runtime, its own read-only connection. It follows the audit, sends, and has the
-//! writer write down how far it came.
+//! The relay: a thread with its own runtime and its own read-only connection. It follows the audit, sends webhooks, and
+//! has the writer store checkpoints of the deliveries.
 //!
-//! It sends what a snapshot shows, so nothing before its commit. What it did and could not write down, it does again.
+//! It reads committed snapshots only, so no event is sent before its commit. Deliveries whose checkpoint was not stored
+//! are sent again.
 
 mod endpoint_worker;
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use self::endpoint_worker::{EndpointWorker, FinishedAttempt, Gone, SavedCheckpoint};
+use self::endpoint_worker::{EndpointWorker, FinishedAttempt, SavedCheckpoint};
 use super::RetrySchedule;
 use crate::egress::EgressClient;
 use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome};
@@ -25,45 +26,37 @@ use crate::telemetry::{OutboxMeter, Telemetry};
 use crate::types::{EndpointState, Seq, SnapshotGate, UnixMillis, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
-/// How often the relay looks for new events when it has nothing to wait for: an endpoint learns of an order so much
-/// later at most, and an idle server does next to nothing.
+/// Pause between two scans for new events: the delay that the relay adds to a webhook, and cheap for an idle server.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
-/// The same where there is nobody to be told.
+/// Pause between two scans while no endpoint is enabled.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);
-/// Results are written down together; what is not written down is delivered again after a crash.
+/// Results of deliveries are stored together in this interval; after a crash those not stored are delivered again.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
-/// After a mark that could not be written, or a row that could not be read.
+/// Pause after a checkpoint that could not be stored, or a row that could not be read.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
-/// For the last marks at an ordered end.
+/// Bounds the last checkpoints at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 const GAUGES_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The bounds of the relay.
+/// Limits of the relay.
 #[derive(Clone, Debug)]
 pub struct RelayOptions {
-    /// When a delivery that failed is tried again.
     pub schedule: RetrySchedule,
-    /// Deliveries of one endpoint at once.
+    /// Requests in flight to one endpoint.
     pub in_flight_max: usize,
 }
 
-/// What the relay works with.
+/// The parts of the server that the relay uses.
 pub struct RelayDependencies {
-    /// Its bounds.
     pub options: RelayOptions,
-    /// The database.
     pub database: PathBuf,
-    /// The gate of snapshots.
     pub gate: Arc<SnapshotGate>,
-    /// The way to the writer.
     pub writer: WriterHandle,
-    /// The way to the endpoints.
     pub client: EgressClient,
-    /// The metrics.
     pub telemetry: Arc<Telemetry>,
 }
 
-/// A running relay.
+/// The relay's thread.
 pub struct Relay {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
@@ -73,7 +66,7 @@ impl Relay {
     /// Starts the relay.
     ///
     /// # Errors
-    /// If its connection or its thread cannot be had.
+    /// The database cannot be read, or the thread cannot be started.
     pub fn start(parts: RelayDependencies) -> Result<Relay, String> {
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(|error| error.to_string())?;
         let file_id = reader.read(rows::file_id).map_err(|error| error.to_string())?;
@@ -86,17 +79,17 @@ impl Relay {
         let thread = std::thread::Builder::new().name("fc-outbox".into()).spawn(move || {
             let mut work = RelayLoop::new(parts, reader, file_id);
             runtime.block_on(work.run(stopping));
-            // A name that is still being resolved must not keep the program from ending.
+            // A name that is still being resolved must not delay the end of the program.
             runtime.shutdown_background();
         });
         Ok(Relay { stop, thread: thread.map_err(|error| error.to_string())? })
     }
 
-    /// Ends it in order: what was delivered is written down, as far as there is time.
+    /// Stops the relay. Checkpoints of finished deliveries are stored within one second, or not at all.
     pub fn stop(self) {
         self.stop.send_replace(true);
         if self.thread.join().is_err() {
-            tracing::error!("the outbox' thread panicked");
+            tracing::error!("the outbox thread panicked");
         }
     }
 }
@@ -109,13 +102,13 @@ struct RelayLoop {
     client: EgressClient,
     meter: OutboxMeter,
     workers: BTreeMap<Seq, EndpointWorker>,
-    /// What the workers were made from.
+    /// The endpoints and their revisions from which `workers` was made.
     revisions: Vec<(Seq, u32)>,
-    /// The newest event when the endpoints were looked at last.
+    /// The newest event when `workers` was last compared with the file.
     refreshed_at_seq: Option<u64>,
-    sent: JoinSet<FinishedAttempt>,
-    written: JoinSet<SavedCheckpoint>,
-    /// Tells the answers to a worker from those to the worker before it.
+    attempts: JoinSet<FinishedAttempt>,
+    saved: JoinSet<SavedCheckpoint>,
+    /// Number of workers made so far; results for an earlier worker of the same endpoint are ignored.
     generation: u64,
     paused_until: Instant,
     gauges_at: Instant,
@@ -134,8 +127,8 @@ impl RelayLoop {
             workers: BTreeMap::new(),
             revisions: Vec::new(),
             refreshed_at_seq: None,
-            sent: JoinSet::new(),
-            written: JoinSet::new(),
+            attempts: JoinSet::new(),
+            saved: JoinSet::new(),
             generation: 0,
             paused_until: now,
             gauges_at: now,
@@ -145,38 +138,38 @@ impl RelayLoop {
     async fn run(&mut self, mut stopping: watch::Receiver<bool>) {
         while !*stopping.borrow() {
             if let Err(error) = self.work() {
-                tracing::error!(%error, "the outbox could not read");
+                tracing::error!(%error, "the outbox could not read the database");
                 self.pause();
             }
             tokio::select! {
-                Some(sent) = self.sent.join_next() => {
-                    self.joined(sent);
-                    while let Some(sent) = self.sent.try_join_next() {
-                        self.joined(sent);
+                Some(sent) = self.attempts.join_next() => {
+                    self.on_joined(sent);
+                    while let Some(sent) = self.attempts.try_join_next() {
+                        self.on_joined(sent);
                     }
                 }
-                Some(Ok(written)) = self.written.join_next() => self.checkpoint_result(written),
+                Some(Ok(saved)) = self.saved.join_next() => self.on_checkpoint_saved(saved),
                 () = tokio::time::sleep(if self.workers.is_empty() { IDLE_INTERVAL } else { POLL_INTERVAL }) => {}
                 _ = stopping.changed() => {}
             }
         }
-        // Answers that are there already count.
-        while let Some(sent) = self.sent.try_join_next() {
-            self.joined(sent);
+        // Responses that have arrived already are still stored.
+        while let Some(sent) = self.attempts.try_join_next() {
+            self.on_joined(sent);
         }
-        let farewell = async {
+        let last_checkpoints = async {
             for id in self.workers.keys().copied().collect::<Vec<_>>() {
                 self.save_checkpoint(id);
             }
-            while self.written.join_next().await.is_some() {}
+            while self.saved.join_next().await.is_some() {}
         };
-        let _late = tokio::time::timeout(SHUTDOWN_TIMEOUT, farewell).await;
+        let _late = tokio::time::timeout(SHUTDOWN_TIMEOUT, last_checkpoints).await;
     }
 
-    /// Everything that can be done now.
+    /// Scans, sends and stores everything that is due now.
     fn work(&mut self) -> rusqlite::Result<()> {
         let started = Instant::now();
-        // While nothing can be written down nothing is sent: it would all be sent again.
+        // While no checkpoint can be stored nothing is sent: it would all be sent again.
         if started < self.paused_until || self.writer.is_read_only() {
             return Ok(());
         }
@@ -186,11 +179,11 @@ impl RelayLoop {
         for id in self.workers.keys().copied().collect::<Vec<_>>() {
             let Some(worker) = self.workers.get_mut(&id) else { continue };
             worker.scan_events(&self.reader, published)?;
-            while let Some(seq) = worker.queue.next(now) {
+            while let Some(seq) = worker.queue.next_due(now) {
                 let call = worker.prepare(&self.reader, &self.file_id, seq, now)?;
-                worker.queue.sent(seq);
+                worker.queue.mark_in_flight(seq);
                 failpoints::pause(PausePoint::BeforeDelivery);
-                worker.send(&self.client, seq, call, now, &mut self.sent);
+                worker.send(&self.client, seq, call, now, &mut self.attempts);
             }
             if worker.is_checkpoint_due(started, CHECKPOINT_INTERVAL) {
                 self.save_checkpoint(id);
@@ -198,12 +191,12 @@ impl RelayLoop {
         }
         if started >= self.gauges_at {
             self.gauges_at = started + GAUGES_INTERVAL;
-            self.show(now)?;
+            self.update_gauges(now)?;
         }
         Ok(())
     }
 
-    /// Takes up new endpoints and those that operators changed, and lets go of those that are gone.
+    /// Makes workers for new and changed endpoints, and drops those of endpoints that are deleted or disabled.
     fn refresh_endpoints(&mut self) -> rusqlite::Result<()> {
         let newest = self.writer.published.seq();
         let exhausted = self.workers.values().any(|worker| worker.queue.needs_reload());
@@ -231,74 +224,72 @@ impl RelayLoop {
         Ok(())
     }
 
-    fn joined(&mut self, sent: Result<FinishedAttempt, JoinError>) {
+    fn on_joined(&mut self, sent: Result<FinishedAttempt, JoinError>) {
         match sent {
-            Ok(sent) => self.attempt_finished(sent),
+            Ok(sent) => self.on_attempt_finished(sent),
             Err(error) if error.is_panic() => {
-                tracing::error!("a delivery panicked: all workers begin anew");
+                tracing::error!("a webhook delivery panicked: all endpoint workers are restarted");
                 self.workers.clear();
-                self.invalidate();
+                self.forget_revisions();
                 self.pause();
             }
-            // Its worker is gone.
+            // Aborted: its worker was dropped.
             Err(_) => {}
         }
     }
 
-    fn attempt_finished(&mut self, sent: FinishedAttempt) {
+    fn on_attempt_finished(&mut self, sent: FinishedAttempt) {
         failpoints::pause(PausePoint::AfterDelivery);
-        let Some(worker) = self.workers.get_mut(&sent.endpoint).filter(|worker| worker.generation == sent.generation)
-        else {
-            return;
-        };
+        let Some(worker) = current(&mut self.workers, sent.endpoint, sent.generation) else { return };
         let now = self.writer.clock.now();
-        self.meter.attempt(sent.took, sent.ended.is_delivered());
+        self.meter.attempt(sent.took, sent.result.is_delivered());
         let mut chance = [0u8; 4];
         random::fill(&mut chance);
-        if worker.queue.ended(sent.seq, sent.ended, now, u32::from_le_bytes(chance)) {
+        if worker.queue.record_result(sent.seq, sent.result, now, u32::from_le_bytes(chance)) {
             self.meter.dead();
             let (endpoint, seq) = (sent.endpoint, sent.seq);
-            tracing::warn!(%endpoint, %seq, "a delivery was given up: send it again when the endpoint is well");
+            tracing::warn!(%endpoint, %seq, "webhook delivery given up; resend it when the endpoint works again");
         }
-        if let Some(Gone) = sent.gone {
-            tracing::warn!(endpoint = %sent.endpoint, "the endpoint answered 410 Gone: it is disabled");
+        if sent.gone {
+            tracing::warn!(endpoint = %sent.endpoint, "webhook endpoint disabled: it answered 410 Gone");
             let patch = EndpointPatch { state: Some(EndpointState::Disabled), ..EndpointPatch::default() };
-            let command =
-                EndpointCommand::Patch { endpoint: sent.endpoint, patch, reason: "it answered 410 Gone".into() };
-            // If it does not get through, the next 410 tries again. Its event is not delivered, and not failed.
+            let command = EndpointCommand::Patch {
+                endpoint: sent.endpoint,
+                patch,
+                reason: "the endpoint answered 410 Gone".into(),
+            };
+            // If the command is rejected, the next 410 repeats it. The event counts neither as delivered nor as failed.
             let _later = self.writer.submit(submission(command));
             self.workers.remove(&sent.endpoint);
             self.revisions.clear();
         }
     }
 
-    /// Has the writer write down what became of a worker's deliveries.
+    /// Has the writer store the checkpoint of a worker's deliveries.
     fn save_checkpoint(&mut self, id: Seq) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(command) = worker.take_checkpoint() else { return };
         let generation = worker.generation;
         match self.writer.submit(submission(command)) {
             Ok(ticket) => {
-                self.written
+                self.saved
                     .spawn(async move { SavedCheckpoint { endpoint: id, generation, answer: ticket.answer().await } });
             }
             Err(_) => self.restart_after_error(id),
         }
     }
 
-    fn checkpoint_result(&mut self, written: SavedCheckpoint) {
-        let SavedCheckpoint { endpoint, generation, answer } = written;
-        let Some(worker) = self.workers.get_mut(&endpoint).filter(|worker| worker.generation == generation) else {
-            return;
-        };
+    fn on_checkpoint_saved(&mut self, saved: SavedCheckpoint) {
+        let SavedCheckpoint { endpoint, generation, answer } = saved;
+        let Some(worker) = current(&mut self.workers, endpoint, generation) else { return };
         match answer {
             WriterReply::Decided(decided) if matches!(decided.outcome, Outcome::Accepted { .. }) => {
                 worker.checkpoint_saved()
             }
-            // An operator was faster, or the writer is in trouble: the file says from where to go on.
+            // An operator changed the endpoint first: the file says where to continue.
             WriterReply::Decided(_) => {
                 self.workers.remove(&endpoint);
-                self.invalidate();
+                self.forget_revisions();
             }
             WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => {
                 self.restart_after_error(endpoint)
@@ -308,11 +299,11 @@ impl RelayLoop {
 
     fn restart_after_error(&mut self, endpoint: Seq) {
         self.workers.remove(&endpoint);
-        self.invalidate();
+        self.forget_revisions();
         self.pause();
     }
 
-    fn invalidate(&mut self) {
+    fn forget_revisions(&mut self) {
         self.revisions.clear();
         self.refreshed_at_seq = None;
     }
@@ -321,20 +312,25 @@ impl RelayLoop {
         self.paused_until = Instant::now() + ERROR_PAUSE;
     }
 
-    fn show(&mut self, now: UnixMillis) -> rusqlite::Result<()> {
-        let (mut waiting, mut dead, mut broken) = (0u64, 0u64, 0u64);
+    fn update_gauges(&mut self, now: UnixMillis) -> rusqlite::Result<()> {
+        let (mut waiting, mut dead, mut breakers_open) = (0u64, 0u64, 0u64);
         for (id, _) in &self.revisions {
-            let (more, lost) = self.reader.read(|connection| rows::counts(connection, *id))?;
-            waiting = waiting.saturating_add(more);
-            dead = dead.saturating_add(lost);
+            let (more_waiting, more_dead) = self.reader.read(|connection| rows::counts(connection, *id))?;
+            waiting = waiting.saturating_add(more_waiting);
+            dead = dead.saturating_add(more_dead);
         }
         for worker in self.workers.values() {
-            broken = broken.saturating_add(u64::from(worker.queue.is_breaker_open()));
+            breakers_open = breakers_open.saturating_add(u64::from(worker.queue.is_breaker_open()));
         }
         let oldest = self.workers.values().filter_map(|worker| worker.queue.oldest()).min();
-        self.meter.show(oldest.map_or(0, |at| now.since(at)), waiting, dead, broken);
+        self.meter.show(oldest.map_or(0, |at| now.since(at)), waiting, dead, breakers_open);
         Ok(())
     }
+}
+
+/// Returns the worker of an endpoint, unless it has been replaced since that generation.
+fn current(workers: &mut BTreeMap<Seq, EndpointWorker>, endpoint: Seq, generation: u64) -> Option<&mut EndpointWorker> {
+    workers.get_mut(&endpoint).filter(|worker| worker.generation == generation)
 }
 
 fn submission(command: EndpointCommand) -> Submission {

@@ -1,27 +1,26 @@
-//! When a delivery that failed is tried again, and when it is given up.
+//! The retry schedule: the time of the next attempt after a failed one, until the delivery is given up.
 
 use std::time::Duration;
 
 use crate::types::UnixMillis;
 
-/// A server that asks for more is asked again after a day.
+/// The longest wait that an endpoint may ask for with `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Waits grow by up to a tenth, so that what failed together does not come back together.
+/// Waits grow by up to a tenth, so that deliveries that failed together are not repeated together.
 const JITTER_PARTS: u64 = 10;
 
-/// The waits between attempts: after the n-th attempt comes the n-th wait, after the last none.
+/// The waits between attempts: the n-th follows the n-th attempt. After the last attempt a delivery is given up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RetrySchedule(Vec<Duration>);
 
 impl RetrySchedule {
-    /// A schedule with these waits.
     #[must_use]
     pub fn new(waits: Vec<Duration>) -> RetrySchedule {
         RetrySchedule(waits)
     }
 
-    /// When to try again after `attempts` attempts, the last of which failed at `now`; never again if there were
-    /// enough. `retry_after` is what the other side asked for, `chance` spreads.
+    /// Returns the time of the next attempt after `attempts` attempts, the last of which failed at `now`; `None` if it
+    /// was the last one. `retry_after` is the wait that the endpoint asked for; `chance` is random and spreads the waits.
     #[must_use]
     pub fn next_at(
         &self,

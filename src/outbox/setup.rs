@@ -1,4 +1,4 @@
-//! What the configuration says of the outbox: the way out, and the one endpoint that it may name.
+//! Sets the outbox up from the configuration: the client, the relay's limits, and the endpoint of `outbox.endpoint_url`.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -7,7 +7,8 @@ use super::{RelayOptions, RetrySchedule};
 use crate::config::secret_file::{FileProtection, read};
 use crate::config::{Config, ConfigError};
 use crate::egress::{AddressGuard, ClientOptions, EgressClient, Target};
-use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome};
+use crate::engine::endpoints::ENDPOINTS_MAX;
+use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Invalid, Outcome, Refusal};
 use crate::read::outbox::EndpointRow;
 use crate::store::Beside;
 use crate::types::{Digest, EndpointState, EndpointUrl, EventFilter, SigningSecret, random};
@@ -16,11 +17,9 @@ use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 const SECRET_BYTES_MAX: u64 = 1024;
 const AUTHORITIES_BYTES_MAX: u64 = 1 << 20;
 
-/// The way out, and the endpoint that the configuration names.
+/// The outbox as the configuration describes it.
 pub struct OutboxSetup {
-    /// The bounds of the relay.
     pub options: RelayOptions,
-    /// Calls endpoints.
     pub client: EgressClient,
     endpoint: Option<ConfiguredEndpoint>,
 }
@@ -32,10 +31,10 @@ struct ConfiguredEndpoint {
 }
 
 impl OutboxSetup {
-    /// Reads what the configuration names.
+    /// Reads the files that the configuration names.
     ///
     /// # Errors
-    /// All mistakes at once, nothing of a secret in them.
+    /// All mistakes at once. Messages never contain secrets.
     pub fn open(config: &Config) -> Result<OutboxSetup, Vec<ConfigError>> {
         let outbox = &config.outbox;
         let mut mistakes = Vec::new();
@@ -61,56 +60,58 @@ impl OutboxSetup {
         Ok(OutboxSetup { options: RelayOptions { schedule, in_flight_max: outbox.in_flight_max }, client, endpoint })
     }
 
-    /// Makes the endpoint that the configuration names what it says, before anything is relayed. Nothing is written
-    /// where that is so already. One that it no longer names is disabled: its position stays.
+    /// Creates or changes the configured endpoint as the configuration says, before the relay starts. Writes nothing if
+    /// it is so already. An endpoint that is no longer configured is disabled and keeps its position.
     ///
     /// # Errors
-    /// If the writer does not take it.
-    pub fn settle(&self, endpoints: &[EndpointRow], writer: &WriterHandle) -> Result<(), String> {
+    /// The writer rejected or refused the command.
+    pub fn apply(&self, endpoints: &[EndpointRow], writer: &WriterHandle) -> Result<(), String> {
         let known = endpoints.iter().find(|endpoint| endpoint.configured);
         let submission = match (&self.endpoint, known) {
             (None, None) => return Ok(()),
             (None, Some(known)) => {
                 let patch = EndpointPatch { state: Some(EndpointState::Disabled), ..EndpointPatch::default() };
-                let reason = "the configuration no longer names it".into();
-                of(EndpointCommand::Patch { endpoint: known.id, patch, reason }, None, None)
+                let reason = "removed from the configuration".into();
+                submission(EndpointCommand::Patch { endpoint: known.id, patch, reason }, None, None)
             }
-            (Some(named), None) => {
+            (Some(wanted), None) => {
                 let mut random = [[0u8; 16]; 2];
                 random::fill(random.as_flattened_mut());
-                // Nobody repeats this key: whether the endpoint is there already is seen above.
+                // The key is random because this command is never repeated: `known` says that the endpoint is new.
                 let key = CommandKey { digest: Digest(random[0]), params: Digest(random[1]) };
-                let command = EndpointCommand::Create { key, events: named.events, configured: true };
-                of(command, Some(named.url.clone()), Some(named.secret.clone()))
+                let command = EndpointCommand::Create { key, events: wanted.events, configured: true };
+                submission(command, Some(wanted.url.clone()), Some(wanted.secret.clone()))
             }
-            (Some(named), Some(known)) => {
-                let url = (known.url != named.url).then(|| named.url.clone());
-                let secret = (known.secret != named.secret).then(|| named.secret.clone());
+            (Some(wanted), Some(known)) => {
+                let url = (known.url != wanted.url).then(|| wanted.url.clone());
+                let secret = (known.secret != wanted.secret).then(|| wanted.secret.clone());
                 let patch = EndpointPatch {
                     state: Some(EndpointState::Enabled),
-                    events: Some(named.events),
+                    events: Some(wanted.events),
                     new_url: url.is_some(),
                     new_secret: secret.is_some(),
                 };
-                let reason = "the configuration says so".into();
-                of(EndpointCommand::Patch { endpoint: known.id, patch, reason }, url, secret)
+                let reason = "changed in the configuration".into();
+                submission(EndpointCommand::Patch { endpoint: known.id, patch, reason }, url, secret)
             }
         };
-        let answer = writer.submit(submission).map_err(|turned_away| format!("{turned_away:?}"))?.wait();
+        let rejected = || "outbox.endpoint_url: the writer rejected the command (full disk or shutdown)".to_owned();
+        let answer = writer.submit(submission).map_err(|_| rejected())?.wait();
         match answer {
             WriterReply::Decided(decided) => match decided.outcome {
                 Outcome::Accepted { .. } | Outcome::Repeated { .. } => Ok(()),
-                Outcome::Refused { refusal, .. } => Err(format!("outbox.endpoint_url: {refusal:?}")),
+                Outcome::Refused { refusal: Refusal::Invalid(Invalid::TooManyEndpoints), .. } => {
+                    Err(format!("outbox.endpoint_url: {ENDPOINTS_MAX} endpoints exist already; delete one first"))
+                }
+                Outcome::Refused { .. } => Err("outbox.endpoint_url: the endpoint was refused".into()),
                 Outcome::Reserved(_) | Outcome::Bid(_) | Outcome::Heard { .. } | Outcome::Advanced => Ok(()),
             },
-            WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => {
-                Err("outbox.endpoint_url: the writer did not take it".into())
-            }
+            WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(rejected()),
         }
     }
 }
 
-fn of(command: EndpointCommand, url: Option<EndpointUrl>, secret: Option<SigningSecret>) -> Submission {
+fn submission(command: EndpointCommand, url: Option<EndpointUrl>, secret: Option<SigningSecret>) -> Submission {
     let beside = Some(Beside::Endpoint { url, secret });
     Submission { command: Command::Endpoint(Box::new(command)), beside, class: Class::Operator }
 }
@@ -118,7 +119,7 @@ fn of(command: EndpointCommand, url: Option<EndpointUrl>, secret: Option<Signing
 fn secret_in(path: &std::path::Path) -> Result<SigningSecret, ConfigError> {
     let bytes = read(path, FileProtection::Secret, SECRET_BYTES_MAX)?;
     let secret = std::str::from_utf8(&bytes).ok().and_then(SigningSecret::parse);
-    secret.ok_or_else(|| ConfigError(format!("{}: is not `whsec_` and the base64 of 24 to 64 bytes", path.display())))
+    secret.ok_or_else(|| ConfigError(format!("{}: must be `whsec_` and the base64 of 24 to 64 bytes", path.display())))
 }
 
 fn authorities_in(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
@@ -126,6 +127,6 @@ fn authorities_in(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) | Err(_) => Err(ConfigError(format!("{}: has no certificate in PEM", path.display()))),
+        Ok(_) | Err(_) => Err(ConfigError(format!("{}: contains no PEM certificate", path.display()))),
     }
 }

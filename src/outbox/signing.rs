@@ -1,4 +1,4 @@
-//! Signatures as Standard Webhooks 1.0.0 asks for: HMAC-SHA256 over `id.timestamp.body`.
+//! Signatures of Standard Webhooks 1.0.0: HMAC-SHA256 over `id.timestamp.body`.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::types::SigningSecret;
 
-/// What `webhook-signature` says: one signature per secret, so that the endpoint may know the old or the new one.
+/// Returns the value of `webhook-signature`: one signature per secret, so that either the old or the new one verifies.
 #[must_use]
 pub fn signatures(secrets: &[SigningSecret], id: &str, timestamp: i64, body: &[u8]) -> String {
     secrets.iter().map(|secret| sign(secret.as_bytes(), id, timestamp, body)).collect::<Vec<_>>().join(" ")
@@ -23,7 +23,7 @@ fn sign(secret: &[u8], id: &str, timestamp: i64, body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Vectors of the specification and of its reference libraries.
+    /// Test vectors of the specification and of its reference libraries.
     #[test]
     fn known_messages_have_their_known_signatures() {
         let sign = |secret: &str, id: &str, timestamp: i64, body: &str| {

@@ -1,4 +1,4 @@
-//! JsonFields of verified bodies, read one by one; every mistake is named at once.
+//! Reads the fields of verified JSON bodies one by one, and collects all invalid ones.
 
 use serde_json::Value;
 
@@ -6,24 +6,23 @@ use super::provider_event::{InvalidField, WebhookError};
 use crate::types::text::parse_rfc3339;
 use crate::types::{Amount, Currency, UnixMillis, strict_json};
 
-/// A verified body that is being read.
+/// The reader of one verified body.
 pub(super) struct JsonFields {
     root: Value,
     invalid: Vec<InvalidField>,
 }
 
-/// The body as JSON whose objects have each member once.
+/// Parses JSON whose objects have each member at most once.
 pub(super) fn parse(body: &[u8]) -> Result<Value, WebhookError> {
     strict_json::parse(body).map_err(|error| WebhookError::Malformed(format!("Not JSON: {error}.")))
 }
 
 impl JsonFields {
-    /// A body that was parsed.
     pub(super) fn new(root: Value) -> JsonFields {
         JsonFields { root, invalid: Vec::new() }
     }
 
-    /// What was made of it, unless something did not fit.
+    /// Returns what the caller made of the fields, unless any was invalid.
     pub(super) fn finish<T>(self, made: Option<T>) -> Result<T, WebhookError> {
         match made {
             Some(made) if self.invalid.is_empty() => Ok(made),
@@ -31,51 +30,50 @@ impl JsonFields {
         }
     }
 
-    /// A text, if it is there and is one.
+    /// Returns the string at a JSON pointer, if there is one. A missing string is no mistake.
     pub(super) fn str_at(&self, pointer: &str) -> Option<&str> {
         self.root.pointer(pointer)?.as_str()
     }
 
-    /// A text of 1 to `max` bytes without control characters.
+    /// Reads a string of 1 to `max` bytes without control characters.
     pub(super) fn text(&mut self, pointer: &'static str, max: usize) -> Option<Box<str>> {
         let fits = |text: &&str| (1..=max).contains(&text.len()) && !text.chars().any(char::is_control);
         let text = self.str_at(pointer).filter(fits).map(Box::from);
-        self.required(text, pointer, "must be a text without control characters, of at most 255 bytes")
+        self.required(text, pointer, "must be a non-empty string without control characters, within its length limit")
     }
 
-    /// A whole number of minor units above 0. A fraction, a text and a 0 are no amounts.
+    /// Reads a positive whole number of minor units. Fractions and strings are invalid.
     pub(super) fn amount(&mut self, pointer: &'static str) -> Option<Amount> {
         let number = self.root.pointer(pointer).and_then(Value::as_u64).filter(|number| *number > 0);
         self.required(number.and_then(Amount::new), pointer, "must be a whole number of minor units from 1 to 2^53 - 1")
     }
 
-    /// A whole number.
     pub(super) fn integer(&mut self, pointer: &'static str) -> Option<u64> {
         let number = self.root.pointer(pointer).and_then(Value::as_u64);
         self.required(number, pointer, "must be a whole number")
     }
 
-    /// A currency that exists. Some providers write it in lower case.
+    /// Reads a currency of ISO 4217. Some providers write it in lower case.
     pub(super) fn currency(&mut self, pointer: &'static str) -> Option<Currency> {
         let code = self.str_at(pointer).filter(|code| code.len() == 3).map(str::to_ascii_uppercase);
         let known = code.filter(|code| iso_currency::Currency::from_code(code).is_some());
         self.required(known.as_deref().and_then(Currency::new), pointer, "must be an ISO 4217 code such as EUR")
     }
 
-    /// An instant as RFC 3339.
+    /// Reads a time in RFC 3339.
     pub(super) fn instant(&mut self, pointer: &'static str) -> Option<UnixMillis> {
         let instant = self.str_at(pointer).and_then(parse_rfc3339);
         self.required(instant, pointer, "must be an RFC 3339 time")
     }
 
-    /// An instant in seconds since 1970.
+    /// Reads a time in seconds since 1970.
     pub(super) fn seconds(&mut self, pointer: &'static str) -> Option<UnixMillis> {
         let seconds = self.root.pointer(pointer).and_then(Value::as_i64);
         let instant = seconds.and_then(|seconds| UnixMillis::new(seconds.checked_mul(1000)?));
         self.required(instant, pointer, "must be seconds since 1970")
     }
 
-    /// Notes a mistake where something could not be read.
+    /// Records a mistake if a field could not be read.
     pub(super) fn required<T>(&mut self, read: Option<T>, pointer: &'static str, detail: &'static str) -> Option<T> {
         if read.is_none() {
             self.invalid.push(InvalidField { pointer, detail });

@@ -1,14 +1,14 @@
-//! PayOS: HMAC-SHA256 over the members of `data`, sorted by name, as `name=value&…`, in hexadecimal beside them.
+//! Webhooks of PayOS: an HMAC-SHA256 in hexadecimal over the members of `data`, sorted by name, as `name=value&…`.
 //!
-//! - Only `data` is signed: `success`, `code` and `desc` beside it are not, and nobody reads them.
-//! - Values are not escaped in what is signed, so a `&` in one could make two readings of one signature. Each member
-//!   that is used must stand in it once.
-//! - There is no instant of the signature. `transactionDateTime` says when the money moved, in Vietnam's time without a
-//!   zone; a webhook that comes hours later, after an outage, is as good. So from the future is stale, and the past is
-//!   bounded by the order: its money cannot be older than itself (see `OrderRef::Seq`). What is replayed is in the inbox.
-//!   That also turns away PayOS' own sample, which it signs with the shop's key when a webhook address is set up.
-//! - `orderCode` is the order's `seq`. An order may get several transfers, so an event is the code, the transfer's
-//!   reference and how it went.
+//! - Only `data` is signed; `success`, `code` and `desc` beside it are not, and are not read.
+//! - Values are not escaped in the signed text, so an `&` in a value could allow two readings of one signature. Each
+//!   member that is read must occur once in the signed text.
+//! - The signature has no time. `transactionDateTime` is the time of the transfer, in Vietnam's time without a zone; a
+//!   webhook that arrives hours later, after an outage, is valid. So only the future is stale, and the past is bounded by
+//!   the order: its payment cannot be older than the order (see `OrderRef::Seq`). The inbox recognizes replays. This also
+//!   rejects PayOS' own sample, which PayOS signs with the shop's key when a webhook address is set up.
+//! - `orderCode` is the order's `seq`. An order may get several transfers, so the id of an event consists of the order
+//!   code, the result code and the transfer's reference.
 
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
@@ -19,26 +19,26 @@ use super::provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookReques
 use super::secrets::Keys;
 use crate::types::{ProviderEventKind, Seq, UnixMillis, hex};
 
-/// What is read of `data`, by name.
+/// The members of `data` that are read.
 const USED: [&str; 6] = ["amount", "code", "currency", "orderCode", "reference", "transactionDateTime"];
-/// A transfer's reference; with code and number beside it, an event's id stays within its bound.
+/// The longest reference of a transfer, in bytes: with both codes an event's id stays within its bound.
 const TRANSFER_BYTES_MAX: usize = 200;
-/// PayOS sends sixteen.
+/// Bound of the members of `data`; PayOS sends sixteen.
 const MEMBERS_MAX: usize = 64;
-/// The offset of Vietnam, which has one time all year.
+/// UTC offset of Vietnam, which has no daylight saving time.
 const VIETNAM_HOURS: i8 = 7;
 
-/// Verifies a delivery and reads it.
+/// Verifies a webhook and reads its event.
 pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
     let root = verify(keys, request)?;
-    let mut members = JsonFields::new(root);
-    let code = members.text("/data/code", 16);
-    let order_code = members.integer("/data/orderCode");
-    let transfer = members.text("/data/reference", TRANSFER_BYTES_MAX);
-    let amount = members.amount("/data/amount");
-    let currency = members.currency("/data/currency");
-    let at = members.str_at("/data/transactionDateTime").and_then(vietnam);
-    let at = members.required(at, "/data/transactionDateTime", "must be a time such as 2026-11-21 09:00:00");
+    let mut fields = JsonFields::new(root);
+    let code = fields.text("/data/code", 16);
+    let order_code = fields.integer("/data/orderCode");
+    let transfer = fields.text("/data/reference", TRANSFER_BYTES_MAX);
+    let amount = fields.amount("/data/amount");
+    let currency = fields.currency("/data/currency");
+    let at = fields.str_at("/data/transactionDateTime").and_then(vietnam);
+    let at = fields.required(at, "/data/transactionDateTime", "must be a time such as 2026-11-21 09:00:00");
     let event = || {
         let (code, order_code, reference) = (code?, order_code?, transfer?);
         Some(ProviderEvent {
@@ -51,36 +51,36 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
             at: at?,
         })
     };
-    let event = members.finish(event())?;
+    let event = fields.finish(event())?;
     let latest = request.now.plus_seconds(u32::try_from(super::TOLERANCE_SECONDS).unwrap_or(u32::MAX));
     if event.at <= latest { Ok(event) } else { Err(WebhookError::Stale) }
 }
 
-/// An instant as PayOS writes it.
+/// Parses a time in PayOS' format.
 fn vietnam(text: &str) -> Option<UnixMillis> {
     let written = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).or_else(|_| text.parse()).ok()?;
     let zone = TimeZone::fixed(Offset::constant(VIETNAM_HOURS));
     UnixMillis::new(written.to_zoned(zone).ok()?.timestamp().as_millisecond())
 }
 
-/// The body, if its signature is good. It is parsed before that, because the signature is inside: within the bound of
-/// 64 KiB, without recursion that a body could choose, and nothing of it is told.
+/// Returns the body if its signature is valid. The signature is inside, so the body is parsed first: it has at most
+/// 64 KiB, its depth of recursion is bounded, and no error message repeats any of it.
 fn verify(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Value, WebhookError> {
     let root = parse(request.body).map_err(|_| WebhookError::Unauthorized)?;
     let signature = root.get("signature").and_then(Value::as_str).and_then(hex::decode);
     let signed = root.get("data").and_then(signed_text);
     let (Some(signature), Some(signed)) = (signature, signed) else { return Err(WebhookError::Unauthorized) };
-    if keys.signed(&[signed.as_bytes()], [signature.as_slice()].into_iter()) && has_one_reading(&signed) {
+    if keys.verify(&[signed.as_bytes()], [signature.as_slice()].into_iter()) && has_one_reading(&signed) {
         Ok(root)
     } else {
         Err(WebhookError::Unauthorized)
     }
 }
 
-/// What PayOS signs: the members by name, nulls as nothing, lists as JSON with sorted members.
+/// Returns the text that PayOS signs: the members sorted by name, nulls as empty texts, lists as JSON.
 fn signed_text(data: &Value) -> Option<String> {
     let members = data.as_object().filter(|members| members.len() <= MEMBERS_MAX)?;
-    // In the order of the names' bytes, whatever the map keeps.
+    // Sorted by the bytes of the names; serde_json's map may keep another order.
     let sorted: std::collections::BTreeMap<&String, &Value> = members.iter().collect();
     let mut text = String::new();
     for (name, value) in sorted {
@@ -99,13 +99,13 @@ fn signed_text(data: &Value) -> Option<String> {
     Some(text)
 }
 
-/// Whether each member that is read stands once in what is signed.
+/// Returns true if each member that is read occurs once in the signed text.
 fn has_one_reading(signed: &str) -> bool {
     let starts = |name: &str| signed.split('&').filter(|part| part.split('=').next() == Some(name)).count();
     USED.iter().all(|name| starts(name) == 1)
 }
 
-/// The signature of a request for a payment link.
+/// Returns the signature of a request for a payment link.
 pub(super) fn sign_request(
     keys: &Keys,
     amount: u64,
@@ -120,9 +120,9 @@ pub(super) fn sign_request(
     Some(hex::encode(keys.sign(&[signed.as_bytes()])?.as_ref()))
 }
 
-/// Whether an answer's data is signed by PayOS. Only the API's own server can make it, and it came by TLS; but it says
-/// where a buyer is sent to pay.
+/// Returns true if PayOS has signed the data of a response. The response came over TLS; but the buyer is sent to the
+/// address in it, so the signature is checked as well.
 pub(super) fn is_signed(keys: &Keys, data: &Value, signature: &str) -> bool {
     let (Some(signed), Some(signature)) = (signed_text(data), hex::decode(signature)) else { return false };
-    keys.signed(&[signed.as_bytes()], [signature.as_slice()].into_iter())
+    keys.verify(&[signed.as_bytes()], [signature.as_slice()].into_iter())
 }

@@ -1,4 +1,4 @@
-//! What a provider's webhook says, in words that all providers share.
+//! The provider-neutral form of a webhook, and the reasons for which a webhook is not accepted.
 
 use hyper::header::{HeaderMap, HeaderName};
 
@@ -9,18 +9,17 @@ pub const EVENT_ID_BYTES_MAX: usize = 255;
 /// The longest reference of a payment, in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 255;
 
-/// A webhook as it came.
+/// A webhook as received.
 pub struct WebhookRequest<'a> {
-    /// The body, to the byte.
+    /// The exact bytes of the body, which are signed.
     pub body: &'a [u8],
-    /// The headers.
     pub headers: &'a HeaderMap,
-    /// When it came.
+    /// The time of its arrival by the wall clock.
     pub now: UnixMillis,
 }
 
 impl WebhookRequest<'_> {
-    /// A header that must be there once. Of two nobody knows which one was signed.
+    /// Returns a header that must occur exactly once: of two it is unknown which one was signed.
     pub(super) fn header(&self, name: &HeaderName, bytes_max: usize) -> Result<&str, WebhookError> {
         let mut values = self.headers.get_all(name).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return Err(WebhookError::Unauthorized) };
@@ -28,80 +27,77 @@ impl WebhookRequest<'_> {
         if text.len() <= bytes_max { Ok(text) } else { Err(WebhookError::Unauthorized) }
     }
 
-    /// Whether an instant in seconds lies within the tolerance.
+    /// Returns true if a Unix time in seconds lies within the tolerance.
     pub(super) fn is_fresh(&self, seconds: u64) -> bool {
         let now = u64::try_from(self.now.second()).unwrap_or(0);
         now.abs_diff(seconds) <= super::TOLERANCE_SECONDS
     }
 }
 
-/// A number in a header, in the one spelling that has no sign and no zero before it.
+/// Parses a number of a header in its only accepted spelling: without sign and leading zeros.
 pub(super) fn seconds(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (plain && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok())?
 }
 
-/// What happened at the provider.
+/// An event at the provider, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderEvent {
-    /// What makes the event the same one when it comes again.
+    /// Identifies repetitions of the event.
     pub event_id: Box<str>,
-    /// For which order.
     pub order: OrderRef,
-    /// What happened.
     pub kind: ProviderEventKind,
     /// The payment's reference at the provider.
     pub reference: Box<str>,
-    /// How much money it is about; not 0.
+    /// The amount of money; never 0.
     pub amount: Amount,
-    /// In which currency.
     pub currency: Currency,
-    /// When, by the provider's clock.
+    /// The time by the provider's clock.
     pub at: UnixMillis,
 }
 
-/// How a provider names an order.
+/// The order that a provider's event names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRef {
-    /// By its public id, which nobody can guess.
+    /// The public id, which cannot be guessed.
     Id(OrderId),
-    /// By its number, which means less: the money must not be older than the order.
+    /// The number, which can be guessed: the event must not be older than the order.
     Seq(Seq),
-    /// Not at all: by its payment, which we know by its reference.
+    /// No order is named; it is found by the payment's reference.
     Payment,
-    /// By something that is no order of ours.
+    /// The text names no order of this server.
     Unknown,
 }
 
 impl OrderRef {
-    /// The order behind a text.
-    pub(super) fn of(text: &str) -> OrderRef {
+    /// Parses the public id of an order.
+    pub(super) fn parse(text: &str) -> OrderRef {
         OrderId::parse(text).map_or(OrderRef::Unknown, OrderRef::Id)
     }
 }
 
-/// Something in a verified body that does not fit.
+/// A missing or invalid field of a verified body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidField {
-    /// Where: a JSON pointer.
+    /// JSON pointer to the field.
     pub pointer: &'static str,
-    /// What is allowed.
+    /// The values that are allowed.
     pub detail: &'static str,
 }
 
-/// Why a delivery is not taken.
+/// The reason why a webhook is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookError {
-    /// There are no secrets for this provider.
+    /// The provider has no secrets.
     NotConfigured,
-    /// No signature, or none that is good. Which of the two, nobody is told.
+    /// The signature is missing or invalid. The response does not say which of the two.
     Unauthorized,
-    /// Signed, but too long ago, or for later.
+    /// The signature is valid, but its time is outside the tolerance.
     Stale,
-    /// Signed, but not JSON.
+    /// The signature is valid, but the body is not JSON.
     Malformed(String),
-    /// Signed, but it does not fit.
+    /// The signature is valid, but fields are missing or invalid.
     InvalidFields(Vec<InvalidField>),
-    /// Signed and good, of a type that means nothing here, or about no order.
+    /// Valid, but of a type without meaning here, or about no order.
     Unused,
 }

@@ -1,4 +1,4 @@
-//! Secrets of providers: read from files that are their owner's alone, never shown.
+//! Secrets of providers, read from files that only their owner may read. They are never shown.
 
 use std::path::{Path, PathBuf};
 
@@ -10,26 +10,24 @@ use subtle::{Choice, ConstantTimeEq as _};
 use crate::config::ConfigError;
 use crate::config::secret_file::{FileProtection, read};
 
-/// A secret's file: a line.
+/// The largest file of a secret, which is one line.
 const FILE_BYTES_MAX: u64 = 1024;
-/// What Standard Webhooks allows for a secret, in bytes.
+/// Lengths of a secret that Standard Webhooks allows, in bytes.
 const STANDARD_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// Of a secret that is its own text: what providers give has 32 and more.
+/// Shortest secret in plain text; providers issue 32 characters and more.
 const TEXT_BYTES_MIN: usize = 16;
-/// Of a key for a provider's API.
 const API_KEY_BYTES_MIN: usize = 8;
 
-/// The keys of one provider: several while one follows another.
+/// The keys of one provider: several during a rotation.
 #[derive(Clone)]
 pub(super) struct Keys(Vec<hmac::Key>);
 
 impl Keys {
-    /// Keys out of their bytes.
     pub(super) fn of(keys: &[&[u8]]) -> Keys {
         Keys(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
     }
 
-    /// Secrets as Standard Webhooks writes them: `whsec_` and base64. `None` without files.
+    /// Reads secrets in the format of Standard Webhooks: `whsec_` and base64. `None` without files.
     pub(super) fn standard(files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
         Keys::from_files(files, |path, line| {
             let decoded = STANDARD.decode(line.strip_prefix("whsec_").unwrap_or(line)).unwrap_or_default();
@@ -37,18 +35,18 @@ impl Keys {
                 Ok(decoded)
             } else {
                 let (min, max) = (STANDARD_BYTES.start(), STANDARD_BYTES.end());
-                Err(ConfigError(format!("{}: a secret is whsec_ and base64 of {min} to {max} bytes", path.display())))
+                Err(ConfigError(format!("{}: must be whsec_ and the base64 of {min} to {max} bytes", path.display())))
             }
         })
     }
 
-    /// Secrets that are keys as they are written.
+    /// Reads secrets whose text is the key. `None` without files.
     pub(super) fn text(files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
         Keys::from_files(files, |path, line| {
             if line.len() >= TEXT_BYTES_MIN {
                 Ok(line.as_bytes().to_vec())
             } else {
-                Err(ConfigError(format!("{}: a secret has at least {TEXT_BYTES_MIN} characters", path.display())))
+                Err(ConfigError(format!("{}: must have at least {TEXT_BYTES_MIN} characters", path.display())))
             }
         })
     }
@@ -67,20 +65,20 @@ impl Keys {
         if mistakes.is_empty() { Ok((!keys.is_empty()).then_some(Keys(keys))) } else { Err(mistakes) }
     }
 
-    /// Whether one of these signatures is one of these keys' over the parts. All are tried, whichever fits: how long it
-    /// takes says nothing.
-    pub(super) fn signed<'a>(&self, parts: &[&[u8]], signatures: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
-        let mut fits = Choice::from(0);
+    /// Returns true if any signature was made with any key over the parts. All pairs are compared, so that the time
+    /// taken reveals nothing.
+    pub(super) fn verify<'a>(&self, parts: &[&[u8]], signatures: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
+        let mut matches = Choice::from(0);
         for key in &self.0 {
             let ours = sign(key, parts);
             for theirs in signatures.clone() {
-                fits |= ours.as_ref().ct_eq(theirs);
+                matches |= ours.as_ref().ct_eq(theirs);
             }
         }
-        fits.into()
+        matches.into()
     }
 
-    /// The first key's signature over the parts: what we sign with.
+    /// Returns the signature of the first key over the parts.
     pub(super) fn sign(&self, parts: &[&[u8]]) -> Option<hmac::Tag> {
         Some(sign(self.0.first()?, parts))
     }
@@ -92,21 +90,19 @@ fn sign(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {
     context.sign()
 }
 
-/// A key for a provider's API. Its `Debug` shows nothing.
+/// A key for a provider's API. `Debug` does not show it.
 #[derive(Clone)]
 pub(super) struct ApiKey(Box<str>);
 
 impl ApiKey {
-    /// Reads a key.
     pub(super) fn read(path: &Path) -> Result<ApiKey, ConfigError> {
         let line = line(path)?;
         if line.len() < API_KEY_BYTES_MIN {
-            return Err(ConfigError(format!("{}: a key has at least {API_KEY_BYTES_MIN} characters", path.display())));
+            return Err(ConfigError(format!("{}: must have at least {API_KEY_BYTES_MIN} characters", path.display())));
         }
         Ok(ApiKey(line.into()))
     }
 
-    /// The key itself.
     pub(super) fn secret(&self) -> &str {
         &self.0
     }
@@ -118,7 +114,7 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
-/// The one line of a secret's file. Editors and `echo` end it with a new line, which is no part of it.
+/// Reads the one line of a secret's file. Editors and `echo` append a newline, which does not belong to the secret.
 fn line(path: &Path) -> Result<String, ConfigError> {
     let bytes = read(path, FileProtection::Secret, FILE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).unwrap_or_default();
@@ -126,7 +122,7 @@ fn line(path: &Path) -> Result<String, ConfigError> {
     if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(line.into())
     } else {
-        Err(ConfigError(format!("{}: a secret is one line of visible ASCII characters", path.display())))
+        Err(ConfigError(format!("{}: must be one line of visible ASCII characters", path.display())))
     }
 }
 
@@ -137,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_read_from_files_that_are_their_owners_alone() {
+    fn secrets_are_read_from_files_that_only_their_owner_may_read() {
         let scratch = tempfile::tempdir().expect("scratch");
         let file = |name: &str, text: &str, mode: u32| {
             let path = scratch.path().join(name);
@@ -149,7 +145,7 @@ mod tests {
         let keys = Keys::standard(&[file("a", &good, 0o600)]).map_err(|_| ()).expect("good").expect("a key");
         let same = Keys::of(&[&[7u8; 32]]);
         let tag = same.sign(&[b"x"]).expect("a key");
-        assert!(keys.signed(&[b"x"], [tag.as_ref()].into_iter()) && !keys.signed(&[b"y"], [tag.as_ref()].into_iter()));
+        assert!(keys.verify(&[b"x"], [tag.as_ref()].into_iter()) && !keys.verify(&[b"y"], [tag.as_ref()].into_iter()));
         assert!(matches!(Keys::standard(&[]), Ok(None)), "no file: no provider");
         let wrong = [
             file("b", &good, 0o644),
@@ -157,9 +153,9 @@ mod tests {
             file("d", "not base64 at all", 0o600),
             file("e", "", 0o600),
         ];
-        let told = Keys::standard(&wrong).err().expect("four mistakes");
-        assert_eq!(told.len(), 4, "{told:?}");
-        assert!(told.iter().all(|mistake| !mistake.0.contains("c2hvcnQ")), "nothing of a secret: {told:?}");
+        let errors = Keys::standard(&wrong).err().expect("four mistakes");
+        assert_eq!(errors.len(), 4, "{errors:?}");
+        assert!(errors.iter().all(|mistake| !mistake.0.contains("c2hvcnQ")), "nothing of a secret: {errors:?}");
         assert!(Keys::text(&[file("f", "short", 0o600)]).is_err());
         assert!(ApiKey::read(&file("g", "sk_test_1\n", 0o600)).is_ok_and(|key| key.secret() == "sk_test_1"));
     }

@@ -1,11 +1,11 @@
-//! The provider's session for each order that awaits payment: where its buyer pays.
+//! Creates a payment session at the provider for each order that awaits payment: the page where its buyer pays.
 //!
-//! A thread of its own follows the audit through a read-only connection, asks the provider, and has the writer record
-//! where the buyer is to be sent. So a checkout is answered before a provider has heard of it, and a provider that fails
-//! or hangs delays nobody but its own sessions.
+//! A thread follows the audit through a read-only connection, calls the provider, and has the writer record the address
+//! of the session. So a checkout is answered before the provider is called, and a provider that fails or hangs delays
+//! only its own sessions.
 //!
-//! A session may be asked for twice (a lost answer, a restart): a request carries a key of the order's, and the provider
-//! answers with the session that it has made. At a start all orders are looked at that await payment without a session.
+//! A session may be requested twice (lost response, restart): requests carry a key of the order, and the provider
+//! answers with the session that exists. At start the thread looks for all orders that await payment without a session.
 
 mod api;
 mod link_template;
@@ -28,16 +28,16 @@ use crate::telemetry::Telemetry;
 use crate::types::{Amount, Currency, OrderId, Provider, Quantity, SnapshotGate, UnitPrice, UnixMillis};
 use crate::writer::WriterHandle;
 
-/// The longest address of a session, in bytes.
+/// The longest URL of a session, in bytes.
 const URL_BYTES_MAX: usize = 2048;
 
-/// What a provider must know of an order.
+/// The data of an order that the provider needs.
 #[derive(Clone, Debug)]
 struct SessionRequest {
     id: OrderId,
-    /// What the buyer comes back to: our own page of the order.
+    /// URL of this server's page of the order, to which the buyer returns.
     page: String,
-    /// What is sold.
+    /// Name of the product.
     name: String,
     quantity: Quantity,
     unit_price: UnitPrice,
@@ -51,44 +51,43 @@ impl SessionRequest {
     }
 }
 
-/// A session that a provider made.
+/// A payment session at the provider.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct ProviderSession {
-    /// Where the buyer pays.
+    /// URL of the page where the buyer pays.
     url: Box<str>,
-    /// The provider's name for it.
+    /// The provider's id of the session.
     reference: Box<str>,
 }
 
 impl ProviderSession {
-    /// A session, if this can be one: a buyer is sent there.
-    fn of(url: &str, reference: &str) -> Result<ProviderSession, SessionError> {
+    /// Checks the provider's response, since the buyer is sent to its URL.
+    fn new(url: &str, reference: &str) -> Result<ProviderSession, SessionError> {
         let is_link = url.starts_with("https://") || url.starts_with("http://127.0.0.1");
         let plain =
             |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         if is_link && plain(url, URL_BYTES_MAX) && plain(reference, REFERENCE_BYTES_MAX) {
             Ok(ProviderSession { url: url.into(), reference: reference.into() })
         } else {
-            Err(SessionError::Permanent("the provider's answer names no session".into()))
+            Err(SessionError::Permanent("the provider's response has no valid session URL".into()))
         }
     }
 }
 
-/// Why there is no session.
+/// The reason why no session was created.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum SessionError {
-    /// The provider cannot at the moment.
+    /// A temporary failure: the request is repeated.
     Retry {
-        /// What is wrong.
-        why: String,
-        /// How long it wants to be left alone.
+        reason: String,
+        /// The wait that the provider asked for.
         retry_after: Option<Duration>,
     },
-    /// The provider will not, for this order.
+    /// The provider rejects this order for good.
     Permanent(String),
 }
 
-/// Who makes sessions.
+/// The provider of `payments.provider`.
 enum SessionProvider {
     Stripe(stripe::StripeSessions),
     Payos(payos::PayosSessions),
@@ -96,11 +95,11 @@ enum SessionProvider {
 }
 
 impl SessionProvider {
-    async fn make(&self, wanted: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
+    async fn create(&self, request: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
         match self {
-            SessionProvider::Stripe(stripe) => stripe.make(wanted, now).await,
-            SessionProvider::Payos(payos) => payos.make(wanted).await,
-            SessionProvider::Link(link) => link.make(wanted),
+            SessionProvider::Stripe(stripe) => stripe.create(request, now).await,
+            SessionProvider::Payos(payos) => payos.create(request).await,
+            SessionProvider::Link(link) => link.create(request),
         }
     }
 
@@ -113,37 +112,33 @@ impl SessionProvider {
     }
 }
 
-/// SessionService that can be made, before the first is.
+/// The session service, ready to start.
 pub struct SessionService {
     provider: Arc<SessionProvider>,
     in_flight_max: usize,
 }
 
-/// The thread that makes them.
+/// The running thread of the session service.
 pub struct SessionThread {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
-/// What the thread needs of the rest.
+/// The parts of the server that the thread uses.
 pub struct SessionDependencies {
-    /// Where the database is.
     pub database: PathBuf,
-    /// The readers' gate.
     pub gate: Arc<SnapshotGate>,
-    /// The way to the writer.
     pub writer: WriterHandle,
-    /// Where buyers reach us.
+    /// URL at which buyers reach this server.
     pub public_url: String,
-    /// The metrics.
     pub telemetry: Arc<Telemetry>,
 }
 
 impl SessionService {
-    /// Reads the keys. `None` where no provider makes sessions.
+    /// Reads the keys. `None` if the configured provider has no sessions.
     ///
     /// # Errors
-    /// All mistakes at once.
+    /// All mistakes at once. Messages never contain secrets.
     pub fn open(config: &Config) -> Result<Option<SessionService>, Vec<ConfigError>> {
         let settings = &config.payments;
         let provider = match settings.provider {
@@ -155,18 +150,18 @@ impl SessionService {
         Ok(Some(SessionService { provider: Arc::new(provider), in_flight_max: settings.sessions_in_flight_max }))
     }
 
-    /// Begins to make them.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// If the file cannot be read, or a thread not be started.
+    /// The database cannot be read, or the thread cannot be started.
     pub fn start(self, parts: SessionDependencies) -> std::io::Result<SessionThread> {
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(std::io::Error::other)?;
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
-            let rounds = session_loop::SessionLoop::new(self.provider, self.in_flight_max, reader, parts);
-            runtime.block_on(rounds.run(stopping));
-            // A name that is still being resolved must not keep the program from ending.
+            let work = session_loop::SessionLoop::new(self.provider, self.in_flight_max, reader, parts);
+            runtime.block_on(work.run(stopping));
+            // A name that is still being resolved must not delay the end of the program.
             runtime.shutdown_background();
         })?;
         Ok(SessionThread { stop, thread })
@@ -174,16 +169,16 @@ impl SessionService {
 }
 
 impl SessionThread {
-    /// Ends it. What was asked for and not recorded is asked for again at the next start.
+    /// Stops the thread. Sessions that were requested but not recorded are requested again at the next start.
     pub fn stop(self) {
         let _gone = self.stop.send(true);
         if self.thread.join().is_err() {
-            tracing::error!("the thread of payment sessions panicked");
+            tracing::error!("the payment session thread panicked");
         }
     }
 }
 
-/// The API key of a file that must be set.
+/// Reads the API key of a file; the setting is required.
 fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, ConfigError> {
     file.map_or_else(|| Err(ConfigError(format!("{setting} must be set"))), |path| ApiKey::read(path))
 }

@@ -1,5 +1,5 @@
-//! Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`. The shop's own adapter speaks it, and
-//! so does the sandbox, each with secrets of its own.
+//! Webhooks of Standard Webhooks 1.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`): those of the shop's own
+//! adapter and those of the sandbox, each with secrets of their own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,10 +18,10 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 const TIMESTAMP_BYTES_MAX: usize = 15;
 const SIGNATURE_BYTES_MAX: usize = 2048;
-/// While secrets are rotated a sender signs with two or three.
+/// Senders sign with two or three secrets while they rotate them.
 const SIGNATURES_MAX: usize = 8;
 
-/// Verifies a delivery and reads it.
+/// Verifies a webhook and reads its event.
 pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
     let id = verify(keys, request)?;
     let mut fields = JsonFields::new(parse(request.body)?);
@@ -37,7 +37,7 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     let event = || {
         Some(ProviderEvent {
             event_id: id.into(),
-            order: OrderRef::of(&order?),
+            order: OrderRef::parse(&order?),
             kind: kind?,
             reference: reference?,
             amount: amount?,
@@ -48,12 +48,12 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     fields.finish(event())
 }
 
-/// The event's id, if its signature is good and not too old.
+/// Returns the event's id if the signature is valid and not too old.
 fn verify<'a>(keys: &Keys, request: &'a WebhookRequest<'_>) -> Result<&'a str, WebhookError> {
     let id = request.header(&ID, EVENT_ID_BYTES_MAX)?;
     let timestamp = request.header(&TIMESTAMP, TIMESTAMP_BYTES_MAX)?;
     let header = request.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
-    // A dot in the id would let what is signed be cut in another place.
+    // The signed text is joined by dots: a dot in the id would allow a second way to split it.
     let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.');
     let at = seconds(timestamp).filter(|_| is_id).ok_or(WebhookError::Unauthorized)?;
     let signatures: Vec<Vec<u8>> = header
@@ -63,13 +63,13 @@ fn verify<'a>(keys: &Keys, request: &'a WebhookRequest<'_>) -> Result<&'a str, W
         .map(|text| STANDARD.decode(text).unwrap_or_default())
         .collect();
     let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
-    if !keys.signed(&parts, signatures.iter().map(Vec::as_slice)) {
+    if !keys.verify(&parts, signatures.iter().map(Vec::as_slice)) {
         return Err(WebhookError::Unauthorized);
     }
     if request.is_fresh(at) { Ok(id) } else { Err(WebhookError::Stale) }
 }
 
-/// The `webhook-signature` of the first key.
+/// Returns the `webhook-signature` made with the first key.
 pub(super) fn sign(keys: &Keys, id: &str, timestamp: u64, body: &[u8]) -> Option<String> {
     let timestamp = timestamp.to_string();
     let tag = keys.sign(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body])?;

@@ -1,15 +1,15 @@
-//! Stripe: `Stripe-Signature: t=…,v1=…`, and what its events mean here.
+//! Webhooks of Stripe: verifies `Stripe-Signature: t=…,v1=…` and maps Stripe's event types.
 //!
-//! Of an order Stripe hears by `metadata.order_id` of the session and of its payment intent, and by
-//! `client_reference_id`: `sessions` sets all three. A payment's reference is its payment intent: the session, its
-//! failures, its refunds and its disputes all name that.
+//! Events name an order by `metadata.order_id` of the session and of its payment intent, and by `client_reference_id`;
+//! `sessions` sets all three. The reference of a payment is its payment intent, which the session, its failures, its
+//! refunds and its disputes all name.
 //!
-//! - A checkout session is paid when it says `payment_status: paid`: at `completed` for cards, and at
-//!   `async_payment_succeeded` for the rest. Until then it means nothing.
-//! - Refunds are heard by `refund.*`, once each, by the refund's own id, when they have succeeded. `charge.refunded`
-//!   tells the same a second time, as a sum over all refunds, and is not used.
-//! - Refunds and disputes have no metadata of ours: they are known by their payment.
-//! - What names no order in any of these ways belongs to another business of the same Stripe account.
+//! - A checkout session is paid if it has `payment_status: paid`: at `completed` for cards, at `async_payment_succeeded`
+//!   for other methods. Earlier events of it are ignored.
+//! - Refunds come as `refund.*`, and count once they have succeeded, each by its own id. `charge.refunded` repeats them
+//!   as a sum over all refunds and is ignored.
+//! - Refunds and disputes have no metadata of this server: their order is found by their payment.
+//! - Events that name no order belong to another business of the same Stripe account.
 
 use hyper::header::HeaderName;
 
@@ -24,7 +24,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
 const SIGNATURE_BYTES_MAX: usize = 2048;
 const SIGNATURES_MAX: usize = 8;
 
-/// Verifies a delivery and reads it.
+/// Verifies a webhook and reads its event.
 pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<ProviderEvent, WebhookError> {
     verify(keys, request)?;
     let mut fields = JsonFields::new(parse(request.body)?);
@@ -36,9 +36,9 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     let reference = fields.text(shape.reference, REFERENCE_BYTES_MAX);
     let amount = fields.amount(shape.amount);
     let currency = fields.currency("/data/object/currency");
-    let ours = amount.zip(currency).and_then(|(amount, currency)| {
-        let ours = from_stripe(amount, currency);
-        fields.required(ours, shape.amount, "must be a whole number of minor units")
+    let converted = amount.zip(currency).and_then(|(amount, currency)| {
+        let converted = from_stripe(amount, currency);
+        fields.required(converted, shape.amount, "must be a whole number of minor units")
     });
     let event = || {
         Some(ProviderEvent {
@@ -46,7 +46,7 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
             order,
             kind: shape.kind,
             reference: reference?,
-            amount: ours?,
+            amount: converted?,
             currency: currency?,
             at: at?,
         })
@@ -54,8 +54,8 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     fields.finish(event())
 }
 
-/// Where an event has what.
-struct Shape {
+/// The fields of one type of event, as JSON pointers.
+struct EventShape {
     kind: ProviderEventKind,
     event_id: &'static str,
     reference: &'static str,
@@ -63,12 +63,12 @@ struct Shape {
     by_payment: bool,
 }
 
-fn shape_of(word: &str, fields: &JsonFields) -> Option<Shape> {
+fn shape_of(word: &str, fields: &JsonFields) -> Option<EventShape> {
     use ProviderEventKind as K;
     const EVENT: &str = "/id";
     const INTENT: &str = "/data/object/payment_intent";
     const AMOUNT: &str = "/data/object/amount";
-    let session = |kind| Shape {
+    let session = |kind| EventShape {
         kind,
         event_id: EVENT,
         reference: INTENT,
@@ -81,7 +81,7 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<Shape> {
             is("/data/object/payment_status", "paid").then(|| session(K::PaymentSucceeded))
         }
         "checkout.session.async_payment_failed" => Some(session(K::PaymentFailed)),
-        "payment_intent.payment_failed" => Some(Shape {
+        "payment_intent.payment_failed" => Some(EventShape {
             kind: K::PaymentFailed,
             event_id: EVENT,
             reference: "/data/object/id",
@@ -89,14 +89,14 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<Shape> {
             by_payment: false,
         }),
         "refund.created" | "refund.updated" | "charge.refund.updated" => is("/data/object/status", "succeeded")
-            .then_some(Shape {
+            .then_some(EventShape {
                 kind: K::RefundSucceeded,
                 event_id: "/data/object/id",
                 reference: INTENT,
                 amount: AMOUNT,
                 by_payment: true,
             }),
-        "charge.dispute.created" => Some(Shape {
+        "charge.dispute.created" => Some(EventShape {
             kind: K::ChargebackCreated,
             event_id: EVENT,
             reference: INTENT,
@@ -109,20 +109,20 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<Shape> {
 
 fn order_named(fields: &JsonFields) -> Option<OrderRef> {
     let named = fields.str_at("/data/object/metadata/order_id");
-    named.or_else(|| fields.str_at("/data/object/client_reference_id")).map(OrderRef::of)
+    named.or_else(|| fields.str_at("/data/object/client_reference_id")).map(OrderRef::parse)
 }
 
-/// Whether the signature is good and not too old.
+/// Verifies the signature and its age.
 fn verify(keys: &Keys, request: &WebhookRequest<'_>) -> Result<(), WebhookError> {
     let header = request.header(&SIGNATURE, SIGNATURE_BYTES_MAX)?;
     let (mut timestamp, mut signatures) = (None, Vec::new());
     for part in header.split(',').map(str::trim) {
         match part.split_once('=') {
-            // Two instants are none: which one is signed?
+            // With two times it is unknown which one is signed.
             Some(("t", _)) if timestamp.is_some() => return Err(WebhookError::Unauthorized),
             Some(("t", text)) => timestamp = Some(text),
             Some(("v1", text)) if signatures.len() < SIGNATURES_MAX => signatures.push(hex::decode(text)),
-            // Other schemes are for others.
+            // Other signature schemes are ignored.
             Some(_) => {}
             None => return Err(WebhookError::Unauthorized),
         }
@@ -130,31 +130,31 @@ fn verify(keys: &Keys, request: &WebhookRequest<'_>) -> Result<(), WebhookError>
     let timestamp = timestamp.ok_or(WebhookError::Unauthorized)?;
     let at = seconds(timestamp).ok_or(WebhookError::Unauthorized)?;
     let parts = [timestamp.as_bytes(), b".", request.body];
-    if !keys.signed(&parts, signatures.iter().flatten().map(Vec::as_slice)) {
+    if !keys.verify(&parts, signatures.iter().flatten().map(Vec::as_slice)) {
         return Err(WebhookError::Unauthorized);
     }
     if request.is_fresh(at) { Ok(()) } else { Err(WebhookError::Stale) }
 }
 
-/// How many of Stripe's units make one minor unit of ISO 4217, where they differ: as a ratio.
+/// Returns the ratio of Stripe's units to minor units of ISO 4217.
 fn units(currency: Currency) -> (u64, u64) {
     match currency.as_str() {
-        // Without decimals, and yet two at Stripe, for its older clients.
+        // No decimals in ISO 4217, two at Stripe (for backward compatibility).
         "ISK" | "UGX" => (100, 1),
-        // Without decimals at Stripe alone.
+        // Two decimals in ISO 4217, none at Stripe.
         "MGA" => (1, 100),
         _ => (1, 1),
     }
 }
 
-/// Our amount as Stripe counts; `None` if it cannot be said there.
+/// Converts an amount to Stripe's units; `None` if Stripe has no unit that small.
 pub(super) fn to_stripe(amount: Amount, currency: Currency) -> Option<u64> {
     let (theirs, ours) = units(currency);
     let scaled = amount.get().checked_mul(theirs)?;
     (scaled % ours == 0).then_some(scaled / ours)
 }
 
-/// Stripe's amount as we count; `None` if we have no unit that small.
+/// Converts an amount from Stripe's units; `None` if ISO 4217 has no unit that small.
 fn from_stripe(amount: Amount, currency: Currency) -> Option<Amount> {
     let (theirs, ours) = units(currency);
     let scaled = amount.get().checked_mul(ours)?;

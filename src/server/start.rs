@@ -209,7 +209,7 @@ fn relay(
     let at_file = |error: rusqlite::Error| Exit::disk(format!("{}: {error}", database.display()));
     let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
     let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
-    outbox.settle(&endpoints, writer).map_err(|message| Exit::usage(message))?;
+    outbox.apply(&endpoints, writer).map_err(|message| Exit::usage(message))?;
     let parts = RelayDependencies {
         options: outbox.options,
         database: database.to_path_buf(),

@@ -1,4 +1,4 @@
-//! A queue under a clock of our own, and endpoints that do as a test says.
+//! The delivery queue under a simulated clock, with endpoints that answer as each test says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn schedule() -> RetrySchedule {
     RetrySchedule::new([5, 300].map(Duration::from_secs).to_vec())
 }
 
-fn wanted(n: u64, order: u64) -> QueuedEvent {
+fn event(n: u64, order: u64) -> QueuedEvent {
     QueuedEvent {
         seq: seq(n),
         order: Some(seq(order)),
@@ -25,10 +25,10 @@ fn wanted(n: u64, order: u64) -> QueuedEvent {
 }
 
 fn failed(status: u16) -> AttemptResult {
-    AttemptResult::Failed { trouble: AttemptError::Status(status), retry_after: None }
+    AttemptResult::Failed { error: AttemptError::Status(status), retry_after: None }
 }
 
-/// A queue, and the rows that its marks make, as `store` writes them.
+/// A queue, and the rows that its checkpoints make, as `store` writes them.
 struct Harness {
     queue: DeliveryQueue,
     now: UnixMillis,
@@ -45,24 +45,24 @@ impl Harness {
         Harness { queue, now: UnixMillis::ZERO, position: Seq::ZERO, waiting, dead, marks: 0 }
     }
     fn events(&mut self, events: &[(u64, u64)]) {
-        let wanted: Vec<QueuedEvent> = events.iter().map(|(seq, order)| wanted(*seq, *order)).collect();
-        let last = wanted.last().expect("some").seq;
-        self.queue.add_scanned(last, &wanted);
+        let events: Vec<QueuedEvent> = events.iter().map(|(seq, order)| event(*seq, *order)).collect();
+        let last = events.last().expect("some").seq;
+        self.queue.add_scanned(last, &events);
     }
     fn pass(&mut self, ms: i64) {
         self.now = self.now.plus_millis(ms);
     }
-    /// Everything that may be sent now.
+    /// Sends everything that is due now.
     fn send_all(&mut self) -> Vec<u64> {
         let mut sent = Vec::new();
-        while let Some(seq) = self.queue.next(self.now) {
-            self.queue.sent(seq);
+        while let Some(seq) = self.queue.next_due(self.now) {
+            self.queue.mark_in_flight(seq);
             sent.push(seq.get());
         }
         sent
     }
     fn end(&mut self, n: u64, ended: AttemptResult) {
-        self.queue.ended(seq(n), ended, self.now, 0);
+        self.queue.record_result(seq(n), ended, self.now, 0);
     }
     fn save_checkpoint(&mut self) {
         let Some(Checkpoint { position, marks }) = self.queue.take_checkpoint() else { return };
@@ -84,7 +84,7 @@ impl Harness {
     /// A new queue from what is written down.
     fn restart(&mut self, order_of: &BTreeMap<u64, u64>) {
         let row = |(n, (attempts, next_at)): (&Seq, &(u8, UnixMillis))| StoredDelivery {
-            wanted: wanted(n.get(), order_of[&n.get()]),
+            event: event(n.get(), order_of[&n.get()]),
             attempts: *attempts,
             next_at: *next_at,
         };
@@ -103,7 +103,7 @@ impl Harness {
 }
 
 #[test]
-fn what_is_delivered_moves_the_position_and_makes_no_row() {
+fn delivered_events_move_the_position_and_make_no_row() {
     let mut harness = Harness::new();
     harness.events(&[(1, 1), (2, 2), (3, 3)]);
     assert_eq!(harness.send_all(), [1, 2, 3]);
@@ -119,7 +119,7 @@ fn what_is_delivered_moves_the_position_and_makes_no_row() {
 }
 
 #[test]
-fn events_of_one_order_go_one_after_another_and_others_beside_them() {
+fn events_of_one_order_go_one_after_another_and_other_orders_in_parallel() {
     let mut harness = Harness::new();
     harness.events(&[(1, 1), (2, 1), (3, 3), (4, 1)]);
     assert_eq!(harness.send_all(), [1, 3]);
@@ -169,7 +169,7 @@ fn a_dead_endpoint_makes_no_row_per_event_and_its_position_waits() {
     for _ in 0..(2 * 3600) {
         for n in harness.send_all() {
             attempts += 1;
-            harness.end(n, AttemptResult::Failed { trouble: AttemptError::Unreachable, retry_after: None });
+            harness.end(n, AttemptResult::Failed { error: AttemptError::Unreachable, retry_after: None });
         }
         harness.save_checkpoint();
         harness.pass(SECOND);
@@ -180,20 +180,20 @@ fn a_dead_endpoint_makes_no_row_per_event_and_its_position_waits() {
     assert!(harness.position < seq(31), "the position waits at {}", harness.position);
     assert!(attempts < 300, "{attempts} attempts in two hours");
     assert!(harness.queue.is_breaker_open());
-    // It comes back: within a minute all is told.
+    // It comes back: within a minute everything is delivered.
     harness.pass(60 * SECOND);
-    let mut told = Vec::new();
-    while let Some(n) = harness.queue.next(harness.now) {
-        harness.queue.sent(n);
+    let mut delivered = Vec::new();
+    while let Some(n) = harness.queue.next_due(harness.now) {
+        harness.queue.mark_in_flight(n);
         harness.end(n.get(), AttemptResult::Delivered);
-        told.push(n.get());
-        if told.len() == 1 {
-            // Those that wait have their own time.
+        delivered.push(n.get());
+        if delivered.len() == 1 {
+            // Waiting deliveries have their own time.
             harness.pass(400 * SECOND);
         }
     }
     harness.save_checkpoint();
-    assert_eq!(told.len() + harness.dead.len(), 200);
+    assert_eq!(delivered.len() + harness.dead.len(), 200);
     assert_eq!((harness.position, harness.rows()), (seq(200), vec![]));
 }
 
@@ -220,19 +220,17 @@ fn a_probe_between_two_attempts_writes_nothing() {
 }
 
 #[test]
-fn an_endpoint_that_has_too_much_to_do_gets_less_at_once_and_the_rest_it_asks_for() {
+fn an_overloaded_endpoint_gets_fewer_requests_and_the_pause_it_asks_for() {
     let mut harness = Harness::new();
     harness.events(&(1..=40).map(|n| (n, n)).collect::<Vec<_>>());
     assert_eq!(harness.send_all().len(), 8);
-    harness.end(
-        1,
-        AttemptResult::Failed { trouble: AttemptError::Status(429), retry_after: Some(Duration::from_secs(30)) },
-    );
+    harness
+        .end(1, AttemptResult::Failed { error: AttemptError::Status(429), retry_after: Some(Duration::from_secs(30)) });
     for n in 2..=8 {
-        harness.queue.ended(seq(n), AttemptResult::Delivered, harness.now, 0);
+        harness.queue.record_result(seq(n), AttemptResult::Delivered, harness.now, 0);
         if n == 2 {
-            // An answer to what was under way ends the rest: the endpoint is well.
-            harness.queue.breaker.rest(harness.now, Some(Duration::from_secs(30)));
+            // A successful response ends the pause: the endpoint works.
+            harness.queue.breaker.pause(harness.now, Some(Duration::from_secs(30)));
             assert!(harness.send_all().is_empty());
         }
     }
@@ -244,18 +242,18 @@ fn an_endpoint_that_has_too_much_to_do_gets_less_at_once_and_the_rest_it_asks_fo
     harness.end(first[0], failed(502));
     harness.end(first[1], failed(504));
     for n in &first[2..] {
-        harness.queue.ended(
+        harness.queue.record_result(
             seq(*n),
-            AttemptResult::Failed { trouble: AttemptError::Status(429), retry_after: None },
+            AttemptResult::Failed { error: AttemptError::Status(429), retry_after: None },
             harness.now,
             0,
         );
     }
-    assert_eq!(harness.queue.in_flight_now_max, 1);
+    assert_eq!(harness.queue.in_flight_limit, 1);
 }
 
 #[test]
-fn a_new_course_from_the_rows_goes_on_where_the_old_one_stood() {
+fn a_queue_restored_from_its_rows_continues_where_the_old_one_stopped() {
     let mut harness = Harness::new();
     harness.events(&[(1, 1), (2, 1), (3, 3)]);
     harness.send_all();
@@ -269,10 +267,10 @@ fn a_new_course_from_the_rows_goes_on_where_the_old_one_stood() {
     assert_eq!(harness.send_all(), [1], "and 2 behind it");
 }
 
-/// Endpoints that fail by chance, restarts that forget what is not written: everything is delivered or a dead letter,
-/// and no event of an order before an earlier one of it.
+/// Endpoints fail at random, and restarts forget results that are not stored: every event is delivered or a dead letter,
+/// and no event of an order is delivered before an earlier one of it.
 #[test]
-fn whatever_fails_everything_is_told_in_order_per_order_or_is_a_dead_letter() {
+fn with_random_failures_every_event_is_delivered_in_sequence_per_order_or_is_a_dead_letter() {
     for seed in 0..300u64 {
         let mut random = seed;
         let mut below = |bound: u64| {
@@ -282,7 +280,7 @@ fn whatever_fails_everything_is_told_in_order_per_order_or_is_a_dead_letter() {
         let events: Vec<(u64, u64)> = (1..=60).map(|n| (n, 1 + n % (1 + below(9)))).collect();
         let order_of: BTreeMap<u64, u64> = events.iter().copied().collect();
         let mut harness = Harness::new();
-        let (mut told, mut told_since): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
+        let (mut delivered, mut since_restart): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
         for _ in 0..5000 {
             if let Some(after) = harness.queue.scan_from() {
                 let more: Vec<(u64, u64)> = events.iter().filter(|(n, _)| *n > after.get()).take(7).copied().collect();
@@ -291,21 +289,21 @@ fn whatever_fails_everything_is_told_in_order_per_order_or_is_a_dead_letter() {
                 }
             }
             for n in harness.send_all() {
-                let before = told_since.iter().rev().find(|told| order_of[told] == order_of[&n]);
+                let before = since_restart.iter().rev().find(|delivered| order_of[delivered] == order_of[&n]);
                 assert!(before.is_none_or(|before| *before < n), "seed {seed}: {n} after {before:?}");
                 if below(3) == 0 {
                     harness.end(n, failed(500));
                 } else {
-                    told.push(n);
-                    told_since.push(n);
+                    delivered.push(n);
+                    since_restart.push(n);
                     harness.end(n, AttemptResult::Delivered);
                 }
             }
             match below(12) {
                 0..=5 => harness.save_checkpoint(),
                 6 => {
-                    // What was told and not written down is told again, in order again.
-                    told_since.clear();
+                    // Deliveries without a stored checkpoint are repeated, in sequence again.
+                    since_restart.clear();
                     harness.restart(&order_of);
                 }
                 _ => harness.pass(20 * SECOND),
@@ -315,7 +313,7 @@ fn whatever_fails_everything_is_told_in_order_per_order_or_is_a_dead_letter() {
             }
         }
         for n in 1..=60 {
-            assert!(told.contains(&n) || harness.dead.contains(&seq(n)), "seed {seed}: {n} is lost");
+            assert!(delivered.contains(&n) || harness.dead.contains(&seq(n)), "seed {seed}: {n} is lost");
         }
         assert_eq!((harness.position, harness.rows()), (seq(60), vec![]), "seed {seed}");
     }

@@ -1,4 +1,4 @@
-//! One endpoint's worker: its row, its queue, and the calls that go out to it.
+//! The worker of one endpoint: its row, its delivery queue, and its requests in flight.
 
 use std::time::{Duration, Instant};
 
@@ -20,20 +20,18 @@ use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::types::{AttemptError, Seq, UnixMillis};
 use crate::writer::WriterReply;
 
-/// An endpoint that answered 410.
-pub(super) struct Gone;
-
-/// What became of a call.
+/// The result of one request.
 pub(super) struct FinishedAttempt {
     pub(super) endpoint: Seq,
     pub(super) generation: u64,
     pub(super) seq: Seq,
-    pub(super) ended: AttemptResult,
-    pub(super) gone: Option<Gone>,
+    pub(super) result: AttemptResult,
+    /// The endpoint answered 410.
+    pub(super) gone: bool,
     pub(super) took: Duration,
 }
 
-/// What became of marks.
+/// The writer's answer to a checkpoint.
 pub(super) struct SavedCheckpoint {
     pub(super) endpoint: Seq,
     pub(super) generation: u64,
@@ -44,16 +42,15 @@ pub(super) struct EndpointWorker {
     pub(super) endpoint: EndpointRow,
     pub(super) queue: DeliveryQueue,
     pub(super) generation: u64,
-    /// Nothing where the URL may not be called (any more).
+    /// `None` if the URL is not allowed (any more).
     target: Option<Target>,
-    /// Since when something waits to be written down.
+    /// The time of the first change since the last checkpoint.
     dirty_since: Option<Instant>,
-    /// Marks are on their way to the writer.
-    marking: bool,
-    calls: Vec<AbortHandle>,
+    /// The writer has not answered the last checkpoint yet.
+    saving: bool,
+    in_flight: Vec<AbortHandle>,
 }
 
-/// A call that is ready to go out; nothing where it cannot.
 pub(super) struct SignedRequest {
     headers: HeaderMap,
     body: Bytes,
@@ -77,7 +74,7 @@ impl EndpointWorker {
         let waiting = waiting
             .into_iter()
             .map(|row| StoredDelivery {
-                wanted: QueuedEvent { seq: row.seq, order: row.order, at: row.at },
+                event: QueuedEvent { seq: row.seq, order: row.order, at: row.at },
                 attempts: row.attempts,
                 next_at: row.next_at.unwrap_or(UnixMillis::ZERO),
             })
@@ -85,22 +82,30 @@ impl EndpointWorker {
         let stored = StoredQueue { position, waiting, more_rows, ahead };
         let queue = DeliveryQueue::new(options.schedule.clone(), options.in_flight_max, stored);
         let target = Target::parse(endpoint.url.reveal(), client.guard()).ok();
-        Ok(EndpointWorker { endpoint, queue, generation, target, dirty_since: None, marking: false, calls: Vec::new() })
+        Ok(EndpointWorker {
+            endpoint,
+            queue,
+            generation,
+            target,
+            dirty_since: None,
+            saving: false,
+            in_flight: Vec::new(),
+        })
     }
 
-    /// Looks at events up to the newest that is published, if the queue has room for them.
+    /// Reads events up to the newest published one, if the queue has room for them.
     pub(super) fn scan_events(&mut self, reader: &Reader, published: Seq) -> rusqlite::Result<()> {
         let Some(after) = self.queue.scan_from().filter(|after| *after < published) else { return Ok(()) };
         let filter = self.endpoint.events;
         let (found, scanned_to) =
             reader.read(|connection| rows::events_after(connection, after, filter, SCAN_AHEAD_MAX))?;
-        let wanted: Vec<QueuedEvent> =
+        let events: Vec<QueuedEvent> =
             found.iter().map(|event| QueuedEvent { seq: event.seq, order: event.order, at: event.at }).collect();
-        self.queue.add_scanned(scanned_to, &wanted);
+        self.queue.add_scanned(scanned_to, &events);
         Ok(())
     }
 
-    /// Reads and signs an event. Both secrets sign while one takes the other's place.
+    /// Reads and signs an event. Both secrets sign while one replaces the other.
     pub(super) fn prepare(
         &self,
         reader: &Reader,
@@ -127,80 +132,86 @@ impl EndpointWorker {
         Ok(Some(SignedRequest { headers, body: body.into() }))
     }
 
-    /// Lets a call go out; its end comes through `calls`.
+    /// Starts a request; its result comes through `attempts`.
     pub(super) fn send(
         &mut self,
         client: &EgressClient,
         seq: Seq,
-        call: Option<SignedRequest>,
+        request: Option<SignedRequest>,
         now: UnixMillis,
-        calls: &mut JoinSet<FinishedAttempt>,
+        attempts: &mut JoinSet<FinishedAttempt>,
     ) {
         let (endpoint, generation, target) = (self.endpoint.id, self.generation, self.target.clone());
         let client = client.clone();
-        self.calls.retain(|call| !call.is_finished());
-        self.calls.push(calls.spawn(async move {
+        self.in_flight.retain(|request| !request.is_finished());
+        self.in_flight.push(attempts.spawn(async move {
             let started = Instant::now();
-            let (ended, gone) = match (target, call) {
+            let (result, gone) = match (target, request) {
                 (Some(target), Some(SignedRequest { headers, body })) => {
                     let call = OutboundRequest { target: &target, method: Method::POST, headers, body };
-                    outcome(client.send(call).await, now)
+                    attempt_result(client.send(call).await, now)
                 }
-                // The networks that may be called are not what they were.
-                (None, _) => (failed(AttemptError::Forbidden), None),
-                // An event that is no longer told to anybody.
-                (_, None) => (AttemptResult::Delivered, None),
+                // The configuration no longer allows the endpoint's network.
+                (None, _) => (failed(AttemptError::Forbidden), false),
+                // The event is no longer in the catalogue.
+                (_, None) => (AttemptResult::Delivered, false),
             };
-            FinishedAttempt { endpoint, generation, seq, ended, gone, took: started.elapsed() }
+            FinishedAttempt { endpoint, generation, seq, result, gone, took: started.elapsed() }
         }));
     }
 
     pub(super) fn is_checkpoint_due(&mut self, now: Instant, interval: Duration) -> bool {
-        if self.marking {
+        if self.saving {
             return false;
         }
         if !self.queue.has_unsaved_changes() {
             self.dirty_since = None;
-            // Events that it does not want are passed over, and once in a while that is worth a mark too.
+            // Skipped events alone are worth a checkpoint once in a while.
             return self.queue.has_skipped_many();
         }
         now >= *self.dirty_since.get_or_insert(now) + interval
     }
 
     pub(super) fn take_checkpoint(&mut self) -> Option<EndpointCommand> {
-        if self.marking {
+        if self.saving {
             return None;
         }
         self.dirty_since = None;
-        let marks = self.queue.take_checkpoint()?;
-        self.marking = true;
+        let checkpoint = self.queue.take_checkpoint()?;
+        self.saving = true;
         let (endpoint, revision) = (self.endpoint.id, self.endpoint.revision);
-        Some(EndpointCommand::Mark { endpoint, revision, position: marks.position, marks: marks.marks.into() })
+        Some(EndpointCommand::Mark {
+            endpoint,
+            revision,
+            position: checkpoint.position,
+            marks: checkpoint.marks.into(),
+        })
     }
 
     pub(super) fn checkpoint_saved(&mut self) {
-        self.marking = false;
+        self.saving = false;
     }
 }
 
 impl Drop for EndpointWorker {
     fn drop(&mut self) {
-        // The worker that comes after it sends what these were sending.
-        for call in &self.calls {
-            call.abort();
+        // The next worker of this endpoint sends these again.
+        for request in &self.in_flight {
+            request.abort();
         }
     }
 }
 
-const fn failed(trouble: AttemptError) -> AttemptResult {
-    AttemptResult::Failed { trouble, retry_after: None }
+const fn failed(error: AttemptError) -> AttemptResult {
+    AttemptResult::Failed { error, retry_after: None }
 }
 
-fn outcome(reply: Result<OutboundResponse, SendError>, now: UnixMillis) -> (AttemptResult, Option<Gone>) {
-    let reply = match reply {
-        Ok(reply) => reply,
-        Err(failure) => {
-            let trouble = match failure {
+/// Returns the result of an attempt, and true if the endpoint answered 410.
+fn attempt_result(response: Result<OutboundResponse, SendError>, now: UnixMillis) -> (AttemptResult, bool) {
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => {
+            let error = match error {
                 SendError::Forbidden => AttemptError::Forbidden,
                 SendError::Unresolved => AttemptError::Unresolved,
                 SendError::Unreachable => AttemptError::Unreachable,
@@ -208,19 +219,18 @@ fn outcome(reply: Result<OutboundResponse, SendError>, now: UnixMillis) -> (Atte
                 SendError::TimedOut => AttemptError::TimedOut,
                 SendError::Broken => AttemptError::Broken,
             };
-            return (failed(trouble), None);
+            return (failed(error), false);
         }
     };
-    if reply.status.is_success() {
-        return (AttemptResult::Delivered, None);
+    if response.status.is_success() {
+        return (AttemptResult::Delivered, false);
     }
-    let status = reply.status.as_u16();
-    let retry_after = reply.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
-    let gone = (status == 410).then_some(Gone);
-    (AttemptResult::Failed { trouble: AttemptError::Status(status), retry_after }, gone)
+    let status = response.status.as_u16();
+    let retry_after = response.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
+    (AttemptResult::Failed { error: AttemptError::Status(status), retry_after }, status == 410)
 }
 
-/// What `Retry-After` asks for: seconds, or an instant (RFC 9110, 10.2.3).
+/// Parses `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
 fn retry_after(value: &str, now: UnixMillis) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

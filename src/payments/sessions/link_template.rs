@@ -1,6 +1,6 @@
-//! A signed link in the place of a session: for providers that take an address with all that they must know in it.
+//! Signed payment links, for providers whose payment page takes all data of the order from its URL.
 //!
-//! Nobody is asked: the address is made from a template, and signed with the first secret of
+//! No request is sent: the URL is made from the template `payments.link_template`, and signed with the first secret of
 //! `payments.standard_webhooks_secret_files`.
 
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use super::{Keys, ProviderSession, SessionError, SessionRequest};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::types::hex;
 
-/// What may stand in braces.
-const WORDS: [&str; 7] = ["order_id", "seq", "amount", "currency", "expires_at", "return_url", "signature"];
+/// The placeholders of a template.
+const PLACEHOLDERS: [&str; 7] = ["order_id", "seq", "amount", "currency", "expires_at", "return_url", "signature"];
 
-/// A template, and what it is signed with.
+/// A template, and the keys that sign its links.
 pub(super) struct LinkTemplate {
     template: Box<str>,
     keys: Keys,
@@ -20,7 +20,7 @@ pub(super) struct LinkTemplate {
 
 impl LinkTemplate {
     pub(super) fn open(settings: &PaymentSettings) -> Result<LinkTemplate, Vec<ConfigError>> {
-        let mut mistakes = unknown_words(&settings.link_template);
+        let mut mistakes = template_mistakes(&settings.link_template);
         let keys = Keys::standard(&settings.standard_webhooks_secret_files).unwrap_or_else(|more| {
             mistakes.extend(more);
             None
@@ -33,34 +33,35 @@ impl LinkTemplate {
         }
     }
 
-    /// The address of an order. The signature is the HMAC-SHA256, in hex, of
+    /// Returns the payment link of an order. The signature is the HMAC-SHA256, in hex, of
     /// `order_id.amount.currency.expires_at.return_url`.
-    pub(super) fn make(&self, wanted: &SessionRequest) -> Result<ProviderSession, SessionError> {
-        let (id, amount, currency) = (wanted.id.to_string(), wanted.amount().get(), wanted.currency.as_str());
-        let expires_at = wanted.expires_at.second();
-        let signed = format!("{id}.{amount}.{currency}.{expires_at}.{}", wanted.page);
+    pub(super) fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
+        let (id, amount, currency) = (request.id.to_string(), request.amount().get(), request.currency.as_str());
+        let expires_at = request.expires_at.second();
+        let signed = format!("{id}.{amount}.{currency}.{expires_at}.{}", request.page);
         let signature = self.keys.sign(&[signed.as_bytes()]);
-        let signature = signature.ok_or_else(|| SessionError::Permanent("there is no secret to sign with".into()))?;
+        let signature = signature.ok_or_else(|| SessionError::Permanent("no secret to sign with".into()))?;
         let url = self
             .template
             .replace("{order_id}", &id)
-            .replace("{seq}", &wanted.id.seq.to_string())
+            .replace("{seq}", &request.id.seq.to_string())
             .replace("{amount}", &amount.to_string())
             .replace("{currency}", currency)
             .replace("{expires_at}", &expires_at.to_string())
-            .replace("{return_url}", &escaped(&wanted.page))
+            .replace("{return_url}", &percent_encoded(&request.page))
             .replace("{signature}", &hex::encode(signature.as_ref()));
-        ProviderSession::of(&url, &id)
+        ProviderSession::new(&url, &id)
     }
 }
 
-/// Words in braces that mean nothing, and the signature if it is not there.
-fn unknown_words(template: &str) -> Vec<ConfigError> {
+/// Returns unknown placeholders, and required ones that are missing.
+fn template_mistakes(template: &str) -> Vec<ConfigError> {
     let mut mistakes = Vec::new();
     for part in template.split('{').skip(1) {
         let word = part.split('}').next().unwrap_or_default();
-        if !WORDS.contains(&word) {
-            mistakes.push(ConfigError(format!("payments.link_template: {{{word}}} is none of {}", WORDS.join(", "))));
+        if !PLACEHOLDERS.contains(&word) {
+            let known = PLACEHOLDERS.join(", ");
+            mistakes.push(ConfigError(format!("payments.link_template: {{{word}}} is unknown; use {known}")));
         }
     }
     if !template.contains("{signature}") || !template.contains("{order_id}") {
@@ -69,14 +70,14 @@ fn unknown_words(template: &str) -> Vec<ConfigError> {
     mistakes
 }
 
-/// As a value in a query: everything but unreserved characters (RFC 3986) by its bytes.
-fn escaped(text: &str) -> String {
+/// Percent-encodes a value of a query: all but the unreserved characters of RFC 3986.
+fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            // Writing to a text cannot fail.
+            // Writing to a `String` never fails.
             let _done = write!(out, "%{byte:02X}");
         }
     }
@@ -93,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn a_link_has_all_that_the_provider_must_know_and_is_signed() {
-        let wanted = SessionRequest {
+    fn a_link_has_the_orders_data_and_is_signed() {
+        let request = SessionRequest {
             id: OrderId::parse("00000000-0002-867d-b443-c4f68973857b").expect("an id"),
             page: "https://shop.example/pay/x?y=1".into(),
             name: "N".into(),
@@ -105,25 +106,25 @@ mod tests {
         };
         let template =
             "https://pay.example/{seq}?o={order_id}&a={amount}{currency}&e={expires_at}&r={return_url}&s={signature}";
-        let made = link(template).make(&wanted).expect("made");
+        let made = link(template).create(&request).expect("made");
         let (unsigned, signature) = made.url.rsplit_once("&s=").expect("signed");
         assert_eq!(
             unsigned,
             "https://pay.example/2?o=00000000-0002-867d-b443-c4f68973857b&a=3000EUR&e=1800000000&r=https%3A%2F%2Fshop.example%2Fpay%2Fx%3Fy%3D1"
         );
         assert_eq!(signature.len(), 64);
-        let other = SessionRequest { unit_price: UnitPrice::new(1501).expect("a price"), ..wanted.clone() };
+        let other = SessionRequest { unit_price: UnitPrice::new(1501).expect("a price"), ..request.clone() };
         assert!(
-            !link(template).make(&other).expect("made").url.contains(signature),
+            !link(template).create(&other).expect("made").url.contains(signature),
             "another amount, another signature"
         );
-        assert!(link("http://pay.example/{order_id}{signature}").make(&wanted).is_err(), "never in clear");
+        assert!(link("http://pay.example/{order_id}{signature}").create(&request).is_err(), "HTTPS only");
     }
 
     #[test]
-    fn a_template_names_what_there_is_and_is_signed() {
-        assert_eq!(unknown_words("https://p.example/{order_id}/{signature}"), []);
-        let told = unknown_words("https://p.example/{order}/{signature");
-        assert_eq!(told.len(), 2, "{told:?}");
+    fn a_template_needs_known_placeholders_and_a_signature() {
+        assert_eq!(template_mistakes("https://p.example/{order_id}/{signature}"), []);
+        let mistakes = template_mistakes("https://p.example/{order}/{signature");
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
     }
 }

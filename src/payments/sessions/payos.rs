@@ -1,4 +1,4 @@
-//! PayOS' payment requests.
+//! Payment links of PayOS.
 
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
@@ -14,12 +14,12 @@ const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: &str = "application/json";
 const PATH: &str = "/v2/payment-requests";
-/// PayOS' code of a good end.
-const GOOD: &str = "00";
-/// PayOS' code for an `orderCode` that it has a link for.
+/// PayOS' code for success.
+const SUCCESS: &str = "00";
+/// PayOS' code for an `orderCode` that has a link already.
 const EXISTS: &str = "231";
 
-/// The way to PayOS.
+/// Creates payment links.
 pub(super) struct PayosSessions {
     api: ProviderApi,
     keys: Keys,
@@ -51,74 +51,76 @@ impl PayosSessions {
         }
     }
 
-    pub(super) async fn make(&self, wanted: &SessionRequest) -> Result<ProviderSession, SessionError> {
-        if wanted.currency.as_str() != "VND" {
+    pub(super) async fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
+        if request.currency.as_str() != "VND" {
             return Err(SessionError::Permanent("PayOS takes VND only".into()));
         }
-        let answer = self.api.ask(Method::POST, PATH, &self.headers, JSON, self.body(wanted)?).await?;
-        let body = parse(&answer);
+        let response = self.api.send(Method::POST, PATH, &self.headers, JSON, self.body(request)?).await?;
+        let body = parse(&response);
         if body["code"] == EXISTS {
-            return self.made_before(wanted).await;
+            return self.existing(request).await;
         }
-        let data = self.data(&answer, &body)?;
+        let data = self.data(&response, &body)?;
         match (data["checkoutUrl"].as_str(), data["paymentLinkId"].as_str()) {
-            (Some(url), Some(id)) => ProviderSession::of(url, id),
-            _ => Err(SessionError::Permanent("PayOS' answer has no link".into())),
+            (Some(url), Some(id)) => ProviderSession::new(url, id),
+            _ => Err(SessionError::Permanent("PayOS' response has no link".into())),
         }
     }
 
-    /// A link that PayOS made, and whose answer was lost.
-    async fn made_before(&self, wanted: &SessionRequest) -> Result<ProviderSession, SessionError> {
-        let path = format!("{PATH}/{}", wanted.id.seq);
-        let answer = self.api.ask(Method::GET, &path, &self.headers, JSON, String::new()).await?;
-        let body = parse(&answer);
-        let data = self.data(&answer, &body)?;
-        let is_ours = data["amount"].as_u64() == Some(wanted.amount().get());
+    /// Returns the link that an earlier request has created.
+    async fn existing(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
+        let path = format!("{PATH}/{}", request.id.seq);
+        let response = self.api.send(Method::GET, &path, &self.headers, JSON, String::new()).await?;
+        let body = parse(&response);
+        let data = self.data(&response, &body)?;
+        let is_ours = data["amount"].as_u64() == Some(request.amount().get());
         match (data["id"].as_str(), data["status"].as_str()) {
             (Some(id), Some("PENDING" | "PROCESSING" | "UNDERPAID" | "PAID")) if is_ours => {
-                ProviderSession::of(&format!("{}/{id}", self.checkout_url), id)
+                ProviderSession::new(&format!("{}/{id}", self.checkout_url), id)
             }
-            _ => Err(SessionError::Permanent("PayOS has another link under this number: is this file a copy?".into())),
+            _ => Err(SessionError::Permanent(
+                "PayOS has another link for this order number; is this database a copy?".into(),
+            )),
         }
     }
 
-    fn body(&self, wanted: &SessionRequest) -> Result<String, SessionError> {
-        let (amount, order_code) = (wanted.amount().get(), wanted.id.seq.get());
-        let page = &wanted.page;
-        // Nine characters are sure to be shown in a bank's list: an order's code without its hyphen.
-        let description = code_of(wanted.id.seq).replace('-', "");
+    fn body(&self, request: &SessionRequest) -> Result<String, SessionError> {
+        let (amount, order_code) = (request.amount().get(), request.id.seq.get());
+        let page = &request.page;
+        // Banks show at least nine characters: the order's code without its hyphen.
+        let description = code_of(request.id.seq).replace('-', "");
         let signature = sign_request(&self.keys, amount, page, &description, order_code, page);
-        let signature = signature.ok_or_else(|| SessionError::Permanent("there is no checksum key".into()))?;
+        let signature = signature.ok_or_else(|| SessionError::Permanent("no checksum key".into()))?;
         let body = json!({
             "orderCode": order_code,
             "amount": amount,
             "description": description,
-            "items": [{ "name": wanted.name, "quantity": wanted.quantity.get(), "price": wanted.unit_price.get() }],
+            "items": [{ "name": request.name, "quantity": request.quantity.get(), "price": request.unit_price.get() }],
             "cancelUrl": page,
             "returnUrl": page,
-            "expiredAt": wanted.expires_at.second(),
+            "expiredAt": request.expires_at.second(),
             "signature": signature,
         });
         Ok(body.to_string())
     }
 
-    /// The data of a good answer, which PayOS has signed: a buyer is sent where it says.
-    fn data<'a>(&self, answer: &ApiResponse, body: &'a Value) -> Result<&'a Value, SessionError> {
-        if answer.status != 200 || body["code"] != GOOD {
-            return Err(answer.no_session(body["code"].as_str().or(body["desc"].as_str())));
+    /// Returns the data of a successful response after checking its signature: the buyer is sent to the URL in it.
+    fn data<'a>(&self, response: &ApiResponse, body: &'a Value) -> Result<&'a Value, SessionError> {
+        if response.status != 200 || body["code"] != SUCCESS {
+            return Err(response.session_error(body["code"].as_str().or(body["desc"].as_str())));
         }
         let data = &body["data"];
         let signed = body["signature"].as_str().is_some_and(|signature| is_signed(&self.keys, data, signature));
         if signed {
             Ok(data)
         } else {
-            Err(SessionError::Permanent("PayOS' answer is not signed with the checksum key".into()))
+            Err(SessionError::Permanent("PayOS' response is not signed with the checksum key".into()))
         }
     }
 }
 
-fn parse(answer: &ApiResponse) -> Value {
-    serde_json::from_slice(&answer.body).unwrap_or_default()
+fn parse(response: &ApiResponse) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or_default()
 }
 
 fn secret(key: &ApiKey) -> HeaderValue {

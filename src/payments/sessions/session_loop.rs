@@ -1,7 +1,7 @@
-//! The rounds of the thread that makes sessions: who wants one, who is asked for it, who is asked again and when.
+//! The loop of the session thread: finds orders that need a session, requests sessions, and repeats failed requests.
 //!
-//! Bounds: so many orders are kept in mind, so many requests are in flight; while a provider fails, one at a time. How
-//! long a provider is asked for a session is bounded by the order's own time.
+//! Bounded are the orders in memory and the requests in flight; while the provider fails, one request is in flight at a
+//! time. Requests for an order are repeated until the order expires.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::telemetry::catalogue as metric;
 use crate::types::{Amount, OrderState, Seq, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
-/// How often it looks for orders.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Orders in mind; those beyond stay in the file until there is room.
+/// Pause between two searches for new orders.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Orders in memory; more stay in the file until there is room.
 const WAITING_MAX: usize = 10_000;
-/// After so many failures in a row the provider is tried by one request at a time.
+/// Failures in a row after which one request is in flight at a time.
 const FAILURES_IN_A_ROW: u32 = 5;
-const WAIT_MIN: Duration = Duration::from_secs(1);
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// What the rounds know.
+/// The state of the session thread.
 pub(super) struct SessionLoop {
     provider: Arc<SessionProvider>,
     in_flight_max: usize,
@@ -35,35 +35,33 @@ pub(super) struct SessionLoop {
     writer: WriterHandle,
     public_url: String,
     meter: SessionMetrics,
-    /// The last event that was looked at; `None`: nothing yet.
-    followed: Option<Seq>,
-    /// The last order that was looked at for the start; `None`: all were.
-    walked: Option<Seq>,
-    /// Orders that want a session: how often it was tried, and when it may be again.
+    /// The last event that was read; `None` before the first read.
+    read_to: Option<Seq>,
+    /// The last order of the scan at start that was read; `None` once the scan is complete.
+    scanned: Option<Seq>,
+    /// Orders that need a session: the attempts so far, and the earliest time of the next one.
     waiting: BTreeMap<Seq, (u32, Instant)>,
     in_flight: JoinSet<FinishedRequest>,
     failures: u32,
-    /// The provider is left alone until then.
-    resting: Option<Instant>,
+    /// No requests before this time.
+    paused_until: Option<Instant>,
 }
 
-/// A request that came to its end.
 struct FinishedRequest {
     order: Seq,
     attempts: u32,
     result: Result<(), CreateError>,
 }
 
-/// Why a session is not there.
+/// The reason why an order has no recorded session.
 enum CreateError {
-    /// It was not made.
     NotCreated(SessionError),
-    /// It was made, but could not be recorded.
+    /// The session exists at the provider, but the writer did not record it.
     NotRecorded,
 }
 
 struct SessionMetrics {
-    made: metrics::Counter,
+    created: metrics::Counter,
     failed: metrics::Counter,
     refused: metrics::Counter,
     waiting: metrics::Gauge,
@@ -78,7 +76,7 @@ impl SessionLoop {
     ) -> SessionLoop {
         let counter = |result| parts.telemetry.counter(&metric::SESSIONS, &[("result", result)]);
         let meter = SessionMetrics {
-            made: counter("made"),
+            created: counter("made"),
             failed: counter("failed"),
             refused: counter("refused"),
             waiting: parts.telemetry.gauge(&metric::SESSIONS_WAITING, &[]),
@@ -90,30 +88,30 @@ impl SessionLoop {
             writer: parts.writer,
             public_url: parts.public_url,
             meter,
-            followed: None,
-            walked: Some(Seq::ZERO),
+            read_to: None,
+            scanned: Some(Seq::ZERO),
             waiting: BTreeMap::new(),
             in_flight: JoinSet::new(),
             failures: 0,
-            resting: None,
+            paused_until: None,
         }
     }
 
-    /// Goes round until it is asked to end. What is in flight then is asked for again at the next start.
+    /// Runs until `stopping` becomes true. Requests in flight then are repeated at the next start.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         while !*stopping.borrow() {
-            let more = self.look().unwrap_or_else(|error| {
-                tracing::error!(%error, "orders that want a payment session could not be read");
+            let more = self.find_orders().unwrap_or_else(|error| {
+                tracing::error!(%error, "payment sessions: orders could not be read");
                 false
             });
-            self.ask();
-            let in_mind = self.waiting.len().saturating_add(self.in_flight.len());
-            self.meter.waiting.set(f64::from(u32::try_from(in_mind).unwrap_or(u32::MAX)));
-            let pause = if more { Duration::ZERO } else { LOOK_EVERY };
+            self.request_due();
+            let known = self.waiting.len().saturating_add(self.in_flight.len());
+            self.meter.waiting.set(f64::from(u32::try_from(known).unwrap_or(u32::MAX)));
+            let pause = if more { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
                 Some(ended) = self.in_flight.join_next() => match ended {
-                    Ok(done) => self.done(done),
-                    Err(error) => tracing::error!(%error, "a request for a payment session panicked"),
+                    Ok(done) => self.finished(done),
+                    Err(error) => tracing::error!(%error, "payment sessions: a request panicked"),
                 },
                 () = tokio::time::sleep(pause) => {}
                 _ = stopping.changed() => {}
@@ -121,71 +119,71 @@ impl SessionLoop {
         }
     }
 
-    /// Looks for orders that want a session. Returns whether there may be more at once.
-    fn look(&mut self) -> rusqlite::Result<bool> {
+    /// Looks for orders that need a session. Returns true if there may be more at once.
+    fn find_orders(&mut self) -> rusqlite::Result<bool> {
         if self.waiting.len() >= WAITING_MAX {
             return Ok(false);
         }
-        let Some(followed) = self.followed else {
-            // What comes after this event is followed; what came before is found by its order.
-            self.followed = Some(self.reader.read(sessions::last_event)?);
+        let Some(read_to) = self.read_to else {
+            // Orders after this event are found by events; earlier ones by the scan of orders.
+            self.read_to = Some(self.reader.read(sessions::last_event)?);
             return Ok(true);
         };
-        let walk = match self.walked {
-            Some(walked) => {
-                let look = self.reader.read(|connection| sessions::awaiting_payment(connection, walked))?;
-                self.walked = look.more.then_some(look.last);
-                look
+        let found = match self.scanned {
+            Some(scanned) => {
+                let batch = self.reader.read(|connection| sessions::awaiting_payment(connection, scanned))?;
+                self.scanned = batch.more.then_some(batch.last);
+                batch
             }
             None => {
-                let look = self.reader.read(|connection| sessions::checked_out_since(connection, followed))?;
-                self.followed = Some(look.last);
-                look
+                let batch = self.reader.read(|connection| sessions::checked_out_since(connection, read_to))?;
+                self.read_to = Some(batch.last);
+                batch
             }
         };
         let now = Instant::now();
-        for order in walk.orders {
+        for order in found.orders {
             self.waiting.entry(order).or_insert((0, now));
         }
-        Ok(walk.more || self.walked.is_some())
+        Ok(found.more || self.scanned.is_some())
     }
 
-    /// Asks the provider for the sessions whose turn it is.
-    fn ask(&mut self) {
+    /// Requests the sessions that are due.
+    fn request_due(&mut self) {
         let now = Instant::now();
-        if self.resting.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) {
             return;
         }
-        let places = if self.failures < FAILURES_IN_A_ROW { self.in_flight_max } else { 1 };
-        let free = places.saturating_sub(self.in_flight.len());
+        let limit = if self.failures < FAILURES_IN_A_ROW { self.in_flight_max } else { 1 };
+        let free = limit.saturating_sub(self.in_flight.len());
         let due = self.waiting.iter().filter(|(_, (_, not_before))| *not_before <= now);
         let due: Vec<(Seq, u32)> = due.take(free).map(|(order, (attempts, _))| (*order, *attempts)).collect();
         for (order, attempts) in due {
             self.waiting.remove(&order);
-            match self.wanted(order) {
-                Ok(Some(wanted)) => {
+            match self.request(order) {
+                Ok(Some(request)) => {
                     let (provider, writer) = (Arc::clone(&self.provider), self.writer.clone());
                     self.in_flight.spawn(async move {
-                        let result = make(&provider, &writer, order, &wanted).await;
+                        let result = create(&provider, &writer, order, &request).await;
                         FinishedRequest { order, attempts, result }
                     });
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(%error, %order, "an order that wants a payment session could not be read");
-                    self.again(order, attempts, None);
+                    tracing::error!(%error, %order, "payment sessions: the order could not be read");
+                    self.retry(order, attempts, None);
                 }
             }
         }
     }
 
-    /// What the provider must know of an order, if that still wants a session.
-    fn wanted(&self, order: Seq) -> rusqlite::Result<Option<SessionRequest>> {
+    /// Returns the request for an order, if the order still needs a session.
+    fn request(&self, order: Seq) -> rusqlite::Result<Option<SessionRequest>> {
         let Some(row) = self.reader.read(|connection| rows::order_by_seq(connection, order))? else { return Ok(None) };
-        let wants = row.state == OrderState::AwaitingPayment
+        let needs_session = row.state == OrderState::AwaitingPayment
             && row.expires_at > self.writer.clock.now()
             && row.amount() != Amount::ZERO;
-        if !wants || self.reader.read(|connection| sessions::has_session(connection, order))? {
+        if !needs_session || self.reader.read(|connection| sessions::has_session(connection, order))? {
             return Ok(None);
         }
         let sold = self.reader.read(|connection| rows::drop_by_id(connection, row.drop_id))?;
@@ -200,61 +198,62 @@ impl SessionLoop {
         }))
     }
 
-    fn done(&mut self, done: FinishedRequest) {
+    fn finished(&mut self, done: FinishedRequest) {
         let FinishedRequest { order, attempts, result } = done;
         match result {
             Ok(()) => {
                 self.failures = 0;
-                self.meter.made.increment(1);
+                self.meter.created.increment(1);
             }
-            Err(CreateError::NotRecorded) => self.again(order, attempts, None),
-            Err(CreateError::NotCreated(SessionError::Permanent(why))) => {
+            Err(CreateError::NotRecorded) => self.retry(order, attempts, None),
+            Err(CreateError::NotCreated(SessionError::Permanent(reason))) => {
                 self.failures = 0;
                 self.meter.refused.increment(1);
-                tracing::error!(%order, %why, "the provider makes no payment session for this order");
+                tracing::error!(%order, %reason, "payment session refused by the provider; it is not requested again");
             }
-            Err(CreateError::NotCreated(SessionError::Retry { why, retry_after })) => {
+            Err(CreateError::NotCreated(SessionError::Retry { reason, retry_after })) => {
                 self.meter.failed.increment(1);
                 self.failures = self.failures.saturating_add(1);
-                tracing::warn!(%order, attempts, %why, "no payment session yet");
-                self.again(order, attempts, retry_after);
+                tracing::warn!(%order, attempts, %reason, "payment session request failed; it will be repeated");
+                self.retry(order, attempts, retry_after);
                 let all = self.failures.checked_sub(FAILURES_IN_A_ROW).map(backoff);
                 if let Some(wait) = retry_after.max(all) {
-                    self.resting = Some(Instant::now() + wait);
+                    self.paused_until = Some(Instant::now() + wait);
                 }
             }
         }
     }
 
-    fn again(&mut self, order: Seq, attempts: u32, retry_after: Option<Duration>) {
+    fn retry(&mut self, order: Seq, attempts: u32, retry_after: Option<Duration>) {
         let wait = backoff(attempts).max(retry_after.unwrap_or_default());
         self.waiting.insert(order, (attempts.saturating_add(1), Instant::now() + wait));
     }
 }
 
-/// Twice as long each time, and up to half as long again, so that not all come back at once.
+/// Returns a wait that doubles with each attempt, with up to half as much random jitter, so that orders that failed
+/// together are not repeated together.
 fn backoff(attempts: u32) -> Duration {
-    let wait = WAIT_MIN.saturating_mul(1 << attempts.min(6)).min(WAIT_MAX);
+    let wait = BACKOFF_MIN.saturating_mul(1 << attempts.min(6)).min(BACKOFF_MAX);
     let mut spread = [0u8; 1];
     random::fill(&mut spread);
     wait.saturating_add(wait.saturating_mul(u32::from(spread[0])) / 512)
 }
 
-/// Asks for a session, and has it recorded.
-async fn make(
+/// Requests a session, and has the writer record it.
+async fn create(
     provider: &SessionProvider,
     writer: &WriterHandle,
     order: Seq,
-    wanted: &SessionRequest,
+    request: &SessionRequest,
 ) -> Result<(), CreateError> {
     let ProviderSession { url, reference } =
-        provider.make(wanted, writer.clock.now()).await.map_err(CreateError::NotCreated)?;
+        provider.create(request, writer.clock.now()).await.map_err(CreateError::NotCreated)?;
     let command = Command::RecordSession { order, provider: provider.provider() };
     let submission = Submission { command, beside: Some(Beside::Session { reference, url }), class: Class::Operator };
     let ticket = writer.submit(submission).map_err(|_| CreateError::NotRecorded)?;
     match ticket.answer().await {
         WriterReply::Decided(decided) => match decided.outcome {
-            // Refused: the order has been paid or given back meanwhile, and needs none.
+            // Refused: the order has been paid or cancelled meanwhile, and needs no session.
             Outcome::Accepted { .. } | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
             Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Bid(_) | Outcome::Advanced => {
                 Err(CreateError::NotRecorded)

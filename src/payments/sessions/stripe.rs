@@ -12,16 +12,16 @@ use crate::types::{Amount, UnixMillis};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORM: &str = "application/x-www-form-urlencoded";
-/// A session lives 30 minutes at least, however soon its order expires; what is paid after that comes late, and is
-/// taken or given back like any late payment. One more minute for the way.
+/// Stripe's minimum of 30 minutes, and a minute for the request. A session may outlive its order; a payment after the
+/// order's end is then kept or refunded like any late payment.
 const LIFE_SECONDS_MIN: i64 = 31 * 60;
-/// And 24 hours at most.
+/// Stripe's maximum of 24 hours, less a minute for the request.
 const LIFE_SECONDS_MAX: i64 = 24 * 60 * 60 - 60;
-/// Ends are whole multiples of this, so that a request that is sent again says the same: the same key with another end
-/// would be refused.
-const ENDS_EVERY_SECONDS: i64 = 10 * 60;
+/// Ends are multiples of this, so that a repeated request has the same parameters: Stripe refuses an idempotency key
+/// with other parameters.
+const END_STEP_SECONDS: i64 = 10 * 60;
 
-/// The way to Stripe.
+/// Creates Checkout Sessions.
 pub(super) struct StripeSessions {
     api: ProviderApi,
     key: ApiKey,
@@ -36,9 +36,13 @@ impl StripeSessions {
         }
     }
 
-    pub(super) async fn make(&self, wanted: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
-        let ends = ends_at(wanted.expires_at, now);
-        let form = form(wanted, ends)?;
+    pub(super) async fn create(
+        &self,
+        request: &SessionRequest,
+        now: UnixMillis,
+    ) -> Result<ProviderSession, SessionError> {
+        let ends = ends_at(request.expires_at, now);
+        let form = form(request, ends)?;
         let secret = |text: String| {
             let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
             value.set_sensitive(true);
@@ -46,32 +50,32 @@ impl StripeSessions {
         };
         let headers = [
             (AUTHORIZATION, secret(format!("Bearer {}", self.key.secret()))),
-            (IDEMPOTENCY_KEY, secret(format!("firstcome-{}-{ends}", wanted.id))),
+            (IDEMPOTENCY_KEY, secret(format!("firstcome-{}-{ends}", request.id))),
         ];
-        let answer = self.api.ask(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match (answer.status, body["url"].as_str(), body["id"].as_str()) {
-            (200, Some(url), Some(id)) => ProviderSession::of(url, id),
-            // What Stripe calls the kind of an error; its message may repeat what we sent.
-            _ => Err(answer.no_session(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
+        let response = self.api.send(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        match (response.status, body["url"].as_str(), body["id"].as_str()) {
+            (200, Some(url), Some(id)) => ProviderSession::new(url, id),
+            // Only the error's code or type is logged: its message may repeat data of the request.
+            _ => Err(response.session_error(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
         }
     }
 }
 
-/// The request. Its metadata is how an event finds its order: on the session, and on its payment intent.
-fn form(wanted: &SessionRequest, ends: i64) -> Result<String, SessionError> {
-    let (id, page) = (wanted.id.to_string(), &wanted.page);
-    let unit = Amount::new(wanted.unit_price.get()).and_then(|unit| to_stripe(unit, wanted.currency));
-    let unit = unit.ok_or_else(|| SessionError::Permanent("Stripe has no unit for this price".into()))?;
+/// Returns the request's form. Events find their order by its metadata, on the session and on its payment intent.
+fn form(request: &SessionRequest, ends: i64) -> Result<String, SessionError> {
+    let (id, page) = (request.id.to_string(), &request.page);
+    let unit = Amount::new(request.unit_price.get()).and_then(|unit| to_stripe(unit, request.currency));
+    let unit = unit.ok_or_else(|| SessionError::Permanent("Stripe cannot represent this price".into()))?;
     let fields = [
         ("mode", "payment".into()),
         ("client_reference_id", id.clone()),
         ("metadata[order_id]", id.clone()),
         ("payment_intent_data[metadata][order_id]", id),
-        ("line_items[0][quantity]", wanted.quantity.get().to_string()),
-        ("line_items[0][price_data][currency]", wanted.currency.as_str().to_ascii_lowercase()),
+        ("line_items[0][quantity]", request.quantity.get().to_string()),
+        ("line_items[0][price_data][currency]", request.currency.as_str().to_ascii_lowercase()),
         ("line_items[0][price_data][unit_amount]", unit.to_string()),
-        ("line_items[0][price_data][product_data][name]", wanted.name.clone()),
+        ("line_items[0][price_data][product_data][name]", request.name.clone()),
         ("expires_at", ends.to_string()),
         ("success_url", page.clone()),
         ("cancel_url", page.clone()),
@@ -79,15 +83,15 @@ fn form(wanted: &SessionRequest, ends: i64) -> Result<String, SessionError> {
     serde_html_form::to_string(fields).map_err(|error| SessionError::Permanent(error.to_string()))
 }
 
-/// When the session ends, in seconds since 1970: with the order where Stripe allows it.
+/// Returns the session's end in seconds since 1970: that of the order, if Stripe allows it.
 fn ends_at(expires_at: UnixMillis, now: UnixMillis) -> i64 {
     let (order, now) = (expires_at.second(), now.second());
     if (LIFE_SECONDS_MIN..=LIFE_SECONDS_MAX).contains(&order.saturating_sub(now)) {
         return order;
     }
-    let life = order.saturating_sub(now).clamp(LIFE_SECONDS_MIN, LIFE_SECONDS_MAX - ENDS_EVERY_SECONDS);
+    let life = order.saturating_sub(now).clamp(LIFE_SECONDS_MIN, LIFE_SECONDS_MAX - END_STEP_SECONDS);
     let end = now.saturating_add(life);
-    end.saturating_add(ENDS_EVERY_SECONDS - 1) / ENDS_EVERY_SECONDS * ENDS_EVERY_SECONDS
+    end.saturating_add(END_STEP_SECONDS - 1) / END_STEP_SECONDS * END_STEP_SECONDS
 }
 
 #[cfg(test)]
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_ends_with_its_order_where_stripe_allows_it_and_says_the_same_when_it_is_sent_again() {
+    fn a_session_ends_with_its_order_where_stripe_allows_it_and_repetitions_have_the_same_end() {
         let at = |seconds: i64| UnixMillis::new(seconds * 1000).expect("in range");
         let now = 1_795_251_600;
         assert_eq!(ends_at(at(now + 3600), at(now)), now + 3600);
@@ -103,6 +107,6 @@ mod tests {
             let end = ends_at(at(now + life), at(now + age)) - (now + age);
             assert!((30 * 60..=24 * 60 * 60).contains(&end), "{life} {age}: {end}");
         }
-        assert_eq!(ends_at(at(now + 900), at(now + 1)), ends_at(at(now + 900), at(now + 500)), "sent again");
+        assert_eq!(ends_at(at(now + 900), at(now + 1)), ends_at(at(now + 900), at(now + 500)), "repeated");
     }
 }
