@@ -127,3 +127,26 @@ fn the_buyers_of_a_capture_come_again_over_http_on_a_drop_made_anew() {
     assert!(drop["held"].as_u64().is_some_and(|held| held > 0), "{drop}");
     server.stop();
 }
+
+#[test]
+fn a_capture_is_sent_to_a_server_whose_admin_listener_has_tls() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (server, admin, ca) = http::serve_with_admin_tls(scratch.path());
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/captures/rush.capture");
+    let public = server.0.server.public_address.to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .arg("replay")
+        .arg(&capture)
+        .args(["--to", &public, "--admin", &admin, "--ca", &ca, "--connections", "16"])
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let rush = std::process::Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .args(["rush", "--public", &public, "--admin", &admin, "--ca", &ca, "--buyers", "20", "--units", "10"])
+        .args(["--connections", "2"])
+        .output()
+        .expect("run");
+    assert!(rush.status.success(), "{}", String::from_utf8_lossy(&rush.stderr));
+    server.stop();
+}

@@ -4,11 +4,9 @@
 
 mod http;
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use firstcome::config::TlsFiles;
-use http::{Server, call, serve, serve_with};
+use http::{Server, call, serve, serve_with_admin_tls};
 use serde_json::{Value, json};
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -201,13 +199,7 @@ fn a_run_needs_a_look_a_yes_and_a_reason() {
 #[test]
 fn an_admin_listener_with_tls_is_reached_with_its_authority() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
-    let files = TlsFiles { certificate: scratch.path().join("c.pem"), key: scratch.path().join("k.pem") };
-    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
-    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
-    std::fs::set_permissions(&files.key, PermissionsExt::from_mode(0o600)).expect("set");
-    let server = serve_with(scratch.path(), |config| config.admin_tls = Some(files.clone()));
-    let url = format!("https://localhost:{}", server.0.server.admin_address.port());
+    let (server, url, ca) = serve_with_admin_tls(scratch.path());
     let undo = |more: &[&str]| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_firstcome"));
         program.args(["undo-orders", "1", "--last", "5", "--admin", &url]).args(more).output().expect("run")
@@ -215,7 +207,7 @@ fn an_admin_listener_with_tls_is_reached_with_its_authority() {
     let untrusted = undo(&[]);
     assert_eq!(untrusted.status.code(), Some(69), "{}", said(&untrusted));
     assert!(said(&untrusted).contains("--ca trusts"), "{}", said(&untrusted));
-    let trusted = undo(&["--ca", files.certificate.to_str().expect("a path")]);
+    let trusted = undo(&["--ca", &ca]);
     assert!(said(&trusted).contains("404 not-found"), "the server responds: {}", said(&trusted));
     server.stop();
 }

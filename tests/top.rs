@@ -5,11 +5,9 @@
 mod http;
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use firstcome::config::TlsFiles;
-use http::{serve, serve_with};
+use http::{serve, serve_with_admin_tls};
 
 fn top(admin: SocketAddr, arguments: &[&str]) -> Output {
     let program = Command::new(env!("CARGO_BIN_EXE_firstcome"))
@@ -71,13 +69,7 @@ fn what_is_not_there_is_said_in_a_line_and_ends_with_69() {
 #[test]
 fn a_listener_with_tls_is_watched_by_those_who_trust_its_authority() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
-    let files = TlsFiles { certificate: scratch.path().join("c.pem"), key: scratch.path().join("k.pem") };
-    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
-    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
-    std::fs::set_permissions(&files.key, PermissionsExt::from_mode(0o600)).expect("set");
-    let server = serve_with(scratch.path(), |config| config.admin_tls = Some(files.clone()));
-    let url = format!("https://localhost:{}", server.0.server.admin_address.port());
+    let (server, url, ca) = serve_with_admin_tls(scratch.path());
     let top = |more: &[&str]| {
         let output =
             Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["top", "--admin", &url, "--once"]).args(more).output();
@@ -85,7 +77,7 @@ fn a_listener_with_tls_is_watched_by_those_who_trust_its_authority() {
     };
     let (code, line) = top(&[]);
     assert!(code == Some(69) && line.contains("TLS handshake failed; --ca"), "{line}");
-    let (code, screen) = top(&["--ca", files.certificate.to_str().expect("a path")]);
+    let (code, screen) = top(&["--ca", &ca]);
     assert!(code == Some(0) && screen.contains("queue  0 of 8,192"), "{screen}");
     let (code, line) = top(&["--ca", "/dev/null"]);
     assert!(code == Some(64) && line.contains("no certificate"), "{line}");

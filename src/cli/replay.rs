@@ -38,9 +38,12 @@ pub struct ReplayArgs {
     /// Ask a server instead of an engine: its public listener
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// The server's admin listener, where the drops are made anew; with tokens, by the one in FIRSTCOME_TOKEN
+    /// Admin listener of the server, where the drops are created: host:port, http://host:port or https://host:port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", requires = "to")]
     admin: String,
+    /// With --admin https://…: trust the authorities in this PEM file as well
+    #[arg(long, value_name = "FILE", requires = "to")]
+    ca: Option<PathBuf>,
     /// Connections; what one buyer asks stays on one
     #[arg(long, value_name = "N", default_value_t = 64, requires = "to", value_parser = value_parser!(u16).range(1..=1024))]
     connections: u16,
@@ -74,6 +77,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
         let params = ReplayParams {
             public,
             admin: &args.admin,
+            ca: args.ca.as_deref(),
             connections: usize::from(args.connections),
             allow_remote: args.allow_remote,
             pace: args.speed,

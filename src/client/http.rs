@@ -11,6 +11,7 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use super::wire::read_authorities;
@@ -24,7 +25,7 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 /// Characters of a problem's detail that are shown.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// EgressClient of one server. Cheap to clone; clones share their connections.
+/// Client of one server. Clones share their connections, and so must be used on one runtime.
 #[derive(Clone)]
 pub struct HttpClient {
     /// Base URL without a trailing slash, for messages.
@@ -32,7 +33,14 @@ pub struct HttpClient {
     /// Command-line flag that sets the address, for messages.
     flag: &'static str,
     client: EgressClient,
+    authorities: Vec<CertificateDer<'static>>,
     token: Option<HeaderValue>,
+}
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
 }
 
 /// Reason for the lack of a usable response.
@@ -61,7 +69,7 @@ pub struct TimedResponse {
     pub elapsed: Duration,
 }
 
-/// ClientOptions of a request beside its path.
+/// Options of a request beside its path.
 #[derive(Default)]
 struct RequestOptions<'a> {
     body: Option<&'a Value>,
@@ -82,15 +90,8 @@ impl HttpClient {
             |_| Exit::usage(format!("{flag} {address}: expected host:port, http://host:port or https://host:port"));
         Target::parse(&format!("{url}/"), &any_network()).map_err(malformed)?;
         let authorities = ca.map(read_authorities).transpose().map_err(|line| Exit::usage(line))?.unwrap_or_default();
-        let options = ClientOptions {
-            timeout: TIMEOUT,
-            response_bytes_max: BODY_BYTES_MAX,
-            authorities,
-            ..ClientOptions::default()
-        };
-        let client =
-            EgressClient::new(any_network(), options).map_err(|error| Exit::usage(format!("--ca: {error}")))?;
-        Ok(HttpClient { url, flag, client, token: None })
+        let client = egress_client(&authorities)?;
+        Ok(HttpClient { url, flag, client, authorities, token: None })
     }
 
     /// Makes a client that sends the operator's token of the variable `FIRSTCOME_TOKEN`, if it is set. A secret is no
@@ -106,6 +107,14 @@ impl HttpClient {
             header
         });
         Ok(HttpClient { token, ..HttpClient::new(address, flag, ca)? })
+    }
+
+    /// Makes a client with connections of its own, for another thread.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn unshared(&self) -> Result<HttpClient, Exit> {
+        Ok(HttpClient { client: egress_client(&self.authorities)?, ..self.clone() })
     }
 
     /// Sends a request, with `body` as JSON.
@@ -212,6 +221,16 @@ impl HttpClient {
         };
         Exit::unavailable(format!("{}: {request}: {error}{hint}", self.url))
     }
+}
+
+fn egress_client(authorities: &[CertificateDer<'static>]) -> Result<EgressClient, Exit> {
+    let options = ClientOptions {
+        timeout: TIMEOUT,
+        response_bytes_max: BODY_BYTES_MAX,
+        authorities: authorities.to_vec(),
+        ..ClientOptions::default()
+    };
+    EgressClient::new(any_network(), options).map_err(|error| Exit::usage(format!("--ca: {error}")))
 }
 
 fn json_of(reply: &OutboundResponse) -> Result<Value, RequestError> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::drops::blocking;
+use crate::client::http::block_on;
 use crate::exit::Exit;
 use bidder::{BidLedger, Pacing, bid_all};
 use plan::LoadAuction;
@@ -30,7 +30,7 @@ pub(crate) use tokens::BidderTokens;
 /// # Errors
 /// 69 no server or no running auction, 70 a bug, 71 no thread or runtime.
 pub(crate) fn run<'a>(bids: &'a BidPlan, params: &'a LoadParams<'_>) -> Result<BidReport<'a>, Exit> {
-    let auctions: Arc<[LoadAuction]> = blocking(async {
+    let auctions: Arc<[LoadAuction]> = block_on(async {
         match &bids.source {
             AuctionSource::New(count) => auctions::create(params.admin, *count, params.deadline).await,
             AuctionSource::Existing(ids) => auctions::look_up(&bids.wire, &bids.tokens, ids).await,
@@ -42,7 +42,7 @@ pub(crate) fn run<'a>(bids: &'a BidPlan, params: &'a LoadParams<'_>) -> Result<B
     let ledger = bid(bids, params, &auctions, began)?;
     let took = ledger.last_answer.map_or(Duration::ZERO, |last| last.saturating_duration_since(began));
     let subscribed = subscribers.await_last_price(&ledger)?;
-    let prices = blocking(auctions::prices(&bids.wire, &bids.tokens, &auctions))?;
+    let prices = block_on(auctions::prices(&bids.wire, &bids.tokens, &auctions))?;
     Ok(BidReport { bids, params, ledger, took, auctions, prices, subscribed })
 }
 

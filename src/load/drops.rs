@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use hyper::Method;
 use serde_json::{Value, json};
 
-use super::client::{ExchangeError, LoadConnection, ResponseHead};
+use super::client::ExchangeError;
 use super::response::DropView;
+use crate::client::http::HttpClient;
 use crate::client::target::Target;
 use crate::exit::Exit;
 
@@ -28,7 +30,7 @@ pub(super) struct NewDrop {
 ///
 /// # Errors
 /// As [`create_from`].
-pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView, Exit> {
+pub(super) async fn create(admin: &HttpClient, wanted: &NewDrop) -> Result<DropView, Exit> {
     let body = json!({
         "sku": format!("RUSH-{}", wanted.seed),
         "name": format!("Rush {}", wanted.seed),
@@ -42,108 +44,76 @@ pub(super) async fn create(admin: &Target, wanted: &NewDrop) -> Result<DropView,
     create_from(admin, body).await
 }
 
-/// Makes a drop that started a second ago by the server's clock; `body` says all but the start.
+/// Makes a drop that started a second ago by the server's clock; `body` has all members but the start.
 ///
 /// # Errors
-/// The admin listener cannot be reached (69) or refuses (69, with what it says).
-pub(super) async fn create_from(admin: &Target, mut body: Value) -> Result<DropView, Exit> {
-    let mut connection = open(admin, "admin").await?;
-    body["starts_at"] = from_now(admin, &mut connection, -1_000).await?.into();
-    view(&create_at(admin, &mut connection, "/v1/drops", &body).await?)
+/// 69: the admin listener is unreachable or refuses.
+pub(super) async fn create_from(admin: &HttpClient, mut body: Value) -> Result<DropView, Exit> {
+    body["starts_at"] = from_now(admin, -1_000).await?.into();
+    view(create_at(admin, "/v1/drops", &body).await?)
 }
 
-/// Makes something with a key of its own; gives the answer.
+/// Makes an object with an idempotency key of its own; returns the response.
 ///
 /// # Errors
 /// As [`create_from`].
-pub(super) async fn create_at(
-    admin: &Target,
-    connection: &mut LoadConnection,
-    path: &str,
-    body: &Value,
-) -> Result<Vec<u8>, Exit> {
-    let body = body.to_string();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nIdempotency-Key: {}\r\n\
-         {}Content-Length: {}\r\n\r\n{body}",
-        admin.authority,
-        fresh_key()?,
-        authorization(),
-        body.len()
-    );
-    let (head, answer) = ask(admin, "admin", connection, &request).await?;
-    if head.status != 201 {
-        return Err(refused(&format!("POST {path}"), head.status, &answer));
-    }
-    Ok(answer)
+pub(super) async fn create_at(admin: &HttpClient, path: &str, body: &Value) -> Result<Value, Exit> {
+    let made = admin.post_json(path, body, Some(&fresh_key()?)).await;
+    made.map_err(|error| admin.exit(&format!("POST {path}"), &error))
 }
 
-/// The header with the operator's token, where one is set: a secret is no argument that others see in `ps`.
-pub(super) fn authorization() -> String {
-    match std::env::var("FIRSTCOME_TOKEN") {
-        Ok(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            format!("Authorization: Bearer {token}\r\n")
-        }
-        Ok(_) | Err(_) => String::new(),
-    }
-}
-
-/// Reads a drop; if there is no answer, again for some seconds.
+/// Reads a drop; without a response, again for some seconds.
 ///
 /// # Errors
-/// The public listener cannot be reached (69) or has no such drop (69).
+/// 69: the public listener is unreachable, or has no such drop.
 pub(super) async fn see_patiently(public: &Target, id: u32) -> Result<DropView, Exit> {
+    let public = reader(public)?;
     for _ in 1..LOOKS_MAX {
-        if let Ok(answer) = read(public, id).await {
-            return view(&answer);
+        if let Ok(drop) = read(&public, id).await {
+            return view(drop);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    view(&read(public, id).await?)
+    view(read(&public, id).await?)
 }
 
-/// Reads a drop that should sell.
+/// Reads a drop that should be on sale.
 ///
 /// # Errors
-/// As [`see_patiently`], and where it does not sell at present (69).
+/// As [`see_patiently`], or 69: it is not on sale.
 pub(super) async fn see_selling(public: &Target, id: u32) -> Result<DropView, Exit> {
-    let answer = read(public, id).await?;
-    let state: Value = serde_json::from_slice(&answer).unwrap_or_default();
-    match state["state"].as_str() {
-        Some("live" | "sold_out") => view(&answer),
-        other => Err(Exit::unavailable(format!("drop {id} is {}: it sells nothing now", other.unwrap_or("strange")))),
+    let drop = read(&reader(public)?, id).await?;
+    match drop["state"].as_str() {
+        Some("live" | "sold_out") => view(drop),
+        other => Err(Exit::unavailable(format!("drop {id} is {}: it is not on sale", other.unwrap_or("of no state")))),
     }
 }
 
-async fn read(public: &Target, id: u32) -> Result<Vec<u8>, Exit> {
-    let mut connection = open(public, "public").await?;
-    let request = format!("GET /v1/drops/{id} HTTP/1.1\r\nHost: {}\r\n\r\n", public.authority);
-    let (head, answer) = ask(public, "public", &mut connection, &request).await?;
-    if head.status != 200 {
-        return Err(refused(&format!("drop {id} cannot be read"), head.status, &answer));
-    }
-    Ok(answer)
+fn reader(public: &Target) -> Result<HttpClient, Exit> {
+    HttpClient::new(&public.authority, "--public", None)
 }
 
-fn view(answer: &[u8]) -> Result<DropView, Exit> {
-    serde_json::from_slice(answer)
-        .map_err(|error| Exit::unavailable(format!("the server's drop makes no sense: {error}")))
+async fn read(public: &HttpClient, id: u32) -> Result<Value, Exit> {
+    let path = format!("/v1/drops/{id}");
+    public.get_json(&path).await.map_err(|error| public.exit(&format!("GET {path}"), &error))
 }
 
-/// An instant by the server's clock, so far from now.
+fn view(drop: Value) -> Result<DropView, Exit> {
+    serde_json::from_value(drop).map_err(|error| Exit::unavailable(format!("invalid response: a drop: {error}")))
+}
+
+/// Returns an instant by the server's clock, this far from now.
 ///
 /// # Errors
-/// The admin listener cannot be reached, or its clock makes no sense (69).
-pub(super) async fn from_now(
-    admin: &Target,
-    connection: &mut LoadConnection,
-    milliseconds: i64,
-) -> Result<String, Exit> {
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", admin.authority);
-    let (head, _body) = ask(admin, "admin", connection, &request).await?;
-    let now_ms = head.time_ms.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+/// 69: the admin listener is unreachable, or its clock is out of range.
+pub(super) async fn from_now(admin: &HttpClient, milliseconds: i64) -> Result<String, Exit> {
+    let response = admin.request(Method::GET, "/healthz", None).await;
+    let response = response.map_err(|error| admin.exit("GET /healthz", &error))?;
+    let header = response.reply.headers.get("firstcome-time-ms");
+    let now_ms = header.and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
+    let now_ms = now_ms.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
     let then = jiff::Timestamp::from_millisecond(now_ms.saturating_add(milliseconds))
-        .map_err(|error| Exit::unavailable(format!("the server's clock makes no sense: {error}")))?;
+        .map_err(|error| Exit::unavailable(format!("the server's clock: {error}")))?;
     Ok(format!("{then:.3}"))
 }
 
@@ -162,45 +132,8 @@ pub(crate) fn random() -> Result<u64, Exit> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// Runs something on a runtime of its own.
-///
-/// # Errors
-/// As the work, or no runtime (71).
-pub(super) fn blocking<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?.block_on(work)
-}
-
-pub(super) async fn open(target: &Target, which: &str) -> Result<LoadConnection, Exit> {
-    LoadConnection::open(target.address).await.map_err(|fault| unreachable_at(target, which, &fault))
-}
-
-pub(super) async fn ask(
-    target: &Target,
-    which: &str,
-    connection: &mut LoadConnection,
-    request: &str,
-) -> Result<(ResponseHead, Vec<u8>), Exit> {
-    if !connection.is_reusable() {
-        *connection = open(target, which).await?;
-    }
-    match connection.exchange(request.as_bytes()).await {
-        Ok(reply) => Ok((reply.head, reply.body.to_vec())),
-        Err(fault) => Err(unreachable_at(target, which, &fault)),
-    }
-}
-
-/// The one line for a listener that does not answer.
-pub(super) fn unreachable_at(target: &Target, which: &str, fault: &ExchangeError) -> Exit {
-    let text = format!("{}: {fault}. Is `firstcome serve` running? --{which} names its listener", target.authority);
-    Exit::unavailable(text)
-}
-
-/// The one line for a problem (RFC 9457).
-pub(super) fn refused(what: &str, status: u16, answer: &[u8]) -> Exit {
-    let problem: Value = serde_json::from_slice(answer).unwrap_or_default();
-    let code = problem["code"].as_str().unwrap_or("no problem body");
-    let detail = problem["detail"].as_str().unwrap_or("");
-    let errors = problem["errors"].as_array().map(|errors| format!(" {}", json!(errors))).unwrap_or_default();
-    Exit::unavailable(format!("{what}: {status} {code} {detail}{errors}").trim_end().to_owned())
+/// Makes the exit for load threads that cannot connect.
+pub(super) fn unreachable_at(public: &Target, error: &ExchangeError) -> Exit {
+    let hint = "is `firstcome serve` running? set its address with --public";
+    Exit::unavailable(format!("{}: {error}; {hint}", public.authority))
 }

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::behavior::Crowd;
-use super::drops::{self, blocking};
+use super::drops;
 use super::numbers::grouped;
 use super::plan::LoadPlan;
 use super::run::load;
+use crate::client::http::block_on;
 use crate::exit::Exit;
 use plan::GRACE;
 use result::LadderResult;
@@ -58,7 +59,7 @@ pub(crate) fn run<'a>(
         measure(plan, ladder, *first, WARM_UP_SECONDS, start)?;
     }
     let start = Instant::now();
-    let scraper = MetricsScraper::start(plan.admin.clone(), start)?;
+    let scraper = MetricsScraper::start(plan.admin.unshared()?, start)?;
     let mut rungs = Vec::with_capacity(ladder.rates.len());
     for rate in &ladder.rates {
         let rung = measure(plan, ladder, *rate, ladder.rung_seconds, start)?;
@@ -94,7 +95,7 @@ fn measure(plan: &LoadPlan, ladder: &LadderPlan, rate: u32, seconds: u32, start:
         reservation_seconds,
         payment_seconds: reservation_seconds.max(plan.payment_seconds()),
     };
-    let before = blocking(drops::create(&plan.admin, &drop))?;
+    let before = block_on(drops::create(&plan.admin, &drop))?;
     let (from, cpu) = (start.elapsed(), cpu_time());
     let found = load(&rung_plan, before)?;
     let (to, cpu) = (start.elapsed(), cpu_time().saturating_sub(cpu));

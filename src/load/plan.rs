@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::behavior::Crowd;
+use crate::client::http::HttpClient;
 use crate::client::target::Target;
 
 /// Reservations of the load's own drop outlast the run by this, so that none lapses while it counts.
@@ -16,7 +17,7 @@ const PAYMENT_SECONDS_MIN: u64 = 900;
 #[derive(Clone, Debug)]
 pub(crate) struct LoadPlan {
     pub(crate) public: Target,
-    pub(crate) admin: Target,
+    pub(crate) admin: HttpClient,
     pub(crate) buyers: u32,
     pub(crate) units: u32,
     pub(crate) connections: usize,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
@@ -12,9 +13,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::drops::{self, blocking};
+use super::drops;
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::Pace;
+use crate::client::http::{HttpClient, block_on};
 use crate::client::target::Target;
 use crate::exit::Exit;
 use crate::types::DropId;
@@ -34,6 +36,8 @@ const DIGITS: u8 = 3;
 pub(crate) struct ReplayParams<'a> {
     pub(crate) public: &'a str,
     pub(crate) admin: &'a str,
+    /// PEM file of authorities that are trusted for the admin listener.
+    pub(crate) ca: Option<&'a Path>,
     pub(crate) connections: usize,
     pub(crate) allow_remote: bool,
     pub(crate) pace: Pace,
@@ -44,12 +48,13 @@ pub(crate) struct ReplayParams<'a> {
 /// # Errors
 /// 64 a wrong address, 65 the file, 69 no server, 70 a bug, 71 no runtime.
 pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<R>) -> Result<ReplayReport, Exit> {
-    let target = |text| Target::parse(text, params.allow_remote).map_err(|mistake| Exit::usage(mistake));
-    let (public, admin) = (target(params.public)?, target(params.admin)?);
+    let public = Target::parse(params.public, params.allow_remote).map_err(|mistake| Exit::usage(mistake))?;
+    Target::check(params.admin, params.allow_remote).map_err(|mistake| Exit::usage(mistake))?;
+    let admin = HttpClient::for_admin(params.admin, "--admin", params.ca)?;
     let read = ReplayScript::read(reader, params.connections);
     let mut script = read.map_err(|trouble: Trouble| Exit::bad_data(trouble.to_string()))?;
     script.keep_ordered_drops();
-    blocking(async {
+    block_on(async {
         let mut made = BTreeMap::new();
         for (id, wanted) in &script.drops {
             made.insert(*id, drops::create_from(&admin, body(*id, wanted)).await?.id);

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::behavior::BehaviorRules;
 use super::check::{CheckInput, CheckResult, check};
 use super::client::ExchangeError;
-use super::drops::{self, blocking};
+use super::drops;
 use super::ledger::Ledger;
 use super::meter::LatencyMeter;
 use super::plan::LoadPlan;
@@ -19,6 +19,7 @@ use super::response::DropView;
 use super::schedule::{Schedule, WorkQueue};
 use super::shared::{RunLimits, SharedRun};
 use super::worker::{self, WorkerJob, WorkerResult};
+use crate::client::http::block_on;
 use crate::exit::Exit;
 
 /// All threads start together, this long after their connections are open.
@@ -54,9 +55,9 @@ fn prepare(plan: &LoadPlan) -> Result<DropView, Exit> {
             reservation_seconds: plan.reservation_seconds(),
             payment_seconds: plan.payment_seconds(),
         };
-        return blocking(drops::create(&plan.admin, &wanted));
+        return block_on(drops::create(&plan.admin, &wanted));
     };
-    let drop = blocking(drops::see_selling(&plan.public, id))?;
+    let drop = block_on(drops::see_selling(&plan.public, id))?;
     if plan.expire && drop.reservation_seconds >= plan.deadline.as_secs() {
         return Err(Exit::usage(format!(
             "--expire: drop {id} reserves for {} s, not less than --deadline",
@@ -79,7 +80,7 @@ pub(super) struct RunFigures {
 impl RunFigures {
     /// Reads the drop once more, and compares.
     pub(super) fn check(&self, plan: &LoadPlan, before: DropView, lapses_unwatched: bool) -> CheckResult {
-        let after = blocking(drops::see_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
+        let after = block_on(drops::see_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
         let (ledger, buyers, waiting) = (&self.ledger, self.schedule.buyers(), self.waiting);
         check(&CheckInput { ledger, before, after, buyers, waiting, lapses_unwatched })
     }
@@ -162,7 +163,7 @@ fn all_connected(plan: &LoadPlan, readies: &Receiver<Result<(), ExchangeError>>)
     for _ in 0..plan.threads {
         match readies.recv() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(drops::unreachable_at(&plan.public, "public", &error)),
+            Ok(Err(error)) => return Err(drops::unreachable_at(&plan.public, &error)),
             Err(_) => return Err(Exit::system("a load thread did not start")),
         }
     }

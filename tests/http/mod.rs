@@ -9,10 +9,11 @@ pub mod contract;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use firstcome::config::Config;
+use firstcome::config::{Config, TlsFiles};
 use firstcome::server::{Running, start};
 use serde_json::{Value, json};
 
@@ -28,6 +29,18 @@ pub fn serve_with(directory: &Path, change: impl FnOnce(&mut Config)) -> Server 
     let mut config = config(directory);
     change(&mut config);
     try_serve(config).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
+}
+
+/// The same, with its admin listener under TLS: the server, the listener's URL, and the file of its authority.
+pub fn serve_with_admin_tls(directory: &Path) -> (Server, String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    let files = TlsFiles { certificate: directory.join("c.pem"), key: directory.join("k.pem") };
+    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
+    std::fs::set_permissions(&files.key, PermissionsExt::from_mode(0o600)).expect("set");
+    let server = serve_with(directory, |config| config.admin_tls = Some(files.clone()));
+    let url = format!("https://localhost:{}", server.0.server.admin_address.port());
+    (server, url, files.certificate.to_str().expect("a path").to_string())
 }
 
 /// The settings of a server on port 0.

@@ -30,9 +30,12 @@ pub struct RushArgs {
     /// The server's public listener: host:port or http://host:port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) public: String,
-    /// The server's admin listener, where rush makes its drop
+    /// The server's admin listener, where rush makes its drop; https://host:port if it is under TLS
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     pub(super) admin: String,
+    /// With --admin https://… or --wire tls://…: trust the authorities in this PEM file as well
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// How many distinct buyers come
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub(super) buyers: u32,
@@ -114,9 +117,6 @@ pub(super) struct BidsArgs {
     /// With --bids: where the binary protocol is spoken; tls://HOST:PORT where it is under TLS
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082", requires = "bids")]
     pub(super) wire: String,
-    /// With --wire tls://…: trust this authority too, a certificate in PEM
-    #[arg(long, value_name = "FILE", requires = "bids")]
-    pub(super) ca: Option<PathBuf>,
     /// With --bids: buyers' tokens, one a line, where the server wants them; `sub` is the number of a bidder. Connections take them in turn
     #[arg(long, value_name = "FILE", requires = "bids")]
     pub(super) tokens: Option<PathBuf>,

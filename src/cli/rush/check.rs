@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::arguments::{BidsArgs, RushArgs};
+use super::arguments::RushArgs;
+use crate::client::http::HttpClient;
 use crate::client::target::Target;
 use crate::client::wire::WireClient;
 use crate::exit::Exit;
@@ -31,27 +32,21 @@ pub(super) struct RushPlan {
 /// Every mistake in them, one line each (64).
 pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
     let mut mistakes = Vec::new();
-    let mut target = |text: &str| match Target::parse(text, args.allow_remote) {
-        Ok(target) => Some(target),
-        Err(mistake) => {
-            mistakes.push(mistake);
-            None
-        }
-    };
-    let (public, admin) = (target(&args.public), target(&args.admin));
+    let public = Target::parse(&args.public, args.allow_remote).map_err(|mistake| mistakes.push(mistake)).ok();
+    let admin = admin_client(&args).map_err(|mistake| mistakes.push(mistake)).ok();
     if args.expire && args.crowd != Crowd::Real {
         mistakes.push(
             "--expire needs the real crowd: buyers of the other crowds do not watch their reservation".to_owned(),
         );
     }
+    let bids = bid_plan(&args).unwrap_or_else(|wrong| {
+        mistakes.push(wrong);
+        None
+    });
     let p99_max = Duration::from_millis(u64::from(args.ladder.p99_ms));
     let ladder = LadderPlan::new(args.ladder.ladder, args.ladder.mix, args.ladder.rung_seconds, p99_max);
     let ladder = ladder.unwrap_or_else(|wrong| {
         mistakes.extend(wrong);
-        None
-    });
-    let bids = bid_plan(&args.bids, args.allow_remote).unwrap_or_else(|wrong| {
-        mistakes.push(wrong);
         None
     });
     let subscribers = bids.as_ref().map_or(0, |bids| bids.subscribers);
@@ -87,10 +82,18 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
     Ok(RushPlan { plan, ladder, bids })
 }
 
+fn admin_client(args: &RushArgs) -> Result<HttpClient, String> {
+    Target::check(&args.admin, args.allow_remote)?;
+    HttpClient::for_admin(&args.admin, "--admin", args.ca.as_deref()).map_err(|exit| exit.message)
+}
+
 /// The run of bids that the arguments ask for, if they ask for one.
-fn bid_plan(args: &BidsArgs, allow_remote: bool) -> Result<Option<BidPlan>, String> {
+fn bid_plan(args: &RushArgs) -> Result<Option<BidPlan>, String> {
+    let RushArgs { bids: args, allow_remote, ca, admin, .. } = args;
     let Some(each) = args.bids else { return Ok(None) };
-    let wire = WireClient::parse(&args.wire, args.ca.as_deref(), allow_remote)?;
+    // The authority may be that of the admin listener alone.
+    let ca = ca.as_deref().filter(|_| args.wire.starts_with("tls://") || !admin.starts_with("https://"));
+    let wire = WireClient::parse(&args.wire, ca, *allow_remote)?;
     let source = match &args.auctions {
         Some(ids) => AuctionSource::Existing(id_range(ids)?),
         None => AuctionSource::New(args.new_auctions),

@@ -3,17 +3,16 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::connection::{BidConnection, BidReply};
 use super::plan::LoadAuction;
 use super::report::words;
 use super::tokens::{BidderIdentity, BidderTokens};
-use crate::client::target::Target;
+use crate::client::http::HttpClient;
 use crate::client::wire::WireClient;
 use crate::exit::Exit;
-use crate::load::drops::{create_at, from_now, open};
+use crate::load::drops::{create_at, from_now};
 use crate::wire::messages::{Bid, Request};
 use crate::wire::reason;
 
@@ -24,29 +23,23 @@ const OUTLAST: Duration = Duration::from_secs(600);
 /// From this on, in steps of one: every price is the number of bids.
 const START_PRICE: u64 = 1;
 
-#[derive(Deserialize)]
-struct Made {
-    id: u32,
-}
-
 /// Makes auctions that run.
 ///
 /// # Errors
 /// The admin listener cannot be reached, or refuses (69).
-pub(super) async fn create(admin: &Target, count: u32, deadline: Duration) -> Result<Vec<LoadAuction>, Exit> {
-    let mut connection = open(admin, "admin").await?;
+pub(super) async fn create(admin: &HttpClient, count: u32, deadline: Duration) -> Result<Vec<LoadAuction>, Exit> {
     let outlast_ms = i64::try_from((deadline + OUTLAST).as_millis()).unwrap_or(i64::MAX);
-    let starts_at = from_now(admin, &mut connection, -1_000).await?;
-    let ends_at = from_now(admin, &mut connection, outlast_ms).await?;
+    let starts_at = from_now(admin, -1_000).await?;
+    let ends_at = from_now(admin, outlast_ms).await?;
     let body = json!({
         "sku": "RUSH", "name": "Rush", "currency": "EUR", "start_price": START_PRICE, "increments": [[0, 1]],
         "starts_at": starts_at, "ends_at": ends_at,
     });
     let mut made = Vec::new();
     for _ in 0..count {
-        let answer = create_at(admin, &mut connection, "/v1/auctions", &body).await?;
-        let Made { id } = serde_json::from_slice(&answer)
-            .map_err(|error| Exit::unavailable(format!("the server's auction makes no sense: {error}")))?;
+        let auction = create_at(admin, "/v1/auctions", &body).await?;
+        let id = auction["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        let id = id.ok_or_else(|| Exit::unavailable("invalid response: an auction without an id"))?;
         made.push(LoadAuction { id, next: AtomicU64::new(START_PRICE), step: 1, before: 0 });
     }
     Ok(made)

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::tokens::BidderTokens;
-use crate::client::target::Target;
+use crate::client::http::HttpClient;
 use crate::client::wire::WireClient;
 
 /// The number of auctions that take part in a run, at most.
@@ -37,7 +37,7 @@ pub(crate) struct BidPlan {
 
 /// The load of a run of bids, and the admin listener where its auctions are made.
 pub(crate) struct LoadParams<'a> {
-    pub(crate) admin: &'a Target,
+    pub(crate) admin: &'a HttpClient,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     /// Bids per second of all connections together.

@@ -13,8 +13,6 @@ pub(crate) struct ResponseHead {
     pub(crate) replayed: bool,
     /// `Retry-After` in seconds; its other form, a date, counts as absent.
     pub(crate) retry_after_seconds: Option<u32>,
-    /// `Firstcome-Time-Ms`: the server's clock.
-    pub(crate) time_ms: Option<i64>,
 }
 
 /// The framing of a response's body.
@@ -85,7 +83,6 @@ fn read_header(header: &Header<'_>, head: &mut ResponseHead) -> Result<(), &'sta
         11 if is("retry-after") => {
             head.retry_after_seconds = number(value).and_then(|seconds| u32::try_from(seconds).ok());
         }
-        17 if is("firstcome-time-ms") => head.time_ms = number(value).and_then(|ms| i64::try_from(ms).ok()),
         19 if is("idempotent-replayed") => head.replayed = value == b"true",
         _ => {}
     }
@@ -163,7 +160,6 @@ mod tests {
             close: true,
             replayed: true,
             retry_after_seconds: Some(3),
-            time_ms: Some(1_767_225_600_000),
         };
         assert_eq!(head, expected);
     }

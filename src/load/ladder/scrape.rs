@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::client::target::Target;
+use crate::client::http::HttpClient;
+use crate::client::metrics::MetricsPage;
 use crate::exit::Exit;
-use crate::load::client::LoadConnection;
-use crate::load::drops::authorization;
 use crate::telemetry::catalogue::{BATCH_COMMANDS, QUEUE_DEPTH, RESIDENT};
 
 /// How often the figures are read.
@@ -34,17 +33,13 @@ pub(super) struct MetricsSample {
 
 impl MetricsSample {
     fn parse(at: Duration, text: &str) -> Option<MetricsSample> {
-        let value = |name: &str, suffix: &str| {
-            let of_the_line =
-                |line: &str| line.strip_prefix(name)?.strip_prefix(suffix)?.strip_prefix(' ')?.parse().ok();
-            text.lines().find_map(of_the_line)
-        };
+        let page = MetricsPage::parse(text).ok()?;
         Some(MetricsSample {
             at,
-            queue_depth: value(QUEUE_DEPTH.name, "")?,
-            batches: value(BATCH_COMMANDS.name, "_count")?,
-            commands: value(BATCH_COMMANDS.name, "_sum")?,
-            resident_bytes: value(RESIDENT.name, "")?,
+            queue_depth: page.value(QUEUE_DEPTH.name)?,
+            batches: page.value(&format!("{}_count", BATCH_COMMANDS.name))?,
+            commands: page.value(&format!("{}_sum", BATCH_COMMANDS.name))?,
+            resident_bytes: page.value(RESIDENT.name)?,
         })
     }
 }
@@ -76,7 +71,7 @@ impl MetricsScraper {
     ///
     /// # Errors
     /// No thread (71).
-    pub(super) fn start(admin: Target, start: Instant) -> Result<MetricsScraper, Exit> {
+    pub(super) fn start(admin: HttpClient, start: Instant) -> Result<MetricsScraper, Exit> {
         let (stop, stopped) = bounded(1);
         let scrape = move || scrape(&admin, start, &stopped);
         let thread = std::thread::Builder::new().name("rush-metrics".into()).spawn(scrape);
@@ -91,13 +86,13 @@ impl MetricsScraper {
     }
 }
 
-fn scrape(admin: &Target, start: Instant, stopped: &Receiver<()>) -> Vec<MetricsSample> {
+fn scrape(admin: &HttpClient, start: Instant, stopped: &Receiver<()>) -> Vec<MetricsSample> {
     let mut samples = Vec::new();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return samples };
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n{}\r\n", admin.authority, authorization());
-    let mut connection = None;
     while samples.len() < SAMPLES_MAX {
-        let sample = runtime.block_on(look(admin, start, &request, &mut connection));
+        // A failed read is a gap.
+        let text = runtime.block_on(admin.get_text("/metrics")).unwrap_or_default();
+        let sample = MetricsSample::parse(start.elapsed(), &text);
         samples.extend(sample);
         match stopped.recv_timeout(EVERY) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -105,23 +100,6 @@ fn scrape(admin: &Target, start: Instant, stopped: &Receiver<()>) -> Vec<Metrics
         }
     }
     samples
-}
-
-async fn look(
-    admin: &Target,
-    start: Instant,
-    request: &str,
-    kept: &mut Option<LoadConnection>,
-) -> Option<MetricsSample> {
-    let mut connection = match kept.take().filter(LoadConnection::is_quiet) {
-        Some(connection) => connection,
-        None => LoadConnection::open(admin.address).await.ok()?,
-    };
-    let reply = connection.exchange(request.as_bytes()).await.ok()?;
-    let text = std::str::from_utf8(reply.body).ok().filter(|_| reply.head.status == 200)?;
-    let sample = MetricsSample::parse(start.elapsed(), text);
-    *kept = Some(connection).filter(LoadConnection::is_reusable);
-    sample
 }
 
 #[cfg(test)]
