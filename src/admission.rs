@@ -1,30 +1,32 @@
-//! May it come in at all? Who calls, from where, and whether there is room: decided before a handler runs.
+//! Admission: which caller sends a request, from where, and whether it may run now. It is decided before a handler runs.
 //!
-//! Nothing here decides a sale. What is turned away here never happened, and is told nothing that would help to try
-//! again: a wrong token, an expired one and none at all get the same answer.
+//! A request that is rejected here has no effect. Authentication failures are deliberately indistinguishable: a wrong
+//! token, an expired one and a missing one get the same response.
 
 pub mod address;
 pub mod buyers;
 pub mod in_flight;
 pub mod operators;
+pub mod rejected;
 pub mod verified;
 
 use std::net::IpAddr;
 
 use address::TrustedProxies;
 use buyers::BuyerTokens;
-use in_flight::{Client, InFlight, Place};
+use in_flight::{ClientKey, InFlight, InFlightPermit};
 use operators::{Operator, Operators};
+pub use rejected::Rejected;
 
 use crate::config::{Config, ConfigError};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{BuyerText, UnixMillis};
 
-/// Who calls, as far as he could prove it.
+/// The sender of a request, as far as a token proves it.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// Anybody: the route is open, or no tokens of this kind are configured.
-    Anybody,
+    /// The route is open, or no tokens of its kind are configured.
+    Anonymous,
     /// The buyer of a verified token.
     Buyer(BuyerText),
     /// An operator; without operator tokens, the owner.
@@ -32,49 +34,37 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whether he operates: his commands have places of their own in the queue.
+    /// Returns the operator. Operators' commands have slots of their own in the queue.
     #[must_use]
     pub fn operator(&self) -> Option<&Operator> {
         match self {
             Caller::Operator(operator) => Some(operator),
-            Caller::Anybody | Caller::Buyer(_) => None,
+            Caller::Anonymous | Caller::Buyer(_) => None,
         }
     }
 
-    /// The buyer, if a token names him.
+    /// Returns the buyer, if a token names one.
     #[must_use]
     pub fn buyer(&self) -> Option<&BuyerText> {
         match self {
             Caller::Buyer(buyer) => Some(buyer),
-            Caller::Anybody | Caller::Operator(_) => None,
+            Caller::Anonymous | Caller::Operator(_) => None,
         }
     }
 }
 
-/// Why a call was turned away.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TurnedAway {
-    /// No token, or none that is good.
-    Unauthorized,
-    /// A good token, whose role may not do this.
-    Forbidden,
-    /// The client has as many requests in flight as it may.
-    TooManyInFlight,
-}
-
-/// All that decides about admission.
+/// Tokens, keys and limits that admission depends on.
 pub struct Admission {
-    /// The operators' tokens.
     pub operators: Operators,
-    /// The keys of buyers' tokens; `None`: a buyer's name is believed.
+    /// The keys of buyers' tokens; with `None`, a buyer's name is accepted without proof.
     pub buyers: Option<BuyerTokens>,
     proxies: TrustedProxies,
     in_flight: InFlight,
-    counters: Counters,
+    counters: RejectionCounters,
 }
 
-/// How many calls were turned away, by reason.
-struct Counters {
+/// Rejected requests, by reason.
+struct RejectionCounters {
     unauthorized: metrics::Counter,
     forbidden: metrics::Counter,
     in_flight: metrics::Counter,
@@ -102,11 +92,11 @@ impl Admission {
                 config.data.display()
             )));
         }
-        let turned_away = |reason| telemetry.counter(&metric::TURNED_AWAY, &[("reason", reason)]);
-        let counters = Counters {
-            unauthorized: turned_away("unauthorized"),
-            forbidden: turned_away("forbidden"),
-            in_flight: turned_away("in_flight"),
+        let rejected = |reason| telemetry.counter(&metric::TURNED_AWAY, &[("reason", reason)]);
+        let counters = RejectionCounters {
+            unauthorized: rejected("unauthorized"),
+            forbidden: rejected("forbidden"),
+            in_flight: rejected("in_flight"),
         };
         match operators {
             Some(operators) if mistakes.is_empty() => Ok(Admission {
@@ -120,24 +110,25 @@ impl Admission {
         }
     }
 
-    /// Whether a peer calls for others: its connections are not one client's.
+    /// Returns whether a peer is a trusted proxy: its connections belong to many clients.
     #[must_use]
     pub fn is_proxy(&self, peer: IpAddr) -> bool {
         self.proxies.contain(peer)
     }
 
-    /// A place for one more request of a client's, given back when it is dropped; `None`: this client is not counted. A
-    /// buyer with a token is counted by himself, since thousands may share an address; all others by where they are.
-    /// This machine is not counted, nor is a trusted proxy that calls for itself: it is the shop's own back end.
+    /// Takes a permit for one more request of a client, given back when it is dropped; `None` if this client is not
+    /// counted. A buyer with a token is counted by that token, since thousands may share an address; all others are
+    /// counted by address. Loopback is not counted, nor is a trusted proxy that calls for itself: it is the shop's own
+    /// back end.
     ///
     /// # Errors
-    /// If the client has as many as it may.
-    pub fn enter<'headers>(
+    /// If the client has its maximum in flight.
+    pub fn acquire_permit<'headers>(
         &self,
         caller: &Caller,
         peer: IpAddr,
         forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
-    ) -> Result<Option<Place<'_>>, TurnedAway> {
+    ) -> Result<Option<InFlightPermit<'_>>, Rejected> {
         if self.in_flight.max() == 0 {
             return Ok(None);
         }
@@ -148,24 +139,24 @@ impl Admission {
                 if address.is_loopback() || self.proxies.contain(address.get()) {
                     return Ok(None);
                 }
-                Client::Address(address.group())
+                ClientKey::Address(address.group())
             }
         };
-        self.in_flight.enter(client).map(Some).ok_or(TurnedAway::TooManyInFlight)
+        self.in_flight.acquire(client).map(Some).ok_or(Rejected::TooManyInFlight)
     }
 
-    /// How many requests a client may have in flight.
+    /// Returns the number of requests that a client may have in flight.
     #[must_use]
     pub fn in_flight_max(&self) -> u32 {
         self.in_flight.max()
     }
 
-    /// Counts a call that was turned away.
-    pub fn count(&self, turned_away: TurnedAway) {
-        match turned_away {
-            TurnedAway::Unauthorized => self.counters.unauthorized.increment(1),
-            TurnedAway::Forbidden => self.counters.forbidden.increment(1),
-            TurnedAway::TooManyInFlight => self.counters.in_flight.increment(1),
+    /// Counts a rejected request.
+    pub fn count(&self, rejected: Rejected) {
+        match rejected {
+            Rejected::Unauthorized => self.counters.unauthorized.increment(1),
+            Rejected::Forbidden => self.counters.forbidden.increment(1),
+            Rejected::TooManyInFlight => self.counters.in_flight.increment(1),
         }
     }
 }

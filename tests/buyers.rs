@@ -270,7 +270,7 @@ fn keys_that_are_none_are_refused_at_the_start() {
     let Err((code, message)) = try_serve(settings) else { panic!("it started") };
     assert_eq!((code, message.lines().count()), (64, 4), "{message}");
     for part in
-        ["short: a secret for HS256", "pem: is a key in PEM", "secret: is no Ed25519", "open: may be written by"]
+        ["short: a secret for HS256", "pem: is a key in PEM", "secret: is not an Ed25519", "open: may be written by"]
     {
         assert!(message.contains(part), "{part}: {message}");
     }

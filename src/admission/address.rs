@@ -1,40 +1,39 @@
-//! Where a client is: its peer address, or what proxies of ours say. A header is worth nothing from anybody else.
+//! The address of a client: its peer address, or the one that a trusted proxy forwards. The header is ignored from any
+//! other peer.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Hops of a chain of proxies that are looked at; a longer one is nobody's honest header.
+/// Hops of a chain of proxies that are read; a longer header is not trusted.
 const HOPS_MAX: usize = 32;
 
-/// The address of a client.
+/// The address of a client, in canonical form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientAddress(IpAddr);
 
-/// What limits count by: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
+/// The unit that limits count by: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct AddressGroup(u128);
 
 impl ClientAddress {
-    /// An address, in the one form that it has: an IPv4 address that is written as IPv6 is an IPv4 address.
+    /// Returns the address in canonical form: an IPv4 address that is mapped to IPv6 is an IPv4 address.
     #[must_use]
     pub fn new(address: IpAddr) -> ClientAddress {
         ClientAddress(address.to_canonical())
     }
 
-    /// The address.
     #[must_use]
     pub const fn get(self) -> IpAddr {
         self.0
     }
 
-    /// Whether it is this machine.
     #[must_use]
     pub const fn is_loopback(self) -> bool {
         self.0.is_loopback()
     }
 
-    /// What limits count it by.
+    /// Returns the group that limits count this address by.
     #[must_use]
     pub const fn group(self) -> AddressGroup {
         match self.0 {
@@ -45,27 +44,25 @@ impl ClientAddress {
     }
 }
 
-/// Who may say on whose behalf it calls.
+/// The peers whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Default, Debug)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// The proxies in these networks.
     #[must_use]
     pub fn new(networks: Vec<IpNet>) -> TrustedProxies {
         TrustedProxies(networks)
     }
 
-    /// Whether an address is one of them.
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client behind a peer. `forwarded_for` are the values of all `X-Forwarded-For` lines in their order: read
-    /// from the right, since what stands left of the first address that is not ours was written by anybody. What cannot
-    /// be read makes all of it worthless.
+    /// Returns the client behind a peer. `forwarded_for` are the values of all `X-Forwarded-For` lines in their order.
+    /// They are read from the right, because any client can write what stands left of the first address that is not a
+    /// trusted proxy. If one of the addresses read is unparsable, the whole header is ignored.
     pub fn client<'headers>(
         &self,
         peer: IpAddr,
@@ -89,7 +86,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with or without a port, as proxies write it.
+/// Parses an address, with or without a port, as proxies write it.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -109,8 +106,8 @@ mod tests {
         let ours = ["10.0.0.0/8", "fd00::/8", "127.0.0.1/32"];
         #[rustfmt::skip] // a case per line
         let cases: &[(&[&str], &str, &[&str], &str)] = &[
-            (&[], "10.0.0.1", &["1.2.3.4"], "10.0.0.1"), // no proxies: a header is worth nothing
-            (&ours, "9.9.9.9", &["1.2.3.4"], "9.9.9.9"), // forged by somebody who is none of them
+            (&[], "10.0.0.1", &["1.2.3.4"], "10.0.0.1"), // no proxies: the header is ignored
+            (&ours, "9.9.9.9", &["1.2.3.4"], "9.9.9.9"), // forged by another peer
             (&ours, "10.0.0.1", &[], "10.0.0.1"),
             (&ours, "10.0.0.1", &["1.2.3.4"], "1.2.3.4"),
             (&ours, "10.0.0.1", &["6.6.6.6, 1.2.3.4"], "1.2.3.4"), // the client's own words stand left
@@ -118,10 +115,10 @@ mod tests {
             (&ours, "10.0.0.1", &["6.6.6.6, 1.2.3.4, 10.0.0.2"], "1.2.3.4"),
             (&ours, "10.0.0.1", &["6.6.6.6, 1.2.3.4", "10.0.0.2,10.0.0.3"], "1.2.3.4"),
             (&ours, "10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"), // all ours: the first of them
-            (&ours, "10.0.0.1", &["127.0.0.1, 1.2.3.4"], "1.2.3.4"), // nobody becomes this machine by saying so
+            (&ours, "10.0.0.1", &["127.0.0.1, 1.2.3.4"], "1.2.3.4"), // a client cannot claim to be loopback
             (&ours, "10.0.0.1", &["nonsense"], "10.0.0.1"),
             (&ours, "10.0.0.1", &["1.2.3.4, "], "10.0.0.1"),
-            (&ours, "10.0.0.1", &["nonsense, 1.2.3.4"], "1.2.3.4"), // left of it nobody looks
+            (&ours, "10.0.0.1", &["nonsense, 1.2.3.4"], "1.2.3.4"), // what stands left of it is not read
             (&ours, "10.0.0.1", &["1.2.3.4, nonsense, 10.0.0.2"], "10.0.0.1"),
             (&ours, "10.0.0.1", &["unknown"], "10.0.0.1"),
             (&ours, "10.0.0.1", &["1.2.3.4:5678"], "1.2.3.4"),

@@ -1,36 +1,36 @@
 //! Buyers' tokens: JWT of the shop, signed with a shared secret (HS256) or with the shop's Ed25519 key.
 //!
-//! Each key has one algorithm, whatever a token says of itself: so a public key is never taken for a secret, and `none`
-//! is no algorithm at all. Several keys may be there at once, while one follows another.
+//! Each key has one algorithm, whatever a token's header names: a public key is never used as a secret, and `none` is not
+//! an algorithm. Several keys may be configured at once, for rotation.
 
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, get_current_timestamp};
 use serde::Deserialize;
 
-use super::TurnedAway;
-use super::verified::{Verified, VerifiedTokens};
+use super::rejected::Rejected;
+use super::verified::{VerifiedToken, VerifiedTokens};
 use crate::config::secret_file::{FileProtection, read};
 use crate::config::{Config, ConfigError, KeyFile};
 use crate::types::BuyerText;
 
-/// The longest token that is looked at, in bytes; a usual one has 300.
+/// The longest token that is verified, in bytes; a usual one has 300.
 const TOKEN_BYTES_MAX: usize = 4096;
-/// A key's file.
+/// The longest key file, in bytes.
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 /// HS256's secret must be as long as its hash (RFC 7518, 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
-/// The keys of buyers' tokens, and what a token must say.
+/// The keys of buyers' tokens, each with the claims that it requires.
 pub struct BuyerTokens {
-    keys: Vec<Key>,
-    /// Whether any key has a name: else nobody reads the name in a token's header.
+    keys: Vec<VerificationKey>,
+    /// At least one key has a name; without one, tokens' headers need not be parsed.
     named: bool,
     leeway_seconds: u64,
 }
 
-struct Key {
-    /// Its name in tokens' headers; without one, it is tried for all.
+struct VerificationKey {
+    /// Its name in tokens' headers; a key without a name is tried for all tokens.
     kid: Option<String>,
     decoding: DecodingKey,
     validation: Validation,
@@ -45,7 +45,7 @@ struct Claims {
 }
 
 impl BuyerTokens {
-    /// The keys that the configuration names; `None` if it names none.
+    /// Reads the configured keys; returns `None` if no key is configured.
     ///
     /// # Errors
     /// All mistakes at once.
@@ -57,7 +57,11 @@ impl BuyerTokens {
             let made = if algorithm == Algorithm::HS256 { secret(file) } else { public_key(file) };
             match made {
                 Ok(decoding) => {
-                    keys.push(Key { kid: file.kid.clone(), decoding, validation: validation(config, algorithm) });
+                    keys.push(VerificationKey {
+                        kid: file.kid.clone(),
+                        decoding,
+                        validation: validation(config, algorithm),
+                    });
                 }
                 Err(mistake) => mistakes.push(mistake),
             }
@@ -70,56 +74,60 @@ impl BuyerTokens {
         Ok((!keys.is_empty()).then_some(BuyerTokens { keys, named, leeway_seconds }))
     }
 
-    /// The buyer that a token names. `known` are tokens that were verified before.
+    /// Returns the buyer that a token names. `known` caches tokens that were verified before.
     ///
     /// # Errors
-    /// `unauthorized`, whatever is wrong with it.
-    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, TurnedAway> {
-        self.look(token, known, get_current_timestamp()).map(|verified| verified.buyer)
+    /// `unauthorized`, for every kind of failure.
+    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, Rejected> {
+        self.find_or_verify(token, known, get_current_timestamp()).map(|verified| verified.buyer)
     }
 
-    /// The same for who shows a token once and then stays: for how long the token is good, too.
+    /// Returns the buyer and the remaining lifetime of the token: a wire connection sends its token only once.
     ///
     /// # Errors
-    /// `unauthorized`, whatever is wrong with it.
-    pub fn check_for(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, Duration), TurnedAway> {
+    /// `unauthorized`, for every kind of failure.
+    pub fn check_with_lifetime(
+        &self,
+        token: &str,
+        known: &mut VerifiedTokens,
+    ) -> Result<(BuyerText, Duration), Rejected> {
         let now = get_current_timestamp();
-        let verified = self.look(token, known, now)?;
-        // It is good to the end of its last second.
-        let left = verified.good_until.saturating_add(1).saturating_sub(now);
+        let verified = self.find_or_verify(token, known, now)?;
+        // A token is valid to the end of its last second.
+        let left = verified.valid_until.saturating_add(1).saturating_sub(now);
         Ok((verified.buyer, Duration::from_secs(left)))
     }
 
-    fn look(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<Verified, TurnedAway> {
+    fn find_or_verify(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<VerifiedToken, Rejected> {
         if let Some(verified) = known.find(token, now) {
             return Ok(verified);
         }
-        let verified = self.verify(token, now).ok_or(TurnedAway::Unauthorized)?;
+        let verified = self.verify(token, now).ok_or(Rejected::Unauthorized)?;
         known.keep(token, verified.clone());
         Ok(verified)
     }
 
-    fn verify(&self, token: &str, now: u64) -> Option<Verified> {
+    fn verify(&self, token: &str, now: u64) -> Option<VerifiedToken> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
         let kid = if self.named { decode_header(token).ok()?.kid } else { None };
-        let may_be = |key: &&Key| match (&key.kid, &kid) {
+        let may_be = |key: &&VerificationKey| match (&key.kid, &kid) {
             (Some(ours), Some(theirs)) => ours == theirs,
             (None, _) | (_, None) => true,
         };
-        // Which algorithm a token names is compared with the key's before anything is computed.
-        let verify = |key: &Key| decode::<Claims>(token, &key.decoding, &key.validation).ok();
+        // The library compares the algorithm that a token names with the key's before it computes anything.
+        let verify = |key: &VerificationKey| decode::<Claims>(token, &key.decoding, &key.validation).ok();
         let claims = self.keys.iter().filter(may_be).find_map(verify)?.claims;
-        // The library looks at `exp` and `nbf`; a token from the future is as wrong as one for the future.
+        // The library checks `exp` and `nbf`; a token issued in the future is as wrong as one not valid yet.
         let latest = Duration::from_secs(now.saturating_add(self.leeway_seconds)).as_secs_f64();
         if claims.iat.is_some_and(|iat| iat > latest) {
             return None;
         }
-        // Times beyond what a duration holds are beyond every cache.
+        // Times beyond the range of a duration are not cached.
         let expires = Duration::try_from_secs_f64(claims.exp).map_or(now, |since_1970| since_1970.as_secs());
-        let good_until = expires.saturating_add(self.leeway_seconds);
-        Some(Verified { buyer: BuyerText::new(&claims.sub)?, good_until })
+        let valid_until = expires.saturating_add(self.leeway_seconds);
+        Some(VerifiedToken { buyer: BuyerText::new(&claims.sub)?, valid_until })
     }
 }
 
@@ -139,19 +147,19 @@ fn validation(config: &Config, algorithm: Algorithm) -> Validation {
 
 fn secret(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
     let bytes = read(&file.path, FileProtection::Secret, KEY_BYTES_MAX)?;
-    // Editors and `echo` end a file with a new line, which is no part of the secret.
+    // Editors and `echo` end a file with a newline, which is not part of the secret.
     let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
     if secret.len() < SECRET_BYTES_MIN {
         let path = file.path.display();
         return Err(ConfigError(format!(
-            "{path}: a secret for HS256 has at least {SECRET_BYTES_MIN} bytes (RFC 7518)"
+            "{path}: a secret for HS256 needs at least {SECRET_BYTES_MIN} bytes (RFC 7518)"
         )));
     }
     if secret.starts_with(b"-----BEGIN") {
         let path = file.path.display();
         return Err(ConfigError(format!(
-            "{path}: is a key in PEM, no secret; public keys go to identity.eddsa_public_key_files"
+            "{path}: is a key in PEM, not a secret; public keys go to identity.eddsa_public_key_files"
         )));
     }
     Ok(DecodingKey::from_secret(secret))
@@ -160,7 +168,10 @@ fn secret(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
 fn public_key(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
     let bytes = read(&file.path, FileProtection::Unforgeable, KEY_BYTES_MAX)?;
     let wrong = || {
-        ConfigError(format!("{}: is no Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)", file.path.display()))
+        ConfigError(format!(
+            "{}: is not an Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)",
+            file.path.display()
+        ))
     };
     DecodingKey::from_ed_pem(&bytes).map_err(|_| wrong())
 }

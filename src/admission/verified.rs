@@ -1,43 +1,41 @@
-//! Tokens that this thread has verified already: a buyer who orders, pays and looks again sends the same one each time,
-//! and an Ed25519 signature costs forty times what looking it up does.
+//! A worker's cache of verified tokens: a buyer sends the same token with each request, and verifying an Ed25519
+//! signature costs forty times as much as the lookup.
 
 use std::collections::HashMap;
 
 use crate::types::BuyerText;
 
-/// Tokens in each of the two generations; with 300 bytes each, all together take about 2 MB per thread.
+/// Tokens in each of the two generations; with 300 bytes each, all of them take about 2 MB per worker.
 const GENERATION_MAX: usize = 2048;
 
-/// Verified tokens, in two generations: when the young one is full the old one is forgotten.
+/// VerifiedToken tokens, in two generations: when the young one is full, the old one is dropped.
 #[derive(Default)]
 pub struct VerifiedTokens {
-    young: HashMap<Box<str>, Verified>,
-    old: HashMap<Box<str>, Verified>,
+    young: HashMap<Box<str>, VerifiedToken>,
+    old: HashMap<Box<str>, VerifiedToken>,
 }
 
-/// What a token said.
+/// The claims of a verified token.
 #[derive(Clone)]
-pub struct Verified {
-    /// Whose it is.
+pub struct VerifiedToken {
     pub buyer: BuyerText,
-    /// The last second of its time, in seconds since 1970.
-    pub good_until: u64,
+    /// The last second of its validity, in seconds since 1970.
+    pub valid_until: u64,
 }
 
 impl VerifiedTokens {
-    /// What a token said that was verified and whose time is not over.
-    pub(super) fn find(&mut self, token: &str, now: u64) -> Option<Verified> {
+    /// Returns the claims of a token that was verified before and has not expired.
+    pub(super) fn find(&mut self, token: &str, now: u64) -> Option<VerifiedToken> {
         if let Some(verified) = self.young.get(token) {
-            return (verified.good_until >= now).then(|| verified.clone());
+            return (verified.valid_until >= now).then(|| verified.clone());
         }
         let verified = self.old.remove(token)?;
-        let good = (verified.good_until >= now).then(|| verified.clone());
+        let valid = (verified.valid_until >= now).then(|| verified.clone());
         self.keep(token, verified);
-        good
+        valid
     }
 
-    /// Keeps a token that was verified.
-    pub(super) fn keep(&mut self, token: &str, verified: Verified) {
+    pub(super) fn keep(&mut self, token: &str, verified: VerifiedToken) {
         if self.young.len() >= GENERATION_MAX {
             self.old = std::mem::take(&mut self.young);
         }
@@ -49,12 +47,12 @@ impl VerifiedTokens {
 mod tests {
     use super::*;
 
-    fn of(buyer: &str) -> Verified {
-        Verified { buyer: BuyerText::new(buyer).expect("a buyer"), good_until: 100 }
+    fn of(buyer: &str) -> VerifiedToken {
+        VerifiedToken { buyer: BuyerText::new(buyer).expect("a buyer"), valid_until: 100 }
     }
 
     #[test]
-    fn a_token_is_known_until_its_time_is_over() {
+    fn a_token_is_found_until_it_expires() {
         let mut tokens = VerifiedTokens::default();
         tokens.keep("a", of("ann"));
         assert_eq!(tokens.find("a", 100).map(|said| said.buyer), BuyerText::new("ann"));
@@ -62,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn those_in_use_stay_and_the_rest_is_forgotten() {
+    fn tokens_in_use_stay_and_the_rest_is_dropped() {
         let mut tokens = VerifiedTokens::default();
         tokens.keep("used", of("ann"));
         tokens.keep("unused", of("bob"));

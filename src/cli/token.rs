@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::admission::operators::file::{TOKENS_FILE, change, list_as_json, make_room, read};
-use crate::admission::operators::{NAME_CHARS_MAX, Role, Standing, Token, is_name};
+use crate::admission::operators::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_name};
 use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::output;
@@ -156,8 +156,8 @@ fn list(data: &Path, json: bool, now: UnixMillis) -> Result<(), Exit> {
         output::note(format!("no tokens in {}: every call of an operator is an owner's", data.display()));
         return Ok(());
     };
-    let end = |token: &Token| match (token.standing(now), token.revoked_at, token.expires_at) {
-        (Standing::Revoked, Some(at), _) => rfc3339(at),
+    let end = |token: &Token| match (token.status(now), token.revoked_at, token.expires_at) {
+        (TokenStatus::Revoked, Some(at), _) => rfc3339(at),
         (_, _, Some(at)) => rfc3339(at),
         (_, _, None) => "never".into(),
     };
@@ -167,7 +167,7 @@ fn list(data: &Path, json: bool, now: UnixMillis) -> Result<(), Exit> {
         "id", "name", "role", "standing", "created", "ends or ended"
     ));
     for token in &tokens {
-        let (role, standing) = (token.role.as_str(), token.standing(now).as_str());
+        let (role, standing) = (token.role.as_str(), token.status(now).as_str());
         let (id, name, created) = (&token.id, &token.name, rfc3339(token.created_at));
         output::line(format!("{id:12}  {name:width$}  {role:8}  {standing:8}  {created:24}  {}", end(token)));
     }
@@ -184,7 +184,7 @@ fn revoke(data: &Path, id: &str, now: UnixMillis) -> Result<(), Exit> {
         let token = tokens.iter_mut().find(|token| *token.id == *id).ok_or_else(unknown)?;
         token.revoked_at.get_or_insert(now);
         let name = token.name.clone();
-        Ok((name, tokens.iter().filter(|token| token.standing(now) == Standing::InForce).count()))
+        Ok((name, tokens.iter().filter(|token| token.status(now) == TokenStatus::InForce).count()))
     })
     .map_err(wrong)?;
     output::line(format!("token {id} of {name} is revoked; {left} are in force"));

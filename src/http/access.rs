@@ -7,10 +7,10 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use super::Problem;
 use super::route::{RequiredRole, Route};
-use crate::admission::in_flight::Place;
+use crate::admission::in_flight::InFlightPermit;
 use crate::admission::operators::Role;
 use crate::admission::verified::VerifiedTokens;
-use crate::admission::{Admission, Caller, TurnedAway};
+use crate::admission::{Admission, Caller, Rejected};
 use crate::types::UnixMillis;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -37,19 +37,19 @@ pub fn admit<'server>(
     headers: &HeaderMap,
     peer: IpAddr,
     now: impl FnOnce() -> UnixMillis,
-) -> Result<(Caller, Option<Place<'server>>), Problem> {
-    let turned_away = |turned_away| {
-        admission.count(turned_away);
-        match turned_away {
-            TurnedAway::Unauthorized => Problem::Unauthorized,
-            TurnedAway::Forbidden => Problem::Forbidden("The token's role may not do this."),
-            TurnedAway::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
+) -> Result<(Caller, Option<InFlightPermit<'server>>), Problem> {
+    let rejected = |rejected| {
+        admission.count(rejected);
+        match rejected {
+            Rejected::Unauthorized => Problem::Unauthorized,
+            Rejected::Forbidden => Problem::Forbidden("The token's role may not do this."),
+            Rejected::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
         }
     };
-    let caller = identify(admission, known, route, headers, now).map_err(turned_away)?;
+    let caller = identify(admission, known, route, headers, now).map_err(rejected)?;
     let place = if route.counts_in_flight {
         let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
-        admission.enter(&caller, peer, forwarded_for).map_err(turned_away)?
+        admission.acquire_permit(&caller, peer, forwarded_for).map_err(rejected)?
     } else {
         None
     };
@@ -62,16 +62,16 @@ fn identify(
     route: &Route,
     headers: &HeaderMap,
     now: impl FnOnce() -> UnixMillis,
-) -> Result<Caller, TurnedAway> {
+) -> Result<Caller, Rejected> {
     match (route.required_role, &admission.buyers) {
-        (RequiredRole::None, _) | (RequiredRole::Buyer, None) => Ok(Caller::Anybody),
+        (RequiredRole::None, _) | (RequiredRole::Buyer, None) => Ok(Caller::Anonymous),
         (RequiredRole::Buyer, Some(buyers)) => {
-            let token = bearer(headers).ok_or(TurnedAway::Unauthorized)?;
+            let token = bearer(headers).ok_or(Rejected::Unauthorized)?;
             buyers.check(token, &mut known.borrow_mut()).map(Caller::Buyer)
         }
         (RequiredRole::Operator(least), _) => {
             let operator = admission.operators.check(bearer(headers), now())?;
-            if operator.role >= least { Ok(Caller::Operator(operator)) } else { Err(TurnedAway::Forbidden) }
+            if operator.role >= least { Ok(Caller::Operator(operator)) } else { Err(Rejected::Forbidden) }
         }
     }
 }

@@ -26,7 +26,7 @@ use super::route::{Listener, Route};
 use super::router::{Found, Router};
 use super::slow_queries::QueryQueue;
 use super::trace_context::{self, Answered, TraceContext};
-use crate::admission::in_flight::Place;
+use crate::admission::in_flight::InFlightPermit;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::config::Config;
@@ -241,7 +241,7 @@ impl Worker {
         route: usize,
         headers: &HeaderMap,
         peer: IpAddr,
-    ) -> Result<(Caller, Option<Place<'_>>), Problem> {
+    ) -> Result<(Caller, Option<InFlightPermit<'_>>), Problem> {
         let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };
         access::admit(&self.server.admission, &self.verified, route, headers, peer, || self.writer.clock.now())
     }

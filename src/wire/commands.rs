@@ -11,8 +11,8 @@ use super::listener::Wire;
 use super::messages::{Bid, Reply, Request, Reserve, VERSION};
 use super::reason;
 use super::subscriptions::Ear;
-use crate::admission::in_flight::Place;
-use crate::admission::{Caller, TurnedAway as NotAdmitted};
+use crate::admission::in_flight::InFlightPermit;
+use crate::admission::{Caller, Rejected};
 use crate::engine::Command;
 use crate::store::Beside;
 use crate::telemetry::traces::WriteTimeline;
@@ -54,7 +54,7 @@ pub(super) struct OnItsWay<'w> {
     /// Since when.
     submitted: Instant,
     /// Its place among what the client has in flight.
-    _place: Option<Place<'w>>,
+    _place: Option<InFlightPermit<'w>>,
 }
 
 /// What was asked.
@@ -69,7 +69,7 @@ impl Guest {
     pub(super) fn new(peer: IpAddr) -> Guest {
         Guest {
             peer,
-            caller: Caller::Anybody,
+            caller: Caller::Anonymous,
             good_until: None,
             last_bidder: None,
             subscribed: Vec::new(),
@@ -89,7 +89,7 @@ impl Guest {
             return known(wire, kind, self.hello(wire, version, token, now));
         }
         if !self.is_known(wire, now) {
-            wire.parts.admission.count(NotAdmitted::Unauthorized);
+            wire.parts.admission.count(Rejected::Unauthorized);
             return known(wire, kind, no(kind, reason::UNAUTHORIZED));
         }
         match request {
@@ -149,7 +149,7 @@ impl Guest {
         }
         if let Some(buyers) = &wire.parts.admission.buyers {
             let token = std::str::from_utf8(token).unwrap_or("");
-            match buyers.check_for(token, &mut wire.parts.verified.borrow_mut()) {
+            match buyers.check_with_lifetime(token, &mut wire.parts.verified.borrow_mut()) {
                 Ok((buyer, left)) => {
                     self.caller = Caller::Buyer(buyer);
                     self.good_until = now.checked_add(left);
@@ -211,8 +211,8 @@ impl Guest {
     }
 
     /// A place among what the client has in flight, over all its connections.
-    fn enter<'w>(&self, wire: &'w Wire) -> Result<Option<Place<'w>>, u8> {
-        wire.parts.admission.enter(&self.caller, self.peer, std::iter::empty()).map_err(|turned_away| {
+    fn enter<'w>(&self, wire: &'w Wire) -> Result<Option<InFlightPermit<'w>>, u8> {
+        wire.parts.admission.acquire_permit(&self.caller, self.peer, std::iter::empty()).map_err(|turned_away| {
             wire.parts.admission.count(turned_away);
             reason::RATE_LIMITED
         })

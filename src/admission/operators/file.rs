@@ -1,4 +1,4 @@
-//! The tokens' file: JSON, its owner's alone, replaced as a whole, so that a reader never sees half of it.
+//! The tokens file: JSON, readable by its owner alone, and replaced as a whole, so that a reader never sees half of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -7,29 +7,29 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Role, Standing, Token, is_id, is_name};
+use super::token::{Role, Token, TokenStatus, is_id, is_name};
 use crate::config::ConfigError;
 use crate::config::secret_file::{FileProtection, read_open};
 use crate::types::text::{parse_rfc3339, rfc3339};
 use crate::types::{UnixMillis, hex};
 
-/// The file's name in the data directory.
+/// The name of the file in the data directory.
 pub const TOKENS_FILE: &str = "operators.json";
-/// Who changes the file holds this one.
+/// Locked by the process that changes the file.
 const LOCK_FILE: &str = "operators.lock";
-/// The next file, until it takes the place of the last.
+/// The next version of the file, until it replaces the last.
 const NEXT_FILE: &str = "operators.json.next";
-/// Tokens in a file, those that are no longer good included.
+/// Tokens in a file at most, expired and revoked ones included.
 pub const TOKENS_MAX: usize = 1000;
 /// A thousand tokens take about 300 kB.
 const BYTES_MAX: u64 = 1 << 20;
-/// The only version yet.
+/// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// A token as it is written down. It holds no secret: SHA-256 of 256 random bits cannot be turned back.
+/// A token in the file. It holds no secret: SHA-256 of 256 random bits is not invertible.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Row {
+pub struct TokenRow {
     id: Box<str>,
     name: String,
     role: Role,
@@ -43,31 +43,31 @@ pub struct Row {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Page {
+struct TokensFile {
     version: u32,
-    tokens: Vec<Row>,
+    tokens: Vec<TokenRow>,
 }
 
-/// What tells one state of the file from the next.
+/// Metadata that differs between two versions of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stamp {
+pub struct FileStamp {
     file: (u64, u64),
     size: u64,
     changed: (i64, i64),
     written: (i64, i64),
 }
 
-impl Stamp {
-    /// The stamp of the file at a path, if there is one.
+impl FileStamp {
+    /// Returns the stamp of the file at a path, if it exists.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Stamp> {
-        fs::metadata(path).ok().map(|metadata| Stamp::from(&metadata))
+    pub fn of(path: &Path) -> Option<FileStamp> {
+        fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata))
     }
 }
 
-impl From<&fs::Metadata> for Stamp {
-    fn from(metadata: &fs::Metadata) -> Stamp {
-        Stamp {
+impl From<&fs::Metadata> for FileStamp {
+    fn from(metadata: &fs::Metadata) -> FileStamp {
+        FileStamp {
             file: (metadata.dev(), metadata.ino()),
             size: metadata.size(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -76,9 +76,9 @@ impl From<&fs::Metadata> for Stamp {
     }
 }
 
-impl Row {
-    fn of(token: &Token) -> Row {
-        Row {
+impl TokenRow {
+    fn of(token: &Token) -> TokenRow {
+        TokenRow {
             id: token.id.clone(),
             name: token.name.as_ref().into(),
             role: token.role,
@@ -118,38 +118,39 @@ fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Reads the file, if there is one.
+/// Reads the file, if it exists.
 ///
 /// # Errors
-/// If it is not ours, not whole, or not its owner's alone.
-pub fn read(path: &Path) -> Result<Option<(Vec<Token>, Stamp)>, ConfigError> {
-    let told = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", path.display()));
+/// If it is invalid, incomplete, or readable by others than its owner.
+pub fn read(path: &Path) -> Result<Option<(Vec<Token>, FileStamp)>, ConfigError> {
+    let failed = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(told(&error)),
+        Err(error) => return Err(failed(&error)),
     };
-    let stamp = Stamp::from(&file.metadata().map_err(|error| told(&error))?);
+    let stamp = FileStamp::from(&file.metadata().map_err(|error| failed(&error))?);
     let bytes = read_open(&file, path, FileProtection::Secret, BYTES_MAX)?;
-    // serde's messages may quote what it found, and this file is about secrets: only the place is told.
-    let page: Page = serde_json::from_slice(&bytes)
-        .map_err(|error| told(&format!("no list of operator tokens (line {})", error.line())))?;
+    // serde's messages may quote what it found, and this file is about secrets: only the line is shown.
+    let page: TokensFile = serde_json::from_slice(&bytes)
+        .map_err(|error| failed(&format!("not a list of operator tokens (line {})", error.line())))?;
     if page.version != VERSION {
-        return Err(told(&format!("version {} of the list of tokens; this program knows {VERSION}", page.version)));
+        return Err(failed(&format!("version {} of the list of tokens; this program knows {VERSION}", page.version)));
     }
     let mut tokens = Vec::with_capacity(page.tokens.len());
     for row in &page.tokens {
-        tokens.push(row.token().ok_or_else(|| told(&format!("token {} is damaged", tokens.len().saturating_add(1))))?);
+        tokens
+            .push(row.token().ok_or_else(|| failed(&format!("token {} is damaged", tokens.len().saturating_add(1))))?);
     }
     Ok(Some((tokens, stamp)))
 }
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedToken<'a> {
     id: &'a str,
     name: &'a str,
     role: Role,
-    standing: Standing,
+    standing: TokenStatus,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
@@ -157,80 +158,80 @@ struct Listed<'a> {
     revoked_at: Option<String>,
 }
 
-/// The tokens for other programs: all but their digests.
+/// Returns the tokens as JSON for other programs, without their digests.
 #[must_use]
 pub fn list_as_json(tokens: &[Token], now: UnixMillis) -> String {
     let rows: Vec<_> = tokens.iter().map(|token| listed(token, now)).collect();
     serde_json::to_string_pretty(&rows).unwrap_or_default()
 }
 
-fn listed(token: &Token, now: UnixMillis) -> Listed<'_> {
+fn listed(token: &Token, now: UnixMillis) -> ListedToken<'_> {
     let Token { id, name, role, sha256: _, created_at, expires_at, revoked_at } = token;
-    Listed {
+    ListedToken {
         id,
         name,
         role: *role,
-        standing: token.standing(now),
+        standing: token.status(now),
         created_at: rfc3339(*created_at),
         expires_at: expires_at.map(rfc3339),
         revoked_at: revoked_at.map(rfc3339),
     }
 }
 
-/// Changes the file: one at a time, and whole or not at all.
+/// Changes the file: one process at a time, and as a whole or not at all.
 ///
 /// # Errors
-/// What `change` says, or what keeps the file from being read or written.
+/// The error of `change`, or of reading or writing the file.
 pub fn change<T>(
     data: &Path,
     change: impl FnOnce(&mut Vec<Token>) -> Result<T, ConfigError>,
 ) -> Result<T, ConfigError> {
-    let told = |error: std::io::Error| ConfigError(format!("{}: {error}", data.display()));
+    let failed = |error: std::io::Error| ConfigError(format!("{}: {error}", data.display()));
     match fs::create_dir(data) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(told(error)),
+        Err(error) => return Err(failed(error)),
     }
-    let directory = File::open(data).map_err(told)?;
-    let owner = directory.metadata().map_err(told)?;
-    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(data.join(LOCK_FILE)).map_err(told)?;
-    lock.lock().map_err(told)?;
+    let directory = File::open(data).map_err(failed)?;
+    let owner = directory.metadata().map_err(failed)?;
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(data.join(LOCK_FILE)).map_err(failed)?;
+    lock.lock().map_err(failed)?;
     let path = data.join(TOKENS_FILE);
     let mut tokens = read(&path)?.map(|(tokens, _)| tokens).unwrap_or_default();
     let result = change(&mut tokens)?;
-    let page = Page { version: VERSION, tokens: tokens.iter().map(Row::of).collect() };
+    let page = TokensFile { version: VERSION, tokens: tokens.iter().map(TokenRow::of).collect() };
     let mut text = serde_json::to_string_pretty(&page).map_err(|error| ConfigError(error.to_string()))?;
     text.push('\n');
     let next = data.join(NEXT_FILE);
-    // What a command left that was ended half-way.
+    // A command that was killed may have left one.
     let _none = fs::remove_file(&next);
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&next).map_err(told)?;
-    // Made by root for a server that is not: the server must be able to read it.
-    let made = file.metadata().map_err(told)?;
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&next).map_err(failed)?;
+    // Created by root for a server that runs as another user: the server must be able to read it.
+    let made = file.metadata().map_err(failed)?;
     if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
         for file in [&file, &lock] {
-            fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(told)?;
+            fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
         }
     }
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(told)?;
-    fs::rename(&next, &path).and_then(|()| directory.sync_all()).map_err(told)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&next, &path).and_then(|()| directory.sync_all()).map_err(failed)?;
     Ok(result)
 }
 
-/// Makes room for one more token: the oldest that is no longer good goes.
+/// Makes room for one more token: the oldest expired or revoked one is removed.
 ///
 /// # Errors
-/// If all are good.
+/// If all are in force.
 pub fn make_room(tokens: &mut Vec<Token>, now: UnixMillis) -> Result<(), ConfigError> {
     if tokens.len() < TOKENS_MAX {
         return Ok(());
     }
-    match tokens.iter().position(|token| token.standing(now) != Standing::InForce) {
+    match tokens.iter().position(|token| token.status(now) != TokenStatus::InForce) {
         Some(index) => {
             tokens.remove(index);
             Ok(())
         }
-        None => Err(ConfigError(format!("{TOKENS_MAX} tokens are in force, which is the most; revoke one first"))),
+        None => Err(ConfigError(format!("{TOKENS_MAX} tokens are in force, which is the maximum; revoke one first"))),
     }
 }
 
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_and_is_its_owners_alone() {
+    fn a_written_file_is_read_back_and_is_readable_by_its_owner_alone() {
         let scratch = tempfile::tempdir().expect("scratch");
         let (mut token, text) = Token::new("ann", Role::Owner, at(7), Some(at(1000)));
         token.revoked_at = Some(at(9));
@@ -256,7 +257,7 @@ mod tests {
         .expect("written");
         let path = scratch.path().join(TOKENS_FILE);
         let (found, stamp) = read(&path).expect("good").expect("there");
-        assert_eq!((found, Some(stamp)), (tokens, Stamp::of(&path)));
+        assert_eq!((found, Some(stamp)), (tokens, FileStamp::of(&path)));
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
         let written = fs::read_to_string(&path).expect("text");
         let secret = text.rsplit('_').next().expect("a secret");
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn many_commands_at_once_lose_no_token() {
+    fn concurrent_commands_lose_no_token() {
         let scratch = tempfile::tempdir().expect("scratch");
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_without_the_content() {
+    fn damage_is_reported_without_the_content() {
         let scratch = tempfile::tempdir().expect("scratch");
         let path = scratch.path().join(TOKENS_FILE);
         for text in [
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_list_forgets_the_oldest_that_is_no_longer_good() {
+    fn a_full_list_drops_the_oldest_that_is_not_in_force() {
         let mut tokens: Vec<Token> = (0..TOKENS_MAX).map(|_| Token::new("ann", Role::Viewer, at(0), None).0).collect();
         assert!(make_room(&mut tokens, at(1)).is_err());
         let (gone, kept) = (tokens[5].id.clone(), tokens[7].id.clone());

@@ -15,7 +15,7 @@ use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::admission::in_flight::Place;
+use crate::admission::in_flight::InFlightPermit;
 use crate::http::Problem;
 use crate::http::body::Body;
 use crate::http::handlers::{Handled, Handling};
@@ -41,7 +41,7 @@ pub(super) struct Waiting<'c> {
     ending: RequestContext<'c>,
     handling: Handling<'c>,
     /// Given back when the request ends.
-    _place: Option<Place<'c>>,
+    _permit: Option<InFlightPermit<'c>>,
 }
 
 /// What the end of a request needs to know of its beginning.
@@ -77,14 +77,14 @@ impl<'c> RequestFuture<'c> {
             Err(problem) => return RequestFuture::Answered(ending.end(Err(problem))),
         };
         ending.route = index;
-        let (caller, place) = match worker.admit(index, &parts.headers, peer) {
+        let (caller, permit) = match worker.admit(index, &parts.headers, peer) {
             Ok(admitted) => admitted,
             Err(problem) => return RequestFuture::Answered(ending.end(Err(problem))),
         };
         let call = Call { started, caller, parts, body: Some(body), parameter };
         match unless_it_panics(|| routes::handle(worker, index, call)) {
             Ok(Handled::Now(result)) => RequestFuture::Answered(ending.end(result)),
-            Ok(Handled::Later(handling)) => RequestFuture::Waiting(Waiting { ending, handling, _place: place }),
+            Ok(Handled::Later(handling)) => RequestFuture::Waiting(Waiting { ending, handling, _permit: permit }),
             Err(problem) => RequestFuture::Answered(ending.end(Err(problem))),
         }
     }

@@ -60,7 +60,7 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
     // Who follows for hours may lose his token meanwhile.
     let still_in = move || {
         let now = worker.writer.clock.now();
-        caller.operator().is_some_and(|operator| worker.server.admission.operators.still_in(operator, now))
+        caller.operator().is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, now))
     };
     tokio::task::spawn_local(async move {
         let _slot = slot;

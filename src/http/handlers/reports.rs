@@ -6,7 +6,7 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::{RouteEntry, done, fault, submit};
-use crate::admission::TurnedAway;
+use crate::admission::Rejected;
 use crate::admission::operators::Role;
 use crate::engine::Command;
 use crate::http::Problem;
@@ -64,7 +64,7 @@ const FOUND_MAX: u32 = 100;
 pub(super) async fn list_orders(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: OrdersQuery = call.query()?;
     if query.contacts && call.caller.operator().is_none_or(|operator| operator.role < CONTACTS_NEED) {
-        worker.server.admission.count(TurnedAway::Forbidden);
+        worker.server.admission.count(Rejected::Forbidden);
         return Err(Problem::Forbidden("The token's role may not export contacts."));
     }
     let as_csv = wants_csv(call);
