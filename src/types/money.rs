@@ -1,12 +1,12 @@
-//! Amounts as people read them.
+//! Formats amounts of money for people.
 
 use super::{Amount, Currency};
 
-/// An amount with its currency, in major units: `149.00 EUR`, `14900 JPY`.
+/// Returns an amount with its currency, in major units: `149.00 EUR`, `14900 JPY`.
 #[must_use]
 pub fn shown(amount: Amount, currency: Currency) -> String {
     let known = iso_currency::Currency::from_code(currency.as_str());
-    // Two digits are what nearly all have, and what the few without a word on it (gold, testing) are shown with.
+    // Nearly all currencies have two digits; the few without a defined number (gold, testing) are shown with two.
     let digits = known.and_then(|known| known.exponent()).map_or(2, usize::from);
     let mut text = format!("{:0>width$}", amount.get(), width = digits.saturating_add(1));
     if digits > 0 {

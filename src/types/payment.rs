@@ -1,28 +1,25 @@
-//! Words of payments that the engine, the store and the edge share.
+//! Terms of payments that the engine, the store and the HTTP API share.
 
 use super::{Amount, Currency};
 
-/// Who takes the money. A closed set, so that it may be a label.
+/// A payment provider. A closed set, so that it may be a label of metrics.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Provider {
-    /// An operator saw it come in.
+    /// Payments that an operator records by hand.
     Manual,
-    /// Anybody who signs as Standard Webhooks has it.
+    /// Any sender that signs as Standard Webhooks 1.0 says.
     StandardWebhooks,
-    /// Stripe.
     Stripe,
-    /// PayOS.
     Payos,
     /// Play money, for development.
     Sandbox,
 }
 
 impl Provider {
-    /// All of them.
     pub const ALL: [Provider; 5] =
         [Provider::Manual, Provider::StandardWebhooks, Provider::Stripe, Provider::Payos, Provider::Sandbox];
 
-    /// Its word, in paths, rows and labels.
+    /// Returns its word in paths, rows and labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,47 +31,38 @@ impl Provider {
         }
     }
 
-    /// The provider of a word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Provider> {
         Provider::ALL.into_iter().find(|provider| provider.as_str() == word)
     }
 
-    /// The provider of a path: those who send events.
+    /// Parses the provider in the path of a webhook; `manual` sends none.
     #[must_use]
     pub fn from_path(word: &str) -> Option<Provider> {
         Provider::from_word(word).filter(|provider| *provider != Provider::Manual)
     }
 }
 
-/// Money that came in, as its provider says. `(provider, reference)` names it.
+/// A payment as its provider reports it, identified by `(provider, reference)`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReceivedPayment {
-    /// Who took it.
     pub provider: Provider,
-    /// Its name there.
     pub reference: Box<str>,
-    /// How much.
     pub amount: Amount,
-    /// Its currency, where it is not the drop's.
+    /// The currency, if it is not that of the drop.
     pub foreign: Option<Currency>,
 }
 
-/// What a provider's event is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProviderEventKind {
-    /// Money came in.
     PaymentSucceeded,
-    /// A buyer tried to pay, and could not.
     PaymentFailed,
-    /// Money went back.
     RefundSucceeded,
-    /// A buyer's bank takes the money back; what comes of it is between the shop and its provider.
+    /// The buyer's bank reclaims the payment; the dispute is between the shop and its provider.
     ChargebackCreated,
 }
 
 impl ProviderEventKind {
-    /// All of them.
     pub const ALL: [ProviderEventKind; 4] = [
         ProviderEventKind::PaymentSucceeded,
         ProviderEventKind::PaymentFailed,
@@ -82,7 +70,7 @@ impl ProviderEventKind {
         ProviderEventKind::ChargebackCreated,
     ];
 
-    /// Its word, as `standard-webhooks` bodies have it.
+    /// Returns its word in bodies of `standard-webhooks`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,43 +81,40 @@ impl ProviderEventKind {
         }
     }
 
-    /// The kind of a word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<ProviderEventKind> {
         ProviderEventKind::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
-/// What became of a provider's event when it was heard first.
+/// The effect of a provider's event when it was first recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disposition {
-    /// It had its effect.
     Applied,
-    /// It is recorded, and changes nothing.
+    /// The event is recorded, but changes nothing.
     Ignored(IgnoredReason),
 }
 
-/// Why a provider's event changes nothing.
+/// The reason why a provider's event changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IgnoredReason {
-    /// It names no order of ours.
+    /// The event names no order of this server.
     UnknownOrder,
-    /// The payment that it tells of is known already.
+    /// The payment is recorded already.
     PaymentKnown,
-    /// A failed attempt for an order that awaits no payment.
+    /// A payment failed for an order that awaits none.
     NotAwaited,
-    /// The order has no such payment.
+    /// The order has no payment with this reference.
     UnknownPayment,
-    /// The money is of another currency than the payment.
+    /// The currency is not that of the payment.
     CurrencyDiffers,
-    /// More would have gone back than came in.
+    /// Refunds would exceed the amount received.
     ExceedsReceived,
-    /// The order has as many payments as one can have: something is wrong with who sends them.
+    /// The order has `PAYMENTS_PER_ORDER_MAX` payments already, which indicates a faulty sender.
     TooManyPayments,
 }
 
 impl IgnoredReason {
-    /// All of them.
     pub const ALL: [IgnoredReason; 7] = [
         IgnoredReason::UnknownOrder,
         IgnoredReason::PaymentKnown,
@@ -140,7 +125,7 @@ impl IgnoredReason {
         IgnoredReason::TooManyPayments,
     ];
 
-    /// Its words, as answers and rows have them.
+    /// Returns its word in responses and rows.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -155,25 +140,24 @@ impl IgnoredReason {
     }
 }
 
-/// Why money that came in is owed back at once.
+/// The reason why a payment is owed back at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotKeptReason {
-    /// It is not what the order costs.
+    /// Amount or currency is not that of the order.
     Differs,
-    /// The order has been paid, or its money goes back already.
+    /// The order has been paid or refunded already.
     PaidBefore,
-    /// The buyer had cancelled.
+    /// The order was cancelled.
     Cancelled,
-    /// The order had expired, and its drop takes no orders: over, not started, or stopped by the auditor.
+    /// The order had expired, and its drop is not on sale: ended, not started, or paused by the auditor.
     DropClosed,
-    /// The order had expired, and the buyer's limit leaves no room for it.
+    /// The order had expired, and the buyer has reached the limit of the drop.
     LimitReached,
-    /// The order had expired, and its units are gone.
+    /// The order had expired, and its units are sold.
     SoldOut,
 }
 
 impl NotKeptReason {
-    /// All of them.
     pub const ALL: [NotKeptReason; 6] = [
         NotKeptReason::Differs,
         NotKeptReason::PaidBefore,
@@ -183,7 +167,7 @@ impl NotKeptReason {
         NotKeptReason::SoldOut,
     ];
 
-    /// Its words, as the audit has them.
+    /// Returns its word in the audit.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

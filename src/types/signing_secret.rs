@@ -1,4 +1,4 @@
-//! Secrets by which webhooks are signed (Standard Webhooks 1.0.0): never printed.
+//! Secrets that sign webhooks (Standard Webhooks 1.0.0). `Debug` does not show them.
 
 use std::fmt;
 
@@ -8,15 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::random;
 
 const PREFIX: &str = "whsec_";
-/// The standard allows 24 to 64.
+/// Length of new secrets; the standard allows 24 to 64 bytes.
 const SECRET_BYTES: usize = 32;
 
-/// A secret that an endpoint shares with this server.
+/// A secret shared by an endpoint and this server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret(Vec<u8>);
 
 impl SigningSecret {
-    /// A new one.
     #[must_use]
     pub fn random() -> SigningSecret {
         let mut bytes = vec![0u8; SECRET_BYTES];
@@ -24,20 +23,19 @@ impl SigningSecret {
         SigningSecret(bytes)
     }
 
-    /// A secret out of its text, `whsec_` and the base64 of 24 to 64 bytes.
+    /// Parses `whsec_` and the base64 of 24 to 64 bytes.
     #[must_use]
     pub fn parse(text: &str) -> Option<SigningSecret> {
         let bytes = STANDARD.decode(text.trim().strip_prefix(PREFIX)?).ok()?;
         (24..=64).contains(&bytes.len()).then_some(SigningSecret(bytes))
     }
 
-    /// The bytes that sign.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text that the endpoint's owner is shown, once.
+    /// Returns the text of the secret, which the operator sees once.
     #[must_use]
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}", STANDARD.encode(&self.0))

@@ -1,144 +1,142 @@
-//! What the world is told: THE catalogue of event types, filters of them, and what becomes of deliveries.
+//! The catalogue of webhook event types, filters of them, and the states of endpoints and deliveries.
 
 use std::fmt;
 
 use super::{Seq, UnixMillis};
 
-/// One type of event that endpoints can be told.
+/// One type of event that endpoints can receive.
 pub struct EventType {
-    /// Its name in a delivery and in an endpoint's filter.
+    /// The name in messages and in the filters of endpoints.
     pub name: &'static str,
-    /// The events of the audit that it tells.
+    /// The kinds of audit events that are sent as this type.
     pub kinds: &'static [&'static str],
-    /// Members of `data` that come out of the event's `detail`, besides those that every event has. Never an operator's
-    /// reason: it is for the audit.
+    /// Members of `data` that are copied from the event's `detail`, besides the common ones. Never an operator's reason,
+    /// which is for the audit only.
     pub details: &'static [&'static str],
-    /// What happened, for the README.
-    pub means: &'static str,
+    /// The description in `src/outbox/README.md`.
+    pub description: &'static str,
 }
 
 const fn event(
     name: &'static str,
     kinds: &'static [&'static str],
     details: &'static [&'static str],
-    means: &'static str,
+    description: &'static str,
 ) -> EventType {
-    EventType { name, kinds, details, means }
+    EventType { name, kinds, details, description }
 }
 
-/// Every type. The position of one is its bit in stored filters: new ones come last, and none goes away.
+/// Every type. Its position is its bit in stored filters: new types are appended, and no type is ever removed.
 pub static CATALOGUE: [EventType; 28] = [
     event("drop.created", &["drop_created"], &["name", "unit_price"], "a drop was created with `quantity` units"),
     event("drop.patched", &["drop_patched"], &[], "an operator changed a drop; read it to see how"),
-    event("drop.started", &["drop_started"], &[], "a drop's start came"),
-    event("drop.ended", &["drop_ended"], &[], "a drop's end came"),
-    event("drop.paused", &["drop_paused"], &[], "an operator stopped new orders"),
-    event("drop.resumed", &["drop_resumed"], &[], "an operator let orders in again"),
-    event("drop.closed", &["drop_closed"], &[], "an operator ended a drop"),
-    event("drop.stock_adjusted", &["stock_adjusted"], &[], "`quantity` units came, or went if negative"),
-    event("drop.mismatch_found", &["mismatch_found"], &[], "the recount does not agree with the counters: paused"),
-    event("drop.mismatch_cleared", &["mismatch_cleared"], &[], "the recount agrees again"),
+    event("drop.started", &["drop_started"], &[], "a drop went on sale at its start time"),
+    event("drop.ended", &["drop_ended"], &[], "a drop ended at its end time"),
+    event("drop.paused", &["drop_paused"], &[], "an operator paused a drop: it takes no new orders"),
+    event("drop.resumed", &["drop_resumed"], &[], "an operator resumed a drop"),
+    event("drop.closed", &["drop_closed"], &[], "an operator closed a drop for good"),
+    event("drop.stock_adjusted", &["stock_adjusted"], &[], "`quantity` units were added, or removed if negative"),
+    event("drop.mismatch_found", &["mismatch_found"], &[], "a recount differs from the counters: the drop is paused"),
+    event("drop.mismatch_cleared", &["mismatch_cleared"], &[], "the recount agrees with the counters again"),
     event("order.reserved", &["order_reserved"], &[], "units are held for a buyer"),
-    event("order.checked_out", &["order_checked_out"], &[], "a contact was given; the order awaits its payment"),
-    event("order.cancelled", &["order_cancelled"], &["by"], "the buyer gave the units back; or with `by`, an operator"),
-    event("order.expired", &["order_expired"], &[], "the time ran out and the units went back"),
+    event("order.checked_out", &["order_checked_out"], &[], "the buyer gave a contact; the order awaits payment"),
+    event(
+        "order.cancelled",
+        &["order_cancelled"],
+        &["by"],
+        "the buyer cancelled the order; with `by`, an operator did",
+    ),
+    event("order.expired", &["order_expired"], &[], "the order was not paid in time; its units are free again"),
     event(
         "order.paid",
         &["order_paid", "order_retaken"],
         &["provider", "reference", "retaken"],
-        "money came in: the units are sold; `retaken` where the order had expired and took stock again",
+        "the order was paid; `retaken` if it had expired and took its units again",
     ),
-    event("order.refunded", &["order_refunded"], &["state"], "money went back, and `quantity` units with it"),
+    event("order.refunded", &["order_refunded"], &["state"], "money was refunded, and `quantity` units were restocked"),
     event(
         "payment.not_kept",
         &["payment_not_kept"],
         &["provider", "reference", "foreign_currency", "foreign_amount", "why", "state"],
-        "money came in that is not kept: pay it back, then settle it",
+        "a payment is not kept (see `why`): pay it back, then settle the refund",
     ),
     event(
         "refund.requested",
         &["refund_requested"],
         &["state"],
-        "an operator refunds a provider's payment: pay it back, then settle it",
+        "an operator refunded a provider's payment: pay it back, then settle the refund",
     ),
     event(
         "refund.settled",
         &["refund_settled"],
         &["provider", "reference", "foreign_currency", "foreign_amount", "refund_reference", "state"],
-        "money that was due has gone back",
+        "a refund that was due has been paid out",
     ),
     event(
         "refund.reported",
         &["refund_reported"],
         &["provider", "reference", "state"],
-        "a provider gave money back that nobody had asked it to",
+        "a provider refunded money without a request of this server",
     ),
-    event("payment.failed", &["payment_failed"], &["provider", "reference", "amount"], "a payment failed"),
+    event(
+        "payment.failed",
+        &["payment_failed"],
+        &["provider", "reference", "amount"],
+        "a buyer's attempt to pay failed",
+    ),
     event(
         "chargeback.created",
         &["chargeback_created"],
         &["provider", "reference", "foreign_currency", "amount"],
-        "a buyer's bank takes a payment back",
+        "a buyer's bank reclaims a payment",
     ),
     event(
         "events.lost",
         &["events_lost"],
         &["lost", "acknowledged_seq"],
-        "events that may have been told are gone after a power loss; their numbers are given again",
+        "a power loss destroyed events that may have been sent; their numbers will be used again",
     ),
     event("auction.created", &["auction_created"], &[], "an auction was created"),
-    event("auction.started", &["auction_started"], &[], "an auction's start came"),
-    event("auction.ended", &["auction_ended"], &["ending"], "an auction is over"),
+    event("auction.started", &["auction_started"], &[], "an auction opened at its start time"),
+    event("auction.ended", &["auction_ended"], &["ending"], "an auction ended"),
     event("auction.cancelled", &["auction_cancelled"], &[], "an operator cancelled an auction"),
     event(
         "auction.awarded",
         &["auction_awarded"],
         &["unit_price"],
-        "the unit is held for the winner, or for the next after a winner who did not pay: this event is the order's first",
+        "the unit is held for the winner, or for the next bidder if the winner did not pay; the first event of the order",
     ),
 ];
 
-/// The type that tells an event of the audit, if any does.
+/// Returns the type as which a kind of audit event is sent, with its position in the catalogue.
 #[must_use]
 pub fn type_of(kind: &str) -> Option<(usize, &'static EventType)> {
     CATALOGUE.iter().enumerate().find(|(_, event)| event.kinds.contains(&kind))
 }
 
-/// Returns the table of event types in `src/outbox/README.md`.
-#[must_use]
-pub fn catalogue_as_markdown() -> String {
-    let mut table = String::from("| type | `data` besides the common members | told when |\n|---|---|---|\n");
-    for event in &CATALOGUE {
-        let details: Vec<String> = event.details.iter().map(|name| format!("`{name}`")).collect();
-        table.push_str(&format!("| `{}` | {} | {} |\n", event.name, details.join(", "), event.means));
-    }
-    table
-}
-
-/// The types of events that an endpoint is told: never none.
+/// The types of events that an endpoint receives: at least one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventFilter(u32);
 
 impl EventFilter {
-    /// Every type of this program.
     pub const ALL: EventFilter = EventFilter((1 << CATALOGUE.len()) - 1);
 
-    /// A filter out of stored bits, if they are types of the catalogue.
+    /// Restores a filter from stored bits. `None` if there is none, or one that is no type of the catalogue.
     #[must_use]
     pub const fn new(bits: u32) -> Option<EventFilter> {
         if bits != 0 && bits & !Self::ALL.0 == 0 { Some(EventFilter(bits)) } else { None }
     }
 
-    /// The bits, to be stored.
+    /// Returns the bits to store.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// A filter out of names; `*` is every type.
+    /// Parses a filter from names; `*` is every type.
     ///
     /// # Errors
-    /// The first word that is no type; an empty one if there are none.
+    /// The first unknown name; an empty string if there are no names.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<EventFilter, &'a str> {
         let mut bits = 0;
         for name in names {
@@ -151,29 +149,27 @@ impl EventFilter {
         EventFilter::new(bits).ok_or("")
     }
 
-    /// The names, in the catalogue's order.
+    /// Returns the names in the order of the catalogue.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         CATALOGUE.iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, event)| event.name)
     }
 
-    /// Whether an endpoint with this filter is told of the type at this position of the catalogue.
+    /// Returns true if the filter has the type at this position of the catalogue.
     #[must_use]
     pub const fn has(self, bit: usize) -> bool {
         self.0 & (1 << bit) != 0
     }
 }
 
-/// Whether an endpoint is told anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndpointState {
-    /// It is.
     Enabled,
-    /// It is not; what happens meanwhile is told when it is enabled again.
+    /// Nothing is sent. Events are sent once the endpoint is enabled again.
     Disabled,
 }
 
 impl EndpointState {
-    /// The word in JSON and SQL.
+    /// Returns the word in JSON and SQL.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -182,36 +178,35 @@ impl EndpointState {
         }
     }
 
-    /// The state out of its word.
     #[must_use]
     pub fn parse(word: &str) -> Option<EndpointState> {
         [EndpointState::Enabled, EndpointState::Disabled].into_iter().find(|state| state.as_str() == word)
     }
 }
 
-/// How the last attempt of a delivery ended: the endpoint's status, or why there is none.
+/// The reason why a delivery waits or was given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AttemptError {
-    /// It was not tried: it waits behind an earlier event of its order.
+    /// Not tried yet: an earlier event of its order waits.
     Behind,
-    /// It answered with this status.
+    /// The endpoint answered with this status, which is not 2xx.
     Status(u16),
-    /// Its address may not be called.
+    /// None of the endpoint's addresses is allowed.
     Forbidden,
-    /// Its name does not resolve.
+    /// The endpoint's name does not resolve.
     Unresolved,
-    /// It takes no connection.
+    /// The connection was refused, or timed out.
     Unreachable,
-    /// TLS with it fails.
+    /// The TLS handshake failed.
     Tls,
-    /// It does not answer in time.
+    /// No response came within `outbox.timeout_ms`.
     TimedOut,
-    /// Its answer is broken.
+    /// The connection broke, or the response was not valid HTTP.
     Broken,
 }
 
 impl AttemptError {
-    /// The number that stands for it in rows and captures: a status is itself, the others are below 100.
+    /// Returns its number in rows and captures: statuses stand for themselves, the others are below 100.
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
@@ -226,7 +221,6 @@ impl AttemptError {
         }
     }
 
-    /// What a number stands for.
     #[must_use]
     pub const fn of_code(code: u16) -> Option<AttemptError> {
         Some(match code {
@@ -258,50 +252,35 @@ impl fmt::Display for AttemptError {
     }
 }
 
-/// What became of a delivery that an endpoint's position does not tell.
+/// The state of one delivery, stored where it differs from what the endpoint's position says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeliveryMark {
-    /// Which event.
     pub seq: Seq,
-    /// What became of it.
     pub fate: DeliveryState,
 }
 
-/// Where a delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeliveryState {
-    /// It waited, and got through.
+    /// Delivered after it had waited: its row is removed.
     Delivered,
-    /// It failed, or stands behind one that did.
-    Waiting {
-        /// Attempts so far.
-        attempts: u8,
-        /// When it is due again.
-        next_at: UnixMillis,
-        /// How the last attempt ended.
-        trouble: AttemptError,
-    },
-    /// It failed too often: it waits for an operator.
-    Dead {
-        /// Attempts so far.
-        attempts: u8,
-        /// How the last attempt ended.
-        trouble: AttemptError,
-    },
+    /// Failed, or waiting behind an earlier event of its order.
+    Waiting { attempts: u8, next_at: UnixMillis, trouble: AttemptError },
+    /// Given up after its last attempt, until an operator resends it.
+    Dead { attempts: u8, trouble: AttemptError },
 }
 
-/// Where an endpoint is. Its path may be a secret, so it is never printed.
+/// The URL of an endpoint. Its path may be a secret, so `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointUrl(Box<str>);
 
 impl EndpointUrl {
-    /// A URL that has been checked.
+    /// Wraps a URL that has been checked.
     #[must_use]
     pub fn new(url: &str) -> EndpointUrl {
         EndpointUrl(url.into())
     }
 
-    /// The text.
+    /// Returns the URL, to be stored or called, never logged.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -319,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_the_standard_allows_and_each_is_there_once() {
+    fn names_fit_the_standard_and_are_unique() {
         let mut seen = std::collections::BTreeSet::new();
         for event in &CATALOGUE {
             let good = event.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'.');
@@ -330,7 +309,12 @@ mod tests {
 
     #[test]
     fn the_readme_has_this_catalogue() {
-        let (readme, table) = (include_str!("../outbox/README.md"), catalogue_as_markdown());
+        let mut table = String::from("| type | `data` besides the common members | sent when |\n|---|---|---|\n");
+        for event in &CATALOGUE {
+            let details: Vec<String> = event.details.iter().map(|name| format!("`{name}`")).collect();
+            table.push_str(&format!("| `{}` | {} | {} |\n", event.name, details.join(", "), event.description));
+        }
+        let readme = include_str!("../outbox/README.md");
         assert!(readme.contains(&table), "put this into src/outbox/README.md:\n{table}");
     }
 
@@ -344,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_made_of_names_and_never_empty() {
+    fn filters_are_parsed_from_names_and_never_empty() {
         let filter = EventFilter::of_names(["order.paid", "drop.paused"]).expect("known");
         assert_eq!(filter.names().collect::<Vec<_>>(), ["drop.paused", "order.paid"]);
         assert!(filter.has(14) && !filter.has(0));
@@ -355,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn troubles_have_a_number_each() {
+    fn every_error_has_its_own_number() {
         for code in 0..1000 {
             if let Some(trouble) = AttemptError::of_code(code) {
                 assert_eq!(trouble.code(), code);
