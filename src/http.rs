@@ -10,7 +10,6 @@ pub mod allowed_responses;
 pub mod body;
 pub mod code;
 pub mod connection;
-pub mod fields;
 pub mod handlers;
 pub mod json;
 pub mod openapi;
@@ -19,9 +18,9 @@ pub mod request;
 pub mod route;
 pub mod router;
 pub mod routes;
-pub mod rules;
 pub mod slow_queries;
 pub mod trace_context;
+pub mod validation;
 pub mod worker;
 
 pub use problem::Problem;

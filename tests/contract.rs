@@ -378,7 +378,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
 }
 
 /// An order's id that nobody has.
-const UNKNOWN: &str = firstcome::http::json::words::ORDER_ID_EXAMPLE;
+const UNKNOWN: &str = firstcome::http::json::scalars::ORDER_ID_EXAMPLE;
 
 /// The document's own example of a route's body.
 fn good_body(route: &Route) -> String {

@@ -2,7 +2,6 @@
 //! builds every response is checked against its row, so that each test of the server tests the rows too.
 
 use super::code::Code;
-use super::route::Listener;
 
 /// Mistakes of a JSON body.
 pub const BODY: &[Code] = &[Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];
@@ -26,16 +25,6 @@ pub const STATE: &[Code] = &[Code::OrderExpired, Code::IllegalTransition];
 pub const DROP: &[Code] = &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::SoldOut];
 /// Refusals of a bid by its auction.
 pub const AUCTION: &[Code] = &[Code::NotStarted, Code::Ended, Code::BidTooLow];
-
-/// Returns the codes that every route of a listener may respond with.
-#[must_use]
-pub const fn everywhere(listener: Listener) -> &'static [Code] {
-    match listener {
-        Listener::Public => &[Code::Internal],
-        // A Host header of another name, or a token whose role may not do this.
-        Listener::Admin => &[Code::Forbidden, Code::Internal],
-    }
-}
 
 /// Problems of requests that lead to no route, or whose head is not well formed.
 pub const UNROUTED: &[Code] = &[Code::Malformed, Code::NotFound, Code::MethodNotAllowed, Code::Forbidden];

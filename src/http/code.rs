@@ -34,7 +34,7 @@ pub enum Code {
 
 /// The constant half of a problem: a row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Kind {
+pub struct ProblemKind {
     /// The number on the wire.
     pub number: u8,
     /// The code.
@@ -45,8 +45,8 @@ pub struct Kind {
     pub title: &'static str,
 }
 
-const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'static str) -> Kind {
-    Kind { number, code, status, title }
+const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'static str) -> ProblemKind {
+    ProblemKind { number, code, status, title }
 }
 
 impl Code {
@@ -92,7 +92,7 @@ impl Code {
 
     /// Its row of the table.
     #[must_use]
-    pub const fn kind(self) -> Kind {
+    pub const fn kind(self) -> ProblemKind {
         use StatusCode as S;
         match self {
             Code::Malformed => kind(1, "malformed", S::BAD_REQUEST, "The request is not well formed"),

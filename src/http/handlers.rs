@@ -7,13 +7,13 @@ pub(super) mod drops;
 pub(super) mod endpoints;
 pub(super) mod health;
 pub(super) mod metrics;
-pub(super) mod operate;
+pub(super) mod order_lists;
+pub(super) mod order_payments;
 pub(super) mod orders;
 pub(super) mod pages;
-pub(super) mod payments;
-pub(super) mod remedy;
-pub(super) mod reports;
+pub(super) mod provider_events;
 pub(super) mod streams;
+pub(super) mod undo;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -101,7 +101,7 @@ pub(super) async fn submit_as(
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
     let ticket = worker.writer.submit_from(Submission { command, beside, class }, worker.port);
-    let ticket = ticket.map_err(|turned_away| not_let_in(worker, turned_away))?;
+    let ticket = ticket.map_err(|submit_error| rejected(worker, submit_error))?;
     let accepted = ticket.accepted();
     let answer = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;
     worker.timeline.set(Some(match &answer {
@@ -127,7 +127,7 @@ pub(super) async fn submit_as(
 }
 
 /// What a client is told whose command was not let in: nothing was decided.
-pub(super) fn not_let_in(worker: &Worker, turned_away: SubmitError) -> Problem {
+pub(super) fn rejected(worker: &Worker, turned_away: SubmitError) -> Problem {
     worker.server.turned_away.increment(1);
     match turned_away {
         SubmitError::QueueFull { depth } => overloaded(worker, depth),
@@ -166,7 +166,7 @@ pub(super) fn fault(error: &rusqlite::Error) -> Problem {
 }
 
 /// How a decision ended well.
-pub(super) struct Done {
+pub(super) struct AcceptedWrite {
     /// The number for `Firstcome-Seq`.
     pub(super) seq: Seq,
     /// Whether it had happened before.
@@ -174,21 +174,21 @@ pub(super) struct Done {
 }
 
 /// Sorts a decision into what is answered with the resource, and refusals.
-pub(super) fn done(decided: &Decided) -> Result<Done, Problem> {
+pub(super) fn accepted_seq(decided: &Decided) -> Result<AcceptedWrite, Problem> {
     match &decided.outcome {
-        Outcome::Reserved(reservation) => Ok(Done { seq: reservation.seq, repeated: false }),
-        Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => Ok(Done { seq: *seq, repeated: false }),
-        Outcome::Bid(receipt) => Ok(Done { seq: receipt.seq, repeated: receipt.repeated }),
-        Outcome::Repeated { as_of_seq, .. } => Ok(Done { seq: *as_of_seq, repeated: true }),
+        Outcome::Reserved(reservation) => Ok(AcceptedWrite { seq: reservation.seq, repeated: false }),
+        Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => Ok(AcceptedWrite { seq: *seq, repeated: false }),
+        Outcome::Bid(receipt) => Ok(AcceptedWrite { seq: receipt.seq, repeated: receipt.repeated }),
+        Outcome::Repeated { as_of_seq, .. } => Ok(AcceptedWrite { seq: *as_of_seq, repeated: true }),
         Outcome::Refused { refusal, as_of_seq } => {
             Err(Problem::Refused { refusal: refusal.clone(), as_of_seq: *as_of_seq, at: decided.at })
         }
-        Outcome::Advanced => Ok(Done { seq: Seq::ZERO, repeated: false }),
+        Outcome::Advanced => Ok(AcceptedWrite { seq: Seq::ZERO, repeated: false }),
     }
 }
 
 /// Adds what every write's answer says: its number, and where its time went.
-pub(super) fn written(mut response: Response<Body>, seq: Seq, decided: &Decided) -> Response<Body> {
+pub(super) fn with_write_headers(mut response: Response<Body>, seq: Seq, decided: &Decided) -> Response<Body> {
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
     let timing = &decided.timing;
     let text = format!(

@@ -1,15 +1,16 @@
-//! The shapes of requests and answers in JSON. What is inside is checked here; the rooms behind need not.
+//! The JSON bodies of requests and responses. Requests are validated here, so that the modules behind need not.
 
-pub mod answers;
 pub mod auctions;
+mod encoding;
 pub mod endpoints;
 pub mod payments;
 pub mod queries;
-pub mod remedy;
 pub mod requests;
-pub mod words;
+pub mod responses;
+pub mod scalars;
+mod schemas;
+pub mod undo;
 
-pub use answers::*;
 pub use auctions::{
     BidRequest, auction_body, bid_body, bid_record_body, parse_auction, parse_bid, parse_buy_now, receipt_body,
 };
@@ -17,5 +18,7 @@ pub use endpoints::{
     EndpointChanges, delivery_body, endpoint_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 pub use payments::payment_body;
-pub use remedy::*;
 pub use requests::*;
+pub use responses::*;
+pub use schemas::{request_schemas, response_schemas};
+pub use undo::*;

@@ -5,7 +5,7 @@
 
 mod headers;
 mod problems;
-mod shapes;
+mod schemas;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,10 +14,10 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
-use self::headers::Answer;
+use self::headers::ResponseKind;
 use super::code::Code;
-use super::json::words::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
-use super::json::{answer_schemas, request_schemas};
+use super::json::scalars::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
+use super::json::{request_schemas, response_schemas};
 use super::route::{Listener, RequiredRole, ResponseBody, Route};
 use super::routes::ROUTES;
 use crate::config::SETTINGS;
@@ -53,8 +53,8 @@ fn make() -> Value {
     for route in ROUTES.iter().filter(|route| !route.is_demo) {
         paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route));
     }
-    let mut schemas = answer_schemas();
-    schemas.extend(request_schemas().into_iter().chain(shapes::other_schemas()).map(|(name, s)| (name.into(), s)));
+    let mut schemas = response_schemas();
+    schemas.extend(request_schemas().into_iter().chain(schemas::other_schemas()).map(|(name, s)| (name.into(), s)));
     schemas.extend(problems::schemas());
     json!({
         "openapi": "3.1.0",
@@ -76,7 +76,7 @@ fn make() -> Value {
                 "Forbidden": problem(None, &[Code::Forbidden]),
                 "Preflight": {
                     "description": "A preflight of an origin on the allow-list.",
-                    "headers": headers::of(None, Answer::NoBody),
+                    "headers": headers::of(None, ResponseKind::NoBody),
                 },
                 "UriTooLong": uri_too_long(),
             },
@@ -103,7 +103,7 @@ fn operation(route: &Route) -> Value {
         Listener::Admin => "admin",
     };
     let mut parameters: Vec<Value> = path_parameter(route).into_iter().collect();
-    parameters.extend(shapes::query_parameters(route));
+    parameters.extend(schemas::query_parameters(route));
     parameters.extend(headers::parameters(route));
     let mut operation = json!({
         "operationId": route.operation,
@@ -194,7 +194,7 @@ fn responses(route: &Route) -> Map<String, Value> {
 
 fn good(route: &Route, status: u16) -> Value {
     let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
-    let mut response = json!({ "description": words, "headers": headers::of(Some(route), Answer::Good) });
+    let mut response = json!({ "description": words, "headers": headers::of(Some(route), ResponseKind::Success) });
     let bodies = if matches!(status, 303 | 304) { &[] } else { route.response_bodies };
     if !bodies.is_empty() {
         let content: Map<String, Value> = bodies.iter().map(content).collect();
@@ -230,7 +230,7 @@ fn problem(route: Option<&Route>, codes: &[Code]) -> Value {
         codes.iter().map(|code| format!("`{}`: {}.", code.kind().code, code.kind().title)).collect();
     json!({
         "description": words.join(" "),
-        "headers": headers::of(route, Answer::Problem(codes)),
+        "headers": headers::of(route, ResponseKind::Problem(codes)),
         "content": { "application/problem+json": { "schema": problems::any_of(codes) } },
     })
 }
@@ -238,7 +238,7 @@ fn problem(route: Option<&Route>, codes: &[Code]) -> Value {
 fn uri_too_long() -> Value {
     json!({
         "description": "Path and query are longer than the setting `http.uri_bytes_max`; without a body.",
-        "headers": headers::of(None, Answer::NoBody),
+        "headers": headers::of(None, ResponseKind::NoBody),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::code::{Code, Kind};
+use super::code::{Code, ProblemKind};
 use crate::engine::{Invalid, Refusal};
 use crate::types::text::rfc3339;
 use crate::types::{Seq, UnixMillis};
@@ -118,7 +118,7 @@ impl Problem {
 
     /// The row of the table.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> ProblemKind {
         self.code().kind()
     }
 

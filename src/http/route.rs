@@ -4,9 +4,9 @@ use hyper::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::allowed_responses::{UNROUTED, everywhere};
+use super::allowed_responses::UNROUTED;
 use super::code::Code;
-use super::json::words;
+use super::json::scalars;
 use crate::admission::operators::Role;
 use crate::telemetry::MeteredRoute;
 
@@ -237,8 +237,17 @@ pub(super) fn allows(route: Option<&Route>, response: Result<StatusCode, Code>) 
     }
 }
 
+/// Returns the codes that every route of a listener may respond with.
+const fn everywhere(listener: Listener) -> &'static [Code] {
+    match listener {
+        Listener::Public => &[Code::Internal],
+        // A Host header of another name, or a token whose role may not do this.
+        Listener::Admin => &[Code::Forbidden, Code::Internal],
+    }
+}
+
 fn query_schema<T: JsonSchema>() -> Value {
-    let mut settings = words::settings();
+    let mut settings = scalars::settings();
     settings.inline_subschemas = true;
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }

@@ -6,7 +6,7 @@ use super::route::{Listener, Route};
 
 /// The result of a lookup.
 #[derive(Debug)]
-pub enum Found<'path> {
+pub enum RouteMatch<'path> {
     /// The route's index in the table, and the text in the place of its braces.
     Route(usize, &'path str),
     /// The path has only other methods: the value of `Allow`.
@@ -42,15 +42,15 @@ impl Router {
 
     /// Looks up a request. HEAD is answered where GET is.
     #[must_use]
-    pub fn find<'path>(&self, method: &Method, path: &'path str) -> Found<'path> {
-        let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
+    pub fn find<'path>(&self, method: &Method, path: &'path str) -> RouteMatch<'path> {
+        let Ok(matched) = self.paths.at(path) else { return RouteMatch::Nothing };
         let asked = if method == Method::HEAD { &Method::GET } else { method };
         let route = |index: usize| self.table.get(index);
         let found = matched.value.iter().copied().find(|index| route(*index).is_some_and(|r| r.method == *asked));
         match found {
             Some(index) => {
                 let parameter = matched.params.iter().next().map_or("", |(_, value)| value);
-                Found::Route(index, parameter)
+                RouteMatch::Route(index, parameter)
             }
             None => {
                 let mut methods: Vec<_> =
@@ -59,7 +59,7 @@ impl Router {
                 if methods.contains(&"GET") {
                     methods.push("HEAD");
                 }
-                Found::OtherMethods(methods.join(", "))
+                RouteMatch::OtherMethods(methods.join(", "))
             }
         }
     }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::Problem;
 use super::handlers::{
-    Handled, Handler, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, operate, orders, pages,
-    payments, remedy, reports, streams,
+    Handled, Handler, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, order_lists,
+    order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -15,13 +15,13 @@ use super::worker::Worker;
 const ROWS: &[&[RouteEntry]] = &[
     drops::ROUTES,
     streams::ROUTES,
-    remedy::ROUTES,
+    undo::ROUTES,
     auctions::ROUTES,
     orders::ROUTES,
-    operate::ROUTES,
+    order_payments::ROUTES,
     contacts::ROUTES,
-    reports::ROUTES,
-    payments::ROUTES,
+    order_lists::ROUTES,
+    provider_events::ROUTES,
     pages::ROUTES,
     endpoints::ROUTES,
     audit::ROUTES,
@@ -85,22 +85,25 @@ mod tests {
     use crate::http::access::CONTACTS_NEED;
     use crate::http::code::Code;
     use crate::http::route::allows;
-    use crate::http::router::{Found, Router};
+    use crate::http::router::{RouteMatch, Router};
 
     #[test]
     fn paths_lead_to_their_route_and_parameter() {
         let public = Router::new(&ROUTES, Listener::Public);
-        let operation = |found: Found<'_>| match found {
-            Found::Route(index, parameter) => Some((ROUTES[index].operation, parameter.to_string())),
-            Found::OtherMethods(_) | Found::Nothing => None,
+        let operation = |found: RouteMatch<'_>| match found {
+            RouteMatch::Route(index, parameter) => Some((ROUTES[index].operation, parameter.to_string())),
+            RouteMatch::OtherMethods(_) | RouteMatch::Nothing => None,
         };
         assert_eq!(operation(public.find(&Method::GET, "/v1/drops/7")), Some(("GetDrop", "7".into())));
         assert_eq!(operation(public.find(&Method::HEAD, "/v1/drops/7")), Some(("GetDrop", "7".into())));
         assert_eq!(operation(public.find(&Method::POST, "/v1/drops/7/orders")), Some(("PlaceOrder", "7".into())));
         assert!(
-            matches!(public.find(&Method::DELETE, "/v1/drops/7"), Found::OtherMethods(allow) if allow == "GET, HEAD")
+            matches!(public.find(&Method::DELETE, "/v1/drops/7"), RouteMatch::OtherMethods(allow) if allow == "GET, HEAD")
         );
-        assert!(matches!(public.find(&Method::GET, "/metrics"), Found::Nothing), "operators' routes are not public");
+        assert!(
+            matches!(public.find(&Method::GET, "/metrics"), RouteMatch::Nothing),
+            "operators' routes are not public"
+        );
         let admin = Router::new(&ROUTES, Listener::Admin);
         assert_eq!(operation(admin.find(&Method::POST, "/v1/orders/search")), Some(("SearchOrders", String::new())));
     }

@@ -23,7 +23,7 @@ use super::code::Code;
 use super::problem::whole_seconds;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, empty};
 use super::route::{Listener, Route};
-use super::router::{Found, Router};
+use super::router::{RouteMatch, Router};
 use super::slow_queries::QueryQueue;
 use super::trace_context::{self, Answered, TraceContext};
 use crate::admission::in_flight::InFlightPermit;
@@ -231,7 +231,7 @@ impl Worker {
     }
 
     /// What a path and a method lead to on this listener.
-    pub(super) fn find<'path>(&self, method: &Method, path: &'path str) -> Found<'path> {
+    pub(super) fn find<'path>(&self, method: &Method, path: &'path str) -> RouteMatch<'path> {
         self.router.find(method, path)
     }
 

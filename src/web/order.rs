@@ -8,9 +8,9 @@ use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis, mone
 
 /// How an order can be paid, while it can.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum PaymentOption {
     /// With a provider who has not made the buyer's session yet.
-    BeingPrepared,
+    SessionPending,
     /// With play money.
     Sandbox,
     /// The shop takes the money itself.
@@ -47,7 +47,7 @@ pub struct OrderPage<'a> {
     /// The server's clock.
     pub now: UnixMillis,
     /// How it can be paid.
-    pub way: Way,
+    pub payment_option: PaymentOption,
     /// What must be read first.
     pub notice: Option<&'a str>,
 }
@@ -65,7 +65,7 @@ impl OrderPage<'_> {
     #[must_use]
     pub fn refresh_seconds(&self) -> Option<u64> {
         let left = self.live_seconds()?;
-        let waits = self.way == Way::BeingPrepared && self.state == OrderState::AwaitingPayment;
+        let waits = self.payment_option == PaymentOption::SessionPending && self.state == OrderState::AwaitingPayment;
         // At its expiry an order is another one.
         Some(if waits { LOOK_AGAIN_SECONDS } else { left.saturating_add(1) })
     }
@@ -82,8 +82,8 @@ impl OrderPage<'_> {
                 h1 { (title) }
                 p { (words) }
                 (self.facts())
-                @if self.way == Way::Sandbox && self.state == OrderState::Reserved { (self.checkout()) }
-                @if self.way == Way::Sandbox { (self.sandbox()) }
+                @if self.payment_option == PaymentOption::Sandbox && self.state == OrderState::Reserved { (self.checkout()) }
+                @if self.payment_option == PaymentOption::Sandbox { (self.sandbox()) }
             },
         )
     }
@@ -101,10 +101,12 @@ impl OrderPage<'_> {
             }
             OrderState::AwaitingPayment => (
                 "Waiting for your payment",
-                match self.way {
-                    Way::BeingPrepared => "Your payment is being prepared. This page looks again by itself.".into(),
-                    Way::Sandbox => "Pay with play money, below.".into(),
-                    Way::Shop => "The shop takes your payment itself, and tells you how.".into(),
+                match self.payment_option {
+                    PaymentOption::SessionPending => {
+                        "Your payment is being prepared. This page looks again by itself.".into()
+                    }
+                    PaymentOption::Sandbox => "Pay with play money, below.".into(),
+                    PaymentOption::Shop => "The shop takes your payment itself, and tells you how.".into(),
                 },
             ),
             OrderState::Paid if self.refund_due == Amount::ZERO => ("Paid", "Thank you. It is yours.".into()),
@@ -201,7 +203,7 @@ mod tests {
             expires_at: at(61_001),
             last_seq: Seq::new(7).expect("in range"),
             now: at(0),
-            way: Way::Shop,
+            payment_option: PaymentOption::Shop,
             notice: None,
         };
         change(&mut page);
@@ -217,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_page_that_waits_for_a_provider_looks_again_and_any_other_at_the_expiry() {
-        assert_eq!(shown(|page| page.way = Way::BeingPrepared).1, Some(2));
-        assert!(shown(|page| page.way = Way::BeingPrepared).0.contains("being prepared"));
+        assert_eq!(shown(|page| page.payment_option = PaymentOption::SessionPending).1, Some(2));
+        assert!(shown(|page| page.payment_option = PaymentOption::SessionPending).0.contains("being prepared"));
         assert_eq!(shown(|_| {}).1, Some(63));
         assert_eq!(shown(|page| page.state = OrderState::Paid).1, None);
     }
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn play_money_can_be_paid_while_the_order_lives_and_late_when_it_has_expired() {
         let buttons = |state| {
-            let (page, _) = shown(|page| (page.state, page.way) = (state, Way::Sandbox));
+            let (page, _) = shown(|page| (page.state, page.payment_option) = (state, PaymentOption::Sandbox));
             ["pay", "fail", "pay_twice", "pay_late"].map(|what| page.contains(&format!("value=\"{what}\">")))
         };
         assert_eq!(buttons(OrderState::AwaitingPayment), [true, true, true, false]);

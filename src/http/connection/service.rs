@@ -21,7 +21,7 @@ use crate::http::body::Body;
 use crate::http::handlers::{Handled, Handling};
 use crate::http::request::{Call, check_head, empty};
 use crate::http::route::allows;
-use crate::http::router::Found;
+use crate::http::router::RouteMatch;
 use crate::http::routes;
 use crate::http::trace_context::TraceContext;
 use crate::http::worker::{Worker, preflight};
@@ -151,9 +151,9 @@ fn find(worker: &Worker, parts: &Parts, of_an_origin: bool) -> Result<Wanted, Pr
     }
     worker.check_host(&parts.headers)?;
     match worker.find(&parts.method, parts.uri.path()) {
-        Found::Nothing => Err(Problem::NotFound),
-        Found::OtherMethods(allow) => Err(Problem::MethodNotAllowed { allow }),
-        Found::Route(index, parameter) => Ok(Wanted::Route(index, parameter.into())),
+        RouteMatch::Nothing => Err(Problem::NotFound),
+        RouteMatch::OtherMethods(allow) => Err(Problem::MethodNotAllowed { allow }),
+        RouteMatch::Route(index, parameter) => Ok(Wanted::Route(index, parameter.into())),
     }
 }
 

@@ -6,8 +6,8 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::orders::{bought, shown};
-use super::{RouteEntry, done, example_reason, fault, not_let_in, query_thread_busy, submit, written};
+use super::orders::{order_response, purchase_response};
+use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, rejected, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, Outcome, Subject};
 use crate::http::Problem;
@@ -98,14 +98,14 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 ];
 
 /// The auction of a number, if there is one.
-fn found(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
+fn find_auction(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
     let row =
         worker.reader.read(|connection| auctions::auction_by_id(connection, id)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::NotFound)
 }
 
 /// An auction's body: version, tag and JSON come from one row.
-fn rendered(row: &AuctionRow, epoch: u64) -> CachedResponse {
+fn auction_response(row: &AuctionRow, epoch: u64) -> CachedResponse {
     CachedResponse {
         version: row.version.get(),
         etag: tag(&etag("a", u64::from(row.id.get()), epoch, row.version)),
@@ -115,15 +115,19 @@ fn rendered(row: &AuctionRow, epoch: u64) -> CachedResponse {
 
 /// `GET /v1/auctions/{auction_id}`.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let (_, CachedResponse { etag, body, .. }) = ready(worker, call.auction_id()?, call.started)?;
+    let (_, CachedResponse { etag, body, .. }) = cached_auction(worker, call.auction_id()?, call.started)?;
     Ok(tagged(&call.parts.headers, etag, Caching::NoStore, body))
 }
 
 /// An auction's ready body, and its hidden drop. The read began at `started`.
-pub(super) fn ready(worker: &Worker, id: AuctionId, started: Instant) -> Result<(DropId, CachedResponse), Problem> {
+pub(super) fn cached_auction(
+    worker: &Worker,
+    id: AuctionId,
+    started: Instant,
+) -> Result<(DropId, CachedResponse), Problem> {
     let render = || {
         let row = worker.reader.read(|connection| auctions::auction_by_id(connection, id))?;
-        Ok(row.map(|row| (row.drop_id, rendered(&row, worker.server.epoch))))
+        Ok(row.map(|row| (row.drop_id, auction_response(&row, worker.server.epoch))))
     };
     let found =
         worker.hot_auctions.borrow_mut().get(&worker.writer.published, id, render).map_err(|error| fault(&error))?;
@@ -174,17 +178,17 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
         return Err(Problem::Forbidden("The token is another buyer's."));
     }
     let id = call.auction_id()?;
-    ready(worker, id, call.started)?;
+    cached_auction(worker, id, call.started)?;
     let buyer = proven.or(named);
     let buyer = buyer.ok_or_else(|| Problem::invalid("?buyer", "is needed where no token says who asks"))?;
     let row = worker.reader.read(|connection| auctions::last_order(connection, id)).map_err(|error| fault(&error))?;
     let row = row.filter(|row| *row.buyer == *buyer).ok_or(Problem::NotFound)?;
-    Ok(shown(worker, call, &row))
+    Ok(order_response(worker, call, &row))
 }
 
 /// `POST /v1/auctions/{auction_id}/bids`.
 pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
+    worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let request = parse_bid(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
@@ -200,7 +204,7 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
         Command::PlaceBid { auction_id, buyer, amount: request.amount, maximum: request.maximum, key: Some(key) };
     let beside = Beside::Bid { buyer: request.buyer.clone() };
     let decided = submit(worker, &call.caller, command, Some(beside)).await?;
-    let done = done(&decided)?;
+    let done = accepted_seq(&decided)?;
     let repeats = match &decided.outcome {
         Outcome::Bid(receipt) => receipt.repeated.then_some(receipt.seq),
         Outcome::Repeated { subject: Subject::Bid(_, seq), .. } => Some(*seq),
@@ -213,17 +217,17 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
     };
     let body = match (&decided.outcome, repeats) {
         (Outcome::Bid(receipt), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
-        (_, seq) => as_it_is(worker, auction_id, seq.unwrap_or(Seq::ZERO))?,
+        (_, seq) => current_bid_body(worker, auction_id, seq.unwrap_or(Seq::ZERO))?,
     };
     let mut response = json(StatusCode::CREATED, body);
     if repeats.is_some() {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(written(response, done.seq, &decided))
+    Ok(with_write_headers(response, done.seq, &decided))
 }
 
 /// A bid, and where its auction stands, as they are now.
-fn as_it_is(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
+fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
     let rows = worker.reader.read(|connection| {
         let auction = auctions::auction_by_id(connection, id)?;
         Ok(auctions::bid_by_seq(connection, id, seq)?.zip(auction))
@@ -234,17 +238,17 @@ fn as_it_is(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Byt
 
 /// `POST /v1/auctions/{auction_id}/buy-now`.
 pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
+    worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let buyer = parse_buy_now(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
-    let AuctionRow { id, drop_id, .. } = found(worker, call.auction_id()?)?;
+    let AuctionRow { id, drop_id, .. } = find_auction(worker, call.auction_id()?)?;
     let digests = &worker.writer.digest_key;
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
     let command = Command::BuyNow { auction_id: id, buyer: digest, key };
     let beside = Beside::Order { secret: random::order_secret(), buyer, contact: None };
     let decided = submit(worker, &call.caller, command, Some(beside)).await?;
-    bought(worker, &decided)
+    purchase_response(worker, &decided)
 }
 
 /// `POST /v1/auctions`.
@@ -276,15 +280,15 @@ async fn operate(
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, Command::CreateAuction { .. });
     let decided = submit(worker, &call.caller, command, None).await?;
-    let done = done(&decided)?;
+    let done = accepted_seq(&decided)?;
     let (Outcome::Accepted { subject: Subject::Auction(id), .. }
     | Outcome::Repeated { subject: Subject::Auction(id), .. }) = decided.outcome
     else {
         return Err(Problem::Internal);
     };
-    let mut response = json(status, auction_body(&found(worker, id)?, worker.server.epoch));
+    let mut response = json(status, auction_body(&find_auction(worker, id)?, worker.server.epoch));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(written(response, done.seq, &decided))
+    Ok(with_write_headers(response, done.seq, &decided))
 }

@@ -2,8 +2,8 @@
 
 use hyper::{Method, Response, StatusCode};
 
-use super::orders::named;
-use super::{RouteEntry, done, fault, submit, written};
+use super::orders::find_order;
+use super::{RouteEntry, accepted_seq, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::engine::Command;
 use crate::http::Problem;
@@ -41,20 +41,20 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 
 /// `GET /v1/orders/{order_id}/contact`.
 pub(super) async fn read(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = named(worker, call)?.seq;
+    let order = find_order(worker, call)?.seq;
     let find = || worker.reader.read(|connection| rows::contact_of(connection, order)).map_err(|error| fault(&error));
     find()?.ok_or(Problem::NotFound)?;
     let decided = submit(worker, &call.caller, Command::ReadContact { order }, None).await?;
-    let done = done(&decided)?;
+    let done = accepted_seq(&decided)?;
     // Read again: it may have been erased before this look was audited.
     let contact = find()?.ok_or(Problem::NotFound)?;
-    Ok(written(json(StatusCode::OK, contact_body(&contact)), done.seq, &decided))
+    Ok(with_write_headers(json(StatusCode::OK, contact_body(&contact)), done.seq, &decided))
 }
 
 /// `DELETE /v1/orders/{order_id}/contact`.
 pub(super) async fn erase(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = named(worker, call)?.seq;
+    let order = find_order(worker, call)?.seq;
     let decided = submit(worker, &call.caller, Command::EraseContact { order }, None).await?;
-    let done = done(&decided)?;
-    Ok(written(empty(StatusCode::NO_CONTENT), done.seq, &decided))
+    let done = accepted_seq(&decided)?;
+    Ok(with_write_headers(empty(StatusCode::NO_CONTENT), done.seq, &decided))
 }

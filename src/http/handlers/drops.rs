@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, done, example_reason, fault, query_thread_busy, submit, written};
+use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
 use crate::http::Problem;
@@ -80,12 +80,12 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let found = ready(worker, call.drop_id()?, call.started)?;
+    let found = cached_drop(worker, call.drop_id()?, call.started)?;
     Ok(tagged(&call.parts.headers, found.etag, Caching::Public, found.body))
 }
 
 /// A drop's ready body. The read began at `started`.
-pub(super) fn ready(worker: &Worker, id: DropId, started: Instant) -> Result<CachedResponse, Problem> {
+pub(super) fn cached_drop(worker: &Worker, id: DropId, started: Instant) -> Result<CachedResponse, Problem> {
     let epoch = worker.server.epoch;
     let render = || {
         let row = worker.reader.read(|connection| rows::drop_by_id(connection, id))?;
@@ -166,7 +166,7 @@ async fn operate(
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, Command::CreateDrop { .. });
     let decided = submit(worker, &call.caller, command, None).await?;
-    let done = done(&decided)?;
+    let done = accepted_seq(&decided)?;
     let (Outcome::Accepted { subject: Subject::Drop(id), .. } | Outcome::Repeated { subject: Subject::Drop(id), .. }) =
         decided.outcome
     else {
@@ -178,5 +178,5 @@ async fn operate(
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(written(response, done.seq, &decided))
+    Ok(with_write_headers(response, done.seq, &decided))
 }

@@ -4,7 +4,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, done, example_reason, fault, submit, written};
+use super::{RouteEntry, accepted_seq, example_reason, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::egress::{SendError, Target, TargetError};
 use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
@@ -125,7 +125,7 @@ pub(super) fn list(worker: &Worker) -> Result<Response<Body>, Problem> {
 
 /// `GET /v1/webhook-endpoints/{endpoint_id}`.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let row = named(worker, call)?;
+    let row = find_endpoint(worker, call)?;
     Ok(json(StatusCode::OK, body(worker, &row, None)?))
 }
 
@@ -133,7 +133,7 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
 pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let EndpointChanges { url, events, state, reason } =
         parse_endpoint_changes(&call.json(&worker.server.config.limits).await?)?;
-    let known = named(worker, &call)?;
+    let known = find_endpoint(worker, &call)?;
     let url = match url {
         Some(url) if *url != *known.url.reveal() => Some(reachable(worker, &url).await?),
         Some(_) | None => None,
@@ -146,7 +146,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
 /// `POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`.
 pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let reason = crate::http::json::parse_reason(&call.json(&worker.server.config.limits).await?)?;
-    let endpoint = named(worker, &call)?.id;
+    let endpoint = find_endpoint(worker, &call)?.id;
     let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
     let command = EndpointCommand::Patch { endpoint, patch, reason: call.signed(reason) };
     operate(worker, &call, command, (None, Some(SigningSecret::random())), StatusCode::OK).await
@@ -155,18 +155,18 @@ pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<B
 /// `POST /v1/webhook-endpoints/{endpoint_id}/resend`.
 pub(super) async fn resend(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let (from_seq, all, reason) = parse_resend(&call.json(&worker.server.config.limits).await?)?;
-    let endpoint = named(worker, &call)?.id;
+    let endpoint = find_endpoint(worker, &call)?.id;
     let command = EndpointCommand::Resend { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) };
     operate(worker, &call, command, (None, None), StatusCode::OK).await
 }
 
 /// `DELETE /v1/webhook-endpoints/{endpoint_id}`.
 pub(super) async fn delete(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let endpoint = named(worker, call)?.id;
+    let endpoint = find_endpoint(worker, call)?.id;
     let command = EndpointCommand::Delete { endpoint, reason: call.signed("deleted".into()) };
     let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), None).await?;
-    let done = done(&decided)?;
-    Ok(written(empty(StatusCode::NO_CONTENT), done.seq, &decided))
+    let done = accepted_seq(&decided)?;
+    Ok(with_write_headers(empty(StatusCode::NO_CONTENT), done.seq, &decided))
 }
 
 /// `GET /v1/webhook-endpoints/{endpoint_id}/deliveries`.
@@ -181,7 +181,7 @@ pub(super) fn deliveries(worker: &Worker, call: &Call) -> Result<Response<Body>,
         Some(_) => return Err(Problem::invalid("?state", "must be dead or waiting")),
     };
     let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
-    let endpoint = named(worker, call)?.id;
+    let endpoint = find_endpoint(worker, call)?.id;
     let limit = query.limit.saturating_add(1);
     let found = worker.reader.read(|connection| rows::deliveries(connection, endpoint, which, after, limit));
     let mut found = found.map_err(|error| fault(&error))?;
@@ -193,7 +193,7 @@ pub(super) fn deliveries(worker: &Worker, call: &Call) -> Result<Response<Body>,
 }
 
 /// The endpoint in the path.
-fn named(worker: &Worker, call: &Call) -> Result<EndpointRow, Problem> {
+fn find_endpoint(worker: &Worker, call: &Call) -> Result<EndpointRow, Problem> {
     let canonical = !call.parameter.starts_with(['0', '+']);
     let id = call.parameter.parse().ok().and_then(Seq::new).filter(|_| canonical).ok_or(Problem::NotFound)?;
     let found = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
@@ -232,7 +232,7 @@ async fn operate(
     let has_key = matches!(command, EndpointCommand::Create { .. });
     let beside = Some(Beside::Endpoint { url, secret: secret.clone() });
     let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), beside).await?;
-    let done = done(&decided)?;
+    let done = accepted_seq(&decided)?;
     let (Outcome::Accepted { subject: Subject::Endpoint(id), .. }
     | Outcome::Repeated { subject: Subject::Endpoint(id), .. }) = decided.outcome
     else {
@@ -245,5 +245,5 @@ async fn operate(
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(written(response, done.seq, &decided))
+    Ok(with_write_headers(response, done.seq, &decided))
 }

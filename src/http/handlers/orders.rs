@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, done, fault, not_let_in, submit, written};
+use super::{RouteEntry, accepted_seq, fault, rejected, submit, with_write_headers};
 use crate::admission::Caller;
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
@@ -52,12 +52,12 @@ fn frame(worker: &Worker) -> OrderFrame<'_> {
 
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
 pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    worker.writer.check_buyer_capacity().map_err(|turned_away| not_let_in(worker, turned_away))?;
+    worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let request = OrderRequest::parse(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();
-    let (decided, secret) = claim(worker, &call.caller, call.drop_id()?, request, &key).await?;
-    let done = done(&decided)?;
+    let (decided, secret) = submit_order(worker, &call.caller, call.drop_id()?, request, &key).await?;
+    let done = accepted_seq(&decided)?;
     let response = match &decided.outcome {
         Outcome::Reserved(reservation) => {
             json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(worker)))
@@ -76,12 +76,12 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
             return Err(Problem::Internal);
         }
     };
-    Ok(written(response, done.seq, &decided))
+    Ok(with_write_headers(response, done.seq, &decided))
 }
 
 /// The answer to a purchase, which is more than its order's own events: the order is read.
-pub(super) fn bought(worker: &Worker, decided: &Decided) -> Result<Response<Body>, Problem> {
-    let done = done(decided)?;
+pub(super) fn purchase_response(worker: &Worker, decided: &Decided) -> Result<Response<Body>, Problem> {
+    let done = accepted_seq(decided)?;
     let order = match &decided.outcome {
         Outcome::Reserved(reservation) => reservation.order,
         Outcome::Repeated { subject: Subject::Order(seq), .. } => *seq,
@@ -96,11 +96,11 @@ pub(super) fn bought(worker: &Worker, decided: &Decided) -> Result<Response<Body
     if done.repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(written(response, done.seq, decided))
+    Ok(with_write_headers(response, done.seq, decided))
 }
 
 /// A buyer's claim on units of a drop, decided; and the secret of the order's id, if it is a new one.
-pub(super) async fn claim(
+pub(super) async fn submit_order(
     worker: &Worker,
     caller: &Caller,
     drop_id: DropId,
@@ -127,7 +127,7 @@ pub(super) async fn claim(
 }
 
 /// The order that a request names, if its id is right to the last bit.
-pub(super) fn named(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
+pub(super) fn find_order(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
     let id = call.order_id()?;
     let started = Instant::now();
     let row = worker.reader.read(|connection| rows::order_by_id(connection, id)).map_err(|error| fault(&error))?;
@@ -136,8 +136,8 @@ pub(super) fn named(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
 }
 
 /// The same for buyers: where they have tokens, an order is there for its own buyer only.
-fn own(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
-    let row = named(worker, call)?;
+fn find_own_order(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
+    let row = find_order(worker, call)?;
     match call.caller.buyer() {
         Some(buyer) if buyer.as_str() != &*row.buyer => Err(Problem::NotFound),
         Some(_) | None => Ok(row),
@@ -150,19 +150,19 @@ fn by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
 }
 
 /// The order as it is now, as the answer to a write.
-pub(super) fn as_it_is(worker: &Worker, seq: Seq, decided: &Decided) -> Result<Response<Body>, Problem> {
-    let done = done(decided)?;
+pub(super) fn current_order_response(worker: &Worker, seq: Seq, decided: &Decided) -> Result<Response<Body>, Problem> {
+    let done = accepted_seq(decided)?;
     let response = json(StatusCode::OK, order_body(&by_seq(worker, seq)?, frame(worker)));
-    Ok(written(response, done.seq, decided))
+    Ok(with_write_headers(response, done.seq, decided))
 }
 
 /// `GET /v1/orders/{order_id}`.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    Ok(shown(worker, call, &own(worker, call)?))
+    Ok(order_response(worker, call, &find_own_order(worker, call)?))
 }
 
 /// An order, unless the client has it already.
-pub(super) fn shown(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Body> {
+pub(super) fn order_response(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Body> {
     let etag = tag(&etag("o", row.seq.get(), worker.server.epoch, row.last_seq));
     tagged(&call.parts.headers, etag, Caching::NoStore, order_body(row, frame(worker)))
 }
@@ -170,15 +170,15 @@ pub(super) fn shown(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Bo
 /// `POST /v1/orders/{order_id}/checkout`.
 pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let contact = parse_checkout(&call.json(&worker.server.config.limits).await?)?;
-    let order = own(worker, &call)?.seq;
+    let order = find_own_order(worker, &call)?.seq;
     let beside = Beside::Contact(Box::new(contact));
     let decided = submit(worker, &call.caller, Command::Checkout { order }, Some(beside)).await?;
-    as_it_is(worker, order, &decided)
+    current_order_response(worker, order, &decided)
 }
 
 /// `POST /v1/orders/{order_id}/cancel`.
 pub(super) async fn cancel(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = own(worker, call)?.seq;
+    let order = find_own_order(worker, call)?.seq;
     let decided = submit(worker, &call.caller, Command::CancelOrder { order }, None).await?;
-    as_it_is(worker, order, &decided)
+    current_order_response(worker, order, &decided)
 }

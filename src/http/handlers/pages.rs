@@ -8,8 +8,8 @@ use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::orders::{claim, named};
-use super::{RouteEntry, done, fault, payments, submit};
+use super::orders::{find_order, submit_order};
+use super::{RouteEntry, accepted_seq, fault, provider_events, submit};
 use crate::engine::{Command, Outcome, Subject};
 use crate::http::Problem;
 use crate::http::allowed_responses::{BODY, ID, WRITER};
@@ -25,7 +25,7 @@ use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
 use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity, hex, random};
 use crate::web;
-use crate::web::order::{OrderPage, Way};
+use crate::web::order::{OrderPage, PaymentOption};
 use crate::web::shop::Offer;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -75,11 +75,11 @@ fn html(status: StatusCode, page: String) -> Response<Body> {
     let mut response = Response::new(full(page));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HTML);
-    kept_close(response)
+    with_privacy_headers(response)
 }
 
 /// A page's address is the key to an order: nobody keeps it, and no link tells it.
-fn kept_close(mut response: Response<Body>) -> Response<Body> {
+fn with_privacy_headers(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -96,7 +96,7 @@ fn see_other(address: &str) -> Result<Response<Body>, Problem> {
     *response.status_mut() = StatusCode::SEE_OTHER;
     let address = HeaderValue::from_str(address).map_err(|_| Problem::Internal)?;
     response.headers_mut().insert(LOCATION, address);
-    Ok(kept_close(response))
+    Ok(with_privacy_headers(response))
 }
 
 fn path_of(order: &OrderRow) -> String {
@@ -104,26 +104,26 @@ fn path_of(order: &OrderRow) -> String {
 }
 
 /// How orders are paid here.
-fn way(worker: &Worker) -> Way {
+fn payment_option(worker: &Worker) -> PaymentOption {
     let payments = &worker.server.config.payments;
     match payments.provider {
-        Some(Provider::Stripe | Provider::Payos) => Way::BeingPrepared,
+        Some(Provider::Stripe | Provider::Payos) => PaymentOption::SessionPending,
         Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None if payments.sandbox => {
-            Way::Sandbox
+            PaymentOption::Sandbox
         }
-        Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None => Way::Shop,
+        Some(Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks) | None => PaymentOption::Shop,
     }
 }
 
 /// The demo shop takes everybody for who he says he is: it is there with play money only, and not where buyers have
 /// tokens.
 fn has_demo_shop(worker: &Worker) -> bool {
-    way(worker) == Way::Sandbox && worker.server.admission.buyers.is_none()
+    payment_option(worker) == PaymentOption::Sandbox && worker.server.admission.buyers.is_none()
 }
 
 /// `GET /pay/{order_id}`.
 pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = match named(worker, call) {
+    let order = match find_order(worker, call) {
         Err(Problem::NotFound) => return Ok(html(StatusCode::NOT_FOUND, web::not_found())),
         other => other?,
     };
@@ -133,10 +133,15 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
             return see_other(&url);
         }
     }
-    shown(worker, &order, StatusCode::OK, None)
+    order_page(worker, &order, StatusCode::OK, None)
 }
 
-fn shown(worker: &Worker, order: &OrderRow, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
+fn order_page(
+    worker: &Worker,
+    order: &OrderRow,
+    status: StatusCode,
+    notice: Option<&str>,
+) -> Result<Response<Body>, Problem> {
     let drop = worker.reader.read(|connection| rows::drop_by_id(connection, order.drop_id));
     let drop = drop.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
     let (path, code) = (path_of(order), code_of(order.seq));
@@ -154,8 +159,8 @@ fn shown(worker: &Worker, order: &OrderRow, status: StatusCode, told: Option<&st
         expires_at: order.expires_at,
         last_seq: order.last_seq,
         now: worker.writer.clock.now(),
-        way: way(worker),
-        notice: told,
+        payment_option: payment_option(worker),
+        notice,
     };
     let mut response = html(status, page.render());
     if let Some(seconds) = page.refresh_seconds() {
@@ -164,8 +169,8 @@ fn shown(worker: &Worker, order: &OrderRow, status: StatusCode, told: Option<&st
     Ok(response)
 }
 
-/// What a page says of a refusal; other problems are answered as such.
-fn words_of(problem: &Problem) -> Option<String> {
+/// SandboxAction a page says of a refusal; other problems are answered as such.
+fn refusal_text(problem: &Problem) -> Option<String> {
     let Problem::Refused { .. } = problem else { return None };
     let (title, detail) = problem.words();
     Some(format!("{title}. {detail}"))
@@ -182,7 +187,7 @@ pub(super) fn shop(worker: &Worker) -> Result<Response<Body>, Problem> {
     offers(worker, StatusCode::OK, None)
 }
 
-fn offers(worker: &Worker, status: StatusCode, told: Option<&str>) -> Result<Response<Body>, Problem> {
+fn offers(worker: &Worker, status: StatusCode, notice: Option<&str>) -> Result<Response<Body>, Problem> {
     let drops = worker.reader.read(|connection| lists::newest_drops(connection, OFFERS_MAX));
     let drops = drops.map_err(|error| fault(&error))?;
     let on_sale = drops.into_iter().filter(|drop| matches!(drop.state(), DropState::Live | DropState::SoldOut));
@@ -201,12 +206,12 @@ fn offers(worker: &Worker, status: StatusCode, told: Option<&str>) -> Result<Res
     let mut key = [0u8; 8];
     random::fill(&mut key);
     let key = String::from_utf8_lossy(&hex::of_u64(u64::from_le_bytes(key))).into_owned();
-    Ok(html(status, web::shop::render(&offers, &key, told)))
+    Ok(html(status, web::shop::render(&offers, &key, notice)))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Reserve {
+struct ReserveForm {
     drop_id: u32,
     key: String,
     buyer: String,
@@ -218,17 +223,17 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
     if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    let form: Reserve = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let form: ReserveForm = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
     let drop_id = DropId::new(form.drop_id).ok_or(Problem::NotFound)?;
     let buyer = BuyerText::new(&form.buyer).ok_or_else(|| Problem::invalid("/buyer", "is no buyer"))?;
     let quantity = Quantity::new(form.quantity).ok_or_else(|| Problem::invalid("/quantity", "is none"))?;
     let request = OrderRequest { buyer, quantity, contact: None };
-    let (decided, _) = claim(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
-    match done(&decided) {
+    let (decided, _) = submit_order(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
+    match accepted_seq(&decided) {
         Ok(_) => {}
         Err(problem) => {
-            let told = words_of(&problem).ok_or(problem)?;
-            return offers(worker, StatusCode::CONFLICT, Some(&told));
+            let notice = refusal_text(&problem).ok_or(problem)?;
+            return offers(worker, StatusCode::CONFLICT, Some(&notice));
         }
     }
     let (Outcome::Reserved(crate::engine::Reservation { order: seq, .. })
@@ -243,7 +248,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-struct Checkout {
+struct CheckoutForm {
     name: String,
     email: String,
     phone: String,
@@ -255,9 +260,9 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
     if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    let form: Checkout = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
-    let order = named(worker, &call)?;
-    let Checkout { name, email, phone, address } = form;
+    let form: CheckoutForm = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let order = find_order(worker, &call)?;
+    let CheckoutForm { name, email, phone, address } = form;
     let mut contact = Map::new();
     for (field, value) in [("name", name), ("email", email), ("phone", phone), ("address", address)] {
         // A browser sends CR LF where the text has a line break, and fields that nobody filled in.
@@ -269,18 +274,18 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
     let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
     let beside = Beside::Contact(Box::new(contact));
     let decided = submit(worker, &call.caller, Command::Checkout { order: order.seq }, Some(beside)).await?;
-    match done(&decided) {
+    match accepted_seq(&decided) {
         Ok(_) => see_other(&path_of(&order)),
         Err(problem) => {
-            let told = words_of(&problem).ok_or(problem)?;
-            shown(worker, &named(worker, &call)?, StatusCode::CONFLICT, Some(&told))
+            let notice = refusal_text(&problem).ok_or(problem)?;
+            order_page(worker, &find_order(worker, &call)?, StatusCode::CONFLICT, Some(&notice))
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum What {
+enum SandboxAction {
     Pay,
     Fail,
     PayTwice,
@@ -289,27 +294,28 @@ enum What {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sandbox {
-    what: What,
+struct SandboxForm {
+    what: SandboxAction,
     /// The order's last event when the page was made: two clicks on one page are one payment.
     seen: u64,
 }
 
 /// `POST /pay/{order_id}/sandbox`: what a provider would tell, signed and verified like any provider's word.
 pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    if way(worker) != Way::Sandbox {
+    if payment_option(worker) != PaymentOption::Sandbox {
         return Err(Problem::NotFound);
     }
-    let Sandbox { what, seen } = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
-    let order = named(worker, &call)?;
+    let SandboxForm { what, seen } =
+        read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let order = find_order(worker, &call)?;
     // Late is late: the page offers it for an expired order only.
-    if what == What::PayLate && order.state != OrderState::Expired {
+    if what == SandboxAction::PayLate && order.state != OrderState::Expired {
         return see_other(&path_of(&order));
     }
     let (kind, times) = match what {
-        What::Pay | What::PayLate => ("payment.succeeded", 1),
-        What::PayTwice => ("payment.succeeded", 2),
-        What::Fail => ("payment.failed", 1),
+        SandboxAction::Pay | SandboxAction::PayLate => ("payment.succeeded", 1),
+        SandboxAction::PayTwice => ("payment.succeeded", 2),
+        SandboxAction::Fail => ("payment.failed", 1),
     };
     for time in 0..times {
         let reference = format!("play-{}-{seen}-{time}", order.seq);
@@ -323,8 +329,13 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
                 "currency": order.currency.as_str(),
             },
         });
-        payments::hear_play_money(worker, &call.caller, &format!("{reference}-{kind}").replace('.', "-"), &event)
-            .await?;
+        provider_events::receive_sandbox_event(
+            worker,
+            &call.caller,
+            &format!("{reference}-{kind}").replace('.', "-"),
+            &event,
+        )
+        .await?;
     }
     see_other(&path_of(&order))
 }

@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response};
 
-use super::drops::ready;
+use super::drops::cached_drop;
 use super::{RouteEntry, query_thread_busy};
 use crate::http::Problem;
 use crate::http::allowed_responses::{BUSY, ID};
@@ -63,16 +63,16 @@ impl Drop for Slot {
 /// `GET /v1/drops/{drop_id}/stream`.
 pub(super) fn drop_changes(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
-    let first = ready(worker, id, call.started)?;
-    changes(worker, StreamKind::Drop, id, first, move |worker| ready(worker, id, Instant::now()))
+    let first = cached_drop(worker, id, call.started)?;
+    changes(worker, StreamKind::Drop, id, first, move |worker| cached_drop(worker, id, Instant::now()))
 }
 
 /// `GET /v1/auctions/{auction_id}/stream`. Its version is its hidden drop's.
 pub(super) fn auction_changes(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.auction_id()?;
-    let (drop_id, first) = super::auctions::ready(worker, id, call.started)?;
+    let (drop_id, first) = super::auctions::cached_auction(worker, id, call.started)?;
     changes(worker, StreamKind::Auction, drop_id, first, move |worker| {
-        super::auctions::ready(worker, id, Instant::now()).map(|(_, body)| body)
+        super::auctions::cached_auction(worker, id, Instant::now()).map(|(_, body)| body)
     })
 }
 

@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answers::{bytes, time};
+use super::encoding::{time, to_bytes};
 use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, read_for, whose};
-use super::words;
+use super::scalars;
 use crate::config::AuctionSettings;
 use crate::engine::AuctionSpec;
-use crate::http::fields::Fields;
 use crate::http::problem::{FieldError, Problem};
-use crate::http::rules;
+use crate::http::validation::fields::BodyFields;
+use crate::http::validation::rules;
 use crate::read::{AuctionRow, BidRow};
 use crate::types::{AuctionId, BuyerText, Currency, Increment, Seq, UnitPrice, UnixMillis};
 
@@ -29,16 +29,16 @@ pub(super) struct AuctionJson<'a> {
     id: u32,
     sku: &'a str,
     name: &'a str,
-    #[schemars(with = "words::Currency")]
+    #[schemars(with = "scalars::Currency")]
     currency: &'a str,
-    #[schemars(with = "words::AuctionState")]
+    #[schemars(with = "scalars::AuctionState")]
     state: &'static str,
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     starts_at: UnixMillis,
     /// As late bids have moved it.
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     ends_at: UnixMillis,
     #[schemars(range(max = UnitPrice::MAX))]
     start_price: u64,
@@ -64,14 +64,14 @@ pub(super) struct AuctionJson<'a> {
     /// The hidden drop, whose orders the winner's is one of.
     #[schemars(range(min = 1))]
     drop_id: u32,
-    #[schemars(with = "words::Version")]
+    #[schemars(with = "scalars::Version")]
     version: String,
 }
 
 /// An auction.
 #[must_use]
 pub fn auction_body(row: &AuctionRow, epoch: u64) -> Bytes {
-    bytes(&AuctionJson {
+    to_bytes(&AuctionJson {
         id: row.id.get(),
         sku: &row.sku,
         name: &row.name,
@@ -111,20 +111,20 @@ pub(super) struct BidJson<'a> {
     minimum_next: u64,
     /// When the auction ends, as late bids have moved it.
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     ends_at: UnixMillis,
     /// The bid's number.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     at: UnixMillis,
 }
 
 /// A fresh bid, without reading its row.
 #[must_use]
 pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMillis) -> Bytes {
-    bytes(&BidJson {
+    to_bytes(&BidJson {
         auction_id: receipt.auction_id.get(),
         buyer,
         amount: receipt.amount.get(),
@@ -140,7 +140,7 @@ pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMi
 /// A bid as it is now.
 #[must_use]
 pub fn bid_body(bid: &BidRow, auction: &AuctionRow) -> Bytes {
-    bytes(&BidJson {
+    to_bytes(&BidJson {
         auction_id: auction.id.get(),
         buyer: &bid.buyer,
         amount: bid.amount.get(),
@@ -172,14 +172,14 @@ pub(super) struct BidRecordJson<'a> {
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     at: UnixMillis,
 }
 
 /// A bid on a page of them.
 #[must_use]
 pub fn bid_record_body(bid: &BidRow, auction: AuctionId, leader: Option<Seq>) -> Bytes {
-    bytes(&BidRecordJson {
+    to_bytes(&BidRecordJson {
         auction_id: auction.get(),
         buyer: &bid.buyer,
         amount: bid.amount.get(),
@@ -212,7 +212,7 @@ pub fn parse_bid(body: &[u8], proven: Option<&BuyerText>) -> Result<BidRequest, 
     Ok(request)
 }
 
-fn bid(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BidRequest> {
+fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BidRequest> {
     let buyer = whose(fields, proven, is_anothers);
     let amount = fields.required("amount", rules::unit_price());
     let maximum = fields.optional("maximum", rules::unit_price());
@@ -232,7 +232,7 @@ pub fn parse_buy_now(body: &[u8], proven: Option<&BuyerText>) -> Result<BuyerTex
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_auction(body: &[u8], settings: &AuctionSettings) -> Result<AuctionSpec, Problem> {
-    let spec = Fields::read(body, |fields| new_auction(fields, settings))?;
+    let spec = BodyFields::read(body, |fields| new_auction(fields, settings))?;
     let mut errors = Vec::new();
     let mut refuse = |wrong: bool, pointer: &str, detail: &str| {
         if wrong {
@@ -245,7 +245,7 @@ pub fn parse_auction(body: &[u8], settings: &AuctionSettings) -> Result<AuctionS
     if errors.is_empty() { Ok(spec) } else { Err(Problem::Validation(errors)) }
 }
 
-fn new_auction(fields: &mut Fields, settings: &AuctionSettings) -> Option<AuctionSpec> {
+fn new_auction(fields: &mut BodyFields, settings: &AuctionSettings) -> Option<AuctionSpec> {
     let sku = fields.required("sku", rules::text(SKU_BYTES_MAX));
     let name = fields.required("name", rules::text(NAME_BYTES_MAX));
     let currency: Option<Currency> = fields.required("currency", rules::currency());
@@ -290,13 +290,13 @@ fn usual_increments() -> Box<[Increment]> {
 pub(super) fn request_schemas() -> [(&'static str, Value); 3] {
     let settings = AuctionSettings::default();
     let whose_description = "Needed, unless a buyer's token says who it is.";
-    let mut bid = Fields::describe(|fields| bid(fields, None, &mut false));
-    let mut buy_now = Fields::describe(|fields| whose(fields, None, &mut false));
+    let mut bid = BodyFields::describe(|fields| bid(fields, None, &mut false));
+    let mut buy_now = BodyFields::describe(|fields| whose(fields, None, &mut false));
     bid["properties"]["buyer"]["description"] = whose_description.into();
     buy_now["properties"]["buyer"]["description"] = whose_description.into();
     bid["properties"]["maximum"]["description"] =
         "What he would pay at most: a secret. The server bids for him up to it, no more than is needed.".into();
-    let mut auction = Fields::describe(|fields| new_auction(fields, &settings));
+    let mut auction = BodyFields::describe(|fields| new_auction(fields, &settings));
     let mut describe = |name: &str, words: &str| auction["properties"][name]["description"] = words.into();
     describe("reserve_price", "Below it nothing is sold. Whether it is met is shown, the amount is not.");
     describe(

@@ -5,13 +5,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answers::{INTEGER_MAX, bytes, optional_time, time};
-use super::words;
-use crate::http::fields::Fields;
+use super::encoding::{optional_time, time, to_bytes};
+use super::scalars;
 use crate::http::problem::Problem;
-use crate::http::rules;
+use crate::http::validation::fields::BodyFields;
+use crate::http::validation::rules;
 use crate::read::outbox::{DeliveryRow, EndpointRow};
-use crate::types::{EndpointState, EventFilter, Seq, SigningSecret, UnixMillis};
+use crate::types::{EndpointState, EventFilter, JSON_INTEGER_MAX, Seq, SigningSecret, UnixMillis};
 
 /// Whom the outbox tells.
 #[derive(Serialize, JsonSchema)]
@@ -30,17 +30,17 @@ pub(super) struct EndpointJson<'a> {
     #[schemars(range(max = Seq::MAX.get()))]
     position: u64,
     /// Deliveries that failed, or stand behind one that did, and wait for their next attempt.
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     waiting: u64,
     /// Deliveries that were given up.
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     dead: u64,
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     created_at: UnixMillis,
     /// Until when the secret before this one signs too.
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     old_secret_until: Option<UnixMillis>,
     /// What signs. Shown once: when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,12 +64,12 @@ pub(super) struct DeliveryJson {
     order_seq: Option<u64>,
     /// When the event happened.
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     at: UnixMillis,
     attempts: u8,
     /// When it is tried again.
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     next_at: Option<UnixMillis>,
     /// How the last attempt ended: `status 500`, `timed-out`, …; `behind`: an earlier event of its order is not told yet.
     trouble: String,
@@ -91,7 +91,7 @@ pub fn endpoint_body(
     now: UnixMillis,
     secret: Option<&SigningSecret>,
 ) -> Bytes {
-    bytes(&EndpointJson {
+    to_bytes(&EndpointJson {
         id: row.id.get(),
         url: row.url.reveal(),
         events: row.events.names().collect(),
@@ -109,7 +109,7 @@ pub fn endpoint_body(
 /// One delivery.
 #[must_use]
 pub fn delivery_body(row: &DeliveryRow) -> Bytes {
-    bytes(&DeliveryJson {
+    to_bytes(&DeliveryJson {
         seq: row.seq.get(),
         kind: row.event,
         order_seq: row.order.map(Seq::get),
@@ -125,10 +125,10 @@ pub fn delivery_body(row: &DeliveryRow) -> Bytes {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_new_endpoint(body: &[u8]) -> Result<(Box<str>, EventFilter), Problem> {
-    Fields::read(body, new_endpoint)
+    BodyFields::read(body, new_endpoint)
 }
 
-fn new_endpoint(fields: &mut Fields) -> Option<(Box<str>, EventFilter)> {
+fn new_endpoint(fields: &mut BodyFields) -> Option<(Box<str>, EventFilter)> {
     let url = fields.required("url", rules::endpoint_url());
     let events = fields.optional("events", rules::events()).unwrap_or(EventFilter::ALL);
     Some((url?, events))
@@ -151,10 +151,10 @@ pub struct EndpointChanges {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_endpoint_changes(body: &[u8]) -> Result<EndpointChanges, Problem> {
-    Fields::read(body, changes)
+    BodyFields::read(body, changes)
 }
 
-fn changes(fields: &mut Fields) -> Option<EndpointChanges> {
+fn changes(fields: &mut BodyFields) -> Option<EndpointChanges> {
     let url = fields.optional("url", rules::endpoint_url());
     let events = fields.optional("events", rules::events());
     let state = fields.optional("state", rules::endpoint_state());
@@ -166,10 +166,10 @@ fn changes(fields: &mut Fields) -> Option<EndpointChanges> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_resend(body: &[u8]) -> Result<(Seq, bool, Box<str>), Problem> {
-    Fields::read(body, resend)
+    BodyFields::read(body, resend)
 }
 
-fn resend(fields: &mut Fields) -> Option<(Seq, bool, Box<str>)> {
+fn resend(fields: &mut BodyFields) -> Option<(Seq, bool, Box<str>)> {
     let from_seq = fields.required("from_seq", rules::seq());
     let all = fields.defaulted("all", false, rules::flag());
     let reason = super::requests::reason(fields);
@@ -179,8 +179,8 @@ fn resend(fields: &mut Fields) -> Option<(Seq, bool, Box<str>)> {
 /// The schemas of what is sent.
 pub(super) fn request_schemas() -> [(&'static str, Value); 3] {
     [
-        ("NewWebhookEndpoint", Fields::describe(new_endpoint)),
-        ("WebhookEndpointPatch", Fields::describe(changes)),
-        ("Resend", Fields::describe(resend)),
+        ("NewWebhookEndpoint", BodyFields::describe(new_endpoint)),
+        ("WebhookEndpointPatch", BodyFields::describe(changes)),
+        ("Resend", BodyFields::describe(resend)),
     ]
 }

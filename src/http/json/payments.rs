@@ -4,10 +4,10 @@ use hyper::body::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answers::{INTEGER_MAX, bytes};
-use super::words;
+use super::encoding::to_bytes;
+use super::scalars;
 use crate::read::PaymentRow;
-use crate::types::{Provider, Seq};
+use crate::types::{JSON_INTEGER_MAX, Provider, Seq};
 
 /// Money that came in for an order, and what became of it.
 #[derive(Serialize, JsonSchema)]
@@ -18,15 +18,15 @@ pub(super) struct PaymentJson<'a> {
     /// Its name at the provider.
     reference: &'a str,
     /// How much came in.
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     amount: u64,
-    #[schemars(with = "words::Currency")]
+    #[schemars(with = "scalars::Currency")]
     currency: &'a str,
     /// Whether it paid for the order; every other is owed back.
     pays: bool,
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     refunded_amount: u64,
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     refund_due_amount: u64,
     /// The event that recorded it.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
@@ -41,7 +41,7 @@ fn provider_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// One payment.
 #[must_use]
 pub fn payment_body(row: &PaymentRow) -> Bytes {
-    bytes(&PaymentJson {
+    to_bytes(&PaymentJson {
         provider: row.provider.as_str(),
         reference: &row.reference,
         amount: row.received.get(),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::words;
+use super::scalars;
 
 /// `GET /v1/drops`, `GET /v1/auctions`.
 #[derive(Deserialize, JsonSchema)]
@@ -53,7 +53,7 @@ pub struct OrdersQuery {
     #[schemars(range(min = 1))]
     pub drop_id: Option<u32>,
     /// Only in this state.
-    #[schemars(with = "Option<words::OrderState>")]
+    #[schemars(with = "Option<scalars::OrderState>")]
     pub state: Option<String>,
     /// Only those whose buyers are owed money, in whatever state.
     #[serde(default)]
@@ -73,7 +73,7 @@ pub struct OrdersQuery {
 /// `GET /v1/drops/{drop_id}/remedy`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RemedyQuery {
+pub struct UndoQuery {
     /// How many of the last live and paid orders.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 1000))]
@@ -85,7 +85,7 @@ pub struct RemedyQuery {
 #[serde(deny_unknown_fields)]
 pub struct DeliveriesQuery {
     /// Which: those that were given up, or those that wait for their next attempt.
-    #[schemars(with = "Option<words::DeliveryState>")]
+    #[schemars(with = "Option<scalars::DeliveryState>")]
     pub state: Option<String>,
     /// What the page before gave as `next_after`.
     #[serde(default)]
@@ -109,7 +109,7 @@ pub struct AuditQuery {
     #[schemars(range(min = 1))]
     pub drop_id: Option<u32>,
     /// Only this order's.
-    #[schemars(with = "Option<words::OrderId>")]
+    #[schemars(with = "Option<scalars::OrderId>")]
     pub order_id: Option<String>,
     /// Stay, and send what happens from now on.
     #[serde(default)]

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{DropPatch, DropSpec};
-use crate::http::fields::Fields;
 use crate::http::problem::Problem;
-use crate::http::rules;
+use crate::http::validation::fields::BodyFields;
+use crate::http::validation::rules;
 use crate::types::{Amount, BuyerText, Contact, Currency, OrderRange, Quantity, Seq};
 
 /// The longest SKU, in bytes.
@@ -35,7 +35,7 @@ pub struct OrderRequest {
     pub contact: Option<Contact>,
 }
 
-/// The common case, read without a tree; whatever does not fit is read again by [`Fields`], which names every mistake.
+/// The common case, read without a tree; whatever does not fit is read again by [`BodyFields`], which names every mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlainOrder<'a> {
@@ -67,9 +67,12 @@ impl OrderRequest {
 }
 
 /// Reads what a buyer sends, unless it names another than his token.
-pub(super) fn read_for<T>(body: &[u8], read: impl FnOnce(&mut Fields, &mut bool) -> Option<T>) -> Result<T, Problem> {
+pub(super) fn read_for<T>(
+    body: &[u8],
+    read: impl FnOnce(&mut BodyFields, &mut bool) -> Option<T>,
+) -> Result<T, Problem> {
     let mut is_anothers = false;
-    let made = Fields::read(body, |fields| read(fields, &mut is_anothers));
+    let made = BodyFields::read(body, |fields| read(fields, &mut is_anothers));
     if is_anothers {
         return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
     }
@@ -77,7 +80,7 @@ pub(super) fn read_for<T>(body: &[u8], read: impl FnOnce(&mut Fields, &mut bool)
 }
 
 /// Who sends it: the token's buyer, else the one that the body names.
-pub(super) fn whose(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BuyerText> {
+pub(super) fn whose(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BuyerText> {
     if proven.is_none() {
         fields.is_needed("buyer");
     }
@@ -88,14 +91,14 @@ pub(super) fn whose(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers
     proven.cloned().or(named)
 }
 
-fn order(fields: &mut Fields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
+fn order(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
     let buyer = whose(fields, proven, is_anothers);
     let quantity = fields.required("quantity", rules::quantity());
     let contact = fields.object("contact", "/contact", "Contact", contact);
     Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact })
 }
 
-fn contact(fields: &mut Fields) -> Option<Contact> {
+fn contact(fields: &mut BodyFields) -> Option<Contact> {
     fields.count(1, 4, "must have at least one of name, email, phone, address");
     Some(Contact {
         name: fields.optional("name", rules::contact_text()),
@@ -110,10 +113,10 @@ fn contact(fields: &mut Fields) -> Option<Contact> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_checkout(body: &[u8]) -> Result<Contact, Problem> {
-    Fields::read(body, checkout)
+    BodyFields::read(body, checkout)
 }
 
-fn checkout(fields: &mut Fields) -> Option<Contact> {
+fn checkout(fields: &mut BodyFields) -> Option<Contact> {
     fields.is_required("contact");
     fields.object("contact", "/contact", "Contact", contact)
 }
@@ -123,10 +126,10 @@ fn checkout(fields: &mut Fields) -> Option<Contact> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_reason(body: &[u8]) -> Result<Box<str>, Problem> {
-    Fields::read(body, reason)
+    BodyFields::read(body, reason)
 }
 
-pub(super) fn reason(fields: &mut Fields) -> Option<Box<str>> {
+pub(super) fn reason(fields: &mut BodyFields) -> Option<Box<str>> {
     fields.required("reason", rules::text(REASON_BYTES_MAX))
 }
 
@@ -135,10 +138,10 @@ pub(super) fn reason(fields: &mut Fields) -> Option<Box<str>> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_drop(body: &[u8]) -> Result<DropSpec, Problem> {
-    Fields::read(body, new_drop)
+    BodyFields::read(body, new_drop)
 }
 
-fn new_drop(fields: &mut Fields) -> Option<DropSpec> {
+fn new_drop(fields: &mut BodyFields) -> Option<DropSpec> {
     let sku = fields.required("sku", rules::text(SKU_BYTES_MAX));
     let name = fields.required("name", rules::text(NAME_BYTES_MAX));
     let description = fields.optional("description", rules::long_text(DESCRIPTION_BYTES_MAX));
@@ -172,10 +175,10 @@ fn new_drop(fields: &mut Fields) -> Option<DropSpec> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_patch(body: &[u8]) -> Result<(u32, DropPatch, Box<str>), Problem> {
-    Fields::read(body, patch)
+    BodyFields::read(body, patch)
 }
 
-fn patch(fields: &mut Fields) -> Option<(u32, DropPatch, Box<str>)> {
+fn patch(fields: &mut BodyFields) -> Option<(u32, DropPatch, Box<str>)> {
     let expected_revision = fields.required("expected_revision", rules::whole_u32(1));
     let reason = reason(fields);
     let patch = DropPatch {
@@ -197,10 +200,10 @@ fn patch(fields: &mut Fields) -> Option<(u32, DropPatch, Box<str>)> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_stock(body: &[u8]) -> Result<(i64, u32, Box<str>), Problem> {
-    Fields::read(body, stock)
+    BodyFields::read(body, stock)
 }
 
-fn stock(fields: &mut Fields) -> Option<(i64, u32, Box<str>)> {
+fn stock(fields: &mut BodyFields) -> Option<(i64, u32, Box<str>)> {
     let delta = fields.required("delta", rules::delta());
     let expected_total = fields.required("expected_total", rules::whole_u32(0));
     let reason = reason(fields);
@@ -224,10 +227,10 @@ pub struct PaymentRequest {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_payment(body: &[u8]) -> Result<PaymentRequest, Problem> {
-    Fields::read(body, payment)
+    BodyFields::read(body, payment)
 }
 
-fn payment(fields: &mut Fields) -> Option<PaymentRequest> {
+fn payment(fields: &mut BodyFields) -> Option<PaymentRequest> {
     let reference = fields.required("reference", rules::text(REFERENCE_BYTES_MAX));
     let amount = fields.required("amount", rules::amount());
     let currency = fields.required("currency", rules::currency());
@@ -240,10 +243,10 @@ fn payment(fields: &mut Fields) -> Option<PaymentRequest> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_refund(body: &[u8]) -> Result<(Option<Amount>, u16, Box<str>), Problem> {
-    Fields::read(body, refund)
+    BodyFields::read(body, refund)
 }
 
-fn refund(fields: &mut Fields) -> Option<(Option<Amount>, u16, Box<str>)> {
+fn refund(fields: &mut BodyFields) -> Option<(Option<Amount>, u16, Box<str>)> {
     let amount = fields.optional("amount", rules::amount());
     let restock_quantity = fields.defaulted("restock_quantity", 0, rules::restock_quantity());
     Some((amount, restock_quantity, reason(fields)?))
@@ -254,10 +257,10 @@ fn refund(fields: &mut Fields) -> Option<(Option<Amount>, u16, Box<str>)> {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_settled(body: &[u8]) -> Result<(Box<str>, Box<str>), Problem> {
-    Fields::read(body, settled)
+    BodyFields::read(body, settled)
 }
 
-fn settled(fields: &mut Fields) -> Option<(Box<str>, Box<str>)> {
+fn settled(fields: &mut BodyFields) -> Option<(Box<str>, Box<str>)> {
     let reference = fields.required("reference", rules::text(REFERENCE_BYTES_MAX));
     let reason = reason(fields);
     Some((reference?, reason?))
@@ -278,10 +281,10 @@ pub struct Undo {
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
 pub fn parse_undo(body: &[u8]) -> Result<Undo, Problem> {
-    Fields::read(body, undo)
+    BodyFields::read(body, undo)
 }
 
-fn undo(fields: &mut Fields) -> Option<Undo> {
+fn undo(fields: &mut BodyFields) -> Option<Undo> {
     let run = fields.required("run", rules::run());
     let below = fields.optional("below", rules::seq());
     let reason = reason(fields);
@@ -289,7 +292,7 @@ fn undo(fields: &mut Fields) -> Option<Undo> {
 }
 
 /// `POST /v1/orders/search`: by exactly one of these.
-pub enum Search {
+pub enum OrderSearch {
     /// A telephone number.
     Phone(Box<str>),
     /// An e-mail address.
@@ -302,42 +305,38 @@ pub enum Search {
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
-pub fn parse_search(body: &[u8]) -> Result<Search, Problem> {
-    Fields::read(body, search)
+pub fn parse_search(body: &[u8]) -> Result<OrderSearch, Problem> {
+    BodyFields::read(body, search)
 }
 
-fn search(fields: &mut Fields) -> Option<Search> {
+fn search(fields: &mut BodyFields) -> Option<OrderSearch> {
     fields.count(1, 1, "must have exactly one of phone, email, code");
-    let phone = fields.optional("phone", rules::contact_text()).map(Search::Phone);
-    let email = fields.optional("email", rules::contact_text()).map(Search::Email);
-    let code = fields.optional("code", rules::text(CODE_BYTES_MAX)).map(Search::Code);
+    let phone = fields.optional("phone", rules::contact_text()).map(OrderSearch::Phone);
+    let email = fields.optional("email", rules::contact_text()).map(OrderSearch::Email);
+    let code = fields.optional("code", rules::text(CODE_BYTES_MAX)).map(OrderSearch::Code);
     phone.or(email).or(code)
 }
 
 fn new_order_schema() -> Value {
-    let mut schema = Fields::describe(|fields| order(fields, None, &mut false));
+    let mut schema = BodyFields::describe(|fields| order(fields, None, &mut false));
     schema["properties"]["buyer"]["description"] = "Needed, unless a buyer's token says who it is.".into();
     schema
 }
 
-/// Every request's schema, under its name in the OpenAPI document.
-#[must_use]
-pub fn request_schemas() -> Vec<(&'static str, Value)> {
-    let mut schemas = vec![
-        ("Contact", Fields::describe(contact)),
+/// Returns the schemas of these requests.
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Contact", BodyFields::describe(contact)),
         ("NewOrder", new_order_schema()),
-        ("Checkout", Fields::describe(checkout)),
-        ("NewDrop", Fields::describe(new_drop)),
-        ("DropPatch", Fields::describe(patch)),
-        ("Reason", Fields::describe(reason)),
-        ("StockAdjustment", Fields::describe(stock)),
-        ("Undo", Fields::describe(undo)),
-        ("Payment", Fields::describe(payment)),
-        ("Refund", Fields::describe(refund)),
-        ("RefundSettlement", Fields::describe(settled)),
-        ("OrderSearch", Fields::describe(search)),
-    ];
-    schemas.extend(super::endpoints::request_schemas());
-    schemas.extend(super::auctions::request_schemas());
-    schemas
+        ("Checkout", BodyFields::describe(checkout)),
+        ("NewDrop", BodyFields::describe(new_drop)),
+        ("DropPatch", BodyFields::describe(patch)),
+        ("Reason", BodyFields::describe(reason)),
+        ("StockAdjustment", BodyFields::describe(stock)),
+        ("Undo", BodyFields::describe(undo)),
+        ("Payment", BodyFields::describe(payment)),
+        ("Refund", BodyFields::describe(refund)),
+        ("RefundSettlement", BodyFields::describe(settled)),
+        ("OrderSearch", BodyFields::describe(search)),
+    ]
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::http::code::Code;
 use crate::http::route::{Presence, Route};
 
-struct Header {
+struct HeaderSpec {
     name: &'static str,
     schema: fn() -> Value,
     why: &'static str,
@@ -19,50 +19,62 @@ fn text() -> Value {
 }
 
 /// Every header that an answer may have on top of what HTTP itself says.
-const HEADERS: &[Header] = &[
-    Header { name: "Request-Id", schema: text, why: "The client's, if it is sane; else a new one." },
-    Header {
+const HEADERS: &[HeaderSpec] = &[
+    HeaderSpec { name: "Request-Id", schema: text, why: "The client's, if it is sane; else a new one." },
+    HeaderSpec {
         name: "Firstcome-Time-Ms",
         schema: number,
         why: "The server's clock in milliseconds since 1970, for countdowns.",
     },
-    Header { name: "Cache-Control", schema: text, why: "Drops may be kept for a second, everything else by nobody." },
-    Header {
+    HeaderSpec {
+        name: "Cache-Control",
+        schema: text,
+        why: "Drops may be kept for a second, everything else by nobody.",
+    },
+    HeaderSpec {
         name: "ETag",
         schema: || json!({ "type": "string", "pattern": "^\"[ado][0-9]+-[0-9]+-[0-9]+\"$" }),
         why: "Send it as If-None-Match.",
     },
-    Header { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
-    Header {
+    HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
+    HeaderSpec {
         name: "Server-Timing",
         schema: || json!({ "type": "string", "pattern": r"^queue;dur=[0-9.]+, decide;dur=[0-9.]+, commit;dur=[0-9.]+$" }),
         why: "Where the time of a write went.",
     },
-    Header {
+    HeaderSpec {
         name: "Idempotent-Replayed",
         schema: || json!({ "const": "true" }),
         why: "This answer repeats an earlier one: nothing happened now.",
     },
-    Header {
+    HeaderSpec {
         name: "Retry-After",
         schema: || json!({ "type": "integer", "minimum": 1 }),
         why: "Seconds; with jitter where many wait.",
     },
-    Header {
+    HeaderSpec {
         name: "RateLimit-Policy",
         schema: text,
         why: "The quota that was exceeded (draft-ietf-httpapi-ratelimit-headers).",
     },
-    Header { name: "RateLimit", schema: text, why: "What is left of the quota." },
-    Header { name: "WWW-Authenticate", schema: || json!({ "const": "Bearer" }), why: "What to send as Authorization." },
-    Header { name: "Allow", schema: text, why: "The methods that the path has." },
-    Header { name: "Vary", schema: text, why: "What else the answer depends on." },
-    Header { name: "Location", schema: text, why: "Where to go on." },
-    Header { name: "Refresh", schema: number, why: "After how many seconds the page changes by itself." },
-    Header { name: "Content-Security-Policy", schema: text, why: "The page's own style, and forms to this server." },
-    Header { name: "Referrer-Policy", schema: || json!({ "const": "no-referrer" }), why: "The address is a key." },
-    Header { name: "X-Content-Type-Options", schema: || json!({ "const": "nosniff" }), why: "It is what it says." },
-    Header {
+    HeaderSpec { name: "RateLimit", schema: text, why: "What is left of the quota." },
+    HeaderSpec {
+        name: "WWW-Authenticate",
+        schema: || json!({ "const": "Bearer" }),
+        why: "What to send as Authorization.",
+    },
+    HeaderSpec { name: "Allow", schema: text, why: "The methods that the path has." },
+    HeaderSpec { name: "Vary", schema: text, why: "What else the answer depends on." },
+    HeaderSpec { name: "Location", schema: text, why: "Where to go on." },
+    HeaderSpec { name: "Refresh", schema: number, why: "After how many seconds the page changes by itself." },
+    HeaderSpec {
+        name: "Content-Security-Policy",
+        schema: text,
+        why: "The page's own style, and forms to this server.",
+    },
+    HeaderSpec { name: "Referrer-Policy", schema: || json!({ "const": "no-referrer" }), why: "The address is a key." },
+    HeaderSpec { name: "X-Content-Type-Options", schema: || json!({ "const": "nosniff" }), why: "It is what it says." },
+    HeaderSpec {
         name: "Firstcome-Next-After",
         schema: number,
         why: "In CSV: the `after` of the next page; there if there is one.",
@@ -71,9 +83,9 @@ const HEADERS: &[Header] = &[
 
 /// What an answer is, to its headers.
 #[derive(Clone, Copy)]
-pub(super) enum Answer<'a> {
+pub(super) enum ResponseKind<'a> {
     /// A good end.
-    Good,
+    Success,
     /// One of these problems.
     Problem(&'a [Code]),
     /// No body at all.
@@ -81,11 +93,11 @@ pub(super) enum Answer<'a> {
 }
 
 /// Whether a response has a header.
-fn presence(name: &str, route: Option<&Route>, answer: Answer<'_>) -> Presence {
+fn presence(name: &str, route: Option<&Route>, answer: ResponseKind<'_>) -> Presence {
     use Presence::{Always, Never, Sometimes};
     let codes = match answer {
-        Answer::Problem(codes) => codes,
-        Answer::Good | Answer::NoBody => &[],
+        ResponseKind::Problem(codes) => codes,
+        ResponseKind::Success | ResponseKind::NoBody => &[],
     };
     let of_codes = |has: fn(Code) -> bool| match codes.iter().filter(|code| has(**code)).count() {
         0 => Never,
@@ -99,8 +111,8 @@ fn presence(name: &str, route: Option<&Route>, answer: Answer<'_>) -> Presence {
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
         _ => match (answer, route) {
-            (Answer::Good, Some(route)) => of_success(name, route),
-            (Answer::Good | Answer::Problem(_) | Answer::NoBody, _) => Never,
+            (ResponseKind::Success, Some(route)) => of_success(name, route),
+            (ResponseKind::Success | ResponseKind::Problem(_) | ResponseKind::NoBody, _) => Never,
         },
     }
 }
@@ -125,7 +137,7 @@ fn optional(name: &str) -> String {
 }
 
 /// The headers of an answer.
-pub(super) fn of(route: Option<&Route>, answer: Answer<'_>) -> Map<String, Value> {
+pub(super) fn of(route: Option<&Route>, answer: ResponseKind<'_>) -> Map<String, Value> {
     let mut headers = Map::new();
     for header in HEADERS {
         let key = match presence(header.name, route, answer) {
@@ -141,7 +153,7 @@ pub(super) fn of(route: Option<&Route>, answer: Answer<'_>) -> Map<String, Value
 /// Every header, under its name in the document: once as what is always there, once as what may be.
 pub(super) fn components() -> Map<String, Value> {
     let mut components = Map::new();
-    for Header { name, schema, why } in HEADERS {
+    for HeaderSpec { name, schema, why } in HEADERS {
         for (key, required) in [((*name).to_string(), true), (optional(name), false)] {
             components.insert(key, json!({ "description": why, "required": required, "schema": schema() }));
         }

@@ -5,7 +5,7 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, done, fault, submit};
+use super::{RouteEntry, accepted_seq, fault, submit};
 use crate::admission::Rejected;
 use crate::admission::operators::Role;
 use crate::engine::Command;
@@ -14,7 +14,7 @@ use crate::http::access::CONTACTS_NEED;
 use crate::http::allowed_responses::{BODY, ID, QUERY, WRITER};
 use crate::http::body::{Body, full};
 use crate::http::json::queries::OrdersQuery;
-use crate::http::json::{OrderFrame, Search, order_body, page_body, parse_search};
+use crate::http::json::{OrderFrame, OrderSearch, order_body, page_body, parse_search};
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::{Inline, Json};
 use crate::http::route::{Presence, Route};
@@ -90,7 +90,7 @@ pub(super) async fn list_orders(worker: &Worker, call: &Call) -> Result<Response
     if query.contacts {
         // Audited before anything is shown.
         let decided = submit(worker, &call.caller, Command::ExportContacts { drop_id }, None).await?;
-        done(&decided)?;
+        accepted_seq(&decided)?;
     }
     let filter = OrderFilter { drop_id, state, refund_due: query.refund_due };
     let page = worker.reader.read(|connection| lists::orders(connection, filter, after, limit));
@@ -176,9 +176,9 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
 pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let search = parse_search(&call.json(&worker.server.config.limits).await?)?;
     let found = worker.reader.read(|connection| match &search {
-        Search::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
-        Search::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),
-        Search::Code(code) => match seq_of_code(code) {
+        OrderSearch::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
+        OrderSearch::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),
+        OrderSearch::Code(code) => match seq_of_code(code) {
             Some(seq) => Ok(rows::order_by_seq(connection, seq)?.into_iter().collect()),
             None => Ok(Vec::new()),
         },

@@ -4,15 +4,16 @@ use hyper::body::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answers::{OrderFrame, OrderJson, bytes, order_json};
-use super::words;
+use super::encoding::to_bytes;
+use super::responses::{OrderFrame, OrderJson, order_json};
+use super::scalars;
 use crate::http::code::Code;
 use crate::read::OrderRow;
 use crate::types::{DropId, DropState, OrderRange, OrderState, Seq};
 
 /// The last live and paid orders of a drop, newest first.
 #[derive(Debug)]
-pub struct Remedy {
+pub struct UndoReport {
     /// Of which drop.
     pub drop_id: DropId,
     /// The drop's state now.
@@ -20,23 +21,23 @@ pub struct Remedy {
     /// What names them, if there are any.
     pub run: Option<OrderRange>,
     /// The orders.
-    pub orders: Vec<Remedied>,
+    pub orders: Vec<UndoneOrder>,
     /// Where the next request goes on, if there may be more.
     pub next_below: Option<Seq>,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub struct Remedied {
+pub struct UndoneOrder {
     /// The order as it is now.
     pub order: OrderRow,
     /// What became of it, if it was to be undone.
-    pub ending: Option<Ending>,
+    pub ending: Option<UndoResult>,
 }
 
 /// What became of an order that was to be undone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub enum UndoResult {
     /// It was cancelled or refunded, now or by an earlier request of the same run.
     Done,
     /// It had ended otherwise meanwhile.
@@ -46,17 +47,17 @@ pub enum Ending {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Remedy")]
-pub(super) struct RemedyJson<'a> {
+#[schemars(rename = "UndoReport")]
+pub(super) struct UndoReportJson<'a> {
     #[schemars(range(min = 1))]
     drop_id: u32,
-    #[schemars(with = "words::DropState")]
+    #[schemars(with = "scalars::DropState")]
     drop_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::OrderRange")]
+    #[schemars(with = "scalars::OrderRange")]
     run: Option<String>,
     /// Newest first.
-    orders: Vec<RemediedJson<'a>>,
+    orders: Vec<UndoneOrderJson<'a>>,
     /// The `below` of the next request of this run; there if there may be more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(min = 1, max = Seq::MAX.get()))]
@@ -64,8 +65,8 @@ pub(super) struct RemedyJson<'a> {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "RemediedOrder")]
-struct RemediedJson<'a> {
+#[schemars(rename = "UndoneOrder")]
+struct UndoneOrderJson<'a> {
     order: OrderJson<'a>,
     /// What is done to it: a live order is cancelled, a paid one refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,8 +86,8 @@ struct RemediedJson<'a> {
 
 /// A remedy.
 #[must_use]
-pub fn remedy_body(remedy: &Remedy, frame: OrderFrame<'_>) -> Bytes {
-    let orders = remedy.orders.iter().map(|Remedied { order, ending }| RemediedJson {
+pub fn undo_body(remedy: &UndoReport, frame: OrderFrame<'_>) -> Bytes {
+    let orders = remedy.orders.iter().map(|UndoneOrder { order, ending }| UndoneOrderJson {
         order: order_json(order, frame),
         to_do: match (ending, order.state) {
             (None, OrderState::Paid) => Some("refund"),
@@ -94,16 +95,16 @@ pub fn remedy_body(remedy: &Remedy, frame: OrderFrame<'_>) -> Bytes {
             (None | Some(_), _) => None,
         },
         ending: ending.map(|ending| match ending {
-            Ending::Done => "done",
-            Ending::NotNeeded => "not_needed",
-            Ending::NotDone(_) => "not_done",
+            UndoResult::Done => "done",
+            UndoResult::NotNeeded => "not_needed",
+            UndoResult::NotDone(_) => "not_done",
         }),
         problem: ending.and_then(|ending| match ending {
-            Ending::NotDone(code) => Some(code.kind().code),
-            Ending::Done | Ending::NotNeeded => None,
+            UndoResult::NotDone(code) => Some(code.kind().code),
+            UndoResult::Done | UndoResult::NotNeeded => None,
         }),
     });
-    bytes(&RemedyJson {
+    to_bytes(&UndoReportJson {
         drop_id: remedy.drop_id.get(),
         drop_state: remedy.drop_state.as_str(),
         run: remedy.run.map(|run| run.to_string()),

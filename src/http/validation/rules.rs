@@ -12,7 +12,7 @@ use crate::types::{
 };
 
 /// The value, or what is allowed.
-pub type Read<T> = Result<T, String>;
+pub type RuleResult<T> = Result<T, String>;
 
 /// How a field is read, and how that is described.
 pub trait Rule<T> {
@@ -20,15 +20,15 @@ pub trait Rule<T> {
     ///
     /// # Errors
     /// What is allowed.
-    fn read(&self, value: &Value) -> Read<T>;
+    fn read(&self, value: &Value) -> RuleResult<T>;
     /// What it reads, as a JSON schema.
     fn schema(&self) -> Value;
 }
 
-struct Described<R, S>(R, S);
+struct DescribedRule<R, S>(R, S);
 
-impl<T, R: Fn(&Value) -> Read<T>, S: Fn() -> Value> Rule<T> for Described<R, S> {
-    fn read(&self, value: &Value) -> Read<T> {
+impl<T, R: Fn(&Value) -> RuleResult<T>, S: Fn() -> Value> Rule<T> for DescribedRule<R, S> {
+    fn read(&self, value: &Value) -> RuleResult<T> {
         self.0(value)
     }
     fn schema(&self) -> Value {
@@ -52,7 +52,7 @@ fn integer(value: &Value) -> Option<i64> {
 
 /// A whole number from `min` to `max`.
 fn whole(min: u64, max: u64) -> impl Rule<u64> {
-    Described(
+    DescribedRule(
         move |value: &Value| match integer(value).and_then(|number| u64::try_from(number).ok()) {
             Some(number) if (min..=max).contains(&number) => Ok(number),
             _ => Err(format!("must be a whole number from {min} to {max}")),
@@ -63,7 +63,7 @@ fn whole(min: u64, max: u64) -> impl Rule<u64> {
 
 /// A whole number that becomes a type of its own.
 fn made<T>(min: u64, max: u64, make: impl Fn(u64) -> Option<T>) -> impl Rule<T> {
-    Described(
+    DescribedRule(
         move |value: &Value| make(whole(min, max).read(value)?).ok_or_else(|| "is out of range".into()),
         move || whole(min, max).schema(),
     )
@@ -97,7 +97,7 @@ pub fn increments() -> impl Rule<Box<[Increment]>> {
             && list.is_sorted_by(|one, next| one.from < next.from)
             && list.len() <= INCREMENTS_MAX
     };
-    Described(
+    DescribedRule(
         move |value: &Value| {
             let list: Option<Box<[Increment]>> = value.as_array().and_then(|list| list.iter().map(pair).collect());
             list.filter(|list| ascends(list)).ok_or_else(|| {
@@ -124,7 +124,7 @@ pub fn seconds() -> impl Rule<u32> {
 /// A change of the total.
 pub fn delta() -> impl Rule<i64> {
     const MAX: i64 = u32::MAX as i64;
-    Described(
+    DescribedRule(
         |value: &Value| match integer(value) {
             Some(delta) if delta != 0 && (-MAX..=MAX).contains(&delta) => Ok(delta),
             _ => Err(format!("must be a whole number from -{MAX} to {MAX}, not 0")),
@@ -160,7 +160,7 @@ pub fn seq() -> impl Rule<Seq> {
 
 /// The orders of a remedy.
 pub fn run() -> impl Rule<OrderRange> {
-    Described(
+    DescribedRule(
         |value: &Value| {
             let run = value.as_str().and_then(OrderRange::parse);
             run.ok_or_else(|| "must be the run that a look at the last orders showed, such as 1201-1234".into())
@@ -177,7 +177,7 @@ pub fn is_currency(code: &str) -> bool {
 
 /// Yes or no.
 pub fn flag() -> impl Rule<bool> {
-    Described(
+    DescribedRule(
         |value: &Value| value.as_bool().ok_or_else(|| "must be true or false".into()),
         || json!({ "type": "boolean" }),
     )
@@ -185,7 +185,7 @@ pub fn flag() -> impl Rule<bool> {
 
 /// Where an endpoint is: judged further where it is used.
 pub fn endpoint_url() -> impl Rule<Box<str>> {
-    Described(
+    DescribedRule(
         |value: &Value| match value.as_str() {
             Some(url) if (1..=2048).contains(&url.len()) => Ok(url.into()),
             Some(_) | None => Err("must be a URL of at most 2048 bytes".into()),
@@ -196,7 +196,7 @@ pub fn endpoint_url() -> impl Rule<Box<str>> {
 
 /// Types of events.
 pub fn events() -> impl Rule<EventFilter> {
-    Described(
+    DescribedRule(
         |value: &Value| {
             let names: Option<Vec<&str>> = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
             let allowed = || "must be a list of types of events, or of *; at least one".to_string();
@@ -221,7 +221,7 @@ pub fn events_schema() -> Value {
 
 /// Whether an endpoint is told anything.
 pub fn endpoint_state() -> impl Rule<EndpointState> {
-    Described(
+    DescribedRule(
         |value: &Value| {
             value.as_str().and_then(EndpointState::parse).ok_or_else(|| "must be enabled or disabled".to_string())
         },
@@ -237,7 +237,7 @@ pub fn endpoint_state_schema() -> Value {
 
 /// A currency that exists.
 pub fn currency() -> impl Rule<Currency> {
-    Described(
+    DescribedRule(
         |value: &Value| {
             let known = value.as_str().filter(|code| is_currency(code));
             known.and_then(Currency::new).ok_or_else(|| "must be an ISO 4217 code such as EUR".into())
@@ -248,7 +248,7 @@ pub fn currency() -> impl Rule<Currency> {
 
 /// An instant.
 pub fn instant() -> impl Rule<UnixMillis> {
-    Described(
+    DescribedRule(
         |value: &Value| {
             let parsed = value.as_str().and_then(parse_rfc3339);
             parsed.ok_or_else(|| "must be an RFC 3339 time such as 2026-11-21T09:00:00Z, not before 1970".into())
@@ -264,7 +264,7 @@ fn fitting(
     fits: fn(char) -> bool,
     words: &'static str,
 ) -> impl Rule<Box<str>> {
-    Described(
+    DescribedRule(
         move |value: &Value| match value.as_str() {
             Some(text) if (1..=max).contains(&text.len()) && text.chars().all(fits) => Ok(text.into()),
             _ => Err(format!("must be 1 to {max} bytes of {words}")),
@@ -307,7 +307,7 @@ pub fn contact_address() -> impl Rule<Box<str>> {
 
 /// A buyer.
 pub fn buyer() -> impl Rule<BuyerText> {
-    Described(
+    DescribedRule(
         |value: &Value| BuyerText::new(&text(BUYER_BYTES_MAX).read(value)?).ok_or_else(|| "is no buyer".into()),
         || text(BUYER_BYTES_MAX).schema(),
     )
@@ -318,7 +318,7 @@ const IMAGE_URL_BYTES_MAX: usize = 2000;
 
 /// A picture's address.
 pub fn image_url() -> impl Rule<Box<str>> {
-    Described(
+    DescribedRule(
         |value: &Value| {
             let checked = text(IMAGE_URL_BYTES_MAX).read(value)?;
             let is_link = checked.starts_with("https://") || checked.starts_with("http://");

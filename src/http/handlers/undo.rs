@@ -6,14 +6,14 @@
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, done, fault, submit};
+use super::{RouteEntry, accepted_seq, fault, submit};
 use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, Refusal};
 use crate::http::Problem;
 use crate::http::allowed_responses::{BODY, ID, QUERY};
 use crate::http::body::Body;
-use crate::http::json::queries::RemedyQuery;
-use crate::http::json::{Ending, OrderFrame, Remedied, Remedy, Undo, parse_undo, remedy_body};
+use crate::http::json::queries::UndoQuery;
+use crate::http::json::{OrderFrame, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
@@ -31,10 +31,10 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         "PreviewUndo",
         "Show the last live and paid orders, which could be undone",
     )
-    .query::<RemedyQuery>()
-    .responds(&[200], &[Json("Remedy")])
+    .query::<UndoQuery>()
+    .responds(&[200], &[Json("UndoReport")])
     .problems(&[QUERY, ID])
-    .later(|worker, call| Box::pin(async move { look(worker, &call).await })),
+    .later(|worker, call| Box::pin(async move { preview(worker, &call).await })),
     Route::admin(
         Role::Operator,
         Method::POST,
@@ -43,7 +43,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         "Undo the last orders: cancel live ones, refund paid ones",
     )
     .body("Undo", || json!({ "run": "1201-1234", "reason": "ten more than there are" }))
-    .responds(&[200], &[Json("Remedy")])
+    .responds(&[200], &[Json("UndoReport")])
     // Problems of the writer are reported per order.
     .problems(&[BODY, ID])
     .later(|worker, call| Box::pin(undo(worker, call))),
@@ -58,64 +58,65 @@ const UNDONE_AT_ONCE: u32 = 20;
 const KEY_OWNER: &str = "(remedy)";
 
 /// `GET /v1/drops/{drop_id}/remedy`.
-pub(super) async fn look(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let query: RemedyQuery = call.query()?;
+pub(super) async fn preview(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    let query: UndoQuery = call.query()?;
     if !(1..=LAST_MAX).contains(&query.last) {
         return Err(Problem::invalid("?last", format!("must be a whole number from 1 to {LAST_MAX}")));
     }
-    let drop = existing(worker, call)?;
+    let drop = find_drop(worker, call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let (from, below) =
         worker.reader.read(|connection| lists::reach_of(connection, drop_id)).map_err(|error| fault(&error))?;
-    let (orders, _) = find(worker, LastOrders { drop_id, from, below, limit: query.last }).await?;
+    let (orders, _) = find_orders(worker, LastOrders { drop_id, from, below, limit: query.last }).await?;
     let run = orders.last().zip(orders.first()).map(|(first, last)| OrderRange { first: first.seq, last: last.seq });
-    let orders = orders.into_iter().map(|order| Remedied { order, ending: None }).collect();
-    answer(worker, Remedy { drop_id, drop_state, run, orders, next_below: None })
+    let orders = orders.into_iter().map(|order| UndoneOrder { order, ending: None }).collect();
+    response(worker, UndoReport { drop_id, drop_state, run, orders, next_below: None })
 }
 
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let Undo { run, below, reason } = parse_undo(&call.json(&worker.server.config.limits).await?)?;
-    let drop = existing(worker, &call)?;
+    let drop = find_drop(worker, &call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let end = run.last.next();
     let below = below.map_or(end, |below| end.min(below));
-    let (found, more) = find(worker, LastOrders { drop_id, from: run.first, below, limit: UNDONE_AT_ONCE }).await?;
+    let (found, more) =
+        find_orders(worker, LastOrders { drop_id, from: run.first, below, limit: UNDONE_AT_ONCE }).await?;
     let mut next_below = found.last().filter(|_| more).map(|order| order.seq);
     let reason = call.signed(reason);
     let mut orders = Vec::with_capacity(found.len());
     for order in found {
         let seq = order.seq;
-        let ending = take_back(worker, &call, &order, run, &reason).await;
+        let ending = undo_order(worker, &call, &order, run, &reason).await;
         // Newest first, and nothing after what did not end: who repeats the run goes on where it stopped.
-        let stopped = matches!(ending, Ending::NotDone(_));
-        orders.push(Remedied { order: now(worker, seq)?, ending: Some(ending) });
+        let stopped = matches!(ending, UndoResult::NotDone(_));
+        orders.push(UndoneOrder { order: order_by_seq(worker, seq)?, ending: Some(ending) });
         if stopped {
             next_below = None;
             break;
         }
     }
-    answer(worker, Remedy { drop_id, drop_state, run: Some(run), orders, next_below })
+    response(worker, UndoReport { drop_id, drop_state, run: Some(run), orders, next_below })
 }
 
-fn existing(worker: &Worker, call: &Call) -> Result<DropRow, Problem> {
+fn find_drop(worker: &Worker, call: &Call) -> Result<DropRow, Problem> {
     let drop_id = call.drop_id()?;
     let row = worker.reader.read(|connection| rows::drop_by_id(connection, drop_id)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::NotFound)
 }
 
-fn answer(worker: &Worker, remedy: Remedy) -> Result<Response<Body>, Problem> {
+fn response(worker: &Worker, remedy: UndoReport) -> Result<Response<Body>, Problem> {
     let frame = OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
-    Ok(json(StatusCode::OK, remedy_body(&remedy, frame)))
+    Ok(json(StatusCode::OK, undo_body(&remedy, frame)))
 }
 
-fn now(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
+fn order_by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
     let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::Internal)
 }
 
 /// The live and paid orders, newest first, and whether there are more. In short steps: this thread serves others too.
-async fn find(worker: &Worker, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), Problem> {
+async fn find_orders(worker: &Worker, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), Problem> {
     let (mut found, mut left) = (Vec::new(), wanted);
     loop {
         let page = worker.reader.read(|connection| lists::last_orders(connection, left));
@@ -131,15 +132,15 @@ async fn find(worker: &Worker, wanted: LastOrders) -> Result<(Vec<OrderRow>, boo
 }
 
 /// Cancels an order that is live, refunds one that is paid.
-async fn take_back(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRange, reason: &str) -> Ending {
+async fn undo_order(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRange, reason: &str) -> UndoResult {
     let cancel = Command::CancelByOperator { order: order.seq, reason: reason.into() };
     if order.state.is_live() {
         match decide(worker, call, cancel).await {
             // Its buyer was quicker.
             Err(Problem::Refused { refusal: Refusal::IllegalTransition { from: OrderState::Paid, .. }, .. }) => {}
-            Err(Problem::Refused { .. }) => return Ending::NotNeeded,
-            Ok(()) => return Ending::Done,
-            Err(problem) => return Ending::NotDone(problem.code()),
+            Err(Problem::Refused { .. }) => return UndoResult::NotNeeded,
+            Ok(()) => return UndoResult::Done,
+            Err(problem) => return UndoResult::NotDone(problem.code()),
         }
     }
     let digests = &worker.writer.digest_key;
@@ -150,12 +151,12 @@ async fn take_back(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRan
     let refund =
         Command::RefundOrder { order: order.seq, key, amount: None, restock_quantity: 0, reason: reason.into() };
     match decide(worker, call, refund).await {
-        Ok(()) => Ending::Done,
-        Err(Problem::Refused { .. }) => Ending::NotNeeded,
-        Err(problem) => Ending::NotDone(problem.code()),
+        Ok(()) => UndoResult::Done,
+        Err(Problem::Refused { .. }) => UndoResult::NotNeeded,
+        Err(problem) => UndoResult::NotDone(problem.code()),
     }
 }
 
 async fn decide(worker: &Worker, call: &Call, command: Command) -> Result<(), Problem> {
-    done(&submit(worker, &call.caller, command, None).await?).map(drop)
+    accepted_seq(&submit(worker, &call.caller, command, None).await?).map(drop)
 }

@@ -7,8 +7,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::answers::end_reason;
-use crate::http::rules::is_currency;
+use crate::http::validation::rules::is_currency;
 use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
 
 /// How all schemas are made: bounds are said in numbers, which every reader of JSON Schema understands.
@@ -109,6 +108,16 @@ pub const ORDER_ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab]
 
 /// An order's id that nobody has.
 pub const ORDER_ID_EXAMPLE: &str = "00000000-002a-8c0d-9e1f-5a6b7c8d9e0f";
+
+pub(super) fn end_reason(state: StateOfOrder, by_operator: bool) -> Option<&'static str> {
+    match state {
+        StateOfOrder::Cancelled if by_operator => Some("cancelled_by_operator"),
+        StateOfOrder::Cancelled => Some("cancelled_by_buyer"),
+        StateOfOrder::Expired => Some("not_paid_in_time"),
+        StateOfOrder::Refunded => Some("refunded"),
+        StateOfOrder::Reserved | StateOfOrder::AwaitingPayment | StateOfOrder::Paid | StateOfOrder::RefundDue => None,
+    }
+}
 
 fn end_reasons() -> Vec<&'static str> {
     let mut words: Vec<_> = StateOfOrder::ALL

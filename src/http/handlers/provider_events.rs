@@ -5,14 +5,14 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{RouteEntry, done, fault, overloaded, submit_as, written};
+use super::{RouteEntry, accepted_seq, fault, overloaded, submit_as, with_write_headers};
 use crate::admission::Caller;
 use crate::engine::{self, Command, Outcome};
 use crate::http::Problem;
 use crate::http::allowed_responses::{ID, SIGNED, WRITER};
 use crate::http::body::{Body, announced, read_whole};
-use crate::http::json::words::ORDER_ID_EXAMPLE;
-use crate::http::json::{HeardResult, heard_body};
+use crate::http::json::scalars::ORDER_ID_EXAMPLE;
+use crate::http::json::{ProviderEventResult, provider_event_body};
 use crate::http::problem::FieldError;
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Json;
@@ -48,20 +48,20 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     .problems(&[SIGNED, ID, WRITER])
     // Events that are not about orders of this server are not recorded.
     .headers(&[("Firstcome-Seq", Presence::Sometimes), ("Server-Timing", Presence::Sometimes)])
-    .later(|worker, call| Box::pin(hear(worker, call))),
+    .later(|worker, call| Box::pin(receive(worker, call))),
 ];
 
 /// PayOS writes instants without a zone: money may look a day older than its order.
 const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// `POST /v1/payments/{provider}`.
-pub(super) async fn hear(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+pub(super) async fn receive(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let provider =
         Provider::from_path(&call.parameter).filter(|provider| worker.server.verifiers.is_configured(*provider));
     let provider = provider.ok_or(Problem::NotFound)?;
-    let (result, answer) = match taken_in(worker, &mut call, provider).await {
+    let (result, answer) = match read_and_record(worker, &mut call, provider).await {
         Ok((result, response)) => (result.label(), Ok(response)),
-        Err(NotTaken { label, problem }) => (label, Err(problem)),
+        Err(RejectedEvent { label, problem }) => (label, Err(problem)),
     };
     count(worker, provider, result);
     answer
@@ -73,30 +73,35 @@ fn count(worker: &Worker, provider: Provider, result: &'static str) {
 }
 
 /// Why an event is not taken in, and the word under which that is counted.
-struct NotTaken {
+struct RejectedEvent {
     label: &'static str,
     problem: Problem,
 }
 
-impl From<Problem> for NotTaken {
-    fn from(problem: Problem) -> NotTaken {
-        NotTaken { label: "failed", problem }
+impl From<Problem> for RejectedEvent {
+    fn from(problem: Problem) -> RejectedEvent {
+        RejectedEvent { label: "failed", problem }
     }
 }
 
-async fn taken_in(
+async fn read_and_record(
     worker: &Worker,
     call: &mut Call,
     provider: Provider,
-) -> Result<(HeardResult, Response<Body>), NotTaken> {
+) -> Result<(ProviderEventResult, Response<Body>), RejectedEvent> {
     let body = read(worker, call).await?;
     // How old a signature is, is a matter of the world's time, not of the clock of decisions.
     let delivery = WebhookRequest { body: &body, headers: &call.parts.headers, now: wall_clock() };
-    delivered(worker, &call.caller, provider, &delivery).await
+    record(worker, &call.caller, provider, &delivery).await
 }
 
 /// What the page of the sandbox tells: signed with the sandbox's own key, and taken in like any other webhook.
-pub(super) async fn hear_play_money(worker: &Worker, caller: &Caller, id: &str, event: &Value) -> Result<(), Problem> {
+pub(super) async fn receive_sandbox_event(
+    worker: &Worker,
+    caller: &Caller,
+    id: &str,
+    event: &Value,
+) -> Result<(), Problem> {
     let (body, now) = (event.to_string(), wall_clock());
     let seconds = u64::try_from(now.second()).unwrap_or(0);
     let signature = worker.server.verifiers.sign_sandbox(id, seconds, body.as_bytes()).ok_or(Problem::NotFound)?;
@@ -107,33 +112,33 @@ pub(super) async fn hear_play_money(worker: &Worker, caller: &Caller, id: &str, 
         headers.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::Internal)?);
     }
     let delivery = WebhookRequest { body: body.as_bytes(), headers: &headers, now };
-    let told = delivered(worker, caller, Provider::Sandbox, &delivery).await;
+    let told = record(worker, caller, Provider::Sandbox, &delivery).await;
     count(
         worker,
         Provider::Sandbox,
-        told.as_ref().map_or_else(|not_taken| not_taken.label, |(result, _)| result.label()),
+        told.as_ref().map_or_else(|rejected| rejected.label, |(result, _)| result.label()),
     );
-    told.map(drop).map_err(|not_taken| not_taken.problem)
+    told.map(drop).map_err(|rejected| rejected.problem)
 }
 
 /// Verifies a delivery and takes in what it says.
-async fn delivered(
+async fn record(
     worker: &Worker,
     caller: &Caller,
     provider: Provider,
     delivery: &WebhookRequest<'_>,
-) -> Result<(HeardResult, Response<Body>), NotTaken> {
-    let heard = match worker.server.verifiers.receive(provider, delivery) {
-        Ok(heard) => heard,
+) -> Result<(ProviderEventResult, Response<Body>), RejectedEvent> {
+    let event = match worker.server.verifiers.receive(provider, delivery) {
+        Ok(event) => event,
         Err(WebhookError::Unused) => return Ok(unused("unused")),
-        Err(not_heard) => return Err(not_taken(not_heard)),
+        Err(error) => return Err(rejected_event(error)),
     };
-    let order = order_named(worker, &heard)?;
-    if order.is_none() && heard.order == OrderRef::Payment {
+    let order = find_order(worker, &event)?;
+    if order.is_none() && event.order == OrderRef::Payment {
         // A refund or a dispute of somebody else's payment: the account has other business too.
         return Ok(unused("unknown-payment"));
     }
-    let ProviderEvent { event_id, kind, reference, amount, currency, .. } = heard;
+    let ProviderEvent { event_id, kind, reference, amount, currency, .. } = event;
     let id = worker.writer.digest_key.provider_event(provider, &event_id);
     let command = Command::HearProvider(Box::new(engine::ProviderEvent {
         provider,
@@ -146,11 +151,11 @@ async fn delivered(
     }));
     // Money waits for no buyer: it has places in the queue that buyers cannot take.
     let decided = submit_as(worker, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
-    let done = done(&decided)?;
+    let done = accepted_seq(&decided)?;
     let result = match &decided.outcome {
-        Outcome::Heard { told: Disposition::Applied, .. } => HeardResult::Applied,
-        Outcome::Heard { told: Disposition::Ignored(because), .. } => HeardResult::Ignored(because.as_str()),
-        Outcome::Repeated { .. } => HeardResult::Duplicate,
+        Outcome::Heard { told: Disposition::Applied, .. } => ProviderEventResult::Applied,
+        Outcome::Heard { told: Disposition::Ignored(because), .. } => ProviderEventResult::Ignored(because.as_str()),
+        Outcome::Repeated { .. } => ProviderEventResult::Duplicate,
         Outcome::Reserved(_)
         | Outcome::Bid(_)
         | Outcome::Accepted { .. }
@@ -159,7 +164,7 @@ async fn delivered(
             return Err(Problem::Internal.into());
         }
     };
-    Ok((result, written(json(StatusCode::OK, heard_body(result)), done.seq, &decided)))
+    Ok((result, with_write_headers(json(StatusCode::OK, provider_event_body(result)), done.seq, &decided)))
 }
 
 /// Reads a webhook. Anybody may send one, so only so many that are longer than other requests are read at once.
@@ -177,13 +182,13 @@ async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
 }
 
 /// What is not recorded, since it is not about our orders.
-fn unused(why: &'static str) -> (HeardResult, Response<Body>) {
-    let result = HeardResult::Unused(why);
-    (result, json(StatusCode::OK, heard_body(result)))
+fn unused(why: &'static str) -> (ProviderEventResult, Response<Body>) {
+    let result = ProviderEventResult::Unused(why);
+    (result, json(StatusCode::OK, provider_event_body(result)))
 }
 
-fn not_taken(not_heard: WebhookError) -> NotTaken {
-    let (label, problem) = match not_heard {
+fn rejected_event(error: WebhookError) -> RejectedEvent {
+    let (label, problem) = match error {
         WebhookError::Unauthorized => ("unauthorized", Problem::BadSignature),
         WebhookError::Stale => {
             let told =
@@ -191,29 +196,28 @@ fn not_taken(not_heard: WebhookError) -> NotTaken {
             ("stale", Problem::invalid("", told))
         }
         WebhookError::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
-        WebhookError::InvalidFields(misfits) => {
-            let error =
-                |misfit: InvalidField| FieldError { pointer: misfit.pointer.into(), detail: misfit.detail.into() };
-            ("unfit", Problem::Validation(misfits.into_iter().map(error).collect()))
+        WebhookError::InvalidFields(fields) => {
+            let error = |field: InvalidField| FieldError { pointer: field.pointer.into(), detail: field.detail.into() };
+            ("unfit", Problem::Validation(fields.into_iter().map(error).collect()))
         }
         // These two are answered before.
         WebhookError::NotConfigured => ("failed", Problem::NotFound),
         WebhookError::Unused => ("failed", Problem::Internal),
     };
-    NotTaken { label, problem }
+    RejectedEvent { label, problem }
 }
 
 /// The order that is meant, if it is one of ours: looked up here, so that invented ones never reach the writer.
-fn order_named(worker: &Worker, heard: &ProviderEvent) -> Result<Option<Seq>, Problem> {
-    let found = worker.reader.read(|connection| match &heard.order {
+fn find_order(worker: &Worker, event: &ProviderEvent) -> Result<Option<Seq>, Problem> {
+    let found = worker.reader.read(|connection| match &event.order {
         OrderRef::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
         OrderRef::Seq(seq) => {
             let row = rows::order_by_seq(connection, *seq)?;
             // A number is no secret, and other files have it too: money that is older than its order is not for it.
-            let old_enough = |row: &rows::OrderRow| heard.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
+            let old_enough = |row: &rows::OrderRow| event.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
             Ok(row.filter(old_enough).map(|row| row.seq))
         }
-        OrderRef::Payment => sessions::order_of_stripes_payment(connection, &heard.reference),
+        OrderRef::Payment => sessions::order_of_stripes_payment(connection, &event.reference),
         OrderRef::Unknown => Ok(None),
     });
     found.map_err(|error| fault(&error))

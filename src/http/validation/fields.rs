@@ -5,35 +5,35 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::{FieldError, Problem};
-use super::rules::{Read, Rule};
+use super::rules::{Rule, RuleResult};
+use crate::http::problem::{FieldError, Problem};
 use crate::types::strict_json;
 
 /// The fields of a JSON object that is being read.
-pub struct Fields {
+pub struct BodyFields {
     map: Map<String, Value>,
     prefix: &'static str,
     errors: Vec<FieldError>,
     /// Only while a request describes itself.
-    description: Option<Description>,
+    description: Option<ObjectSchema>,
 }
 
 #[derive(Default)]
-struct Description {
+struct ObjectSchema {
     properties: Map<String, Value>,
     required: Vec<Value>,
     bounds: Map<String, Value>,
 }
 
-impl Fields {
+impl BodyFields {
     /// Reads a body with a function that names its fields.
     ///
     /// # Errors
     /// `malformed` if it is not JSON, `validation` with every mistake and every unknown field.
-    pub fn read<T>(body: &[u8], read: impl FnOnce(&mut Fields) -> Option<T>) -> Result<T, Problem> {
+    pub fn read<T>(body: &[u8], read: impl FnOnce(&mut BodyFields) -> Option<T>) -> Result<T, Problem> {
         let value = strict_json::parse(body).map_err(|error| Problem::Malformed(format!("Not JSON: {error}.")))?;
         let Value::Object(map) = value else { return Err(Problem::invalid("", "must be an object")) };
-        let mut fields = Fields { map, prefix: "", errors: Vec::new(), description: None };
+        let mut fields = BodyFields { map, prefix: "", errors: Vec::new(), description: None };
         let made = read(&mut fields);
         fields.refuse_unknown();
         match made {
@@ -44,11 +44,11 @@ impl Fields {
 
     /// The JSON schema of what such a function reads.
     #[must_use]
-    pub fn describe<T>(read: impl FnOnce(&mut Fields) -> Option<T>) -> Value {
+    pub fn describe<T>(read: impl FnOnce(&mut BodyFields) -> Option<T>) -> Value {
         let mut fields =
-            Fields { map: Map::new(), prefix: "", errors: Vec::new(), description: Some(Description::default()) };
+            BodyFields { map: Map::new(), prefix: "", errors: Vec::new(), description: Some(ObjectSchema::default()) };
         let _nothing_to_make = read(&mut fields);
-        let Description { properties, required, bounds } = fields.description.unwrap_or_default();
+        let ObjectSchema { properties, required, bounds } = fields.description.unwrap_or_default();
         let mut schema = bounds;
         schema.insert("type".into(), "object".into());
         schema.insert("properties".into(), properties.into());
@@ -110,7 +110,7 @@ impl Fields {
         name: &str,
         pointer: &'static str,
         schema: &str,
-        read: impl FnOnce(&mut Fields) -> Option<T>,
+        read: impl FnOnce(&mut BodyFields) -> Option<T>,
     ) -> Option<T> {
         self.note(name, || json!({ "$ref": format!("#/components/schemas/{schema}") }));
         let value = self.map.remove(name)?;
@@ -118,7 +118,7 @@ impl Fields {
             self.error(name, "must be an object");
             return None;
         };
-        let mut inner = Fields { map, prefix: pointer, errors: Vec::new(), description: None };
+        let mut inner = BodyFields { map, prefix: pointer, errors: Vec::new(), description: None };
         let made = read(&mut inner);
         inner.refuse_unknown();
         self.errors.append(&mut inner.errors);
@@ -140,7 +140,7 @@ impl Fields {
         }
     }
 
-    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Read<T>) -> Option<T> {
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> RuleResult<T>) -> Option<T> {
         let value = self.map.remove(name)?;
         read(&value).map_err(|detail| self.error(name, detail)).ok()
     }

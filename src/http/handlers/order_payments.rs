@@ -4,7 +4,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::orders::{as_it_is, named};
+use super::orders::{current_order_response, find_order};
 use super::{RouteEntry, fault, submit};
 use crate::admission::operators::Role;
 use crate::engine::{Command, CommandKey, Outcome};
@@ -66,7 +66,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 
 /// `GET /v1/orders/{order_id}/payments`.
 pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = named(worker, call)?.seq;
+    let order = find_order(worker, call)?.seq;
     let rows = worker.reader.read(|connection| read::payments::payments_of(connection, order));
     let bodies: Vec<_> = rows.map_err(|error| fault(&error))?.iter().map(payment_body).collect();
     Ok(json(StatusCode::OK, page_body(&bodies, None)))
@@ -75,7 +75,7 @@ pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, P
 /// `POST /v1/orders/{order_id}/payments`.
 pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let payment = parse_payment(&call.json(&worker.server.config.limits).await?)?;
-    let order = named(worker, &call)?.seq;
+    let order = find_order(worker, &call)?.seq;
     let command = Command::RecordPayment {
         order,
         reference: payment.reference,
@@ -84,14 +84,14 @@ pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Re
         reason: call.signed(payment.reason),
     };
     let decided = submit(worker, &call.caller, command, None).await?;
-    as_it_is(worker, order, &decided)
+    current_order_response(worker, order, &decided)
 }
 
 /// `POST /v1/orders/{order_id}/refund`.
 pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let (amount, restock_quantity, reason) = parse_refund(&call.json(&worker.server.config.limits).await?)?;
     let key = call.idempotency_key()?;
-    let order = named(worker, &call)?.seq;
+    let order = find_order(worker, &call)?.seq;
     let digests = &worker.writer.digest_key;
     let params = format!("{:?} {restock_quantity}", amount.map(crate::types::Amount::get));
     let key = CommandKey {
@@ -102,7 +102,7 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
     let command = Command::RefundOrder { order, key, amount, restock_quantity, reason };
     let decided = submit(worker, &call.caller, command, None).await?;
     let repeated = matches!(decided.outcome, Outcome::Repeated { .. });
-    let mut response = as_it_is(worker, order, &decided)?;
+    let mut response = current_order_response(worker, order, &decided)?;
     if repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -112,8 +112,8 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
 /// `POST /v1/orders/{order_id}/refund-settled`.
 pub(super) async fn settle_refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let (reference, reason) = parse_settled(&call.json(&worker.server.config.limits).await?)?;
-    let order = named(worker, &call)?.seq;
+    let order = find_order(worker, &call)?.seq;
     let reason = call.signed(reason);
     let decided = submit(worker, &call.caller, Command::SettleRefund { order, reference, reason }, None).await?;
-    as_it_is(worker, order, &decided)
+    current_order_response(worker, order, &decided)
 }

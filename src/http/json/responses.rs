@@ -2,34 +2,20 @@
 
 use hyper::body::Bytes;
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
 
-use super::words;
+use super::encoding::{optional_time, time, to_bytes};
+use super::scalars::{self, end_reason};
 use crate::engine::Reservation;
 use crate::read::{DropRow, OrderRow};
 use crate::types::order_id::code_of;
-use crate::types::text::rfc3339;
-use crate::types::{Contact, OrderId, OrderSecret, OrderState, Seq, UnitPrice, UnixMillis};
-
-pub(super) fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at))
-}
-
-pub(super) fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => time(at, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// The largest integer that every JSON reader has exactly.
-pub(super) const INTEGER_MAX: u64 = crate::types::JSON_INTEGER_MAX;
+use crate::types::{Contact, JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Seq, UnitPrice, UnixMillis};
 
 /// One sale of one SKU. `total = available + held + sold`.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Drop")]
-struct DropJson<'a> {
+pub(super) struct DropJson<'a> {
     #[schemars(range(min = 1))]
     id: u32,
     sku: &'a str,
@@ -40,7 +26,7 @@ struct DropJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     image_url: Option<&'a str>,
-    #[schemars(with = "words::Currency")]
+    #[schemars(with = "scalars::Currency")]
     currency: &'a str,
     /// Minor units of the currency.
     #[schemars(range(max = UnitPrice::MAX))]
@@ -50,13 +36,13 @@ struct DropJson<'a> {
     /// Units of orders that are reserved or await payment.
     held: u32,
     sold: u32,
-    #[schemars(with = "words::DropState")]
+    #[schemars(with = "scalars::DropState")]
     state: &'static str,
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     starts_at: UnixMillis,
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     ends_at: Option<UnixMillis>,
     /// Units that one buyer may hold and buy.
     #[schemars(range(min = 1))]
@@ -70,14 +56,14 @@ struct DropJson<'a> {
     /// Counts operators' changes.
     #[schemars(range(min = 1))]
     revision: u32,
-    #[schemars(with = "words::Version")]
+    #[schemars(with = "scalars::Version")]
     version: String,
 }
 
 /// A drop.
 #[must_use]
 pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
-    bytes(&DropJson {
+    to_bytes(&DropJson {
         id: row.id.get(),
         sku: &row.sku,
         name: &row.name,
@@ -104,9 +90,9 @@ pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Order")]
 pub(super) struct OrderJson<'a> {
-    #[schemars(with = "words::OrderId")]
+    #[schemars(with = "scalars::OrderId")]
     id: String,
-    #[schemars(with = "words::OrderCode")]
+    #[schemars(with = "scalars::OrderCode")]
     code: String,
     #[schemars(range(min = 1))]
     drop_id: u32,
@@ -116,42 +102,42 @@ pub(super) struct OrderJson<'a> {
     /// Minor units of the currency.
     #[schemars(range(max = UnitPrice::MAX))]
     unit_price: u64,
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     amount: u64,
-    #[schemars(with = "words::Currency")]
+    #[schemars(with = "scalars::Currency")]
     currency: &'a str,
-    #[schemars(with = "words::OrderState")]
+    #[schemars(with = "scalars::OrderState")]
     state: &'static str,
     /// The order's number; it never changes.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     reserved_at: UnixMillis,
     /// When the units go back; meaningless once the order is paid or ended.
     #[serde(serialize_with = "time")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     expires_at: UnixMillis,
     /// Where to pay, while the order awaits payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     payment_url: Option<String>,
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     paid_at: Option<UnixMillis>,
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::Instant")]
+    #[schemars(with = "scalars::Instant")]
     ended_at: Option<UnixMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "words::EndReason")]
+    #[schemars(with = "scalars::EndReason")]
     end_reason: Option<&'static str>,
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     refunded_amount: u64,
     /// What is owed to the buyer and has not gone back yet.
     #[serde(skip_serializing_if = "is_nothing")]
-    #[schemars(range(max = INTEGER_MAX))]
+    #[schemars(range(max = JSON_INTEGER_MAX))]
     refund_due_amount: u64,
-    #[schemars(with = "words::Version")]
+    #[schemars(with = "scalars::Version")]
     version: String,
 }
 
@@ -173,20 +159,10 @@ fn is_nothing(amount: &u64) -> bool {
     *amount == 0
 }
 
-pub(super) fn end_reason(state: OrderState, by_operator: bool) -> Option<&'static str> {
-    match state {
-        OrderState::Cancelled if by_operator => Some("cancelled_by_operator"),
-        OrderState::Cancelled => Some("cancelled_by_buyer"),
-        OrderState::Expired => Some("not_paid_in_time"),
-        OrderState::Refunded => Some("refunded"),
-        OrderState::Reserved | OrderState::AwaitingPayment | OrderState::Paid | OrderState::RefundDue => None,
-    }
-}
-
 /// An order as its row says.
 #[must_use]
 pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
-    bytes(&order_json(row, frame))
+    to_bytes(&order_json(row, frame))
 }
 
 pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJson<'a> {
@@ -218,7 +194,7 @@ pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJ
 #[must_use]
 pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &str, frame: OrderFrame<'_>) -> Bytes {
     let id = OrderId { seq: reservation.order, secret }.to_string();
-    bytes(&OrderJson {
+    to_bytes(&OrderJson {
         payment_url: payment_url(frame, reservation.state, &id),
         id,
         code: code_of(reservation.order),
@@ -256,7 +232,7 @@ struct ContactJson<'a> {
 /// A contact.
 #[must_use]
 pub fn contact_body(contact: &Contact) -> Bytes {
-    bytes(&ContactJson {
+    to_bytes(&ContactJson {
         name: contact.name.as_deref(),
         email: contact.email.as_deref(),
         phone: contact.phone.as_deref(),
@@ -266,7 +242,7 @@ pub fn contact_body(contact: &Contact) -> Bytes {
 
 /// What became of a provider's event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HeardResult {
+pub enum ProviderEventResult {
     /// It had its effect.
     Applied,
     /// It was recorded before.
@@ -277,75 +253,29 @@ pub enum HeardResult {
     Unused(&'static str),
 }
 
-impl HeardResult {
+impl ProviderEventResult {
     /// Its word in metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            HeardResult::Applied => "applied",
-            HeardResult::Duplicate => "duplicate",
-            HeardResult::Ignored(_) => "ignored",
-            HeardResult::Unused(_) => "unused",
+            ProviderEventResult::Applied => "applied",
+            ProviderEventResult::Duplicate => "duplicate",
+            ProviderEventResult::Ignored(_) => "ignored",
+            ProviderEventResult::Unused(_) => "unused",
         }
     }
 }
 
 /// What a provider is answered.
 #[must_use]
-pub fn heard_body(result: HeardResult) -> Bytes {
+pub fn provider_event_body(result: ProviderEventResult) -> Bytes {
     let body = match result {
-        HeardResult::Applied | HeardResult::Duplicate => json!({ "result": result.label() }),
-        HeardResult::Ignored(reason) | HeardResult::Unused(reason) => json!({ "result": "ignored", "reason": reason }),
+        ProviderEventResult::Applied | ProviderEventResult::Duplicate => json!({ "result": result.label() }),
+        ProviderEventResult::Ignored(reason) | ProviderEventResult::Unused(reason) => {
+            json!({ "result": "ignored", "reason": reason })
+        }
     };
     Bytes::from(body.to_string())
-}
-
-/// The schemas of a page of these.
-fn page_schema(of: &str) -> Value {
-    json!({
-        "type": "object",
-        "required": ["data", "has_more"],
-        "properties": {
-            "data": { "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } },
-            "has_more": { "type": "boolean" },
-            "next_after": {
-                "type": "integer",
-                "minimum": 1,
-                "maximum": INTEGER_MAX,
-                "description": "The `after` of the next page; there if `has_more`.",
-            },
-        },
-    })
-}
-
-/// Every answer's schema, and those of the words in it, under their names in the OpenAPI document.
-#[must_use]
-pub fn answer_schemas() -> Map<String, Value> {
-    let mut settings = words::settings().for_serialize();
-    settings.definitions_path = "/components/schemas".into();
-    let mut generator = settings.into_generator();
-    let _endpoints = (
-        generator.subschema_for::<super::endpoints::EndpointJson<'_>>(),
-        generator.subschema_for::<super::auctions::AuctionJson<'_>>(),
-        generator.subschema_for::<super::auctions::BidJson<'_>>(),
-        generator.subschema_for::<super::auctions::BidRecordJson<'_>>(),
-        generator.subschema_for::<super::endpoints::DeliveryJson>(),
-    );
-    let _payments = generator.subschema_for::<super::payments::PaymentJson<'_>>();
-    let _references = (
-        generator.subschema_for::<DropJson<'_>>(),
-        generator.subschema_for::<OrderJson<'_>>(),
-        generator.subschema_for::<super::remedy::RemedyJson<'_>>(),
-    );
-    let mut schemas = generator.take_definitions(true);
-    schemas.insert("DropPage".into(), page_schema("Drop"));
-    schemas.insert("OrderPage".into(), page_schema("Order"));
-    schemas.insert("WebhookEndpointPage".into(), page_schema("WebhookEndpoint"));
-    schemas.insert("WebhookDeliveryPage".into(), page_schema("WebhookDelivery"));
-    schemas.insert("AuctionPage".into(), page_schema("Auction"));
-    schemas.insert("BidPage".into(), page_schema("BidRecord"));
-    schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
-    schemas
 }
 
 /// A page of ready JSON objects.
@@ -372,12 +302,4 @@ pub fn page_body(items: &[Bytes], next_after: Option<u64>) -> Bytes {
 #[must_use]
 pub fn etag(kind: &str, number: u64, epoch: u64, version: Seq) -> String {
     format!("\"{kind}{number}-{epoch}-{version}\"")
-}
-
-pub(super) fn bytes(value: &impl Serialize) -> Bytes {
-    // Longer than most, so that it is not moved while it grows.
-    let mut body = Vec::with_capacity(768);
-    // These shapes have only texts and numbers: writing them to memory cannot fail.
-    let _infallible = serde_json::to_writer(&mut body, value);
-    Bytes::from(body)
 }

@@ -1,0 +1,26 @@
+//! Serialization of response bodies.
+
+use hyper::body::Bytes;
+use serde::{Serialize, Serializer};
+
+use crate::types::UnixMillis;
+use crate::types::text::rfc3339;
+
+pub(super) fn time<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
+}
+
+pub(super) fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => time(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+pub(super) fn to_bytes(value: &impl Serialize) -> Bytes {
+    // Longer than most, so that it is not moved while it grows.
+    let mut body = Vec::with_capacity(768);
+    // These shapes have only texts and numbers: writing them to memory cannot fail.
+    let _infallible = serde_json::to_writer(&mut body, value);
+    Bytes::from(body)
+}

@@ -1,0 +1,63 @@
+//! The schemas of all bodies, under their names in the OpenAPI document.
+
+use serde_json::{Map, Value, json};
+
+use super::{auctions, endpoints, payments, requests, responses, scalars, undo};
+use crate::types::JSON_INTEGER_MAX;
+
+/// The schemas of a page of these.
+fn page_schema(of: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": ["data", "has_more"],
+        "properties": {
+            "data": { "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } },
+            "has_more": { "type": "boolean" },
+            "next_after": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": JSON_INTEGER_MAX,
+                "description": "The `after` of the next page; there if `has_more`.",
+            },
+        },
+    })
+}
+
+/// Every answer's schema, and those of the words in it, under their names in the OpenAPI document.
+#[must_use]
+pub fn response_schemas() -> Map<String, Value> {
+    let mut settings = scalars::settings().for_serialize();
+    settings.definitions_path = "/components/schemas".into();
+    let mut generator = settings.into_generator();
+    let _endpoints = (
+        generator.subschema_for::<endpoints::EndpointJson<'_>>(),
+        generator.subschema_for::<auctions::AuctionJson<'_>>(),
+        generator.subschema_for::<auctions::BidJson<'_>>(),
+        generator.subschema_for::<auctions::BidRecordJson<'_>>(),
+        generator.subschema_for::<endpoints::DeliveryJson>(),
+    );
+    let _payments = generator.subschema_for::<payments::PaymentJson<'_>>();
+    let _references = (
+        generator.subschema_for::<responses::DropJson<'_>>(),
+        generator.subschema_for::<responses::OrderJson<'_>>(),
+        generator.subschema_for::<undo::UndoReportJson<'_>>(),
+    );
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert("DropPage".into(), page_schema("Drop"));
+    schemas.insert("OrderPage".into(), page_schema("Order"));
+    schemas.insert("WebhookEndpointPage".into(), page_schema("WebhookEndpoint"));
+    schemas.insert("WebhookDeliveryPage".into(), page_schema("WebhookDelivery"));
+    schemas.insert("AuctionPage".into(), page_schema("Auction"));
+    schemas.insert("BidPage".into(), page_schema("BidRecord"));
+    schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
+    schemas
+}
+
+/// Returns the schema of every request.
+#[must_use]
+pub fn request_schemas() -> Vec<(&'static str, Value)> {
+    let mut schemas = requests::schemas();
+    schemas.extend(endpoints::request_schemas());
+    schemas.extend(auctions::request_schemas());
+    schemas
+}

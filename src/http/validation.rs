@@ -1,0 +1,4 @@
+//! Validation of JSON bodies: every mistake is reported at once, with its place.
+
+pub mod fields;
+pub mod rules;
