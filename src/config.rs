@@ -1,8 +1,8 @@
-//! Every setting and limit, named once: key, default, unit, reason, and how it is set.
+//! Every setting and limit, named once: key, default, unit, reason, and the assignment that sets it.
 //!
-//! From the one table [`SETTINGS`] come the defaults, the keys of the TOML file, the environment variables
-//! `FIRSTCOME__SECTION__KEY`, the errors for unknown keys, and the table in the README. Flags win over the environment,
-//! the environment over the file, the file over the defaults. All mistakes are reported at once.
+//! The table of [`all_settings`] gives the defaults, the keys of the TOML file, the environment variables
+//! `FIRSTCOME__SECTION__KEY`, the errors for unknown keys, and the table in `config/README.md`. Flags win over the
+//! environment, the environment over the file, the file over the defaults. All errors are reported at once.
 
 mod auctions;
 mod layers;
@@ -31,11 +31,11 @@ pub use outbox::OutboxSettings;
 pub use payments::PaymentSettings;
 pub use plan::PlanSettings;
 pub use setting::Setting;
-pub use settings::SETTINGS;
+pub use settings::all_settings;
 pub use traces::TraceSettings;
 pub use wire::WireLimits;
 
-/// The configuration of a server. Each field is explained where it is set, in [`SETTINGS`].
+/// The configuration of a server. The text of each field's [`Setting`] explains it.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data: PathBuf,
@@ -86,36 +86,32 @@ pub struct Config {
     pub log_json: bool,
 }
 
-/// Where the writer runs.
+/// CPU core of the writer's thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PinCore {
-    /// On the last core, where there are more than two.
+    /// The last core, if there are more than two.
     Auto,
-    /// Wherever the kernel likes.
     Off,
-    /// On this one.
     Core(usize),
 }
 
-/// A listener's certificate chain and its key, in PEM. One of the two without the other is a mistake.
+/// A listener's certificate chain and its private key, in PEM. Both must be set.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct TlsFiles {
-    /// The chain, the listener's own certificate first.
+    /// Chain with the listener's own certificate first.
     pub certificate: PathBuf,
-    /// The private key.
     pub key: PathBuf,
 }
 
-/// A file with a key that signs buyers' tokens.
+/// A file with a key that verifies buyers' tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyFile {
-    /// The key's name in tokens' headers (`kid`), if it has one.
+    /// Key id in the header of tokens (`kid`).
     pub kid: Option<String>,
-    /// Where it is.
     pub path: PathBuf,
 }
 
-/// One thing that is wrong with the configuration.
+/// An error in the configuration: one sentence without a full stop.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigError(pub String);
 
@@ -125,47 +121,51 @@ impl std::fmt::Display for ConfigError {
     }
 }
 
-/// What comes before the name of every environment variable.
+/// Prefix of every environment variable with a setting.
 pub const ENVIRONMENT_PREFIX: &str = "FIRSTCOME__";
 
 impl Config {
-    /// Puts the configuration together from its layers.
+    /// Builds the configuration from its layers.
     ///
     /// # Errors
-    /// All mistakes in all layers, and all relations between limits that do not hold.
+    /// All errors of all layers, and all relations between limits that do not hold.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(&'static str, String)],
     ) -> Result<Config, Vec<ConfigError>> {
         let mut layers = Layers::over(Config::blank());
-        for setting in SETTINGS {
-            layers.place(setting.key, setting.default, "the default");
+        for setting in all_settings() {
+            layers.place(setting.key, setting.default, "default");
         }
         if let Some(path) = file {
             layers.read_file(path);
         }
         for (name, value) in environment {
             if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
-                layers.place(&key.to_ascii_lowercase().replace("__", "."), &value, &format!("the variable {name}"));
+                layers.place(
+                    &key.to_ascii_lowercase().replace("__", "."),
+                    &value,
+                    &format!("environment variable {name}"),
+                );
             }
         }
         for (key, value) in flags {
-            layers.place(key, value, "the command line");
+            layers.place(key, value, "command line");
         }
         layers.finish()
     }
 
-    /// The configuration with nothing but defaults.
+    /// Returns the configuration of the defaults alone.
     ///
     /// # Panics
-    /// If the table of settings contradicts itself; a test holds that it does not.
+    /// If the table of settings contradicts itself; a unit test proves that it does not.
     #[must_use]
     pub fn defaults() -> Config {
-        Config::load(None, [], &[]).unwrap_or_else(|mistakes| panic!("the defaults are wrong: {mistakes:?}"))
+        Config::load(None, [], &[]).unwrap_or_else(|mistakes| panic!("invalid defaults: {mistakes:?}"))
     }
 
-    /// How many threads serve. One per core means at most 128, so that the default reserve covers them on any machine.
+    /// Number of workers. One per core means at most 128, so that the default queue reserve covers them on any machine.
     #[must_use]
     pub fn serving_threads(&self) -> usize {
         match self.http_threads {
@@ -174,14 +174,14 @@ impl Config {
         }
     }
 
-    /// What a listener's URLs begin with.
+    /// Scheme of a listener's URLs.
     #[must_use]
     pub fn scheme(tls: &Option<TlsFiles>) -> &'static str {
         if tls.is_some() { "https" } else { "http" }
     }
 
-    /// Where nobody said how buyers reach the public listener: at the address that was bound, which knows the number
-    /// that a port 0 became.
+    /// Sets `public_url`, if it is unset, to the bound address of the public listener. That address has the port which
+    /// the system chose for port 0.
     pub fn settle_public_url(&mut self, bound: SocketAddr) {
         if self.public_url.is_empty() {
             self.public_url = format!("{}://{bound}", Self::scheme(&self.public_tls));
@@ -241,20 +241,19 @@ impl Config {
     }
 }
 
-/// Returns the table of settings in `src/config/README.md`.
-#[must_use]
-pub fn settings_as_markdown() -> String {
-    let mut table = String::from("| setting | default | unit | why |\n|---|---|---|---|\n");
-    for setting in SETTINGS {
-        let default = if setting.default.is_empty() { "none".into() } else { format!("`{}`", setting.default) };
-        table.push_str(&format!("| `{}` | {default} | {} | {} |\n", setting.key, setting.unit, setting.why));
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Returns the table of `src/config/README.md`.
+    fn settings_as_markdown() -> String {
+        let mut table = String::from("| setting | default | unit | why |\n|---|---|---|---|\n");
+        for setting in all_settings() {
+            let default = if setting.default.is_empty() { "none".into() } else { format!("`{}`", setting.default) };
+            table.push_str(&format!("| `{}` | {default} | {} | {} |\n", setting.key, setting.unit, setting.why));
+        }
+        table
+    }
 
     fn load(environment: &[(&str, &str)], flags: &[(&'static str, String)]) -> Result<Config, Vec<String>> {
         let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
@@ -305,7 +304,7 @@ mod tests {
         let flags = [("identity.hs256_secret_files", "shop.secret".into())];
         assert!(load(&[], &flags).expect_err("refused")[0].contains("identity.audience"));
         let flags = [("admin.listen", "127.0.0.1:8080".into())];
-        assert!(load(&[], &flags).expect_err("refused")[0].contains("three addresses"));
+        assert!(load(&[], &flags).expect_err("refused")[0].contains("different addresses"));
     }
 
     #[test]
@@ -363,7 +362,7 @@ mod tests {
     #[test]
     fn listeners_that_cannot_both_be_bound_are_refused() {
         let flags = [("public.listen", "0.0.0.0:8081".into())];
-        assert!(load(&[], &flags).expect_err("refused")[0].contains("three addresses"));
+        assert!(load(&[], &flags).expect_err("refused")[0].contains("different addresses"));
         let free = || "127.0.0.1:0".to_string();
         load(&[], &[("public.listen", free()), ("admin.listen", free()), ("wire.listen", free())]).expect("good");
     }

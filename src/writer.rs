@@ -1,17 +1,18 @@
-//! The writer: one thread that owns the connection and the state, and does everything in order.
+//! The writer: one thread that owns the writing connection and the state, and does everything in order.
 //!
-//! `handle` is what others hold: submit a command, get a ticket, never block. `thread` is the loop: wait, drain,
-//! decide, record, commit, publish, reply; `writer_loop` is each of its steps. `clock` gives every command its instant. Nothing else in the program writes
-//! to the file or checkpoints it.
+//! `handle` submits commands and returns tickets without blocking. `thread` runs the loop, `writer_loop` has its steps:
+//! wait, drain, decide, record, commit, publish, reply. `clock` gives every command its instant. Nothing else in the
+//! program writes to the file or checkpoints it.
 //!
-//! Invariant: no answer leaves before everything that it saw is durable. Invariant: what was turned away, or answered
-//! as not decided, has no effect, ever.
+//! Invariants: no reply leaves before everything that its decision saw is durable. A command that was rejected, or
+//! answered as not decided, never has an effect.
 
 pub mod affinity;
 pub mod checkpoint;
 pub mod clock;
 mod disk_space;
 pub mod handle;
+mod options;
 pub mod replies;
 mod sync_policy;
 pub mod thread;
@@ -19,5 +20,7 @@ mod writer_loop;
 
 pub use affinity::CpuAffinity;
 pub use clock::{Clock, ClockError};
-pub use handle::{Class, Decided, NotApplied, Submission, SubmitError, Ticket, Timing, WriterHandle, WriterReply};
-pub use thread::{Writer, WriterExit, WriterOptions};
+pub use handle::{Class, Submission, SubmitError, Ticket, WriterHandle};
+pub use options::WriterOptions;
+pub use replies::{Decided, NotApplied, Timing, WriterReply};
+pub use thread::{Writer, WriterExit};

@@ -275,7 +275,7 @@ impl Selling {
                 gate_max: Duration::from_millis(5),
             },
             free_bytes_min: 0,
-            ports: 0,
+            mailboxes: 0,
         };
         let gate = Arc::new(SnapshotGate::default());
         let (path, epoch) = (store.path.clone(), store.epoch);

@@ -56,7 +56,7 @@ impl Ours {
             affinity: CpuAffinity::Off,
             checkpoint: CHECKPOINT,
             free_bytes_min: 0,
-            ports: 1,
+            mailboxes: 1,
         };
         let gate = Arc::new(SnapshotGate::default());
         let (writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);

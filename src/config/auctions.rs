@@ -1,11 +1,11 @@
 //! The settings of auctions.
 
 use super::Setting;
-use super::settings::setting;
+use super::setting::setting;
 use super::values::{number, one_of};
 use crate::types::Amount;
 
-/// What all new auctions have in common.
+/// Terms of all new auctions.
 #[derive(Clone, Debug, Default)]
 pub struct AuctionSettings {
     pub payment_seconds: u32,
@@ -13,12 +13,12 @@ pub struct AuctionSettings {
     pub exposure_limit: Option<Amount>,
 }
 
-/// A length of time in seconds: up to a year.
+/// A duration in seconds, at most one year.
 fn seconds(text: &str) -> Result<u32, String> {
     u32::try_from(number(text, 1, 31_536_000)?).map_err(|error| error.to_string())
 }
 
-/// An amount in minor units, or nothing for no limit.
+/// An amount in minor units; empty for no limit.
 fn limit(text: &str) -> Result<Option<Amount>, String> {
     match text.trim() {
         "" => Ok(None),
@@ -26,22 +26,21 @@ fn limit(text: &str) -> Result<Option<Amount>, String> {
     }
 }
 
-/// Their part of the table.
-pub(super) const SETTINGS: [Setting; 3] = [
-    setting!("auctions.payment_seconds", "900", "s", "that a winner has to pay", |c, t| c.auctions.payment_seconds =
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!("auctions.payment_seconds", "900", "s", "time a winner has to pay", |c, t| c.auctions.payment_seconds =
         seconds(t)?),
     setting!(
         "auctions.offer_next",
         "true",
         "true, false",
-        "what a winner does not pay is offered to the next buyer, for the most that he bid",
+        "offer of an unpaid unit to the next buyer, at that buyer's highest bid",
         |c, t| c.auctions.offer_next = one_of(t, "true", "false")?
     ),
     setting!(
         "auctions.exposure_limit",
         "",
         "minor units",
-        "that a buyer may stand to pay for all running auctions of a currency that he leads; no limit if not set",
+        "highest total, per currency, of the running auctions that one buyer leads; no limit if unset",
         |c, t| c.auctions.exposure_limit = limit(t)?
     ),
 ];

@@ -1,16 +1,15 @@
-//! The layers of a configuration, and what must hold between settings when all are in.
+//! The layers of a configuration, and the relations that must hold between settings once all layers are applied.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Config, ConfigError, SETTINGS, limits, outbox, payments, wire};
+use super::{Config, ConfigError, all_settings, limits, outbox, payments, wire};
 
-/// The configuration while its layers come in, each over the one before. A value that a later layer replaces is
-/// checked all the same.
+/// A configuration in the making. Each layer replaces values of the one before; replaced values are checked as well.
 pub(super) struct Layers {
     config: Config,
-    /// Keys with a mistake: the relations of theirs would only repeat it.
+    /// Keys with an error. Their relations are not checked, because they would only repeat it.
     wrong: BTreeSet<&'static str>,
     mistakes: Vec<ConfigError>,
 }
@@ -26,15 +25,16 @@ impl Layers {
     }
 
     pub(super) fn place(&mut self, key: &str, value: &str, source: &str) {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+        let Some(setting) = all_settings().find(|setting| setting.key == key) else {
             let key = shown(key);
-            self.mistakes
-                .push(ConfigError(format!("{key} ({source}): there is no such setting; the README lists them")));
+            self.mistakes.push(ConfigError(format!(
+                "{key} ({source}): unknown setting; src/config/README.md lists all settings"
+            )));
             return;
         };
         if let Err(allowed) = (setting.set)(&mut self.config, value) {
             self.wrong.insert(setting.key);
-            self.mistakes.push(ConfigError(format!("{key} = \"{}\" ({source}): {allowed}", shown(value))));
+            self.mistakes.push(ConfigError(format!("{key} = \"{}\" ({source}): expected {allowed}", shown(value))));
         }
     }
 
@@ -58,8 +58,8 @@ impl Layers {
     fn place_table(&mut self, prefix: &str, table: &toml::Table, source: &str) {
         for (name, value) in table {
             let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            let is_section = SETTINGS.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
-            let takes_list = SETTINGS.iter().any(|setting| setting.key == key && setting.unit == "list");
+            let is_section = all_settings().any(|setting| setting.key.starts_with(&format!("{key}.")));
+            let takes_list = all_settings().any(|setting| setting.key == key && setting.unit == "list");
             match value {
                 toml::Value::Table(inner) if is_section => self.place_table(&key, inner, source),
                 toml::Value::Array(items) if takes_list => {
@@ -67,7 +67,7 @@ impl Layers {
                     self.place(&key, &items.join(","), source);
                 }
                 toml::Value::String(text) => self.place(&key, text, source),
-                // A table or an array where one value is wanted: as text it is none that is allowed.
+                // A table or an array in place of one value: its text is never a valid value, so it is reported.
                 toml::Value::Table(_)
                 | toml::Value::Array(_)
                 | toml::Value::Integer(_)
@@ -78,7 +78,6 @@ impl Layers {
         }
     }
 
-    /// What must hold between settings.
     fn check_relations(&mut self) {
         let config = &self.config;
         let threads = config.serving_threads();
@@ -87,7 +86,7 @@ impl Layers {
                 ["writer.queue_reserve", "writer.queue_capacity"],
                 config.queue_reserve < config.queue_capacity,
                 format!(
-                    "writer.queue_reserve ({}) must be below writer.queue_capacity ({}): else no buyer gets in",
+                    "writer.queue_reserve ({}) must be below writer.queue_capacity ({}); otherwise every buyer is rejected",
                     config.queue_reserve, config.queue_capacity
                 ),
             ),
@@ -95,7 +94,7 @@ impl Layers {
                 ["writer.queue_reserve", "http.threads"],
                 config.queue_reserve > threads,
                 format!(
-                    "writer.queue_reserve ({}) must be above the number of serving threads ({threads}): each may overshoot by one",
+                    "writer.queue_reserve ({}) must be above the number of workers ({threads}), because each may exceed the limit by one command",
                     config.queue_reserve
                 ),
             ),
@@ -103,14 +102,14 @@ impl Layers {
                 ["writer.batch_commands_max", "writer.queue_capacity"],
                 config.batch_commands_max <= config.queue_capacity,
                 format!(
-                    "writer.batch_commands_max ({}) must be at most writer.queue_capacity ({}): a batch is drained from the queue",
+                    "writer.batch_commands_max ({}) must be at most writer.queue_capacity ({}), because a batch is taken from the queue",
                     config.batch_commands_max, config.queue_capacity
                 ),
             ),
             (
                 ["writer.queue_wait_max_ms", "writer.reply_deadline_ms"],
                 config.queue_wait_max < config.reply_deadline,
-                "writer.queue_wait_max_ms must be below writer.reply_deadline_ms: else late commands are decided for nobody"
+                "writer.queue_wait_max_ms must be below writer.reply_deadline_ms; otherwise commands are decided after their client was answered"
                     .into(),
             ),
             (
@@ -122,7 +121,7 @@ impl Layers {
                 ["identity.audience", "identity.audience"],
                 !config.identity_audience.is_empty()
                     || (config.hs256_secret_files.is_empty() && config.eddsa_public_key_files.is_empty()),
-                "identity.audience must be set where buyers' tokens have keys: else a token for another service is good here"
+                "identity.audience is required if a key of buyers' tokens is set; otherwise tokens of other services would be accepted"
                     .into(),
             ),
             (
@@ -130,7 +129,7 @@ impl Layers {
                 apart(config.public_listen, config.admin_listen)
                     && apart(config.public_listen, config.wire_listen)
                     && apart(config.admin_listen, config.wire_listen),
-                "public.listen, admin.listen and wire.listen must be three addresses".into(),
+                "public.listen, admin.listen and wire.listen must be different addresses".into(),
             ),
         ];
         let relations = relations
@@ -145,13 +144,14 @@ impl Layers {
     }
 }
 
-/// Whether two listeners can both be bound; 0.0.0.0 has every address of the machine. Port 0 is always a free one.
+/// Returns true if two listeners can both be bound: 0.0.0.0 includes every address of the machine, and port 0 is always
+/// a free port.
 fn apart(one: SocketAddr, other: SocketAddr) -> bool {
     let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == 0 || one.port() != other.port() || !overlap
 }
 
-/// Somebody's text, fit for one line of a terminal.
+/// Returns a text of an operator cut and escaped for one line of a terminal.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let cut = if text.chars().nth(CHARS_MAX).is_some() { "…" } else { "" };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Config, ConfigError, TlsFiles};
 
-/// What a client may take of the server. Each limit is explained where it is set, in `SETTINGS`.
+/// Limits of what one client may use. The text of each field's `Setting` explains it.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionLimits {
     pub connections_max: usize,
@@ -28,10 +28,9 @@ pub struct ConnectionLimits {
     pub streams_max: usize,
 }
 
-/// A relation between settings: their keys, whether it holds, and what to say if not.
+/// A relation between settings: their keys, its truth, and the error if it does not hold.
 pub(super) type Relation = ([&'static str; 2], bool, String);
 
-/// What must hold between limits of connections.
 pub(super) fn relations(config: &Config) -> [Relation; 5] {
     let limits = &config.limits;
     let whole = |files: &Option<TlsFiles>| {
@@ -43,45 +42,45 @@ pub(super) fn relations(config: &Config) -> [Relation; 5] {
         (
             ["public.tls_certificate", "public.tls_key"],
             whole(&config.public_tls),
-            "public.tls_certificate and public.tls_key go together: one of them is missing".into(),
+            "public.tls_certificate and public.tls_key must both be set".into(),
         ),
         (
             ["admin.tls_certificate", "admin.tls_key"],
             whole(&config.admin_tls),
-            "admin.tls_certificate and admin.tls_key go together: one of them is missing".into(),
+            "admin.tls_certificate and admin.tls_key must both be set".into(),
         ),
         (
             ["http.connections_per_address_max", "http.connections_max"],
             limits.connections_per_address_max <= limits.connections_max,
-            "http.connections_per_address_max must be at most http.connections_max: else it bounds nothing".into(),
+            "http.connections_per_address_max must be at most http.connections_max; otherwise it has no effect".into(),
         ),
         (
             ["http.body_stall_timeout_ms", "http.body_read_timeout_ms"],
             limits.body_stall_timeout <= limits.body_read_timeout,
-            "http.body_stall_timeout_ms must be at most http.body_read_timeout_ms: else it bounds nothing".into(),
+            "http.body_stall_timeout_ms must be at most http.body_read_timeout_ms; otherwise it has no effect".into(),
         ),
         (
             ["http.uri_bytes_max", "http.header_bytes_max"],
             limits.uri_bytes_max < limits.header_bytes_max,
-            "http.uri_bytes_max must be below http.header_bytes_max: the path is part of the head".into(),
+            "http.uri_bytes_max must be below http.header_bytes_max, because the path is part of the head".into(),
         ),
     ]
 }
 
-/// Connections that operators may have when buyers have taken all places.
+/// Connections of operators beyond `http.connections_max`, so that buyers cannot shut operators out.
 pub const OPERATOR_CONNECTIONS_MAX: usize = 256;
-/// Listeners of one thread, at most.
+/// Maximum number of listeners per worker.
 const LISTENERS_MAX: usize = 16;
 
 impl ConnectionLimits {
-    /// How many connections can wait at one listener: the kernel cuts what is asked for.
+    /// Number of connections that can wait at one listener: the kernel caps the configured backlog.
     fn backlog_of_one(&self, somaxconn: Option<i32>) -> usize {
         let backlog = self.listen_backlog.min(somaxconn.unwrap_or(i32::MAX)).max(1);
         usize::try_from(backlog).unwrap_or(1)
     }
 
-    /// How many listeners each serving thread needs, so that all the connections there may be can come in the same
-    /// instant: a connection for which there is no room waits a second and longer before it tries again.
+    /// Number of listeners per worker that lets all allowed connections arrive at the same instant: a connection that
+    /// finds a full backlog waits a second or longer before it tries again.
     #[must_use]
     pub fn listeners_per_thread(&self, threads: usize, somaxconn: Option<i32>) -> usize {
         let of_all_threads = self.backlog_of_one(somaxconn).saturating_mul(threads.max(1));
@@ -89,13 +88,14 @@ impl ConnectionLimits {
     }
 }
 
-/// The kernel's bound on a listener's backlog, where it says.
+/// The kernel's bound of a listener's backlog, if it is readable.
 #[must_use]
 pub fn somaxconn() -> Option<i32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }
 
-/// What the machine allows less of than the limits do; told at the start, because nobody sees it until the storm.
+/// Warnings about limits of the machine that are below the configured ones. Logged at the start, because under normal
+/// load they go unnoticed.
 #[must_use]
 pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>) -> Vec<ConfigError> {
     let (limits, threads) = (&config.limits, config.serving_threads());
@@ -104,21 +104,21 @@ pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option
     let backlog = limits.backlog_of_one(somaxconn).saturating_mul(listeners);
     if backlog < limits.connections_max {
         told.push(ConfigError(format!(
-            "{backlog} connections can come at once, http.connections_max is {}: raise http.listen_backlog ({}) and the kernel's net.core.somaxconn",
+            "listen backlog: {backlog} connections can arrive at once, http.connections_max is {}; raise http.listen_backlog ({}) and the kernel's net.core.somaxconn",
             limits.connections_max, limits.listen_backlog
         )));
     }
     let needed = u64::try_from(limits.connections_max).unwrap_or(u64::MAX).saturating_add(descriptors_beside(threads));
     if let Some(max) = descriptors_max.filter(|max| *max < needed) {
         told.push(ConfigError(format!(
-            "the process may open {max} descriptors, http.connections_max needs {needed}: fewer connections are let in; raise ulimit -n (LimitNOFILE)"
+            "file descriptors: the process may open {max}, http.connections_max needs {needed}; fewer connections are accepted; raise ulimit -n (LimitNOFILE)"
         )));
     }
     told
 }
 
-/// Lets in no more connections than the process has descriptors for: who is one too many is told so by a closed
-/// connection, and what opens files for the sale never finds that it cannot.
+/// Reduces `http.connections_max` to what the process has descriptors for: further connections are closed at once, and
+/// opening files for the sale never fails.
 pub fn settle_connections_max(config: &mut Config, descriptors_max: Option<u64>) {
     const CONNECTIONS_MIN: usize = 16;
     let Some(max) = descriptors_max else { return };
@@ -127,8 +127,8 @@ pub fn settle_connections_max(config: &mut Config, descriptors_max: Option<u64>)
     config.limits.connections_max = config.limits.connections_max.min(free);
 }
 
-/// Descriptors besides those of buyers' connections: database, log and listeners, the places of operators, and what each
-/// thread opens for its runtime and its reader.
+/// Descriptors besides those of buyers' connections: database, log and listeners, connections of operators, and each
+/// worker's runtime and reader.
 fn descriptors_beside(threads: usize) -> u64 {
     const OF_ALL: u64 = 64;
     const OF_A_THREAD: u64 = 32;

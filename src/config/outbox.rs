@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::settings::setting;
+use super::limits::Relation;
+use super::setting::setting;
 use super::values::{count, file, list, millis, networks};
 use super::{Config, Setting};
 use crate::types::EventFilter;
 
-/// Whom the configuration has told of events, and the bounds of telling.
+/// The configured webhook endpoint, and the bounds of deliveries.
 #[derive(Clone, Debug)]
 pub struct OutboxSettings {
     pub endpoint_url: String,
@@ -23,23 +24,19 @@ pub struct OutboxSettings {
     pub retry_waits: Vec<Duration>,
 }
 
-/// The rows of the table that are the outbox's.
-pub(super) const SETTINGS: [Setting; 8] = [
-    setting!(
-        "outbox.endpoint_url",
-        "",
-        "URL",
-        "an endpoint that is told of events, besides those of the admin routes",
-        |c, t| c.outbox.endpoint_url = t.trim().into()
-    ),
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!("outbox.endpoint_url", "", "URL", "webhook endpoint besides those created through the API", |c, t| c
+        .outbox
+        .endpoint_url =
+        t.trim().into()),
     setting!(
         "outbox.endpoint_secret_file",
         "",
         "file",
-        "its secret (`whsec_…`, readable by its owner alone); a new one is taken at the next start, and the old one signs 24 hours more",
+        "file with the endpoint's secret (`whsec_…`, readable by its owner only); a new one takes effect at the next start, and the old one keeps signing for 24 hours",
         |c, t| c.outbox.endpoint_secret_file = file(t)
     ),
-    setting!("outbox.endpoint_events", "*", "list", "what it is told; `*`: everything", |c, t| c
+    setting!("outbox.endpoint_events", "*", "list", "event types sent to the endpoint; `*`: all", |c, t| c
         .outbox
         .endpoint_events =
         events(t)?),
@@ -47,25 +44,27 @@ pub(super) const SETTINGS: [Setting; 8] = [
         "outbox.allow_private_networks",
         "",
         "list",
-        "networks besides the public internet in which endpoints may be, then also by http://",
+        "networks besides the public internet that endpoints may be in, there also with http://",
         |c, t| c.outbox.allow_private_networks = networks(t)?
     ),
     setting!(
         "outbox.authorities_file",
         "",
         "file",
-        "authorities (PEM) that endpoints' certificates may be from, besides the web's",
+        "certificate authorities (PEM) of endpoints, besides the public ones",
         |c, t| c.outbox.authorities_file = file(t)
     ),
-    setting!("outbox.timeout_ms", "15000", "ms", "for an endpoint's whole answer", |c, t| c.outbox.timeout =
+    setting!("outbox.timeout_ms", "15000", "ms", "time for an endpoint's whole response", |c, t| c.outbox.timeout =
         millis(t, 100, 120_000)?),
-    setting!("outbox.in_flight_max", "8", "deliveries", "of one endpoint at once", |c, t| c.outbox.in_flight_max =
+    setting!("outbox.in_flight_max", "8", "deliveries", "concurrent deliveries per endpoint", |c, t| c
+        .outbox
+        .in_flight_max =
         count(t, 1, 256)?),
     setting!(
         "outbox.retry_seconds",
         "5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400",
         "list",
-        "waits between the attempts of a delivery, each up to a tenth longer by chance; after the last it is a dead letter",
+        "delays between the attempts of a delivery, each up to a tenth longer at random; after the last the delivery is a dead letter",
         |c, t| c.outbox.retry_waits = waits(t)?
     ),
 ];
@@ -87,7 +86,7 @@ impl Default for OutboxSettings {
 
 pub(super) fn events(text: &str) -> Result<EventFilter, String> {
     let names = list(text);
-    EventFilter::of_names(names.iter().map(String::as_str)).map_err(|_| "names of events, or *".into())
+    EventFilter::of_names(names.iter().map(String::as_str)).map_err(|_| "names of event types, or *".into())
 }
 
 pub(super) fn waits(text: &str) -> Result<Vec<Duration>, String> {
@@ -99,12 +98,11 @@ pub(super) fn waits(text: &str) -> Result<Vec<Duration>, String> {
     if good { Ok(seconds.into_iter().map(Duration::from_secs).collect()) } else { Err(allowed()) }
 }
 
-/// What must hold between these settings.
-pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 1] {
+pub(super) fn relations(config: &Config) -> [Relation; 1] {
     let outbox = &config.outbox;
     [(
         ["outbox.endpoint_url", "outbox.endpoint_secret_file"],
         outbox.endpoint_url.is_empty() == outbox.endpoint_secret_file.is_none(),
-        "outbox.endpoint_url and outbox.endpoint_secret_file go together: nothing is told unsigned".into(),
+        "outbox.endpoint_url and outbox.endpoint_secret_file must both be set, because every delivery is signed".into(),
     )]
 }

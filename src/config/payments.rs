@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Config;
+use super::limits::Relation;
 use crate::types::Provider;
 
-/// Who may tell us of money, and who makes the sessions in which buyers pay.
+/// Sources of payment events, and the provider of payment sessions.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentSettings {
     pub provider: Option<Provider>,
@@ -26,7 +27,6 @@ pub struct PaymentSettings {
     pub session_timeout: Duration,
 }
 
-/// Who can make sessions, or take their place.
 pub(super) fn session_provider(text: &str) -> Result<Option<Provider>, String> {
     match text.trim() {
         "" => Ok(None),
@@ -38,8 +38,7 @@ pub(super) fn session_provider(text: &str) -> Result<Option<Provider>, String> {
     }
 }
 
-/// What must hold between these settings.
-pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 4] {
+pub(super) fn relations(config: &Config) -> [Relation; 4] {
     let payments = &config.payments;
     let is = |provider| payments.provider == Some(provider);
     [
@@ -47,7 +46,7 @@ pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 
             ["payments.provider", "payments.stripe_api_key_file"],
             !is(Provider::Stripe)
                 || (payments.stripe_api_key_file.is_some() && !payments.stripe_secret_files.is_empty()),
-            "payments.provider = stripe needs payments.stripe_api_key_file, and payments.stripe_secret_files: else nobody learns who paid"
+            "payments.provider = stripe requires payments.stripe_api_key_file, and payments.stripe_secret_files to verify payment events"
                 .into(),
         ),
         (
@@ -56,20 +55,20 @@ pub(super) fn relations(config: &Config) -> [([&'static str; 2], bool, String); 
                 || (payments.payos_api_key_file.is_some()
                     && !payments.payos_client_id.is_empty()
                     && !payments.payos_checksum_key_files.is_empty()),
-            "payments.provider = payos needs payments.payos_client_id, payments.payos_api_key_file and payments.payos_checksum_key_files"
+            "payments.provider = payos requires payments.payos_client_id, payments.payos_api_key_file and payments.payos_checksum_key_files"
                 .into(),
         ),
         (
             ["payments.provider", "payments.link_template"],
             !is(Provider::StandardWebhooks)
                 || (!payments.link_template.is_empty() && !payments.standard_webhooks_secret_files.is_empty()),
-            "payments.provider = standard-webhooks needs payments.link_template, and payments.standard_webhooks_secret_files to sign it"
+            "payments.provider = standard-webhooks requires payments.link_template, and payments.standard_webhooks_secret_files to sign it"
                 .into(),
         ),
         (
             ["payments.provider", "payments.sandbox"],
             !is(Provider::Sandbox) || payments.sandbox,
-            "payments.provider = sandbox needs payments.sandbox = true: play money is never taken by accident".into(),
+            "payments.provider = sandbox requires payments.sandbox = true, so that play money is never accepted by accident".into(),
         ),
     ]
 }

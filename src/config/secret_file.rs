@@ -1,4 +1,4 @@
-//! Files that must not be everybody's.
+//! Reading of key files, which refuses files that other users may read or write.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,26 +7,26 @@ use std::path::Path;
 
 use super::ConfigError;
 
-/// What others than the owner must not be able to do with a file.
+/// Access that other users than the owner must not have to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileProtection {
-    /// Read or write it: it is a secret.
+    /// Neither read nor write: the file is a secret.
     Secret,
-    /// Write it: whoever can put his own key there is believed.
+    /// No write: a user who can replace the file can forge signatures.
     Unforgeable,
 }
 
-/// Reads a file whole, after a look at who else may.
+/// Reads a whole file after checking its mode.
 ///
 /// # Errors
-/// One sentence, without anything of the content.
+/// One sentence that contains nothing of the file's content.
 pub fn read(path: &Path, protection: FileProtection, bytes_max: u64) -> Result<Vec<u8>, ConfigError> {
     let told = |error: std::io::Error| ConfigError(format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(told)?;
     read_open(&file, path, protection, bytes_max)
 }
 
-/// The same with an open file: what is checked is what is read.
+/// Does the same with an open file, so that the checked file is the one that is read.
 pub fn read_open(
     mut file: &File,
     path: &Path,
@@ -42,13 +42,13 @@ pub fn read_open(
     if mode & forbidden != 0 {
         let done = if protection == FileProtection::Secret { "read" } else { "written" };
         return Err(ConfigError(format!(
-            "{name}: may be {done} by others than its owner (mode {mode:03o}); chmod {advice} it"
+            "{name}: may be {done} by others than its owner (mode {mode:03o}); use chmod {advice}"
         )));
     }
     let mut bytes = Vec::new();
     file.by_ref().take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(told)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > bytes_max {
-        return Err(ConfigError(format!("{name}: has more than {bytes_max} bytes")));
+        return Err(ConfigError(format!("{name}: larger than {bytes_max} bytes")));
     }
     Ok(bytes)
 }

@@ -1,14 +1,14 @@
-//! Which writes are traced, and who gets their spans.
+//! The settings of traces: the choice of writes, and the collector of their spans.
 
 use std::time::Duration;
 
 use super::Setting;
-use super::settings::setting;
+use super::setting::setting;
 #[cfg(feature = "otlp")]
 use super::values::url;
 use super::values::{millis, number};
 
-/// When a write is traced.
+/// Choice of the writes that are traced.
 #[derive(Clone, Debug, Default)]
 pub struct TraceSettings {
     pub slow: Option<Duration>,
@@ -16,24 +16,26 @@ pub struct TraceSettings {
     pub otlp_url: String,
 }
 
-/// Its part of the table.
-pub(super) const SETTINGS: [Setting; 3] = [
+pub(super) const SETTINGS: &[Setting] = &[
     setting!(
         "traces.slow_ms",
         "250",
         "ms",
-        "from a write's place in the queue to its answer, from which on it is traced; 0: none is for being slow",
+        "time from the queue to the answer from which on a write is traced as slow; 0: never",
         |c, t| c.traces.slow = Some(millis(t, 0, 120_000)?).filter(|slow| !slow.is_zero())
     ),
-    setting!("traces.one_in", "0", "writes", "of which one is traced, on each thread; 0: none", |c, t| c
-        .traces
-        .one_in =
-        number(t, 0, 1_000_000_000)?),
+    setting!(
+        "traces.one_in",
+        "0",
+        "writes",
+        "sampling on each worker: one write of so many is traced; 0: none",
+        |c, t| c.traces.one_in = number(t, 0, 1_000_000_000)?
+    ),
     setting!(
         "traces.otlp_url",
         "",
         "URL",
-        "collector that gets the spans, such as http://127.0.0.1:4318/v1/traces; needs a program with the feature `otlp`",
+        "OTLP collector of spans, such as http://127.0.0.1:4318/v1/traces; needs a build with the feature `otlp`",
         |c, t| c.traces.otlp_url = collector(t.trim())?
     ),
 ];
@@ -48,6 +50,6 @@ fn collector(text: &str) -> Result<String, String> {
     if text.is_empty() {
         Ok(String::new())
     } else {
-        Err("this program has no collectors; build one: cargo build --release --features otlp".into())
+        Err("no value: this build has no exporter of spans (cargo build --release --features otlp has one)".into())
     }
 }

@@ -1,4 +1,4 @@
-//! Texts of settings as values: what is allowed is said where it is not.
+//! Parsers of settings' texts. Each error is a phrase that completes "expected …".
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{KeyFile, Setting, TlsFiles};
+use super::{KeyFile, TlsFiles};
 
 pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let allowed = || format!("a whole number from {min} to {max}");
@@ -38,7 +38,7 @@ pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_string).collect()
 }
 
-/// What follows the scheme of a URL, if it begins with a host and has neither user, query nor odd characters.
+/// Returns what follows the scheme of a URL, if it begins with a host and has no user, query or unusual characters.
 pub(super) fn after_scheme(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@<>,'\"\\".contains(&byte));
@@ -47,11 +47,10 @@ pub(super) fn after_scheme(url: &str) -> Option<&str> {
 }
 
 pub(super) fn url(text: &str) -> Result<String, String> {
-    let good = text.is_empty() || after_scheme(text).is_some();
-    if good {
+    if text.is_empty() || after_scheme(text).is_some() {
         Ok(text.trim_end_matches('/').into())
     } else {
-        Err("http:// or https://, a host and at most a path".into())
+        Err("a URL of http:// or https://, a host and at most a path".into())
     }
 }
 
@@ -65,7 +64,7 @@ pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
 pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     let hosts = list(&text.to_ascii_lowercase());
     let good = |host: &String| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
-    if hosts.iter().all(good) { Ok(hosts) } else { Err("names of hosts, without ports".into()) }
+    if hosts.iter().all(good) { Ok(hosts) } else { Err("host names without ports".into()) }
 }
 
 pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
@@ -92,26 +91,25 @@ pub(super) fn key_files(text: &str) -> Result<Vec<KeyFile>, String> {
     }
 }
 
-/// Sets one file of a listener's two; that the other is missing is seen when all settings are in.
+/// Sets one of a listener's two TLS files. [`super::limits::relations`] checks that both are set.
 pub(super) fn tls_file(files: &mut Option<TlsFiles>, text: &str, which: fn(&mut TlsFiles) -> &mut PathBuf) {
     let mut both = files.take().unwrap_or_default();
     *which(&mut both) = text.trim().into();
     *files = Some(both).filter(|both| *both != TlsFiles::default());
 }
 
-/// Files of secrets: several while one follows another.
+/// Files of secrets: several during a key rotation.
 pub(super) fn files(text: &str) -> Result<Vec<PathBuf>, String> {
     const FILES_MAX: usize = 4;
     let files: Vec<PathBuf> = list(text).into_iter().map(PathBuf::from).collect();
     if files.len() <= FILES_MAX { Ok(files) } else { Err(format!("at most {FILES_MAX} files")) }
 }
 
-/// One file, or none.
 pub(super) fn file(text: &str) -> Option<PathBuf> {
     Some(text.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// The address of a provider's API. Keys of ours go there: never in clear over a network.
+/// Base URL of a provider's API. Our keys are sent there, so never in clear text over a network.
 pub(super) fn api_url(text: &str) -> Result<String, String> {
     let checked = url(text)?;
     let is_ours = |host: &str| matches!(host, "127.0.0.1" | "localhost" | "[::1]");
@@ -123,18 +121,9 @@ pub(super) fn api_url(text: &str) -> Result<String, String> {
     });
     match host {
         _ if checked.is_empty() => Err("a URL that begins with https://".into()),
-        Some(host) if !is_ours(host) => Err("https://, since keys are sent there; http:// only to this machine".into()),
+        Some(host) if !is_ours(host) => {
+            Err("https://, because keys are sent there (http:// only to this machine)".into())
+        }
         Some(_) | None => Ok(checked),
     }
-}
-
-/// Two parts of the table as one.
-pub(super) const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
-    let mut all = [first[0]; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
-        at += 1;
-    }
-    all
 }

@@ -20,7 +20,7 @@ use super::json::scalars::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
 use super::json::{request_schemas, response_schemas};
 use super::route::{Listener, RequiredRole, ResponseBody, Route};
 use super::routes::ROUTES;
-use crate::config::SETTINGS;
+use crate::config::all_settings;
 use crate::types::Provider;
 
 const ABOUT: &str = "An inventory engine for limited drops: it never sells what it does not have, and never forgets what \
@@ -89,7 +89,7 @@ fn server(listener: Listener) -> Value {
         Listener::Public => ("public.listen", "Buyers"),
         Listener::Admin => ("admin.listen", "Operators"),
     };
-    let default = SETTINGS.iter().find(|known| known.key == setting).map_or("", |known| known.default);
+    let default = all_settings().find(|known| known.key == setting).map_or("", |known| known.default);
     json!({
         "url": "http://{address}",
         "description": description,

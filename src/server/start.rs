@@ -194,7 +194,7 @@ fn writer_options(config: &Config) -> WriterOptions {
         },
         free_bytes_min: config.free_bytes_min,
         // One for the desk.
-        ports: config.serving_threads().saturating_add(1),
+        mailboxes: config.serving_threads().saturating_add(1),
     }
 }
 

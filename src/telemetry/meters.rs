@@ -108,7 +108,7 @@ impl WriterMeter {
     }
 
     /// How much room the disk has, and whether nothing is sold because of it.
-    pub fn room(&mut self, free_bytes: u64, read_only: bool) {
+    pub fn disk_space(&mut self, free_bytes: u64, read_only: bool) {
         set(&self.disk_free, free_bytes);
         set(&self.read_only, u64::from(read_only));
     }

@@ -1,21 +1,19 @@
-//! Pinning the writer to a core: its caches stay warm and no serving thread pushes it aside.
+//! Pinning of the writer's thread to a core: its caches stay warm, and no worker displaces it.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Where the writer's thread runs.
+/// CPU core of the writer's thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CpuAffinity {
-    /// On the last core of the process, if it has more than two.
+    /// The last core of the process, if it has more than two.
     Auto,
-    /// Wherever the kernel likes.
     Off,
-    /// On this core.
     Core(usize),
 }
 
-/// Pins the calling thread. Returns the core, if it was pinned.
+/// Pins the calling thread. Returns the core if it was pinned.
 ///
-/// The mask is the process's own, not 0..n: containers get any set of cores.
+/// Cores are counted in the process's own mask, because containers get any set of cores.
 pub fn apply(affinity: CpuAffinity) -> Option<usize> {
     let mask = sched_getaffinity(None).ok()?;
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect();
@@ -30,7 +28,7 @@ pub fn apply(affinity: CpuAffinity) -> Option<usize> {
     match sched_setaffinity(None, &only) {
         Ok(()) => Some(core),
         Err(error) => {
-            tracing::warn!(core, %error, "the writer could not be pinned; it runs on any core");
+            tracing::warn!(core, %error, "writer thread not pinned: it runs on any core");
             None
         }
     }

@@ -1,7 +1,7 @@
-//! Checkpoints: from the write-ahead log into the database, by the writer alone, between batches.
+//! Checkpoints: the writer copies the write-ahead log into the database, between batches.
 //!
-//! PASSIVE waits for nobody. It cannot reset the log while some reader is always inside; so past a second size the
-//! writer closes the readers' gate for a few milliseconds and resets it.
+//! A PASSIVE checkpoint never waits, but cannot reset the log while readers keep snapshots open. Above a second size the
+//! writer therefore closes the readers' gate for a few milliseconds and resets the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,29 +13,29 @@ use crate::types::SnapshotGate;
 
 const PAGE_BYTES: u64 = 4096;
 
-/// When to checkpoint.
+/// Sizes of the log at which checkpoints run.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckpointLimits {
-    /// From this size of the log on, what is new since the last time is copied.
+    /// New bytes of log since the last checkpoint that start a PASSIVE one.
     pub passive_bytes: u64,
-    /// From this size on, the log is reset.
+    /// Size of the log, in bytes, that starts a reset.
     pub reset_bytes: u64,
-    /// How long readers are kept out for a reset at most.
+    /// Longest time that readers are kept out for a reset.
     pub gate_max: Duration,
 }
 
-/// What a checkpoint did.
+/// Result of a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CheckpointResult {
-    /// The log was copied as far as readers allow.
+    /// The log was copied as far as open snapshots allow.
     Passive,
     /// The log is empty again.
     Reset,
-    /// Readers were in the way of a reset; it is tried again after the next commit.
+    /// Open snapshots prevented a reset, which is tried again after the next commit.
     Busy,
 }
 
-/// Watches the log's size, which SQLite tells after every commit.
+/// Follows the size of the log, which SQLite reports after every commit.
 pub struct Checkpointer {
     pages: Arc<AtomicU64>,
     copied_pages: u64,
@@ -44,38 +44,31 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Hooks into the connection's commits.
-    ///
-    /// # Errors
-    /// What SQLite says.
+    /// Installs a hook on the connection's commits.
     pub fn new(
         connection: &mut Connection,
         gate: Arc<SnapshotGate>,
         limits: CheckpointLimits,
     ) -> rusqlite::Result<Checkpointer> {
         let pages = Arc::new(AtomicU64::new(0));
-        let told = Arc::clone(&pages);
+        let reported = Arc::clone(&pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-            told.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            reported.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
         Ok(Checkpointer { pages, copied_pages: 0, gate, limits })
     }
 
-    /// The size of the log, in bytes.
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
         self.pages.load(Ordering::Relaxed).saturating_mul(PAGE_BYTES)
     }
 
-    /// Checkpoints if it is time to.
-    ///
-    /// # Errors
-    /// What SQLite says: a fault of the storage.
+    /// Runs a checkpoint if the log has reached a limit. An error is a fault of the storage.
     pub fn run_if_due(&mut self, connection: &Connection) -> rusqlite::Result<Option<CheckpointResult>> {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.copied_pages {
-            // The log began anew: everything in it is new.
+            // The log was restarted, so everything in it is new.
             self.copied_pages = 0;
         }
         if self.wal_bytes() >= self.limits.reset_bytes {
@@ -90,10 +83,7 @@ impl Checkpointer {
         Ok(None)
     }
 
-    /// Copies everything and empties the log, for an ordered end.
-    ///
-    /// # Errors
-    /// What SQLite says.
+    /// Copies everything into the database and empties the log.
     pub fn reset(&mut self, connection: &Connection) -> rusqlite::Result<CheckpointResult> {
         let closed = self.gate.close();
         let until = Instant::now() + self.limits.gate_max;
@@ -111,8 +101,8 @@ impl Checkpointer {
     }
 }
 
-/// Runs a checkpoint; returns whether somebody was in the way. Its busy column is easily overlooked: logs of many
-/// gigabytes have come from that.
+/// Runs a checkpoint. Returns true if snapshots prevented it. That column is easily overlooked, which lets logs grow to
+/// many gigabytes.
 fn checkpoint(connection: &Connection, sql: &'static str) -> rusqlite::Result<bool> {
     connection.query_row(sql, [], |row| row.get(0))
 }

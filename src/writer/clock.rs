@@ -1,43 +1,41 @@
 //! The clock of decisions: an anchor to the wall clock plus monotonic time, so that it never jumps and never goes back.
 //!
-//! Small offsets to the wall clock are slewed away; large ones are alarmed and taken over only at a restart (design
-//! section 3). This is the only place that reads the wall clock.
+//! Small offsets from the wall clock are slewed away; large ones raise an alert and take effect at a restart only
+//! (`src/README.md`, "Time"). No other place reads the wall clock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::types::UnixMillis;
 
-/// Offsets up to this are slewed away; larger ones are alarmed.
+/// Largest offset that is slewed away; a larger one raises an alert.
 const SLEW_OFFSET_MAX: Duration = Duration::from_secs(1);
-/// How fast: 5 % of the time that passes.
+/// Slew rate: 5 % of the elapsed time.
 const SLEW_DIVISOR: i64 = 20;
-/// A wall clock this far behind the file refuses to start.
+/// Largest lag of the wall clock behind the file at a start.
 const BEHIND_MAX_MS: i64 = 60 * 1000;
-/// A wall clock this far ahead of the file, while orders are live, refuses to start: they would all lapse at once.
+/// Largest lead of the wall clock over the file at a start with live orders, which would all expire at once.
 const AHEAD_MAX_MS: i64 = 60 * 60 * 1000;
 
-/// Instants for decisions. WriterShared: the edge reads it, the writer keeps it near the wall clock.
+/// The clock of decisions. Workers read it; the writer keeps it near the wall clock.
 pub struct Clock {
     anchor: Instant,
     anchor_us: i64,
     slewed_us: AtomicI64,
 }
 
-/// The wall clock and the file disagree too much to start.
+/// The wall clock differs too much from the file to start.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClockError {
-    /// The wall clock is behind the file.
     #[error("the wall clock is {0} s behind the file's last event; set the clock, or start with --accept-clock")]
     Behind(i64),
-    /// The wall clock is ahead of the file, and orders would lapse.
     #[error(
         "the wall clock is {0} s ahead of the file's last event and orders are live; set the clock, or start with --accept-clock"
     )]
     Ahead(i64),
 }
 
-/// The wall clock now.
+/// Returns the wall clock's time.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn wall_clock() -> UnixMillis {
@@ -45,7 +43,7 @@ pub fn wall_clock() -> UnixMillis {
     i64::try_from(since_1970.as_millis()).ok().and_then(UnixMillis::new).unwrap_or(UnixMillis::MAX)
 }
 
-/// The same in microseconds since 1970, for those who only tell of it.
+/// Returns the wall clock's time in microseconds since 1970, for traces.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn wall_clock_us() -> u64 {
@@ -54,10 +52,10 @@ pub fn wall_clock_us() -> u64 {
 }
 
 impl Clock {
-    /// A clock that goes on from the later of the file's last instant and the wall clock.
+    /// Starts a clock at the later of the file's last instant and the wall clock.
     ///
     /// # Errors
-    /// If the two disagree too much; not if `accept` says that the operator knows.
+    /// If the two differ too much, unless the operator accepts the difference with `accept`.
     pub fn start(last_at: UnixMillis, wall: UnixMillis, orders_live: bool, accept: bool) -> Result<Clock, ClockError> {
         let ahead_ms = wall.get().saturating_sub(last_at.get());
         let fresh_file = last_at == UnixMillis::ZERO;
@@ -73,7 +71,7 @@ impl Clock {
         Ok(Clock { anchor: Instant::now(), anchor_us, slewed_us: AtomicI64::new(0) })
     }
 
-    /// What the clock shows at a monotonic instant.
+    /// Returns the clock's time at a monotonic instant.
     #[must_use]
     pub fn at(&self, instant: Instant) -> UnixMillis {
         let elapsed = i64::try_from(instant.saturating_duration_since(self.anchor).as_micros()).unwrap_or(i64::MAX);
@@ -81,22 +79,21 @@ impl Clock {
         UnixMillis::ZERO.plus_millis(us.div_euclid(1000))
     }
 
-    /// What the clock shows now.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         self.at(Instant::now())
     }
 
-    /// The monotonic instant from which on the clock shows `at`, as far as it can be told now.
+    /// Returns the monotonic instant at which the clock reaches `at`, by its present offset.
     #[must_use]
     pub fn instant_of(&self, at: UnixMillis) -> Instant {
         let now = Instant::now();
         now + Duration::from_millis(at.since(self.at(now)))
     }
 
-    /// Moves the clock towards the wall clock by at most 5 % of `elapsed`, if they are near each other.
+    /// Moves the clock towards the wall clock by at most 5 % of `elapsed`, if the offset is small.
     ///
-    /// Returns the offset that was found (wall clock minus this clock), in milliseconds.
+    /// Returns the offset (wall clock minus this clock) in milliseconds.
     pub fn slew(&self, wall: UnixMillis, elapsed: Duration) -> i64 {
         let offset_ms = wall.get().saturating_sub(self.now().get());
         if offset_ms.unsigned_abs() <= u64::try_from(SLEW_OFFSET_MAX.as_millis()).unwrap_or(u64::MAX) {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-/// How much more than the bound must be free before selling goes on: a quarter, so that it does not flap.
-const AGAIN_DIVISOR: u64 = 4;
+/// Part of the bound that must be free beyond it before sales resume: a quarter, so that the state does not flap.
+const RESUME_DIVISOR: u64 = 4;
 
-/// What is free, and what must be.
+/// Free bytes of a file system, and the bound below which the writer stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct FreeSpace {
     pub(super) free_bytes: u64,
@@ -13,20 +13,20 @@ pub(super) struct FreeSpace {
 }
 
 impl FreeSpace {
-    /// Looks at the file system of `path`. Where the system does not say, there is room: a write will tell.
+    /// Measures the file system of `path`. If that fails, all space counts as free: a failed write reports a full disk.
     pub(super) fn of(path: &Path, min_bytes: u64) -> FreeSpace {
         let free_bytes =
             rustix::fs::statvfs(path).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize.max(1)));
         FreeSpace { free_bytes, min_bytes }
     }
 
-    /// Whether it is time to stop.
+    /// Returns true if sales must stop.
     pub(super) fn is_short(self) -> bool {
         self.free_bytes < self.min_bytes
     }
 
-    /// Whether it is worth a try again.
+    /// Returns true if sales may resume.
     pub(super) fn is_ample(self) -> bool {
-        self.free_bytes >= self.min_bytes.saturating_add(self.min_bytes / AGAIN_DIVISOR)
+        self.free_bytes >= self.min_bytes.saturating_add(self.min_bytes / RESUME_DIVISOR)
     }
 }

@@ -1,4 +1,4 @@
-//! When commits wait for the disk.
+//! The policy that decides which commits wait for the disk.
 
 use std::time::Instant;
 
@@ -9,19 +9,19 @@ use crate::store::settings::set_synchronous;
 use crate::store::{Durability, StoreError};
 use crate::types::Seq;
 
-/// Keeps the promise of the durability: every commit, or one at least every interval.
+/// Keeps the promise of the durability: every commit waits for the disk, or one at least every interval.
 pub(super) struct SyncPolicy {
     durability: Durability,
-    /// Whether the connection waits for the disk at a commit.
+    /// True if the connection waits for the disk at a commit.
     full: bool,
-    /// Since when something is committed that may not be on the disk.
+    /// Instant of the first commit that may not be on the disk.
     dirty_since: Option<Instant>,
-    /// The last event that is known to be on the disk.
+    /// Last event that is known to be on the disk.
     synced: Seq,
 }
 
 impl SyncPolicy {
-    /// The store opens with synchronous=FULL; what it found up to `seq` counts as on the disk.
+    /// The store opens with synchronous=FULL; the events up to `seq` that it found count as on the disk.
     pub(super) fn new(durability: Durability, seq: Seq) -> SyncPolicy {
         SyncPolicy { durability, full: true, dirty_since: None, synced: seq }
     }
@@ -30,7 +30,7 @@ impl SyncPolicy {
         self.dirty_since.is_some()
     }
 
-    /// When the next commit must wait for the disk, at the latest.
+    /// Latest instant at which a commit must wait for the disk.
     pub(super) fn due_at(&self) -> Option<Instant> {
         match self.durability {
             Durability::Full => None,
@@ -38,17 +38,17 @@ impl SyncPolicy {
         }
     }
 
-    /// Whether the interval has passed since something was committed without waiting for the disk.
+    /// Returns true if the interval has passed since the first commit that did not wait for the disk.
     pub(super) fn is_due(&self) -> bool {
         self.due_at().is_some_and(|at| at <= Instant::now())
     }
 
-    /// From now on every commit waits.
+    /// Makes every further commit wait for the disk.
     pub(super) fn make_due(&mut self) {
         self.durability = Durability::Full;
     }
 
-    /// Sets the connection for the next commit.
+    /// Sets `synchronous` for the next commit.
     pub(super) fn prepare(&mut self, connection: &Connection) -> Result<(), StoreError> {
         if failpoints::enabled(Bug::SynchronousOff) {
             connection.pragma_update(None, "synchronous", "OFF")?;
@@ -65,7 +65,7 @@ impl SyncPolicy {
         Ok(())
     }
 
-    /// Everything up to `seq` is committed; returns what of it is on the disk.
+    /// Notes that everything up to `seq` is committed. Returns the last event that is on the disk.
     pub(super) fn committed(&mut self, seq: Seq) -> Seq {
         if self.full {
             self.dirty_since = None;

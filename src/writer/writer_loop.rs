@@ -1,4 +1,4 @@
-//! The writer at work: take commands, decide them, make a batch durable, publish it, answer.
+//! The steps of the writer's loop: take commands, decide them, make the batch durable, publish it, reply.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -10,10 +10,10 @@ use super::Clock;
 use super::checkpoint::{self, Checkpointer};
 use super::clock::wall_clock;
 use super::disk_space::FreeSpace;
-use super::handle::{Class, Decided, NotApplied, QueuedCommand, Timing, WriterMessage, WriterReply, WriterShared};
-use super::replies::{ReplyAddress, ReplyBatch};
+use super::handle::{Class, QueuedCommand, WriterMessage, WriterShared};
+use super::options::WriterOptions;
+use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
 use super::sync_policy::SyncPolicy;
-use super::thread::WriterOptions;
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, State};
 use crate::failpoints::{self, Bug, PausePoint};
@@ -21,16 +21,16 @@ use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError,
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
 
-/// How long somebody else may keep the file from being written before the process ends.
+/// Time that another writer may lock the file before the process ends.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
-/// Per-second work: figures, clock, meters, room on the disk.
+/// Interval of the per-second work: figures, clock, meters, disk space.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many commands are taken out of the queue before the first of them is decided: see [`State::look_ahead`]. More
-/// than a processor keeps in flight gains nothing.
+/// Commands taken out of the queue before the first of them is decided: see [`State::look_ahead`]. More loads than a
+/// processor keeps in flight gain nothing.
 const LOOK_AHEAD: usize = 16;
 
-/// An answer that waits for its batch to be durable.
+/// A reply that waits until its batch is durable.
 pub(super) struct PendingReply {
     reply: ReplyAddress,
     outcome: Outcome,
@@ -38,7 +38,7 @@ pub(super) struct PendingReply {
     timing: Timing,
 }
 
-/// The writer at work.
+/// The state of the writer's loop.
 pub(super) struct WriterLoop<'a> {
     pub(super) store: &'a Store,
     pub(super) recorder: Recorder<'a>,
@@ -49,9 +49,9 @@ pub(super) struct WriterLoop<'a> {
     pub(super) outgoing: ReplyBatch,
     pub(super) tally: PerSecondTally,
     pub(super) sync: SyncPolicy,
-    /// The disk is full: nothing is decided, and nothing that is due is done, until there is room.
+    /// True while the disk is full: nothing is decided, and the state does not advance.
     pub(super) read_only: bool,
-    /// Commands decided since the last tick.
+    /// Number of commands taken since the last tick.
     pub(super) drained: u32,
     pub(super) last_tick: Instant,
     pub(super) clock: &'a Clock,
@@ -60,14 +60,14 @@ pub(super) struct WriterLoop<'a> {
     pub(super) meter: WriterMeter,
     pub(super) options: &'a WriterOptions,
     pub(super) receiver: &'a Receiver<WriterMessage>,
-    /// Out of the queue, not decided yet.
+    /// Commands taken out of the queue and not decided yet.
     pub(super) fetched: VecDeque<QueuedCommand>,
-    /// Where durable batches are captured, if they are.
+    /// Destination of captured batches.
     pub(super) tap: Option<Tap>,
 }
 
 impl WriterLoop<'_> {
-    /// Waits for a command, but not past the next due instant, the next tick or the next sync.
+    /// Waits for a command until the next due instant, the next tick or the next sync.
     pub(super) fn wait(&self) -> Option<WriterMessage> {
         let mut until = self.last_tick + TICK;
         if !self.read_only {
@@ -81,7 +81,7 @@ impl WriterLoop<'_> {
         self.receiver.recv_deadline(until).ok()
     }
 
-    /// Decides what is there, up to a batch; never waits to fill it. Returns how many commands there were.
+    /// Decides the queued commands, up to a batch; never waits to fill it. Returns the number of commands.
     pub(super) fn drain(&mut self, first: Option<WriterMessage>) -> Result<usize, StoreError> {
         let mut commands = 0usize;
         let mut next = first;
@@ -92,7 +92,7 @@ impl WriterLoop<'_> {
             while let Some(queued) = self.fetched.pop_front() {
                 commands = commands.saturating_add(1);
                 if let Err(fault) = self.take(queued) {
-                    self.turn_away_fetched();
+                    self.reject_fetched();
                     return Err(fault);
                 }
             }
@@ -105,7 +105,7 @@ impl WriterLoop<'_> {
         Ok(commands)
     }
 
-    /// Takes `first` and what waits behind it, up to `max` commands.
+    /// Takes `first` and the commands queued behind it, up to `max` in all.
     fn fetch(&mut self, first: Option<WriterMessage>, max: usize) {
         let mut next = first;
         while let Some(message) = next {
@@ -117,12 +117,12 @@ impl WriterLoop<'_> {
         }
     }
 
-    /// What was fetched and is not decided when a fault ends the writer never will be.
-    fn turn_away_fetched(&mut self) {
+    /// Answers the fetched commands when a fault ends the writer. They are never decided.
+    fn reject_fetched(&mut self) {
         for QueuedCommand { reply, .. } in self.fetched.drain(..) {
             self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::Ending));
         }
-        self.outgoing.send(&self.shared.ports);
+        self.outgoing.send(&self.shared.mailboxes);
     }
 
     /// Decides one command: stamp, advance, prefetch, decide, evolve.
@@ -173,12 +173,12 @@ impl WriterLoop<'_> {
             timing: Timing { queue, decide, commit: Duration::ZERO },
         });
         if failpoints::enabled(Bug::AckBeforeCommit) {
-            self.answer(Duration::ZERO);
+            self.send_replies(Duration::ZERO);
         }
         if self.batch.events.len() >= self.options.batch_events_max { self.flush() } else { Ok(()) }
     }
 
-    /// Puts into memory what a command names and memory lacks; what that was, for a capture.
+    /// Loads what a command refers to and the state does not hold. Returns a copy of it for the capture.
     fn prefetch(&mut self, command: &Command) -> Result<Admitted, StoreError> {
         let connection = &self.store.connection;
         let mut admitted = Admitted::default();
@@ -201,7 +201,7 @@ impl WriterLoop<'_> {
         Ok(noted.unwrap_or_default())
     }
 
-    /// Does what is due up to `at`, in as many transactions as it takes.
+    /// Advances the state to `at`, in as many transactions as needed.
     pub(super) fn advance(&mut self, at: UnixMillis) -> Result<(), StoreError> {
         while !self.read_only {
             let room = self.options.batch_events_max.saturating_sub(self.batch.events.len());
@@ -213,7 +213,7 @@ impl WriterLoop<'_> {
         Ok(())
     }
 
-    /// Makes everything decided so far durable, publishes it, and sends the answers.
+    /// Makes everything decided so far durable, publishes it, and sends the replies.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         let mut commit = Duration::ZERO;
         let must_sync = self.sync.is_due() && !self.read_only;
@@ -230,7 +230,7 @@ impl WriterLoop<'_> {
         if changed {
             self.publish(commit);
         }
-        self.answer(commit);
+        self.send_replies(commit);
         if let Some(tap) = &mut self.tap {
             tap.hand_over(&mut self.batch.events, self.state.seq());
         }
@@ -241,25 +241,25 @@ impl WriterLoop<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, commit: Duration) {
+    fn send_replies(&mut self, commit: Duration) {
         let committed = Instant::now();
         for waiting in self.replies.drain(..) {
             let PendingReply { reply, outcome, at, timing } = waiting;
             let decided = Decided { outcome, at, timing: Timing { commit, ..timing }, committed };
             self.outgoing.push(reply, WriterReply::Decided(decided));
         }
-        self.outgoing.send(&self.shared.ports);
+        self.outgoing.send(&self.shared.mailboxes);
     }
 
-    /// Answers everybody who waits for the batch: refusals too, for they saw what it did.
-    fn answer_all(&mut self, answer: impl Fn() -> WriterReply) {
+    /// Gives every command of the batch the same reply: refused ones as well, because their decisions saw the batch.
+    fn reply_to_all(&mut self, reply: impl Fn() -> WriterReply) {
         for waiting in self.replies.drain(..) {
-            self.outgoing.push(waiting.reply, answer());
+            self.outgoing.push(waiting.reply, reply());
         }
-        self.outgoing.send(&self.shared.ports);
+        self.outgoing.send(&self.shared.mailboxes);
     }
 
-    /// One transaction: begin, record, commit, and the watermark.
+    /// Runs one transaction: begin, record, commit, and the watermark. Returns its duration.
     fn commit(&mut self) -> Result<Duration, StoreError> {
         let started = Instant::now();
         self.sync.prepare(&self.store.connection)?;
@@ -285,7 +285,7 @@ impl WriterLoop<'_> {
         Ok(started.elapsed())
     }
 
-    /// Opens the transaction; if somebody else writes to the file, tries again for a second.
+    /// Opens the transaction. If another process writes to the file, retries for [`BUSY_RETRY`].
     fn begin(&mut self) -> Result<(), StoreError> {
         let until = Instant::now() + BUSY_RETRY;
         loop {
@@ -300,43 +300,43 @@ impl WriterLoop<'_> {
         }
     }
 
-    /// The batch did not get through: says so to everybody who waits for it, and whether the writer may go on.
+    /// Handles a failed commit: replies to every command of the batch, and returns an error if the writer must end.
     fn not_committed(&mut self, error: StoreError) -> Result<(), StoreError> {
         match error.severity() {
-            // Autocommit is back on: SQLite has rolled back, and nothing of the batch is in the file.
+            // Autocommit is on again: SQLite has rolled back, and nothing of the batch is in the file.
             Severity::Full if self.is_rolled_back() => {
-                self.answer_all(|| WriterReply::NotApplied(NotApplied::ReadOnly));
+                self.reply_to_all(|| WriterReply::NotApplied(NotApplied::ReadOnly));
                 if !failpoints::enabled(Bug::FullKeepsMemory) {
-                    self.load_again()?;
+                    self.reload_state()?;
                 }
                 self.become_read_only(&error.to_string());
                 Ok(())
             }
             Severity::ForeignWriter => {
-                self.answer_all(|| WriterReply::NotApplied(NotApplied::Ending));
+                self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 Err(error)
             }
             Severity::Full | Severity::Bug | Severity::Storage => {
                 if failpoints::enabled(Bug::FaultIsNotApplied) {
-                    self.answer_all(|| WriterReply::NotApplied(NotApplied::Ending));
+                    self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 }
-                self.answer_all(|| WriterReply::Unknown);
+                self.reply_to_all(|| WriterReply::Unknown);
                 if failpoints::enabled(Bug::GoOnAfterFault) && self.is_rolled_back() {
-                    return self.load_again();
+                    return self.reload_state();
                 }
                 Err(error)
             }
         }
     }
 
-    /// Whether nothing of the transaction is left; rolls it back if it is still open.
+    /// Rolls the transaction back if it is open. Returns true if nothing of it is left.
     fn is_rolled_back(&self) -> bool {
         let connection = &self.store.connection;
         connection.is_autocommit() || (connection.execute_batch("ROLLBACK").is_ok() && connection.is_autocommit())
     }
 
-    /// Throws away what the batch did to memory: the file is right.
-    fn load_again(&mut self) -> Result<(), StoreError> {
+    /// Replaces the state by that of the file, which does not have the failed batch.
+    fn reload_state(&mut self) -> Result<(), StoreError> {
         let keys_max = self.state.idempotency_keys_max();
         let loaded = load::load(&self.store.connection, &self.store.digest_key, keys_max)?;
         self.state = loaded.state;
@@ -351,37 +351,37 @@ impl WriterLoop<'_> {
 
     fn become_read_only(&mut self, why: &str) {
         if !self.read_only {
-            tracing::error!(why, "the disk is full: nothing is sold until there is room");
+            tracing::error!(why, "disk full: read-only until space is free");
         }
         self.read_only = true;
         self.shared.read_only.store(true, Ordering::SeqCst);
     }
 
-    /// Stops before the disk is full; goes on when there is room and a commit gets through.
+    /// Becomes read-only before the disk is full; resumes when there is space and a commit succeeds.
     fn check_disk_space(&mut self) -> Result<(), StoreError> {
-        let room = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
-        self.meter.room(room.free_bytes, self.read_only);
+        let space = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
+        self.meter.disk_space(space.free_bytes, self.read_only);
         if !self.read_only {
-            if room.is_short() {
-                self.become_read_only(&format!("{} bytes are free", room.free_bytes));
+            if space.is_short() {
+                self.become_read_only(&format!("{} bytes are free", space.free_bytes));
             }
             return Ok(());
         }
-        if !room.is_ample() {
+        if !space.is_ample() {
             return Ok(());
         }
         match self.commit() {
             Ok(_) => {
                 self.read_only = false;
                 self.shared.read_only.store(false, Ordering::SeqCst);
-                tracing::info!(free_bytes = room.free_bytes, "there is room on the disk again: selling goes on");
+                tracing::info!(free_bytes = space.free_bytes, "disk space available again: sales resume");
                 Ok(())
             }
             Err(error) => self.not_committed(error),
         }
     }
 
-    /// Publishes the versions of the drops that the batch changed: after COMMIT, before the answers.
+    /// Publishes the versions of the drops that the batch changed: after COMMIT, before the replies.
     fn publish(&mut self, commit: Duration) {
         let mut touched: BTreeMap<DropId, UnixMillis> = BTreeMap::new();
         for event in &self.batch.events {
@@ -403,14 +403,14 @@ impl WriterLoop<'_> {
         match self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from) {
             Ok(Some(done)) => self.meter.checkpoint(started.elapsed(), done == checkpoint::CheckpointResult::Busy),
             Ok(None) => {}
-            // The log has everything; only the database could not grow.
+            // The log has everything; only the database cannot grow.
             Err(error) if error.severity() == Severity::Full => self.become_read_only(&error.to_string()),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Once a second: figures that no commit took along, the clock, the meters, the pace, room on the disk.
+    /// Does the per-second work: figures that no commit wrote, disk space, clock, meters and pace.
     pub(super) fn tick_if_due(&mut self) -> Result<(), StoreError> {
         let elapsed = self.last_tick.elapsed();
         if elapsed < TICK {
@@ -431,7 +431,7 @@ impl WriterLoop<'_> {
         Ok(())
     }
 
-    /// How many commands a second the writer manages: what it did while the queue stayed full, else its best.
+    /// Measures the commands per second: the rate while the queue stayed filled, otherwise the best rate so far.
     fn measure_pace(&mut self, elapsed: Duration) {
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let pace = u64::from(self.drained).saturating_mul(1000) / millis;
@@ -443,7 +443,7 @@ impl WriterLoop<'_> {
         self.drained = 0;
     }
 
-    /// An ordered end: everything is committed; the log goes into the database.
+    /// Ends in order: commits what is left and copies the log into the database.
     pub(super) fn end(mut self) -> Result<(), StoreError> {
         if !self.read_only {
             if !self.tally.is_empty() || self.sync.is_dirty() {
@@ -452,7 +452,7 @@ impl WriterLoop<'_> {
             }
             match self.checkpointer.reset(&self.store.connection).map_err(StoreError::from) {
                 Err(error) if error.severity() != Severity::Full => return Err(error),
-                // The log keeps what the database has no room for.
+                // The log keeps what the database has no space for.
                 Ok(_) | Err(_) => {}
             }
         }

@@ -36,7 +36,7 @@ pub fn options() -> WriterOptions {
             gate_max: Duration::from_millis(5),
         },
         free_bytes_min: 0,
-        ports: 0,
+        mailboxes: 0,
     }
 }
 
