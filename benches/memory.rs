@@ -12,8 +12,9 @@ mod measure;
 use std::process::Command as Process;
 
 use firstcome::engine::{Command, Outcome, State};
-use measure::is_smoke_test;
 use measure::sale::{create, order, take};
+use measure::{is_smoke_test, record};
+use serde_json::json;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -38,7 +39,9 @@ fn main() {
     for count in COUNTS {
         let count = if is_smoke_test() { count / 100 } else { count };
         let each = |what| resident(what, count).saturating_sub(nothing) / u64::from(count);
-        println!("{count:8}  {:42}  {:28}", each("live"), each("ended"));
+        let (live, key) = (each("live"), each("ended"));
+        println!("{count:8}  {live:42}  {key:28}");
+        record(&format!("memory of {count:09}"), json!({ "orders": count, "live_bytes": live, "key_bytes": key }));
     }
     let both = BYTES_OF_LIVE_ORDER + BYTES_OF_KEY;
     println!("the aim is {both} ({BYTES_OF_LIVE_ORDER} and its key) and {BYTES_OF_KEY}");

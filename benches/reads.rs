@@ -33,6 +33,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use measure::{cpu_time, find_thread, is_smoke_test, median, spread};
+use serde_json::json;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -89,12 +90,15 @@ fn beside_bare(config: &Config, address: SocketAddr, asked: &Asked<'_>) {
             Side::new(name, thread, address, &request.repeat(pipelined), answer.len(), pipelined)
         };
         println!("\n# {}, {pipelined} in one piece, {} bytes an answer", asked.what, answer.len());
-        compare(side("firstcome", OUR_THREAD, address), side("bare hyper", asked.bare, bare_address));
+        let (ours, bare) = (side("firstcome", OUR_THREAD, address), side("bare hyper", asked.bare, bare_address));
+        let (per_second, ratio) = compare(ours, bare);
+        let figure = json!({ "per_second": per_second, "ratio": ratio });
+        measure::record(&format!("{}, {pipelined}", asked.what), figure);
     }
 }
 
-/// Both sides in turn.
-fn compare(mut ours: Side, mut bare: Side) {
+/// Both sides in turn; gives the median of our rate and of the ratio to the other one.
+fn compare(mut ours: Side, mut bare: Side) -> (f64, f64) {
     ours.drive();
     bare.drive();
     println!("pair  firstcome/s  bare/s  ratio  ratio by CPU time");
@@ -119,6 +123,8 @@ fn compare(mut ours: Side, mut bare: Side) {
     }
     println!("ratio by CPU time: {}", spread(&mut cpu_ratios));
     println!("ratio: {}; the aim for hot ones, one by one, is {RATIO_AIM}", spread(&mut ratios));
+    let mut rates: Vec<f64> = ours.rounds.iter().map(Round::per_second).collect();
+    (median(&mut rates), median(&mut ratios))
 }
 
 /// A drop of usual length.

@@ -26,8 +26,9 @@ use std::time::Duration;
 
 use bare::{Bare, fdatasync};
 use firstcome::store::Durability;
-use measure::{is_smoke_test, median, pairs, percentile, spread};
+use measure::{is_smoke_test, median, pairs, percentile, record, spread};
 use ours::Ours;
+use serde_json::json;
 use shim::Shim;
 
 #[cfg(feature = "mimalloc")]
@@ -96,15 +97,20 @@ fn table(scratch: &Path, shim: &Shim, name: &str, durability: Durability, batche
             let directory = tempfile::tempdir_in(scratch).expect("a scratch directory");
             let pairs = compare(directory.path(), shim, durability, *batch, *delay);
             let each = |value: fn(&(Turn, Turn)) -> f64| median(&mut pairs.iter().map(value).collect::<Vec<_>>());
+            let (writer, bare) = (each(|(ours, _)| ours.per_second()), each(|(_, bare)| bare.per_second()));
+            let mut ratios: Vec<f64> = pairs.iter().map(|(a, b)| a.per_second() / b.per_second()).collect();
             println!(
-                "{batch:5}  {:8.1}  {:8.0}  {:8.0}  {:10.2}  {:8.2}  {}",
+                "{batch:5}  {:8.1}  {writer:8.0}  {bare:8.0}  {:10.2}  {:8.2}  {}",
                 delay.as_secs_f64() * 1e3,
-                each(|(ours, _)| ours.per_second()),
-                each(|(_, bare)| bare.per_second()),
                 each(|(ours, _)| ours.cpu_us()),
                 each(|(_, bare)| bare.cpu_us()),
-                spread(&mut pairs.iter().map(|(a, b)| a.per_second() / b.per_second()).collect::<Vec<_>>())
+                spread(&mut ratios)
             );
+            if delay.is_zero() {
+                let figure =
+                    json!({ "ratio": median(&mut ratios), "writer_per_second": writer, "bare_per_second": bare });
+                record(&format!("{name}, batches of {batch}"), figure);
+            }
         }
     }
     println!("the aim with full and batches of 256 is {RATIO_AIM}");
@@ -153,11 +159,13 @@ fn alone(scratch: &Path) {
         syncs.push(fdatasync(&mut file).as_secs_f64() * 1e6);
     }
     println!("\none durable order, alone; in us   p50      p95      p99");
-    for (name, values) in
-        [("order, from submit to answer", &mut orders), ("fdatasync of one appended page", &mut syncs)]
-    {
+    for (name, values, figure) in [
+        ("order, from submit to answer", &mut orders, "order, alone"),
+        ("fdatasync of one appended page", &mut syncs, "fdatasync, alone"),
+    ] {
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| percentile(values, share));
         println!("{name:30}  {p50:7.1}  {p95:7.1}  {p99:7.1}");
+        record(figure, json!({ "p50_us": p50, "p95_us": p95, "p99_us": p99 }));
     }
     ours.end();
 }
@@ -170,10 +178,8 @@ fn refusals(scratch: &Path, shim: &Shim) {
         (0..=pairs(9)).map(|_| ours.turn(shim, if is_smoke_test() { 100 } else { ORDERS_MAX }, 2)).skip(1).collect();
     let mut rates: Vec<f64> = turns.iter().map(Turn::per_second).collect();
     let mut cpu: Vec<f64> = turns.iter().map(Turn::cpu_us).collect();
-    println!(
-        "\nrefusals (sold out) through the queue: {:.0}/s, {:.2} us of CPU time each",
-        median(&mut rates),
-        median(&mut cpu)
-    );
+    let (rate, cpu) = (median(&mut rates), median(&mut cpu));
+    println!("\nrefusals (sold out) through the queue: {rate:.0}/s, {cpu:.2} us of CPU time each");
+    record("refusals", json!({ "per_second": rate, "cpu_us": cpu }));
     ours.end();
 }

@@ -17,7 +17,7 @@ scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
 scripts/storm.sh
 # 1,000 bidders who think for a minute before each bid.
-scripts/figures.sh bidders idle
+cargo bench --bench figures -- bidders idle
 # The wire's frames and messages, and captures: new inputs for ten minutes each.
 scripts/fuzz.sh 600
 # A real disk, really full, twenty times.

@@ -6,6 +6,7 @@
 
 pub mod sale;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -40,6 +41,14 @@ pub fn cpu_time(thread: &str) -> Duration {
 /// How long this thread has run on a CPU.
 pub fn own_cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("not negative")
+}
+
+/// Appends a figure to the file that `FIRSTCOME_BENCH_JSON` names, for `cargo bench --bench figures`.
+pub fn record(name: &str, mut figure: serde_json::Value) {
+    let Ok(path) = std::env::var("FIRSTCOME_BENCH_JSON") else { return };
+    figure["name"] = name.into();
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("a file for figures");
+    writeln!(file, "{figure}").expect("written");
 }
 
 pub fn median(values: &mut [f64]) -> f64 {

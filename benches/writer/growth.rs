@@ -8,9 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use firstcome::store::Durability;
+use serde_json::json;
 
 use super::Turn;
-use super::measure::{is_smoke_test, median, pairs, spread};
+use super::measure::{is_smoke_test, median, pairs, record, spread};
 use super::ours::Ours;
 use super::shim::Shim;
 
@@ -50,13 +51,16 @@ pub(crate) fn growth(scratch: &Path, shim: &Shim) {
             orders += turn_orders + 1;
         }
         let each = |value: fn(&(Turn, Turn)) -> f64| median(&mut found.iter().map(value).collect::<Vec<_>>());
+        let cpu_us = each(|(_, large)| large.cpu_us());
+        let mut ratios: Vec<f64> = found.iter().map(|(small, large)| large.cpu_us() / small.cpu_us()).collect();
         println!(
-            "{size:9}  {:8.2}  {:7.2}  {:8.0}  {}",
-            each(|(_, large)| large.cpu_us()),
+            "{size:9}  {cpu_us:8.2}  {:7.2}  {:8.0}  {}",
             each(|(small, _)| small.cpu_us()),
             each(|(_, large)| large.per_second()),
-            spread(&mut found.iter().map(|(small, large)| large.cpu_us() / small.cpu_us()).collect::<Vec<_>>())
+            spread(&mut ratios)
         );
+        let figure = json!({ "orders": size, "cpu_us": cpu_us, "ratio": median(&mut ratios) });
+        record(&format!("growth to {size:09}"), figure);
     }
     println!("the aim at every size is {RATIO_AIM}");
     large.end();
