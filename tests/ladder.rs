@@ -69,7 +69,7 @@ fn a_ladder_measures_every_rung_and_writes_a_page_that_needs_nothing_else() {
 #[test]
 fn a_ladder_that_makes_no_sense_is_refused_before_it_loads_anybody() {
     for (arguments, part) in [
-        (&["--ladder=200,100"][..], "each rate must be above"),
+        (&["--ladder=200,100"][..], "rates must ascend"),
         (&["--ladder=1000", "--mix=94:7"], "add up to 100"),
         (&["--ladder=1000", "--rate=5"], "cannot be used with"),
         (&["--html=page.html"], "--ladder"),
