@@ -49,7 +49,7 @@ export FIRSTCOME__HTTP__CONNECTIONS_MAX=420 FIRSTCOME__HTTP__CONNECTIONS_PER_ADD
 export FIRSTCOME__HTTP__HEADER_READ_TIMEOUT_MS=1000 FIRSTCOME__PLAN__REQUESTS_PER_SECOND=5000
 export FIRSTCOME__PLAN__DEPLETION_SECONDS=60
 start
-wire=$(sed -n 's|.*frames *tcp://||p' "$scratch/serve.out")
+wire=$(sed -n 's|.*wire *tcp://||p' "$scratch/serve.out")
 empty=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/empty.out")
 
 cat >"$scratch/prometheus.yml" <<YAML

@@ -26,7 +26,7 @@ start_on() { # data directory
     for _ in $(seq 200); do
         public=$(sed -n 's|.*buyers *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
         admin=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
-        wire=$(sed -n 's|.*frames *[a-z]*://\([0-9.:]*\).*|\1|p' "$scratch/serve.out")
+        wire=$(sed -n 's|.*wire *[a-z]*://\([0-9.:]*\).*|\1|p' "$scratch/serve.out")
         if [ -n "$public" ] && [ -n "$admin" ] && [ -n "$wire${older_program:-}" ] && curl -sf "http://$admin/readyz" >/dev/null; then return; fi
         kill -0 "$server" || break
         sleep 0.05

@@ -1,6 +1,5 @@
-//! The command line: one file per subcommand.
+//! The command line: arguments and output, one file per subcommand.
 
-pub mod leave;
 pub mod migrate;
 pub mod openapi;
 pub mod preflight;
@@ -23,55 +22,53 @@ use crate::exit::{self, Exit};
 #[derive(Parser, Debug)]
 #[command(name = "firstcome", version, about, after_help = after_help(), max_term_width = 110)]
 pub struct Arguments {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXAMPLES: &str = "Examples:
-  firstcome serve --demo              a server with a drop to play with
-  firstcome rush                      100,000 buyers storm 10,000 units of a new drop of it
+  firstcome serve --demo              run a server with a demo drop
+  firstcome rush                      send it 100,000 buyers for 10,000 units of a new drop
   firstcome verify                    prove from the file that nothing was oversold";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit::help())
 }
 
-/// What the program can do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Sell: run the server
+    /// Run the server
     Serve(serve::ServeArgs),
-    /// Storm: many buyers on few units over real HTTP, and a count at the end
+    /// Generate load: many buyers for few units over real HTTP, and a check at the end
     Rush(rush::RushArgs),
-    /// Prove: recount everything in the file
+    /// Verify a database: recount everything in the file
     Verify(verify::VerifyArgs),
-    /// Once more: run a capture through an engine and compare
+    /// Run a capture through an engine or against a server, and compare
     Replay(replay::ReplayArgs),
-    /// Talk: the binary protocol in words
+    /// Send commands typed as text over the wire protocol
     Wire(wire::WireArgs),
     /// Undo the last orders of a drop: list them, then cancel and refund them
     #[command(name = "remedy", visible_alias = "undo-orders")]
     Undo(undo::UndoArgs),
-    /// Before the sale: look at server, machine and watchers, and say what is not ready
+    /// Check before a sale that the server, its machine and its monitoring are ready
     Preflight(preflight::PreflightArgs),
-    /// Watch: a running server's essentials, live in a terminal
+    /// Watch a running server in the terminal
     Top(top::TopArgs),
-    /// Who operates: make, list and take back operators' tokens
+    /// Create, list and revoke operators' tokens
     Token(token::TokenArgs),
-    /// After a fault of the disk: save what can be read into a new file
+    /// After a disk fault: save the readable data into a new file
     Recover(recover::RecoverArgs),
-    /// Copy a file of an older version over to this one
+    /// Migrate the file of an older version to this one
     Migrate(migrate::MigrateArgs),
-    /// Describe: print the OpenAPI document of the HTTP interface
+    /// Print the OpenAPI document of the HTTP interface
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
 }
 
-/// Runs a command.
+/// Runs a subcommand.
 ///
 /// # Errors
-/// How it ended, if not well.
+/// The exit code and the lines for the operator.
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     match arguments.command {
         Command::Serve(args) => serve::run(args),
@@ -92,13 +89,13 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     }
 }
 
-/// clap's paragraphs about wrong arguments as one line: what is wrong and what may be meant. `--help` shows the rest.
+/// Joins clap's paragraphs about wrong arguments into one line: the mistake and the suggestions.
 #[must_use]
-pub fn one_line(told: &str) -> String {
-    let paragraphs = told.split("\n\n").take_while(|paragraph| !paragraph.starts_with("Usage:"));
+pub fn one_line(error: &str) -> String {
+    let paragraphs = error.split("\n\n").take_while(|paragraph| !paragraph.starts_with("Usage:"));
     let lines = paragraphs.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     let line = lines.collect::<Vec<_>>().join("; ");
-    format!("{} (--help shows what is possible)", line.strip_prefix("error: ").unwrap_or(&line))
+    format!("{} (see --help)", line.strip_prefix("error: ").unwrap_or(&line))
 }
 
 #[cfg(test)]
@@ -107,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn told(line: &str) -> clap::Error {
+    fn error_of(line: &str) -> clap::Error {
         let arguments = std::iter::once("firstcome").chain(line.split_whitespace());
         Arguments::try_parse_from(arguments).map(|_| ()).expect_err("no command to run")
     }
@@ -126,7 +123,7 @@ mod tests {
             ("serve --data", "a value is required for '--data <DIR>'"),
             ("verify --demo", "unexpected argument '--demo'"),
         ] {
-            let shown = one_line(&told(line).to_string());
+            let shown = one_line(&error_of(line).to_string());
             assert!(shown.contains(part) && !shown.contains('\n') && !shown.contains("Usage"), "{line}: {shown}");
         }
     }
@@ -152,7 +149,7 @@ mod tests {
             "token revoke ",
         ] {
             let line = format!("{command}--help");
-            let help = told(&line).to_string();
+            let help = error_of(&line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
         }
     }

@@ -1,4 +1,4 @@
-//! `firstcome migrate`.
+//! `firstcome migrate`: brings the file of an older version to this version's schema.
 
 use std::path::PathBuf;
 
@@ -12,27 +12,25 @@ use crate::writer::clock::wall_clock;
 const EXAMPLES: &str = "Examples:
   firstcome migrate --data /var/lib/firstcome
 
-For a file of an older version. It is copied, the copy is changed and verified, and takes its place; the old files are
-kept beside it.";
+The file is copied, the copy is migrated and verified, and takes its place. The old files are kept beside it.";
 
-/// `migrate`'s flags.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct MigrateArgs {
-    /// The directory of the database
+    /// Directory of the database
     #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
     data: PathBuf,
 }
 
-/// Migrates a file.
+/// Migrates a file. An error leaves the files as they were.
 ///
 /// # Errors
-/// One line and the exit code; nothing has changed then.
+/// The exit code of the storage error.
 pub fn run(args: &MigrateArgs) -> Result<(), Exit> {
     let migrated =
         migrate(&args.data, wall_clock()).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let (Some(from), Some(kept)) = (migrated.from, migrated.kept) else {
-        output::line("nothing to do: the file has this program's schema");
+        output::line("nothing to do: the file has the schema of this version");
         return Ok(());
     };
     if let Some(report) = migrated.report {

@@ -1,4 +1,4 @@
-//! `firstcome openapi`.
+//! `firstcome openapi`: prints the OpenAPI document.
 
 use clap::Args;
 
@@ -9,14 +9,12 @@ const EXAMPLES: &str = "Examples:
   firstcome openapi > openapi.json
   firstcome openapi | jq '.paths | keys'
 
-Prints what a running server answers on GET /openapi.json, with line breaks. Exit code 0.";
+Prints the document that a running server returns for GET /openapi.json, with line breaks.";
 
-/// `openapi` has no flags.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct OpenApiArgs {}
 
-/// Prints the description of the HTTP interface.
 pub fn run() {
     output::line(openapi::pretty());
 }

@@ -82,7 +82,7 @@ const RULES: &str = include_str!("../../dashboards/alerts.yml");
 /// 1, 64 or 69 and a line.
 pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
     let flags: Vec<(&'static str, String)> = args.data.iter().map(|data| ("data", data.clone())).collect();
-    let config = serve::settings(args.config.as_deref(), &flags)?;
+    let config = serve::load_config(args.config.as_deref(), &flags)?;
     let places = Places::of(args, &config)?;
     let (title, findings) = block_on(look(args, &config, &places))?;
     if args.json {

@@ -1,4 +1,4 @@
-//! `firstcome recover`.
+//! `firstcome recover`: saves the data of a file after a disk fault.
 
 use std::path::PathBuf;
 
@@ -11,31 +11,32 @@ use crate::writer::clock::wall_clock;
 
 const EXAMPLES: &str = "Examples:
   firstcome recover --data /var/lib/firstcome
-  firstcome recover --accept-loss=17             17 answered orders are gone for good, and you accept that
+  firstcome recover --accept-loss=17             accept that 17 acknowledged events are lost
 
-Run it before any reboot: after a fault of the disk, what only the system's memory still shows would be gone.
-The file is copied, the copy is verified, and takes its place; the old files are kept beside it. Exit code 65: the copy
-does not verify, or events are missing (the line says how many).";
+Run it before any reboot: after a disk fault, data that exists only in the OS page cache would be lost.
 
-/// `recover`'s flags.
+The file is copied, the copy is verified and takes its place. The old files are kept beside it.
+
+Exit code 65: the copy does not verify, or events are missing; the message says how many.";
+
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RecoverArgs {
-    /// The directory of the database
+    /// Directory of the database
     #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
     data: PathBuf,
-    /// Go on although exactly N answered events are missing; N is what the refusal says
+    /// Proceed although exactly N acknowledged events are missing; N is in the error message
     #[arg(long, value_name = "N")]
     accept_loss: Option<u64>,
-    /// Go on although the watermark is gone or another file's: whether events are missing cannot be told then
+    /// Proceed without a watermark of this file; missing events cannot be detected then
     #[arg(long)]
     without_watermark: bool,
 }
 
-/// Recovers a file.
+/// Recovers a file. An error leaves the files as they were.
 ///
 /// # Errors
-/// One line and the exit code; nothing has changed then.
+/// The exit code of the storage error.
 pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
     output::note("copying and verifying the file; do not reboot before this ends");
     let accepted = AcceptedRisks { loss: args.accept_loss, without_watermark: args.without_watermark };
@@ -48,7 +49,7 @@ pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
         ));
     }
     if recovered.lost > 0 {
-        output::line(format!("{} events are lost; the audit says so, and the file's next epoch began", recovered.lost));
+        output::line(format!("{} events are lost; the audit log records it, and a new epoch began", recovered.lost));
     }
     output::line(format!("recovered: start the server again; the old files are in {}", recovered.kept.display()));
     Ok(())

@@ -1,4 +1,4 @@
-//! `firstcome replay`: a capture once more, through an engine of its own, or over HTTP.
+//! `firstcome replay`: runs a capture through an engine of its own, or sends it to a server over HTTP.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -15,27 +15,28 @@ use crate::load::replay::{self, ReplayParams};
 use crate::output;
 
 const EXAMPLES: &str = "Examples:
-  firstcome replay sale.capture              as fast as it goes
-  firstcome replay sale.capture --speed 1    at the pace at which it was recorded
+  firstcome replay sale.capture              as fast as possible
+  firstcome replay sale.capture --speed 1    at the recorded pace
   firstcome replay sale.capture --speed 10   ten times as fast
   firstcome replay sale.capture --to http://127.0.0.1:8080
-                                             its buyers once more, over HTTP, on drops made anew
+                                             send its buyers' requests over HTTP, for new drops
 
-Exit code: 0 the same outcomes and events (--to: all that must hold does); 1 a difference; 64 wrong argument;
-65 the file is damaged or no capture; 66 there is none; 69 no server.
-A file that ends within a record (a process that was killed) is replayed up to there: exit code 0, and a note.";
+A file that ends within a record, because the process was killed, is replayed up to there: exit code 0, and a note.
 
-/// `replay`'s flags.
+If operators have tokens, --to needs a token with the role operator in the variable FIRSTCOME_TOKEN.
+
+Exit codes: 0 the same outcomes and events (with --to: all checks hold); 1 a difference; 64 wrong argument; 65 the file is damaged or not a capture; 66 the file is missing; 69 the server is unreachable.";
+
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ReplayArgs {
-    /// The capture
+    /// File of the capture
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How fast: as fast as it goes, or so many times as fast as it was recorded
-    #[arg(long, value_name = "max|N", default_value = "max", value_parser = pace)]
+    /// Speed: as fast as possible, or N times the recorded pace
+    #[arg(long, value_name = "max|N", default_value = "max", value_parser = parse_pace)]
     speed: Pace,
-    /// Ask a server instead of an engine: its public listener
+    /// Send the requests to a server instead: URL of its public listener
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Admin listener of the server, where the drops are created: host:port, http://host:port or https://host:port
@@ -44,32 +45,33 @@ pub struct ReplayArgs {
     /// With --admin https://…: trust the authorities in this PEM file as well
     #[arg(long, value_name = "FILE", requires = "to")]
     ca: Option<PathBuf>,
-    /// Connections; what one buyer asks stays on one
+    /// Number of connections; all requests of a buyer use the same one
     #[arg(long, value_name = "N", default_value_t = 64, requires = "to", value_parser = value_parser!(u16).range(1..=1024))]
     connections: u16,
-    /// Load a server on another machine
+    /// Allow a server on another machine, with its owner's consent
     #[arg(long, requires = "to")]
     allow_remote: bool,
 }
 
-fn pace(text: &str) -> Result<Pace, String> {
+fn parse_pace(text: &str) -> Result<Pace, String> {
     match text {
         "max" => Ok(Pace::Max),
         number => match number.parse() {
             Ok(times) if times > 0 => Ok(Pace::Times(times)),
-            Ok(_) | Err(_) => Err("max, or a whole number from 1".into()),
+            Ok(_) | Err(_) => Err("expected max or a whole number from 1".into()),
         },
     }
 }
 
-/// Replays a capture.
+/// Replays a capture and prints the comparison.
 ///
 /// # Errors
-/// See the exit codes in the help.
+/// The exit codes are listed in the help.
 pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
-    let told = |code: u8, what: &dyn std::fmt::Display| Exit::new(code, format!("{}: {what}", args.file.display()));
-    let refuse = |trouble: Trouble| told(exit::BAD_DATA, &trouble);
-    let file = File::open(&args.file).map_err(|error| told(exit::MISSING, &error))?;
+    let at_file =
+        |code: u8, error: &dyn std::fmt::Display| Exit::new(code, format!("{}: {error}", args.file.display()));
+    let refuse = |trouble: Trouble| at_file(exit::BAD_DATA, &trouble);
+    let file = File::open(&args.file).map_err(|error| at_file(exit::MISSING, &error))?;
     let mut reader = RecordReader::open(BufReader::with_capacity(1 << 16, file)).map_err(refuse)?;
     let database = reader.header.database();
     output::line(format!("{}: a capture of database {database}, epoch {}", args.file.display(), reader.header.epoch));
@@ -83,7 +85,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
             pace: args.speed,
         };
         let report = replay::run(&params, &mut reader).map_err(|failed| {
-            if failed.code == exit::BAD_DATA { told(exit::BAD_DATA, &failed.message) } else { failed }
+            if failed.code == exit::BAD_DATA { at_file(exit::BAD_DATA, &failed.message) } else { failed }
         })?;
         for line in report.table() {
             output::line(line);
@@ -96,10 +98,10 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
         output::line(line);
     }
     if let Some(offset) = found.torn_at {
-        output::note(format!("the file ends within a record at byte {offset}: what comes before was replayed"));
+        output::note(format!("the file ends within a record at byte {offset}; the records before it were replayed"));
     }
     match found.difference {
-        Some((offset, what)) => Err(told(exit::FAILED, &format_args!("at byte {offset}: {what}"))),
+        Some((offset, what)) => Err(at_file(exit::FAILED, &format_args!("at byte {offset}: {what}"))),
         None => {
             output::line("the same outcomes and, byte for byte, the same events");
             Ok(())

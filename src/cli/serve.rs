@@ -1,17 +1,17 @@
-//! `firstcome serve`.
+//! `firstcome serve`: runs the server, and shuts it down at a signal.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::leave;
-use super::traces::Traces;
+use super::traces::{RunningExport, TraceExport};
 use crate::config::Config;
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
-use crate::exit::{self, Exit};
+use crate::exit::{self, Exit, exit_now};
 use crate::output;
 use crate::server::{Running, start};
 use crate::types::digest_key::KeyScope;
@@ -24,46 +24,45 @@ const EXAMPLES: &str = "Examples:
   FIRSTCOME__WRITER__DURABILITY=interval firstcome serve --config firstcome.toml
   FIRSTCOME__PUBLIC__TLS_CERTIFICATE=shop.crt FIRSTCOME__PUBLIC__TLS_KEY=shop.key firstcome serve
 
-Flags win over the environment, the environment over the file. Every setting is in the README.";
+Flags override environment variables, which override the file. src/config/README.md lists all settings.";
 
-/// `serve`'s flags.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArgs {
-    /// Make a drop to play with, unless one is live, and take play money
+    /// Accept play money, and create a demo drop unless a drop is live
     #[arg(long)]
     demo: bool,
-    /// The directory of the database; made if it is missing [default: ./firstcome-data]
+    /// Directory of the database, created if missing [default: ./firstcome-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// Where buyers connect [default: 127.0.0.1:8080]
+    /// Address of the public listener, for buyers [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     public: Option<String>,
-    /// Where operators connect [default: 127.0.0.1:8081]
+    /// Address of the admin listener, for operators [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// Where the binary protocol is spoken [default: 127.0.0.1:8082]
+    /// Address of the listener of the wire protocol [default: 127.0.0.1:8082]
     #[arg(long, value_name = "ADDR")]
     wire: Option<String>,
-    /// What an acknowledged order survives: a power cut (full), or a crash (interval) [default: full]
+    /// Durability of acknowledged orders: they survive a power loss (full) or a crash (interval) [default: full]
     #[arg(long, value_name = "full|interval")]
     durability: Option<String>,
     /// Record every decided command in this file, for `firstcome replay`
     #[arg(long, value_name = "FILE")]
     capture: Option<String>,
-    /// A TOML file with settings
+    /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Start although the wall clock is far from the file's
+    /// Start although the wall clock is far from the file's last instant
     #[arg(long)]
     accept_clock: bool,
 }
 
 impl ServeArgs {
-    /// The configuration that these flags, the environment and the file make.
+    /// Merges these flags, the environment and the file.
     ///
     /// # Errors
-    /// All mistakes, a line each; exit code 64.
+    /// 64: all mistakes, one line each.
     pub fn config(&self) -> Result<Config, Exit> {
         let mut flags = Vec::new();
         let mut flag = |key: &'static str, value: &Option<String>| {
@@ -81,19 +80,18 @@ impl ServeArgs {
             flags.push(("clock.accept", "true".into()));
         }
         if self.demo {
-            // Play money for a drop to play with.
             flags.push(("payments.sandbox", "true".into()));
         }
-        settings(self.config.as_deref(), &flags)
+        load_config(self.config.as_deref(), &flags)
     }
 }
 
-/// The configuration that a file, the environment and flags make.
+/// Merges a file, the environment and flags.
 ///
 /// # Errors
-/// All mistakes, a line each; exit code 64.
-pub(super) fn settings(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, Exit> {
-    // A variable of ours that is not UTF-8 must be told as a mistake, not passed over.
+/// 64: all mistakes, one line each.
+pub(super) fn load_config(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, Exit> {
+    // A variable of ours that is not UTF-8 must be reported, not ignored.
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     Config::load(file, environment, flags).map_err(|mistakes| {
@@ -102,33 +100,37 @@ pub(super) fn settings(file: Option<&Path>, flags: &[(&'static str, String)]) ->
     })
 }
 
-/// Runs the server until it is asked to end.
+/// Runs the server until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// One line per mistake, and the exit code.
 pub fn run(args: ServeArgs) -> Result<(), Exit> {
     let config = args.config()?;
-    let traces = Traces::begin(&config)?;
+    let traces = TraceExport::init(&config)?;
     let shown = config.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Exit::system(format!("no runtime for signals: {error}")))?;
-    // A limit on file sizes must be a failed write, which is a fault with its code, and not a sudden end.
-    let _heard = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
+    // With a handler, exceeding the limit on file sizes is a failed write with its exit code instead of a killed process.
+    let _handler = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
-        // What was acknowledged is on the disk; whether a supervisor may start the process again is in the code.
-        leave::at_once(exit_code);
+        // Acknowledged orders are on the disk. The exit code says whether a supervisor may restart the process.
+        exit_now(exit_code);
     })?;
     let traces = traces.start(&running.telemetry)?;
-    let demo = match running.found.newest_live {
+    let mut found = running.found;
+    let demo = match found.newest_live {
         _ if !args.demo => None,
         Some(live) => Some(live),
-        None => Some(make_demo_drop(&running.writer)?),
+        None => {
+            let made = make_demo_drop(&running.writer)?;
+            found.drops_live = found.drops_live.saturating_add(1);
+            Some(made)
+        }
     };
-    greet(&shown, &running, demo);
-    let found = running.found;
+    print_addresses(&shown, &running, demo);
     tracing::info!(
         public = %running.server.public_address,
         admin = %running.server.admin_address,
@@ -140,23 +142,30 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     );
     runtime.block_on(wait_for_signal())?;
     if shown.log_json {
-        // Standard error is the log's, whose lines are all JSON.
-        tracing::info!("{ENDING}");
+        // Standard error has the lines of the log only, all of them JSON.
+        tracing::info!("{SHUTTING_DOWN}");
     } else {
-        output::note(ENDING);
+        output::note(SHUTTING_DOWN);
     }
     runtime.spawn(async {
         if wait_for_signal().await.is_ok() {
-            // What was acknowledged is durable already.
-            leave::at_once(exit::INTERRUPTED);
+            // Acknowledged orders are durable already.
+            exit_now(exit::INTERRUPTED);
         }
     });
+    let ended = shut_down(&runtime, running, traces)?;
+    tracing::info!(orderly = ended.is_ok(), "ended");
+    ended
+}
+
+/// Stops the server on a thread of its own, because a second signal must be handled meanwhile.
+fn shut_down(runtime: &Runtime, running: Running, traces: RunningExport) -> Result<Result<(), Exit>, Exit> {
     let stopping = std::thread::spawn(move || {
         let ended = running.stop();
         traces.stop();
         ended
     });
-    let ended = runtime.block_on(async {
+    let in_time = runtime.block_on(async {
         let finished = async {
             while !stopping.is_finished() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -164,20 +173,16 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         };
         tokio::time::timeout(STOP_WITHIN, finished).await
     });
-    if ended.is_err() {
-        tracing::error!(
-            "the ordered end took longer than {} s and was cut; nothing acknowledged is lost",
-            STOP_WITHIN.as_secs()
-        );
-        leave::at_once(exit::BUG);
+    if in_time.is_err() {
+        let limit = STOP_WITHIN.as_secs();
+        tracing::error!("shutdown took longer than {limit} s and was cut off; acknowledged orders are kept");
+        exit_now(exit::BUG);
     }
-    let ended = stopping.join().map_err(|_| Exit::bug("the end itself panicked"))?;
-    tracing::info!(orderly = ended.is_ok(), "ended");
-    ended
+    stopping.join().map_err(|_| Exit::bug("the shutdown panicked"))
 }
 
 fn no_signals(error: std::io::Error) -> Exit {
-    Exit::system(format!("signals cannot be heard: {error}"))
+    Exit::system(format!("no signal handler: {error}"))
 }
 
 async fn wait_for_signal() -> Result<(), Exit> {
@@ -190,17 +195,17 @@ async fn wait_for_signal() -> Result<(), Exit> {
     Ok(())
 }
 
-const ENDING: &str = "ending: nothing more is accepted; what was is being committed (again to end at once)";
+const SHUTTING_DOWN: &str = "shutting down: committing accepted requests (send the signal again to exit now)";
 
-/// How long an ordered end may take: connections get 5 s of it, the rest is the last commit and checkpoint. A
-/// supervisor's own limit (20 s in scripts/firstcome.service) must be longer.
+/// Limit for an orderly shutdown: up to 5 s for connections, the rest for the last commit and checkpoint. The limit of a
+/// supervisor (20 s in scripts/firstcome.service) must be longer.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
-/// Units of the demo drop: what the README's rush asks for by default.
+/// Units of the demo drop, as many as `rush` has by default.
 const DEMO_UNITS: u32 = 10_000;
 
 fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
-    let failed = || Exit::bug("the demo drop could not be made");
+    let failed = || Exit::bug("the demo drop could not be created");
     let mut key = [0u8; 16];
     random::fill(&mut key);
     let digests = &writer.digest_key;
@@ -237,32 +242,32 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
     }
 }
 
-/// What a person at the terminal needs next.
-fn greet(config: &Config, running: &Running, demo: Option<DropId>) {
+/// Prints the addresses, and with a demo drop the commands to try.
+fn print_addresses(config: &Config, running: &Running, demo: Option<DropId>) {
     let public = format!("{}://{}", Config::scheme(&config.public_tls), running.server.public_address);
     let admin = format!("{}://{}", Config::scheme(&config.admin_tls), running.server.admin_address);
-    output::line(format!("firstcome {} sells from {}", env!("CARGO_PKG_VERSION"), config.data.display()));
+    output::line(format!("firstcome {} serves {}", env!("CARGO_PKG_VERSION"), config.data.display()));
     output::line(format!("  buyers     {public}/v1/drops"));
     output::line(format!("  operators  {admin}/metrics"));
     let transport = if config.wire_tls.is_some() { "tls" } else { "tcp" };
-    output::line(format!("  frames     {transport}://{}", running.server.wire_address));
-    let durability = if config.durability_full { "full (every answer is on the disk)" } else { "interval" };
+    output::line(format!("  wire       {transport}://{}", running.server.wire_address));
+    let durability = if config.durability_full { "full (every response is on the disk)" } else { "interval" };
     output::line(format!(
         "  durability {durability}; {} events, {} live orders in the file",
         running.found.seq, running.found.orders_live
     ));
     if let Some(id) = demo {
-        output::line(format!("  demo drop  {id}, live now: {public}/v1/drops/{id}"));
+        output::line(format!("  demo drop  {id}, live: {public}/v1/drops/{id}"));
         output::line("");
-        output::line(format!("click through a sale with play money: {public}/"));
-        output::line("order one:");
+        output::line(format!("buy in the browser with play money: {public}/"));
+        output::line("place an order:");
         output::line(format!(
             "  curl -s {public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"
         ));
         output::line("    -d '{\"buyer\":\"ann\",\"quantity\":1}'");
-        output::line("storm it, in a second terminal:");
-        output::line(format!("  cargo run --release -- rush --public {public} --admin {admin}"));
-        let data = config.data.display();
-        output::line(format!("Ctrl-C ends it; then: cargo run --release -- verify --data {data}"));
+        output::line("generate load, in a second terminal:");
+        output::line(format!("  firstcome rush --public {public} --admin {admin}"));
+        output::line("stop with Ctrl-C, then verify the file:");
+        output::line(format!("  firstcome verify --data {}", config.data.display()));
     }
 }

@@ -1,4 +1,4 @@
-//! `firstcome token`: who operates, and with what. It works while the server runs, and before its first start.
+//! `firstcome token`: creates, lists and revokes operators' tokens, before the server's first start or while it runs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,16 +19,16 @@ const EXAMPLES: &str = "Examples:
   firstcome token list
   firstcome token revoke 0123456789ab
 
-Without any token, every call of an operator is an owner's, and the admin listener stays on a loopback address. Once
-there is one, every call needs `Authorization: Bearer fc_…`. A running server sees changes at once.";
+Without any token, every request to the admin listener has the role owner, and the listener must stay on a loopback address. With at least one token, every request needs `Authorization: Bearer fc_…`. A running server picks up changes at once.";
 
 const CREATE_EXAMPLES: &str = "Examples:
   firstcome token create --role owner --name ann
   firstcome token create --role viewer --name prometheus --expires-in 365d > /etc/prometheus/firstcome.token
   firstcome token create --role operator --name shop --data /var/lib/firstcome
 
-The token is the only line on standard output, shown this once: the server keeps but its SHA-256.
-viewer: drops, audit, metrics; operator: also sales, payments, refunds, orders and contacts; owner: everything.";
+The token is the only line on standard output. It is shown only once: the server stores its SHA-256.
+
+Roles: viewer reads drops, audit log and metrics; operator also manages sales, payments, refunds, orders and contacts; owner may do everything.";
 
 const LIST_EXAMPLES: &str = "Examples:
   firstcome token list
@@ -37,65 +37,64 @@ const LIST_EXAMPLES: &str = "Examples:
 const REVOKE_EXAMPLES: &str = "Examples:
   firstcome token revoke 0123456789ab
 
-The id is the part after fc_; `firstcome token list` shows it. Repeated, it changes nothing.";
+The id is the part after fc_, and is listed by `firstcome token list`. A repeated revocation changes nothing.";
 
-/// `token`'s subcommands.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct TokenArgs {
     #[command(subcommand)]
-    what: What,
+    command: TokenCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum What {
-    /// Make a token and show it, this once
+enum TokenCommand {
+    /// Create a token and print it once
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
-        /// What its holder may do
+        /// Role of the holder
         #[arg(long, value_enum)]
         role: Role,
-        /// Who holds it: letters, digits and .-_@; shown in logs and in the audit
-        #[arg(long, value_parser = name)]
+        /// Name of the holder for logs and the audit log: letters, digits and .-_@
+        #[arg(long, value_parser = parse_name)]
         name: String,
-        /// When it ends by itself, such as 90m, 12h, 30d or 4w [default: never]
-        #[arg(long, value_name = "TIME", value_parser = time)]
+        /// Time until it expires, such as 90m, 12h, 30d or 4w [default: never]
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
         expires_in: Option<Duration>,
         #[command(flatten)]
-        place: Place,
+        directory: DataDirectory,
     },
-    /// Show all tokens, without their secrets
+    /// List all tokens without their secrets
     #[command(after_help = LIST_EXAMPLES)]
     List {
-        /// As JSON, for other programs
+        /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        directory: DataDirectory,
     },
-    /// Take a token back, for good
+    /// Revoke a token permanently
     #[command(after_help = REVOKE_EXAMPLES)]
     Revoke {
-        /// The token's id
+        /// Id of the token
         id: String,
         #[command(flatten)]
-        place: Place,
+        directory: DataDirectory,
     },
 }
 
 #[derive(Args, Debug)]
-struct Place {
-    /// The directory of the database
+struct DataDirectory {
+    /// Directory of the database
     #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
     data: PathBuf,
 }
 
-fn name(text: &str) -> Result<String, String> {
+fn parse_name(text: &str) -> Result<String, String> {
     let allowed = || format!("1 to {NAME_CHARS_MAX} letters, digits or characters of .-_@");
     if is_name(text) { Ok(text.into()) } else { Err(allowed()) }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+fn parse_time(text: &str) -> Result<Duration, String> {
     const ALLOWED: &str = "a whole number and a unit, such as 90m, 12h, 30d or 4w";
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let seconds: u64 = match text.strip_prefix(digits) {
@@ -110,20 +109,22 @@ fn time(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or(ALLOWED.into())
 }
 
-fn wrong(mistake: ConfigError) -> Exit {
-    Exit::usage(mistake.0)
+fn usage(error: ConfigError) -> Exit {
+    Exit::usage(error.0)
 }
 
-/// Makes, lists or takes back tokens.
+/// Creates, lists or revokes tokens.
 ///
 /// # Errors
-/// 64 and a line.
+/// 64: the token file cannot be used, or the id is unknown.
 pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
-    match &args.what {
-        What::Create { role, name, expires_in, place } => create(&place.data, *role, name, *expires_in, now),
-        What::List { json, place } => list(&place.data, *json, now),
-        What::Revoke { id, place } => revoke(&place.data, id, now),
+    match &args.command {
+        TokenCommand::Create { role, name, expires_in, directory } => {
+            create(&directory.data, *role, name, *expires_in, now)
+        }
+        TokenCommand::List { json, directory } => list(&directory.data, *json, now),
+        TokenCommand::Revoke { id, directory } => revoke(&directory.data, id, now),
     }
 }
 
@@ -136,24 +137,27 @@ fn create(data: &Path, role: Role, name: &str, lives: Option<Duration>, now: Uni
         tokens.push(token);
         Ok((id, first))
     })
-    .map_err(wrong)?;
+    .map_err(usage)?;
     output::line(text);
     let end = expires_at.map_or_else(|| "never expires".into(), |end| format!("expires {}", rfc3339(end)));
-    output::note(format!("token {id} of {name} ({}), {end}; it is shown only now", role.as_str()));
+    output::note(format!("token {id} of {name} ({}), {end}; it is not shown again", role.as_str()));
     if first {
-        output::note("from now on every call of an operator needs a token");
+        output::note("from now on every request to the admin listener needs a token");
     }
     Ok(())
 }
 
 fn list(data: &Path, json: bool, now: UnixMillis) -> Result<(), Exit> {
-    let tokens = read(&data.join(TOKENS_FILE)).map_err(wrong)?.map(|(tokens, _)| tokens);
+    let tokens = read(&data.join(TOKENS_FILE)).map_err(usage)?.map(|(tokens, _)| tokens);
     if json {
         output::line(list_as_json(tokens.as_deref().unwrap_or_default(), now));
         return Ok(());
     }
     let Some(tokens) = tokens else {
-        output::note(format!("no tokens in {}: every call of an operator is an owner's", data.display()));
+        output::note(format!(
+            "no tokens in {}: every request to the admin listener has the role owner",
+            data.display()
+        ));
         return Ok(());
     };
     let end = |token: &Token| match (token.status(now), token.revoked_at, token.expires_at) {
@@ -176,9 +180,9 @@ fn list(data: &Path, json: bool, now: UnixMillis) -> Result<(), Exit> {
 
 fn revoke(data: &Path, id: &str, now: UnixMillis) -> Result<(), Exit> {
     let unknown = || ConfigError(format!("{}: no token has the id {}", data.display(), id.escape_default()));
-    // Nothing is made where there is nothing to take back.
-    if read(&data.join(TOKENS_FILE)).map_err(wrong)?.is_none() {
-        return Err(wrong(unknown()));
+    // The file is not created only to find nothing to revoke.
+    if read(&data.join(TOKENS_FILE)).map_err(usage)?.is_none() {
+        return Err(usage(unknown()));
     }
     let (name, left) = change(data, |tokens| {
         let token = tokens.iter_mut().find(|token| *token.id == *id).ok_or_else(unknown)?;
@@ -186,10 +190,10 @@ fn revoke(data: &Path, id: &str, now: UnixMillis) -> Result<(), Exit> {
         let name = token.name.clone();
         Ok((name, tokens.iter().filter(|token| token.status(now) == TokenStatus::InForce).count()))
     })
-    .map_err(wrong)?;
+    .map_err(usage)?;
     output::line(format!("token {id} of {name} is revoked; {left} are in force"));
     if left == 0 {
-        output::note("no operator can call now; make a token with `firstcome token create`");
+        output::note("no valid token is left: create one with `firstcome token create`");
     }
     Ok(())
 }
@@ -200,10 +204,10 @@ mod tests {
 
     #[test]
     fn times_have_a_number_and_a_unit() {
-        assert_eq!(time("90m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(time("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(parse_time("90m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_time("30d"), Ok(Duration::from_secs(30 * 86_400)));
         for bad in ["", "d", "30", "0d", "-1d", "1.5h", "30 d", "30D", "99999999999999999w"] {
-            assert!(time(bad).is_err(), "{bad}");
+            assert!(parse_time(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where the log and the traces of a server go: lines to standard error, and spans to a collector, if the program has
-//! collectors and the configuration names one.
+//! Sets up the log on standard error, and the export of trace spans to an OTLP collector if the configuration names one
+//! and the program was built with the feature `otlp`.
 
 #[cfg(feature = "otlp")]
 mod collector;
@@ -11,24 +11,24 @@ use crate::exit::Exit;
 use crate::telemetry::{Telemetry, logging};
 
 #[cfg(feature = "otlp")]
-use collector::{Collector, Sending};
+use collector::{Collector, Exporter};
 
-/// The way of spans, before a server runs.
-pub(super) struct Traces {
+/// Export of spans, before the server runs.
+pub(super) struct TraceExport {
     #[cfg(feature = "otlp")]
     collector: Option<Collector>,
 }
 
-/// The way of spans, while it runs.
-pub(super) struct Running {
+/// Export of spans while the server runs.
+pub(super) struct RunningExport {
     #[cfg(feature = "otlp")]
-    sending: Option<Sending>,
+    exporter: Option<Exporter>,
 }
 
 #[cfg(feature = "otlp")]
-impl Traces {
-    /// Starts the log, for the whole process.
-    pub(super) fn begin(config: &Config) -> Result<Traces, Exit> {
+impl TraceExport {
+    /// Starts the log of the whole process.
+    pub(super) fn init(config: &Config) -> Result<TraceExport, Exit> {
         let opened = Collector::open(&config.traces.otlp_url).map_err(|mistake| Exit::usage(mistake.0))?;
         let collector = match opened {
             Some((layer, collector)) => {
@@ -40,44 +40,40 @@ impl Traces {
                 None
             }
         };
-        Ok(Traces { collector })
+        Ok(TraceExport { collector })
     }
 
-    /// Starts to send.
-    pub(super) fn start(self, telemetry: &Telemetry) -> Result<Running, Exit> {
-        let sending = self.collector.map(|collector| collector.start(telemetry)).transpose();
-        let sending =
-            sending.map_err(|error| Exit::system(format!("the thread of traces could not start: {error}")))?;
-        Ok(Running { sending })
+    pub(super) fn start(self, telemetry: &Telemetry) -> Result<RunningExport, Exit> {
+        let exporter = self.collector.map(|collector| collector.start(telemetry)).transpose();
+        let exporter = exporter.map_err(|error| Exit::system(format!("the trace thread could not start: {error}")))?;
+        Ok(RunningExport { exporter })
     }
 }
 
 #[cfg(feature = "otlp")]
-impl Running {
-    /// Sends what is left, if that is quick.
+impl RunningExport {
+    /// Sends the remaining spans, with a time limit.
     pub(super) fn stop(self) {
-        if let Some(sending) = self.sending {
-            sending.stop();
+        if let Some(exporter) = self.exporter {
+            exporter.stop();
         }
     }
 }
 
 #[cfg(not(feature = "otlp"))]
-impl Traces {
-    /// Starts the log, for the whole process.
-    pub(super) fn begin(config: &Config) -> Result<Traces, Exit> {
+impl TraceExport {
+    /// Starts the log of the whole process.
+    pub(super) fn init(config: &Config) -> Result<TraceExport, Exit> {
         logging::init(config.log_level, config.log_json);
-        Ok(Traces {})
+        Ok(TraceExport {})
     }
 
-    /// There is no collector.
-    pub(super) fn start(self, _telemetry: &Telemetry) -> Result<Running, Exit> {
-        Ok(Running {})
+    pub(super) fn start(self, _telemetry: &Telemetry) -> Result<RunningExport, Exit> {
+        Ok(RunningExport {})
     }
 }
 
 #[cfg(not(feature = "otlp"))]
-impl Running {
-    /// There is no collector.
+impl RunningExport {
     pub(super) fn stop(self) {}
 }

@@ -1,4 +1,4 @@
-//! `firstcome verify`.
+//! `firstcome verify`: recounts everything in a database file.
 
 use std::path::PathBuf;
 
@@ -12,21 +12,22 @@ const EXAMPLES: &str = "Examples:
   firstcome verify
   firstcome verify --data /var/lib/firstcome
 
-Reads only. Exit code 0: everything agrees; 65: something does not, a line each; 66: there is no file.";
+The file is only read.
 
-/// `verify`'s flags.
+Exit codes: 0 everything agrees; 65 problems were found, one line each; 66 the file is missing.";
+
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// The directory of the database
+    /// Directory of the database
     #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
     data: PathBuf,
 }
 
-/// Verifies a file.
+/// Verifies a file and prints its totals.
 ///
 /// # Errors
-/// 65 with a line per problem, or what kept it from being read.
+/// 65 with a line per problem, or the error that prevented reading.
 pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
     let report = verify::verify(&args.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     output::line(format!(
@@ -41,7 +42,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
         report.sold
     ));
     if report.problem_count == 0 {
-        output::line("verified: every counter agrees with the orders and with the audit, and the chain is whole");
+        output::line(
+            "verified: every counter agrees with the orders and with the audit log, and the hash chain is complete",
+        );
         return Ok(());
     }
     let mut lines = report.problems;

@@ -51,7 +51,7 @@ fn what_is_no_command_is_told_and_what_is_no_frame_is_answered() {
     let site = Site::open(|_| {});
     let (output, said, noted) = talk(&site, "sell everything\nping 123456789\nraw ee\n");
     assert_eq!(output.status.code(), Some(64), "{noted}");
-    assert!(noted.contains("reserve, bid, subscribe") && noted.contains("2 lines were no commands"), "{noted}");
+    assert!(noted.contains("reserve, bid, subscribe") && noted.contains("2 lines were not commands"), "{noted}");
     assert!(said.contains("<- ERROR no: malformed (1): frames of type 0xee"), "{said}");
     let gone = site.server.0.server.wire_address;
     site.end();

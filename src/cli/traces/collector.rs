@@ -1,7 +1,7 @@
-//! Sends spans to a collector: OTLP over HTTP in protobuf, a batch at a time, from a thread of its own.
+//! Sends spans to a collector: OTLP over HTTP in protobuf, one batch at a time, from a thread of its own.
 //!
-//! Spans are there to be looked at, not to be kept: what a collector does not take is counted and gone. A collector that
-//! is away costs a line a minute, and the sale nothing.
+//! Spans are not kept: those that the collector does not accept are counted and dropped. An unreachable collector costs one
+//! log line per minute, and never delays the sale.
 
 use std::time::{Duration, Instant};
 
@@ -18,18 +18,18 @@ use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, 
 use crate::telemetry::spans::{self, FinishedSpan, SpanLayer, SpanReceiver};
 use crate::telemetry::{Telemetry, catalogue as metric};
 
-/// Spans of one request.
+/// Limit for the spans of one request.
 const BATCH_SPANS_MAX: usize = 512;
-/// A span waits so long for others at most.
+/// Longest time that a span waits for its batch to fill.
 const BATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// For a collector's answer.
+/// Limit for the collector's response.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// For the last batch at an ordered end.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// Between two lines about a collector that takes nothing.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+/// Limit for the last batch at shutdown.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
+/// Time between two log lines about failed exports.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Who gets the spans.
+/// Connection to the collector, and the spans to send.
 pub(super) struct Collector {
     target: Target,
     client: EgressClient,
@@ -37,90 +37,90 @@ pub(super) struct Collector {
     spans: SpanReceiver,
 }
 
-/// The thread that sends.
-pub(super) struct Sending {
+/// Handle of the export thread.
+pub(super) struct Exporter {
     stop: Sender<()>,
     ended: Receiver<()>,
 }
 
 impl Collector {
-    /// The collector behind a URL, and the layer that hands spans over; nothing if there is no URL.
+    /// Returns the collector at a URL, and the layer that passes spans on to it; `None` if the URL is empty.
     ///
-    /// The operator himself names it, in his configuration: unlike an endpoint, it may be anywhere, and go without TLS.
+    /// The operator's own configuration names the collector: unlike a webhook endpoint, it may lie in any network and needs
+    /// no TLS.
     pub(super) fn open(url: &str) -> Result<Option<(SpanLayer, Collector)>, ConfigError> {
         if url.is_empty() {
             return Ok(None);
         }
-        let told = |why: String| ConfigError(format!("traces.otlp_url = {url}: {why}"));
+        let mistake = |reason: String| ConfigError(format!("traces.otlp_url = {url}: {reason}"));
         let anywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().ok()).into_iter().flatten().collect();
         let guard = AddressGuard::new(anywhere);
-        let target = Target::parse(url, &guard).map_err(|bad| told(bad.to_string()))?;
+        let target = Target::parse(url, &guard).map_err(|error| mistake(error.to_string()))?;
         let options = ClientOptions { timeout: TIMEOUT, ..ClientOptions::default() };
-        let client = EgressClient::new(guard, options).map_err(told)?;
+        let client = EgressClient::new(guard, options).map_err(mistake)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
-        let runtime = runtime.map_err(|error| told(error.to_string()))?;
+        let runtime = runtime.map_err(|error| mistake(error.to_string()))?;
         let (layer, spans) = spans::channel();
         Ok(Some((layer, Collector { target, client, runtime, spans })))
     }
 
-    /// Starts to send.
-    pub(super) fn start(self, telemetry: &Telemetry) -> std::io::Result<Sending> {
+    pub(super) fn start(self, telemetry: &Telemetry) -> std::io::Result<Exporter> {
         let (stop, stopping) = bounded(0);
         let (done, ended) = bounded(1);
         let spans = |result| telemetry.counter(&metric::TRACE_SPANS, &[("result", result)]);
-        let mut work = Work {
+        let mut work = ExportLoop {
             collector: self,
             stopping,
             sent: spans("sent"),
             dropped: spans("dropped"),
             failed: spans("failed"),
-            complained: None,
+            warned_at: None,
         };
         std::thread::Builder::new().name("fc-traces".into()).spawn(move || {
             work.run();
-            // A name that is still being resolved must not keep the program from ending.
+            // A pending name lookup must not delay the end of the program.
             work.collector.runtime.shutdown_background();
             drop(done);
         })?;
-        Ok(Sending { stop, ended })
+        Ok(Exporter { stop, ended })
     }
 }
 
-impl Sending {
-    /// Has what is left sent, and waits for that a moment.
+impl Exporter {
+    /// Sends the remaining spans; waits for that up to a second.
     pub(super) fn stop(self) {
         drop(self.stop);
-        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(FAREWELL) {
-            tracing::warn!("the collector of traces did not take the last spans in time");
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(STOP_WITHIN) {
+            tracing::warn!("the trace collector did not accept the last spans in time");
         }
     }
 }
 
-struct Work {
+struct ExportLoop {
     collector: Collector,
     stopping: Receiver<()>,
     sent: Counter,
     dropped: Counter,
     failed: Counter,
-    complained: Option<Instant>,
+    warned_at: Option<Instant>,
 }
 
-impl Work {
+impl ExportLoop {
     fn run(&mut self) {
         let mut batch = Vec::with_capacity(BATCH_SPANS_MAX);
         loop {
-            let goes_on = self.fill(&mut batch);
+            let running = self.fill(&mut batch);
             self.dropped.increment(self.collector.spans.take_dropped());
             if !batch.is_empty() {
                 self.send(&mut batch);
             }
-            if !goes_on && self.collector.spans.ended.is_empty() {
+            if !running && self.collector.spans.ended.is_empty() {
                 return;
             }
         }
     }
 
-    /// Waits until a batch is full, or old enough; at the end takes what is there. Returns whether it goes on.
+    /// Waits until a batch is full or old enough. Returns false at shutdown, with the remaining spans in the batch.
     fn fill(&self, batch: &mut Vec<FinishedSpan>) -> bool {
         let ended = &self.collector.spans.ended;
         let until = Instant::now() + BATCH_INTERVAL;
@@ -130,7 +130,7 @@ impl Work {
                     Ok(span) => batch.push(span),
                     Err(_) => return false,
                 },
-                // Nothing is said there: its other end is dropped.
+                // Its sender is dropped at shutdown and sends nothing.
                 recv(self.stopping) -> _ => {
                     batch.extend(ended.try_iter().take(BATCH_SPANS_MAX.saturating_sub(batch.len())));
                     return false;
@@ -150,17 +150,17 @@ impl Work {
         let reply = self.collector.runtime.block_on(self.collector.client.send(call));
         match reply {
             Ok(reply) if reply.status.is_success() => self.sent.increment(count),
-            Ok(reply) => self.lost(count, &format!("it answered {}", reply.status.as_u16())),
-            Err(failure) => self.lost(count, &failure.to_string()),
+            Ok(reply) => self.count_failed(count, &format!("status {}", reply.status.as_u16())),
+            Err(failure) => self.count_failed(count, &failure.to_string()),
         }
     }
 
-    fn lost(&mut self, count: u64, why: &str) {
+    fn count_failed(&mut self, count: u64, reason: &str) {
         self.failed.increment(count);
-        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
-            self.complained = Some(Instant::now());
+        if self.warned_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+            self.warned_at = Some(Instant::now());
             let host = self.collector.target.host();
-            tracing::warn!(host, why, "the collector does not take traces: their spans are lost");
+            tracing::warn!(host, reason, "the trace collector accepts no spans: they are dropped");
         }
     }
 }

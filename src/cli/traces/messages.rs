@@ -1,11 +1,11 @@
-//! The messages of OTLP 1 that carry spans (opentelemetry/proto/trace/v1), as far as we fill them. The numbers are part of
-//! a stable protocol.
+//! The messages of OTLP 1 that carry spans (opentelemetry/proto/trace/v1), with the fields that are filled here. The tags
+//! are part of a stable protocol.
 
 use prost::{Message, Oneof};
 
 use crate::telemetry::spans::{FieldValue, FinishedSpan};
 
-/// What a collector is sent.
+/// Body of the request to the collector.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportTraceServiceRequest {
     #[prost(message, repeated, tag = "1")]
@@ -96,7 +96,6 @@ const ERROR: i32 = 2;
 const NANOS_PER_MICRO: u64 = 1000;
 
 impl ExportTraceServiceRequest {
-    /// A batch as the collector reads it.
     pub(super) fn of(batch: impl Iterator<Item = FinishedSpan>) -> ExportTraceServiceRequest {
         let resource = Resource {
             attributes: vec![text("service.name", "firstcome"), text("service.version", env!("CARGO_PKG_VERSION"))],
@@ -127,7 +126,7 @@ impl Span {
     }
 }
 
-/// A field under the name by which OpenTelemetry knows it (semantic conventions for HTTP).
+/// Renames a field according to OpenTelemetry's semantic conventions for HTTP.
 fn attribute((name, value): (&'static str, FieldValue)) -> KeyValue {
     let key = match name {
         "route" => "http.route",

@@ -1,26 +1,21 @@
-//! Frames in words, and words as frames.
+//! Conversion between text and frames of the wire protocol.
 
 use crate::http::code::Code;
 use crate::types::text::rfc3339;
 use crate::types::{OrderId, UnixMillis, hex, random};
 use crate::wire::messages::{Bid, Echo, Reply, Request, Reserve, VERSION};
 
-/// What a person typed.
 #[derive(Debug)]
 pub(super) enum Line {
-    /// Nothing, or a comment.
-    Nothing,
-    /// The end.
+    Empty,
     Quit,
-    /// Bytes as they are.
     Raw(Vec<u8>),
-    /// A frame.
-    Frame(Typed),
+    Frame(OwnedRequest),
 }
 
-/// A frame that a person typed.
+/// A request with owned fields.
 #[derive(Debug)]
-pub(super) enum Typed {
+pub(super) enum OwnedRequest {
     Bid(Bid),
     Hello(String),
     Subscribe { auction_id: u32, from_seq: u64 },
@@ -29,41 +24,41 @@ pub(super) enum Typed {
 }
 
 impl Line {
-    /// What a line means.
+    /// Parses a line.
     ///
     /// # Errors
-    /// How it should have been.
+    /// The correct form of the command.
     pub(super) fn parse(line: &str) -> Result<Line, &'static str> {
         const RESERVE: &str = "reserve DROP QUANTITY BUYER [KEY of 32 hex digits]";
         const BID: &str = "bid AUCTION USER AMOUNT";
         const SUBSCRIBE: &str = "subscribe AUCTION [SEQ]";
         let words: Vec<&str> = line.split_whitespace().collect();
         let frame = match words[..] {
-            [] => return Ok(Line::Nothing),
+            [] => return Ok(Line::Empty),
             ["quit" | "exit"] => return Ok(Line::Quit),
-            ["raw", ..] => return bytes(&words[1..].concat()).map(Line::Raw).ok_or("raw HEX, two digits a byte"),
-            ["hello"] => Typed::Hello(String::new()),
-            ["hello", token] => Typed::Hello(token.into()),
-            ["ping"] => Typed::Ping(String::new()),
-            ["ping", word] => Typed::Ping(word.into()),
-            ["bid", auction, user, amount] => Typed::Bid(Bid {
+            ["raw", ..] => return parse_hex(&words[1..].concat()).map(Line::Raw).ok_or("raw HEX, two digits per byte"),
+            ["hello"] => OwnedRequest::Hello(String::new()),
+            ["hello", token] => OwnedRequest::Hello(token.into()),
+            ["ping"] => OwnedRequest::Ping(String::new()),
+            ["ping", word] => OwnedRequest::Ping(word.into()),
+            ["bid", auction, user, amount] => OwnedRequest::Bid(Bid {
                 auction_id: auction.parse().map_err(|_| BID)?,
                 user_id: user.parse().map_err(|_| BID)?,
                 amount: amount.parse().map_err(|_| BID)?,
             }),
             ["subscribe", auction] => {
-                Typed::Subscribe { auction_id: auction.parse().map_err(|_| SUBSCRIBE)?, from_seq: 0 }
+                OwnedRequest::Subscribe { auction_id: auction.parse().map_err(|_| SUBSCRIBE)?, from_seq: 0 }
             }
-            ["subscribe", auction, seq] => Typed::Subscribe {
+            ["subscribe", auction, seq] => OwnedRequest::Subscribe {
                 auction_id: auction.parse().map_err(|_| SUBSCRIBE)?,
                 from_seq: seq.parse().map_err(|_| SUBSCRIBE)?,
             },
-            ["reserve", drop_id, quantity, buyer, ref key @ ..] => Typed::Reserve {
+            ["reserve", drop_id, quantity, buyer, ref key @ ..] => OwnedRequest::Reserve {
                 drop_id: drop_id.parse().map_err(|_| RESERVE)?,
                 quantity: quantity.parse().map_err(|_| RESERVE)?,
                 key: match key {
                     [] => new_key(),
-                    [key] => bytes(key).and_then(|key| key.try_into().ok()).ok_or(RESERVE)?,
+                    [key] => parse_hex(key).and_then(|key| key.try_into().ok()).ok_or(RESERVE)?,
                     _ => return Err(RESERVE),
                 },
                 buyer: buyer.into(),
@@ -79,17 +74,17 @@ impl Line {
     }
 }
 
-impl Typed {
-    /// The message; `None` if a word is too long for it.
+impl OwnedRequest {
+    /// Returns the message; `None` if a word is too long for it.
     pub(super) fn request(&self) -> Option<Request<'_>> {
         Some(match self {
-            Typed::Bid(bid) => Request::Bid(*bid),
-            Typed::Hello(token) => Request::Hello { version: VERSION, token: token.as_bytes() },
-            Typed::Subscribe { auction_id, from_seq } => {
+            OwnedRequest::Bid(bid) => Request::Bid(*bid),
+            OwnedRequest::Hello(token) => Request::Hello { version: VERSION, token: token.as_bytes() },
+            OwnedRequest::Subscribe { auction_id, from_seq } => {
                 Request::Subscribe { auction_id: *auction_id, from_seq: *from_seq }
             }
-            Typed::Ping(word) => Request::Ping(Echo::new(word.as_bytes())?),
-            Typed::Reserve { drop_id, quantity, key, buyer } => {
+            OwnedRequest::Ping(word) => Request::Ping(Echo::new(word.as_bytes())?),
+            OwnedRequest::Reserve { drop_id, quantity, key, buyer } => {
                 Request::Reserve(Reserve { drop_id: *drop_id, quantity: *quantity, key: *key, buyer: buyer.as_bytes() })
             }
         })
@@ -102,7 +97,7 @@ fn new_key() -> [u8; 16] {
     key
 }
 
-fn bytes(digits: &str) -> Option<Vec<u8>> {
+fn parse_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     pairs
         .map(|pair| {
@@ -114,8 +109,8 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// What is sent; of a token nothing.
-pub(super) fn sent(request: &Request<'_>) -> String {
+/// Formats a request without its token.
+pub(super) fn request_text(request: &Request<'_>) -> String {
     match request {
         Request::Bid(Bid { auction_id, user_id, amount }) => {
             format!("BID {amount} in auction {auction_id} by {user_id}")
@@ -131,25 +126,24 @@ pub(super) fn sent(request: &Request<'_>) -> String {
     }
 }
 
-/// What came.
-pub(super) fn said(reply: &Reply<'_>) -> String {
+pub(super) fn reply_text(reply: &Reply<'_>) -> String {
     match reply {
         Reply::Result(result) => {
             let (current, next, ends) = (result.current, result.minimum_next, instant(result.ends_at_ms));
             let state = format!("current {current}, next at least {next}, until {ends}");
             match result.reason {
                 0 => format!("RESULT accepted, event {}; {state}", result.seq),
-                no if ends.is_empty() => format!("RESULT {}", why(no)),
-                no => format!("RESULT {}; {state}", why(no)),
+                no if ends.is_empty() => format!("RESULT {}", reason_text(no)),
+                no => format!("RESULT {}; {state}", reason_text(no)),
             }
         }
-        Reply::Error { code, message } => format!("ERROR {}: {message}", why(*code)),
+        Reply::Error { code, message } => format!("ERROR {}: {message}", reason_text(*code)),
         Reply::Update(update) => format!(
             "UPDATE auction {}, event {}: {} by {}, until {}",
             update.auction_id,
             update.seq,
             update.current,
-            if update.user_id == 0 { "nobody, or another buyer".into() } else { update.user_id.to_string() },
+            if update.user_id == 0 { "none, or another buyer".into() } else { update.user_id.to_string() },
             instant(update.ends_at_ms)
         ),
         Reply::Pong(echo) => format!("PONG {}", word(echo)),
@@ -157,15 +151,15 @@ pub(super) fn said(reply: &Reply<'_>) -> String {
             (0, Some(id)) => {
                 format!("RESERVED event {}, order {id}, until {}", reserved.seq, instant(reserved.expires_at_ms))
             }
-            (0, None) => "RESERVED an order whose id is none".into(),
-            (no, _) => format!("RESERVED {}", why(no)),
+            (0, None) => "RESERVED an order with an invalid id".into(),
+            (no, _) => format!("RESERVED {}", reason_text(no)),
         },
         Reply::Ok { seq } => format!("OK event {seq}"),
     }
 }
 
-/// A reason as the problem table has it.
-fn why(number: u8) -> String {
+/// Formats a reason by its code in the table of problems.
+fn reason_text(number: u8) -> String {
     let known = Code::ALL.into_iter().map(Code::kind).find(|kind| kind.number == number);
     known.map_or_else(|| format!("no: reason {number}"), |kind| format!("no: {} ({number})", kind.code))
 }
@@ -174,7 +168,7 @@ fn word(echo: &Echo) -> String {
     String::from_utf8_lossy(echo.as_bytes()).escape_debug().to_string()
 }
 
-/// Empty for 0, which stands for "not known".
+/// Formats an instant; empty for 0, which stands for "not known".
 fn instant(ms: u64) -> String {
     let at = i64::try_from(ms).ok().filter(|ms| *ms > 0).and_then(UnixMillis::new);
     at.map_or_else(String::new, rfc3339)
@@ -186,7 +180,7 @@ mod tests {
     use crate::wire::messages::{BidResult, Reserved, Update};
 
     #[test]
-    fn lines_become_frames_and_are_shown_again() {
+    fn lines_become_frames_and_text_again() {
         for (line, shown) in [
             ("ping", "PING "),
             ("  ping hi", "PING hi"),
@@ -200,20 +194,20 @@ mod tests {
                 "RESERVE 2 of drop 1 for ann, key 000102030405060708090a0b0c0d0e0f",
             ),
         ] {
-            let Ok(Line::Frame(typed)) = Line::parse(line) else { panic!("no frame: {line}") };
-            assert_eq!(sent(&typed.request().expect("it fits")), shown);
+            let Ok(Line::Frame(request)) = Line::parse(line) else { panic!("no frame: {line}") };
+            assert_eq!(request_text(&request.request().expect("it fits")), shown);
         }
         assert!(matches!(Line::parse("raw 01 0fff"), Ok(Line::Raw(bytes)) if bytes == [1, 15, 255]));
-        assert!(matches!(Line::parse(" "), Ok(Line::Nothing)) && matches!(Line::parse("quit"), Ok(Line::Quit)));
+        assert!(matches!(Line::parse(" "), Ok(Line::Empty)) && matches!(Line::parse("quit"), Ok(Line::Quit)));
         let twice = [0, 1].map(|_| match Line::parse("reserve 1 1 ann") {
-            Ok(Line::Frame(Typed::Reserve { key, .. })) => key,
+            Ok(Line::Frame(OwnedRequest::Reserve { key, .. })) => key,
             other => panic!("{other:?}"),
         });
         assert_ne!(twice[0], twice[1], "each order has a key of its own");
     }
 
     #[test]
-    fn a_wrong_line_is_told_how_it_should_be() {
+    fn a_wrong_line_returns_the_correct_form() {
         for line in
             ["bid 1 7", "bid a 7 1", "reserve 1 256 ann", "reserve 1 1 ann 00", "raw 1", "raw zz", "sell", "hello a b"]
         {
@@ -226,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_shown_in_words() {
+    fn replies_become_text() {
         let result = BidResult { reason: 0, seq: 9, current: 1500, minimum_next: 1600, ends_at_ms: 1_795_251_600_007 };
         let update = Update { auction_id: 1, seq: 9, current: 1500, user_id: 7, ends_at_ms: 1_795_251_600_007 };
         for (reply, shown) in [
@@ -237,12 +231,12 @@ mod tests {
             (Reply::Result(BidResult { reason: 7, ..BidResult::default() }), "RESULT no: not-found (7)"),
             (Reply::Reserved(Reserved { reason: 13, ..Reserved::default() }), "RESERVED no: sold-out (13)"),
             (Reply::Reserved(Reserved { reason: 99, ..Reserved::default() }), "RESERVED no: reason 99"),
-            (Reply::Error { code: 22, message: "it ends" }, "ERROR no: draining (22): it ends"),
+            (Reply::Error { code: 22, message: "ending" }, "ERROR no: draining (22): ending"),
             (Reply::Update(update), "UPDATE auction 1, event 9: 1500 by 7, until 2026-11-21T09:00:00.007Z"),
             (Reply::Pong(Echo::new(b"a\n").expect("short")), "PONG a\\n"),
             (Reply::Ok { seq: 3 }, "OK event 3"),
         ] {
-            assert_eq!(said(&reply), shown);
+            assert_eq!(reply_text(&reply), shown);
         }
     }
 }
