@@ -16,6 +16,8 @@ program=$(realpath "$program")
 
 load=
 end() {
+    # q first: top restores its terminal and ends.
+    if tmux send-keys -t top q 2>/dev/null; then sleep 0.5; fi
     tmux kill-server 2>/dev/null || true
     if [ -n "$load" ]; then kill "$load" 2>/dev/null || true; fi
     cleanup
@@ -27,7 +29,7 @@ start
 "$program" rush --public "$public" --admin "$admin" --buyers 60000 --units 20000 --rate 2000 --connections 64 \
     >"$scratch/rush.out" 2>&1 &
 load=$!
-tmux new-session -d -s top -x 100 -y 25 "$program top --admin $admin"
+tmux new-session -d -s top -x 100 -y 25 "$program" top --admin "$admin"
 # Eight seconds fill the rates and percentiles, which cover five.
 sleep 8
 tmux capture-pane -e -p -t top >"$scratch/screen"

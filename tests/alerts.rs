@@ -1,5 +1,6 @@
-//! Alerts and their runbooks: who is woken up finds a page, and nothing on it is made up. What the alerts do is asked of
-//! promtool (`scripts/alerts.sh`), what the pages are good for of a real Prometheus (`scripts/rehearse.sh`).
+//! Alerts, their runbooks, and the other pages: every alert has a page, and pages name only metrics, routes, problems and
+//! files that exist. `scripts/alerts.sh` tests the alerts with promtool, `scripts/rehearse.sh` the runbooks with a real
+//! Prometheus.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -163,4 +164,57 @@ fn the_page_of_dashboards_has_every_alert_with_its_time_and_severity() {
         assert!(row.ends_with(&format!(" | {held} | {told} |")), "{name} is for {held}, and a {told}: {row}");
     }
     assert_eq!(readme.matches("`](runbooks/").count(), alerts().len());
+}
+
+/// Pages of the repository: their path and text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> =
+        ["src", "dashboards", "benches", "scripts"].iter().map(|name| root.join(name)).collect();
+    let mut found = vec![root.join("README.md")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of the project") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && !path.ends_with("node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).expect("a page"))).collect()
+}
+
+#[test]
+fn links_and_paths_on_pages_lead_to_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for (page, text) in pages() {
+        let beside = page.parent().expect("a folder");
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
+        wrong
+            .extend(links.filter(|link| !beside.join(link).exists()).map(|link| format!("{}: {link}", page.display())));
+        let prose: String = text.split("```").step_by(2).collect();
+        // Paths in backquotes, such as `tests/kill.rs`, are from the root or from the room of the page.
+        let names = prose.split('`').skip(1).step_by(2).filter_map(|name| name.split([' ', ':']).next());
+        let ends = [".rs", ".sh", ".py", ".md", ".sql", ".yml", ".service"];
+        let paths = names.filter(|name| ends.iter().any(|end| name.ends_with(end)) && !name.contains(['<', '*', '$']));
+        let missing = paths
+            .filter(|path| !path.starts_with(['.', '/']) && ![root, beside].iter().any(|at| at.join(path).exists()));
+        wrong.extend(missing.map(|path| format!("{}: `{path}`", page.display())));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_page_of_the_api_has_every_problem_and_every_route() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/README.md")).expect("a page");
+    for kind in Code::ALL.map(|code| code.kind()) {
+        let row = format!("| {} | `{}` | {} |", kind.number, kind.code, kind.status.as_u16());
+        assert!(page.contains(&row), "src/http/README.md lacks the row {row}");
+    }
+    let absent = ROUTES.iter().filter(|route| route.path.starts_with("/v1") && !page.contains(route.path));
+    let absent: Vec<_> = absent.map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert!(absent.is_empty(), "src/http/README.md lacks {absent:?}");
 }
