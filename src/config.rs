@@ -7,6 +7,7 @@
 mod auctions;
 mod layers;
 mod limits;
+mod model;
 mod outbox;
 mod payments;
 mod plan;
@@ -18,108 +19,16 @@ mod values;
 mod wire;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use tracing::level_filters::LevelFilter;
-
-pub use auctions::AuctionSettings;
-use ipnet::IpNet;
 use layers::Layers;
-pub use limits::{ConnectionLimits, OPERATOR_CONNECTIONS_MAX, settle_connections_max, somaxconn, warnings};
-pub use outbox::OutboxSettings;
-pub use payments::PaymentSettings;
-pub use plan::PlanSettings;
+pub use limits::{OPERATOR_CONNECTIONS_MAX, settle_connections_max, somaxconn, warnings};
+pub use model::{
+    AuctionSettings, Config, ConfigError, ConnectionLimits, KeyFile, OutboxSettings, PaymentSettings, PinCore,
+    PlanSettings, TlsFiles, TraceSettings, WireLimits,
+};
 pub use setting::Setting;
 pub use settings::all_settings;
-pub use traces::TraceSettings;
-pub use wire::WireLimits;
-
-/// The configuration of a server. The text of each field's [`Setting`] explains it.
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub data: PathBuf,
-    pub public_listen: SocketAddr,
-    pub public_url: String,
-    pub cors_origins: Vec<String>,
-    pub public_tls: Option<TlsFiles>,
-    pub admin_tls: Option<TlsFiles>,
-    pub admin_listen: SocketAddr,
-    pub admin_hosts: Vec<String>,
-    pub trusted_proxies: Vec<IpNet>,
-    pub in_flight_per_client_max: u32,
-    pub identity_audience: String,
-    pub identity_issuer: String,
-    pub identity_leeway: Duration,
-    pub hs256_secret_files: Vec<KeyFile>,
-    pub eddsa_public_key_files: Vec<KeyFile>,
-    pub payments: PaymentSettings,
-    pub auctions: AuctionSettings,
-    pub plan: PlanSettings,
-    pub traces: TraceSettings,
-    pub outbox: OutboxSettings,
-    pub wire_listen: SocketAddr,
-    pub wire_tls: Option<TlsFiles>,
-    pub wire: WireLimits,
-    pub http_threads: usize,
-    pub limits: ConnectionLimits,
-    pub durability_full: bool,
-    pub sync_interval: Duration,
-    pub queue_capacity: usize,
-    pub queue_reserve: usize,
-    pub queue_wait_max: Duration,
-    pub reply_deadline: Duration,
-    pub batch_commands_max: usize,
-    pub batch_events_max: usize,
-    pub pin_core: PinCore,
-    pub checkpoint_wal_bytes: u64,
-    pub reset_wal_bytes: u64,
-    pub reset_gate: Duration,
-    pub free_bytes_min: u64,
-    pub idempotency_keys_max: usize,
-    pub hot_bodies_max: usize,
-    pub compare_interval: Duration,
-    pub capture_file: Option<PathBuf>,
-    pub capture_bytes_max: u64,
-    pub accept_clock: bool,
-    pub log_level: LevelFilter,
-    pub log_json: bool,
-}
-
-/// CPU core of the writer's thread.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PinCore {
-    /// The last core, if there are more than two.
-    Auto,
-    Off,
-    Core(usize),
-}
-
-/// A listener's certificate chain and its private key, in PEM. Both must be set.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct TlsFiles {
-    /// Chain with the listener's own certificate first.
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
-/// A file with a key that verifies buyers' tokens.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyFile {
-    /// Key id in the header of tokens (`kid`).
-    pub kid: Option<String>,
-    pub path: PathBuf,
-}
-
-/// An error in the configuration: one sentence without a full stop.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConfigError(pub String);
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Prefix of every environment variable with a setting.
 pub const ENVIRONMENT_PREFIX: &str = "FIRSTCOME__";
@@ -185,58 +94,6 @@ impl Config {
     pub fn settle_public_url(&mut self, bound: SocketAddr) {
         if self.public_url.is_empty() {
             self.public_url = format!("{}://{bound}", Self::scheme(&self.public_tls));
-        }
-    }
-
-    fn blank() -> Config {
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Config {
-            data: PathBuf::new(),
-            public_listen: anywhere,
-            public_url: String::new(),
-            cors_origins: Vec::new(),
-            public_tls: None,
-            admin_tls: None,
-            admin_listen: anywhere,
-            admin_hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            in_flight_per_client_max: 0,
-            identity_audience: String::new(),
-            identity_issuer: String::new(),
-            identity_leeway: Duration::ZERO,
-            hs256_secret_files: Vec::new(),
-            eddsa_public_key_files: Vec::new(),
-            payments: PaymentSettings::default(),
-            auctions: AuctionSettings::default(),
-            plan: PlanSettings::default(),
-            traces: TraceSettings::default(),
-            outbox: OutboxSettings::default(),
-            wire_listen: anywhere,
-            wire_tls: None,
-            wire: WireLimits::default(),
-            http_threads: 0,
-            limits: ConnectionLimits::default(),
-            durability_full: true,
-            sync_interval: Duration::ZERO,
-            queue_capacity: 0,
-            queue_reserve: 0,
-            queue_wait_max: Duration::ZERO,
-            reply_deadline: Duration::ZERO,
-            batch_commands_max: 0,
-            batch_events_max: 0,
-            pin_core: PinCore::Auto,
-            checkpoint_wal_bytes: 0,
-            reset_wal_bytes: 0,
-            reset_gate: Duration::ZERO,
-            free_bytes_min: 0,
-            idempotency_keys_max: 0,
-            hot_bodies_max: 0,
-            compare_interval: Duration::ZERO,
-            capture_file: None,
-            capture_bytes_max: 0,
-            accept_clock: false,
-            log_level: LevelFilter::INFO,
-            log_json: false,
         }
     }
 }

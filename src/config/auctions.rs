@@ -1,17 +1,8 @@
 //! The settings of auctions.
 
-use super::Setting;
-use super::setting::setting;
+use super::setting::{Setting, setting};
 use super::values::{number, one_of};
 use crate::types::Amount;
-
-/// Terms of all new auctions.
-#[derive(Clone, Debug, Default)]
-pub struct AuctionSettings {
-    pub payment_seconds: u32,
-    pub offer_next: bool,
-    pub exposure_limit: Option<Amount>,
-}
 
 /// A duration in seconds, at most one year.
 fn seconds(text: &str) -> Result<u32, String> {

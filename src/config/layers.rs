@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Config, ConfigError, all_settings, limits, outbox, payments, wire};
+use super::model::{Config, ConfigError};
+use super::settings::all_settings;
+use super::{limits, outbox, payments, wire};
 
 /// A configuration in the making. Each layer replaces values of the one before; replaced values are checked as well.
 pub(super) struct Layers {

@@ -1,32 +1,6 @@
 //! The limits of connections and requests: how many, how large, how long.
 
-use std::time::Duration;
-
-use super::{Config, ConfigError, TlsFiles};
-
-/// Limits of what one client may use. The text of each field's `Setting` explains it.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectionLimits {
-    pub connections_max: usize,
-    pub connections_per_address_max: usize,
-    pub loopback_is_client: bool,
-    pub listen_backlog: i32,
-    pub tls_handshake_timeout: Duration,
-    pub tls_handshakes_max: usize,
-    pub first_byte_timeout: Duration,
-    pub header_read_timeout: Duration,
-    pub idle_timeout: Duration,
-    pub proxy_idle_timeout: Duration,
-    pub body_read_timeout: Duration,
-    pub body_stall_timeout: Duration,
-    pub response_write_timeout: Duration,
-    pub connection_age_max: Duration,
-    pub body_bytes_max: usize,
-    pub header_bytes_max: usize,
-    pub headers_max: usize,
-    pub uri_bytes_max: usize,
-    pub streams_max: usize,
-}
+use super::model::{Config, ConfigError, ConnectionLimits, TlsFiles};
 
 /// A relation between settings: their keys, its truth, and the error if it does not hold.
 pub(super) type Relation = ([&'static str; 2], bool, String);

@@ -1,28 +1,12 @@
 //! The settings of the outbox.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::limits::Relation;
-use super::setting::setting;
+use super::model::Config;
+use super::setting::{Setting, setting};
 use super::values::{count, file, list, millis, networks};
-use super::{Config, Setting};
 use crate::types::EventFilter;
-
-/// The configured webhook endpoint, and the bounds of deliveries.
-#[derive(Clone, Debug)]
-pub struct OutboxSettings {
-    pub endpoint_url: String,
-    pub endpoint_secret_file: Option<PathBuf>,
-    pub endpoint_events: EventFilter,
-    pub allow_private_networks: Vec<IpNet>,
-    pub authorities_file: Option<PathBuf>,
-    pub timeout: Duration,
-    pub in_flight_max: usize,
-    pub retry_waits: Vec<Duration>,
-}
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting!("outbox.endpoint_url", "", "URL", "webhook endpoint besides those created through the API", |c, t| c
@@ -68,21 +52,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         |c, t| c.outbox.retry_waits = waits(t)?
     ),
 ];
-
-impl Default for OutboxSettings {
-    fn default() -> Self {
-        OutboxSettings {
-            endpoint_url: String::new(),
-            endpoint_secret_file: None,
-            endpoint_events: EventFilter::ALL,
-            allow_private_networks: Vec::new(),
-            authorities_file: None,
-            timeout: Duration::ZERO,
-            in_flight_max: 0,
-            retry_waits: Vec::new(),
-        }
-    }
-}
 
 pub(super) fn events(text: &str) -> Result<EventFilter, String> {
     let names = list(text);

@@ -1,31 +1,8 @@
 //! The settings of payments.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use super::Config;
 use super::limits::Relation;
+use super::model::Config;
 use crate::types::Provider;
-
-/// Sources of payment events, and the provider of payment sessions.
-#[derive(Clone, Debug, Default)]
-pub struct PaymentSettings {
-    pub provider: Option<Provider>,
-    pub sandbox: bool,
-    pub sandbox_secret_files: Vec<PathBuf>,
-    pub standard_webhooks_secret_files: Vec<PathBuf>,
-    pub link_template: String,
-    pub stripe_secret_files: Vec<PathBuf>,
-    pub stripe_api_key_file: Option<PathBuf>,
-    pub stripe_url: String,
-    pub payos_checksum_key_files: Vec<PathBuf>,
-    pub payos_client_id: String,
-    pub payos_api_key_file: Option<PathBuf>,
-    pub payos_url: String,
-    pub payos_checkout_url: String,
-    pub sessions_in_flight_max: usize,
-    pub session_timeout: Duration,
-}
 
 pub(super) fn session_provider(text: &str) -> Result<Option<Provider>, String> {
     match text.trim() {

@@ -1,15 +1,7 @@
 //! The plan of a sale, which alerts compare with the sale.
 
-use super::Setting;
-use super::setting::setting;
+use super::setting::{Setting, setting};
 use super::values::number;
-
-/// The plan of a sale; 0 means no plan.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PlanSettings {
-    pub requests_per_second: u32,
-    pub depletion_seconds: u32,
-}
 
 fn planned(text: &str) -> Result<u32, String> {
     u32::try_from(number(text, 0, 1_000_000)?).map_err(|error| error.to_string())

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::ConfigError;
+use super::model::ConfigError;
 
 /// Access that other users than the owner must not have to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! A row of the table of settings.
 
-use super::Config;
+use super::model::Config;
 
 /// One setting: its key, its texts, and the function that sets it.
 #[derive(Clone, Copy)]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::model::PinCore;
 use super::payments::session_provider;
-use super::setting::setting;
+use super::setting::{Setting, setting};
 use super::values::{
     address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
 };
-use super::{PinCore, Setting, auctions, outbox, plan, traces, wire};
+use super::{auctions, outbox, plan, traces, wire};
 
 /// All settings by section, in the order of the table in `README.md`.
 static SECTIONS: &[&[Setting]] =

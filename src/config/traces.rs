@@ -1,20 +1,9 @@
 //! The settings of traces: the choice of writes, and the collector of their spans.
 
-use std::time::Duration;
-
-use super::Setting;
-use super::setting::setting;
+use super::setting::{Setting, setting};
 #[cfg(feature = "otlp")]
 use super::values::url;
 use super::values::{millis, number};
-
-/// Choice of the writes that are traced.
-#[derive(Clone, Debug, Default)]
-pub struct TraceSettings {
-    pub slow: Option<Duration>,
-    pub one_in: u64,
-    pub otlp_url: String,
-}
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting!(

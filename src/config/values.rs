@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{KeyFile, TlsFiles};
+use super::model::{KeyFile, TlsFiles};
 
 pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let allowed = || format!("a whole number from {min} to {max}");

@@ -1,24 +1,9 @@
 //! The settings of the wire protocol.
 
-use std::time::Duration;
-
-use super::Setting;
 use super::limits::Relation;
-use super::setting::setting;
+use super::model::{Config, TlsFiles};
+use super::setting::{Setting, setting};
 use super::values::{address, count, millis, tls_file};
-use super::{Config, TlsFiles};
-
-/// Limits of one client of the wire protocol. Its connections count together with those of HTTP.
-#[derive(Clone, Debug, Default)]
-pub struct WireLimits {
-    pub in_flight_max: usize,
-    pub subscriptions_max: usize,
-    pub frames_per_second_max: u32,
-    pub first_frame_timeout: Duration,
-    pub frame_timeout: Duration,
-    pub idle_timeout: Duration,
-    pub write_timeout: Duration,
-}
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting!(

@@ -1,0 +1,258 @@
+//! The configuration as a value: the sections and their fields. The text of each field's `Setting` explains it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::level_filters::LevelFilter;
+
+use crate::types::{Amount, EventFilter, Provider};
+
+/// The configuration of a server. The text of each field's [`Setting`] explains it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data: PathBuf,
+    pub public_listen: SocketAddr,
+    pub public_url: String,
+    pub cors_origins: Vec<String>,
+    pub public_tls: Option<TlsFiles>,
+    pub admin_tls: Option<TlsFiles>,
+    pub admin_listen: SocketAddr,
+    pub admin_hosts: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub in_flight_per_client_max: u32,
+    pub identity_audience: String,
+    pub identity_issuer: String,
+    pub identity_leeway: Duration,
+    pub hs256_secret_files: Vec<KeyFile>,
+    pub eddsa_public_key_files: Vec<KeyFile>,
+    pub payments: PaymentSettings,
+    pub auctions: AuctionSettings,
+    pub plan: PlanSettings,
+    pub traces: TraceSettings,
+    pub outbox: OutboxSettings,
+    pub wire_listen: SocketAddr,
+    pub wire_tls: Option<TlsFiles>,
+    pub wire: WireLimits,
+    pub http_threads: usize,
+    pub limits: ConnectionLimits,
+    pub durability_full: bool,
+    pub sync_interval: Duration,
+    pub queue_capacity: usize,
+    pub queue_reserve: usize,
+    pub queue_wait_max: Duration,
+    pub reply_deadline: Duration,
+    pub batch_commands_max: usize,
+    pub batch_events_max: usize,
+    pub pin_core: PinCore,
+    pub checkpoint_wal_bytes: u64,
+    pub reset_wal_bytes: u64,
+    pub reset_gate: Duration,
+    pub free_bytes_min: u64,
+    pub idempotency_keys_max: usize,
+    pub hot_bodies_max: usize,
+    pub compare_interval: Duration,
+    pub capture_file: Option<PathBuf>,
+    pub capture_bytes_max: u64,
+    pub accept_clock: bool,
+    pub log_level: LevelFilter,
+    pub log_json: bool,
+}
+
+/// CPU core of the writer's thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PinCore {
+    /// The last core, if there are more than two.
+    Auto,
+    Off,
+    Core(usize),
+}
+
+/// A listener's certificate chain and its private key, in PEM. Both must be set.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TlsFiles {
+    /// Chain with the listener's own certificate first.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// A file with a key that verifies buyers' tokens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyFile {
+    /// Key id in the header of tokens (`kid`).
+    pub kid: Option<String>,
+    pub path: PathBuf,
+}
+
+/// An error in the configuration: one sentence without a full stop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError(pub String);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Config {
+    /// Returns a configuration without any value, which the defaults then fill.
+    pub(super) fn blank() -> Config {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Config {
+            data: PathBuf::new(),
+            public_listen: anywhere,
+            public_url: String::new(),
+            cors_origins: Vec::new(),
+            public_tls: None,
+            admin_tls: None,
+            admin_listen: anywhere,
+            admin_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            in_flight_per_client_max: 0,
+            identity_audience: String::new(),
+            identity_issuer: String::new(),
+            identity_leeway: Duration::ZERO,
+            hs256_secret_files: Vec::new(),
+            eddsa_public_key_files: Vec::new(),
+            payments: PaymentSettings::default(),
+            auctions: AuctionSettings::default(),
+            plan: PlanSettings::default(),
+            traces: TraceSettings::default(),
+            outbox: OutboxSettings::default(),
+            wire_listen: anywhere,
+            wire_tls: None,
+            wire: WireLimits::default(),
+            http_threads: 0,
+            limits: ConnectionLimits::default(),
+            durability_full: true,
+            sync_interval: Duration::ZERO,
+            queue_capacity: 0,
+            queue_reserve: 0,
+            queue_wait_max: Duration::ZERO,
+            reply_deadline: Duration::ZERO,
+            batch_commands_max: 0,
+            batch_events_max: 0,
+            pin_core: PinCore::Auto,
+            checkpoint_wal_bytes: 0,
+            reset_wal_bytes: 0,
+            reset_gate: Duration::ZERO,
+            free_bytes_min: 0,
+            idempotency_keys_max: 0,
+            hot_bodies_max: 0,
+            compare_interval: Duration::ZERO,
+            capture_file: None,
+            capture_bytes_max: 0,
+            accept_clock: false,
+            log_level: LevelFilter::INFO,
+            log_json: false,
+        }
+    }
+}
+
+/// Limits of what one client may use. The text of each field's `Setting` explains it.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionLimits {
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub loopback_is_client: bool,
+    pub listen_backlog: i32,
+    pub tls_handshake_timeout: Duration,
+    pub tls_handshakes_max: usize,
+    pub first_byte_timeout: Duration,
+    pub header_read_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub proxy_idle_timeout: Duration,
+    pub body_read_timeout: Duration,
+    pub body_stall_timeout: Duration,
+    pub response_write_timeout: Duration,
+    pub connection_age_max: Duration,
+    pub body_bytes_max: usize,
+    pub header_bytes_max: usize,
+    pub headers_max: usize,
+    pub uri_bytes_max: usize,
+    pub streams_max: usize,
+}
+
+/// Sources of payment events, and the provider of payment sessions.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentSettings {
+    pub provider: Option<Provider>,
+    pub sandbox: bool,
+    pub sandbox_secret_files: Vec<PathBuf>,
+    pub standard_webhooks_secret_files: Vec<PathBuf>,
+    pub link_template: String,
+    pub stripe_secret_files: Vec<PathBuf>,
+    pub stripe_api_key_file: Option<PathBuf>,
+    pub stripe_url: String,
+    pub payos_checksum_key_files: Vec<PathBuf>,
+    pub payos_client_id: String,
+    pub payos_api_key_file: Option<PathBuf>,
+    pub payos_url: String,
+    pub payos_checkout_url: String,
+    pub sessions_in_flight_max: usize,
+    pub session_timeout: Duration,
+}
+
+/// Terms of all new auctions.
+#[derive(Clone, Debug, Default)]
+pub struct AuctionSettings {
+    pub payment_seconds: u32,
+    pub offer_next: bool,
+    pub exposure_limit: Option<Amount>,
+}
+
+/// The plan of a sale; 0 means no plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanSettings {
+    pub requests_per_second: u32,
+    pub depletion_seconds: u32,
+}
+
+/// Choice of the writes that are traced.
+#[derive(Clone, Debug, Default)]
+pub struct TraceSettings {
+    pub slow: Option<Duration>,
+    pub one_in: u64,
+    pub otlp_url: String,
+}
+
+/// The configured webhook endpoint, and the bounds of deliveries.
+#[derive(Clone, Debug)]
+pub struct OutboxSettings {
+    pub endpoint_url: String,
+    pub endpoint_secret_file: Option<PathBuf>,
+    pub endpoint_events: EventFilter,
+    pub allow_private_networks: Vec<IpNet>,
+    pub authorities_file: Option<PathBuf>,
+    pub timeout: Duration,
+    pub in_flight_max: usize,
+    pub retry_waits: Vec<Duration>,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        OutboxSettings {
+            endpoint_url: String::new(),
+            endpoint_secret_file: None,
+            endpoint_events: EventFilter::ALL,
+            allow_private_networks: Vec::new(),
+            authorities_file: None,
+            timeout: Duration::ZERO,
+            in_flight_max: 0,
+            retry_waits: Vec::new(),
+        }
+    }
+}
+
+/// Limits of one client of the wire protocol. Its connections count together with those of HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct WireLimits {
+    pub in_flight_max: usize,
+    pub subscriptions_max: usize,
+    pub frames_per_second_max: u32,
+    pub first_frame_timeout: Duration,
+    pub frame_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub write_timeout: Duration,
+}
