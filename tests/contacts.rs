@@ -5,7 +5,7 @@
 
 mod http;
 mod process;
-mod sink;
+mod webhook_sink;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sink::{Heard, Say, Sink};
+use webhook_sink::{ReceivedWebhook, Sink, SinkReply};
 
 /// What every text of a contact in this test begins with.
 const MARKER: &str = "zq-mark";
@@ -186,7 +186,7 @@ fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else()
     let scratch = tempfile::tempdir().expect("scratch");
     let (data, log, capture) =
         (scratch.path().join("data"), scratch.path().join("log"), scratch.path().join("sale.capture"));
-    let sink = Sink::new(|_| Say::Status(204));
+    let sink = Sink::new(|_| SinkReply::Status(204));
     let secret = scratch.path().join("outbox.secret");
     std::fs::write(&secret, SigningSecret::random().reveal()).expect("written");
     std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
@@ -266,10 +266,10 @@ fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else()
     client.quiet(admin, "DELETE", &format!("/v1/orders/{paid}/contact"), "", 204);
     assert_eq!(rows_with(&database, MARKER), []);
 
-    let refunds = || sink.heard().iter().filter(|heard| heard.kind() == "order.refunded").count();
+    let refunds = || sink.received().iter().filter(|heard| heard.kind() == "order.refunded").count();
     until("the endpoint has heard of both refunds", || refunds() == 2);
     let told: Vec<String> =
-        sink.heard().iter().map(|Heard { headers, text, .. }| format!("{headers:?} {text}")).collect();
+        sink.received().iter().map(|ReceivedWebhook { headers, text, .. }| format!("{headers:?} {text}")).collect();
     let told = told.join("\n");
     process.signal(Signal::TERM);
     assert!(process.wait().success());

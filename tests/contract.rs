@@ -5,7 +5,7 @@
 
 mod bidding;
 mod http;
-mod paying;
+mod provider_webhooks;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve_with(scratch.path(), |config| {
         config.auctions.exposure_limit = Amount::new(bidding::EXPOSURE_LIMIT);
-        config.payments = paying::settings(scratch.path());
+        config.payments = provider_webhooks::settings(scratch.path());
         config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
     });
     let orders = Orders::of(&server);
@@ -254,10 +254,14 @@ fn endpoints(server: &Server) {
 /// A payment by its provider, a refund that is due until somebody says that it was paid out, and webhooks that are none.
 fn what_providers_tell(server: &Server) {
     let public = server.0.server.public_address;
-    let tell = |webhook: &paying::Webhook| call(public, "POST", "/v1/payments/sandbox", &webhook.head(), &webhook.body);
-    let signed = |body: &str| paying::standard(&paying::SANDBOX_KEY, "msg_1", paying::now(), body);
+    let tell = |webhook: &provider_webhooks::Webhook| {
+        call(public, "POST", "/v1/payments/sandbox", &webhook.head(), &webhook.body)
+    };
+    let signed = |body: &str| {
+        provider_webhooks::standard(&provider_webhooks::SANDBOX_KEY, "msg_1", provider_webhooks::now(), body)
+    };
     let order = id(&server.order("by-a-provider", r#"{"buyer":"zoe","quantity":1}"#));
-    let paid = paying::event("payment.succeeded", &order, "pay_1", 100, "EUR").to_string();
+    let paid = provider_webhooks::event("payment.succeeded", &order, "pay_1", 100, "EUR").to_string();
     assert_eq!(tell(&signed(&paid)).body, json!({ "result": "applied" }));
     is(&tell(&signed(&paid).without("webhook-signature")), Code::Unauthorized);
     is(&tell(&signed(&"x".repeat(65 * 1024))), Code::BodyTooLarge);

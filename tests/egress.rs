@@ -1,5 +1,5 @@
-//! Calls to others: the connection goes where the guard lets it, whatever a name says the second time; answers are
-//! bounded, redirects are answers, certificates are checked.
+//! The HTTP client for other servers: connections go to checked addresses only (also when a name changes), responses are
+//! bounded, redirects are not followed, certificates are verified.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -16,7 +16,7 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// A server that answers each connection's requests with what `answer` says, and counts connections.
+/// Starts a server that replies with `answer` to the n-th request, and counts connections.
 fn server(answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("an address");
@@ -73,8 +73,8 @@ fn ok(body: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_connection_is_used_again_and_replaced_when_it_has_broken() {
-    // Every third answer ends its connection without a word.
+fn a_connection_is_reused_and_replaced_once_it_is_broken() {
+    // Every third request gets no response: the server closes the connection.
     let (address, connections) = server(|n| if n % 3 == 2 { Vec::new() } else { ok("fine") });
     let client = EgressClient::new(loopback(), short()).expect("a client");
     run(async {
@@ -88,7 +88,7 @@ fn a_connection_is_used_again_and_replaced_when_it_has_broken() {
 }
 
 #[test]
-fn a_redirect_is_an_answer_and_long_answers_are_cut() {
+fn redirects_are_not_followed_and_long_responses_are_cut() {
     let (address, _) = server(|n| match n {
         0 => b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n".to_vec(),
         1 => ok(&"x".repeat(1_000_000)),
@@ -109,21 +109,21 @@ fn a_redirect_is_an_answer_and_long_answers_are_cut() {
 }
 
 #[test]
-fn who_does_not_answer_is_left_in_time() {
+fn a_server_without_response_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("an address");
     let options = ClientOptions { timeout: Duration::from_millis(100), ..short() };
     let client = EgressClient::new(loopback(), options).expect("a client");
     assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("silence"), SendError::TimedOut);
     drop(listener);
-    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("nobody"), SendError::Unreachable);
+    assert_eq!(run(post(&client, &format!("http://{address}/"))).expect_err("no listener"), SendError::Unreachable);
 }
 
 #[test]
-fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connection() {
+fn every_address_of_a_name_is_checked_again_at_every_connection() {
     let (address, connections) = server(|_| ok("fine"));
-    let looked_up = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&looked_up);
+    let resolutions = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&resolutions);
     let resolve = move |name: &str| -> std::io::Result<Vec<IpAddr>> {
         let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect();
         Ok(match name {
@@ -131,7 +131,7 @@ fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connect
             "mixed.example" => parse(&["10.0.0.1", "::1", "::ffff:127.0.0.1", "127.0.0.1"]),
             "private.example" => parse(&["10.0.0.1", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]),
             "nowhere.example" => Vec::new(),
-            // Public while it is looked at, and this machine when it is called.
+            // Public when it is checked, and private when it is called.
             "rebound.example" if counted.fetch_add(1, Ordering::SeqCst) == 0 => parse(&["93.184.215.14"]),
             "rebound.example" => parse(&["10.0.0.1"]),
             other => panic!("{other}"),
@@ -142,7 +142,11 @@ fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connect
     let url = |host: &str| format!("http://{host}:{}/", address.port());
     run(async {
         assert_eq!(post(&client, &url("inside.example")).await.expect("answered").status, 200);
-        assert_eq!(post(&client, &url("mixed.example")).await.expect("answered").status, 200, "the one that may");
+        assert_eq!(
+            post(&client, &url("mixed.example")).await.expect("answered").status,
+            200,
+            "the one allowed address"
+        );
         assert_eq!(connections.load(Ordering::SeqCst), 2);
         assert_eq!(post(&client, &url("private.example")).await.expect_err("refused"), SendError::Forbidden);
         assert_eq!(post(&client, &url("nowhere.example")).await.expect_err("refused"), SendError::Unresolved);
@@ -150,11 +154,11 @@ fn a_name_is_judged_by_every_address_that_it_leads_to_and_again_at_every_connect
         assert_eq!(client.check_addresses(&target).await, Ok(()));
         assert_eq!(post(&client, "https://rebound.example/").await.expect_err("refused"), SendError::Forbidden);
     });
-    assert_eq!(connections.load(Ordering::SeqCst), 2, "nothing else was called");
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "no other address was called");
 }
 
 #[test]
-fn name_servers_that_do_not_answer_keep_nobody_waiting() {
+fn the_resolution_of_a_name_is_bounded() {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = parking_lot::Mutex::new(held);
     let resolve = move |_: &str| -> std::io::Result<Vec<IpAddr>> {
@@ -175,7 +179,7 @@ fn name_servers_that_do_not_answer_keep_nobody_waiting() {
 }
 
 #[test]
-fn a_certificate_is_good_for_its_name_and_by_its_authority_only() {
+fn a_certificate_is_valid_for_its_name_and_from_its_authority_only() {
     let made = rcgen::generate_simple_self_signed(vec!["inside.example".into()]).expect("made");
     let certificate = CertificateDer::from(made.cert.der().to_vec());
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));

@@ -1,4 +1,4 @@
-//! Money on the real server and in the real file: what is owed back is seen by operators, and lives through a restart.
+//! Refunds on a real server and in its file: operators see what is owed back, and it survives a restart.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -11,8 +11,8 @@ use firstcome::writer::{Class, Submission, WriterReply};
 use http::{Server, call, serve};
 use serde_json::{Value, json};
 
-/// What a provider tells of an order, on the way that its webhook goes.
-fn hear(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u64, currency: &str) -> Outcome {
+/// Records a provider's event the way a webhook does.
+fn record_event(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u64, currency: &str) -> Outcome {
     let writer = &server.0.writer;
     let command = Command::HearProvider(Box::new(ProviderEvent {
         provider: Provider::Stripe,
@@ -24,7 +24,7 @@ fn hear(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u6
         currency: Currency::new(currency).expect("a currency"),
     }));
     let beside = Some(Beside::ProviderEvent { event_id: event_id.into() });
-    let ticket = writer.submit(Submission { command, beside, class: Class::Operator }).expect("let in");
+    let ticket = writer.submit(Submission { command, beside, class: Class::Operator }).expect("accepted");
     match ticket.wait() {
         WriterReply::Decided(decided) => decided.outcome,
         other @ (WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown) => panic!("{other:?}"),
@@ -44,7 +44,7 @@ fn ids(page: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn what_is_owed_back_is_seen_by_operators_settled_and_still_there_after_a_restart() {
+fn owed_refunds_are_listed_for_operators_survive_a_restart_and_can_be_settled() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
     let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 6,
@@ -56,24 +56,24 @@ fn what_is_owed_back_is_seen_by_operators_settled_and_still_there_after_a_restar
         (id.to_string(), id.seq)
     };
     let ((ann, ann_seq), (bob, bob_seq), (_, cid_seq)) = (order("ann"), order("bob"), order("cid"));
-    assert!(applied(&hear(&server, ann_seq, "e1", "P1", 100, "EUR")));
-    assert!(applied(&hear(&server, cid_seq, "e2", "P2", 100, "EUR")));
+    assert!(applied(&record_event(&server, ann_seq, "e1", "P1", 100, "EUR")));
+    assert!(applied(&record_event(&server, cid_seq, "e2", "P2", 100, "EUR")));
     assert_eq!(
         (server.metric("firstcome_refunds_due "), get(&server, "/v1/orders?refund_due=true", "").status),
         (0., 200)
     );
-    // A second charge, and money that does not match.
-    assert!(applied(&hear(&server, ann_seq, "e3", "P3", 100, "EUR")));
-    assert!(applied(&hear(&server, bob_seq, "e4", "P4", 7, "EUR")));
-    assert!(applied(&hear(&server, bob_seq, "e5", "P5", 100, "USD")));
-    assert!(matches!(hear(&server, bob_seq, "e5", "P5", 100, "USD"), Outcome::Repeated { .. }));
+    // A second charge, and payments of a wrong amount or currency.
+    assert!(applied(&record_event(&server, ann_seq, "e3", "P3", 100, "EUR")));
+    assert!(applied(&record_event(&server, bob_seq, "e4", "P4", 7, "EUR")));
+    assert!(applied(&record_event(&server, bob_seq, "e5", "P5", 100, "USD")));
+    assert!(matches!(record_event(&server, bob_seq, "e5", "P5", 100, "USD"), Outcome::Repeated { .. }));
     assert!((server.metric("firstcome_refunds_due ") - 3.).abs() < 0.5);
     server.stop();
 
     let server = serve(scratch.path());
     assert!(
-        matches!(hear(&server, bob_seq, "e5", "P5", 100, "USD"), Outcome::Repeated { .. }),
-        "the inbox is for ever"
+        matches!(record_event(&server, bob_seq, "e5", "P5", 100, "USD"), Outcome::Repeated { .. }),
+        "the inbox keeps events forever"
     );
     let due = get(&server, "/v1/orders?refund_due=true", "").body;
     assert_eq!(ids(&due), [ann.as_str(), bob.as_str()]);
@@ -89,10 +89,16 @@ fn what_is_owed_back_is_seen_by_operators_settled_and_still_there_after_a_restar
     assert!(csv.contains("refunded_amount,refund_due_amount\r\n") && csv.contains(",0,100\r\n"), "{csv}");
 
     let payments = get(&server, &format!("/v1/orders/{bob}/payments"), "").body;
-    let told = |n: usize, member: &str| payments["data"][n][member].clone();
-    assert_eq!((told(0, "reference"), told(0, "amount"), told(0, "currency")), (json!("P4"), json!(7), json!("EUR")));
-    assert_eq!((told(1, "reference"), told(1, "currency"), told(1, "pays")), (json!("P5"), json!("USD"), json!(false)));
-    assert_eq!(told(1, "refund_due_amount"), 100);
+    let field = |n: usize, member: &str| payments["data"][n][member].clone();
+    assert_eq!(
+        (field(0, "reference"), field(0, "amount"), field(0, "currency")),
+        (json!("P4"), json!(7), json!("EUR"))
+    );
+    assert_eq!(
+        (field(1, "reference"), field(1, "currency"), field(1, "pays")),
+        (json!("P5"), json!("USD"), json!(false))
+    );
+    assert_eq!(field(1, "refund_due_amount"), 100);
     let unknown = format!("/v1/orders/{}/payments", ann.replace(&ann[30..], "000000"));
     assert_eq!(get(&server, &unknown, "").status, 404);
 
@@ -108,7 +114,7 @@ fn what_is_owed_back_is_seen_by_operators_settled_and_still_there_after_a_restar
 }
 
 #[test]
-fn an_operators_refund_of_a_providers_payment_is_due_until_it_is_settled() {
+fn an_operators_refund_of_a_provider_payment_is_due_until_it_is_settled() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
     assert_eq!(server.create(3).status, 201);
@@ -116,14 +122,14 @@ fn an_operators_refund_of_a_providers_payment_is_due_until_it_is_settled() {
     let id = OrderId::parse(answer.body["id"].as_str().expect("an id")).expect("ours");
     let amount = answer.body["amount"].as_u64().expect("an amount");
     let currency = answer.body["currency"].as_str().expect("a currency").to_string();
-    assert!(applied(&hear(&server, id.seq, "e1", "P1", amount, &currency)));
+    assert!(applied(&record_event(&server, id.seq, "e1", "P1", amount, &currency)));
     let refund = json!({ "reason": "came back", "restock_quantity": 1 });
     let headers = "Content-Type: application/json\r\nIdempotency-Key: r\r\n";
     let path = format!("/v1/orders/{id}/refund");
     let answer = call(server.0.server.admin_address, "POST", &path, headers, &refund.to_string());
     assert_eq!((&answer.body["state"], &answer.body["refunded_amount"]), (&json!("refund_due"), &json!(0)));
     assert_eq!(answer.body["refund_due_amount"], amount);
-    // The unit is back although the money is not.
+    // The unit is back on sale although the refund is not settled.
     assert_eq!(server.public("GET", "/v1/drops/1").body["available"], 3);
     let settled = json!({ "reference": "R1", "reason": "paid out" });
     let answer = server.admin("POST", &format!("/v1/orders/{id}/refund-settled"), &settled);

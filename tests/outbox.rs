@@ -1,9 +1,9 @@
-//! The outbox of the real server against a real endpoint that answers well, badly, late and not at all.
+//! The outbox of a real server with an endpoint that succeeds, fails, is slow, or never replies.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
-mod sink;
+mod webhook_sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -14,9 +14,9 @@ use firstcome::config::Config;
 use firstcome::types::{EventFilter, SigningSecret};
 use http::{Server, serve_with, until};
 use serde_json::json;
-use sink::{Heard, Say, Sink};
+use webhook_sink::{ReceivedWebhook, Sink, SinkReply};
 
-const OK: Say = Say::Status(204);
+const OK: SinkReply = SinkReply::Status(204);
 
 fn secret_file(directory: &Path, secret: &str) -> PathBuf {
     let path = directory.join("outbox.secret");
@@ -25,8 +25,8 @@ fn secret_file(directory: &Path, secret: &str) -> PathBuf {
     path
 }
 
-/// Settings that name the sink, with a short schedule.
-fn telling(directory: &Path, sink: &Sink, secret: &str) -> impl FnOnce(&mut Config) + use<> {
+/// Returns settings with the sink as endpoint, and a short retry schedule.
+fn outbox_settings(directory: &Path, sink: &Sink, secret: &str) -> impl FnOnce(&mut Config) + use<> {
     let (url, file) = (sink.url(), secret_file(directory, secret));
     move |config| {
         config.outbox.endpoint_url = url;
@@ -43,8 +43,8 @@ fn buy(server: &Server, key: &str) -> u64 {
     order.body["seq"].as_u64().expect("a number")
 }
 
-/// The events of the audit that endpoints are told.
-fn told_events(server: &Server) -> Vec<u64> {
+/// Returns the events of the audit that endpoints receive.
+fn events_to_send(server: &Server) -> Vec<u64> {
     let audit = http::call(server.0.server.admin_address, "GET", "/v1/audit", "", "");
     let mut seqs = Vec::new();
     for line in audit.text.lines() {
@@ -57,11 +57,11 @@ fn told_events(server: &Server) -> Vec<u64> {
 }
 
 #[test]
-fn an_endpoint_is_told_what_happens_signed_and_without_contacts() {
+fn an_endpoint_receives_signed_events_without_contacts() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sink = Sink::new(|_| OK);
     let secret = SigningSecret::random().reveal();
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
     assert_eq!(server.create(10).status, 201);
     let body = r#"{"buyer":"ann","quantity":1,"contact":{"email":"ann@secret.example","phone":"0170 1234567"}}"#;
     let order = server.order("k1", body);
@@ -70,17 +70,18 @@ fn an_endpoint_is_told_what_happens_signed_and_without_contacts() {
     let paid = server.admin(
         "POST",
         &format!("/v1/orders/{id}/payments"),
-        &json!({ "reference": "r-1", "amount": 100, "currency": "EUR", "reason": "said 0170 7654321" }),
+        &json!({ "reference": "r-1", "amount": 100, "currency": "EUR", "reason": "phoned 0170 7654321" }),
     );
     assert_eq!(paid.status, 200, "{}", paid.text);
-    until("all is told", || sink.heard().len() >= 4);
-    let heard = sink.heard();
-    // In order per order; the drop's own event is on its way beside them.
-    let (orders, drops): (Vec<&Heard>, Vec<&Heard>) = heard.iter().partition(|one| one.kind().starts_with("order."));
-    let kinds = |heard: &[&Heard]| heard.iter().map(|one| one.kind().to_string()).collect::<Vec<_>>();
+    until("everything is sent", || sink.received().len() >= 4);
+    let received = sink.received();
+    // In sequence per order; the event of the drop is delivered in parallel.
+    let (orders, drops): (Vec<&ReceivedWebhook>, Vec<&ReceivedWebhook>) =
+        received.iter().partition(|one| one.kind().starts_with("order."));
+    let kinds = |received: &[&ReceivedWebhook]| received.iter().map(|one| one.kind().to_string()).collect::<Vec<_>>();
     assert_eq!(kinds(&orders), ["order.reserved", "order.checked_out", "order.paid"]);
     assert_eq!(kinds(&drops), ["drop.created"]);
-    for one in &heard {
+    for one in &received {
         assert!(one.is_signed_by(&secret), "{}", one.text);
         assert!(!one.is_signed_by(&SigningSecret::random().reveal()));
         assert!(!one.text.contains("secret.example") && !one.text.contains("0170"), "{}", one.text);
@@ -93,48 +94,53 @@ fn an_endpoint_is_told_what_happens_signed_and_without_contacts() {
 }
 
 #[test]
-fn an_idle_server_writes_nothing_and_marks_are_told_to_nobody() {
+fn an_idle_server_writes_nothing_and_checkpoints_are_not_sent() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sink = Sink::new(|_| OK);
     let secret = SigningSecret::random().reveal();
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
     server.create(10);
     let marks = |server: &Server| {
         let audit = http::call(server.0.server.admin_address, "GET", "/v1/audit", "", "");
         audit.text.lines().filter(|line| line.contains("deliveries_marked")).count()
     };
-    until("it is marked", || marks(&server) == 1);
-    // Longer than the interval in which marks are written, several times over.
-    let looked = std::time::Instant::now();
-    until("a while", || looked.elapsed() > Duration::from_millis(1200));
-    assert_eq!((marks(&server), sink.heard().len()), (1, 1));
+    until("a checkpoint is stored", || marks(&server) == 1);
+    // Several checkpoint intervals.
+    let started = std::time::Instant::now();
+    until("a while", || started.elapsed() > Duration::from_millis(1200));
+    assert_eq!((marks(&server), sink.received().len()), (1, 1));
     server.stop();
-    // Nor does a restart tell anything again, or write.
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
+    // A restart sends and writes nothing either.
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
     buy(&server, "k1");
-    until("the order is told", || sink.heard().len() == 2);
-    assert_eq!(sink.heard()[1].kind(), "order.reserved");
+    until("the order is sent", || sink.received().len() == 2);
+    assert_eq!(sink.received()[1].kind(), "order.reserved");
     server.stop();
 }
 
 #[test]
-fn events_of_an_order_come_in_order_whatever_fails_and_each_attempt_has_the_same_bytes() {
+fn events_of_an_order_arrive_in_sequence_despite_failures_and_each_attempt_has_the_same_bytes() {
     let scratch = tempfile::tempdir().expect("scratch");
     let mut calls = 0u64;
     let mut failed: BTreeMap<u64, u32> = BTreeMap::new();
-    let sink = Sink::new(move |heard| {
+    let sink = Sink::new(move |received| {
         calls += 1;
-        let times = failed.entry(heard.seq()).or_default();
-        // Each of these fails once or twice, in one way or another.
+        let times = failed.entry(received.seq()).or_default();
+        // Every third request fails, each event at most twice.
         if calls.is_multiple_of(3) && *times < 2 {
             *times += 1;
-            return [Say::Status(500), Say::Close, Say::Status(301), Say::Nothing, Say::Status(404)]
-                [(calls % 5) as usize];
+            return [
+                SinkReply::Status(500),
+                SinkReply::Close,
+                SinkReply::Status(301),
+                SinkReply::Nothing,
+                SinkReply::Status(404),
+            ][(calls % 5) as usize];
         }
         OK
     });
     let secret = SigningSecret::random().reveal();
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
     server.create(60);
     let orders: Vec<u64> = (0..20).map(|n| buy(&server, &format!("k{n}"))).collect();
     for n in 0..20 {
@@ -149,16 +155,17 @@ fn events_of_an_order_come_in_order_whatever_fails_and_each_attempt_has_the_same
             200
         );
     }
-    let expected = told_events(&server);
-    until("all is told", || expected.iter().all(|seq| sink.seqs().contains(seq)));
-    until("all is marked", || server.metric("firstcome_outbox_waiting") == 0.0);
+    let expected = events_to_send(&server);
+    until("everything is sent", || expected.iter().all(|seq| sink.seqs().contains(seq)));
+    until("every result is stored", || server.metric("firstcome_outbox_waiting") == 0.0);
     let mut bytes: BTreeMap<String, String> = BTreeMap::new();
-    for heard in sink.heard() {
-        let same = bytes.entry(heard.id().into()).or_insert_with(|| heard.text.clone());
-        assert_eq!(*same, heard.text);
+    for received in sink.received() {
+        let same = bytes.entry(received.id().into()).or_insert_with(|| received.text.clone());
+        assert_eq!(*same, received.text);
     }
     for order in orders {
-        let seqs: Vec<u64> = sink.heard().iter().filter(|heard| heard.order() == order).map(Heard::seq).collect();
+        let seqs: Vec<u64> =
+            sink.received().iter().filter(|received| received.order() == order).map(ReceivedWebhook::seq).collect();
         assert!(seqs.is_sorted(), "order {order}: {seqs:?}");
         assert_eq!(seqs.iter().collect::<BTreeSet<_>>().len(), 3);
     }
@@ -166,11 +173,11 @@ fn events_of_an_order_come_in_order_whatever_fails_and_each_attempt_has_the_same
 }
 
 #[test]
-fn a_filter_lets_through_what_it_names() {
+fn a_filter_selects_event_types() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sink = Sink::new(|_| OK);
     let secret = SigningSecret::random().reveal();
-    let change = telling(scratch.path(), &sink, &secret);
+    let change = outbox_settings(scratch.path(), &sink, &secret);
     let server = serve_with(scratch.path(), |config| {
         change(config);
         config.outbox.endpoint_events = EventFilter::of_names(["drop.paused"]).expect("a filter");
@@ -178,43 +185,43 @@ fn a_filter_lets_through_what_it_names() {
     server.create(10);
     buy(&server, "k1");
     server.admin("POST", "/v1/drops/1/pause", &json!({ "reason": "a secret reason" }));
-    until("the pause is told", || !sink.heard().is_empty());
-    let heard = sink.heard();
-    assert_eq!((heard.len(), heard[0].kind()), (1, "drop.paused"));
-    assert!(!heard[0].text.contains("secret reason"));
+    until("the pause is sent", || !sink.received().is_empty());
+    let received = sink.received();
+    assert_eq!((received.len(), received[0].kind()), (1, "drop.paused"));
+    assert!(!received[0].text.contains("secret reason"));
     server.stop();
 }
 
 #[test]
-fn an_endpoint_that_is_gone_is_disabled_and_misses_nothing_when_it_comes_back() {
+fn an_endpoint_that_answers_410_is_disabled_and_gets_missed_events_later() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let sink = Sink::new(|_| Say::Status(410));
+    let sink = Sink::new(|_| SinkReply::Status(410));
     let secret = SigningSecret::random().reveal();
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
     server.create(10);
     let audit = |server: &Server| http::call(server.0.server.admin_address, "GET", "/v1/audit", "", "").text;
     until("it is disabled", || audit(&server).contains("410 Gone"));
-    let calls = sink.heard().len();
+    let calls = sink.received().len();
     buy(&server, "k1");
     server.stop();
-    assert_eq!(sink.heard().len(), calls, "nothing is told to who is gone");
-    sink.says(|_| OK);
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
-    let expected = told_events(&server);
-    until("all is told", || expected.iter().all(|seq| sink.seqs()[calls..].contains(seq)));
+    assert_eq!(sink.received().len(), calls, "a disabled endpoint receives nothing");
+    sink.reply_with(|_| OK);
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
+    let expected = events_to_send(&server);
+    until("everything is sent", || expected.iter().all(|seq| sink.seqs()[calls..].contains(seq)));
     server.stop();
 }
 
 #[test]
 fn a_dead_endpoint_slows_nothing_and_makes_no_row_per_event() {
     let scratch = tempfile::tempdir().expect("scratch");
-    // Nobody listens there.
+    // A port without a listener.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let sink_address = listener.local_addr().expect("an address");
     drop(listener);
     let sink = Sink::new(|_| OK);
     let secret = SigningSecret::random().reveal();
-    let change = telling(scratch.path(), &sink, &secret);
+    let change = outbox_settings(scratch.path(), &sink, &secret);
     let server = serve_with(scratch.path(), |config| {
         change(config);
         config.outbox.endpoint_url = format!("http://{sink_address}/");
@@ -224,31 +231,31 @@ fn a_dead_endpoint_slows_nothing_and_makes_no_row_per_event() {
     for n in 0..100 {
         buy(&server, &format!("k{n}"));
     }
-    until("nothing gets through", || server.metric("firstcome_outbox_breakers_open") == 1.0);
+    until("the breaker opens", || server.metric("firstcome_outbox_breakers_open") == 1.0);
     let rows = server.metric("firstcome_outbox_waiting");
     for n in 100..200 {
         buy(&server, &format!("k{n}"));
     }
     assert!(rows < 20.0, "{rows} rows");
-    let looked = std::time::Instant::now();
-    until("a while", || looked.elapsed() > Duration::from_millis(1200));
+    let started = std::time::Instant::now();
+    until("a while", || started.elapsed() > Duration::from_millis(1200));
     assert_eq!(server.metric("firstcome_outbox_waiting"), rows);
     assert!(server.metric("firstcome_outbox_age_seconds") >= 1.0);
     server.stop();
 }
 
 #[test]
-fn what_is_given_up_is_a_dead_letter_and_others_go_on() {
+fn a_delivery_that_is_given_up_is_a_dead_letter_and_others_continue() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let sink = Sink::new(|heard| if heard.kind() == "drop.created" { Say::Status(400) } else { OK });
+    let sink = Sink::new(|received| if received.kind() == "drop.created" { SinkReply::Status(400) } else { OK });
     let secret = SigningSecret::random().reveal();
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &secret));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &secret));
     server.create(10);
     buy(&server, "k1");
-    until("it is given up", || server.metric("firstcome_outbox_dead_letters") == 1.0);
-    let attempts = sink.heard().iter().filter(|heard| heard.kind() == "drop.created").count();
-    assert_eq!(attempts, 5, "as many as the schedule has, and the first");
-    assert!(sink.heard().iter().any(|heard| heard.kind() == "order.reserved"));
+    until("the delivery is given up", || server.metric("firstcome_outbox_dead_letters") == 1.0);
+    let attempts = sink.received().iter().filter(|received| received.kind() == "drop.created").count();
+    assert_eq!(attempts, 5, "the first, and one per wait of the schedule");
+    assert!(sink.received().iter().any(|received| received.kind() == "order.reserved"));
     server.stop();
 }
 
@@ -257,21 +264,21 @@ fn a_new_secret_signs_beside_the_old_one() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sink = Sink::new(|_| OK);
     let (old, new) = (SigningSecret::random().reveal(), SigningSecret::random().reveal());
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &old));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &old));
     server.create(10);
-    until("it is told", || sink.heard().len() == 1);
+    until("it is sent", || sink.received().len() == 1);
     server.stop();
-    let server = serve_with(scratch.path(), telling(scratch.path(), &sink, &new));
+    let server = serve_with(scratch.path(), outbox_settings(scratch.path(), &sink, &new));
     buy(&server, "k1");
-    until("it is told", || sink.heard().len() == 2);
-    let heard = sink.heard();
-    assert!(heard[0].is_signed_by(&old) && !heard[0].is_signed_by(&new));
-    assert!(heard[1].is_signed_by(&old) && heard[1].is_signed_by(&new));
+    until("it is sent", || sink.received().len() == 2);
+    let received = sink.received();
+    assert!(received[0].is_signed_by(&old) && !received[0].is_signed_by(&new));
+    assert!(received[1].is_signed_by(&old) && received[1].is_signed_by(&new));
     server.stop();
 }
 
 #[test]
-fn a_bad_configuration_is_told_at_the_start_and_nothing_of_the_secret() {
+fn a_bad_configuration_is_reported_at_start_without_the_secret() {
     let scratch = tempfile::tempdir().expect("scratch");
     let refused = |url: &str, secret: &str, allowed: &[&str]| {
         let mut config = http::config(scratch.path());
@@ -291,13 +298,13 @@ fn a_bad_configuration_is_told_at_the_start_and_nothing_of_the_secret() {
     assert!(code == 64 && message.contains("24 to 64 bytes") && !message.contains("tooshort"), "{message}");
 }
 
-fn make(server: &Server, key: &str, body: &serde_json::Value) -> http::Answer {
+fn create_endpoint(server: &Server, key: &str, body: &serde_json::Value) -> http::Answer {
     let headers = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
     http::call(server.0.server.admin_address, "POST", "/v1/webhook-endpoints", &headers, &body.to_string())
 }
 
 #[test]
-fn addresses_that_only_this_machine_reaches_are_no_endpoints() {
+fn internal_addresses_are_refused_as_endpoints() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = http::serve(scratch.path());
     for url in [
@@ -328,7 +335,7 @@ fn addresses_that_only_this_machine_reaches_are_no_endpoints() {
         "not a url",
         "",
     ] {
-        let refused = make(&server, "k", &json!({ "url": url }));
+        let refused = create_endpoint(&server, "k", &json!({ "url": url }));
         assert_eq!((refused.status, refused.body["code"].as_str()), (400, Some("validation")), "{url}");
         assert_eq!(refused.body["errors"][0]["pointer"], "/url", "{url}");
         assert!(!refused.text.contains("127.0.0.1") || url.contains("127.0.0.1"), "{url}: {}", refused.text);
@@ -343,84 +350,84 @@ fn addresses_that_only_this_machine_reaches_are_no_endpoints() {
 #[test]
 fn dead_letters_are_listed_and_sent_again_and_so_is_everything() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let sink = Sink::new(|heard| if heard.kind() == "order.reserved" { Say::Status(500) } else { OK });
+    let sink = Sink::new(|received| if received.kind() == "order.reserved" { SinkReply::Status(500) } else { OK });
     let server = serve_with(scratch.path(), |config| {
         config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
         config.outbox.retry_waits = vec![Duration::ZERO];
     });
-    let made = make(&server, "k", &json!({ "url": sink.url() }));
+    let made = create_endpoint(&server, "k", &json!({ "url": sink.url() }));
     assert_eq!(made.status, 201, "{}", made.text);
     let secret = made.body["secret"].as_str().expect("a secret").to_string();
     let one = format!("/v1/webhook-endpoints/{}", made.body["id"]);
     let get = |path: &str| http::call(server.0.server.admin_address, "GET", path, "", "");
     server.create(10);
     let order = buy(&server, "k1");
-    until("it is given up", || get(&one).body["dead"] == 1);
+    until("the delivery is given up", || get(&one).body["dead"] == 1);
     let dead = get(&format!("{one}/deliveries?state=dead"));
     let letter = &dead.body["data"][0];
     assert_eq!((&letter["seq"], &letter["type"]), (&json!(order), &json!("order.reserved")));
     assert_eq!((&letter["attempts"], &letter["trouble"]), (&json!(2), &json!("status 500")));
-    sink.says(|_| OK);
-    let again = json!({ "from_seq": 1, "reason": "well again" }).to_string();
+    sink.reply_with(|_| OK);
+    let again = json!({ "from_seq": 1, "reason": "repaired" }).to_string();
     let send = |body: &str| {
         let json = "Content-Type: application/json\r\n";
         http::call(server.0.server.admin_address, "POST", &format!("{one}/resend"), json, body).status
     };
     assert_eq!(send(&again), 200);
-    until("it is told", || get(&one).body["dead"] == 0 && get(&one).body["waiting"] == 0);
-    let before = sink.heard();
+    until("it is sent", || get(&one).body["dead"] == 0 && get(&one).body["waiting"] == 0);
+    let before = sink.received();
     assert!(before.last().expect("some").seq() == order && before.last().expect("some").is_signed_by(&secret));
     let all = json!({ "from_seq": 1, "all": true, "reason": "the shop lost its database" }).to_string();
     assert_eq!(send(&all), 200);
-    let expected = told_events(&server);
-    until("all is told again", || expected.iter().all(|seq| sink.seqs()[before.len()..].contains(seq)));
-    let ids = |heard: &[Heard]| heard.iter().map(|one| one.id().to_string()).collect::<BTreeSet<_>>();
-    assert_eq!(ids(&sink.heard()[before.len()..]), ids(&before), "by the same ids");
-    // Disabled and deleted endpoints are told nothing.
+    let expected = events_to_send(&server);
+    until("everything is sent again", || expected.iter().all(|seq| sink.seqs()[before.len()..].contains(seq)));
+    let ids = |received: &[ReceivedWebhook]| received.iter().map(|one| one.id().to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(ids(&sink.received()[before.len()..]), ids(&before), "with the same ids");
+    // A disabled endpoint receives its events once it is enabled again.
     let patch = json!({ "state": "disabled", "reason": "x" }).to_string();
     let json_header = "Content-Type: application/json\r\n";
     assert_eq!(http::call(server.0.server.admin_address, "PATCH", &one, json_header, &patch).status, 200);
     let missed = buy(&server, "k2");
     let enable = json!({ "state": "enabled", "reason": "x" }).to_string();
     assert_eq!(http::call(server.0.server.admin_address, "PATCH", &one, json_header, &enable).status, 200);
-    until("it is told what it missed", || sink.seqs().contains(&missed));
+    until("the missed event is sent", || sink.seqs().contains(&missed));
     server.stop();
 }
 
-/// Events of the audit that endpoints are not told of, and why.
-const NOT_TOLD: &[(&str, &str)] = &[
+/// Events of the audit that endpoints do not receive, with the reason.
+const NOT_SENT: &[(&str, &str)] = &[
     ("contact_corrected", "nothing but personal data changed"),
     ("contact_read", "for the audit"),
     ("contact_erased", "for the audit"),
     ("contacts_exported", "for the audit"),
-    ("provider_event_recorded", "what it led to is told"),
+    ("provider_event_recorded", "its effects are events of their own"),
     ("session_recorded", "for the payment page"),
-    ("bid_placed", "at the pace of an auction; its stream tells"),
+    ("bid_placed", "too frequent; the stream of the auction has it"),
     ("endpoint_created", "of the outbox itself"),
     ("endpoint_patched", "of the outbox itself"),
     ("endpoint_deleted", "of the outbox itself"),
-    ("deliveries_marked", "a mark would make a mark"),
+    ("deliveries_marked", "each checkpoint would cause another"),
     ("deliveries_resent", "of the outbox itself"),
 ];
 
 #[test]
-fn every_event_is_told_or_has_its_reason() {
+fn every_event_is_sent_or_has_a_reason_not_to_be() {
     let sources = [include_str!("../src/engine/event/about.rs"), include_str!("../src/engine/endpoints.rs")];
-    let (mut told, mut not_told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut sent, mut not_sent) = (BTreeSet::new(), BTreeSet::new());
     for source in sources {
         let (_, names) = source.split_once("pub const fn name(&self)").expect("the names");
         let (names, _) = names.split_once("\n    }\n").expect("its end");
         for kind in names.split('"').skip(1).step_by(2) {
-            let has_reason = NOT_TOLD.iter().any(|(known, _)| *known == kind);
-            let is_told = firstcome::types::webhooks::type_of(kind).is_some();
-            assert_ne!(is_told, has_reason, "{kind}");
-            if is_told {
-                told.insert(kind)
+            let has_reason = NOT_SENT.iter().any(|(known, _)| *known == kind);
+            let is_sent = firstcome::types::webhooks::type_of(kind).is_some();
+            assert_ne!(is_sent, has_reason, "{kind}");
+            if is_sent {
+                sent.insert(kind)
             } else {
-                not_told.insert(kind)
+                not_sent.insert(kind)
             };
         }
     }
     let kinds: usize = firstcome::types::webhooks::CATALOGUE.iter().map(|event| event.kinds.len()).sum();
-    assert_eq!((told.len(), not_told.len()), (kinds, NOT_TOLD.len()), "nothing is told that cannot happen");
+    assert_eq!((sent.len(), not_sent.len()), (kinds, NOT_SENT.len()), "every kind in the catalogue exists");
 }

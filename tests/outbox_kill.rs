@@ -1,14 +1,14 @@
-//! kill -9 on the real binary while buyers pay and an endpoint is told of it: between every two steps of a payment, of
-//! its delivery, and of the mark that it was delivered. Every acknowledged payment is there, no money came twice,
-//! everything is told at least once, and nothing that is not in the file. The places to stop at need the feature
-//! `failpoints`; without it kills come while the endpoint has heard and not answered, and at any moment.
+//! Kills the real binary (kill -9) while buyers pay and webhooks are sent: between all steps of a payment, of its
+//! delivery, and of the checkpoint. Every acknowledged payment is stored, none is counted twice, every event is delivered,
+//! and no event is delivered that is not in the file. Stopping at a step needs the feature `failpoints`; without it kills
+//! come while a request is unanswered, and at random moments.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod model;
-mod paying;
 mod process;
-mod sink;
+mod provider_webhooks;
+mod webhook_sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,26 +19,26 @@ use firstcome::store::verify;
 use firstcome::types::SigningSecret;
 use firstcome::types::webhooks::type_of;
 use model::Random;
-use paying::{STANDARD_KEY, event, now, secret_file, standard, whsec};
 use process::{Broken, Client, Pause, Process, wait_until};
+use provider_webhooks::{STANDARD_KEY, event, now, secret_file, standard, whsec};
 use rusqlite::{Connection, OpenFlags};
-use sink::{Say, Sink};
+use webhook_sink::{Sink, SinkReply};
 
 const PAYERS: usize = 3;
 const PRICE: u64 = 100;
 
-/// Where a kill comes.
+/// The moment of a kill.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// The writer or the relay stopped there.
+    /// The writer or the relay has stopped at this failpoint.
     Stopped(&'static str),
-    /// The endpoint has heard, and its answer never comes.
-    Heard,
-    /// Wherever they are.
+    /// The endpoint has received a request that it never answers.
+    Delivery,
+    /// A random moment.
     Any,
 }
 
-/// The steps of a payment and of a mark are the writer's, those of a delivery the relay's.
+/// Payments and checkpoints are steps of the writer, deliveries of the relay.
 const MOMENTS: &[Moment] = if cfg!(feature = "failpoints") {
     &[
         Moment::Stopped("AfterBegin"),
@@ -46,24 +46,24 @@ const MOMENTS: &[Moment] = if cfg!(feature = "failpoints") {
         Moment::Stopped("AfterCommit"),
         Moment::Stopped("AfterWatermark"),
         Moment::Stopped("BeforeDelivery"),
-        Moment::Heard,
+        Moment::Delivery,
         Moment::Stopped("AfterDelivery"),
         Moment::Any,
     ]
 } else {
-    &[Moment::Heard, Moment::Any]
+    &[Moment::Delivery, Moment::Any]
 };
 
-/// Orders and pays, a buyer at a time, and asks again when the answer was lost.
+/// Orders and pays for one buyer after another, and repeats requests whose response was lost.
 #[derive(Default)]
 struct Payer {
     name: usize,
     buyers: u64,
     buyer: Option<Buyer>,
     paid: u64,
-    /// Payments whose answer was lost, and of these those that were in the file.
+    /// Payments whose response was lost, and those of them that were stored.
     lost: u64,
-    were_there: u64,
+    were_stored: u64,
 }
 
 struct Buyer {
@@ -78,7 +78,7 @@ impl Payer {
         while self.pay(&mut client).is_ok() {}
     }
 
-    /// One buyer's order and its payment, however often it takes.
+    /// Orders and pays for one buyer, with repetitions as needed.
     fn pay(&mut self, client: &mut Client) -> Result<(), Broken> {
         let buyer = self.buyer.get_or_insert_with(|| {
             self.buyers += 1;
@@ -94,23 +94,23 @@ impl Payer {
         let id = format!("event-{}", buyer.name);
         let was_lost = std::mem::replace(&mut buyer.paid_without_answer, true);
         self.lost += u64::from(was_lost);
-        match tell(client, &id, &body)?.as_str() {
+        match send_event(client, &id, &body)?.as_str() {
             "applied" => {}
-            "duplicate" if was_lost => self.were_there += 1,
+            "duplicate" if was_lost => self.were_stored += 1,
             other => panic!("{id}: {other}"),
         }
         self.buyer = None;
         self.paid += 1;
-        // Providers say things again, too.
+        // Providers repeat webhooks as well.
         if self.paid.is_multiple_of(8) {
-            assert_eq!(tell(client, &id, &body)?, "duplicate");
+            assert_eq!(send_event(client, &id, &body)?, "duplicate");
         }
         Ok(())
     }
 }
 
-/// What the server makes of a provider's event.
-fn tell(client: &mut Client, id: &str, body: &str) -> Result<String, Broken> {
+/// Sends a provider's event and returns the result.
+fn send_event(client: &mut Client, id: &str, body: &str) -> Result<String, Broken> {
     let webhook = standard(&STANDARD_KEY, id, now(), body);
     let (head, length) = (webhook.head(), body.len());
     client.send(&format!(
@@ -125,38 +125,38 @@ fn open(data: &Path) -> Connection {
     Connection::open_with_flags(data.join("firstcome.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a file")
 }
 
-/// The events in the file that endpoints are told, in order.
+/// Returns the events in the file that endpoints receive, sorted.
 fn events_in(data: &Path) -> Vec<u64> {
     let file = open(data);
     let mut rows = file.prepare("SELECT seq, kind FROM audit ORDER BY seq").expect("SQL");
     let rows = rows.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).expect("rows");
-    let told = rows.map(|row| row.expect("a row")).filter(|(_, kind)| type_of(kind).is_some());
-    told.map(|(seq, _)| seq.unsigned_abs()).collect()
+    let sent = rows.map(|row| row.expect("a row")).filter(|(_, kind)| type_of(kind).is_some());
+    sent.map(|(seq, _)| seq.unsigned_abs()).collect()
 }
 
-/// A number out of the file.
+/// Returns the number that a query selects.
 fn number(file: &Connection, sql: &str) -> u64 {
     file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a row").unsigned_abs()
 }
 
 #[test]
-fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is_told() {
+fn kills_at_any_step_lose_no_payment_count_none_twice_and_skip_no_event() {
     let seed = model::replayed_seed().unwrap_or(0xb0b);
     let mut random = Random(seed);
     let scratch = tempfile::tempdir().expect("scratch");
     let (data, pause) = (scratch.path().join("data"), Pause::new(scratch.path()));
     let secret = secret_file(scratch.path(), "secret", &SigningSecret::random().reveal());
     let provider = secret_file(scratch.path(), "provider", &whsec(&STANDARD_KEY));
-    // Some calls get no answer at all; so does the one that a kill waits for.
+    // Some requests get no response; neither does the one that a kill waits for.
     let [calls, silent_at, delivered] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
     let [counted, silent, answered] = [&calls, &silent_at, &delivered].map(Arc::clone);
     let sink = Sink::new(move |_| {
         let call = counted.fetch_add(1, Ordering::SeqCst) + 1;
         if call % 7 == 3 || call == silent.load(Ordering::SeqCst) {
-            return Say::Nothing;
+            return SinkReply::Nothing;
         }
         answered.fetch_add(1, Ordering::SeqCst);
-        Say::Status(204)
+        SinkReply::Status(204)
     });
     let path = |path: &Path| path.to_str().expect("a path").to_string();
     let environment = [
@@ -178,9 +178,9 @@ fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is
         if round == 0 {
             server.create_drop(100_000);
         }
-        let heard = calls.load(Ordering::SeqCst) + 1 + random.below(60);
-        if let Moment::Heard = moment {
-            silent_at.store(heard, Ordering::SeqCst);
+        let request = calls.load(Ordering::SeqCst) + 1 + random.below(60);
+        if let Moment::Delivery = moment {
+            silent_at.store(request, Ordering::SeqCst);
         }
         std::thread::scope(|scope| {
             for payer in &mut payers {
@@ -189,17 +189,20 @@ fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is
             }
             match moment {
                 Moment::Stopped(_) => pause.wait(),
-                Moment::Heard | Moment::Any => {
-                    wait_until("the endpoint hears", || calls.load(Ordering::SeqCst) >= heard);
+                Moment::Delivery | Moment::Any => {
+                    wait_until("the endpoint receives a request", || calls.load(Ordering::SeqCst) >= request);
                 }
             }
             server.signal(rustix::process::Signal::KILL);
         });
         server.kill();
-        // What was told is in the file, whatever the kill took.
+        // Every delivered event is in the file.
         let there: BTreeSet<u64> = events_in(&data).into_iter().collect();
         for seq in sink.seqs() {
-            assert!(there.contains(&seq), "seed {seed}, round {round}: event {seq} was told and never happened");
+            assert!(
+                there.contains(&seq),
+                "seed {seed}, round {round}: event {seq} was delivered but is not in the file"
+            );
         }
     }
     let mut server = Process::start(&data, &environment);
@@ -208,9 +211,9 @@ fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is
         payer.pay(&mut client).expect("paid");
     }
     let all = events_in(&data);
-    wait_until("all is told", || {
-        let told: BTreeSet<u64> = sink.seqs().into_iter().collect();
-        all.iter().all(|seq| told.contains(seq))
+    wait_until("everything is delivered", || {
+        let received: BTreeSet<u64> = sink.seqs().into_iter().collect();
+        all.iter().all(|seq| received.contains(seq))
     });
     server.signal(rustix::process::Signal::TERM);
     assert!(server.wait().success());
@@ -221,30 +224,30 @@ fn whatever_step_is_killed_no_payment_is_lost_or_counted_twice_and_everything_is
     let paid: u64 = payers.iter().map(|payer| payer.paid).sum();
     for (what, sql, expected) in [
         ("orders that are paid", "SELECT count(*) FROM orders WHERE state = 'paid'", paid),
-        ("orders that are not", "SELECT count(*) FROM orders WHERE state <> 'paid'", 0),
+        ("orders that are not paid", "SELECT count(*) FROM orders WHERE state <> 'paid'", 0),
         ("payments", "SELECT count(*) FROM payments WHERE pays = 1 AND refund_due = 0", paid),
         ("money", "SELECT sum(received) FROM orders", paid * PRICE),
-        ("provider's events", "SELECT count(*) FROM inbox WHERE ignored IS NULL", paid),
-        ("buyers are told that they paid", "SELECT count(*) FROM audit WHERE kind = 'order_paid'", paid),
+        ("provider events", "SELECT count(*) FROM inbox WHERE ignored IS NULL", paid),
+        ("events of paid orders", "SELECT count(*) FROM audit WHERE kind = 'order_paid'", paid),
     ] {
         assert_eq!(number(&file, sql), expected, "seed {seed}: {what}");
     }
     let mut texts: BTreeMap<u64, String> = BTreeMap::new();
-    for heard in sink.heard() {
-        let first = texts.entry(heard.seq()).or_insert_with(|| heard.text.clone());
-        assert_eq!(*first, heard.text, "one number, one event, whatever was killed");
+    for webhook in sink.received() {
+        let first = texts.entry(webhook.seq()).or_insert_with(|| webhook.text.clone());
+        assert_eq!(*first, webhook.text, "one number is one event across kills");
     }
     let lost: u64 = payers.iter().map(|payer| payer.lost).sum();
-    let were_there: u64 = payers.iter().map(|payer| payer.were_there).sum();
-    let told = u64::try_from(texts.len()).expect("few");
-    let again = delivered.load(Ordering::SeqCst).saturating_sub(told);
+    let were_stored: u64 = payers.iter().map(|payer| payer.were_stored).sum();
+    let distinct = u64::try_from(texts.len()).expect("few");
+    let again = delivered.load(Ordering::SeqCst).saturating_sub(distinct);
     println!(
-        "{rounds} kills; {paid} payments, the answers to {lost} lost, {were_there} of these were in the file; {told} \
-         events told, {again} once more because their mark was lost"
+        "{rounds} kills; {paid} payments, the responses to {lost} lost, {were_stored} of them stored; {distinct} \
+         events delivered, {again} repeated after a lost checkpoint"
     );
-    // A few kills can miss a step: which batch holds a payment is not in our hands.
+    // With few kills a step may be missed: batches form at random.
     if cfg!(feature = "failpoints") && rounds >= 40 {
-        let cut_on_both_sides = were_there > 0 && were_there < lost;
+        let cut_on_both_sides = were_stored > 0 && were_stored < lost;
         assert!(cut_on_both_sides && again > 0, "seed {seed}: the kills missed a step");
     }
 }

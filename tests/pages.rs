@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
-mod paying;
+mod provider_webhooks;
 
 use firstcome::config::{Config, KeyFile};
 use firstcome::engine::Command;
@@ -165,10 +165,10 @@ fn who_pays_late_gets_it_again_while_there_is_stock_and_else_the_money_back() {
 fn a_provider_s_session_is_waited_for_and_then_forwarded_to() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve_with(scratch.path(), |config: &mut Config| {
-        config.payments = paying::settings(scratch.path());
+        config.payments = provider_webhooks::settings(scratch.path());
         config.payments.sandbox = false;
         config.payments.provider = Some(Provider::Stripe);
-        config.payments.stripe_api_key_file = Some(paying::secret_file(scratch.path(), "api", "sk_test_x"));
+        config.payments.stripe_api_key_file = Some(provider_webhooks::secret_file(scratch.path(), "api", "sk_test_x"));
         // Nobody is there: the session never comes by itself.
         config.payments.stripe_url = "http://127.0.0.1:9".into();
     });
@@ -201,7 +201,7 @@ fn a_provider_s_session_is_waited_for_and_then_forwarded_to() {
 #[test]
 fn an_unknown_order_is_a_page_and_the_demo_is_not_there_without_play_money_or_where_buyers_have_tokens() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let secret = paying::secret_file(scratch.path(), "hs256", "a shop's secret of 32 bytes or more");
+    let secret = provider_webhooks::secret_file(scratch.path(), "hs256", "a shop's secret of 32 bytes or more");
     for (name, sandbox, tokens) in [("plain", false, false), ("tokens", true, true)] {
         let directory = scratch.path().join(name);
         std::fs::create_dir(&directory).expect("made");

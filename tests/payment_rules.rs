@@ -1,4 +1,4 @@
-//! What comes of what payment providers tell, as tables (`rules` has their language).
+//! The effects of provider events, as tables in the language of `rules`.
 
 mod rules;
 

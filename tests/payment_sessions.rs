@@ -1,10 +1,10 @@
-//! Sessions at a stand-in that speaks as Stripe and PayOS document it: asked for once per order, again when it fails,
-//! after a restart, and never in the way of a sale.
+//! Payment sessions with a stub of Stripe and PayOS: requested once per order, repeated after failures and restarts,
+//! and never delaying a sale.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
-mod paying;
+mod provider_webhooks;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,51 +17,50 @@ use firstcome::config::PaymentSettings;
 use firstcome::types::{Provider, hex};
 use http::{Server, call, serve_with, until};
 use parking_lot::Mutex;
-use paying::{PAYOS_KEY, hmac, secret_file, settings};
+use provider_webhooks::{PAYOS_KEY, hmac, secret_file, settings};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-/// What the stand-in was asked.
 #[derive(Clone, Debug)]
-struct Asked {
+struct StubRequest {
     line: String,
     headers: BTreeMap<String, String>,
     body: String,
 }
 
-/// What it answers: the status, more header lines, the body. `None`: it hangs.
-type Answers = Box<dyn Fn(usize, &Asked) -> Option<(u16, &'static str, String)> + Send + Sync>;
+/// Returns status, further header lines and body for the n-th request; `None` leaves it unanswered.
+type StubResponses = Box<dyn Fn(usize, &StubRequest) -> Option<(u16, &'static str, String)> + Send + Sync>;
 
-struct StandIn {
+struct StubProvider {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<StubRequest>>>,
 }
 
-impl StandIn {
-    fn new(answers: Answers) -> StandIn {
+impl StubProvider {
+    fn new(answers: StubResponses) -> StubProvider {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("an address");
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let (known, answers) = (Arc::clone(&asked), Arc::new(answers));
+        let requests: Arc<Mutex<Vec<StubRequest>>> = Arc::default();
+        let (known, answers) = (Arc::clone(&requests), Arc::new(answers));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (known, answers) = (Arc::clone(&known), Arc::clone(&answers));
-                std::thread::spawn(move || converse(stream, &known, &answers));
+                std::thread::spawn(move || serve_stub(stream, &known, &answers));
             }
         });
-        StandIn { address, asked }
+        StubProvider { address, requests }
     }
 
     fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().clone()
+    fn requests(&self) -> Vec<StubRequest> {
+        self.requests.lock().clone()
     }
 }
 
-fn converse(stream: TcpStream, known: &Mutex<Vec<Asked>>, answers: &Answers) {
+fn serve_stub(stream: TcpStream, known: &Mutex<Vec<StubRequest>>, answers: &StubResponses) {
     let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
     loop {
         let mut line = String::new();
@@ -78,14 +77,14 @@ fn converse(stream: TcpStream, known: &Mutex<Vec<Asked>>, answers: &Answers) {
         let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         reader.read_exact(&mut body).expect("a body");
-        let asked = Asked { line: line.trim_end().into(), headers, body: String::from_utf8(body).expect("text") };
+        let asked = StubRequest { line: line.trim_end().into(), headers, body: String::from_utf8(body).expect("text") };
         let number = {
             let mut known = known.lock();
             known.push(asked.clone());
             known.len()
         };
         let Some((status, more, body)) = answers(number, &asked) else {
-            // Until the other side gives up.
+            // Wait until the client closes the connection.
             let _closed = reader.read_line(&mut String::new());
             return;
         };
@@ -100,7 +99,7 @@ fn converse(stream: TcpStream, known: &Mutex<Vec<Asked>>, answers: &Answers) {
 fn with_stripe(directory: &Path, url: &str) -> PaymentSettings {
     PaymentSettings {
         provider: Some(Provider::Stripe),
-        stripe_api_key_file: Some(secret_file(directory, "stripe-key", "sk_test_stand_in")),
+        stripe_api_key_file: Some(secret_file(directory, "stripe-key", "sk_test_stub")),
         stripe_url: url.into(),
         session_timeout: Duration::from_millis(500),
         ..settings(directory)
@@ -136,7 +135,7 @@ fn order(server: &Server, key: &str) -> Value {
     answer.body
 }
 
-/// The sessions in the file: (order, provider, reference, url).
+/// Returns the sessions in the file: (order, provider, reference, URL).
 fn sessions(directory: &Path) -> Vec<(u64, String, String, String)> {
     let file = directory.join("data").join("firstcome.db");
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opened");
@@ -158,22 +157,22 @@ fn form(body: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn stripe_is_asked_as_it_documents_and_the_buyer_is_sent_where_it_says() {
+fn stripe_sessions_are_requested_as_documented_and_the_buyer_gets_their_url() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let stand_in = StandIn::new(Box::new(|number, _| made(number)));
-    let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+    let stub = StubProvider::new(Box::new(|number, _| made(number)));
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
     new_drop(&server, "EUR");
     let reserved = server.order("reserved", r#"{"buyer":"bob","quantity":1}"#);
-    assert_eq!(reserved.body["state"], "reserved", "who has not checked out needs no session yet");
+    assert_eq!(reserved.body["state"], "reserved", "an order without checkout needs no session yet");
     let order = order(&server, "k");
     until("the session is recorded", || !sessions(scratch.path()).is_empty());
     let (seq, id) = (order["seq"].as_u64().expect("a number"), order["id"].as_str().expect("an id"));
     let url = "https://checkout.stripe.com/c/pay/cs_1".to_string();
     assert_eq!(sessions(scratch.path()), [(seq, "stripe".into(), "cs_1".into(), url)]);
-    let asked = stand_in.asked();
-    let [asked] = asked.as_slice() else { panic!("asked once: {asked:#?}") };
+    let asked = stub.requests();
+    let [asked] = asked.as_slice() else { panic!("not one request: {asked:#?}") };
     assert_eq!(asked.line, "POST /v1/checkout/sessions HTTP/1.1");
-    assert_eq!(asked.headers["authorization"], "Bearer sk_test_stand_in");
+    assert_eq!(asked.headers["authorization"], "Bearer sk_test_stub");
     assert_eq!(asked.headers["content-type"], "application/x-www-form-urlencoded");
     assert!(asked.headers["idempotency-key"].contains(id) && asked.headers["idempotency-key"].len() <= 255);
     let form = form(&asked.body);
@@ -200,35 +199,35 @@ fn stripe_is_asked_as_it_documents_and_the_buyer_is_sent_where_it_says() {
 }
 
 #[test]
-fn a_provider_that_fails_or_hangs_is_asked_again_with_the_same_key_and_delays_no_sale() {
+fn requests_to_a_failing_or_hanging_provider_are_repeated_with_the_same_key_and_delay_no_sale() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let answers: Answers = Box::new(|number, _| match number {
+    let answers: StubResponses = Box::new(|number, _| match number {
         1 => Some((500, "", "{}".into())),
         2 => None,
         _ => made(number),
     });
-    let stand_in = StandIn::new(answers);
-    let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+    let stub = StubProvider::new(answers);
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
     new_drop(&server, "EUR");
     order(&server, "k");
-    until("the stand-in hangs", || stand_in.asked().len() >= 2);
+    until("the stub has a second request", || stub.requests().len() >= 2);
     let began = Instant::now();
     assert_eq!(server.order("meanwhile", r#"{"buyer":"bob","quantity":1}"#).status, 201);
     let took = began.elapsed();
     until("the session is recorded", || !sessions(scratch.path()).is_empty());
-    // The hang alone lasts half a second; a sale takes milliseconds.
+    // The unanswered request alone takes half a second; a sale takes milliseconds.
     assert!(took < Duration::from_millis(400), "{took:?}");
-    let keys: Vec<String> = stand_in.asked().iter().map(|asked| asked.headers["idempotency-key"].clone()).collect();
+    let keys: Vec<String> = stub.requests().iter().map(|asked| asked.headers["idempotency-key"].clone()).collect();
     assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
-    let bodies: Vec<String> = stand_in.asked().into_iter().map(|asked| asked.body).collect();
-    assert!(bodies.iter().all(|body| *body == bodies[0]), "the same key says the same");
+    let bodies: Vec<String> = stub.requests().into_iter().map(|asked| asked.body).collect();
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "the same key has the same parameters");
     let count = |result: &str| server.metric(&format!("firstcome_payment_sessions_total{{result=\"{result}\"}}"));
     assert!((count("made") - 1.0).abs() < 0.5 && (count("failed") - 2.0).abs() < 0.5);
     server.stop();
 }
 
 #[test]
-fn a_start_asks_for_the_sessions_that_are_missing_and_for_no_other() {
+fn a_start_requests_missing_sessions_and_no_others() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = shop(scratch.path(), settings(scratch.path()));
     new_drop(&server, "EUR");
@@ -238,10 +237,10 @@ fn a_start_asks_for_the_sessions_that_are_missing_and_for_no_other() {
     let payment = json!({ "reference": "R", "amount": 6000, "currency": "EUR", "reason": "seen" });
     assert_eq!(server.admin("POST", &path(&paid, "payments"), &payment).status, 200);
     server.stop();
-    let stand_in = StandIn::new(Box::new(|number, _| made(number)));
+    let stub = StubProvider::new(Box::new(|number, _| made(number)));
     for run in 1..=2 {
-        let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
-        // The older order would be asked for first, if it were asked for again.
+        let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+        // A repeated request for the older order would come first.
         if run == 2 {
             order(&server, "d");
         }
@@ -249,30 +248,30 @@ fn a_start_asks_for_the_sessions_that_are_missing_and_for_no_other() {
         server.stop();
     }
     assert_eq!(sessions(scratch.path())[0].0, waits["seq"].as_u64().expect("a number"));
-    assert_eq!(stand_in.asked().len(), 2, "{:#?}", stand_in.asked());
+    assert_eq!(stub.requests().len(), 2, "{:#?}", stub.requests());
 }
 
 #[test]
-fn what_a_provider_refuses_for_good_is_not_asked_again() {
+fn a_session_that_the_provider_refuses_is_not_requested_again() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let refused = json!({ "error": { "type": "invalid_request_error", "message": "sk_test_stand_in is wrong" } });
-    let answers: Answers = Box::new(move |number, _| match number {
+    let refused = json!({ "error": { "type": "invalid_request_error", "message": "sk_test_stub is wrong" } });
+    let answers: StubResponses = Box::new(move |number, _| match number {
         1 => Some((400, "", refused.to_string())),
-        // A redirect is no session, and is not followed.
+        // A redirect is not followed and is not a session.
         2 => Some((303, "Location: http://127.0.0.1:1/\r\n", String::new())),
         3 => Some((200, "", json!({ "id": "cs_3", "url": "javascript:alert(1)" }).to_string())),
         _ => made(number),
     });
-    let stand_in = StandIn::new(answers);
-    let server = shop(scratch.path(), with_stripe(scratch.path(), &stand_in.url()));
+    let stub = StubProvider::new(answers);
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
     new_drop(&server, "EUR");
     for number in 1..=4 {
         order(&server, &format!("k{number}"));
-        until("it was asked", || stand_in.asked().len() == number);
+        until("the request arrives", || stub.requests().len() == number);
     }
     until("the fourth session is recorded", || sessions(scratch.path()).len() == 1);
     assert!((server.metric("firstcome_payment_sessions_total{result=\"refused\"}") - 3.0).abs() < 0.5);
-    assert_eq!(stand_in.asked().len(), 4);
+    assert_eq!(stub.requests().len(), 4);
     server.stop();
 }
 
@@ -285,9 +284,9 @@ fn signed_by_payos(data: &Value) -> String {
 }
 
 #[test]
-fn payos_is_asked_as_it_documents_and_its_answer_must_be_signed() {
+fn payos_links_are_requested_as_documented_and_responses_must_be_signed() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let answers: Answers = Box::new(|number, asked| {
+    let answers: StubResponses = Box::new(|number, asked| {
         let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
         let data = json!({ "bin": "970422", "amount": body["amount"], "orderCode": body["orderCode"], "currency": "VND",
                            "paymentLinkId": "link1", "status": "PENDING", "checkoutUrl": "https://pay.payos.vn/web/link1" });
@@ -305,15 +304,15 @@ fn payos_is_asked_as_it_documents_and_its_answer_must_be_signed() {
             },
         ))
     });
-    let stand_in = StandIn::new(answers);
-    let server = shop(scratch.path(), with_payos(scratch.path(), &stand_in.url()));
+    let stub = StubProvider::new(answers);
+    let server = shop(scratch.path(), with_payos(scratch.path(), &stub.url()));
     new_drop(&server, "VND");
     let first = order(&server, "a");
     until("the session is recorded", || sessions(scratch.path()).len() == 1);
     let second = order(&server, "b");
-    until("the session that was made before is recorded", || sessions(scratch.path()).len() == 2);
+    until("the existing session is recorded", || sessions(scratch.path()).len() == 2);
     order(&server, "c");
-    until("an answer that is not signed is refused", || {
+    until("a response without a valid signature is refused", || {
         server.metric("firstcome_payment_sessions_total{result=\"refused\"}") > 0.5
     });
     let seq = |order: &Value| order["seq"].as_u64().expect("a number");
@@ -321,7 +320,7 @@ fn payos_is_asked_as_it_documents_and_its_answer_must_be_signed() {
         (seq(order), "payos".to_string(), id.to_string(), format!("https://pay.payos.vn/web/{id}"))
     };
     assert_eq!(sessions(scratch.path()), [link(&first, "link1"), link(&second, "link2")]);
-    let asked = stand_in.asked();
+    let asked = stub.requests();
     assert_eq!(asked[0].line, "POST /v2/payment-requests HTTP/1.1");
     assert_eq!(asked[2].line, format!("GET /v2/payment-requests/{} HTTP/1.1", seq(&second)));
     assert_eq!((&*asked[0].headers["x-client-id"], &*asked[0].headers["x-api-key"]), ("client-7", "payos-api-key"));

@@ -1,5 +1,5 @@
-//! What providers tell of a few orders, permuted, repeated up to 20 times (also inside one batch), late, lost and forged:
-//! the engine and the naive model agree on every answer, each payment counts once, and no money and no unit is lost.
+//! Provider events for a few orders, permuted, repeated up to 20 times (also in one batch), late, lost and forged: the
+//! engine and the naive model agree on every outcome, each payment counts once, and no money and no unit is lost.
 //!
 //! `FIRSTCOME_TEST_SEED` replays one shuffle, `FIRSTCOME_TEST_SCALE` multiplies the count.
 
@@ -31,7 +31,7 @@ fn instant(ms: i64) -> UnixMillis {
     UnixMillis::new(ms).expect("in range")
 }
 
-/// An engine with batches, and a "file" of what left memory; the naive model beside it.
+/// An engine with batches and a simulated file of forgotten orders, and the naive model.
 struct Sale {
     seed: u64,
     state: State,
@@ -79,7 +79,7 @@ impl Sale {
     }
 }
 
-/// What is told of one order: honest sequences, mistakes and nonsense.
+/// Returns events of one order: honest sequences, mistakes and nonsense.
 fn told_of(order: Option<Seq>, cost: u64, random: &mut Random, number: &mut u64) -> Vec<ProviderEvent> {
     let mut events = Vec::new();
     let mut tell = |kind, reference: u64, amount: u64, currency: &str| {
@@ -100,7 +100,7 @@ fn told_of(order: Option<Seq>, cost: u64, random: &mut Random, number: &mut u64)
     }
     tell(PaymentSucceeded, 1, cost, "EUR");
     if random.one_in(3) {
-        // The provider tells of the same payment under another event.
+        // The provider reports the same payment with another event.
         tell(PaymentSucceeded, 1, cost, "EUR");
     }
     if random.one_in(3) {
@@ -167,9 +167,9 @@ fn shuffle(seed: u64) {
     for (order, cost) in &orders {
         told.extend(told_of(Some(*order), *cost, &mut random, &mut number));
     }
-    // An order of another shop: signed, and not ours.
+    // A signed event for an order of another shop.
     told.extend(told_of(None, PRICE, &mut random, &mut number));
-    // Some never arrive; the others up to 20 times, in any order.
+    // Some never arrive; the others arrive up to 20 times, in any order.
     let mut queue: Vec<usize> = Vec::new();
     for index in 0..told.len() {
         let times = if random.one_in(8) { 0 } else { random.pick(&[1, 1, 1, 2, 3, 20]) };
@@ -201,7 +201,7 @@ fn shuffle(seed: u64) {
     check(&sale, &orders, &received);
 }
 
-/// What buyers and operators do meanwhile.
+/// Actions of buyers and operators in between.
 fn operate(sale: &mut Sale, order: Seq, random: &mut Random) {
     let reason: Box<str> = "because".into();
     let n = random.below(4);
@@ -234,7 +234,7 @@ fn check(sale: &Sale, orders: &[(Seq, u64)], received: &BTreeMap<(Seq, Provider,
             })
             .collect();
         assert_eq!(counted.len(), order.payments.len(), "seed {seed}: a payment counts twice");
-        // Whatever came in is there, with an amount that the provider told.
+        // Every payment is recorded with an amount that the provider reported.
         let of_order: Vec<_> = received.keys().filter(|(order, ..)| order == seq).cloned().collect();
         assert_eq!(counted.keys().cloned().collect::<Vec<_>>(), of_order, "seed {seed}: order {seq}");
         let kept: Vec<u64> = order.payments.iter().map(|payment| payment.kept().get()).filter(|n| *n > 0).collect();

@@ -1,14 +1,14 @@
-//! Webhooks of providers, before anybody looks an order up: what is taken, and what each kind of bad input is told.
+//! Verification of providers' webhooks: accepted events of each kind, and the error for each kind of bad input.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
-mod paying;
+mod provider_webhooks;
 
 use firstcome::config::{Config, PaymentSettings};
 use firstcome::payments::{OrderRef, ProviderEvent, WebhookError, WebhookRequest, WebhookVerifiers};
 use firstcome::types::{OrderId, OrderSecret, Provider, ProviderEventKind as Kind, Seq, UnixMillis};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use paying::{
+use provider_webhooks::{
     PAYOS_KEY, SANDBOX_KEY, STANDARD_KEY, STANDARD_NEXT_KEY, STRIPE_NEXT_SECRET, STRIPE_SECRET, Webhook, event, payos,
     settings, standard, stripe, transfer,
 };
@@ -23,21 +23,21 @@ fn verifiers(payments: PaymentSettings) -> WebhookVerifiers {
     WebhookVerifiers::open(&config).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
-struct Ear {
+struct Receiver {
     verifiers: WebhookVerifiers,
     _scratch: tempfile::TempDir,
 }
 
-fn ear() -> Ear {
+fn receiver() -> Receiver {
     let scratch = tempfile::tempdir().expect("scratch");
-    Ear { verifiers: verifiers(settings(scratch.path())), _scratch: scratch }
+    Receiver { verifiers: verifiers(settings(scratch.path())), _scratch: scratch }
 }
 
-impl Ear {
-    fn hear(&self, provider: Provider, webhook: &Webhook) -> Result<ProviderEvent, WebhookError> {
-        self.hear_at(provider, webhook, NOW)
+impl Receiver {
+    fn receive(&self, provider: Provider, webhook: &Webhook) -> Result<ProviderEvent, WebhookError> {
+        self.receive_at(provider, webhook, NOW)
     }
-    fn hear_at(&self, provider: Provider, webhook: &Webhook, seconds: i64) -> Result<ProviderEvent, WebhookError> {
+    fn receive_at(&self, provider: Provider, webhook: &Webhook, seconds: i64) -> Result<ProviderEvent, WebhookError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &webhook.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
@@ -56,16 +56,16 @@ fn paid() -> String {
     event("payment.succeeded", &order().to_string(), "pay_1", 12_900, "EUR").to_string()
 }
 
-fn pointers(not_heard: Result<ProviderEvent, WebhookError>) -> Vec<&'static str> {
-    match not_heard {
-        Err(WebhookError::InvalidFields(misfits)) => misfits.iter().map(|misfit| misfit.pointer).collect(),
+fn pointers(result: Result<ProviderEvent, WebhookError>) -> Vec<&'static str> {
+    match result {
+        Err(WebhookError::InvalidFields(invalid)) => invalid.iter().map(|field| field.pointer).collect(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_standard_webhook_is_heard_with_each_secret_and_of_each_kind() {
-    let ear = ear();
+fn a_standard_webhook_is_accepted_with_each_secret_and_of_each_kind() {
+    let receiver = receiver();
     for (word, kind) in [
         ("payment.succeeded", Kind::PaymentSucceeded),
         ("payment.failed", Kind::PaymentFailed),
@@ -73,31 +73,32 @@ fn a_standard_webhook_is_heard_with_each_secret_and_of_each_kind() {
         ("chargeback.created", Kind::ChargebackCreated),
     ] {
         let body = event(word, &order().to_string(), "pay_1", 12_900, "EUR").to_string();
-        let heard = ear.hear(Provider::StandardWebhooks, &standard(&STANDARD_KEY, "msg_1", NOW, &body)).expect(word);
-        assert_eq!(heard.kind, kind);
-        assert_eq!(heard.order, OrderRef::Id(order()));
-        assert_eq!((&*heard.event_id, &*heard.reference), ("msg_1", "pay_1"));
-        assert_eq!((heard.amount.get(), heard.currency.as_str()), (12_900, "EUR"));
+        let received =
+            receiver.receive(Provider::StandardWebhooks, &standard(&STANDARD_KEY, "msg_1", NOW, &body)).expect(word);
+        assert_eq!(received.kind, kind);
+        assert_eq!(received.order, OrderRef::Id(order()));
+        assert_eq!((&*received.event_id, &*received.reference), ("msg_1", "pay_1"));
+        assert_eq!((received.amount.get(), received.currency.as_str()), (12_900, "EUR"));
     }
     let next = standard(&STANDARD_NEXT_KEY, "msg_1", NOW, &paid());
-    assert!(ear.hear(Provider::StandardWebhooks, &next).is_ok(), "while one secret follows another");
+    assert!(receiver.receive(Provider::StandardWebhooks, &next).is_ok(), "the second secret of a rotation");
     let both = standard(&STANDARD_KEY, "msg_1", NOW, &paid());
     let both = both.clone().set("webhook-signature", format!("v1a,x v1,AAAA {} v2,x", both.headers[3].1));
-    assert!(ear.hear(Provider::StandardWebhooks, &both).is_ok(), "one good signature among others");
+    assert!(receiver.receive(Provider::StandardWebhooks, &both).is_ok(), "one good signature among others");
     let sandbox = standard(&SANDBOX_KEY, "msg_1", NOW, &paid());
-    assert!(ear.hear(Provider::Sandbox, &sandbox).is_ok());
+    assert!(receiver.receive(Provider::Sandbox, &sandbox).is_ok());
     assert_eq!(
-        ear.hear(Provider::StandardWebhooks, &sandbox),
+        receiver.receive(Provider::StandardWebhooks, &sandbox),
         Err(WebhookError::Unauthorized),
-        "play money is no money"
+        "a sandbox event is not accepted as money"
     );
-    let signed = ear.verifiers.sign_sandbox("msg_1", NOW.unsigned_abs(), paid().as_bytes());
-    assert_eq!(signed.as_deref(), Some(sandbox.headers[3].1.as_str()), "as its own page signs");
+    let signed = receiver.verifiers.sign_sandbox("msg_1", NOW.unsigned_abs(), paid().as_bytes());
+    assert_eq!(signed.as_deref(), Some(sandbox.headers[3].1.as_str()), "as the sandbox page signs");
 }
 
 #[test]
-fn a_forged_standard_webhook_is_told_nothing() {
-    let ear = ear();
+fn a_forged_standard_webhook_is_unauthorized() {
+    let receiver = receiver();
     let good = standard(&STANDARD_KEY, "msg_1", NOW, &paid());
     let signature = good.headers[3].1.clone();
     let spaced = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&paid()).expect("JSON")).expect("JSON");
@@ -132,17 +133,17 @@ fn a_forged_standard_webhook_is_told_nothing() {
         ("too many signatures", good.clone().set("webhook-signature", format!("{}{signature}", "v1,AAAA ".repeat(8)))),
         ("stale and forged", standard(&[1; 32], "msg_1", NOW - 10_000, &paid())),
     ] {
-        assert_eq!(ear.hear(Provider::StandardWebhooks, &webhook), Err(WebhookError::Unauthorized), "{what}");
+        assert_eq!(receiver.receive(Provider::StandardWebhooks, &webhook), Err(WebhookError::Unauthorized), "{what}");
     }
 }
 
 #[test]
-fn the_signature_is_looked_at_before_the_age_and_300_s_are_the_tolerance_both_ways() {
-    let ear = ear();
+fn the_signature_is_checked_before_the_age_and_the_tolerance_is_300_s_both_ways() {
+    let receiver = receiver();
     let age = |seconds: i64| {
         let standard = standard(&STANDARD_KEY, "msg_1", NOW - seconds, &paid());
-        let one = ear.hear(Provider::StandardWebhooks, &standard).map(drop);
-        let two = ear.hear(Provider::Stripe, &stripe(STRIPE_SECRET, NOW - seconds, &session("paid"))).map(drop);
+        let one = receiver.receive(Provider::StandardWebhooks, &standard).map(drop);
+        let two = receiver.receive(Provider::Stripe, &stripe(STRIPE_SECRET, NOW - seconds, &session("paid"))).map(drop);
         assert_eq!(one, two, "{seconds}");
         one
     };
@@ -155,12 +156,13 @@ fn the_signature_is_looked_at_before_the_age_and_300_s_are_the_tolerance_both_wa
 }
 
 #[test]
-fn every_misfit_of_a_signed_body_is_named_and_amounts_are_whole_and_above_0() {
-    let ear = ear();
-    let hear = |body: &str| ear.hear(Provider::StandardWebhooks, &standard(&STANDARD_KEY, "msg_1", NOW, body));
+fn every_invalid_field_of_a_signed_body_is_named_and_amounts_are_positive_integers() {
+    let receiver = receiver();
+    let receive =
+        |body: &str| receiver.receive(Provider::StandardWebhooks, &standard(&STANDARD_KEY, "msg_1", NOW, body));
     for amount in ["0", "-1", "1.5", "100.0", "1e2", "\"100\"", "null", "9007199254740992", "18446744073709551616"] {
         let body = paid().replace("12900", amount);
-        assert_eq!(pointers(hear(&body)), ["/data/amount"], "{amount}");
+        assert_eq!(pointers(receive(&body)), ["/data/amount"], "{amount}");
     }
     for (from, to, pointer) in [
         ("EUR", "eu", "/data/currency"),
@@ -173,19 +175,19 @@ fn every_misfit_of_a_signed_body_is_named_and_amounts_are_whole_and_above_0() {
         ("\"payment.succeeded\"", "1", "/type"),
         ("data", "dada", "/data/order_id"),
     ] {
-        assert_eq!(pointers(hear(&paid().replacen(from, to, 1)))[0], pointer, "{to}");
+        assert_eq!(pointers(receive(&paid().replacen(from, to, 1)))[0], pointer, "{to}");
     }
     let id = format!("\"{}\"", order());
-    assert_eq!(pointers(hear(&paid().replace(&id, "77"))), ["/data/order_id"]);
-    assert_eq!(pointers(hear(&paid().replace("pay_1", &"r".repeat(256)))), ["/data/reference"]);
-    assert!(matches!(hear("{"), Err(WebhookError::Malformed(_))));
+    assert_eq!(pointers(receive(&paid().replace(&id, "77"))), ["/data/order_id"]);
+    assert_eq!(pointers(receive(&paid().replace("pay_1", &"r".repeat(256)))), ["/data/reference"]);
+    assert!(matches!(receive("{"), Err(WebhookError::Malformed(_))));
     assert!(
-        matches!(hear(&paid().replace("\"type\"", "\"data\":{},\"type\"")), Err(WebhookError::Malformed(_))),
+        matches!(receive(&paid().replace("\"type\"", "\"data\":{},\"type\"")), Err(WebhookError::Malformed(_))),
         "twice"
     );
-    assert_eq!(hear(&paid().replace("payment.succeeded", "invoice.sent")), Err(WebhookError::Unused));
+    assert_eq!(receive(&paid().replace("payment.succeeded", "invoice.sent")), Err(WebhookError::Unused));
     let elsewhere = paid().replace(&order().to_string(), "order 4711 of another shop");
-    assert_eq!(hear(&elsewhere).expect("heard").order, OrderRef::Unknown);
+    assert_eq!(receive(&elsewhere).expect("accepted").order, OrderRef::Unknown);
 }
 
 fn session(payment_status: &str) -> String {
@@ -198,13 +200,13 @@ fn session(payment_status: &str) -> String {
     .to_string()
 }
 
-fn hear_stripe(ear: &Ear, body: &Value) -> Result<ProviderEvent, WebhookError> {
-    ear.hear(Provider::Stripe, &stripe(STRIPE_SECRET, NOW, &body.to_string()))
+fn receive_stripe(receiver: &Receiver, body: &Value) -> Result<ProviderEvent, WebhookError> {
+    receiver.receive(Provider::Stripe, &stripe(STRIPE_SECRET, NOW, &body.to_string()))
 }
 
 #[test]
-fn stripes_events_mean_what_its_pages_say() {
-    let ear = ear();
+fn stripe_events_are_mapped_as_documented() {
+    let receiver = receiver();
     let event = |kind: &str, object: Value| json!({ "id": "evt_1", "type": kind, "created": NOW, "data": { "object": object } });
     let metadata = json!({ "order_id": order().to_string() });
     let session = json!({ "payment_status": "paid", "payment_intent": "pi_1", "amount_total": 100, "currency": "eur",
@@ -224,9 +226,9 @@ fn stripes_events_mean_what_its_pages_say() {
         ("charge.refund.updated", &refund, Kind::RefundSucceeded, "re_1", &OrderRef::Payment),
         ("charge.dispute.created", &dispute, Kind::ChargebackCreated, "evt_1", &OrderRef::Payment),
     ] {
-        let heard = hear_stripe(&ear, &event(kind, object.clone())).expect(kind);
-        assert_eq!((heard.kind, &*heard.event_id, &*heard.reference), (means, event_id, "pi_1"), "{kind}");
-        assert_eq!(&heard.order, order, "{kind}");
+        let received = receive_stripe(&receiver, &event(kind, object.clone())).expect(kind);
+        assert_eq!((received.kind, &*received.event_id, &*received.reference), (means, event_id, "pi_1"), "{kind}");
+        assert_eq!(&received.order, order, "{kind}");
     }
     let with = |mut object: Value, name: &str, value: Value| {
         object[name] = value;
@@ -239,37 +241,40 @@ fn stripes_events_mean_what_its_pages_say() {
         ("payment_intent.succeeded", intent),
         ("charge.refunded", json!({ "amount_refunded": 40, "metadata": metadata })),
     ] {
-        assert_eq!(hear_stripe(&ear, &event(kind, object)), Err(WebhookError::Unused), "{kind}");
+        assert_eq!(receive_stripe(&receiver, &event(kind, object)), Err(WebhookError::Unused), "{kind}");
     }
     let of_shop = with(session.clone(), "client_reference_id", "cart 7".into());
-    let heard = hear_stripe(&ear, &event("checkout.session.completed", of_shop)).expect("heard");
-    assert_eq!(heard.order, OrderRef::Unknown);
+    let received = receive_stripe(&receiver, &event("checkout.session.completed", of_shop)).expect("accepted");
+    assert_eq!(received.order, OrderRef::Unknown);
     for (currency, theirs, ours) in
         [("isk", 500, Some(5)), ("isk", 501, None), ("vnd", 3000, Some(3000)), ("mga", 7, Some(700))]
     {
         let object = with(with(session.clone(), "currency", currency.into()), "amount_total", theirs.into());
-        let heard = hear_stripe(&ear, &event("checkout.session.completed", object));
-        assert_eq!(heard.ok().map(|heard| heard.amount.get()), ours, "{currency} {theirs}");
+        let received = receive_stripe(&receiver, &event("checkout.session.completed", object));
+        assert_eq!(received.ok().map(|event| event.amount.get()), ours, "{currency} {theirs}");
     }
     for amount in [json!(0), json!(-1), json!(1.5), json!("100"), Value::Null] {
         let object = with(session.clone(), "amount_total", amount);
         assert_eq!(
-            pointers(hear_stripe(&ear, &event("checkout.session.completed", object))),
+            pointers(receive_stripe(&receiver, &event("checkout.session.completed", object))),
             ["/data/object/amount_total"]
         );
     }
 }
 
 #[test]
-fn a_forged_stripe_signature_is_told_nothing() {
-    let ear = ear();
+fn a_forged_stripe_signature_is_unauthorized() {
+    let receiver = receiver();
     let good = stripe(STRIPE_SECRET, NOW, &session("paid"));
-    assert!(ear.hear(Provider::Stripe, &good).is_ok());
-    assert!(ear.hear(Provider::Stripe, &stripe(STRIPE_NEXT_SECRET, NOW, &session("paid"))).is_ok());
+    assert!(receiver.receive(Provider::Stripe, &good).is_ok());
+    assert!(receiver.receive(Provider::Stripe, &stripe(STRIPE_NEXT_SECRET, NOW, &session("paid"))).is_ok());
     let header = good.headers[1].1.clone();
     let v1 = header.split(',').find(|part| part.starts_with("v1=")).expect("a signature").to_string();
     let rotated = format!("t={NOW},v1={},{v1}", "0".repeat(64));
-    assert!(ear.hear(Provider::Stripe, &good.clone().set("Stripe-Signature", rotated)).is_ok(), "one of two is good");
+    assert!(
+        receiver.receive(Provider::Stripe, &good.clone().set("Stripe-Signature", rotated)).is_ok(),
+        "one of two is good"
+    );
     let mut two = good.clone();
     two.headers.push(("Stripe-Signature", header.clone()));
     for (what, webhook) in [
@@ -287,13 +292,13 @@ fn a_forged_stripe_signature_is_told_nothing() {
         ("another secret", stripe("whsec_wrong_wrong_wrong", NOW, &session("paid"))),
         ("another provider's", standard(&STANDARD_KEY, "msg_1", NOW, &session("paid"))),
     ] {
-        assert_eq!(ear.hear(Provider::Stripe, &webhook), Err(WebhookError::Unauthorized), "{what}");
+        assert_eq!(receiver.receive(Provider::Stripe, &webhook), Err(WebhookError::Unauthorized), "{what}");
     }
 }
 
 #[test]
 fn payos_own_example_is_heard() {
-    let ear = ear();
+    let receiver = receiver();
     let example = json!({
         "code": "00", "desc": "success", "success": true,
         "data": {
@@ -306,35 +311,42 @@ fn payos_own_example_is_heard() {
         "signature": "412e915d2871504ed31be63c8f62a149a4410d34c4c42affc9006ef9917eaa03",
     });
     let webhook = Webhook { headers: Vec::new(), body: example.to_string() };
-    let heard = ear.hear(Provider::Payos, &webhook).expect("heard");
-    assert_eq!(heard.order, Seq::new(123).map(OrderRef::Seq).expect("in range"));
-    assert_eq!((&*heard.event_id, &*heard.reference), ("123/00/TF230204212323", "TF230204212323"));
-    assert_eq!((heard.amount.get(), heard.currency.as_str(), heard.kind), (3000, "VND", Kind::PaymentSucceeded));
-    assert_eq!(heard.at.get(), 1_675_509_900_000, "Vietnam is seven hours ahead");
+    let received = receiver.receive(Provider::Payos, &webhook).expect("accepted");
+    assert_eq!(received.order, Seq::new(123).map(OrderRef::Seq).expect("in range"));
+    assert_eq!((&*received.event_id, &*received.reference), ("123/00/TF230204212323", "TF230204212323"));
+    assert_eq!(
+        (received.amount.get(), received.currency.as_str(), received.kind),
+        (3000, "VND", Kind::PaymentSucceeded)
+    );
+    assert_eq!(received.at.get(), 1_675_509_900_000, "Vietnam is seven hours ahead");
     let reordered = format!("{{\"signature\": {}, \"data\" : {}}}", example["signature"], example["data"]);
-    assert_eq!(ear.hear(Provider::Payos, &webhook.with_body(reordered)), Ok(heard), "its members have no order");
+    assert_eq!(
+        receiver.receive(Provider::Payos, &webhook.with_body(reordered)),
+        Ok(received),
+        "its members have no order"
+    );
 }
 
 #[test]
 fn payos_members_count_only_if_they_are_signed_and_have_one_reading() {
-    let ear = ear();
+    let receiver = receiver();
     let at = "2026-11-21 16:00:00";
     let good = transfer(77, "FT1", 3000, at);
-    assert!(ear.hear(Provider::Payos, &payos(&good)).is_ok(), "a null is signed as nothing");
+    assert!(receiver.receive(Provider::Payos, &payos(&good)).is_ok(), "a null is signed as nothing");
     let with = |name: &str, value: Value| {
         let mut data = good.clone();
         data[name] = value;
         data
     };
-    let failed = ear.hear(Provider::Payos, &payos(&with("code", "01".into()))).expect("heard");
+    let failed = receiver.receive(Provider::Payos, &payos(&with("code", "01".into()))).expect("accepted");
     assert_eq!(failed.kind, Kind::PaymentFailed);
     let outside = payos(&with("code", "01".into())).body.replacen("\"code\":\"00\"", "\"code\":\"99\"", 1);
-    let outside = ear.hear(Provider::Payos, &payos(&good).with_body(outside)).expect("heard");
+    let outside = receiver.receive(Provider::Payos, &payos(&good).with_body(outside)).expect("accepted");
     assert_eq!(outside.kind, Kind::PaymentFailed, "what stands beside the data is not signed");
     let tampered = payos(&good).body.replace("3000", "3");
     let body: Value = serde_json::from_str(&payos(&good).body).expect("JSON");
     let signature = body["signature"].as_str().expect("a signature").to_string();
-    // What is signed, cut in another place: the description swallows the rest of the order's number.
+    // The signed text, split at another place: the description swallows the rest of the order's number.
     let mut cut = good.clone();
     cut["description"] = "x&orderCode=1&p=".into();
     let signed_by_payos = payos(&cut);
@@ -358,7 +370,7 @@ fn payos_members_count_only_if_they_are_signed_and_have_one_reading() {
         ("nothing", String::new()),
     ] {
         let webhook = Webhook { headers: Vec::new(), body };
-        assert_eq!(ear.hear(Provider::Payos, &webhook), Err(WebhookError::Unauthorized), "{what}");
+        assert_eq!(receiver.receive(Provider::Payos, &webhook), Err(WebhookError::Unauthorized), "{what}");
     }
     for (data, pointer) in [
         (with("amount", 0.into()), "/data/amount"),
@@ -371,9 +383,9 @@ fn payos_members_count_only_if_they_are_signed_and_have_one_reading() {
         (with("currency", "DONG".into()), "/data/currency"),
         (with("transactionDateTime", "now".into()), "/data/transactionDateTime"),
     ] {
-        assert_eq!(pointers(ear.hear(Provider::Payos, &payos(&data))), [pointer], "{data}");
+        assert_eq!(pointers(receiver.receive(Provider::Payos, &payos(&data))), [pointer], "{data}");
     }
-    let later = |at: &str| ear.hear(Provider::Payos, &payos(&transfer(77, "FT1", 3000, at))).map(drop);
+    let later = |at: &str| receiver.receive(Provider::Payos, &payos(&transfer(77, "FT1", 3000, at))).map(drop);
     assert_eq!(later("2026-11-21 16:05:00"), Ok(()), "300 s ahead");
     assert_eq!(later("2026-11-21 16:05:01"), Err(WebhookError::Stale));
     assert_eq!(later("2020-01-01 00:00:00"), Ok(()), "its order knows how old it may be");
@@ -383,11 +395,11 @@ fn payos_members_count_only_if_they_are_signed_and_have_one_reading() {
 #[test]
 fn a_provider_without_secrets_does_not_exist_and_the_sandbox_only_where_it_is_asked_for() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let none = Ear { verifiers: verifiers(Config::defaults().payments), _scratch: scratch };
+    let none = Receiver { verifiers: verifiers(Config::defaults().payments), _scratch: scratch };
     let webhook = standard(&SANDBOX_KEY, "msg_1", NOW, &paid());
     for provider in Provider::ALL {
         assert!(!none.verifiers.is_configured(provider), "{provider:?}");
-        assert_eq!(none.hear(provider, &webhook), Err(WebhookError::NotConfigured), "{provider:?}");
+        assert_eq!(none.receive(provider, &webhook), Err(WebhookError::NotConfigured), "{provider:?}");
     }
     assert_eq!(none.verifiers.sign_sandbox("msg_1", 1, b"{}"), None);
     let scratch = tempfile::tempdir().expect("scratch");
@@ -395,9 +407,9 @@ fn a_provider_without_secrets_does_not_exist_and_the_sandbox_only_where_it_is_as
     assert!(!quiet.is_configured(Provider::Sandbox) && quiet.is_configured(Provider::Stripe));
     let own = verifiers(PaymentSettings { sandbox: true, ..Config::defaults().payments });
     let signature = own.sign_sandbox("msg_1", NOW.unsigned_abs(), paid().as_bytes()).expect("a sandbox");
-    let own = Ear { verifiers: own, _scratch: scratch };
-    assert!(own.hear(Provider::Sandbox, &webhook.clone().set("webhook-signature", signature)).is_ok());
-    assert_eq!(own.hear(Provider::Sandbox, &webhook), Err(WebhookError::Unauthorized), "nobody else can sign");
+    let own = Receiver { verifiers: own, _scratch: scratch };
+    assert!(own.receive(Provider::Sandbox, &webhook.clone().set("webhook-signature", signature)).is_ok());
+    assert_eq!(own.receive(Provider::Sandbox, &webhook), Err(WebhookError::Unauthorized), "nobody else can sign");
 }
 
 #[test]
@@ -406,8 +418,9 @@ fn all_mistakes_of_all_secrets_are_told_at_once() {
     let missing = |name: &str| vec![scratch.path().join(name)];
     let mut config = Config::defaults();
     config.payments.stripe_secret_files = missing("a");
-    config.payments.payos_checksum_key_files = vec![paying::secret_file(scratch.path(), "b", "short")];
-    config.payments.standard_webhooks_secret_files = vec![paying::secret_file(scratch.path(), "c", "whsec_c2hvcnQ=")];
+    config.payments.payos_checksum_key_files = vec![provider_webhooks::secret_file(scratch.path(), "b", "short")];
+    config.payments.standard_webhooks_secret_files =
+        vec![provider_webhooks::secret_file(scratch.path(), "c", "whsec_c2hvcnQ=")];
     config.payments.sandbox_secret_files = missing("d");
     let told = WebhookVerifiers::open(&config).err().expect("four mistakes");
     assert_eq!(told.len(), 4, "{told:?}");

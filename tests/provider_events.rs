@@ -1,15 +1,15 @@
-//! What payment providers tell, on the real server: recorded once, with its effect; bad input changes nothing.
+//! Webhooks of payment providers on a real server: each is recorded once, with its effect; bad input changes nothing.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
-mod paying;
+mod provider_webhooks;
 
 use std::io::{Read, Write};
 
 use firstcome::config::PaymentSettings;
 use http::{Answer, Server, call, serve, serve_with};
-use paying::{
+use provider_webhooks::{
     SANDBOX_KEY, STANDARD_KEY, STRIPE_SECRET, Webhook, event, now, payos, settings, standard, stripe, transfer,
 };
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// A drop of two units at 100 in EUR, and one at 3000 in VND.
+    /// Starts a server with a drop of two units at 100 EUR cents, and one at 3000 VND.
     fn open() -> Shop {
         let scratch = tempfile::tempdir().expect("scratch");
         let server = serve_with(scratch.path(), |config| config.payments = settings(scratch.path()));
@@ -36,7 +36,7 @@ impl Shop {
         Shop { server, _scratch: scratch }
     }
 
-    /// An order's id and number.
+    /// Places an order, and returns its id and number.
     fn order(&self, drop_id: u32, buyer: &str) -> (String, u64) {
         let headers = "Content-Type: application/json\r\nIdempotency-Key: k\r\n";
         let body = json!({ "buyer": buyer, "quantity": 1, "contact": { "email": "a@example.org" } }).to_string();
@@ -46,14 +46,14 @@ impl Shop {
         (answer.body["id"].as_str().expect("an id").into(), answer.body["seq"].as_u64().expect("a number"))
     }
 
-    fn tell(&self, provider: &str, webhook: &Webhook) -> Answer {
+    fn send(&self, provider: &str, webhook: &Webhook) -> Answer {
         let path = format!("/v1/payments/{provider}");
         call(self.server.0.server.public_address, "POST", &path, &webhook.head(), &webhook.body)
     }
 
-    /// What is answered to an event that is well signed.
-    fn told(&self, event_id: &str, body: &Value) -> (String, String) {
-        result(&self.tell("standard-webhooks", &standard(&STANDARD_KEY, event_id, now(), &body.to_string())))
+    /// Sends a correctly signed event, and returns the result and its reason.
+    fn send_event(&self, event_id: &str, body: &Value) -> (String, String) {
+        result(&self.send("standard-webhooks", &standard(&STANDARD_KEY, event_id, now(), &body.to_string())))
     }
 
     fn state(&self, order: &str) -> Value {
@@ -76,23 +76,23 @@ fn words(result: &str, reason: &str) -> (String, String) {
 }
 
 #[test]
-fn a_payment_pays_its_order_once_whatever_the_provider_repeats() {
+fn a_payment_pays_its_order_once_despite_repetitions() {
     let shop = Shop::open();
     let (id, _) = shop.order(1, "ann");
     let paid = event("payment.succeeded", &id, "pay_1", 100, "EUR");
-    assert_eq!(shop.told("msg_1", &paid), words("applied", ""));
+    assert_eq!(shop.send_event("msg_1", &paid), words("applied", ""));
     assert_eq!(shop.state(&id)["state"], "paid");
-    assert_eq!(shop.told("msg_1", &paid), words("duplicate", ""));
-    assert_eq!(shop.told("msg_2", &paid), words("ignored", "payment-known"));
+    assert_eq!(shop.send_event("msg_1", &paid), words("duplicate", ""));
+    assert_eq!(shop.send_event("msg_2", &paid), words("ignored", "payment-known"));
     let failed = event("payment.failed", &id, "pay_1", 100, "EUR");
-    assert_eq!(shop.told("msg_3", &failed), words("ignored", "not-awaited"), "a late failure downgrades nothing");
-    assert_eq!(shop.told("msg_4", &event("payment.succeeded", &id, "pay_2", 100, "EUR")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_3", &failed), words("ignored", "not-awaited"), "a late failure downgrades nothing");
+    assert_eq!(shop.send_event("msg_4", &event("payment.succeeded", &id, "pay_2", 100, "EUR")), words("applied", ""));
     let order = shop.state(&id);
     assert_eq!((&order["state"], &order["refund_due_amount"]), (&json!("paid"), &json!(100)), "paid twice: once back");
-    assert_eq!(shop.told("msg_5", &event("refund.succeeded", &id, "pay_2", 100, "EUR")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_5", &event("refund.succeeded", &id, "pay_2", 100, "EUR")), words("applied", ""));
     let order = shop.state(&id);
     assert_eq!((&order["state"], order.get("refund_due_amount")), (&json!("paid"), None));
-    assert_eq!(shop.told("msg_6", &event("chargeback.created", &id, "pay_1", 100, "EUR")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_6", &event("chargeback.created", &id, "pay_1", 100, "EUR")), words("applied", ""));
     assert_eq!(
         shop.audit().matches("provider_event_recorded").count(),
         6,
@@ -105,7 +105,7 @@ fn a_payment_pays_its_order_once_whatever_the_provider_repeats() {
 }
 
 #[test]
-fn bad_input_is_told_the_right_status_without_a_hint_and_changes_nothing() {
+fn bad_input_gets_the_right_status_without_a_hint_and_changes_nothing() {
     let shop = Shop::open();
     let (id, seq) = shop.order(1, "ann");
     let before = (shop.audit(), shop.state(&id));
@@ -121,14 +121,14 @@ fn bad_input_is_told_the_right_status_without_a_hint_and_changes_nothing() {
         body["data"]["amount"] = amount;
         signed(body.to_string())
     };
-    // A clock may tick between signing and hearing: no instant here is nearer to the tolerance than that.
+    // The clock may tick between signing and verification, so no time here is close to the tolerance.
     for (what, webhook, status, code) in [
         ("no signature", good.clone().without("webhook-signature"), 401, "unauthorized"),
         ("a wrong length", good.clone().set("webhook-signature", "v1,AAAA"), 401, "unauthorized"),
         ("two signatures", two, 401, "unauthorized"),
         ("another shop's", standard(&[1; 32], "msg_1", now(), &paid), 401, "unauthorized"),
         ("play money", standard(&SANDBOX_KEY, "msg_1", now(), &paid), 401, "unauthorized"),
-        ("written anew", good.clone().with_body(pretty), 401, "unauthorized"),
+        ("reformatted", good.clone().with_body(pretty), 401, "unauthorized"),
         ("forged and stale", standard(&[1; 32], "msg_1", now() - 9999, &paid), 401, "unauthorized"),
         ("stale", at(-310), 400, "validation"),
         ("for later", at(310), 400, "validation"),
@@ -141,7 +141,7 @@ fn bad_input_is_told_the_right_status_without_a_hint_and_changes_nothing() {
         ("a text", money(json!("100")), 400, "validation"),
         ("no currency", signed(paid.replace("EUR", "EURO")), 400, "validation"),
     ] {
-        let answer = shop.tell("standard-webhooks", &webhook);
+        let answer = shop.send("standard-webhooks", &webhook);
         assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{what}: {}", answer.text);
         let hints = ["secret_", "HMAC", "base64", "expected", &good.headers[3].1[3..]];
         assert!(status != 401 || hints.iter().all(|hint| !answer.text.contains(hint)), "{what}: {}", answer.text);
@@ -152,47 +152,47 @@ fn bad_input_is_told_the_right_status_without_a_hint_and_changes_nothing() {
         ("sandbox", good.clone()),
     ];
     for (provider, webhook) in forged {
-        assert_eq!(shop.tell(provider, &webhook).body["code"], "unauthorized", "{provider}");
+        assert_eq!(shop.send(provider, &webhook).body["code"], "unauthorized", "{provider}");
     }
-    for nobody in ["manual", "paypal", "Stripe", "standard_webhooks"] {
-        assert_eq!(shop.tell(nobody, &good).body["code"], "not-found", "{nobody}");
+    for unknown in ["manual", "paypal", "Stripe", "standard_webhooks"] {
+        assert_eq!(shop.send(unknown, &good).body["code"], "not-found", "{unknown}");
     }
     assert_eq!((shop.audit(), shop.state(&id)), before, "nothing is recorded, nothing changes");
-    assert_eq!(result(&shop.tell("standard-webhooks", &good)), words("applied", ""), "and the good one is still good");
-    assert_eq!(result(&shop.tell("standard-webhooks", &good)), words("duplicate", ""), "replayed");
+    assert_eq!(result(&shop.send("standard-webhooks", &good)), words("applied", ""), "and the good one is still good");
+    assert_eq!(result(&shop.send("standard-webhooks", &good)), words("duplicate", ""), "replayed");
     shop.server.stop();
 }
 
 #[test]
-fn money_that_is_not_what_was_asked_for_is_owed_back_and_the_order_stays_as_it_is() {
+fn a_payment_of_another_amount_is_owed_back_and_the_order_does_not_change() {
     let shop = Shop::open();
     let (id, _) = shop.order(1, "ann");
-    assert_eq!(shop.told("msg_1", &event("payment.succeeded", &id, "less", 99, "EUR")), words("applied", ""));
-    assert_eq!(shop.told("msg_2", &event("payment.succeeded", &id, "more", 101, "EUR")), words("applied", ""));
-    assert_eq!(shop.told("msg_3", &event("payment.succeeded", &id, "foreign", 100, "USD")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_1", &event("payment.succeeded", &id, "less", 99, "EUR")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_2", &event("payment.succeeded", &id, "more", 101, "EUR")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_3", &event("payment.succeeded", &id, "foreign", 100, "USD")), words("applied", ""));
     let order = shop.state(&id);
     assert_eq!((&order["state"], &order["refund_due_amount"]), (&json!("awaiting_payment"), &json!(200)));
     assert_eq!(shop.audit().matches("payment_not_kept").count(), 3);
-    assert_eq!(shop.told("msg_4", &event("payment.succeeded", &id, "right", 100, "EUR")), words("applied", ""));
+    assert_eq!(shop.send_event("msg_4", &event("payment.succeeded", &id, "right", 100, "EUR")), words("applied", ""));
     assert_eq!(shop.state(&id)["state"], "paid");
     shop.server.stop();
 }
 
 #[test]
-fn events_for_nobodys_orders_are_recorded_once_and_ignored() {
+fn events_for_unknown_orders_are_recorded_once_and_ignored() {
     let shop = Shop::open();
     let (id, _) = shop.order(1, "ann");
     let nearly = format!("{}{}", &id[..35], if id.ends_with('0') { '1' } else { '0' });
     for (event_id, order) in [("msg_1", "0190a1b2-0000-8000-8000-000000000000"), ("msg_2", "4711"), ("msg_3", &nearly)]
     {
         let paid = event("payment.succeeded", order, "pay_1", 100, "EUR");
-        assert_eq!(shop.told(event_id, &paid), words("ignored", "unknown-order"), "{order}");
-        assert_eq!(shop.told(event_id, &paid), words("duplicate", ""), "{order}");
+        assert_eq!(shop.send_event(event_id, &paid), words("ignored", "unknown-order"), "{order}");
+        assert_eq!(shop.send_event(event_id, &paid), words("duplicate", ""), "{order}");
     }
     assert_eq!(shop.audit().matches("provider_event_recorded").count(), 3);
     assert_eq!(shop.state(&id)["state"], "awaiting_payment");
     let unused = event("invoice.sent", &id, "pay_1", 100, "EUR");
-    assert_eq!(shop.told("msg_4", &unused), words("ignored", "unused"));
+    assert_eq!(shop.send_event("msg_4", &unused), words("ignored", "unused"));
     assert_eq!(shop.audit().matches("provider_event_recorded").count(), 3, "a type that means nothing has no row");
     shop.server.stop();
 }
@@ -201,49 +201,49 @@ fn events_for_nobodys_orders_are_recorded_once_and_ignored() {
 fn stripes_refunds_and_disputes_find_their_order_by_its_payment() {
     let shop = Shop::open();
     let (id, _) = shop.order(1, "ann");
-    let told = |event_id: &str, kind: &str, object: Value| {
+    let send = |event_id: &str, kind: &str, object: Value| {
         let body = json!({ "id": event_id, "type": kind, "created": now(), "data": { "object": object } }).to_string();
-        result(&shop.tell("stripe", &stripe(STRIPE_SECRET, now(), &body)))
+        result(&shop.send("stripe", &stripe(STRIPE_SECRET, now(), &body)))
     };
     let refund = |id: &str, amount: u64| json!({ "id": id, "status": "succeeded", "payment_intent": "pi_1", "amount": amount, "currency": "eur" });
-    assert_eq!(told("evt_0", "refund.created", refund("re_0", 10)), words("ignored", "unknown-payment"));
+    assert_eq!(send("evt_0", "refund.created", refund("re_0", 10)), words("ignored", "unknown-payment"));
     let mut session = json!({ "payment_status": "unpaid", "payment_intent": "pi_1", "amount_total": 100,
                               "currency": "eur", "metadata": { "order_id": id } });
-    assert_eq!(told("evt_1", "checkout.session.completed", session.clone()), words("ignored", "unused"));
+    assert_eq!(send("evt_1", "checkout.session.completed", session.clone()), words("ignored", "unused"));
     session["payment_status"] = "paid".into();
-    assert_eq!(told("evt_2", "checkout.session.async_payment_succeeded", session), words("applied", ""));
+    assert_eq!(send("evt_2", "checkout.session.async_payment_succeeded", session), words("applied", ""));
     assert_eq!(shop.state(&id)["state"], "paid");
-    assert_eq!(told("evt_3", "refund.created", refund("re_1", 40)), words("applied", ""));
-    assert_eq!(told("evt_4", "refund.updated", refund("re_1", 40)), words("duplicate", ""), "one refund, two events");
+    assert_eq!(send("evt_3", "refund.created", refund("re_1", 40)), words("applied", ""));
+    assert_eq!(send("evt_4", "refund.updated", refund("re_1", 40)), words("duplicate", ""), "one refund, two events");
     assert_eq!(shop.state(&id)["refunded_amount"], 40);
     let dispute = json!({ "id": "dp_1", "payment_intent": "pi_1", "amount": 60, "currency": "eur" });
-    assert_eq!(told("evt_5", "charge.dispute.created", dispute), words("applied", ""));
+    assert_eq!(send("evt_5", "charge.dispute.created", dispute), words("applied", ""));
     assert!(shop.audit().contains("chargeback_created"));
     shop.server.stop();
 }
 
 #[test]
-fn payos_names_an_order_by_its_number_and_older_money_is_not_for_it() {
+fn payos_names_an_order_by_its_number_and_older_transfers_do_not_pay_it() {
     let shop = Shop::open();
     let (id, seq) = shop.order(2, "ann");
     let today = firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock());
-    // PayOS writes Vietnam's time; today's in UTC is seven hours less.
+    // PayOS uses the time of Vietnam, seven hours ahead of UTC.
     let today = today[..19].replace('T', " ");
-    let told = |reference: &str, at: &str| result(&shop.tell("payos", &payos(&transfer(seq, reference, 3000, at))));
-    assert_eq!(told("TF230204212323", "2023-02-04 18:25:00"), words("ignored", "unknown-order"), "PayOS' own sample");
+    let send = |reference: &str, at: &str| result(&shop.send("payos", &payos(&transfer(seq, reference, 3000, at))));
+    assert_eq!(send("TF230204212323", "2023-02-04 18:25:00"), words("ignored", "unknown-order"), "PayOS' own sample");
     assert_eq!(shop.state(&id)["state"], "awaiting_payment");
-    assert_eq!(told("FT1", &today), words("applied", ""));
+    assert_eq!(send("FT1", &today), words("applied", ""));
     assert_eq!(shop.state(&id)["state"], "paid");
-    assert_eq!(told("FT1", &today), words("duplicate", ""));
-    assert_eq!(told("FT2", &today), words("applied", ""), "a second transfer");
+    assert_eq!(send("FT1", &today), words("duplicate", ""));
+    assert_eq!(send("FT2", &today), words("applied", ""), "a second transfer");
     assert_eq!(shop.state(&id)["refund_due_amount"], 3000);
-    let nobody = payos(&transfer(999_999, "FT3", 3000, &today));
-    assert_eq!(result(&shop.tell("payos", &nobody)), words("ignored", "unknown-order"));
+    let unknown = payos(&transfer(999_999, "FT3", 3000, &today));
+    assert_eq!(result(&shop.send("payos", &unknown)), words("ignored", "unknown-order"));
     shop.server.stop();
 }
 
 #[test]
-fn a_long_webhook_is_heard_in_pieces_too_and_one_that_is_too_long_ends() {
+fn a_long_webhook_is_accepted_in_chunks_and_one_over_the_limit_is_refused() {
     let shop = Shop::open();
     let (id, _) = shop.order(1, "ann");
     let mut paid = event("payment.succeeded", &id, "pay_1", 100, "EUR");
@@ -264,12 +264,12 @@ fn a_long_webhook_is_heard_in_pieces_too_and_one_that_is_too_long_ends() {
     paid["note"] = "n".repeat(65 * 1024).into();
     let long = standard(&STANDARD_KEY, "msg_2", now(), &paid.to_string());
     assert_eq!(in_pieces(&long).body["code"], "body-too-large");
-    assert_eq!(result(&shop.tell("standard-webhooks", &webhook)), words("duplicate", ""), "and whole");
+    assert_eq!(result(&shop.send("standard-webhooks", &webhook)), words("duplicate", ""), "and with a Content-Length");
     shop.server.stop();
 }
 
 #[test]
-fn without_secrets_there_are_no_providers_and_play_money_only_where_it_is_asked_for() {
+fn without_secrets_there_are_no_providers_and_the_sandbox_needs_its_setting() {
     let scratch = tempfile::tempdir().expect("scratch");
     let webhook = standard(&SANDBOX_KEY, "msg_1", now(), "{}");
     let providers = ["standard-webhooks", "stripe", "payos", "sandbox"];

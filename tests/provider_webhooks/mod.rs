@@ -1,4 +1,4 @@
-//! Events as providers send them, signed as they sign.
+//! Webhooks in the format and with the signatures of each provider.
 
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
@@ -15,10 +15,10 @@ use firstcome::types::hex;
 use firstcome::writer::clock::wall_clock;
 use serde_json::{Value, json};
 
-/// The checksum key of PayOS' own example.
+/// The checksum key of the example in PayOS' documentation.
 pub const PAYOS_KEY: &str = "1a54716c8f0efb2744fb28b6e38b25da7f67a925d98bc1c18bd8faaecadd7675";
 pub const STRIPE_SECRET: &str = "whsec_c3RyaXBlIHNpZ25zIHdpdGggdGhpcw";
-/// While one secret follows another both are good.
+/// The second valid secret, as during a rotation.
 pub const STRIPE_NEXT_SECRET: &str = "whsec_bmV4dCB5ZWFyIHdpdGggdGhpcw";
 pub const STANDARD_KEY: [u8; 32] = [7; 32];
 pub const STANDARD_NEXT_KEY: [u8; 32] = [8; 32];
@@ -35,7 +35,7 @@ pub fn whsec(key: &[u8]) -> String {
     format!("whsec_{}", STANDARD.encode(key))
 }
 
-/// Settings with all providers.
+/// Returns settings with all providers enabled.
 pub fn settings(directory: &Path) -> PaymentSettings {
     let file = |name: &str, text: &str| secret_file(directory, name, text);
     PaymentSettings {
@@ -57,7 +57,6 @@ pub fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     context.sign().as_ref().to_vec()
 }
 
-/// A webhook: headers and a body.
 #[derive(Clone)]
 pub struct Webhook {
     pub headers: Vec<(&'static str, String)>,
@@ -79,14 +78,14 @@ impl Webhook {
         self.body = body.into();
         self
     }
-    /// As text between the head's first line and the body.
+    /// Returns the header lines, without the request line.
     pub fn head(&self) -> String {
         let lines: Vec<String> = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         lines.concat()
     }
 }
 
-/// As Standard Webhooks says.
+/// Signs as Standard Webhooks 1.0 says.
 pub fn standard(key: &[u8], id: &str, at: i64, body: &str) -> Webhook {
     let timestamp = at.to_string();
     let signature = hmac(key, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body.as_bytes()]);
@@ -101,7 +100,7 @@ pub fn standard(key: &[u8], id: &str, at: i64, body: &str) -> Webhook {
     }
 }
 
-/// As Stripe signs.
+/// Signs as Stripe does.
 pub fn stripe(secret: &str, at: i64, body: &str) -> Webhook {
     let signature = hex::encode(&hmac(secret.as_bytes(), &[at.to_string().as_bytes(), b".", body.as_bytes()]));
     Webhook {
@@ -113,7 +112,7 @@ pub fn stripe(secret: &str, at: i64, body: &str) -> Webhook {
     }
 }
 
-/// As PayOS signs.
+/// Signs as PayOS does.
 pub fn payos(data: &Value) -> Webhook {
     let sorted: std::collections::BTreeMap<&String, &Value> = data.as_object().expect("an object").iter().collect();
     let text = |value: &Value| match value {
@@ -127,18 +126,18 @@ pub fn payos(data: &Value) -> Webhook {
     Webhook { headers: vec![("Content-Type", "application/json".into())], body: body.to_string() }
 }
 
-/// Now, in seconds.
+/// Returns the wall clock in seconds.
 pub fn now() -> i64 {
     wall_clock().second()
 }
 
-/// The body of an event of `standard-webhooks` and `sandbox`.
+/// Returns the body of an event of `standard-webhooks` and `sandbox`.
 pub fn event(kind: &str, order: &str, reference: &str, amount: u64, currency: &str) -> Value {
     json!({ "type": kind, "timestamp": "2026-11-21T09:00:00Z",
             "data": { "order_id": order, "reference": reference, "amount": amount, "currency": currency } })
 }
 
-/// PayOS' own example, but for what it is about.
+/// Returns the data of the example in PayOS' documentation, with another transfer.
 pub fn transfer(order_code: u64, reference: &str, amount: u64, at: &str) -> Value {
     json!({
         "orderCode": order_code, "amount": amount, "description": "VQRIO123", "accountNumber": "12345678",

@@ -1,4 +1,4 @@
-//! An endpoint that hears what it is told, and answers as a test says.
+//! A webhook endpoint that records what it receives, and replies as the test replies.
 
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
@@ -15,15 +15,14 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-/// What the endpoint was told.
 #[derive(Clone)]
-pub struct Heard {
+pub struct ReceivedWebhook {
     pub headers: BTreeMap<String, String>,
     pub text: String,
     pub body: Value,
 }
 
-impl Heard {
+impl ReceivedWebhook {
     pub fn id(&self) -> &str {
         &self.headers["webhook-id"]
     }
@@ -36,7 +35,7 @@ impl Heard {
     pub fn order(&self) -> u64 {
         self.body["data"]["order_seq"].as_u64().unwrap_or(0)
     }
-    /// Whether one of the signatures is this secret's (Standard Webhooks 1.0.0, written once more).
+    /// Returns true if one of the signatures was made with the secret: an independent implementation of Standard Webhooks.
     pub fn is_signed_by(&self, secret: &str) -> bool {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("a secret")).expect("base64");
         let text = format!("{}.{}.{}", self.id(), self.headers["webhook-timestamp"], self.text);
@@ -45,60 +44,59 @@ impl Heard {
     }
 }
 
-/// What it answers.
 #[derive(Clone, Copy)]
-pub enum Say {
+pub enum SinkReply {
     Status(u16),
-    /// A status and a header line.
+    /// A status with one header line.
     With(u16, &'static str),
-    /// Nothing, ever.
+    /// Never replies, and keeps the connection open.
     Nothing,
-    /// The connection is closed.
+    /// Closes the connection without a reply.
     Close,
 }
 
-type Script = Box<dyn FnMut(&Heard) -> Say + Send>;
+type Script = Box<dyn FnMut(&ReceivedWebhook) -> SinkReply + Send>;
 
 pub struct Sink {
     pub address: SocketAddr,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    received: Arc<Mutex<Vec<ReceivedWebhook>>>,
     script: Arc<Mutex<Script>>,
 }
 
 impl Sink {
-    pub fn new(script: impl FnMut(&Heard) -> Say + Send + 'static) -> Sink {
+    pub fn new(script: impl FnMut(&ReceivedWebhook) -> SinkReply + Send + 'static) -> Sink {
         Sink::listen(TcpListener::bind("127.0.0.1:0").expect("bound"), script)
     }
 
-    pub fn listen(listener: TcpListener, script: impl FnMut(&Heard) -> Say + Send + 'static) -> Sink {
+    pub fn listen(listener: TcpListener, script: impl FnMut(&ReceivedWebhook) -> SinkReply + Send + 'static) -> Sink {
         let address = listener.local_addr().expect("an address");
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
-        let (all, says) = (Arc::clone(&heard), Arc::clone(&script));
+        let (all, replies) = (Arc::clone(&received), Arc::clone(&script));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (all, says) = (Arc::clone(&all), Arc::clone(&says));
-                std::thread::spawn(move || serve(stream, &all, &says));
+                let (all, replies) = (Arc::clone(&all), Arc::clone(&replies));
+                std::thread::spawn(move || serve(stream, &all, &replies));
             }
         });
-        Sink { address, heard, script }
+        Sink { address, received, script }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}/hooks", self.address)
     }
-    pub fn says(&self, script: impl FnMut(&Heard) -> Say + Send + 'static) {
+    pub fn reply_with(&self, script: impl FnMut(&ReceivedWebhook) -> SinkReply + Send + 'static) {
         *self.script.lock() = Box::new(script);
     }
-    pub fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().clone()
+    pub fn received(&self) -> Vec<ReceivedWebhook> {
+        self.received.lock().clone()
     }
     pub fn seqs(&self) -> Vec<u64> {
-        self.heard.lock().iter().map(Heard::seq).collect()
+        self.received.lock().iter().map(ReceivedWebhook::seq).collect()
     }
 }
 
-fn serve(mut stream: TcpStream, heard: &Mutex<Vec<Heard>>, script: &Mutex<Script>) {
+fn serve(mut stream: TcpStream, received: &Mutex<Vec<ReceivedWebhook>>, script: &Mutex<Script>) {
     let (mut bytes, mut piece) = (Vec::new(), [0u8; 4096]);
     loop {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
@@ -121,16 +119,16 @@ fn serve(mut stream: TcpStream, heard: &Mutex<Vec<Heard>>, script: &Mutex<Script
         }
         let text = String::from_utf8(bytes[end..end + length].to_vec()).expect("text");
         bytes.drain(..end + length);
-        let one = Heard { headers, body: serde_json::from_str(&text).expect("JSON"), text };
-        heard.lock().push(one.clone());
-        let say = script.lock()(&one);
-        let answer = match say {
-            Say::Status(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),
-            Say::With(status, line) => format!("HTTP/1.1 {status} X\r\n{line}\r\nContent-Length: 0\r\n\r\n"),
-            Say::Nothing => continue,
-            Say::Close => return,
+        let one = ReceivedWebhook { headers, body: serde_json::from_str(&text).expect("JSON"), text };
+        received.lock().push(one.clone());
+        let reply = script.lock()(&one);
+        let response = match reply {
+            SinkReply::Status(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),
+            SinkReply::With(status, line) => format!("HTTP/1.1 {status} X\r\n{line}\r\nContent-Length: 0\r\n\r\n"),
+            SinkReply::Nothing => continue,
+            SinkReply::Close => return,
         };
-        if stream.write_all(answer.as_bytes()).is_err() {
+        if stream.write_all(response.as_bytes()).is_err() {
             return;
         }
     }
