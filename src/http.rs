@@ -1,26 +1,20 @@
 //! HTTP: from a connection to a command or a read, and back to a response. The contract stands in README.md beside.
 //!
-//! `routes` is the table of routes, whose rows stand beside their handlers (a file per noun in `handlers`); `code` is the
-//! table of problem codes; `openapi` describes both. `connection` serves one connection within its timeouts; `worker`
-//! holds the state of a serving thread. Problems (RFC 9457) come from one exhaustive match in `problem`. Only point reads
-//! run on the workers; longer queries run on the query thread (`slow_queries`), which serves the admin listener.
+//! `routes` is the table of routes, whose rows stand beside their handlers (a file per noun in `handlers`); `openapi`
+//! describes it. `connection` serves one connection within its timeouts; `worker` holds the state of a serving thread.
+//! Bodies and problems are those of the room `api`. Only point reads run on the workers; longer queries run on the query
+//! thread (`slow_queries`), which serves the admin listener.
 
 pub mod access;
 pub mod allowed_responses;
 pub mod body;
-pub mod code;
 pub mod connection;
 pub mod handlers;
-pub mod json;
 pub mod openapi;
-pub mod problem;
 pub mod request;
 pub mod route;
 pub mod router;
 pub mod routes;
 pub mod slow_queries;
 pub mod trace_context;
-pub mod validation;
 pub mod worker;
-
-pub use problem::Problem;

@@ -5,6 +5,7 @@
 //! and recipes for changes. `tests/tidy.rs` holds which module may use which.
 
 pub mod admission;
+pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;

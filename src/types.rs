@@ -199,7 +199,7 @@ impl UnitPrice {
     }
 }
 
-/// An ISO 4217 currency code. Which codes exist is checked where a drop is created (`http::json`).
+/// An ISO 4217 currency code. Which codes exist is checked where a drop is created (`api::json`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 

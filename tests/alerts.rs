@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use firstcome::http::code::Code;
+use firstcome::api::code::Code;
 use firstcome::http::routes::ROUTES;
 use firstcome::telemetry::CATALOGUE;
 

@@ -6,7 +6,7 @@ mod bidding;
 mod http;
 
 use bidding::{auction, bid, is, look, made, post};
-use firstcome::http::code::Code;
+use firstcome::api::code::Code;
 use firstcome::types::text::rfc3339;
 use firstcome::writer::clock::wall_clock;
 use http::{Server, call, listen, serve, serve_with, until};

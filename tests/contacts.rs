@@ -92,7 +92,7 @@ fn refused(client: &Client, live: &str) {
     let order = "/v1/drops/1/orders";
     client.quiet(public, "POST", order, &with(whole(), "buyer", "ann".into()), 409);
     client.quiet(public, "POST", "/v1/drops/99/orders", &whole().to_string(), 404);
-    client.check_out(firstcome::http::json::scalars::ORDER_ID_EXAMPLE, &contact(), 404);
+    client.check_out(firstcome::api::json::scalars::ORDER_ID_EXAMPLE, &contact(), 404);
     // Bodies that are none.
     for (field, value) in [
         ("contact", json!(format!("{MARKER}-text"))),

@@ -13,9 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use firstcome::admission::operators::file::change;
 use firstcome::admission::operators::{Role, Token};
+use firstcome::api::code::Code;
 use firstcome::config::KeyFile;
 use firstcome::engine::Command;
-use firstcome::http::code::Code;
 use firstcome::http::routes::{Listener, ROUTES, RequiredRole, Route};
 use firstcome::store::Beside;
 use firstcome::types::{Amount, Provider, Seq};
@@ -382,7 +382,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
 }
 
 /// An order's id that nobody has.
-const UNKNOWN: &str = firstcome::http::json::scalars::ORDER_ID_EXAMPLE;
+const UNKNOWN: &str = firstcome::api::json::scalars::ORDER_ID_EXAMPLE;
 
 /// The document's own example of a route's body.
 fn good_body(route: &Route) -> String {

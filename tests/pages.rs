@@ -213,7 +213,7 @@ fn an_unknown_order_is_a_page_and_the_demo_is_not_there_without_play_money_or_wh
             }
         });
         create(&server, &json!({}));
-        let unknown = format!("/pay/{}", firstcome::http::json::scalars::ORDER_ID_EXAMPLE);
+        let unknown = format!("/pay/{}", firstcome::api::json::scalars::ORDER_ID_EXAMPLE);
         for path in [unknown.as_str(), "/pay/x", "/pay/%3Cb%3E"] {
             is_a_page(&get(&server, path), 404);
         }

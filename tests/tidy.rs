@@ -30,11 +30,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
     // http and wire do not know each other. They use engine and store for the words of commands and outcomes.
     ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
+    // The contract: shapes are made of rows and outcomes.
+    ("api", &["read", "engine", "types", "config"]),
     // The load generator: a client of everything that is served.
-    ("load", &["client", "exit", "output", "http", "wire", "capture", "engine", "types", "telemetry"]),
+    ("load", &["client", "exit", "output", "api", "wire", "capture", "engine", "types", "telemetry"]),
     (
         "http",
         &[
+            "api",
             "web",
             "admission",
             "payments",

@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
+use firstcome::api::json::{OrderFrame, OrderRequest, reservation_body};
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
 use firstcome::engine::{Command, Outcome, Reservation, State};
-use firstcome::http::json::{OrderFrame, OrderRequest, reservation_body};
 use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, UnixMillis};
 use firstcome::writer::clock::wall_clock;

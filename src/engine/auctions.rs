@@ -17,7 +17,7 @@ use crate::types::{
     UnixMillis,
 };
 
-/// What an auction sells, and how. Ranges are checked where requests are read (`http::json`).
+/// What an auction sells, and how. Ranges are checked where requests are read (`api::json`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuctionSpec {
     /// The shop's number of the thing.

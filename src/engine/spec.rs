@@ -2,7 +2,7 @@
 
 use crate::types::{Currency, UnitPrice, UnixMillis};
 
-/// What a drop sells, and how. Ranges are checked where requests are read (`http::json`).
+/// What a drop sells, and how. Ranges are checked where requests are read (`api::json`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DropSpec {
     /// The shop's number of the thing.

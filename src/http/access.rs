@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
-use super::Problem;
 use super::route::{RequiredRole, Route};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::operators::Role;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller, Rejected};
+use crate::api::Problem;
 use crate::types::UnixMillis;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

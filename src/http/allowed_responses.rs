@@ -1,7 +1,7 @@
 //! Groups of problem codes that the rows of routes are made of. The OpenAPI document is made from the rows, and in debug
 //! builds every response is checked against its row, so that each test of the server tests the rows too.
 
-use super::code::Code;
+use crate::api::code::Code;
 
 /// Mistakes of a JSON body.
 pub const BODY: &[Code] = &[Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];

@@ -11,7 +11,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::Problem;
+use crate::api::Problem;
 use crate::config::ConnectionLimits;
 
 /// An answer's body: whole, or piece by piece.

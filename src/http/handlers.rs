@@ -23,13 +23,13 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
-use super::Problem;
 use super::body::Body;
 use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
 use super::route::Route;
 use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::Operator;
+use crate::api::Problem;
 use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
 use crate::telemetry::traces::WriteTimeline;

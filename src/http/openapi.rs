@@ -15,11 +15,11 @@ use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use self::headers::ResponseKind;
-use super::code::Code;
-use super::json::scalars::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
-use super::json::{request_schemas, response_schemas};
 use super::route::{Listener, RequiredRole, ResponseBody, Route};
 use super::routes::ROUTES;
+use crate::api::code::Code;
+use crate::api::json::scalars::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
+use crate::api::json::{request_schemas, response_schemas};
 use crate::config::all_settings;
 use crate::types::Provider;
 
@@ -245,7 +245,7 @@ fn uri_too_long() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::json;
+    use crate::api::json;
 
     fn made() -> Value {
         serde_json::from_slice(&document()).expect("JSON")

@@ -11,11 +11,11 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode, Version};
 use serde::de::DeserializeOwned;
 
-use super::Problem;
 use super::body::{Body, full, read_json};
-use super::json::{drop_body, etag};
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
+use crate::api::Problem;
+use crate::api::json::{drop_body, etag};
 use crate::config::ConnectionLimits;
 use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;

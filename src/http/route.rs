@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::allowed_responses::UNROUTED;
-use super::code::Code;
-use super::json::scalars;
 use crate::admission::operators::Role;
+use crate::api::code::Code;
+use crate::api::json::scalars;
 use crate::telemetry::MeteredRoute;
 
 /// The listeners that speak HTTP.

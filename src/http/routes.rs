@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::Problem;
 use super::handlers::{
     Handled, Handler, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, order_lists,
     order_payments, orders, pages, provider_events, streams, undo,
@@ -10,6 +9,7 @@ use super::handlers::{
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
 use super::worker::Worker;
+use crate::api::Problem;
 
 /// The files' rows. Their order is that of the roles table in `src/http/README.md`.
 const ROWS: &[&[RouteEntry]] = &[
@@ -82,8 +82,8 @@ mod tests {
 
     use super::*;
     use crate::admission::operators::Role;
+    use crate::api::code::Code;
     use crate::http::access::CONTACTS_NEED;
-    use crate::http::code::Code;
     use crate::http::route::allows;
     use crate::http::router::{RouteMatch, Router};
 

@@ -6,10 +6,10 @@ use hyper::header::{HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::code::Code;
 use super::request::REQUEST_ID;
 use super::route::Route;
 use super::worker::Worker;
+use crate::api::code::Code;
 use crate::config::TraceSettings;
 use crate::telemetry::traces::{TraceOptions, TraceParent, TraceReason, WriteTimeline, WriteTrace};
 use crate::writer::clock::wall_clock_us;

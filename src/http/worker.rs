@@ -16,11 +16,8 @@ use hyper::header::{
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
-use super::Problem;
 use super::access;
 use super::body::{Body, full};
-use super::code::Code;
-use super::problem::whole_seconds;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, empty};
 use super::route::{Listener, Route};
 use super::router::{RouteMatch, Router};
@@ -29,6 +26,9 @@ use super::trace_context::{self, Answered, TraceContext};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
+use crate::api::Problem;
+use crate::api::code::Code;
+use crate::api::problem::whole_seconds;
 use crate::config::Config;
 use crate::egress::EgressClient;
 use crate::payments::WebhookVerifiers;

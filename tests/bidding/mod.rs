@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
-use firstcome::http::code::Code;
+use firstcome::api::code::Code;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Server, call, listen};

@@ -1,8 +1,8 @@
 //! What is good, and what is refused or turned away: answers in the order of the frames, and the connection goes on.
 
+use firstcome::api::Problem;
+use firstcome::api::code::Code;
 use firstcome::engine::{Invalid, Refusal};
-use firstcome::http::Problem;
-use firstcome::http::code::Code;
 use firstcome::types::{Amount, DropState, OrderId, OrderState, Seq, UnitPrice, UnixMillis};
 use firstcome::wire::messages::{Bid, Request, Reserve};
 use firstcome::wire::reason;

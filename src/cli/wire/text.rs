@@ -1,6 +1,6 @@
 //! Conversion between text and frames of the wire protocol.
 
-use crate::http::code::Code;
+use crate::api::code::Code;
 use crate::types::text::rfc3339;
 use crate::types::{OrderId, UnixMillis, hex, random};
 use crate::wire::messages::{Bid, Echo, Reply, Request, Reserve, VERSION};

@@ -16,7 +16,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::admission::in_flight::InFlightPermit;
-use crate::http::Problem;
+use crate::api::Problem;
 use crate::http::body::Body;
 use crate::http::handlers::{Handled, Handling};
 use crate::http::request::{Call, check_head, empty};

@@ -9,16 +9,16 @@ use serde_json::json;
 use super::orders::{order_response, purchase_response};
 use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, rejected, submit, with_write_headers};
 use crate::admission::operators::Role;
-use crate::engine::{Command, CommandKey, Outcome, Subject};
-use crate::http::Problem;
-use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY, QUERY, WRITER};
-use crate::http::body::Body;
-use crate::http::code::Code;
-use crate::http::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
-use crate::http::json::{
+use crate::api::Problem;
+use crate::api::code::Code;
+use crate::api::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
+use crate::api::json::{
     auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
     receipt_body,
 };
+use crate::engine::{Command, CommandKey, Outcome, Subject};
+use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY, QUERY, WRITER};
+use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;

@@ -9,10 +9,10 @@ use hyper::{Method, Response};
 
 use super::{RouteEntry, fault, query_thread_busy};
 use crate::admission::operators::Role;
-use crate::http::Problem;
+use crate::api::Problem;
+use crate::api::json::queries::AuditQuery;
 use crate::http::allowed_responses::{BUSY, ID, QUERY};
 use crate::http::body::{Body, pieces};
-use crate::http::json::queries::AuditQuery;
 use crate::http::request::Call;
 use crate::http::route::ResponseBody::Named;
 use crate::http::route::Route;

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, submit, with_write_headers};
 use crate::admission::operators::Role;
+use crate::api::Problem;
+use crate::api::code::Code;
+use crate::api::json::queries::DropsQuery;
+use crate::api::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
 use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
-use crate::http::Problem;
 use crate::http::allowed_responses::{BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
-use crate::http::code::Code;
-use crate::http::json::queries::DropsQuery;
-use crate::http::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;

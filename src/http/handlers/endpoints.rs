@@ -6,15 +6,15 @@ use serde_json::json;
 
 use super::{RouteEntry, accepted_seq, example_reason, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
-use crate::egress::{SendError, Target, TargetError};
-use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
-use crate::http::Problem;
-use crate::http::allowed_responses::{BODY, ID, KEY, QUERY, WRITER};
-use crate::http::body::Body;
-use crate::http::json::queries::DeliveriesQuery;
-use crate::http::json::{
+use crate::api::Problem;
+use crate::api::json::queries::DeliveriesQuery;
+use crate::api::json::{
     EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
+use crate::egress::{SendError, Target, TargetError};
+use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
+use crate::http::allowed_responses::{BODY, ID, KEY, QUERY, WRITER};
+use crate::http::body::Body;
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
@@ -145,7 +145,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`.
 pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = crate::http::json::parse_reason(&call.json(&worker.server.config.limits).await?)?;
+    let reason = crate::api::json::parse_reason(&call.json(&worker.server.config.limits).await?)?;
     let endpoint = find_endpoint(worker, &call)?.id;
     let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
     let command = EndpointCommand::Patch { endpoint, patch, reason: call.signed(reason) };

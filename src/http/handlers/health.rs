@@ -6,9 +6,9 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::RouteEntry;
-use crate::http::Problem;
+use crate::api::Problem;
+use crate::api::code::Code;
 use crate::http::body::{Body, full};
-use crate::http::code::Code;
 use crate::http::request::json;
 use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{ResponseBody, Route};

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::{RouteEntry, accepted_seq, fault, rejected, submit, with_write_headers};
 use crate::admission::Caller;
+use crate::api::Problem;
+use crate::api::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
 use crate::engine::{Command, Outcome, Subject};
-use crate::http::Problem;
 use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, DROP, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
-use crate::http::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;

@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::orders::{find_order, submit_order};
 use super::{RouteEntry, accepted_seq, fault, provider_events, submit};
+use crate::api::Problem;
+use crate::api::json::{OrderRequest, parse_checkout};
 use crate::engine::{Command, Outcome, Subject};
-use crate::http::Problem;
 use crate::http::allowed_responses::{BODY, ID, WRITER};
 use crate::http::body::{Body, full, read_form};
-use crate::http::json::{OrderRequest, parse_checkout};
 use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{Presence, Route};

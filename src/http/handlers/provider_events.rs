@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::{RouteEntry, accepted_seq, fault, overloaded, submit_as, with_write_headers};
 use crate::admission::Caller;
+use crate::api::Problem;
+use crate::api::json::scalars::ORDER_ID_EXAMPLE;
+use crate::api::json::{ProviderEventResult, provider_event_body};
+use crate::api::problem::FieldError;
 use crate::engine::{self, Command, Outcome};
-use crate::http::Problem;
 use crate::http::allowed_responses::{ID, SIGNED, WRITER};
 use crate::http::body::{Body, announced, read_whole};
-use crate::http::json::scalars::ORDER_ID_EXAMPLE;
-use crate::http::json::{ProviderEventResult, provider_event_body};
-use crate::http::problem::FieldError;
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{Presence, Route};

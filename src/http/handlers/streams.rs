@@ -10,7 +10,7 @@ use hyper::{Method, Response};
 
 use super::drops::cached_drop;
 use super::{RouteEntry, query_thread_busy};
-use crate::http::Problem;
+use crate::api::Problem;
 use crate::http::allowed_responses::{BUSY, ID};
 use crate::http::body::{Body, pieces};
 use crate::http::request::Call;

@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::{RouteEntry, accepted_seq, fault, submit};
 use crate::admission::operators::Role;
+use crate::api::Problem;
+use crate::api::json::queries::UndoQuery;
+use crate::api::json::{OrderFrame, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
 use crate::engine::{Command, CommandKey, Refusal};
-use crate::http::Problem;
 use crate::http::allowed_responses::{BODY, ID, QUERY};
 use crate::http::body::Body;
-use crate::http::json::queries::UndoQuery;
-use crate::http::json::{OrderFrame, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;

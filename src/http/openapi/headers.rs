@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::code::Code;
+use crate::api::code::Code;
 use crate::http::route::{Presence, Route};
 
 struct HeaderSpec {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::code::Code;
-use crate::http::problem::IN_FLIGHT_POLICY;
+use crate::api::code::Code;
+use crate::api::problem::IN_FLIGHT_POLICY;
 use crate::types::{DropState, OrderState, Seq};
 
 /// What `type` begins with.
@@ -183,8 +183,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::Problem;
     use crate::engine::{Invalid, Refusal};
-    use crate::http::Problem;
     use crate::types::{Amount, UnitPrice, UnixMillis};
 
     /// One of every kind, so that each member is seen.

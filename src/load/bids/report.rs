@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::bidder::BidLedger;
 use super::plan::{BidPlan, LoadAuction, LoadParams};
 use super::subscribers::SubscriberResult;
-use crate::http::code::Code;
+use crate::api::code::Code;
 use crate::load::numbers::grouped;
 use crate::wire::reason;
 

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::rules::{Rule, RuleResult};
-use crate::http::problem::{FieldError, Problem};
+use crate::api::problem::{FieldError, Problem};
 use crate::types::strict_json;
 
 /// The fields of a JSON object that is being read.

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::api::problem::Problem;
+use crate::api::validation::fields::BodyFields;
+use crate::api::validation::rules;
 use crate::engine::{DropPatch, DropSpec};
-use crate::http::problem::Problem;
-use crate::http::validation::fields::BodyFields;
-use crate::http::validation::rules;
 use crate::types::{Amount, BuyerText, Contact, Currency, OrderRange, Quantity, Seq};
 
 /// The longest SKU, in bytes.

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::encoding::{time, to_bytes};
 use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, read_for, whose};
 use super::scalars;
+use crate::api::problem::{FieldError, Problem};
+use crate::api::validation::fields::BodyFields;
+use crate::api::validation::rules;
 use crate::config::AuctionSettings;
 use crate::engine::AuctionSpec;
-use crate::http::problem::{FieldError, Problem};
-use crate::http::validation::fields::BodyFields;
-use crate::http::validation::rules;
 use crate::read::{AuctionRow, BidRow};
 use crate::types::{AuctionId, BuyerText, Currency, Increment, Seq, UnitPrice, UnixMillis};
 

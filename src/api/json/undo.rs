@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::encoding::to_bytes;
 use super::responses::{OrderFrame, OrderJson, order_json};
 use super::scalars;
-use crate::http::code::Code;
+use crate::api::code::Code;
 use crate::read::OrderRow;
 use crate::types::{DropId, DropState, OrderRange, OrderState, Seq};
 

@@ -84,7 +84,7 @@ pub enum Problem {
 }
 
 /// The name of the limit on what one client has in flight.
-pub(super) const IN_FLIGHT_POLICY: &str = "in-flight";
+pub(crate) const IN_FLIGHT_POLICY: &str = "in-flight";
 
 impl Problem {
     /// A validation problem with one error.

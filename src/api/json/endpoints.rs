@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::encoding::{optional_time, time, to_bytes};
 use super::scalars;
-use crate::http::problem::Problem;
-use crate::http::validation::fields::BodyFields;
-use crate::http::validation::rules;
+use crate::api::problem::Problem;
+use crate::api::validation::fields::BodyFields;
+use crate::api::validation::rules;
 use crate::read::outbox::{DeliveryRow, EndpointRow};
 use crate::types::{EndpointState, EventFilter, JSON_INTEGER_MAX, Seq, SigningSecret, UnixMillis};
 

@@ -7,7 +7,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::http::validation::rules::is_currency;
+use crate::api::validation::rules::is_currency;
 use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
 
 /// How all schemas are made: bounds are said in numbers, which every reader of JSON Schema understands.
