@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use firstcome::engine::{Command, Event, Outcome, State};
+use firstcome::engine::{Command, Event, OrderCommand, Outcome, State};
 use firstcome::types::Seq;
 use measure::is_smoke_test;
 use measure::sale::{self, RESERVATION_SECONDS, START, order, sold_out, state};
@@ -60,7 +60,7 @@ fn orders(criterion: &mut Criterion) {
     let live = count(100_000);
     // The first event made the drop, the orders follow.
     let checkouts: Vec<Command> = (0..u64::from(live))
-        .map(|number| Command::Checkout { order: Seq::new(number + 2).expect("a number") })
+        .map(|number| Command::Order(OrderCommand::Checkout { order: Seq::new(number + 2).expect("a number") }))
         .collect();
     group.sample_size(10);
     group.bench_function("a checkout among 100,000 live orders", |bencher| {

@@ -11,7 +11,7 @@ mod measure;
 
 use std::process::Command as Process;
 
-use firstcome::engine::{Command, Outcome, State};
+use firstcome::engine::{Command, Effect, OrderCommand, Outcome, State};
 use measure::sale::{create, order, take};
 use measure::{is_smoke_test, record};
 use serde_json::json;
@@ -65,11 +65,11 @@ fn hold_and_tell(what: &str, count: u32) {
     let mut events = Vec::new();
     take(&mut state, &create(u32::MAX), &mut events);
     for number in 0..count {
-        let Outcome::Reserved(reservation) = take(&mut state, &order(number), &mut events) else {
+        let Outcome::Accepted(Effect::Reserved(reservation)) = take(&mut state, &order(number), &mut events) else {
             panic!("order {number} was refused")
         };
         if what == "ended" {
-            take(&mut state, &Command::CancelOrder { order: reservation.order }, &mut events);
+            take(&mut state, &Command::Order(OrderCommand::Cancel { order: reservation.order }), &mut events);
             state.release_settled();
         }
     }

@@ -20,7 +20,7 @@ use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use firstcome::config::{Config, PinCore};
-use firstcome::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use firstcome::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use firstcome::server::start;
 use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{Currency, DropId, UnitPrice};
@@ -148,10 +148,12 @@ fn make_drop(writer: &WriterHandle) -> DropId {
         digest: digests.command_key(KeyScope::CreateDrop, "bench", b"1"),
         params: digests.params(b"bench"),
     };
-    let command = Command::CreateDrop { key, spec: Box::new(spec) };
+    let command = Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }));
     let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).expect("room");
     let WriterReply::Decided(decided) = ticket.wait() else { panic!("the drop was not decided") };
-    let Outcome::Accepted { subject: Subject::Drop(id), .. } = decided.outcome else { panic!("no drop: {decided:?}") };
+    let Outcome::Accepted(Effect::Changed { subject: Subject::Drop(id), .. }) = decided.outcome else {
+        panic!("no drop: {decided:?}")
+    };
     id
 }
 

@@ -1,8 +1,8 @@
 //! Captures: every decided command with its instant and its outcome, in order, so that a sale can be replayed.
 //!
 //! `tap` is what the writer holds: after COMMIT it hands a batch over and never waits. `recorder` is the thread behind
-//! it that writes the file; `format` says what a file looks like and reads it; `form` how the engine's words look in
-//! bytes; `snapshot` how a state does; `replay` runs a file through an engine and compares.
+//! it that writes the file; `format` defines the file and reads it; `encoding` defines the bytes of the engine's types,
+//! `snapshot` those of a state; `replay` runs a file through an engine and compares.
 //!
 //! bincode lives here and nowhere near the tables. A capture holds no contact, no buyer's text, no key to an order:
 //! commands never had them.
@@ -10,7 +10,7 @@
 //! Invariant: between a snapshot and the next gap a file holds every command that was decided, and what it loaded, so
 //! the same commands give the same events.
 
-mod form;
+mod encoding;
 pub mod format;
 pub mod recorder;
 pub mod replay;

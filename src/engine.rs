@@ -24,13 +24,23 @@ pub mod spec;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
-pub use command::{COMMAND_NAMES, Command, CommandKey, ProviderEvent};
+pub use command::{
+    AdjustStock, AuctionCommand, BuyNow, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop, Command,
+    CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand, EndpointPatch,
+    FileCommand, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid, PlaceOrder,
+    RecordPayment, RecordProviderEvent, RefundOrder, ResendDeliveries, SettleRefund,
+};
 pub use drops::DropEntry;
-pub use endpoints::{Endpoint, EndpointCommand, EndpointEvent, EndpointPatch};
-pub use event::{Event, EventKind, StockDelta};
+pub use endpoints::Endpoint;
+pub use event::{
+    AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, CancelledByOperator, DeliveriesMarked, DeliveriesResent,
+    DropCreated, DropEvent, DropPatched, EndpointCreated, EndpointEvent, EndpointPatched, Event, EventBody,
+    EventSubject, FileEvent, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, PaymentNotKept, ProviderEventRecorded,
+    Refund, RefundReported, RefundSettled, StockAdjusted, StockDelta,
+};
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;
-pub use outcome::{BidReceipt, Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
+pub use outcome::{BidReceipt, Effect, Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
 pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 pub use spec::{DropPatch, DropSpec};
 
@@ -154,7 +164,7 @@ impl State {
     /// decisions that follow do not: with a million keys each would wait on its own.
     pub fn look_ahead<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
         for command in commands {
-            if let Command::PlaceOrder { drop_id, buyer, key, .. } = command {
+            if let Command::Order(OrderCommand::Place(PlaceOrder { drop_id, buyer, key, .. })) = command {
                 let used = self.drop_entry(*drop_id).map(|entry| entry.used_by(buyer));
                 std::hint::black_box((used, self.order_keys.get(key).is_some()));
             }
@@ -183,12 +193,6 @@ impl State {
     #[must_use]
     pub fn idempotency_keys_max(&self) -> usize {
         self.order_keys.max()
-    }
-
-    /// How many keys are remembered.
-    #[must_use]
-    pub fn keys_remembered(&self) -> usize {
-        self.order_keys.len().saturating_add(self.command_keys.len())
     }
 
     /// How many keys have been forgotten before their time since the start, because there were too many.
@@ -234,103 +238,52 @@ impl State {
         // An event is never earlier than the one before it, whatever a file says of what is due.
         let at = due_at.max(self.at);
         match due {
-            Due::DropStart(drop_id) => self.drop_event(at, EventKind::DropStarted { drop_id }),
+            Due::DropStart(drop_id) => self.drop_event(at, drop_id, DropEvent::Started),
             Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id) => {
                 let event = auctions::due_event(self, at, due);
                 event.unwrap_or_else(|| panic!("something is due of auction {id}, but nothing can be done"))
             }
-            Due::DropEnd(drop_id) => self.drop_event(at, EventKind::DropEnded { drop_id }),
+            Due::DropEnd(drop_id) => self.drop_event(at, drop_id, DropEvent::Ended),
             Due::OrderExpiry(drop_id) => {
                 let first = self.drop_entry(drop_id).and_then(DropEntry::next_expiry);
                 let order = first.and_then(|(_, seq)| self.order(seq));
                 let order = order.unwrap_or_else(|| panic!("drop {drop_id} has an expiry due but no live order"));
-                let kind = EventKind::OrderExpired { order: order.seq, drop_id, quantity: order.quantity };
-                Event { seq: self.seq.next(), at, prev_seq: order.last_seq, kind }
+                let body = OrderEvent::Expired { quantity: order.quantity }.into();
+                let (prev_seq, subject) = (order.last_seq, order.event_subject());
+                Event { seq: self.seq.next(), at, prev_seq, subject, body }
             }
         }
     }
 
-    fn drop_event(&self, at: UnixMillis, kind: EventKind) -> Event {
-        let prev_seq = kind.drop_id().and_then(|id| self.drop_entry(id)).map_or(Seq::ZERO, |entry| entry.last_seq);
-        Event { seq: self.seq.next(), at, prev_seq, kind }
+    fn drop_event(&self, at: UnixMillis, drop_id: DropId, event: DropEvent) -> Event {
+        let prev_seq = self.drop_entry(drop_id).map_or(Seq::ZERO, |entry| entry.last_seq);
+        Event { seq: self.seq.next(), at, prev_seq, subject: EventSubject::Drop(drop_id), body: event.into() }
     }
 
-    /// Says what a command leads to, at the instant to which the state has advanced. Appends the events to `events`
-    /// and changes nothing.
+    /// Decides a command at the instant to which the state has advanced. Appends the events to `events` and changes
+    /// nothing.
     pub fn decide(&self, command: &Command, events: &mut Vec<Event>) -> Outcome {
-        let mut decision = Decision::new(self, events);
-        match command {
-            Command::CreateDrop { key, spec } => drops::create(&mut decision, key, spec),
-            Command::PatchDrop { drop_id, expected_revision, patch, reason } => {
-                drops::patch(&mut decision, *drop_id, *expected_revision, patch, reason)
-            }
-            Command::PauseDrop { drop_id, reason } => drops::pause(&mut decision, *drop_id, reason),
-            Command::ResumeDrop { drop_id, reason } => drops::resume(&mut decision, *drop_id, reason),
-            Command::CloseDrop { drop_id, reason } => drops::close(&mut decision, *drop_id, reason),
-            Command::AdjustStock { drop_id, delta, expected_total, reason } => {
-                drops::adjust_stock(&mut decision, *drop_id, *delta, *expected_total, reason)
-            }
-            Command::ReportMismatch { drop_id, stands } => drops::report_mismatch(&mut decision, *drop_id, *stands),
-            Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
-                let wish = orders::Wish { drop_id: *drop_id, buyer: *buyer, key: *key, quantity: *quantity };
-                orders::place(&mut decision, wish, *contact_given)
-            }
-            Command::Checkout { order } => orders::checkout(&mut decision, *order),
-            Command::CancelOrder { order } => orders::cancel(&mut decision, *order, None),
-            Command::CancelByOperator { order, reason } => orders::cancel(&mut decision, *order, Some(reason)),
-            Command::RecordPayment { order, reference, amount, currency, reason } => {
-                let payment = payments::ManualPayment { reference, amount: *amount, currency: *currency, reason };
-                payments::record_payment(&mut decision, *order, payment)
-            }
-            Command::RefundOrder { order, key, amount, restock_quantity, reason } => {
-                let refund = payments::Refund { key, amount: *amount, restock_quantity: *restock_quantity, reason };
-                payments::refund(&mut decision, *order, refund)
-            }
-            Command::SettleRefund { order, reference, reason } => {
-                payments::settle_refund(&mut decision, *order, reference, reason)
-            }
-            Command::CreateAuction { key, spec } => auctions::create(&mut decision, key, spec),
-            Command::PlaceBid { auction_id, buyer, amount, maximum, key } => {
-                let (auction_id, buyer, amount, maximum) = (*auction_id, *buyer, *amount, *maximum);
-                bidding::place(&mut decision, bidding::Bid { auction_id, buyer, amount, maximum, key: key.as_ref() })
-            }
-            Command::BuyNow { auction_id, buyer, key } => auctions::buy_now(&mut decision, *auction_id, *buyer, *key),
-            Command::CancelAuction { auction_id, reason } => auctions::cancel(&mut decision, *auction_id, reason),
-            Command::HearProvider(event) => payments::hear(&mut decision, event),
-            Command::RecordSession { order, provider } => payments::record_session(&mut decision, *order, *provider),
-            Command::Endpoint(command) => endpoints::decide(&mut decision, command),
-            Command::ReadContact { order } => {
-                orders::note_contact(&mut decision, *order, |order, drop_id| EventKind::ContactRead { order, drop_id })
-            }
-            Command::EraseContact { order } => orders::note_contact(&mut decision, *order, |order, drop_id| {
-                EventKind::ContactErased { order, drop_id }
-            }),
-            Command::ExportContacts { drop_id } => drops::export_contacts(&mut decision, *drop_id),
-            Command::RecordLoss { lost, acknowledged } => {
-                let kind = EventKind::EventsLost { lost: *lost, acknowledged: *acknowledged };
-                Outcome::Accepted { seq: decision.emit(Seq::ZERO, kind), subject: Subject::File }
-            }
-            Command::Advance => Outcome::Advanced,
-        }
+        command::decide(&mut Decision::new(self, events), command)
     }
 
     /// Changes the state by an event.
     ///
     /// # Panics
     /// If the event does not follow this state: a bug, or a file that is not what it was. The writer rolls its batch
-    /// back and ends the process (design section 9).
+    /// back and ends the process (`src/README.md`, "When things break").
     pub fn evolve(&mut self, event: &Event) {
         assert_eq!(event.seq, self.seq.next(), "events come in order, without a gap");
         assert!(event.at >= self.at, "time never goes back");
         self.seq = event.seq;
         self.come_to(event.at);
-        if let EventKind::ProviderEventRecorded { id, .. } = event.kind {
-            self.heard.insert(id);
-        }
-        drops::evolve(self, event);
-        orders::evolve(self, event);
-        auctions::evolve(self, event);
-        endpoints::evolve(self, event);
+        event::evolve(self, event);
+    }
+
+    /// Remembers the idempotency key of the command that led to an event, and the number of what it changed.
+    fn remember(&mut self, key: &CommandKey, event: &Event, subject: u64) {
+        let remembered = RememberedCommand { seq: event.seq, params: key.params, subject };
+        self.command_keys.remember(key.digest, remembered);
+        self.command_keys.release(key.digest, event.at, event.seq);
     }
 
     /// Advances to `at`, decides, and evolves: what the writer does in steps, for tests and replays.
@@ -452,11 +405,22 @@ impl<'a> Decision<'a> {
         Decision { state, events, last_seq: state.seq }
     }
 
-    /// Adds an event whose subject's previous event is `prev_seq`, and gives its number.
-    pub(crate) fn emit(&mut self, prev_seq: Seq, kind: EventKind) -> Seq {
-        self.last_seq = self.last_seq.next();
-        self.events.push(Event { seq: self.last_seq, at: self.state.at, prev_seq, kind });
+    /// Adds an event whose subject's previous event is `prev_seq`, and returns its number.
+    pub(crate) fn emit(&mut self, prev_seq: Seq, subject: EventSubject, body: impl Into<EventBody>) -> Seq {
+        self.last_seq = self.next_seq();
+        self.events.push(Event { seq: self.last_seq, at: self.state.at, prev_seq, subject, body: body.into() });
         self.last_seq
+    }
+
+    /// Adds the event of a new order, and returns the order's number.
+    pub(crate) fn emit_new_order(&mut self, drop_id: DropId, event: OrderEvent) -> Seq {
+        let order = self.next_seq();
+        self.emit(Seq::ZERO, EventSubject::Order { order, drop_id }, event)
+    }
+
+    /// The number of the next event.
+    pub(crate) fn next_seq(&self) -> Seq {
+        self.last_seq.next()
     }
 
     /// The instant of the decision.

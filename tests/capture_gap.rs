@@ -10,7 +10,7 @@ use std::time::Duration;
 use firstcome::capture::format::{Header, RecordReader};
 use firstcome::capture::recorder::{Limits, begin};
 use firstcome::capture::replay::{Pace, replay};
-use firstcome::engine::{Command, Outcome, State};
+use firstcome::engine::{Command, Effect, OrderCommand, Outcome, State};
 use firstcome::read::connection::Reader;
 use firstcome::store::load;
 use firstcome::types::SnapshotGate;
@@ -23,10 +23,10 @@ fn storm(handle: &WriterHandle, buyers: std::ops::Range<u32>) {
         let tickets: Vec<_> = chunk.iter().map(|n| (n, order(handle, &format!("buyer{n}")).expect("let in"))).collect();
         for (n, ticket) in tickets {
             let outcome = decided(ticket).outcome;
-            if let Outcome::Reserved(reservation) = outcome
+            if let Outcome::Accepted(Effect::Reserved(reservation)) = outcome
                 && n % 3 == 0
             {
-                let command = Command::CancelOrder { order: reservation.order };
+                let command = Command::Order(OrderCommand::Cancel { order: reservation.order });
                 for _ in 0..2 {
                     let cancel = Submission { command: command.clone(), beside: None, class: Class::Buyer };
                     decided(handle.submit(cancel).expect("let in"));

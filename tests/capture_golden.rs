@@ -9,12 +9,12 @@ use firstcome::capture::format::{
 };
 use firstcome::capture::replay::{Pace, replay};
 use firstcome::engine::{
-    Admitted, Command, DropSpec, Event, EventKind, Order, Outcome, Refusal, RememberedCommand, RememberedOrder,
-    Reservation,
+    Admitted, Command, DropEvent, DropSpec, Effect, Event, EventBody, EventSubject, Order, OrderCommand, OrderEvent,
+    OrderReserved, Outcome, PlaceOrder, Refusal, RememberedCommand, RememberedOrder, Reservation,
 };
 use firstcome::types::{Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis, hex};
 
-const HEADER: &str = "464363617074757202000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1020000000000000001d67729";
+const HEADER: &str = "464363617074757203000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000355d628b";
 const RECORDS: &[&str] = &[
     "10000000a8583a420102fd0ef5aafa43030000fc40420f00",
     "2d00000097ca53e302010153014e0001017503455552fb343afb2c010001fd0ef5aafa430300000278fb8403020101000001000102",
@@ -23,9 +23,9 @@ const RECORDS: &[&str] = &[
     "1c000000f8177c7a05cececececececececececececececece0102fd0ef5aafa43030000",
     "2c000000de99e09906cececececececececececececececece01b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b001fd0ef5aafa43030000",
     "020000008baafdbe0705",
-    "58000000b1d7d5b308fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02000000010303010102fb343a03455552fd0ef5aafa43030000fd0ef5aafa43030000fdefcdab8967452301",
-    "400000007671219b08fd0ef5aafa430300000801b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02000000040307000401fd0ef5aafa4303000000",
-    "47000000f6b5e2ad08fd0ef5aafa430300000a0201020201b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200fb343a01fd0ef5aafa430300000000040309050400",
+    "5a0000001bb451e908fd0ef5aafa43030000020101b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200000001010303010102fb343a03455552fd0ef5aafa43030000fd0ef5aafa43030000fdefcdab8967452301",
+    "41000000707ddb2c08fd0ef5aafa43030000020101b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02000000030307000401fd0ef5aafa4303000000",
+    "48000000d737b4cd08fd0ef5aafa4303000002030201020201b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece0200fb343a01fd0ef5aafa430300000000030309050400",
     "0d000000104f94ae0903fd0ef5aafa430300000001",
     "06000000d3975d570afc70110100",
 ];
@@ -76,7 +76,7 @@ fn sample() -> Vec<Record> {
         reserved_at: at,
         expires_at: at,
     };
-    let place = Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given: false };
+    let place = Command::Order(OrderCommand::Place(PlaceOrder { drop_id, buyer, key, quantity, contact_given: false }));
     let refused = Outcome::Refused {
         as_of_seq: seq(3),
         refusal: Refusal::SoldOut { available: 0, held: 4, next_expiry_at: Some(at) },
@@ -108,10 +108,15 @@ fn sample() -> Vec<Record> {
             at,
         }),
         Record::SnapshotEnded(5),
-        decided(place.clone(), Admitted::default(), Outcome::Reserved(reservation), 0x0123_4567_89ab_cdef),
+        decided(
+            place.clone(),
+            Admitted::default(),
+            Outcome::Accepted(Effect::Reserved(reservation)),
+            0x0123_4567_89ab_cdef,
+        ),
         decided(place, Admitted::default(), refused, 0),
         decided(
-            Command::CancelOrder { order: seq(2) },
+            Command::Order(OrderCommand::Cancel { order: seq(2) }),
             Admitted { order: Some(order), heard: None },
             Outcome::Refused {
                 as_of_seq: seq(3),
@@ -155,22 +160,22 @@ fn the_digest_of_events_is_what_it_was() {
     let at = UnixMillis::new(1_795_251_600_007).expect("in range");
     let drop_id = DropId::new(1).expect("not 0");
     let quantity = Quantity::new(2).expect("not 0");
-    let kinds = [
-        EventKind::DropStarted { drop_id },
-        EventKind::OrderReserved {
-            drop_id,
-            buyer: Digest([0xb0; 16]),
-            key: Digest([0xce; 16]),
-            quantity,
-            unit_price: UnitPrice::new(14_900).expect("a price"),
-            expires_at: at,
-        },
-        EventKind::OrderExpired { order: seq(2), drop_id, quantity },
+    let reserved = OrderReserved {
+        buyer: Digest([0xb0; 16]),
+        key: Digest([0xce; 16]),
+        quantity,
+        unit_price: UnitPrice::new(14_900).expect("a price"),
+        expires_at: at,
+    };
+    let bodies = [
+        (EventSubject::Drop(drop_id), EventBody::Drop(DropEvent::Started)),
+        (EventSubject::Order { order: seq(2), drop_id }, EventBody::Order(OrderEvent::Reserved(reserved))),
+        (EventSubject::Order { order: seq(2), drop_id }, EventBody::Order(OrderEvent::Expired { quantity })),
     ];
-    let events: Vec<Event> =
-        kinds.into_iter().zip(1..).map(|(kind, n)| Event { seq: seq(n), at, prev_seq: seq(n - 1), kind }).collect();
+    let event = |((subject, body), n)| Event { seq: seq(n), at, prev_seq: seq(n - 1), subject, body };
+    let events: Vec<Event> = bodies.into_iter().zip(1..).map(event).collect();
     assert_eq!(digest_of(&[]), 0);
-    assert_eq!(digest_of(&events), 0x315d_b184_3eed_0780, "captures of before would seem to differ");
+    assert_eq!(digest_of(&events), 0x9b5d_0198_97c4_fa03, "captures of before would seem to differ");
     assert_ne!(digest_of(&events[..2]), digest_of(&events));
 }
 

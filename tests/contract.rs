@@ -15,7 +15,7 @@ use firstcome::admission::operators::file::change;
 use firstcome::admission::operators::{Role, Token};
 use firstcome::api::code::Code;
 use firstcome::config::KeyFile;
-use firstcome::engine::Command;
+use firstcome::engine::{Command, PaymentCommand};
 use firstcome::http::routes::{Listener, ROUTES, RequiredRole, Route};
 use firstcome::store::Beside;
 use firstcome::types::{Amount, Provider, Seq};
@@ -282,7 +282,8 @@ fn the_page_of_an_order(server: &Server, order: &str) {
     let path = format!("/pay/{order}");
     assert_eq!(server.public("GET", &path).status, 200);
     let order = Seq::new(server.public("GET", &format!("/v1/orders/{order}")).body["seq"].as_u64().expect("a number"));
-    let command = Command::RecordSession { order: order.expect("in range"), provider: Provider::Stripe };
+    let command =
+        Command::Payment(PaymentCommand::RecordSession { order: order.expect("in range"), provider: Provider::Stripe });
     let beside = Beside::Session { reference: "cs_1".into(), url: "https://checkout.example/cs_1".into() };
     let submission = Submission { command, beside: Some(beside), class: Class::Operator };
     let decided = server.0.writer.submit(submission).expect("let in").wait();

@@ -9,7 +9,7 @@ mod writing;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use firstcome::engine::Command;
+use firstcome::engine::{Command, PaymentCommand, RecordPayment};
 use firstcome::store::migrate::migrate;
 use firstcome::store::recover::{AcceptedRisks, recover};
 use firstcome::store::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -85,7 +85,13 @@ fn pay(handle: &WriterHandle, order: u64) {
     let order = Seq::new(order).expect("in range");
     let currency = firstcome::types::Currency::new("EUR").expect("a currency");
     let amount = firstcome::types::Amount::new(100).expect("small");
-    let command = Command::RecordPayment { order, reference: "ref".into(), amount, currency, reason: "test".into() };
+    let command = Command::Payment(PaymentCommand::Record(RecordPayment {
+        order,
+        reference: "ref".into(),
+        amount,
+        currency,
+        reason: "test".into(),
+    }));
     decided(handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in"));
 }
 

@@ -8,7 +8,7 @@
 
 mod model;
 
-use firstcome::engine::{Command, Event, State, invariants};
+use firstcome::engine::{Command, CreateDrop, DropCommand, Effect, Event, OrderCommand, PlaceOrder, State, invariants};
 use firstcome::types::{DigestKey, Seq, UnixMillis};
 
 use model::naive::Naive;
@@ -138,39 +138,47 @@ fn with_enough_demand_every_unit_is_held_or_sold_at_the_end() {
             payment_seconds: 3,
         };
         let key = CommandKey { digest: digest(0), params: digest(0) };
-        state.apply(UnixMillis::ZERO, &Command::CreateDrop { key, spec: Box::new(spec) }, &mut events);
+        state.apply(
+            UnixMillis::ZERO,
+            &Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) })),
+            &mut events,
+        );
         let drop_id = DropId::new(1).expect("not 0");
         let (mut at, mut live) = (0, Vec::new());
         for buyer in 1..400u64 {
             at += i64::try_from(random.below(200)).expect("small");
-            let order = Command::PlaceOrder {
+            let order = Command::Order(OrderCommand::Place(PlaceOrder {
                 drop_id,
                 buyer: digest(buyer),
                 key: digest(1_000_000 + buyer),
                 quantity: Quantity::ONE,
                 contact_given: random.one_in(3),
-            };
+            }));
             let outcome = state.apply(UnixMillis::new(at).expect("in range"), &order, &mut events);
             let entry = state.drop_entry(drop_id).expect("there");
             match outcome {
-                Outcome::Reserved(reservation) => live.push(reservation.order),
+                Outcome::Accepted(Effect::Reserved(reservation)) => live.push(reservation.order),
                 // Sold out is only said while nothing is free.
                 _ => assert_eq!(entry.available(), 0, "seed {seed}: a unit was kept back: {outcome:?}"),
             }
             if random.one_in(4) && !live.is_empty() {
                 let order = live.swap_remove(usize::try_from(random.below(live.len() as u64)).expect("small"));
-                state.apply(UnixMillis::new(at).expect("in range"), &Command::CancelOrder { order }, &mut events);
+                state.apply(
+                    UnixMillis::new(at).expect("in range"),
+                    &Command::Order(OrderCommand::Cancel { order }),
+                    &mut events,
+                );
             }
         }
         // As many more as there are units come at one instant: then nothing may be left.
         for buyer in 0..u64::from(total) {
-            let order = Command::PlaceOrder {
+            let order = Command::Order(OrderCommand::Place(PlaceOrder {
                 drop_id,
                 buyer: digest(10_000 + buyer),
                 key: digest(2_000_000 + buyer),
                 quantity: Quantity::ONE,
                 contact_given: false,
-            };
+            }));
             state.apply(UnixMillis::new(at).expect("in range"), &order, &mut events);
         }
         let entry = state.drop_entry(drop_id).expect("there");

@@ -11,7 +11,9 @@ mod writing;
 use std::path::Path;
 use std::time::Duration;
 
-use firstcome::engine::{Command, CommandKey, Outcome};
+use firstcome::engine::{
+    Command, CommandKey, Effect, OrderCommand, Outcome, PaymentCommand, RecordPayment, RefundOrder,
+};
 use firstcome::store::recover::{AcceptedRisks, recover};
 use firstcome::store::{Store, StoreError, load, verify};
 use firstcome::types::digest_key::KeyScope;
@@ -60,12 +62,27 @@ fn submit_all(handle: &WriterHandle) -> Vec<Ticket> {
         let (reference, reason): (Box<str>, Box<str>) = ("ref".into(), "test".into());
         tickets.push(operate(
             handle,
-            Command::RecordPayment { order, reference, amount, currency, reason: reason.clone() },
+            Command::Payment(PaymentCommand::Record(RecordPayment {
+                order,
+                reference,
+                amount,
+                currency,
+                reason: reason.clone(),
+            })),
         ));
-        tickets.push(operate(handle, Command::RefundOrder { order, key, amount: None, restock_quantity: 1, reason }));
+        tickets.push(operate(
+            handle,
+            Command::Payment(PaymentCommand::Refund(Box::new(RefundOrder {
+                order,
+                key,
+                amount: None,
+                restock_quantity: 1,
+                reason,
+            }))),
+        ));
     }
     for order in (14..18).map(|seq| Seq::new(seq).expect("in range")) {
-        tickets.push(operate(handle, Command::CancelOrder { order }));
+        tickets.push(operate(handle, Command::Order(OrderCommand::Cancel { order })));
     }
     tickets
 }
@@ -118,9 +135,10 @@ fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: WriterOptions) -
                 assert!(!broken, "{plan:?}: answer {n} was definite after the fault");
                 ran.decided += 1;
                 let seq = match decided.outcome {
-                    Outcome::Reserved(reservation) => reservation.seq,
-                    Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => seq,
-                    Outcome::Bid(receipt) => receipt.seq,
+                    Outcome::Accepted(Effect::Reserved(reservation)) => reservation.seq,
+                    Outcome::Accepted(Effect::Changed { seq, .. })
+                    | Outcome::Accepted(Effect::ProviderEventRecorded { seq, .. }) => seq,
+                    Outcome::Accepted(Effect::Bid(receipt)) => receipt.seq,
                     Outcome::Repeated { as_of_seq, .. } | Outcome::Refused { as_of_seq, .. } => as_of_seq,
                     Outcome::Advanced => Seq::ZERO,
                 };
@@ -294,7 +312,7 @@ fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
             buyer += 1;
             match order(&handle, &format!("buyer{buyer}")).map(Ticket::wait) {
                 Ok(WriterReply::Decided(decided)) => {
-                    assert!(matches!(decided.outcome, Outcome::Reserved(_)), "{decided:?}");
+                    assert!(matches!(decided.outcome, Outcome::Accepted(Effect::Reserved(_))), "{decided:?}");
                     sold += 1;
                     first = first.or(Some(buyer));
                 }

@@ -4,7 +4,7 @@
 
 mod http;
 
-use firstcome::engine::{Command, Outcome, ProviderEvent};
+use firstcome::engine::{Command, Effect, Outcome, PaymentCommand, RecordProviderEvent};
 use firstcome::store::{Beside, verify};
 use firstcome::types::{Amount, Currency, Disposition, OrderId, Provider, ProviderEventKind, Seq};
 use firstcome::writer::{Class, Submission, WriterReply};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Records a provider's event the way a webhook does.
 fn record_event(server: &Server, order: Seq, event_id: &str, reference: &str, amount: u64, currency: &str) -> Outcome {
     let writer = &server.0.writer;
-    let command = Command::HearProvider(Box::new(ProviderEvent {
+    let command = Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(RecordProviderEvent {
         provider: Provider::Stripe,
         id: writer.digest_key.provider_event(Provider::Stripe, event_id),
         order: Some(order),
@@ -22,7 +22,7 @@ fn record_event(server: &Server, order: Seq, event_id: &str, reference: &str, am
         reference: reference.into(),
         amount: Amount::new(amount).expect("small"),
         currency: Currency::new(currency).expect("a currency"),
-    }));
+    })));
     let beside = Some(Beside::ProviderEvent { event_id: event_id.into() });
     let ticket = writer.submit(Submission { command, beside, class: Class::Operator }).expect("accepted");
     match ticket.wait() {
@@ -32,7 +32,7 @@ fn record_event(server: &Server, order: Seq, event_id: &str, reference: &str, am
 }
 
 fn applied(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Heard { told: Disposition::Applied, .. })
+    matches!(outcome, Outcome::Accepted(Effect::ProviderEventRecorded { disposition: Disposition::Applied, .. }))
 }
 
 fn get(server: &Server, path: &str, headers: &str) -> http::Answer {

@@ -10,7 +10,9 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome::engine::{
-    Admitted, Command, CommandKey, DropSpec, Event, EventKind, Order, Outcome, ProviderEvent, State, invariants,
+    Admitted, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Event, EventBody, Order, OrderCommand,
+    Outcome, PaymentCommand, PaymentEvent, PlaceOrder, RecordProviderEvent, RefundOrder, SettleRefund, State,
+    invariants,
 };
 use firstcome::types::{
     Amount, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
@@ -63,10 +65,10 @@ impl Sale {
 
     fn commit(&mut self) {
         for event in self.events.drain(..) {
-            if let EventKind::ProviderEventRecorded { id, .. } = event.kind {
-                assert!(self.inbox.insert(id), "seed {}: an event is in the inbox twice", self.seed);
+            if let EventBody::Payment(PaymentEvent::ProviderEventRecorded(recorded)) = &event.body {
+                assert!(self.inbox.insert(recorded.id), "seed {}: an event is in the inbox twice", self.seed);
             }
-            let order = event.kind.order().and_then(|order| self.state.order(order));
+            let order = event.order().and_then(|order| self.state.order(order));
             if let Some(order) = order.filter(|order| !order.state.is_live()) {
                 self.file.insert(order.seq, order.clone());
             }
@@ -80,11 +82,11 @@ impl Sale {
 }
 
 /// Returns events of one order: honest sequences, mistakes and nonsense.
-fn told_of(order: Option<Seq>, cost: u64, random: &mut Random, number: &mut u64) -> Vec<ProviderEvent> {
+fn told_of(order: Option<Seq>, cost: u64, random: &mut Random, number: &mut u64) -> Vec<RecordProviderEvent> {
     let mut events = Vec::new();
     let mut tell = |kind, reference: u64, amount: u64, currency: &str| {
         *number += 1;
-        events.push(ProviderEvent {
+        events.push(RecordProviderEvent {
             provider: if reference == 9 { Provider::Payos } else { Provider::Stripe },
             id: digest(b'e', *number),
             order,
@@ -144,14 +146,20 @@ fn begin(seed: u64, random: &mut Random) -> (Sale, Vec<(Seq, u64)>) {
         payment_seconds: 20,
     };
     let key = CommandKey { digest: digest(b'k', 0), params: digest(b'p', 0) };
-    sale.ask(&Command::CreateDrop { key, spec: Box::new(spec) });
+    sale.ask(&Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) })));
     let drop_id = DropId::new(1).expect("not 0");
     let mut orders = Vec::new();
     for n in 0..2 + random.below(4) {
         let quantity = Quantity::new(u16::try_from(1 + random.below(2)).expect("small")).expect("not 0");
         let (buyer, key) = (digest(b'b', random.below(3)), digest(b'o', n));
-        let command = Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given: random.one_in(2) };
-        if let Outcome::Reserved(reservation) = sale.ask(&command) {
+        let command = Command::Order(OrderCommand::Place(PlaceOrder {
+            drop_id,
+            buyer,
+            key,
+            quantity,
+            contact_given: random.one_in(2),
+        }));
+        if let Outcome::Accepted(Effect::Reserved(reservation)) = sale.ask(&command) {
             orders.push((reservation.order, PRICE * u64::from(quantity.get())));
         }
     }
@@ -185,8 +193,12 @@ fn shuffle(seed: u64) {
             sale.at += random.pick(&[1_u64, 999, 10_000, 21_000]).cast_signed();
         }
         let first_time = !sale.inbox.contains(&event.id) && !sale.state.has_heard(&event.id);
-        let outcome = sale.ask(&Command::HearProvider(Box::new(event.clone())));
-        assert_eq!(first_time, matches!(outcome, Outcome::Heard { .. }), "seed {seed}");
+        let outcome = sale.ask(&Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(event.clone()))));
+        assert_eq!(
+            first_time,
+            matches!(outcome, Outcome::Accepted(Effect::ProviderEventRecorded { .. })),
+            "seed {seed}"
+        );
         if let (Some(order), ProviderEventKind::PaymentSucceeded) = (event.order, event.kind) {
             received.insert((order, event.provider, event.reference.clone()), event.amount.get());
         }
@@ -206,16 +218,16 @@ fn operate(sale: &mut Sale, order: Seq, random: &mut Random) {
     let reason: Box<str> = "because".into();
     let n = random.below(4);
     sale.ask(&match n {
-        0 => Command::CancelOrder { order },
-        1 => Command::SettleRefund { order, reference: "R".into(), reason },
-        2 => Command::Checkout { order },
-        _ => Command::RefundOrder {
+        0 => Command::Order(OrderCommand::Cancel { order }),
+        1 => Command::Payment(PaymentCommand::SettleRefund(SettleRefund { order, reference: "R".into(), reason })),
+        2 => Command::Order(OrderCommand::Checkout { order }),
+        _ => Command::Payment(PaymentCommand::Refund(Box::new(RefundOrder {
             order,
             key: CommandKey { digest: digest(b'r', random.below(4)), params: digest(b'p', 1) },
             amount: random.one_in(2).then(|| Amount::new(100).expect("small")),
             restock_quantity: 0,
             reason,
-        },
+        }))),
     });
 }
 

@@ -13,7 +13,10 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use firstcome::engine::{COMMAND_NAMES, Command, CommandKey, DropSpec, OUTCOME_NAMES, Outcome, Subject};
+use firstcome::engine::{
+    AdjustStock, COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OUTCOME_NAMES, Outcome,
+    Subject,
+};
 use firstcome::http::request::hot_body;
 use firstcome::read::response_cache::CacheLookup;
 use firstcome::read::{CachedResponse, DropResponseCache, Reader, rows};
@@ -46,12 +49,12 @@ fn create(digests: &DigestKey) -> Command {
     };
     let key =
         CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "owner", b"1"), params: digests.params(b"1") };
-    Command::CreateDrop { key, spec: Box::new(spec) }
+    Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }))
 }
 
 /// Every one of these changes the drop, and its body.
 fn one_more(drop_id: DropId, expected_total: u32) -> Command {
-    Command::AdjustStock { drop_id, delta: 1, expected_total, reason: "test".into() }
+    Command::Drop(DropCommand::AdjustStock(AdjustStock { drop_id, delta: 1, expected_total, reason: "test".into() }))
 }
 
 /// A reader as a serving thread has it, and everything that it saw.
@@ -205,7 +208,7 @@ fn a_body_rendered_around_a_commit_never_outlives_its_version() {
         (outcome, state.seq())
     };
     let (created, first) = commit(&create(&store.digest_key));
-    let Outcome::Accepted { subject: Subject::Drop(id), .. } = created else { panic!("{created:?}") };
+    let Outcome::Accepted(Effect::Changed { subject: Subject::Drop(id), .. }) = created else { panic!("{created:?}") };
     let (published, gate) = (Published::default(), Arc::new(SnapshotGate::default()));
     published.publish_version(id, first);
 
@@ -319,7 +322,7 @@ impl Selling {
 
 fn accepted(answer: WriterReply) -> u64 {
     let WriterReply::Decided(decided) = answer else { panic!("{answer:?}") };
-    let Outcome::Accepted { seq, .. } = decided.outcome else { panic!("{decided:?}") };
+    let Outcome::Accepted(Effect::Changed { seq, .. }) = decided.outcome else { panic!("{decided:?}") };
     seq.get()
 }
 

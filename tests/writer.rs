@@ -8,7 +8,7 @@ mod writing;
 
 use std::time::{Duration, Instant};
 
-use firstcome::engine::{Command, Outcome, Refusal, Subject};
+use firstcome::engine::{ChangeDrop, Command, DropCommand, Effect, Outcome, Refusal, Subject};
 use firstcome::store::{Durability, verify};
 use firstcome::writer::{Class, Submission, SubmitError, Ticket, WriterExit, WriterOptions, WriterReply};
 use writing::{create, decided, drop_one, end, options, order, prepare, run, until};
@@ -20,11 +20,11 @@ fn outcomes_come_in_the_order_of_acceptance() {
     let created = create(&handle, 20, 60);
     let tickets: Vec<Ticket> = (0..40).map(|n| order(&handle, &format!("buyer{n}")).expect("let in")).collect();
     let thread = run(writer);
-    assert!(matches!(decided(created).outcome, Outcome::Accepted { subject: Subject::Drop(_), .. }));
+    assert!(matches!(decided(created).outcome, Outcome::Accepted(Effect::Changed { subject: Subject::Drop(_), .. })));
     let mut last = 0;
     for (n, ticket) in tickets.into_iter().enumerate() {
         match decided(ticket).outcome {
-            Outcome::Reserved(reservation) => {
+            Outcome::Accepted(Effect::Reserved(reservation)) => {
                 assert!(n < 20, "buyer {n} got a unit that was gone");
                 assert!(reservation.seq.get() > last, "seq shows the order");
                 last = reservation.seq.get();
@@ -51,7 +51,7 @@ fn a_command_is_judged_at_the_instant_it_was_accepted_however_long_it_queued() {
     let accepted = handle.clock.now();
     until("a second has passed", || handle.clock.now().since(accepted) > 1100);
     let thread = run(writer);
-    assert!(matches!(decided(first).outcome, Outcome::Reserved(_)));
+    assert!(matches!(decided(first).outcome, Outcome::Accepted(Effect::Reserved(_))));
     let second = decided(second);
     assert!(
         matches!(second.outcome, Outcome::Refused { refusal: Refusal::SoldOut { .. }, .. }),
@@ -75,13 +75,17 @@ fn the_last_places_of_the_queue_are_for_operators() {
         }
     };
     assert_eq!(turned_away, SubmitError::QueueFull { depth: 56 });
-    let pause = Command::PauseDrop { drop_id: drop_one(), reason: "full".into() };
+    let pause = Command::Drop(DropCommand::Pause(ChangeDrop { drop_id: drop_one(), reason: "full".into() }));
     let pause =
         handle.submit(Submission { command: pause, beside: None, class: Class::Operator }).expect("the reserve");
     let thread = run(writer);
-    assert!(matches!(decided(pause).outcome, Outcome::Accepted { .. }));
+    assert!(matches!(decided(pause).outcome, Outcome::Accepted(Effect::Changed { .. })));
     let accepted = tickets.len();
-    let reserved = tickets.into_iter().map(decided).filter(|d| matches!(d.outcome, Outcome::Reserved(_))).count();
+    let reserved = tickets
+        .into_iter()
+        .map(decided)
+        .filter(|d| matches!(d.outcome, Outcome::Accepted(Effect::Reserved(_))))
+        .count();
     assert_eq!(reserved, accepted, "who was let in was decided, before the pause");
     end(&handle, thread);
     let report = verify::verify(scratch.path()).expect("verified");
@@ -98,7 +102,7 @@ fn a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is() {
     let accepted = Instant::now();
     until("it is too late", || accepted.elapsed() > Duration::from_millis(5));
     let thread = run(writer);
-    assert!(matches!(decided(created).outcome, Outcome::Accepted { .. }));
+    assert!(matches!(decided(created).outcome, Outcome::Accepted(Effect::Changed { .. })));
     assert!(matches!(late.wait(), WriterReply::TooOld));
     end(&handle, thread);
     assert_eq!(verify::verify(scratch.path()).expect("verified").orders, 0, "it had no effect");
@@ -126,7 +130,7 @@ fn reservations_lapse_by_themselves_in_bounded_transactions() {
     decided(create(&handle, 200, 1));
     let tickets: Vec<Ticket> = (0..200).map(|n| order(&handle, &format!("buyer{n}")).expect("let in")).collect();
     for ticket in tickets {
-        assert!(matches!(decided(ticket).outcome, Outcome::Reserved(_)));
+        assert!(matches!(decided(ticket).outcome, Outcome::Accepted(Effect::Reserved(_))));
     }
     // Nobody asks for anything: 200 reservations come back all the same.
     until("all have lapsed", || handle.published.seq() == 401);
@@ -147,7 +151,10 @@ fn an_ordered_end_decides_what_it_has_and_a_new_start_goes_on() {
     let stopped = run(writer).join().expect("the writer's thread");
     assert!(matches!(stopped, WriterExit::Orderly), "{stopped:?}");
     for ticket in tickets {
-        assert!(matches!(decided(ticket).outcome, Outcome::Reserved(_)), "it was let in before the end");
+        assert!(
+            matches!(decided(ticket).outcome, Outcome::Accepted(Effect::Reserved(_))),
+            "it was let in before the end"
+        );
     }
     let wal = std::fs::metadata(scratch.path().join("firstcome.db-wal")).map_or(0, |file| file.len());
     assert_eq!(wal, 0, "the log is in the database");

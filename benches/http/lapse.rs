@@ -9,7 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use firstcome::engine::{Command, CommandKey, DropSpec, Outcome};
+use firstcome::engine::{
+    Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OrderCommand, Outcome, PlaceOrder,
+};
 use firstcome::server::{Running, start};
 use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
@@ -71,17 +73,17 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
     let spec = DropSpec { starts_at: now, reservation_seconds: LAPSE_AFTER_SECONDS, ..sale::spec(count) };
     let key = CommandKey { digest: sale::digest(0, 2), params: sale::digest(0, 3) };
     let drop_id = sale::drop_id();
-    let mut commands = vec![(Command::CreateDrop { key, spec: Box::new(spec) }, None)];
+    let mut commands = vec![(Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) })), None)];
     commands.extend((0..count).map(|number| {
         let buyer = format!("sleeper-{number:08}");
         let digest = digests.buyer(&buyer);
-        let order = Command::PlaceOrder {
+        let order = Command::Order(OrderCommand::Place(PlaceOrder {
             drop_id,
             buyer: digest,
             key: digests.order_key(drop_id, &digest, b"k"),
             quantity: Quantity::ONE,
             contact_given: false,
-        };
+        }));
         let mut secret = [0u8; 10];
         secret[..4].copy_from_slice(&number.to_le_bytes());
         let (secret, buyer) = (OrderSecret::from_random(secret), BuyerText::new(&buyer).expect("a buyer"));
@@ -90,7 +92,10 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
     let last = commands.len() - 1;
     for (index, (command, beside)) in commands.into_iter().enumerate() {
         let outcome = state.apply(now, &command, &mut batch.events);
-        assert!(matches!(outcome, Outcome::Accepted { .. } | Outcome::Reserved(_)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Accepted(Effect::Changed { .. }) | Outcome::Accepted(Effect::Reserved(_))),
+            "{outcome:?}"
+        );
         batch.beside.extend(beside.map(|beside| (state.seq(), beside)));
         if batch.events.len() >= BATCH || index == last {
             recorder.begin().expect("begun");

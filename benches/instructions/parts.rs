@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use firstcome::api::json::{OrderFrame, OrderRequest, reservation_body};
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
-use firstcome::engine::{Command, Outcome, Reservation, State};
+use firstcome::engine::{Command, Effect, OrderCommand, Outcome, Reservation, State};
 use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, UnixMillis};
 use firstcome::writer::clock::wall_clock;
@@ -36,7 +36,7 @@ pub(crate) fn order(count: u32) {
         sale::take(&mut state, &sale::order(number), &mut events);
     }
     let commands: Vec<_> = (MANY..MANY + count).map(sale::order).collect();
-    take_all(&mut state, &commands, |outcome| matches!(outcome, Outcome::Reserved(_)));
+    take_all(&mut state, &commands, |outcome| matches!(outcome, Outcome::Accepted(Effect::Reserved(_))));
 }
 
 pub(crate) fn refusal(count: u32) {
@@ -56,9 +56,12 @@ pub(crate) fn repeat(count: u32) {
 
 pub(crate) fn checkout(count: u32) {
     // The first event made the drop, the orders follow.
-    let checkout = |number| Command::Checkout { order: Seq::new(u64::from(number) + 2).expect("a number") };
+    let checkout =
+        |number| Command::Order(OrderCommand::Checkout { order: Seq::new(u64::from(number) + 2).expect("a number") });
     let commands: Vec<_> = (0..count).map(checkout).collect();
-    take_all(&mut sale::sold_out(MANY), &commands, |outcome| matches!(outcome, Outcome::Accepted { .. }));
+    take_all(&mut sale::sold_out(MANY), &commands, |outcome| {
+        matches!(outcome, Outcome::Accepted(Effect::Changed { .. }))
+    });
 }
 
 pub(crate) fn expiry(count: u32) {

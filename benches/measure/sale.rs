@@ -1,6 +1,8 @@
 //! A drop and orders of it, as every bench of the engine sells them.
 
-use firstcome::engine::{Command, CommandKey, DropSpec, Event, Outcome, State};
+use firstcome::engine::{
+    Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Event, OrderCommand, Outcome, PlaceOrder, State,
+};
 use firstcome::types::{Currency, Digest, DropId, Quantity, UnitPrice, UnixMillis};
 
 /// When everything happens.
@@ -27,13 +29,13 @@ pub fn order(number: u32) -> Command {
 
 /// The same with the key of another purpose.
 pub fn order_with_key(number: u32, purpose: u64) -> Command {
-    Command::PlaceOrder {
+    Command::Order(OrderCommand::Place(PlaceOrder {
         drop_id: drop_id(),
         buyer: digest(number, 0),
         key: digest(number, purpose),
         quantity: Quantity::ONE,
         contact_given: false,
-    }
+    }))
 }
 
 /// The one drop.
@@ -62,7 +64,7 @@ pub fn spec(total: u32) -> DropSpec {
 /// Makes the drop.
 pub fn create(total: u32) -> Command {
     let key = CommandKey { digest: digest(0, 2), params: digest(0, 3) };
-    Command::CreateDrop { key, spec: Box::new(spec(total)) }
+    Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec(total)) }))
 }
 
 /// A state with one live drop.
@@ -78,7 +80,7 @@ pub fn sold_out(orders: u32) -> State {
     let mut events = Vec::new();
     for number in 0..orders {
         let outcome = take(&mut state, &order(number), &mut events);
-        assert!(matches!(outcome, Outcome::Reserved(_)), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Accepted(Effect::Reserved(_))), "{outcome:?}");
     }
     state
 }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use firstcome::engine::{COMMAND_NAMES, Command, CommandKey, DropSpec, OUTCOME_NAMES, Outcome, Refusal};
+use firstcome::engine::{
+    COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OUTCOME_NAMES, OrderCommand,
+    Outcome, PlaceOrder, Refusal,
+};
 use firstcome::store::open::DATABASE_FILE;
 use firstcome::store::{Beside, Durability, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
@@ -80,13 +83,13 @@ impl Ours {
         let mut secret = [0u8; 10];
         secret[..4].copy_from_slice(&self.buyers.to_le_bytes());
         Submission {
-            command: Command::PlaceOrder {
+            command: Command::Order(OrderCommand::Place(PlaceOrder {
                 drop_id,
                 buyer: digest,
                 key: self.handle.digest_key.order_key(drop_id, &digest, b"k"),
                 quantity: Quantity::ONE,
                 contact_given: false,
-            },
+            })),
             beside: Some(Beside::Order {
                 secret: OrderSecret::from_random(secret),
                 buyer: BuyerText::new(&buyer).expect("a buyer"),
@@ -151,11 +154,11 @@ fn deliver(handle: WriterHandle) {
 fn expect(answer: &WriterReply, drop_id: u32) {
     let WriterReply::Decided(decided) = answer else { panic!("not decided: {answer:?}") };
     let as_wanted = match &decided.outcome {
-        Outcome::Reserved(_) => drop_id == 1,
+        Outcome::Accepted(Effect::Reserved(_)) => drop_id == 1,
         Outcome::Refused { refusal: Refusal::SoldOut { .. }, .. } => drop_id == 2,
-        Outcome::Accepted { .. }
-        | Outcome::Heard { .. }
-        | Outcome::Bid(_)
+        Outcome::Accepted(Effect::Changed { .. })
+        | Outcome::Accepted(Effect::ProviderEventRecorded { .. })
+        | Outcome::Accepted(Effect::Bid(_))
         | Outcome::Repeated { .. }
         | Outcome::Refused { .. }
         | Outcome::Advanced => false,
@@ -179,6 +182,9 @@ fn create(handle: &WriterHandle, total: u32) -> Ticket {
         payment_seconds: 60,
     };
     let digest = handle.digest_key.params(&total.to_le_bytes());
-    let command = Command::CreateDrop { key: CommandKey { digest, params: digest }, spec: Box::new(spec) };
+    let command = Command::Drop(DropCommand::Create(CreateDrop {
+        key: CommandKey { digest, params: digest },
+        spec: Box::new(spec),
+    }));
     handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in")
 }

@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
-use super::form::{form_of_enum, form_of_struct};
+use super::encoding::{encoding_of_enum, encoding_of_struct};
 use crate::engine::{
     Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
 };
@@ -26,8 +26,8 @@ use crate::types::{
 
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
-/// The version of the format, and of the engine's words in it.
-pub const VERSION: u32 = 2;
+/// The version of the format, and of the engine's types in it.
+pub const VERSION: u32 = 3;
 /// The length of the header.
 pub const HEADER_BYTES: usize = 40;
 /// The longest body: a drop with the longest texts that a request may carry takes a fifth of it.
@@ -78,7 +78,7 @@ pub enum Record {
     /// So many commands were decided but not recorded; a snapshot follows.
     Gap(u64),
 }
-form_of_enum!(Record {
+encoding_of_enum!(Record {
     1 = SnapshotBegun(begun),
     2 = Drop(saved),
     3 = Used(used),
@@ -104,7 +104,7 @@ pub struct SnapshotBegun {
     /// How many keys may be remembered.
     pub idempotency_keys_max: u64,
 }
-form_of_struct!(SnapshotBegun { seq, at, idempotency_keys_max });
+encoding_of_struct!(SnapshotBegun { seq, at, idempotency_keys_max });
 
 /// A drop of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,7 +121,7 @@ pub struct SavedDrop {
     pub last_seq: Seq,
     pub version: Seq,
 }
-form_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, started, mismatch, last_seq, version });
+encoding_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, started, mismatch, last_seq, version });
 
 /// An auction of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,7 +137,7 @@ pub struct SavedAuction {
     pub bids: u64,
     pub awards: u32,
 }
-form_of_struct!(SavedAuction { id, drop_id, spec, ends_at, extensions, state, current, leader, bids, awards });
+encoding_of_struct!(SavedAuction { id, drop_id, spec, ends_at, extensions, state, current, leader, bids, awards });
 
 /// What a buyer would pay in an auction.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -149,7 +149,7 @@ pub struct SavedBest {
     /// How much.
     pub best: Best,
 }
-form_of_struct!(SavedBest { auction_id, buyer, best });
+encoding_of_struct!(SavedBest { auction_id, buyer, best });
 
 /// Units that a buyer holds or has bought.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -161,7 +161,7 @@ pub struct Used {
     /// How many.
     pub units: u32,
 }
-form_of_struct!(Used { drop_id, buyer, units });
+encoding_of_struct!(Used { drop_id, buyer, units });
 
 /// A remembered key of an order that is no longer live.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -173,7 +173,7 @@ pub struct OrderKey {
     /// Since when nothing live needs it.
     pub idle_since: UnixMillis,
 }
-form_of_struct!(OrderKey { key, remembered, idle_since });
+encoding_of_struct!(OrderKey { key, remembered, idle_since });
 
 /// A remembered key of another command.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -185,7 +185,7 @@ pub struct SavedCommandKey {
     /// When.
     pub at: UnixMillis,
 }
-form_of_struct!(SavedCommandKey { key, remembered, at });
+encoding_of_struct!(SavedCommandKey { key, remembered, at });
 
 /// An endpoint of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -197,7 +197,7 @@ pub struct SavedEndpoint {
     pub position: Seq,
     pub revision: u32,
 }
-form_of_struct!(SavedEndpoint { id, state, events, configured, position, revision });
+encoding_of_struct!(SavedEndpoint { id, state, events, configured, position, revision });
 
 /// A decided command, and all that its decision needed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -213,8 +213,8 @@ pub struct Recorded {
     /// The digest of its events, and of those that were due before it ([`digest_of`]).
     pub events: u64,
 }
-form_of_struct!(Admitted { order, heard });
-form_of_struct!(Recorded { at, command, admitted, outcome, events });
+encoding_of_struct!(Admitted { order, heard });
+encoding_of_struct!(Recorded { at, command, admitted, outcome, events });
 
 /// The end of a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -228,7 +228,7 @@ pub struct Committed {
     /// Whether there was any event, so that orders that are not live left memory.
     pub released: bool,
 }
-form_of_struct!(Committed { seq, at, events, released });
+encoding_of_struct!(Committed { seq, at, events, released });
 
 /// Why a capture cannot be read further.
 #[derive(Debug, thiserror::Error)]

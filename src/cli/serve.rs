@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::traces::{RunningExport, TraceExport};
 use crate::config::Config;
-use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use crate::exit::{self, Exit, exit_now};
 use crate::output;
 use crate::server::{Running, start};
@@ -225,18 +225,14 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
     };
     let key =
         CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "demo", &key), params: digests.params(b"demo") };
-    let command = Command::CreateDrop { key, spec: Box::new(spec) };
+    let command = Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }));
     let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).map_err(|_| failed())?;
     match ticket.wait() {
         WriterReply::Decided(decided) => match decided.outcome {
-            Outcome::Accepted { subject: Subject::Drop(id), .. } => Ok(id),
-            Outcome::Accepted { .. }
-            | Outcome::Reserved(_)
-            | Outcome::Heard { .. }
-            | Outcome::Bid(_)
-            | Outcome::Repeated { .. }
-            | Outcome::Refused { .. }
-            | Outcome::Advanced => Err(failed()),
+            Outcome::Accepted(Effect::Changed { subject: Subject::Drop(id), .. }) => Ok(id),
+            Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Refused { .. } | Outcome::Advanced => {
+                Err(failed())
+            }
         },
         WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(failed()),
     }

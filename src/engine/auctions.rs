@@ -7,14 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::drops::index;
-use super::{
-    CommandKey, Decision, DropEntry, DropSpec, Due, Event, EventKind, Invalid, Outcome, Refusal, RememberedCommand,
-    State, Subject, bidding,
-};
-use crate::types::published::DROPS_MAX;
+use super::{AuctionAwarded, AuctionEvent, DropEntry, DropSpec, Due, Event, EventBody, EventSubject, Refusal, State};
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Increment, Quantity, Seq, UnitPrice,
-    UnixMillis,
+    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Increment, Seq, UnitPrice, UnixMillis,
 };
 
 /// What an auction sells, and how. Ranges are checked where requests are read (`api::json`).
@@ -199,203 +194,57 @@ impl AuctionEntry {
     }
 }
 
-pub(super) fn create(decision: &mut Decision<'_>, key: &CommandKey, spec: &AuctionSpec) -> Outcome {
-    if let Some(remembered) = decision.state.command_keys.get(&key.digest) {
-        let drop_id = u32::try_from(remembered.subject).ok().and_then(DropId::new);
-        let known = drop_id.and_then(|id| decision.state.drop_entry(id)).and_then(|entry| entry.auction);
-        return match known {
-            Some(auction) if remembered.params == key.params => decision.repeat(Subject::Auction(auction)),
-            _ => decision.refuse(Refusal::KeyReused),
-        };
-    }
-    if spec.ends_at <= spec.starts_at {
-        return decision.refuse(Refusal::Invalid(Invalid::EndBeforeStart));
-    }
-    if spec.ends_at <= decision.at() {
-        return decision.refuse(Refusal::Invalid(Invalid::EndInThePast));
-    }
-    let next = |count: usize| u32::try_from(count.saturating_add(1)).ok();
-    let drops = decision.state.drops.len();
-    let drop_id = next(drops).and_then(DropId::new).filter(|_| drops.saturating_add(1) < DROPS_MAX);
-    let auction_id = next(decision.state.auctions.len()).and_then(AuctionId::new);
-    let (Some(drop_id), Some(auction_id)) = (drop_id, auction_id) else {
-        return decision.refuse(Refusal::Invalid(Invalid::TooManyDrops));
-    };
-    let kind = EventKind::AuctionCreated { auction_id, drop_id, spec: Box::new(spec.clone()), key: *key };
-    let seq = decision.emit(Seq::ZERO, kind);
-    Outcome::Accepted { seq, subject: Subject::Auction(auction_id) }
-}
-
 /// An auction that a command names, and its hidden drop.
 pub(super) fn find(state: &State, id: AuctionId) -> Result<(&AuctionEntry, &DropEntry), Refusal> {
     let auction = state.auctions.get(position(id)).ok_or(Refusal::NotFound)?;
     Ok((auction, state.drop_entry(auction.drop_id).ok_or(Refusal::NotFound)?))
 }
 
-/// Why no bid is taken now, if none is.
-pub(super) fn closed(auction: &AuctionEntry) -> Option<Refusal> {
+/// Refuses bids on an auction that does not take them now.
+pub(super) fn closed(auction: &AuctionEntry) -> Result<(), Refusal> {
     match auction.state {
-        AuctionState::Live => None,
-        AuctionState::Scheduled => Some(Refusal::NotStarted { starts_at: auction.spec.starts_at }),
-        AuctionState::Ended(_) | AuctionState::Cancelled => Some(Refusal::Ended { ends_at: auction.ends_at }),
+        AuctionState::Live => Ok(()),
+        AuctionState::Scheduled => Err(Refusal::NotStarted { starts_at: auction.spec.starts_at }),
+        AuctionState::Ended(_) | AuctionState::Cancelled => Err(Refusal::Ended { ends_at: auction.ends_at }),
     }
 }
 
-pub(super) fn cancel(decision: &mut Decision<'_>, auction_id: AuctionId, reason: &str) -> Outcome {
-    let (auction, hidden) = match find(decision.state, auction_id) {
-        Ok(found) => found,
-        Err(refusal) => return decision.refuse(refusal),
-    };
-    match auction.state {
-        AuctionState::Cancelled => decision.repeat(Subject::Auction(auction_id)),
-        AuctionState::Ended(_) => decision.refuse(Refusal::Ended { ends_at: auction.ends_at }),
-        AuctionState::Scheduled | AuctionState::Live => {
-            let drop_id = auction.drop_id;
-            let kind = EventKind::AuctionCancelled { auction_id, drop_id, reason: reason.into() };
-            let seq = decision.emit(hidden.last_seq, kind);
-            Outcome::Accepted { seq, subject: Subject::Auction(auction_id) }
-        }
-    }
-}
-
-pub(super) fn buy_now(decision: &mut Decision<'_>, auction_id: AuctionId, buyer: Digest, key: Digest) -> Outcome {
-    let (auction, hidden) = match find(decision.state, auction_id) {
-        Ok(found) => found,
-        Err(refusal) => return decision.refuse(refusal),
-    };
-    if let Some(remembered) = decision.state.order_keys.get(&key) {
-        return decision.repeat(Subject::Order(remembered.seq));
-    }
-    if let Some(refusal) = closed(auction) {
-        return decision.refuse(refusal);
-    }
-    let Some(unit_price) = auction.spec.buy_now else { return decision.refuse(Refusal::NotFound) };
-    if let Some(current) = auction.current {
-        let (minimum_next, ends_at) = (auction.minimum_next(), auction.ends_at);
-        return decision.refuse(Refusal::BidTooLow { current, minimum_next, ends_at });
-    }
-    let (drop_id, quantity, at) = (auction.drop_id, Quantity::ONE, decision.at());
-    let expires_at = at.plus_seconds(auction.spec.payment_seconds);
-    let order =
-        decision.emit(Seq::ZERO, EventKind::OrderReserved { drop_id, buyer, key, quantity, unit_price, expires_at });
-    let ending = AuctionEnding::BoughtNow;
-    let seq = decision.emit(hidden.last_seq, EventKind::AuctionEnded { auction_id, drop_id, ending });
-    Outcome::Reserved(super::Reservation {
-        order,
-        seq,
-        drop_id,
-        state: crate::types::OrderState::Reserved,
-        quantity,
-        unit_price,
-        currency: auction.spec.currency,
-        reserved_at: at,
-        expires_at,
-    })
-}
-
-/// What is due of an auction.
+/// The event of an auction that is due: its start, its end, or the offer to the winner or the next buyer.
 pub(super) fn due_event(state: &State, at: UnixMillis, due: Due) -> Option<Event> {
     let (Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id)) = due else { return None };
     let (auction, hidden) = find(state, id).ok()?;
-    let (auction_id, drop_id) = (id, auction.drop_id);
-    let (prev_seq, kind) = if due == Due::AuctionStart(id) {
-        (hidden.last_seq, EventKind::AuctionStarted { auction_id, drop_id })
+    let (seq, drop_id) = (state.seq.next(), auction.drop_id);
+    let of_the_auction = EventSubject::Drop(drop_id);
+    let (prev_seq, subject, event) = if due == Due::AuctionStart(id) {
+        (hidden.last_seq, of_the_auction, AuctionEvent::Started)
     } else if due == Due::AuctionOffer(id) {
         let (buyer, Best { bid, .. }, unit_price) = auction.next_award()?;
         let expires_at = at.plus_seconds(auction.spec.payment_seconds);
-        (Seq::ZERO, EventKind::AuctionAwarded { auction_id, drop_id, buyer, bid, unit_price, expires_at })
+        let awarded = AuctionAwarded { buyer, bid, unit_price, expires_at };
+        (Seq::ZERO, EventSubject::Order { order: seq, drop_id }, AuctionEvent::Awarded(awarded))
     } else {
         let ending = match auction.current {
             None => AuctionEnding::NoBids,
             Some(current) if auction.spec.reserve_met(current) => AuctionEnding::Sold,
             Some(_) => AuctionEnding::ReserveNotMet,
         };
-        (hidden.last_seq, EventKind::AuctionEnded { auction_id, drop_id, ending })
+        (hidden.last_seq, of_the_auction, AuctionEvent::Ended { ending })
     };
-    Some(Event { seq: state.seq.next(), at, prev_seq, kind })
+    Some(Event { seq, at, prev_seq, subject, body: EventBody::Auction { auction_id: id, event } })
 }
 
-/// The auctions' part of an event, after the drops' and the orders' parts.
-pub(super) fn evolve(state: &mut State, event: &Event) {
-    match &event.kind {
-        EventKind::AuctionCreated { auction_id, drop_id, spec, key } => {
-            assert_eq!(position(*auction_id), state.auctions.len(), "auctions are numbered in order");
-            let remembered =
-                RememberedCommand { seq: event.seq, params: key.params, subject: u64::from(drop_id.get()) };
-            state.command_keys.remember(key.digest, remembered);
-            state.command_keys.release(key.digest, event.at, event.seq);
-            state.auctions.push(AuctionEntry::created(*auction_id, *drop_id, spec.clone(), event.at));
-            state.schedule_auction(*auction_id);
-        }
-        EventKind::AuctionStarted { auction_id, .. } => {
-            state.unschedule_auction(*auction_id);
-            entry(state, *auction_id).state = AuctionState::Live;
-            state.schedule_auction(*auction_id);
-        }
-        EventKind::BidPlaced { auction_id, .. } => bidding::evolve(state, event, *auction_id),
-        EventKind::AuctionEnded { auction_id, ending, .. } => {
-            state.unschedule_auction(*auction_id);
-            let auction = entry(state, *auction_id);
-            auction.state = AuctionState::Ended(*ending);
-            auction.ends_at = auction.ends_at.min(event.at);
-            if *ending != AuctionEnding::Sold {
-                auction.best.clear();
-            }
-            state.schedule_award(*auction_id, event.at);
-        }
-        EventKind::AuctionCancelled { auction_id, .. } => {
-            state.unschedule_auction(*auction_id);
-            let auction = entry(state, *auction_id);
-            auction.state = AuctionState::Cancelled;
-            auction.ends_at = auction.ends_at.min(event.at);
-            auction.best.clear();
-        }
-        EventKind::AuctionAwarded { auction_id, buyer, .. } => {
-            state.unschedule_award(*auction_id);
-            let auction = entry(state, *auction_id);
-            auction.best.remove(buyer);
-            auction.awards = auction.awards.saturating_add(1);
-        }
-        EventKind::OrderPaid { drop_id, .. } => {
-            if let Some(auction) = state.auction_of(*drop_id) {
-                state.unschedule_award(auction);
-                entry(state, auction).best.clear();
-            }
-        }
-        EventKind::OrderCancelled { drop_id, .. }
-        | EventKind::OrderCancelledByOperator { drop_id, .. }
-        | EventKind::OrderExpired { drop_id, .. } => {
-            if let Some(auction) = state.auction_of(*drop_id) {
-                state.schedule_award(auction, event.at);
-            }
-        }
-        EventKind::DropCreated { .. }
-        | EventKind::DropPatched { .. }
-        | EventKind::DropStarted { .. }
-        | EventKind::DropEnded { .. }
-        | EventKind::DropPaused { .. }
-        | EventKind::DropResumed { .. }
-        | EventKind::DropClosed { .. }
-        | EventKind::StockAdjusted { .. }
-        | EventKind::MismatchFound { .. }
-        | EventKind::MismatchCleared { .. }
-        | EventKind::OrderReserved { .. }
-        | EventKind::OrderCheckedOut { .. }
-        | EventKind::ContactCorrected { .. }
-        | EventKind::PaymentNotKept { .. }
-        | EventKind::PaymentFailed { .. }
-        | EventKind::OrderRefunded { .. }
-        | EventKind::RefundRequested { .. }
-        | EventKind::RefundSettled { .. }
-        | EventKind::RefundReported { .. }
-        | EventKind::ChargebackCreated { .. }
-        | EventKind::ProviderEventRecorded { .. }
-        | EventKind::SessionRecorded { .. }
-        | EventKind::ContactRead { .. }
-        | EventKind::ContactErased { .. }
-        | EventKind::ContactsExported { .. }
-        | EventKind::Endpoint(_)
-        | EventKind::EventsLost { .. } => {}
+/// An order was paid: if its drop is an auction's, no other buyer is offered the unit.
+pub(super) fn paid(state: &mut State, event: &Event) {
+    if let Some(auction) = event.drop_id().and_then(|drop_id| state.auction_of(drop_id)) {
+        state.unschedule_award(auction);
+        entry(state, auction).best.clear();
+    }
+}
+
+/// An order gave its units back: if its drop is an auction's, the next buyer is offered the unit.
+pub(super) fn offer_again(state: &mut State, event: &Event) {
+    if let Some(auction) = event.drop_id().and_then(|drop_id| state.auction_of(drop_id)) {
+        state.schedule_award(auction, event.at);
     }
 }
 
@@ -447,7 +296,7 @@ impl State {
         }
     }
 
-    fn unschedule_award(&mut self, id: AuctionId) {
+    pub(super) fn unschedule_award(&mut self, id: AuctionId) {
         // It is due at the instant that made it due, so it is among the first.
         let due = self.due.iter().find(|(_, due)| *due == Due::AuctionOffer(id)).copied();
         if let Some(due) = due {

@@ -1,228 +1,48 @@
-//! What can be asked of the engine. Imperative; complete; without personal data: buyers and keys are keyed digests,
-//! contacts only a "was given".
+//! Commands: imperative, complete, and without personal data. Buyers and idempotency keys are keyed digests; of a
+//! contact a command says only that one was given.
+//!
+//! A file per noun holds its commands and how they are decided.
 
-use super::endpoints::EndpointCommand;
-use super::{AuctionSpec, DropPatch, DropSpec};
-use crate::types::{
-    Amount, AuctionId, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice,
+pub(super) mod auction;
+pub(super) mod drop;
+pub(super) mod endpoint;
+pub(super) mod file;
+pub(super) mod order;
+pub(super) mod payment;
+
+pub use auction::{AuctionCommand, BuyNow, CancelAuction, CreateAuction, PlaceBid};
+pub use drop::{AdjustStock, ChangeDrop, CreateDrop, DropCommand, PatchDrop};
+pub use endpoint::{
+    CreateEndpoint, DeleteEndpoint, EndpointCommand, EndpointPatch, MarkDeliveries, PatchEndpoint, ResendDeliveries,
 };
+pub use file::FileCommand;
+pub use order::{CancelByOperator, OrderCommand, PlaceOrder};
+pub use payment::{PaymentCommand, RecordPayment, RecordProviderEvent, RefundOrder, SettleRefund};
 
-/// A way to change state, or to ask for an audited look at a contact. The writer decides one after another.
+use super::{Decision, Outcome};
+use crate::types::{Digest, DropId, Seq};
+
+/// A request to change state, or for an audited look at a contact. The writer decides one after another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Open a new drop.
-    CreateDrop {
-        /// The creation's idempotency key.
-        key: CommandKey,
-        /// What is sold, and how.
-        spec: Box<DropSpec>,
-    },
-    /// Change a drop's texts, window, limits, price or seconds. Live orders keep theirs.
-    PatchDrop {
-        /// Which drop.
-        drop_id: DropId,
-        /// The revision that the operator saw.
-        expected_revision: u32,
-        /// What changes.
-        patch: Box<DropPatch>,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Stop new orders until resumed.
-    PauseDrop {
-        /// Which drop.
-        drop_id: DropId,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Let orders in again.
-    ResumeDrop {
-        /// Which drop.
-        drop_id: DropId,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// End a drop now, for good.
-    CloseDrop {
-        /// Which drop.
-        drop_id: DropId,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Add units to a drop, or take free ones away.
-    AdjustStock {
-        /// Which drop.
-        drop_id: DropId,
-        /// How many units come (or, negative, go).
-        delta: i64,
-        /// The total that the operator saw.
-        expected_total: u32,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// The auditor's word: the recount of this drop does not agree with its counters (or agrees again).
-    ReportMismatch {
-        /// Which drop.
-        drop_id: DropId,
-        /// Whether the mismatch stands.
-        stands: bool,
-    },
-    /// Claim units of a drop.
-    PlaceOrder {
-        /// Which drop.
-        drop_id: DropId,
-        /// Who.
-        buyer: Digest,
-        /// The digest of (drop, buyer, idempotency key).
-        key: Digest,
-        /// How many units, all or none.
-        quantity: Quantity,
-        /// A contact came along: the order goes on to `awaiting_payment` in one step.
-        contact_given: bool,
-    },
-    /// Go on to payment; the contact travels beside the command.
-    Checkout {
-        /// Which order.
-        order: Seq,
-    },
-    /// Give the units back.
-    CancelOrder {
-        /// Which order.
-        order: Seq,
-    },
-    /// Take a live order back: an operator's word, not its buyer's.
-    CancelByOperator {
-        /// Which order.
-        order: Seq,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Record money that an operator saw coming in.
-    RecordPayment {
-        /// Which order.
-        order: Seq,
-        /// The operator's reference; the same one again is the same payment.
-        reference: Box<str>,
-        /// How much came in.
-        amount: Amount,
-        /// In which currency.
-        currency: Currency,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Give money back, and units if wanted.
-    RefundOrder {
-        /// Which order.
-        order: Seq,
-        /// The refund's idempotency key.
-        key: CommandKey,
-        /// How much; all that is left if not given.
-        amount: Option<Amount>,
-        /// How many units go back on sale.
-        restock_quantity: u16,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Record that a refund which was due has been paid out.
-    SettleRefund {
-        /// Which order.
-        order: Seq,
-        /// The operator's reference.
-        reference: Box<str>,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Open a new auction, with its hidden drop.
-    CreateAuction {
-        /// The creation's idempotency key.
-        key: CommandKey,
-        /// What is sold, and how.
-        spec: Box<AuctionSpec>,
-    },
-    /// Bid in an auction.
-    PlaceBid {
-        /// In which auction.
-        auction_id: AuctionId,
-        /// Who.
-        buyer: Digest,
-        /// What he asks.
-        amount: UnitPrice,
-        /// What he would pay at most, secretly; no more than he asks if not given.
-        maximum: Option<UnitPrice>,
-        /// The bid's idempotency key; none on the wire.
-        key: Option<CommandKey>,
-    },
-    /// Take what an auction sells at once, before the first bid.
-    BuyNow {
-        /// In which auction.
-        auction_id: AuctionId,
-        /// Who.
-        buyer: Digest,
-        /// The digest of (hidden drop, buyer, idempotency key).
-        key: Digest,
-    },
-    /// Call an auction off.
-    CancelAuction {
-        /// Which auction.
-        auction_id: AuctionId,
-        /// Why, for the audit.
-        reason: Box<str>,
-    },
-    /// Take in what a payment provider tells.
-    HearProvider(Box<ProviderEvent>),
-    /// Note where an order can be paid; the address travels beside the command.
-    RecordSession {
-        /// Which order.
-        order: Seq,
-        /// With whom.
-        provider: Provider,
-    },
-    /// What concerns whom the outbox tells.
+    /// A command about drops.
+    Drop(DropCommand),
+    /// A command about orders and their contacts.
+    Order(OrderCommand),
+    /// A command about money.
+    Payment(PaymentCommand),
+    /// A command about auctions and bids.
+    Auction(AuctionCommand),
+    /// A command about the endpoints of the outbox.
     Endpoint(Box<EndpointCommand>),
-    /// Note in the audit that an operator reads a contact.
-    ReadContact {
-        /// Whose contact: the order.
-        order: Seq,
-    },
-    /// Erase a contact.
-    EraseContact {
-        /// Whose contact: the order.
-        order: Seq,
-    },
-    /// Note in the audit that an operator exports contacts: of one drop, or of all.
-    ExportContacts {
-        /// Of which drop, if of one.
-        drop_id: Option<DropId>,
-    },
-    /// Note in the audit that events are gone which had been answered.
-    RecordLoss {
-        /// How many.
-        lost: u64,
-        /// The last one that was answered.
-        acknowledged: Seq,
-    },
-    /// Do what is due; nothing else.
+    /// A command about the file as a whole.
+    File(FileCommand),
+    /// Does what is due, and nothing else.
     Advance,
 }
 
-/// What a payment provider tells.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProviderEvent {
-    /// Who tells.
-    pub provider: Provider,
-    /// The digest of (provider, event id): its place in the inbox.
-    pub id: Digest,
-    /// The order that it names, if that is one of ours.
-    pub order: Option<Seq>,
-    /// What it is about.
-    pub kind: ProviderEventKind,
-    /// The payment's name at the provider; of a refund or a chargeback, that of the payment it is about.
-    pub reference: Box<str>,
-    /// How much money.
-    pub amount: Amount,
-    /// In which currency.
-    pub currency: Currency,
-}
+// The queue holds commands by value, and most of them place orders.
+const _: () = assert!(size_of::<Command>() <= 64);
 
 /// The idempotency key of a command that happens at human pace: digests of the scoped key and of the parameters that
 /// a repeat must share.
@@ -234,69 +54,73 @@ pub struct CommandKey {
     pub params: Digest,
 }
 
-/// The names of the commands, as labels: the index is [`Command::index`].
-pub const COMMAND_NAMES: [&str; 29] = [
-    "create_drop",
-    "patch_drop",
-    "pause_drop",
-    "resume_drop",
-    "close_drop",
-    "adjust_stock",
-    "report_mismatch",
-    "place_order",
-    "checkout",
-    "cancel_order",
-    "record_payment",
-    "refund_order",
-    "settle_refund",
-    "read_contact",
-    "erase_contact",
-    "export_contacts",
-    "record_loss",
-    "hear_provider",
-    "record_session",
-    "cancel_by_operator",
-    "create_auction",
-    "place_bid",
-    "buy_now",
-    "cancel_auction",
-    "create_endpoint",
-    "patch_endpoint",
-    "delete_endpoint",
-    "mark_deliveries",
-    "resend_deliveries",
+/// Gives the commands of a noun their names, as labels of metrics. The names of all nouns make [`COMMAND_NAMES`].
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        impl $type {
+            pub(super) const NAMES: &[&str] = &[$($name),*];
+
+            /// The position of the command's name in `NAMES`.
+            pub(super) const fn index(&self) -> usize {
+                enum Position { $($variant),* }
+                match self {
+                    $($type::$variant { .. } => Position::$variant as usize,)*
+                }
+            }
+        }
+    };
+}
+use names;
+
+const NOUNS: [&[&str]; 6] = [
+    DropCommand::NAMES,
+    OrderCommand::NAMES,
+    PaymentCommand::NAMES,
+    AuctionCommand::NAMES,
+    EndpointCommand::NAMES,
+    FileCommand::NAMES,
 ];
 
+/// The number of names of the first `nouns` nouns.
+const fn names_of(nouns: usize) -> usize {
+    let (mut count, mut noun) = (0, 0);
+    while noun < nouns {
+        count += NOUNS[noun].len();
+        noun += 1;
+    }
+    count
+}
+
+/// The names of the commands, as labels: the index is [`Command::index`].
+pub const COMMAND_NAMES: [&str; names_of(NOUNS.len())] = {
+    let mut names = [""; names_of(NOUNS.len())];
+    let (mut noun, mut at) = (0, 0);
+    while noun < NOUNS.len() {
+        let mut name = 0;
+        while name < NOUNS[noun].len() {
+            names[at] = NOUNS[noun][name];
+            name += 1;
+            at += 1;
+        }
+        noun += 1;
+    }
+    names
+};
+
+/// The position of each noun's first name.
+const FIRST: [usize; NOUNS.len()] = [0, names_of(1), names_of(2), names_of(3), names_of(4), names_of(5)];
+
 impl Command {
-    /// The position of this command's name in [`COMMAND_NAMES`]; `Advance` is nobody's command and has none.
+    /// The position of this command's name in [`COMMAND_NAMES`]; `Advance` is internal and has none.
     #[must_use]
     pub const fn index(&self) -> Option<usize> {
         Some(match self {
-            Command::CreateDrop { .. } => 0,
-            Command::PatchDrop { .. } => 1,
-            Command::PauseDrop { .. } => 2,
-            Command::ResumeDrop { .. } => 3,
-            Command::CloseDrop { .. } => 4,
-            Command::AdjustStock { .. } => 5,
-            Command::ReportMismatch { .. } => 6,
-            Command::PlaceOrder { .. } => 7,
-            Command::Checkout { .. } => 8,
-            Command::CancelOrder { .. } => 9,
-            Command::RecordPayment { .. } => 10,
-            Command::RefundOrder { .. } => 11,
-            Command::SettleRefund { .. } => 12,
-            Command::ReadContact { .. } => 13,
-            Command::EraseContact { .. } => 14,
-            Command::ExportContacts { .. } => 15,
-            Command::RecordLoss { .. } => 16,
-            Command::HearProvider(_) => 17,
-            Command::RecordSession { .. } => 18,
-            Command::CancelByOperator { .. } => 19,
-            Command::CreateAuction { .. } => 20,
-            Command::PlaceBid { .. } => 21,
-            Command::BuyNow { .. } => 22,
-            Command::CancelAuction { .. } => 23,
-            Command::Endpoint(command) => command.index(),
+            Command::Drop(command) => command.index(),
+            Command::Order(command) => FIRST[1] + command.index(),
+            Command::Payment(command) => FIRST[2] + command.index(),
+            Command::Auction(command) => FIRST[3] + command.index(),
+            Command::Endpoint(command) => FIRST[4] + command.index(),
+            Command::File(command) => FIRST[5] + command.index(),
             Command::Advance => return None,
         })
     }
@@ -305,71 +129,45 @@ impl Command {
     #[must_use]
     pub const fn named_order(&self) -> Option<Seq> {
         match self {
-            Command::Checkout { order }
-            | Command::CancelOrder { order }
-            | Command::CancelByOperator { order, .. }
-            | Command::RecordPayment { order, .. }
-            | Command::RefundOrder { order, .. }
-            | Command::SettleRefund { order, .. }
-            | Command::RecordSession { order, .. }
-            | Command::ReadContact { order }
-            | Command::EraseContact { order } => Some(*order),
-            Command::HearProvider(event) => event.order,
-            Command::CreateDrop { .. }
-            | Command::PatchDrop { .. }
-            | Command::PauseDrop { .. }
-            | Command::ResumeDrop { .. }
-            | Command::CloseDrop { .. }
-            | Command::AdjustStock { .. }
-            | Command::ReportMismatch { .. }
-            | Command::PlaceOrder { .. }
-            | Command::CreateAuction { .. }
-            | Command::PlaceBid { .. }
-            | Command::BuyNow { .. }
-            | Command::CancelAuction { .. }
-            | Command::ExportContacts { .. }
-            | Command::RecordLoss { .. }
-            | Command::Endpoint(_)
-            | Command::Advance => None,
+            Command::Order(command) => command.order(),
+            Command::Payment(command) => command.order(),
+            Command::Drop(_) | Command::Auction(_) | Command::Endpoint(_) | Command::File(_) | Command::Advance => None,
         }
     }
 
-    /// The provider's event that this command tells of. The writer looks whether it is in the inbox before the decision.
+    /// The provider's event that this command records. The writer looks it up in the inbox before the decision.
     #[must_use]
     pub fn named_event(&self) -> Option<Digest> {
-        if let Command::HearProvider(event) = self { Some(event.id) } else { None }
+        if let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self { Some(event.id) } else { None }
     }
 
-    /// The drop whose per-second figures this command belongs to, where it says so itself.
+    /// The drop whose per-second figures this command belongs to, where the command itself names one.
     #[must_use]
     pub const fn named_drop(&self) -> Option<DropId> {
         match self {
-            Command::PatchDrop { drop_id, .. }
-            | Command::PauseDrop { drop_id, .. }
-            | Command::ResumeDrop { drop_id, .. }
-            | Command::CloseDrop { drop_id, .. }
-            | Command::AdjustStock { drop_id, .. }
-            | Command::ReportMismatch { drop_id, .. }
-            | Command::PlaceOrder { drop_id, .. } => Some(*drop_id),
-            Command::ExportContacts { drop_id } => *drop_id,
-            Command::CreateDrop { .. }
-            | Command::Checkout { .. }
-            | Command::CancelOrder { .. }
-            | Command::CancelByOperator { .. }
-            | Command::RecordPayment { .. }
-            | Command::RefundOrder { .. }
-            | Command::SettleRefund { .. }
-            | Command::CreateAuction { .. }
-            | Command::PlaceBid { .. }
-            | Command::BuyNow { .. }
-            | Command::CancelAuction { .. }
-            | Command::HearProvider(_)
-            | Command::RecordSession { .. }
-            | Command::ReadContact { .. }
-            | Command::EraseContact { .. }
-            | Command::RecordLoss { .. }
+            Command::Drop(command) => command.drop_id(),
+            Command::Order(OrderCommand::Place(order)) => Some(order.drop_id),
+            Command::File(FileCommand::ExportContacts { drop_id }) => *drop_id,
+            Command::Order(_)
+            | Command::Payment(_)
+            | Command::Auction(_)
             | Command::Endpoint(_)
+            | Command::File(FileCommand::RecordLoss { .. })
             | Command::Advance => None,
         }
     }
+}
+
+/// Decides a command by its noun; a refusal becomes its outcome here.
+pub(super) fn decide(decision: &mut Decision<'_>, command: &Command) -> Outcome {
+    let decided = match command {
+        Command::Drop(command) => drop::decide(decision, command),
+        Command::Order(command) => order::decide(decision, command),
+        Command::Payment(command) => payment::decide(decision, command),
+        Command::Auction(command) => auction::decide(decision, command),
+        Command::Endpoint(command) => endpoint::decide(decision, command),
+        Command::File(command) => file::decide(decision, command),
+        Command::Advance => Ok(Outcome::Advanced),
+    };
+    decided.unwrap_or_else(|refusal| decision.refuse(refusal))
 }

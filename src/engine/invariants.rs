@@ -120,7 +120,7 @@ fn check_due(state: &State) -> Result<(), String> {
         };
         let hidden = state.drop_entry(auction.drop_id).filter(|entry| entry.auction == Some(auction.id));
         let Some(hidden) = hidden else { return Err(format!("auction {}: its drop is another's", auction.id)) };
-        // Since when it is owed is told by the event that made it so.
+        // The event that made it so says since when it is owed.
         let owed = state.due.iter().find(|(_, due)| *due == Due::AuctionOffer(auction.id));
         if owed.is_some() != auction.owes_an_award(hidden) {
             return Err(format!("auction {}: an award is due, or is not, against what it says", auction.id));

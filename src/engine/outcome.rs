@@ -7,40 +7,43 @@ use crate::types::{
 /// The answer to a command. Definite once the writer's batch is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Units are held: everything that the answer to the buyer says, so that the hot path reads nothing.
-    Reserved(Reservation),
-    /// It happened; the resource is read afresh for the answer.
-    Accepted {
-        /// The outcome's last event.
-        seq: Seq,
-        /// What it happened to.
-        subject: Subject,
-    },
-    /// A provider's event is recorded.
-    Heard {
-        /// The outcome's last event.
-        seq: Seq,
-        /// What became of it.
-        told: Disposition,
-    },
-    /// A bid was accepted, or is the bidder's own standing one.
-    Bid(BidReceipt),
-    /// It had happened before: the same answer again, without an effect.
+    /// The command took effect.
+    Accepted(Effect),
+    /// The command had taken effect before: the same answer again, without an event.
     Repeated {
         /// The last event that this answer saw.
         as_of_seq: Seq,
-        /// What it had happened to.
         subject: Subject,
     },
-    /// No.
+    /// The engine decided no.
     Refused {
         /// The last event that this refusal saw.
         as_of_seq: Seq,
-        /// Why not.
         refusal: Refusal,
     },
-    /// What was due is done.
+    /// What was due is done: the outcome of `Advance`, which is internal.
     Advanced,
+}
+
+/// The effect of an accepted command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Units are held. It has everything that the answer says, so that the hot path reads nothing.
+    Reserved(Reservation),
+    /// A resource changed; it is read afresh for the answer.
+    Changed {
+        /// The command's last event.
+        seq: Seq,
+        subject: Subject,
+    },
+    /// A provider's event is recorded.
+    ProviderEventRecorded {
+        /// The command's last event.
+        seq: Seq,
+        disposition: Disposition,
+    },
+    /// A bid was placed, or is the bidder's own standing one.
+    Bid(BidReceipt),
 }
 
 /// What a command happened to.
@@ -242,18 +245,61 @@ pub const OUTCOME_NAMES: [&str; 17] = [
 ];
 
 impl Outcome {
+    /// The outcome of a command that changed a resource.
+    pub(super) const fn changed(seq: Seq, subject: Subject) -> Outcome {
+        Outcome::Accepted(Effect::Changed { seq, subject })
+    }
+
+    /// The outcome of a command that made an order.
+    pub(super) const fn reserved(reservation: Reservation) -> Outcome {
+        Outcome::Accepted(Effect::Reserved(reservation))
+    }
+
+    /// The resource that the command changed, now or when it was decided first.
+    #[must_use]
+    pub const fn subject(&self) -> Option<Subject> {
+        match self {
+            Outcome::Accepted(Effect::Changed { subject, .. }) | Outcome::Repeated { subject, .. } => Some(*subject),
+            Outcome::Accepted(_) | Outcome::Refused { .. } | Outcome::Advanced => None,
+        }
+    }
+
+    /// The order that the command made.
+    #[must_use]
+    pub const fn reservation(&self) -> Option<&Reservation> {
+        if let Outcome::Accepted(Effect::Reserved(reservation)) = self { Some(reservation) } else { None }
+    }
+
+    /// The order that the command made, now or when it was decided first.
+    #[must_use]
+    pub const fn order_made(&self) -> Option<Seq> {
+        match self {
+            Outcome::Accepted(Effect::Reserved(reservation)) => Some(reservation.order),
+            Outcome::Repeated { subject: Subject::Order(order), .. } => Some(*order),
+            Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Refused { .. } | Outcome::Advanced => None,
+        }
+    }
+
     /// The position of this outcome's name in [`OUTCOME_NAMES`].
     #[must_use]
     pub const fn index(&self) -> usize {
         match self {
-            Outcome::Reserved(_)
-            | Outcome::Accepted { .. }
-            | Outcome::Bid(BidReceipt { repeated: false, .. })
-            | Outcome::Advanced
-            | Outcome::Heard { told: Disposition::Applied, .. } => 0,
-            Outcome::Heard { told: Disposition::Ignored(_), .. } => 14,
-            Outcome::Repeated { .. } | Outcome::Bid(BidReceipt { repeated: true, .. }) => 1,
+            Outcome::Accepted(Effect::Bid(BidReceipt { repeated: true, .. })) | Outcome::Repeated { .. } => 1,
+            Outcome::Accepted(Effect::ProviderEventRecorded { disposition: Disposition::Ignored(_), .. }) => 14,
+            Outcome::Accepted(_) | Outcome::Advanced => 0,
             Outcome::Refused { refusal, .. } => refusal.index(),
+        }
+    }
+}
+
+impl Effect {
+    /// The number that the answer names: the command's last event, or of a standing bid, its first.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        match self {
+            Effect::Reserved(reservation) => reservation.seq,
+            Effect::Changed { seq, .. } | Effect::ProviderEventRecorded { seq, .. } => *seq,
+            Effect::Bid(receipt) => receipt.seq,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a drop sells, and how; and what operators may change of it.
 
+use super::{Invalid, Refusal};
 use crate::types::{Currency, UnitPrice, UnixMillis};
 
 /// What a drop sells, and how. Ranges are checked where requests are read (`api::json`).
@@ -36,6 +37,15 @@ impl DropSpec {
     #[must_use]
     pub fn has_started(&self, at: UnixMillis) -> bool {
         self.starts_at <= at
+    }
+
+    /// Refuses an end that is not after the start or not after `at`.
+    pub(super) fn check_window(&self, at: UnixMillis) -> Result<(), Refusal> {
+        match self.ends_at {
+            Some(ends_at) if ends_at <= self.starts_at => Err(Refusal::Invalid(Invalid::EndBeforeStart)),
+            Some(ends_at) if ends_at <= at => Err(Refusal::Invalid(Invalid::EndInThePast)),
+            _ => Ok(()),
+        }
     }
 }
 

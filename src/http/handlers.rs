@@ -30,7 +30,7 @@ use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::api::Problem;
-use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES, Outcome};
+use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome};
 use crate::store::Beside;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
@@ -139,14 +139,7 @@ pub(super) fn rejected(worker: &Worker, turned_away: SubmitError) -> Problem {
 /// What operators do is worth a line each; what buyers do is in the metrics.
 fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) {
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
-    let subject = match &decided.outcome {
-        Outcome::Accepted { subject, .. } | Outcome::Repeated { subject, .. } => Some(*subject),
-        Outcome::Reserved(_)
-        | Outcome::Heard { .. }
-        | Outcome::Bid(_)
-        | Outcome::Refused { .. }
-        | Outcome::Advanced => None,
-    };
+    let subject = decided.outcome.subject();
     tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
 }
 
@@ -176,9 +169,10 @@ pub(super) struct AcceptedWrite {
 /// Sorts a decision into what is answered with the resource, and refusals.
 pub(super) fn accepted_seq(decided: &Decided) -> Result<AcceptedWrite, Problem> {
     match &decided.outcome {
-        Outcome::Reserved(reservation) => Ok(AcceptedWrite { seq: reservation.seq, repeated: false }),
-        Outcome::Accepted { seq, .. } | Outcome::Heard { seq, .. } => Ok(AcceptedWrite { seq: *seq, repeated: false }),
-        Outcome::Bid(receipt) => Ok(AcceptedWrite { seq: receipt.seq, repeated: receipt.repeated }),
+        Outcome::Accepted(effect) => {
+            let repeated = matches!(effect, Effect::Bid(receipt) if receipt.repeated);
+            Ok(AcceptedWrite { seq: effect.seq(), repeated })
+        }
         Outcome::Repeated { as_of_seq, .. } => Ok(AcceptedWrite { seq: *as_of_seq, repeated: true }),
         Outcome::Refused { refusal, as_of_seq } => {
             Err(Problem::Refused { refusal: refusal.clone(), as_of_seq: *as_of_seq, at: decided.at })

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use self::endpoint_worker::{EndpointWorker, FinishedAttempt, SavedCheckpoint};
 use super::RetrySchedule;
 use crate::egress::EgressClient;
-use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome};
+use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome, PatchEndpoint};
 use crate::failpoints::{self, PausePoint};
 use crate::read::Reader;
 use crate::read::outbox as rows;
@@ -253,11 +253,11 @@ impl RelayLoop {
         if sent.gone {
             tracing::warn!(endpoint = %sent.endpoint, "webhook endpoint disabled: it answered 410 Gone");
             let patch = EndpointPatch { state: Some(EndpointState::Disabled), ..EndpointPatch::default() };
-            let command = EndpointCommand::Patch {
+            let command = EndpointCommand::Patch(PatchEndpoint {
                 endpoint: sent.endpoint,
                 patch,
                 reason: "the endpoint answered 410 Gone".into(),
-            };
+            });
             // If the command is rejected, the next 410 repeats it. The event counts neither as delivered nor as failed.
             let _later = self.writer.submit(submission(command));
             self.workers.remove(&sent.endpoint);
@@ -283,7 +283,7 @@ impl RelayLoop {
         let SavedCheckpoint { endpoint, generation, answer } = saved;
         let Some(worker) = current(&mut self.workers, endpoint, generation) else { return };
         match answer {
-            WriterReply::Decided(decided) if matches!(decided.outcome, Outcome::Accepted { .. }) => {
+            WriterReply::Decided(decided) if matches!(decided.outcome, Outcome::Accepted(_)) => {
                 worker.checkpoint_saved()
             }
             // An operator changed the endpoint first: the file says where to continue.

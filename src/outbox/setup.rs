@@ -8,7 +8,9 @@ use crate::config::secret_file::{FileProtection, read};
 use crate::config::{Config, ConfigError};
 use crate::egress::{AddressGuard, ClientOptions, EgressClient, Target};
 use crate::engine::endpoints::ENDPOINTS_MAX;
-use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Invalid, Outcome, Refusal};
+use crate::engine::{
+    Command, CommandKey, CreateEndpoint, EndpointCommand, EndpointPatch, Invalid, Outcome, PatchEndpoint, Refusal,
+};
 use crate::read::outbox::EndpointRow;
 use crate::store::Beside;
 use crate::types::{Digest, EndpointState, EndpointUrl, EventFilter, SigningSecret, random};
@@ -72,14 +74,14 @@ impl OutboxSetup {
             (None, Some(known)) => {
                 let patch = EndpointPatch { state: Some(EndpointState::Disabled), ..EndpointPatch::default() };
                 let reason = "removed from the configuration".into();
-                submission(EndpointCommand::Patch { endpoint: known.id, patch, reason }, None, None)
+                submission(EndpointCommand::Patch(PatchEndpoint { endpoint: known.id, patch, reason }), None, None)
             }
             (Some(wanted), None) => {
                 let mut random = [[0u8; 16]; 2];
                 random::fill(random.as_flattened_mut());
                 // The key is random because this command is never repeated: `known` says that the endpoint is new.
                 let key = CommandKey { digest: Digest(random[0]), params: Digest(random[1]) };
-                let command = EndpointCommand::Create { key, events: wanted.events, configured: true };
+                let command = EndpointCommand::Create(CreateEndpoint { key, events: wanted.events, configured: true });
                 submission(command, Some(wanted.url.clone()), Some(wanted.secret.clone()))
             }
             (Some(wanted), Some(known)) => {
@@ -92,19 +94,18 @@ impl OutboxSetup {
                     new_secret: secret.is_some(),
                 };
                 let reason = "changed in the configuration".into();
-                submission(EndpointCommand::Patch { endpoint: known.id, patch, reason }, url, secret)
+                submission(EndpointCommand::Patch(PatchEndpoint { endpoint: known.id, patch, reason }), url, secret)
             }
         };
         let rejected = || "outbox.endpoint_url: the writer rejected the command (full disk or shutdown)".to_owned();
         let answer = writer.submit(submission).map_err(|_| rejected())?.wait();
         match answer {
             WriterReply::Decided(decided) => match decided.outcome {
-                Outcome::Accepted { .. } | Outcome::Repeated { .. } => Ok(()),
+                Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Advanced => Ok(()),
                 Outcome::Refused { refusal: Refusal::Invalid(Invalid::TooManyEndpoints), .. } => {
                     Err(format!("outbox.endpoint_url: {ENDPOINTS_MAX} endpoints exist already; delete one first"))
                 }
                 Outcome::Refused { .. } => Err("outbox.endpoint_url: the endpoint was refused".into()),
-                Outcome::Reserved(_) | Outcome::Bid(_) | Outcome::Heard { .. } | Outcome::Advanced => Ok(()),
             },
             WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(rejected()),
         }

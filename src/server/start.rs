@@ -10,7 +10,7 @@ use super::threads::{Listeners, Server, ServerParts};
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
-use crate::engine::{COMMAND_NAMES, Command, OUTCOME_NAMES};
+use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
 use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
 use crate::payments::WebhookVerifiers;
@@ -224,7 +224,7 @@ fn relay(
 /// What the auditor calls: the drop is paused, or may be resumed again, by a command like any other.
 fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     Arc::new(move |drop_id, stands| {
-        let command = Command::ReportMismatch { drop_id, stands };
+        let command = Command::Drop(DropCommand::ReportMismatch { drop_id, stands });
         writer.submit(Submission { command, beside: None, class: Class::Operator }).is_ok()
     })
 }

@@ -2,7 +2,7 @@
 //! clients or caches still know of the lost events is taken for what follows.
 
 use super::{Batch, Loaded, PerSecondTally, Recorder, Store, StoreError};
-use crate::engine::Command;
+use crate::engine::{Command, FileCommand};
 use crate::types::{Seq, UnixMillis};
 
 /// Records that events are missing up to the one that was answered last; raises the epoch.
@@ -14,7 +14,7 @@ pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64)
     let acknowledged = Seq::new(acknowledged).unwrap_or(Seq::ZERO);
     let mut batch = Batch::default();
     let at = at.max(loaded.state.at());
-    loaded.state.apply(at, &Command::RecordLoss { lost, acknowledged }, &mut batch.events);
+    loaded.state.apply(at, &Command::File(FileCommand::RecordLoss { lost, acknowledged }), &mut batch.events);
     let mut recorder = Recorder::new(&store.connection, loaded.link)?;
     recorder.begin()?;
     recorder.record(&batch, &mut PerSecondTally::default())?;

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Statement, params};
+use serde_json::{Value, json};
 
+use super::audit::Columns;
 use super::beside::Beside;
-use crate::engine::{AuctionSpec, Event, EventKind};
-use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
+use crate::engine::{AuctionAwarded, AuctionCreated, AuctionEvent, AuctionSpec, BidPlaced, Event};
+use crate::types::{Amount, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
 /// What the bids of a batch change of their auction.
 #[derive(Default)]
@@ -55,42 +57,53 @@ impl<'conn> AuctionWriter<'conn> {
         })
     }
 
-    /// Writes what an event of an auction says.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "its caller has sorted out the events of auctions")]
-    pub(super) fn record(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
-        match &event.kind {
-            EventKind::AuctionCreated { auction_id, drop_id, spec, .. } => {
-                self.insert_auction(*auction_id, *drop_id, spec, event.at)
+    /// Writes what an event changes of an auction's rows.
+    pub(super) fn record(
+        &mut self,
+        event: &Event,
+        id: AuctionId,
+        body: &AuctionEvent,
+        beside: Option<&Beside>,
+    ) -> rusqlite::Result<()> {
+        match body {
+            AuctionEvent::Created(created) => {
+                let Some(drop_id) = event.drop_id() else { return Ok(()) };
+                self.insert_auction(id, drop_id, &created.spec, event.at)
             }
-            EventKind::AuctionStarted { auction_id, .. } => {
+            AuctionEvent::Started => {
                 // A start leaves the end where it is.
-                self.set_state.execute(params![auction_id, AuctionState::Live, UnixMillis::MAX]).map(drop)
+                self.set_state.execute(params![id, AuctionState::Live, UnixMillis::MAX]).map(drop)
             }
-            EventKind::AuctionEnded { auction_id, ending, .. } => self.end(*auction_id, *ending, event.at),
-            EventKind::AuctionCancelled { auction_id, .. } => {
-                self.move_auctions()?;
-                self.set_state.execute(params![auction_id, AuctionState::Cancelled, event.at]).map(drop)
-            }
-            EventKind::BidPlaced { auction_id, amount, maximum, leads, current, ends_at, extended, .. } => {
-                let Some(Beside::Bid { buyer }) = beside else { panic!("bid {} came without its buyer", event.seq) };
-                let change = self.changes.entry(*auction_id).or_default();
-                change.bids = change.bids.saturating_add(1);
-                change.extensions = change.extensions.saturating_add(u32::from(*extended));
-                (change.current, change.ends_at) = (*current, *ends_at);
-                if *leads {
-                    change.leader = Some(event.seq);
-                }
-                let (seq, at, buyer) = (event.seq, event.at, buyer.as_str());
-                let row = params![auction_id, seq, buyer, amount, maximum, leads, current, at];
-                self.insert_bid.execute(row).map(drop)
-            }
-            _ => Ok(()),
+            AuctionEvent::Ended { ending } => self.end(id, AuctionState::Ended(*ending), event.at),
+            AuctionEvent::Cancelled { .. } => self.end(id, AuctionState::Cancelled, event.at),
+            AuctionEvent::BidPlaced(bid) => self.insert_bid(event, id, bid, beside),
+            AuctionEvent::Awarded(_) => Ok(()),
         }
     }
 
-    fn end(&mut self, id: AuctionId, ending: AuctionEnding, at: UnixMillis) -> rusqlite::Result<()> {
+    fn insert_bid(
+        &mut self,
+        event: &Event,
+        id: AuctionId,
+        bid: &BidPlaced,
+        beside: Option<&Beside>,
+    ) -> rusqlite::Result<()> {
+        let BidPlaced { amount, maximum, leads, current, ends_at, extended, .. } = bid;
+        let Some(Beside::Bid { buyer }) = beside else { panic!("bid {} came without its buyer", event.seq) };
+        let change = self.changes.entry(id).or_default();
+        change.bids = change.bids.saturating_add(1);
+        change.extensions = change.extensions.saturating_add(u32::from(*extended));
+        (change.current, change.ends_at) = (*current, *ends_at);
+        if *leads {
+            change.leader = Some(event.seq);
+        }
+        let (seq, at, buyer) = (event.seq, event.at, buyer.as_str());
+        self.insert_bid.execute(params![id, seq, buyer, amount, maximum, leads, current, at]).map(drop)
+    }
+
+    fn end(&mut self, id: AuctionId, state: AuctionState, at: UnixMillis) -> rusqlite::Result<()> {
         self.move_auctions()?;
-        self.set_state.execute(params![id, AuctionState::Ended(ending), at]).map(drop)
+        self.set_state.execute(params![id, state, at]).map(drop)
     }
 
     fn insert_auction(
@@ -143,11 +156,52 @@ impl<'conn> AuctionWriter<'conn> {
     }
 }
 
+/// The audit's columns of an auction's event.
+pub(super) fn columns(id: AuctionId, event: &AuctionEvent) -> Columns {
+    match event {
+        AuctionEvent::Created(AuctionCreated { spec, .. }) => {
+            Columns { quantity: Some(1), ..Columns::of(auction_detail(id, spec)) }
+        }
+        // On the hot path: the rest is in `bids`. The amount is the price after the bid.
+        AuctionEvent::BidPlaced(bid) => Columns { amount: i64::try_from(bid.current.get()).ok(), ..Columns::default() },
+        AuctionEvent::Awarded(AuctionAwarded { bid, unit_price, .. }) => {
+            let detail = json!({ "auction_id": id.get(), "bid_seq": bid.get(), "unit_price": unit_price.get() });
+            Columns { quantity: Some(1), ..Columns::of(detail) }
+        }
+        AuctionEvent::Ended { ending } => Columns::of(json!({ "auction_id": id.get(), "ending": ending.as_str() })),
+        AuctionEvent::Cancelled { reason } => Columns::of(json!({ "auction_id": id.get(), "reason": reason })),
+        AuctionEvent::Started => Columns::default(),
+    }
+}
+
+fn auction_detail(id: AuctionId, spec: &AuctionSpec) -> Value {
+    let increments: Vec<_> =
+        spec.increments.iter().map(|increment| [increment.from.get(), increment.step.get()]).collect();
+    json!({
+        "auction_id": id.get(),
+        "sku": spec.sku,
+        "name": spec.name,
+        "currency": spec.currency.as_str(),
+        "start_price": spec.start_price.get(),
+        "reserve_price": spec.reserve_price.map(UnitPrice::get),
+        "increments": increments,
+        "buy_now": spec.buy_now.map(UnitPrice::get),
+        "starts_at_ms": spec.starts_at.get(),
+        "ends_at_ms": spec.ends_at.get(),
+        "soft_close_seconds": spec.soft_close_seconds,
+        "extensions_max": spec.extensions_max,
+        "hard_end_at_ms": spec.hard_end_at.map(UnixMillis::get),
+        "payment_seconds": spec.payment_seconds,
+        "offer_next": spec.offer_next,
+        "exposure_limit": spec.exposure_limit.map(Amount::get),
+    })
+}
+
 /// `[[from, step], ...]`.
 fn increments_as_text(increments: &[Increment]) -> String {
     let pairs: Vec<[u64; 2]> =
         increments.iter().map(|increment| [increment.from.get(), increment.step.get()]).collect();
-    serde_json::json!(pairs).to_string()
+    json!(pairs).to_string()
 }
 
 /// The increments out of their text.

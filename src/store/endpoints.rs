@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::beside::Beside;
 use crate::engine::endpoints::{OLD_SECRET_MS, before};
-use crate::engine::{Endpoint, EndpointEvent, EndpointPatch, Event, EventKind};
+use crate::engine::{
+    DeliveriesMarked, DeliveriesResent, Endpoint, EndpointCreated, EndpointEvent, EndpointPatch, EndpointPatched, Event,
+};
 use crate::types::{DeliveryMark, DeliveryState, EventFilter, Seq};
 
 /// Dead letters that are kept per endpoint; then the oldest goes. Its event stays in the audit and can be sent again.
@@ -69,9 +71,14 @@ impl<'conn> EndpointWriter<'conn> {
         })
     }
 
-    /// Writes what an event says of endpoints.
-    pub(super) fn record(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
-        let EventKind::Endpoint(kind) = &event.kind else { return Ok(()) };
+    /// Writes what an event changes of an endpoint's rows.
+    pub(super) fn record(
+        &mut self,
+        event: &Event,
+        endpoint: Seq,
+        body: &EndpointEvent,
+        beside: Option<&Beside>,
+    ) -> rusqlite::Result<()> {
         let (url, secret) = match beside {
             Some(Beside::Endpoint { url, secret }) => (url.as_ref(), secret.as_ref()),
             Some(
@@ -83,17 +90,17 @@ impl<'conn> EndpointWriter<'conn> {
             )
             | None => (None, None),
         };
-        match &**kind {
-            EndpointEvent::Created { events, configured, .. } => {
+        match body {
+            EndpointEvent::Created(EndpointCreated { events, configured, .. }) => {
                 let (Some(url), Some(secret)) = (url, secret) else {
                     panic!("endpoint {} came without its URL and secret", event.seq)
                 };
                 let secret = secret.reveal();
                 self.insert
-                    .execute(params![event.seq, url.reveal(), secret, events.get(), configured, event.at])
+                    .execute(params![endpoint, url.reveal(), secret, events.get(), configured, event.at])
                     .map(drop)
             }
-            EndpointEvent::Patched { endpoint, patch, .. } => {
+            EndpointEvent::Patched(EndpointPatched { patch, .. }) => {
                 let state = patch.state.map(|state| state.as_str());
                 self.patch.execute(params![endpoint, state, patch.events.map(EventFilter::get)])?;
                 if let Some(url) = url.filter(|_| patch.new_url) {
@@ -105,17 +112,17 @@ impl<'conn> EndpointWriter<'conn> {
                 }
                 Ok(())
             }
-            EndpointEvent::Deleted { endpoint, .. } => {
+            EndpointEvent::Deleted { .. } => {
                 self.forget.execute(params![endpoint, Seq::ZERO])?;
                 self.delete.execute(params![endpoint]).map(drop)
             }
-            EndpointEvent::Marked { endpoint, position, marks } => {
+            EndpointEvent::Marked(DeliveriesMarked { position, marks }) => {
                 for mark in marks {
-                    self.mark(*endpoint, mark)?;
+                    self.mark(endpoint, mark)?;
                 }
                 self.come_to.execute(params![endpoint, position]).map(drop)
             }
-            EndpointEvent::Resent { endpoint, from_seq, dead_only, .. } => {
+            EndpointEvent::Resent(DeliveriesResent { from_seq, dead_only, .. }) => {
                 if *dead_only {
                     self.revive.execute(params![endpoint, from_seq, event.at])?;
                 } else {
@@ -158,34 +165,34 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<(Seq, Endpoi
     statement.query_map([], of)?.collect()
 }
 
-/// What an event of endpoints says in the audit.
-pub(super) fn detail(event: &EndpointEvent) -> Value {
+/// The audit's detail of an endpoint's event.
+pub(super) fn detail(endpoint: Seq, event: &EndpointEvent) -> Value {
     let with_reason = |mut detail: Map<String, Value>, reason: &str| {
         if !reason.is_empty() {
             detail.insert("reason".into(), reason.into());
         }
         Value::Object(detail)
     };
-    let of = |endpoint: &Seq| Map::from_iter([("endpoint".into(), endpoint.get().into())]);
+    let mut of_endpoint = Map::from_iter([("endpoint".into(), endpoint.get().into())]);
     match event {
-        EndpointEvent::Created { events, configured, .. } => {
+        EndpointEvent::Created(EndpointCreated { events, configured, .. }) => {
             json!({ "events": events.names().collect::<Vec<_>>(), "configured": configured })
         }
-        EndpointEvent::Patched { endpoint, patch, reason } => with_reason(patch_detail(of(endpoint), patch), reason),
-        EndpointEvent::Deleted { endpoint, reason } => with_reason(of(endpoint), reason),
-        EndpointEvent::Marked { endpoint, position, marks } => {
-            let mut detail = of(endpoint);
-            detail.insert("position".into(), position.get().into());
-            if !marks.is_empty() {
-                detail.insert("marks".into(), marks.iter().map(mark_detail).collect());
-            }
-            Value::Object(detail)
+        EndpointEvent::Patched(EndpointPatched { patch, reason }) => {
+            with_reason(patch_detail(of_endpoint, patch), reason)
         }
-        EndpointEvent::Resent { endpoint, from_seq, dead_only, reason } => {
-            let mut detail = of(endpoint);
-            detail.insert("from_seq".into(), from_seq.get().into());
-            detail.insert("dead_only".into(), (*dead_only).into());
-            with_reason(detail, reason)
+        EndpointEvent::Deleted { reason } => with_reason(of_endpoint, reason),
+        EndpointEvent::Marked(DeliveriesMarked { position, marks }) => {
+            of_endpoint.insert("position".into(), position.get().into());
+            if !marks.is_empty() {
+                of_endpoint.insert("marks".into(), marks.iter().map(mark_detail).collect());
+            }
+            Value::Object(of_endpoint)
+        }
+        EndpointEvent::Resent(DeliveriesResent { from_seq, dead_only, reason }) => {
+            of_endpoint.insert("from_seq".into(), from_seq.get().into());
+            of_endpoint.insert("dead_only".into(), (*dead_only).into());
+            with_reason(of_endpoint, reason)
         }
     }
 }

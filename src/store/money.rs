@@ -1,10 +1,14 @@
 //! Rows of money: payments, the inbox of what providers told, and where orders can be paid.
 
 use rusqlite::{Connection, Statement, params};
+use serde_json::{Value, json};
 
+use super::audit::{Columns, in_column};
 use super::beside::Beside;
-use crate::engine::{Event, EventKind};
-use crate::types::{Amount, Disposition, OrderState, Provider, ReceivedPayment, Seq, UnixMillis};
+use crate::engine::{
+    Event, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, RefundReported, RefundSettled,
+};
+use crate::types::{Amount, Currency, Disposition, OrderState, Provider, ReceivedPayment, Seq, UnixMillis};
 
 /// Writes the rows that events of money make. They come at human pace, so its statements are not the hot path's.
 pub(super) struct MoneyWriter<'conn> {
@@ -77,11 +81,21 @@ impl<'conn> MoneyWriter<'conn> {
         })
     }
 
-    /// Writes what an event says of money into the rows of its order and its payments.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "its caller has sorted out the events that move money")]
-    pub(super) fn record(&mut self, event: &Event) -> rusqlite::Result<()> {
-        let back = |order: &Seq, refunded, refund_due, returned: u16, state: &OrderState| Back {
-            order: *order,
+    /// Writes what an event changes of the rows of its order's payments, and of the order itself where money moves.
+    /// Returns whether the order's row is written.
+    pub(super) fn record(
+        &mut self,
+        event: &Event,
+        body: &PaymentEvent,
+        beside: Option<&Beside>,
+    ) -> rusqlite::Result<bool> {
+        let (seq, at) = (event.seq, event.at);
+        if let PaymentEvent::ProviderEventRecorded(recorded) = body {
+            self.put_in_inbox(event, recorded, beside)?;
+        }
+        let Some(order) = event.order() else { return Ok(true) };
+        let back = |refunded, refund_due, returned: u16, state: &OrderState| Back {
+            order,
             refunded,
             refund_due,
             returned,
@@ -89,37 +103,44 @@ impl<'conn> MoneyWriter<'conn> {
             payment: None,
             foreign: false,
         };
-        match &event.kind {
-            EventKind::OrderPaid { order, payment, .. } => {
-                self.insert_payment(*order, event.seq, payment, true)?;
-                self.pay_order.execute(params![order, event.seq, event.at, payment.amount]).map(drop)
+        match body {
+            PaymentEvent::Paid(OrderPaid { payment, .. }) => {
+                self.insert_payment(order, seq, payment, true)?;
+                self.pay_order.execute(params![order, seq, at, payment.amount])?;
             }
-            EventKind::PaymentNotKept { order, payment, state, .. } => {
-                self.insert_payment(*order, event.seq, payment, false)?;
+            PaymentEvent::NotKept(PaymentNotKept { payment, state, .. }) => {
+                self.insert_payment(order, seq, payment, false)?;
                 let amount = if payment.foreign.is_some() { Amount::ZERO } else { payment.amount };
-                self.owe_order.execute(params![order, event.seq, state, amount, event.at]).map(drop)
+                self.owe_order.execute(params![order, seq, state, amount, at])?;
             }
-            EventKind::OrderRefunded { order, amount, restock_quantity, state, .. } => {
-                self.go_back(event.seq, event.at, &back(order, minor(*amount), 0, *restock_quantity, state))
+            PaymentEvent::Refunded(refund) => {
+                self.go_back(seq, at, &back(minor(refund.amount), 0, refund.restock_quantity, &refund.state))?;
             }
-            EventKind::RefundRequested { order, amount, restock_quantity, state, .. } => {
-                self.go_back(event.seq, event.at, &back(order, 0, minor(*amount), *restock_quantity, state))
+            PaymentEvent::RefundRequested(refund) => {
+                self.go_back(seq, at, &back(0, minor(refund.amount), refund.restock_quantity, &refund.state))?;
             }
-            EventKind::RefundSettled { order, provider, payment, amount, foreign, state, .. } => {
-                let amount = minor(*amount);
+            PaymentEvent::RefundSettled(settled) => {
+                let amount = minor(settled.amount);
                 let settled = Back {
-                    payment: Some((*provider, payment)),
-                    foreign: foreign.is_some(),
-                    ..back(order, amount, amount.saturating_neg(), 0, state)
+                    payment: Some((settled.provider, &settled.payment)),
+                    foreign: settled.foreign.is_some(),
+                    ..back(amount, amount.saturating_neg(), 0, &settled.state)
                 };
-                self.go_back(event.seq, event.at, &settled)
+                self.go_back(seq, at, &settled)?;
             }
-            EventKind::RefundReported { order, provider, payment, amount, state, .. } => {
-                let reported = Back { payment: Some((*provider, payment)), ..back(order, minor(*amount), 0, 0, state) };
-                self.go_back(event.seq, event.at, &reported)
+            PaymentEvent::RefundReported(RefundReported { provider, payment, amount, state }) => {
+                let reported = Back { payment: Some((*provider, payment)), ..back(minor(*amount), 0, 0, state) };
+                self.go_back(seq, at, &reported)?;
             }
-            other => panic!("{} moves no money", other.name()),
+            PaymentEvent::SessionRecorded { provider } => {
+                self.put_session(event, order, *provider, beside)?;
+                return Ok(false);
+            }
+            PaymentEvent::Failed(_) | PaymentEvent::ChargebackCreated(_) | PaymentEvent::ProviderEventRecorded(_) => {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
 
     fn insert_payment(&mut self, order: Seq, seq: Seq, payment: &ReceivedPayment, pays: bool) -> rusqlite::Result<()> {
@@ -141,29 +162,127 @@ impl<'conn> MoneyWriter<'conn> {
     }
 
     /// Writes a provider's event into the inbox.
-    pub(super) fn put_in_inbox(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
-        let EventKind::ProviderEventRecorded { order, provider, id, kind, told, .. } = &event.kind else {
-            return Ok(());
-        };
+    fn put_in_inbox(
+        &mut self,
+        event: &Event,
+        recorded: &ProviderEventRecorded,
+        beside: Option<&Beside>,
+    ) -> rusqlite::Result<()> {
         let Some(Beside::ProviderEvent { event_id }) = beside else {
             panic!("event {} came without its provider's name of it", event.seq)
         };
-        let ignored = match told {
+        let ProviderEventRecorded { provider, id, kind, disposition } = recorded;
+        let ignored = match disposition {
             Disposition::Applied => None,
             Disposition::Ignored(because) => Some(because.as_str()),
         };
-        let kind = kind.as_str();
+        let (order, kind) = (event.order(), kind.as_str());
         self.insert_inbox.execute(params![id, provider, event_id, kind, order, event.seq, event.at, ignored]).map(drop)
     }
 
-    /// Writes where an order can be paid.
-    pub(super) fn put_session(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
-        let EventKind::SessionRecorded { order, provider, .. } = &event.kind else { return Ok(()) };
+    /// Writes the address at which an order can be paid.
+    fn put_session(
+        &mut self,
+        event: &Event,
+        order: Seq,
+        provider: Provider,
+        beside: Option<&Beside>,
+    ) -> rusqlite::Result<()> {
         let Some(Beside::Session { reference, url }) = beside else {
             panic!("event {} came without its session", event.seq)
         };
         self.put_session.execute(params![order, provider, reference, url, event.at]).map(drop)
     }
+}
+
+/// The audit's columns of an event of money. Money of another currency than the drop's is in the detail.
+pub(super) fn columns(event: &PaymentEvent) -> Columns {
+    match event {
+        PaymentEvent::Paid(OrderPaid { quantity, payment, reason, .. }) => Columns {
+            quantity: Some(i64::from(quantity.get())),
+            amount: in_column(payment.amount),
+            detail: Some(with_reason(named(payment), reason)),
+        },
+        PaymentEvent::NotKept(PaymentNotKept { payment, why, state }) => {
+            let mut detail = named(payment);
+            detail.insert("why".into(), why.as_str().into());
+            add_foreign(&mut detail, payment.foreign, payment.amount);
+            let amount = if payment.foreign.is_some() { None } else { in_column(payment.amount) };
+            Columns { quantity: None, amount, detail: Some(with_state(detail, *state)) }
+        }
+        PaymentEvent::Failed(payment) | PaymentEvent::ChargebackCreated(payment) => {
+            let mut detail = named(payment);
+            detail.insert("amount".into(), payment.amount.get().into());
+            if let Some(currency) = &payment.foreign {
+                detail.insert("foreign_currency".into(), currency.as_str().into());
+            }
+            Columns::of(detail.into())
+        }
+        PaymentEvent::Refunded(refund) | PaymentEvent::RefundRequested(refund) => Columns {
+            quantity: Some(i64::from(refund.restock_quantity)),
+            amount: in_column(refund.amount),
+            detail: Some(json!({ "reason": refund.reason, "state": refund.state.as_str() })),
+        },
+        PaymentEvent::RefundSettled(settled) => {
+            let RefundSettled { provider, payment, amount, foreign, state, reference, reason } = &**settled;
+            let mut detail = of_payment(*provider, payment);
+            add_foreign(&mut detail, *foreign, *amount);
+            if !reference.is_empty() {
+                detail.insert("refund_reference".into(), (&**reference).into());
+            }
+            if !reason.is_empty() {
+                detail.insert("reason".into(), (&**reason).into());
+            }
+            let amount = if foreign.is_some() { None } else { in_column(*amount) };
+            Columns { quantity: None, amount, detail: Some(with_state(detail, *state)) }
+        }
+        PaymentEvent::RefundReported(RefundReported { provider, payment, amount, state }) => Columns {
+            quantity: None,
+            amount: in_column(*amount),
+            detail: Some(with_state(of_payment(*provider, payment), *state)),
+        },
+        PaymentEvent::ProviderEventRecorded(ProviderEventRecorded { provider, kind, disposition, .. }) => {
+            Columns::of(match disposition {
+                Disposition::Applied => json!({ "provider": provider.as_str(), "kind": kind.as_str() }),
+                Disposition::Ignored(because) => {
+                    json!({ "provider": provider.as_str(), "kind": kind.as_str(), "ignored": because.as_str() })
+                }
+            })
+        }
+        PaymentEvent::SessionRecorded { provider } => Columns::of(json!({ "provider": provider.as_str() })),
+    }
+}
+
+type Detail = serde_json::Map<String, Value>;
+
+fn add_foreign(detail: &mut Detail, foreign: Option<Currency>, amount: Amount) {
+    if let Some(currency) = foreign {
+        detail.insert("foreign_currency".into(), currency.as_str().into());
+        detail.insert("foreign_amount".into(), amount.get().into());
+    }
+}
+
+fn of_payment(provider: Provider, reference: &str) -> Detail {
+    let mut detail = Detail::new();
+    detail.insert("provider".into(), provider.as_str().into());
+    detail.insert("reference".into(), reference.into());
+    detail
+}
+
+fn named(payment: &ReceivedPayment) -> Detail {
+    of_payment(payment.provider, &payment.reference)
+}
+
+fn with_reason(mut detail: Detail, reason: &str) -> Value {
+    if !reason.is_empty() {
+        detail.insert("reason".into(), reason.into());
+    }
+    detail.into()
+}
+
+fn with_state(mut detail: Detail, state: OrderState) -> Value {
+    detail.insert("state".into(), state.as_str().into());
+    detail.into()
 }
 
 /// Money as SQL has it; it never exceeds 2^53.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Statement, params};
 
-use crate::engine::{Outcome, Refusal};
+use crate::engine::{Effect, Outcome, Refusal};
 use crate::types::{DropId, Quantity, UnixMillis};
 
 /// The figures of one drop and one second.
@@ -55,8 +55,8 @@ impl PerSecondTally {
     pub fn count(&mut self, drop_id: DropId, at: UnixMillis, outcome: &Outcome, queue_wait: Duration) {
         let figures = self.figures.entry((drop_id, at.second())).or_default();
         match outcome {
-            Outcome::Reserved(reservation) => figures.count_order(reservation.quantity),
-            Outcome::Accepted { .. } | Outcome::Heard { .. } | Outcome::Bid(_) => bump(&mut figures.other_commands),
+            Outcome::Accepted(Effect::Reserved(reservation)) => figures.count_order(reservation.quantity),
+            Outcome::Accepted(_) => bump(&mut figures.other_commands),
             Outcome::Repeated { .. } => bump(&mut figures.repeated),
             Outcome::Refused { refusal, .. } => figures.count_refusal(refusal),
             Outcome::Advanced => {}

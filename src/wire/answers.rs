@@ -4,7 +4,7 @@ use super::frame::FrameType;
 use super::listener::Wire;
 use super::messages::{BidResult, Reply, Reserved};
 use super::reason;
-use crate::engine::{BidReceipt, Outcome, Refusal, Subject};
+use crate::engine::{BidReceipt, Effect, Outcome, Refusal, Subject};
 use crate::read::rows;
 use crate::types::{OrderId, OrderSecret, Seq, UnixMillis};
 use crate::writer::{NotApplied, WriterReply};
@@ -57,7 +57,7 @@ fn decision(answer: WriterReply) -> Result<Outcome, u8> {
 pub(super) fn bid_result(answer: WriterReply) -> BidResult {
     let refused = |reason, seq: u64| BidResult { reason, seq, ..BidResult::default() };
     match decision(answer) {
-        Ok(Outcome::Bid(BidReceipt { seq, current, minimum_next, ends_at, .. })) => BidResult {
+        Ok(Outcome::Accepted(Effect::Bid(BidReceipt { seq, current, minimum_next, ends_at, .. }))) => BidResult {
             reason: 0,
             seq: seq.get(),
             current: current.get(),
@@ -75,13 +75,7 @@ pub(super) fn bid_result(answer: WriterReply) -> BidResult {
                 no
             }
         }
-        Ok(
-            Outcome::Reserved(_)
-            | Outcome::Accepted { .. }
-            | Outcome::Heard { .. }
-            | Outcome::Repeated { .. }
-            | Outcome::Advanced,
-        ) => refused(reason::INTERNAL, 0),
+        Ok(Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Advanced) => refused(reason::INTERNAL, 0),
         Err(reason) => refused(reason, 0),
     }
 }
@@ -90,18 +84,12 @@ pub(super) fn bid_result(answer: WriterReply) -> BidResult {
 pub(super) fn reserved(wire: &Wire, secret: OrderSecret, answer: WriterReply) -> Reserved {
     let refused = |reason, seq: u64| Reserved { reason, seq, ..Reserved::default() };
     match decision(answer) {
-        Ok(Outcome::Reserved(made)) => held(OrderId { seq: made.order, secret }, made.expires_at),
+        Ok(Outcome::Accepted(Effect::Reserved(made))) => held(OrderId { seq: made.order, secret }, made.expires_at),
         Ok(Outcome::Repeated { subject: Subject::Order(seq), .. }) => {
             by_seq(wire, seq).unwrap_or_else(|reason| refused(reason, 0))
         }
         Ok(Outcome::Refused { refusal, as_of_seq }) => refused(reason::of_refusal(&refusal), as_of_seq.get()),
-        Ok(
-            Outcome::Bid(_)
-            | Outcome::Accepted { .. }
-            | Outcome::Heard { .. }
-            | Outcome::Repeated { .. }
-            | Outcome::Advanced,
-        ) => refused(reason::INTERNAL, 0),
+        Ok(Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Advanced) => refused(reason::INTERNAL, 0),
         Err(reason) => refused(reason, 0),
     }
 }

@@ -13,7 +13,7 @@ use super::reason;
 use super::subscriptions::Ear;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::{Caller, Rejected};
-use crate::engine::Command;
+use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
 use crate::store::Beside;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
@@ -178,7 +178,8 @@ impl Guest {
             Some(_) | None => wire.parts.writer.digest_key.buyer(buyer.as_str()),
         };
         self.last_bidder = Some((user, digest));
-        let command = Command::PlaceBid { auction_id, buyer: digest, amount, maximum: None, key: None };
+        let bid = PlaceBid { auction_id, buyer: digest, amount, maximum: None, key: None };
+        let command = Command::Auction(AuctionCommand::Bid(bid));
         let beside = Some(Beside::Bid { buyer });
         let ticket = submit(wire, Submission { command, beside, class: Class::Buyer })?;
         Ok(OnItsWay { asked: Asked::Bid, ticket, submitted: now, _place: place })
@@ -197,13 +198,13 @@ impl Guest {
         let place = self.enter(wire)?;
         let digests = &parts.writer.digest_key;
         let buyer_digest = digests.buyer(buyer.as_str());
-        let command = Command::PlaceOrder {
+        let command = Command::Order(OrderCommand::Place(PlaceOrder {
             drop_id,
             buyer: buyer_digest,
             key: digests.order_key(drop_id, &buyer_digest, &in_hex(key)),
             quantity,
             contact_given: false,
-        };
+        }));
         let secret = random::order_secret();
         let beside = Some(Beside::Order { secret, buyer, contact: None });
         let ticket = submit(wire, Submission { command, beside, class: Class::Buyer })?;

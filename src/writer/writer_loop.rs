@@ -385,7 +385,7 @@ impl WriterLoop<'_> {
     fn publish(&mut self, commit: Duration) {
         let mut touched: BTreeMap<DropId, UnixMillis> = BTreeMap::new();
         for event in &self.batch.events {
-            if let Some(drop_id) = event.kind.drop_id() {
+            if let Some(drop_id) = event.drop_id() {
                 touched.insert(drop_id, event.at);
             }
         }

@@ -16,7 +16,7 @@ use firstcome::capture::format::{Header, Record, RecordReader, Trouble};
 use firstcome::capture::recorder::{Limits, begin};
 use firstcome::capture::replay::{Pace, Replayed, replay};
 use firstcome::capture::{Recorder, Tap};
-use firstcome::engine::{Admitted, EventKind, Order, State};
+use firstcome::engine::{Admitted, EventBody, Order, PaymentEvent, State};
 use firstcome::types::{Digest, DigestKey, Seq};
 use model::World;
 use parking_lot::Mutex;
@@ -91,14 +91,14 @@ impl Sale {
 
     pub fn flush(&mut self) {
         let changed = !self.events.is_empty();
-        for order in self.events.iter().filter_map(|event| event.kind.order()) {
+        for order in self.events.iter().filter_map(|event| event.order()) {
             if let Some(order) = self.state.order(order).filter(|order| !order.state.is_live()) {
                 self.file.insert(order.seq, order.clone());
             }
         }
         for event in &self.events {
-            if let EventKind::ProviderEventRecorded { id, .. } = event.kind {
-                self.inbox.insert(id);
+            if let EventBody::Payment(PaymentEvent::ProviderEventRecorded(recorded)) = &event.body {
+                self.inbox.insert(recorded.id);
             }
         }
         if changed {

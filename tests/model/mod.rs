@@ -11,7 +11,11 @@ mod naive_endpoints;
 mod naive_money;
 mod naive_orders;
 
-use firstcome::engine::{AuctionSpec, Command, CommandKey, DropPatch, DropSpec, Outcome, ProviderEvent, State};
+use firstcome::engine::{
+    AdjustStock, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command, CommandKey,
+    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, FileCommand, OrderCommand, Outcome, PatchDrop,
+    PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, SettleRefund, State,
+};
 use firstcome::store::Beside;
 use firstcome::types::{
     Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, Increment, OrderSecret, Provider,
@@ -69,7 +73,7 @@ impl World {
 
     /// Learns from what happened.
     pub fn learn(&mut self, state: &State, outcome: &Outcome) {
-        if let Outcome::Reserved(reservation) = outcome {
+        if let Outcome::Accepted(Effect::Reserved(reservation)) = outcome {
             self.orders.push(reservation.order);
         }
         // What auctions award nobody has asked for, and it is paid, cancelled and refunded as everything else.
@@ -131,7 +135,10 @@ impl World {
     /// The next command.
     pub fn command(&mut self, state: &State) -> Command {
         if self.drops == 0 {
-            return Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) };
+            return Command::Drop(DropCommand::Create(CreateDrop {
+                key: self.command_key(),
+                spec: Box::new(self.spec()),
+            }));
         }
         let drop_id = DropId::new(u32::try_from(self.random.below(u64::from(self.drops) + 1)).expect("small") + 1)
             .expect("not 0");
@@ -141,8 +148,10 @@ impl World {
         };
         let reason = || "because".into();
         match self.random.below(56) {
-            0 if self.drops < 6 => Command::CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) },
-            1 => Command::PatchDrop {
+            0 if self.drops < 6 => {
+                Command::Drop(DropCommand::Create(CreateDrop { key: self.command_key(), spec: Box::new(self.spec()) }))
+            }
+            1 => Command::Drop(DropCommand::Patch(PatchDrop {
                 drop_id,
                 expected_revision: state
                     .drop_entry(drop_id)
@@ -156,11 +165,11 @@ impl World {
                     ..DropPatch::default()
                 }),
                 reason: reason(),
-            },
-            2 => Command::PauseDrop { drop_id, reason: reason() },
-            3 => Command::ResumeDrop { drop_id, reason: reason() },
-            4 if self.random.one_in(10) => Command::CloseDrop { drop_id, reason: reason() },
-            5 => Command::AdjustStock {
+            })),
+            2 => Command::Drop(DropCommand::Pause(ChangeDrop { drop_id, reason: reason() })),
+            3 => Command::Drop(DropCommand::Resume(ChangeDrop { drop_id, reason: reason() })),
+            4 if self.random.one_in(10) => Command::Drop(DropCommand::Close(ChangeDrop { drop_id, reason: reason() })),
+            5 => Command::Drop(DropCommand::AdjustStock(AdjustStock {
                 drop_id,
                 delta: self.random.pick(&[-1, 1, 5, -2000, i64::from(u32::MAX)]),
                 expected_total: state
@@ -168,11 +177,11 @@ impl World {
                     .map_or(0, |entry| entry.spec.total)
                     .saturating_add(u32::from(self.random.one_in(6))),
                 reason: reason(),
-            },
-            6 => Command::ReportMismatch { drop_id, stands: self.random.one_in(2) },
-            7..=9 => Command::Checkout { order },
-            10..=11 => Command::CancelOrder { order },
-            12 => Command::CancelByOperator { order, reason: reason() },
+            })),
+            6 => Command::Drop(DropCommand::ReportMismatch { drop_id, stands: self.random.one_in(2) }),
+            7..=9 => Command::Order(OrderCommand::Checkout { order }),
+            10..=11 => Command::Order(OrderCommand::Cancel { order }),
+            12 => Command::Order(OrderCommand::CancelByOperator(CancelByOperator { order, reason: reason() })),
             13..=16 => {
                 let mut amount = state.order(order).map_or(Amount::ZERO, |order| order.amount());
                 if self.random.one_in(8) {
@@ -181,22 +190,36 @@ impl World {
                 let code = if self.random.one_in(10) { "USD" } else { "EUR" };
                 let currency = Currency::new(code).expect("a currency");
                 let reference = format!("ref{}", self.random.below(3)).into();
-                Command::RecordPayment { order, reference, amount, currency, reason: reason() }
+                Command::Payment(PaymentCommand::Record(RecordPayment {
+                    order,
+                    reference,
+                    amount,
+                    currency,
+                    reason: reason(),
+                }))
             }
-            17..=19 => Command::RefundOrder {
+            17..=19 => Command::Payment(PaymentCommand::Refund(Box::new(RefundOrder {
                 order,
                 key: self.command_key(),
                 amount: self.random.one_in(2).then(|| Amount::new(1).expect("small")),
                 restock_quantity: u16::try_from(self.random.below(2)).expect("small"),
                 reason: reason(),
-            },
-            20 => Command::EraseContact { order },
-            21 => Command::ReadContact { order },
+            }))),
+            20 => Command::Order(OrderCommand::EraseContact { order }),
+            21 => Command::Order(OrderCommand::ReadContact { order }),
             22 if self.random.one_in(2) => Command::Advance,
-            22 if self.random.one_in(8) => Command::RecordLoss { lost: 1, acknowledged: state.seq().next() },
-            22 if self.random.one_in(4) => Command::RecordSession { order, provider: Provider::Stripe },
-            22 => Command::SettleRefund { order, reference: "r".into(), reason: reason() },
-            23 => Command::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) },
+            22 if self.random.one_in(8) => {
+                Command::File(FileCommand::RecordLoss { lost: 1, acknowledged: state.seq().next() })
+            }
+            22 if self.random.one_in(4) => {
+                Command::Payment(PaymentCommand::RecordSession { order, provider: Provider::Stripe })
+            }
+            22 => Command::Payment(PaymentCommand::SettleRefund(SettleRefund {
+                order,
+                reference: "r".into(),
+                reason: reason(),
+            })),
+            23 => Command::File(FileCommand::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) }),
             31..=40 => self.auctions_command(),
             41 => {
                 let (key, params) = (self.random.below(12), self.random.below(2));
@@ -205,16 +228,18 @@ impl World {
                 let command = naive_endpoints::command(&mut self.random, key, &known, state.seq());
                 Command::Endpoint(Box::new(command))
             }
-            24..=30 => Command::HearProvider(Box::new(self.provider_event(state, order))),
+            24..=30 => {
+                Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(self.provider_event(state, order))))
+            }
             _ => {
                 let (buyer, key) = (self.random.below(6), self.random.below(50));
-                Command::PlaceOrder {
+                Command::Order(OrderCommand::Place(PlaceOrder {
                     drop_id,
                     buyer: self.digests.buyer(&format!("buyer{buyer}")),
                     key: self.digest(&format!("order{drop_id}-{buyer}-"), key),
                     quantity: self.quantity(state, drop_id),
                     contact_given: self.random.one_in(4),
-                }
+                }))
             }
         }
     }
@@ -251,35 +276,41 @@ impl World {
     /// Bids mostly; low ones, high ones, with and without a secret maximum.
     fn auctions_command(&mut self) -> Command {
         if self.auctions == 0 || (self.auctions < 3 && self.random.one_in(20)) {
-            return Command::CreateAuction { key: self.command_key(), spec: Box::new(self.auction_spec()) };
+            return Command::Auction(AuctionCommand::Create(CreateAuction {
+                key: self.command_key(),
+                spec: Box::new(self.auction_spec()),
+            }));
         }
         let number = u32::try_from(self.random.below(u64::from(self.auctions) + 1)).expect("small") + 1;
         let auction_id = AuctionId::new(number).expect("not 0");
         let buyer = self.random.below(6);
         let buyer = self.digests.buyer(&format!("buyer{buyer}"));
         match self.random.below(24) {
-            0 => Command::CancelAuction { auction_id, reason: "because".into() },
+            0 => Command::Auction(AuctionCommand::Cancel(CancelAuction { auction_id, reason: "because".into() })),
             1 => {
                 let key = self.random.below(6);
-                Command::BuyNow { auction_id, buyer, key: self.digest("buy", key) }
+                Command::Auction(AuctionCommand::BuyNow(BuyNow { auction_id, buyer, key: self.digest("buy", key) }))
             }
-            2 => Command::CreateAuction { key: self.command_key(), spec: Box::new(self.auction_spec()) },
+            2 => Command::Auction(AuctionCommand::Create(CreateAuction {
+                key: self.command_key(),
+                spec: Box::new(self.auction_spec()),
+            })),
             _ => {
                 let amount = self.random.below(80);
                 let maximum = self.random.one_in(2).then(|| amount + self.random.below(20));
-                Command::PlaceBid {
+                Command::Auction(AuctionCommand::Bid(PlaceBid {
                     auction_id,
                     buyer,
                     amount: UnitPrice::new(amount).expect("a price"),
                     maximum: maximum.map(|maximum| UnitPrice::new(maximum).expect("a price")),
-                    key: self.random.one_in(4).then(|| self.command_key()),
-                }
+                    key: self.random.one_in(4).then(|| Box::new(self.command_key())),
+                }))
             }
         }
     }
 
     /// What a provider may tell: mostly what is so, sometimes the same again, too much, too late or of another shop.
-    fn provider_event(&mut self, state: &State, order: Seq) -> ProviderEvent {
+    fn provider_event(&mut self, state: &State, order: Seq) -> RecordProviderEvent {
         let provider = self.random.pick(&[Provider::Stripe, Provider::Sandbox]);
         let cost = state.order(order).map_or(1999, |order| order.amount().get());
         let amount = match self.random.below(8) {
@@ -293,7 +324,7 @@ impl World {
         self.told += self.random.below(3);
         let back = self.random.below(3).min(self.told);
         let id = self.digest("told", self.told - back);
-        ProviderEvent {
+        RecordProviderEvent {
             provider,
             id,
             order: (!self.random.one_in(20)).then_some(order),
@@ -329,22 +360,24 @@ impl World {
     pub fn beside(&mut self, command: &Command) -> Option<Beside> {
         let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
         match command {
-            Command::PlaceOrder { buyer, contact_given, .. } => Some(Beside::Order {
+            Command::Order(OrderCommand::Place(PlaceOrder { buyer, contact_given, .. })) => Some(Beside::Order {
                 secret: OrderSecret::from_random([7; 10]),
                 buyer: self.text_of(buyer),
                 contact: contact_given.then(|| Box::new(contact)),
             }),
-            Command::BuyNow { buyer, .. } => Some(Beside::Order {
+            Command::Auction(AuctionCommand::BuyNow(BuyNow { buyer, .. })) => Some(Beside::Order {
                 secret: OrderSecret::from_random([7; 10]),
                 buyer: self.text_of(buyer),
                 contact: None,
             }),
-            Command::PlaceBid { buyer, .. } => Some(Beside::Bid { buyer: self.text_of(buyer) }),
-            Command::Checkout { .. } => Some(Beside::Contact(Box::new(contact))),
-            Command::HearProvider(event) => {
+            Command::Auction(AuctionCommand::Bid(PlaceBid { buyer, .. })) => {
+                Some(Beside::Bid { buyer: self.text_of(buyer) })
+            }
+            Command::Order(OrderCommand::Checkout { .. }) => Some(Beside::Contact(Box::new(contact))),
+            Command::Payment(PaymentCommand::RecordProviderEvent(event)) => {
                 Some(Beside::ProviderEvent { event_id: firstcome::types::hex::encode(&event.id.0).into() })
             }
-            Command::RecordSession { .. } => {
+            Command::Payment(PaymentCommand::RecordSession { .. }) => {
                 Some(Beside::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
             }
             Command::Endpoint(command) => Some(naive_endpoints::beside(command)),

@@ -1,7 +1,10 @@
 //! The rules once more, as slow and as plain as can be: flat lists, and every question answered by counting. It shares no
 //! code with the engine but the words (commands, outcomes, ids).
 
-use firstcome::engine::{Command, CommandKey, DropSpec, Invalid, Outcome, Refusal, Reservation, Subject};
+use firstcome::engine::{
+    AdjustStock, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid, OrderCommand,
+    Outcome, PatchDrop, PaymentCommand, PlaceOrder, Refusal, Reservation, Subject,
+};
 use firstcome::types::{Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
 
 use super::naive_auctions::NaiveAuction;
@@ -158,51 +161,48 @@ impl Naive {
     }
     pub(super) fn accept(&mut self, subject: Subject) -> Outcome {
         self.events += 1;
-        Outcome::Accepted { seq: seq(self.events), subject }
+        Outcome::Accepted(Effect::Changed { seq: seq(self.events), subject })
     }
 
     pub fn decide(&mut self, command: &Command) -> Outcome {
         match command {
             Command::Advance => Outcome::Advanced,
-            Command::CreateDrop { key, spec } => self.create(key, spec),
-            Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
-                self.place(*drop_id, *buyer, *key, quantity.get(), *contact_given)
+            Command::Drop(DropCommand::Create(CreateDrop { key, spec })) => self.create(key, spec),
+            Command::Drop(command) => self.on_drop(command),
+            Command::Order(OrderCommand::Place(order)) => self.place(order),
+            Command::Payment(PaymentCommand::RecordProviderEvent(event)) => self.hear(event),
+            Command::Order(_) | Command::Payment(_) => {
+                let named = command.named_order().expect("all others name one");
+                match self.orders.iter().position(|o| o.seq == named.get()) {
+                    None => self.refuse(Refusal::NotFound),
+                    Some(index) => self.on_order(command, index),
+                }
             }
-            Command::RecordLoss { .. } => self.accept(Subject::File),
-            Command::HearProvider(event) => self.hear(event),
-            Command::CreateAuction { .. }
-            | Command::PlaceBid { .. }
-            | Command::BuyNow { .. }
-            | Command::CancelAuction { .. } => self.on_auctions(command),
+            Command::Auction(command) => self.on_auctions(command),
             Command::Endpoint(command) => self.endpoint(command),
-            Command::ExportContacts { drop_id } => match drop_id {
-                Some(id) if self.index(*id).is_none() => self.refuse(Refusal::NotFound),
-                _ => self.accept(Subject::File),
+            Command::File(FileCommand::ExportContacts { drop_id: Some(id) }) if self.index(*id).is_none() => {
+                self.refuse(Refusal::NotFound)
+            }
+            Command::File(_) => self.accept(Subject::File),
+        }
+    }
+
+    fn on_drop(&mut self, command: &DropCommand) -> Outcome {
+        let id = match command {
+            DropCommand::Patch(PatchDrop { drop_id, .. }) | DropCommand::AdjustStock(AdjustStock { drop_id, .. }) => {
+                *drop_id
+            }
+            DropCommand::Pause(change) | DropCommand::Resume(change) | DropCommand::Close(change) => change.drop_id,
+            // The auditor counts hidden drops too.
+            DropCommand::ReportMismatch { drop_id, .. } => match self.index(*drop_id).or(self.hidden(*drop_id)) {
+                None => return self.refuse(Refusal::NotFound),
+                Some(index) => return self.operate(command, *drop_id, index),
             },
-            Command::PatchDrop { drop_id, .. }
-            | Command::PauseDrop { drop_id, .. }
-            | Command::ResumeDrop { drop_id, .. }
-            | Command::CloseDrop { drop_id, .. }
-            | Command::AdjustStock { drop_id, .. }
-            | Command::ReportMismatch { drop_id, .. } => match self
-                .index(*drop_id)
-                .or_else(|| self.hidden(*drop_id).filter(|_| matches!(command, Command::ReportMismatch { .. })))
-            {
-                None => self.refuse(Refusal::NotFound),
-                Some(index) => self.operate(command, *drop_id, index),
-            },
-            Command::Checkout { order }
-            | Command::CancelOrder { order }
-            | Command::CancelByOperator { order, .. }
-            | Command::RecordPayment { order, .. }
-            | Command::RefundOrder { order, .. }
-            | Command::SettleRefund { order, .. }
-            | Command::RecordSession { order, .. }
-            | Command::ReadContact { order }
-            | Command::EraseContact { order } => match self.orders.iter().position(|o| o.seq == order.get()) {
-                None => self.refuse(Refusal::NotFound),
-                Some(index) => self.on_order(command, index),
-            },
+            other => panic!("no operator's command: {other:?}"),
+        };
+        match self.index(id) {
+            None => self.refuse(Refusal::NotFound),
+            Some(index) => self.operate(command, id, index),
         }
     }
 
@@ -273,19 +273,19 @@ impl Naive {
         self.accept(Subject::Drop(DropId::new(u32::try_from(number).expect("few")).expect("not 0")))
     }
 
-    fn operate(&mut self, command: &Command, id: DropId, index: usize) -> Outcome {
+    fn operate(&mut self, command: &DropCommand, id: DropId, index: usize) -> Outcome {
         let (held, sold, state) = (self.held(index), self.sold(index), self.state(index));
         let taken = held + sold;
         let at = self.at;
         let drop = &self.drops[index];
         let subject = Subject::Drop(id);
         let end = drop.spec.ends_at.unwrap_or_default();
-        let always = matches!(command, Command::CloseDrop { .. } | Command::ReportMismatch { .. });
+        let always = matches!(command, DropCommand::Close(_) | DropCommand::ReportMismatch { .. });
         if drop.ended && !always {
             return self.refuse(Refusal::Ended { ends_at: end });
         }
         match command {
-            Command::PatchDrop { expected_revision, patch, .. } => {
+            DropCommand::Patch(PatchDrop { expected_revision, patch, .. }) => {
                 if drop.revision != *expected_revision {
                     return self.refuse(Refusal::PreconditionFailed { revision: drop.revision });
                 }
@@ -311,28 +311,28 @@ impl Naive {
                 drop.revision += 1;
                 self.accept(subject)
             }
-            Command::PauseDrop { .. } if drop.paused => self.repeat(subject),
-            Command::PauseDrop { .. } => {
+            DropCommand::Pause(_) if drop.paused => self.repeat(subject),
+            DropCommand::Pause(_) => {
                 self.drops[index].paused = true;
                 self.drops[index].revision += 1;
                 self.accept(subject)
             }
-            Command::ResumeDrop { .. } if drop.mismatch => self.refuse(Refusal::MismatchStands { from: state }),
-            Command::ResumeDrop { .. } if !drop.paused => self.repeat(subject),
-            Command::ResumeDrop { .. } => {
+            DropCommand::Resume(_) if drop.mismatch => self.refuse(Refusal::MismatchStands { from: state }),
+            DropCommand::Resume(_) if !drop.paused => self.repeat(subject),
+            DropCommand::Resume(_) => {
                 self.drops[index].paused = false;
                 self.drops[index].revision += 1;
                 self.accept(subject)
             }
-            Command::CloseDrop { .. } if drop.ended => self.repeat(subject),
-            Command::CloseDrop { .. } => {
+            DropCommand::Close(_) if drop.ended => self.repeat(subject),
+            DropCommand::Close(_) => {
                 let drop = &mut self.drops[index];
                 drop.ended = true;
                 drop.spec.ends_at = Some(instant(at));
                 drop.revision += 1;
                 self.accept(subject)
             }
-            Command::AdjustStock { delta, expected_total, .. } => {
+            DropCommand::AdjustStock(AdjustStock { delta, expected_total, .. }) => {
                 if drop.spec.total != *expected_total {
                     return self.refuse(Refusal::PreconditionFailed { revision: drop.revision });
                 }
@@ -348,8 +348,8 @@ impl Naive {
                 self.drops[index].revision += 1;
                 self.accept(subject)
             }
-            Command::ReportMismatch { stands, .. } if drop.mismatch == *stands => self.repeat(subject),
-            Command::ReportMismatch { stands, .. } => {
+            DropCommand::ReportMismatch { stands, .. } if drop.mismatch == *stands => self.repeat(subject),
+            DropCommand::ReportMismatch { stands, .. } => {
                 self.drops[index].mismatch = *stands;
                 self.drops[index].paused |= *stands;
                 self.accept(subject)
@@ -358,7 +358,9 @@ impl Naive {
         }
     }
 
-    fn place(&mut self, id: DropId, buyer: Digest, key: Digest, quantity: u16, contact: bool) -> Outcome {
+    fn place(&mut self, order: &PlaceOrder) -> Outcome {
+        let PlaceOrder { drop_id: id, buyer, key, quantity, contact_given: contact } = *order;
+        let quantity = quantity.get();
         let Some(drop) = self.index(id) else { return self.refuse(Refusal::NotFound) };
         let known =
             self.orders.iter().rev().find(|o| o.key == key && o.left_at.is_none_or(|left| self.at < left + DAY_MS));
@@ -412,7 +414,7 @@ impl Naive {
             left_at: None,
             payments: Vec::new(),
         });
-        Outcome::Reserved(Reservation {
+        Outcome::Accepted(Effect::Reserved(Reservation {
             order: seq(number),
             seq: seq(self.events),
             drop_id: id,
@@ -422,6 +424,6 @@ impl Naive {
             currency: spec.currency,
             reserved_at: instant(self.at),
             expires_at: instant(expires_at),
-        })
+        }))
     }
 }

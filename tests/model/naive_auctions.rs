@@ -1,7 +1,8 @@
 //! Auctions once more, as plain as can be: a list of bids, and every question answered by looking through it.
 
 use firstcome::engine::{
-    AuctionSpec, BidReceipt, Command, CommandKey, Invalid, Outcome, Refusal, Reservation, Subject,
+    AuctionCommand, AuctionSpec, BidReceipt, BuyNow, CancelAuction, CommandKey, CreateAuction, Effect, Invalid,
+    Outcome, PlaceBid, Refusal, Reservation, Subject,
 };
 use firstcome::types::{
     Amount, AuctionEnding, AuctionId, AuctionState, Digest, DropId, OrderState, Quantity, UnitPrice,
@@ -142,21 +143,20 @@ impl Naive {
         (index < self.auctions.len()).then_some(index)
     }
 
-    pub(super) fn on_auctions(&mut self, command: &Command) -> Outcome {
+    pub(super) fn on_auctions(&mut self, command: &AuctionCommand) -> Outcome {
         let id = match command {
-            Command::CreateAuction { key, spec } => return self.create_auction(key, spec),
-            Command::PlaceBid { auction_id, .. }
-            | Command::BuyNow { auction_id, .. }
-            | Command::CancelAuction { auction_id, .. } => *auction_id,
-            other => panic!("no auction's command: {other:?}"),
+            AuctionCommand::Create(CreateAuction { key, spec }) => return self.create_auction(key, spec),
+            AuctionCommand::Bid(PlaceBid { auction_id, .. })
+            | AuctionCommand::BuyNow(BuyNow { auction_id, .. })
+            | AuctionCommand::Cancel(CancelAuction { auction_id, .. }) => *auction_id,
         };
         let Some(index) = self.auction(id) else { return self.refuse(Refusal::NotFound) };
         match command {
-            Command::PlaceBid { buyer, amount, maximum, key, .. } => {
+            AuctionCommand::Bid(PlaceBid { buyer, amount, maximum, key, .. }) => {
                 let maximum = maximum.map_or(amount.get(), |maximum| maximum.get().max(amount.get()));
-                self.bid(id, index, *buyer, amount.get(), maximum, key.as_ref())
+                self.bid(id, index, *buyer, amount.get(), maximum, key.as_deref())
             }
-            Command::BuyNow { buyer, key, .. } => self.buy(index, *buyer, *key),
+            AuctionCommand::BuyNow(BuyNow { buyer, key, .. }) => self.buy(index, *buyer, *key),
             _ => match self.auctions[index].state {
                 AuctionState::Cancelled => self.repeat(Subject::Auction(id)),
                 AuctionState::Ended(_) => self.refuse(Refusal::Ended { ends_at: instant(self.auctions[index].ends) }),
@@ -259,7 +259,7 @@ impl Naive {
         let auction = &mut self.auctions[index];
         auction.state = AuctionState::Ended(AuctionEnding::BoughtNow);
         auction.ends = auction.ends.min(at);
-        Outcome::Reserved(Reservation {
+        Outcome::Accepted(Effect::Reserved(Reservation {
             order: seq(number),
             seq: seq(number + 1),
             drop_id: DropId::new(u32::try_from(drop + 1).expect("few")).expect("not 0"),
@@ -269,7 +269,7 @@ impl Naive {
             currency,
             reserved_at: instant(at),
             expires_at: instant(expires_at),
-        })
+        }))
     }
 
     fn bid(
@@ -372,7 +372,7 @@ impl Naive {
 
     fn receipt(&self, id: AuctionId, index: usize, number: u64, repeated: bool, leads: bool, amount: u64) -> Outcome {
         let auction = &self.auctions[index];
-        Outcome::Bid(BidReceipt {
+        Outcome::Accepted(Effect::Bid(BidReceipt {
             auction_id: id,
             seq: seq(number),
             repeated,
@@ -382,7 +382,7 @@ impl Naive {
             minimum_next: price(auction.minimum()),
             ends_at: instant(auction.ends),
             currency: auction.spec.currency,
-        })
+        }))
     }
 
     /// One winner at a time; who got it pays at most what he said, and the leader at least what the second would and an

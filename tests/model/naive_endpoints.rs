@@ -1,6 +1,9 @@
 //! The rules of endpoints once more.
 
-use firstcome::engine::{CommandKey, EndpointCommand, EndpointPatch, Invalid, Outcome, Refusal, Subject};
+use firstcome::engine::{
+    CommandKey, CreateEndpoint, DeleteEndpoint, EndpointCommand, EndpointPatch, Invalid, MarkDeliveries, Outcome,
+    PatchEndpoint, Refusal, ResendDeliveries, Subject,
+};
 use firstcome::types::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EventFilter, Seq, SigningSecret};
 
 use super::Random;
@@ -22,11 +25,11 @@ pub type NaiveEndpointKey = (CommandKey, i64, u64);
 impl Naive {
     pub(super) fn endpoint(&mut self, command: &EndpointCommand) -> Outcome {
         match command {
-            EndpointCommand::Create { key, events, .. } => self.create_endpoint(key, *events),
-            EndpointCommand::Patch { endpoint, .. }
-            | EndpointCommand::Delete { endpoint, .. }
-            | EndpointCommand::Mark { endpoint, .. }
-            | EndpointCommand::Resend { endpoint, .. } => {
+            EndpointCommand::Create(CreateEndpoint { key, events, .. }) => self.create_endpoint(key, *events),
+            EndpointCommand::Patch(PatchEndpoint { endpoint, .. })
+            | EndpointCommand::Delete(DeleteEndpoint { endpoint, .. })
+            | EndpointCommand::Mark(MarkDeliveries { endpoint, .. })
+            | EndpointCommand::Resend(ResendDeliveries { endpoint, .. }) => {
                 match self.endpoints.iter().position(|known| known.id == endpoint.get()) {
                     None => self.refuse(Refusal::NotFound),
                     Some(index) => self.on_endpoint(command, index),
@@ -57,8 +60,8 @@ impl Naive {
         let known = &mut self.endpoints[index];
         let (id, revision) = (known.id, known.revision);
         match command {
-            EndpointCommand::Create { .. } => unreachable!("names none"),
-            EndpointCommand::Patch { patch, .. } => {
+            EndpointCommand::Create(CreateEndpoint { .. }) => unreachable!("names none"),
+            EndpointCommand::Patch(PatchEndpoint { patch, .. }) => {
                 let enabled = patch.state.map_or(known.enabled, |state| state == EndpointState::Enabled);
                 let events = patch.events.map_or(known.events, EventFilter::get);
                 if (enabled, events, false, false) == (known.enabled, known.events, patch.new_url, patch.new_secret) {
@@ -66,15 +69,15 @@ impl Naive {
                 }
                 (known.enabled, known.events, known.revision) = (enabled, events, revision + 1);
             }
-            EndpointCommand::Delete { .. } => drop(self.endpoints.remove(index)),
-            EndpointCommand::Mark { revision: by, position, .. } => {
+            EndpointCommand::Delete(DeleteEndpoint { .. }) => drop(self.endpoints.remove(index)),
+            EndpointCommand::Mark(MarkDeliveries { revision: by, position, .. }) => {
                 let position = position.get();
                 if *by != revision || position < known.position || position > last {
                     return self.refuse(Refusal::PreconditionFailed { revision });
                 }
                 known.position = position;
             }
-            EndpointCommand::Resend { from_seq, dead_only, .. } => {
+            EndpointCommand::Resend(ResendDeliveries { from_seq, dead_only, .. }) => {
                 if !dead_only {
                     known.position = from_seq.get().min(last + 1).saturating_sub(1);
                 }
@@ -106,8 +109,8 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
     };
     let events = EventFilter::new(1 + u32::try_from(random.below(7)).expect("small")).expect("in range");
     match random.below(12) {
-        0 | 1 => EndpointCommand::Create { key, events, configured: random.one_in(5) },
-        2 => EndpointCommand::Delete { endpoint, reason: "gone".into() },
+        0 | 1 => EndpointCommand::Create(CreateEndpoint { key, events, configured: random.one_in(5) }),
+        2 => EndpointCommand::Delete(DeleteEndpoint { endpoint, reason: "gone".into() }),
         3 | 4 => {
             let state = random.pick(&[None, Some(EndpointState::Enabled), Some(EndpointState::Disabled)]);
             let patch = EndpointPatch {
@@ -116,14 +119,14 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
                 new_url: random.one_in(4),
                 new_secret: random.one_in(4),
             };
-            EndpointCommand::Patch { endpoint, patch, reason: "".into() }
+            EndpointCommand::Patch(PatchEndpoint { endpoint, patch, reason: "".into() })
         }
-        5 => EndpointCommand::Resend {
+        5 => EndpointCommand::Resend(ResendDeliveries {
             endpoint,
             from_seq: some(random),
             dead_only: random.one_in(2),
             reason: "again".into(),
-        },
+        }),
         _ => {
             let fate = |random: &mut Random| match random.below(3) {
                 0 => DeliveryState::Delivered,
@@ -136,7 +139,7 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
             };
             let marks = (0..random.below(4)).map(|_| DeliveryMark { seq: some(random), fate: fate(random) }).collect();
             let revision = 1 + u32::try_from(random.below(3)).expect("small");
-            EndpointCommand::Mark { endpoint, revision, position: some(random), marks }
+            EndpointCommand::Mark(MarkDeliveries { endpoint, revision, position: some(random), marks })
         }
     }
 }
@@ -144,8 +147,8 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
 /// What travels beside a command about endpoints.
 pub fn beside(command: &EndpointCommand) -> firstcome::store::Beside {
     let given = match command {
-        EndpointCommand::Create { .. } => (true, true),
-        EndpointCommand::Patch { patch, .. } => (patch.new_url, patch.new_secret),
+        EndpointCommand::Create(CreateEndpoint { .. }) => (true, true),
+        EndpointCommand::Patch(PatchEndpoint { patch, .. }) => (patch.new_url, patch.new_secret),
         _ => (false, false),
     };
     let url = given.0.then(|| firstcome::types::EndpointUrl::new("https://shop.example/hooks"));

@@ -1,12 +1,12 @@
 //! Money once more, as plain as can be: what providers tell, and what comes of it.
 
-use firstcome::engine::{Outcome, ProviderEvent, Subject};
+use firstcome::engine::{Effect, Outcome, RecordProviderEvent, Subject};
 use firstcome::types::{Disposition, IgnoredReason, OrderState, ProviderEventKind};
 
 use super::naive::{Naive, NaiveOrder, NaivePayment, seq};
 
 impl Naive {
-    pub(super) fn hear(&mut self, event: &ProviderEvent) -> Outcome {
+    pub(super) fn hear(&mut self, event: &RecordProviderEvent) -> Outcome {
         let index = event.order.and_then(|number| self.orders.iter().position(|o| o.seq == number.get()));
         if self.told.contains(&event.id) {
             return self.repeat(index.map_or(Subject::File, |index| Subject::Order(seq(self.orders[index].seq))));
@@ -20,11 +20,11 @@ impl Naive {
             }
             Err(because) => Disposition::Ignored(because),
         };
-        Outcome::Heard { seq: seq(self.events), told }
+        Outcome::Accepted(Effect::ProviderEventRecorded { seq: seq(self.events), disposition: told })
     }
 
     /// How many events it makes, or why none.
-    fn take_in(&mut self, event: &ProviderEvent, index: usize) -> Result<u64, IgnoredReason> {
+    fn take_in(&mut self, event: &RecordProviderEvent, index: usize) -> Result<u64, IgnoredReason> {
         let drop = self.orders[index].drop;
         let currency = self.drops[drop].spec.currency;
         let order = &self.orders[index];

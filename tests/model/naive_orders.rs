@@ -1,6 +1,9 @@
 //! What is done with orders, once more, as plain as can be.
 
-use firstcome::engine::{Command, Invalid, Outcome, Refusal, Subject};
+use firstcome::engine::{
+    CancelByOperator, Command, Invalid, OrderCommand, Outcome, PaymentCommand, RecordPayment, RefundOrder, Refusal,
+    SettleRefund, Subject,
+};
 use firstcome::types::{Amount, OrderState, Provider};
 
 use super::naive::{Naive, NaivePayment, instant, seq};
@@ -16,7 +19,7 @@ impl Naive {
             from => Refusal::IllegalTransition { from, to },
         };
         match command {
-            Command::Checkout { .. } => match order.state {
+            Command::Order(OrderCommand::Checkout { .. }) => match order.state {
                 OrderState::Reserved => {
                     let order = &mut self.orders[index];
                     order.state = OrderState::AwaitingPayment;
@@ -26,7 +29,8 @@ impl Naive {
                 OrderState::AwaitingPayment => self.accept(subject),
                 _ => self.refuse(cannot(OrderState::AwaitingPayment)),
             },
-            Command::CancelOrder { .. } | Command::CancelByOperator { .. } => match order.state {
+            Command::Order(OrderCommand::Cancel { .. })
+            | Command::Order(OrderCommand::CancelByOperator(CancelByOperator { .. })) => match order.state {
                 OrderState::Cancelled => self.repeat(subject),
                 _ if order.live() => {
                     let order = &mut self.orders[index];
@@ -39,7 +43,7 @@ impl Naive {
                 }
                 _ => self.refuse(cannot(OrderState::Cancelled)),
             },
-            Command::RecordPayment { reference, amount, currency, .. } => {
+            Command::Payment(PaymentCommand::Record(RecordPayment { reference, amount, currency, .. })) => {
                 if order.payments.iter().any(|p| p.provider == Provider::Manual && *p.reference == **reference) {
                     return self.repeat(subject);
                 }
@@ -66,7 +70,8 @@ impl Naive {
                 self.paid_for(drop);
                 self.accept(subject)
             }
-            Command::RefundOrder { key, amount, restock_quantity, .. } => {
+            Command::Payment(PaymentCommand::Refund(refund)) => {
+                let RefundOrder { key, amount, restock_quantity, .. } = &**refund;
                 if let Some(known) = self.remembered(key) {
                     return match known.key.params == key.params && known.subject == order.seq {
                         true => self.repeat(subject),
@@ -100,8 +105,10 @@ impl Naive {
                 self.remember(key, number);
                 self.accept(subject)
             }
-            Command::SettleRefund { .. } if !order.owes() => self.refuse(cannot(OrderState::Refunded)),
-            Command::SettleRefund { .. } => {
+            Command::Payment(PaymentCommand::SettleRefund(SettleRefund { .. })) if !order.owes() => {
+                self.refuse(cannot(OrderState::Refunded))
+            }
+            Command::Payment(PaymentCommand::SettleRefund(SettleRefund { .. })) => {
                 let order = &mut self.orders[index];
                 let mut settled = 0;
                 for payment in order.payments.iter_mut().filter(|p| p.due > 0) {
@@ -114,9 +121,11 @@ impl Naive {
                 self.events += settled - 1;
                 self.accept(subject)
             }
-            Command::RecordSession { .. } if order.live() => self.accept(subject),
-            Command::RecordSession { .. } => self.refuse(cannot(OrderState::AwaitingPayment)),
-            Command::ReadContact { .. } | Command::EraseContact { .. } => self.accept(subject),
+            Command::Payment(PaymentCommand::RecordSession { .. }) if order.live() => self.accept(subject),
+            Command::Payment(PaymentCommand::RecordSession { .. }) => self.refuse(cannot(OrderState::AwaitingPayment)),
+            Command::Order(OrderCommand::ReadContact { .. }) | Command::Order(OrderCommand::EraseContact { .. }) => {
+                self.accept(subject)
+            }
             other => panic!("no order's command: {other:?}"),
         }
     }

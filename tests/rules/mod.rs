@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 
 use firstcome::engine::{
-    AuctionSpec, Command, CommandKey, DropPatch, DropSpec, Event, EventKind, Invalid, Outcome, Payment, ProviderEvent,
-    Refusal, State, Subject, invariants,
+    AdjustStock, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command, CommandKey,
+    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, Event, Invalid, OrderCommand, Outcome,
+    PatchDrop, Payment, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, Refusal,
+    SettleRefund, State, Subject, invariants,
 };
 use firstcome::types::{
     Amount, AuctionId, AuctionState, Currency, Digest, DigestKey, Disposition, DropId, Increment, Provider,
@@ -81,14 +83,14 @@ impl Table {
 
     /// Orders come of auctions, too.
     fn note_awards(&mut self, events: &[Event]) {
-        let awards = events.iter().filter(|event| matches!(event.kind, EventKind::AuctionAwarded { .. }));
+        let awards = events.iter().filter(|event| event.body.name() == "auction_awarded");
         self.orders.extend(awards.map(|event| event.seq));
     }
 
     fn command(&self, line: &Line<'_>) -> Command {
         let reason: Box<str> = "because".into();
         match line.verb {
-            "create" => Command::CreateDrop {
+            "create" => Command::Drop(DropCommand::Create(CreateDrop {
                 key: self.key(line, &format!("{:?}", line.values)),
                 spec: Box::new(DropSpec {
                     sku: "S".into(),
@@ -104,8 +106,8 @@ impl Table {
                     reservation_seconds: line.number("reserve", 120),
                     payment_seconds: line.number("pay", 900),
                 }),
-            },
-            "patch" => Command::PatchDrop {
+            })),
+            "patch" => Command::Drop(DropCommand::Patch(PatchDrop {
                 drop_id: self.drop_id(line),
                 expected_revision: line.number("rev", 1),
                 patch: Box::new(DropPatch {
@@ -117,62 +119,70 @@ impl Table {
                     ..DropPatch::default()
                 }),
                 reason,
-            },
-            "pause" => Command::PauseDrop { drop_id: self.drop_id(line), reason },
-            "resume" => Command::ResumeDrop { drop_id: self.drop_id(line), reason },
-            "close" => Command::CloseDrop { drop_id: self.drop_id(line), reason },
-            "stock" => Command::AdjustStock {
+            })),
+            "pause" => Command::Drop(DropCommand::Pause(ChangeDrop { drop_id: self.drop_id(line), reason })),
+            "resume" => Command::Drop(DropCommand::Resume(ChangeDrop { drop_id: self.drop_id(line), reason })),
+            "close" => Command::Drop(DropCommand::Close(ChangeDrop { drop_id: self.drop_id(line), reason })),
+            "stock" => Command::Drop(DropCommand::AdjustStock(AdjustStock {
                 drop_id: self.drop_id(line),
                 delta: line.number("delta", 1),
                 expected_total: line.number("total", 5),
                 reason,
-            },
-            "mismatch" => Command::ReportMismatch { drop_id: self.drop_id(line), stands: line.number("stands", true) },
+            })),
+            "mismatch" => Command::Drop(DropCommand::ReportMismatch {
+                drop_id: self.drop_id(line),
+                stands: line.number("stands", true),
+            }),
             "order" => {
                 let (buyer, drop_id) = (line.text("buyer", "A"), self.drop_id(line));
                 let key = format!("{drop_id} {buyer} {}", line.text("key", "k"));
-                Command::PlaceOrder {
+                Command::Order(OrderCommand::Place(PlaceOrder {
                     drop_id,
                     buyer: self.digest(buyer),
                     key: self.digest(&key),
                     quantity: Quantity::new(line.number("qty", 1)).expect("not 0"),
                     contact_given: line.number("contact", false),
-                }
+                }))
             }
-            "auction" => {
-                Command::CreateAuction { key: self.key(line, &format!("{:?}", line.values)), spec: auction(line) }
-            }
-            "bid" => Command::PlaceBid {
+            "auction" => Command::Auction(AuctionCommand::Create(CreateAuction {
+                key: self.key(line, &format!("{:?}", line.values)),
+                spec: auction(line),
+            })),
+            "bid" => Command::Auction(AuctionCommand::Bid(PlaceBid {
                 auction_id: self.auction_id(line),
                 buyer: self.digest(line.text("buyer", "A")),
                 amount: price(line.number("amount", 100)),
                 maximum: line.maybe("max").map(price),
-                key: line.maybe::<String>("key").map(|_| self.key(line, &format!("{:?}", line.values))),
-            },
+                key: line.maybe::<String>("key").map(|_| Box::new(self.key(line, &format!("{:?}", line.values)))),
+            })),
             "buy" => {
                 let (auction_id, buyer) = (self.auction_id(line), line.text("buyer", "A"));
                 let key = self.digest(&format!("{auction_id} {buyer} {}", line.text("key", "k")));
-                Command::BuyNow { auction_id, buyer: self.digest(buyer), key }
+                Command::Auction(AuctionCommand::BuyNow(BuyNow { auction_id, buyer: self.digest(buyer), key }))
             }
-            "cancel_auction" => Command::CancelAuction { auction_id: self.auction_id(line), reason },
-            "checkout" => Command::Checkout { order: self.order(line) },
-            "cancel" => Command::CancelOrder { order: self.order(line) },
-            "withdraw" => Command::CancelByOperator { order: self.order(line), reason },
-            "paid" => Command::RecordPayment {
+            "cancel_auction" => {
+                Command::Auction(AuctionCommand::Cancel(CancelAuction { auction_id: self.auction_id(line), reason }))
+            }
+            "checkout" => Command::Order(OrderCommand::Checkout { order: self.order(line) }),
+            "cancel" => Command::Order(OrderCommand::Cancel { order: self.order(line) }),
+            "withdraw" => {
+                Command::Order(OrderCommand::CancelByOperator(CancelByOperator { order: self.order(line), reason }))
+            }
+            "paid" => Command::Payment(PaymentCommand::Record(RecordPayment {
                 order: self.order(line),
                 reference: line.text("ref", "R1").into(),
                 amount: Amount::new(line.number("amount", 100)).expect("an amount"),
                 currency: Currency::new(line.text("currency", "EUR")).expect("a currency"),
                 reason,
-            },
-            "refund" => Command::RefundOrder {
+            })),
+            "refund" => Command::Payment(PaymentCommand::Refund(Box::new(RefundOrder {
                 order: self.order(line),
                 key: self.key(line, &format!("{:?}", line.values)),
                 amount: line.maybe("amount").map(|amount| Amount::new(amount).expect("an amount")),
                 restock_quantity: line.number("restock", 0),
                 reason,
-            },
-            "hear" => Command::HearProvider(Box::new(ProviderEvent {
+            }))),
+            "hear" => Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(RecordProviderEvent {
                 provider: Provider::from_path(line.text("by", "stripe")).expect("a provider"),
                 id: self.digest(line.text("id", "?")),
                 order: (!line.subject.is_empty()).then(|| self.order(line)),
@@ -180,9 +190,15 @@ impl Table {
                 reference: line.text("ref", "P1").into(),
                 amount: Amount::new(line.number("amount", 100)).expect("an amount"),
                 currency: Currency::new(line.text("currency", "EUR")).expect("a currency"),
+            }))),
+            "session" => {
+                Command::Payment(PaymentCommand::RecordSession { order: self.order(line), provider: Provider::Stripe })
+            }
+            "settle" => Command::Payment(PaymentCommand::SettleRefund(SettleRefund {
+                order: self.order(line),
+                reference: "R".into(),
+                reason,
             })),
-            "session" => Command::RecordSession { order: self.order(line), provider: Provider::Stripe },
-            "settle" => Command::SettleRefund { order: self.order(line), reference: "R".into(), reason },
             "advance" => Command::Advance,
             other => panic!("no verb: {other}"),
         }
@@ -204,21 +220,25 @@ impl Table {
 
     fn words(&mut self, outcome: &Outcome) -> String {
         match outcome {
-            Outcome::Reserved(reservation) => {
+            Outcome::Accepted(Effect::Reserved(reservation)) => {
                 self.orders.push(reservation.order);
                 format!("{} O{} until={}", reservation.state.as_str(), self.orders.len(), reservation.expires_at.get())
             }
-            Outcome::Accepted { subject, .. } => format!("ok {}", self.name(*subject)),
+            Outcome::Accepted(Effect::Changed { subject, .. }) => format!("ok {}", self.name(*subject)),
             Outcome::Repeated { subject, .. } => format!("repeated {}", self.name(*subject)),
             Outcome::Refused { refusal, .. } => refusal_words(refusal),
-            Outcome::Bid(receipt) => {
+            Outcome::Accepted(Effect::Bid(receipt)) => {
                 let again = if receipt.repeated { "again " } else { "" };
                 let place = if receipt.leading { "leads" } else { "beaten" };
                 let (current, next) = (receipt.current.get(), receipt.minimum_next.get());
                 format!("{again}{place} at={current} next={next} until={}", receipt.ends_at.get())
             }
-            Outcome::Heard { told: Disposition::Applied, .. } => "applied".into(),
-            Outcome::Heard { told: Disposition::Ignored(because), .. } => format!("ignored {}", because.as_str()),
+            Outcome::Accepted(Effect::ProviderEventRecorded { disposition: Disposition::Applied, .. }) => {
+                "applied".into()
+            }
+            Outcome::Accepted(Effect::ProviderEventRecorded { disposition: Disposition::Ignored(because), .. }) => {
+                format!("ignored {}", because.as_str())
+            }
             Outcome::Advanced => "ok".into(),
         }
     }

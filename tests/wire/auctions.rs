@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use firstcome::engine::{AuctionSpec, Command, CommandKey, Outcome, Subject};
+use firstcome::engine::{AuctionCommand, AuctionSpec, Command, CommandKey, CreateAuction, Effect, Outcome, Subject};
 use firstcome::types::{Amount, AuctionId, Currency, Digest, Increment, UnitPrice};
 use firstcome::wire::messages::{Bid, BidResult, Request, Update};
 use firstcome::writer::{Class, Submission, WriterReply};
@@ -36,10 +36,10 @@ pub(crate) fn auction(site: &Site, number: u8, change: impl FnOnce(&mut AuctionS
     };
     change(&mut spec);
     let key = CommandKey { digest: Digest([number; 16]), params: Digest([0; 16]) };
-    let command = Command::CreateAuction { key, spec: Box::new(spec) };
+    let command = Command::Auction(AuctionCommand::Create(CreateAuction { key, spec: Box::new(spec) }));
     let ticket = site.server.0.writer.submit(Submission { command, beside: None, class: Class::Operator });
     let WriterReply::Decided(decided) = ticket.expect("room").wait() else { panic!("not decided") };
-    let Outcome::Accepted { subject: Subject::Auction(id), .. } = decided.outcome else {
+    let Outcome::Accepted(Effect::Changed { subject: Subject::Auction(id), .. }) = decided.outcome else {
         panic!("no auction: {:?}", decided.outcome)
     };
     id

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use firstcome::engine::{COMMAND_NAMES, Command, CommandKey, DropSpec, OUTCOME_NAMES};
+use firstcome::engine::{
+    COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, OUTCOME_NAMES, OrderCommand, PlaceOrder,
+};
 use firstcome::store::{Beside, Durability, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
@@ -75,7 +77,10 @@ pub fn create(handle: &WriterHandle, total: u32, reservation_seconds: u32) -> Ti
         payment_seconds: 60,
     };
     let digest = handle.digest_key.params(b"create");
-    let command = Command::CreateDrop { key: CommandKey { digest, params: digest }, spec: Box::new(spec) };
+    let command = Command::Drop(DropCommand::Create(CreateDrop {
+        key: CommandKey { digest, params: digest },
+        spec: Box::new(spec),
+    }));
     handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in")
 }
 
@@ -89,13 +94,13 @@ pub fn order(handle: &WriterHandle, buyer: &str) -> Result<Ticket, SubmitError> 
 
 pub fn order_with_key(handle: &WriterHandle, buyer: &str, key: &[u8]) -> Result<Ticket, SubmitError> {
     let digest = handle.digest_key.buyer(buyer);
-    let command = Command::PlaceOrder {
+    let command = Command::Order(OrderCommand::Place(PlaceOrder {
         drop_id: drop_one(),
         buyer: digest,
         key: handle.digest_key.order_key(drop_one(), &digest, key),
         quantity: Quantity::ONE,
         contact_given: false,
-    };
+    }));
     let beside = Beside::Order {
         secret: OrderSecret::from_random([1; 10]),
         buyer: BuyerText::new(buyer).expect("a buyer"),

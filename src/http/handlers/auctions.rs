@@ -16,7 +16,10 @@ use crate::api::json::{
     auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
     receipt_body,
 };
-use crate::engine::{Command, CommandKey, Outcome, Subject};
+use crate::engine::{
+    AuctionCommand, BidReceipt, BuyNow, CancelAuction, Command, CommandKey, CreateAuction, Effect, Outcome, PlaceBid,
+    Subject,
+};
 use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
@@ -200,27 +203,26 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
         digest: digests.command_key(KeyScope::Bid(auction_id, buyer), "", &key),
         params: digests.params(format!("{} {}", request.amount.get(), maximum.get()).as_bytes()),
     };
-    let command =
-        Command::PlaceBid { auction_id, buyer, amount: request.amount, maximum: request.maximum, key: Some(key) };
+    let (amount, maximum) = (request.amount, request.maximum);
+    let bid = PlaceBid { auction_id, buyer, amount, maximum, key: Some(Box::new(key)) };
+    let command = Command::Auction(AuctionCommand::Bid(bid));
     let beside = Beside::Bid { buyer: request.buyer.clone() };
     let decided = submit(worker, &call.caller, command, Some(beside)).await?;
     let done = accepted_seq(&decided)?;
-    let repeats = match &decided.outcome {
-        Outcome::Bid(receipt) => receipt.repeated.then_some(receipt.seq),
-        Outcome::Repeated { subject: Subject::Bid(_, seq), .. } => Some(*seq),
-        Outcome::Repeated { .. }
-        | Outcome::Reserved(_)
-        | Outcome::Accepted { .. }
-        | Outcome::Heard { .. }
-        | Outcome::Refused { .. }
-        | Outcome::Advanced => return Err(Problem::Internal),
+    let standing = match &decided.outcome {
+        Outcome::Accepted(Effect::Bid(receipt)) if !receipt.repeated => None,
+        Outcome::Accepted(Effect::Bid(BidReceipt { seq, .. }))
+        | Outcome::Repeated { subject: Subject::Bid(_, seq), .. } => Some(*seq),
+        Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Refused { .. } | Outcome::Advanced => {
+            return Err(Problem::Internal);
+        }
     };
-    let body = match (&decided.outcome, repeats) {
-        (Outcome::Bid(receipt), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
+    let body = match (&decided.outcome, standing) {
+        (Outcome::Accepted(Effect::Bid(receipt)), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
         (_, seq) => current_bid_body(worker, auction_id, seq.unwrap_or(Seq::ZERO))?,
     };
     let mut response = json(StatusCode::CREATED, body);
-    if repeats.is_some() {
+    if standing.is_some() {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(with_write_headers(response, done.seq, &decided))
@@ -245,7 +247,7 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
     let digests = &worker.writer.digest_key;
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
-    let command = Command::BuyNow { auction_id: id, buyer: digest, key };
+    let command = Command::Auction(AuctionCommand::BuyNow(BuyNow { auction_id: id, buyer: digest, key }));
     let beside = Beside::Order { secret: random::order_secret(), buyer, contact: None };
     let decided = submit(worker, &call.caller, command, Some(beside)).await?;
     purchase_response(worker, &decided)
@@ -260,7 +262,8 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateAuction, call.operator_name(), &key),
         params: digests.params(format!("{spec:?}").as_bytes()),
     };
-    operate(worker, &call, Command::CreateAuction { key, spec: Box::new(spec) }, StatusCode::CREATED).await
+    let create = AuctionCommand::Create(CreateAuction { key, spec: Box::new(spec) });
+    operate(worker, &call, create, StatusCode::CREATED).await
 }
 
 /// `POST /v1/auctions/{auction_id}/cancel`.
@@ -268,24 +271,20 @@ pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<B
     let reason = parse_reason(&call.json(&worker.server.config.limits).await?)?;
     let auction_id = call.auction_id()?;
     let reason = call.signed(reason);
-    operate(worker, &call, Command::CancelAuction { auction_id, reason }, StatusCode::OK).await
+    operate(worker, &call, AuctionCommand::Cancel(CancelAuction { auction_id, reason }), StatusCode::OK).await
 }
 
 /// Submits an operator's command on an auction and answers with the auction as it is then.
 async fn operate(
     worker: &Worker,
     call: &Call,
-    command: Command,
+    command: AuctionCommand,
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
-    let has_key = matches!(command, Command::CreateAuction { .. });
-    let decided = submit(worker, &call.caller, command, None).await?;
+    let has_key = matches!(command, AuctionCommand::Create(_));
+    let decided = submit(worker, &call.caller, Command::Auction(command), None).await?;
     let done = accepted_seq(&decided)?;
-    let (Outcome::Accepted { subject: Subject::Auction(id), .. }
-    | Outcome::Repeated { subject: Subject::Auction(id), .. }) = decided.outcome
-    else {
-        return Err(Problem::Internal);
-    };
+    let Some(Subject::Auction(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let mut response = json(status, auction_body(&find_auction(worker, id)?, worker.server.epoch));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

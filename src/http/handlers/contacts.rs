@@ -7,7 +7,7 @@ use super::{RouteEntry, accepted_seq, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::contact_body;
-use crate::engine::Command;
+use crate::engine::{Command, OrderCommand};
 use crate::http::allowed_responses::{ID, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Call, empty, json};
@@ -44,7 +44,7 @@ pub(super) async fn read(worker: &Worker, call: &Call) -> Result<Response<Body>,
     let order = find_order(worker, call)?.seq;
     let find = || worker.reader.read(|connection| rows::contact_of(connection, order)).map_err(|error| fault(&error));
     find()?.ok_or(Problem::NotFound)?;
-    let decided = submit(worker, &call.caller, Command::ReadContact { order }, None).await?;
+    let decided = submit(worker, &call.caller, Command::Order(OrderCommand::ReadContact { order }), None).await?;
     let done = accepted_seq(&decided)?;
     // Read again: it may have been erased before this look was audited.
     let contact = find()?.ok_or(Problem::NotFound)?;
@@ -54,7 +54,7 @@ pub(super) async fn read(worker: &Worker, call: &Call) -> Result<Response<Body>,
 /// `DELETE /v1/orders/{order_id}/contact`.
 pub(super) async fn erase(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let order = find_order(worker, call)?.seq;
-    let decided = submit(worker, &call.caller, Command::EraseContact { order }, None).await?;
+    let decided = submit(worker, &call.caller, Command::Order(OrderCommand::EraseContact { order }), None).await?;
     let done = accepted_seq(&decided)?;
     Ok(with_write_headers(empty(StatusCode::NO_CONTENT), done.seq, &decided))
 }

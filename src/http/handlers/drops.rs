@@ -12,7 +12,9 @@ use crate::api::Problem;
 use crate::api::code::Code;
 use crate::api::json::queries::DropsQuery;
 use crate::api::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
-use crate::engine::{Command, CommandKey, DropSpec, Outcome, Subject};
+use crate::engine::{
+    AdjustStock, ChangeDrop, Command, CommandKey, CreateDrop, DropCommand, DropSpec, PatchDrop, Subject,
+};
 use crate::http::allowed_responses::{BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
@@ -54,23 +56,17 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .body("Reason", example_reason)
         .responds(&[200], &[Json("Drop")])
         .problems(&[BODY, ID, &[Code::Ended], WRITER])
-        .later(|worker, call| {
-            Box::pin(with_reason(worker, call, |drop_id, reason| Command::PauseDrop { drop_id, reason }))
-        }),
+        .later(|worker, call| Box::pin(with_reason(worker, call, DropCommand::Pause))),
     Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/resume", "ResumeDrop", "Resume a drop")
         .body("Reason", example_reason)
         .responds(&[200], &[Json("Drop")])
         .problems(&[BODY, ID, &[Code::Ended, Code::IllegalTransition], WRITER])
-        .later(|worker, call| {
-            Box::pin(with_reason(worker, call, |drop_id, reason| Command::ResumeDrop { drop_id, reason }))
-        }),
+        .later(|worker, call| Box::pin(with_reason(worker, call, DropCommand::Resume))),
     Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/close", "CloseDrop", "End a drop for good")
         .body("Reason", example_reason)
         .responds(&[200], &[Json("Drop")])
         .problems(&[BODY, ID, WRITER])
-        .later(|worker, call| {
-            Box::pin(with_reason(worker, call, |drop_id, reason| Command::CloseDrop { drop_id, reason }))
-        }),
+        .later(|worker, call| Box::pin(with_reason(worker, call, DropCommand::Close))),
     Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/stock", "AdjustStock", "Add or remove free units")
         .body("StockAdjustment", || json!({ "delta": 50, "expected_total": 10000, "reason": "a box was found" }))
         .responds(&[200], &[Json("Drop")])
@@ -125,7 +121,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateDrop, call.operator_name(), &key),
         params: spec_params(digests, &spec),
     };
-    let command = Command::CreateDrop { key, spec: Box::new(spec) };
+    let command = DropCommand::Create(CreateDrop { key, spec: Box::new(spec) });
     operate(worker, &call, command, StatusCode::CREATED).await
 }
 
@@ -134,7 +130,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let (expected_revision, patch, reason) = parse_patch(&call.json(&worker.server.config.limits).await?)?;
     let drop_id = call.drop_id()?;
     let reason = call.signed(reason);
-    let command = Command::PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason };
+    let command = DropCommand::Patch(PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason });
     operate(worker, &call, command, StatusCode::OK).await
 }
 
@@ -142,10 +138,10 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
 pub(super) async fn with_reason(
     worker: &Worker,
     mut call: Call,
-    command: impl FnOnce(DropId, Box<str>) -> Command,
+    command: impl FnOnce(ChangeDrop) -> DropCommand,
 ) -> Result<Response<Body>, Problem> {
     let reason = parse_reason(&call.json(&worker.server.config.limits).await?)?;
-    let command = command(call.drop_id()?, call.signed(reason));
+    let command = command(ChangeDrop { drop_id: call.drop_id()?, reason: call.signed(reason) });
     operate(worker, &call, command, StatusCode::OK).await
 }
 
@@ -154,24 +150,21 @@ pub(super) async fn adjust_stock(worker: &Worker, mut call: Call) -> Result<Resp
     let (delta, expected_total, reason) = parse_stock(&call.json(&worker.server.config.limits).await?)?;
     let drop_id = call.drop_id()?;
     let reason = call.signed(reason);
-    operate(worker, &call, Command::AdjustStock { drop_id, delta, expected_total, reason }, StatusCode::OK).await
+    let adjust = AdjustStock { drop_id, delta, expected_total, reason };
+    operate(worker, &call, DropCommand::AdjustStock(adjust), StatusCode::OK).await
 }
 
 /// Submits an operator's command on a drop and answers with the drop as it is then.
 async fn operate(
     worker: &Worker,
     call: &Call,
-    command: Command,
+    command: DropCommand,
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
-    let has_key = matches!(command, Command::CreateDrop { .. });
-    let decided = submit(worker, &call.caller, command, None).await?;
+    let has_key = matches!(command, DropCommand::Create(_));
+    let decided = submit(worker, &call.caller, Command::Drop(command), None).await?;
     let done = accepted_seq(&decided)?;
-    let (Outcome::Accepted { subject: Subject::Drop(id), .. } | Outcome::Repeated { subject: Subject::Drop(id), .. }) =
-        decided.outcome
-    else {
-        return Err(Problem::Internal);
-    };
+    let Some(Subject::Drop(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::drop_by_id(connection, id)).map_err(|error| fault(&error))?;
     let row = row.ok_or(Problem::Internal)?;
     let mut response = json(status, drop_body(&row, worker.server.epoch));

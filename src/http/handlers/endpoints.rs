@@ -12,7 +12,10 @@ use crate::api::json::{
     EndpointChanges, delivery_body, endpoint_body, page_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 use crate::egress::{SendError, Target, TargetError};
-use crate::engine::{Command, CommandKey, EndpointCommand, EndpointPatch, Outcome, Subject};
+use crate::engine::{
+    Command, CommandKey, CreateEndpoint, DeleteEndpoint, EndpointCommand, EndpointPatch, PatchEndpoint,
+    ResendDeliveries, Subject,
+};
 use crate::http::allowed_responses::{BODY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
@@ -112,7 +115,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         params: digests.params(format!("{} {}", events.get(), url.reveal()).as_bytes()),
     };
     let secret = SigningSecret::random();
-    let command = EndpointCommand::Create { key, events, configured: false };
+    let command = EndpointCommand::Create(CreateEndpoint { key, events, configured: false });
     operate(worker, &call, command, (Some(url), Some(secret)), StatusCode::CREATED).await
 }
 
@@ -139,7 +142,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
         Some(_) | None => None,
     };
     let patch = EndpointPatch { state, events, new_url: url.is_some(), new_secret: false };
-    let command = EndpointCommand::Patch { endpoint: known.id, patch, reason: call.signed(reason) };
+    let command = EndpointCommand::Patch(PatchEndpoint { endpoint: known.id, patch, reason: call.signed(reason) });
     operate(worker, &call, command, (url, None), StatusCode::OK).await
 }
 
@@ -148,7 +151,7 @@ pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<B
     let reason = crate::api::json::parse_reason(&call.json(&worker.server.config.limits).await?)?;
     let endpoint = find_endpoint(worker, &call)?.id;
     let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
-    let command = EndpointCommand::Patch { endpoint, patch, reason: call.signed(reason) };
+    let command = EndpointCommand::Patch(PatchEndpoint { endpoint, patch, reason: call.signed(reason) });
     operate(worker, &call, command, (None, Some(SigningSecret::random())), StatusCode::OK).await
 }
 
@@ -156,14 +159,15 @@ pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<B
 pub(super) async fn resend(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let (from_seq, all, reason) = parse_resend(&call.json(&worker.server.config.limits).await?)?;
     let endpoint = find_endpoint(worker, &call)?.id;
-    let command = EndpointCommand::Resend { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) };
+    let command =
+        EndpointCommand::Resend(ResendDeliveries { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) });
     operate(worker, &call, command, (None, None), StatusCode::OK).await
 }
 
 /// `DELETE /v1/webhook-endpoints/{endpoint_id}`.
 pub(super) async fn delete(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let endpoint = find_endpoint(worker, call)?.id;
-    let command = EndpointCommand::Delete { endpoint, reason: call.signed("deleted".into()) };
+    let command = EndpointCommand::Delete(DeleteEndpoint { endpoint, reason: call.signed("deleted".into()) });
     let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), None).await?;
     let done = accepted_seq(&decided)?;
     Ok(with_write_headers(empty(StatusCode::NO_CONTENT), done.seq, &decided))
@@ -229,15 +233,11 @@ async fn operate(
     (url, secret): (Option<EndpointUrl>, Option<SigningSecret>),
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
-    let has_key = matches!(command, EndpointCommand::Create { .. });
+    let has_key = matches!(command, EndpointCommand::Create(_));
     let beside = Some(Beside::Endpoint { url, secret: secret.clone() });
     let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), beside).await?;
     let done = accepted_seq(&decided)?;
-    let (Outcome::Accepted { subject: Subject::Endpoint(id), .. }
-    | Outcome::Repeated { subject: Subject::Endpoint(id), .. }) = decided.outcome
-    else {
-        return Err(Problem::Internal);
-    };
+    let Some(Subject::Endpoint(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
     // Made by this key, and deleted since.
     let row = row.ok_or(Problem::NotFound)?;

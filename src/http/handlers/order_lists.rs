@@ -11,7 +11,7 @@ use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::OrdersQuery;
 use crate::api::json::{OrderFrame, OrderSearch, order_body, page_body, parse_search};
-use crate::engine::Command;
+use crate::engine::{Command, FileCommand};
 use crate::http::access::CONTACTS_NEED;
 use crate::http::allowed_responses::{BODY, ID, QUERY, WRITER};
 use crate::http::body::{Body, full};
@@ -89,7 +89,8 @@ pub(super) async fn list_orders(worker: &Worker, call: &Call) -> Result<Response
     let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
     if query.contacts {
         // Audited before anything is shown.
-        let decided = submit(worker, &call.caller, Command::ExportContacts { drop_id }, None).await?;
+        let decided =
+            submit(worker, &call.caller, Command::File(FileCommand::ExportContacts { drop_id }), None).await?;
         accepted_seq(&decided)?;
     }
     let filter = OrderFilter { drop_id, state, refund_due: query.refund_due };

@@ -9,7 +9,7 @@ use super::{RouteEntry, fault, submit};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::{page_body, parse_payment, parse_refund, parse_settled, payment_body};
-use crate::engine::{Command, CommandKey, Outcome};
+use crate::engine::{Command, CommandKey, Outcome, PaymentCommand, RecordPayment, RefundOrder, SettleRefund};
 use crate::http::allowed_responses::{BODY, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Call, IDEMPOTENT_REPLAYED, json};
@@ -76,13 +76,14 @@ pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, P
 pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let payment = parse_payment(&call.json(&worker.server.config.limits).await?)?;
     let order = find_order(worker, &call)?.seq;
-    let command = Command::RecordPayment {
+    let payment = RecordPayment {
         order,
         reference: payment.reference,
         amount: payment.amount,
         currency: payment.currency,
         reason: call.signed(payment.reason),
     };
+    let command = Command::Payment(PaymentCommand::Record(payment));
     let decided = submit(worker, &call.caller, command, None).await?;
     current_order_response(worker, order, &decided)
 }
@@ -99,7 +100,8 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
         params: digests.params(params.as_bytes()),
     };
     let reason = call.signed(reason);
-    let command = Command::RefundOrder { order, key, amount, restock_quantity, reason };
+    let refund = RefundOrder { order, key, amount, restock_quantity, reason };
+    let command = Command::Payment(PaymentCommand::Refund(Box::new(refund)));
     let decided = submit(worker, &call.caller, command, None).await?;
     let repeated = matches!(decided.outcome, Outcome::Repeated { .. });
     let mut response = current_order_response(worker, order, &decided)?;
@@ -114,6 +116,7 @@ pub(super) async fn settle_refund(worker: &Worker, mut call: Call) -> Result<Res
     let (reference, reason) = parse_settled(&call.json(&worker.server.config.limits).await?)?;
     let order = find_order(worker, &call)?.seq;
     let reason = call.signed(reason);
-    let decided = submit(worker, &call.caller, Command::SettleRefund { order, reference, reason }, None).await?;
+    let command = Command::Payment(PaymentCommand::SettleRefund(SettleRefund { order, reference, reason }));
+    let decided = submit(worker, &call.caller, command, None).await?;
     current_order_response(worker, order, &decided)
 }

@@ -10,7 +10,7 @@ use super::{RouteEntry, accepted_seq, fault, rejected, submit, with_write_header
 use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
-use crate::engine::{Command, Outcome, Subject};
+use crate::engine::{Command, Effect, OrderCommand, Outcome, PlaceOrder, Subject};
 use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, DROP, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
@@ -59,7 +59,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let (decided, secret) = submit_order(worker, &call.caller, call.drop_id()?, request, &key).await?;
     let done = accepted_seq(&decided)?;
     let response = match &decided.outcome {
-        Outcome::Reserved(reservation) => {
+        Outcome::Accepted(Effect::Reserved(reservation)) => {
             json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(worker)))
         }
         Outcome::Repeated { subject: Subject::Order(seq), .. } => {
@@ -67,12 +67,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             response
         }
-        Outcome::Repeated { .. }
-        | Outcome::Accepted { .. }
-        | Outcome::Heard { .. }
-        | Outcome::Bid(_)
-        | Outcome::Refused { .. }
-        | Outcome::Advanced => {
+        Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Refused { .. } | Outcome::Advanced => {
             return Err(Problem::Internal);
         }
     };
@@ -82,16 +77,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
 /// The answer to a purchase, which is more than its order's own events: the order is read.
 pub(super) fn purchase_response(worker: &Worker, decided: &Decided) -> Result<Response<Body>, Problem> {
     let done = accepted_seq(decided)?;
-    let order = match &decided.outcome {
-        Outcome::Reserved(reservation) => reservation.order,
-        Outcome::Repeated { subject: Subject::Order(seq), .. } => *seq,
-        Outcome::Repeated { .. }
-        | Outcome::Accepted { .. }
-        | Outcome::Heard { .. }
-        | Outcome::Bid(_)
-        | Outcome::Refused { .. }
-        | Outcome::Advanced => return Err(Problem::Internal),
-    };
+    let order = decided.outcome.order_made().ok_or(Problem::Internal)?;
     let mut response = json(StatusCode::CREATED, order_body(&by_seq(worker, order)?, frame(worker)));
     if done.repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
@@ -113,13 +99,13 @@ pub(super) async fn submit_order(
     let OrderRequest { buyer, quantity, contact } = request;
     let digests = &worker.writer.digest_key;
     let buyer_digest = digests.buyer(buyer.as_str());
-    let command = Command::PlaceOrder {
+    let command = Command::Order(OrderCommand::Place(PlaceOrder {
         drop_id,
         buyer: buyer_digest,
         key: digests.order_key(drop_id, &buyer_digest, key),
         quantity,
         contact_given: contact.is_some(),
-    };
+    }));
     let secret = random::order_secret();
     let beside = Beside::Order { secret, buyer, contact: contact.map(Box::new) };
     let decided = submit(worker, caller, command, Some(beside)).await?;
@@ -172,13 +158,13 @@ pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response
     let contact = parse_checkout(&call.json(&worker.server.config.limits).await?)?;
     let order = find_own_order(worker, &call)?.seq;
     let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(worker, &call.caller, Command::Checkout { order }, Some(beside)).await?;
+    let decided = submit(worker, &call.caller, Command::Order(OrderCommand::Checkout { order }), Some(beside)).await?;
     current_order_response(worker, order, &decided)
 }
 
 /// `POST /v1/orders/{order_id}/cancel`.
 pub(super) async fn cancel(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let order = find_own_order(worker, call)?.seq;
-    let decided = submit(worker, &call.caller, Command::CancelOrder { order }, None).await?;
+    let decided = submit(worker, &call.caller, Command::Order(OrderCommand::Cancel { order }), None).await?;
     current_order_response(worker, order, &decided)
 }

@@ -12,7 +12,7 @@ use super::orders::{find_order, submit_order};
 use super::{RouteEntry, accepted_seq, fault, provider_events, submit};
 use crate::api::Problem;
 use crate::api::json::{OrderRequest, parse_checkout};
-use crate::engine::{Command, Outcome, Subject};
+use crate::engine::{Command, OrderCommand};
 use crate::http::allowed_responses::{BODY, ID, WRITER};
 use crate::http::body::{Body, full, read_form};
 use crate::http::request::Call;
@@ -236,11 +236,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
             return offers(worker, StatusCode::CONFLICT, Some(&notice));
         }
     }
-    let (Outcome::Reserved(crate::engine::Reservation { order: seq, .. })
-    | Outcome::Repeated { subject: Subject::Order(seq), .. }) = decided.outcome
-    else {
-        return Err(Problem::Internal);
-    };
+    let seq = decided.outcome.order_made().ok_or(Problem::Internal)?;
     let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
     see_other(&path_of(&row.ok_or(Problem::Internal)?))
 }
@@ -272,8 +268,9 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
         }
     }
     let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
+    let checkout = Command::Order(OrderCommand::Checkout { order: order.seq });
     let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(worker, &call.caller, Command::Checkout { order: order.seq }, Some(beside)).await?;
+    let decided = submit(worker, &call.caller, checkout, Some(beside)).await?;
     match accepted_seq(&decided) {
         Ok(_) => see_other(&path_of(&order)),
         Err(problem) => {

@@ -11,7 +11,7 @@ use crate::api::Problem;
 use crate::api::json::scalars::ORDER_ID_EXAMPLE;
 use crate::api::json::{ProviderEventResult, provider_event_body};
 use crate::api::problem::FieldError;
-use crate::engine::{self, Command, Outcome};
+use crate::engine::{Command, Effect, Outcome, PaymentCommand, RecordProviderEvent};
 use crate::http::allowed_responses::{ID, SIGNED, WRITER};
 use crate::http::body::{Body, announced, read_whole};
 use crate::http::request::{Call, json};
@@ -140,7 +140,7 @@ async fn record(
     }
     let ProviderEvent { event_id, kind, reference, amount, currency, .. } = event;
     let id = worker.writer.digest_key.provider_event(provider, &event_id);
-    let command = Command::HearProvider(Box::new(engine::ProviderEvent {
+    let command = Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(RecordProviderEvent {
         provider,
         id,
         order,
@@ -148,21 +148,17 @@ async fn record(
         reference,
         amount,
         currency,
-    }));
+    })));
     // Money waits for no buyer: it has places in the queue that buyers cannot take.
     let decided = submit_as(worker, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
     let done = accepted_seq(&decided)?;
     let result = match &decided.outcome {
-        Outcome::Heard { told: Disposition::Applied, .. } => ProviderEventResult::Applied,
-        Outcome::Heard { told: Disposition::Ignored(because), .. } => ProviderEventResult::Ignored(because.as_str()),
+        Outcome::Accepted(Effect::ProviderEventRecorded { disposition, .. }) => match disposition {
+            Disposition::Applied => ProviderEventResult::Applied,
+            Disposition::Ignored(because) => ProviderEventResult::Ignored(because.as_str()),
+        },
         Outcome::Repeated { .. } => ProviderEventResult::Duplicate,
-        Outcome::Reserved(_)
-        | Outcome::Bid(_)
-        | Outcome::Accepted { .. }
-        | Outcome::Refused { .. }
-        | Outcome::Advanced => {
-            return Err(Problem::Internal.into());
-        }
+        Outcome::Accepted(_) | Outcome::Refused { .. } | Outcome::Advanced => return Err(Problem::Internal.into()),
     };
     Ok((result, with_write_headers(json(StatusCode::OK, provider_event_body(result)), done.seq, &decided)))
 }

@@ -11,7 +11,7 @@ use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::UndoQuery;
 use crate::api::json::{OrderFrame, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
-use crate::engine::{Command, CommandKey, Refusal};
+use crate::engine::{CancelByOperator, Command, CommandKey, OrderCommand, PaymentCommand, RefundOrder, Refusal};
 use crate::http::allowed_responses::{BODY, ID, QUERY};
 use crate::http::body::Body;
 use crate::http::request::{Call, json};
@@ -133,7 +133,8 @@ async fn find_orders(worker: &Worker, wanted: LastOrders) -> Result<(Vec<OrderRo
 
 /// Cancels an order that is live, refunds one that is paid.
 async fn undo_order(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRange, reason: &str) -> UndoResult {
-    let cancel = Command::CancelByOperator { order: order.seq, reason: reason.into() };
+    let cancel = CancelByOperator { order: order.seq, reason: reason.into() };
+    let cancel = Command::Order(OrderCommand::CancelByOperator(cancel));
     if order.state.is_live() {
         match decide(worker, call, cancel).await {
             // Its buyer was quicker.
@@ -148,8 +149,8 @@ async fn undo_order(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRa
         digest: digests.command_key(KeyScope::Refund(order.seq), KEY_OWNER, run.to_string().as_bytes()),
         params: digests.params(b"all that is left"),
     };
-    let refund =
-        Command::RefundOrder { order: order.seq, key, amount: None, restock_quantity: 0, reason: reason.into() };
+    let refund = RefundOrder { order: order.seq, key, amount: None, restock_quantity: 0, reason: reason.into() };
+    let refund = Command::Payment(PaymentCommand::Refund(Box::new(refund)));
     match decide(worker, call, refund).await {
         Ok(()) => UndoResult::Done,
         Err(Problem::Refused { .. }) => UndoResult::NotNeeded,

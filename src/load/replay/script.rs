@@ -8,7 +8,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use crate::capture::format::{Record, RecordReader, Recorded, Trouble};
-use crate::engine::{self, Command, DropSpec, Refusal};
+use crate::engine::{self, Command, CreateDrop, DropCommand, DropSpec, OrderCommand, PlaceOrder, Refusal};
 use crate::load::outcome::RequestOutcome;
 use crate::types::{Digest, DropId, Quantity, Seq, UnixMillis};
 
@@ -94,52 +94,36 @@ impl ReplayScript {
         self.took = after;
         let outcome_then = self.outcome_of(&command, &outcome);
         let (lane, ask) = match command {
-            Command::PlaceOrder { drop_id, buyer, key, quantity, contact_given } => {
+            Command::Order(OrderCommand::Place(order)) => {
+                let PlaceOrder { drop_id, buyer, key, quantity, contact_given } = order;
                 let lane = lane(&buyer, self.lanes.len());
-                let recorded = match outcome {
-                    engine::Outcome::Reserved(reservation) => Some(reservation.order),
-                    engine::Outcome::Accepted { .. }
-                    | engine::Outcome::Heard { .. }
-                    | engine::Outcome::Bid(_)
-                    | engine::Outcome::Repeated { .. }
-                    | engine::Outcome::Refused { .. }
-                    | engine::Outcome::Advanced => None,
-                };
+                let recorded = outcome.reservation().map(|reservation| reservation.order);
                 if let Some(order) = recorded {
                     lane_of.insert(order, lane);
                 }
                 (Some(lane), ReplayRequest::Order { drop_id, buyer, key, quantity, contact: contact_given, recorded })
             }
-            Command::Checkout { order } => (lane_of.get(&order).copied(), ReplayRequest::CheckOut(order)),
-            Command::CancelOrder { order } => (lane_of.get(&order).copied(), ReplayRequest::Cancel(order)),
-            Command::CreateDrop { spec, .. } => {
-                if let engine::Outcome::Accepted { subject: engine::Subject::Drop(id), .. } = outcome {
+            Command::Order(OrderCommand::Checkout { order }) => {
+                (lane_of.get(&order).copied(), ReplayRequest::CheckOut(order))
+            }
+            Command::Order(OrderCommand::Cancel { order }) => {
+                (lane_of.get(&order).copied(), ReplayRequest::Cancel(order))
+            }
+            Command::Drop(DropCommand::Create(CreateDrop { spec, .. })) => {
+                if let engine::Outcome::Accepted(effect) = outcome
+                    && let engine::Effect::Changed { subject: engine::Subject::Drop(id), .. } = effect
+                {
                     let units = spec.total;
                     self.drops.entry(id).or_insert(ReplayDrop { spec: *spec, units });
                 }
                 return;
             }
-            Command::PatchDrop { .. }
-            | Command::PauseDrop { .. }
-            | Command::ResumeDrop { .. }
-            | Command::CloseDrop { .. }
-            | Command::AdjustStock { .. }
-            | Command::ReportMismatch { .. }
-            | Command::CancelByOperator { .. }
-            | Command::RecordPayment { .. }
-            | Command::RefundOrder { .. }
-            | Command::SettleRefund { .. }
-            | Command::HearProvider(_)
-            | Command::CreateAuction { .. }
-            | Command::PlaceBid { .. }
-            | Command::BuyNow { .. }
-            | Command::CancelAuction { .. }
-            | Command::RecordSession { .. }
+            Command::Drop(_)
+            | Command::Order(_)
+            | Command::Payment(_)
+            | Command::Auction(_)
             | Command::Endpoint(_)
-            | Command::ReadContact { .. }
-            | Command::EraseContact { .. }
-            | Command::ExportContacts { .. }
-            | Command::RecordLoss { .. }
+            | Command::File(_)
             | Command::Advance => {
                 self.left_out += 1;
                 return;
@@ -156,19 +140,15 @@ impl ReplayScript {
 
     /// How a buyer sees what the engine answered.
     fn outcome_of(&self, command: &Command, outcome: &engine::Outcome) -> RequestOutcome {
+        let cancels = matches!(command, Command::Order(OrderCommand::Cancel { .. }));
         match outcome {
-            engine::Outcome::Reserved(_) => RequestOutcome::Reserved,
-            engine::Outcome::Repeated { .. } if matches!(command, Command::CancelOrder { .. }) => {
-                RequestOutcome::Cancelled
-            }
-            engine::Outcome::Repeated { .. } => RequestOutcome::Repeated,
-            engine::Outcome::Accepted { .. } if matches!(command, Command::CancelOrder { .. }) => {
-                RequestOutcome::Cancelled
-            }
-            engine::Outcome::Accepted { .. } => RequestOutcome::CheckedOut,
-            engine::Outcome::Advanced | engine::Outcome::Heard { .. } | engine::Outcome::Bid(_) => {
-                RequestOutcome::Strange
-            }
+            engine::Outcome::Accepted(engine::Effect::Reserved(_)) => RequestOutcome::Reserved,
+            engine::Outcome::Repeated { .. } if !cancels => RequestOutcome::Repeated,
+            engine::Outcome::Repeated { .. } => RequestOutcome::Cancelled,
+            engine::Outcome::Accepted(engine::Effect::Changed { .. }) if cancels => RequestOutcome::Cancelled,
+            engine::Outcome::Accepted(engine::Effect::Changed { .. }) => RequestOutcome::CheckedOut,
+            engine::Outcome::Accepted(engine::Effect::ProviderEventRecorded { .. } | engine::Effect::Bid(_))
+            | engine::Outcome::Advanced => RequestOutcome::Strange,
             engine::Outcome::Refused { refusal, .. } => match refusal {
                 Refusal::NotFound => RequestOutcome::NotFound,
                 Refusal::NotStarted { .. } => RequestOutcome::NotStarted,

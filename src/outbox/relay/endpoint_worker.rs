@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::RelayOptions;
 use crate::egress::{EgressClient, OutboundRequest, OutboundResponse, SendError, Target};
-use crate::engine::EndpointCommand;
+use crate::engine::{EndpointCommand, MarkDeliveries};
 use crate::outbox::delivery_queue::{
     AttemptResult, DeliveryQueue, QueuedEvent, SCAN_AHEAD_MAX, StoredDelivery, StoredQueue, WAITING_MAX,
 };
@@ -180,12 +180,12 @@ impl EndpointWorker {
         let checkpoint = self.queue.take_checkpoint()?;
         self.saving = true;
         let (endpoint, revision) = (self.endpoint.id, self.endpoint.revision);
-        Some(EndpointCommand::Mark {
+        Some(EndpointCommand::Mark(MarkDeliveries {
             endpoint,
             revision,
             position: checkpoint.position,
             marks: checkpoint.marks.into(),
-        })
+        }))
     }
 
     pub(super) fn checkpoint_saved(&mut self) {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{ProviderSession, SessionDependencies, SessionError, SessionProvider, SessionRequest};
-use crate::engine::{Command, Outcome};
+use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::read::{Reader, rows, sessions};
 use crate::store::Beside;
 use crate::telemetry::catalogue as metric;
@@ -248,16 +248,14 @@ async fn create(
 ) -> Result<(), CreateError> {
     let ProviderSession { url, reference } =
         provider.create(request, writer.clock.now()).await.map_err(CreateError::NotCreated)?;
-    let command = Command::RecordSession { order, provider: provider.provider() };
+    let command = Command::Payment(PaymentCommand::RecordSession { order, provider: provider.provider() });
     let submission = Submission { command, beside: Some(Beside::Session { reference, url }), class: Class::Operator };
     let ticket = writer.submit(submission).map_err(|_| CreateError::NotRecorded)?;
     match ticket.answer().await {
         WriterReply::Decided(decided) => match decided.outcome {
             // Refused: the order has been paid or cancelled meanwhile, and needs no session.
-            Outcome::Accepted { .. } | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
-            Outcome::Reserved(_) | Outcome::Heard { .. } | Outcome::Bid(_) | Outcome::Advanced => {
-                Err(CreateError::NotRecorded)
-            }
+            Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
+            Outcome::Advanced => Err(CreateError::NotRecorded),
         },
         WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(CreateError::NotRecorded),
     }

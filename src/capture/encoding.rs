@@ -1,0 +1,484 @@
+//! The encoding of the engine's types: fields in the order listed here, variants by the number before them.
+//!
+//! The lists are exhaustive both ways: a new field or variant does not compile until it stands here, and then
+//! [`VERSION`](super::format::VERSION) goes up. Numbers never change their meaning. Values from a file are checked like
+//! values from a client.
+
+use bincode::de::{Decode, Decoder};
+use bincode::enc::{Encode, Encoder};
+use bincode::error::{DecodeError, EncodeError};
+
+use crate::engine::{
+    AdjustStock, AuctionAwarded, AuctionCommand, AuctionCreated, AuctionEvent, AuctionSpec, Best, BidPlaced,
+    BidReceipt, BuyNow, CancelAuction, CancelByOperator, CancelledByOperator, ChangeDrop, Command, CommandKey,
+    CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DeliveriesMarked, DeliveriesResent, DropCommand,
+    DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, Effect, EndpointCommand, EndpointCreated, EndpointEvent,
+    EndpointPatch, EndpointPatched, Event, EventBody, EventSubject, FileCommand, FileEvent, Invalid, Leader,
+    MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved, Outcome, PatchDrop, PatchEndpoint,
+    Payment, PaymentCommand, PaymentEvent, PaymentNotKept, PlaceBid, PlaceOrder, ProviderEventRecorded, RecordPayment,
+    RecordProviderEvent, Refund, RefundOrder, RefundReported, RefundSettled, Refusal, RememberedCommand,
+    RememberedOrder, ResendDeliveries, Reservation, SettleRefund, StockAdjusted, Subject,
+};
+use crate::types::{
+    Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryMark, DeliveryState, Digest,
+    Disposition, DropId, DropState, EndpointState, EventFilter, IgnoredReason, Increment, NotKeptReason, OrderState,
+    Provider, ProviderEventKind, Quantity, ReceivedPayment, Seq, UnitPrice, UnixMillis,
+};
+
+macro_rules! encoding_of_number {
+    ($($type:ident: $number:ty;)*) => { $(
+        impl Encode for $type {
+            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+                self.get().encode(encoder)
+            }
+        }
+        impl<Context> Decode<Context> for $type {
+            fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+                let number = <$number>::decode(decoder)?;
+                $type::new(number).ok_or(DecodeError::Other(concat!("a number is no ", stringify!($type))))
+            }
+        }
+    )* };
+}
+
+macro_rules! encoding_of_struct {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl ::bincode::enc::Encode for $type {
+            fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
+                let $type { $($field),* } = self;
+                $($field.encode(encoder)?;)*
+                Ok(())
+            }
+        }
+        impl<Context> ::bincode::de::Decode<Context> for $type {
+            fn decode<D: ::bincode::de::Decoder<Context = Context>>(
+                decoder: &mut D,
+            ) -> Result<Self, ::bincode::error::DecodeError> {
+                Ok($type { $($field: ::bincode::de::Decode::decode(decoder)?),* })
+            }
+        }
+    };
+}
+
+macro_rules! encoding_of_enum {
+    ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }) => {
+        impl ::bincode::enc::Encode for $type {
+            fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
+                match self {
+                    $($type::$variant $({ $($field),* })? $(($item))? => {
+                        let tag: u8 = $tag;
+                        tag.encode(encoder)?;
+                        $($($field.encode(encoder)?;)*)?
+                        $($item.encode(encoder)?;)?
+                        Ok(())
+                    })*
+                }
+            }
+        }
+        impl<Context> ::bincode::de::Decode<Context> for $type {
+            fn decode<D: ::bincode::de::Decoder<Context = Context>>(
+                decoder: &mut D,
+            ) -> Result<Self, ::bincode::error::DecodeError> {
+                let tag = u8::decode(decoder)?;
+                Ok(match tag {
+                    $($tag => $type::$variant
+                        $({ $($field: ::bincode::de::Decode::decode(decoder)?),* })?
+                        $(({ let $item = ::bincode::de::Decode::decode(decoder)?; $item }))?,)*
+                    _ => {
+                        let what = format!("{tag} is no {}", stringify!($type));
+                        return Err(::bincode::error::DecodeError::OtherString(what));
+                    }
+                })
+            }
+        }
+    };
+}
+pub(super) use {encoding_of_enum, encoding_of_struct};
+
+encoding_of_number! {
+    Seq: u64;
+    DropId: u32;
+    Quantity: u16;
+    AuctionId: u32;
+    Amount: u64;
+    UnitPrice: u64;
+    UnixMillis: i64;
+    EventFilter: u32;
+}
+
+impl Encode for AttemptError {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.code().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for AttemptError {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        AttemptError::of_code(u16::decode(decoder)?).ok_or(DecodeError::Other("a number is no AttemptError"))
+    }
+}
+
+impl Encode for Digest {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Digest {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        <[u8; 16]>::decode(decoder).map(Digest)
+    }
+}
+
+impl Encode for Currency {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_str().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Currency {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Currency::new(&String::decode(decoder)?).ok_or(DecodeError::Other("a text is no currency"))
+    }
+}
+
+encoding_of_enum!(OrderState {
+    1 = Reserved,
+    2 = AwaitingPayment,
+    3 = Paid,
+    4 = Cancelled,
+    5 = Expired,
+    6 = RefundDue,
+    7 = Refunded,
+});
+
+encoding_of_enum!(DropState { 1 = Ended, 2 = Paused, 3 = Scheduled, 4 = SoldOut, 5 = Live });
+
+encoding_of_struct!(CommandKey { digest, params });
+encoding_of_struct!(RememberedOrder { seq, quantity });
+encoding_of_struct!(RememberedCommand { seq, params, subject });
+encoding_of_enum!(Provider { 1 = Manual, 2 = StandardWebhooks, 3 = Stripe, 4 = Payos, 5 = Sandbox });
+encoding_of_enum!(ProviderEventKind {
+    1 = PaymentSucceeded,
+    2 = PaymentFailed,
+    3 = RefundSucceeded,
+    4 = ChargebackCreated,
+});
+encoding_of_enum!(IgnoredReason {
+    1 = UnknownOrder,
+    2 = PaymentKnown,
+    3 = NotAwaited,
+    4 = UnknownPayment,
+    5 = CurrencyDiffers,
+    6 = ExceedsReceived,
+    7 = TooManyPayments,
+});
+encoding_of_enum!(Disposition { 1 = Applied, 2 = Ignored(because) });
+encoding_of_enum!(NotKeptReason {
+    1 = Differs,
+    2 = PaidBefore,
+    3 = Cancelled,
+    4 = DropClosed,
+    5 = LimitReached,
+    6 = SoldOut,
+});
+encoding_of_struct!(ReceivedPayment { provider, reference, amount, foreign });
+encoding_of_struct!(Payment { received, pays, refunded, refund_due });
+encoding_of_struct!(Order {
+    seq,
+    last_seq,
+    drop_id,
+    buyer,
+    key,
+    quantity,
+    returned,
+    unit_price,
+    state,
+    expires_at,
+    payments,
+});
+encoding_of_struct!(DropSpec {
+    sku,
+    name,
+    description,
+    image_url,
+    currency,
+    unit_price,
+    total,
+    starts_at,
+    ends_at,
+    per_buyer_limit,
+    reservation_seconds,
+    payment_seconds,
+});
+encoding_of_enum!(AuctionEnding { 1 = Sold, 2 = NoBids, 3 = ReserveNotMet, 4 = BoughtNow });
+encoding_of_enum!(AuctionState { 1 = Scheduled, 2 = Live, 3 = Ended(ending), 4 = Cancelled });
+encoding_of_struct!(Increment { from, step });
+encoding_of_struct!(Leader { buyer, bid, amount, maximum });
+encoding_of_struct!(Best { maximum, bid });
+encoding_of_struct!(AuctionSpec {
+    sku,
+    name,
+    currency,
+    start_price,
+    reserve_price,
+    increments,
+    buy_now,
+    starts_at,
+    ends_at,
+    soft_close_seconds,
+    extensions_max,
+    hard_end_at,
+    payment_seconds,
+    offer_next,
+    exposure_limit,
+});
+encoding_of_struct!(DropPatch {
+    name,
+    description,
+    image_url,
+    unit_price,
+    starts_at,
+    ends_at,
+    per_buyer_limit,
+    reservation_seconds,
+    payment_seconds,
+});
+
+encoding_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
+encoding_of_enum!(DeliveryState {
+    1 = Delivered,
+    2 = Waiting { attempts, next_at, trouble },
+    3 = Dead { attempts, trouble },
+});
+encoding_of_struct!(DeliveryMark { seq, fate });
+encoding_of_struct!(EndpointPatch { state, events, new_url, new_secret });
+encoding_of_struct!(CreateDrop { key, spec });
+encoding_of_struct!(PatchDrop { drop_id, expected_revision, patch, reason });
+encoding_of_struct!(ChangeDrop { drop_id, reason });
+encoding_of_struct!(AdjustStock { drop_id, delta, expected_total, reason });
+encoding_of_enum!(DropCommand {
+    1 = Create(command),
+    2 = Patch(command),
+    3 = Pause(command),
+    4 = Resume(command),
+    5 = Close(command),
+    6 = AdjustStock(command),
+    7 = ReportMismatch { drop_id, stands },
+});
+encoding_of_struct!(PlaceOrder { drop_id, buyer, key, quantity, contact_given });
+encoding_of_struct!(CancelByOperator { order, reason });
+encoding_of_enum!(OrderCommand {
+    1 = Place(command),
+    2 = Checkout { order },
+    3 = Cancel { order },
+    4 = CancelByOperator(command),
+    5 = ReadContact { order },
+    6 = EraseContact { order },
+});
+encoding_of_struct!(RecordPayment { order, reference, amount, currency, reason });
+encoding_of_struct!(RefundOrder { order, key, amount, restock_quantity, reason });
+encoding_of_struct!(SettleRefund { order, reference, reason });
+encoding_of_struct!(RecordProviderEvent { provider, id, order, kind, reference, amount, currency });
+encoding_of_enum!(PaymentCommand {
+    1 = Record(command),
+    2 = Refund(command),
+    3 = SettleRefund(command),
+    4 = RecordProviderEvent(command),
+    5 = RecordSession { order, provider },
+});
+encoding_of_struct!(CreateAuction { key, spec });
+encoding_of_struct!(PlaceBid { auction_id, buyer, amount, maximum, key });
+encoding_of_struct!(BuyNow { auction_id, buyer, key });
+encoding_of_struct!(CancelAuction { auction_id, reason });
+encoding_of_enum!(AuctionCommand { 1 = Create(command), 2 = Bid(command), 3 = BuyNow(command), 4 = Cancel(command) });
+encoding_of_struct!(CreateEndpoint { key, events, configured });
+encoding_of_struct!(PatchEndpoint { endpoint, patch, reason });
+encoding_of_struct!(DeleteEndpoint { endpoint, reason });
+encoding_of_struct!(MarkDeliveries { endpoint, revision, position, marks });
+encoding_of_struct!(ResendDeliveries { endpoint, from_seq, dead_only, reason });
+encoding_of_enum!(EndpointCommand {
+    1 = Create(command),
+    2 = Patch(command),
+    3 = Delete(command),
+    4 = Mark(command),
+    5 = Resend(command),
+});
+encoding_of_enum!(FileCommand { 1 = ExportContacts { drop_id }, 2 = RecordLoss { lost, acknowledged } });
+encoding_of_enum!(Command {
+    1 = Drop(command),
+    2 = Order(command),
+    3 = Payment(command),
+    4 = Auction(command),
+    5 = Endpoint(command),
+    6 = File(command),
+    7 = Advance,
+});
+
+encoding_of_struct!(Event { seq, at, prev_seq, subject, body });
+encoding_of_enum!(EventSubject { 1 = File, 2 = Drop(drop_id), 3 = Order { order, drop_id } });
+encoding_of_struct!(DropCreated { spec, key });
+encoding_of_struct!(DropPatched { patch, reason });
+encoding_of_struct!(StockAdjusted { delta, reason });
+encoding_of_enum!(DropEvent {
+    1 = Created(event),
+    2 = Patched(event),
+    3 = Started,
+    4 = Ended,
+    5 = Paused { reason },
+    6 = Resumed { reason },
+    7 = Closed { reason },
+    8 = StockAdjusted(event),
+    9 = MismatchFound,
+    10 = MismatchCleared,
+});
+encoding_of_struct!(OrderReserved { buyer, key, quantity, unit_price, expires_at });
+encoding_of_struct!(CancelledByOperator { quantity, reason });
+encoding_of_enum!(OrderEvent {
+    1 = Reserved(event),
+    2 = CheckedOut { expires_at },
+    3 = ContactCorrected,
+    4 = Cancelled { quantity },
+    5 = CancelledByOperator(event),
+    6 = Expired { quantity },
+    7 = ContactRead,
+    8 = ContactErased,
+});
+encoding_of_struct!(OrderPaid { quantity, payment, retaken, reason });
+encoding_of_struct!(PaymentNotKept { payment, why, state });
+encoding_of_struct!(Refund { amount, restock_quantity, state, key, reason });
+encoding_of_struct!(RefundSettled { provider, payment, amount, foreign, state, reference, reason });
+encoding_of_struct!(RefundReported { provider, payment, amount, state });
+encoding_of_struct!(ProviderEventRecorded { provider, id, kind, disposition });
+encoding_of_enum!(PaymentEvent {
+    1 = Paid(event),
+    2 = NotKept(event),
+    3 = Failed(payment),
+    4 = Refunded(event),
+    5 = RefundRequested(event),
+    6 = RefundSettled(event),
+    7 = RefundReported(event),
+    8 = ChargebackCreated(payment),
+    9 = ProviderEventRecorded(event),
+    10 = SessionRecorded { provider },
+});
+encoding_of_struct!(AuctionCreated { spec, key });
+encoding_of_struct!(BidPlaced { buyer, amount, maximum, leads, current, ends_at, extended, key });
+encoding_of_struct!(AuctionAwarded { buyer, bid, unit_price, expires_at });
+encoding_of_enum!(AuctionEvent {
+    1 = Created(event),
+    2 = Started,
+    3 = BidPlaced(event),
+    4 = Ended { ending },
+    5 = Cancelled { reason },
+    6 = Awarded(event),
+});
+encoding_of_struct!(EndpointCreated { key, events, configured });
+encoding_of_struct!(EndpointPatched { patch, reason });
+encoding_of_struct!(DeliveriesMarked { position, marks });
+encoding_of_struct!(DeliveriesResent { from_seq, dead_only, reason });
+encoding_of_enum!(EndpointEvent {
+    1 = Created(event),
+    2 = Patched(event),
+    3 = Deleted { reason },
+    4 = Marked(event),
+    5 = Resent(event),
+});
+encoding_of_enum!(FileEvent { 1 = ContactsExported, 2 = EventsLost { lost, acknowledged } });
+encoding_of_enum!(EventBody {
+    1 = Drop(event),
+    2 = Order(event),
+    3 = Payment(event),
+    4 = Auction { auction_id, event },
+    5 = Endpoint { endpoint, event },
+    6 = File(event),
+});
+
+encoding_of_struct!(Reservation {
+    order,
+    seq,
+    drop_id,
+    state,
+    quantity,
+    unit_price,
+    currency,
+    reserved_at,
+    expires_at
+});
+impl Encode for Subject {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Subject::Drop(id) => (1u8, id).encode(encoder),
+            Subject::Order(seq) => (2u8, seq).encode(encoder),
+            Subject::File => 3u8.encode(encoder),
+            Subject::Auction(id) => (4u8, id).encode(encoder),
+            Subject::Bid(id, seq) => (5u8, id, seq).encode(encoder),
+            Subject::Endpoint(id) => (6u8, id).encode(encoder),
+        }
+    }
+}
+
+impl<Context> Decode<Context> for Subject {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(decoder)? {
+            1 => Subject::Drop(Decode::decode(decoder)?),
+            2 => Subject::Order(Decode::decode(decoder)?),
+            3 => Subject::File,
+            4 => Subject::Auction(Decode::decode(decoder)?),
+            5 => Subject::Bid(Decode::decode(decoder)?, Decode::decode(decoder)?),
+            6 => Subject::Endpoint(Decode::decode(decoder)?),
+            _ => return Err(DecodeError::Other("a number is no Subject")),
+        })
+    }
+}
+
+encoding_of_struct!(BidReceipt {
+    auction_id,
+    seq,
+    repeated,
+    leading,
+    amount,
+    current,
+    minimum_next,
+    ends_at,
+    currency
+});
+encoding_of_enum!(Effect {
+    1 = Reserved(reservation),
+    2 = Changed { seq, subject },
+    3 = ProviderEventRecorded { seq, disposition },
+    4 = Bid(receipt),
+});
+encoding_of_enum!(Outcome {
+    1 = Accepted(effect),
+    2 = Repeated { as_of_seq, subject },
+    3 = Refused { as_of_seq, refusal },
+    4 = Advanced,
+});
+encoding_of_enum!(Refusal {
+    1 = NotFound,
+    2 = KeyReused,
+    3 = NotStarted { starts_at },
+    4 = Ended { ends_at },
+    5 = DropPaused,
+    6 = LimitReached { limit, used },
+    7 = SoldOut { available, held, next_expiry_at },
+    8 = OrderExpired { expired_at },
+    9 = IllegalTransition { from, to },
+    10 = MismatchStands { from },
+    11 = PreconditionFailed { revision },
+    12 = Invalid(invalid),
+    13 = BidTooLow { current, minimum_next, ends_at },
+    14 = ExposureReached { limit, used },
+});
+encoding_of_enum!(Invalid {
+    1 = EndBeforeStart,
+    2 = EndInThePast,
+    3 = TotalBelowTaken { taken },
+    4 = TotalTooLarge,
+    5 = TooManyDrops,
+    6 = PaymentDiffers { amount, currency },
+    7 = RefundOutOfRange { remaining },
+    8 = RestockOutOfRange { sold },
+    9 = TooManyEndpoints,
+});

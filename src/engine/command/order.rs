@@ -1,0 +1,188 @@
+//! Commands about orders and their contacts.
+
+use crate::engine::drops::{ended, find};
+use crate::engine::event::{CancelledByOperator, OrderEvent, OrderReserved};
+use crate::engine::orders::{accept, find_order, refusal_of_transition};
+use crate::engine::{Decision, DropEntry, EventSubject, Outcome, Refusal, Reservation, Subject};
+use crate::failpoints::{self, Bug};
+use crate::types::{Digest, DropId, OrderState, Quantity, Seq};
+
+/// A command about an order or its contact.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OrderCommand {
+    /// Reserves units of a drop.
+    Place(PlaceOrder),
+    /// Goes on to payment; the contact is private data.
+    Checkout { order: Seq },
+    /// Returns the units, for the buyer.
+    Cancel { order: Seq },
+    /// Returns the units of a live order, for an operator.
+    CancelByOperator(CancelByOperator),
+    /// Notes in the audit that an operator reads a contact.
+    ReadContact { order: Seq },
+    /// Erases a contact.
+    EraseContact { order: Seq },
+}
+
+super::names!(OrderCommand {
+    Place = "place_order",
+    Checkout = "checkout",
+    Cancel = "cancel_order",
+    CancelByOperator = "cancel_by_operator",
+    ReadContact = "read_contact",
+    EraseContact = "erase_contact",
+});
+
+/// The parameters of a new order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlaceOrder {
+    pub drop_id: DropId,
+    pub buyer: Digest,
+    /// The digest of (drop, buyer, idempotency key).
+    pub key: Digest,
+    /// Units to reserve, all or none.
+    pub quantity: Quantity,
+    /// Whether a contact came along: the order goes on to `awaiting_payment` in one step.
+    pub contact_given: bool,
+}
+
+/// The parameters of an operator's cancellation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CancelByOperator {
+    pub order: Seq,
+    /// The operator's reason, for the audit.
+    pub reason: Box<str>,
+}
+
+impl OrderCommand {
+    /// The order that the command names; a new order has no number yet.
+    pub(super) const fn order(&self) -> Option<Seq> {
+        match self {
+            OrderCommand::Place(_) => None,
+            OrderCommand::Checkout { order }
+            | OrderCommand::Cancel { order }
+            | OrderCommand::ReadContact { order }
+            | OrderCommand::EraseContact { order } => Some(*order),
+            OrderCommand::CancelByOperator(cancel) => Some(cancel.order),
+        }
+    }
+}
+
+pub(super) fn decide(decision: &mut Decision<'_>, command: &OrderCommand) -> Result<Outcome, Refusal> {
+    match command {
+        OrderCommand::Place(order) => place(decision, order),
+        OrderCommand::Checkout { order } => checkout(decision, *order),
+        OrderCommand::Cancel { order } => cancel(decision, *order, None),
+        OrderCommand::CancelByOperator(command) => cancel(decision, command.order, Some(&command.reason)),
+        OrderCommand::ReadContact { order } => note(decision, *order, OrderEvent::ContactRead),
+        OrderCommand::EraseContact { order } => note(decision, *order, OrderEvent::ContactErased),
+    }
+}
+
+/// The checks stand in the order of precedence of refusals (`src/http/README.md`, "Errors").
+fn place(decision: &mut Decision<'_>, order: &PlaceOrder) -> Result<Outcome, Refusal> {
+    let entry = find(decision.state, order.drop_id)?;
+    if let Some(remembered) = decision.state.order_keys.get(&order.key) {
+        return if remembered.quantity == order.quantity {
+            Ok(decision.repeat(Subject::Order(remembered.seq)))
+        } else {
+            Err(Refusal::KeyReused)
+        };
+    }
+    may_order(entry, order)?;
+    Ok(reserve(decision, entry, order))
+}
+
+fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
+    // A drop that was closed before its start never starts: "wait for it" would be a lie.
+    if !entry.started && !entry.ended {
+        return Err(Refusal::NotStarted { starts_at: entry.spec.starts_at });
+    }
+    if entry.ended {
+        return Err(ended(entry));
+    }
+    if entry.paused {
+        return Err(Refusal::DropPaused);
+    }
+    let used = entry.used_by(&order.buyer);
+    let limit = entry.spec.per_buyer_limit;
+    if u64::from(used).saturating_add(u64::from(order.quantity.get())) > u64::from(limit) {
+        return Err(Refusal::LimitReached { limit, used });
+    }
+    let one_too_many = u32::from(failpoints::enabled(Bug::OneTooMany));
+    let available = entry.available().saturating_add(one_too_many);
+    if order.quantity.units() > available {
+        let next_expiry_at = entry.next_expiry().map(|(at, _)| at);
+        return Err(Refusal::SoldOut { available, held: entry.held, next_expiry_at });
+    }
+    Ok(())
+}
+
+fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, command: &PlaceOrder) -> Outcome {
+    let PlaceOrder { drop_id, buyer, key, quantity, contact_given } = *command;
+    let at = decision.at();
+    let unit_price = entry.spec.unit_price;
+    let mut expires_at = at.plus_seconds(entry.spec.reservation_seconds);
+    let reserved = OrderReserved { buyer, key, quantity, unit_price, expires_at };
+    let order = decision.emit_new_order(drop_id, OrderEvent::Reserved(reserved));
+    let (mut seq, mut state) = (order, OrderState::Reserved);
+    if contact_given {
+        expires_at = at.plus_seconds(entry.spec.payment_seconds);
+        let subject = EventSubject::Order { order, drop_id };
+        seq = decision.emit(order, subject, OrderEvent::CheckedOut { expires_at });
+        state = OrderState::AwaitingPayment;
+    }
+    let currency = entry.spec.currency;
+    Outcome::reserved(Reservation {
+        order,
+        seq,
+        drop_id,
+        state,
+        quantity,
+        unit_price,
+        currency,
+        reserved_at: at,
+        expires_at,
+    })
+}
+
+fn checkout(decision: &mut Decision<'_>, order: Seq) -> Result<Outcome, Refusal> {
+    let (order, entry) = find_order(decision.state, order)?;
+    match order.state {
+        OrderState::Reserved => {
+            let expires_at = decision.at().plus_seconds(entry.spec.payment_seconds);
+            Ok(accept(decision, order, OrderEvent::CheckedOut { expires_at }))
+        }
+        OrderState::AwaitingPayment => Ok(accept(decision, order, OrderEvent::ContactCorrected)),
+        OrderState::Paid
+        | OrderState::Cancelled
+        | OrderState::Expired
+        | OrderState::RefundDue
+        | OrderState::Refunded => Err(refusal_of_transition(order, OrderState::AwaitingPayment)),
+    }
+}
+
+/// Cancels for the buyer; with a reason, for an operator.
+fn cancel(decision: &mut Decision<'_>, order: Seq, reason: Option<&str>) -> Result<Outcome, Refusal> {
+    let (order, _) = find_order(decision.state, order)?;
+    let quantity = order.quantity;
+    match order.state {
+        OrderState::Reserved | OrderState::AwaitingPayment => {
+            let event = match reason.map(Into::into) {
+                Some(reason) => OrderEvent::CancelledByOperator(CancelledByOperator { quantity, reason }),
+                None => OrderEvent::Cancelled { quantity },
+            };
+            Ok(accept(decision, order, event))
+        }
+        OrderState::Cancelled => Ok(decision.repeat(Subject::Order(order.seq))),
+        OrderState::Paid | OrderState::Expired | OrderState::RefundDue | OrderState::Refunded => {
+            Err(refusal_of_transition(order, OrderState::Cancelled))
+        }
+    }
+}
+
+/// Notes in the audit what happened to an order's contact.
+fn note(decision: &mut Decision<'_>, order: Seq, event: OrderEvent) -> Result<Outcome, Refusal> {
+    let (order, _) = find_order(decision.state, order)?;
+    Ok(accept(decision, order, event))
+}

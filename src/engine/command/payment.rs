@@ -1,0 +1,326 @@
+//! Commands about money.
+
+use super::CommandKey;
+use crate::engine::event::{
+    EventBody, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund, RefundReported, RefundSettled,
+};
+use crate::engine::orders::{accept, find_order, refusal_of_transition};
+use crate::engine::payments::{PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
+use crate::engine::{Decision, DropEntry, Effect, EventSubject, Invalid, Order, Outcome, Refusal, Subject};
+use crate::failpoints::{self, Bug};
+use crate::types::{
+    Amount, Currency, Digest, Disposition, IgnoredReason, NotKeptReason, OrderState, Provider, ProviderEventKind,
+    ReceivedPayment, Seq,
+};
+
+/// A command about money.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PaymentCommand {
+    /// Records money that an operator saw coming in.
+    Record(RecordPayment),
+    /// Gives money back, and units if wanted.
+    Refund(Box<RefundOrder>),
+    /// Records that a refund which was due has been paid out.
+    SettleRefund(SettleRefund),
+    /// Records an event of a payment provider, and does what follows from it.
+    RecordProviderEvent(Box<RecordProviderEvent>),
+    /// Notes that a provider is ready to take an order's money; the address is private data.
+    RecordSession { order: Seq, provider: Provider },
+}
+
+super::names!(PaymentCommand {
+    Record = "record_payment",
+    Refund = "refund_order",
+    SettleRefund = "settle_refund",
+    RecordProviderEvent = "hear_provider",
+    RecordSession = "record_session",
+});
+
+/// The parameters of a payment that an operator records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordPayment {
+    pub order: Seq,
+    /// The operator's reference; the same one again is the same payment.
+    pub reference: Box<str>,
+    pub amount: Amount,
+    pub currency: Currency,
+    /// The operator's reason, for the audit.
+    pub reason: Box<str>,
+}
+
+/// The parameters of a refund.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefundOrder {
+    pub order: Seq,
+    pub key: CommandKey,
+    /// All that is left if not given.
+    pub amount: Option<Amount>,
+    /// Units that go back on sale.
+    pub restock_quantity: u16,
+    /// The operator's reason, for the audit.
+    pub reason: Box<str>,
+}
+
+/// The parameters of the settlement of a refund.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SettleRefund {
+    pub order: Seq,
+    /// The operator's reference.
+    pub reference: Box<str>,
+    /// The operator's reason, for the audit.
+    pub reason: Box<str>,
+}
+
+/// An event of a payment provider.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordProviderEvent {
+    pub provider: Provider,
+    /// The digest of (provider, event id): its key in the inbox.
+    pub id: Digest,
+    /// The order that the event names, if it is one of this file.
+    pub order: Option<Seq>,
+    pub kind: ProviderEventKind,
+    /// The payment's name at the provider; of a refund or a chargeback, that of the payment it is about.
+    pub reference: Box<str>,
+    pub amount: Amount,
+    pub currency: Currency,
+}
+
+impl PaymentCommand {
+    /// The order that the command names, if any.
+    pub(super) const fn order(&self) -> Option<Seq> {
+        match self {
+            PaymentCommand::Record(payment) => Some(payment.order),
+            PaymentCommand::Refund(refund) => Some(refund.order),
+            PaymentCommand::SettleRefund(settle) => Some(settle.order),
+            PaymentCommand::RecordProviderEvent(event) => event.order,
+            PaymentCommand::RecordSession { order, .. } => Some(*order),
+        }
+    }
+}
+
+pub(super) fn decide(decision: &mut Decision<'_>, command: &PaymentCommand) -> Result<Outcome, Refusal> {
+    match command {
+        PaymentCommand::Record(payment) => record(decision, payment),
+        PaymentCommand::Refund(command) => refund(decision, command),
+        PaymentCommand::SettleRefund(command) => settle(decision, command),
+        PaymentCommand::RecordProviderEvent(event) => Ok(record_provider_event(decision, event)),
+        PaymentCommand::RecordSession { order, provider } => record_session(decision, *order, *provider),
+    }
+}
+
+fn record(decision: &mut Decision<'_>, payment: &RecordPayment) -> Result<Outcome, Refusal> {
+    let (order, entry) = find_order(decision.state, payment.order)?;
+    if order.payments.iter().any(|known| known.is(Provider::Manual, &payment.reference)) {
+        return Ok(decision.repeat(Subject::Order(order.seq)));
+    }
+    if !order.state.is_live() {
+        return Err(refusal_of_transition(order, OrderState::Paid));
+    }
+    let (amount, currency) = (order.amount(), entry.spec.currency);
+    if (payment.amount, payment.currency) != (amount, currency) {
+        return Err(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency }));
+    }
+    let received =
+        ReceivedPayment { provider: Provider::Manual, reference: payment.reference.clone(), amount, foreign: None };
+    Ok(accept(decision, order, paid(order, received, false, &payment.reason)))
+}
+
+fn paid(order: &Order, payment: ReceivedPayment, retaken: bool, reason: &str) -> PaymentEvent {
+    PaymentEvent::Paid(OrderPaid { quantity: order.quantity, payment, retaken, reason: reason.into() })
+}
+
+fn refund(decision: &mut Decision<'_>, command: &RefundOrder) -> Result<Outcome, Refusal> {
+    let (order, _) = find_order(decision.state, command.order)?;
+    if let Some(remembered) = decision.state.command_keys.get(&command.key.digest) {
+        return if remembered.params == command.key.params && remembered.subject == order.seq.get() {
+            Ok(decision.repeat(Subject::Order(order.seq)))
+        } else {
+            Err(Refusal::KeyReused)
+        };
+    }
+    let Some((position, payment)) = order.paying().filter(|_| order.state == OrderState::Paid) else {
+        return Err(refusal_of_transition(order, OrderState::Refunded));
+    };
+    let remaining = payment.kept();
+    let amount = command.amount.unwrap_or(remaining);
+    // An order that cost nothing can be refunded too: its units come back.
+    if amount > remaining || (amount == Amount::ZERO && remaining != Amount::ZERO) {
+        return Err(Refusal::Invalid(Invalid::RefundOutOfRange { remaining }));
+    }
+    if command.restock_quantity > order.taken() {
+        return Err(Refusal::Invalid(Invalid::RestockOutOfRange { sold: order.taken() }));
+    }
+    let restocks_all = failpoints::enabled(Bug::RefundRestocksAll);
+    let restock_quantity = if restocks_all { order.taken() } else { command.restock_quantity };
+    let by_hand = payment.received.provider == Provider::Manual;
+    let balance =
+        balance_after(order, position, |payment| if by_hand { payment.give_back(amount) } else { payment.owe(amount) });
+    let state = balance.state_with_less_kept();
+    let refund = Refund { amount, restock_quantity, state, key: command.key, reason: command.reason.clone() };
+    let refund = Box::new(refund);
+    let event = if by_hand { PaymentEvent::Refunded(refund) } else { PaymentEvent::RefundRequested(refund) };
+    Ok(accept(decision, order, event))
+}
+
+/// An operator says that everything owed to an order's buyer has gone back.
+fn settle(decision: &mut Decision<'_>, command: &SettleRefund) -> Result<Outcome, Refusal> {
+    let (order, _) = find_order(decision.state, command.order)?;
+    let mut order = order.clone();
+    let mut seq = None;
+    for position in 0..order.payments.len() {
+        let Some(payment) = order.payments.get(position).filter(|payment| payment.refund_due != Amount::ZERO) else {
+            continue;
+        };
+        let amount = payment.refund_due;
+        let state = balance_after(&order, position, |payment| payment.settle(amount)).state_with_less_owed(order.state);
+        let event = settled(payment, amount, state, &command.reference, &command.reason);
+        let event = decision.emit(order.last_seq, order.event_subject(), event);
+        (order.last_seq, order.state, seq) = (event, state, Some(event));
+        if let Some(payment) = order.payments.get_mut(position) {
+            payment.settle(amount);
+        }
+    }
+    let seq = seq.ok_or_else(|| refusal_of_transition(&order, OrderState::Refunded))?;
+    Ok(Outcome::changed(seq, Subject::Order(order.seq)))
+}
+
+fn settled(payment: &Payment, amount: Amount, state: OrderState, reference: &str, reason: &str) -> PaymentEvent {
+    PaymentEvent::RefundSettled(Box::new(RefundSettled {
+        provider: payment.received.provider,
+        payment: payment.received.reference.clone(),
+        amount,
+        foreign: payment.received.foreign,
+        state,
+        reference: reference.into(),
+        reason: reason.into(),
+    }))
+}
+
+/// Records an event once, however often it is repeated, and in whatever order events arrive.
+fn record_provider_event(decision: &mut Decision<'_>, event: &RecordProviderEvent) -> Outcome {
+    let state = decision.state;
+    let found = event.order.and_then(|order| find_order(state, order).ok());
+    if state.heard.contains(&event.id) && !failpoints::enabled(Bug::InboxNotAsked) {
+        return decision.repeat(found.map_or(Subject::File, |(order, _)| Subject::Order(order.seq)));
+    }
+    let effects = match found {
+        Some((order, entry)) => effects(order, entry, event),
+        None => Err(IgnoredReason::UnknownOrder),
+    };
+    let disposition = effects.as_ref().map_or_else(|because| Disposition::Ignored(*because), |_| Disposition::Applied);
+    let (prev_seq, subject) =
+        found.map_or((Seq::ZERO, EventSubject::File), |(order, _)| (order.last_seq, order.event_subject()));
+    let RecordProviderEvent { provider, id, kind, .. } = *event;
+    let recorded: EventBody =
+        PaymentEvent::ProviderEventRecorded(ProviderEventRecorded { provider, id, kind, disposition }).into();
+    let mut seq = decision.emit(prev_seq, subject, recorded);
+    for effect in effects.unwrap_or_default() {
+        seq = decision.emit(seq, subject, effect);
+    }
+    Outcome::Accepted(Effect::ProviderEventRecorded { seq, disposition })
+}
+
+/// The events that a provider's event leads to, or the reason why it leads to none.
+fn effects(order: &Order, entry: &DropEntry, event: &RecordProviderEvent) -> Result<Vec<PaymentEvent>, IgnoredReason> {
+    let foreign = (event.currency != entry.spec.currency).then_some(event.currency);
+    let received =
+        ReceivedPayment { provider: event.provider, reference: event.reference.clone(), amount: event.amount, foreign };
+    let known = order.payments.iter().position(|payment| payment.is(event.provider, &event.reference));
+    match event.kind {
+        ProviderEventKind::PaymentSucceeded if known.is_some() => Err(IgnoredReason::PaymentKnown),
+        ProviderEventKind::PaymentSucceeded if order.payments.len() >= PAYMENTS_PER_ORDER_MAX => {
+            Err(IgnoredReason::TooManyPayments)
+        }
+        ProviderEventKind::PaymentSucceeded => Ok(vec![match keep(order, entry, &received) {
+            Ok(retaken) => paid(order, received, retaken, ""),
+            Err((why, state)) => PaymentEvent::NotKept(PaymentNotKept { payment: received, why, state }),
+        }]),
+        ProviderEventKind::PaymentFailed if known.is_some() || !order.state.is_live() => Err(IgnoredReason::NotAwaited),
+        ProviderEventKind::PaymentFailed => Ok(vec![PaymentEvent::Failed(received)]),
+        ProviderEventKind::RefundSucceeded => {
+            refund_reported(order, known.ok_or(IgnoredReason::UnknownPayment)?, &received)
+        }
+        ProviderEventKind::ChargebackCreated if known.is_none() => Err(IgnoredReason::UnknownPayment),
+        ProviderEventKind::ChargebackCreated => Ok(vec![PaymentEvent::ChargebackCreated(received)]),
+    }
+}
+
+/// Whether a payment pays for its order, and whether the order's units must be taken again for it; else why it is owed
+/// back, and what that makes of the order. Where the order costs nothing, nothing is owed and it stays what it was.
+fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<bool, (NotKeptReason, OrderState)> {
+    let differs = payment.foreign.is_some() || payment.amount != order.amount();
+    let owed = if payment.amount == Amount::ZERO { order.state } else { OrderState::RefundDue };
+    match order.state {
+        OrderState::Paid | OrderState::RefundDue | OrderState::Refunded => {
+            Err((NotKeptReason::PaidBefore, order.state))
+        }
+        _ if differs => Err((NotKeptReason::Differs, order.state)),
+        OrderState::Reserved | OrderState::AwaitingPayment => Ok(false),
+        OrderState::Cancelled => Err((NotKeptReason::Cancelled, owed)),
+        OrderState::Expired => match retake(order, entry) {
+            Ok(()) => Ok(true),
+            Err(why) => Err((why, owed)),
+        },
+    }
+}
+
+/// Whether an expired order may have its units again: as a new order of its buyer would, but for a pause.
+fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
+    if entry.ended || !entry.started || entry.mismatch {
+        return Err(NotKeptReason::DropClosed);
+    }
+    let used = u64::from(entry.used_by(&order.buyer)).saturating_add(u64::from(order.quantity.get()));
+    if used > u64::from(entry.spec.per_buyer_limit) && !failpoints::enabled(Bug::LateBeatsLimit) {
+        return Err(NotKeptReason::LimitReached);
+    }
+    if order.quantity.units() > entry.available() {
+        return Err(NotKeptReason::SoldOut);
+    }
+    Ok(())
+}
+
+/// Money went back: first it settles what is owed, the rest is a refund that no operator requested.
+fn refund_reported(
+    order: &Order,
+    position: usize,
+    reported: &ReceivedPayment,
+) -> Result<Vec<PaymentEvent>, IgnoredReason> {
+    let Some(payment) = order.payments.get(position) else { return Err(IgnoredReason::UnknownPayment) };
+    if payment.received.foreign != reported.foreign {
+        return Err(IgnoredReason::CurrencyDiffers);
+    }
+    let left = payment.received.amount.minus(payment.refunded).unwrap_or(Amount::ZERO);
+    let owed = reported.amount.min(payment.refund_due);
+    let (Some(unasked), Some(_)) = (reported.amount.minus(owed), left.minus(reported.amount)) else {
+        return Err(IgnoredReason::ExceedsReceived);
+    };
+    let mut events = Vec::new();
+    let mut after = order.clone();
+    if owed != Amount::ZERO {
+        let state = balance_after(&after, position, |payment| payment.settle(owed)).state_with_less_owed(after.state);
+        events.push(settled(payment, owed, state, "", ""));
+        after.state = state;
+        if let Some(payment) = after.payments.get_mut(position) {
+            payment.settle(owed);
+        }
+    }
+    if unasked != Amount::ZERO {
+        let state = balance_after(&after, position, |payment| payment.give_back(unasked)).state_with_less_kept();
+        events.push(PaymentEvent::RefundReported(RefundReported {
+            provider: payment.received.provider,
+            payment: payment.received.reference.clone(),
+            amount: unasked,
+            state,
+        }));
+    }
+    Ok(events)
+}
+
+fn record_session(decision: &mut Decision<'_>, order: Seq, provider: Provider) -> Result<Outcome, Refusal> {
+    let (order, _) = find_order(decision.state, order)?;
+    if !order.state.is_live() {
+        return Err(refusal_of_transition(order, OrderState::AwaitingPayment));
+    }
+    Ok(accept(decision, order, PaymentEvent::SessionRecorded { provider }))
+}

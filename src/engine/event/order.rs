@@ -1,0 +1,138 @@
+//! Events of orders and their contacts.
+
+use super::{Event, StockDelta};
+use crate::engine::orders::{count, follow, leave, move_buyer, recount};
+use crate::engine::{Order, RememberedOrder, State, auctions};
+use crate::types::{Digest, OrderState, Quantity, UnitPrice, UnixMillis};
+
+/// An event of an order or its contact.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OrderEvent {
+    Reserved(OrderReserved),
+    /// A contact was given; the order awaits its payment.
+    CheckedOut {
+        /// The exclusive end of the time to pay.
+        expires_at: UnixMillis,
+    },
+    /// A contact was given again; nothing else moved.
+    ContactCorrected,
+    /// The buyer gave the units back.
+    Cancelled {
+        quantity: Quantity,
+    },
+    CancelledByOperator(CancelledByOperator),
+    /// The time ran out and the units went back.
+    Expired {
+        quantity: Quantity,
+    },
+    /// An operator read the contact.
+    ContactRead,
+    ContactErased,
+}
+
+/// Units are held for a buyer. The seq of this event is the order's number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderReserved {
+    pub buyer: Digest,
+    /// The digest of (drop, buyer, idempotency key).
+    pub key: Digest,
+    pub quantity: Quantity,
+    pub unit_price: UnitPrice,
+    /// The exclusive end of the reservation.
+    pub expires_at: UnixMillis,
+}
+
+/// An operator cancelled a live order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CancelledByOperator {
+    pub quantity: Quantity,
+    pub reason: Box<str>,
+}
+
+impl OrderEvent {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            OrderEvent::Reserved(_) => "order_reserved",
+            OrderEvent::CheckedOut { .. } => "order_checked_out",
+            OrderEvent::ContactCorrected => "contact_corrected",
+            OrderEvent::Cancelled { .. } | OrderEvent::CancelledByOperator(_) => "order_cancelled",
+            OrderEvent::Expired { .. } => "order_expired",
+            OrderEvent::ContactRead => "contact_read",
+            OrderEvent::ContactErased => "contact_erased",
+        }
+    }
+
+    /// The units that are reserved or come back, if any.
+    #[must_use]
+    pub const fn quantity(&self) -> Option<Quantity> {
+        match self {
+            OrderEvent::Reserved(OrderReserved { quantity, .. })
+            | OrderEvent::Cancelled { quantity }
+            | OrderEvent::CancelledByOperator(CancelledByOperator { quantity, .. })
+            | OrderEvent::Expired { quantity } => Some(*quantity),
+            OrderEvent::CheckedOut { .. }
+            | OrderEvent::ContactCorrected
+            | OrderEvent::ContactRead
+            | OrderEvent::ContactErased => None,
+        }
+    }
+
+    pub(super) fn stock_delta(&self) -> Option<StockDelta> {
+        let units = i64::from(self.quantity()?.get());
+        Some(StockDelta::held(if matches!(self, OrderEvent::Reserved(_)) { units } else { -units }))
+    }
+}
+
+/// Makes the order of an event: a buyer reserved it, or an auction awarded it.
+pub(super) fn made(state: &mut State, event: &Event, reserved: &OrderReserved, order_state: OrderState) {
+    let Some(drop_id) = event.drop_id() else { return };
+    let OrderReserved { buyer, key, quantity, unit_price, expires_at } = *reserved;
+    let order = Order {
+        seq: event.seq,
+        last_seq: event.seq,
+        drop_id,
+        buyer,
+        key,
+        quantity,
+        returned: 0,
+        unit_price,
+        state: order_state,
+        expires_at,
+        payments: Box::default(),
+    };
+    state.orders.insert(order.seq, Box::new(order));
+    count(state, order_state);
+    state.schedule_expiry(drop_id, expires_at, event.seq);
+    state.order_keys.remember(key, RememberedOrder { seq: event.seq, quantity });
+    move_buyer(state, drop_id, buyer, i64::from(quantity.get()));
+}
+
+pub(super) fn evolve(state: &mut State, event: &Event, body: &OrderEvent) {
+    if let OrderEvent::Reserved(reserved) = body {
+        return made(state, event, reserved, OrderState::Reserved);
+    }
+    let Some(order) = follow(state, event) else { return };
+    let (seq, drop_id) = (order.seq, order.drop_id);
+    match body {
+        OrderEvent::CheckedOut { expires_at } => {
+            assert_eq!(order.state, OrderState::Reserved, "only a reserved order is checked out");
+            order.state = OrderState::AwaitingPayment;
+            let before = std::mem::replace(&mut order.expires_at, *expires_at);
+            recount(state, OrderState::Reserved, OrderState::AwaitingPayment);
+            state.unschedule_expiry(drop_id, before, seq);
+            state.schedule_expiry(drop_id, *expires_at, seq);
+        }
+        OrderEvent::Cancelled { .. } | OrderEvent::CancelledByOperator(_) => {
+            leave(state, event, seq, OrderState::Cancelled);
+            auctions::offer_again(state, event);
+        }
+        OrderEvent::Expired { .. } => {
+            leave(state, event, seq, OrderState::Expired);
+            auctions::offer_again(state, event);
+        }
+        OrderEvent::Reserved(_)
+        | OrderEvent::ContactCorrected
+        | OrderEvent::ContactRead
+        | OrderEvent::ContactErased => {}
+    }
+}

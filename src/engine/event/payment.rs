@@ -1,0 +1,210 @@
+//! Events of money.
+
+use super::{Event, StockDelta};
+use crate::engine::orders::{follow, leave, move_buyer};
+use crate::engine::{CommandKey, Payment, State, auctions};
+use crate::failpoints::{self, Bug};
+use crate::types::{
+    Amount, Currency, Digest, Disposition, NotKeptReason, OrderState, Provider, ProviderEventKind, Quantity,
+    ReceivedPayment, Seq,
+};
+
+/// An event of an order's money.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PaymentEvent {
+    Paid(OrderPaid),
+    NotKept(PaymentNotKept),
+    /// A buyer tried to pay and failed: the money did not come in.
+    Failed(ReceivedPayment),
+    /// Money went back, and units if the operator said so.
+    Refunded(Box<Refund>),
+    /// Money is to go back through its provider; units go back at once if the operator said so.
+    RefundRequested(Box<Refund>),
+    RefundSettled(Box<RefundSettled>),
+    RefundReported(RefundReported),
+    /// A buyer's bank takes a payment back, or a part of it.
+    ChargebackCreated(ReceivedPayment),
+    ProviderEventRecorded(ProviderEventRecorded),
+    /// A provider is ready to take an order's money.
+    SessionRecorded {
+        provider: Provider,
+    },
+}
+
+/// Money came in: the units are sold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderPaid {
+    pub quantity: Quantity,
+    pub payment: ReceivedPayment,
+    /// Whether the order had expired, so that its units are taken again.
+    pub retaken: bool,
+    /// The operator's reason; empty where a provider reported the payment.
+    pub reason: Box<str>,
+}
+
+/// Money came in that is owed back at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PaymentNotKept {
+    pub payment: ReceivedPayment,
+    pub why: NotKeptReason,
+    /// The order's state after it.
+    pub state: OrderState,
+}
+
+/// A refund that was paid out or requested.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refund {
+    pub amount: Amount,
+    /// Units that went back on sale.
+    pub restock_quantity: u16,
+    /// The order's state after it.
+    pub state: OrderState,
+    pub key: CommandKey,
+    pub reason: Box<str>,
+}
+
+/// Money that was owed has gone back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefundSettled {
+    pub provider: Provider,
+    /// The payment's name at its provider.
+    pub payment: Box<str>,
+    pub amount: Amount,
+    /// The currency, where it is not the drop's.
+    pub foreign: Option<Currency>,
+    /// The order's state after it.
+    pub state: OrderState,
+    /// The operator's reference; empty where a provider reported it.
+    pub reference: Box<str>,
+    /// The operator's reason; empty where a provider reported it.
+    pub reason: Box<str>,
+}
+
+/// A provider gave money back without a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefundReported {
+    pub provider: Provider,
+    /// The payment's name at its provider.
+    pub payment: Box<str>,
+    pub amount: Amount,
+    /// The order's state after it.
+    pub state: OrderState,
+}
+
+/// A provider's event came in. It is the first event of its command: its effects follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProviderEventRecorded {
+    pub provider: Provider,
+    /// The event's key in the inbox.
+    pub id: Digest,
+    pub kind: ProviderEventKind,
+    pub disposition: Disposition,
+}
+
+impl PaymentEvent {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            PaymentEvent::Paid(OrderPaid { retaken: false, .. }) => "order_paid",
+            PaymentEvent::Paid(OrderPaid { retaken: true, .. }) => "order_retaken",
+            PaymentEvent::NotKept(_) => "payment_not_kept",
+            PaymentEvent::Failed(_) => "payment_failed",
+            PaymentEvent::Refunded(_) => "order_refunded",
+            PaymentEvent::RefundRequested(_) => "refund_requested",
+            PaymentEvent::RefundSettled(_) => "refund_settled",
+            PaymentEvent::RefundReported(_) => "refund_reported",
+            PaymentEvent::ChargebackCreated(_) => "chargeback_created",
+            PaymentEvent::ProviderEventRecorded(_) => "provider_event_recorded",
+            PaymentEvent::SessionRecorded { .. } => "session_recorded",
+        }
+    }
+
+    pub(super) fn stock_delta(&self) -> Option<StockDelta> {
+        match self {
+            PaymentEvent::Paid(OrderPaid { quantity, retaken, .. }) => {
+                let units = i64::from(quantity.get());
+                let held = if *retaken { 0 } else { -units };
+                Some(StockDelta { held, sold: units, ..StockDelta::default() })
+            }
+            PaymentEvent::Refunded(refund) | PaymentEvent::RefundRequested(refund) if refund.restock_quantity > 0 => {
+                Some(StockDelta { sold: -i64::from(refund.restock_quantity), ..StockDelta::default() })
+            }
+            PaymentEvent::NotKept(_)
+            | PaymentEvent::Failed(_)
+            | PaymentEvent::Refunded(_)
+            | PaymentEvent::RefundRequested(_)
+            | PaymentEvent::RefundSettled(_)
+            | PaymentEvent::RefundReported(_)
+            | PaymentEvent::ChargebackCreated(_)
+            | PaymentEvent::ProviderEventRecorded(_)
+            | PaymentEvent::SessionRecorded { .. } => None,
+        }
+    }
+}
+
+pub(super) fn evolve(state: &mut State, event: &Event, body: &PaymentEvent) {
+    if let PaymentEvent::ProviderEventRecorded(recorded) = body {
+        state.heard.insert(recorded.id);
+    }
+    let Some(order) = follow(state, event) else { return };
+    let order = order.seq;
+    match body {
+        PaymentEvent::Paid(OrderPaid { payment, retaken, .. }) => {
+            let nothing = Amount::ZERO;
+            let payment = Payment { received: payment.clone(), pays: true, refunded: nothing, refund_due: nothing };
+            state.order_mut(order).add(payment);
+            if *retaken {
+                retake(state, order)
+            } else {
+                leave(state, event, order, OrderState::Paid)
+            }
+            auctions::paid(state, event);
+        }
+        PaymentEvent::NotKept(PaymentNotKept { payment, state: becomes, .. }) => {
+            let received = payment.clone();
+            let refund_due = if failpoints::enabled(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
+            state.order_mut(order).add(Payment { pays: false, refunded: Amount::ZERO, refund_due, received });
+            state.set_order_state(order, *becomes);
+        }
+        PaymentEvent::Refunded(refund) => {
+            state.order_mut(order).paying_mut().give_back(refund.amount);
+            refunded(state, event, order, refund);
+        }
+        PaymentEvent::RefundRequested(refund) => {
+            state.order_mut(order).paying_mut().owe(refund.amount);
+            refunded(state, event, order, refund);
+        }
+        PaymentEvent::RefundSettled(settled) => {
+            state.order_mut(order).payment_mut(settled.provider, &settled.payment).settle(settled.amount);
+            state.set_order_state(order, settled.state);
+        }
+        PaymentEvent::RefundReported(reported) => {
+            state.order_mut(order).payment_mut(reported.provider, &reported.payment).give_back(reported.amount);
+            state.set_order_state(order, reported.state);
+        }
+        PaymentEvent::Failed(_)
+        | PaymentEvent::ChargebackCreated(_)
+        | PaymentEvent::ProviderEventRecorded(_)
+        | PaymentEvent::SessionRecorded { .. } => {}
+    }
+}
+
+/// Gives an expired order its units again.
+fn retake(state: &mut State, seq: Seq) {
+    let order = state.order_mut(seq);
+    assert_eq!(order.state, OrderState::Expired, "only an expired order is taken again");
+    order.returned = 0;
+    let (drop_id, buyer, units) = (order.drop_id, order.buyer, i64::from(order.quantity.get()));
+    state.set_order_state(seq, OrderState::Paid);
+    move_buyer(state, drop_id, buyer, units);
+}
+
+fn refunded(state: &mut State, event: &Event, seq: Seq, refund: &Refund) {
+    let Refund { restock_quantity, state: becomes, key, .. } = refund;
+    let order = state.order_mut(seq);
+    let returned = order.returned.checked_add(*restock_quantity).filter(|returned| *returned <= order.quantity.get());
+    order.returned = returned.unwrap_or_else(|| panic!("order {seq}: more units come back than there are"));
+    let (drop_id, buyer) = (order.drop_id, order.buyer);
+    state.set_order_state(seq, *becomes);
+    move_buyer(state, drop_id, buyer, -i64::from(*restock_quantity));
+    state.remember(key, event, seq.get());
+}

@@ -1,0 +1,170 @@
+//! Rows of orders and their contacts.
+
+use rusqlite::{Connection, Statement, params};
+use serde_json::json;
+
+use super::audit::Columns;
+use super::beside::Beside;
+use super::chain::{Chain, OrderSeal};
+use crate::engine::{AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved};
+use crate::types::{Contact, Digest, Quantity, Seq, UnixMillis, random};
+
+/// Writes the rows of orders and their contacts.
+pub(super) struct OrderWriter<'conn> {
+    insert_order: Statement<'conn>,
+    update_order: Statement<'conn>,
+    put_contact: Statement<'conn>,
+    erase_contact: Statement<'conn>,
+    note_cancel_reason: Statement<'conn>,
+}
+
+/// The changes of an order's row; what is not given stays.
+#[derive(Default)]
+struct OrderChange {
+    state: Option<&'static str>,
+    expires_at: Option<UnixMillis>,
+    /// The end of the order, by which its units come back.
+    ended_at: Option<UnixMillis>,
+}
+
+impl<'conn> OrderWriter<'conn> {
+    pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<OrderWriter<'conn>> {
+        let prepare = |sql: &str| connection.prepare(sql);
+        Ok(OrderWriter {
+            insert_order: prepare(
+                "INSERT INTO orders (seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state,
+                     reserved_at_ms, expires_at_ms, last_seq)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, 'reserved', ?8, ?9, ?1)",
+            )?,
+            update_order: prepare(
+                "UPDATE orders SET last_seq = ?2, state = coalesce(?3, state),
+                     expires_at_ms = coalesce(?4, expires_at_ms), ended_at_ms = coalesce(?5, ended_at_ms),
+                     idle_at_ms = coalesce(?5, idle_at_ms),
+                     returned = CASE WHEN ?5 IS NULL THEN returned ELSE quantity END
+                 WHERE seq = ?1",
+            )?,
+            put_contact: prepare(
+                "INSERT INTO contacts (order_seq, name, email, phone, address) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (order_seq) DO UPDATE SET name = excluded.name, email = excluded.email,
+                     phone = excluded.phone, address = excluded.address",
+            )?,
+            erase_contact: prepare("DELETE FROM contacts WHERE order_seq = ?1")?,
+            note_cancel_reason: prepare("UPDATE orders SET cancel_reason = ?2 WHERE seq = ?1")?,
+        })
+    }
+
+    /// Writes what an event changes of its order's rows.
+    pub(super) fn record(
+        &mut self,
+        event: &Event,
+        body: &OrderEvent,
+        beside: Option<&Beside>,
+        chain: &mut Chain,
+    ) -> rusqlite::Result<()> {
+        let ended = |state| OrderChange { state: Some(state), ended_at: Some(event.at), ..OrderChange::default() };
+        match body {
+            OrderEvent::Reserved(reserved) => self.insert(event, reserved, beside, chain),
+            OrderEvent::CheckedOut { expires_at } => {
+                let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));
+                self.update(event, &OrderChange { state, expires_at, ended_at: None })?;
+                self.write_contact_beside(event, beside)
+            }
+            OrderEvent::ContactCorrected => {
+                self.touch(event)?;
+                self.write_contact_beside(event, beside)
+            }
+            OrderEvent::Cancelled { .. } => self.update(event, &ended("cancelled")),
+            OrderEvent::CancelledByOperator(CancelledByOperator { reason, .. }) => {
+                self.update(event, &ended("cancelled"))?;
+                self.note_cancel_reason.execute(params![event.order(), reason]).map(drop)
+            }
+            OrderEvent::Expired { .. } => self.update(event, &ended("expired")),
+            OrderEvent::ContactRead => self.touch(event),
+            OrderEvent::ContactErased => {
+                self.touch(event)?;
+                self.erase_contact.execute(params![event.order()]).map(drop)
+            }
+        }
+    }
+
+    /// Notes the event as its order's last one; an event without an order changes nothing.
+    pub(super) fn touch(&mut self, event: &Event) -> rusqlite::Result<()> {
+        self.update(event, &OrderChange::default())
+    }
+
+    fn update(&mut self, event: &Event, change: &OrderChange) -> rusqlite::Result<()> {
+        let OrderChange { state, expires_at, ended_at } = change;
+        self.update_order.execute(params![event.order(), event.seq, state, expires_at, ended_at]).map(drop)
+    }
+
+    fn insert(
+        &mut self,
+        event: &Event,
+        reserved: &OrderReserved,
+        beside: Option<&Beside>,
+        chain: &mut Chain,
+    ) -> rusqlite::Result<()> {
+        let OrderReserved { key, quantity, unit_price, expires_at, .. } = reserved;
+        let Some(Beside::Order { secret, buyer, contact }) = beside else {
+            panic!("order {} came without its secret and buyer", event.seq)
+        };
+        let (seq, drop_id, buyer) = (event.seq, event.drop_id(), buyer.as_str());
+        self.insert_order.execute((seq, secret, drop_id, buyer, key, quantity, unit_price, event.at, expires_at))?;
+        let secret = secret.as_bytes();
+        chain.add_order(&OrderSeal { secret, buyer, key, unit_price: *unit_price });
+        match contact {
+            Some(contact) => self.write_contact(seq, contact),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the order of an auction's winner. No command asked for it just now, so its secret is made here, and its
+    /// buyer's text is that of the bid.
+    pub(super) fn insert_award(
+        &mut self,
+        event: &Event,
+        awarded: &AuctionAwarded,
+        buyer: &str,
+        chain: &mut Chain,
+    ) -> rusqlite::Result<()> {
+        let AuctionAwarded { unit_price, expires_at, .. } = awarded;
+        let (secret, key) = (random::order_secret(), Digest::of_award(event.seq));
+        let (seq, drop_id, at, quantity) = (event.seq, event.drop_id(), event.at, Quantity::ONE);
+        self.insert_order.execute(params![seq, secret, drop_id, buyer, key, quantity, unit_price, at, expires_at])?;
+        let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));
+        self.update(event, &OrderChange { state, expires_at, ended_at: None })?;
+        let secret = secret.as_bytes();
+        chain.add_order(&OrderSeal { secret, buyer, key: &key, unit_price: *unit_price });
+        Ok(())
+    }
+
+    /// Writes the contact that came with a checkout. An order that was placed with one has written it already.
+    fn write_contact_beside(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
+        if let (Some(Beside::Contact(contact)), Some(order)) = (beside, event.order()) {
+            self.write_contact(order, contact)?;
+        }
+        Ok(())
+    }
+
+    fn write_contact(&mut self, order: Seq, contact: &Contact) -> rusqlite::Result<()> {
+        let Contact { name, email, phone, address } = contact;
+        self.put_contact.execute(params![order, name, email, phone, address]).map(drop)
+    }
+}
+
+/// The audit's columns of an order's event.
+pub(super) fn columns(event: &OrderEvent) -> Columns {
+    let detail = match event {
+        OrderEvent::CancelledByOperator(CancelledByOperator { reason, .. }) => {
+            Some(json!({ "by": "operator", "reason": reason }))
+        }
+        OrderEvent::Reserved(_)
+        | OrderEvent::CheckedOut { .. }
+        | OrderEvent::ContactCorrected
+        | OrderEvent::Cancelled { .. }
+        | OrderEvent::Expired { .. }
+        | OrderEvent::ContactRead
+        | OrderEvent::ContactErased => None,
+    };
+    Columns { quantity: event.quantity().map(|quantity| i64::from(quantity.get())), amount: None, detail }
+}
