@@ -149,7 +149,7 @@ fn make_drop(writer: &WriterHandle) -> DropId {
         params: digests.params(b"bench"),
     };
     let command = Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }));
-    let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).expect("room");
+    let ticket = writer.submit(Submission { command, private_data: None, class: Class::Operator }).expect("room");
     let WriterReply::Decided(decided) = ticket.wait() else { panic!("the drop was not decided") };
     let Outcome::Accepted(Effect::Changed { subject: Subject::Drop(id), .. }) = decided.outcome else {
         panic!("no drop: {decided:?}")

@@ -7,7 +7,6 @@
 pub mod accepted_loss;
 mod auctions;
 pub mod audit;
-mod beside;
 pub mod chain;
 mod drops;
 mod endpoints;
@@ -20,6 +19,7 @@ mod money;
 pub mod open;
 mod orders;
 pub mod per_second_stats;
+mod private_data;
 pub mod rebuild;
 pub mod record;
 pub mod recover;
@@ -28,9 +28,9 @@ mod sql_types;
 pub mod verify;
 pub mod watermark;
 
-pub use beside::Beside;
 pub use error::{Severity, StoreError};
 pub use load::Loaded;
 pub use open::{Durability, Store};
 pub use per_second_stats::PerSecondTally;
+pub use private_data::PrivateData;
 pub use record::{Batch, Recorder};

@@ -28,7 +28,7 @@ fn storm(handle: &WriterHandle, buyers: std::ops::Range<u32>) {
             {
                 let command = Command::Order(OrderCommand::Cancel { order: reservation.order });
                 for _ in 0..2 {
-                    let cancel = Submission { command: command.clone(), beside: None, class: Class::Buyer };
+                    let cancel = Submission { command: command.clone(), private_data: None, class: Class::Buyer };
                     decided(handle.submit(cancel).expect("let in"));
                 }
             }

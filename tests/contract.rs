@@ -17,7 +17,7 @@ use firstcome::api::code::Code;
 use firstcome::config::KeyFile;
 use firstcome::engine::{Command, PaymentCommand};
 use firstcome::http::routes::{Listener, ROUTES, RequiredRole, Route};
-use firstcome::store::Beside;
+use firstcome::store::PrivateData;
 use firstcome::types::{Amount, Provider, Seq};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{Class, Submission, WriterReply};
@@ -284,8 +284,8 @@ fn the_page_of_an_order(server: &Server, order: &str) {
     let order = Seq::new(server.public("GET", &format!("/v1/orders/{order}")).body["seq"].as_u64().expect("a number"));
     let command =
         Command::Payment(PaymentCommand::RecordSession { order: order.expect("in range"), provider: Provider::Stripe });
-    let beside = Beside::Session { reference: "cs_1".into(), url: "https://checkout.example/cs_1".into() };
-    let submission = Submission { command, beside: Some(beside), class: Class::Operator };
+    let private_data = PrivateData::Session { reference: "cs_1".into(), url: "https://checkout.example/cs_1".into() };
+    let submission = Submission { command, private_data: Some(private_data), class: Class::Operator };
     let decided = server.0.writer.submit(submission).expect("let in").wait();
     assert!(matches!(decided, WriterReply::Decided(_)), "a session is recorded");
     assert_eq!(server.public("GET", &path).status, 303);

@@ -92,7 +92,7 @@ fn pay(handle: &WriterHandle, order: u64) {
         currency,
         reason: "test".into(),
     }));
-    decided(handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in"));
+    decided(handle.submit(Submission { command, private_data: None, class: Class::Operator }).expect("let in"));
 }
 
 /// A sale in three stages; the files as a process that is killed leaves them after each, and what was told by the end.

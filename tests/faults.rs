@@ -36,7 +36,7 @@ fn small() -> WriterOptions {
 }
 
 fn operate(handle: &WriterHandle, command: Command) -> Ticket {
-    handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in")
+    handle.submit(Submission { command, private_data: None, class: Class::Operator }).expect("let in")
 }
 
 /// Buyers order, some twice with the same key in one batch; orders are paid and refunded in one batch, and cancelled.

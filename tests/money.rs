@@ -5,7 +5,7 @@
 mod http;
 
 use firstcome::engine::{Command, Effect, Outcome, PaymentCommand, RecordProviderEvent};
-use firstcome::store::{Beside, verify};
+use firstcome::store::{PrivateData, verify};
 use firstcome::types::{Amount, Currency, Disposition, OrderId, Provider, ProviderEventKind, Seq};
 use firstcome::writer::{Class, Submission, WriterReply};
 use http::{Server, call, serve};
@@ -23,8 +23,8 @@ fn record_event(server: &Server, order: Seq, event_id: &str, reference: &str, am
         amount: Amount::new(amount).expect("small"),
         currency: Currency::new(currency).expect("a currency"),
     })));
-    let beside = Some(Beside::ProviderEvent { event_id: event_id.into() });
-    let ticket = writer.submit(Submission { command, beside, class: Class::Operator }).expect("accepted");
+    let private_data = Some(PrivateData::ProviderEvent { event_id: event_id.into() });
+    let ticket = writer.submit(Submission { command, private_data, class: Class::Operator }).expect("accepted");
     match ticket.wait() {
         WriterReply::Decided(decided) => decided.outcome,
         other @ (WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown) => panic!("{other:?}"),

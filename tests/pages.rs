@@ -7,7 +7,7 @@ mod provider_webhooks;
 
 use firstcome::config::{Config, KeyFile};
 use firstcome::engine::{Command, PaymentCommand};
-use firstcome::store::Beside;
+use firstcome::store::PrivateData;
 use firstcome::types::{Provider, Seq};
 use firstcome::writer::{Class, Submission, WriterReply};
 use http::{Answer, Server, call, serve_with, until};
@@ -183,9 +183,10 @@ fn a_provider_s_session_is_waited_for_and_then_forwarded_to() {
 
     let order = Seq::new(made.body["seq"].as_u64().expect("a number")).expect("in range");
     let url = "https://checkout.example/c/pay/cs_1#x";
-    let beside = Beside::Session { reference: "cs_1".into(), url: url.into() };
+    let private_data = PrivateData::Session { reference: "cs_1".into(), url: url.into() };
     let command = Command::Payment(PaymentCommand::RecordSession { order, provider: Provider::Stripe });
-    let ticket = server.0.writer.submit(Submission { command, beside: Some(beside), class: Class::Operator });
+    let ticket =
+        server.0.writer.submit(Submission { command, private_data: Some(private_data), class: Class::Operator });
     assert!(matches!(ticket.expect("let in").wait(), WriterReply::Decided(_)), "it is recorded");
     let forwarded = get(&server, &path);
     assert_eq!((forwarded.status, forwarded.headers["location"].as_str()), (303, url));

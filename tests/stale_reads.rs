@@ -299,7 +299,7 @@ impl Selling {
     }
 
     fn submit(&self, command: Command) -> firstcome::writer::Ticket {
-        self.handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("room")
+        self.handle.submit(Submission { command, private_data: None, class: Class::Operator }).expect("room")
     }
 
     /// Has a command decided; gives the version that it made.

@@ -40,8 +40,8 @@ fn run_world(seed: u64) {
         for event in &batch.events[first..] {
             state.evolve(event);
         }
-        if let (Some(event), Some(beside)) = (batch.events.get(first), world.beside(&command)) {
-            batch.beside.push((event.seq, beside));
+        if let (Some(event), Some(private_data)) = (batch.events.get(first), world.private_data(&command)) {
+            batch.private_data.push((event.seq, private_data));
         }
         world.learn(&state, &outcome);
         if let Some(id) = command.named_drop().filter(|id| state.drop_entry(*id).is_some()) {

@@ -77,7 +77,7 @@ fn the_last_places_of_the_queue_are_for_operators() {
     assert_eq!(turned_away, SubmitError::QueueFull { depth: 56 });
     let pause = Command::Drop(DropCommand::Pause(ChangeDrop { drop_id: drop_one(), reason: "full".into() }));
     let pause =
-        handle.submit(Submission { command: pause, beside: None, class: Class::Operator }).expect("the reserve");
+        handle.submit(Submission { command: pause, private_data: None, class: Class::Operator }).expect("the reserve");
     let thread = run(writer);
     assert!(matches!(decided(pause).outcome, Outcome::Accepted(Effect::Changed { .. })));
     let accepted = tickets.len();

@@ -13,7 +13,7 @@ use firstcome::engine::{
     Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OrderCommand, Outcome, PlaceOrder,
 };
 use firstcome::server::{Running, start};
-use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
+use firstcome::store::{Batch, PerSecondTally, PrivateData, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use serde_json::{Value, json};
@@ -87,16 +87,16 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
         let mut secret = [0u8; 10];
         secret[..4].copy_from_slice(&number.to_le_bytes());
         let (secret, buyer) = (OrderSecret::from_random(secret), BuyerText::new(&buyer).expect("a buyer"));
-        (order, Some(Beside::Order { secret, buyer, contact: None }))
+        (order, Some(PrivateData::Order { secret, buyer, contact: None }))
     }));
     let last = commands.len() - 1;
-    for (index, (command, beside)) in commands.into_iter().enumerate() {
+    for (index, (command, private_data)) in commands.into_iter().enumerate() {
         let outcome = state.apply(now, &command, &mut batch.events);
         assert!(
             matches!(outcome, Outcome::Accepted(Effect::Changed { .. }) | Outcome::Accepted(Effect::Reserved(_))),
             "{outcome:?}"
         );
-        batch.beside.extend(beside.map(|beside| (state.seq(), beside)));
+        batch.private_data.extend(private_data.map(|private_data| (state.seq(), private_data)));
         if batch.events.len() >= BATCH || index == last {
             recorder.begin().expect("begun");
             recorder.record(&batch, &mut tally).expect("recorded");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use firstcome::api::json::{OrderFrame, OrderRequest, reservation_body};
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
 use firstcome::engine::{Command, Effect, OrderCommand, Outcome, Reservation, State};
-use firstcome::store::{Batch, Beside, PerSecondTally, Recorder, Store, load};
+use firstcome::store::{Batch, PerSecondTally, PrivateData, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 
@@ -90,8 +90,8 @@ pub(crate) fn record(count: u32) {
         let mut secret = [0; 10];
         secret[..4].copy_from_slice(&number.to_le_bytes());
         let buyer = BuyerText::new(&format!("buyer-{number:08}")).expect("a buyer");
-        let beside = Beside::Order { secret: OrderSecret::from_random(secret), buyer, contact: None };
-        batch.beside.push((state.seq(), beside));
+        let private_data = PrivateData::Order { secret: OrderSecret::from_random(secret), buyer, contact: None };
+        batch.private_data.push((state.seq(), private_data));
         // The batches that are not counted are large.
         let full = if number < MANY { 4096 } else { BATCH };
         if batch.events.len() >= full || number + 1 == MANY || number + 1 == MANY + count {

@@ -21,7 +21,7 @@ pub(crate) fn hot_reads(count: u32) {
     config.http_threads = 1;
     config.pin_core = PinCore::Off;
     let running = start(config, |message, _| panic!("the writer ended: {message}")).expect("a server");
-    let submission = Submission { command: sale::create(10_000), beside: None, class: Class::Operator };
+    let submission = Submission { command: sale::create(10_000), private_data: None, class: Class::Operator };
     let made = running.writer.submit(submission).expect("room").wait();
     assert!(matches!(made, WriterReply::Decided(_)), "{made:?}");
 

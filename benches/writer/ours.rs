@@ -11,7 +11,7 @@ use firstcome::engine::{
     Outcome, PlaceOrder, Refusal,
 };
 use firstcome::store::open::DATABASE_FILE;
-use firstcome::store::{Beside, Durability, Store, load};
+use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
 use firstcome::writer::clock::wall_clock;
@@ -90,7 +90,7 @@ impl Ours {
                 quantity: Quantity::ONE,
                 contact_given: false,
             })),
-            beside: Some(Beside::Order {
+            private_data: Some(PrivateData::Order {
                 secret: OrderSecret::from_random(secret),
                 buyer: BuyerText::new(&buyer).expect("a buyer"),
                 contact: None,
@@ -186,5 +186,5 @@ fn create(handle: &WriterHandle, total: u32) -> Ticket {
         key: CommandKey { digest, params: digest },
         spec: Box::new(spec),
     }));
-    handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in")
+    handle.submit(Submission { command, private_data: None, class: Class::Operator }).expect("let in")
 }

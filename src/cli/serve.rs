@@ -226,7 +226,8 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
     let key =
         CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "demo", &key), params: digests.params(b"demo") };
     let command = Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }));
-    let ticket = writer.submit(Submission { command, beside: None, class: Class::Operator }).map_err(|_| failed())?;
+    let ticket =
+        writer.submit(Submission { command, private_data: None, class: Class::Operator }).map_err(|_| failed())?;
     match ticket.wait() {
         WriterReply::Decided(decided) => match decided.outcome {
             Outcome::Accepted(Effect::Changed { subject: Subject::Drop(id), .. }) => Ok(id),

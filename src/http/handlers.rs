@@ -31,7 +31,7 @@ use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::api::Problem;
 use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
 use crate::writer::{Class, Decided, NotApplied, Submission, SubmitError, WriterReply};
@@ -85,10 +85,10 @@ pub(super) async fn submit(
     worker: &Worker,
     caller: &Caller,
     command: Command,
-    beside: Option<Beside>,
+    private_data: Option<PrivateData>,
 ) -> Result<Decided, Problem> {
     let class = if caller.operator().is_some() { Class::Operator } else { Class::Buyer };
-    submit_as(worker, class, caller, command, beside).await
+    submit_as(worker, class, caller, command, private_data).await
 }
 
 /// The same, with the places of a class.
@@ -97,10 +97,10 @@ pub(super) async fn submit_as(
     class: Class,
     caller: &Caller,
     command: Command,
-    beside: Option<Beside>,
+    private_data: Option<PrivateData>,
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
-    let ticket = worker.writer.submit_from(Submission { command, beside, class }, worker.port);
+    let ticket = worker.writer.submit_from(Submission { command, private_data, class }, worker.port);
     let ticket = ticket.map_err(|submit_error| rejected(worker, submit_error))?;
     let accepted = ticket.accepted();
     let answer = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;

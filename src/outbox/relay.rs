@@ -334,5 +334,5 @@ fn current(workers: &mut BTreeMap<Seq, EndpointWorker>, endpoint: Seq, generatio
 }
 
 fn submission(command: EndpointCommand) -> Submission {
-    Submission { command: Command::Endpoint(Box::new(command)), beside: None, class: Class::Operator }
+    Submission { command: Command::Endpoint(Box::new(command)), private_data: None, class: Class::Operator }
 }

@@ -12,7 +12,7 @@ use crate::engine::{
     Command, CommandKey, CreateEndpoint, EndpointCommand, EndpointPatch, Invalid, Outcome, PatchEndpoint, Refusal,
 };
 use crate::read::outbox::EndpointRow;
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::types::{Digest, EndpointState, EndpointUrl, EventFilter, SigningSecret, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
@@ -113,8 +113,8 @@ impl OutboxSetup {
 }
 
 fn submission(command: EndpointCommand, url: Option<EndpointUrl>, secret: Option<SigningSecret>) -> Submission {
-    let beside = Some(Beside::Endpoint { url, secret });
-    Submission { command: Command::Endpoint(Box::new(command)), beside, class: Class::Operator }
+    let private_data = Some(PrivateData::Endpoint { url, secret });
+    Submission { command: Command::Endpoint(Box::new(command)), private_data, class: Class::Operator }
 }
 
 fn secret_in(path: &std::path::Path) -> Result<SigningSecret, ConfigError> {

@@ -225,7 +225,7 @@ fn relay(
 fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     Arc::new(move |drop_id, stands| {
         let command = Command::Drop(DropCommand::ReportMismatch { drop_id, stands });
-        writer.submit(Submission { command, beside: None, class: Class::Operator }).is_ok()
+        writer.submit(Submission { command, private_data: None, class: Class::Operator }).is_ok()
     })
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Statement, params};
 use serde_json::{Value, json};
 
 use super::audit::Columns;
-use super::beside::Beside;
+use super::private_data::PrivateData;
 use crate::engine::{AuctionAwarded, AuctionCreated, AuctionEvent, AuctionSpec, BidPlaced, Event};
 use crate::types::{Amount, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
@@ -63,7 +63,7 @@ impl<'conn> AuctionWriter<'conn> {
         event: &Event,
         id: AuctionId,
         body: &AuctionEvent,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
     ) -> rusqlite::Result<()> {
         match body {
             AuctionEvent::Created(created) => {
@@ -76,7 +76,7 @@ impl<'conn> AuctionWriter<'conn> {
             }
             AuctionEvent::Ended { ending } => self.end(id, AuctionState::Ended(*ending), event.at),
             AuctionEvent::Cancelled { .. } => self.end(id, AuctionState::Cancelled, event.at),
-            AuctionEvent::BidPlaced(bid) => self.insert_bid(event, id, bid, beside),
+            AuctionEvent::BidPlaced(bid) => self.insert_bid(event, id, bid, private_data),
             AuctionEvent::Awarded(_) => Ok(()),
         }
     }
@@ -86,10 +86,10 @@ impl<'conn> AuctionWriter<'conn> {
         event: &Event,
         id: AuctionId,
         bid: &BidPlaced,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
     ) -> rusqlite::Result<()> {
         let BidPlaced { amount, maximum, leads, current, ends_at, extended, .. } = bid;
-        let Some(Beside::Bid { buyer }) = beside else { panic!("bid {} came without its buyer", event.seq) };
+        let Some(PrivateData::Bid { buyer }) = private_data else { panic!("bid {} came without its buyer", event.seq) };
         let change = self.changes.entry(id).or_default();
         change.bids = change.bids.saturating_add(1);
         change.extensions = change.extensions.saturating_add(u32::from(*extended));

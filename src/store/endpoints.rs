@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, Statement, params};
 use serde_json::{Map, Value, json};
 
-use super::beside::Beside;
+use super::private_data::PrivateData;
 use crate::engine::endpoints::{OLD_SECRET_MS, before};
 use crate::engine::{
     DeliveriesMarked, DeliveriesResent, Endpoint, EndpointCreated, EndpointEvent, EndpointPatch, EndpointPatched, Event,
@@ -77,16 +77,16 @@ impl<'conn> EndpointWriter<'conn> {
         event: &Event,
         endpoint: Seq,
         body: &EndpointEvent,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
     ) -> rusqlite::Result<()> {
-        let (url, secret) = match beside {
-            Some(Beside::Endpoint { url, secret }) => (url.as_ref(), secret.as_ref()),
+        let (url, secret) = match private_data {
+            Some(PrivateData::Endpoint { url, secret }) => (url.as_ref(), secret.as_ref()),
             Some(
-                Beside::Order { .. }
-                | Beside::Bid { .. }
-                | Beside::Contact(_)
-                | Beside::ProviderEvent { .. }
-                | Beside::Session { .. },
+                PrivateData::Order { .. }
+                | PrivateData::Bid { .. }
+                | PrivateData::Contact(_)
+                | PrivateData::ProviderEvent { .. }
+                | PrivateData::Session { .. },
             )
             | None => (None, None),
         };

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Statement, params};
 use serde_json::{Value, json};
 
 use super::audit::{Columns, in_column};
-use super::beside::Beside;
+use super::private_data::PrivateData;
 use crate::engine::{
     Event, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, RefundReported, RefundSettled,
 };
@@ -87,11 +87,11 @@ impl<'conn> MoneyWriter<'conn> {
         &mut self,
         event: &Event,
         body: &PaymentEvent,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
     ) -> rusqlite::Result<bool> {
         let (seq, at) = (event.seq, event.at);
         if let PaymentEvent::ProviderEventRecorded(recorded) = body {
-            self.put_in_inbox(event, recorded, beside)?;
+            self.put_in_inbox(event, recorded, private_data)?;
         }
         let Some(order) = event.order() else { return Ok(true) };
         let back = |refunded, refund_due, returned: u16, state: &OrderState| Back {
@@ -133,7 +133,7 @@ impl<'conn> MoneyWriter<'conn> {
                 self.go_back(seq, at, &reported)?;
             }
             PaymentEvent::SessionRecorded { provider } => {
-                self.put_session(event, order, *provider, beside)?;
+                self.put_session(event, order, *provider, private_data)?;
                 return Ok(false);
             }
             PaymentEvent::Failed(_) | PaymentEvent::ChargebackCreated(_) | PaymentEvent::ProviderEventRecorded(_) => {
@@ -166,9 +166,9 @@ impl<'conn> MoneyWriter<'conn> {
         &mut self,
         event: &Event,
         recorded: &ProviderEventRecorded,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
     ) -> rusqlite::Result<()> {
-        let Some(Beside::ProviderEvent { event_id }) = beside else {
+        let Some(PrivateData::ProviderEvent { event_id }) = private_data else {
             panic!("event {} came without its provider's name of it", event.seq)
         };
         let ProviderEventRecorded { provider, id, kind, disposition } = recorded;
@@ -186,9 +186,9 @@ impl<'conn> MoneyWriter<'conn> {
         event: &Event,
         order: Seq,
         provider: Provider,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
     ) -> rusqlite::Result<()> {
-        let Some(Beside::Session { reference, url }) = beside else {
+        let Some(PrivateData::Session { reference, url }) = private_data else {
             panic!("event {} came without its session", event.seq)
         };
         self.put_session.execute(params![order, provider, reference, url, event.at]).map(drop)

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Statement, params};
 use serde_json::json;
 
 use super::audit::Columns;
-use super::beside::Beside;
 use super::chain::{Chain, OrderSeal};
+use super::private_data::PrivateData;
 use crate::engine::{AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved};
 use crate::types::{Contact, Digest, Quantity, Seq, UnixMillis, random};
 
@@ -58,20 +58,20 @@ impl<'conn> OrderWriter<'conn> {
         &mut self,
         event: &Event,
         body: &OrderEvent,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
         chain: &mut Chain,
     ) -> rusqlite::Result<()> {
         let ended = |state| OrderChange { state: Some(state), ended_at: Some(event.at), ..OrderChange::default() };
         match body {
-            OrderEvent::Reserved(reserved) => self.insert(event, reserved, beside, chain),
+            OrderEvent::Reserved(reserved) => self.insert(event, reserved, private_data, chain),
             OrderEvent::CheckedOut { expires_at } => {
                 let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));
                 self.update(event, &OrderChange { state, expires_at, ended_at: None })?;
-                self.write_contact_beside(event, beside)
+                self.write_private_contact(event, private_data)
             }
             OrderEvent::ContactCorrected => {
                 self.touch(event)?;
-                self.write_contact_beside(event, beside)
+                self.write_private_contact(event, private_data)
             }
             OrderEvent::Cancelled { .. } => self.update(event, &ended("cancelled")),
             OrderEvent::CancelledByOperator(CancelledByOperator { reason, .. }) => {
@@ -101,11 +101,11 @@ impl<'conn> OrderWriter<'conn> {
         &mut self,
         event: &Event,
         reserved: &OrderReserved,
-        beside: Option<&Beside>,
+        private_data: Option<&PrivateData>,
         chain: &mut Chain,
     ) -> rusqlite::Result<()> {
         let OrderReserved { key, quantity, unit_price, expires_at, .. } = reserved;
-        let Some(Beside::Order { secret, buyer, contact }) = beside else {
+        let Some(PrivateData::Order { secret, buyer, contact }) = private_data else {
             panic!("order {} came without its secret and buyer", event.seq)
         };
         let (seq, drop_id, buyer) = (event.seq, event.drop_id(), buyer.as_str());
@@ -139,8 +139,8 @@ impl<'conn> OrderWriter<'conn> {
     }
 
     /// Writes the contact that came with a checkout. An order that was placed with one has written it already.
-    fn write_contact_beside(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
-        if let (Some(Beside::Contact(contact)), Some(order)) = (beside, event.order()) {
+    fn write_private_contact(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
+        if let (Some(PrivateData::Contact(contact)), Some(order)) = (private_data, event.order()) {
             self.write_contact(order, contact)?;
         }
         Ok(())

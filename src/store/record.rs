@@ -7,30 +7,29 @@ use rusqlite::{Connection, Statement, params};
 
 use super::auctions::AuctionWriter;
 use super::audit::AuditRow;
-use super::beside::Beside;
 use super::chain::{Chain, ChainLink};
 use super::drops::DropWriter;
 use super::endpoints::EndpointWriter;
 use super::money::MoneyWriter;
 use super::orders::OrderWriter;
 use super::per_second_stats::{PerSecondTally, PerSecondWriter};
+use super::private_data::PrivateData;
 use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, PaymentEvent};
 use crate::types::{Seq, UnixMillis};
 
-/// The events of a batch, with what travels beside them.
+/// The events of a batch, and their private data.
 #[derive(Default)]
 pub struct Batch {
-    /// The events, in order.
     pub events: Vec<Event>,
-    /// Beside which event (by its seq, ascending) travels what.
-    pub beside: Vec<(Seq, Beside)>,
+    /// The private data of events, ascending by seq.
+    pub private_data: Vec<(Seq, PrivateData)>,
 }
 
 impl Batch {
     /// Empties the batch and keeps its memory.
     pub fn clear(&mut self) {
         self.events.clear();
-        self.beside.clear();
+        self.private_data.clear();
     }
 }
 
@@ -101,12 +100,12 @@ impl<'conn> Recorder<'conn> {
     /// # Errors
     /// What SQLite says; the transaction must not be committed.
     pub fn record(&mut self, batch: &Batch, tally: &mut PerSecondTally) -> rusqlite::Result<()> {
-        let mut beside = batch.beside.iter().peekable();
+        let mut private_data = batch.private_data.iter().peekable();
         for event in &batch.events {
-            let travels = beside.next_if(|(seq, _)| *seq == event.seq).map(|(_, beside)| beside);
-            self.record_event(event, travels)?;
+            let own = private_data.next_if(|(seq, _)| *seq == event.seq).map(|(_, own)| own);
+            self.record_event(event, own)?;
         }
-        debug_assert!(beside.next().is_none(), "what travels beside an event must have its event in the batch");
+        debug_assert!(private_data.next().is_none(), "private data belongs to an event of its batch");
         self.drops.move_drops()?;
         self.auctions.move_auctions()?;
         if let Some(last) = batch.events.last() {
@@ -138,7 +137,7 @@ impl<'conn> Recorder<'conn> {
         self.chain.last()
     }
 
-    fn record_event(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
+    fn record_event(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
         let row = AuditRow::of(event);
         self.insert_audit(&row)?;
         self.chain.add(&row);
@@ -146,7 +145,7 @@ impl<'conn> Recorder<'conn> {
         if let Some(key) = event.key() {
             self.insert_key.execute(params![key.digest, key.params, event.seq, event.at])?;
         }
-        self.record_body(event, beside)
+        self.record_body(event, private_data)
     }
 
     fn insert_audit(&mut self, row: &AuditRow) -> rusqlite::Result<()> {
@@ -161,15 +160,15 @@ impl<'conn> Recorder<'conn> {
         written.map(drop)
     }
 
-    fn record_body(&mut self, event: &Event, beside: Option<&Beside>) -> rusqlite::Result<()> {
+    fn record_body(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
         match &event.body {
             EventBody::Drop(body) => self.drops.record(event, body),
-            EventBody::Order(body) => self.orders.record(event, body, beside, &mut self.chain),
+            EventBody::Order(body) => self.orders.record(event, body, private_data, &mut self.chain),
             EventBody::Payment(body) => {
                 if let (PaymentEvent::Paid(_), Some(drop_id)) = (body, event.drop_id()) {
                     self.auctions.settle(drop_id)?;
                 }
-                let order_is_written = self.money.record(event, body, beside)?;
+                let order_is_written = self.money.record(event, body, private_data)?;
                 if order_is_written { Ok(()) } else { self.orders.touch(event) }
             }
             EventBody::Auction { auction_id, event: body } => {
@@ -180,9 +179,11 @@ impl<'conn> Recorder<'conn> {
                     let buyer = self.auctions.buyer_of(*auction_id, awarded.bid)?;
                     return self.orders.insert_award(event, awarded, &buyer, &mut self.chain);
                 }
-                self.auctions.record(event, *auction_id, body, beside)
+                self.auctions.record(event, *auction_id, body, private_data)
             }
-            EventBody::Endpoint { endpoint, event: body } => self.endpoints.record(event, *endpoint, body, beside),
+            EventBody::Endpoint { endpoint, event: body } => {
+                self.endpoints.record(event, *endpoint, body, private_data)
+            }
             EventBody::File(FileEvent::EventsLost { .. }) => self.raise_epoch.execute([]).map(drop),
             EventBody::File(FileEvent::ContactsExported) => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Contact details of buyers. Personal data: they travel beside commands, never inside them.
+//! Contact details of buyers. Personal data: they accompany commands as private data and are never part of them.
 
 use std::fmt;
 

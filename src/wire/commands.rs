@@ -14,7 +14,7 @@ use super::subscriptions::Ear;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::{Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
 use crate::writer::{Class, Submission, SubmitError, Ticket};
@@ -180,8 +180,8 @@ impl Guest {
         self.last_bidder = Some((user, digest));
         let bid = PlaceBid { auction_id, buyer: digest, amount, maximum: None, key: None };
         let command = Command::Auction(AuctionCommand::Bid(bid));
-        let beside = Some(Beside::Bid { buyer });
-        let ticket = submit(wire, Submission { command, beside, class: Class::Buyer })?;
+        let private_data = Some(PrivateData::Bid { buyer });
+        let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
         Ok(OnItsWay { asked: Asked::Bid, ticket, submitted: now, _place: place })
     }
 
@@ -206,8 +206,8 @@ impl Guest {
             contact_given: false,
         }));
         let secret = random::order_secret();
-        let beside = Some(Beside::Order { secret, buyer, contact: None });
-        let ticket = submit(wire, Submission { command, beside, class: Class::Buyer })?;
+        let private_data = Some(PrivateData::Order { secret, buyer, contact: None });
+        let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
         Ok(OnItsWay { asked: Asked::Order(secret), ticket, submitted: now, _place: place })
     }
 

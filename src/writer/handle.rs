@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::Clock;
 use super::replies::{ReplyAddress, ReplyMailboxes, WriterReply};
 use crate::engine::Command;
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::types::{DigestKey, Published};
 
 /// Class of a command. The last slots of the queue are reserved for operators, and only buyers' commands become too old.
@@ -29,7 +29,7 @@ pub enum Class {
 pub struct Submission {
     pub command: Command,
     /// Data for rows that is neither logged nor in events.
-    pub beside: Option<Beside>,
+    pub private_data: Option<PrivateData>,
     pub class: Class,
 }
 

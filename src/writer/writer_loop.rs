@@ -152,8 +152,8 @@ impl WriterLoop<'_> {
         for event in &self.batch.events[first..] {
             self.state.evolve(event);
         }
-        if let (Some(event), Some(beside)) = (self.batch.events.get(first), submission.beside) {
-            self.batch.beside.push((event.seq, beside));
+        if let (Some(event), Some(private_data)) = (self.batch.events.get(first), submission.private_data) {
+            self.batch.private_data.push((event.seq, private_data));
         }
         if let Some(command) = submission.command.index() {
             self.meter.outcome(command, outcome.index());

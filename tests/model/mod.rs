@@ -16,7 +16,7 @@ use firstcome::engine::{
     CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, FileCommand, OrderCommand, Outcome, PatchDrop,
     PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, SettleRefund, State,
 };
-use firstcome::store::Beside;
+use firstcome::store::PrivateData;
 use firstcome::types::{
     Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, Increment, OrderSecret, Provider,
     ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
@@ -357,30 +357,30 @@ impl World {
     }
 
     /// What travels beside a command.
-    pub fn beside(&mut self, command: &Command) -> Option<Beside> {
+    pub fn private_data(&mut self, command: &Command) -> Option<PrivateData> {
         let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
         match command {
-            Command::Order(OrderCommand::Place(PlaceOrder { buyer, contact_given, .. })) => Some(Beside::Order {
+            Command::Order(OrderCommand::Place(PlaceOrder { buyer, contact_given, .. })) => Some(PrivateData::Order {
                 secret: OrderSecret::from_random([7; 10]),
                 buyer: self.text_of(buyer),
                 contact: contact_given.then(|| Box::new(contact)),
             }),
-            Command::Auction(AuctionCommand::BuyNow(BuyNow { buyer, .. })) => Some(Beside::Order {
+            Command::Auction(AuctionCommand::BuyNow(BuyNow { buyer, .. })) => Some(PrivateData::Order {
                 secret: OrderSecret::from_random([7; 10]),
                 buyer: self.text_of(buyer),
                 contact: None,
             }),
             Command::Auction(AuctionCommand::Bid(PlaceBid { buyer, .. })) => {
-                Some(Beside::Bid { buyer: self.text_of(buyer) })
+                Some(PrivateData::Bid { buyer: self.text_of(buyer) })
             }
-            Command::Order(OrderCommand::Checkout { .. }) => Some(Beside::Contact(Box::new(contact))),
+            Command::Order(OrderCommand::Checkout { .. }) => Some(PrivateData::Contact(Box::new(contact))),
             Command::Payment(PaymentCommand::RecordProviderEvent(event)) => {
-                Some(Beside::ProviderEvent { event_id: firstcome::types::hex::encode(&event.id.0).into() })
+                Some(PrivateData::ProviderEvent { event_id: firstcome::types::hex::encode(&event.id.0).into() })
             }
             Command::Payment(PaymentCommand::RecordSession { .. }) => {
-                Some(Beside::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
+                Some(PrivateData::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
             }
-            Command::Endpoint(command) => Some(naive_endpoints::beside(command)),
+            Command::Endpoint(command) => Some(naive_endpoints::private_data(command)),
             _ => None,
         }
     }

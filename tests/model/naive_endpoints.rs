@@ -145,12 +145,12 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
 }
 
 /// What travels beside a command about endpoints.
-pub fn beside(command: &EndpointCommand) -> firstcome::store::Beside {
+pub fn private_data(command: &EndpointCommand) -> firstcome::store::PrivateData {
     let given = match command {
         EndpointCommand::Create(CreateEndpoint { .. }) => (true, true),
         EndpointCommand::Patch(PatchEndpoint { patch, .. }) => (patch.new_url, patch.new_secret),
         _ => (false, false),
     };
     let url = given.0.then(|| firstcome::types::EndpointUrl::new("https://shop.example/hooks"));
-    firstcome::store::Beside::Endpoint { url, secret: given.1.then(SigningSecret::random) }
+    firstcome::store::PrivateData::Endpoint { url, secret: given.1.then(SigningSecret::random) }
 }

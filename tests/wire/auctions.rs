@@ -37,7 +37,7 @@ pub(crate) fn auction(site: &Site, number: u8, change: impl FnOnce(&mut AuctionS
     change(&mut spec);
     let key = CommandKey { digest: Digest([number; 16]), params: Digest([0; 16]) };
     let command = Command::Auction(AuctionCommand::Create(CreateAuction { key, spec: Box::new(spec) }));
-    let ticket = site.server.0.writer.submit(Submission { command, beside: None, class: Class::Operator });
+    let ticket = site.server.0.writer.submit(Submission { command, private_data: None, class: Class::Operator });
     let WriterReply::Decided(decided) = ticket.expect("room").wait() else { panic!("not decided") };
     let Outcome::Accepted(Effect::Changed { subject: Subject::Auction(id), .. }) = decided.outcome else {
         panic!("no auction: {:?}", decided.outcome)

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use firstcome::engine::{
     COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, OUTCOME_NAMES, OrderCommand, PlaceOrder,
 };
-use firstcome::store::{Beside, Durability, Store, load};
+use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
 use firstcome::writer::checkpoint::CheckpointLimits;
@@ -81,7 +81,7 @@ pub fn create(handle: &WriterHandle, total: u32, reservation_seconds: u32) -> Ti
         key: CommandKey { digest, params: digest },
         spec: Box::new(spec),
     }));
-    handle.submit(Submission { command, beside: None, class: Class::Operator }).expect("let in")
+    handle.submit(Submission { command, private_data: None, class: Class::Operator }).expect("let in")
 }
 
 pub fn drop_one() -> DropId {
@@ -101,12 +101,12 @@ pub fn order_with_key(handle: &WriterHandle, buyer: &str, key: &[u8]) -> Result<
         quantity: Quantity::ONE,
         contact_given: false,
     }));
-    let beside = Beside::Order {
+    let private_data = PrivateData::Order {
         secret: OrderSecret::from_random([1; 10]),
         buyer: BuyerText::new(buyer).expect("a buyer"),
         contact: None,
     };
-    handle.submit(Submission { command, beside: Some(beside), class: Class::Buyer })
+    handle.submit(Submission { command, private_data: Some(private_data), class: Class::Buyer })
 }
 
 pub fn decided(ticket: Ticket) -> Decided {

@@ -27,7 +27,7 @@ use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::{AuctionRow, CachedResponse, auctions};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
 use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
@@ -206,8 +206,8 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
     let (amount, maximum) = (request.amount, request.maximum);
     let bid = PlaceBid { auction_id, buyer, amount, maximum, key: Some(Box::new(key)) };
     let command = Command::Auction(AuctionCommand::Bid(bid));
-    let beside = Beside::Bid { buyer: request.buyer.clone() };
-    let decided = submit(worker, &call.caller, command, Some(beside)).await?;
+    let private_data = PrivateData::Bid { buyer: request.buyer.clone() };
+    let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
     let done = accepted_seq(&decided)?;
     let standing = match &decided.outcome {
         Outcome::Accepted(Effect::Bid(receipt)) if !receipt.repeated => None,
@@ -248,8 +248,8 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
     let command = Command::Auction(AuctionCommand::BuyNow(BuyNow { auction_id: id, buyer: digest, key }));
-    let beside = Beside::Order { secret: random::order_secret(), buyer, contact: None };
-    let decided = submit(worker, &call.caller, command, Some(beside)).await?;
+    let private_data = PrivateData::Order { secret: random::order_secret(), buyer, contact: None };
+    let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
     purchase_response(worker, &decided)
 }
 

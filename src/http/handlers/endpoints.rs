@@ -23,7 +23,7 @@ use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::types::digest_key::KeyScope;
 use crate::types::{EndpointUrl, Seq, SigningSecret};
 
@@ -234,8 +234,8 @@ async fn operate(
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, EndpointCommand::Create(_));
-    let beside = Some(Beside::Endpoint { url, secret: secret.clone() });
-    let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), beside).await?;
+    let private_data = Some(PrivateData::Endpoint { url, secret: secret.clone() });
+    let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), private_data).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Endpoint(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;

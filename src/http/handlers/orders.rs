@@ -18,7 +18,7 @@ use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
 use crate::read::{OrderRow, rows};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
 use crate::types::{DropId, OrderSecret, Seq, random};
 use crate::writer::Decided;
@@ -107,8 +107,8 @@ pub(super) async fn submit_order(
         contact_given: contact.is_some(),
     }));
     let secret = random::order_secret();
-    let beside = Beside::Order { secret, buyer, contact: contact.map(Box::new) };
-    let decided = submit(worker, caller, command, Some(beside)).await?;
+    let private_data = PrivateData::Order { secret, buyer, contact: contact.map(Box::new) };
+    let decided = submit(worker, caller, command, Some(private_data)).await?;
     Ok((decided, secret))
 }
 
@@ -157,8 +157,9 @@ pub(super) fn order_response(worker: &Worker, call: &Call, row: &OrderRow) -> Re
 pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let contact = parse_checkout(&call.json(&worker.server.config.limits).await?)?;
     let order = find_own_order(worker, &call)?.seq;
-    let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(worker, &call.caller, Command::Order(OrderCommand::Checkout { order }), Some(beside)).await?;
+    let private_data = PrivateData::Contact(Box::new(contact));
+    let decided =
+        submit(worker, &call.caller, Command::Order(OrderCommand::Checkout { order }), Some(private_data)).await?;
     current_order_response(worker, order, &decided)
 }
 

@@ -20,7 +20,7 @@ use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::read::{OrderRow, lists, rows, sessions};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
 use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity, hex, random};
@@ -269,8 +269,8 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
     }
     let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
     let checkout = Command::Order(OrderCommand::Checkout { order: order.seq });
-    let beside = Beside::Contact(Box::new(contact));
-    let decided = submit(worker, &call.caller, checkout, Some(beside)).await?;
+    let private_data = PrivateData::Contact(Box::new(contact));
+    let decided = submit(worker, &call.caller, checkout, Some(private_data)).await?;
     match accepted_seq(&decided) {
         Ok(_) => see_other(&path_of(&order)),
         Err(problem) => {

@@ -21,7 +21,7 @@ use crate::http::worker::Worker;
 use crate::payments::provider_event::InvalidField;
 use crate::payments::{BODY_BYTES_MAX, OrderRef, ProviderEvent, TOLERANCE_SECONDS, WebhookError, WebhookRequest};
 use crate::read::{rows, sessions};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Disposition, Provider, Seq};
 use crate::writer::Class;
@@ -150,7 +150,8 @@ async fn record(
         currency,
     })));
     // Money waits for no buyer: it has places in the queue that buyers cannot take.
-    let decided = submit_as(worker, Class::Operator, caller, command, Some(Beside::ProviderEvent { event_id })).await?;
+    let decided =
+        submit_as(worker, Class::Operator, caller, command, Some(PrivateData::ProviderEvent { event_id })).await?;
     let done = accepted_seq(&decided)?;
     let result = match &decided.outcome {
         Outcome::Accepted(Effect::ProviderEventRecorded { disposition, .. }) => match disposition {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{ProviderSession, SessionDependencies, SessionError, SessionProvider, SessionRequest};
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::read::{Reader, rows, sessions};
-use crate::store::Beside;
+use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Amount, OrderState, Seq, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
@@ -249,7 +249,8 @@ async fn create(
     let ProviderSession { url, reference } =
         provider.create(request, writer.clock.now()).await.map_err(CreateError::NotCreated)?;
     let command = Command::Payment(PaymentCommand::RecordSession { order, provider: provider.provider() });
-    let submission = Submission { command, beside: Some(Beside::Session { reference, url }), class: Class::Operator };
+    let submission =
+        Submission { command, private_data: Some(PrivateData::Session { reference, url }), class: Class::Operator };
     let ticket = writer.submit(submission).map_err(|_| CreateError::NotRecorded)?;
     match ticket.answer().await {
         WriterReply::Decided(decided) => match decided.outcome {
