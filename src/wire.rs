@@ -1,21 +1,22 @@
-//! The binary protocol: frames over TCP, for those who bid or order by the thousand. PROTOCOL.md has every byte.
+//! The wire protocol: frames over TCP, for clients that bid or order by the thousand. PROTOCOL.md has every byte.
 //!
-//! `frame` and `messages` know bytes and nothing else; `listener` is what a serving thread keeps for all its
-//! connections; `connection` is one of them: it reads frames, hands commands to the writer, and answers in order, after
-//! COMMIT; `subscriptions` are those who want to hear of auctions. The way in is that of HTTP: the same threads, the same places, the same admission, the same queue.
+//! `frame` and `messages` know bytes and nothing else. `worker` holds what the connections of a worker share, `connection`
+//! reads frames and writes replies in their order, `session` hands commands to the writer, and `subscriptions` sends
+//! auctions' updates. Connections pass the same acceptor, admission and queue as those of HTTP.
 //!
-//! Invariant: only a frame that cannot be, or a flood of them, ends a connection with an ERROR. Everything else that is
-//! wrong is an answer.
+//! Invariant: only a malformed frame, or a flood of frames, closes a connection with an ERROR. Every other failure is a
+//! normal reply with a reason code.
 
-mod answers;
-mod commands;
 mod connection;
 pub mod frame;
-mod listener;
 pub mod messages;
-mod pace;
+mod rate_limit;
 pub mod reason;
+mod replies;
+mod session;
 mod subscriptions;
+mod timeouts;
+mod worker;
 
 pub use connection::serve;
-pub use listener::{Wire, WireParts, upkeep};
+pub use worker::{WireWorker, WireWorkerParts, upkeep};

@@ -15,6 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("telemetry", &["types"]),
     ("failpoints", &[]),
+    // The timers of connections, for both protocols.
+    ("deadlines", &[]),
     // The pages as text.
     ("web", &["types"]),
     // Calls to others, for webhooks and for payment providers.
@@ -29,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
     // http and wire do not know each other. They use engine and store for the words of commands and outcomes.
-    ("wire", &["admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
+    ("wire", &["deadlines", "admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
     // The contract: shapes are made of rows and outcomes.
     ("api", &["read", "engine", "types", "config"]),
     // The load generator: a client of everything that is served.
@@ -38,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "http",
         &[
             "api",
+            "deadlines",
             "web",
             "admission",
             "payments",

@@ -1,4 +1,4 @@
-//! Bodies, in and out.
+//! Request and response bodies.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use tokio::sync::mpsc;
 use crate::api::Problem;
 use crate::config::ConnectionLimits;
 
-/// An answer's body: whole, or piece by piece.
+/// A response's body: whole, or piece by piece.
 pub type Body = Either<Full<Bytes>, Pieces>;
 
-/// A body that comes piece by piece. Its sender learns at once when nobody wants it any more, which http-body-util's
-/// channel tells only to who sends.
+/// A body that is sent piece by piece. Its sender notices at once when the client has disconnected; with http-body-util's
+/// channel only the next send shows that.
 pub struct Pieces(mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Pieces {
@@ -33,7 +33,7 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-/// A body to be sent piece by piece; a few wait for a client that reads slowly, then the sender does.
+/// Returns a body to be sent piece by piece. A few pieces wait for a client that reads slowly, then the sender waits.
 #[must_use]
 pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
     const WAITING_MAX: usize = 4;
@@ -41,7 +41,7 @@ pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
     (sender, Either::Right(Pieces(receiver)))
 }
 
-/// A whole body.
+/// Returns a body that is sent whole.
 #[must_use]
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Either::Left(Full::new(bytes.into()))
@@ -58,7 +58,7 @@ pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &ConnectionL
     read_whole(headers, body, limits, limits.body_bytes_max).await
 }
 
-/// Reads what a form in a page sends.
+/// Reads the form of a page.
 ///
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`.
@@ -73,7 +73,7 @@ pub async fn read_form<T: DeserializeOwned>(
     }
     let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
     let bytes = read_whole(headers, body, limits, limits.body_bytes_max).await?;
-    // What was sent is not shown again: a form has names and addresses.
+    // The input is not quoted in the response: a form has names and addresses.
     serde_html_form::from_bytes(&bytes).map_err(|_| Problem::Malformed("Not the form of this page.".into()))
 }
 
@@ -94,31 +94,31 @@ pub async fn read_whole(
     let whole = read(Limited::new(body, bytes_max), limits.body_stall_timeout);
     match tokio::time::timeout(limits.body_read_timeout, whole).await {
         Ok(Ok(whole)) => Ok(whole),
-        Ok(Err(Broken::Stalled)) | Err(_) => Err(Problem::BodyTooSlow),
-        Ok(Err(Broken::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(Broken::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
+        Ok(Err(BodyError::Stalled)) | Err(_) => Err(Problem::BodyTooSlow),
+        Ok(Err(BodyError::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(BodyError::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
     }
 }
 
-/// How long a body says that it is.
+/// Returns the length that the head announces, in bytes.
 #[must_use]
 pub fn announced(headers: &HeaderMap) -> Option<usize> {
     let length: u64 = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     Some(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
-/// Why a body did not come whole.
-enum Broken {
+/// The failure to read a whole body.
+enum BodyError {
     Stalled,
     Error(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Reads all pieces of a body. Most often there is one, and it is not copied.
-async fn read(mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, Broken> {
+async fn read(mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, BodyError> {
     let (mut first, mut rest) = (Bytes::new(), Vec::new());
-    while let Some(frame) = tokio::time::timeout(stall, body.frame()).await.map_err(|_| Broken::Stalled)? {
-        // What is not data is a trailer, which nobody asked for.
-        let Ok(piece) = frame.map_err(Broken::Error)?.into_data() else { continue };
+    while let Some(frame) = tokio::time::timeout(stall, body.frame()).await.map_err(|_| BodyError::Stalled)? {
+        // A frame that is not data is a trailer, which no route reads.
+        let Ok(piece) = frame.map_err(BodyError::Error)?.into_data() else { continue };
         if first.is_empty() {
             first = piece;
         } else {

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its end.
+//! An HTTP connection, from its first byte to its end.
 
 mod head_scan;
 mod monitored_stream;
@@ -11,8 +11,8 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use http_body_util::Either;
 use hyper::Request;
@@ -29,12 +29,11 @@ use self::service::RequestFuture;
 use self::timeouts::{CLOSE_CAUSES, CloseCause, ConnectionTimeouts};
 use super::worker::Worker;
 use crate::config::ConnectionLimits;
+use crate::deadlines::{poll_timer, timer};
 use crate::telemetry::catalogue as metric;
 
-/// hyper's own default; setting it to the same value would cost a slower parser.
+/// hyper's own default: setting it to the same value would select a slower parser.
 const HYPER_HEADERS_MAX: usize = 100;
-/// Where there is no deadline, the timer still needs one.
-const FAR: Duration = Duration::from_secs(3600);
 
 /// The settings and counters that all HTTP connections of a worker share.
 pub struct HttpConnections {
@@ -57,9 +56,9 @@ impl HttpConnections {
     }
 }
 
-/// Returns hyper's settings for reading requests. Its header time-out is off because `timeouts` has that and more. Requests
-/// of a connection are served one after the other, so that one is in flight however many a client sends at once; and a
-/// client that closes its half still receives its response.
+/// Returns hyper's settings for reading requests. Its header timeout is off because `timeouts` covers that and more.
+/// Requests of a connection are served one after the other, so that one is in flight however many a client sends at
+/// once; and a client that closes its half still receives its response.
 fn parser(limits: &ConnectionLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).half_close(true).max_buf_size(limits.header_bytes_max);
@@ -86,11 +85,11 @@ where
     let (worker, limits) = (&shared.worker, &shared.worker.server.config.limits);
     let timeouts = Rc::new(ConnectionTimeouts::new(limits, is_proxy, accepted));
     let service = service_fn(|request: Request<Incoming>| {
-        timeouts.requested(!request.body().is_end_stream());
-        let (mut request, timeouts) = (RequestFuture::new(worker, peer, request), &timeouts);
+        timeouts.request_started(!request.body().is_end_stream());
+        let (mut response, timeouts) = (RequestFuture::new(worker, peer, request), &timeouts);
         poll_fn(move |context| {
-            request.poll(context).map(|mut response| {
-                if timeouts.answered(matches!(response.body(), Either::Right(_))) {
+            response.poll(context).map(|mut response| {
+                if timeouts.response_started(matches!(response.body(), Either::Right(_))) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
@@ -99,8 +98,8 @@ where
     });
     let socket = MonitoredStream::new(stream, Rc::clone(&timeouts));
     let mut connection = pin!(shared.http1.serve_connection(TokioIo::new(socket.clone()), service));
-    let mut old_at = accepted.checked_add(limits.connection_age_max);
-    let mut timer = pin!(tokio::time::sleep(FAR));
+    let mut age_limit = accepted.checked_add(limits.connection_age_max);
+    let mut timer = pin!(timer());
     let mut stopping = worker.server.stopping.clone();
     let mut stop = pin!(stopping.changed());
     let mut closing = false;
@@ -115,14 +114,14 @@ where
                 tracing::debug!(%error, "client disconnected");
                 return Poll::Ready(Err(()));
             }
-            if let Poll::Ready(cause) = watch(timer.as_mut(), &timeouts, &mut old_at, context) {
+            if let Poll::Ready(cause) = poll_timeouts(timer.as_mut(), &timeouts, &mut age_limit, context) {
                 shared.closed[cause as usize].increment(1);
                 return Poll::Ready(Err(()));
             }
             if closing || stop.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            // What is in flight is answered, and said to be the last.
+            // The request in flight gets its response, which is marked as the last.
             closing = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -131,32 +130,23 @@ where
     let _counted = ended.await;
 }
 
-/// Waits for what becomes overdue. One timer per connection: it is moved when a deadline comes nearer, not when it moves
-/// away; then it wakes once too early and is set anew.
-fn watch(
+/// Waits for the next deadline, of the client or of the connection's age.
+fn poll_timeouts(
     mut timer: Pin<&mut Sleep>,
     timeouts: &ConnectionTimeouts,
-    old_at: &mut Option<Instant>,
+    age_limit: &mut Option<Instant>,
     context: &mut Context<'_>,
 ) -> Poll<CloseCause> {
     loop {
         let slow = timeouts.deadline();
-        let next = [slow.map(|(at, _)| at), *old_at].into_iter().flatten().min();
-        if let Some(next) = next.filter(|next| *next < timer.deadline().into_std()) {
-            timer.as_mut().reset(next.into());
+        let next = [slow.map(|(at, _)| at), *age_limit].into_iter().flatten().min();
+        let now = ready!(poll_timer(timer.as_mut(), next, context));
+        if let Some((_, cause)) = slow.filter(|(at, _)| *at <= now) {
+            return Poll::Ready(cause);
         }
-        if timer.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
+        if age_limit.is_some_and(|at| at <= now) {
+            *age_limit = None;
+            timeouts.reached_age_limit();
         }
-        let now = Instant::now();
-        match slow {
-            Some((at, cause)) if at <= now => return Poll::Ready(cause),
-            Some(_) | None => {}
-        }
-        if old_at.is_some_and(|at| at <= now) {
-            *old_at = None;
-            timeouts.grown_old();
-        }
-        timer.as_mut().reset(next.unwrap_or(now + FAR).into());
     }
 }

@@ -107,7 +107,7 @@ async fn accept_from(acceptor: Rc<Acceptor>, listener: TcpListener) {
 #[derive(Clone)]
 enum Protocol {
     Http(Rc<HttpConnections>),
-    Wire(Rc<wire::Wire>),
+    Wire(Rc<wire::WireWorker>),
 }
 
 /// Accepts the connections of one thread and one listener.
@@ -136,7 +136,7 @@ impl Acceptor {
     }
 
     /// Returns the acceptor of the thread's wire connections.
-    pub(super) fn wire(worker: &Rc<Worker>, shared: &Arc<SharedConnections>, wire: Rc<wire::Wire>) -> Acceptor {
+    pub(super) fn wire(worker: &Rc<Worker>, shared: &Arc<SharedConnections>, wire: Rc<wire::WireWorker>) -> Acceptor {
         Acceptor::new(worker, shared, Protocol::Wire(wire), "wire", shared.tls.wire_acceptor())
     }
 

@@ -26,7 +26,7 @@ use crate::payments::WebhookVerifiers;
 use crate::read::{AuditorState, Reader};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
-use crate::wire::{self, Wire, WireParts};
+use crate::wire::{self, WireWorker, WireWorkerParts};
 use crate::writer::WriterHandle;
 
 /// The server could not start.
@@ -292,7 +292,7 @@ fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpList
         let http = accept(Acceptor::http(&worker, shared), listeners);
         match duties {
             Duties::Buyers(listeners) => {
-                let wire = Rc::new(Wire::new(wire_parts(&worker)));
+                let wire = Rc::new(WireWorker::new(wire_parts(&worker)));
                 tokio::task::spawn_local(wire::upkeep(Rc::clone(&wire)));
                 tokio::join!(http, accept(Acceptor::wire(&worker, shared, Rc::clone(&wire)), listeners));
                 wire.flush();
@@ -312,8 +312,8 @@ fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpList
 }
 
 /// What a thread's binary protocol needs of it.
-fn wire_parts(worker: &Worker) -> WireParts {
-    WireParts {
+fn wire_parts(worker: &Worker) -> WireWorkerParts {
+    WireWorkerParts {
         limits: worker.server.config.wire.clone(),
         traces: trace_context::options(&worker.server.config.traces),
         reply_deadline: worker.server.config.reply_deadline,

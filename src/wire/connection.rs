@@ -1,4 +1,4 @@
-//! One connection, from its first frame to its end.
+//! A wire connection, from its first frame to its end.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -7,210 +7,213 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::commands::{Guest, Waiting};
 use super::frame::{Inbox, Malformed, Sender};
-use super::listener::Wire;
 use super::messages::{Reply, Request};
-use super::pace::{Allowance, Cause, Pace};
+use super::rate_limit::FrameRateLimit;
 use super::reason;
+use super::session::{QueuedReply, Session};
+use super::timeouts::{WireCloseCause, WireTimeouts};
+use super::worker::WireWorker;
+use crate::deadlines::{poll_timer, timer};
 
-/// Where there is no deadline, the timer still needs one.
-const FAR: Duration = Duration::from_secs(3600);
-/// Answers that wait for the client to read them; then nothing more is read of it.
+/// Bytes of replies that wait for the client to read them; beyond that no more frames are read.
 const OUT_BYTES_MAX: usize = 16 * 1024;
-/// While so much waits, nothing is told of auctions.
-const NEWS_BYTES_MAX: usize = 4096;
-/// Buffers of a quiet connection that are larger go back: a quiet connection takes less than 4 kB.
-const KEPT_BYTES: usize = 512;
-/// Answers that wait, likewise.
-const KEPT_WAITING: usize = 4;
-/// How often a busy connection goes round before others have their turn.
+/// Bytes of unread replies beyond which no auction updates are written.
+const UPDATE_BYTES_MAX: usize = 4096;
+/// An idle connection keeps buffers of at most this size, so that it takes less than 4 kB.
+const IDLE_BUFFER_BYTES: usize = 512;
+/// An idle connection keeps a queue of replies of at most this capacity.
+const IDLE_QUEUE_CAPACITY: usize = 4;
+/// Rounds of work of a busy connection before other tasks run.
 const ROUNDS_MAX: usize = 16;
-/// What a HELLO costs: a signature takes as long to verify as so many frames to answer.
+/// Cost of a HELLO in frames: verifying a signature takes as long as answering so many.
 const HELLO_FRAMES: u32 = 100;
-/// What a SUBSCRIBE costs, which may read the file.
+/// Cost of a SUBSCRIBE in frames: it may read the database.
 const SUBSCRIBE_FRAMES: u32 = 20;
 
-/// Serves one connection to its end; then the place is given back.
-pub async fn serve<S, P>(wire: Rc<Wire>, socket: S, peer: IpAddr, place: P)
+/// Serves one connection to its end; the permit is given back then.
+pub async fn serve<S, P>(wire: Rc<WireWorker>, socket: S, peer: IpAddr, permit: P)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     {
-        let mut talk = Talk::new(&wire, socket, peer);
-        let mut timer = pin!(tokio::time::sleep(FAR));
+        let mut connection = Connection::new(&wire, socket, peer);
+        let mut timer = pin!(timer());
         let mut stopping = wire.parts.stopping.clone();
         let mut stop = pin!(stopping.changed());
         let ended = poll_fn(|context| -> Poll<io::Result<()>> {
             loop {
-                if let Poll::Ready(ended) = talk.work(context) {
+                if let Poll::Ready(ended) = connection.run(context) {
                     return Poll::Ready(ended);
                 }
-                if let Poll::Ready(()) = talk.watch(timer.as_mut(), context)? {
+                if let Poll::Ready(()) = connection.poll_timeouts(timer.as_mut(), context)? {
                     continue;
                 }
-                if !talk.is_open() || stop.as_mut().poll(context).is_pending() {
+                if !connection.is_open() || stop.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // What is in flight is answered; what was not taken never happened.
-                talk.close(Some((reason::DRAINING, "the server is ending".into())));
+                // Commands in flight get their replies; frames that were not read have no effect.
+                connection.close(Some((reason::DRAINING, "the server is stopping".into())));
             }
         });
-        // Clients break off, time out and talk nonsense all day: that is theirs to notice.
-        let _theirs = ended.await.map_err(|error| tracing::debug!(%error, "a connection ended early"));
+        // Clients disconnect, time out and send malformed frames all the time: the server counts it and goes on.
+        let _counted = ended.await.map_err(|error| tracing::debug!(%error, "connection ended early"));
     }
-    drop(place);
+    drop(permit);
 }
 
-/// What a connection is at.
-enum Phase {
-    /// Frames are taken.
+/// The state of a connection.
+enum ConnectionState {
+    /// Frames are read.
     Open,
-    /// What was taken is answered, then this is said.
+    /// Pending commands get their replies, then the ERROR is written.
     Closing(Option<(u8, String)>),
-    /// Everything is said; what still comes is read until the client closes its half: a socket that is closed with
-    /// unread bytes resets the connection, and the client loses the last word.
-    Leaving,
+    /// Everything is written, and input is discarded until the client closes its half: closing a socket with unread
+    /// bytes resets the connection, and the client loses the last reply.
+    Lingering,
 }
 
-struct Talk<'w, S> {
-    wire: &'w Wire,
+struct Connection<'w, S> {
+    wire: &'w WireWorker,
     socket: S,
-    guest: Guest,
-    pace: Pace,
-    allowance: Allowance,
+    session: Session,
+    timeouts: WireTimeouts,
+    rate_limit: FrameRateLimit,
     inbox: Inbox,
-    /// Answers that wait for the writer, and those behind them.
-    waiting: VecDeque<Waiting<'w>>,
-    /// How many of them are an OK.
-    oks_waiting: usize,
-    /// Answers that wait for the client; the first `sent` bytes have left.
+    /// Replies that wait for the writer, and those behind them.
+    queue: VecDeque<QueuedReply<'w>>,
+    /// Number of OK replies in the queue.
+    oks_queued: usize,
+    /// Replies that wait for the client to read; the first `sent` bytes are written.
     outbox: Vec<u8>,
     sent: usize,
     flushed: bool,
     /// The client has closed its half.
-    ended: bool,
-    phase: Phase,
+    input_ended: bool,
+    state: ConnectionState,
 }
 
-impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
-    fn new(wire: &'w Wire, socket: S, peer: IpAddr) -> Talk<'w, S> {
+impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
+    fn new(wire: &'w WireWorker, socket: S, peer: IpAddr) -> Connection<'w, S> {
         let (now, limits) = (Instant::now(), &wire.parts.limits);
-        Talk {
+        Connection {
             wire,
             socket,
-            guest: Guest::new(peer),
-            pace: Pace::new(limits, now),
-            allowance: Allowance::new(limits.frames_per_second_max, now),
+            session: Session::new(peer),
+            timeouts: WireTimeouts::new(limits, now),
+            rate_limit: FrameRateLimit::new(limits.frames_per_second_max, now),
             inbox: Inbox::default(),
-            waiting: VecDeque::new(),
-            oks_waiting: 0,
+            queue: VecDeque::new(),
+            oks_queued: 0,
             outbox: Vec::new(),
             sent: 0,
             flushed: true,
-            ended: false,
-            phase: Phase::Open,
+            input_ended: false,
+            state: ConnectionState::Open,
         }
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        matches!(self.state, ConnectionState::Open)
     }
 
-    /// Takes no more frames; says this when all that were taken are answered.
-    fn close(&mut self, last_word: Option<(u8, String)>) {
+    /// Stops reading frames; the ERROR is written after all pending replies.
+    fn close(&mut self, error: Option<(u8, String)>) {
         if self.is_open() {
-            self.pace.not_listening();
-            self.pace.begun();
-            self.phase = Phase::Closing(last_word);
+            self.timeouts.not_waiting_for_frames();
+            self.timeouts.opened();
+            self.state = ConnectionState::Closing(error);
         }
     }
 
     fn close_malformed(&mut self, malformed: Malformed) {
-        self.wire.malformed(malformed);
+        self.wire.count_malformed(malformed);
         self.close(Some((reason::MALFORMED, malformed.to_string())));
     }
 
-    /// Goes on as far as it goes; ready at the connection's end.
-    fn work(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Reads, handles and writes until it has to wait; ready at the connection's end.
+    fn run(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = Instant::now();
         for _ in 0..ROUNDS_MAX {
-            let mut moved = self.collect(context) | self.tell(context);
+            let mut progress = self.collect_replies(context) | self.write_updates(context);
             if self.is_open() {
-                moved |= self.hear(now, context)?;
+                progress |= self.read_frames(now, context)?;
             }
-            if let Phase::Closing(last_word) = &mut self.phase
-                && self.waiting.is_empty()
-                && let Some((code, message)) = last_word.take()
+            if let ConnectionState::Closing(error) = &mut self.state
+                && self.queue.is_empty()
+                && let Some((code, message)) = error.take()
             {
                 Reply::Error { code, message: &message }.write(&mut self.outbox);
             }
             let written = self.write(now, context)?.is_ready();
-            if written && self.waiting.is_empty() && matches!(self.phase, Phase::Closing(_)) {
+            if written && self.queue.is_empty() && matches!(self.state, ConnectionState::Closing(_)) {
                 ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
-                self.phase = Phase::Leaving;
-                self.pace.leaving(now);
+                self.state = ConnectionState::Lingering;
+                self.timeouts.linger(now);
             }
-            if let Phase::Leaving = self.phase {
-                return self.leave(context);
+            if let ConnectionState::Lingering = self.state {
+                return self.discard_input(context);
             }
-            if !moved {
-                self.rest();
+            if !progress {
+                self.shrink_buffers();
                 return Poll::Pending;
             }
         }
-        // Others have their turn.
+        // Other tasks run first.
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Takes the writer's answers in their order.
-    fn collect(&mut self, context: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        while self.outbox.len().saturating_sub(self.sent) < OUT_BYTES_MAX
-            && let Some(Poll::Ready(reply)) = self.waiting.front_mut().map(|first| first.poll(self.wire, context))
+    /// Writes the replies that are there, in the order of their frames.
+    fn collect_replies(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.unsent() < OUT_BYTES_MAX
+            && let Some(Poll::Ready(reply)) = self.queue.front_mut().map(|first| first.poll(self.wire, context))
         {
-            self.waiting.pop_front();
+            self.queue.pop_front();
             if let Reply::Ok { .. } = reply {
-                self.oks_waiting = self.oks_waiting.saturating_sub(1);
+                self.oks_queued = self.oks_queued.saturating_sub(1);
             }
             reply.write(&mut self.outbox);
-            moved = true;
+            progress = true;
         }
-        moved
+        progress
     }
 
-    /// Tells of auctions, but never before the OK of their SUBSCRIBE, and not while the client has yet to read what was
-    /// said before: then it hears of the latest state later.
-    fn tell(&mut self, context: &mut Context<'_>) -> bool {
-        if !self.guest.listens() || !self.is_open() {
+    /// Writes auctions' updates, but never before the OK of their SUBSCRIBE, and not while the client has replies to
+    /// read: it receives the latest state later then.
+    fn write_updates(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.session.has_subscriptions() || !self.is_open() {
             return false;
         }
-        self.guest.ear.wake(context);
-        let may = self.oks_waiting == 0 && self.outbox.len().saturating_sub(self.sent) < NEWS_BYTES_MAX;
-        may && self.guest.tell(self.wire, &mut self.outbox)
+        self.session.waker.register(context);
+        let may = self.oks_queued == 0 && self.unsent() < UPDATE_BYTES_MAX;
+        may && self.session.write_updates(self.wire, &mut self.outbox)
     }
 
-    /// Whether one more frame may be taken.
-    fn has_room(&self) -> bool {
-        self.is_open()
-            && self.waiting.len() < self.wire.parts.limits.in_flight_max
-            && self.outbox.len().saturating_sub(self.sent) < OUT_BYTES_MAX
+    /// Returns the number of bytes in the outbox that are not written yet.
+    fn unsent(&self) -> usize {
+        self.outbox.len().saturating_sub(self.sent)
     }
 
-    /// Reads, and takes the frames that came.
-    fn hear(&mut self, now: Instant, context: &mut Context<'_>) -> io::Result<bool> {
-        let moved = self.take_frames(now);
-        if !self.has_room() {
-            self.pace.not_listening();
-            return Ok(moved);
+    /// Returns whether one more frame may be handled.
+    fn has_capacity(&self) -> bool {
+        self.is_open() && self.queue.len() < self.wire.parts.limits.in_flight_max && self.unsent() < OUT_BYTES_MAX
+    }
+
+    /// Reads, and handles the frames that are complete.
+    fn read_frames(&mut self, now: Instant, context: &mut Context<'_>) -> io::Result<bool> {
+        let progress = self.handle_frames(now);
+        if !self.has_capacity() {
+            self.timeouts.not_waiting_for_frames();
+            return Ok(progress);
         }
-        if self.ended {
+        if self.input_ended {
             if self.inbox.is_empty() {
                 self.close(None);
             } else {
@@ -218,77 +221,77 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
             }
             return Ok(true);
         }
-        let mut scratch = self.wire.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut buffer = self.wire.read_buffer.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut buffer);
         match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
             Poll::Pending => {
-                let nothing_to_do = self.waiting.is_empty() && self.outbox.is_empty();
-                self.pace.listening(!self.inbox.is_empty(), nothing_to_do, now);
-                Ok(moved)
+                let idle = self.queue.is_empty() && self.outbox.is_empty();
+                self.timeouts.waiting_for_bytes(!self.inbox.is_empty(), idle, now);
+                Ok(progress)
             }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) => {
-                self.ended = buffer.filled().is_empty();
+                self.input_ended = buffer.filled().is_empty();
                 self.inbox.put(buffer.filled());
                 Ok(true)
             }
         }
     }
 
-    fn take_frames(&mut self, now: Instant) -> bool {
+    fn handle_frames(&mut self, now: Instant) -> bool {
         let mut inbox = std::mem::take(&mut self.inbox);
-        let mut moved = false;
-        while self.has_room() {
+        let mut progress = false;
+        while self.has_capacity() {
             let request = match inbox.next(Sender::Client) {
                 Ok(None) => break,
                 Ok(Some(frame)) => Request::read(frame),
                 Err(malformed) => Err(malformed),
             };
-            moved = true;
+            progress = true;
             match request {
-                Ok(request) => self.take(request, now),
+                Ok(request) => self.handle(request, now),
                 Err(malformed) => self.close_malformed(malformed),
             }
         }
         self.inbox = inbox;
-        moved
+        progress
     }
 
-    fn take(&mut self, request: Request<'_>, now: Instant) {
-        self.pace.heard();
+    fn handle(&mut self, request: Request<'_>, now: Instant) {
+        self.timeouts.not_waiting_for_frames();
         let cost = match request {
             Request::Hello { .. } => HELLO_FRAMES,
             Request::Subscribe { .. } => SUBSCRIBE_FRAMES,
             Request::Bid(_) | Request::Ping(_) | Request::Reserve(_) => 1,
         };
         let cost = cost.min(self.wire.parts.limits.frames_per_second_max);
-        if !self.allowance.pay(cost, now) {
-            self.wire.closed(Cause::Flood);
+        if !self.rate_limit.admit(cost, now) {
+            self.wire.count_closed(WireCloseCause::Flood);
             self.close(Some((reason::RATE_LIMITED, "too many frames at once".into())));
             return;
         }
-        let answer = self.guest.take(self.wire, request, now);
-        if self.guest.is_known(self.wire, now) {
-            self.pace.begun();
+        let reply = self.session.handle(self.wire, request, now);
+        if self.session.is_authenticated(self.wire, now) {
+            self.timeouts.opened();
         }
-        match answer {
-            Waiting::Known(reply) if self.waiting.is_empty() => reply.write(&mut self.outbox),
-            answer @ (Waiting::Known(_) | Waiting::OnItsWay(_)) => {
-                if let Waiting::Known(Reply::Ok { .. }) = answer {
-                    self.oks_waiting = self.oks_waiting.saturating_add(1);
+        match reply {
+            QueuedReply::Ready(reply) if self.queue.is_empty() => reply.write(&mut self.outbox),
+            reply @ (QueuedReply::Ready(_) | QueuedReply::Pending(_)) => {
+                if let QueuedReply::Ready(Reply::Ok { .. }) = reply {
+                    self.oks_queued = self.oks_queued.saturating_add(1);
                 }
-                self.waiting.push_back(answer);
+                self.queue.push_back(reply);
             }
         }
     }
 
-    /// Writes what is to be said; ready when all of it has left.
+    /// Writes the outbox; ready when all of it is written.
     fn write(&mut self, now: Instant, context: &mut Context<'_>) -> io::Result<Poll<()>> {
         while let Some(rest) = self.outbox.get(self.sent..).filter(|rest| !rest.is_empty()) {
             self.flushed = false;
             match Pin::new(&mut self.socket).poll_write(context, rest)? {
                 Poll::Pending => {
-                    self.pace.stuck(now);
+                    self.timeouts.write_blocked(now);
                     return Ok(Poll::Pending);
                 }
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -299,69 +302,63 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Talk<'w, S> {
         self.sent = 0;
         if !self.flushed {
             if Pin::new(&mut self.socket).poll_flush(context)?.is_pending() {
-                self.pace.stuck(now);
+                self.timeouts.write_blocked(now);
                 return Ok(Poll::Pending);
             }
             self.flushed = true;
         }
-        self.pace.flushed();
+        self.timeouts.flushed();
         Ok(Poll::Ready(()))
     }
 
-    /// Nothing moves: buffers that are larger than a quiet connection's go back.
-    fn rest(&mut self) {
-        self.inbox.give_back_above(KEPT_BYTES);
+    /// Releases the memory that an idle connection does not need.
+    fn shrink_buffers(&mut self) {
+        self.inbox.shrink_above(IDLE_BUFFER_BYTES);
         if self.outbox.is_empty() {
-            self.outbox.shrink_to(KEPT_BYTES);
+            self.outbox.shrink_to(IDLE_BUFFER_BYTES);
         }
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT_WAITING {
-            self.waiting.shrink_to(KEPT_WAITING);
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_QUEUE_CAPACITY {
+            self.queue.shrink_to(IDLE_QUEUE_CAPACITY);
         }
     }
 
-    /// Reads what still comes, until the client closes its half.
-    fn leave(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut scratch = self.wire.scratch.borrow_mut();
-        while !self.ended {
-            let mut buffer = ReadBuf::new(&mut scratch);
+    /// Reads and discards input until the client closes its half.
+    fn discard_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = self.wire.read_buffer.borrow_mut();
+        while !self.input_ended {
+            let mut buffer = ReadBuf::new(&mut buffer);
             ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))?;
-            self.ended = buffer.filled().is_empty();
+            self.input_ended = buffer.filled().is_empty();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for what becomes overdue; ready if there is something to do. One timer per connection: it is moved when a
-    /// deadline comes nearer, not when it moves away; then it wakes once too early and is set anew.
-    fn watch(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> io::Result<Poll<()>> {
+    /// Waits for the next deadline of the client or of the writer; ready if there is something to do.
+    fn poll_timeouts(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> io::Result<Poll<()>> {
         loop {
-            let slow = self.pace.deadline();
-            let late = self.waiting.front().and_then(Waiting::submitted);
+            let slow = self.timeouts.deadline();
+            let late = self.queue.front().and_then(QueuedReply::submitted);
             let late = late.and_then(|submitted| submitted.checked_add(self.wire.parts.reply_deadline));
             let next = [slow.map(|(at, _)| at), late].into_iter().flatten().min();
-            if let Some(next) = next.filter(|next| *next < timer.deadline().into_std()) {
-                timer.as_mut().reset(next.into());
-            }
-            if timer.as_mut().poll(context).is_pending() {
-                return Ok(Poll::Pending);
-            }
-            let now = Instant::now();
-            timer.as_mut().reset(next.filter(|next| *next > now).unwrap_or(now + FAR).into());
+            let Poll::Ready(now) = poll_timer(timer.as_mut(), next, context) else { return Ok(Poll::Pending) };
             if late.is_some_and(|at| at <= now)
-                && let Some(first) = self.waiting.pop_front()
+                && let Some(first) = self.queue.pop_front()
             {
-                first.late(self.wire).write(&mut self.outbox);
+                first.timed_out(self.wire).write(&mut self.outbox);
                 return Ok(Poll::Ready(()));
             }
             if let Some((_, cause)) = slow.filter(|(at, _)| *at <= now) {
-                self.wire.closed(cause);
+                self.wire.count_closed(cause);
                 match cause {
-                    Cause::SlowFrame => {
+                    WireCloseCause::SlowFrame => {
                         self.close_malformed(Malformed::Truncated);
                         return Ok(Poll::Ready(()));
                     }
-                    Cause::Silent | Cause::Idle | Cause::SlowReader | Cause::Lingering | Cause::Flood => {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
+                    WireCloseCause::Silent
+                    | WireCloseCause::Idle
+                    | WireCloseCause::SlowReader
+                    | WireCloseCause::Lingering
+                    | WireCloseCause::Flood => return Err(io::ErrorKind::TimedOut.into()),
                 }
             }
         }

@@ -1,56 +1,51 @@
 //! Frames, without I/O: `type: u8, length: u8, payload[length]`, at most 257 bytes.
 //!
-//! What is malformed is told as soon as a byte shows it: a type at its first byte, a length at its second. So nobody can
-//! make the other side wait for, or keep, what would be thrown away.
+//! A malformed frame is detected at the first byte that shows it: a type at its first byte, a length at its second. So no
+//! peer can make the other side wait for, or keep, bytes that would be discarded.
 
 use std::ops::RangeInclusive;
 
-/// Type and length.
+/// Bytes of type and length.
 pub const HEADER_BYTES: usize = 2;
-/// What one byte can count.
+/// The longest payload that the length byte can express.
 pub const PAYLOAD_BYTES_MAX: usize = 255;
-/// The longest frame.
+/// Bytes of the longest frame.
 pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + PAYLOAD_BYTES_MAX;
 
-/// Who sends a frame. A type belongs to one of the two: the other may not send it.
+/// The sender of a frame. A type belongs to one of the two: the other may not send it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sender {
-    /// Buyers.
     Client,
-    /// We.
     Server,
 }
 
-/// The types of frames.
+/// Frame types, with their numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum FrameType {
-    /// A bid.
     Bid = 0x01,
-    /// The answer to a bid.
+    /// The reply to a BID.
     Result = 0x02,
-    /// What is wrong with a frame, or why a HELLO or a SUBSCRIBE was refused.
+    /// The error of a malformed frame, or of a HELLO or a SUBSCRIBE that was not accepted.
     Error = 0x03,
-    /// An auction has changed.
+    /// The new state of an auction.
     Update = 0x04,
-    /// Who calls.
+    /// The version and the token of the client.
     Hello = 0x05,
-    /// Which auction's changes are wanted.
+    /// A request for the changes of an auction.
     Subscribe = 0x06,
-    /// Are you there?
     Ping = 0x07,
-    /// Yes.
+    /// The reply to a PING.
     Pong = 0x08,
-    /// An order.
     Reserve = 0x09,
-    /// The answer to an order.
+    /// The reply to a RESERVE.
     Reserved = 0x0a,
-    /// The answer to HELLO and SUBSCRIBE.
+    /// The positive reply to a HELLO or a SUBSCRIBE.
     Ok = 0x0b,
 }
 
 impl FrameType {
-    /// Every type, in the order of their numbers.
+    /// All types in the order of their numbers.
     pub const ALL: [FrameType; 11] = [
         FrameType::Bid,
         FrameType::Result,
@@ -65,20 +60,19 @@ impl FrameType {
         FrameType::Ok,
     ];
 
-    /// Its number.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The type of a number.
+    /// Returns the type with this number.
     #[must_use]
     pub fn of(number: u8) -> Option<FrameType> {
         let index = usize::from(number).checked_sub(1)?;
         FrameType::ALL.get(index).copied()
     }
 
-    /// Its name in PROTOCOL.md.
+    /// Returns the name in PROTOCOL.md.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -96,7 +90,6 @@ impl FrameType {
         }
     }
 
-    /// Who sends it.
     #[must_use]
     pub const fn sender(self) -> Sender {
         match self {
@@ -112,7 +105,7 @@ impl FrameType {
         }
     }
 
-    /// How long its payload may be.
+    /// Returns the range of payload lengths in bytes.
     #[must_use]
     pub const fn lengths(self) -> RangeInclusive<u8> {
         match self {
@@ -130,49 +123,42 @@ impl FrameType {
 }
 
 impl FrameType {
-    /// `16`, or `22 to 149`.
+    /// Returns the lengths as text: `16`, or `22 to 149`.
     #[must_use]
-    pub fn lengths_in_words(self) -> String {
+    pub fn lengths_as_text(self) -> String {
         let (least, most) = self.lengths().into_inner();
         if least == most { least.to_string() } else { format!("{least} to {most}") }
     }
 }
 
-/// A frame that cannot be: the connection ends with it.
+/// The error of a malformed frame, which closes the connection.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malformed {
-    /// No such type, or none that this side may send.
-    #[error("frames of type 0x{0:02x} are not known here")]
+    /// The type does not exist, or this side may not send it.
+    #[error("frame type 0x{0:02x} is unknown or not allowed from this side")]
     UnknownType(u8),
-    /// A length that no frame of its type has.
-    #[error("{} has {} bytes of payload, not {length}", kind.name(), kind.lengths_in_words())]
-    Length {
-        /// The type.
-        kind: FrameType,
-        /// The length that was said.
-        length: u8,
-    },
-    /// A field that cannot have this value.
-    #[error("{} has a field that cannot be", .0.name())]
+    /// The length is outside the type's range.
+    #[error("{} has {} bytes of payload, not {length}", kind.name(), kind.lengths_as_text())]
+    Length { kind: FrameType, length: u8 },
+    /// A field has an impossible value.
+    #[error("{} has a field with an impossible value", .0.name())]
     Content(FrameType),
-    /// The rest of a frame never came.
-    #[error("the frame is not whole")]
+    /// The connection ended, or timed out, within a frame.
+    #[error("the frame is incomplete")]
     Truncated,
 }
 
-/// A frame whose type and length belong together.
+/// A frame whose length is in its type's range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Frame<'a> {
-    /// Its type.
     pub kind: FrameType,
-    /// Its payload.
     pub payload: &'a [u8],
 }
 
-/// The first frame in these bytes, and how many it takes; `None` if it is not whole yet.
+/// Returns the first frame in these bytes and its length; `None` if it is still incomplete.
 ///
 /// # Errors
-/// As soon as it is clear that no frame begins like this.
+/// As soon as no valid frame begins with these bytes.
 pub fn decode(bytes: &[u8], from: Sender) -> Result<Option<(Frame<'_>, usize)>, Malformed> {
     let Some((&number, rest)) = bytes.split_first() else { return Ok(None) };
     let kind = FrameType::of(number).filter(|kind| kind.sender() == from).ok_or(Malformed::UnknownType(number))?;
@@ -184,8 +170,8 @@ pub fn decode(bytes: &[u8], from: Sender) -> Result<Option<(Frame<'_>, usize)>, 
     Ok(payload.map(|payload| (Frame { kind, payload }, HEADER_BYTES + usize::from(length))))
 }
 
-/// Bytes that came and are not used up yet: what one read brought, beside the beginning of a frame. Its memory grows when
-/// bytes come and goes back when asked.
+/// Received bytes that are not parsed yet: those of one read, after the beginning of a frame. It releases memory only
+/// when asked.
 #[derive(Default, Debug)]
 pub struct Inbox {
     bytes: Vec<u8>,
@@ -193,7 +179,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Adds what came.
+    /// Appends received bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         if self.used > 0 {
             self.bytes.drain(..self.used);
@@ -202,10 +188,10 @@ impl Inbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next frame; `None` if there is no whole one.
+    /// Returns the next frame; `None` if it is still incomplete.
     ///
     /// # Errors
-    /// If there never will be.
+    /// If it is malformed.
     pub fn next(&mut self, from: Sender) -> Result<Option<Frame<'_>>, Malformed> {
         let Some((frame, taken)) = decode(self.bytes.get(self.used..).unwrap_or_default(), from)? else {
             return Ok(None);
@@ -214,21 +200,20 @@ impl Inbox {
         Ok(Some(frame))
     }
 
-    /// Whether nothing is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.used >= self.bytes.len()
     }
 
-    /// Gives memory back of which more than this is held for nothing.
-    pub fn give_back_above(&mut self, kept: usize) {
+    /// Releases memory if more than `kept` bytes are allocated and not needed.
+    pub fn shrink_above(&mut self, kept: usize) {
         if self.bytes.capacity() > kept && self.bytes.len().saturating_sub(self.used) <= kept {
             self.put(&[]);
             self.bytes.shrink_to(kept);
         }
     }
 
-    /// How much memory it holds.
+    /// Returns the allocated bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
@@ -307,7 +292,7 @@ mod tests {
             }
             assert_eq!(heard, sent, "{step}");
             assert!(inbox.is_empty());
-            inbox.give_back_above(0);
+            inbox.shrink_above(0);
             assert_eq!(inbox.capacity(), 0);
         }
     }

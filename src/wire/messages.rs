@@ -1,63 +1,54 @@
-//! What frames say: typed messages both ways, in exactly the bytes of PROTOCOL.md.
+//! Typed messages of both sides, in exactly the bytes of PROTOCOL.md.
 //!
-//! A message holds whatever its bytes can hold. What an id or an amount may be is for those who answer: a wrong value is
-//! an answer, and only a frame that cannot be ends the connection.
+//! A message holds every value that its bytes can express. The session checks ids and amounts: a wrong value gets a
+//! negative reply, and only a malformed frame closes the connection.
 
 use super::frame::{Frame, FrameType, HEADER_BYTES, Malformed, PAYLOAD_BYTES_MAX, Sender, decode};
 
-/// The version of the protocol that is spoken.
+/// The version of the protocol.
 pub const VERSION: u8 = 1;
 
-/// What a client says.
+/// A message of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request<'a> {
-    /// Bids.
     Bid(Bid),
-    /// Says who it is.
     Hello {
-        /// The version that it speaks.
         version: u8,
-        /// A buyer's token, or nothing.
+        /// A buyer's token; it may be empty.
         token: &'a [u8],
     },
-    /// Wants to hear of an auction's changes.
+    /// Requests the changes of an auction.
     Subscribe {
-        /// Which auction.
         auction_id: u32,
-        /// The last change that it knows of; 0: none.
+        /// The last change that the client knows; 0 for none.
         from_seq: u64,
     },
-    /// Wants these bytes back.
+    /// Requests these bytes back.
     Ping(Echo),
-    /// Orders.
     Reserve(Reserve<'a>),
 }
 
-/// A bid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bid {
-    /// In which auction.
     pub auction_id: u32,
-    /// Whose: the buyer is the decimal text of it.
+    /// The buyer: its decimal text is the buyer's name.
     pub user_id: u32,
-    /// How much, in minor units.
+    /// The amount in minor units.
     pub amount: u64,
 }
 
-/// An order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reserve<'a> {
-    /// Of which drop.
     pub drop_id: u32,
-    /// How many units.
+    /// The number of units.
     pub quantity: u8,
-    /// The idempotency key; over HTTP the same key is its hex.
+    /// The idempotency key; its hexadecimal text is the same key over HTTP.
     pub key: [u8; 16],
-    /// Whose, in UTF-8.
+    /// The buyer's name in UTF-8.
     pub buyer: &'a [u8],
 }
 
-/// Up to eight bytes of a PING, which its PONG has again.
+/// Up to eight bytes of a PING, which its PONG returns.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Echo {
     bytes: [u8; 8],
@@ -65,7 +56,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// The bytes, if they are at most eight.
+    /// Returns `None` for more than eight bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Echo> {
         let mut echo = Echo { bytes: [0; 8], length: u8::try_from(bytes.len()).ok()? };
@@ -73,85 +64,77 @@ impl Echo {
         Some(echo)
     }
 
-    /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 }
 
-/// What the server says.
+/// A message of the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply<'a> {
-    /// What became of a bid.
     Result(BidResult),
-    /// What is wrong.
     Error {
-        /// The number of the problem.
+        /// Number of the problem (`reason`).
         code: u8,
-        /// A sentence.
         message: &'a str,
     },
-    /// An auction has changed.
     Update(Update),
-    /// The bytes of a PING.
     Pong(Echo),
-    /// What became of an order.
     Reserved(Reserved),
-    /// A HELLO or a SUBSCRIBE is good.
+    /// Accepts a HELLO or a SUBSCRIBE.
     Ok {
-        /// The last durable event.
+        /// Sequence number of the last durable event.
         seq: u64,
     },
 }
 
-/// What became of a bid. In a refusal, what is not known is 0.
+/// The decision on a bid. Unknown fields of a refusal are 0.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct BidResult {
-    /// The number of the problem; 0 for accepted.
+    /// Number of the problem; 0 for accepted.
     pub reason: u8,
-    /// The bid's event; of a refusal the last event that it saw.
+    /// Sequence number of the bid's event; of a refusal, the last event that it depends on.
     pub seq: u64,
-    /// The highest bid.
+    /// The highest bid, in minor units.
     pub current: u64,
-    /// What the next bid must be at least.
+    /// The least next bid, in minor units.
     pub minimum_next: u64,
-    /// When the auction ends.
+    /// End of the auction, in milliseconds since 1970.
     pub ends_at_ms: u64,
 }
 
-/// What became of an order. In a refusal, what is not known is 0.
+/// The decision on an order. Unknown fields of a refusal are 0.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Reserved {
-    /// The number of the problem; 0 for accepted.
+    /// Number of the problem; 0 for accepted.
     pub reason: u8,
-    /// The order's event; of a refusal the last event that it saw.
+    /// Sequence number of the order's event; of a refusal, the last event that it depends on.
     pub seq: u64,
-    /// The order's id: its UUID's 16 bytes.
+    /// The 16 bytes of the order's UUID.
     pub order_id: [u8; 16],
-    /// Until when the units are held.
+    /// End of the reservation, in milliseconds since 1970.
     pub expires_at_ms: u64,
 }
 
-/// A change of an auction.
+/// The state of an auction after a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Update {
-    /// Which auction.
     pub auction_id: u32,
-    /// The last event that changed it.
+    /// Sequence number of the last event that changed the auction.
     pub seq: u64,
-    /// The highest bid; 0: none yet.
+    /// The highest bid in minor units; 0 before the first.
     pub current: u64,
-    /// Who leads; 0: nobody, or a buyer whose name is no number.
+    /// The leading buyer; 0 before the first bid, and for a buyer whose name is not a number.
     pub user_id: u32,
-    /// When it ends.
+    /// End of the auction, in milliseconds since 1970.
     pub ends_at_ms: u64,
 }
 
 /// Reads the fields of a payload one after the other.
-struct Fields<'a>(&'a [u8]);
+struct PayloadReader<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> PayloadReader<'a> {
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
@@ -172,12 +155,12 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// What a client's frame says.
+    /// Parses a client's frame.
     ///
     /// # Errors
-    /// If it is none of a client's.
+    /// If clients do not send frames of this type.
     pub fn read(frame: Frame<'a>) -> Result<Request<'a>, Malformed> {
-        let mut fields = Fields(frame.payload);
+        let mut fields = PayloadReader(frame.payload);
         let read = match frame.kind {
             FrameType::Bid => Self::bid(&mut fields),
             FrameType::Hello => fields.byte().map(|version| Request::Hello { version, token: fields.rest() }),
@@ -194,21 +177,20 @@ impl<'a> Request<'a> {
         read.ok_or(Malformed::Content(frame.kind))
     }
 
-    fn bid(fields: &mut Fields<'a>) -> Option<Request<'a>> {
+    fn bid(fields: &mut PayloadReader<'a>) -> Option<Request<'a>> {
         let (auction_id, user_id, amount) = (fields.four()?, fields.four()?, fields.eight()?);
         Some(Request::Bid(Bid { auction_id, user_id, amount }))
     }
 
-    fn subscribe(fields: &mut Fields<'a>) -> Option<Request<'a>> {
+    fn subscribe(fields: &mut PayloadReader<'a>) -> Option<Request<'a>> {
         Some(Request::Subscribe { auction_id: fields.four()?, from_seq: fields.eight()? })
     }
 
-    fn reserve(fields: &mut Fields<'a>) -> Option<Request<'a>> {
+    fn reserve(fields: &mut PayloadReader<'a>) -> Option<Request<'a>> {
         let (drop_id, quantity, key) = (fields.four()?, fields.byte()?, fields.array()?);
         Some(Request::Reserve(Reserve { drop_id, quantity, key, buyer: fields.rest() }))
     }
 
-    /// The type of its frame.
     #[must_use]
     pub const fn kind(&self) -> FrameType {
         match self {
@@ -220,7 +202,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Writes its frame; `false`, and nothing is written, if a field is too long for its type.
+    /// Writes the frame; `false`, and nothing is written, if a field is too long for its type.
     #[must_use]
     pub fn write(&self, out: &mut Vec<u8>) -> bool {
         frame(self.kind(), out, |out| match self {
@@ -249,12 +231,12 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// What a server's frame says.
+    /// Parses a server's frame.
     ///
     /// # Errors
-    /// If it is none of a server's, or a field cannot be.
+    /// If servers do not send frames of this type, or a field has an impossible value.
     pub fn read(frame: Frame<'a>) -> Result<Reply<'a>, Malformed> {
-        let mut fields = Fields(frame.payload);
+        let mut fields = PayloadReader(frame.payload);
         let read = match frame.kind {
             FrameType::Result => Self::result(&mut fields),
             FrameType::Error => Self::error(&mut fields),
@@ -269,39 +251,38 @@ impl<'a> Reply<'a> {
         read.ok_or(Malformed::Content(frame.kind))
     }
 
-    /// The first answer in these bytes, and how many it takes.
+    /// Returns the first reply in these bytes and its length.
     ///
     /// # Errors
-    /// If they begin like none.
+    /// If they do not begin with a reply.
     pub fn first(bytes: &'a [u8]) -> Result<Option<(Reply<'a>, usize)>, Malformed> {
         let Some((frame, taken)) = decode(bytes, Sender::Server)? else { return Ok(None) };
         Ok(Some((Reply::read(frame)?, taken)))
     }
 
-    fn result(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+    fn result(fields: &mut PayloadReader<'a>) -> Option<Reply<'a>> {
         let reason = reason(fields)?;
         let (seq, current) = (fields.eight()?, fields.eight()?);
         let (minimum_next, ends_at_ms) = (fields.eight()?, fields.eight()?);
         Some(Reply::Result(BidResult { reason, seq, current, minimum_next, ends_at_ms }))
     }
 
-    fn error(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+    fn error(fields: &mut PayloadReader<'a>) -> Option<Reply<'a>> {
         Some(Reply::Error { code: fields.byte()?, message: std::str::from_utf8(fields.rest()).ok()? })
     }
 
-    fn update(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+    fn update(fields: &mut PayloadReader<'a>) -> Option<Reply<'a>> {
         let (auction_id, seq, current) = (fields.four()?, fields.eight()?, fields.eight()?);
         let (user_id, ends_at_ms) = (fields.four()?, fields.eight()?);
         Some(Reply::Update(Update { auction_id, seq, current, user_id, ends_at_ms }))
     }
 
-    fn reserved(fields: &mut Fields<'a>) -> Option<Reply<'a>> {
+    fn reserved(fields: &mut PayloadReader<'a>) -> Option<Reply<'a>> {
         let reason = reason(fields)?;
         let (seq, order_id, expires_at_ms) = (fields.eight()?, fields.array()?, fields.eight()?);
         Some(Reply::Reserved(Reserved { reason, seq, order_id, expires_at_ms }))
     }
 
-    /// The type of its frame.
     #[must_use]
     pub const fn kind(&self) -> FrameType {
         match self {
@@ -314,7 +295,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Writes its frame. A message that is too long for an ERROR is cut between two characters.
+    /// Writes the frame. A message that is too long for an ERROR is cut between two characters.
     pub fn write(&self, out: &mut Vec<u8>) {
         let fits = frame(self.kind(), out, |out| match self {
             Reply::Result(result) => {
@@ -349,13 +330,13 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// `accepted` and `reason` say the same twice; what says two things is no answer.
-fn reason(fields: &mut Fields<'_>) -> Option<u8> {
+/// Reads `accepted` and `reason`, which are redundant: a reply in which they disagree is malformed.
+fn reason(fields: &mut PayloadReader<'_>) -> Option<u8> {
     let (accepted, reason) = (fields.byte()?, fields.byte()?);
     (accepted == u8::from(reason == 0)).then_some(reason)
 }
 
-/// Writes a header, what `payload` adds, and its length; `false`, and nothing is written, if that does not fit the type.
+/// Writes a header and the payload; `false`, and nothing is written, if its length is outside the type's range.
 fn frame(kind: FrameType, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) -> bool {
     let start = out.len();
     out.extend([kind.number(), 0]);
@@ -424,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_the_contract() {
+    fn the_bytes_are_those_of_the_protocol() {
         let bid = Request::Bid(Bid { auction_id: 1, user_id: 7, amount: 1500 });
         assert_eq!(written(|out| assert!(bid.write(out))), [1, 16, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 5, 220]);
         let result = written(|out| Reply::Result(RESULT).write(out));
@@ -435,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_its_type_is_not_written() {
+    fn a_field_too_long_for_its_type_is_not_written() {
         let long = [b'x'; 255];
         for request in [
             Request::Hello { version: 1, token: &long },
@@ -450,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_says_two_things_is_none() {
+    fn a_reply_that_contradicts_itself_is_malformed() {
         for (at, value) in [(2, 1), (2, 2), (3, 0)] {
             let mut bytes = written(|out| Reply::Result(RESULT).write(out));
             bytes[at] = value;

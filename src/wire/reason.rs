@@ -1,36 +1,36 @@
-//! Reasons and codes: the numbers of the problem table of the contract. A test holds them against HTTP's.
+//! Reasons and codes: the numbers of the contract's problem table. A test compares them with HTTP's.
 
 use crate::engine::Refusal;
 use crate::telemetry::FrameResult;
 
-/// The frame is not well formed.
+/// The frame is malformed.
 pub const MALFORMED: u8 = 1;
-/// A field does not fit.
+/// A field is out of range.
 pub const VALIDATION: u8 = 2;
-/// A token is needed.
+/// A valid token is required.
 pub const UNAUTHORIZED: u8 = 5;
 /// The token is another buyer's.
 pub const FORBIDDEN: u8 = 6;
-/// There is no such thing.
+/// The auction, drop or order does not exist.
 pub const NOT_FOUND: u8 = 7;
-/// The buyer has as much as he may have, or the connection as many subscriptions.
+/// The buyer has reached a limit, or the connection its maximum of subscriptions.
 pub const LIMIT_REACHED: u8 = 12;
-/// Somebody else asks as much, or was faster.
+/// Another bid is as high, or was earlier.
 pub const BID_TOO_LOW: u8 = 16;
-/// Too many frames, or too many in flight of one client.
+/// The client sent too many frames, or has too many in flight.
 pub const RATE_LIMITED: u8 = 20;
-/// The queue is full or too slow: nothing was decided.
+/// The queue is full or too slow. Nothing was decided.
 pub const OVERLOADED: u8 = 21;
-/// The server is ending: nothing was decided.
+/// The server is stopping. Nothing was decided.
 pub const DRAINING: u8 = 22;
-/// The disk is full: nothing was decided.
+/// The disk is full. Nothing was decided.
 pub const READ_ONLY: u8 = 23;
-/// A fault or a time-out after it was accepted: repeat it, and you learn what happened.
+/// A fault or a timeout after the command was accepted: repeating it returns its outcome.
 pub const OUTCOME_UNKNOWN: u8 = 24;
-/// A bug.
+/// An internal error of the server.
 pub const INTERNAL: u8 = 25;
 
-/// The number of a refusal.
+/// Returns the number of a refusal.
 #[must_use]
 pub const fn of_refusal(refusal: &Refusal) -> u8 {
     match refusal {
@@ -49,7 +49,7 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
     }
 }
 
-/// What became of a frame with this reason.
+/// Returns the result that metrics count for a reply with this reason.
 #[must_use]
 pub const fn fate(reason: u8) -> FrameResult {
     match reason {

@@ -1,67 +1,71 @@
-//! Who wants to hear of which auction. A thread looks at the published versions of the auctions that its clients want to
-//! hear of, reads a row once when one has changed, and wakes those who listen; each of them tells its client the latest
-//! state when the client has read the one before. So the writer never waits for anybody, and a slow reader hears of fewer
-//! states instead of later ones.
+//! Subscriptions to auctions. A worker compares the published versions of the auctions that its clients subscribe to,
+//! reads a row once when one has changed, and wakes the subscribed connections; each of them sends its client the latest
+//! state when the client has read the one before. So the writer never waits for a client, and a slow reader receives
+//! fewer states instead of later ones.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::listener::Wire;
 use super::messages::{Reply, Update};
+use crate::read::Reader;
 use crate::read::auction_update::{AuctionUpdate, auction_update};
-use crate::types::AuctionId;
+use crate::types::{AuctionId, Published};
 
-/// How often a thread looks: at most so often a client hears of an auction.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// Interval of the comparison: a client receives at most one state of an auction in it.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// What a thread's clients want to hear of.
-#[derive(Default)]
+/// The auctions that a worker's clients subscribe to.
 pub(super) struct Subscriptions {
-    watched: RefCell<BTreeMap<AuctionId, Watched>>,
+    reader: Rc<Reader>,
+    published: Arc<Published>,
+    /// Counts states that a client did not receive, because a newer one replaced it before the client had read the last.
+    conflated: metrics::Counter,
+    auctions: RefCell<BTreeMap<AuctionId, WatchedAuction>>,
     first: Notify,
 }
 
-struct Watched {
-    news: AuctionUpdate,
-    /// The UPDATE that tells it: written once, however many hear it.
+struct WatchedAuction {
+    latest: AuctionUpdate,
+    /// The UPDATE frame of `latest`: written once for all subscribers.
     frame: Vec<u8>,
-    ears: Vec<Weak<Ear>>,
+    subscribers: Vec<Weak<SubscriptionWaker>>,
 }
 
-/// A connection that listens.
+/// Wakes a connection that has subscriptions.
 #[derive(Default)]
-pub(super) struct Ear {
+pub(super) struct SubscriptionWaker {
     waker: RefCell<Option<Waker>>,
-    news: Cell<bool>,
+    pending: Cell<bool>,
 }
 
-impl Ear {
-    /// Something has changed. Returns whether the client has not been told of the change before, either.
-    fn hear(&self) -> bool {
-        let untold = self.news.replace(true);
+impl SubscriptionWaker {
+    /// Notes a change and wakes the connection. Returns whether the change before is still unsent.
+    fn notify(&self) -> bool {
+        let unsent = self.pending.replace(true);
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
-        untold
+        unsent
     }
 
-    /// There may be something to tell.
-    pub(super) fn note(&self) {
-        self.news.set(true);
+    /// Notes that there may be an update to send.
+    pub(super) fn set_pending(&self) {
+        self.pending.set(true);
     }
 
-    /// Whether there may be something to tell; whoever asks will tell it.
-    pub(super) fn take_news(&self) -> bool {
-        self.news.replace(false)
+    /// Returns whether there may be an update to send; the caller sends it.
+    pub(super) fn take_pending(&self) -> bool {
+        self.pending.replace(false)
     }
 
-    /// Wakes this task when something has changed.
-    pub(super) fn wake(&self, context: &Context<'_>) {
+    /// Registers the task to be woken at the next change.
+    pub(super) fn register(&self, context: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             *waker = Some(context.waker().clone());
@@ -70,98 +74,104 @@ impl Ear {
 }
 
 impl Subscriptions {
-    /// Listens to an auction from now on; where it stands, or nothing if there is no such auction.
-    pub(super) fn listen(&self, wire: &Wire, id: AuctionId, ear: &Rc<Ear>) -> rusqlite::Result<Option<AuctionUpdate>> {
-        let mut watched = self.watched.borrow_mut();
-        if let Some(watched) = watched.get_mut(&id) {
-            // Who has an answer to a bid never hears of an older state.
-            watched.refresh(wire, id)?;
-            watched.add(ear);
-            return Ok(Some(watched.news));
+    pub(super) fn new(reader: Rc<Reader>, published: Arc<Published>, conflated: metrics::Counter) -> Subscriptions {
+        Subscriptions { reader, published, conflated, auctions: RefCell::default(), first: Notify::new() }
+    }
+
+    /// Subscribes a connection to an auction and returns its present state; `None` if there is no such auction.
+    pub(super) fn subscribe(
+        &self,
+        id: AuctionId,
+        subscriber: &Rc<SubscriptionWaker>,
+    ) -> rusqlite::Result<Option<AuctionUpdate>> {
+        if let Some(auction) = self.auctions.borrow_mut().get_mut(&id) {
+            // A client that has the answer to a bid never receives an older state.
+            self.refresh(auction, id)?;
+            auction.add(subscriber);
+            return Ok(Some(auction.latest));
         }
-        let Some(news) = read(wire, id)? else { return Ok(None) };
-        watched.insert(id, Watched { news, frame: update(id, &news), ears: vec![Rc::downgrade(ear)] });
+        let Some(latest) = self.read(id)? else { return Ok(None) };
+        let subscribers = vec![Rc::downgrade(subscriber)];
+        let auction = WatchedAuction { latest, frame: update_frame(id, &latest), subscribers };
+        self.auctions.borrow_mut().insert(id, auction);
         self.first.notify_one();
-        Ok(Some(news))
+        Ok(Some(latest))
     }
 
-    /// Tells where an auction stands that somebody listens to, if that is newer than what he has been told; gives the
-    /// last change that he knows of then.
-    pub(super) fn tell(&self, id: AuctionId, told: u64, out: &mut Vec<u8>) -> u64 {
-        let watched = self.watched.borrow();
-        let Some(watched) = watched.get(&id).filter(|watched| watched.news.seq.get() > told) else { return told };
-        out.extend_from_slice(&watched.frame);
-        watched.news.seq.get()
+    /// Writes the state of an auction, if it is newer than the change `sent`; returns the last change sent then.
+    pub(super) fn write_update(&self, id: AuctionId, sent: u64, out: &mut Vec<u8>) -> u64 {
+        let auctions = self.auctions.borrow();
+        let Some(auction) = auctions.get(&id).filter(|auction| auction.latest.seq.get() > sent) else { return sent };
+        out.extend_from_slice(&auction.frame);
+        auction.latest.seq.get()
     }
 
-    /// Looks what has changed.
-    fn look(&self, wire: &Wire) {
-        for (id, watched) in self.watched.borrow_mut().iter_mut() {
-            if let Err(error) = watched.refresh(wire, *id) {
-                tracing::error!(%error, "a read failed");
+    /// Drops auctions without subscribers. Returns the number of subscriptions left.
+    pub(super) fn sweep(&self) -> u32 {
+        let mut auctions = self.auctions.borrow_mut();
+        auctions.retain(|_, auction| {
+            auction.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+            !auction.subscribers.is_empty()
+        });
+        let left = auctions.values().map(|auction| auction.subscribers.len()).sum::<usize>();
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// Polls for changes as long as there are subscribers.
+    pub(super) async fn watch(self: Rc<Subscriptions>) {
+        loop {
+            if self.auctions.borrow().is_empty() {
+                self.first.notified().await;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+            for (id, auction) in self.auctions.borrow_mut().iter_mut() {
+                if let Err(error) = self.refresh(auction, *id) {
+                    tracing::error!(%error, "database read failed");
+                }
             }
         }
     }
 
-    /// Forgets what nobody listens to any more. Returns how many subscriptions are left.
-    pub(super) fn sweep(&self) -> u32 {
-        let mut watched = self.watched.borrow_mut();
-        watched.retain(|_, watched| {
-            watched.ears.retain(|ear| ear.strong_count() > 0);
-            !watched.ears.is_empty()
-        });
-        let left = watched.values().map(|watched| watched.ears.len()).sum::<usize>();
-        u32::try_from(left).unwrap_or(u32::MAX)
-    }
-}
-
-impl Watched {
-    /// Reads the row if it has changed, and wakes those who listen.
-    fn refresh(&mut self, wire: &Wire, id: AuctionId) -> rusqlite::Result<()> {
-        if wire.parts.writer.published.version(self.news.drop_id) <= self.news.seq.get() {
+    /// Reads the row if it has changed, and wakes the subscribers.
+    fn refresh(&self, auction: &mut WatchedAuction, id: AuctionId) -> rusqlite::Result<()> {
+        if self.published.version(auction.latest.drop_id) <= auction.latest.seq.get() {
             return Ok(());
         }
-        if let Some(news) = read(wire, id)? {
-            (self.news, self.frame) = (news, update(id, &news));
-            let untold = self.ears.iter().filter_map(Weak::upgrade).filter(|ear| ear.hear()).count();
-            wire.conflated(untold);
+        if let Some(latest) = self.read(id)? {
+            (auction.latest, auction.frame) = (latest, update_frame(id, &latest));
+            let subscribers = auction.subscribers.iter().filter_map(Weak::upgrade);
+            let unsent = subscribers.filter(|subscriber| subscriber.notify()).count();
+            if unsent > 0 {
+                self.conflated.increment(u64::try_from(unsent).unwrap_or(u64::MAX));
+            }
         }
         Ok(())
     }
 
-    fn add(&mut self, ear: &Rc<Ear>) {
-        let ear = Rc::downgrade(ear);
-        if !self.ears.iter().any(|known| known.ptr_eq(&ear)) {
-            self.ears.push(ear);
+    fn read(&self, id: AuctionId) -> rusqlite::Result<Option<AuctionUpdate>> {
+        self.reader.read(|connection| auction_update(connection, id))
+    }
+}
+
+impl WatchedAuction {
+    fn add(&mut self, subscriber: &Rc<SubscriptionWaker>) {
+        let subscriber = Rc::downgrade(subscriber);
+        if !self.subscribers.iter().any(|known| known.ptr_eq(&subscriber)) {
+            self.subscribers.push(subscriber);
         }
     }
 }
 
-/// The frame that tells where an auction stands.
-fn update(id: AuctionId, news: &AuctionUpdate) -> Vec<u8> {
+/// Returns the UPDATE frame of an auction's state.
+fn update_frame(id: AuctionId, latest: &AuctionUpdate) -> Vec<u8> {
     let mut frame = Vec::new();
     let update = Update {
         auction_id: id.get(),
-        seq: news.seq.get(),
-        current: news.current.map_or(0, |current| current.get()),
-        user_id: news.user_id.unwrap_or(0),
-        ends_at_ms: u64::try_from(news.ends_at.get()).unwrap_or(0),
+        seq: latest.seq.get(),
+        current: latest.current.map_or(0, |current| current.get()),
+        user_id: latest.user_id.unwrap_or(0),
+        ends_at_ms: u64::try_from(latest.ends_at.get()).unwrap_or(0),
     };
     Reply::Update(update).write(&mut frame);
     frame
-}
-
-fn read(wire: &Wire, id: AuctionId) -> rusqlite::Result<Option<AuctionUpdate>> {
-    wire.parts.reader.read(|connection| auction_update(connection, id))
-}
-
-/// Looks as long as anybody listens.
-pub(super) async fn watch(wire: Rc<Wire>) {
-    loop {
-        if wire.subscriptions.watched.borrow().is_empty() {
-            wire.subscriptions.first.notified().await;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        wire.subscriptions.look(&wire);
-    }
 }

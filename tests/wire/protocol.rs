@@ -101,7 +101,7 @@ fn the_page_shows_an_exchange_as_it_is() {
 #[test]
 fn the_page_names_every_type_with_its_number_and_its_lengths() {
     for kind in FrameType::ALL {
-        let lengths = kind.lengths_in_words();
+        let lengths = kind.lengths_as_text();
         let row = format!("| `0x{:02x}` | {} | ", kind.number(), kind.name());
         let line = PROTOCOL.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("no row {row}"));
         assert!(line.contains(&format!(" | {lengths} | ")), "{line}: {lengths} bytes");

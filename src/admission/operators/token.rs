@@ -69,9 +69,9 @@ impl TokenStatus {
 /// Length of the longest name of an operator, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
 /// Hexadecimal digits of a token's id.
-pub const ID_DIGITS: usize = 12;
+pub(super) const ID_DIGITS: usize = 12;
 /// Hexadecimal digits of a token's secret: 256 bits.
-pub const SECRET_DIGITS: usize = 64;
+pub(super) const SECRET_DIGITS: usize = 64;
 
 /// Returns whether a text may name an operator. Names are shown in logs, in the audit and on terminals without escaping.
 #[must_use]
@@ -82,7 +82,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// Returns whether a text has the form of a token's id.
 #[must_use]
-pub fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|byte| hex::value(byte).is_some())
 }
 

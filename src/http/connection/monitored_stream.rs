@@ -1,6 +1,5 @@
-//! A socket that notes what passes through it, so that `timeouts` knows what its connection is doing and `head_scan` sees
-//! every head. (Not those that a client sends before it has an answer to the one before: hyper has them already. No proxy
-//! does that to a server, and a client alone deceives nobody but itself.)
+//! A socket that reports reads and writes to `timeouts`, and every head to `head_scan`. (Except pipelined heads: hyper has
+//! read them already. Proxies do not pipeline to a server, and a client that does can only mislead itself.)
 
 use std::cell::RefCell;
 use std::io;
@@ -11,26 +10,26 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head_scan::HeadScan;
-use super::timeouts::{BytesOf, ConnectionTimeouts};
+use super::timeouts::{ConnectionTimeouts, ReceivedPart};
 use super::write_coalescing::CoalescedWrites;
 
-/// A socket under watch. A clone is the same one: hyper has one, and who polls hyper another.
+/// A monitored socket. A clone is the same one: hyper has one, and the task that polls hyper has another.
 pub(super) struct MonitoredStream<S>(Rc<RefCell<MonitoredSocket<S>>>);
 
 struct MonitoredSocket<S> {
     socket: S,
     timeouts: Rc<ConnectionTimeouts>,
     writes: CoalescedWrites,
-    /// More was read than one head. Unless that is its body, answers are held back until all of it is answered, or what
-    /// is left must wait.
-    more: bool,
-    /// A byte that came while a stream was being sent: it belongs to the next request.
+    /// More than one head was read. Unless the rest is a body, responses are held back until all requests have theirs, or
+    /// the next has to wait.
+    pipelined: bool,
+    /// A byte that came while an event stream was being sent: it belongs to the next request.
     early: Option<u8>,
     scan: HeadScan,
     /// The client has closed its half.
-    ended: bool,
-    /// We have closed ours.
-    shut: bool,
+    input_ended: bool,
+    /// The server has closed its half.
+    output_ended: bool,
 }
 
 impl<S> Clone for MonitoredStream<S> {
@@ -47,18 +46,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredStream<S> {
             socket,
             timeouts,
             writes,
-            more: false,
+            pipelined: false,
             early: None,
             scan,
-            ended: false,
-            shut: false,
+            input_ended: false,
+            output_ended: false,
         })))
     }
 
-    /// Sends what is held back. To be called whenever hyper has come to a halt: nobody knows how long it waits.
+    /// Writes the responses held back. To be called whenever hyper waits, since it may wait for long.
     ///
     /// # Errors
-    /// What the socket says.
+    /// The socket's error.
     pub(super) fn send_coalesced(&self, context: &mut Context<'_>) -> io::Result<()> {
         let mut socket = self.0.borrow_mut();
         if socket.writes.is_empty() {
@@ -72,9 +71,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredSocket<S> {
-    /// Who closes his half has sent his request and waits for the answer; but nobody waits so for the end of a stream.
-    /// Nothing else would show that the client of a quiet stream has gone, and its place would stay taken.
-    fn left_its_stream(&mut self, context: &mut Context<'_>) -> bool {
+    /// Returns whether the client of an event stream has disconnected. A client that closes its half waits for its response,
+    /// but an event stream has no end. Nothing else would show that the client of a quiet stream is gone, and its permit
+    /// would stay taken.
+    fn left_stream(&mut self, context: &mut Context<'_>) -> bool {
         if !self.timeouts.is_streaming() || self.early.is_some() {
             return false;
         }
@@ -90,61 +90,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredSocket<S> {
         }
     }
 
-    /// Bytes came: those of a head are looked at.
-    fn heard(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
-        match self.timeouts.heard() {
-            BytesOf::NewHead => self.scan = HeadScan::default(),
-            BytesOf::Head => {}
-            BytesOf::Other => {
-                self.more = true;
+    /// Notes received bytes; those of a head are scanned.
+    fn received(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        match self.timeouts.received() {
+            ReceivedPart::NewHead => self.scan = HeadScan::default(),
+            ReceivedPart::Head => {}
+            ReceivedPart::Other => {
+                self.pipelined = true;
                 return;
             }
         }
         if let Some(new) = buffer.filled_mut().get_mut(before..) {
-            self.more = self.scan.look(new);
+            self.pipelined = self.scan.scan(new);
         }
     }
 
     fn send_coalesced(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = self.writes.send(&mut self.socket, context);
-        self.noted(polled)
+        let polled = self.writes.flush(&mut self.socket, context);
+        self.note_blocked(polled)
     }
 
-    fn noted<T>(&self, polled: Poll<T>) -> Poll<T> {
+    fn note_blocked<T>(&self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() {
-            self.timeouts.stuck();
+            self.timeouts.write_blocked();
         }
         polled
     }
 
     fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Whoever reads on has dealt with all that was read before.
-        self.more = false;
+        // hyper reads again only when it has handled everything it read before.
+        self.pipelined = false;
         let before = buffer.filled().len();
         if let Some(byte) = self.early.take() {
             buffer.put_slice(&[byte]);
-            self.heard(buffer, before);
+            self.received(buffer, before);
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
         match &polled {
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => self.heard(buffer, before),
-            Poll::Ready(_) => self.ended = true,
-            Poll::Pending => self.timeouts.listening(),
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => self.received(buffer, before),
+            Poll::Ready(_) => self.input_ended = true,
+            Poll::Pending => self.timeouts.waiting_for_bytes(),
         }
         polled
     }
 
     fn write(&mut self, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let polled = if (self.more && !self.timeouts.has_body()) || !self.writes.is_empty() {
+        let polled = if (self.pipelined && !self.timeouts.has_body()) || !self.writes.is_empty() {
             self.writes.write(&mut self.socket, context, pieces)
         } else {
             Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
         };
-        self.noted(polled)
+        self.note_blocked(polled)
     }
 
-    /// hyper flushes when it has handed everything over.
+    /// hyper flushes when it has written a whole response.
     fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.writes.is_empty() {
             return Poll::Ready(Ok(()));
@@ -152,23 +152,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredSocket<S> {
         let polled = Pin::new(&mut self.socket).poll_flush(context);
         if let Poll::Ready(Ok(())) = &polled {
             self.timeouts.flushed();
-            if self.left_its_stream(context) {
+            if self.left_stream(context) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
         }
-        self.noted(polled)
+        self.note_blocked(polled)
     }
 
-    /// Closes our half, then reads what still comes until the client closes his, for a bounded time. A socket that is
-    /// closed with unread bytes resets the connection, and the client loses an answer such as 413.
+    /// Closes the server's half, then discards input until the client closes its half, for a bounded time. Closing a socket
+    /// with unread bytes resets the connection, and the client loses a response such as 413.
     fn shut_down(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.shut {
+        if !self.output_ended {
             ready!(self.send_coalesced(context))?;
             let polled = Pin::new(&mut self.socket).poll_shutdown(context);
-            ready!(self.noted(polled))?;
-            self.shut = true;
+            ready!(self.note_blocked(polled))?;
+            self.output_ended = true;
         }
-        if self.ended || !self.timeouts.leaving() {
+        if self.input_ended || !self.timeouts.linger() {
             return Poll::Ready(Ok(()));
         }
         let mut scrap = [0u8; 4096];
@@ -224,7 +224,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn after_the_last_answer_what_a_client_still_sends_is_read_so_that_it_can_read_the_answer() {
+    fn after_the_last_response_input_is_discarded_so_that_the_client_can_read_it() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let timeouts = Rc::new(ConnectionTimeouts::new(&Config::defaults().limits, false, Instant::now()));
         let (mut client, socket) = duplex(64);
@@ -232,8 +232,8 @@ mod tests {
         let server = async {
             let mut some = [0u8; 32];
             stream.read_exact(&mut some).await.expect("heard");
-            timeouts.requested(false);
-            timeouts.answered(false);
+            timeouts.request_started(false);
+            timeouts.response_started(false);
             stream.write_all(b"too large").await.expect("answered");
             stream.shutdown().await.expect("ended");
             drop(stream);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_heads_that_came_together_leave_together_and_those_to_a_single_one_at_once() {
+    fn responses_to_pipelined_requests_leave_together_and_others_at_once() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let timeouts = Rc::new(ConnectionTimeouts::new(&Config::defaults().limits, false, Instant::now()));
@@ -260,8 +260,8 @@ mod tests {
                 client.write_all(heads.as_bytes()).await.expect("sent");
                 let mut heard = vec![0u8; heads.len()];
                 stream.read_exact(&mut heard).await.expect("heard");
-                timeouts.requested(body);
-                timeouts.answered(false);
+                timeouts.request_started(body);
+                timeouts.response_started(false);
                 for bytes in answers {
                     stream.write_all(bytes).await.expect("taken");
                     stream.flush().await.expect("flushed");

@@ -1,192 +1,184 @@
-//! How long a connection may stay in what it is doing. No I/O and no timers: `guarded` notes what the socket does,
-//! `connection` notes requests and answers, and closes what is too slow.
+//! Timeouts of an HTTP connection: a record of what it waits for. No I/O and no timers: `monitored_stream` notes what the
+//! socket does, and `connection` notes requests and responses, and closes a connection that is too slow.
 //!
-//! One timer per connection watches all of this, and is moved only when a deadline comes nearer: a request costs two
-//! looks at the clock and no timer. (hyper's own header time-out makes and drops a timer per request, and knows nothing
-//! of the first byte, of idleness apart from heads, or of clients that do not read.)
+//! A request costs two readings of the clock and no timer. (hyper's own header timeout creates and drops a timer per
+//! request, and does not cover the first byte, idleness apart from heads, or clients that do not read.)
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::config::ConnectionLimits;
+use crate::deadlines::{LINGER, earliest};
 
-/// Why a connection was closed by the server.
+/// The reason why the server closed an HTTP connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CloseCause {
-    /// It said nothing at all.
+    /// The client sent nothing at all.
     Silent,
-    /// A request's head took too long.
+    /// The head of a request took too long.
     SlowHead,
     /// No further request came.
     Idle,
-    /// The client did not read its answer.
+    /// The client did not read its response.
     SlowReader,
-    /// The client went on sending, or kept its half open, after the last answer.
+    /// The client kept sending, or kept its half open, after the last response.
     Lingering,
 }
 
-/// All causes, with their labels in metrics, in the order of [`CloseCause`].
+/// All causes as labels of metrics, in the order of [`CloseCause`].
 pub(super) const CLOSE_CAUSES: [&str; 5] = ["silent", "slow_head", "idle", "slow_reader", "lingering"];
 
-/// How long a client may take to close its half after the last answer.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// What the client is waited for.
+/// The phase of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// Its first byte, since then.
+    /// Waiting for the first byte since then.
     FirstByte(Instant),
-    /// The rest of a head whose first bytes have just come; most often there is none.
-    Heard,
-    /// The rest of a head, since then.
+    /// The first bytes of a head have just come; most often they are all of it.
+    HeadStarted,
+    /// Waiting for the rest of a head since then.
     Head(Instant),
-    /// Nothing: a request is being served. Its body and its handler have deadlines of their own.
-    Busy,
-    /// That its answer leaves.
-    Answered,
-    /// Another request, since then.
-    NextRequest(Instant),
-    /// That the client closes its half, since then.
-    Leaving(Instant),
+    /// Serving a request. Its body and its handler have deadlines of their own.
+    Serving,
+    /// Writing the response.
+    Responding,
+    /// Waiting for another request since then.
+    Idle(Instant),
+    /// Waiting for the client to close its half since then.
+    Lingering(Instant),
 }
 
-/// What bytes are of.
+/// The part of a request that received bytes belong to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum BytesOf {
+pub(super) enum ReceivedPart {
     /// They begin a head.
     NewHead,
-    /// They go on with it.
+    /// They continue a head.
     Head,
-    /// A body, or nothing that matters.
+    /// They belong to a body, or follow the last request.
     Other,
 }
 
-/// What a connection is doing, and until when it may.
+/// The phase of a connection, and the longest durations of its waits.
 pub(super) struct ConnectionTimeouts {
-    first_byte: Duration,
-    head: Duration,
-    idle: Duration,
-    write: Duration,
+    first_byte_max: Duration,
+    head_max: Duration,
+    idle_max: Duration,
+    write_max: Duration,
     phase: Cell<Phase>,
-    /// Since when something is waiting to be written.
-    stuck: Cell<Option<Instant>>,
+    /// Waiting for the client to read since then.
+    writing: Cell<Option<Instant>>,
     streaming: Cell<bool>,
-    body: Cell<bool>,
-    old: Cell<bool>,
+    has_body: Cell<bool>,
+    is_old: Cell<bool>,
 }
 
 impl ConnectionTimeouts {
-    /// A connection that was accepted now. A proxy keeps connections in stock: it may be silent, too.
+    /// Returns the timeouts of a connection accepted now. A proxy keeps spare connections, so it may be silent as well.
     pub(super) fn new(limits: &ConnectionLimits, is_proxy: bool, accepted: Instant) -> ConnectionTimeouts {
-        let (first_byte, idle) = if is_proxy {
+        let (first_byte_max, idle_max) = if is_proxy {
             (limits.proxy_idle_timeout, limits.proxy_idle_timeout)
         } else {
             (limits.first_byte_timeout, limits.idle_timeout)
         };
         ConnectionTimeouts {
-            first_byte,
-            head: limits.header_read_timeout,
-            idle,
-            write: limits.response_write_timeout,
+            first_byte_max,
+            head_max: limits.header_read_timeout,
+            idle_max,
+            write_max: limits.response_write_timeout,
             phase: Cell::new(Phase::FirstByte(accepted)),
-            stuck: Cell::new(None),
+            writing: Cell::new(None),
             streaming: Cell::new(false),
-            body: Cell::new(false),
-            old: Cell::new(false),
+            has_body: Cell::new(false),
+            is_old: Cell::new(false),
         }
     }
 
-    /// Bytes came: what of?
-    pub(super) fn heard(&self) -> BytesOf {
+    /// Notes that bytes were received; returns the part of the request that they belong to.
+    pub(super) fn received(&self) -> ReceivedPart {
         match self.phase.get() {
-            Phase::FirstByte(_) | Phase::NextRequest(_) | Phase::Answered => {
-                self.phase.set(Phase::Heard);
-                BytesOf::NewHead
+            Phase::FirstByte(_) | Phase::Idle(_) | Phase::Responding => {
+                self.phase.set(Phase::HeadStarted);
+                ReceivedPart::NewHead
             }
-            Phase::Heard | Phase::Head(_) => BytesOf::Head,
-            Phase::Busy | Phase::Leaving(_) => BytesOf::Other,
+            Phase::HeadStarted | Phase::Head(_) => ReceivedPart::Head,
+            Phase::Serving | Phase::Lingering(_) => ReceivedPart::Other,
         }
     }
 
-    /// More bytes are wanted, and none are there.
-    pub(super) fn listening(&self) {
+    /// Notes that more bytes are wanted and none are there.
+    pub(super) fn waiting_for_bytes(&self) {
         match self.phase.get() {
-            Phase::Heard => self.phase.set(Phase::Head(Instant::now())),
-            Phase::Answered => self.phase.set(Phase::NextRequest(Instant::now())),
-            Phase::FirstByte(_) | Phase::Head(_) | Phase::Busy | Phase::NextRequest(_) | Phase::Leaving(_) => {}
+            Phase::HeadStarted => self.phase.set(Phase::Head(Instant::now())),
+            Phase::Responding => self.phase.set(Phase::Idle(Instant::now())),
+            Phase::FirstByte(_) | Phase::Head(_) | Phase::Serving | Phase::Idle(_) | Phase::Lingering(_) => {}
         }
     }
 
-    /// A head is complete, and whether a body follows.
-    pub(super) fn requested(&self, body: bool) {
-        self.phase.set(Phase::Busy);
+    /// Notes that a head is complete, and whether a body follows.
+    pub(super) fn request_started(&self, has_body: bool) {
+        self.phase.set(Phase::Serving);
         self.streaming.set(false);
-        self.body.set(body);
+        self.has_body.set(has_body);
     }
 
-    /// Whether a body follows, or followed, the last head.
+    /// Returns whether the last head has a body.
     pub(super) fn has_body(&self) -> bool {
-        self.body.get()
+        self.has_body.get()
     }
 
-    /// An answer begins; a stream's has no end. Returns whether it is to be the last of its connection.
-    pub(super) fn answered(&self, streaming: bool) -> bool {
-        self.phase.set(Phase::Answered);
+    /// Notes that a response begins; that of an event stream has no end. Returns whether it is the connection's last.
+    pub(super) fn response_started(&self, streaming: bool) -> bool {
+        self.phase.set(Phase::Responding);
         self.streaming.set(streaming);
-        self.old.get()
+        self.is_old.get()
     }
 
-    /// The connection is so old that it ends with its next answer. That says so: closed between two requests, the next
-    /// one might be on its way already.
-    pub(super) fn grown_old(&self) {
-        self.old.set(true);
+    /// Notes that the connection has reached its greatest age. It ends with its next response, which says so: if it were
+    /// closed between two requests, the next one might be on its way already.
+    pub(super) fn reached_age_limit(&self) {
+        self.is_old.set(true);
     }
 
-    /// The server has closed its half. Returns whether the client may still be sending: closing the other half under it
-    /// would throw away the answer that it has not read yet.
-    pub(super) fn leaving(&self) -> bool {
+    /// Notes that the server has closed its half. Returns whether the client may still be sending: closing the socket
+    /// then would discard the response that the client has not read yet.
+    pub(super) fn linger(&self) -> bool {
         match self.phase.get() {
-            Phase::FirstByte(_) | Phase::NextRequest(_) => false,
-            Phase::Heard | Phase::Head(_) | Phase::Busy | Phase::Answered => {
-                self.phase.set(Phase::Leaving(Instant::now()));
+            Phase::FirstByte(_) | Phase::Idle(_) => false,
+            Phase::HeadStarted | Phase::Head(_) | Phase::Serving | Phase::Responding => {
+                self.phase.set(Phase::Lingering(Instant::now()));
                 true
             }
-            Phase::Leaving(_) => true,
+            Phase::Lingering(_) => true,
         }
     }
 
-    /// Whether an event stream is being sent.
+    /// Returns whether an event stream is being sent.
     pub(super) fn is_streaming(&self) -> bool {
         self.streaming.get()
     }
 
-    /// Something cannot be written for now.
-    pub(super) fn stuck(&self) {
-        if self.stuck.get().is_none() {
-            self.stuck.set(Some(Instant::now()));
+    /// Notes that the socket takes no more bytes for now.
+    pub(super) fn write_blocked(&self) {
+        if self.writing.get().is_none() {
+            self.writing.set(Some(Instant::now()));
         }
     }
 
-    /// Everything is written.
+    /// Notes that everything is written.
     pub(super) fn flushed(&self) {
-        self.stuck.set(None);
+        self.writing.set(None);
     }
 
-    /// Until when the present state may last, and what it is called if it lasts longer.
+    /// Returns the first deadline, and the cause to close the connection then.
     pub(super) fn deadline(&self) -> Option<(Instant, CloseCause)> {
-        let reading = match self.phase.get() {
-            Phase::FirstByte(since) => since.checked_add(self.first_byte).map(|at| (at, CloseCause::Silent)),
-            Phase::Head(since) => since.checked_add(self.head).map(|at| (at, CloseCause::SlowHead)),
-            Phase::NextRequest(since) => since.checked_add(self.idle).map(|at| (at, CloseCause::Idle)),
-            Phase::Leaving(since) => since.checked_add(LINGER).map(|at| (at, CloseCause::Lingering)),
-            Phase::Heard | Phase::Busy | Phase::Answered => None,
+        let (since, longest, cause) = match self.phase.get() {
+            Phase::FirstByte(since) => (Some(since), self.first_byte_max, CloseCause::Silent),
+            Phase::Head(since) => (Some(since), self.head_max, CloseCause::SlowHead),
+            Phase::Idle(since) => (Some(since), self.idle_max, CloseCause::Idle),
+            Phase::Lingering(since) => (Some(since), LINGER, CloseCause::Lingering),
+            Phase::HeadStarted | Phase::Serving | Phase::Responding => (None, LINGER, CloseCause::Lingering),
         };
-        let writing =
-            self.stuck.get().and_then(|since| since.checked_add(self.write)).map(|at| (at, CloseCause::SlowReader));
-        match (reading, writing) {
-            (Some(reading), Some(writing)) => Some(if reading.0 <= writing.0 { reading } else { writing }),
-            (one, None) | (None, one) => one,
-        }
+        earliest([(since, longest, cause), (self.writing.get(), self.write_max, CloseCause::SlowReader)])
     }
 }
 
@@ -211,42 +203,42 @@ mod tests {
     }
 
     #[test]
-    fn each_state_has_its_own_deadline() {
+    fn each_phase_has_its_own_deadline() {
         let accepted = Instant::now();
         let timeouts = timeouts(false, accepted);
         assert_eq!(timeouts.deadline(), Some((accepted + Duration::from_secs(1), CloseCause::Silent)));
-        timeouts.listening();
+        timeouts.waiting_for_bytes();
         assert_eq!(
             timeouts.deadline(),
             Some((accepted + Duration::from_secs(1), CloseCause::Silent)),
             "it began at the accept"
         );
-        timeouts.heard();
-        timeouts.listening();
+        timeouts.received();
+        timeouts.waiting_for_bytes();
         let (first, slow) = timeouts.deadline().expect("a deadline");
         assert_eq!(slow, CloseCause::SlowHead);
-        timeouts.heard();
-        timeouts.listening();
+        timeouts.received();
+        timeouts.waiting_for_bytes();
         assert_eq!(timeouts.deadline(), Some((first, CloseCause::SlowHead)), "a trickle does not move it");
-        timeouts.requested(false);
-        timeouts.heard();
-        timeouts.listening();
+        timeouts.request_started(false);
+        timeouts.received();
+        timeouts.waiting_for_bytes();
         assert_eq!(cause(&timeouts), None, "body and handler have their own");
-        timeouts.answered(false);
+        timeouts.response_started(false);
         assert_eq!(cause(&timeouts), None);
-        timeouts.listening();
+        timeouts.waiting_for_bytes();
         assert_eq!(cause(&timeouts), Some(CloseCause::Idle));
     }
 
     #[test]
-    fn a_client_that_does_not_read_has_a_deadline_that_only_the_end_of_the_answer_ends() {
+    fn the_deadline_of_a_client_that_does_not_read_ends_with_the_response_only() {
         let timeouts = timeouts(true, Instant::now());
-        timeouts.requested(false);
-        timeouts.answered(true);
-        timeouts.stuck();
+        timeouts.request_started(false);
+        timeouts.response_started(true);
+        timeouts.write_blocked();
         let (first, slow) = timeouts.deadline().expect("a deadline");
         assert_eq!(slow, CloseCause::SlowReader);
-        timeouts.stuck();
+        timeouts.write_blocked();
         assert_eq!(timeouts.deadline(), Some((first, CloseCause::SlowReader)), "a sip does not move it");
         timeouts.flushed();
         assert_eq!(cause(&timeouts), None);

@@ -1,6 +1,6 @@
-//! Answers to requests that came in one piece leave in one piece: hyper hands each over by itself, and a call of the
-//! system for each would cost more than making it. (hyper's own `pipeline_flush` has no bound: a client that never reads
-//! would fill the memory.)
+//! Coalesces the responses to pipelined requests into one write: hyper writes each by itself, and a system call for each
+//! would cost more than the response itself. (hyper's own `pipeline_flush` has no bound: a client that never reads would
+//! fill the memory.)
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-/// How much is held back at most; what is longer goes out at once.
+/// Bytes held back at most; a longer response is written at once.
 const HELD_BYTES_MAX: usize = 16 * 1024;
 
-/// What has been answered and not yet sent.
+/// Responses that are held back.
 #[derive(Default)]
 pub(super) struct CoalescedWrites {
     bytes: Vec<u8>,
@@ -19,12 +19,11 @@ pub(super) struct CoalescedWrites {
 }
 
 impl CoalescedWrites {
-    /// Whether nothing is held back.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Takes the pieces, or sends them if they are too long. What was held before goes first.
+    /// Holds the pieces back, or writes them if they are too long. Bytes held before are written first.
     pub(super) fn write<S: AsyncWrite + Unpin>(
         &mut self,
         socket: &mut S,
@@ -33,7 +32,7 @@ impl CoalescedWrites {
     ) -> Poll<io::Result<usize>> {
         let length = pieces.iter().fold(0usize, |sum, piece| sum.saturating_add(piece.len()));
         if self.bytes.len().saturating_add(length) > HELD_BYTES_MAX {
-            ready!(self.send(socket, context))?;
+            ready!(self.flush(socket, context))?;
         }
         if length > HELD_BYTES_MAX {
             return Pin::new(socket).poll_write_vectored(context, pieces);
@@ -45,8 +44,8 @@ impl CoalescedWrites {
         Poll::Ready(Ok(length))
     }
 
-    /// Sends all of it, and gives its memory back: connections are many.
-    pub(super) fn send<S: AsyncWrite + Unpin>(
+    /// Writes all bytes held back, and releases their memory: connections are many.
+    pub(super) fn flush<S: AsyncWrite + Unpin>(
         &mut self,
         socket: &mut S,
         context: &mut Context<'_>,

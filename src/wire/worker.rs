@@ -1,4 +1,4 @@
-//! What a serving thread keeps for all its connections of the binary protocol.
+//! The state that all wire connections of a worker share.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::frame::{FrameType, Malformed};
-use super::pace::{CAUSES, Cause};
 use super::reason;
-use super::subscriptions::{self, Subscriptions};
+use super::subscriptions::Subscriptions;
+use super::timeouts::{WIRE_CLOSE_CAUSES, WireCloseCause};
 use crate::admission::Admission;
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
@@ -20,53 +20,45 @@ use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock_us;
 
-/// What one read brings at most. One buffer of a thread takes all reads, so that a connection that says nothing has none.
+/// Bytes of one read at most. One buffer of the worker takes all reads, so that an idle connection has none.
 const READ_BYTES: usize = 4096;
 
-/// What the protocol needs of its thread.
-pub struct WireParts {
-    /// What a client may take.
+/// The parts of the server that the wire protocol uses.
+pub struct WireWorkerParts {
     pub limits: WireLimits,
-    /// Which of its commands are traced.
     pub traces: TraceOptions,
-    /// After this a client is told `outcome-unknown`.
+    /// The client receives `outcome-unknown` if the writer has not replied by then.
     pub reply_deadline: Duration,
-    /// Who may come in.
     pub admission: Arc<Admission>,
-    /// The metrics.
     pub telemetry: Arc<Telemetry>,
-    /// Whether the server is ending.
+    /// Turns true when the server is stopping.
     pub stopping: watch::Receiver<bool>,
-    /// The way to the writer.
     pub writer: WriterHandle,
-    /// Through which port the writer's answers come.
+    /// The worker's index among the writer's reply mailboxes.
     pub port: usize,
-    /// The thread's reader.
     pub reader: Rc<Reader>,
-    /// Tokens that the thread has verified.
     pub verified: Rc<RefCell<VerifiedTokens>>,
 }
 
-/// What a thread's connections share.
-pub struct Wire {
-    pub(super) parts: WireParts,
-    pub(super) scratch: RefCell<Box<[u8]>>,
-    pub(super) subscriptions: Subscriptions,
+/// The shared state of a worker's wire connections.
+pub struct WireWorker {
+    pub(super) parts: WireWorkerParts,
+    pub(super) read_buffer: RefCell<Box<[u8]>>,
+    pub(super) subscriptions: Rc<Subscriptions>,
     meter: RefCell<WireMeter>,
     tracer: RefCell<Tracer>,
-    turned_away: metrics::Counter,
+    rejected: metrics::Counter,
     reply_timeouts: metrics::Counter,
-    closed: [metrics::Counter; CAUSES.len()],
+    closed: [metrics::Counter; WIRE_CLOSE_CAUSES.len()],
     malformed: [metrics::Counter; MALFORMED.len()],
-    conflated: metrics::Counter,
 }
 
 /// The types of a client's frames as labels, in the order of [`label`].
 const TYPES: &[&str] = &["bid", "hello", "subscribe", "ping", "reserve", "other"];
-/// What can be wrong with a frame, in the order of its counters.
+/// The kinds of malformed frames as labels of metrics, in the order of their counters.
 const MALFORMED: [&str; 4] = ["unknown_type", "length", "content", "truncated"];
 
-/// The position of a type's label.
+/// Returns the index of a type's label.
 const fn label(kind: FrameType) -> usize {
     match kind {
         FrameType::Bid => 0,
@@ -84,14 +76,14 @@ const fn label(kind: FrameType) -> usize {
 }
 
 #[cold]
-fn tell(kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline, why: TraceReason) {
+fn emit_trace(kind: FrameType, reason: u8, received: Instant, timeline: WriteTimeline, why: TraceReason) {
     let write = WriteTrace {
         request_id: None,
         route: TYPES.get(label(kind)).copied().unwrap_or("other"),
         method: "frame",
         status: u16::from(reason),
         problem: None,
-        started: taken,
+        started: received,
         answered: Instant::now(),
         answered_unix_us: wall_clock_us(),
         timeline,
@@ -100,57 +92,57 @@ fn tell(kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline, wh
     write.tell(why);
 }
 
-impl Wire {
-    /// Puts a thread's things together.
+impl WireWorker {
     #[must_use]
-    pub fn new(parts: WireParts) -> Wire {
+    pub fn new(parts: WireWorkerParts) -> WireWorker {
         let telemetry = &parts.telemetry;
-        Wire {
-            scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
-            subscriptions: Subscriptions::default(),
+        let conflated = telemetry.counter(&metric::WIRE_CONFLATED, &[]);
+        let published = Arc::clone(&parts.writer.published);
+        WireWorker {
+            read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            subscriptions: Rc::new(Subscriptions::new(Rc::clone(&parts.reader), published, conflated)),
             meter: RefCell::new(WireMeter::new(telemetry, TYPES)),
             tracer: RefCell::new(Tracer::new(telemetry, parts.traces)),
-            turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
+            rejected: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
-            closed: CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
+            closed: WIRE_CLOSE_CAUSES.map(|cause| telemetry.counter(&metric::CONNECTIONS_CLOSED, &[("cause", cause)])),
             malformed: MALFORMED.map(|reason| telemetry.counter(&metric::WIRE_MALFORMED, &[("reason", reason)])),
-            conflated: telemetry.counter(&metric::WIRE_CONFLATED, &[]),
             parts,
         }
     }
 
-    /// A frame was answered, or will be: what with is certain.
-    pub(super) fn answered(&self, kind: FrameType, reason: u8) {
+    /// Counts a frame whose reply is known.
+    pub(super) fn count_frame(&self, kind: FrameType, reason: u8) {
         self.meter.borrow_mut().frame(label(kind), reason::fate(reason));
     }
 
-    /// A command came back: it is traced, if it is to be. How long it took is known from the writer, so that a bid looks
-    /// at no clock.
-    pub(super) fn trace(&self, kind: FrameType, reason: u8, taken: Instant, timeline: WriteTimeline) {
+    /// Traces a command that the writer has decided, if it is due for a trace. The writer measures its duration, so that a
+    /// bid reads no clock.
+    pub(super) fn trace(&self, kind: FrameType, reason: u8, received: Instant, timeline: WriteTimeline) {
         let durable = timeline.stages.map_or_else(Instant::now, |stages| stages.committed);
         let why = self.tracer.borrow_mut().wants(timeline.took(durable), false, durable);
         if let Some(why) = why {
-            tell(kind, reason, taken, timeline, why);
+            emit_trace(kind, reason, received, timeline, why);
         }
     }
 
-    /// A command was not let into the queue.
-    pub(super) fn turned_away(&self) {
-        self.turned_away.increment(1);
+    /// Counts a command that the queue did not take.
+    pub(super) fn count_rejected(&self) {
+        self.rejected.increment(1);
     }
 
-    /// A client was told that its answer is late.
-    pub(super) fn reply_timed_out(&self) {
+    /// Counts a reply that was late.
+    pub(super) fn count_reply_timeout(&self) {
         self.reply_timeouts.increment(1);
     }
 
-    /// A connection was closed.
-    pub(super) fn closed(&self, cause: Cause) {
+    /// Counts a connection that the server closed.
+    pub(super) fn count_closed(&self, cause: WireCloseCause) {
         self.closed[cause as usize].increment(1);
     }
 
-    /// A frame was none.
-    pub(super) fn malformed(&self, malformed: Malformed) {
+    /// Counts a malformed frame.
+    pub(super) fn count_malformed(&self, malformed: Malformed) {
         let index = match malformed {
             Malformed::UnknownType(_) => 0,
             Malformed::Length { .. } => 1,
@@ -160,23 +152,16 @@ impl Wire {
         self.malformed[index].increment(1);
     }
 
-    /// So many clients were not told of a change, because another came before they had read the one before.
-    pub(super) fn conflated(&self, clients: usize) {
-        if clients > 0 {
-            self.conflated.increment(u64::try_from(clients).unwrap_or(u64::MAX));
-        }
-    }
-
-    /// Figures go to the shared ones.
+    /// Adds the worker's figures to the shared metrics.
     pub fn flush(&self) {
         self.meter.borrow_mut().flush(&self.parts.telemetry);
     }
 }
 
-/// Once a second: figures go to the shared ones, and what nobody listens to is forgotten. And all the time: what has
-/// changed is told to those who listen.
-pub async fn upkeep(wire: Rc<Wire>) {
-    tokio::task::spawn_local(subscriptions::watch(Rc::clone(&wire)));
+/// Runs until the runtime ends: sends auctions' updates to their subscribers, and once a second drops subscriptions of
+/// closed connections and flushes metrics.
+pub async fn upkeep(wire: Rc<WireWorker>) {
+    tokio::task::spawn_local(Rc::clone(&wire.subscriptions).watch());
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;

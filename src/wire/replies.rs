@@ -1,15 +1,15 @@
-//! What the writer's answers become, and what "no" looks like.
+//! Replies made from the writer's decisions, and negative replies.
 
 use super::frame::FrameType;
-use super::listener::Wire;
 use super::messages::{BidResult, Reply, Reserved};
 use super::reason;
+use super::worker::WireWorker;
 use crate::engine::{BidReceipt, Effect, Outcome, Refusal, Subject};
 use crate::read::rows;
 use crate::types::{OrderId, OrderSecret, Seq, UnixMillis};
 use crate::writer::{NotApplied, WriterReply};
 
-/// Why a reply says no; 0 if it does not.
+/// Returns the reason of a negative reply; 0 for a positive one.
 pub(super) fn reason_of(reply: &Reply<'_>) -> u8 {
     match reply {
         Reply::Result(result) => result.reason,
@@ -19,8 +19,8 @@ pub(super) fn reason_of(reply: &Reply<'_>) -> u8 {
     }
 }
 
-/// A frame's "no", in the form that answers its type.
-pub(super) fn no(kind: FrameType, reason: u8) -> Reply<'static> {
+/// Returns the negative reply to a frame, in the form that belongs to its type.
+pub(super) fn negative(kind: FrameType, reason: u8) -> Reply<'static> {
     match kind {
         FrameType::Bid | FrameType::Result => Reply::Result(BidResult { reason, ..BidResult::default() }),
         FrameType::Reserve | FrameType::Reserved => Reply::Reserved(Reserved { reason, ..Reserved::default() }),
@@ -32,7 +32,7 @@ pub(super) fn no(kind: FrameType, reason: u8) -> Reply<'static> {
         | FrameType::Pong
         | FrameType::Ok => {
             let message = match reason {
-                reason::UNAUTHORIZED => "say HELLO with a token that is good here",
+                reason::UNAUTHORIZED => "send HELLO with a valid token first",
                 reason::NOT_FOUND => "there is no such auction",
                 reason::LIMIT_REACHED => "no more subscriptions on this connection",
                 _ => "",
@@ -42,7 +42,7 @@ pub(super) fn no(kind: FrameType, reason: u8) -> Reply<'static> {
     }
 }
 
-/// The decision in an answer, or why there is none.
+/// Returns the decision, or the reason why the writer did not decide.
 fn decision(answer: WriterReply) -> Result<Outcome, u8> {
     match answer {
         WriterReply::Decided(decided) => Ok(decided.outcome),
@@ -53,7 +53,7 @@ fn decision(answer: WriterReply) -> Result<Outcome, u8> {
     }
 }
 
-/// What became of a bid.
+/// Returns the RESULT of a bid.
 pub(super) fn bid_result(answer: WriterReply) -> BidResult {
     let refused = |reason, seq: u64| BidResult { reason, seq, ..BidResult::default() };
     match decision(answer) {
@@ -65,14 +65,14 @@ pub(super) fn bid_result(answer: WriterReply) -> BidResult {
             ends_at_ms: millis(ends_at),
         },
         Ok(Outcome::Refused { refusal, as_of_seq }) => {
-            let no = refused(reason::of_refusal(&refusal), as_of_seq.get());
+            let negative = refused(reason::of_refusal(&refusal), as_of_seq.get());
             if let Refusal::BidTooLow { current, minimum_next, ends_at } = refusal {
                 let (current, minimum_next) = (current.get(), minimum_next.get());
-                BidResult { current, minimum_next, ends_at_ms: millis(ends_at), ..no }
+                BidResult { current, minimum_next, ends_at_ms: millis(ends_at), ..negative }
             } else if let Refusal::Ended { ends_at } = refusal {
-                BidResult { ends_at_ms: millis(ends_at), ..no }
+                BidResult { ends_at_ms: millis(ends_at), ..negative }
             } else {
-                no
+                negative
             }
         }
         Ok(Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Advanced) => refused(reason::INTERNAL, 0),
@@ -80,8 +80,8 @@ pub(super) fn bid_result(answer: WriterReply) -> BidResult {
     }
 }
 
-/// What became of an order.
-pub(super) fn reserved(wire: &Wire, secret: OrderSecret, answer: WriterReply) -> Reserved {
+/// Returns the RESERVED of an order.
+pub(super) fn reserved(wire: &WireWorker, secret: OrderSecret, answer: WriterReply) -> Reserved {
     let refused = |reason, seq: u64| Reserved { reason, seq, ..Reserved::default() };
     match decision(answer) {
         Ok(Outcome::Accepted(Effect::Reserved(made))) => held(OrderId { seq: made.order, secret }, made.expires_at),
@@ -94,14 +94,14 @@ pub(super) fn reserved(wire: &Wire, secret: OrderSecret, answer: WriterReply) ->
     }
 }
 
-/// The order that the same key made before, as it is now.
-fn by_seq(wire: &Wire, seq: Seq) -> Result<Reserved, u8> {
+/// Returns the present state of the order that the same key placed before.
+fn by_seq(wire: &WireWorker, seq: Seq) -> Result<Reserved, u8> {
     let row = wire.parts.reader.read(|connection| rows::order_by_seq(connection, seq));
     match row {
         Ok(Some(row)) => Ok(held(row.id(), row.expires_at)),
         Ok(None) => Err(reason::INTERNAL),
         Err(error) => {
-            tracing::error!(%error, "a read failed");
+            tracing::error!(%error, "database read failed");
             Err(reason::INTERNAL)
         }
     }

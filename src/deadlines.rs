@@ -1,0 +1,67 @@
+//! Deadlines of a connection, for both protocols. One timer per connection watches all of them, and is moved only when a
+//! deadline comes nearer, so that a request costs no timer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+/// Time that a client may take to close its half of the connection after the last response.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// The timer's distance while nothing is due.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// Returns the deadline that comes first, and its cause. Each row is the start of a wait, if the connection is waiting
+/// for that, its longest duration, and the cause to close the connection then.
+pub fn earliest<C>(waits: impl IntoIterator<Item = (Option<Instant>, Duration, C)>) -> Option<(Instant, C)> {
+    let due = |(since, longest, cause): (Option<Instant>, Duration, C)| Some((since?.checked_add(longest)?, cause));
+    waits.into_iter().filter_map(due).min_by_key(|(at, _)| *at)
+}
+
+/// Returns the timer of a connection, for [`poll_timer`].
+pub fn timer() -> Sleep {
+    tokio::time::sleep(FAR)
+}
+
+/// Waits for the next deadline; returns the present instant when it may have passed. The timer is not moved when a
+/// deadline moves away: it expires early once then, and is set to the deadline of that time.
+pub fn poll_timer(mut timer: Pin<&mut Sleep>, next: Option<Instant>, context: &mut Context<'_>) -> Poll<Instant> {
+    if let Some(next) = next.filter(|next| *next < timer.deadline().into_std()) {
+        timer.as_mut().reset(next.into());
+    }
+    ready!(timer.as_mut().poll(context));
+    let now = Instant::now();
+    timer.as_mut().reset(next.filter(|next| *next > now).unwrap_or(now + FAR).into());
+    Poll::Ready(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_is_the_one_that_counts() {
+        let (at, second) = (Instant::now(), Duration::from_secs(1));
+        let waits = [(Some(at), 3 * second, 'a'), (None, second, 'b'), (Some(at), 2 * second, 'c')];
+        assert_eq!(earliest(waits), Some((at + 2 * second, 'c')));
+        assert_eq!(earliest([(None, second, 'a')]), None);
+        assert_eq!(earliest([(Some(at), Duration::MAX, 'a')]), None, "a wait without an end");
+    }
+
+    #[test]
+    fn a_timer_expires_at_a_deadline_that_came_nearer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut timer = pin!(timer());
+            let next = Instant::now() + Duration::from_millis(5);
+            let expired = poll_fn(|context| poll_timer(timer.as_mut(), Some(next), context)).await;
+            assert!(expired >= next);
+            assert!(timer.deadline().into_std() > expired + Duration::from_secs(60), "nothing else is due");
+        });
+    }
+}

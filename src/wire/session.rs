@@ -1,0 +1,305 @@
+//! A client's session: turns its frames into commands for the writer, or into replies at once.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use compact_str::ToCompactString as _;
+
+use super::frame::FrameType;
+use super::messages::{Bid, Reply, Request, Reserve, VERSION};
+use super::reason;
+use super::replies::{bid_result, negative, reason_of, reserved};
+use super::subscriptions::SubscriptionWaker;
+use super::worker::WireWorker;
+use crate::admission::in_flight::InFlightPermit;
+use crate::admission::{Caller, Rejected};
+use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
+use crate::store::PrivateData;
+use crate::telemetry::traces::WriteTimeline;
+use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
+use crate::writer::{Class, Submission, SubmitError, Ticket};
+
+/// The client of a connection: its identity and its subscriptions.
+pub(super) struct Session {
+    peer: IpAddr,
+    caller: Caller,
+    /// The end of the token's validity.
+    valid_until: Option<Instant>,
+    /// The buyer of the last bid with its digest: most connections bid for one buyer, and computing the digest takes as
+    /// long as the rest of a bid.
+    last_bidder: Option<(u32, Digest)>,
+    subscriptions: Vec<Subscription>,
+    pub(super) waker: Rc<SubscriptionWaker>,
+}
+
+/// A subscription of this client to an auction.
+struct Subscription {
+    auction_id: AuctionId,
+    /// The last change that the client knows.
+    sent: u64,
+}
+
+/// A reply in the order of the client's frames.
+pub(super) enum QueuedReply<'w> {
+    Ready(Reply<'static>),
+    Pending(PendingReply<'w>),
+}
+
+/// The reply to a command that the writer has not decided yet.
+pub(super) struct PendingReply<'w> {
+    command: PendingCommand,
+    ticket: Ticket,
+    submitted: Instant,
+    /// Counts the command as in flight until its reply is there.
+    _permit: Option<InFlightPermit<'w>>,
+}
+
+/// The kind of a pending command.
+enum PendingCommand {
+    Bid,
+    /// An order, whose id will have this secret.
+    Order(OrderSecret),
+}
+
+impl Session {
+    pub(super) fn new(peer: IpAddr) -> Session {
+        Session {
+            peer,
+            caller: Caller::Anonymous,
+            valid_until: None,
+            last_bidder: None,
+            subscriptions: Vec::new(),
+            waker: Rc::default(),
+        }
+    }
+
+    /// Returns whether the client has authenticated, or needs not.
+    pub(super) fn is_authenticated(&self, wire: &WireWorker, now: Instant) -> bool {
+        wire.parts.admission.buyers.is_none() || self.valid_until.is_some_and(|until| now < until)
+    }
+
+    /// Handles a request, and returns its reply or the pending one.
+    pub(super) fn handle<'w>(&mut self, wire: &'w WireWorker, request: Request<'_>, now: Instant) -> QueuedReply<'w> {
+        let kind = request.kind();
+        if let Request::Hello { version, token } = request {
+            return ready(wire, kind, self.hello(wire, version, token, now));
+        }
+        if !self.is_authenticated(wire, now) {
+            wire.parts.admission.count(Rejected::Unauthorized);
+            return ready(wire, kind, negative(kind, reason::UNAUTHORIZED));
+        }
+        match request {
+            Request::Hello { .. } => ready(wire, kind, negative(kind, reason::INTERNAL)),
+            Request::Ping(echo) => ready(wire, kind, Reply::Pong(echo)),
+            Request::Bid(bid) => pending(wire, kind, self.bid(wire, bid, now)),
+            Request::Reserve(reserve) => pending(wire, kind, self.reserve(wire, reserve, now)),
+            Request::Subscribe { auction_id, from_seq } => {
+                let subscribed = self.subscribe(wire, auction_id, from_seq);
+                let reply = subscribed.map_or_else(|reason| negative(kind, reason), |seq| Reply::Ok { seq });
+                ready(wire, kind, reply)
+            }
+        }
+    }
+
+    fn subscribe(&mut self, wire: &WireWorker, auction_id: u32, from_seq: u64) -> Result<u64, u8> {
+        let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
+        let known = self.subscriptions.iter().position(|known| known.auction_id == auction_id);
+        if known.is_none() && self.subscriptions.len() >= wire.parts.limits.subscriptions_max {
+            return Err(reason::LIMIT_REACHED);
+        }
+        let latest = wire.subscriptions.subscribe(auction_id, &self.waker).map_err(|error| {
+            tracing::error!(%error, "database read failed");
+            reason::INTERNAL
+        })?;
+        let seq = latest.ok_or(reason::NOT_FOUND)?.seq.get();
+        let subscription = Subscription { auction_id, sent: from_seq };
+        match known.and_then(|at| self.subscriptions.get_mut(at)) {
+            Some(known) => *known = subscription,
+            None => self.subscriptions.push(subscription),
+        }
+        self.waker.set_pending();
+        Ok(seq)
+    }
+
+    /// Writes the updates that are pending. Returns whether there were any.
+    pub(super) fn write_updates(&mut self, wire: &WireWorker, out: &mut Vec<u8>) -> bool {
+        if !self.waker.take_pending() {
+            return false;
+        }
+        let before = out.len();
+        for subscription in &mut self.subscriptions {
+            subscription.sent = wire.subscriptions.write_update(subscription.auction_id, subscription.sent, out);
+        }
+        out.len() > before
+    }
+
+    pub(super) fn has_subscriptions(&self) -> bool {
+        !self.subscriptions.is_empty()
+    }
+
+    fn hello(&mut self, wire: &WireWorker, version: u8, token: &[u8], now: Instant) -> Reply<'static> {
+        if version != VERSION {
+            return Reply::Error { code: reason::VALIDATION, message: "the server speaks version 1" };
+        }
+        if let Some(buyers) = &wire.parts.admission.buyers {
+            let token = std::str::from_utf8(token).unwrap_or("");
+            match buyers.check_with_lifetime(token, &mut wire.parts.verified.borrow_mut()) {
+                Ok((buyer, left)) => {
+                    self.caller = Caller::Buyer(buyer);
+                    self.valid_until = now.checked_add(left);
+                }
+                Err(rejected) => {
+                    wire.parts.admission.count(rejected);
+                    return negative(FrameType::Hello, reason::UNAUTHORIZED);
+                }
+            }
+        }
+        Reply::Ok { seq: wire.parts.writer.published.seq() }
+    }
+
+    fn bid<'w>(&mut self, wire: &'w WireWorker, bid: Bid, now: Instant) -> Result<PendingReply<'w>, u8> {
+        let Bid { auction_id, user_id, amount } = bid;
+        let buyer = BuyerText::new(&user_id.to_compact_string()).filter(|_| user_id > 0).ok_or(reason::VALIDATION)?;
+        if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
+            return Err(reason::FORBIDDEN);
+        }
+        let amount = UnitPrice::new(amount).ok_or(reason::VALIDATION)?;
+        let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
+        let permit = self.acquire_permit(wire)?;
+        let digest = match self.last_bidder {
+            Some((last, digest)) if last == user_id => digest,
+            Some(_) | None => wire.parts.writer.digest_key.buyer(buyer.as_str()),
+        };
+        self.last_bidder = Some((user_id, digest));
+        let bid = PlaceBid { auction_id, buyer: digest, amount, maximum: None, key: None };
+        let command = Command::Auction(AuctionCommand::Bid(bid));
+        let private_data = Some(PrivateData::Bid { buyer });
+        let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
+        Ok(PendingReply { command: PendingCommand::Bid, ticket, submitted: now, _permit: permit })
+    }
+
+    fn reserve<'w>(&self, wire: &'w WireWorker, reserve: Reserve<'_>, now: Instant) -> Result<PendingReply<'w>, u8> {
+        let Reserve { drop_id, quantity, key, buyer } = reserve;
+        let buyer = std::str::from_utf8(buyer).ok().and_then(BuyerText::new).ok_or(reason::VALIDATION)?;
+        if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
+            return Err(reason::FORBIDDEN);
+        }
+        let quantity = Quantity::new(u16::from(quantity)).ok_or(reason::VALIDATION)?;
+        let parts = &wire.parts;
+        let exists = |drop_id: &DropId| parts.writer.published.version(*drop_id) > 0;
+        let drop_id = DropId::new(drop_id).filter(exists).ok_or(reason::NOT_FOUND)?;
+        let permit = self.acquire_permit(wire)?;
+        let digests = &parts.writer.digest_key;
+        let buyer_digest = digests.buyer(buyer.as_str());
+        let command = Command::Order(OrderCommand::Place(PlaceOrder {
+            drop_id,
+            buyer: buyer_digest,
+            key: digests.order_key(drop_id, &buyer_digest, key_digits(key).as_flattened()),
+            quantity,
+            contact_given: false,
+        }));
+        let secret = random::order_secret();
+        let private_data = Some(PrivateData::Order { secret, buyer, contact: None });
+        let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
+        Ok(PendingReply { command: PendingCommand::Order(secret), ticket, submitted: now, _permit: permit })
+    }
+
+    /// Takes a permit for a command of the client, which is counted over all its connections.
+    fn acquire_permit<'w>(&self, wire: &'w WireWorker) -> Result<Option<InFlightPermit<'w>>, u8> {
+        wire.parts.admission.acquire_permit(&self.caller, self.peer, std::iter::empty()).map_err(|rejected| {
+            wire.parts.admission.count(rejected);
+            reason::RATE_LIMITED
+        })
+    }
+}
+
+/// Returns the key's hexadecimal digits, which are the same key over HTTP.
+fn key_digits(key: [u8; 16]) -> [[u8; 16]; 2] {
+    let number = u128::from_be_bytes(key);
+    [number >> 64, number & u128::from(u64::MAX)].map(|half| hex::of_u64(u64::try_from(half).unwrap_or(0)))
+}
+
+fn submit(wire: &WireWorker, submission: Submission) -> Result<Ticket, u8> {
+    wire.parts.writer.submit_from(submission, wire.parts.port).map_err(|error| {
+        wire.count_rejected();
+        match error {
+            SubmitError::QueueFull { .. } => reason::OVERLOADED,
+            SubmitError::Stopping => reason::DRAINING,
+            SubmitError::ReadOnly => reason::READ_ONLY,
+        }
+    })
+}
+
+/// Returns the pending reply to a submitted command, or the negative reply to one that was not.
+fn pending<'w>(wire: &'w WireWorker, kind: FrameType, submitted: Result<PendingReply<'w>, u8>) -> QueuedReply<'w> {
+    submitted.map_or_else(|reason| ready(wire, kind, negative(kind, reason)), QueuedReply::Pending)
+}
+
+/// Returns a reply that needs no writer.
+fn ready<'w>(wire: &WireWorker, kind: FrameType, reply: Reply<'static>) -> QueuedReply<'w> {
+    wire.count_frame(kind, reason_of(&reply));
+    QueuedReply::Ready(reply)
+}
+
+impl QueuedReply<'_> {
+    /// Returns the reply as soon as it is there.
+    pub(super) fn poll(&mut self, wire: &WireWorker, context: &mut Context<'_>) -> Poll<Reply<'static>> {
+        match self {
+            QueuedReply::Ready(reply) => Poll::Ready(*reply),
+            QueuedReply::Pending(pending) => pending.ticket.poll_answer(context).map(|answer| {
+                let timeline = answer.timeline(pending.ticket.accepted());
+                let reply = match &pending.command {
+                    PendingCommand::Bid => Reply::Result(bid_result(answer)),
+                    PendingCommand::Order(secret) => Reply::Reserved(reserved(wire, *secret, answer)),
+                };
+                wire.count_frame(pending.kind(), reason_of(&reply));
+                wire.trace(pending.kind(), reason_of(&reply), pending.submitted, timeline);
+                reply
+            }),
+        }
+    }
+
+    /// Returns the instant of submission, while the writer has the command.
+    pub(super) fn submitted(&self) -> Option<Instant> {
+        match self {
+            QueuedReply::Ready(_) => None,
+            QueuedReply::Pending(pending) => Some(pending.submitted),
+        }
+    }
+
+    /// Returns the reply for a command that the writer has not decided in time.
+    pub(super) fn timed_out(&self, wire: &WireWorker) -> Reply<'static> {
+        let pending = match self {
+            QueuedReply::Ready(reply) => return *reply,
+            QueuedReply::Pending(pending) => pending,
+        };
+        let kind = pending.kind();
+        wire.count_reply_timeout();
+        wire.count_frame(kind, reason::OUTCOME_UNKNOWN);
+        let timeline = WriteTimeline { accepted: pending.ticket.accepted(), stages: None };
+        wire.trace(kind, reason::OUTCOME_UNKNOWN, pending.submitted, timeline);
+        negative(kind, reason::OUTCOME_UNKNOWN)
+    }
+}
+
+impl PendingReply<'_> {
+    fn kind(&self) -> FrameType {
+        match self.command {
+            PendingCommand::Bid => FrameType::Bid,
+            PendingCommand::Order(_) => FrameType::Reserve,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_hex_of_its_bytes() {
+        let key: [u8; 16] = std::array::from_fn(|at| u8::try_from(at * 17).expect("a byte"));
+        assert_eq!(key_digits(key).as_flattened(), hex::encode(&key).as_bytes());
+    }
+}
