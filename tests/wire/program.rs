@@ -52,7 +52,7 @@ fn what_is_no_command_is_told_and_what_is_no_frame_is_answered() {
     let (output, said, noted) = talk(&site, "sell everything\nping 123456789\nraw ee\n");
     assert_eq!(output.status.code(), Some(64), "{noted}");
     assert!(noted.contains("reserve, bid, subscribe") && noted.contains("2 lines were not commands"), "{noted}");
-    assert!(said.contains("<- ERROR no: malformed (1): frames of type 0xee"), "{said}");
+    assert!(said.contains("<- ERROR no: malformed (1): frame type 0xee"), "{said}");
     let gone = site.server.0.server.wire_address;
     site.end();
     let nobody = Command::new(env!("CARGO_BIN_EXE_firstcome")).args(["wire", "--to", &gone.to_string()]).output();
