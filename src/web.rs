@@ -14,7 +14,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("web/style.css");
 
-/// What a browser may do with a page: show it with its own style, and send its forms to us. Nothing else.
+/// Allows a page only its own style, and forms to this server.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
     format!(
@@ -40,20 +40,19 @@ fn page(title: &str, state: Option<&str>, body: &Markup) -> String {
     page.into_string()
 }
 
-/// Something that must be read first.
+/// A notice above the content.
 fn notice(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice role="alert" { (text) } } }
 }
 
-/// There is nothing here.
 #[must_use]
 pub fn not_found() -> String {
     page(
         "Not found",
         None,
         &html! {
-            h1 { "There is nothing here" }
-            p { "The address may be cut off, or mistyped. An order's address is in what the shop sent you." }
+            h1 { "Page not found" }
+            p { "The address may be incomplete or mistyped. The message from the shop has the address of your order." }
         },
     )
 }

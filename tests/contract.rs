@@ -378,7 +378,9 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     is(&call(admin, "GET", "/v1/orders?limit=0", "", ""), Code::Validation);
     is(&call(admin, "GET", "/v1/orders?contacts=true&drop_id=999", "Accept: text/csv\r\n", ""), Code::NotFound);
     is(&call(admin, "GET", "/v1/audit?drop_id=0", "", ""), Code::Validation);
-    is(&call(admin, "GET", "/v1/drops/1/remedy?last=0", "", ""), Code::Validation);
+    let wrong = call(admin, "GET", "/v1/drops/1/remedy?last=0", "", "");
+    is(&wrong, Code::Validation);
+    assert_eq!(wrong.body["errors"][0]["pointer"], "/last", "a JSON pointer");
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
 }
 

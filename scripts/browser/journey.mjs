@@ -53,7 +53,7 @@ async function reserve(page, what, name) {
 async function checkOut(page, name) {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("E-mail").fill(`${name}@example.org`);
-  await page.getByRole("button", { name: "Go on to payment" }).click();
+  await page.getByRole("button", { name: "Proceed to payment" }).click();
   await shows(page, "Waiting for your payment");
 }
 
@@ -95,7 +95,7 @@ const tests = {
     await checkOut(page, "bob");
     await click(page, "Pay twice");
     await shows(page, "Paid");
-    await page.getByText("149.00 EUR that came besides goes back to you").waitFor();
+    await page.getByText("You paid 149.00 EUR too much, which will be refunded").waitFor();
     assert.equal((await order(page)).refund_due_amount, 14900);
   },
 
@@ -120,8 +120,8 @@ const tests = {
     await click(quick, "Pay");
     await shows(quick, "Paid");
     await click(late, "Pay late");
-    await shows(late, "Your money goes back");
-    await late.getByText("149.00 EUR is owed to you").waitFor();
+    await shows(late, "Refund pending");
+    await late.getByText("149.00 EUR will be refunded to you").waitFor();
     await keep(late, "owed");
     assert.equal((await order(late)).state, "refund_due");
   },
@@ -132,9 +132,9 @@ const tests = {
     const offer = page.getByRole("region", { name: "Shoe last" });
     await offer.getByLabel("Buyer").fill("fay");
     await offer.getByRole("button", { name: "Reserve" }).click();
-    await page.getByRole("alert").getByText("0 are free").waitFor();
+    await page.getByRole("alert").getByText("Available: 0").waitFor();
     await page.goto(`${shop}/pay/00000000-002a-8c0d-9e1f-5a6b7c8d9e0f`);
-    await shows(page, "There is nothing here");
+    await shows(page, "Page not found");
   },
 };
 

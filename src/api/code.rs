@@ -1,8 +1,7 @@
-//! The codes of problems: the table of the contract, once. The number is the code on the wire.
+//! The table of problem codes. The wire protocol sends the number of a code.
 
 use hyper::StatusCode;
 
-/// A problem's code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Code {
     Malformed,
@@ -32,16 +31,14 @@ pub enum Code {
     Internal,
 }
 
-/// The constant half of a problem: a row of the table.
+/// The constant part of a problem: a row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProblemKind {
-    /// The number on the wire.
+    /// Number in the wire protocol.
     pub number: u8,
-    /// The code.
     pub code: &'static str,
-    /// The HTTP status.
     pub status: StatusCode,
-    /// The title: the same for every problem of this code.
+    /// The title, the same for every problem of this code.
     pub title: &'static str,
 }
 
@@ -50,7 +47,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 }
 
 impl Code {
-    /// Every code, in the order of the table.
+    /// All codes in the order of the table.
     pub const ALL: [Code; 25] = [
         Code::Malformed,
         Code::Validation,
@@ -79,7 +76,7 @@ impl Code {
         Code::Internal,
     ];
 
-    /// Every code's name, in the order of the table.
+    /// The names of all codes in the order of the table.
     pub const NAMES: [&str; Code::ALL.len()] = {
         let mut names = [""; Code::ALL.len()];
         let mut index = 0;
@@ -90,46 +87,42 @@ impl Code {
         names
     };
 
-    /// Its row of the table.
     #[must_use]
     pub const fn kind(self) -> ProblemKind {
         use StatusCode as S;
         match self {
-            Code::Malformed => kind(1, "malformed", S::BAD_REQUEST, "The request is not well formed"),
-            Code::Validation => kind(2, "validation", S::BAD_REQUEST, "The request does not fit"),
-            Code::KeyMissing => kind(3, "idempotency-key-missing", S::BAD_REQUEST, "An Idempotency-Key is needed"),
-            Code::KeyReused => {
-                kind(4, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The key came with other parameters")
-            }
-            Code::Unauthorized => kind(5, "unauthorized", S::UNAUTHORIZED, "A token is needed"),
-            Code::Forbidden => kind(6, "forbidden", S::FORBIDDEN, "Not allowed"),
-            Code::NotFound => kind(7, "not-found", S::NOT_FOUND, "There is no such thing"),
-            Code::MethodNotAllowed => {
-                kind(8, "method-not-allowed", S::METHOD_NOT_ALLOWED, "This path has other methods")
-            }
-            Code::NotStarted => kind(9, "not-started", S::FORBIDDEN, "The drop has not started"),
-            Code::Ended => kind(10, "ended", S::GONE, "The drop is over"),
-            Code::DropPaused => kind(11, "drop-paused", S::SERVICE_UNAVAILABLE, "The drop is paused"),
-            Code::LimitReached => kind(12, "limit-reached", S::CONFLICT, "The limit per buyer is reached"),
-            Code::SoldOut => kind(13, "sold-out", S::CONFLICT, "Not enough units are free"),
-            Code::OrderExpired => kind(14, "order-expired", S::GONE, "The order's time ran out"),
-            Code::IllegalTransition => kind(15, "illegal-transition", S::CONFLICT, "The state does not allow it"),
-            Code::BidTooLow => kind(16, "bid-too-low", S::CONFLICT, "The bid is too low"),
-            Code::PreconditionFailed => {
-                kind(17, "precondition-failed", S::PRECONDITION_FAILED, "What you saw is out of date")
-            }
-            Code::BodyTooLarge => kind(18, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Code::Malformed => kind(1, "malformed", S::BAD_REQUEST, "Malformed request"),
+            Code::Validation => kind(2, "validation", S::BAD_REQUEST, "Validation failed"),
+            Code::KeyMissing => kind(3, "idempotency-key-missing", S::BAD_REQUEST, "Idempotency-Key required"),
+            Code::KeyReused => kind(
+                4,
+                "idempotency-key-reused",
+                S::UNPROCESSABLE_ENTITY,
+                "Idempotency-Key reused with other parameters",
+            ),
+            Code::Unauthorized => kind(5, "unauthorized", S::UNAUTHORIZED, "Authentication required"),
+            Code::Forbidden => kind(6, "forbidden", S::FORBIDDEN, "Forbidden"),
+            Code::NotFound => kind(7, "not-found", S::NOT_FOUND, "Not found"),
+            Code::MethodNotAllowed => kind(8, "method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Code::NotStarted => kind(9, "not-started", S::FORBIDDEN, "Not started"),
+            Code::Ended => kind(10, "ended", S::GONE, "Ended"),
+            Code::DropPaused => kind(11, "drop-paused", S::SERVICE_UNAVAILABLE, "Drop paused"),
+            Code::LimitReached => kind(12, "limit-reached", S::CONFLICT, "Limit per buyer reached"),
+            Code::SoldOut => kind(13, "sold-out", S::CONFLICT, "Not enough units available"),
+            Code::OrderExpired => kind(14, "order-expired", S::GONE, "Order expired"),
+            Code::IllegalTransition => kind(15, "illegal-transition", S::CONFLICT, "Not allowed in this state"),
+            Code::BidTooLow => kind(16, "bid-too-low", S::CONFLICT, "Bid too low"),
+            Code::PreconditionFailed => kind(17, "precondition-failed", S::PRECONDITION_FAILED, "Precondition failed"),
+            Code::BodyTooLarge => kind(18, "body-too-large", S::PAYLOAD_TOO_LARGE, "Request body too large"),
             Code::UnsupportedMediaType => {
-                kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
+                kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
-            Code::RateLimited => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests at once"),
-            Code::Overloaded => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Too much at once"),
-            Code::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "The server is ending"),
-            Code::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Nothing can be sold at the moment"),
-            Code::OutcomeUnknown => {
-                kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Whether it happened is not known")
-            }
-            Code::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "A mistake of the server"),
+            Code::RateLimited => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests in flight"),
+            Code::Overloaded => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
+            Code::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "Server shutting down"),
+            Code::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Server temporarily read-only"),
+            Code::OutcomeUnknown => kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Outcome unknown"),
+            Code::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "Internal server error"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that a client can be told besides success: RFC 9457 problems, from one exhaustive match.
+//! Problems (RFC 9457): every response besides success, from one exhaustive match.
 
 use std::time::Duration;
 
@@ -10,90 +10,84 @@ use crate::engine::{Invalid, Refusal};
 use crate::types::text::rfc3339;
 use crate::types::{Seq, UnixMillis};
 
-/// One thing that is wrong with a request's body or query.
+/// A mistake in a request's body or query.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FieldError {
-    /// Where: a JSON pointer into the body, or `?name` for a query parameter.
+    /// JSON pointer into the body, or into the object of query parameters.
     pub pointer: String,
-    /// What is wrong, and what is allowed.
+    /// The mistake, and the values that are allowed.
     pub detail: String,
 }
 
-/// A problem, declared in the order of the table of `api.md`.
+/// A problem, in the order of the table in `src/http/README.md`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Problem {
-    /// The request's head is not well formed, or may be read in two ways.
+    /// The request's head is malformed or ambiguous.
     BadHead(&'static str),
-    /// The body is not JSON.
+    /// The body is not valid JSON.
     Malformed(String),
-    /// The body or the query does not fit.
+    /// The body or the query is invalid.
     Validation(Vec<FieldError>),
-    /// The `Idempotency-Key` is missing, or is none.
+    /// The `Idempotency-Key` is missing or invalid.
     KeyMissing(&'static str),
-    /// No token, or none that is good. Which of the two, nobody is told.
+    /// The token is missing or invalid. The response does not say which of the two.
     Unauthorized,
-    /// No signature, or none that is good. Which of the two, nobody is told.
+    /// The signature is missing or invalid. The response does not say which of the two.
     BadSignature,
     /// The request's address or caller may not do this.
     Forbidden(&'static str),
-    /// No such thing.
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed {
-        /// What is allowed.
+        /// The value of the `Allow` header.
         allow: String,
     },
     /// The body is too large.
     BodyTooLarge {
-        /// What is allowed, in bytes.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     BodyTooSlow,
-    /// The body is not said to be JSON.
+    /// The `Content-Type` is not JSON.
     UnsupportedMediaType,
-    /// The engine's answer "no".
+    /// The engine refused the command.
     Refused {
-        /// Why not.
         refusal: Refusal,
-        /// The last event that the refusal saw.
+        /// The last event before the decision.
         as_of_seq: Seq,
-        /// When.
         at: UnixMillis,
     },
     /// The client has too many requests in flight.
     RateLimited {
-        /// How many it may have.
+        /// The limit of requests in flight per client.
         in_flight_max: u32,
     },
-    /// The queue is full or too slow: nothing was decided.
+    /// The queue is full or too slow. Nothing was decided.
     Overloaded {
-        /// How many commands wait.
+        /// Number of waiting commands.
         queue_depth: usize,
-        /// When to come again.
         retry_after: Duration,
     },
-    /// The program is ending.
+    /// The server is shutting down.
     Draining,
-    /// The disk is full: nothing is sold until there is room.
+    /// The disk is full. Nothing is sold until there is space.
     ReadOnly,
-    /// A fault or a time-out after it was accepted.
+    /// A fault or a timeout after the command was accepted.
     OutcomeUnknown,
-    /// A bug.
     Internal,
 }
 
-/// The name of the limit on what one client has in flight.
+/// The policy's name of the limit of requests in flight per client.
 pub(crate) const IN_FLIGHT_POLICY: &str = "in-flight";
 
 impl Problem {
-    /// A validation problem with one error.
+    /// Makes a validation problem with one mistake.
     #[must_use]
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Problem {
         Problem::Validation(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
     }
 
-    /// Its code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -116,13 +110,12 @@ impl Problem {
         }
     }
 
-    /// The row of the table.
     #[must_use]
     pub const fn kind(&self) -> ProblemKind {
         self.code().kind()
     }
 
-    /// When to come again, if that makes sense.
+    /// Returns the value of `Retry-After`, if a repeat makes sense.
     #[must_use]
     pub fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
         match self {
@@ -147,12 +140,12 @@ impl Problem {
         }
     }
 
-    /// The quota that was exceeded, as `RateLimit-Policy` and `RateLimit` say it (draft-ietf-httpapi-ratelimit-headers):
-    /// the places in the queue that buyers share, or those of one client.
+    /// Returns the exceeded quota for `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): the
+    /// slots in the queue that buyers share, or the limit of one client.
     #[must_use]
-    pub fn quota(&self, places: usize) -> Option<(String, String)> {
+    pub fn quota(&self, queue_slots: usize) -> Option<(String, String)> {
         let (name, quota, wait) = if let Problem::Overloaded { retry_after, .. } = self {
-            ("queue", places, *retry_after)
+            ("queue", queue_slots, *retry_after)
         } else if let Problem::RateLimited { in_flight_max } = self {
             (IN_FLIGHT_POLICY, usize::try_from(*in_flight_max).unwrap_or(usize::MAX), Duration::from_secs(1))
         } else {
@@ -162,7 +155,7 @@ impl Problem {
         Some((policy, format!("\"{name}\";r=0;t={}", whole_seconds(wait))))
     }
 
-    /// What a 503 says of an effect: `no` is never followed by one.
+    /// Returns the member `applied` of a 503. `no` is never followed by an effect.
     fn applied(&self) -> Option<&'static str> {
         if matches!(self, Problem::OutcomeUnknown) {
             return Some("unknown");
@@ -170,13 +163,12 @@ impl Problem {
         (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
     }
 
-    /// What a page says of it: its title, and the sentence about this occurrence.
+    /// Returns the title and the detail, for pages.
     #[must_use]
     pub fn words(&self) -> (&'static str, String) {
         (self.kind().title, self.detail())
     }
 
-    /// The sentence about this occurrence.
     fn detail(&self) -> String {
         match self {
             Problem::Malformed(detail) => detail.clone(),
@@ -184,28 +176,29 @@ impl Problem {
                 errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
             }
             Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
-            Problem::BadSignature => "Send it signed with a secret that is good here.".into(),
-            Problem::Unauthorized => "Send Authorization: Bearer with a token that is good here.".into(),
-            Problem::NotFound => "Check the address and the id.".into(),
-            Problem::MethodNotAllowed { allow } => format!("Allowed: {allow}."),
-            Problem::BodyTooLarge { max } => format!("At most {max} bytes are read."),
-            Problem::BodyTooSlow => "The body did not come in time; send it at once.".into(),
+            Problem::BadSignature => "Sign the webhook with a secret that this server knows.".into(),
+            Problem::Unauthorized => "Send Authorization: Bearer with a valid token.".into(),
+            Problem::NotFound => "Check the path and the id.".into(),
+            Problem::MethodNotAllowed { allow } => format!("Allowed methods: {allow}."),
+            Problem::BodyTooLarge { max } => format!("The limit is {max} bytes."),
+            Problem::BodyTooSlow => "The body did not arrive in time; send it without pauses.".into(),
             Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
             Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
             Problem::RateLimited { in_flight_max } => {
-                format!("A client may have {in_flight_max} requests in flight; nothing was decided.")
+                format!("Limit of requests in flight per client: {in_flight_max}. Nothing was decided.")
             }
-            Problem::Overloaded { .. } => "Nothing was decided; try again after Retry-After with the same key.".into(),
-            Problem::Draining => "Nothing was decided; try again in a moment with the same key.".into(),
+            Problem::Overloaded { .. } => "Nothing was decided. Retry after Retry-After with the same key.".into(),
+            Problem::Draining => "Nothing was decided. Retry soon with the same key.".into(),
             Problem::ReadOnly => {
-                "Nothing was decided: the server's disk is full; reading goes on. Try again with the same key.".into()
+                "The server's disk is full; only reads are served. Nothing was decided. Retry later with the same key."
+                    .into()
             }
-            Problem::OutcomeUnknown => "Try again with the same key, and you learn what happened.".into(),
-            Problem::Internal => "The details are in the server's log under the request_id.".into(),
+            Problem::OutcomeUnknown => "Retry with the same key to learn the outcome.".into(),
+            Problem::Internal => "The server's log has the details under this request_id.".into(),
         }
     }
 
-    /// The members beside the standard ones.
+    /// Adds the members besides the standard ones.
     fn members(&self, out: &mut Map<String, Value>) {
         match self {
             Problem::Validation(errors) => {
@@ -245,7 +238,7 @@ impl Problem {
         }
     }
 
-    /// The body.
+    /// Returns the JSON body.
     #[must_use]
     pub fn body(&self, request_id: &str) -> String {
         let kind = self.kind();
@@ -261,7 +254,7 @@ impl Problem {
     }
 }
 
-/// Whole seconds, rounded up, at least one: what `Retry-After` can say.
+/// Returns whole seconds, rounded up, at least one: `Retry-After` has no fractions.
 #[must_use]
 pub fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
@@ -305,25 +298,27 @@ const fn code_of_refusal(refusal: &Refusal) -> Code {
 
 fn detail_of_refusal(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::NotFound => "Check the address and the id.".into(),
-        Refusal::KeyReused => "A repeat must be the same request; a new request needs a new key.".into(),
+        Refusal::NotFound => "Check the path and the id.".into(),
+        Refusal::KeyReused => "A retry must repeat the same request; a new request needs a new key.".into(),
         Refusal::NotStarted { starts_at } => format!("It starts at {}.", rfc3339(*starts_at)),
         Refusal::Ended { ends_at } => format!("It ended at {}.", rfc3339(*ends_at)),
-        Refusal::DropPaused => "An operator stopped it for the moment; nothing was decided.".into(),
-        Refusal::LimitReached { limit, used } => format!("A buyer may have {limit}; {used} are held or bought."),
+        Refusal::DropPaused => "An operator paused the drop. Nothing was decided.".into(),
+        Refusal::LimitReached { limit, used } => {
+            format!("Limit per buyer: {limit}; held or bought: {used}.")
+        }
         Refusal::ExposureReached { limit, used } => {
-            format!("A buyer may stand for {} in all; {} are bid already.", limit.get(), used.get())
+            format!("A buyer's leading bids may sum up to {}; they sum up to {}.", limit.get(), used.get())
         }
         Refusal::BidTooLow { minimum_next, .. } => format!("Bid {} or more.", minimum_next.get()),
         Refusal::SoldOut { available, held, .. } => {
-            format!("{available} are free; {held} are held and may come back.")
+            format!("Available: {available}; held, and possibly available later: {held}.")
         }
         Refusal::OrderExpired { expired_at } => format!("It expired at {}.", rfc3339(*expired_at)),
         Refusal::IllegalTransition { from, to } => {
             format!("An order that is {} cannot become {}.", from.as_str(), to.as_str())
         }
         Refusal::MismatchStands { .. } => {
-            "The auditor's recount does not agree with the counters; run `firstcome verify`.".into()
+            "The auditor's recount differs from the counters; run `firstcome verify`.".into()
         }
         Refusal::PreconditionFailed { revision } => format!("The drop is at revision {revision}; read it again."),
         Refusal::Invalid(invalid) => {
@@ -380,18 +375,22 @@ fn members_of_refusal(refusal: &Refusal, out: &mut Map<String, Value>) {
 fn field_error(invalid: &Invalid) -> FieldError {
     let (pointer, detail) = match invalid {
         Invalid::EndBeforeStart => ("/ends_at", "must be after starts_at".into()),
-        Invalid::EndInThePast => ("/ends_at", "must lie in the future; close the drop to end it now".into()),
-        Invalid::TotalBelowTaken { taken } => ("/delta", format!("{taken} units are held or sold and cannot go")),
-        Invalid::TotalTooLarge => ("/delta", "the total may be 4294967295 at most".into()),
-        Invalid::TooManyDrops => ("", "the file holds as many drops as it can".into()),
-        Invalid::TooManyEndpoints => ("", "there are as many endpoints as there can be: 16".into()),
+        Invalid::EndInThePast => ("/ends_at", "must be in the future; close the drop to end it now".into()),
+        Invalid::TotalBelowTaken { taken } => {
+            ("/delta", format!("{taken} units are held or sold and cannot be removed"))
+        }
+        Invalid::TotalTooLarge => ("/delta", "the total must be at most 4294967295".into()),
+        Invalid::TooManyDrops => ("", "the database has the maximum number of drops".into()),
+        Invalid::TooManyEndpoints => ("", "there are 16 endpoints, which is the maximum".into()),
         Invalid::PaymentDiffers { amount, currency } => {
             ("/amount", format!("the order costs {} {}", amount.get(), currency.as_str()))
         }
         Invalid::RefundOutOfRange { remaining } => {
-            ("/amount", format!("{} are left to refund, at least 1 must be", remaining.get()))
+            ("/amount", format!("must be from 1 to {}, which can still be refunded", remaining.get()))
         }
-        Invalid::RestockOutOfRange { sold } => ("/restock_quantity", format!("{sold} units of the order are sold")),
+        Invalid::RestockOutOfRange { sold } => {
+            ("/restock_quantity", format!("must be at most the {sold} sold units of the order"))
+        }
     };
     FieldError { pointer: pointer.into(), detail }
 }

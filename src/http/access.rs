@@ -15,10 +15,10 @@ use crate::types::UnixMillis;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What `?contacts=true` on the list of orders needs on top: everybody's personal data at once.
+/// The role that `?contacts=true` on the list of orders needs: it exports the personal data of all buyers at once.
 pub const CONTACTS_NEED: Role = Role::Owner;
 
-/// The one bearer token of a request. Two are none: which of them would be meant?
+/// Returns the bearer token. More than one `Authorization` header is ambiguous and counts as none.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -26,7 +26,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
-/// Lets a request in, or not: who it is, and a place among what its address has in flight.
+/// Identifies the caller of a request, checks the role, and acquires a permit if the route counts in flight.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `rate-limited`.
@@ -47,13 +47,13 @@ pub fn admit<'server>(
         }
     };
     let caller = identify(admission, known, route, headers, now).map_err(rejected)?;
-    let place = if route.counts_in_flight {
+    let permit = if route.counts_in_flight {
         let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
         admission.acquire_permit(&caller, peer, forwarded_for).map_err(rejected)?
     } else {
         None
     };
-    Ok((caller, place))
+    Ok((caller, permit))
 }
 
 fn identify(

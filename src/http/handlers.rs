@@ -1,4 +1,4 @@
-//! The handlers of routes with their rows, a file per noun; and what they have in common.
+//! The handlers of routes with their rows, one file per noun; here is the part that they share.
 
 pub(super) mod auctions;
 pub(super) mod audit;
@@ -30,7 +30,7 @@ use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::api::Problem;
-use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome};
+use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome, Subject};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
@@ -74,13 +74,13 @@ impl Route {
     }
 }
 
-/// The example of a body that has a reason only.
+/// Returns the example of a body with only a reason.
 fn example_reason() -> Value {
     json!({ "reason": "a wrong price" })
 }
 
-/// Hands a command to the writer and waits for its answer, within the reply deadline. Operators have places in the
-/// queue that buyers cannot take.
+/// Submits a command to the writer and waits for the reply, within the reply deadline. Operators have reserved slots in
+/// the queue.
 pub(super) async fn submit(
     worker: &Worker,
     caller: &Caller,
@@ -91,7 +91,7 @@ pub(super) async fn submit(
     submit_as(worker, class, caller, command, private_data).await
 }
 
-/// The same, with the places of a class.
+/// Submits a command with the queue slots of a class.
 pub(super) async fn submit_as(
     worker: &Worker,
     class: Class,
@@ -126,47 +126,60 @@ pub(super) async fn submit_as(
     }
 }
 
-/// What a client is told whose command was not let in: nothing was decided.
-pub(super) fn rejected(worker: &Worker, turned_away: SubmitError) -> Problem {
+/// Returns the problem for a command that was not accepted into the queue. Nothing was decided.
+pub(super) fn rejected(worker: &Worker, submit_error: SubmitError) -> Problem {
     worker.server.turned_away.increment(1);
-    match turned_away {
+    match submit_error {
         SubmitError::QueueFull { depth } => overloaded(worker, depth),
         SubmitError::Stopping => Problem::Draining,
         SubmitError::ReadOnly => Problem::ReadOnly,
     }
 }
 
-/// What operators do is worth a line each; what buyers do is in the metrics.
+/// Logs an operator's command. Buyers' commands are only counted in the metrics.
 fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) {
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
     let subject = decided.outcome.subject();
-    tracing::info!(operator = %operator.name, command, outcome, ?subject, "an operator's command");
+    let subject = subject.map(subject_text).map(tracing::field::display);
+    tracing::info!(operator = %operator.name, command, outcome, subject, "operator command");
+}
+
+/// Returns the text of a subject for the log, such as `drop 2`.
+fn subject_text(subject: Subject) -> String {
+    match subject {
+        Subject::Drop(id) => format!("drop {}", id.get()),
+        Subject::Order(seq) => format!("order {seq}"),
+        Subject::Auction(id) => format!("auction {}", id.get()),
+        Subject::Bid(auction, seq) => format!("bid {seq} in auction {}", auction.get()),
+        Subject::Endpoint(seq) => format!("endpoint {seq}"),
+        Subject::File => "database".into(),
+    }
 }
 
 fn overloaded(worker: &Worker, queue_depth: usize) -> Problem {
     Problem::Overloaded { queue_depth, retry_after: worker.wait_for_queue() }
 }
 
-/// What the desk says when too many questions wait.
+/// Returns the problem for a query that the query thread did not answer.
 pub(super) fn query_thread_busy(worker: &Worker) -> Problem {
     overloaded(worker, worker.writer.queue_depth())
 }
 
-/// What a reader's error becomes: logged here, and nothing of it told.
+/// Logs a failed read and returns the problem, which has no details.
 pub(super) fn fault(error: &rusqlite::Error) -> Problem {
     tracing::error!(%error, "a read failed");
     Problem::Internal
 }
 
-/// How a decision ended well.
+/// A decision that is not a refusal.
 pub(super) struct AcceptedWrite {
-    /// The number for `Firstcome-Seq`.
+    /// The value of the header `Firstcome-Seq`.
     pub(super) seq: Seq,
-    /// Whether it had happened before.
+    /// True if an earlier request had the same effect.
     pub(super) repeated: bool,
 }
 
-/// Sorts a decision into what is answered with the resource, and refusals.
+/// Returns the event of a decision, or the problem if it is a refusal.
 pub(super) fn accepted_seq(decided: &Decided) -> Result<AcceptedWrite, Problem> {
     match &decided.outcome {
         Outcome::Accepted(effect) => {
@@ -181,7 +194,7 @@ pub(super) fn accepted_seq(decided: &Decided) -> Result<AcceptedWrite, Problem> 
     }
 }
 
-/// Adds what every write's answer says: its number, and where its time went.
+/// Adds the headers of every write: `Firstcome-Seq` and `Server-Timing`.
 pub(super) fn with_write_headers(mut response: Response<Body>, seq: Seq, decided: &Decided) -> Response<Body> {
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
     let timing = &decided.timing;
@@ -197,4 +210,17 @@ pub(super) fn with_write_headers(mut response: Response<Body>, seq: Seq, decided
         headers.insert(SERVER_TIMING, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::DropId;
+
+    #[test]
+    fn the_log_names_subjects_in_words() {
+        let id = DropId::new(2).expect("not 0");
+        assert_eq!(subject_text(Subject::Drop(id)), "drop 2");
+        assert_eq!(subject_text(Subject::Order(Seq::ZERO.next())), "order 1");
+    }
 }

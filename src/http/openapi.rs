@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 description of both listeners.
 //!
-//! Nothing in it is said twice: paths, statuses and codes come from the rows of `routes`, schemas of requests from the
-//! functions that read them, those of answers from the structs that write them, those of problems from `problems`.
+//! Paths, statuses and codes come from the rows of `routes`, schemas of requests from the functions that read them, those
+//! of responses from the structs that are serialized, those of problems from `problems`.
 
 mod headers;
 mod problems;
@@ -23,26 +23,24 @@ use crate::api::json::{request_schemas, response_schemas};
 use crate::config::all_settings;
 use crate::types::Provider;
 
-const ABOUT: &str = "An inventory engine for limited drops: it never sells what it does not have, and never forgets what \
-    it acknowledged.\n\n\
-    Two listeners: *public* for buyers, *admin* for operators; each operation names its own under `servers`. HEAD is \
-    answered where GET is. Where there is no operation: `not-found`, or `method-not-allowed` with `Allow` if the path has \
-    other methods. Origins on the allow-list get their preflights answered (204).\n\n\
-    What goes wrong is an RFC 9457 problem with a `code`. A refusal carries `as_of_seq` and `at`. A 503 says in `applied` \
-    whether anything can have happened: `no` is never followed by an effect; after `unknown` repeat the request with the \
-    same Idempotency-Key to learn it. What is not well-formed HTTP is `malformed`, or answered without a problem (400, 414, 431), and \
-    its connection is closed.\n\n\
-    Unknown members of a request are a mistake; optional members of an answer are left out, never null. New members may \
-    come to answers: ignore what you do not know.";
+const ABOUT: &str = "An inventory engine for limited drops: it never oversells, and never loses what it acknowledged.\n\n\
+    Two listeners: *public* for buyers, *admin* for operators; each operation has its own under `servers`. HEAD is \
+    supported wherever GET is. Without an operation the response is `not-found`, or `method-not-allowed` with `Allow` if \
+    the path has other methods. Preflights of origins on the allow-list are answered with 204.\n\n\
+    Errors are RFC 9457 problems with a `code`. A refusal has `as_of_seq` and `at`. A 503 has `applied`: after `no` there \
+    is never an effect; after `unknown` retry with the same Idempotency-Key to learn the outcome. Malformed HTTP is \
+    answered with `malformed` or without a problem (400, 414, 431), and its connection is closed.\n\n\
+    Unknown members of a request are refused. Optional members of a response are omitted, never null. Responses may get \
+    new members: ignore unknown ones.";
 
-/// The document; it is made once.
+/// Returns the document, which is made once.
 #[must_use]
 pub fn document() -> Bytes {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make().to_string()));
     DOCUMENT.clone()
 }
 
-/// The document for people: the same with line breaks.
+/// Returns the document with line breaks.
 #[must_use]
 pub fn pretty() -> String {
     format!("{:#}", make())
@@ -75,7 +73,7 @@ fn make() -> Value {
                 "MethodNotAllowed": problem(None, &[Code::MethodNotAllowed]),
                 "Forbidden": problem(None, &[Code::Forbidden]),
                 "Preflight": {
-                    "description": "A preflight of an origin on the allow-list.",
+                    "description": "A preflight request of an origin on the allow-list.",
                     "headers": headers::of(None, ResponseKind::NoBody),
                 },
                 "UriTooLong": uri_too_long(),
@@ -127,7 +125,8 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-/// Tokens are needed where the operator has set them up: so each is an alternative to none.
+/// Returns the security requirement. Tokens are required only where the operator has set them up, so none is an
+/// alternative.
 fn security(role: RequiredRole) -> Value {
     match role {
         RequiredRole::None => json!([]),
@@ -140,12 +139,12 @@ fn security_schemes() -> Value {
     json!({
         "operatorToken": {
             "type": "http", "scheme": "bearer",
-            "description": "Made by `firstcome token create`. Without any token in the data directory every call on the \
-                admin listener is an owner's.",
+            "description": "Created by `firstcome token create`. Without any token in the data directory every call on \
+                the admin listener has the role `owner`.",
         },
         "buyerToken": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "Where the server has keys for them: HS256 or EdDSA, with `sub`, `aud` and `exp`. `buyer` is \
+            "description": "If the server has keys for them: HS256 or EdDSA, with `sub`, `aud` and `exp`. `buyer` is \
                 the token's `sub`.",
         },
     })
@@ -237,7 +236,7 @@ fn problem(route: Option<&Route>, codes: &[Code]) -> Value {
 
 fn uri_too_long() -> Value {
     json!({
-        "description": "Path and query are longer than the setting `http.uri_bytes_max`; without a body.",
+        "description": "Path and query are longer than the setting `http.uri_bytes_max`. The response has no body.",
         "headers": headers::of(None, ResponseKind::NoBody),
     })
 }

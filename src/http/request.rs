@@ -1,4 +1,4 @@
-//! What handlers ask of a request, and how they answer.
+//! Helpers of handlers: the parts of a request, and common forms of responses.
 
 use std::time::Instant;
 
@@ -21,63 +21,61 @@ use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;
 use crate::types::{AuctionId, DropId, OrderId};
 
-/// `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// `Idempotent-Replayed`: this answer repeats an earlier one.
+/// Marks a response that repeats an earlier one.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// `Firstcome-Seq`: the last event of a write.
+/// The number of the last event of a write.
 pub const FIRSTCOME_SEQ: HeaderName = HeaderName::from_static("firstcome-seq");
-/// `Firstcome-Time-Ms`: the server's clock.
+/// The server's clock in milliseconds since 1970.
 pub const FIRSTCOME_TIME_MS: HeaderName = HeaderName::from_static("firstcome-time-ms");
-/// `Request-Id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-/// `Server-Timing`.
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const CACHED_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=5");
 
-/// Refuses what a proxy in front might read in another way than we do (RFC 9112, 3.2, 3.2.2 and 6.1). hyper refuses the
-/// rest: two lengths that differ, spaces before a colon, folded lines, a coding that does not end in `chunked`; and it
+/// Refuses heads that a proxy in front might parse differently (RFC 9112, 3.2, 3.2.2 and 6.1). hyper refuses the rest:
+/// two lengths that differ, spaces before a colon, folded lines, a coding that does not end in `chunked`; and it
 /// closes a connection on which a length came beside a coding.
 ///
 /// # Errors
 /// `malformed`.
 pub fn check_head(parts: &Parts) -> Result<(), Problem> {
     if parts.uri.authority().is_some() {
-        return Err(Problem::BadHead("Send the path alone in the request line."));
+        return Err(Problem::BadHead("The request line must have only the path."));
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(host.as_bytes()) => {}
         (None, None) if parts.version == Version::HTTP_10 => {}
-        (Some(_) | None, _) => return Err(Problem::BadHead("Send one Host header with a name and perhaps a port.")),
+        (Some(_) | None, _) => {
+            return Err(Problem::BadHead("Send exactly one Host header: a name, and optionally a port."));
+        }
     }
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Problem::BadHead("The one Transfer-Encoding is chunked.")),
+        (Some(_), _) => Err(Problem::BadHead("The only supported Transfer-Encoding is chunked.")),
     }
 }
 
-/// Whether this can stand in `Host`: characters of names, addresses and ports.
+/// Returns true if `Host` has only characters of names, addresses and ports.
 fn is_host(host: &[u8]) -> bool {
     host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]%~".contains(byte))
 }
 
-/// A request on its way through a handler.
+/// A request as its handler sees it.
 pub struct Call {
-    /// When its head was there.
+    /// The time when the head had arrived.
     pub started: Instant,
-    /// Who sent it, as far as he proved it.
+    /// The authenticated caller, if there is one.
     pub caller: Caller,
-    /// Its head.
     pub parts: Parts,
-    /// Its body, until it is read.
+    /// The body; none once it was read.
     pub body: Option<Incoming>,
-    /// What stands in the braces of its route.
+    /// The value of the path's parameter.
     pub parameter: CompactString,
 }
 
@@ -87,38 +85,38 @@ impl Call {
         self.parameter.parse().ok().filter(|_| canonical).ok_or(Problem::NotFound)
     }
 
-    /// The drop in the path.
+    /// Returns the drop's id in the path.
     ///
     /// # Errors
-    /// `not-found` if that is no drop's number, in the one spelling that the server writes.
+    /// `not-found` if it is not a drop's id in the server's own spelling.
     pub fn drop_id(&self) -> Result<DropId, Problem> {
         DropId::new(self.number()?).ok_or(Problem::NotFound)
     }
 
-    /// The auction in the path.
+    /// Returns the auction's id in the path.
     ///
     /// # Errors
-    /// `not-found` if that is no auction's number, in the one spelling that the server writes.
+    /// `not-found` if it is not an auction's id in the server's own spelling.
     pub fn auction_id(&self) -> Result<AuctionId, Problem> {
         AuctionId::new(self.number()?).ok_or(Problem::NotFound)
     }
 
-    /// The order in the path.
+    /// Returns the order's id in the path.
     ///
     /// # Errors
-    /// `not-found` if that is no order's id.
+    /// `not-found` if it is not an order's id.
     pub fn order_id(&self) -> Result<OrderId, Problem> {
         OrderId::parse(&self.parameter).ok_or(Problem::NotFound)
     }
 
-    /// Whose idempotency keys an operator's are. Several tokens of one name are one operator, so that a new token can
-    /// repeat what an old one began.
+    /// Returns the scope of an operator's idempotency keys: the operator's name. Several tokens of one name are one
+    /// operator, so that a new token can retry what an old one began.
     #[must_use]
     pub fn operator_name(&self) -> &str {
         self.caller.operator().map_or(OWNER, |operator| &operator.name)
     }
 
-    /// An operator's reason as the audit keeps it: with his name, where a token proves it.
+    /// Returns an operator's reason as the audit keeps it: with the operator's name, if a token proves it.
     #[must_use]
     pub fn signed(&self, reason: Box<str>) -> Box<str> {
         match self.caller.operator().filter(|operator| operator.has_token()) {
@@ -127,10 +125,10 @@ impl Call {
         }
     }
 
-    /// The idempotency key.
+    /// Returns the idempotency key.
     ///
     /// # Errors
-    /// `idempotency-key-missing` if there is none, more than one, or it is none.
+    /// `idempotency-key-missing` if it is missing, invalid, or there is more than one.
     pub fn idempotency_key(&self) -> Result<Vec<u8>, Problem> {
         const ALLOWED: &str = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.";
         let mut keys = self.parts.headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -139,13 +137,13 @@ impl Call {
         Ok(key.into_owned())
     }
 
-    /// The query string as a struct that denies unknown fields.
+    /// Parses the query string into a struct that denies unknown fields.
     ///
     /// # Errors
     /// `validation`.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_html_form::from_str(self.parts.uri.query().unwrap_or(""))
-            .map_err(|error| Problem::invalid("?", error.to_string()))
+            .map_err(|error| Problem::invalid("", error.to_string()))
     }
 
     /// Reads the JSON body, once.
@@ -158,7 +156,7 @@ impl Call {
     }
 }
 
-/// A JSON answer that nobody may keep.
+/// Makes a JSON response that must not be cached.
 #[must_use]
 pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     let mut response = Response::new(full(body));
@@ -168,7 +166,7 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     response
 }
 
-/// An answer without a body.
+/// Makes a response without a body.
 #[must_use]
 pub fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(full(Bytes::new()));
@@ -177,7 +175,7 @@ pub fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Whether the client has this version already (RFC 9110, 13.1.2: weak comparison).
+/// Returns true if the client has this version already (RFC 9110, 13.1.2: weak comparison).
 fn client_has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tag = etag.as_bytes();
     headers.get_all(IF_NONE_MATCH).iter().any(|value| {
@@ -189,22 +187,21 @@ fn client_has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     })
 }
 
-/// How long an answer may be kept by others.
+/// The cache policy of a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Caching {
-    /// By everybody, for a second.
+    /// All caches may keep it for a second.
     Public,
-    /// By nobody.
     NoStore,
 }
 
-/// A tag as a header. Tags are made of digits and hyphens.
+/// Makes a header of an entity tag. Tags consist of letters, digits, hyphens and quotes.
 #[must_use]
 pub fn tag(etag: &str) -> HeaderValue {
     HeaderValue::from_str(etag).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
-/// A drop's ready body: version, tag and JSON come from one row.
+/// Makes a drop's cached response. Version, tag and JSON come from one row.
 #[must_use]
 pub fn hot_body(row: &DropRow, epoch: u64) -> CachedResponse {
     CachedResponse {
@@ -214,7 +211,7 @@ pub fn hot_body(row: &DropRow, epoch: u64) -> CachedResponse {
     }
 }
 
-/// A tagged JSON answer, or 304 if the client has it.
+/// Makes a JSON response with an entity tag, or 304 if the client has this version.
 #[must_use]
 pub fn tagged(request: &HeaderMap, etag: HeaderValue, caching: Caching, body: Bytes) -> Response<Body> {
     let has_it = client_has(request, &etag);

@@ -13,9 +13,7 @@ use crate::telemetry::MeteredRoute;
 /// The listeners that speak HTTP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Listener {
-    /// For buyers.
     Public,
-    /// For operators.
     Admin,
 }
 
@@ -30,7 +28,7 @@ pub enum RequiredRole {
     Operator(Role),
 }
 
-/// Whether a response has a header.
+/// The presence of a header in a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Presence {
     Always,
@@ -68,9 +66,9 @@ pub struct Route {
     /// A few words for the OpenAPI document.
     pub summary: &'static str,
     pub required_role: RequiredRole,
-    /// Whether requests count against the limit of requests in flight per client. Those of handlers that wait do.
+    /// Requests count against the limit of requests in flight per client. Those of handlers that wait do.
     pub counts_in_flight: bool,
-    /// Whether it is a page of the demonstration, which is for browsers and not part of the contract with clients.
+    /// A page of the demonstration, for browsers only: not part of the contract with clients.
     pub is_demo: bool,
     /// The statuses of successful responses.
     pub success: &'static [u16],
@@ -219,13 +217,13 @@ impl Route {
         own.chain(unauthorized).chain(limited)
     }
 
-    /// Whether one of its own problems has this code.
+    /// Returns true if one of its own problems has this code.
     pub(super) fn lists(&self, code: Code) -> bool {
         self.problems.iter().any(|group| group.contains(&code))
     }
 }
 
-/// Whether a request may be answered with this status or code; without a route, none was found.
+/// Returns true if a route may respond with this status or code. Without a route: if an unrouted request may.
 #[must_use]
 pub(super) fn allows(route: Option<&Route>, response: Result<StatusCode, Code>) -> bool {
     let Some(route) = route else {

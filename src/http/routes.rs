@@ -119,15 +119,15 @@ mod tests {
 
     /// The table of roles, as Markdown.
     fn roles() -> String {
-        let mut table = String::from("| route | nobody | viewer | operator | owner |\n|---|---|---|---|---|\n");
+        let mut table = String::from("| route | no token | viewer | operator | owner |\n|---|---|---|---|---|\n");
         let mut row = |what: String, required: RequiredRole| {
             let roles = Role::ALL.map(|role| match required {
                 RequiredRole::None => "yes",
                 RequiredRole::Operator(least) if role >= least => "yes",
                 RequiredRole::Operator(_) | RequiredRole::Buyer => "",
             });
-            let nobody = if required == RequiredRole::None { "yes" } else { "" };
-            table.push_str(&format!("| {what} | {nobody} | {} |\n", roles.join(" | ")));
+            let without = if required == RequiredRole::None { "yes" } else { "" };
+            table.push_str(&format!("| {what} | {without} | {} |\n", roles.join(" | ")));
         };
         for route in ROUTES.iter().filter(|route| route.listener == Listener::Admin) {
             row(format!("`{} {}`", route.method, route.path), route.required_role);

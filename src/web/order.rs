@@ -1,4 +1,4 @@
-//! The page of an order: what it is, what is to be paid, and how.
+//! The page of an order: its state, and how to pay it.
 
 use maud::{Markup, html};
 
@@ -6,53 +6,43 @@ use super::{notice, page};
 use crate::types::text::rfc3339;
 use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis, money};
 
-/// How an order can be paid, while it can.
+/// The way in which an order can be paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PaymentOption {
-    /// With a provider who has not made the buyer's session yet.
+    /// A provider has not created the buyer's session yet.
     SessionPending,
-    /// With play money.
     Sandbox,
     /// The shop takes the money itself.
     Shop,
 }
 
-/// What the page shows.
+/// The content of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct OrderPage<'a> {
-    /// The path of the page.
     pub path: &'a str,
-    /// The order's short code.
     pub code: &'a str,
-    /// What is sold.
     pub drop_name: &'a str,
-    /// How many units.
     pub quantity: Quantity,
-    /// What they cost together.
+    /// The price of all units.
     pub amount: Amount,
-    /// How much went back.
+    /// The amount that was refunded.
     pub refunded: Amount,
-    /// How much is owed back.
+    /// The amount that is still to be refunded.
     pub refund_due: Amount,
     /// The currency of all amounts.
     pub currency: Currency,
-    /// The order's state.
     pub state: OrderState,
-    /// Whether an operator cancelled it, if it is cancelled.
+    /// True if an operator cancelled the order.
     pub cancelled_by_operator: bool,
-    /// Until when it is live.
     pub expires_at: UnixMillis,
-    /// The order's last event: two clicks on one page are one.
+    /// The order's last event, so that two clicks on one page are one.
     pub last_seq: Seq,
-    /// The server's clock.
     pub now: UnixMillis,
-    /// How it can be paid.
     pub payment_option: PaymentOption,
-    /// What must be read first.
     pub notice: Option<&'a str>,
 }
 
-/// How soon a page that waits for a provider looks again, in seconds.
+/// The interval in seconds at which a page that waits for a provider reloads.
 const LOOK_AGAIN_SECONDS: u64 = 2;
 
 impl OrderPage<'_> {
@@ -61,16 +51,15 @@ impl OrderPage<'_> {
         self.state.is_live().then(|| u64::try_from(left).unwrap_or(0).div_ceil(1000))
     }
 
-    /// After how many seconds the page changes by itself.
+    /// Returns the seconds until the page reloads.
     #[must_use]
     pub fn refresh_seconds(&self) -> Option<u64> {
         let left = self.live_seconds()?;
         let waits = self.payment_option == PaymentOption::SessionPending && self.state == OrderState::AwaitingPayment;
-        // At its expiry an order is another one.
+        // At its expiry the order's page changes.
         Some(if waits { LOOK_AGAIN_SECONDS } else { left.saturating_add(1) })
     }
 
-    /// The page.
     #[must_use]
     pub fn render(&self) -> String {
         let (title, words) = self.words();
@@ -92,37 +81,37 @@ impl OrderPage<'_> {
         money::shown(amount, self.currency)
     }
 
-    /// The state, in plain words.
+    /// Returns a title and a text for the state.
     fn words(&self) -> (&'static str, String) {
         let due = self.shown(self.refund_due);
         match self.state {
             OrderState::Reserved => {
-                ("Reserved for you", "Say how you can be reached, then pay. Until then it is held for you.".into())
+                ("Reserved for you", "Enter your contact details, then pay. Your order is held for you meanwhile.".into())
             }
             OrderState::AwaitingPayment => (
                 "Waiting for your payment",
                 match self.payment_option {
                     PaymentOption::SessionPending => {
-                        "Your payment is being prepared. This page looks again by itself.".into()
+                        "Your payment is being prepared. This page reloads by itself.".into()
                     }
-                    PaymentOption::Sandbox => "Pay with play money, below.".into(),
-                    PaymentOption::Shop => "The shop takes your payment itself, and tells you how.".into(),
+                    PaymentOption::Sandbox => "Pay with play money below.".into(),
+                    PaymentOption::Shop => "The shop will tell you how to pay.".into(),
                 },
             ),
-            OrderState::Paid if self.refund_due == Amount::ZERO => ("Paid", "Thank you. It is yours.".into()),
-            OrderState::Paid => ("Paid", format!("Thank you. It is yours. {due} that came besides goes back to you.")),
+            OrderState::Paid if self.refund_due == Amount::ZERO => ("Paid", "Thank you. Your order is paid.".into()),
+            OrderState::Paid => ("Paid", format!("Thank you. Your order is paid. You paid {due} too much, which will be refunded.")),
             OrderState::Cancelled if self.cancelled_by_operator => {
-                ("Cancelled", "The shop had to cancel this order. You have paid nothing.".into())
+                ("Cancelled", "The shop had to cancel this order. You have not paid anything.".into())
             }
-            OrderState::Cancelled => ("Cancelled", "You gave it back. Nothing is to be paid.".into()),
+            OrderState::Cancelled => ("Cancelled", "You cancelled this order. There is nothing to pay.".into()),
             OrderState::Expired => (
                 "Expired",
-                "The time to pay ran out, and it went back on sale. Nothing is to be paid. If you have paid all the \
-                 same, you get it if there is still stock for you; else your money goes back to you."
+                "The time to pay ran out, so the units are on sale again. There is nothing to pay. If you have already paid, \
+                 you get your order if there is still stock; otherwise your money will be refunded."
                     .into(),
             ),
-            OrderState::RefundDue => ("Your money goes back", format!("{due} is owed to you and on its way back.")),
-            OrderState::Refunded => ("Refunded", "Your money went back to you.".into()),
+            OrderState::RefundDue => ("Refund pending", format!("{due} will be refunded to you.")),
+            OrderState::Refunded => ("Refunded", "Your money was refunded.".into()),
         }
     }
 
@@ -130,9 +119,9 @@ impl OrderPage<'_> {
         html! {
             dl {
                 dt { "Order" } dd { (self.code) }
-                dt { "What" } dd { (self.quantity.get()) " × " (self.drop_name) }
+                dt { "Item" } dd { (self.quantity.get()) " × " (self.drop_name) }
                 dt { "Amount" } dd { (self.shown(self.amount)) }
-                @if self.refunded != Amount::ZERO { dt { "Went back" } dd { (self.shown(self.refunded)) } }
+                @if self.refunded != Amount::ZERO { dt { "Refunded" } dd { (self.shown(self.refunded)) } }
                 @if let Some(seconds) = self.live_seconds() {
                     dt { "Time left" }
                     dd {
@@ -147,13 +136,13 @@ impl OrderPage<'_> {
     fn checkout(&self) -> Markup {
         html! {
             section aria-label="Checkout" {
-                h2 { "How can you be reached?" }
+                h2 { "Contact details" }
                 form method="post" action={ (self.path) "/checkout" } {
                     label { "Name" input name="name" autocomplete="name" maxlength="120"; }
                     label { "E-mail" input name="email" type="email" autocomplete="email" maxlength="120" required; }
                     label { "Telephone" input name="phone" type="tel" autocomplete="tel" maxlength="120"; }
                     label { "Address" textarea name="address" autocomplete="street-address" rows="3" maxlength="120" {} }
-                    button { "Go on to payment" }
+                    button { "Proceed to payment" }
                 }
             }
         }
@@ -164,7 +153,7 @@ impl OrderPage<'_> {
         html! {
             section aria-label="Sandbox" {
                 h2 { "Play money" }
-                p { "No money moves here. Each button sends what a payment provider would send." }
+                p { "No real money is moved. Each button sends the event that a payment provider would send." }
                 form method="post" action={ (self.path) "/sandbox" } {
                     input type="hidden" name="seen" value=(self.last_seq);
                     button name="what" value="pay" disabled[!live] { "Pay" }
@@ -172,8 +161,8 @@ impl OrderPage<'_> {
                     button name="what" value="pay_twice" disabled[!live] { "Pay twice" }
                     button name="what" value="pay_late" disabled[!late] { "Pay late" }
                 }
-                p { "Pay late sends the payment although the order has expired: it is taken again if there is stock and \
-                     your limit allows it, else the money goes back." }
+                p { "\"Pay late\" pays after the order has expired: the order is accepted if there is still stock and your limit \
+                     allows it; otherwise the payment is refunded." }
             }
         }
     }
@@ -249,7 +238,7 @@ mod tests {
         assert!(
             shown(|page| (page.state, page.refund_due) = (OrderState::RefundDue, Amount::new(5).expect("an amount")))
                 .0
-                .contains("0.05 EUR is owed")
+                .contains("0.05 EUR will be refunded")
         );
     }
 }

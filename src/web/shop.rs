@@ -1,4 +1,4 @@
-//! A shop for the demonstration: what is on sale, and a form to take some.
+//! The demo shop: the drops on sale, with a form to reserve units.
 
 use maud::{Markup, html};
 
@@ -8,34 +8,27 @@ use crate::types::{Amount, Currency, DropId, money};
 /// A drop in the shop.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// Its number.
     pub id: DropId,
-    /// Its name.
     pub name: String,
-    /// A longer text.
     pub description: Option<String>,
-    /// What a unit costs.
+    /// The price of one unit.
     pub price: Amount,
-    /// In which currency.
     pub currency: Currency,
-    /// Units that are free.
     pub available: u32,
-    /// How many a buyer can have.
     pub per_buyer_limit: u32,
-    /// For how many seconds it is held.
     pub reservation_seconds: u32,
 }
 
-/// The shop. `key` makes two clicks on one page one order.
+/// Renders the shop. `key` is the idempotency key, so that two clicks on one page are one order.
 #[must_use]
-pub fn render(offers: &[Offer], key: &str, told: Option<&str>) -> String {
+pub fn render(offers: &[Offer], key: &str, notice_text: Option<&str>) -> String {
     page(
         "Demo shop",
         None,
         &html! {
-            (notice(told))
+            (notice(notice_text))
             h1 { "Demo shop" }
-            p { "A shop to play with: nothing is sold, no money moves. Buyers are believed who they say they are." }
+            p { "A shop to try things out: no real money is moved, and buyers are not authenticated." }
             @if offers.is_empty() { p { "Nothing is on sale now." } }
             @for offer in offers { (shown(offer, key)) }
         },
@@ -49,7 +42,7 @@ fn shown(offer: &Offer, key: &str) -> Markup {
             @if let Some(description) = &offer.description { p { (description) } }
             dl {
                 dt { "Price" } dd { (money::shown(offer.price, offer.currency)) }
-                dt { "Free" } dd { @if offer.available == 0 { "sold out" } @else { (offer.available) } }
+                dt { "Available" } dd { @if offer.available == 0 { "sold out" } @else { (offer.available) } }
                 dt { "Held for" } dd { (offer.reservation_seconds) " s" }
             }
             form method="post" action="/" {

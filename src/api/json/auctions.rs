@@ -1,4 +1,4 @@
-//! Auctions and bids: what is sent, what is answered.
+//! Bodies of auctions and bids.
 
 use hyper::body::Bytes;
 use schemars::JsonSchema;
@@ -18,10 +18,10 @@ use crate::types::{AuctionId, BuyerText, Currency, Increment, Seq, UnitPrice, Un
 
 /// The longest soft close, in seconds: an hour.
 const SOFT_CLOSE_SECONDS_MAX: u32 = 3600;
-/// How often the end may move, at most; and what it is if nothing is said.
+/// The maximum and the default of extensions.
 const EXTENSIONS_MAX: u32 = 1000;
 
-/// The sale of one unit to whoever asks the highest price.
+/// The sale of one unit to the highest bidder.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Auction")]
 pub(super) struct AuctionJson<'a> {
@@ -36,39 +36,38 @@ pub(super) struct AuctionJson<'a> {
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     starts_at: UnixMillis,
-    /// As late bids have moved it.
+    /// The end, as late bids have extended it.
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     ends_at: UnixMillis,
     #[schemars(range(max = UnitPrice::MAX))]
     start_price: u64,
-    /// Whether the price is enough to sell. What would be enough is secret.
+    /// True if the price reaches the reserve price, which is secret.
     reserve_met: bool,
-    /// The price; there from the first bid on.
+    /// The current price; present from the first bid on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(max = UnitPrice::MAX))]
     current: Option<u64>,
-    /// Who leads; there from the first bid on.
+    /// The leading buyer; present from the first bid on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     buyer: Option<&'a str>,
-    /// Accepted bids.
+    /// Number of accepted bids.
     bids: u32,
-    /// The least that the next bid must be.
+    /// The minimum of the next bid.
     #[schemars(range(max = UnitPrice::MAX))]
     minimum_next: u64,
-    /// For how much it can be had at once; there until the first bid.
+    /// The fixed price; present until the first bid.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(max = UnitPrice::MAX))]
     buy_now: Option<u64>,
-    /// The hidden drop, whose orders the winner's is one of.
+    /// The hidden drop that has the winner's order.
     #[schemars(range(min = 1))]
     drop_id: u32,
     #[schemars(with = "scalars::Version")]
     version: String,
 }
 
-/// An auction.
 #[must_use]
 pub fn auction_body(row: &AuctionRow, epoch: u64) -> Bytes {
     to_bytes(&AuctionJson {
@@ -91,29 +90,29 @@ pub fn auction_body(row: &AuctionRow, epoch: u64) -> Bytes {
     })
 }
 
-/// An accepted bid, and where its auction stands.
+/// An accepted bid, with the state of its auction.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Bid")]
 pub(super) struct BidJson<'a> {
     #[schemars(range(min = 1))]
     auction_id: u32,
     buyer: &'a str,
-    /// What was asked.
+    /// The amount that the buyer bid.
     #[schemars(range(max = UnitPrice::MAX))]
     amount: u64,
-    /// Whether it is the bid that leads.
+    /// True if this bid leads the auction.
     leading: bool,
-    /// The price.
+    /// The current price of the auction.
     #[schemars(range(max = UnitPrice::MAX))]
     current: u64,
-    /// The least that the next bid must be.
+    /// The minimum of the next bid.
     #[schemars(range(max = UnitPrice::MAX))]
     minimum_next: u64,
-    /// When the auction ends, as late bids have moved it.
+    /// The auction's end, as late bids have extended it.
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     ends_at: UnixMillis,
-    /// The bid's number.
+    /// The sequence number of the bid.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
     #[serde(serialize_with = "time")]
@@ -121,7 +120,7 @@ pub(super) struct BidJson<'a> {
     at: UnixMillis,
 }
 
-/// A fresh bid, without reading its row.
+/// Returns the body of a new bid, without reading its row.
 #[must_use]
 pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMillis) -> Bytes {
     to_bytes(&BidJson {
@@ -137,7 +136,7 @@ pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMi
     })
 }
 
-/// A bid as it is now.
+/// Returns the body of a bid with its auction's present state.
 #[must_use]
 pub fn bid_body(bid: &BidRow, auction: &AuctionRow) -> Bytes {
     to_bytes(&BidJson {
@@ -153,22 +152,22 @@ pub fn bid_body(bid: &BidRow, auction: &AuctionRow) -> Bytes {
     })
 }
 
-/// An accepted bid among others.
+/// An accepted bid in a list.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "BidRecord")]
 pub(super) struct BidRecordJson<'a> {
     #[schemars(range(min = 1))]
     auction_id: u32,
     buyer: &'a str,
-    /// What was asked.
+    /// The amount that the buyer bid.
     #[schemars(range(max = UnitPrice::MAX))]
     amount: u64,
-    /// Whether it is the bid that leads.
+    /// True if this bid leads the auction.
     leading: bool,
-    /// The price after it.
+    /// The price after this bid.
     #[schemars(range(max = UnitPrice::MAX))]
     current: u64,
-    /// The bid's number.
+    /// The sequence number of the bid.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
     #[serde(serialize_with = "time")]
@@ -176,7 +175,7 @@ pub(super) struct BidRecordJson<'a> {
     at: UnixMillis,
 }
 
-/// A bid on a page of them.
+/// Returns the body of a bid in a list.
 #[must_use]
 pub fn bid_record_body(bid: &BidRow, auction: AuctionId, leader: Option<Seq>) -> Bytes {
     to_bytes(&BidRecordJson {
@@ -192,15 +191,13 @@ pub fn bid_record_body(bid: &BidRow, auction: AuctionId, leader: Option<Seq>) ->
 
 /// `POST /v1/auctions/{auction_id}/bids`.
 pub struct BidRequest {
-    /// Who.
     pub buyer: BuyerText,
-    /// What he asks.
     pub amount: UnitPrice,
-    /// What he would pay at most.
+    /// The most that the buyer would pay.
     pub maximum: Option<UnitPrice>,
 }
 
-/// Reads a bid. Where a token names the buyer, the body need not, and must not name another.
+/// Reads a bid. If a token proves the buyer, the body may omit the buyer and must not name another.
 ///
 /// # Errors
 /// `forbidden`, `malformed`, or `validation` with every mistake.
@@ -219,7 +216,7 @@ fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bo
     Some(BidRequest { buyer: buyer?, amount: amount?, maximum })
 }
 
-/// Reads who wants to buy now.
+/// Reads the buyer of a purchase.
 ///
 /// # Errors
 /// `forbidden`, `malformed`, or `validation` with every mistake.
@@ -277,8 +274,8 @@ fn new_auction(fields: &mut BodyFields, settings: &AuctionSettings) -> Option<Au
     })
 }
 
-/// 1 below 1,000 minor units; from each power of ten on a hundredth of it: 1 % of the price at most, 0.1 % at least, in
-/// every currency.
+/// Returns the default increments: 1 below 1,000 minor units; from each power of ten on, a hundredth of it. That is 0.1 %
+/// to 1 % of the price in every currency.
 fn usual_increments() -> Box<[Increment]> {
     let powers = (3..=10).map(|power| 10u64.pow(power)).map(|from| (from, from / 100));
     let price = UnitPrice::new;
@@ -286,28 +283,32 @@ fn usual_increments() -> Box<[Increment]> {
     made.filter_map(|(from, step)| Some(Increment { from: price(from)?, step: price(step)? })).collect()
 }
 
-/// The schemas of what is sent.
+/// Returns the schemas of requests.
 pub(super) fn request_schemas() -> [(&'static str, Value); 3] {
     let settings = AuctionSettings::default();
-    let whose_description = "Needed, unless a buyer's token says who it is.";
+    let whose_description = "Required, unless a buyer's token proves the buyer.";
     let mut bid = BodyFields::describe(|fields| bid(fields, None, &mut false));
     let mut buy_now = BodyFields::describe(|fields| whose(fields, None, &mut false));
     bid["properties"]["buyer"]["description"] = whose_description.into();
     buy_now["properties"]["buyer"]["description"] = whose_description.into();
     bid["properties"]["maximum"]["description"] =
-        "What he would pay at most: a secret. The server bids for him up to it, no more than is needed.".into();
+        "The most that the buyer would pay; secret. The server bids for the buyer up to it, no more than is necessary."
+            .into();
     let mut auction = BodyFields::describe(|fields| new_auction(fields, &settings));
     let mut describe = |name: &str, words: &str| auction["properties"][name]["description"] = words.into();
-    describe("reserve_price", "Below it nothing is sold. Whether it is met is shown, the amount is not.");
+    describe("reserve_price", "The minimum price for a sale; secret. `reserve_met` shows if it is reached.");
     describe(
         "increments",
-        "Pairs of a price from 0 on, ascending, and by how much a bid must exceed a price from there on. If left out: 1 \
+        "Pairs of a price, ascending from 0, and the step by which bids must exceed prices from there on. Default: 1 \
          below 1000, and from each power of ten on a hundredth of it.",
     );
-    describe("buy_now", "For this it is sold at once, until the first bid.");
-    describe("soft_close_seconds", "A bid in the last so many seconds moves the end so many seconds away; 0: never.");
-    describe("extensions_max", "How often the end may move.");
-    describe("hard_end_at", "The end never moves beyond it.");
+    describe("buy_now", "A fixed price for an immediate purchase, until the first bid.");
+    describe(
+        "soft_close_seconds",
+        "A bid within this many seconds of the end moves the end to this many seconds after the bid; 0: never.",
+    );
+    describe("extensions_max", "The maximum number of extensions.");
+    describe("hard_end_at", "The end never moves beyond this time.");
     [("NewBid", bid), ("NewPurchase", buy_now), ("NewAuction", auction)]
 }
 

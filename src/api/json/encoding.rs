@@ -18,9 +18,9 @@ pub(super) fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: 
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Bytes {
-    // Longer than most, so that it is not moved while it grows.
+    // Longer than most bodies, so that it rarely grows.
     let mut body = Vec::with_capacity(768);
-    // These shapes have only texts and numbers: writing them to memory cannot fail.
+    // The structs have only strings and numbers: serializing them to memory cannot fail.
     let _infallible = serde_json::to_writer(&mut body, value);
     Bytes::from(body)
 }

@@ -1,4 +1,4 @@
-//! Endpoints of the outbox, for operators: what is sent, what is answered.
+//! Bodies of webhook endpoints and failed deliveries.
 
 use hyper::body::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -13,7 +13,7 @@ use crate::api::validation::rules;
 use crate::read::outbox::{DeliveryRow, EndpointRow};
 use crate::types::{EndpointState, EventFilter, JSON_INTEGER_MAX, Seq, SigningSecret, UnixMillis};
 
-/// Whom the outbox tells.
+/// A receiver of webhooks.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "WebhookEndpoint")]
 pub(super) struct EndpointJson<'a> {
@@ -24,25 +24,25 @@ pub(super) struct EndpointJson<'a> {
     events: Vec<&'static str>,
     #[schemars(schema_with = "state_words")]
     state: &'static str,
-    /// Whether the configuration names it: then each start makes it what that says.
+    /// True if the configuration names it. Each start then resets it to the configured values.
     configured: bool,
-    /// Every event up to it is delivered, waits, or is a dead letter.
+    /// Every event up to this one is delivered, waits, or is a dead letter.
     #[schemars(range(max = Seq::MAX.get()))]
     position: u64,
-    /// Deliveries that failed, or stand behind one that did, and wait for their next attempt.
+    /// Number of deliveries that wait for their next attempt, or behind one that does.
     #[schemars(range(max = JSON_INTEGER_MAX))]
     waiting: u64,
-    /// Deliveries that were given up.
+    /// Number of deliveries that were given up.
     #[schemars(range(max = JSON_INTEGER_MAX))]
     dead: u64,
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     created_at: UnixMillis,
-    /// Until when the secret before this one signs too.
+    /// The time until which the previous secret also signs.
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "scalars::Instant")]
     old_secret_until: Option<UnixMillis>,
-    /// What signs. Shown once: when it is made.
+    /// The signing secret; shown only once, when it is created.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     secret: Option<String>,
@@ -52,26 +52,27 @@ pub(super) struct EndpointJson<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDelivery")]
 pub(super) struct DeliveryJson {
-    /// The event.
+    /// The sequence number of the event.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
-    /// Its type.
+    /// The type of the event.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(min = 1, max = Seq::MAX.get()))]
     order_seq: Option<u64>,
-    /// When the event happened.
+    /// The time of the event.
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     at: UnixMillis,
     attempts: u8,
-    /// When it is tried again.
+    /// The time of the next attempt.
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "scalars::Instant")]
     next_at: Option<UnixMillis>,
-    /// How the last attempt ended: `status 500`, `timed-out`, …; `behind`: an earlier event of its order is not told yet.
+    /// The result of the last attempt: `status 500`, `timed-out`, …; `behind`: an earlier event of its order is not
+    /// delivered yet.
     trouble: String,
 }
 
@@ -83,7 +84,7 @@ fn state_words(_: &mut SchemaGenerator) -> Schema {
     Schema::try_from(rules::endpoint_state_schema()).unwrap_or_default()
 }
 
-/// One endpoint; with its secret if it was made now.
+/// Returns the body of an endpoint; with its secret if that is new.
 #[must_use]
 pub fn endpoint_body(
     row: &EndpointRow,
@@ -106,7 +107,6 @@ pub fn endpoint_body(
     })
 }
 
-/// One delivery.
 #[must_use]
 pub fn delivery_body(row: &DeliveryRow) -> Bytes {
     to_bytes(&DeliveryJson {
@@ -120,7 +120,7 @@ pub fn delivery_body(row: &DeliveryRow) -> Bytes {
     })
 }
 
-/// `POST /v1/webhook-endpoints`: the URL, and what it is told.
+/// Reads a new endpoint: its URL, and the events that it receives.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -136,13 +136,10 @@ fn new_endpoint(fields: &mut BodyFields) -> Option<(Box<str>, EventFilter)> {
 
 /// `PATCH /v1/webhook-endpoints/{endpoint_id}`.
 pub struct EndpointChanges {
-    /// A new URL.
     pub url: Option<Box<str>>,
-    /// What it is told from now on.
+    /// The events that it receives from now on.
     pub events: Option<EventFilter>,
-    /// Enable or disable it.
     pub state: Option<EndpointState>,
-    /// Why.
     pub reason: Box<str>,
 }
 
@@ -161,7 +158,7 @@ fn changes(fields: &mut BodyFields) -> Option<EndpointChanges> {
     Some(EndpointChanges { url, events, state, reason: super::requests::reason(fields)? })
 }
 
-/// `POST /v1/webhook-endpoints/{endpoint_id}/resend`: from which event, whether everything or dead letters only, why.
+/// Reads a resend: the first event, true for all events instead of dead letters only, and the reason.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -176,7 +173,7 @@ fn resend(fields: &mut BodyFields) -> Option<(Seq, bool, Box<str>)> {
     Some((from_seq?, all, reason?))
 }
 
-/// The schemas of what is sent.
+/// Returns the schemas of requests.
 pub(super) fn request_schemas() -> [(&'static str, Value); 3] {
     [
         ("NewWebhookEndpoint", BodyFields::describe(new_endpoint)),

@@ -1,4 +1,4 @@
-//! An order's payments, for operators.
+//! Bodies of an order's payments.
 
 use hyper::body::Bytes;
 use schemars::JsonSchema;
@@ -9,20 +9,20 @@ use super::scalars;
 use crate::read::PaymentRow;
 use crate::types::{JSON_INTEGER_MAX, Provider, Seq};
 
-/// Money that came in for an order, and what became of it.
+/// A payment received for an order, and its refunds.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PaymentRecord")]
 pub(super) struct PaymentJson<'a> {
     #[schemars(schema_with = "provider_words")]
     provider: &'static str,
-    /// Its name at the provider.
+    /// The reference of the payment at the provider.
     reference: &'a str,
-    /// How much came in.
+    /// The received amount in minor units.
     #[schemars(range(max = JSON_INTEGER_MAX))]
     amount: u64,
     #[schemars(with = "scalars::Currency")]
     currency: &'a str,
-    /// Whether it paid for the order; every other is owed back.
+    /// True if it paid for the order. Every other payment is to be refunded.
     pays: bool,
     #[schemars(range(max = JSON_INTEGER_MAX))]
     refunded_amount: u64,
@@ -38,7 +38,6 @@ fn provider_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "string", "enum": words })
 }
 
-/// One payment.
 #[must_use]
 pub fn payment_body(row: &PaymentRow) -> Bytes {
     to_bytes(&PaymentJson {

@@ -1,4 +1,4 @@
-//! What stands behind the question mark. The structs that read a query describe it too.
+//! Queries. The structs that are parsed also make the schemas.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,10 +9,10 @@ use super::scalars;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DropsQuery {
-    /// The last drop or auction of the page before.
+    /// The `next_after` of the previous page.
     #[serde(default)]
     pub after: u32,
-    /// So many on a page.
+    /// The maximum of items on a page.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: u32,
@@ -26,11 +26,11 @@ fn ten() -> u32 {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BidsQuery {
-    /// What the page before gave as `next_after`.
+    /// The `next_after` of the previous page.
     #[serde(default)]
     #[schemars(range(max = crate::types::Seq::MAX.get()))]
     pub after: u64,
-    /// Bids on a page.
+    /// The maximum of bids on a page.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: u32,
@@ -40,7 +40,7 @@ pub struct BidsQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuctionOrderQuery {
-    /// Whose. Needed, unless a buyer's token says who it is.
+    /// The buyer of the order. Required, unless a buyer's token proves the buyer.
     #[schemars(length(min = 1, max = 128))]
     pub buyer: Option<String>,
 }
@@ -49,23 +49,23 @@ pub struct AuctionOrderQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrdersQuery {
-    /// Only this drop's.
+    /// Only orders of this drop.
     #[schemars(range(min = 1))]
     pub drop_id: Option<u32>,
-    /// Only in this state.
+    /// Only orders in this state.
     #[schemars(with = "Option<scalars::OrderState>")]
     pub state: Option<String>,
-    /// Only those whose buyers are owed money, in whatever state.
+    /// Only orders with an amount due to their buyers, in any state.
     #[serde(default)]
     pub refund_due: bool,
-    /// What the page before gave as `next_after`.
+    /// The `next_after` of the previous page.
     #[serde(default)]
     #[schemars(range(max = crate::types::Seq::MAX.get()))]
     pub after: u64,
-    /// Orders on a page; in CSV up to 5000, which is the default there.
+    /// The maximum of orders on a page: up to 100 in JSON; up to 5000 in CSV, which is the default there.
     #[schemars(range(min = 1, max = 5000))]
     pub limit: Option<u32>,
-    /// With contacts: in CSV only, and audited.
+    /// Adds buyers' contacts; only in CSV, and audited.
     #[serde(default)]
     pub contacts: bool,
 }
@@ -74,7 +74,7 @@ pub struct OrdersQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UndoQuery {
-    /// How many of the last live and paid orders.
+    /// The number of last live and paid orders to show.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 1000))]
     pub last: u32,
@@ -84,14 +84,14 @@ pub struct UndoQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveriesQuery {
-    /// Which: those that were given up, or those that wait for their next attempt.
+    /// `dead`: deliveries that were given up. `waiting`: deliveries that wait for their next attempt.
     #[schemars(with = "Option<scalars::DeliveryState>")]
     pub state: Option<String>,
-    /// What the page before gave as `next_after`.
+    /// The `next_after` of the previous page.
     #[serde(default)]
     #[schemars(range(max = crate::types::Seq::MAX.get()))]
     pub after: u64,
-    /// Deliveries on a page.
+    /// The maximum of deliveries on a page.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: u32,
@@ -105,13 +105,13 @@ pub struct AuditQuery {
     #[serde(default)]
     #[schemars(range(max = crate::types::Seq::MAX.get()))]
     pub since_seq: u64,
-    /// Only this drop's.
+    /// Only events of this drop.
     #[schemars(range(min = 1))]
     pub drop_id: Option<u32>,
-    /// Only this order's.
+    /// Only events of this order.
     #[schemars(with = "Option<scalars::OrderId>")]
     pub order_id: Option<String>,
-    /// Stay, and send what happens from now on.
+    /// Keeps the stream open and sends new events as they happen.
     #[serde(default)]
     pub follow: bool,
 }

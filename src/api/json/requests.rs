@@ -1,4 +1,4 @@
-//! What clients send. Each request has one function that names its fields; it reads bodies and describes itself.
+//! Bodies of requests. Each request has one function that names its fields; it reads bodies and makes the schema.
 
 use std::borrow::Cow;
 
@@ -27,15 +27,12 @@ const CODE_BYTES_MAX: usize = 40;
 
 /// `POST /v1/drops/{drop_id}/orders`.
 pub struct OrderRequest {
-    /// Who.
     pub buyer: BuyerText,
-    /// How many.
     pub quantity: Quantity,
-    /// How to reach him, if it came along.
     pub contact: Option<Contact>,
 }
 
-/// The common case, read without a tree; whatever does not fit is read again by [`BodyFields`], which names every mistake.
+/// The common case, parsed without a tree. Other bodies are parsed again by [`BodyFields`], which reports every mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlainOrder<'a> {
@@ -45,7 +42,7 @@ struct PlainOrder<'a> {
 }
 
 impl OrderRequest {
-    /// Reads a body. Where a token names the buyer, the body need not, and must not name another.
+    /// Reads a body. If a token proves the buyer, the body may omit the buyer and must not name another.
     ///
     /// # Errors
     /// `forbidden`, `malformed`, or `validation` with every mistake.
@@ -66,7 +63,7 @@ impl OrderRequest {
     }
 }
 
-/// Reads what a buyer sends, unless it names another than his token.
+/// Reads a buyer's request, unless it names another buyer than the token.
 pub(super) fn read_for<T>(
     body: &[u8],
     read: impl FnOnce(&mut BodyFields, &mut bool) -> Option<T>,
@@ -74,12 +71,12 @@ pub(super) fn read_for<T>(
     let mut is_anothers = false;
     let made = BodyFields::read(body, |fields| read(fields, &mut is_anothers));
     if is_anothers {
-        return Err(Problem::Forbidden("The token is another buyer's; leave `buyer` out of the body."));
+        return Err(Problem::Forbidden("The token belongs to another buyer; omit `buyer` from the body."));
     }
     made
 }
 
-/// Who sends it: the token's buyer, else the one that the body names.
+/// Returns the token's buyer, else the buyer in the body.
 pub(super) fn whose(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BuyerText> {
     if proven.is_none() {
         fields.is_needed("buyer");
@@ -170,7 +167,7 @@ fn new_drop(fields: &mut BodyFields) -> Option<DropSpec> {
     })
 }
 
-/// `PATCH /v1/drops/{id}`: the expected revision, the changes, the reason.
+/// Reads changes of a drop: the expected revision, the changes, the reason.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -195,7 +192,7 @@ fn patch(fields: &mut BodyFields) -> Option<(u32, DropPatch, Box<str>)> {
     Some((expected_revision?, patch, reason?))
 }
 
-/// `POST /v1/drops/{id}/stock`: the delta, the expected total, the reason.
+/// Reads a stock adjustment: the delta, the expected total, the reason.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -212,13 +209,9 @@ fn stock(fields: &mut BodyFields) -> Option<(i64, u32, Box<str>)> {
 
 /// `POST /v1/orders/{id}/payments`.
 pub struct PaymentRequest {
-    /// The operator's reference.
     pub reference: Box<str>,
-    /// How much came in.
     pub amount: Amount,
-    /// In which currency.
     pub currency: Currency,
-    /// Why.
     pub reason: Box<str>,
 }
 
@@ -238,7 +231,7 @@ fn payment(fields: &mut BodyFields) -> Option<PaymentRequest> {
     Some(PaymentRequest { reference: reference?, amount: amount?, currency: currency?, reason: reason? })
 }
 
-/// `POST /v1/orders/{id}/refund`: the amount, the units that go back on sale, the reason.
+/// Reads a refund: the amount, the units that become available again, the reason.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -252,7 +245,7 @@ fn refund(fields: &mut BodyFields) -> Option<(Option<Amount>, u16, Box<str>)> {
     Some((amount, restock_quantity, reason(fields)?))
 }
 
-/// `POST /v1/orders/{id}/refund-settled`: the reference and the reason.
+/// Reads the settlement of a refund: the reference and the reason.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -268,15 +261,13 @@ fn settled(fields: &mut BodyFields) -> Option<(Box<str>, Box<str>)> {
 
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub struct Undo {
-    /// Which orders.
     pub run: OrderRange,
-    /// Only those below this number, if one is given.
+    /// Only orders below this number, if given.
     pub below: Option<Seq>,
-    /// Why.
     pub reason: Box<str>,
 }
 
-/// Reads what is to be undone.
+/// Reads an undo.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
@@ -291,13 +282,10 @@ fn undo(fields: &mut BodyFields) -> Option<Undo> {
     Some(Undo { run: run?, below, reason: reason? })
 }
 
-/// `POST /v1/orders/search`: by exactly one of these.
+/// The key of a search for orders.
 pub enum OrderSearch {
-    /// A telephone number.
     Phone(Box<str>),
-    /// An e-mail address.
     Email(Box<str>),
-    /// An order's short code.
     Code(Box<str>),
 }
 
@@ -319,7 +307,7 @@ fn search(fields: &mut BodyFields) -> Option<OrderSearch> {
 
 fn new_order_schema() -> Value {
     let mut schema = BodyFields::describe(|fields| order(fields, None, &mut false));
-    schema["properties"]["buyer"]["description"] = "Needed, unless a buyer's token says who it is.".into();
+    schema["properties"]["buyer"]["description"] = "Required, unless a buyer's token proves the buyer.".into();
     schema
 }
 

@@ -1,4 +1,4 @@
-//! What the server answers. The structs that write an answer describe it too, so that OpenAPI cannot differ from it.
+//! Bodies of responses. The structs that are serialized also make the schemas, so that OpenAPI cannot differ from them.
 
 use hyper::body::Bytes;
 use schemars::JsonSchema;
@@ -47,20 +47,19 @@ pub(super) struct DropJson<'a> {
     /// Units that one buyer may hold and buy.
     #[schemars(range(min = 1))]
     per_buyer_limit: u32,
-    /// How long an order is reserved before checkout.
+    /// Seconds that an order is reserved before checkout.
     #[schemars(range(min = 1))]
     reservation_seconds: u32,
-    /// How long an order awaits payment.
+    /// Seconds that an order awaits payment after checkout.
     #[schemars(range(min = 1))]
     payment_seconds: u32,
-    /// Counts operators' changes.
+    /// Number of operators' changes, from 1 on.
     #[schemars(range(min = 1))]
     revision: u32,
     #[schemars(with = "scalars::Version")]
     version: String,
 }
 
-/// A drop.
 #[must_use]
 pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
     to_bytes(&DropJson {
@@ -114,11 +113,11 @@ pub(super) struct OrderJson<'a> {
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     reserved_at: UnixMillis,
-    /// When the units go back; meaningless once the order is paid or ended.
+    /// The time when the units are released; meaningless once the order is paid or has ended.
     #[serde(serialize_with = "time")]
     #[schemars(with = "scalars::Instant")]
     expires_at: UnixMillis,
-    /// Where to pay, while the order awaits payment.
+    /// The page of payment, while the order awaits payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     payment_url: Option<String>,
@@ -133,7 +132,7 @@ pub(super) struct OrderJson<'a> {
     end_reason: Option<&'static str>,
     #[schemars(range(max = JSON_INTEGER_MAX))]
     refunded_amount: u64,
-    /// What is owed to the buyer and has not gone back yet.
+    /// Amount owed to the buyer and not refunded yet.
     #[serde(skip_serializing_if = "is_nothing")]
     #[schemars(range(max = JSON_INTEGER_MAX))]
     refund_due_amount: u64,
@@ -141,12 +140,11 @@ pub(super) struct OrderJson<'a> {
     version: String,
 }
 
-/// What all orders of a server have in common.
+/// The values that all orders of a server share.
 #[derive(Clone, Copy)]
 pub struct OrderFrame<'a> {
-    /// What `payment_url` begins with.
+    /// The first part of `payment_url`.
     pub public_url: &'a str,
-    /// The file's epoch.
     pub epoch: u64,
 }
 
@@ -159,7 +157,7 @@ fn is_nothing(amount: &u64) -> bool {
     *amount == 0
 }
 
-/// An order as its row says.
+/// Returns the body of an order.
 #[must_use]
 pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
     to_bytes(&order_json(row, frame))
@@ -190,7 +188,7 @@ pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJ
     }
 }
 
-/// A fresh order, without reading its row.
+/// Returns the body of a new order, without reading its row.
 #[must_use]
 pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &str, frame: OrderFrame<'_>) -> Bytes {
     let id = OrderId { seq: reservation.order, secret }.to_string();
@@ -229,7 +227,6 @@ struct ContactJson<'a> {
     address: Option<&'a str>,
 }
 
-/// A contact.
 #[must_use]
 pub fn contact_body(contact: &Contact) -> Bytes {
     to_bytes(&ContactJson {
@@ -240,21 +237,20 @@ pub fn contact_body(contact: &Contact) -> Bytes {
     })
 }
 
-/// What became of a provider's event.
+/// The result of a provider's event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProviderEventResult {
-    /// It had its effect.
     Applied,
-    /// It was recorded before.
+    /// The event was recorded before.
     Duplicate,
-    /// It is recorded, and changes nothing.
+    /// The event is recorded, and changes nothing.
     Ignored(&'static str),
-    /// It is not recorded: it is not about our orders.
+    /// The event is not about orders of this server, and is not recorded.
     Unused(&'static str),
 }
 
 impl ProviderEventResult {
-    /// Its word in metrics.
+    /// Returns the label in the metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -266,7 +262,7 @@ impl ProviderEventResult {
     }
 }
 
-/// What a provider is answered.
+/// Returns the body of the response to a provider.
 #[must_use]
 pub fn provider_event_body(result: ProviderEventResult) -> Bytes {
     let body = match result {
@@ -278,7 +274,7 @@ pub fn provider_event_body(result: ProviderEventResult) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-/// A page of ready JSON objects.
+/// Returns a page of serialized JSON objects.
 #[must_use]
 pub fn page_body(items: &[Bytes], next_after: Option<u64>) -> Bytes {
     let mut body =
@@ -298,7 +294,7 @@ pub fn page_body(items: &[Bytes], next_after: Option<u64>) -> Bytes {
     Bytes::from(body)
 }
 
-/// The strong tag of a drop's or an order's version.
+/// Returns the strong entity tag of a version.
 #[must_use]
 pub fn etag(kind: &str, number: u64, epoch: u64, version: Seq) -> String {
     format!("\"{kind}{number}-{epoch}-{version}\"")

@@ -1,4 +1,4 @@
-//! The words that answers are made of, as named JSON schemas. Sets of words come from the types that print them.
+//! Named JSON schemas of scalars in bodies. The enumerations come from the types that print them.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::api::validation::rules::is_currency;
 use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
 
-/// How all schemas are made: bounds are said in numbers, which every reader of JSON Schema understands.
+/// Returns the settings of all schemas: bounds are numbers, which every reader of JSON Schema understands.
 #[must_use]
 pub fn settings() -> SchemaSettings {
     SchemaSettings::draft2020_12().with_transform(RecursiveTransform(bounds_in_numbers))
@@ -29,9 +29,8 @@ fn bounds_in_numbers(schema: &mut Schema) {
     }
 }
 
-macro_rules! word {
-    ($(#[$doc:meta] $name:ident = $schema:expr;)*) => {$(
-        #[$doc]
+macro_rules! scalar {
+    ($($name:ident = $schema:expr;)*) => {$(
         pub struct $name;
 
         impl JsonSchema for $name {
@@ -45,8 +44,7 @@ macro_rules! word {
     )*};
 }
 
-word! {
-    /// An instant.
+scalar! {
     Instant = json!({
         "type": "string",
         "format": "date-time",
@@ -54,59 +52,49 @@ word! {
         "description": "RFC 3339 in UTC with milliseconds.",
         "examples": ["2026-11-21T09:00:00.000Z"],
     });
-    /// A currency.
     Currency = json!({ "type": "string", "enum": currencies(), "description": "ISO 4217." });
-    /// An order's id.
     OrderId = json!({
         "type": "string",
         "format": "uuid",
         "pattern": ORDER_ID_PATTERN,
-        "description": "A UUIDv8. It is unguessable and is the key to the order: keep it secret.",
+        "description": "An unguessable UUIDv8. It gives access to the order: keep it secret.",
         "examples": [ORDER_ID_EXAMPLE],
     });
-    /// A version.
     Version = json!({
         "type": "string",
         "pattern": r"^[1-9]\d*-[1-9]\d*$",
-        "description": "The file's epoch and the number of the last event: equal versions are equal answers.",
+        "description": "The database's epoch and the number of the last event. Equal versions have equal bodies.",
         "examples": ["1-42"],
     });
-    /// A drop's state.
     DropState = json!({
         "type": "string",
         "enum": StateOfDrop::ALL.map(StateOfDrop::as_str),
-        "description": "The first that holds; `sold_out` is left again when a unit comes back.",
+        "description": "The first state that applies; `sold_out` ends when a unit is released.",
     });
-    /// An auction's state.
     AuctionState = json!({ "type": "string", "enum": ["scheduled", "live", "ended", "cancelled"] });
-    /// An order's state.
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
-    /// Where a delivery that failed stands.
     DeliveryState = json!({ "type": "string", "enum": ["dead", "waiting"], "default": "dead" });
-    /// Why an order ended.
     EndReason = json!({
         "type": "string",
         "enum": end_reasons(),
     });
-    /// The orders of a remedy: the numbers of the first and the last.
     OrderRange = json!({
         "type": "string",
         "pattern": "^[1-9][0-9]{0,13}-[1-9][0-9]{0,13}$",
         "description": "The numbers of the first and the last order.",
         "examples": ["1201-1234"],
     });
-    /// An order's short code.
     OrderCode = json!({
         "type": "string",
         "pattern": "^FC-[0-9A-Z]+$",
-        "description": "For people on the telephone; made of `seq`.",
+        "description": "A short code for people, derived from `seq`.",
     });
 }
 
 /// An order's id as the server writes it: lower case, version 8.
 pub const ORDER_ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
 
-/// An order's id that nobody has.
+/// An order's id that no order has.
 pub const ORDER_ID_EXAMPLE: &str = "00000000-002a-8c0d-9e1f-5a6b7c8d9e0f";
 
 pub(super) fn end_reason(state: StateOfOrder, by_operator: bool) -> Option<&'static str> {

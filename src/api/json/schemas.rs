@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{auctions, endpoints, payments, requests, responses, scalars, undo};
 use crate::types::JSON_INTEGER_MAX;
 
-/// The schemas of a page of these.
+/// Returns the schema of a page.
 fn page_schema(of: &str) -> Value {
     json!({
         "type": "object",
@@ -17,13 +17,13 @@ fn page_schema(of: &str) -> Value {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": JSON_INTEGER_MAX,
-                "description": "The `after` of the next page; there if `has_more`.",
+                "description": "The `after` of the next page; present if `has_more`.",
             },
         },
     })
 }
 
-/// Every answer's schema, and those of the words in it, under their names in the OpenAPI document.
+/// Returns the schema of every response, and of the scalars in it.
 #[must_use]
 pub fn response_schemas() -> Map<String, Value> {
     let mut settings = scalars::settings().for_serialize();

@@ -1,4 +1,4 @@
-//! What a remedy answers: the last orders of a drop, and what became of them.
+//! The body of an undo's preview and result.
 
 use hyper::body::Bytes;
 use schemars::JsonSchema;
@@ -14,35 +14,33 @@ use crate::types::{DropId, DropState, OrderRange, OrderState, Seq};
 /// The last live and paid orders of a drop, newest first.
 #[derive(Debug)]
 pub struct UndoReport {
-    /// Of which drop.
     pub drop_id: DropId,
-    /// The drop's state now.
+    /// The present state of the drop.
     pub drop_state: DropState,
-    /// What names them, if there are any.
+    /// The range of the orders, if there are any.
     pub run: Option<OrderRange>,
-    /// The orders.
     pub orders: Vec<UndoneOrder>,
-    /// Where the next request goes on, if there may be more.
+    /// The point where the next request continues, if there may be more orders.
     pub next_below: Option<Seq>,
 }
 
-/// One of them.
+/// An order in the report.
 #[derive(Debug)]
 pub struct UndoneOrder {
-    /// The order as it is now.
+    /// The order in its present state.
     pub order: OrderRow,
-    /// What became of it, if it was to be undone.
+    /// The result, unless this is a preview.
     pub ending: Option<UndoResult>,
 }
 
-/// What became of an order that was to be undone.
+/// The result of undoing one order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UndoResult {
-    /// It was cancelled or refunded, now or by an earlier request of the same run.
+    /// The order was cancelled or refunded, now or by an earlier request of the same run.
     Done,
-    /// It had ended otherwise meanwhile.
+    /// The order had ended otherwise meanwhile.
     NotNeeded,
-    /// Why it was not, or may not have been.
+    /// The order was not undone; after `outcome-unknown` it may have been.
     NotDone(Code),
 }
 
@@ -56,9 +54,9 @@ pub(super) struct UndoReportJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "scalars::OrderRange")]
     run: Option<String>,
-    /// Newest first.
+    /// The orders, newest first.
     orders: Vec<UndoneOrderJson<'a>>,
-    /// The `below` of the next request of this run; there if there may be more.
+    /// The `below` of the next request of this run; present if there may be more orders.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(min = 1, max = Seq::MAX.get()))]
     next_below: Option<u64>,
@@ -68,23 +66,23 @@ pub(super) struct UndoReportJson<'a> {
 #[schemars(rename = "UndoneOrder")]
 struct UndoneOrderJson<'a> {
     order: OrderJson<'a>,
-    /// What is done to it: a live order is cancelled, a paid one refunded.
+    /// The planned action: a live order is cancelled, a paid one refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["cancel", "refund"]))]
     #[schemars(with = "String")]
     to_do: Option<&'static str>,
-    /// What became of it.
+    /// The result of the undo.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["done", "not_needed", "not_done"]))]
     #[schemars(with = "String")]
     ending: Option<&'static str>,
-    /// The code of the problem where it is `not_done`; after `outcome-unknown` it may have been. Repeat the run.
+    /// The code of the problem if `ending` is `not_done`. After `outcome-unknown` the order may have been undone: repeat
+    /// the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     problem: Option<&'static str>,
 }
 
-/// A remedy.
 #[must_use]
 pub fn undo_body(remedy: &UndoReport, frame: OrderFrame<'_>) -> Bytes {
     let orders = remedy.orders.iter().map(|UndoneOrder { order, ending }| UndoneOrderJson {

@@ -1,7 +1,7 @@
-//! Reading JSON bodies field by field, so that every mistake is named at once, with its place.
+//! Reads JSON bodies field by field, so that every mistake is reported at once, with its place.
 //!
-//! One function per request names its fields. It runs for each body, and once without a body to describe itself: what is
-//! read and what OpenAPI says cannot differ, because they are the same lines.
+//! One function per request names its fields. It runs for each body, and once without a body to make the schema, so that
+//! OpenAPI cannot differ from what is read.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ pub struct BodyFields {
     map: Map<String, Value>,
     prefix: &'static str,
     errors: Vec<FieldError>,
-    /// Only while a request describes itself.
+    /// Present only while the schema is made.
     description: Option<ObjectSchema>,
 }
 
@@ -42,7 +42,7 @@ impl BodyFields {
         }
     }
 
-    /// The JSON schema of what such a function reads.
+    /// Returns the JSON schema of the bodies that such a function reads.
     #[must_use]
     pub fn describe<T>(read: impl FnOnce(&mut BodyFields) -> Option<T>) -> Value {
         let mut fields =
@@ -70,7 +70,7 @@ impl BodyFields {
         self.errors.push(FieldError { pointer, detail: detail.into() });
     }
 
-    /// How many members there must be. Call it before the fields are read.
+    /// Requires a number of members. Call it before the fields are read.
     pub fn count(&mut self, min: usize, max: usize, detail: &str) {
         if let Some(description) = &mut self.description {
             description.bounds.insert("minProperties".into(), min.into());
@@ -81,13 +81,13 @@ impl BodyFields {
         }
     }
 
-    /// A field that may be left out, but not null.
+    /// Reads a field that may be missing, but not null.
     pub fn optional<T>(&mut self, name: &str, rule: impl Rule<T>) -> Option<T> {
         self.note(name, || rule.schema());
         self.take(name, |value| rule.read(value))
     }
 
-    /// A field that may be left out, with what it is then.
+    /// Reads a field that may be missing, with its default.
     pub fn defaulted<T: Copy + Into<Value>>(&mut self, name: &str, default: T, rule: impl Rule<T>) -> T {
         self.note(name, || {
             let mut schema = rule.schema();
@@ -97,14 +97,14 @@ impl BodyFields {
         self.take(name, |value| rule.read(value)).unwrap_or(default)
     }
 
-    /// A field that must be there. `None` means that an error was noted.
+    /// Reads a required field. `None` means that an error was noted.
     pub fn required<T>(&mut self, name: &str, rule: impl Rule<T>) -> Option<T> {
         self.note(name, || rule.schema());
         self.is_required(name);
         self.take(name, |value| rule.read(value))
     }
 
-    /// An object inside, read by its own function; `schema` is its name among the components.
+    /// Reads an object in a field with its own function. `schema` is its name among the components.
     pub fn object<T>(
         &mut self,
         name: &str,
@@ -125,7 +125,7 @@ impl BodyFields {
         made
     }
 
-    /// Notes an error if the field is not there. Call it before the field is read.
+    /// Notes an error if the field is missing. Call it before the field is read.
     pub fn is_required(&mut self, name: &str) {
         if let Some(description) = &mut self.description {
             description.required.push(name.into());
@@ -133,7 +133,7 @@ impl BodyFields {
         self.is_needed(name);
     }
 
-    /// Notes an error if the field is not there, though another way to say it may make it superfluous.
+    /// Notes an error if the field is missing, without making it required in the schema.
     pub fn is_needed(&mut self, name: &str) {
         if !self.map.contains_key(name) {
             self.error(name, "is missing");
@@ -147,7 +147,7 @@ impl BodyFields {
 
     fn refuse_unknown(&mut self) {
         for name in std::mem::take(&mut self.map).keys() {
-            self.error(name, "is not known here");
+            self.error(name, "is an unknown field");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a field of a request may be: each rule reads a value, and says in JSON Schema what it reads.
+//! Rules of fields. Each rule reads a value, and has the JSON schema of the values that it reads.
 //!
-//! Lengths are bytes of UTF-8, which JSON Schema cannot say: `maxLength` is what a text can have at most, and
-//! `x-bytes-max` the bound that holds.
+//! Lengths are bytes of UTF-8, which JSON Schema cannot express: `maxLength` is the same number of characters, and
+//! `x-bytes-max` is the exact bound.
 
 use serde_json::{Value, json};
 
@@ -11,17 +11,17 @@ use crate::types::{
     UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
-/// The value, or what is allowed.
+/// The value, or a description of the allowed values.
 pub type RuleResult<T> = Result<T, String>;
 
-/// How a field is read, and how that is described.
+/// A rule of a field.
 pub trait Rule<T> {
     /// Reads a value.
     ///
     /// # Errors
-    /// What is allowed.
+    /// A description of the allowed values.
     fn read(&self, value: &Value) -> RuleResult<T>;
-    /// What it reads, as a JSON schema.
+    /// Returns the JSON schema of the values that it reads.
     fn schema(&self) -> Value;
 }
 
@@ -36,16 +36,16 @@ impl<T, R: Fn(&Value) -> RuleResult<T>, S: Fn() -> Value> Rule<T> for DescribedR
     }
 }
 
-/// What a text without control characters looks like.
+/// The pattern of text without control characters.
 pub const NO_CONTROL: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const NO_CONTROL_BUT_BREAKS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
 
-/// A number without a fraction, however it is spelled: to JSON Schema `2`, `2.0` and `2e0` are one integer.
+/// Returns a number without a fraction in any spelling: to JSON Schema `2`, `2.0` and `2e0` are the same integer.
 fn integer(value: &Value) -> Option<i64> {
     if let Some(number) = value.as_i64() {
         return Some(number);
     }
-    // Up to 2^53 every whole number has its own float.
+    // Up to 2^53 every integer has its own float.
     let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_991.0)?;
     format!("{number:.0}").parse().ok()
 }
@@ -61,7 +61,7 @@ fn whole(min: u64, max: u64) -> impl Rule<u64> {
     )
 }
 
-/// A whole number that becomes a type of its own.
+/// A whole number that is converted to another type.
 fn made<T>(min: u64, max: u64, make: impl Fn(u64) -> Option<T>) -> impl Rule<T> {
     DescribedRule(
         move |value: &Value| make(whole(min, max).read(value)?).ok_or_else(|| "is out of range".into()),
@@ -79,10 +79,10 @@ pub fn whole_u32_to(min: u32, max: u32) -> impl Rule<u32> {
     made(u64::from(min), u64::from(max), |number| u32::try_from(number).ok())
 }
 
-/// Pairs of an auction's increments, at most.
+/// The maximum of pairs in an auction's increments.
 const INCREMENTS_MAX: usize = 20;
 
-/// By how much bids must exceed the price: pairs of a price and a step, ascending from 0 on.
+/// An auction's increments: pairs of a price and the step from there on, ascending from 0.
 pub fn increments() -> impl Rule<Box<[Increment]>> {
     let pair = |value: &Value| match value.as_array().map(Vec::as_slice) {
         Some([from, step]) => {
@@ -101,7 +101,9 @@ pub fn increments() -> impl Rule<Box<[Increment]>> {
         move |value: &Value| {
             let list: Option<Box<[Increment]>> = value.as_array().and_then(|list| list.iter().map(pair).collect());
             list.filter(|list| ascends(list)).ok_or_else(|| {
-                format!("must be 1 to {INCREMENTS_MAX} pairs of a price and a step of 1 or more, ascending from 0 on")
+                format!(
+                    "must be 1 to {INCREMENTS_MAX} pairs of a price and a step of 1 or more, ascending from price 0"
+                )
             })
         },
         || {
@@ -116,12 +118,12 @@ pub fn increments() -> impl Rule<Box<[Increment]>> {
     )
 }
 
-/// A length of time in seconds: up to a year.
+/// A duration in seconds, up to a year.
 pub fn seconds() -> impl Rule<u32> {
     made(1, 31_536_000, |number| u32::try_from(number).ok())
 }
 
-/// A change of the total.
+/// A change of a drop's total.
 pub fn delta() -> impl Rule<i64> {
     const MAX: i64 = u32::MAX as i64;
     DescribedRule(
@@ -133,49 +135,45 @@ pub fn delta() -> impl Rule<i64> {
     )
 }
 
-/// Units of an order.
 pub fn quantity() -> impl Rule<Quantity> {
     made(1, u64::from(u16::MAX), |number| u16::try_from(number).ok().and_then(Quantity::new))
 }
 
-/// Units that go back on sale.
+/// Units of a refund that become available again.
 pub fn restock_quantity() -> impl Rule<u16> {
     made(0, u64::from(u16::MAX), |number| u16::try_from(number).ok())
 }
 
-/// A price of one unit.
 pub fn unit_price() -> impl Rule<UnitPrice> {
     made(0, UnitPrice::MAX, UnitPrice::new)
 }
 
-/// An amount of money.
 pub fn amount() -> impl Rule<Amount> {
     made(0, JSON_INTEGER_MAX, Amount::new)
 }
 
-/// The number of an event.
+/// The sequence number of an event.
 pub fn seq() -> impl Rule<Seq> {
     made(1, Seq::MAX.get(), Seq::new)
 }
 
-/// The orders of a remedy.
+/// The range of orders of an undo.
 pub fn run() -> impl Rule<OrderRange> {
     DescribedRule(
         |value: &Value| {
             let run = value.as_str().and_then(OrderRange::parse);
-            run.ok_or_else(|| "must be the run that a look at the last orders showed, such as 1201-1234".into())
+            run.ok_or_else(|| "must be the run of a preview, such as 1201-1234".into())
         },
         || json!({ "$ref": "#/components/schemas/OrderRange" }),
     )
 }
 
-/// Whether a currency exists.
+/// Returns true if ISO 4217 has this currency.
 #[must_use]
 pub fn is_currency(code: &str) -> bool {
     iso_currency::Currency::from_code(code).is_some()
 }
 
-/// Yes or no.
 pub fn flag() -> impl Rule<bool> {
     DescribedRule(
         |value: &Value| value.as_bool().ok_or_else(|| "must be true or false".into()),
@@ -183,7 +181,7 @@ pub fn flag() -> impl Rule<bool> {
     )
 }
 
-/// Where an endpoint is: judged further where it is used.
+/// The URL of an endpoint. The handler checks it further.
 pub fn endpoint_url() -> impl Rule<Box<str>> {
     DescribedRule(
         |value: &Value| match value.as_str() {
@@ -194,12 +192,12 @@ pub fn endpoint_url() -> impl Rule<Box<str>> {
     )
 }
 
-/// Types of events.
+/// A list of event types.
 pub fn events() -> impl Rule<EventFilter> {
     DescribedRule(
         |value: &Value| {
             let names: Option<Vec<&str>> = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
-            let allowed = || "must be a list of types of events, or of *; at least one".to_string();
+            let allowed = || "must be a list of at least one event type, or of *".to_string();
             EventFilter::of_names(names.ok_or_else(allowed)?).map_err(|_| allowed())
         },
         || {
@@ -212,14 +210,14 @@ pub fn events() -> impl Rule<EventFilter> {
     )
 }
 
-/// A list of types of events.
+/// Returns the schema of a list of event types.
 #[must_use]
 pub fn events_schema() -> Value {
     let names: Vec<&str> = EventFilter::ALL.names().collect();
     json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names } })
 }
 
-/// Whether an endpoint is told anything.
+/// The state of an endpoint.
 pub fn endpoint_state() -> impl Rule<EndpointState> {
     DescribedRule(
         |value: &Value| {
@@ -229,13 +227,13 @@ pub fn endpoint_state() -> impl Rule<EndpointState> {
     )
 }
 
-/// The states of an endpoint.
+/// Returns the schema of an endpoint's state.
 #[must_use]
 pub fn endpoint_state_schema() -> Value {
     json!({ "type": "string", "enum": [EndpointState::Enabled.as_str(), EndpointState::Disabled.as_str()] })
 }
 
-/// A currency that exists.
+/// A currency of ISO 4217.
 pub fn currency() -> impl Rule<Currency> {
     DescribedRule(
         |value: &Value| {
@@ -246,7 +244,6 @@ pub fn currency() -> impl Rule<Currency> {
     )
 }
 
-/// An instant.
 pub fn instant() -> impl Rule<UnixMillis> {
     DescribedRule(
         |value: &Value| {
@@ -290,12 +287,12 @@ pub fn long_text(max: usize) -> impl Rule<Box<str>> {
         max,
         Some(NO_CONTROL_BUT_BREAKS),
         |c| !c.is_control() || c == '\n' || c == '\t',
-        "text without control characters but line breaks and tabs",
+        "text without control characters other than line breaks and tabs",
     )
 }
 
-/// A name, an e-mail address or a telephone number, in any form. Control characters are in none: they come from
-/// mistakes, or are meant for the terminal, the label printer or the mail that shows them.
+/// A name, an e-mail address or a telephone number, in any form. Control characters are refused: they come from mistakes,
+/// or attack the terminal, the label printer or the mail that shows them.
 pub fn contact_text() -> impl Rule<Box<str>> {
     text(CONTACT_BYTES_MAX)
 }
@@ -305,18 +302,20 @@ pub fn contact_address() -> impl Rule<Box<str>> {
     long_text(CONTACT_BYTES_MAX)
 }
 
-/// A buyer.
 pub fn buyer() -> impl Rule<BuyerText> {
     DescribedRule(
-        |value: &Value| BuyerText::new(&text(BUYER_BYTES_MAX).read(value)?).ok_or_else(|| "is no buyer".into()),
+        |value: &Value| {
+            BuyerText::new(&text(BUYER_BYTES_MAX).read(value)?)
+                .ok_or_else(|| "must be text without control characters".into())
+        },
         || text(BUYER_BYTES_MAX).schema(),
     )
 }
 
-/// The longest address of a picture, in bytes.
+/// The maximum length of an image's URL in bytes.
 const IMAGE_URL_BYTES_MAX: usize = 2000;
 
-/// A picture's address.
+/// The URL of an image.
 pub fn image_url() -> impl Rule<Box<str>> {
     DescribedRule(
         |value: &Value| {

@@ -1,4 +1,4 @@
-//! Auctions: reading them, bidding, and what operators do with them.
+//! Auctions: reads, bids, and operators' commands.
 
 use std::time::Instant;
 
@@ -100,14 +100,14 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     .later(|worker, call| Box::pin(cancel(worker, call))),
 ];
 
-/// The auction of a number, if there is one.
+/// Reads an auction.
 fn find_auction(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
     let row =
         worker.reader.read(|connection| auctions::auction_by_id(connection, id)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::NotFound)
 }
 
-/// An auction's body: version, tag and JSON come from one row.
+/// Makes an auction's cached response. Version, tag and JSON come from one row.
 fn auction_response(row: &AuctionRow, epoch: u64) -> CachedResponse {
     CachedResponse {
         version: row.version.get(),
@@ -122,7 +122,7 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
     Ok(tagged(&call.parts.headers, etag, Caching::NoStore, body))
 }
 
-/// An auction's ready body, and its hidden drop. The read began at `started`.
+/// Returns an auction's cached response and its hidden drop. The read began at `started`.
 pub(super) fn cached_auction(
     worker: &Worker,
     id: AuctionId,
@@ -154,7 +154,7 @@ pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>,
 pub(super) async fn bids(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let BidsQuery { after, limit } = call.query()?;
     within_a_page(limit)?;
-    let after = Seq::new(after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
+    let after = Seq::new(after).ok_or_else(|| Problem::invalid("/after", "must be at most 2^48 - 1"))?;
     let id = call.auction_id()?;
     let page = worker.queries.run(move |reader| {
         reader.read(|connection| {
@@ -170,20 +170,20 @@ pub(super) async fn bids(worker: &Worker, call: &Call) -> Result<Response<Body>,
 
 fn within_a_page(limit: u32) -> Result<(), Problem> {
     let fits = (1..=100).contains(&limit);
-    fits.then_some(()).ok_or_else(|| Problem::invalid("?limit", "must be a whole number from 1 to 100"))
+    fits.then_some(()).ok_or_else(|| Problem::invalid("/limit", "must be a whole number from 1 to 100"))
 }
 
-/// `GET /v1/auctions/{auction_id}/order`: nobody placed what an auction awards, so its buyer learns its id here.
+/// `GET /v1/auctions/{auction_id}/order`: the auction creates its winner's order, so the winner learns its id here.
 pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let AuctionOrderQuery { buyer } = call.query()?;
     let (named, proven) = (buyer.as_deref(), call.caller.buyer().map(BuyerText::as_str));
     if proven.zip(named).is_some_and(|(proven, named)| proven != named) {
-        return Err(Problem::Forbidden("The token is another buyer's."));
+        return Err(Problem::Forbidden("The token belongs to another buyer."));
     }
     let id = call.auction_id()?;
     cached_auction(worker, id, call.started)?;
     let buyer = proven.or(named);
-    let buyer = buyer.ok_or_else(|| Problem::invalid("?buyer", "is needed where no token says who asks"))?;
+    let buyer = buyer.ok_or_else(|| Problem::invalid("/buyer", "is required without a buyer's token"))?;
     let row = worker.reader.read(|connection| auctions::last_order(connection, id)).map_err(|error| fault(&error))?;
     let row = row.filter(|row| *row.buyer == *buyer).ok_or(Problem::NotFound)?;
     Ok(order_response(worker, call, &row))
@@ -197,7 +197,7 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
     let auction_id = call.auction_id()?;
     let digests = &worker.writer.digest_key;
     let buyer = digests.buyer(request.buyer.as_str());
-    // No maximum is the amount as maximum: one spelling for both.
+    // Without a maximum the amount is the maximum: both spellings are the same bid.
     let maximum = request.maximum.unwrap_or(request.amount);
     let key = CommandKey {
         digest: digests.command_key(KeyScope::Bid(auction_id, buyer), "", &key),
@@ -228,7 +228,7 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
     Ok(with_write_headers(response, done.seq, &decided))
 }
 
-/// A bid, and where its auction stands, as they are now.
+/// Returns the body of a bid with its present state.
 fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
     let rows = worker.reader.read(|connection| {
         let auction = auctions::auction_by_id(connection, id)?;
@@ -274,7 +274,7 @@ pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<B
     operate(worker, &call, AuctionCommand::Cancel(CancelAuction { auction_id, reason }), StatusCode::OK).await
 }
 
-/// Submits an operator's command on an auction and answers with the auction as it is then.
+/// Submits an operator's command on an auction and responds with the auction's new state.
 async fn operate(
     worker: &Worker,
     call: &Call,

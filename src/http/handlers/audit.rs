@@ -31,15 +31,15 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
         .problems(&[QUERY, ID, BUSY])
         .now(stream)];
 
-/// How often a follower looks for new rows.
+/// The interval at which a follower reads new rows.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
 /// `GET /v1/audit`.
 pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let query: AuditQuery = call.query()?;
-    let since = Seq::new(query.since_seq).ok_or_else(|| Problem::invalid("?since_seq", "is out of range"))?;
+    let since = Seq::new(query.since_seq).ok_or_else(|| Problem::invalid("/since_seq", "must be at most 2^48 - 1"))?;
     let drop_id = match query.drop_id {
-        Some(number) => Some(DropId::new(number).ok_or_else(|| Problem::invalid("?drop_id", "must be 1 or more"))?),
+        Some(number) => Some(DropId::new(number).ok_or_else(|| Problem::invalid("/drop_id", "must be 1 or more"))?),
         None => None,
     };
     let order = match &query.order_id {
@@ -57,7 +57,7 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
     let follow = query.follow;
     let slot = super::streams::Slot::take(worker, StreamKind::Audit).ok_or_else(|| query_thread_busy(worker))?;
     let (worker, caller) = (Rc::clone(worker), call.caller.clone());
-    // Who follows for hours may lose his token meanwhile.
+    // The token of a client that follows for hours may be revoked meanwhile.
     let still_in = move || {
         let now = worker.writer.clock.now();
         caller.operator().is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, now))
@@ -75,7 +75,7 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
                     tracing::error!(%error, "a read failed");
                     return;
                 }
-                // An end here would look like the end of the audit.
+                // Ending the stream here would look like the end of the audit.
                 Err(QueryThreadBusy) => {
                     tokio::time::sleep(FOLLOW_EVERY).await;
                     continue;

@@ -1,4 +1,4 @@
-//! Contacts: personal data, each look at it audited before it is shown.
+//! Contacts: personal data. Each read is audited before the data is shown.
 
 use hyper::{Method, Response, StatusCode};
 
@@ -46,7 +46,7 @@ pub(super) async fn read(worker: &Worker, call: &Call) -> Result<Response<Body>,
     find()?.ok_or(Problem::NotFound)?;
     let decided = submit(worker, &call.caller, Command::Order(OrderCommand::ReadContact { order }), None).await?;
     let done = accepted_seq(&decided)?;
-    // Read again: it may have been erased before this look was audited.
+    // Read again: it may have been erased before this read was audited.
     let contact = find()?.ok_or(Problem::NotFound)?;
     Ok(with_write_headers(json(StatusCode::OK, contact_body(&contact)), done.seq, &decided))
 }

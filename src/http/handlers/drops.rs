@@ -1,4 +1,4 @@
-//! Drops: reading them, and what operators do with them.
+//! Drops: reads, and operators' commands.
 
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
     Ok(tagged(&call.parts.headers, found.etag, Caching::Public, found.body))
 }
 
-/// A drop's ready body. The read began at `started`.
+/// Returns a drop's cached response. The read began at `started`.
 pub(super) fn cached_drop(worker: &Worker, id: DropId, started: Instant) -> Result<CachedResponse, Problem> {
     let epoch = worker.server.epoch;
     let render = || {
@@ -98,7 +98,7 @@ pub(super) fn cached_drop(worker: &Worker, id: DropId, started: Instant) -> Resu
 pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: DropsQuery = call.query()?;
     if !(1..=100).contains(&query.limit) {
-        return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
+        return Err(Problem::invalid("/limit", "must be a whole number from 1 to 100"));
     }
     let page =
         worker.queries.run(move |reader| reader.read(|connection| lists::drops(connection, query.after, query.limit)));
@@ -107,7 +107,7 @@ pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>,
     Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
 }
 
-/// The parameters of a creation in one spelling, for the comparison of repeats.
+/// Digests the parameters of a new drop, to compare retries.
 fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
     key.params(format!("{spec:?}").as_bytes())
 }
@@ -154,7 +154,7 @@ pub(super) async fn adjust_stock(worker: &Worker, mut call: Call) -> Result<Resp
     operate(worker, &call, DropCommand::AdjustStock(adjust), StatusCode::OK).await
 }
 
-/// Submits an operator's command on a drop and answers with the drop as it is then.
+/// Submits an operator's command on a drop and responds with the drop's new state.
 async fn operate(
     worker: &Worker,
     call: &Call,

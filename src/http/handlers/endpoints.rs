@@ -1,4 +1,4 @@
-//! Whom the outbox tells: endpoints, their secrets, and deliveries that failed.
+//! Webhook endpoints of the outbox, their secrets, and failed deliveries.
 
 use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
@@ -177,14 +177,14 @@ pub(super) async fn delete(worker: &Worker, call: &Call) -> Result<Response<Body
 pub(super) fn deliveries(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: DeliveriesQuery = call.query()?;
     if !(1..=100).contains(&query.limit) {
-        return Err(Problem::invalid("?limit", "must be a whole number from 1 to 100"));
+        return Err(Problem::invalid("/limit", "must be a whole number from 1 to 100"));
     }
     let which = match query.state.as_deref() {
         None | Some("dead") => DeliveryFilter::Dead,
         Some("waiting") => DeliveryFilter::Waiting,
-        Some(_) => return Err(Problem::invalid("?state", "must be dead or waiting")),
+        Some(_) => return Err(Problem::invalid("/state", "must be dead or waiting")),
     };
-    let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
+    let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("/after", "must be at most 2^48 - 1"))?;
     let endpoint = find_endpoint(worker, call)?.id;
     let limit = query.limit.saturating_add(1);
     let found = worker.reader.read(|connection| rows::deliveries(connection, endpoint, which, after, limit));
@@ -196,7 +196,7 @@ pub(super) fn deliveries(worker: &Worker, call: &Call) -> Result<Response<Body>,
     Ok(json(StatusCode::OK, page_body(&bodies, next_after)))
 }
 
-/// The endpoint in the path.
+/// Reads the endpoint in the path.
 fn find_endpoint(worker: &Worker, call: &Call) -> Result<EndpointRow, Problem> {
     let canonical = !call.parameter.starts_with(['0', '+']);
     let id = call.parameter.parse().ok().and_then(Seq::new).filter(|_| canonical).ok_or(Problem::NotFound)?;
@@ -209,7 +209,7 @@ fn body(worker: &Worker, row: &EndpointRow, secret: Option<&SigningSecret>) -> R
     Ok(endpoint_body(row, counts, worker.writer.clock.now(), secret))
 }
 
-/// A URL that may be called: it is said why not, but never what its name resolves to.
+/// Checks that a URL may be called. The problem gives the reason, but never the addresses that the name resolves to.
 async fn reachable(worker: &Worker, url: &str) -> Result<EndpointUrl, Problem> {
     let calls = &worker.server.calls;
     let target = Target::parse(url, calls.guard()).map_err(|wrong| Problem::invalid("/url", wrong.to_string()))?;
@@ -217,15 +217,15 @@ async fn reachable(worker: &Worker, url: &str) -> Result<EndpointUrl, Problem> {
         Ok(()) => Ok(EndpointUrl::new(url)),
         Err(SendError::Forbidden) => Err(Problem::invalid("/url", TargetError::Forbidden.to_string())),
         Err(SendError::TimedOut) => {
-            Err(Problem::invalid("/url", "has a host whose name the name servers did not resolve in time: try again"))
+            Err(Problem::invalid("/url", "the name servers did not resolve its host in time; try again"))
         }
         Err(SendError::Unresolved | SendError::Unreachable | SendError::Tls | SendError::Broken) => {
-            Err(Problem::invalid("/url", "has a host whose name does not resolve"))
+            Err(Problem::invalid("/url", "its host name does not resolve"))
         }
     }
 }
 
-/// Submits a command and answers with the endpoint as it is then; with its secret if that is new.
+/// Submits a command and responds with the endpoint's new state; with its secret if that is new.
 async fn operate(
     worker: &Worker,
     call: &Call,
@@ -239,7 +239,7 @@ async fn operate(
     let done = accepted_seq(&decided)?;
     let Some(Subject::Endpoint(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
-    // Made by this key, and deleted since.
+    // An earlier request with this key created it, and it was deleted since.
     let row = row.ok_or(Problem::NotFound)?;
     let mut response = json(status, body(worker, &row, secret.as_ref().filter(|_| !done.repeated))?);
     if done.repeated && has_key {

@@ -1,4 +1,4 @@
-//! How the server itself is.
+//! Probes, and the OpenAPI document.
 
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};

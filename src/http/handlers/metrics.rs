@@ -60,7 +60,7 @@ pub(super) fn show(worker: &Worker) -> Response<Body> {
     text(telemetry.render_with(&series), "text/plain; version=0.0.4; charset=utf-8")
 }
 
-/// A figure that cannot be read is no reason to show none.
+/// Logs a failed read and returns the default: one missing figure does not stop the others.
 fn or_nothing<T: Default>(read: rusqlite::Result<T>, what: &str) -> T {
     read.unwrap_or_else(|error| {
         tracing::error!(%error, "{what}");
@@ -93,7 +93,7 @@ fn transient_series(sample: &MetricsSample, plan: &PlanSettings, now: UnixMillis
     series
 }
 
-/// What should still be available of a drop that is to be sold evenly within so many seconds of its start.
+/// Returns the units that should still be available of a drop, if it is to sell evenly within `depletion_seconds`.
 fn planned_units(drop: &DropStock, depletion_seconds: u32, now: UnixMillis) -> Option<u64> {
     let started_at = drop.started_at.filter(|_| depletion_seconds > 0)?;
     let whole_ms = u64::from(depletion_seconds).saturating_mul(1000);

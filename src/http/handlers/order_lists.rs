@@ -57,7 +57,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .later(|worker, call| Box::pin(search(worker, call))),
 ];
 
-/// Orders that a search finds at most.
+/// The maximum of orders in a search.
 const FOUND_MAX: u32 = 100;
 
 /// `GET /v1/orders`.
@@ -71,24 +71,25 @@ pub(super) async fn list_orders(worker: &Worker, call: &Call) -> Result<Response
     let limit_max = if as_csv { 5000 } else { 100 };
     let limit = query.limit.unwrap_or(if as_csv { 5000 } else { 10 });
     if !(1..=limit_max).contains(&limit) {
-        return Err(Problem::invalid("?limit", format!("must be a whole number from 1 to {limit_max}")));
+        return Err(Problem::invalid("/limit", format!("must be a whole number from 1 to {limit_max}")));
     }
     if query.contacts && !as_csv {
-        return Err(Problem::invalid("?contacts", "goes with Accept: text/csv only"));
+        return Err(Problem::invalid("/contacts", "requires Accept: text/csv"));
     }
     let state = match &query.state {
-        Some(word) => {
-            Some(OrderState::parse(word).ok_or_else(|| Problem::invalid("?state", "is no state of an order"))?)
-        }
+        Some(word) => Some(
+            OrderState::parse(word)
+                .ok_or_else(|| Problem::invalid("/state", "must be a state of an order, such as paid"))?,
+        ),
         None => None,
     };
     let drop_id = match query.drop_id {
-        Some(number) => Some(DropId::new(number).ok_or_else(|| Problem::invalid("?drop_id", "must be 1 or more"))?),
+        Some(number) => Some(DropId::new(number).ok_or_else(|| Problem::invalid("/drop_id", "must be 1 or more"))?),
         None => None,
     };
-    let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("?after", "is out of range"))?;
+    let after = Seq::new(query.after).ok_or_else(|| Problem::invalid("/after", "must be at most 2^48 - 1"))?;
     if query.contacts {
-        // Audited before anything is shown.
+        // Audited before any contact is shown.
         let decided =
             submit(worker, &call.caller, Command::File(FileCommand::ExportContacts { drop_id }), None).await?;
         accepted_seq(&decided)?;
@@ -120,7 +121,7 @@ fn bodies(worker: &Worker, orders: &[OrderRow]) -> Vec<Bytes> {
     orders.iter().map(|order| order_body(order, frame)).collect()
 }
 
-/// A cell of a CSV: quoted where it must be, and with a quote before what a spreadsheet would take for a formula.
+/// Formats a CSV cell: quoted where necessary, and with an apostrophe before text that spreadsheets treat as a formula.
 fn cell(text: &str) -> String {
     let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.into() };
     if guarded.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }

@@ -1,4 +1,4 @@
-//! What operators do with orders: payments by hand, refunds.
+//! Operators' commands on an order's money: payments by hand and refunds.
 
 use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};

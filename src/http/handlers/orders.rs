@@ -1,4 +1,4 @@
-//! Orders: what buyers do.
+//! Orders: buyers' reads and commands.
 
 use std::time::Instant;
 
@@ -74,7 +74,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     Ok(with_write_headers(response, done.seq, &decided))
 }
 
-/// The answer to a purchase, which is more than its order's own events: the order is read.
+/// Responds to a purchase with its order, which is read: a purchase has more events than its order's.
 pub(super) fn purchase_response(worker: &Worker, decided: &Decided) -> Result<Response<Body>, Problem> {
     let done = accepted_seq(decided)?;
     let order = decided.outcome.order_made().ok_or(Problem::Internal)?;
@@ -85,7 +85,7 @@ pub(super) fn purchase_response(worker: &Worker, decided: &Decided) -> Result<Re
     Ok(with_write_headers(response, done.seq, decided))
 }
 
-/// A buyer's claim on units of a drop, decided; and the secret of the order's id, if it is a new one.
+/// Submits an order and returns the decision, with the secret of the order's id if the order is new.
 pub(super) async fn submit_order(
     worker: &Worker,
     caller: &Caller,
@@ -112,7 +112,7 @@ pub(super) async fn submit_order(
     Ok((decided, secret))
 }
 
-/// The order that a request names, if its id is right to the last bit.
+/// Reads the order in the path. Its whole id must be right, including the secret.
 pub(super) fn find_order(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
     let id = call.order_id()?;
     let started = Instant::now();
@@ -121,7 +121,7 @@ pub(super) fn find_order(worker: &Worker, call: &Call) -> Result<OrderRow, Probl
     row.ok_or(Problem::NotFound)
 }
 
-/// The same for buyers: where they have tokens, an order is there for its own buyer only.
+/// Reads the order in the path for a buyer. Where buyers have tokens, another buyer's order is not found.
 fn find_own_order(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
     let row = find_order(worker, call)?;
     match call.caller.buyer() {
@@ -135,7 +135,7 @@ fn by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
     row.ok_or(Problem::Internal)
 }
 
-/// The order as it is now, as the answer to a write.
+/// Responds to a write with the order's new state.
 pub(super) fn current_order_response(worker: &Worker, seq: Seq, decided: &Decided) -> Result<Response<Body>, Problem> {
     let done = accepted_seq(decided)?;
     let response = json(StatusCode::OK, order_body(&by_seq(worker, seq)?, frame(worker)));
@@ -147,7 +147,7 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
     Ok(order_response(worker, call, &find_own_order(worker, call)?))
 }
 
-/// An order, unless the client has it already.
+/// Responds with an order, or 304 if the client has this version.
 pub(super) fn order_response(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Body> {
     let etag = tag(&etag("o", row.seq.get(), worker.server.epoch, row.last_seq));
     tagged(&call.parts.headers, etag, Caching::NoStore, order_body(row, frame(worker)))

@@ -1,4 +1,4 @@
-//! The pages, for people with a browser: the page of an order, where it is paid; and, with play money, a demo shop.
+//! Pages for browsers: the page of an order, where it is paid; and, with play money, a demo shop.
 
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, REFRESH,
@@ -78,7 +78,7 @@ fn html(status: StatusCode, page: String) -> Response<Body> {
     with_privacy_headers(response)
 }
 
-/// A page's address is the key to an order: nobody keeps it, and no link tells it.
+/// Adds the headers that protect the page's address, which is the key to an order: no caching, no referrer.
 fn with_privacy_headers(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -90,7 +90,7 @@ fn with_privacy_headers(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// On to another address, by GET.
+/// Redirects to another address, by GET.
 fn see_other(address: &str) -> Result<Response<Body>, Problem> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::SEE_OTHER;
@@ -103,7 +103,7 @@ fn path_of(order: &OrderRow) -> String {
     format!("/pay/{}", order.id())
 }
 
-/// How orders are paid here.
+/// Returns the way in which orders are paid on this server.
 fn payment_option(worker: &Worker) -> PaymentOption {
     let payments = &worker.server.config.payments;
     match payments.provider {
@@ -115,8 +115,8 @@ fn payment_option(worker: &Worker) -> PaymentOption {
     }
 }
 
-/// The demo shop takes everybody for who he says he is: it is there with play money only, and not where buyers have
-/// tokens.
+/// Returns true if there is a demo shop. It does not authenticate buyers, so it requires play money, and that buyers have
+/// no tokens.
 fn has_demo_shop(worker: &Worker) -> bool {
     payment_option(worker) == PaymentOption::Sandbox && worker.server.admission.buyers.is_none()
 }
@@ -169,14 +169,14 @@ fn order_page(
     Ok(response)
 }
 
-/// SandboxAction a page says of a refusal; other problems are answered as such.
+/// Returns the text of a refusal for a page. Other problems are responses of their own.
 fn refusal_text(problem: &Problem) -> Option<String> {
     let Problem::Refused { .. } = problem else { return None };
     let (title, detail) = problem.words();
     Some(format!("{title}. {detail}"))
 }
 
-/// The drops that the demo shop shows at most.
+/// The maximum of drops in the demo shop.
 const OFFERS_MAX: u32 = 20;
 
 /// `GET /`.
@@ -225,8 +225,10 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
     }
     let form: ReserveForm = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
     let drop_id = DropId::new(form.drop_id).ok_or(Problem::NotFound)?;
-    let buyer = BuyerText::new(&form.buyer).ok_or_else(|| Problem::invalid("/buyer", "is no buyer"))?;
-    let quantity = Quantity::new(form.quantity).ok_or_else(|| Problem::invalid("/quantity", "is none"))?;
+    let buyer = BuyerText::new(&form.buyer)
+        .ok_or_else(|| Problem::invalid("/buyer", "must be 1 to 128 bytes of text without control characters"))?;
+    let quantity = Quantity::new(form.quantity)
+        .ok_or_else(|| Problem::invalid("/quantity", "must be a whole number from 1 to 65535"))?;
     let request = OrderRequest { buyer, quantity, contact: None };
     let (decided, _) = submit_order(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
     match accepted_seq(&decided) {
@@ -261,7 +263,7 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
     let CheckoutForm { name, email, phone, address } = form;
     let mut contact = Map::new();
     for (field, value) in [("name", name), ("email", email), ("phone", phone), ("address", address)] {
-        // A browser sends CR LF where the text has a line break, and fields that nobody filled in.
+        // A browser sends CR LF for a line break, and sends empty fields.
         let value = value.replace("\r\n", "\n");
         if !value.trim().is_empty() {
             contact.insert(field.into(), value.into());
@@ -293,11 +295,11 @@ enum SandboxAction {
 #[serde(deny_unknown_fields)]
 struct SandboxForm {
     what: SandboxAction,
-    /// The order's last event when the page was made: two clicks on one page are one payment.
+    /// The order's last event when the page was rendered: two clicks on one page are one payment.
     seen: u64,
 }
 
-/// `POST /pay/{order_id}/sandbox`: what a provider would tell, signed and verified like any provider's word.
+/// `POST /pay/{order_id}/sandbox`: makes the events of a provider, signed and verified like any provider's.
 pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     if payment_option(worker) != PaymentOption::Sandbox {
         return Err(Problem::NotFound);
@@ -305,7 +307,7 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
     let SandboxForm { what, seen } =
         read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
     let order = find_order(worker, &call)?;
-    // Late is late: the page offers it for an expired order only.
+    // A late payment is possible for an expired order only.
     if what == SandboxAction::PayLate && order.state != OrderState::Expired {
         return see_other(&path_of(&order));
     }

@@ -1,4 +1,4 @@
-//! What payment providers tell: verified, recorded once, answered 200 once recorded.
+//! Webhooks of payment providers: verified, recorded once, and acknowledged with 200 once recorded.
 
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
@@ -51,7 +51,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     .later(|worker, call| Box::pin(receive(worker, call))),
 ];
 
-/// PayOS writes instants without a zone: money may look a day older than its order.
+/// PayOS writes instants without a zone: a payment may seem a day older than its order.
 const OLDER_BY_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// `POST /v1/payments/{provider}`.
@@ -72,7 +72,7 @@ fn count(worker: &Worker, provider: Provider, result: &'static str) {
     worker.server.telemetry.counter(&metric::PROVIDER_EVENTS, &labels).increment(1);
 }
 
-/// Why an event is not taken in, and the word under which that is counted.
+/// A webhook that is not recorded: its problem, and its label in the metrics.
 struct RejectedEvent {
     label: &'static str,
     problem: Problem,
@@ -90,12 +90,12 @@ async fn read_and_record(
     provider: Provider,
 ) -> Result<(ProviderEventResult, Response<Body>), RejectedEvent> {
     let body = read(worker, call).await?;
-    // How old a signature is, is a matter of the world's time, not of the clock of decisions.
+    // A signature's age is measured with the wall clock, not with the clock of decisions.
     let delivery = WebhookRequest { body: &body, headers: &call.parts.headers, now: wall_clock() };
     record(worker, &call.caller, provider, &delivery).await
 }
 
-/// What the page of the sandbox tells: signed with the sandbox's own key, and taken in like any other webhook.
+/// Receives an event that the sandbox's page made: signed with the sandbox's own key, then handled like any webhook.
 pub(super) async fn receive_sandbox_event(
     worker: &Worker,
     caller: &Caller,
@@ -121,7 +121,7 @@ pub(super) async fn receive_sandbox_event(
     told.map(drop).map_err(|rejected| rejected.problem)
 }
 
-/// Verifies a delivery and takes in what it says.
+/// Verifies a webhook and records its event.
 async fn record(
     worker: &Worker,
     caller: &Caller,
@@ -135,7 +135,7 @@ async fn record(
     };
     let order = find_order(worker, &event)?;
     if order.is_none() && event.order == OrderRef::Payment {
-        // A refund or a dispute of somebody else's payment: the account has other business too.
+        // A refund or dispute of a payment that is not for an order here: the account may have other uses, too.
         return Ok(unused("unknown-payment"));
     }
     let ProviderEvent { event_id, kind, reference, amount, currency, .. } = event;
@@ -149,7 +149,7 @@ async fn record(
         amount,
         currency,
     })));
-    // Money waits for no buyer: it has places in the queue that buyers cannot take.
+    // Payments have reserved slots in the queue, so that buyers cannot delay them.
     let decided =
         submit_as(worker, Class::Operator, caller, command, Some(PrivateData::ProviderEvent { event_id })).await?;
     let done = accepted_seq(&decided)?;
@@ -164,7 +164,7 @@ async fn record(
     Ok((result, with_write_headers(json(StatusCode::OK, provider_event_body(result)), done.seq, &decided)))
 }
 
-/// Reads a webhook. Anybody may send one, so only so many that are longer than other requests are read at once.
+/// Reads a webhook. Senders are not authenticated yet, so the number of long bodies read at once is limited.
 async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
     let (headers, limits) = (&call.parts.headers, &worker.server.config.limits);
     let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
@@ -178,7 +178,7 @@ async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
     read_whole(headers, body, limits, BODY_BYTES_MAX).await
 }
 
-/// What is not recorded, since it is not about our orders.
+/// Acknowledges an event that is not about orders of this server and is not recorded.
 fn unused(why: &'static str) -> (ProviderEventResult, Response<Body>) {
     let result = ProviderEventResult::Unused(why);
     (result, json(StatusCode::OK, provider_event_body(result)))
@@ -189,7 +189,7 @@ fn rejected_event(error: WebhookError) -> RejectedEvent {
         WebhookError::Unauthorized => ("unauthorized", Problem::BadSignature),
         WebhookError::Stale => {
             let told =
-                format!("was signed more than {TOLERANCE_SECONDS} s from now: look at the clocks, send it again");
+                format!("was signed more than {TOLERANCE_SECONDS} s ago or ahead; check the clocks and send it again");
             ("stale", Problem::invalid("", told))
         }
         WebhookError::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
@@ -197,20 +197,20 @@ fn rejected_event(error: WebhookError) -> RejectedEvent {
             let error = |field: InvalidField| FieldError { pointer: field.pointer.into(), detail: field.detail.into() };
             ("unfit", Problem::Validation(fields.into_iter().map(error).collect()))
         }
-        // These two are answered before.
+        // The callers handle these two before.
         WebhookError::NotConfigured => ("failed", Problem::NotFound),
         WebhookError::Unused => ("failed", Problem::Internal),
     };
     RejectedEvent { label, problem }
 }
 
-/// The order that is meant, if it is one of ours: looked up here, so that invented ones never reach the writer.
+/// Finds the order that an event names. The lookup is here so that unknown orders never reach the writer.
 fn find_order(worker: &Worker, event: &ProviderEvent) -> Result<Option<Seq>, Problem> {
     let found = worker.reader.read(|connection| match &event.order {
         OrderRef::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
         OrderRef::Seq(seq) => {
             let row = rows::order_by_seq(connection, *seq)?;
-            // A number is no secret, and other files have it too: money that is older than its order is not for it.
+            // A number is not secret, and other databases have the same: a payment older than its order is not for it.
             let old_enough = |row: &rows::OrderRow| event.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
             Ok(row.filter(old_enough).map(|row| row.seq))
         }

@@ -1,4 +1,4 @@
-//! Event streams: a drop's or an auction's changes as they come, at most ten a second.
+//! Event streams of a drop's or an auction's changes, at most ten a second.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,16 +33,16 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .now(auction_changes),
 ];
 
-/// At most ten updates a second, and a look at the version as often.
+/// The interval of updates and of checks of the version.
 const UPDATE_EVERY: Duration = Duration::from_millis(100);
-/// A comment when nothing happens, so that proxies keep the connection.
+/// The interval of comments while nothing changes, so that proxies keep the connection.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
-/// A place among a thread's streams, given back when the stream ends.
+/// A slot among the thread's streams, released when the stream ends.
 pub(super) struct Slot(Rc<Worker>, StreamKind);
 
 impl Slot {
-    /// Takes a place, unless there are too many streams.
+    /// Takes a slot, unless there are too many streams.
     pub(super) fn take(worker: &Rc<Worker>, of: StreamKind) -> Option<Slot> {
         if worker.streams.get() >= worker.server.config.limits.streams_max {
             return None;
@@ -76,7 +76,7 @@ pub(super) fn auction_changes(worker: &Rc<Worker>, call: &Call) -> Result<Respon
     })
 }
 
-/// A snapshot, and an update whenever a newer version of the drop is published.
+/// Streams a snapshot, then an update whenever a newer version of the drop is published.
 fn changes(
     worker: &Rc<Worker>,
     of: StreamKind,

@@ -1,7 +1,8 @@
-//! The last orders of a drop, taken back: the runbook for the day when something was sold that should not have been.
+//! Undo of a drop's last orders, for the case that too much was sold.
 //!
-//! A look comes first and names the orders that it found, the *run*. Only a run can be undone: a repeat is about the same
-//! orders, whatever was sold meanwhile. Buyers learn of it by the events, as of any other cancellation and refund.
+//! A preview comes first and names the range of orders that it found, the *run*. Only such a range can be undone, so that
+//! a retry concerns the same orders whatever was sold meanwhile. Buyers are notified by the usual events of cancellations
+//! and refunds.
 
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
@@ -49,19 +50,19 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     .later(|worker, call| Box::pin(undo(worker, call))),
 ];
 
-/// Orders that one look shows at most.
+/// The maximum of orders in a preview.
 const LAST_MAX: u32 = 1000;
-/// Orders that one request undoes at most; the answer says where the next one goes on.
+/// The maximum of orders that one request undoes; the response says where the next request continues.
 const UNDONE_AT_ONCE: u32 = 20;
-/// In whose name keys of refunds are made here: no operator's name has parentheses, and whoever repeats a run must find
-/// the keys of whoever began it.
+/// The scope of the refunds' idempotency keys. It is the same for all operators, so that another operator can continue
+/// an undo; no operator's name has parentheses.
 const KEY_OWNER: &str = "(remedy)";
 
 /// `GET /v1/drops/{drop_id}/remedy`.
 pub(super) async fn preview(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let query: UndoQuery = call.query()?;
     if !(1..=LAST_MAX).contains(&query.last) {
-        return Err(Problem::invalid("?last", format!("must be a whole number from 1 to {LAST_MAX}")));
+        return Err(Problem::invalid("/last", format!("must be a whole number from 1 to {LAST_MAX}")));
     }
     let drop = find_drop(worker, call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
@@ -88,7 +89,7 @@ pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Bod
     for order in found {
         let seq = order.seq;
         let ending = undo_order(worker, &call, &order, run, &reason).await;
-        // Newest first, and nothing after what did not end: who repeats the run goes on where it stopped.
+        // Newest first, and nothing after a failure: a retry of the run continues where this request stopped.
         let stopped = matches!(ending, UndoResult::NotDone(_));
         orders.push(UndoneOrder { order: order_by_seq(worker, seq)?, ending: Some(ending) });
         if stopped {
@@ -115,7 +116,8 @@ fn order_by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
     row.ok_or(Problem::Internal)
 }
 
-/// The live and paid orders, newest first, and whether there are more. In short steps: this thread serves others too.
+/// Finds live and paid orders, newest first, and whether there are more. It reads in short steps, so that the thread
+/// serves other requests in between.
 async fn find_orders(worker: &Worker, wanted: LastOrders) -> Result<(Vec<OrderRow>, bool), Problem> {
     let (mut found, mut left) = (Vec::new(), wanted);
     loop {
@@ -137,7 +139,7 @@ async fn undo_order(worker: &Worker, call: &Call, order: &OrderRow, run: OrderRa
     let cancel = Command::Order(OrderCommand::CancelByOperator(cancel));
     if order.state.is_live() {
         match decide(worker, call, cancel).await {
-            // Its buyer was quicker.
+            // The buyer paid meanwhile.
             Err(Problem::Refused { refusal: Refusal::IllegalTransition { from: OrderState::Paid, .. }, .. }) => {}
             Err(Problem::Refused { .. }) => return UndoResult::NotNeeded,
             Ok(()) => return UndoResult::Done,

@@ -1,4 +1,4 @@
-//! The headers of answers and requests.
+//! The headers of responses and requests.
 
 use serde_json::{Map, Value, json};
 
@@ -18,9 +18,9 @@ fn text() -> Value {
     json!({ "type": "string", "minLength": 1 })
 }
 
-/// Every header that an answer may have on top of what HTTP itself says.
+/// Every header that a response may have besides those of HTTP itself.
 const HEADERS: &[HeaderSpec] = &[
-    HeaderSpec { name: "Request-Id", schema: text, why: "The client's, if it is sane; else a new one." },
+    HeaderSpec { name: "Request-Id", schema: text, why: "The client's, if it is valid; else a new one." },
     HeaderSpec {
         name: "Firstcome-Time-Ms",
         schema: number,
@@ -29,7 +29,7 @@ const HEADERS: &[HeaderSpec] = &[
     HeaderSpec {
         name: "Cache-Control",
         schema: text,
-        why: "Drops may be kept for a second, everything else by nobody.",
+        why: "Drops may be cached for a second, other responses must not be cached.",
     },
     HeaderSpec {
         name: "ETag",
@@ -40,40 +40,48 @@ const HEADERS: &[HeaderSpec] = &[
     HeaderSpec {
         name: "Server-Timing",
         schema: || json!({ "type": "string", "pattern": r"^queue;dur=[0-9.]+, decide;dur=[0-9.]+, commit;dur=[0-9.]+$" }),
-        why: "Where the time of a write went.",
+        why: "The durations of a write's stages.",
     },
     HeaderSpec {
         name: "Idempotent-Replayed",
         schema: || json!({ "const": "true" }),
-        why: "This answer repeats an earlier one: nothing happened now.",
+        why: "This response repeats an earlier one; the request had no new effect.",
     },
     HeaderSpec {
         name: "Retry-After",
         schema: || json!({ "type": "integer", "minimum": 1 }),
-        why: "Seconds; with jitter where many wait.",
+        why: "Seconds to wait, with jitter if the queue is full.",
     },
     HeaderSpec {
         name: "RateLimit-Policy",
         schema: text,
         why: "The quota that was exceeded (draft-ietf-httpapi-ratelimit-headers).",
     },
-    HeaderSpec { name: "RateLimit", schema: text, why: "What is left of the quota." },
+    HeaderSpec { name: "RateLimit", schema: text, why: "The rest of the quota." },
     HeaderSpec {
         name: "WWW-Authenticate",
         schema: || json!({ "const": "Bearer" }),
-        why: "What to send as Authorization.",
+        why: "The scheme of the Authorization header.",
     },
-    HeaderSpec { name: "Allow", schema: text, why: "The methods that the path has." },
-    HeaderSpec { name: "Vary", schema: text, why: "What else the answer depends on." },
-    HeaderSpec { name: "Location", schema: text, why: "Where to go on." },
-    HeaderSpec { name: "Refresh", schema: number, why: "After how many seconds the page changes by itself." },
+    HeaderSpec { name: "Allow", schema: text, why: "The methods of the path." },
+    HeaderSpec { name: "Vary", schema: text, why: "The request headers that the response depends on." },
+    HeaderSpec { name: "Location", schema: text, why: "The next address." },
+    HeaderSpec { name: "Refresh", schema: number, why: "Seconds until the page reloads." },
     HeaderSpec {
         name: "Content-Security-Policy",
         schema: text,
-        why: "The page's own style, and forms to this server.",
+        why: "Allows the page's own style, and forms to this server.",
     },
-    HeaderSpec { name: "Referrer-Policy", schema: || json!({ "const": "no-referrer" }), why: "The address is a key." },
-    HeaderSpec { name: "X-Content-Type-Options", schema: || json!({ "const": "nosniff" }), why: "It is what it says." },
+    HeaderSpec {
+        name: "Referrer-Policy",
+        schema: || json!({ "const": "no-referrer" }),
+        why: "The address gives access to the order.",
+    },
+    HeaderSpec {
+        name: "X-Content-Type-Options",
+        schema: || json!({ "const": "nosniff" }),
+        why: "The media type must not be guessed.",
+    },
     HeaderSpec {
         name: "Firstcome-Next-After",
         schema: number,
@@ -81,18 +89,15 @@ const HEADERS: &[HeaderSpec] = &[
     },
 ];
 
-/// What an answer is, to its headers.
+/// The kind of a response, which decides on its headers.
 #[derive(Clone, Copy)]
 pub(super) enum ResponseKind<'a> {
-    /// A good end.
     Success,
-    /// One of these problems.
     Problem(&'a [Code]),
-    /// No body at all.
     NoBody,
 }
 
-/// Whether a response has a header.
+/// Returns the presence of a header in a response.
 fn presence(name: &str, route: Option<&Route>, answer: ResponseKind<'_>) -> Presence {
     use Presence::{Always, Never, Sometimes};
     let codes = match answer {
@@ -117,7 +122,7 @@ fn presence(name: &str, route: Option<&Route>, answer: ResponseKind<'_>) -> Pres
     }
 }
 
-/// Whether a successful response has a header: as the route's row says, else by the usual rules.
+/// Returns the presence of a header in a successful response: from the route's row, else by the usual rules.
 fn of_success(name: &str, route: &Route) -> Presence {
     if let Some((_, presence)) = route.headers.iter().find(|(known, _)| *known == name) {
         return *presence;
@@ -131,12 +136,12 @@ fn of_success(name: &str, route: &Route) -> Presence {
     }
 }
 
-/// The component's name of a header that may be missing.
+/// Returns the component's name of a header that may be missing.
 fn optional(name: &str) -> String {
     format!("Optional-{name}")
 }
 
-/// The headers of an answer.
+/// Returns the headers of a response.
 pub(super) fn of(route: Option<&Route>, answer: ResponseKind<'_>) -> Map<String, Value> {
     let mut headers = Map::new();
     for header in HEADERS {
@@ -150,7 +155,7 @@ pub(super) fn of(route: Option<&Route>, answer: ResponseKind<'_>) -> Map<String,
     headers
 }
 
-/// Every header, under its name in the document: once as what is always there, once as what may be.
+/// Returns the components of all headers: each once as required and once as optional.
 pub(super) fn components() -> Map<String, Value> {
     let mut components = Map::new();
     for HeaderSpec { name, schema, why } in HEADERS {
@@ -161,37 +166,37 @@ pub(super) fn components() -> Map<String, Value> {
     components
 }
 
-/// Whether its responses have a tag that the client may send back.
+/// Returns true if its responses have an entity tag.
 fn is_tagged(route: &Route) -> bool {
     route.success.contains(&304)
 }
 
-/// Whether an idempotency key is needed.
+/// Returns true if the route requires an idempotency key.
 fn has_key(route: &Route) -> bool {
     route.lists(Code::KeyMissing)
 }
 
-/// A key, bare (Stripe's habit) or as a quoted string (RFC 8941, 3.3.3).
+/// A key, bare (as Stripe's) or as a quoted string (RFC 8941, 3.3.3).
 const KEY_PATTERN: &str = r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#;
 
-/// What a request may send besides its body.
+/// Returns the header parameters of a request.
 pub(super) fn parameters(route: &Route) -> Vec<Value> {
     let mut parameters = vec![json!({
         "name": "Request-Id", "in": "header", "schema": { "type": "string" },
-        "description": "Comes back with the answer if it is 1 to 64 letters, digits, `-`, `_`, `.`.",
+        "description": "Returned with the response if it is 1 to 64 letters, digits, `-`, `_`, `.`.",
     })];
     if has_key(route) {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": true,
             "schema": { "type": "string", "pattern": KEY_PATTERN },
-            "description": "1 to 255 visible ASCII characters, bare or quoted. Send the same with every repeat.",
+            "description": "1 to 255 visible ASCII characters, bare or quoted. Send the same key with every retry.",
             "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
         }));
     }
     if is_tagged(route) {
         parameters.push(json!({
             "name": "If-None-Match", "in": "header", "schema": { "type": "string" },
-            "description": "The ETag that the client has: 304 if it is still the one.",
+            "description": "The ETag of the version that the client has; 304 if it is still the current one.",
         }));
     }
     parameters

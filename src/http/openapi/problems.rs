@@ -1,4 +1,4 @@
-//! The schemas of problems (RFC 9457): one for each code, and for each status what can stand there.
+//! The schemas of problems (RFC 9457), one per code.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use crate::api::code::Code;
 use crate::api::problem::IN_FLIGHT_POLICY;
 use crate::types::{DropState, OrderState, Seq};
 
-/// What `type` begins with.
+/// The prefix of `type`.
 const TYPE: &str = "https://firstcome.dev/problems/";
 
 fn component(code: Code) -> String {
@@ -28,7 +28,7 @@ fn count() -> Value {
     json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
 }
 
-/// Whether the engine's refusals have this code: always, sometimes, never. They say what they saw and when.
+/// The share of a code's problems that are refusals of the engine, which have `as_of_seq` and `at`.
 #[derive(PartialEq)]
 enum Refused {
     Always,
@@ -51,7 +51,7 @@ fn refused(code: Code) -> Refused {
         | Code::ReadOnly
         | Code::OutcomeUnknown
         | Code::Internal => Refused::Never,
-        // The edge says so too.
+        // The HTTP layer uses these codes, too.
         Code::Validation | Code::NotFound => Refused::Sometimes,
         Code::KeyReused
         | Code::NotStarted
@@ -66,7 +66,7 @@ fn refused(code: Code) -> Refused {
     }
 }
 
-/// The members of a code's own, and whether each is always there.
+/// Returns the additional members of a code, and whether each is required.
 fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
     match code {
         Code::Malformed
@@ -109,7 +109,7 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
     }
 }
 
-/// What a 503 says of an effect.
+/// Returns the member `applied` of a code's problems.
 fn applied(code: Code) -> Option<&'static str> {
     match code.kind().status.as_u16() {
         503 if code == Code::OutcomeUnknown => Some("unknown"),
@@ -147,7 +147,7 @@ fn schema(code: Code) -> Value {
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
-/// Every problem's schema, under its name in the document.
+/// Returns the schemas of all problems, under their names in the document.
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas: Map<String, Value> = Code::ALL.map(|code| (component(code), schema(code))).into_iter().collect();
     let errors = json!({
@@ -159,9 +159,10 @@ pub(super) fn schemas() -> Map<String, Value> {
             "properties": {
                 "pointer": {
                     "type": "string",
-                    "description": "A JSON pointer into the body, or `?name` for a query parameter.",
+                    "description": "A JSON pointer into the body. For a query parameter, a JSON pointer into the object of parameters, such as \
+                        `/limit`.",
                 },
-                "detail": { "type": "string", "description": "What is wrong, and what is allowed." },
+                "detail": { "type": "string", "description": "The mistake, and the values that are allowed." },
             },
         },
     });
@@ -169,7 +170,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas
 }
 
-/// What can stand where one of these codes is told.
+/// Returns the schema of a response with one of these codes.
 pub(super) fn any_of(codes: &[Code]) -> Value {
     let reference = |code: &Code| json!({ "$ref": format!("#/components/schemas/{}", component(*code)) });
     match codes {

@@ -1,4 +1,4 @@
-//! Schemas that no type of this program has, and the parameters of queries.
+//! Schemas without a Rust type, and the parameters of queries.
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
     let event = |of: &str| {
         json!({
             "type": "object",
-            "description": "Server-sent events: a `snapshot` first, then an `update` on each change, at most ten a second; \
-                a comment when nothing happens. The stream does not end by itself.",
+            "description": "Server-sent events: a `snapshot` first, then an `update` on each change, at most ten per second; \
+                a comment while nothing changes. The stream does not end by itself.",
             "required": ["event", "id", "retry", "data"],
             "properties": {
                 "event": { "enum": ["snapshot", "update"] },
@@ -29,25 +29,25 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
     };
     let row = json!({
         "type": "object",
-        "description": "An event, a line each, in the order of `seq`. With `follow` the stream does not end by itself.",
+        "description": "One event per line, in the order of `seq`. With `follow` the stream does not end by itself.",
         "required": ["seq", "at", "kind", "prev_seq"],
         "properties": {
-            "seq": integer(1, "Gapless over the file."),
+            "seq": integer(1, "The sequence number; without gaps."),
             "at": { "$ref": "#/components/schemas/Instant" },
             "kind": { "type": "string", "pattern": "^[a-z_]+$", "examples": ["order_reserved"] },
-            "drop_id": integer(1, "The drop, if it is about one."),
-            "order_seq": integer(1, "The order, if it is about one."),
-            "quantity": { "type": "integer", "description": "Units that moved." },
-            "amount": integer(0, "Money that moved, in minor units."),
-            "prev_seq": integer(0, "The event before of the same order, else of the same drop; 0: none."),
-            "detail": { "type": "object", "description": "What else the event says." },
+            "drop_id": integer(1, "The drop of the event, if it has one."),
+            "order_seq": integer(1, "The order of the event, if it has one."),
+            "quantity": { "type": "integer", "description": "Number of units that the event moves." },
+            "amount": integer(0, "Amount that the event moves, in minor units."),
+            "prev_seq": integer(0, "The previous event of the same order, else of the same drop; 0: none."),
+            "detail": { "type": "object", "description": "The other fields of the event." },
         },
     });
     let sent = json!({
         "type": "object",
-        "description": "What the provider sends, signed as it signs: `webhook-id`, `webhook-timestamp` and \
+        "description": "The provider's webhook with its signature: `webhook-id`, `webhook-timestamp` and \
             `webhook-signature` (Standard Webhooks 1.0) for `standard-webhooks` and `sandbox`, `Stripe-Signature`, or the \
-            `signature` of PayOS beside its `data`. Members that are not used may be there. `type` is \
+            `signature` of PayOS beside its `data`. Additional members are allowed. `type` is \
             `payment.succeeded`, `payment.failed`, `refund.succeeded` or `chargeback.created`; `amount` whole minor units.",
     });
     let answer = json!({
@@ -57,8 +57,8 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
             "result": { "enum": ["applied", "duplicate", "ignored"] },
             "reason": {
                 "enum": IgnoredReason::ALL.map(IgnoredReason::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
-                "description": "Why it is ignored. `unused`, and `unknown-payment` of a provider's other business: it is \
-                    not recorded.",
+                "description": "The reason why the event is ignored. After `unused` and `unknown-payment` (a payment that is not for an order \
+                    of this server) it is not recorded.",
             },
         },
     });
@@ -83,7 +83,7 @@ pub(super) fn query_parameters(route: &Route) -> Vec<Value> {
     properties.iter().map(parameter).collect()
 }
 
-/// What may be left out of a query is left out: it is never null.
+/// Removes null from the schema of an optional parameter: parameters are omitted, never null.
 fn or_absent(mut schema: Value) -> Value {
     if let Some(options) = schema.get("anyOf").and_then(Value::as_array)
         && let Some(one) = options.iter().find(|option| option["type"] != "null")
