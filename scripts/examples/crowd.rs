@@ -1,12 +1,12 @@
-//! A crowd at the door: thousands of connections at once and without pacing, each served, then held idle, served again
-//! and closed; and what the server needed for that. Loopback only.
+//! Connection test: thousands of connections at once and without pacing, each served, then held idle, served again and
+//! closed; and the server's memory and descriptors meanwhile. Loopback only.
 //!
 //!   cargo run --release --example crowd -- PUBLIC ADMIN [CONNECTIONS [MEGABYTES]]
 //!
 //! Fails if a connection is not served, if the server takes more than MEGABYTES (200) while all are open, or if it does
 //! not come back to the connections and descriptors that it had before.
 
-#![allow(clippy::print_stdout, reason = "it prints what it found")]
+#![allow(clippy::print_stdout, reason = "the results are printed")]
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 type Failure = Box<dyn Error>;
 
-/// Longer than anything here takes on a slow machine.
+/// The longest wait, above that of a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections per source address: loopback has many addresses, each with its own ports.
 const PER_ADDRESS: usize = 20_000;
@@ -34,18 +34,18 @@ fn main() -> Result<(), Failure> {
     let admin: SocketAddr = argument(1, "127.0.0.1:8081").parse()?;
     let (connections, megabytes): (usize, f64) = (argument(2, "10000").parse()?, argument(3, "200").parse()?);
     if !public.ip().is_loopback() || !admin.ip().is_loopback() {
-        return Err("only a server on this machine is stormed".into());
+        return Err("only a server on this machine may be loaded".into());
     }
     raise_descriptor_limit(connections)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, storm(public, admin, connections, megabytes))
+    LocalSet::new().block_on(&runtime, run(public, admin, connections, megabytes))
 }
 
-async fn storm(public: SocketAddr, admin: SocketAddr, connections: usize, megabytes: f64) -> Result<(), Failure> {
+async fn run(public: SocketAddr, admin: SocketAddr, connections: usize, megabytes: f64) -> Result<(), Failure> {
     for number in 0..WARM_UP {
-        timeout(PATIENCE, ask(connect(public, number).await?)).await??;
+        timeout(PATIENCE, request(connect(public, number).await?)).await??;
     }
-    let before = wait_for(admin, "nobody else is there", |figures| figures.connections == 0.0).await?;
+    let before = wait_for(admin, "no other connection is open", |figures| figures.connections == 0.0).await?;
     println!("before: {before}");
 
     let started = Instant::now();
@@ -60,7 +60,7 @@ async fn storm(public: SocketAddr, admin: SocketAddr, connections: usize, megaby
 
     for round in ["first", "second"] {
         let started = Instant::now();
-        let served: Vec<_> = streams.into_iter().map(|stream| tokio::task::spawn_local(ask(stream))).collect();
+        let served: Vec<_> = streams.into_iter().map(|stream| tokio::task::spawn_local(request(stream))).collect();
         streams = Vec::with_capacity(connections);
         for stream in served {
             streams.push(timeout(PATIENCE, stream).await???);
@@ -75,11 +75,11 @@ async fn storm(public: SocketAddr, admin: SocketAddr, connections: usize, megaby
     drop(streams);
     let back =
         |figures: &Figures| figures.connections <= before.connections && figures.descriptors <= before.descriptors;
-    let after = wait_for(admin, "connections and descriptors are given back", back).await?;
+    let after = wait_for(admin, "connections and descriptors are released", back).await?;
     println!("after:  {after}");
     if idle.resident > megabytes * 1e6 {
         return Err(format!(
-            "{:.0} MB resident with {connections} connections; {megabytes} are allowed",
+            "{:.0} MB resident with {connections} connections; the limit is {megabytes}",
             idle.resident / 1e6
         )
         .into());
@@ -100,8 +100,8 @@ async fn connect(public: SocketAddr, number: usize) -> Result<TcpStream, std::io
     socket.connect(public).await
 }
 
-/// One request on a connection that stays open; its answer is read to the end.
-async fn ask(mut stream: TcpStream) -> Result<TcpStream, std::io::Error> {
+/// One request on a connection that stays open; its response is read to the end.
+async fn request(mut stream: TcpStream) -> Result<TcpStream, std::io::Error> {
     stream.write_all(REQUEST).await?;
     let mut answer = Vec::new();
     loop {
@@ -122,7 +122,7 @@ async fn ask(mut stream: TcpStream) -> Result<TcpStream, std::io::Error> {
     }
 }
 
-/// What the server says of itself.
+/// The server's own figures.
 struct Figures {
     connections: f64,
     descriptors: f64,
@@ -162,7 +162,7 @@ async fn wait_for(admin: SocketAddr, what: &str, holds: impl Fn(&Figures) -> boo
             return Ok(figures);
         }
         if Instant::now() > deadline {
-            return Err(format!("waited in vain: {what}; {figures}").into());
+            return Err(format!("timed out while waiting until {what}; {figures}").into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

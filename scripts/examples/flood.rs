@@ -1,14 +1,12 @@
-//! Ten times more orders than the server can take: how many it still takes meanwhile, and how it is afterwards.
-//! Loopback only.
+//! Overload test: ten times more orders than the server can accept; its goodput meanwhile, and its recovery. Loopback only.
 //!
 //!   cargo run --release --example flood -- PUBLIC ADMIN [TIMES [SECONDS]]
 //!
-//! First as many orders as go (closed-loop: the peak), then TIMES (10) as many offered for SECONDS (10) whatever the
-//! answers are (open-loop), then the first again. All figures are of the same run, so they are told as ratios. It fails
-//! only far beyond what is good: goodput below half of the peak, or a server that is less than half as fast afterwards,
-//! or answers late by ten times.
+//! First a closed loop (the peak), then TIMES (10) that rate offered for SECONDS (10) as an open loop, then the closed loop
+//! again. All figures are of the same run, so they are given as ratios. The test fails only far beyond good figures: goodput
+//! below half of the peak, or a server that is less than half as fast afterwards, or has ten times the latency.
 
-#![allow(clippy::print_stdout, reason = "it prints what it found")]
+#![allow(clippy::print_stdout, reason = "the results are printed")]
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -38,19 +36,19 @@ fn main() -> Result<(), Failure> {
     let admin: SocketAddr = argument(1, "127.0.0.1:8081").parse()?;
     let (times, seconds): (f64, u64) = (argument(2, "10").parse()?, argument(3, "10").parse()?);
     if !public.ip().is_loopback() || !admin.ip().is_loopback() {
-        return Err("only a server on this machine is flooded".into());
+        return Err("only a server on this machine may be flooded".into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, run(public, admin, times, Duration::from_secs(seconds)))
 }
 
-/// Rounds, until one is good: a disk that others use changes its pace from minute to minute, and a server that collapses
+/// The number of rounds, until one is good: a disk that others use changes its pace from minute to minute, and a server that collapses
 /// does so every time.
 const ROUNDS: usize = 3;
 
 async fn run(public: SocketAddr, admin: SocketAddr, times: f64, long: Duration) -> Result<(), Failure> {
     let shop = Rc::new(Shop::open(public, admin).await?);
-    shop.load(STEADY, Pace::AsFastAsItGoes, Duration::from_secs(1)).await?;
+    shop.load(STEADY, Pace::ClosedLoop, Duration::from_secs(1)).await?;
     let mut found = Ok(());
     for _ in 0..ROUNDS {
         found = round(&shop, times, long).await?;
@@ -62,47 +60,47 @@ async fn run(public: SocketAddr, admin: SocketAddr, times: f64, long: Duration) 
     Ok(found?)
 }
 
-/// Peak, flood, peak; and what is far from good about it.
+/// Peak, flood, peak; and the first demand that is not met.
 async fn round(shop: &Rc<Shop>, times: f64, long: Duration) -> Result<Result<(), &'static str>, Failure> {
-    let before = shop.load(STEADY, Pace::AsFastAsItGoes, Duration::from_secs(STEADY_SECONDS)).await?;
+    let before = shop.load(STEADY, Pace::ClosedLoop, Duration::from_secs(STEADY_SECONDS)).await?;
     println!("before: {before}");
     let flood = shop.load(FLOOD, Pace::PerSecond(before.orders_per_second() * times), long).await?;
     println!("flood:  {flood}");
-    let after = shop.load(STEADY, Pace::AsFastAsItGoes, Duration::from_secs(STEADY_SECONDS)).await?;
+    let after = shop.load(STEADY, Pace::ClosedLoop, Duration::from_secs(STEADY_SECONDS)).await?;
     println!("after:  {after}");
 
-    // What the server manages without the flood is the lower of the two.
+    // The peak without the flood is the lower of the two.
     let peak = before.orders_per_second().min(after.orders_per_second());
     let goodput = flood.orders_per_second() / peak;
     let speed = after.orders_per_second() / before.orders_per_second();
     let lateness = after.p99().as_secs_f64() / before.p99().as_secs_f64();
     let offered = flood.requests_per_second() / peak;
-    println!("offered {offered:.1} times the peak; {:.0} % were turned away", flood.turned_away_percent());
+    println!("offered {offered:.1} times the peak; {:.0} % were rejected", flood.rejected_percent());
     println!("goodput under the flood / peak: {goodput:.2}");
     println!("peak after / before:            {speed:.2}");
     println!("p99 after / before:             {lateness:.2}");
     let demands = [
         (goodput >= 0.5, "goodput collapsed under the flood"),
         (speed >= 0.5, "the server did not recover its pace"),
-        (lateness <= 10.0, "the server did not recover its promptness"),
+        (lateness <= 10.0, "the server did not recover its latency"),
     ];
     Ok(demands.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, what)| Err(what)))
 }
 
-/// How requests come.
+/// The pace of requests.
 #[derive(Clone, Copy)]
 enum Pace {
-    /// Each connection asks again when it has its answer.
-    AsFastAsItGoes,
+    /// Each connection sends its next request after a response.
+    ClosedLoop,
     /// At this rate, as long as a connection is free.
     PerSecond(f64),
 }
 
-/// What came of a load.
+/// The figures of a load.
 struct Load {
     took: Duration,
     orders: u64,
-    turned_away: u64,
+    rejected: u64,
     answers: Histogram<u64>,
 }
 
@@ -112,10 +110,10 @@ impl Load {
         self.orders as f64 / self.took.as_secs_f64()
     }
     fn requests_per_second(&self) -> f64 {
-        (self.orders + self.turned_away) as f64 / self.took.as_secs_f64()
+        (self.orders + self.rejected) as f64 / self.took.as_secs_f64()
     }
-    fn turned_away_percent(&self) -> f64 {
-        100.0 * self.turned_away as f64 / (self.orders + self.turned_away) as f64
+    fn rejected_percent(&self) -> f64 {
+        100.0 * self.rejected as f64 / (self.orders + self.rejected) as f64
     }
     fn p99(&self) -> Duration {
         Duration::from_micros(self.answers.value_at_quantile(0.99))
@@ -129,13 +127,13 @@ impl std::fmt::Display for Load {
     }
 }
 
-/// The server under load, and what is counted.
+/// The server under load, and the counts.
 struct Shop {
     public: SocketAddr,
     path: String,
     buyers: Cell<u64>,
     orders: Cell<u64>,
-    turned_away: Cell<u64>,
+    rejected: Cell<u64>,
     answers: RefCell<Histogram<u64>>,
 }
 
@@ -156,7 +154,7 @@ impl Shop {
             path: format!("/v1/drops/{id}/orders"),
             buyers: Cell::new(0),
             orders: Cell::new(0),
-            turned_away: Cell::new(0),
+            rejected: Cell::new(0),
             answers: RefCell::new(Histogram::new_with_bounds(1, 60_000_000, 3)?),
         })
     }
@@ -167,7 +165,7 @@ impl Shop {
             streams.push(TcpStream::connect(self.public).await?);
         }
         self.orders.set(0);
-        self.turned_away.set(0);
+        self.rejected.set(0);
         self.answers.borrow_mut().reset();
         let start = Instant::now();
         let arrivals = Rc::new(Semaphore::new(0));
@@ -182,13 +180,13 @@ impl Shop {
         if let Pace::PerSecond(rate) = pace {
             offer(rate, &arrivals, start, until).await;
         }
-        // Who still waits for his turn is let through, and sees that it is over.
+        // Connections that still wait for a permit get one, and see that the time is over.
         arrivals.add_permits(connections);
         for buyer in buyers {
             buyer.await??;
         }
         let answers = self.answers.borrow().clone();
-        Ok(Load { took: start.elapsed(), orders: self.orders.get(), turned_away: self.turned_away.get(), answers })
+        Ok(Load { took: start.elapsed(), orders: self.orders.get(), rejected: self.rejected.get(), answers })
     }
 
     /// One connection's buyers, one after the other.
@@ -206,8 +204,8 @@ impl Shop {
             {
                 permit.forget();
             }
-            let asked = Instant::now();
-            if asked >= until {
+            let sent = Instant::now();
+            if sent >= until {
                 return Ok(());
             }
             let buyer = self.buyers.get();
@@ -222,17 +220,17 @@ impl Shop {
             match read_answer(&mut stream, &mut answer).await? {
                 201 => {
                     self.orders.set(self.orders.get() + 1);
-                    let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
                     self.answers.borrow_mut().saturating_record(micros);
                 }
-                503 => self.turned_away.set(self.turned_away.get() + 1),
+                503 => self.rejected.set(self.rejected.get() + 1),
                 status => return Err(std::io::Error::other(format!("answered with {status}"))),
             }
         }
     }
 }
 
-/// Lets requests come at a rate, as far as connections are free.
+/// Offers requests at a rate, as far as connections are free.
 async fn offer(rate: f64, arrivals: &Semaphore, start: Instant, until: Instant) {
     let mut offered = 0;
     while Instant::now() < until {
@@ -247,7 +245,7 @@ async fn offer(rate: f64, arrivals: &Semaphore, start: Instant, until: Instant) 
     }
 }
 
-/// Reads one answer to its end, and says its status.
+/// Reads one response to its end, and gives its status.
 async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<u16, std::io::Error> {
     answer.clear();
     loop {

@@ -1,9 +1,9 @@
-//! A client of the binary protocol, complete, with nothing but the standard library: orders one unit for each of so many
-//! buyers, all at once on one connection, and counts the answers. Every byte is in src/wire/PROTOCOL.md.
+//! A complete client of the wire protocol that needs only the standard library: it orders one unit for each of a number of
+//! buyers, all at once on one connection, and counts the replies. src/wire/PROTOCOL.md describes every byte.
 //!
 //!   cargo run --release --example frames -- [ADDRESS [DROP [BUYERS [TOKEN]]]]
 
-#![allow(clippy::print_stdout, reason = "it prints what it found")]
+#![allow(clippy::print_stdout, reason = "the results are printed")]
 
 use std::error::Error;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -25,21 +25,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stream = TcpStream::connect(argument(0, "127.0.0.1:8082"))?;
     stream.set_nodelay(true)?;
 
-    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut replies = BufReader::new(stream.try_clone()?);
     let mut frames = BufWriter::new(stream);
     frames.write_all(&frame(HELLO, &[&[1], argument(3, "").as_bytes()])?)?;
     frames.flush()?;
-    match receive(&mut answers)? {
+    match receive(&mut replies)? {
         (OK, _) => {}
         (kind, payload) => return Err(format!("no OK: {kind:#04x} {payload:?}").into()),
     }
 
     let began = Instant::now();
-    // A thread writes while this one reads: a server does not read on who does not read it.
+    // A thread writes while this one reads: the server stops reading from clients that do not read its replies.
     let writer = std::thread::spawn(move || -> std::io::Result<()> {
         for number in 0..buyers {
             let buyer = format!("frames-{number}");
-            // The same key for each run: whoever ran this before gets the same order again.
+            // The same key in each run: a second run gets the orders of the first one again.
             let key = u128::from(number).to_be_bytes();
             frames.write_all(&frame(RESERVE, &[&drop_id.to_be_bytes(), &[1], &key, buyer.as_bytes()])?)?;
         }
@@ -47,17 +47,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let (mut reserved, mut sold_out, mut other) = (0u32, 0u32, 0u32);
     for _ in 0..buyers {
-        let (kind, payload) = receive(&mut answers)?;
+        let (kind, payload) = receive(&mut replies)?;
         match (kind, payload.first(), payload.get(1)) {
             (RESERVED, Some(1), _) => reserved += 1,
             (RESERVED, Some(0), Some(&SOLD_OUT)) => sold_out += 1,
             (RESERVED, Some(0), Some(_)) => other += 1,
             (ERROR, ..) => return Err(String::from_utf8_lossy(&payload).into_owned().into()),
-            _ => return Err(format!("no answer to an order: {kind:#04x}").into()),
+            _ => return Err(format!("no reply to an order: {kind:#04x}").into()),
         }
     }
     writer.join().map_err(|_| "the writing thread panicked")??;
-    println!("{reserved} reserved, {sold_out} sold out, {other} else, in {:.1?}", began.elapsed());
+    println!("{reserved} reserved, {sold_out} sold out, {other} other, in {:.1?}", began.elapsed());
     Ok(())
 }
 

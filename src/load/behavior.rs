@@ -1,6 +1,6 @@
-//! Who does what once he has a unit: the shares of the crowd, drawn from the seed. Pure.
+//! The behavior of buyers who have a unit: the shares of the crowd, drawn from the seed. Pure.
 //!
-//! Invariant: a buyer's habits depend on the seed and his number only, so they can be asked for again and again.
+//! Invariant: the behavior of a buyer depends on the seed and the buyer's number only, so it need not be stored.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ const CHECKS_OUT_PER_MILLE: u64 = 600;
 /// People take up to this long between an answer and their next step.
 const THINK_MAX: Duration = Duration::from_millis(100);
 
-/// Which crowd comes.
+/// The crowd of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum Crowd {
-    /// Everybody places one order and leaves, whatever the answer.
+    /// Every buyer places one order and leaves, whatever the answer.
     Plain,
-    /// Everybody places one order and checks out at once.
+    /// Every buyer places one order and checks out at once.
     Checkout,
-    /// People: some repeat, ask twice, cancel, check out or never do; who found it sold out comes back for returns.
+    /// Like people: some repeat, ask twice, cancel, check out or never do; buyers who found it sold out wait for returns.
     Real,
 }
 
@@ -38,7 +38,7 @@ impl Crowd {
     }
 }
 
-/// What the whole crowd has in common.
+/// The parameters of the whole crowd's behavior.
 #[derive(Clone, Debug)]
 pub(super) struct BehaviorRules {
     pub(super) seed: u64,
@@ -47,7 +47,7 @@ pub(super) struct BehaviorRules {
     pub(super) asks_twice: bool,
     /// The length of a reservation where abandoned ones lapse during the run (`--expire`).
     pub(super) lapse_after: Option<Duration>,
-    /// Nobody sends anything again: more requests than were offered would blur what a rate costs.
+    /// Buyers send nothing a second time: more requests than were offered would blur the cost of a rate.
     pub(super) asks_once: bool,
 }
 
@@ -65,7 +65,7 @@ impl BehaviorRules {
         mix(mix(self.seed ^ (u64::from(number) << 20)) ^ purpose)
     }
 
-    /// Whether this buyer takes this step once he has a unit.
+    /// True if this buyer takes this step after getting a unit.
     pub(super) fn takes(&self, number: u32, step: BuyerStep) -> bool {
         match self.crowd {
             Crowd::Plain => return false,
@@ -83,16 +83,16 @@ impl BehaviorRules {
             BuyerStep::AskTwice => self.asks_twice && self.dice(number, 3) % 1000 < ASKS_TWICE_PER_MILLE,
             BuyerStep::CheckOut => checks_out || checks_out_then_cancels,
             BuyerStep::Cancel => cancels || checks_out_then_cancels,
-            BuyerStep::SeeLapse => self.lapse_after.is_some() && fate >= ends_with_return + CHECKS_OUT_PER_MILLE,
+            BuyerStep::ReadLapsed => self.lapse_after.is_some() && fate >= ends_with_return + CHECKS_OUT_PER_MILLE,
         }
     }
 
-    /// Whether this buyer wants to keep a unit: he comes to check out and does not cancel.
+    /// True if this buyer wants to keep a unit: checks out and does not cancel.
     pub(super) fn keeps(&self, number: u32) -> bool {
         self.takes(number, BuyerStep::CheckOut) && !self.takes(number, BuyerStep::Cancel)
     }
 
-    /// How long this buyer thinks before this step.
+    /// The pause of this buyer before this step.
     pub(super) fn think(&self, buyer: &Buyer, step: BuyerStep) -> Duration {
         if self.crowd == Crowd::Checkout {
             return Duration::ZERO;

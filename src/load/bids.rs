@@ -1,7 +1,8 @@
-//! `firstcome rush --bids`: many connections bid over the binary protocol. Counted is what was acknowledged, and at the end
-//! the price of every auction must be the highest bid that was.
+//! A run of bids: many connections bid over the wire protocol. At the end, the price of every auction must be its highest
+//! acknowledged bid.
 //!
-//! `auctions` makes them or looks them up, `bidder` bids, `audience` listens without bidding, `report` says what was found.
+//! `auctions` creates or reads the auctions, `bidder` bids, `subscribers` receive updates without bidding, `report` has the
+//! table and the check.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -6,18 +6,17 @@ use crate::types::OrderId;
 /// One request in a buyer's life, in the order of that life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BuyerStep {
-    /// Places an order.
     Order,
     /// Sends the same order again with the same key.
     Repeat,
     /// Asks for another unit with another key.
     AskTwice,
-    /// Checks out with a contact.
+    /// Checks the order out with a contact.
     CheckOut,
-    /// Gives the unit back.
+    /// Cancels the order, which returns the unit.
     Cancel,
-    /// Looks whether the abandoned reservation has lapsed.
-    SeeLapse,
+    /// Reads the abandoned order, to see that it has lapsed.
+    ReadLapsed,
 }
 
 /// A reservation as its buyer knows it.
@@ -31,25 +30,25 @@ pub(super) struct HeldOrder {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Buyer {
     pub(super) number: u32,
-    /// Which of his keys the order goes by; [`BuyerStep::AskTwice`] uses the next one.
+    /// The number of the order's idempotency key; [`BuyerStep::AskTwice`] uses the next one.
     pub(super) key: u16,
-    /// Tries of the present step that led to no answer.
+    /// Attempts of the present step without a definite answer.
     pub(super) tries: u16,
-    /// An earlier try of this step may have been applied.
+    /// An earlier attempt of this step may have been applied.
     pub(super) unsure: bool,
     pub(super) order: Option<HeldOrder>,
 }
 
 impl Buyer {
-    /// A buyer who has not asked yet, or has been told "sold out".
+    /// A buyer without an order.
     pub(super) const fn new(number: u32, key: u16) -> Buyer {
         Buyer { number, key, tries: 0, unsure: false, order: None }
     }
 
-    /// The key that goes with a step.
+    /// The number of the idempotency key of a step.
     pub(super) const fn key_of(&self, step: BuyerStep) -> u16 {
         match step {
-            BuyerStep::Order | BuyerStep::Repeat | BuyerStep::CheckOut | BuyerStep::Cancel | BuyerStep::SeeLapse => {
+            BuyerStep::Order | BuyerStep::Repeat | BuyerStep::CheckOut | BuyerStep::Cancel | BuyerStep::ReadLapsed => {
                 self.key
             }
             BuyerStep::AskTwice => self.key + 1,

@@ -1,27 +1,27 @@
 //! The check `accepted == min(stock, demand)` and what makes it trustworthy.
 //!
-//! Why it is exact: a buyer's unit is his until he cancels or lets it lapse, and both are followed to a definite
-//! answer. Whenever a unit is known to be back, a request that leaves later asks for it, as long as somebody waits; it
-//! either gets it or proves that another has it. So when nobody has a request under way, units are free only if nobody
-//! waits. Demand is who keeps a unit plus who waits in vain. Each buyer without a definite answer may have one unit
-//! more or less: then the check can still fail, but is no longer exact.
+//! The check is exact because buyers own their units until they cancel or let them lapse, and both are followed to a
+//! definite answer. Whenever a unit is known to be returned, a request that leaves later asks for it, as long as a buyer
+//! waits; it either gets the unit or proves that another buyer has it. So when no request is under way, units are free only
+//! if no buyer waits. Demand is the buyers who keep a unit plus those who wait in vain. Each buyer without a definite answer
+//! may have one unit more or less: then the check can still fail, but is no longer exact.
 
 use super::ledger::{BuyerEnd, Ledger, Violation};
 use super::numbers::grouped;
 use super::response::DropView;
 
-/// What the check looks at, when the last buyer has been answered.
+/// The input of the check, after the last buyer has been answered.
 pub(super) struct CheckInput<'a> {
     pub(super) ledger: &'a Ledger,
     /// The drop before the first request.
     pub(super) before: DropView,
     /// The drop after the last answer, or why it cannot be read.
     pub(super) after: Result<DropView, String>,
-    /// Buyers who were to come.
+    /// Buyers who were scheduled to arrive.
     pub(super) buyers: u64,
-    /// Buyers still in line.
+    /// Buyers still on the waiting list.
     pub(super) waiting: u64,
-    /// Reservations may have lapsed during the run without anybody looking.
+    /// Reservations may have lapsed during the run without a buyer who reads the order.
     pub(super) lapses_unwatched: bool,
 }
 
@@ -40,30 +40,30 @@ pub(super) struct CheckResult {
     pub(super) accepted: Option<u64>,
     /// Units that were free at the start.
     pub(super) stock: u64,
-    /// Buyers who have a unit to keep, or want one still.
+    /// Buyers who keep a unit, or still want one.
     pub(super) demand: u64,
-    /// Buyers whose last answer is a definite one.
+    /// Buyers with a definite last answer.
     pub(super) answered: u64,
-    /// Buyers whom the time limit cut off.
+    /// Buyers who were cut off by the time limit.
     pub(super) cut_off: u64,
-    /// Whether `accepted == min(stock, demand)` could be decided exactly.
+    /// True if `accepted == min(stock, demand)` could be decided exactly.
     pub(super) exact: bool,
     pub(super) findings: Vec<CheckFinding>,
 }
 
 impl CheckResult {
-    /// Whether everything that was checked holds.
+    /// True if every finding holds.
     pub(super) fn holds(&self) -> bool {
         self.findings.iter().all(|finding| finding.holds)
     }
 }
 
-/// Compares the server's counters with the load's books.
+/// Compares the server's counters with the load's ledger.
 pub(crate) fn check(facts: &CheckInput<'_>) -> CheckResult {
     let ledger = facts.ledger;
     let after = facts.after.as_ref();
     let cut_off = facts.buyers.saturating_sub(ledger.ended_all() + facts.waiting);
-    let undecided = cut_off + ledger.ended(BuyerEnd::GaveUp) + ledger.ended(BuyerEnd::Odd);
+    let undecided = cut_off + ledger.ended(BuyerEnd::GaveUp) + ledger.ended(BuyerEnd::Violation);
     let sums = Sums {
         accepted: after.map_or(0, |after| after.taken().saturating_sub(facts.before.taken())),
         stock: facts.before.available,
@@ -89,13 +89,13 @@ pub(crate) fn check(facts: &CheckInput<'_>) -> CheckResult {
     }
 }
 
-/// What the comparisons are made of.
+/// The figures that are compared.
 struct Sums {
     accepted: u64,
     stock: u64,
     demand: u64,
     cut_off: u64,
-    /// Buyers whose last answer says nothing definite.
+    /// Buyers without a definite last answer.
     undecided: u64,
 }
 
@@ -104,9 +104,9 @@ fn finding(name: &'static str, holds: bool, sentence: String) -> CheckFinding {
 }
 
 fn everybody_answered(facts: &CheckInput<'_>, sums: &Sums) -> CheckFinding {
-    let (gave_up, odd) = (facts.ledger.ended(BuyerEnd::GaveUp), facts.ledger.ended(BuyerEnd::Odd));
+    let (gave_up, odd) = (facts.ledger.ended(BuyerEnd::GaveUp), facts.ledger.ended(BuyerEnd::Violation));
     let sentence = match sums.undecided {
-        0 => "everybody has a definite answer".to_owned(),
+        0 => "every buyer has a definite answer".to_owned(),
         _ => format!(
             "{} buyers cut off by the time limit, {} gave up after many retries, {} left over a wrong answer",
             grouped(sums.cut_off),
@@ -114,7 +114,7 @@ fn everybody_answered(facts: &CheckInput<'_>, sums: &Sums) -> CheckFinding {
             grouped(odd)
         ),
     };
-    // Where reservations may lapse unwatched, a buyer who comes too late is nobody's fault.
+    // Where reservations may lapse unwatched, a buyer who comes too late is no fault of the server.
     let holds = sums.undecided == 0 || (facts.lapses_unwatched && sums.undecided == odd);
     finding("everybody_answered", holds, sentence)
 }
@@ -143,7 +143,7 @@ fn conserved(after: &DropView) -> CheckFinding {
 fn never_above_stock(after: &DropView) -> CheckFinding {
     let over = after.taken().saturating_sub(after.total);
     let sentence = match over {
-        0 => "no unit sold that was not there".to_owned(),
+        0 => "no unit sold above the stock".to_owned(),
         over => format!("{} units above the stock of {}", grouped(over), grouped(after.total)),
     };
     finding("never_above_stock", over == 0, sentence)
@@ -164,7 +164,7 @@ fn accepted_is_exact(sums: &Sums) -> CheckFinding {
     } else if stock <= demand {
         "accepted = stock: nothing oversold, nothing left over".to_owned()
     } else {
-        "accepted = demand: everybody who wants a unit has one".to_owned()
+        "accepted = demand: every buyer who wants a unit has one".to_owned()
     };
     finding("accepted_is_min_of_stock_and_demand", (least..=most).contains(&accepted), sentence)
 }

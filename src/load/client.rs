@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 client for one server: one request at a time on a kept-alive connection.
 //!
-//! It shares its cores with the server that it measures, so it does without a general client: the request is written
-//! from a buffer that is used again, and of the answer only what `rush` needs is read. Whatever is not plain HTTP/1.1
-//! within the limits below ends the connection with a fault.
+//! The load shares its cores with the server that it measures, so it does without a general client: requests are written
+//! from a reused buffer, and only the parts of a response that the load needs are read. A response that is not plain
+//! HTTP/1.1 within the limits below ends the connection with an error.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,28 +17,29 @@ mod head;
 pub(super) use head::ResponseHead;
 use head::{Framing, parse_head};
 
-/// How long a connection may take to open.
+/// The longest time for opening a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// How long an answer may take before the request is sent again with the same key: above the server's own limit (2 s).
+/// The longest time for a response, after which the request is sent again with the same key: above the server's own limit
+/// (2 s).
 const REPLY_WITHIN: Duration = Duration::from_secs(5);
-/// The largest head of an answer: the server's are well below 1 KiB.
+/// The largest head of a response: the server's are well below 1 KiB.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// The largest body of an answer: orders and drops are below 8 KiB.
+/// The largest body of a response: orders and drops are below 8 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Room for one whole answer, so that one read takes it.
+/// Capacity for one whole response, so that one read takes it.
 const INPUT_BYTES: usize = 16 * 1024;
 
-/// Why there is no answer.
+/// A request without a response.
 #[derive(Debug)]
 pub(super) enum ExchangeError {
-    /// No connection: nothing was sent.
+    /// No connection could be opened, so nothing was sent.
     NotConnected(io::Error),
     /// The connection broke while the request was under way.
     Lost,
-    /// No answer in time.
+    /// No response within the time limit.
     TimedOut,
-    /// The answer is not HTTP/1.1 as this client knows it.
-    Strange(&'static str),
+    /// The response is not HTTP/1.1 within this client's limits.
+    Invalid(&'static str),
 }
 
 impl std::fmt::Display for ExchangeError {
@@ -47,12 +48,12 @@ impl std::fmt::Display for ExchangeError {
             ExchangeError::NotConnected(error) => write!(f, "cannot connect: {error}"),
             ExchangeError::Lost => f.write_str("the connection broke"),
             ExchangeError::TimedOut => f.write_str("no answer in time"),
-            ExchangeError::Strange(what) => write!(f, "not an HTTP/1.1 answer: {what}"),
+            ExchangeError::Invalid(what) => write!(f, "not an HTTP/1.1 response: {what}"),
         }
     }
 }
 
-/// An answer: what of its head matters, and its body.
+/// A response: the needed parts of its head, and its body.
 #[derive(Debug)]
 pub(super) struct HttpReply<'a> {
     pub(super) head: ResponseHead,
@@ -63,7 +64,7 @@ pub(super) struct HttpReply<'a> {
 pub(super) struct LoadConnection {
     stream: TcpStream,
     input: Vec<u8>,
-    /// The body of a chunked answer, put together.
+    /// The joined body of a chunked response.
     joined: Vec<u8>,
     /// Fires at most once in [`REPLY_WITHIN`], so that a request costs no timer.
     watchdog: Pin<Box<Sleep>>,
@@ -88,27 +89,27 @@ impl LoadConnection {
         })
     }
 
-    /// Whether another request may be sent on this connection.
+    /// True if another request may be sent on this connection.
     pub(super) const fn is_reusable(&self) -> bool {
         self.reusable
     }
 
-    /// Whether the server left the connection alone since the last answer. Costs no system call unless it did not.
+    /// True if the server has sent and closed nothing since the last response. Costs no system call in that case.
     pub(super) fn is_quiet(&self) -> bool {
         let read = self.stream.try_read(&mut [0; 1]);
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Sends a request and reads its answer. After a fault the connection must not be used again.
+    /// Sends a request and reads its response. After an error the connection must not be used again.
     pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<HttpReply<'_>, ExchangeError> {
         let started = Instant::now();
         self.reusable = false;
         let (head, body_at) = {
-            let mut talk = pin!(talk(&mut self.stream, &mut self.input, &mut self.joined, request));
+            let mut exchange = pin!(send_and_receive(&mut self.stream, &mut self.input, &mut self.joined, request));
             loop {
                 tokio::select! {
                     biased;
-                    answered = &mut talk => break answered?,
+                    answered = &mut exchange => break answered?,
                     () = self.watchdog.as_mut() => {
                         if started.elapsed() >= REPLY_WITHIN {
                             return Err(ExchangeError::TimedOut);
@@ -127,13 +128,13 @@ impl LoadConnection {
     }
 }
 
-/// Where the body of an answer lies.
+/// The location of a response's body.
 enum BodyLocation {
     Input { from: usize, to: usize },
     Joined,
 }
 
-async fn talk(
+async fn send_and_receive(
     stream: &mut TcpStream,
     input: &mut Vec<u8>,
     joined: &mut Vec<u8>,
@@ -143,7 +144,7 @@ async fn talk(
     stream.write_all(request).await.map_err(|_| ExchangeError::Lost)?;
     let (head, head_bytes) = read_head(stream, input).await?;
     match head.framing {
-        Framing::Length(bytes) if bytes > BODY_BYTES_MAX => Err(ExchangeError::Strange("the body is too large")),
+        Framing::Length(bytes) if bytes > BODY_BYTES_MAX => Err(ExchangeError::Invalid("the body is too large")),
         Framing::Length(bytes) => {
             let to = head_bytes + bytes;
             while input.len() < to {
@@ -154,37 +155,37 @@ async fn talk(
         }
         Framing::Chunked => loop {
             if let Some(bytes) =
-                head::join_chunks(&input[head_bytes..], joined, BODY_BYTES_MAX).map_err(ExchangeError::Strange)?
+                head::join_chunks(&input[head_bytes..], joined, BODY_BYTES_MAX).map_err(ExchangeError::Invalid)?
             {
                 ends_here(input, head_bytes + bytes)?;
                 return Ok((head, BodyLocation::Joined));
             }
             if input.len() > head_bytes + BODY_BYTES_MAX {
-                return Err(ExchangeError::Strange("the body is too large"));
+                return Err(ExchangeError::Invalid("the body is too large"));
             }
             fill(stream, input).await?;
         },
-        Framing::UntilClose => Err(ExchangeError::Strange("neither Content-Length nor chunked")),
+        Framing::UntilClose => Err(ExchangeError::Invalid("neither Content-Length nor chunked")),
     }
 }
 
-/// Reads on until the head of the final answer is there; interim answers (1xx) are skipped.
+/// Reads until the head of the final response is complete; interim responses (1xx) are skipped.
 async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(ResponseHead, usize), ExchangeError> {
     loop {
         fill(stream, input).await?;
-        while let Some((head, bytes)) = parse_head(input).map_err(ExchangeError::Strange)? {
+        while let Some((head, bytes)) = parse_head(input).map_err(ExchangeError::Invalid)? {
             if !matches!(head.status, 100..=199) {
                 return Ok((head, bytes));
             }
             input.drain(..bytes);
         }
         if input.len() > HEAD_BYTES_MAX {
-            return Err(ExchangeError::Strange("the head is too large"));
+            return Err(ExchangeError::Invalid("the head is too large"));
         }
     }
 }
 
-/// Reads what has come; the end of the stream is a lost connection.
+/// Reads the received bytes; the end of the stream is a lost connection.
 async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), ExchangeError> {
     if input.capacity() - input.len() < INPUT_BYTES / 4 {
         input.reserve(INPUT_BYTES);
@@ -195,9 +196,9 @@ async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), Exchang
     }
 }
 
-/// One request at a time: nothing may follow its answer.
+/// With one request at a time, nothing may follow its response.
 fn ends_here(input: &[u8], end: usize) -> Result<(), ExchangeError> {
-    if input.len() == end { Ok(()) } else { Err(ExchangeError::Strange("more bytes than one answer")) }
+    if input.len() == end { Ok(()) } else { Err(ExchangeError::Invalid("more bytes than one response")) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How buyers behave: what each one wants, and what he does next after an answer. Pure: no clock, no sockets.
+//! The reactions of buyers to responses: the next step of each buyer. Pure: no clock, no sockets.
 //!
 //! Runs on every load thread, for that thread's buyers. Everything here follows from the seed, the buyer's number and
 //! the answers, so a run can be repeated. Invariant: a buyer who asks again after an answer that left it open whether
@@ -12,48 +12,48 @@ use super::ledger::{BuyerEnd, Ledger, Violation};
 use super::response::{LoadResponse, OrderView, RefusalKind};
 use crate::types::OrderState;
 
-/// How often a buyer who is turned away (429, 503 with `applied: "no"`) comes back before he gives up.
-const TURNED_AWAY_MAX: u16 = 200;
-/// How often a request without a definite answer is sent again: with the pauses below, a good 15 s of outage.
+/// Attempts of a buyer who is rejected (429, 503 with `applied: "no"`), before giving up.
+const REJECTED_MAX: u16 = 200;
+/// Attempts of a request without a definite answer: with the pauses below, enough for an outage of 15 s.
 const FAILURES_MAX: u16 = 12;
-/// How often a lapsed reservation is looked at until it shows as expired: 10 s at [`LAPSE_LOOK_EVERY`].
+/// Reads of a lapsed reservation until it must show as expired: 10 s at [`LAPSE_LOOK_EVERY`].
 const LAPSE_LOOKS_MAX: u16 = 100;
-/// How many orders one buyer places when his reservations lapse before he comes to check out.
+/// Orders of one buyer whose reservations lapse before the checkout.
 const KEYS_MAX: u16 = 1_000;
-/// The pause between two looks at a reservation that should have lapsed.
+/// The pause between two reads of a reservation that should have lapsed.
 const LAPSE_LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How much later than the length of a reservation it is looked at for the first time.
+/// The time from the end of a reservation to its first read.
 const LAPSE_SLACK: Duration = Duration::from_millis(30);
-/// The longest `Retry-After` that a buyer has the patience for.
+/// The longest `Retry-After` that a buyer waits for; longer ones are cut.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 /// The pause after the first failure; it doubles up to [`RETRY_PAUSE_MAX`].
 const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(50);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// The steps after the order, in the order of a buyer's life.
+/// The steps after the order, in the order in which buyers take them.
 const AFTER_THE_ORDER: [BuyerStep; 5] =
-    [BuyerStep::Repeat, BuyerStep::AskTwice, BuyerStep::CheckOut, BuyerStep::Cancel, BuyerStep::SeeLapse];
+    [BuyerStep::Repeat, BuyerStep::AskTwice, BuyerStep::CheckOut, BuyerStep::Cancel, BuyerStep::ReadLapsed];
 
-/// What happens after an answer.
+/// The next action of a buyer after a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NextAction {
-    /// The buyer sends this, after a pause.
+    /// The buyer takes this step after a pause.
     Again { step: BuyerStep, pause: Duration },
-    /// The buyer found it sold out and waits for a unit to come back.
+    /// The buyer found the drop sold out and waits for a returned unit.
     WaitForUnit,
-    /// The buyer is through.
+    /// The buyer leaves for good.
     Done,
 }
 
-/// The outcome of an answer: what the buyer does, and whether a unit is free again that nobody asks for yet.
+/// The reaction to a response: the buyer's next action, and a unit that this buyer has returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reaction {
     pub(super) next: NextAction,
-    pub(super) unit_back: bool,
+    pub(super) unit_returned: bool,
 }
 
 impl BehaviorRules {
-    /// What the buyer does after an answer; the ledger is kept on the way.
+    /// The buyer's reaction to a response; also writes the ledger.
     pub(super) fn answered(
         &self,
         buyer: &mut Buyer,
@@ -64,16 +64,16 @@ impl BehaviorRules {
         match answer {
             LoadResponse::Order(view) => self.granted(buyer, step, view, ledger),
             LoadResponse::No(refusal) => self.refused(buyer, step, *refusal, ledger),
-            LoadResponse::TurnedAway { retry_after } => {
+            LoadResponse::Rejected { retry_after } => {
                 let wait = (*retry_after).min(RETRY_AFTER_MAX);
-                self.try_again(buyer, step, TURNED_AWAY_MAX, wait, ledger)
+                self.try_again(buyer, step, REJECTED_MAX, wait, ledger)
             }
             LoadResponse::NotSent => self.try_again(buyer, step, FAILURES_MAX, doubled(buyer.tries), ledger),
             LoadResponse::Unsure => {
                 buyer.unsure = true;
                 self.try_again(buyer, step, FAILURES_MAX, doubled(buyer.tries), ledger)
             }
-            LoadResponse::Drop(_) | LoadResponse::Strange => odd(buyer, Violation::StrangeAnswer, ledger),
+            LoadResponse::Drop(_) | LoadResponse::Invalid => violation(buyer, Violation::InvalidResponse, ledger),
         }
     }
 
@@ -88,11 +88,11 @@ impl BehaviorRules {
     ) -> Reaction {
         if self.asks_once || buyer.tries >= tries_max {
             ledger.end(BuyerEnd::GaveUp);
-            return Reaction { next: NextAction::Done, unit_back: false };
+            return Reaction { next: NextAction::Done, unit_returned: false };
         }
         buyer.tries += 1;
         let jitter = part(wait / 2, self.dice(buyer.number, (u64::from(buyer.tries) << 32) + step as u64));
-        Reaction { next: NextAction::Again { step, pause: wait + jitter }, unit_back: false }
+        Reaction { next: NextAction::Again { step, pause: wait + jitter }, unit_returned: false }
     }
 
     /// The server answered with an order.
@@ -101,45 +101,47 @@ impl BehaviorRules {
             BuyerStep::Order => self.reserved(buyer, view, ledger),
             BuyerStep::Repeat => self.repeated(buyer, view, ledger),
             BuyerStep::AskTwice => self.reserved_again(buyer, view, ledger),
-            BuyerStep::CheckOut if is_his(buyer, view) && view.state == OrderState::AwaitingPayment => {
+            BuyerStep::CheckOut if is_own(buyer, view) && view.state == OrderState::AwaitingPayment => {
                 self.go_on(buyer, step, ledger)
             }
-            BuyerStep::Cancel if is_his(buyer, view) && view.state == OrderState::Cancelled => {
+            BuyerStep::Cancel if is_own(buyer, view) && view.state == OrderState::Cancelled => {
                 ledger.cancelled();
                 ledger.end(BuyerEnd::Cancelled);
-                Reaction { next: NextAction::Done, unit_back: true }
+                Reaction { next: NextAction::Done, unit_returned: true }
             }
-            BuyerStep::SeeLapse if is_his(buyer, view) => self.looked(buyer, view, ledger),
-            BuyerStep::CheckOut | BuyerStep::Cancel | BuyerStep::SeeLapse => odd(buyer, Violation::WrongState, ledger),
+            BuyerStep::ReadLapsed if is_own(buyer, view) => self.looked(buyer, view, ledger),
+            BuyerStep::CheckOut | BuyerStep::Cancel | BuyerStep::ReadLapsed => {
+                violation(buyer, Violation::WrongState, ledger)
+            }
         }
     }
 
     fn reserved(&self, buyer: &mut Buyer, view: &OrderView, ledger: &mut Ledger) -> Reaction {
         if view.replayed && !buyer.unsure {
-            return odd(buyer, Violation::ReplayedUnasked, ledger);
+            return violation(buyer, Violation::ReplayedUnasked, ledger);
         }
         ledger.reserved(view.id);
         buyer.hold(view);
         match view.state {
             OrderState::Reserved => self.go_on(buyer, BuyerStep::Order, ledger),
-            // A try without an answer was applied, and the reservation ran out before the buyer learnt of it.
+            // An attempt without an answer was applied, and the reservation lapsed before the buyer knew of it.
             OrderState::Expired if view.replayed => self.lapsed(buyer, ledger),
             OrderState::Expired
             | OrderState::AwaitingPayment
             | OrderState::Paid
             | OrderState::Cancelled
             | OrderState::RefundDue
-            | OrderState::Refunded => odd(buyer, Violation::WrongState, ledger),
+            | OrderState::Refunded => violation(buyer, Violation::WrongState, ledger),
         }
     }
 
     fn repeated(&self, buyer: &mut Buyer, view: &OrderView, ledger: &mut Ledger) -> Reaction {
-        if !is_his(buyer, view) {
+        if !is_own(buyer, view) {
             ledger.reserved(view.id);
-            return odd(buyer, Violation::RepeatGaveAnotherOrder, ledger);
+            return violation(buyer, Violation::RepeatGaveAnotherOrder, ledger);
         }
         if !view.replayed {
-            return odd(buyer, Violation::RepeatNotMarked, ledger);
+            return violation(buyer, Violation::RepeatNotMarked, ledger);
         }
         match view.state {
             OrderState::Reserved => self.go_on(buyer, BuyerStep::Repeat, ledger),
@@ -148,7 +150,7 @@ impl BehaviorRules {
             | OrderState::Paid
             | OrderState::Cancelled
             | OrderState::RefundDue
-            | OrderState::Refunded => odd(buyer, Violation::WrongState, ledger),
+            | OrderState::Refunded => violation(buyer, Violation::WrongState, ledger),
         }
     }
 
@@ -161,11 +163,11 @@ impl BehaviorRules {
             (None, _) | (_, None) => false,
         };
         if !over || (view.replayed && !buyer.unsure) {
-            return odd(buyer, Violation::LimitNotHeld, ledger);
+            return violation(buyer, Violation::LimitNotHeld, ledger);
         }
         ledger.lapsed();
         if self.lapse_after.is_none() {
-            return odd(buyer, Violation::LapsedEarly, ledger);
+            return violation(buyer, Violation::LapsedEarly, ledger);
         }
         buyer.key += 1;
         buyer.hold(view);
@@ -186,16 +188,16 @@ impl BehaviorRules {
             OrderState::Reserved if buyer.tries < LAPSE_LOOKS_MAX => {
                 buyer.tries += 1;
                 Reaction {
-                    next: NextAction::Again { step: BuyerStep::SeeLapse, pause: LAPSE_LOOK_EVERY },
-                    unit_back: false,
+                    next: NextAction::Again { step: BuyerStep::ReadLapsed, pause: LAPSE_LOOK_EVERY },
+                    unit_returned: false,
                 }
             }
-            OrderState::Reserved => odd(buyer, Violation::NotLapsed, ledger),
+            OrderState::Reserved => violation(buyer, Violation::NotLapsed, ledger),
             OrderState::AwaitingPayment
             | OrderState::Paid
             | OrderState::Cancelled
             | OrderState::RefundDue
-            | OrderState::Refunded => odd(buyer, Violation::WrongState, ledger),
+            | OrderState::Refunded => violation(buyer, Violation::WrongState, ledger),
         }
     }
 
@@ -203,14 +205,14 @@ impl BehaviorRules {
     fn refused(&self, buyer: &mut Buyer, step: BuyerStep, refusal: RefusalKind, ledger: &mut Ledger) -> Reaction {
         match (step, refusal) {
             (BuyerStep::Order, RefusalKind::SoldOut) => match self.crowd {
-                Crowd::Real => Reaction { next: NextAction::WaitForUnit, unit_back: false },
+                Crowd::Real => Reaction { next: NextAction::WaitForUnit, unit_returned: false },
                 Crowd::Plain | Crowd::Checkout => {
                     ledger.end(BuyerEnd::Unsatisfied);
-                    Reaction { next: NextAction::Done, unit_back: false }
+                    Reaction { next: NextAction::Done, unit_returned: false }
                 }
             },
             (BuyerStep::AskTwice, RefusalKind::LimitReached) => self.go_on(buyer, step, ledger),
-            // The limit is looked at before the stock: told "sold out", he holds nothing any more.
+            // The server checks the limit before the stock: "sold out" means that the buyer holds nothing any more.
             (BuyerStep::AskTwice, RefusalKind::SoldOut) => self.lapsed(buyer, ledger),
             (BuyerStep::CheckOut | BuyerStep::Cancel, RefusalKind::OrderExpired) => self.lapsed(buyer, ledger),
             (
@@ -219,7 +221,7 @@ impl BehaviorRules {
                 | BuyerStep::AskTwice
                 | BuyerStep::CheckOut
                 | BuyerStep::Cancel
-                | BuyerStep::SeeLapse,
+                | BuyerStep::ReadLapsed,
                 RefusalKind::SoldOut
                 | RefusalKind::LimitReached
                 | RefusalKind::OrderExpired
@@ -228,70 +230,70 @@ impl BehaviorRules {
                 | RefusalKind::Ended
                 | RefusalKind::NotFound
                 | RefusalKind::Other,
-            ) => odd(buyer, Violation::UnexpectedRefusal, ledger),
+            ) => violation(buyer, Violation::UnexpectedRefusal, ledger),
         }
     }
 
-    /// The buyer's reservation ran out. Who wanted to keep the unit asks again; another's is free for the next buyer.
+    /// The buyer's reservation has lapsed. A buyer who wants to keep the unit asks again; others leave it to the next buyer.
     fn lapsed(&self, buyer: &mut Buyer, ledger: &mut Ledger) -> Reaction {
         ledger.lapsed();
         buyer.order = None;
         if self.lapse_after.is_none() {
-            return odd(buyer, Violation::LapsedEarly, ledger);
+            return violation(buyer, Violation::LapsedEarly, ledger);
         }
         if !self.keeps(buyer.number) {
             ledger.end(BuyerEnd::Lapsed);
-            return Reaction { next: NextAction::Done, unit_back: true };
+            return Reaction { next: NextAction::Done, unit_returned: true };
         }
         if buyer.key >= KEYS_MAX {
             ledger.end(BuyerEnd::GaveUp);
-            return Reaction { next: NextAction::Done, unit_back: true };
+            return Reaction { next: NextAction::Done, unit_returned: true };
         }
         *buyer = Buyer::new(buyer.number, buyer.key + 1);
         Reaction {
             next: NextAction::Again { step: BuyerStep::Order, pause: self.think(buyer, BuyerStep::Order) },
-            unit_back: false,
+            unit_returned: false,
         }
     }
 
-    /// The next step of a buyer who has his unit.
+    /// The next step of a buyer who has a unit.
     fn go_on(&self, buyer: &mut Buyer, done: BuyerStep, ledger: &mut Ledger) -> Reaction {
         buyer.tries = 0;
         buyer.unsure = false;
         let later = AFTER_THE_ORDER.into_iter().filter(|step| *step as u8 > done as u8);
         let Some(step) = later.into_iter().find(|step| self.takes(buyer.number, *step)) else {
             ledger.end(BuyerEnd::Keeps);
-            return Reaction { next: NextAction::Done, unit_back: false };
+            return Reaction { next: NextAction::Done, unit_returned: false };
         };
         let pause = match (step, self.lapse_after) {
-            (BuyerStep::SeeLapse, Some(reservation)) => reservation + LAPSE_SLACK,
+            (BuyerStep::ReadLapsed, Some(reservation)) => reservation + LAPSE_SLACK,
             (
                 BuyerStep::Order
                 | BuyerStep::Repeat
                 | BuyerStep::AskTwice
                 | BuyerStep::CheckOut
                 | BuyerStep::Cancel
-                | BuyerStep::SeeLapse,
+                | BuyerStep::ReadLapsed,
                 _,
             ) => self.think(buyer, step),
         };
-        Reaction { next: NextAction::Again { step, pause }, unit_back: false }
+        Reaction { next: NextAction::Again { step, pause }, unit_returned: false }
     }
 }
 
-/// Whether an answer is about the order that the buyer has.
-fn is_his(buyer: &Buyer, view: &OrderView) -> bool {
+/// True if the response is about the buyer's own order.
+fn is_own(buyer: &Buyer, view: &OrderView) -> bool {
     buyer.order.is_some_and(|held| held.id == view.id)
 }
 
-/// The answer breaks the contract: noted, and the buyer leaves.
-fn odd(buyer: &Buyer, violation: Violation, ledger: &mut Ledger) -> Reaction {
+/// The response breaks the contract: counted, and the buyer leaves.
+fn violation(buyer: &Buyer, violation: Violation, ledger: &mut Ledger) -> Reaction {
     ledger.violated(violation, buyer.number);
-    ledger.end(BuyerEnd::Odd);
-    Reaction { next: NextAction::Done, unit_back: false }
+    ledger.end(BuyerEnd::Violation);
+    Reaction { next: NextAction::Done, unit_returned: false }
 }
 
-/// The pause after this many failures.
+/// The pause after this number of failures.
 fn doubled(failures: u16) -> Duration {
     (RETRY_PAUSE_FIRST * (1 << failures.min(10))).min(RETRY_PAUSE_MAX)
 }

@@ -18,7 +18,7 @@ const UNIT_PRICE: u64 = 1_999;
 const LOOKS_MAX: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What a drop for a run needs.
+/// The parameters of a drop for a run.
 pub(super) struct NewDrop {
     pub(super) seed: u64,
     pub(super) units: u32,
@@ -66,7 +66,7 @@ pub(super) async fn create_at(admin: &HttpClient, path: &str, body: &Value) -> R
 ///
 /// # Errors
 /// 69: the public listener is unreachable, or has no such drop.
-pub(super) async fn see_patiently(public: &Target, id: u32) -> Result<DropView, Exit> {
+pub(super) async fn read_patiently(public: &Target, id: u32) -> Result<DropView, Exit> {
     let public = reader(public)?;
     for _ in 1..LOOKS_MAX {
         if let Ok(drop) = read(&public, id).await {
@@ -80,8 +80,8 @@ pub(super) async fn see_patiently(public: &Target, id: u32) -> Result<DropView, 
 /// Reads a drop that should be on sale.
 ///
 /// # Errors
-/// As [`see_patiently`], or 69: it is not on sale.
-pub(super) async fn see_selling(public: &Target, id: u32) -> Result<DropView, Exit> {
+/// As [`read_patiently`], or 69: it is not on sale.
+pub(super) async fn read_live(public: &Target, id: u32) -> Result<DropView, Exit> {
     let drop = read(&reader(public)?, id).await?;
     match drop["state"].as_str() {
         Some("live" | "sold_out") => view(drop),

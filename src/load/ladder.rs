@@ -1,7 +1,7 @@
 //! A ladder: offered rates, one rung after another, until the server no longer keeps them.
 //!
 //! Each rung is a run of its own against a drop of its own: open-loop, latencies from the intended start, every buyer asks
-//! once. `rung` judges, `scrape` reads the server's own figures meanwhile, `page` and `plot` draw; only this file runs.
+//! once. `rung` has the verdict, `scrape` reads the server's own figures meanwhile, `page` and `plot` draw; only this file runs.
 //!
 //! Invariant: bounded in time (each rung is cut off) and in connections; a rung that was cut off never counts as kept.
 

@@ -1,28 +1,28 @@
-//! The load's own books, and the check against the server's. Pure; one ledger per thread, merged at the end.
+//! The load's own counts of orders, outcomes and violations. Pure; one ledger per thread, merged at the end.
 
 use std::collections::BTreeMap;
 
 use super::outcome::RequestOutcome;
 use crate::types::OrderId;
 
-/// How a buyer's story ended.
+/// The end of a buyer's run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum BuyerEnd {
-    /// Has a unit and keeps it.
+    /// Holds a unit at the end.
     Keeps,
-    /// Gave the unit back, for good.
+    /// Cancelled, and wants no other unit.
     Cancelled,
     /// Let the reservation lapse and wants no other.
     Lapsed,
-    /// Wanted a unit and was told "sold out", last.
+    /// Wanted a unit; the last answer was "sold out".
     Unsatisfied,
     /// Ran out of retries without a definite answer.
     GaveUp,
     /// Got an answer that breaks the contract.
-    Odd,
+    Violation,
 }
 
-/// What no server that keeps the contract does.
+/// A violation of the server's contract.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Violation {
     ReplayedUnasked,
@@ -33,12 +33,11 @@ pub(super) enum Violation {
     NotLapsed,
     WrongState,
     UnexpectedRefusal,
-    StrangeAnswer,
+    InvalidResponse,
     NotConserved,
 }
 
 impl Violation {
-    /// What happened, in words.
     pub(super) const fn words(self) -> &'static str {
         match self {
             Violation::ReplayedUnasked => {
@@ -49,22 +48,22 @@ impl Violation {
             Violation::LimitNotHeld => "a buyer got a second unit on a drop of one each",
             Violation::LapsedEarly => "a reservation ended before its time",
             Violation::NotLapsed => "a reservation was still held 10 s after its end",
-            Violation::WrongState => "an order was in a state that nobody asked for",
+            Violation::WrongState => "an order was in a state that no request asked for",
             Violation::UnexpectedRefusal => "a refusal for which there was no reason",
-            Violation::StrangeAnswer => "an answer that is not in the contract",
+            Violation::InvalidResponse => "a response outside of the contract",
             Violation::NotConserved => "a drop was shown with total other than available + held + sold",
         }
     }
 }
 
-/// How often something happened, and to whom first.
+/// The number of violations of a kind, and the first buyer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ViolationCount {
     pub(super) count: u64,
     pub(super) first_buyer: u32,
 }
 
-/// The books of one thread, or of all.
+/// The counts of one thread, or of all.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Ledger {
     /// Orders that were acknowledged, each once.
@@ -77,57 +76,57 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// A buyer learnt of a reservation that he did not know of.
+    /// Counts a reservation when its buyer first sees it.
     pub(super) fn reserved(&mut self, id: OrderId) {
         self.orders.push(id);
     }
 
-    /// A cancellation was acknowledged.
+    /// Counts an acknowledged cancellation.
     pub(super) fn cancelled(&mut self) {
         self.cancelled += 1;
     }
 
-    /// A buyer learnt that his reservation is over.
+    /// Counts a reservation that its buyer saw lapsed.
     pub(super) fn lapsed(&mut self) {
         self.lapsed += 1;
     }
 
-    /// A buyer's story is over.
+    /// Counts the end of a buyer's run.
     pub(super) fn end(&mut self, end: BuyerEnd) {
         *self.ends.entry(end).or_default() += 1;
     }
 
-    /// The server broke the contract.
+    /// Counts a violation of the contract.
     pub(super) fn violated(&mut self, violation: Violation, buyer: u32) {
         self.violations.entry(violation).or_insert(ViolationCount { count: 0, first_buyer: buyer }).count += 1;
     }
 
-    /// A request ended.
+    /// Counts the outcome of a request.
     pub(super) fn count(&mut self, outcome: RequestOutcome) {
         self.outcomes[outcome as usize] += 1;
     }
 
-    /// How many requests ended so.
+    /// The number of requests with this outcome.
     pub(super) fn counted(&self, outcome: RequestOutcome) -> u64 {
         self.outcomes[outcome as usize]
     }
 
-    /// How many stories ended so.
+    /// The number of buyers with this end.
     pub(super) fn ended(&self, end: BuyerEnd) -> u64 {
         self.ends.get(&end).copied().unwrap_or(0)
     }
 
-    /// How many stories are over.
+    /// The number of buyers whose run has ended.
     pub(super) fn ended_all(&self) -> u64 {
         self.ends.values().sum()
     }
 
-    /// What broke the contract.
+    /// The violations of the contract.
     pub(super) fn violations(&self) -> impl Iterator<Item = (Violation, ViolationCount)> {
         self.violations.iter().map(|(violation, seen)| (*violation, *seen))
     }
 
-    /// Takes another thread's books in.
+    /// Adds another thread's counts.
     pub(super) fn merge(&mut self, other: Ledger) {
         self.orders.extend(other.orders);
         self.cancelled += other.cancelled;
@@ -148,7 +147,7 @@ impl Ledger {
         (self.orders.len() as u64).saturating_sub(self.cancelled + self.lapsed)
     }
 
-    /// How many acknowledged orders have an id that another one has, too.
+    /// The number of acknowledged orders whose id another order has, too.
     pub(super) fn orders_doubled(&self) -> u64 {
         let mut ids: Vec<[u8; 16]> = self.orders.iter().map(|id| id.to_bytes()).collect();
         ids.sort_unstable();

@@ -10,12 +10,12 @@ const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// Three digits are right: 0.1 %.
 const DIGITS: u8 = 3;
 
-/// What kind of request was timed.
+/// The kinds of requests that are timed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RequestKind {
     /// Placing orders, repeats included.
     Orders,
-    /// Checkouts, cancellations, looks at an order.
+    /// Checkouts, cancellations, reads of an order.
     FollowUps,
     /// Looks at the drop.
     Reads,
@@ -46,9 +46,9 @@ pub(super) struct Latencies {
 /// The latencies of one thread, or of all.
 pub(super) struct LatencyMeter {
     kinds: [Latencies; 3],
-    /// When the last answer came.
+    /// The instant of the last answer.
     pub(super) last_ns: u64,
-    /// When the first "sold out" came.
+    /// The instant of the first "sold out".
     pub(super) sold_out_ns: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ impl LatencyMeter {
         &self.kinds[kind as usize]
     }
 
-    /// Takes another thread's readings in.
+    /// Adds another thread's readings.
     ///
     /// # Errors
     /// Never among meters, whose bounds are the same; the histogram's own.

@@ -1,14 +1,14 @@
-//! How requests end: the closed set that the table counts.
+//! Outcomes of requests: the closed set that the table counts.
 
-/// How a request ended, for the table: a closed set.
+/// The outcome of a request, for the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum RequestOutcome {
     Reserved,
     Repeated,
     CheckedOut,
     Cancelled,
-    OrderSeen,
-    DropSeen,
+    OrderRead,
+    DropRead,
     SoldOut,
     LimitReached,
     OrderExpired,
@@ -22,13 +22,13 @@ pub(super) enum RequestOutcome {
     DropPaused,
     Draining,
     ReadOnly,
-    OtherTurnedAway,
+    OtherRejected,
     Unknown,
     Internal,
     TimedOut,
     ConnectionLost,
     NotConnected,
-    Strange,
+    Invalid,
 }
 
 impl RequestOutcome {
@@ -38,8 +38,8 @@ impl RequestOutcome {
         RequestOutcome::Repeated,
         RequestOutcome::CheckedOut,
         RequestOutcome::Cancelled,
-        RequestOutcome::OrderSeen,
-        RequestOutcome::DropSeen,
+        RequestOutcome::OrderRead,
+        RequestOutcome::DropRead,
         RequestOutcome::SoldOut,
         RequestOutcome::LimitReached,
         RequestOutcome::OrderExpired,
@@ -53,49 +53,49 @@ impl RequestOutcome {
         RequestOutcome::DropPaused,
         RequestOutcome::Draining,
         RequestOutcome::ReadOnly,
-        RequestOutcome::OtherTurnedAway,
+        RequestOutcome::OtherRejected,
         RequestOutcome::Unknown,
         RequestOutcome::Internal,
         RequestOutcome::TimedOut,
         RequestOutcome::ConnectionLost,
         RequestOutcome::NotConnected,
-        RequestOutcome::Strange,
+        RequestOutcome::Invalid,
     ];
 
-    /// Whether there is an answer, or the time for one ran out: what latencies are taken of.
+    /// True for outcomes with a latency: there was an answer, or the time for one ran out.
     pub(super) const fn is_timed(self) -> bool {
         !matches!(self, RequestOutcome::NotConnected | RequestOutcome::ConnectionLost)
     }
 
-    /// The name in JSON, and what the table says about it.
+    /// The name in JSON, and the text in the table.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
             RequestOutcome::Reserved => ("reserved", "a unit reserved"),
             RequestOutcome::Repeated => ("repeated", "same key again: the same order"),
             RequestOutcome::CheckedOut => ("checked_out", "checked out"),
-            RequestOutcome::Cancelled => ("cancelled", "cancelled, unit given back"),
-            RequestOutcome::OrderSeen => ("order_seen", "an order looked at"),
-            RequestOutcome::DropSeen => ("drop_seen", "the drop looked at"),
+            RequestOutcome::Cancelled => ("cancelled", "cancelled, unit returned"),
+            RequestOutcome::OrderRead => ("order_seen", "an order read"),
+            RequestOutcome::DropRead => ("drop_seen", "the drop read"),
             RequestOutcome::SoldOut => ("sold_out", "refused: sold out"),
-            RequestOutcome::LimitReached => ("limit_reached", "refused: one each"),
+            RequestOutcome::LimitReached => ("limit_reached", "refused: buyer's limit reached"),
             RequestOutcome::OrderExpired => ("order_expired", "refused: reservation had lapsed"),
             RequestOutcome::IllegalTransition => ("illegal_transition", "refused: illegal transition"),
             RequestOutcome::NotStarted => ("not_started", "refused: not started"),
             RequestOutcome::Ended => ("ended", "refused: drop has ended"),
             RequestOutcome::NotFound => ("not_found", "refused: not found"),
             RequestOutcome::OtherRefusal => ("other_refusal", "refused: anything else"),
-            RequestOutcome::RateLimited => ("rate_limited", "turned away: rate limit"),
-            RequestOutcome::Overloaded => ("overloaded", "turned away: queue full"),
-            RequestOutcome::DropPaused => ("drop_paused", "turned away: drop paused"),
-            RequestOutcome::Draining => ("draining", "turned away: shutting down"),
-            RequestOutcome::ReadOnly => ("read_only", "turned away: disk full"),
-            RequestOutcome::OtherTurnedAway => ("other_turned_away", "turned away: anything else"),
+            RequestOutcome::RateLimited => ("rate_limited", "rejected: rate limit"),
+            RequestOutcome::Overloaded => ("overloaded", "rejected: queue full"),
+            RequestOutcome::DropPaused => ("drop_paused", "rejected: drop paused"),
+            RequestOutcome::Draining => ("draining", "rejected: shutting down"),
+            RequestOutcome::ReadOnly => ("read_only", "rejected: disk full"),
+            RequestOutcome::OtherRejected => ("other_turned_away", "rejected: anything else"),
             RequestOutcome::Unknown => ("outcome_unknown", "outcome unknown"),
             RequestOutcome::Internal => ("internal", "internal error"),
             RequestOutcome::TimedOut => ("timed_out", "no answer in time"),
             RequestOutcome::ConnectionLost => ("connection_lost", "connection lost"),
             RequestOutcome::NotConnected => ("not_connected", "could not connect"),
-            RequestOutcome::Strange => ("strange", "not an answer of the contract"),
+            RequestOutcome::Invalid => ("strange", "response outside of the contract"),
         }
     }
 }

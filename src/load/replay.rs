@@ -1,7 +1,7 @@
-//! `firstcome replay FILE --to URL`: the buyers of a capture once more, over real HTTP, on drops made anew.
+//! Replay of a capture over HTTP: the requests of its buyers once more, on new drops.
 //!
-//! Requests of different buyers race as they do in life, so who gets a unit may differ from the capture; totals stand
-//! side by side, and what must hold of any run is checked.
+//! Requests of different buyers race as they do in production, so other buyers than in the capture may get the units; totals
+//! stand side by side, and the invariants of any run are checked.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -32,7 +32,7 @@ mod script;
 const LATENCY_US_MAX: u64 = 600_000_000;
 const DIGITS: u8 = 3;
 
-/// Where a capture is sent, and how.
+/// The target of a replay, and its pace.
 pub(crate) struct ReplayParams<'a> {
     pub(crate) public: &'a str,
     pub(crate) admin: &'a str,
@@ -67,7 +67,7 @@ pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<
         let took = start.elapsed();
         let mut after = BTreeMap::new();
         for (id, new) in &made {
-            after.insert(*id, drops::see_patiently(&public, *new).await?);
+            after.insert(*id, drops::read_patiently(&public, *new).await?);
         }
         Ok(ReplayReport { script, requests: requests as u64, counts, after, took })
     })

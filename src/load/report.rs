@@ -1,4 +1,4 @@
-//! What a run found: the table for people, the same as JSON. Pure; times are shown in seconds and milliseconds.
+//! The report of a run: the table, and the same as JSON. Pure; times are in seconds and milliseconds.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::plan::LoadPlan;
 const PERCENTILES: [(f64, &str, &str); 4] =
     [(50.0, "p50", "p50"), (95.0, "p95", "p95"), (99.0, "p99", "p99"), (99.9, "p99.9", "p99_9")];
 
-/// Everything a report is made of.
+/// The figures of a run, and the result of its check.
 pub(crate) struct RunReport<'a> {
     pub(super) plan: &'a LoadPlan,
     pub(super) drop_id: u32,
@@ -66,7 +66,7 @@ impl RunReport<'_> {
             None => format!("{} arrivals, all at once", grouped(self.arrivals)),
         };
         let reads = self.arrivals - self.buyers;
-        let reads = if reads > 0 { format!(", of them {} who only look", grouped(reads)) } else { String::new() };
+        let reads = if reads > 0 { format!(", of them {} reads only", grouped(reads)) } else { String::new() };
         let orders = self.meter.of(RequestKind::Orders).service.len();
         let sold_out = self
             .meter
@@ -193,7 +193,7 @@ impl RunReport<'_> {
             "lapsed": ended(BuyerEnd::Lapsed),
             "unsatisfied": self.result.demand - ended(BuyerEnd::Keeps),
             "gave_up": ended(BuyerEnd::GaveUp),
-            "wrong_answer": ended(BuyerEnd::Odd),
+            "wrong_answer": ended(BuyerEnd::Violation),
             "cut_off": self.result.cut_off,
         })
     }
@@ -236,7 +236,7 @@ fn without_nulls(value: Value) -> Value {
     Value::Object(members.map(|(name, member)| (name, without_nulls(member))).collect())
 }
 
-/// How the table calls the kinds of requests.
+/// The kinds of requests, with their names in the table.
 const KIND_WORDS: [(RequestKind, &str); 3] =
     [(RequestKind::Orders, "orders"), (RequestKind::FollowUps, "checkouts etc."), (RequestKind::Reads, "reads")];
 

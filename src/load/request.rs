@@ -1,11 +1,11 @@
-//! The requests of the crowd, written into a buffer that is used again.
+//! The requests of the crowd, written into a reused buffer.
 
 use super::buyer::{Buyer, BuyerStep};
 
-/// Requests to one drop, with everything in them that never changes.
+/// The constant parts of the requests to one drop.
 pub(super) struct Requests {
     host: String,
-    drop_seen: Vec<u8>,
+    drop_read: Vec<u8>,
     order_head: Vec<u8>,
     order_body: String,
     /// `rush-<seed>-`: before the buyer's number.
@@ -13,14 +13,14 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The requests of this seed's crowd to this drop.
+    /// The requests of the crowd of a seed to one drop.
     pub(super) fn new(authority: &str, drop: u32, seed: u64) -> Requests {
         let who = format!("rush-{seed}-");
         let host = format!(" HTTP/1.1\r\nHost: {authority}\r\n");
         let order_head =
             format!("POST /v1/drops/{drop}/orders{host}Content-Type: application/json\r\nIdempotency-Key: {who}");
         Requests {
-            drop_seen: format!("GET /v1/drops/{drop}{host}\r\n").into_bytes(),
+            drop_read: format!("GET /v1/drops/{drop}{host}\r\n").into_bytes(),
             order_head: order_head.into_bytes(),
             order_body: format!("{{\"buyer\":\"{who}"),
             host,
@@ -28,13 +28,13 @@ impl Requests {
         }
     }
 
-    /// A look at the drop.
-    pub(super) fn see_drop(&self, out: &mut Vec<u8>) {
+    /// The request that reads the drop.
+    pub(super) fn read_drop(&self, out: &mut Vec<u8>) {
         out.clear();
-        out.extend_from_slice(&self.drop_seen);
+        out.extend_from_slice(&self.drop_read);
     }
 
-    /// What a buyer sends in a step. An order's steps without an order in hand are looks at the drop.
+    /// The request of a buyer's step.
     pub(super) fn step(&self, buyer: &Buyer, step: BuyerStep, out: &mut Vec<u8>) {
         out.clear();
         match step {
@@ -44,7 +44,7 @@ impl Requests {
                 self.order_line(b"POST", buyer, b"/cancel", out);
                 out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
             }
-            BuyerStep::SeeLapse => {
+            BuyerStep::ReadLapsed => {
                 self.order_line(b"GET", buyer, b"", out);
                 out.extend_from_slice(b"\r\n");
             }

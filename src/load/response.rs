@@ -1,6 +1,6 @@
-//! What an answer means: from status and body to what a buyer understands. Pure.
+//! The meaning of responses for a buyer, by status and body. Pure.
 //!
-//! Invariant: `TurnedAway` only where the server said that nothing was applied; every doubt is `Unsure`.
+//! Invariant: `Rejected` only where the server said that nothing was applied; every doubt is `Unsure`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use super::client::ResponseHead;
 use super::outcome::RequestOutcome;
 use crate::types::{OrderId, OrderState};
 
-/// How long to wait where the server names no time.
+/// The pause before the next attempt, where the server names none.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
-/// An instant as the server writes it: RFC 3339, UTC, milliseconds, so that text order is time order.
+/// An instant in the server's format: RFC 3339, UTC, milliseconds, so that text order is time order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct ServerTime([u8; 24]);
 
 impl ServerTime {
-    /// The instant out of its text, if it has the one form that can be compared.
+    /// Parses an instant; none if it has another format, which could not be compared.
     pub(super) fn parse(text: &str) -> Option<ServerTime> {
         let bytes: [u8; 24] = text.as_bytes().try_into().ok()?;
         (bytes[10] == b'T' && bytes[19] == b'.' && bytes[23] == b'Z').then_some(ServerTime(bytes))
     }
 }
 
-/// What matters of an order.
+/// The parts of an order that a buyer needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct OrderView {
     pub(super) id: OrderId,
@@ -36,7 +36,7 @@ pub(super) struct OrderView {
     pub(super) expires_at: Option<ServerTime>,
 }
 
-/// What matters of a drop.
+/// The parts of a drop that the load needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 pub(super) struct DropView {
     pub(super) id: u32,
@@ -54,13 +54,13 @@ impl DropView {
         self.held.saturating_add(self.sold)
     }
 
-    /// Whether every unit is in exactly one place.
+    /// True if `total = available + held + sold`.
     pub(super) const fn is_conserved(&self) -> bool {
         self.total == self.taken().saturating_add(self.available)
     }
 }
 
-/// Why the engine said no.
+/// The reasons of a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RefusalKind {
     SoldOut,
@@ -73,23 +73,24 @@ pub(super) enum RefusalKind {
     Other,
 }
 
-/// What a buyer understands of an answer.
+/// The meaning of a response for a buyer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum LoadResponse {
-    /// An order, as it is now.
+    /// The current state of an order.
     Order(OrderView),
-    /// The drop; its counters only where they were asked for.
+    /// The drop; with its counters only where they were requested.
     Drop(Option<DropView>),
-    /// A definite no.
     No(RefusalKind),
-    /// Nothing was decided and nothing happened: come back later.
-    TurnedAway { retry_after: Duration },
-    /// It may or may not have happened: ask again with the same key.
+    /// Not admitted: nothing was decided, and the request may be sent again later.
+    Rejected {
+        retry_after: Duration,
+    },
+    /// May or may not have been applied: to be sent again with the same key.
     Unsure,
-    /// There was no connection to send it on.
+    /// Not sent, because there was no connection.
     NotSent,
-    /// Not an answer of this contract.
-    Strange,
+    /// A response outside of the contract.
+    Invalid,
 }
 
 #[derive(Deserialize)]
@@ -112,27 +113,27 @@ struct ProblemBody<'a> {
     applied: Option<Cow<'a, str>>,
 }
 
-/// An answer to a look at the drop; the body is parsed only if `counters` are wanted.
+/// The response to a read of the drop; the body is parsed only if `counters` are wanted.
 pub(super) fn decode_drop(head: &ResponseHead, body: &[u8], counters: bool) -> (LoadResponse, RequestOutcome) {
     if head.status != 200 {
         return decode_problem(head, body);
     }
     if !counters {
-        return (LoadResponse::Drop(None), RequestOutcome::DropSeen);
+        return (LoadResponse::Drop(None), RequestOutcome::DropRead);
     }
     match serde_json::from_slice(body) {
-        Ok(view) => (LoadResponse::Drop(Some(view)), RequestOutcome::DropSeen),
-        Err(_) => (LoadResponse::Strange, RequestOutcome::Strange),
+        Ok(view) => (LoadResponse::Drop(Some(view)), RequestOutcome::DropRead),
+        Err(_) => (LoadResponse::Invalid, RequestOutcome::Invalid),
     }
 }
 
-/// An answer to a request that is answered with an order.
+/// The response to a request that is answered with an order.
 pub(super) fn decode_order(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOutcome) {
     if !matches!(head.status, 200 | 201) {
         return decode_problem(head, body);
     }
     let Some(view) = parse_order(head.replayed, body) else {
-        return (LoadResponse::Strange, RequestOutcome::Strange);
+        return (LoadResponse::Invalid, RequestOutcome::Invalid);
     };
     let outcome = match view.state {
         _ if view.replayed => RequestOutcome::Repeated,
@@ -143,7 +144,7 @@ pub(super) fn decode_order(head: &ResponseHead, body: &[u8]) -> (LoadResponse, R
         | OrderState::Paid
         | OrderState::Expired
         | OrderState::RefundDue
-        | OrderState::Refunded => RequestOutcome::OrderSeen,
+        | OrderState::Refunded => RequestOutcome::OrderRead,
     };
     (LoadResponse::Order(view), outcome)
 }
@@ -164,30 +165,30 @@ fn decode_problem(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOut
     let code = problem.as_ref().map_or("", |problem| &*problem.code);
     let applied = problem.as_ref().and_then(|problem| problem.applied.as_deref());
     match head.status {
-        429 => (turned_away(head), RequestOutcome::RateLimited),
-        503 if applied == Some("no") => (turned_away(head), turned_away_outcome(code)),
+        429 => (rejected(head), RequestOutcome::RateLimited),
+        503 if applied == Some("no") => (rejected(head), rejection_outcome(code)),
         503 => (LoadResponse::Unsure, RequestOutcome::Unknown),
         408 | 500..=599 => (LoadResponse::Unsure, RequestOutcome::Internal),
         400..=499 if !code.is_empty() => {
             let (refusal, outcome) = refusal(code);
             (LoadResponse::No(refusal), outcome)
         }
-        _ => (LoadResponse::Strange, RequestOutcome::Strange),
+        _ => (LoadResponse::Invalid, RequestOutcome::Invalid),
     }
 }
 
-fn turned_away(head: &ResponseHead) -> LoadResponse {
+fn rejected(head: &ResponseHead) -> LoadResponse {
     let seconds = head.retry_after_seconds.map(u64::from);
-    LoadResponse::TurnedAway { retry_after: seconds.map_or(RETRY_AFTER_DEFAULT, Duration::from_secs) }
+    LoadResponse::Rejected { retry_after: seconds.map_or(RETRY_AFTER_DEFAULT, Duration::from_secs) }
 }
 
-fn turned_away_outcome(code: &str) -> RequestOutcome {
+fn rejection_outcome(code: &str) -> RequestOutcome {
     match code {
         "overloaded" => RequestOutcome::Overloaded,
         "drop-paused" => RequestOutcome::DropPaused,
         "draining" => RequestOutcome::Draining,
         "read-only" => RequestOutcome::ReadOnly,
-        _ => RequestOutcome::OtherTurnedAway,
+        _ => RequestOutcome::OtherRejected,
     }
 }
 
@@ -230,7 +231,7 @@ mod tests {
     fn only_a_503_that_says_so_left_nothing_behind() {
         let retry = ResponseHead { retry_after_seconds: Some(3), ..head(503) };
         let no = br#"{"type":"x","code":"overloaded","applied":"no","queue_depth":7}"#;
-        let wait = LoadResponse::TurnedAway { retry_after: Duration::from_secs(3) };
+        let wait = LoadResponse::Rejected { retry_after: Duration::from_secs(3) };
         assert_eq!(decode_order(&retry, no), (wait, RequestOutcome::Overloaded));
         let unknown = br#"{"code":"outcome-unknown","applied":"unknown"}"#;
         assert_eq!(decode_order(&retry, unknown), (LoadResponse::Unsure, RequestOutcome::Unknown));
@@ -251,11 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_of_the_contract_is_strange() {
+    fn responses_outside_of_the_contract_are_invalid() {
         for (status, body) in [(201, "{}"), (200, "<html>"), (400, ""), (302, ORDER), (201, "{\"id\":\"x\"}")] {
-            assert_eq!(decode_order(&head(status), body.as_bytes()).0, LoadResponse::Strange, "{status} {body}");
+            assert_eq!(decode_order(&head(status), body.as_bytes()).0, LoadResponse::Invalid, "{status} {body}");
         }
-        assert_eq!(decode_drop(&head(200), b"[]", true).0, LoadResponse::Strange);
+        assert_eq!(decode_drop(&head(200), b"[]", true).0, LoadResponse::Invalid);
         assert_eq!(decode_drop(&head(200), b"[]", false).0, LoadResponse::Drop(None));
     }
 }

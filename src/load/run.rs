@@ -57,7 +57,7 @@ fn prepare(plan: &LoadPlan) -> Result<DropView, Exit> {
         };
         return block_on(drops::create(&plan.admin, &wanted));
     };
-    let drop = block_on(drops::see_selling(&plan.public, id))?;
+    let drop = block_on(drops::read_live(&plan.public, id))?;
     if plan.expire && drop.reservation_seconds >= plan.deadline.as_secs() {
         return Err(Exit::usage(format!(
             "--expire: drop {id} reserves for {} s, not less than --deadline",
@@ -80,7 +80,7 @@ pub(super) struct RunFigures {
 impl RunFigures {
     /// Reads the drop once more, and compares.
     pub(super) fn check(&self, plan: &LoadPlan, before: DropView, lapses_unwatched: bool) -> CheckResult {
-        let after = block_on(drops::see_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
+        let after = block_on(drops::read_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
         let (ledger, buyers, waiting) = (&self.ledger, self.schedule.buyers(), self.waiting);
         check(&CheckInput { ledger, before, after, buyers, waiting, lapses_unwatched })
     }

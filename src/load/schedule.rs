@@ -1,4 +1,4 @@
-//! When who arrives: the open-loop schedule, and a thread's queue of what is due. Pure: instants are arguments.
+//! The open-loop schedule of arrivals, and a thread's queue of due work. Pure: instants are arguments.
 //!
 //! Arrivals are computed when they are due, never stored. Instants are nanoseconds since the start of the run.
 
@@ -7,26 +7,26 @@ use std::collections::BinaryHeap;
 
 use super::buyer::{Buyer, BuyerStep};
 
-/// What a connection does next.
+/// The work of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum LoadWork {
-    /// Somebody looks at the drop.
-    SeeDrop,
-    /// A buyer takes a step.
+    /// Reads the drop once.
+    ReadDrop,
+    /// Takes the next step of a buyer.
     BuyerStep(BuyerStep, Buyer),
 }
 
-/// The arrivals of the whole run: buyers in their order, looks spread evenly between them.
+/// The arrivals of the whole run: buyers in their order, reads spread evenly between them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Schedule {
     buyers: u64,
     total: u64,
-    /// Arrivals per second; none: all at once.
+    /// Arrivals per second; without a rate, all at once.
     rate: Option<u32>,
 }
 
 impl Schedule {
-    /// `reads_percent` of all arrivals only look; at 100 the buyers only look.
+    /// `reads_percent` of all arrivals only read the drop; at 100 there are no orders.
     pub(super) fn new(buyers: u32, reads_percent: u8, rate: Option<u32>) -> Schedule {
         let (all, percent) = (u64::from(buyers), u64::from(reads_percent.min(100)));
         match percent {
@@ -35,17 +35,17 @@ impl Schedule {
         }
     }
 
-    /// How many buyers come.
+    /// The number of buyers with an order.
     pub(super) const fn buyers(&self) -> u64 {
         self.buyers
     }
 
-    /// How many arrivals there are, looks included.
+    /// The number of arrivals, reads included.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// When an arrival is due.
+    /// The due instant of an arrival.
     const fn due_ns(&self, index: u64) -> u64 {
         match self.rate {
             Some(rate) => index.saturating_mul(1_000_000_000) / rate as u64,
@@ -60,12 +60,12 @@ impl Schedule {
             Ok(number) if buyers_before(index + 1) > u64::from(number) => {
                 LoadWork::BuyerStep(BuyerStep::Order, Buyer::new(number, 0))
             }
-            Ok(_) | Err(_) => LoadWork::SeeDrop,
+            Ok(_) | Err(_) => LoadWork::ReadDrop,
         }
     }
 }
 
-/// Work and the instant at which it is meant to start.
+/// Work and its intended start.
 #[derive(Debug)]
 pub(super) struct DueWork {
     pub(super) at_ns: u64,
@@ -93,7 +93,7 @@ impl Ord for DueWork {
     }
 }
 
-/// One thread's work: its share of the arrivals, and what its buyers do next.
+/// One thread's work: its share of the arrivals, and the next steps of its buyers.
 #[derive(Debug)]
 pub(super) struct WorkQueue {
     schedule: Schedule,
@@ -110,19 +110,19 @@ impl WorkQueue {
         WorkQueue { schedule, threads, thread, round: 0, later: BinaryHeap::new(), pushed: 0 }
     }
 
-    /// This thread's next arrival. Each round the threads take another place, so that no thread gets all the looks.
+    /// This thread's next arrival. Each round the threads take another place, so that no thread gets all the reads.
     fn next_arrival(&self) -> Option<u64> {
         let index = self.round * self.threads + (self.thread + self.round) % self.threads;
         (index < self.schedule.total).then_some(index)
     }
 
-    /// Puts work in.
+    /// Adds work at an instant.
     pub(super) fn push(&mut self, at_ns: u64, work: LoadWork) {
         self.pushed += 1;
         self.later.push(Reverse(DueWork { at_ns, order: self.pushed, work }));
     }
 
-    /// When the earliest work is due.
+    /// The due instant of the earliest work.
     pub(super) fn next_due_ns(&self) -> Option<u64> {
         let arrival = self.next_arrival().map(|index| self.schedule.due_ns(index));
         let later = self.later.peek().map(|due| due.0.at_ns);
@@ -157,18 +157,18 @@ mod tests {
         for (buyers, percent, threads) in [(1, 0, 1), (7, 50, 2), (100, 90, 3), (13, 33, 4), (5, 99, 4), (3, 100, 2)] {
             let schedule = Schedule::new(buyers, percent, None);
             let mut seen = Vec::new();
-            let mut looks = 0;
+            let mut reads = 0;
             for thread in 0..threads {
                 for (_, work) in drain(&mut WorkQueue::new(schedule, thread, threads)) {
                     match work {
-                        LoadWork::SeeDrop => looks += 1,
+                        LoadWork::ReadDrop => reads += 1,
                         LoadWork::BuyerStep(_, buyer) => seen.push(u64::from(buyer.number)),
                     }
                 }
             }
             seen.sort_unstable();
             assert_eq!(seen, (0..schedule.buyers()).collect::<Vec<_>>(), "{buyers} {percent} {threads}");
-            assert_eq!(looks + schedule.buyers(), schedule.total());
+            assert_eq!(reads + schedule.buyers(), schedule.total());
         }
     }
 
@@ -177,14 +177,14 @@ mod tests {
         let schedule = Schedule::new(1_000, 50, None);
         for thread in 0..2 {
             let work = drain(&mut WorkQueue::new(schedule, thread, 2));
-            assert_eq!(work.iter().filter(|(_, work)| *work == LoadWork::SeeDrop).count(), 500, "{thread}");
+            assert_eq!(work.iter().filter(|(_, work)| *work == LoadWork::ReadDrop).count(), 500, "{thread}");
         }
     }
 
     #[test]
     fn arrivals_keep_their_rate_and_later_steps_their_place() {
         let mut queue = WorkQueue::new(Schedule::new(3, 0, Some(1_000)), 0, 1);
-        queue.push(1_500_000, LoadWork::SeeDrop);
+        queue.push(1_500_000, LoadWork::ReadDrop);
         assert_eq!(queue.pop(0).map(|due| due.at_ns), Some(0));
         assert_eq!(queue.pop(999_999), None);
         assert_eq!(queue.next_due_ns(), Some(1_000_000));

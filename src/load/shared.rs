@@ -1,7 +1,7 @@
-//! What the load threads share during a run, and the thread that watches over it.
+//! The state that load threads share during a run, and the loop that supervises it.
 //!
-//! The watching thread also wakes idle connections when work falls due: the timers of the threads' runtimes go by the
-//! millisecond, too coarse for a schedule. Invariant: the run is over when no buyer has a request under way or to come.
+//! The supervising thread also wakes idle connections when work falls due: the timers of the threads' runtimes have a
+//! resolution of a millisecond, too coarse for a schedule. Invariant: the run is over when no buyer has a request under way or to come.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,40 +14,40 @@ use tokio::sync::Notify;
 use super::numbers::grouped;
 use super::waiting_list::WaitingList;
 
-/// How often due work is looked for at least where arrivals keep a rate.
+/// The longest interval of checks for due work, where arrivals keep a rate.
 const TICK_AT_RATE: Duration = Duration::from_micros(250);
-/// ... and at most: at high rates a wake-up for each arrival would cost more than the arrival.
+/// The shortest one: at high rates a wake-up for each arrival would cost more than the arrival.
 const TICK_AT_RATE_MIN: Duration = Duration::from_micros(100);
-/// How late the kernel may wake a thread that keeps time; by default 50 us, which every latency would show.
+/// The timer slack of a thread that keeps time; the kernel's default of 50 us would show in every latency.
 const TIMER_SLACK_NS: u64 = 1_000;
-/// How often where all come at once: only later steps fall due then.
+/// The interval where all buyers come at once: only later steps fall due then.
 const TICK_AT_ONCE: Duration = Duration::from_millis(1);
-/// How often the progress line is drawn.
+/// The interval of the progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// No connection waits for work to fall due.
+/// The value while no connection waits for work to fall due.
 const NOT_WAITING: u64 = u64::MAX;
 
-/// One thread's part of what is shared, on cache lines of its own.
+/// One thread's part of the shared state, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct ThreadLane {
     /// Wakes one idle connection.
     pub(super) wake: Notify,
-    /// The run is over.
+    /// Notified at the end of the run.
     pub(super) over: Notify,
-    /// When the thread's next work is due, while a connection is idle.
+    /// The due instant of the thread's next work, while a connection is idle.
     next_due_ns: AtomicU64,
     pub(super) answers: AtomicU64,
     pub(super) reserved: AtomicU64,
 }
 
 impl ThreadLane {
-    /// An idle connection asks to be woken when this is due.
+    /// Asks for a wake-up of an idle connection at this instant.
     pub(super) fn wake_at(&self, next_due_ns: Option<u64>) {
         self.next_due_ns.store(next_due_ns.unwrap_or(NOT_WAITING), Ordering::Release);
     }
 
-    /// Wakes an idle connection if work is due.
+    /// Wakes an idle connection if its work is due.
     fn wake_if_due(&self, now_ns: u64) {
         let due_ns = self.next_due_ns.load(Ordering::Acquire);
         if due_ns > now_ns {
@@ -61,18 +61,18 @@ impl ThreadLane {
     }
 }
 
-/// A run, as its threads see it.
+/// The shared state of a run.
 pub(super) struct SharedRun {
     pub(super) waiting_list: Mutex<WaitingList>,
     pub(super) lanes: Vec<ThreadLane>,
-    /// Arrivals and buyers that are not through.
+    /// Arrivals and buyers that are not done.
     open: AtomicU64,
     over: AtomicBool,
     done: Sender<()>,
 }
 
 impl SharedRun {
-    /// A run of so many arrivals on so many threads, and what tells of its end.
+    /// A run of these arrivals on this number of threads, and the receiver of its end.
     pub(super) fn new(arrivals: u64, threads: usize) -> (SharedRun, Receiver<()>) {
         let (done, ended) = bounded(1);
         let lanes = std::iter::repeat_with(ThreadLane::default).take(threads).collect();
@@ -80,20 +80,20 @@ impl SharedRun {
         (SharedRun { waiting_list: Mutex::default(), lanes, open, over: AtomicBool::new(false), done }, ended)
     }
 
-    /// One more has something to do: a buyer is back from the waiting_list.
+    /// Counts a buyer who left the waiting list.
     pub(super) fn opened(&self) {
         self.open.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// One is through. The last one ends the run.
+    /// Counts an arrival or buyer that is done. The last one ends the run.
     pub(super) fn closed(&self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Full only if the end was told before.
-            let _already_told = self.done.try_send(());
+            // Full only if the end was sent before.
+            let _already_sent = self.done.try_send(());
         }
     }
 
-    /// How many are not through.
+    /// The number of arrivals and buyers that are not done.
     pub(super) fn open(&self) -> u64 {
         self.open.load(Ordering::Acquire)
     }
@@ -105,7 +105,7 @@ impl SharedRun {
         }
     }
 
-    /// Waits for the end of the run or its time limit, waking who is due and drawing the progress line meanwhile.
+    /// Waits for the end of the run or its time limit; wakes connections with due work and draws the progress line meanwhile.
     pub(super) fn watch(&self, ended: &Receiver<()>, start: Instant, arrivals: u64, limits: RunLimits) {
         let bar = progress_bar(arrivals);
         be_punctual();
@@ -133,7 +133,7 @@ impl SharedRun {
         self.finish();
     }
 
-    /// How long to wait for the next work that an idle connection named.
+    /// The time until the next work of an idle connection.
     fn until_due(&self, start: Instant) -> Duration {
         let due_ns = self.lanes.iter().map(|lane| lane.next_due_ns.load(Ordering::Acquire)).min();
         let now_ns = nanos(start.elapsed());
@@ -157,7 +157,7 @@ pub(super) fn be_punctual() {
     let _not_granted = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(TIMER_SLACK_NS));
 }
 
-/// What bounds a run.
+/// The limits of a run.
 #[derive(Clone, Copy)]
 pub(super) struct RunLimits {
     pub(super) deadline: Duration,
@@ -167,7 +167,7 @@ pub(super) struct RunLimits {
 /// A line on standard error that redraws itself on a terminal, and nothing elsewhere.
 fn progress_bar(arrivals: u64) -> ProgressBar {
     let bar = ProgressBar::new(arrivals);
-    let template = "{elapsed_precise} {wide_bar} {human_pos} of {human_len} through, {msg}";
+    let template = "{elapsed_precise} {wide_bar} {human_pos} of {human_len} done, {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -27,12 +27,12 @@ use super::shared::{SharedRun, nanos};
 use super::waiting_list::WaitingBuyer;
 use crate::client::target::Target;
 
-/// Every so many looks at the drop, its counters are added up.
+/// One of this number of reads of the drop adds up its counters.
 const COUNTERS_EVERY: u64 = 16;
-/// A connection that cannot be opened is tried again after this.
+/// The pause after a failed attempt to open a connection.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a load thread is given.
+/// The job of a load thread.
 pub(super) struct WorkerJob {
     pub(super) run: Arc<SharedRun>,
     pub(super) rules: Arc<BehaviorRules>,
@@ -42,19 +42,19 @@ pub(super) struct WorkerJob {
     pub(super) connections: usize,
     pub(super) queue: WorkQueue,
     pub(super) meter: LatencyMeter,
-    /// Tells that the connections are open.
+    /// Reports that the connections are open.
     pub(super) ready: Sender<Result<(), ExchangeError>>,
-    /// Gives the start of the run; hung up where there will be none.
+    /// Receives the start of the run; closed where the run does not start.
     pub(super) go: Receiver<Instant>,
 }
 
-/// What a load thread brings back.
+/// The figures of a load thread.
 pub(super) struct WorkerResult {
     pub(super) ledger: Ledger,
     pub(super) meter: LatencyMeter,
 }
 
-/// The whole life of a load thread. Gives nothing where the run did not start.
+/// Runs a load thread. Gives nothing where the run did not start.
 ///
 /// # Errors
 /// The runtime cannot be made: no descriptors left.
@@ -67,7 +67,7 @@ pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
     };
     let Ok(()) = job.ready.send(report) else { return Ok(None) };
     let Ok(start) = job.go.recv() else { return Ok(None) };
-    let shard = Rc::new(WorkerState {
+    let state = Rc::new(WorkerState {
         run: job.run,
         rules: job.rules,
         requests: job.requests,
@@ -78,17 +78,17 @@ pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
         ledger: RefCell::default(),
         meter: RefCell::new(job.meter),
         idle: Cell::new(0),
-        looks: Cell::new(0),
+        drop_reads: Cell::new(0),
     });
     runtime.block_on(async {
         for connection in connections {
-            tokio::task::spawn_local(serve(Rc::clone(&shard), connection));
+            tokio::task::spawn_local(serve(Rc::clone(&state), connection));
         }
-        shard.run.lanes[shard.thread].over.notified().await;
+        state.run.lanes[state.thread].over.notified().await;
     });
     drop(runtime); // ends the tasks
-    Ok(Rc::into_inner(shard)
-        .map(|shard| WorkerResult { ledger: shard.ledger.into_inner(), meter: shard.meter.into_inner() }))
+    Ok(Rc::into_inner(state)
+        .map(|state| WorkerResult { ledger: state.ledger.into_inner(), meter: state.meter.into_inner() }))
 }
 
 async fn open_all(public: &Target, count: usize) -> Result<Vec<LoadConnection>, ExchangeError> {
@@ -99,31 +99,31 @@ async fn open_all(public: &Target, count: usize) -> Result<Vec<LoadConnection>, 
     Ok(connections)
 }
 
-/// One connection: takes work when it is due, until the run is over.
-async fn serve(shard: Rc<WorkerState>, first: LoadConnection) {
+/// Serves one connection: takes work when it is due, until the run is over.
+async fn serve(state: Rc<WorkerState>, first: LoadConnection) {
     let mut connection = Some(first);
     let mut request = Vec::with_capacity(512);
     loop {
-        let DueWork { at_ns, work, .. } = shard.next().await;
+        let DueWork { at_ns, work, .. } = state.next().await;
         match work {
-            LoadWork::SeeDrop => {
-                shard.requests.see_drop(&mut request);
-                let counters = shard.looks.get().is_multiple_of(COUNTERS_EVERY);
-                shard.looks.set(shard.looks.get() + 1);
+            LoadWork::ReadDrop => {
+                state.requests.read_drop(&mut request);
+                let counters = state.drop_reads.get().is_multiple_of(COUNTERS_EVERY);
+                state.drop_reads.set(state.drop_reads.get() + 1);
                 let decode = |head: &ResponseHead, body: &[u8]| decode_drop(head, body, counters);
-                let asked = shard.ask(&mut connection, &request, decode).await;
-                shard.note(RequestKind::Reads, at_ns, &asked);
-                shard.seen(&asked.answer);
+                let asked = state.ask(&mut connection, &request, decode).await;
+                state.note(RequestKind::Reads, at_ns, &asked);
+                state.seen(&asked.answer);
             }
             LoadWork::BuyerStep(step, buyer) => {
-                shard.requests.step(&buyer, step, &mut request);
-                let asked = shard.ask(&mut connection, &request, decode_order).await;
-                shard.note(kind_of(step), at_ns, &asked);
-                shard.settle(step, buyer, &asked);
+                state.requests.step(&buyer, step, &mut request);
+                let asked = state.ask(&mut connection, &request, decode_order).await;
+                state.note(kind_of(step), at_ns, &asked);
+                state.settle(step, buyer, &asked);
             }
         }
         if connection.is_none() {
-            connection = LoadConnection::open(shard.public.address).await.ok();
+            connection = LoadConnection::open(state.public.address).await.ok();
             if connection.is_none() {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
@@ -134,12 +134,12 @@ async fn serve(shard: Rc<WorkerState>, first: LoadConnection) {
 const fn kind_of(step: BuyerStep) -> RequestKind {
     match step {
         BuyerStep::Order | BuyerStep::Repeat | BuyerStep::AskTwice => RequestKind::Orders,
-        BuyerStep::CheckOut | BuyerStep::Cancel | BuyerStep::SeeLapse => RequestKind::FollowUps,
+        BuyerStep::CheckOut | BuyerStep::Cancel | BuyerStep::ReadLapsed => RequestKind::FollowUps,
     }
 }
 
-/// A request that has ended, one way or another.
-struct FinishedRequest {
+/// A request with its outcome and its instants.
+struct RequestResult {
     answer: LoadResponse,
     outcome: RequestOutcome,
     sent_ns: u64,
@@ -157,9 +157,9 @@ struct WorkerState {
     queue: RefCell<WorkQueue>,
     ledger: RefCell<Ledger>,
     meter: RefCell<LatencyMeter>,
-    /// Connections that wait for work.
+    /// The number of connections that wait for work.
     idle: Cell<usize>,
-    looks: Cell<u64>,
+    drop_reads: Cell<u64>,
 }
 
 impl WorkerState {
@@ -189,7 +189,7 @@ impl WorkerState {
         }
     }
 
-    /// Another connection is idle: it takes what is due now, or is woken when something is.
+    /// Lets an idle connection take the work that is due now, or be woken when it is.
     fn hand_on(&self, next_due_ns: Option<u64>, now_ns: u64) {
         let lane = &self.run.lanes[self.thread];
         match next_due_ns {
@@ -206,19 +206,19 @@ impl WorkerState {
         }
     }
 
-    /// Sends a request and makes sense of what comes of it.
+    /// Sends a request and decodes its response.
     async fn ask(
         &self,
         connection: &mut Option<LoadConnection>,
         request: &[u8],
         decode: impl FnOnce(&ResponseHead, &[u8]) -> (LoadResponse, RequestOutcome),
-    ) -> FinishedRequest {
+    ) -> RequestResult {
         if connection.as_ref().is_some_and(|open| !open.is_quiet()) {
             *connection = LoadConnection::open(self.public.address).await.ok();
         }
         let sent_ns = self.now_ns();
         let Some(open) = connection.as_mut() else {
-            return FinishedRequest {
+            return RequestResult {
                 answer: LoadResponse::NotSent,
                 outcome: RequestOutcome::NotConnected,
                 sent_ns,
@@ -230,16 +230,16 @@ impl WorkerState {
             Err(ExchangeError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
             Err(ExchangeError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
             Err(ExchangeError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
-            Err(ExchangeError::Strange(_)) => (LoadResponse::Unsure, RequestOutcome::Strange),
+            Err(ExchangeError::Invalid(_)) => (LoadResponse::Unsure, RequestOutcome::Invalid),
         };
         if !open.is_reusable() {
             *connection = None;
         }
-        FinishedRequest { answer, outcome, sent_ns, done_ns: self.now_ns() }
+        RequestResult { answer, outcome, sent_ns, done_ns: self.now_ns() }
     }
 
     /// Counts and times a request.
-    fn note(&self, kind: RequestKind, intended_ns: u64, asked: &FinishedRequest) {
+    fn note(&self, kind: RequestKind, intended_ns: u64, asked: &RequestResult) {
         let lane = &self.run.lanes[self.thread];
         self.ledger.borrow_mut().count(asked.outcome);
         if !asked.outcome.is_timed() {
@@ -256,7 +256,7 @@ impl WorkerState {
         meter.record(kind, intended_ns, asked.sent_ns, asked.done_ns);
     }
 
-    /// A look at the drop is over.
+    /// Ends a read of the drop.
     fn seen(&self, answer: &LoadResponse) {
         if let LoadResponse::Drop(Some(view)) = answer
             && !view.is_conserved()
@@ -266,12 +266,12 @@ impl WorkerState {
         self.run.closed();
     }
 
-    /// A buyer has his answer: what follows goes into the queue, or his story is over.
-    fn settle(&self, step: BuyerStep, mut buyer: Buyer, asked: &FinishedRequest) {
+    /// Handles a buyer's response: the next step goes into the queue, or the buyer is done.
+    fn settle(&self, step: BuyerStep, mut buyer: Buyer, asked: &RequestResult) {
         let turn = self.rules.answered(&mut buyer, step, &asked.answer, &mut self.ledger.borrow_mut());
         let line = WaitingBuyer { number: buyer.number, key: buyer.key };
-        if turn.unit_back {
-            let first = self.run.waiting_list.lock().unit_back(asked.done_ns);
+        if turn.unit_returned {
+            let first = self.run.waiting_list.lock().unit_returned(asked.done_ns);
             if let Some(first) = first {
                 self.run.opened();
                 self.call_back(first, asked.done_ns);
@@ -292,7 +292,7 @@ impl WorkerState {
         }
     }
 
-    /// A buyer who was told "sold out" asks again.
+    /// Lets a waiting buyer ask again.
     fn call_back(&self, waiting: WaitingBuyer, now_ns: u64) {
         let buyer = Buyer::new(waiting.number, waiting.key);
         let pause = self.rules.think(&buyer, BuyerStep::Order);

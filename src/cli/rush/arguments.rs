@@ -10,17 +10,17 @@ use crate::load::bids::AUCTIONS_MAX;
 /// Examples, below the options.
 const EXAMPLES: &str = "\
 Examples:
-  firstcome rush                                     100,000 buyers storm 10,000 units
+  firstcome rush                                     100,000 buyers for 10,000 units
   firstcome rush --buyers 1000000 --connections 512  a million distinct buyers
-  firstcome rush --rate 20000 --reads 80             20,000 arrivals/s, four of five only look
+  firstcome rush --rate 20000 --reads 80             20,000 arrivals/s, four of five are reads
   firstcome rush --expire                            lapsed reservations are sold again
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
   firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
-  firstcome rush --bids 50 --connections 1000 --pace-ms 10   1,000 bidders in a new auction, over the binary protocol
-  firstcome rush --bids 500 --connections 8 --subscribers 1000   how late 1,000 who listen hear of the last price
+  firstcome rush --bids 50 --connections 1000 --pace-ms 10   1,000 bidders in a new auction, over the wire protocol
+  firstcome rush --bids 500 --connections 8 --subscribers 1000   the delay of the last price at 1,000 subscribers
 
-Where operators have tokens, rush makes its drop or its auctions with the one in the variable FIRSTCOME_TOKEN.
+Where operators have tokens, rush creates its drop or its auctions with the one in the variable FIRSTCOME_TOKEN.
 Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop or auction; 73 --json or --html.";
 
 /// The arguments of `firstcome rush`.
@@ -30,43 +30,43 @@ pub struct RushArgs {
     /// The server's public listener: host:port or http://host:port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) public: String,
-    /// The server's admin listener, where rush makes its drop; https://host:port if it is under TLS
+    /// The server's admin listener, where rush creates its drop; https://host:port if it is under TLS
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     pub(super) admin: String,
     /// With --admin https://… or --wire tls://…: trust the authorities in this PEM file as well
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// How many distinct buyers come
+    /// Number of distinct buyers
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub(super) buyers: u32,
-    /// Units of the drop that rush makes
+    /// Units of the drop that rush creates
     #[arg(long, value_name = "N", default_value_t = 10_000, conflicts_with = "drop")]
     pub(super) units: u32,
-    /// Connections, kept alive
+    /// Number of kept-alive connections
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = value_parser!(u16).range(1..=20_000))]
     pub(super) connections: u16,
-    /// Arrivals per second; without it, all come at once
+    /// Arrivals per second; by default all at once
     #[arg(long, value_name = "R", value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub(super) rate: Option<u32>,
-    /// Percentage of arrivals that only look at the drop; at 100 nobody orders
+    /// Percentage of arrivals that only read the drop; at 100 there are no orders
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = value_parser!(u8).range(0..=100))]
     pub(super) reads: u8,
-    /// An existing drop, which nobody else should use meanwhile; its free units are the stock
+    /// An existing drop without other clients during the run; its free units are the stock
     #[arg(long, value_name = "ID", value_parser = value_parser!(u32).range(1..))]
     pub(super) drop: Option<u32>,
     /// Abandoned reservations lapse during the run, and their units are asked for again
     #[arg(long)]
     pub(super) expire: bool,
-    /// How the buyers behave
+    /// Behavior of the buyers
     #[arg(long, value_enum, default_value_t = Crowd::Real)]
     pub(super) crowd: Crowd,
     /// Load threads; by default one per core, at most 4
     #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(1..=64))]
     pub(super) threads: Option<u8>,
-    /// Makes the same crowd behave the same again; by default a fresh one, which is printed
+    /// Seed of the crowd's behavior; by default a new one, which is printed
     #[arg(long, value_name = "S")]
     pub(super) seed: Option<u64>,
-    /// The run is cut off after this; the check fails then
+    /// Time limit of the run; the check fails if it is reached
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = value_parser!(u16).range(1..=3_600))]
     pub(super) deadline: u16,
     /// Write the result to this file as JSON
@@ -84,14 +84,14 @@ pub struct RushArgs {
 /// The arguments of a ladder.
 #[derive(Args, Clone, Debug)]
 pub(super) struct LadderArgs {
-    /// Climb these rates instead, arrivals per second: 2000,5000,8000,15000,25000,50000
+    /// Offer these rates one after another, arrivals per second: 2000,5000,8000,15000,25000,50000
     #[arg(long, value_name = "RATES", value_delimiter = ',', value_parser = value_parser!(u32).range(1..=1_000_000),
         conflicts_with_all = ["buyers", "units", "rate", "reads", "drop", "expire", "crowd"])]
     pub(super) ladder: Vec<u32>,
-    /// With --ladder: looks at the drop to orders, in percent; or `orders`, or `reads`
+    /// With --ladder: reads of the drop to orders, in percent; or `orders`, or `reads`
     #[arg(long, value_name = "MIX", default_value = "94:6", value_parser = parse_mix, requires = "ladder")]
     pub(super) mix: u8,
-    /// With --ladder: how long each rate is offered
+    /// With --ladder: duration of each rate
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = value_parser!(u32).range(1..=600), requires = "ladder")]
     pub(super) rung_seconds: u32,
     /// With --ladder: a rung with a slower 99th percentile is not kept
@@ -102,31 +102,31 @@ pub(super) struct LadderArgs {
     pub(super) html: Option<PathBuf>,
 }
 
-/// The part of `rush` that bids.
+/// The arguments of a run of bids.
 #[derive(Args, Clone, Debug)]
 pub(super) struct BidsArgs {
-    /// Bids instead of orders: so many on each connection, over the binary protocol
+    /// Bid instead of ordering, over the wire protocol: number of bids per connection
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub(super) bids: Option<u32>,
-    /// With --bids: running auctions, ID or FIRST-LAST, where nobody else bids; by default rush makes its own
+    /// With --bids: running auctions without other bidders, ID or FIRST-LAST; by default rush creates its own
     #[arg(long, value_name = "IDS", requires = "bids")]
     pub(super) auctions: Option<String>,
-    /// With --bids: how many auctions rush makes; connections take them in turn
+    /// With --bids: number of auctions that rush creates; connections take them in turn
     #[arg(long, value_name = "N", default_value_t = 1, requires = "bids", conflicts_with = "auctions", value_parser = value_parser!(u32).range(1..=i64::from(AUCTIONS_MAX)))]
     pub(super) new_auctions: u32,
-    /// With --bids: where the binary protocol is spoken; tls://HOST:PORT where it is under TLS
+    /// With --bids: the server's wire listener; tls://HOST:PORT if it is under TLS
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082", requires = "bids")]
     pub(super) wire: String,
-    /// With --bids: buyers' tokens, one a line, where the server wants them; `sub` is the number of a bidder. Connections take them in turn
+    /// With --bids: file of buyers' tokens, one per line, whose `sub` is the bidder's number; connections take them in turn
     #[arg(long, value_name = "FILE", requires = "bids")]
     pub(super) tokens: Option<PathBuf>,
-    /// With --bids: bids of one connection that are on their way at once
+    /// With --bids: bids of one connection in flight at once
     #[arg(long, value_name = "N", default_value_t = 1, requires = "bids", value_parser = value_parser!(u16).range(1..=4_096))]
     pub(super) pipeline: u16,
-    /// With --bids: from one bid of a connection to its next, in milliseconds; without it (and --rate), at once
+    /// With --bids: milliseconds from one bid of a connection to its next; by default none
     #[arg(long, value_name = "MS", requires = "bids", conflicts_with = "rate", value_parser = value_parser!(u32).range(1..=600_000))]
     pub(super) pace_ms: Option<u32>,
-    /// With --bids: so many more connections hear of the auctions; shown is how late they hear of the last price
+    /// With --bids: further connections that subscribe to the auctions; the delay of the last price is printed
     #[arg(long, value_name = "N", default_value_t = 0, requires = "bids", value_parser = value_parser!(u16).range(0..=20_000))]
     pub(super) subscribers: u16,
 }

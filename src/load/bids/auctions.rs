@@ -1,4 +1,4 @@
-//! The auctions of a storm: made for it through the admin listener, or looked up over the binary protocol.
+//! The auctions of a run: created through the admin listener, or existing ones, read over the wire protocol.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::load::drops::{create_at, from_now};
 use crate::wire::messages::{Bid, Request};
 use crate::wire::reason;
 
-/// Who looks at auctions that were there before, and places a first bid: nobody of the storm.
+/// The bidder of the first bid in an existing auction; no other bid of the run has this number.
 const PROBER: u32 = u32::MAX;
-/// New auctions outlast the run by this.
+/// The time from the run's end to that of its new auctions.
 const OUTLAST: Duration = Duration::from_secs(600);
 /// From this on, in steps of one: every price is the number of bids.
 const START_PRICE: u64 = 1;
 
-/// Makes auctions that run.
+/// Creates auctions that have started.
 ///
 /// # Errors
 /// The admin listener cannot be reached, or refuses (69).
@@ -45,29 +45,29 @@ pub(super) async fn create(admin: &HttpClient, count: u32, deadline: Duration) -
     Ok(made)
 }
 
-/// Looks what auctions ask for next, and by how much bids rise there, with a first bid each.
+/// Reads the next amount and the increment of existing auctions, with a first bid in each.
 ///
 /// # Errors
-/// One takes no bids, or there is no server (69).
+/// An auction takes no bids, or there is no server (69).
 pub(super) async fn look_up(wire: &WireClient, tokens: &BidderTokens, ids: &[u32]) -> Result<Vec<LoadAuction>, Exit> {
     let first = tokens.of_connection(0);
     let identity = BidderIdentity { user_id: first.token.map_or(PROBER, |_| first.user_id), ..first };
     let no = |why: String| Exit::unavailable(format!("{}: {why}; --wire names the listener", wire.authority));
-    let mut talk = BidConnection::open(wire, identity).await.map_err(no)?;
+    let mut connection = BidConnection::open(wire, identity).await.map_err(no)?;
     let mut found = Vec::new();
     for id in ids {
-        let probed = probe(&mut talk, identity.user_id, *id).await;
+        let probed = probe(&mut connection, identity.user_id, *id).await;
         found.push(probed.map_err(|why| Exit::unavailable(format!("auction {id} at {}: {why}", wire.authority)))?);
     }
     Ok(found)
 }
 
-async fn probe(talk: &mut BidConnection, user_id: u32, id: u32) -> Result<LoadAuction, String> {
+async fn probe(connection: &mut BidConnection, user_id: u32, id: u32) -> Result<LoadAuction, String> {
     let mut ask = async |amount| {
-        talk.say(Request::Bid(Bid { auction_id: id, user_id, amount })).await?;
-        match talk.hear().await? {
+        connection.send_request(Request::Bid(Bid { auction_id: id, user_id, amount })).await?;
+        match connection.receive().await? {
             BidReply::Result(result) => Ok(result),
-            BidReply::Update(_) | BidReply::Ok | BidReply::Pong => Err("no answer to a bid".to_owned()),
+            BidReply::Update(_) | BidReply::Ok | BidReply::Pong => Err("another reply to a bid".to_owned()),
         }
     };
     let mut result = ask(0).await?;
@@ -81,7 +81,7 @@ async fn probe(talk: &mut BidConnection, user_id: u32, id: u32) -> Result<LoadAu
     Ok(LoadAuction { id, next: AtomicU64::new(result.minimum_next), step, before: result.current })
 }
 
-/// The prices of auctions, in their order.
+/// The prices of these auctions, in their order.
 ///
 /// # Errors
 /// There is no answer (69).
@@ -92,26 +92,26 @@ pub(super) async fn prices(
 ) -> Result<Vec<u64>, Exit> {
     let no = |why: String| Exit::unavailable(format!("the prices at {}: {why}", wire.authority));
     let mut found = Vec::new();
-    // A connection has a bound on what it hears of.
+    // A connection has a limit of subscriptions.
     for some in auctions.chunks(SUBSCRIPTIONS) {
-        let mut talk = BidConnection::open(wire, tokens.of_connection(0)).await.map_err(no)?;
+        let mut connection = BidConnection::open(wire, tokens.of_connection(0)).await.map_err(no)?;
         for auction in some {
-            found.push(price_of(&mut talk, auction.id).await.map_err(no)?);
+            found.push(price_of(&mut connection, auction.id).await.map_err(no)?);
         }
     }
     Ok(found)
 }
 
-/// Fewer than any server's bound on them is likely to be.
+/// Subscriptions of one connection: fewer than any server's limit is likely to be.
 const SUBSCRIPTIONS: usize = 16;
 
-async fn price_of(talk: &mut BidConnection, id: u32) -> Result<u64, String> {
-    talk.say(Request::Subscribe { auction_id: id, from_seq: 0 }).await?;
+async fn price_of(connection: &mut BidConnection, id: u32) -> Result<u64, String> {
+    connection.send_request(Request::Subscribe { auction_id: id, from_seq: 0 }).await?;
     loop {
-        match talk.hear().await? {
+        match connection.receive().await? {
             BidReply::Update(update) if update.auction_id == id => return Ok(update.current),
             BidReply::Update(_) | BidReply::Ok => {}
-            BidReply::Result(_) | BidReply::Pong => return Err("an answer to something else".into()),
+            BidReply::Result(_) | BidReply::Pong => return Err("a reply of another type".into()),
         }
     }
 }

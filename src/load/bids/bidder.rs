@@ -1,4 +1,4 @@
-//! Those who bid: one task per connection, which keeps so many bids on their way and reads their answers.
+//! Bidders: one task per connection, which keeps a number of bids in flight and reads their replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use super::pacer;
 use super::plan::{BidPlan, LoadAuction};
 use crate::wire::messages::{Bid, BidResult, Reply, Request};
 
-/// What was found, of one connection or of all.
+/// The replies of one connection, or of all.
 pub(super) struct BidLedger {
-    /// Answers by reason; 0: acknowledged.
+    /// Replies by reason code; 0 is acknowledged.
     pub(super) reasons: BTreeMap<u8, u64>,
-    /// From a bid's instant to its answer, in nanoseconds.
+    /// From a bid's due instant to its reply, in nanoseconds.
     pub(super) answers: Histogram<u64>,
     pub(super) last_answer: Option<Instant>,
-    /// The highest acknowledged bid of each auction, and when its answer was there.
+    /// The highest acknowledged bid of each auction, and the instant of its reply.
     pub(super) highest: BTreeMap<u32, (u64, Instant)>,
-    /// Why connections ended early.
+    /// Errors of connections that ended early.
     pub(super) broken: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl BidLedger {
         self.broken.extend(other.broken);
     }
 
-    /// How many bids were answered with this.
+    /// The number of bids with this reason code.
     pub(super) fn with(&self, reason: u8) -> u64 {
         self.reasons.get(&reason).copied().unwrap_or(0)
     }
@@ -70,14 +70,14 @@ impl BidLedger {
     }
 }
 
-/// Bids come at instants of their own, spread over all connections.
+/// Bids at fixed instants, spread over all connections.
 #[derive(Clone, Copy)]
 pub(super) struct Pacing {
     pub(super) pace: Duration,
     pub(super) all: usize,
 }
 
-/// Bids on these connections until all have their answers, or the time is over.
+/// Bids on these connections until every bid has its reply, or the deadline.
 pub(super) fn bid_all(
     bids: &BidPlan,
     auctions: &Arc<[LoadAuction]>,
@@ -107,34 +107,34 @@ pub(super) fn bid_all(
             };
             bidders.push(tokio::task::spawn_local(bidder.run(until)));
         }
-        let (over, heard) = crossbeam_channel::bounded::<()>(0);
+        let (over, received) = crossbeam_channel::bounded::<()>(0);
         let times = bids.each;
-        let ringing =
-            paced.map(|Pacing { pace, .. }| std::thread::spawn(move || pacer::ring(&wakers, pace, times, &heard)));
+        let pacing =
+            paced.map(|Pacing { pace, .. }| std::thread::spawn(move || pacer::run(&wakers, pace, times, &received)));
         for bidder in bidders {
             ledger.add(bidder.await.map_err(|error| format!("a bidder: {error}"))??);
         }
         drop(over);
-        if let Some(ringing) = ringing {
-            ringing.join().map_err(|_| "the pacer's thread panicked")?;
+        if let Some(pacing) = pacing {
+            pacing.join().map_err(|_| "the pacer's thread panicked")?;
         }
         Ok(ledger)
     })
 }
 
-/// One connection.
+/// One connection that bids.
 struct Bidder {
     bids: BidPlan,
     auctions: Arc<[LoadAuction]>,
     number: usize,
     pipeline: u64,
-    /// When its next bid is due, and from one to the next.
+    /// The due instant of the next bid, and the time from one bid to the next.
     due: Option<(Instant, Duration)>,
-    /// Rings then.
+    /// Wakes the task at that instant.
     pacer: Arc<Notify>,
 }
 
-/// Bids on their way: what they ask, and since when.
+/// Bids without a reply: their amounts, and the instants from which they wait.
 type PendingBids = VecDeque<(u64, Instant)>;
 
 impl Bidder {
@@ -149,7 +149,7 @@ impl Bidder {
     async fn bid(&mut self, ledger: &mut BidLedger) -> Result<(), String> {
         let auctions = Arc::clone(&self.auctions);
         let auction = auctions.get(self.number % auctions.len().max(1)).ok_or("no auction")?;
-        let (user_id, mut talk) = {
+        let (user_id, mut connection) = {
             let identity = self.bids.tokens.of_connection(self.number);
             (identity.user_id, BidConnection::open(&self.bids.wire, identity).await?)
         };
@@ -163,29 +163,29 @@ impl Bidder {
                 if !Request::Bid(bid).write(&mut out) {
                     return Err("a bid does not fit its frame".into());
                 }
-                // A bid that had to wait for its connection has waited since it was due.
+                // The latency counts from the due instant, so that a wait for the connection is part of it.
                 pending.push_back((amount, self.take_due().unwrap_or(now)));
                 sent = sent.saturating_add(1);
             }
             if !out.is_empty() {
-                talk.send(&out).await?;
+                connection.send(&out).await?;
                 out.clear();
             }
             let may_send = sent < all && (pending.len() as u64) < self.pipeline;
             let count = match self.due.filter(|_| may_send) {
                 Some((due, _)) if due <= Instant::now() => continue,
                 Some(_) => tokio::select! {
-                    count = talk.stream.read(&mut piece) => count,
+                    count = connection.stream.read(&mut piece) => count,
                     () = self.pacer.notified() => continue,
                 },
-                None => talk.stream.read(&mut piece).await,
+                None => connection.stream.read(&mut piece).await,
             };
             let count = count.map_err(|error| error.to_string())?;
             if count == 0 {
                 return Err("the server closed it".into());
             }
-            talk.heard.extend_from_slice(piece.get(..count).unwrap_or_default());
-            take_answers(auction.id, &mut talk.heard, &mut pending, ledger)?;
+            connection.received.extend_from_slice(piece.get(..count).unwrap_or_default());
+            take_answers(auction.id, &mut connection.received, &mut pending, ledger)?;
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Bidder {
         self.due.is_none_or(|(due, _)| due <= now)
     }
 
-    /// When the bid that is sent now was due; the next one is later.
+    /// The due instant of the bid that is sent now; moves on to the next one.
     fn take_due(&mut self) -> Option<Instant> {
         let (due, pace) = self.due?;
         self.due = Some((due + pace, pace));
@@ -204,18 +204,18 @@ impl Bidder {
 
 fn take_answers(
     auction: u32,
-    heard: &mut Vec<u8>,
+    received: &mut Vec<u8>,
     pending: &mut PendingBids,
     ledger: &mut BidLedger,
 ) -> Result<(), String> {
     let (now, mut taken, mut highest) = (Instant::now(), 0, 0);
     while let Some((reply, length)) =
-        Reply::first(heard.get(taken..).unwrap_or_default()).map_err(|error| error.to_string())?
+        Reply::first(received.get(taken..).unwrap_or_default()).map_err(|error| error.to_string())?
     {
         taken += length;
         match reply {
             Reply::Result(BidResult { reason, .. }) => {
-                let (amount, since) = pending.pop_front().ok_or("an answer to no bid")?;
+                let (amount, since) = pending.pop_front().ok_or("a reply without a bid")?;
                 if reason == 0 {
                     highest = highest.max(amount);
                 }
@@ -223,13 +223,13 @@ fn take_answers(
             }
             Reply::Error { code, message } => return Err(format!("ERROR {code}: {message}")),
             Reply::Update(_) | Reply::Pong(_) | Reply::Reserved(_) | Reply::Ok { .. } => {
-                return Err("an answer to something else".into());
+                return Err("a reply of another type".into());
             }
         }
     }
     if highest > 0 {
         ledger.acknowledged(auction, highest, now);
     }
-    heard.drain(..taken);
+    received.drain(..taken);
     Ok(())
 }

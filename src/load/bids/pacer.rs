@@ -1,5 +1,5 @@
-//! Rings when bids are due: from a thread of its own, for the timers of a runtime go by the millisecond, and every latency
-//! would show that.
+//! Wakes connections when bids are due, from a thread of its own: the timers of a runtime have a resolution of a
+//! millisecond, which every latency would show.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 
 use crate::load::shared::be_punctual;
 
-/// When a connection's first bid is due, and what wakes it.
+/// The due instant of a connection's first bid, and its waker.
 pub(super) type First = (Instant, Arc<Notify>);
 
-/// Rings for each connection, from its first instant on, so often and so far apart, until it is over. The first instants
-/// ascend, and lie within one `pace`.
-pub(super) fn ring(first: &[First], pace: Duration, times: u32, over: &Receiver<()>) {
+/// Wakes each connection `times` times, `pace` apart from its first instant on, or until `over` is closed. The first instants
+/// must ascend and lie within one `pace`.
+pub(super) fn run(first: &[First], pace: Duration, times: u32, over: &Receiver<()>) {
     be_punctual();
     for round in 0..times {
         for (instant, connection) in first {
@@ -31,19 +31,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rings_for_every_connection_at_its_instants_and_never_before() {
+    fn it_wakes_every_connection_at_its_instants_and_never_before() {
         let (start, pace) = (Instant::now(), Duration::from_micros(900));
         let first: Vec<First> = (0..3).map(|number| (start + pace / 3 * number, Arc::default())).collect();
         let (over, heard) = crossbeam_channel::bounded(0);
         let connections = first.clone();
-        let ringing = std::thread::spawn(move || ring(&first, pace, 5, &heard));
+        let pacing = std::thread::spawn(move || run(&first, pace, 5, &heard));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         for (first, pacer) in &connections {
             runtime.block_on(pacer.notified());
             assert!(Instant::now() >= *first);
         }
-        ringing.join().expect("it ends by itself");
-        assert!(Instant::now() >= start + pace * 4, "it has rung five times");
+        pacing.join().expect("it ends by itself");
+        assert!(Instant::now() >= start + pace * 4, "it woke each of them five times");
         drop(over);
     }
 
@@ -51,8 +51,8 @@ mod tests {
     fn it_ends_when_the_run_is_over() {
         let (over, heard) = crossbeam_channel::bounded::<()>(0);
         let far = [(Instant::now() + Duration::from_secs(3600), Arc::default())];
-        let ringing = std::thread::spawn(move || ring(&far, Duration::from_secs(1), 1, &heard));
+        let pacing = std::thread::spawn(move || run(&far, Duration::from_secs(1), 1, &heard));
         drop(over);
-        ringing.join().expect("it ends");
+        pacing.join().expect("it ends");
     }
 }

@@ -25,13 +25,13 @@ pub(crate) struct BidPlan {
     pub(crate) wire: WireClient,
     pub(crate) source: AuctionSource,
     pub(crate) tokens: BidderTokens,
-    /// Bids per connection.
+    /// The number of bids of each connection.
     pub(crate) each: u32,
     /// Bids of one connection without a reply yet, at most.
     pub(crate) pipeline: usize,
     /// From one bid of a connection to its next; without it, as fast as replies come.
     pub(crate) pace: Option<Duration>,
-    /// Connections that only subscribe.
+    /// Connections that subscribe without bidding.
     pub(crate) subscribers: u16,
 }
 

@@ -1,4 +1,4 @@
-//! What a storm of bids found: the table, the check, the file.
+//! The report of a run of bids: the table, the check, the JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::api::code::Code;
 use crate::load::numbers::grouped;
 use crate::wire::reason;
 
-/// Everything that is known at the end.
+/// The figures of a run of bids.
 pub(crate) struct BidReport<'a> {
     pub(super) bids: &'a BidPlan,
     pub(super) params: &'a LoadParams<'a>,
     pub(super) ledger: BidLedger,
     pub(super) took: Duration,
     pub(super) auctions: Arc<[LoadAuction]>,
-    /// What the server says the prices are, in the order of the auctions.
+    /// The server's prices at the end, in the order of the auctions.
     pub(super) prices: Vec<u64>,
     pub(super) subscribed: SubscriberResult,
 }
@@ -43,7 +43,7 @@ impl BidReport<'_> {
         u64::from(self.bids.each).saturating_mul(u64::try_from(self.params.connections).unwrap_or(u64::MAX))
     }
 
-    /// Bids that the writer decided: acknowledged, or beaten by a faster one.
+    /// Bids that the writer decided: acknowledged, or too low.
     fn answered(&self) -> u64 {
         self.ledger.with(0).saturating_add(self.ledger.with(reason::BID_TOO_LOW))
     }
@@ -93,7 +93,7 @@ impl BidReport<'_> {
             failed.push("no bid was acknowledged".into());
         }
         failed.extend(self.ledger.broken.iter().take(3).cloned());
-        failed.extend(self.subscribed.deaf.iter().take(3).cloned());
+        failed.extend(self.subscribed.errors.iter().take(3).cloned());
         let told = self.auctions.iter().zip(&self.prices).filter_map(|(auction, price)| {
             let highest = self.ledger.highest.get(&auction.id).map_or(auction.before, |(amount, _)| *amount);
             let id = auction.id;
@@ -117,7 +117,7 @@ impl BidReport<'_> {
     }
 }
 
-/// A reason in words.
+/// The problem code of a reason, or `acknowledged`.
 pub(super) fn words(reason: u8) -> String {
     let known = Code::ALL.into_iter().map(Code::kind).find(|kind| kind.number == reason);
     match (reason, known) {

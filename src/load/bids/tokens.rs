@@ -1,4 +1,4 @@
-//! Who bids: buyers' tokens where the server wants them, else numbers.
+//! Identities of bidders: buyers' tokens where the server requires them, else numbers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,19 +7,18 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// What fits in a HELLO beside the version.
+/// The longest token that fits in a HELLO beside the version.
 const TOKEN_BYTES_MAX: usize = 254;
 
-/// Somebody who bids.
+/// The identity of a bidder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BidderIdentity<'a> {
-    /// The number that his bids carry.
+    /// The bidder's number in every bid.
     pub(super) user_id: u32,
-    /// What proves it.
     pub(super) token: Option<&'a str>,
 }
 
-/// The tokens of all who bid; none where none are wanted.
+/// The tokens of all bidders; empty where the server requires none.
 #[derive(Clone, Default)]
 pub(crate) struct BidderTokens(Arc<[(u32, String)]>);
 
@@ -29,17 +28,17 @@ impl std::fmt::Debug for BidderTokens {
     }
 }
 
-/// What a token says of its buyer; the server looks whether it is true.
+/// The claims of a token that are needed here; the server verifies them.
 #[derive(Deserialize)]
 struct TokenClaims {
     sub: String,
 }
 
 impl BidderTokens {
-    /// Reads tokens, one a line.
+    /// Reads a file with one token per line.
     ///
     /// # Errors
-    /// One line that says which of them is none, and nothing of what it says.
+    /// The number of the first malformed line, without its content.
     pub(crate) fn read(file: &Path) -> Result<BidderTokens, String> {
         let no = |why: &str| format!("--tokens {}: {why}", file.display());
         let text = std::fs::read_to_string(file).map_err(|error| no(&error.to_string()))?;
@@ -58,7 +57,7 @@ impl BidderTokens {
         if tokens.is_empty() { Err(no("has no token")) } else { Ok(BidderTokens(tokens)) }
     }
 
-    /// Who bids on a connection.
+    /// The identity of a connection: tokens are used in turn.
     pub(super) fn of_connection(&self, number: usize) -> BidderIdentity<'_> {
         let alone =
             BidderIdentity { user_id: u32::try_from(number.saturating_add(1)).unwrap_or(u32::MAX), token: None };

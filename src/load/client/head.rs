@@ -7,9 +7,9 @@ use httparse::{EMPTY_HEADER, Error, Header, Response, Status};
 pub(crate) struct ResponseHead {
     pub(crate) status: u16,
     pub(crate) framing: Framing,
-    /// `Connection: close`.
+    /// The server closes the connection after this response.
     pub(crate) close: bool,
-    /// `Idempotent-Replayed: true`.
+    /// `Idempotent-Replayed: true`: the answer to an earlier request.
     pub(crate) replayed: bool,
     /// `Retry-After` in seconds; its other form, a date, counts as absent.
     pub(crate) retry_after_seconds: Option<u32>,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_heads_are_refused() {
+    fn invalid_heads_are_refused() {
         for text in [
             "HTTP/1.0 200 OK\r\n\r\n",
             "SSH-2.0-OpenSSH\r\n",

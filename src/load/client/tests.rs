@@ -71,7 +71,7 @@ fn a_connection_that_the_server_closed_meanwhile_is_noticed_before_it_is_used() 
 }
 
 #[test]
-fn strange_answers_are_faults() {
+fn invalid_responses_are_errors() {
     for answer in [
         "HTTP/1.1 200 OK\r\n\r\nuntil the end",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab",
@@ -79,13 +79,13 @@ fn strange_answers_are_faults() {
         "hello there\r\n",
     ] {
         with_server(vec![vec![answer]], async |mut connection| {
-            assert!(matches!(connection.exchange(b"x").await, Err(ExchangeError::Strange(_))), "{answer:?}");
+            assert!(matches!(connection.exchange(b"x").await, Err(ExchangeError::Invalid(_))), "{answer:?}");
         });
     }
 }
 
 #[test]
-fn nobody_listening_is_not_connected() {
+fn a_closed_port_is_not_connected() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");

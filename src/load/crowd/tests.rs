@@ -20,10 +20,10 @@ fn view(seq: u64, state: OrderState) -> OrderView {
     }
 }
 
-/// The first buyer who takes exactly these steps after his order.
+/// The first buyer who takes exactly these steps after the order.
 fn who(rules: &BehaviorRules, steps: &[BuyerStep]) -> Buyer {
     let takes = |number| AFTER_THE_ORDER.into_iter().filter(|step| rules.takes(number, *step)).collect::<Vec<_>>();
-    Buyer::new((0..100_000).find(|number| takes(*number) == steps).expect("somebody does"), 0)
+    Buyer::new((0..100_000).find(|number| takes(*number) == steps).expect("such a buyer"), 0)
 }
 
 /// A buyer takes a step and is answered; which step is next, if one is.
@@ -36,8 +36,8 @@ fn answer(
 ) -> (Option<BuyerStep>, bool) {
     let turn = rules.answered(buyer, step, &answer, ledger);
     match turn.next {
-        NextAction::Again { step, .. } => (Some(step), turn.unit_back),
-        NextAction::WaitForUnit | NextAction::Done => (None, turn.unit_back),
+        NextAction::Again { step, .. } => (Some(step), turn.unit_returned),
+        NextAction::WaitForUnit | NextAction::Done => (None, turn.unit_returned),
     }
 }
 
@@ -56,7 +56,7 @@ fn the_crowd_is_the_same_for_the_same_seed_and_has_its_shares() {
         assert!(share(step).abs_diff(expected) < 600, "{step:?}: {}", share(step));
         assert_eq!(share(step), share(step));
     }
-    assert_eq!(share(BuyerStep::SeeLapse), 0, "nobody waits for what does not lapse");
+    assert_eq!(share(BuyerStep::ReadLapsed), 0, "no buyer waits for a lapse that does not come");
     let plain = BehaviorRules { crowd: Crowd::Plain, ..rules(LAPSING) };
     assert!((0..1_000).all(|number| AFTER_THE_ORDER.into_iter().all(|step| !plain.takes(number, step))));
     let checkout = BehaviorRules { crowd: Crowd::Checkout, ..rules(LAPSING) };
@@ -93,7 +93,7 @@ fn sold_out_waits_in_the_real_crowd_and_leaves_in_the_plain_one() {
     let mut buyer = Buyer::new(1, 0);
     assert_eq!(
         rules(None).answered(&mut buyer, BuyerStep::Order, &sold_out, &mut ledger),
-        Reaction { next: NextAction::WaitForUnit, unit_back: false }
+        Reaction { next: NextAction::WaitForUnit, unit_returned: false }
     );
     let plain = BehaviorRules { crowd: Crowd::Plain, ..rules(None) };
     let turn = plain.answered(&mut buyer, BuyerStep::Order, &sold_out, &mut ledger);
@@ -101,11 +101,11 @@ fn sold_out_waits_in_the_real_crowd_and_leaves_in_the_plain_one() {
 }
 
 #[test]
-fn who_is_turned_away_waits_as_long_as_he_is_told_and_keeps_his_key() {
+fn a_rejected_buyer_waits_for_retry_after_and_keeps_the_key() {
     let (rules, mut ledger) = (rules(None), Ledger::default());
     let mut buyer = Buyer::new(1, 0);
-    let away = LoadResponse::TurnedAway { retry_after: Duration::from_secs(2) };
-    for _ in 0..TURNED_AWAY_MAX {
+    let away = LoadResponse::Rejected { retry_after: Duration::from_secs(2) };
+    for _ in 0..REJECTED_MAX {
         let turn = rules.answered(&mut buyer, BuyerStep::Order, &away, &mut ledger);
         let NextAction::Again { step: BuyerStep::Order, pause } = turn.next else { panic!("{turn:?}") };
         assert!((Duration::from_secs(2)..=Duration::from_secs(3)).contains(&pause), "{pause:?}");
@@ -117,7 +117,7 @@ fn who_is_turned_away_waits_as_long_as_he_is_told_and_keeps_his_key() {
 
 #[test]
 fn retry_after_is_bounded() {
-    let away = LoadResponse::TurnedAway { retry_after: Duration::from_secs(86_400) };
+    let away = LoadResponse::Rejected { retry_after: Duration::from_secs(86_400) };
     let turn = rules(None).answered(&mut Buyer::new(1, 0), BuyerStep::Order, &away, &mut Ledger::default());
     assert!(matches!(turn.next, NextAction::Again { pause, .. } if pause <= RETRY_AFTER_MAX * 3 / 2), "{turn:?}");
 }
@@ -153,30 +153,30 @@ fn every_breach_of_the_contract_is_noted() {
         (BuyerStep::CheckOut, LoadResponse::Order(view(2, OrderState::AwaitingPayment)), Violation::WrongState),
         (BuyerStep::CheckOut, LoadResponse::No(RefusalKind::OrderExpired), Violation::LapsedEarly),
         (BuyerStep::Cancel, LoadResponse::No(RefusalKind::IllegalTransition), Violation::UnexpectedRefusal),
-        (BuyerStep::Cancel, LoadResponse::Strange, Violation::StrangeAnswer),
+        (BuyerStep::Cancel, LoadResponse::Invalid, Violation::InvalidResponse),
     ] {
         let mut ledger = Ledger::default();
         let mut buyer = Buyer::new(1, 0);
         buyer.hold(&view(1, OrderState::Reserved));
         rules.answered(&mut buyer, step, &reply, &mut ledger);
         let noted: Vec<Violation> = ledger.violations().map(|(violation, _)| violation).collect();
-        assert_eq!((noted, ledger.ended(BuyerEnd::Odd)), (vec![expected], 1), "{step:?} {reply:?}");
+        assert_eq!((noted, ledger.ended(BuyerEnd::Violation)), (vec![expected], 1), "{step:?} {reply:?}");
     }
 }
 
 #[test]
 fn an_abandoned_reservation_is_watched_until_it_lapses() {
     let (rules, mut ledger) = (rules(LAPSING), Ledger::default());
-    let mut buyer = who(&rules, &[BuyerStep::SeeLapse]);
+    let mut buyer = who(&rules, &[BuyerStep::ReadLapsed]);
     let reserved = LoadResponse::Order(view(1, OrderState::Reserved));
     let turn = rules.answered(&mut buyer, BuyerStep::Order, &reserved, &mut ledger);
     assert!(
-        matches!(turn.next, NextAction::Again { step: BuyerStep::SeeLapse, pause } if pause > Duration::from_secs(3))
+        matches!(turn.next, NextAction::Again { step: BuyerStep::ReadLapsed, pause } if pause > Duration::from_secs(3))
     );
-    let early = answer(&rules, &mut buyer, BuyerStep::SeeLapse, reserved.clone(), &mut ledger);
-    assert_eq!(early, (Some(BuyerStep::SeeLapse), false));
+    let early = answer(&rules, &mut buyer, BuyerStep::ReadLapsed, reserved.clone(), &mut ledger);
+    assert_eq!(early, (Some(BuyerStep::ReadLapsed), false));
     let expired = LoadResponse::Order(view(1, OrderState::Expired));
-    assert_eq!(answer(&rules, &mut buyer, BuyerStep::SeeLapse, expired, &mut ledger), (None, true));
+    assert_eq!(answer(&rules, &mut buyer, BuyerStep::ReadLapsed, expired, &mut ledger), (None, true));
     assert_eq!(ledger.ended(BuyerEnd::Lapsed), 1);
 }
 

@@ -1,20 +1,20 @@
-//! The page of a climb: one file with everything in it, no script, light and dark. Pure.
+//! The HTML page of a ladder: one self-contained file, no script, light and dark. Pure.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::plot::{Band, Plot, Scale, Series, escaped};
+use super::plot::{Band, Plot, PlotSeries, Scale, escaped};
 use super::result::LadderResult;
 use super::rung::{LatencySummary, Rung, RungVerdict};
 use super::scrape::batch_sizes;
 use crate::load::numbers::grouped;
 
-/// The looks of the page and of its plots.
+/// The style sheet of the page and of its plots.
 const STYLE: &str = include_str!("page.css");
 
-/// The page.
-pub(crate) fn page(climb: &LadderResult<'_>) -> String {
-    let LadderResult { plan, ladder, rungs, .. } = climb;
+/// The page as HTML.
+pub(crate) fn page(result: &LadderResult<'_>) -> String {
+    let LadderResult { plan, ladder, rungs, .. } = result;
     let title = format!("firstcome ladder: {}", ladder.mix());
     let build = if cfg!(debug_assertions) { " (a debug build: the figures mean nothing)" } else { "" };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -23,7 +23,7 @@ pub(crate) fn page(climb: &LadderResult<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
          <body>\n<main>\n<h1>{title}</h1>\n<p class=\"verdict\">{}.</p>\n",
-        sentence(&climb.knee()),
+        sentence(&result.knee()),
     );
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(
@@ -31,7 +31,7 @@ pub(crate) fn page(climb: &LadderResult<'_>) -> String {
         "<p>firstcome {}{build}, {} on {cores} cores. Open loop: arrivals keep their schedule whatever the server does, \
          and latencies count from the instant at which a request was meant to start. Each rate was offered for {} s on {} \
          connections by {} threads of load, which ran on this machine (load cores). A rung is kept if at least 98 % of \
-         its rate and 99.9 % of its arrivals were answered well and the 99th percentile is within {} ms.</p>",
+         its rate and 99.9 % of its arrivals got a good answer and the 99th percentile is within {} ms.</p>",
         env!("CARGO_PKG_VERSION"),
         escaped(&plan.public.authority),
         ladder.rung_seconds,
@@ -39,17 +39,15 @@ pub(crate) fn page(climb: &LadderResult<'_>) -> String {
         plan.threads,
         ladder.p99_max.as_millis(),
     );
-    table(climb, &mut out);
-    figure("Latency over offered rate, in ms (logarithmic)", &latency_plot(climb), &mut out);
+    table(result, &mut out);
+    figure("Latency over offered rate, in ms (logarithmic)", &latency_plot(result), &mut out);
     figure("Achieved over offered rate, per second", &achieved_plot(rungs), &mut out);
-    if climb.samples.is_empty() {
-        out.push_str(
-            "<p>The admin listener gave no metrics, so there is nothing to say about queue and batches.</p>\n",
-        );
+    if result.samples.is_empty() {
+        out.push_str("<p>The admin listener gave no metrics, so the figures of queue and batches are missing.</p>\n");
     } else {
-        figure("Commands waiting for the writer, over time", &queue_plot(climb), &mut out);
-        figure("Mean commands per batch (one commit each), over time", &batch_plot(climb), &mut out);
-        figure("Resident memory of the server in MB, over time", &memory_plot(climb), &mut out);
+        figure("Commands waiting for the writer, over time", &queue_plot(result), &mut out);
+        figure("Mean commands per batch (one commit each), over time", &batch_plot(result), &mut out);
+        figure("Resident memory of the server in MB, over time", &memory_plot(result), &mut out);
     }
     out.push_str("</main>\n</body>\n</html>\n");
     out
@@ -64,14 +62,14 @@ fn figure(caption: &str, plot: &Plot, out: &mut String) {
     let _ = writeln!(out, "<figure>\n<figcaption>{}</figcaption>\n{}</figure>", escaped(caption), plot.svg());
 }
 
-fn table(climb: &LadderResult<'_>, out: &mut String) {
-    let p99_max = climb.ladder.p99_max;
+fn table(result: &LadderResult<'_>, out: &mut String) {
+    let p99_max = result.ladder.p99_max;
     out.push_str("<div class=\"wide\"><table>\n<thead><tr>");
     for column in Rung::COLUMNS.into_iter().chain(["orders p50", "orders p99"]) {
         let _ = write!(out, "<th>{column}</th>");
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    for rung in &climb.rungs {
+    for rung in &result.rungs {
         let class = if rung.verdict(p99_max) == RungVerdict::Kept { "kept" } else { "missed" };
         let _ = write!(out, "<tr class=\"{class}\">");
         let orders = |micros: u64| match rung.orders.count {
@@ -86,11 +84,11 @@ fn table(climb: &LadderResult<'_>, out: &mut String) {
     out.push_str("</tbody></table></div>\n");
 }
 
-fn latency_plot(climb: &LadderResult<'_>) -> Plot {
-    let rungs = &climb.rungs;
+fn latency_plot(result: &LadderResult<'_>) -> Plot {
+    let rungs = &result.rungs;
     let line = |name, pick: fn(&LatencySummary) -> f64| {
         let points = rungs.iter().map(|rung| (f64::from(rung.target), pick(&rung.all) / 1e3));
-        Series { name, points: points.collect() }
+        PlotSeries { name, points: points.collect() }
     };
     Plot {
         x_title: "offered, arrivals per second; the dashed line is the bound of the 99th percentile",
@@ -103,7 +101,7 @@ fn latency_plot(climb: &LadderResult<'_>) -> Plot {
             line("p99", |latency| latency.p99 as f64),
         ],
         bands: Vec::new(),
-        bound: Some(climb.ladder.p99_max.as_secs_f64() * 1e3),
+        bound: Some(result.ladder.p99_max.as_secs_f64() * 1e3),
     }
 }
 
@@ -115,8 +113,8 @@ fn achieved_plot(rungs: &[Rung]) -> Plot {
         y_title: "good answers per second",
         scale: Scale::Linear,
         series: vec![
-            Series { name: "achieved", points: achieved.collect() },
-            Series { name: "offered", points: offered.collect() },
+            PlotSeries { name: "achieved", points: achieved.collect() },
+            PlotSeries { name: "offered", points: offered.collect() },
         ],
         bands: Vec::new(),
         bound: None,
@@ -124,30 +122,30 @@ fn achieved_plot(rungs: &[Rung]) -> Plot {
 }
 
 /// A plot over time, with the rungs as bands behind it.
-fn over_time(climb: &LadderResult<'_>, name: &'static str, points: impl Iterator<Item = (Duration, f64)>) -> Plot {
+fn over_time(result: &LadderResult<'_>, name: &'static str, points: impl Iterator<Item = (Duration, f64)>) -> Plot {
     let band = |rung: &Rung| Band {
         from: rung.from.as_secs_f64(),
         to: rung.to.as_secs_f64(),
         label: format!("{}/s", grouped(u64::from(rung.target))),
     };
     Plot {
-        x_title: "seconds since the start of the climb",
+        x_title: "seconds since the start of the ladder",
         y_title: name,
         scale: Scale::Linear,
-        series: vec![Series { name, points: points.map(|(at, value)| (at.as_secs_f64(), value)).collect() }],
-        bands: climb.rungs.iter().map(band).collect(),
+        series: vec![PlotSeries { name, points: points.map(|(at, value)| (at.as_secs_f64(), value)).collect() }],
+        bands: result.rungs.iter().map(band).collect(),
         bound: None,
     }
 }
 
-fn queue_plot(climb: &LadderResult<'_>) -> Plot {
-    over_time(climb, "queue depth", climb.samples.iter().map(|sample| (sample.at, sample.queue_depth)))
+fn queue_plot(result: &LadderResult<'_>) -> Plot {
+    over_time(result, "queue depth", result.samples.iter().map(|sample| (sample.at, sample.queue_depth)))
 }
 
-fn batch_plot(climb: &LadderResult<'_>) -> Plot {
-    over_time(climb, "commands per batch", batch_sizes(&climb.samples).into_iter())
+fn batch_plot(result: &LadderResult<'_>) -> Plot {
+    over_time(result, "commands per batch", batch_sizes(&result.samples).into_iter())
 }
 
-fn memory_plot(climb: &LadderResult<'_>) -> Plot {
-    over_time(climb, "MB", climb.samples.iter().map(|sample| (sample.at, sample.resident_bytes / 1e6)))
+fn memory_plot(result: &LadderResult<'_>) -> Plot {
+    over_time(result, "MB", result.samples.iter().map(|sample| (sample.at, sample.resident_bytes / 1e6)))
 }

@@ -18,7 +18,7 @@ const DOTS_MAX: usize = 80;
 /// A narrower band has no label.
 const LABEL_WIDTH: f64 = 54.0;
 
-/// How values become heights.
+/// The scale of the vertical axis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scale {
     Linear,
@@ -27,7 +27,7 @@ pub(super) enum Scale {
 }
 
 /// A line.
-pub(super) struct Series {
+pub(super) struct PlotSeries {
     pub(super) name: &'static str,
     pub(super) points: Vec<(f64, f64)>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Plot {
     pub(super) x_title: &'static str,
     pub(super) y_title: &'static str,
     pub(super) scale: Scale,
-    pub(super) series: Vec<Series>,
+    pub(super) series: Vec<PlotSeries>,
     pub(super) bands: Vec<Band>,
     /// A height that should not be passed.
     pub(super) bound: Option<f64>,
@@ -212,7 +212,7 @@ impl Plot {
     }
 }
 
-fn draw_line(index: usize, series: &Series, x: &Axis, y: &Axis, out: &mut String) {
+fn draw_line(index: usize, series: &PlotSeries, x: &Axis, y: &Axis, out: &mut String) {
     let places: Vec<(f64, f64)> = series.points.iter().map(|point| (x.place(point.0), y.place(point.1))).collect();
     let line: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let _ = writeln!(out, "<polyline class=\"line s{index}\" points=\"{}\"/>", line.join(" "));
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_point_is_in_the_picture() {
-        let series = |points: &[(f64, f64)]| Series { name: "p<99>", points: points.to_vec() };
+        let series = |points: &[(f64, f64)]| PlotSeries { name: "p<99>", points: points.to_vec() };
         let plot = Plot {
             x_title: "rate",
             y_title: "ms",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::plan::LadderPlan;
 use super::rung::{Rung, knee};
-use super::scrape::MetricsSample;
+use super::scrape::ScrapedSample;
 use crate::load::plan::LoadPlan;
 
 /// The rungs of a ladder, and the server's metrics meanwhile.
@@ -12,7 +12,7 @@ pub(crate) struct LadderResult<'a> {
     pub(super) plan: &'a LoadPlan,
     pub(super) ladder: &'a LadderPlan,
     pub(super) rungs: Vec<Rung>,
-    pub(super) samples: Vec<MetricsSample>,
+    pub(super) samples: Vec<ScrapedSample>,
 }
 
 impl LadderResult<'_> {
@@ -21,7 +21,7 @@ impl LadderResult<'_> {
         knee(&self.rungs, self.ladder.p99_max)
     }
 
-    /// Whether the admin listener gave any metrics.
+    /// True if the admin listener gave any metrics.
     pub(crate) fn has_metrics(&self) -> bool {
         !self.samples.is_empty()
     }

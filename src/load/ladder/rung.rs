@@ -12,7 +12,7 @@ use crate::load::outcome::RequestOutcome;
 
 /// A rung is kept if at least this share of the offered rate was answered.
 const RATE_SHARE_MIN: f64 = 0.98;
-/// ... and at least this share of all arrivals got what they asked for.
+/// ... and at least this share of all arrivals got a good answer.
 const SUCCESS_SHARE_MIN: f64 = 0.999;
 
 /// Latencies from the intended start, in microseconds.
@@ -54,7 +54,7 @@ impl LatencySummary {
     }
 }
 
-/// Whether a rung was kept, and what was in the way if not.
+/// The verdict on a rung: kept, or the reason against it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RungVerdict {
     /// The rate was kept, and the 99th percentile is within the bound.
@@ -63,9 +63,9 @@ pub(super) enum RungVerdict {
     Slow,
     /// The answers came at a lower rate than the arrivals.
     Behind,
-    /// Arrivals were turned away, cut off or lost.
+    /// Arrivals were rejected, cut off or lost.
     Failing,
-    /// The server sold what it had not, or broke its contract.
+    /// The server oversold, or broke its contract.
     Broken,
 }
 
@@ -88,12 +88,12 @@ pub(super) struct Rung {
     pub(super) target: u32,
     /// Good answers per second.
     pub(super) achieved: f64,
-    /// The share of arrivals that got what they asked for.
+    /// The share of arrivals with a good answer.
     pub(super) success: f64,
-    /// From and to, since the start of the climb.
+    /// The start of the rung, since that of the ladder.
     pub(super) from: Duration,
     pub(super) to: Duration,
-    /// How much of one core the load itself took.
+    /// CPU time of the load itself, in cores.
     pub(super) load_cores: f64,
     pub(super) all: LatencySummary,
     pub(super) orders: LatencySummary,
@@ -112,7 +112,7 @@ impl Rung {
         meter: &LatencyMeter,
         broken: Vec<String>,
     ) -> Rung {
-        let good = ledger.counted(RequestOutcome::Reserved) + ledger.counted(RequestOutcome::DropSeen);
+        let good = ledger.counted(RequestOutcome::Reserved) + ledger.counted(RequestOutcome::DropRead);
         // Up to the last answer, but never shorter than the arrivals themselves took.
         let offered_seconds = arrivals as f64 / f64::from(target);
         let seconds = Duration::from_nanos(meter.last_ns).as_secs_f64().max(offered_seconds);
@@ -135,7 +135,6 @@ impl Rung {
         }
     }
 
-    /// Whether it was kept.
     pub(super) fn verdict(&self, p99_max: Duration) -> RungVerdict {
         if !self.broken.is_empty() {
             RungVerdict::Broken
@@ -150,17 +149,16 @@ impl Rung {
         }
     }
 
-    /// What broke the contract, a line each.
+    /// The findings that do not hold, a line each.
     pub(super) fn broken(&self) -> impl Iterator<Item = String> {
         let target = grouped(u64::from(self.target));
         self.broken.iter().map(move |sentence| format!("check failed at {target}/s: {sentence}"))
     }
 
-    /// The names of the columns.
+    /// The names of the table's columns.
     pub(super) const COLUMNS: [&'static str; 10] =
         ["target/s", "achieved/s", "average", "p50", "p95", "p99", "p99.9", "success %", "load cores", "verdict"];
 
-    /// The columns as text.
     pub(super) fn cells(&self, p99_max: Duration) -> [String; 10] {
         let millis = |micros: u64| format!("{:.2}", micros as f64 / 1e3);
         [
@@ -177,17 +175,15 @@ impl Rung {
         ]
     }
 
-    /// The line above the rungs.
+    /// The heading of the table.
     pub(super) fn heading() -> String {
         in_columns(&Rung::COLUMNS.map(str::to_owned))
     }
 
-    /// The rung in the table.
     pub(super) fn line(&self, p99_max: Duration) -> String {
         in_columns(&self.cells(p99_max))
     }
 
-    /// The rung as JSON.
     pub(super) fn json(&self, p99_max: Duration) -> Value {
         json!({
             "target_per_second": self.target,
@@ -210,7 +206,7 @@ fn in_columns(cells: &[String; 10]) -> String {
     cells.iter().map(|cell| format!("{cell:>11}")).collect()
 }
 
-/// Where the ladder ends, in a sentence: between the last rung of an unbroken row of kept ones and the next.
+/// The end of the kept rungs, in a sentence: between the last rung of an unbroken row of kept ones and the next.
 pub(super) fn knee(rungs: &[Rung], p99_max: Duration) -> String {
     let kept = rungs.iter().take_while(|rung| rung.verdict(p99_max) == RungVerdict::Kept).count();
     let rate = |rung: &Rung| format!("{}/s", grouped(u64::from(rung.target)));
@@ -273,7 +269,7 @@ mod tests {
     fn the_figures_are_of_good_answers_from_the_intended_start() {
         let (mut ledger, mut meter) = (Ledger::default(), LatencyMeter::new().expect("bounds"));
         for n in 0..10 {
-            ledger.count(if n < 9 { RequestOutcome::DropSeen } else { RequestOutcome::Overloaded });
+            ledger.count(if n < 9 { RequestOutcome::DropRead } else { RequestOutcome::Overloaded });
             meter.record(RequestKind::Reads, 0, 900_000, 1_000_000);
         }
         meter.last_ns = 20_000_000;

@@ -1,7 +1,7 @@
-//! The server's own figures during a climb, read from `/metrics` of its admin listener.
+//! The server's own figures during a ladder, read from `/metrics` of its admin listener.
 //!
-//! Runs on a thread of its own, twice a second. Invariant: what cannot be read is a gap in the figures, never an end of
-//! the climb.
+//! Runs on a thread of its own, twice a second. Invariant: what cannot be read is a gap in the figures, never the end of
+//! the ladder.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use crate::client::metrics::MetricsPage;
 use crate::exit::Exit;
 use crate::telemetry::catalogue::{BATCH_COMMANDS, QUEUE_DEPTH, RESIDENT};
 
-/// How often the figures are read.
+/// The interval of reads of the metrics.
 const EVERY: Duration = Duration::from_millis(500);
 /// The most samples that are kept: the longest ladder has fewer.
 const SAMPLES_MAX: usize = 100_000;
 
-/// What one look at the metrics showed.
+/// The figures of one read of the metrics.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct MetricsSample {
-    /// Since the start of the climb.
+pub(super) struct ScrapedSample {
+    /// The instant, since the start of the ladder.
     pub(super) at: Duration,
     /// Commands that waited for the writer.
     pub(super) queue_depth: f64,
@@ -31,10 +31,10 @@ pub(super) struct MetricsSample {
     pub(super) resident_bytes: f64,
 }
 
-impl MetricsSample {
-    fn parse(at: Duration, text: &str) -> Option<MetricsSample> {
+impl ScrapedSample {
+    fn parse(at: Duration, text: &str) -> Option<ScrapedSample> {
         let page = MetricsPage::parse(text).ok()?;
-        Some(MetricsSample {
+        Some(ScrapedSample {
             at,
             queue_depth: page.value(QUEUE_DEPTH.name)?,
             batches: page.value(&format!("{}_count", BATCH_COMMANDS.name))?,
@@ -45,8 +45,8 @@ impl MetricsSample {
 }
 
 /// The mean size of the batches between samples, at the later one. The writer hands its figures over once a second, so
-/// samples without news are passed over.
-pub(super) fn batch_sizes(samples: &[MetricsSample]) -> Vec<(Duration, f64)> {
+/// samples without a change are passed over.
+pub(super) fn batch_sizes(samples: &[ScrapedSample]) -> Vec<(Duration, f64)> {
     let mut sizes = Vec::new();
     let Some(mut last) = samples.first().copied() else { return sizes };
     for sample in samples {
@@ -60,14 +60,14 @@ pub(super) fn batch_sizes(samples: &[MetricsSample]) -> Vec<(Duration, f64)> {
     sizes
 }
 
-/// The thread that reads.
+/// The thread that reads the metrics.
 pub(super) struct MetricsScraper {
     stop: Sender<()>,
-    thread: JoinHandle<Vec<MetricsSample>>,
+    thread: JoinHandle<Vec<ScrapedSample>>,
 }
 
 impl MetricsScraper {
-    /// Starts to read.
+    /// Starts the thread that reads.
     ///
     /// # Errors
     /// No thread (71).
@@ -79,20 +79,20 @@ impl MetricsScraper {
         Ok(MetricsScraper { stop, thread })
     }
 
-    /// Ends, and gives what was read.
-    pub(super) fn stop(self) -> Vec<MetricsSample> {
+    /// Ends the thread, and gives all samples.
+    pub(super) fn stop(self) -> Vec<ScrapedSample> {
         drop(self.stop);
         self.thread.join().unwrap_or_default()
     }
 }
 
-fn scrape(admin: &HttpClient, start: Instant, stopped: &Receiver<()>) -> Vec<MetricsSample> {
+fn scrape(admin: &HttpClient, start: Instant, stopped: &Receiver<()>) -> Vec<ScrapedSample> {
     let mut samples = Vec::new();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return samples };
     while samples.len() < SAMPLES_MAX {
         // A failed read is a gap.
         let text = runtime.block_on(admin.get_text("/metrics")).unwrap_or_default();
-        let sample = MetricsSample::parse(start.elapsed(), &text);
+        let sample = ScrapedSample::parse(start.elapsed(), &text);
         samples.extend(sample);
         match stopped.recv_timeout(EVERY) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -106,8 +106,8 @@ fn scrape(admin: &HttpClient, start: Instant, stopped: &Receiver<()>) -> Vec<Met
 mod tests {
     use super::*;
 
-    fn sample(seconds: u64, batches: f64, commands: f64) -> MetricsSample {
-        MetricsSample { at: Duration::from_secs(seconds), queue_depth: 0.0, batches, commands, resident_bytes: 0.0 }
+    fn sample(seconds: u64, batches: f64, commands: f64) -> ScrapedSample {
+        ScrapedSample { at: Duration::from_secs(seconds), queue_depth: 0.0, batches, commands, resident_bytes: 0.0 }
     }
 
     #[test]
@@ -115,9 +115,9 @@ mod tests {
         let text = "# HELP firstcome_writer_queue_depth x\nfirstcome_writer_queue_depth_x 9\nfirstcome_writer_queue_depth 7\n\
                     firstcome_writer_batch_commands_bucket{le=\"1\"} 3\nfirstcome_writer_batch_commands_sum 40\n\
                     firstcome_writer_batch_commands_count 4\nfirstcome_resident_memory_bytes 12345678\n";
-        let found = MetricsSample::parse(Duration::ZERO, text).expect("all are there");
+        let found = ScrapedSample::parse(Duration::ZERO, text).expect("all are there");
         assert_eq!((found.queue_depth, found.batches, found.commands), (7.0, 4.0, 40.0));
-        assert_eq!(MetricsSample::parse(Duration::ZERO, "firstcome_writer_queue_depth 7\n"), None, "a half is a gap");
+        assert_eq!(ScrapedSample::parse(Duration::ZERO, "firstcome_writer_queue_depth 7\n"), None, "a half is a gap");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One lane of a script over one connection: one request after another.
+//! One lane of a script over one connection, one request after another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::load::outcome::RequestOutcome;
 use crate::load::response::{LoadResponse, OrderView, decode_order};
 use crate::types::{DropId, OrderId, OrderState, Seq, hex};
 
-/// How often a request that was turned away, or whose answer is unknown, is sent again.
+/// Attempts of a request that was rejected, or whose outcome is unknown.
 const TRIES_MAX: u32 = 5;
-/// How long before it is, where the server names no time.
+/// The pause between two attempts, where the server names none.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What all lanes know.
+/// The parameters that all lanes share.
 pub(super) struct ReplayContext {
     pub(super) public: Target,
     /// The new drops, by the recorded ones.
@@ -29,14 +29,14 @@ pub(super) struct ReplayContext {
     pub(super) start: Instant,
 }
 
-/// What a lane brings back.
+/// The counts of one lane, or of all.
 pub(super) struct ReplayCounts {
     pub(super) outcomes: BTreeMap<RequestOutcome, u64>,
     /// Requests on orders that were not made here.
     pub(super) without_order: u64,
     /// Microseconds from a request to its answer.
     pub(super) latency: Histogram<u64>,
-    /// Units that were reserved, less those that were given back, by the recorded drop.
+    /// Units that were reserved, less those that were returned, by the recorded drop.
     pub(super) units: BTreeMap<DropId, i64>,
     pub(super) ids: Vec<OrderId>,
 }
@@ -47,7 +47,7 @@ struct PlacedOrder {
     units: i64,
 }
 
-/// Walks a lane to its end.
+/// Sends the requests of a lane.
 pub(super) async fn send_all(
     context: Arc<ReplayContext>,
     steps: Vec<ReplayStep>,
@@ -92,7 +92,7 @@ fn learn(
         }
         ReplayRequest::Cancel(order) if view.state == OrderState::Cancelled => {
             if let Some(order) = held.get_mut(order) {
-                // Given back once, however often it is asked for.
+                // Returned once, however often the cancellation is sent.
                 *counts.units.entry(order.drop_id).or_default() -= std::mem::take(&mut order.units);
             }
         }
@@ -100,7 +100,7 @@ fn learn(
     }
 }
 
-/// Writes the request; whether there is one to send.
+/// Writes the request; false if it names an order or drop that this replay does not have.
 fn write(
     context: &ReplayContext,
     ask: &ReplayRequest,
@@ -137,7 +137,7 @@ fn write(
     !request.is_empty()
 }
 
-/// Sends a request until there is a definite answer, a few times.
+/// Sends a request until there is a definite answer, with at most [`TRIES_MAX`] attempts.
 async fn ask(
     context: &ReplayContext,
     connection: &mut Option<LoadConnection>,
@@ -157,16 +157,16 @@ async fn ask(
                 Err(ExchangeError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
                 Err(ExchangeError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
                 Err(ExchangeError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
-                Err(ExchangeError::Strange(_)) => (LoadResponse::Unsure, RequestOutcome::Strange),
+                Err(ExchangeError::Invalid(_)) => (LoadResponse::Unsure, RequestOutcome::Invalid),
             },
         };
         if last.1.is_timed() {
             latency.saturating_record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
         let wait = match &last.0 {
-            LoadResponse::TurnedAway { retry_after } => *retry_after,
+            LoadResponse::Rejected { retry_after } => *retry_after,
             LoadResponse::Unsure | LoadResponse::NotSent => TRY_AGAIN_AFTER,
-            LoadResponse::Order(_) | LoadResponse::Drop(_) | LoadResponse::No(_) | LoadResponse::Strange => break,
+            LoadResponse::Order(_) | LoadResponse::Drop(_) | LoadResponse::No(_) | LoadResponse::Invalid => break,
         };
         sleep(wait).await;
     }

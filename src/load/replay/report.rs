@@ -90,13 +90,13 @@ impl ReplayReport {
                     | RequestOutcome::Overloaded
                     | RequestOutcome::Draining
                     | RequestOutcome::ReadOnly
-                    | RequestOutcome::OtherTurnedAway
+                    | RequestOutcome::OtherRejected
                     | RequestOutcome::Unknown
                     | RequestOutcome::Internal
                     | RequestOutcome::TimedOut
                     | RequestOutcome::ConnectionLost
                     | RequestOutcome::NotConnected
-                    | RequestOutcome::Strange
+                    | RequestOutcome::Invalid
             )
         };
         let open: u64 = counts.outcomes.iter().filter(|(outcome, _)| indefinite(outcome)).map(|(_, count)| count).sum();
@@ -120,11 +120,11 @@ impl ReplayReport {
             let window = view.reservation_seconds.min(u64::from(payment));
             if open == 0 && *took < Duration::from_secs(window) {
                 let sentence =
-                    format!("drop {id}: {units} units acknowledged and not given back; the server counts {taken}");
+                    format!("drop {id}: {units} units acknowledged and not returned; the server counts {taken}");
                 findings.push((taken == units, sentence));
             } else {
                 let sentence = format!(
-                    "drop {id}: the server counts {taken} units, of {units} acknowledged and not given back; others lapsed"
+                    "drop {id}: the server counts {taken} units, of {units} acknowledged and not returned; others lapsed"
                 );
                 findings.push((open > 0 || taken <= units, sentence));
             }

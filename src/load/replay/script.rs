@@ -1,7 +1,7 @@
-//! What of a capture can be asked again over HTTP, and by whom: pure.
+//! The requests of a capture that can be sent again over HTTP. Pure.
 //!
-//! Buyers come back by the hexadecimal digits of their digests. What one buyer asked stays in order, on one lane; what
-//! names an order follows the request that made it.
+//! Buyers are named by the hexadecimal digits of their digests. The requests of one buyer stay in order, on one lane; a
+//! request that names an order follows the one that placed it.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,44 +12,44 @@ use crate::engine::{self, Command, CreateDrop, DropCommand, DropSpec, OrderComma
 use crate::load::outcome::RequestOutcome;
 use crate::types::{Digest, DropId, Quantity, Seq, UnixMillis};
 
-/// A drop that is made anew.
+/// A drop that the replay creates.
 pub(super) struct ReplayDrop {
     pub(super) spec: DropSpec,
-    /// Units that were free when the capture, or the drop, began.
+    /// Free units at the start of the capture, or of the drop.
     pub(super) units: u32,
 }
 
-/// One request.
+/// A request of the script.
 pub(super) struct ReplayStep {
-    /// After the first command of the capture.
+    /// The time since the first command of the capture.
     pub(super) after: Duration,
     pub(super) ask: ReplayRequest,
 }
 
-/// What is asked.
+/// The kinds of requests of a script.
 pub(super) enum ReplayRequest {
-    /// An order; `recorded` is the number that it got.
+    /// A new order; `recorded` is its number in the capture.
     Order { drop_id: DropId, buyer: Digest, key: Digest, quantity: Quantity, contact: bool, recorded: Option<Seq> },
-    /// A checkout of the order that was recorded under this number.
+    /// Checkout of the order that the capture has under this number.
     CheckOut(Seq),
-    /// Its cancellation.
+    /// Cancellation of the order that the capture has under this number.
     Cancel(Seq),
 }
 
-/// What a capture asks for.
+/// The requests of a capture.
 pub(super) struct ReplayScript {
     pub(super) drops: BTreeMap<DropId, ReplayDrop>,
     pub(super) lanes: Vec<Vec<ReplayStep>>,
-    /// How what is asked ended then.
+    /// The recorded outcomes of these requests.
     pub(super) recorded: BTreeMap<RequestOutcome, u64>,
-    /// Operators' commands, and those on orders from before the capture.
+    /// Commands of operators, and commands on orders from before the capture.
     pub(super) left_out: u64,
     /// From the first to the last command.
     pub(super) took: Duration,
 }
 
 impl ReplayScript {
-    /// The script of a capture, for so many lanes. A torn tail ends it.
+    /// Reads the script of a capture, for this number of lanes. A torn tail ends it.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -138,7 +138,7 @@ impl ReplayScript {
         }
     }
 
-    /// How a buyer sees what the engine answered.
+    /// The outcome as a buyer sees it.
     fn outcome_of(&self, command: &Command, outcome: &engine::Outcome) -> RequestOutcome {
         let cancels = matches!(command, Command::Order(OrderCommand::Cancel { .. }));
         match outcome {
@@ -148,7 +148,7 @@ impl ReplayScript {
             engine::Outcome::Accepted(engine::Effect::Changed { .. }) if cancels => RequestOutcome::Cancelled,
             engine::Outcome::Accepted(engine::Effect::Changed { .. }) => RequestOutcome::CheckedOut,
             engine::Outcome::Accepted(engine::Effect::ProviderEventRecorded { .. } | engine::Effect::Bid(_))
-            | engine::Outcome::Advanced => RequestOutcome::Strange,
+            | engine::Outcome::Advanced => RequestOutcome::Invalid,
             engine::Outcome::Refused { refusal, .. } => match refusal {
                 Refusal::NotFound => RequestOutcome::NotFound,
                 Refusal::NotStarted { .. } => RequestOutcome::NotStarted,
@@ -168,7 +168,7 @@ impl ReplayScript {
         }
     }
 
-    /// The drops that are ordered from; no others are made anew.
+    /// Drops the drops without an order, which need not be created.
     pub(super) fn keep_ordered_drops(&mut self) {
         let steps = self.lanes.iter().flatten();
         let ordered: std::collections::BTreeSet<DropId> = steps
