@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use firstcome::config::Config;
-use firstcome::server::{Running, start};
+use firstcome::server::{RunningServer, start};
 use measure::{is_smoke_test, median, pairs};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn orders(scratch: &Path) {
     }
 }
 
-fn round(running: &Running, scratch: &Path, connections: u32, orders: u32) -> Round {
+fn round(running: &RunningServer, scratch: &Path, connections: u32, orders: u32) -> Round {
     let cpu = process_cpu_time();
     let figures = rush(running, scratch, connections, orders, &[]);
     let cpu = process_cpu_time().saturating_sub(cpu);
@@ -100,7 +100,7 @@ fn round(running: &Running, scratch: &Path, connections: u32, orders: u32) -> Ro
 }
 
 /// So many orders by `rush`, all of them accepted; gives its figures.
-fn rush(running: &Running, scratch: &Path, connections: u32, orders: u32, more: &[&str]) -> Value {
+fn rush(running: &RunningServer, scratch: &Path, connections: u32, orders: u32, more: &[&str]) -> Value {
     let figures = scratch.join("rush.json");
     let mut rush = Command::new(env!("CARGO_BIN_EXE_firstcome"));
     rush.args(["rush", "--crowd", "plain"]).args(more);

@@ -11,6 +11,8 @@ pub mod body;
 pub mod connection;
 pub mod handlers;
 pub mod openapi;
+mod origin;
+mod problem_response;
 pub mod request;
 pub mod route;
 pub mod router;

@@ -1,5 +1,5 @@
-//! The running server: `start` puts file, clock, writer, listeners and background threads together; `threads` binds the
-//! listeners and runs the workers; `acceptor` accepts connections within their limits and hands each to `http` or `wire`,
+//! The running server: `start` puts file, clock, writer, listeners and background threads together; `threads` runs the
+//! workers on the bound `listeners`; `acceptor` accepts connections within their limits and hands each to `http` or `wire`,
 //! which do not know each other.
 //!
 //! A worker is a thread with a current-thread runtime and listeners of its own on the shared ports. The query thread
@@ -8,10 +8,11 @@
 mod acceptor;
 mod auditor_task;
 mod capture_file;
+mod listeners;
 mod per_address;
 mod start;
 mod threads;
 mod tls;
 
-pub use start::{Found, Running, start};
-pub use threads::{Server, ServerError};
+pub use start::{RunningServer, StartState, start};
+pub use threads::ServerThreads;

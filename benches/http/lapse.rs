@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use firstcome::engine::{
     Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OrderCommand, Outcome, PlaceOrder,
 };
-use firstcome::server::{Running, start};
+use firstcome::server::{RunningServer, start};
 use firstcome::store::{Batch, PerSecondTally, PrivateData, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
 use firstcome::writer::clock::wall_clock;
@@ -40,7 +40,7 @@ pub(crate) fn lapse(scratch: &Path) {
         let data = directory.path().join("data");
         let lapses_at = reserve(&data, count);
         let running = start(config(&data), |message, _| panic!("the writer ended: {message}")).expect("a server");
-        let held = |running: &Running| held(running.server.public_address);
+        let held = |running: &RunningServer| held(running.server.public_address);
         assert_eq!(held(&running), u64::from(count), "the server started too late");
         let before = running.writer.clock.instant_of(lapses_at) - BEFORE;
         wait_until(before);

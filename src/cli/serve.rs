@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use crate::exit::{self, Exit, exit_now};
 use crate::output;
-use crate::server::{Running, start};
+use crate::server::{RunningServer, start};
 use crate::types::digest_key::KeyScope;
 use crate::types::{Currency, DropId, UnitPrice, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
@@ -159,7 +159,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
 }
 
 /// Stops the server on a thread of its own, because a second signal must be handled meanwhile.
-fn shut_down(runtime: &Runtime, running: Running, traces: RunningExport) -> Result<Result<(), Exit>, Exit> {
+fn shut_down(runtime: &Runtime, running: RunningServer, traces: RunningExport) -> Result<Result<(), Exit>, Exit> {
     let stopping = std::thread::spawn(move || {
         let ended = running.stop();
         traces.stop();
@@ -240,7 +240,7 @@ fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
 }
 
 /// Prints the addresses, and with a demo drop the commands to try.
-fn print_addresses(config: &Config, running: &Running, demo: Option<DropId>) {
+fn print_addresses(config: &Config, running: &RunningServer, demo: Option<DropId>) {
     let public = format!("{}://{}", Config::scheme(&config.public_tls), running.server.public_address);
     let admin = format!("{}://{}", Config::scheme(&config.admin_tls), running.server.admin_address);
     output::line(format!("firstcome {} serves {}", env!("CARGO_PKG_VERSION"), config.data.display()));

@@ -100,7 +100,7 @@ pub(super) async fn submit_as(
     private_data: Option<PrivateData>,
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
-    let ticket = worker.writer.submit_from(Submission { command, private_data, class }, worker.port);
+    let ticket = worker.writer.submit_from(Submission { command, private_data, class }, worker.mailbox);
     let ticket = ticket.map_err(|submit_error| rejected(worker, submit_error))?;
     let accepted = ticket.accepted();
     let answer = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;
@@ -128,7 +128,7 @@ pub(super) async fn submit_as(
 
 /// Returns the problem for a command that was not accepted into the queue. Nothing was decided.
 pub(super) fn rejected(worker: &Worker, submit_error: SubmitError) -> Problem {
-    worker.server.turned_away.increment(1);
+    worker.server.queue_rejections.increment(1);
     match submit_error {
         SubmitError::QueueFull { depth } => overloaded(worker, depth),
         SubmitError::Stopping => Problem::Draining,

@@ -11,10 +11,10 @@ use crate::types::DropId;
 /// Called on the query thread with a drop and whether a mismatch stands; returns whether the writer accepted it.
 pub(super) type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
 
-/// How often the auditor counts what is new, between two comparisons.
-const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// Longest interval of counting new events, between two comparisons.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The auditor's rounds: it counts what is new every second, and compares at every interval.
+/// Runs the auditor until the runtime ends.
 pub(super) async fn audit(worker: Rc<Worker>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
     let mut auditor = Auditor::default();
     mismatched.into_iter().for_each(|drop_id| auditor.expect_mismatch(drop_id));
@@ -33,9 +33,9 @@ pub(super) async fn audit(worker: Rc<Worker>, reader: Reader, mismatched: Vec<Dr
                         auditor.noted(change);
                     }
                 }
-                Err(error) => tracing::error!(%error, "the auditor could not read"),
+                Err(error) => tracing::error!(%error, "auditor's database read failed"),
             }
         }
-        tokio::time::sleep(FOLLOW_EVERY.min(compare_interval)).await;
+        tokio::time::sleep(FOLLOW_INTERVAL.min(compare_interval)).await;
     }
 }

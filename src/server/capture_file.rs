@@ -1,4 +1,4 @@
-//! `serve --capture`: the recorder's thread, and how it loads a state after a gap.
+//! `serve --capture`: starts the recorder's thread, which loads a state from the database after a gap.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,18 +14,17 @@ use crate::store::{Store, load};
 use crate::telemetry::{Telemetry, catalogue};
 use crate::types::SnapshotGate;
 
-/// A running capture, from the server's side.
+/// A running capture.
 pub(super) struct Capture {
-    /// For the writer.
     pub(super) tap: Tap,
-    /// Ends after the writer.
+    /// The recorder, which ends after the writer.
     pub(super) thread: JoinHandle<()>,
 }
 
-/// Begins a capture with the state of the start, if one is wanted.
+/// Starts a capture with the state of the start, if one is configured.
 ///
 /// # Errors
-/// The file cannot be made (64), no thread (71).
+/// If the file or the thread fails to be created.
 pub(super) fn begin(
     config: &Config,
     store: &Store,
@@ -47,7 +46,7 @@ pub(super) fn begin(
     let limits = Limits::of_bytes(config.capture_bytes_max);
     let (tap, recorder) = recorder::begin(path, header, state, limits, dropped, Box::new(load))
         .map_err(|error| Exit::usage(format!("capture.file {}: {error}", path.display())))?;
-    tracing::info!(path = %recorder.path().display(), "every decided command is captured");
+    tracing::info!(path = %recorder.path().display(), "capture started");
     let thread = std::thread::Builder::new()
         .name("fc-capture".into())
         .spawn(move || recorder.run())

@@ -1,4 +1,4 @@
-//! Puts a whole server together: file, clock, writer, listeners. `serve` does it for people, tests do it on port 0.
+//! Starts a whole server: file, clock, writer, listeners and threads. `serve` does it for operators, tests on port 0.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 
 use super::auditor_task::MismatchHook;
 use super::capture_file;
-use super::threads::{Listeners, Server, ServerParts};
+use super::listeners::Listeners;
+use super::threads::{ServerParts, ServerThreads};
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::{self, Config, PinCore};
@@ -23,30 +24,24 @@ use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{Class, Clock, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions};
 
-/// What a start found in the file.
+/// The state of the file at the start.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
-    /// Drops that take orders at the moment.
+pub struct StartState {
+    /// Number of drops that take orders.
     pub drops_live: usize,
-    /// The newest of them.
     pub newest_live: Option<DropId>,
-    /// Live orders.
     pub orders_live: usize,
-    /// The last event.
+    /// Sequence number of the last event.
     pub seq: u64,
-    /// The last instant.
+    /// Time of the last event.
     pub at: UnixMillis,
 }
 
 /// A whole server, running.
-pub struct Running {
-    /// Listeners and serving threads.
-    pub server: Server,
-    /// The way to the writer.
+pub struct RunningServer {
+    pub server: ServerThreads,
     pub writer: WriterHandle,
-    /// What the start found.
-    pub found: Found,
-    /// The metrics.
+    pub found: StartState,
     pub telemetry: Arc<Telemetry>,
     thread: JoinHandle<WriterExit>,
     recorder: Option<JoinHandle<()>>,
@@ -54,20 +49,20 @@ pub struct Running {
     relay: Relay,
 }
 
-/// Starts everything. `on_fault` is called on the writer's thread if it ends in a fault: the program is over then.
+/// Starts a server. `on_fault` is called on the writer's thread if the writer ends in a fault: the process must end then.
 ///
 /// # Errors
-/// One line and the exit code.
-pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<Running, Exit> {
+/// Lines for the operator, and the exit code.
+pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<RunningServer, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
-    let Opened { admission, tls, verifiers, sessions, outbox } = open_what_files_name(&config, &telemetry, wall)?;
+    let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
     let mut loaded =
         load::load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
-    let found = look(&loaded);
-    // The wall clock of now: a file of a million orders took seconds to load.
+    let found = start_state(&loaded);
+    // The wall clock is read again: a file of a million orders takes seconds to load.
     let clock = Clock::start(found.at, wall_clock(), found.orders_live > 0, config.accept_clock)
         .map_err(|error| Exit::clock(error.to_string()))?;
     if let Some(lost) = store.lost {
@@ -101,7 +96,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .name("fc-writer".into())
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::system(format!("the writer's thread could not start: {error}")))?;
-    let calls = outbox.client.clone();
+    let egress = outbox.client.clone();
     let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
     let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
@@ -113,14 +108,15 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         admission,
         verifiers,
         tls,
-        calls,
+        egress,
         telemetry,
         writer: handle.clone(),
         gate,
         mismatched,
         on_mismatch,
     };
-    let server = Server::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let server =
+        ServerThreads::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let sessions = sessions.map(|sessions| {
         let (database, gate) = session_parts;
         let (writer, telemetry) = (handle.clone(), session_telemetry);
@@ -129,11 +125,11 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let sessions = sessions
         .transpose()
         .map_err(|error| Exit::system(format!("the thread of payment sessions could not start: {error}")))?;
-    Ok(Running { server, writer: handle, found, telemetry: shown, thread, recorder, sessions, relay })
+    Ok(RunningServer { server, writer: handle, found, telemetry: shown, thread, recorder, sessions, relay })
 }
 
-/// What is made of the files that the configuration names.
-struct Opened {
+/// The objects made of the files that the configuration names.
+struct OpenedFiles {
     admission: Admission,
     tls: Tls,
     verifiers: WebhookVerifiers,
@@ -142,30 +138,30 @@ struct Opened {
 }
 
 /// Reads tokens, certificates, and secrets of payment providers and of the outbox.
-fn open_what_files_name(config: &Config, telemetry: &Telemetry, wall: UnixMillis) -> Result<Opened, Exit> {
+fn open_configured_files(config: &Config, telemetry: &Telemetry, wall: UnixMillis) -> Result<OpenedFiles, Exit> {
     let admission = Admission::open(config, telemetry, wall);
     let tls = Tls::open(config, telemetry);
     let (verifiers, sessions) = (WebhookVerifiers::open(config), SessionService::open(config));
     match (admission, tls, verifiers, sessions, OutboxSetup::open(config)) {
         (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox)) => {
-            Ok(Opened { admission, tls, verifiers, sessions, outbox })
+            Ok(OpenedFiles { admission, tls, verifiers, sessions, outbox })
         }
         (admission, tls, verifiers, sessions, outbox) => {
             let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox.err()];
             let mut lines: Vec<String> =
-                mistakes.into_iter().flatten().flatten().map(|told| told.to_string()).collect();
-            // A checksum key of PayOS is read for its webhooks and for its sessions.
-            let mut told = std::collections::BTreeSet::new();
-            lines.retain(|line| told.insert(line.clone()));
+                mistakes.into_iter().flatten().flatten().map(|mistake| mistake.to_string()).collect();
+            // A checksum key of PayOS is read for its webhooks and for its sessions: one line is enough.
+            let mut seen = std::collections::BTreeSet::new();
+            lines.retain(|line| seen.insert(line.clone()));
             Err(Exit::usage(lines.join("\n")))
         }
     }
 }
 
-fn look(loaded: &Loaded) -> Found {
+fn start_state(loaded: &Loaded) -> StartState {
     let state = &loaded.state;
     let live = || state.drops().filter(|entry| entry.started && !entry.ended && !entry.paused);
-    Found {
+    StartState {
         drops_live: live().count(),
         newest_live: live().last().map(|entry| entry.id),
         orders_live: state.orders_in_memory(),
@@ -193,12 +189,12 @@ fn writer_options(config: &Config) -> WriterOptions {
             gate_max: config.reset_gate,
         },
         free_bytes_min: config.free_bytes_min,
-        // One for the desk.
+        // One more for the query thread.
         mailboxes: config.serving_threads().saturating_add(1),
     }
 }
 
-/// The outbox: the endpoint that the configuration names is as it says, and then everybody is told.
+/// Starts the outbox, after the endpoints of the configuration are stored.
 fn relay(
     outbox: OutboxSetup,
     database: &Path,
@@ -221,7 +217,7 @@ fn relay(
     Relay::start(parts).map_err(|message| Exit::system(format!("the outbox could not start: {message}")))
 }
 
-/// What the auditor calls: the drop is paused, or may be resumed again, by a command like any other.
+/// Returns the auditor's hook, which pauses a drop, or allows it to be resumed, by a command like any other.
 fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     Arc::new(move |drop_id, stands| {
         let command = Command::Drop(DropCommand::ReportMismatch { drop_id, stands });
@@ -229,19 +225,19 @@ fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     })
 }
 
-/// Ten thousand connections need as many descriptors: takes what the system allows, and says how many those are.
+/// Raises the limit of open descriptors to the system's maximum, since each connection needs one; returns the limit.
 fn raise_descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+        tracing::warn!(%error, "raising the limit of open descriptors failed");
     }
     getrlimit(Resource::Nofile).current
 }
 
-impl Running {
-    /// Ends it in order: serving threads first, then the writer, which decides what it has, commits and checkpoints.
+impl RunningServer {
+    /// Stops the server in order: workers first, then the writer, which decides accepted commands, commits and checkpoints.
     ///
     /// # Errors
     /// If the writer ended in a fault.
@@ -254,7 +250,7 @@ impl Running {
         self.writer.stop();
         let stopped = self.thread.join();
         if let Some(recorder) = self.recorder {
-            // It says itself how it ended.
+            // The recorder has logged how it ended.
             let _panicked = recorder.join();
         }
         match stopped {

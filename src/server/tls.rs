@@ -1,7 +1,7 @@
-//! TLS for the listeners: certificates from files, taken anew without a restart when the files change.
+//! TLS for the listeners: certificates from files, reloaded without a restart when the files change.
 //!
-//! One crypto library, passed explicitly; TLS 1.2 at least; HTTP/1.1 only. A new certificate that is no good leaves the
-//! old one in force: an expired certificate is better than none, and the log and a metric say it.
+//! One crypto library, passed explicitly; TLS 1.2 at least; HTTP/1.1 only. An invalid new certificate leaves the old one in
+//! force: an expired certificate is better than none, and the log and a metric report it.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -23,16 +23,16 @@ use crate::config::{Config, ConfigError, TlsFiles};
 use crate::http::routes::Listener;
 use crate::telemetry::{Telemetry, catalogue as metric};
 
-/// What listeners for HTTP speak.
+/// The ALPN protocols of HTTP listeners.
 const HTTP: &[&[u8]] = &[b"http/1.1"];
-/// A chain of certificates is a few kilobytes.
+/// Limit of a certificate or key file; a usual chain is a few kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The TLS of all listeners; where one has no certificate, it speaks without.
+/// The TLS of all listeners. A listener without a certificate serves plain connections.
 pub(super) struct Tls {
-    public: Option<Endpoint>,
-    admin: Option<Endpoint>,
-    wire: Option<Endpoint>,
+    public: Option<TlsEndpoint>,
+    admin: Option<TlsEndpoint>,
+    wire: Option<TlsEndpoint>,
     reloaded: metrics::Counter,
     failed: metrics::Counter,
 }
@@ -45,7 +45,7 @@ impl Tls {
     pub(super) fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
         let mut endpoint = |files: &Option<TlsFiles>, protocols: &[&[u8]]| {
-            let opened = files.clone().map(|files| Endpoint::open(files, protocols)).transpose();
+            let opened = files.clone().map(|files| TlsEndpoint::open(files, protocols)).transpose();
             opened.unwrap_or_else(|more| {
                 mistakes.extend(more);
                 None
@@ -61,12 +61,12 @@ impl Tls {
         }
     }
 
-    /// What accepts the clients of the binary protocol, if it is spoken under TLS.
+    /// Returns the acceptor of the wire listener, if it has TLS.
     pub(super) fn wire_acceptor(&self) -> Option<TlsAcceptor> {
         self.wire.as_ref().map(|endpoint| endpoint.acceptor.clone())
     }
 
-    /// What accepts a listener's clients, if it speaks TLS.
+    /// Returns the acceptor of an HTTP listener, if it has TLS.
     pub(super) fn acceptor(&self, listener: Listener) -> Option<TlsAcceptor> {
         let endpoint = match listener {
             Listener::Public => &self.public,
@@ -75,19 +75,19 @@ impl Tls {
         endpoint.as_ref().map(|endpoint| endpoint.acceptor.clone())
     }
 
-    /// Takes certificates anew whose files have changed.
-    pub(super) fn look(&self) {
+    /// Reloads certificates whose files have changed.
+    pub(super) fn reload_changed(&self) {
         for endpoint in [&self.public, &self.admin, &self.wire].into_iter().flatten() {
-            match endpoint.look() {
+            match endpoint.reload_if_changed() {
                 None => {}
                 Some(Ok(())) => {
                     self.reloaded.increment(1);
-                    tracing::info!(file = %endpoint.files.certificate.display(), "a new certificate is in force");
+                    tracing::info!(file = %endpoint.files.certificate.display(), "TLS certificate reloaded");
                 }
                 Some(Err(mistakes)) => {
                     self.failed.increment(1);
                     for mistake in mistakes {
-                        tracing::error!(%mistake, "the new certificate is no good; the old one stays in force");
+                        tracing::error!(%mistake, "TLS certificate reload failed; the old one stays in force");
                     }
                 }
             }
@@ -96,34 +96,34 @@ impl Tls {
 }
 
 /// A listener's certificate.
-struct Endpoint {
+struct TlsEndpoint {
     files: TlsFiles,
     acceptor: TlsAcceptor,
-    current: Arc<Current>,
-    /// What the files looked like when they were last read.
-    seen: Mutex<Seen>,
+    current: Arc<CurrentCertificate>,
+    /// The stamps of the files when they were last read.
+    seen: Mutex<FileStamps>,
 }
 
-impl Endpoint {
-    fn open(files: TlsFiles, protocols: &[&[u8]]) -> Result<Endpoint, Vec<ConfigError>> {
-        let seen = Mutex::new(Seen::of(&files));
+impl TlsEndpoint {
+    fn open(files: TlsFiles, protocols: &[&[u8]]) -> Result<TlsEndpoint, Vec<ConfigError>> {
+        let seen = Mutex::new(FileStamps::of(&files));
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = Arc::new(Current(RwLock::new(Arc::new(load(&files, &provider)?))));
-        let told = |error: rustls::Error| vec![ConfigError(format!("TLS: {error}"))];
+        let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(load(&files, &provider)?))));
+        let failed = |error: rustls::Error| vec![ConfigError(format!("TLS: {error}"))];
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(told)?
+            .map_err(failed)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        // Who comes back needs no full handshake, on whichever thread he lands.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(told)?;
-        Ok(Endpoint { files, acceptor: TlsAcceptor::from(Arc::new(config)), current, seen })
+        // A returning client needs no full handshake, on any worker.
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
+        Ok(TlsEndpoint { files, acceptor: TlsAcceptor::from(Arc::new(config)), current, seen })
     }
 
-    /// `None` if the files are as they were.
-    fn look(&self) -> Option<Result<(), Vec<ConfigError>>> {
-        let now = Seen::of(&self.files);
+    /// Returns `None` if the files are unchanged.
+    fn reload_if_changed(&self) -> Option<Result<(), Vec<ConfigError>>> {
+        let now = FileStamps::of(&self.files);
         let mut seen = self.seen.lock();
         if *seen == now {
             return None;
@@ -135,32 +135,32 @@ impl Endpoint {
 }
 
 /// The certificate in force.
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 
-impl fmt::Debug for Current {
+impl fmt::Debug for CurrentCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Current")
+        f.write_str("CurrentCertificate")
     }
 }
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read()))
     }
 }
 
-/// What shows that a file is another one, or has other content.
+/// Metadata that differs when a file has been replaced or changed.
 #[derive(PartialEq, Eq)]
-struct Seen([Option<(u64, i64, i64, u64)>; 2]);
+struct FileStamps([Option<(u64, i64, i64, u64)>; 2]);
 
-impl Seen {
-    fn of(files: &TlsFiles) -> Seen {
+impl FileStamps {
+    fn of(files: &TlsFiles) -> FileStamps {
         let print = |metadata: Metadata| (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.size());
-        Seen([&files.certificate, &files.key].map(|path| std::fs::metadata(path).ok().map(print)))
+        FileStamps([&files.certificate, &files.key].map(|path| std::fs::metadata(path).ok().map(print)))
     }
 }
 
-/// Reads a chain and its key, and looks whether they belong together.
+/// Reads a chain and its key, and checks that they belong together.
 fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec<ConfigError>> {
     let mut mistakes = Vec::new();
     let chain = chain(&files.certificate).map_err(|mistake| mistakes.push(mistake));
@@ -177,13 +177,13 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) | Err(_) => Err(ConfigError(format!("{}: has no certificate in PEM", path.display()))),
+        Ok(_) | Err(_) => Err(ConfigError(format!("{}: contains no certificate in PEM", path.display()))),
     }
 }
 
-/// Nothing of the content is told.
+/// Errors do not quote the content.
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
     let bytes = read(path, FileProtection::Secret, FILE_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_| ConfigError(format!("{}: has no private key in PEM", path.display())))
+        .map_err(|_| ConfigError(format!("{}: contains no private key in PEM", path.display())))
 }

@@ -69,7 +69,6 @@ where
 
 /// The state of a connection.
 enum ConnectionState {
-    /// Frames are read.
     Open,
     /// Pending commands get their replies, then the ERROR is written.
     Closing(Option<(u8, String)>),

@@ -222,7 +222,7 @@ fn key_digits(key: [u8; 16]) -> [[u8; 16]; 2] {
 }
 
 fn submit(wire: &WireWorker, submission: Submission) -> Result<Ticket, u8> {
-    wire.parts.writer.submit_from(submission, wire.parts.port).map_err(|error| {
+    wire.parts.writer.submit_from(submission, wire.parts.mailbox).map_err(|error| {
         wire.count_rejected();
         match error {
             SubmitError::QueueFull { .. } => reason::OVERLOADED,

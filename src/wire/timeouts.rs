@@ -18,7 +18,7 @@ pub(super) enum WireCloseCause {
     SlowReader,
     /// The client kept its half open after the last reply.
     Lingering,
-    /// Too many frames.
+    /// The client exceeded the limit of frames per second.
     Flood,
 }
 

@@ -35,7 +35,7 @@ pub struct WireWorkerParts {
     pub stopping: watch::Receiver<bool>,
     pub writer: WriterHandle,
     /// The worker's index among the writer's reply mailboxes.
-    pub port: usize,
+    pub mailbox: usize,
     pub reader: Rc<Reader>,
     pub verified: Rc<RefCell<VerifiedTokens>>,
 }

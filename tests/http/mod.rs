@@ -14,11 +14,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use firstcome::config::{Config, TlsFiles};
-use firstcome::server::{Running, start};
+use firstcome::server::{RunningServer, start};
 use serde_json::{Value, json};
 
 /// The real server on port 0.
-pub struct Server(pub Running);
+pub struct Server(pub RunningServer);
 
 pub fn serve(directory: &Path) -> Server {
     serve_with(directory, |_| {})

@@ -39,7 +39,6 @@ enum Phase {
     Head(Instant),
     /// Serving a request. Its body and its handler have deadlines of their own.
     Serving,
-    /// Writing the response.
     Responding,
     /// Waiting for another request since then.
     Idle(Instant),

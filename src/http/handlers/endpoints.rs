@@ -211,7 +211,7 @@ fn body(worker: &Worker, row: &EndpointRow, secret: Option<&SigningSecret>) -> R
 
 /// Checks that a URL may be called. The problem gives the reason, but never the addresses that the name resolves to.
 async fn reachable(worker: &Worker, url: &str) -> Result<EndpointUrl, Problem> {
-    let calls = &worker.server.calls;
+    let calls = &worker.server.egress;
     let target = Target::parse(url, calls.guard()).map_err(|wrong| Problem::invalid("/url", wrong.to_string()))?;
     match calls.check_addresses(&target).await {
         Ok(()) => Ok(EndpointUrl::new(url)),

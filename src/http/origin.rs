@@ -1,0 +1,66 @@
+//! Rules for browsers: cross-origin requests (CORS) to the public listener, and the Host header of the admin listener.
+
+use std::net::IpAddr;
+
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
+use hyper::{Response, StatusCode};
+
+use super::body::Body;
+use super::request::empty;
+use crate::api::Problem;
+
+/// Returns the request's origin, if the configuration allows it.
+pub(super) fn allowed_origin(allowed: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
+    if allowed.is_empty() {
+        return None;
+    }
+    let origin = headers.get(ORIGIN)?;
+    allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+}
+
+/// Returns the response to a preflight request.
+pub(super) fn preflight_response() -> Response<Body> {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(
+            "Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id, Traceparent",
+        ),
+    );
+    response
+}
+
+/// Adds the headers that let pages of an allowed origin read a response.
+pub(super) fn add_origin_headers(allowed: &[String], origin: Option<HeaderValue>, headers: &mut HeaderMap) {
+    if !allowed.is_empty() {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+    }
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(
+                "ETag, Retry-After, Request-Id, Idempotent-Replayed, Firstcome-Seq, Firstcome-Time-Ms, Server-Timing",
+            ),
+        );
+    }
+}
+
+/// Checks that a request names the admin listener by an address or by a configured name. Otherwise any page in an
+/// operator's browser could send requests under a name that it resolves to the listener (DNS rebinding).
+pub(super) fn check_admin_host(known: &[String], headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let allowed = name == "localhost"
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+        || known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if allowed { Ok(()) } else { Err(Problem::Forbidden("The Host header names none of admin.hosts.")) }
+}

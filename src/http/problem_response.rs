@@ -1,0 +1,50 @@
+//! Problems as responses (RFC 9457), with the headers that belong to them.
+
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+
+use super::body::{Body, full};
+use crate::api::Problem;
+use crate::api::problem::whole_seconds;
+use crate::types::UnixMillis;
+
+/// Returns the response to a problem. `queue_slots` is the part of the queue that buyers can use.
+pub(super) fn problem_response(
+    problem: &Problem,
+    request_id: &HeaderValue,
+    now: UnixMillis,
+    queue_slots: usize,
+) -> Response<Body> {
+    let kind = problem.kind();
+    let request_id = request_id.to_str().unwrap_or("");
+    let mut response = Response::new(full(problem.body(request_id)));
+    *response.status_mut() = kind.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = problem.retry_after(now) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+    if let Some((policy, limit)) = problem.quota(queue_slots)
+        && let (Ok(policy), Ok(limit)) = (HeaderValue::from_str(&policy), HeaderValue::from_str(&limit))
+    {
+        headers.insert("ratelimit-policy", policy);
+        headers.insert("ratelimit", limit);
+    }
+    if let Problem::BadHead(_) = problem {
+        // The bytes that follow on this connection are not trusted either.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Problem::MethodNotAllowed { allow } = problem
+        && let Ok(allow) = HeaderValue::from_str(allow)
+    {
+        headers.insert(ALLOW, allow);
+    }
+    if kind.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if kind.status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(request_id, "request failed with an internal problem");
+    }
+    response
+}
