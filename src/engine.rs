@@ -26,17 +26,17 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
 pub use command::{
     AdjustStock, AuctionCommand, BuyNow, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop, Command,
-    CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand, EndpointPatch,
-    FileCommand, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid, PlaceOrder,
-    RecordPayment, RecordProviderEvent, RefundOrder, ResendDeliveries, SettleRefund,
+    CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand, FileCommand,
+    MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment,
+    RecordProviderEvent, RefundOrder, ResendDeliveries, SettleRefund,
 };
 pub use drops::DropEntry;
-pub use endpoints::Endpoint;
+pub use endpoints::{Endpoint, EndpointPatch};
 pub use event::{
     AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, CancelledByOperator, DeliveriesMarked, DeliveriesResent,
     DropCreated, DropEvent, DropPatched, EndpointCreated, EndpointEvent, EndpointPatched, Event, EventBody,
-    EventSubject, FileEvent, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, PaymentNotKept, ProviderEventRecorded,
-    Refund, RefundReported, RefundSettled, StockAdjusted, StockDelta,
+    EventHeader, EventSubject, FileEvent, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, PaymentNotKept,
+    ProviderEventRecorded, Refund, RefundReported, RefundSettled, StockAdjusted, StockDelta,
 };
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;
@@ -47,24 +47,20 @@ pub use spec::{DropPatch, DropSpec};
 use crate::failpoints::{self, Bug};
 use crate::types::{AuctionId, Digest, DropId, OrderState, Seq, UnixMillis};
 
-/// What is due at an instant. The order of the variants is the order in which they are done at the same instant.
+/// Work that is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Due {
-    /// A drop starts.
     DropStart(DropId),
-    /// An auction starts.
     AuctionStart(AuctionId),
     /// A drop's earliest reservation lapses.
     OrderExpiry(DropId),
-    /// What an auction sells is offered to the winner, or to the next buyer.
+    /// The unit of an auction is offered to the winner, or to the next buyer.
     AuctionOffer(AuctionId),
-    /// A drop ends.
     DropEnd(DropId),
-    /// An auction ends.
     AuctionEnd(AuctionId),
 }
 
-/// What memory lacked for a command, and prefetch found in the file.
+/// State that memory lacked for a command, and that prefetch found in the file.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Admitted {
     /// The order that it names.
@@ -74,7 +70,7 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Whether nothing was found.
+    /// Returns whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_none() && self.heard.is_none()
@@ -84,7 +80,6 @@ impl Admitted {
 /// Everything that decisions need: drops, live orders, buyers' counts, remembered keys, what is due.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The last event.
     pub(crate) seq: Seq,
     /// The last instant: nothing is decided before it.
     pub(crate) at: UnixMillis,
@@ -99,23 +94,23 @@ pub struct State {
     pub(crate) orders: BTreeMap<Seq, Box<Order>>,
     /// Orders in memory that are not live: they leave when their batch is durable.
     pub(crate) settled: BTreeSet<Seq>,
-    /// What is due, and when.
+    /// Work that is due, by its instant.
     pub(crate) due: BTreeSet<(UnixMillis, Due)>,
     /// The keys of orders.
     pub(crate) order_keys: Retained<RememberedOrder>,
     /// The keys of creations and refunds.
     pub(crate) command_keys: Retained<RememberedCommand>,
-    /// Whom the outbox tells.
+    /// The endpoints of the outbox.
     pub(crate) endpoints: BTreeMap<Seq, Endpoint>,
     /// Providers' events of this batch, and those in the inbox that a command of it named.
     pub(crate) heard: BTreeSet<Digest>,
-    /// How many orders there are in each state, in the order of [`OrderState::ALL`]. Nothing is decided by it; after a
+    /// Orders in each state, in the order of [`OrderState::ALL`]. Nothing is decided by it; after a
     /// capture's snapshot only live orders are counted.
     pub(crate) orders_by_state: [u64; OrderState::ALL.len()],
 }
 
 impl State {
-    /// The state before the first event.
+    /// Returns the state before the first event.
     ///
     /// `idempotency_keys_max` bounds the remembered keys of orders, and by itself those of other commands.
     #[must_use]
@@ -177,31 +172,31 @@ impl State {
         self.orders.get(&seq).map(|order| &**order)
     }
 
-    /// How many orders are in memory: the live ones, and those of the running batch.
+    /// The number of orders in memory: the live ones, and those of the running batch.
     #[must_use]
     pub fn orders_in_memory(&self) -> usize {
         self.orders.len()
     }
 
-    /// How many orders there are in each state, in the order of [`OrderState::ALL`].
+    /// The number of orders in each state, in the order of [`OrderState::ALL`].
     #[must_use]
     pub fn orders_by_state(&self) -> [u64; OrderState::ALL.len()] {
         self.orders_by_state
     }
 
-    /// How many keys of orders may be remembered.
+    /// The most keys of orders that are remembered.
     #[must_use]
     pub fn idempotency_keys_max(&self) -> usize {
         self.order_keys.max()
     }
 
-    /// How many keys have been forgotten before their time since the start, because there were too many.
+    /// The number of keys forgotten before their time since the start, because there were too many.
     #[must_use]
     pub fn keys_evicted(&self) -> u64 {
         self.order_keys.evicted().saturating_add(self.command_keys.evicted())
     }
 
-    /// When the next thing is due.
+    /// The instant at which the next work is due.
     #[must_use]
     pub fn next_due(&self) -> Option<UnixMillis> {
         self.due.first().map(|(at, _)| *at)
@@ -240,8 +235,11 @@ impl State {
         match due {
             Due::DropStart(drop_id) => self.drop_event(at, drop_id, DropEvent::Started),
             Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id) => {
-                let event = auctions::due_event(self, at, due);
-                event.unwrap_or_else(|| panic!("something is due of auction {id}, but nothing can be done"))
+                let found = event::auction::due(self, at, due);
+                let (header, auction_id, event) =
+                    found.unwrap_or_else(|| panic!("something is due of auction {id}, but nothing can be done"));
+                let EventHeader { seq, at, prev_seq, subject } = header;
+                Event { seq, at, prev_seq, subject, body: EventBody::Auction { auction_id, event } }
             }
             Due::DropEnd(drop_id) => self.drop_event(at, drop_id, DropEvent::Ended),
             Due::OrderExpiry(drop_id) => {
@@ -276,11 +274,26 @@ impl State {
         assert!(event.at >= self.at, "time never goes back");
         self.seq = event.seq;
         self.come_to(event.at);
-        event::evolve(self, event);
+        let header = event.header();
+        let creates_drop = matches!(
+            &event.body,
+            EventBody::Drop(DropEvent::Created(_)) | EventBody::Auction { event: AuctionEvent::Created(_), .. }
+        );
+        if !creates_drop {
+            drops::count(self, header, event.stock_delta());
+        }
+        match &event.body {
+            EventBody::Drop(body) => event::drop::evolve(self, header, body),
+            EventBody::Order(body) => event::order::evolve(self, header, body),
+            EventBody::Payment(body) => event::payment::evolve(self, header, body),
+            EventBody::Auction { auction_id, event: body } => event::auction::evolve(self, header, *auction_id, body),
+            EventBody::Endpoint { endpoint, event: body } => event::endpoint::evolve(self, header, *endpoint, body),
+            EventBody::File(FileEvent::ContactsExported | FileEvent::EventsLost { .. }) => {}
+        }
     }
 
     /// Remembers the idempotency key of the command that led to an event, and the number of what it changed.
-    fn remember(&mut self, key: &CommandKey, event: &Event, subject: u64) {
+    fn remember(&mut self, key: &CommandKey, event: EventHeader, subject: u64) {
         let remembered = RememberedCommand { seq: event.seq, params: key.params, subject };
         self.command_keys.remember(key.digest, remembered);
         self.command_keys.release(key.digest, event.at, event.seq);
@@ -311,7 +324,7 @@ impl State {
         self.heard.extend(heard);
     }
 
-    /// Whether a provider's event is known in memory to have been heard.
+    /// Returns whether memory knows that a provider's event has been recorded.
     #[must_use]
     pub fn has_heard(&self, event: &Digest) -> bool {
         self.heard.contains(event)
@@ -360,7 +373,7 @@ impl State {
 }
 
 impl PartialEq for State {
-    /// Whether both would decide alike from here on.
+    /// Returns whether both would decide alike from here on.
     fn eq(&self, other: &State) -> bool {
         let State {
             seq,

@@ -1,4 +1,4 @@
-//! What a capture file looks like.
+//! The format of a capture file.
 //!
 //! ```text
 //! header   magic "FCcaptur", version u32, file id [16], epoch u64, CRC-32C of these u32
@@ -32,19 +32,18 @@ pub const VERSION: u32 = 3;
 pub const HEADER_BYTES: usize = 40;
 /// The longest body: a drop with the longest texts that a request may carry takes a fifth of it.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// What stands before a body.
+/// The frame before a body.
 const FRAME_BYTES: usize = 8;
 
 type Config = Configuration<LittleEndian, Varint, Limit<BODY_BYTES_MAX>>;
 const CONFIG: Config =
     bincode::config::standard().with_little_endian().with_variable_int_encoding().with_limit::<BODY_BYTES_MAX>();
 
-/// Whose commands a file holds.
+/// The database whose commands a file holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
     /// The database that was served.
     pub file_id: [u8; 16],
-    /// Its epoch.
     pub epoch: u64,
 }
 
@@ -65,15 +64,12 @@ pub enum Record {
     CommandKey(SavedCommandKey),
     /// An auction of the state; after the drops.
     Auction(Box<SavedAuction>),
-    /// What a buyer would pay in an auction.
+    /// The most that a buyer would pay in an auction.
     Best(SavedBest),
     /// The state is whole; so many parts it has.
     SnapshotEnded(u64),
-    /// An endpoint.
     Endpoint(SavedEndpoint),
-    /// A decided command.
     Decided(Box<Recorded>),
-    /// A commit.
     Committed(Committed),
     /// So many commands were decided but not recorded; a snapshot follows.
     Gap(u64),
@@ -94,14 +90,12 @@ encoding_of_enum!(Record {
     13 = Endpoint(saved),
 });
 
-/// What of a state is no list.
+/// The parts of a state that are not lists.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SnapshotBegun {
-    /// The last event.
     pub seq: Seq,
-    /// The last instant.
     pub at: UnixMillis,
-    /// How many keys may be remembered.
+    /// The most keys that are remembered.
     pub idempotency_keys_max: u64,
 }
 encoding_of_struct!(SnapshotBegun { seq, at, idempotency_keys_max });
@@ -139,14 +133,11 @@ pub struct SavedAuction {
 }
 encoding_of_struct!(SavedAuction { id, drop_id, spec, ends_at, extensions, state, current, leader, bids, awards });
 
-/// What a buyer would pay in an auction.
+/// The most that a buyer would pay in an auction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SavedBest {
-    /// In which auction.
     pub auction_id: AuctionId,
-    /// Who.
     pub buyer: Digest,
-    /// How much.
     pub best: Best,
 }
 encoding_of_struct!(SavedBest { auction_id, buyer, best });
@@ -154,11 +145,8 @@ encoding_of_struct!(SavedBest { auction_id, buyer, best });
 /// Units that a buyer holds or has bought.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Used {
-    /// Of which drop.
     pub drop_id: DropId,
-    /// Who.
     pub buyer: Digest,
-    /// How many.
     pub units: u32,
 }
 encoding_of_struct!(Used { drop_id, buyer, units });
@@ -166,9 +154,7 @@ encoding_of_struct!(Used { drop_id, buyer, units });
 /// A remembered key of an order that is no longer live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderKey {
-    /// The key.
     pub key: Digest,
-    /// What is remembered.
     pub remembered: RememberedOrder,
     /// Since when nothing live needs it.
     pub idle_since: UnixMillis,
@@ -178,11 +164,8 @@ encoding_of_struct!(OrderKey { key, remembered, idle_since });
 /// A remembered key of another command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SavedCommandKey {
-    /// The key.
     pub key: Digest,
-    /// What is remembered.
     pub remembered: RememberedCommand,
-    /// When.
     pub at: UnixMillis,
 }
 encoding_of_struct!(SavedCommandKey { key, remembered, at });
@@ -202,13 +185,9 @@ encoding_of_struct!(SavedEndpoint { id, state, events, configured, position, rev
 /// A decided command, and all that its decision needed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recorded {
-    /// Its instant.
     pub at: UnixMillis,
-    /// What was asked.
     pub command: Command,
-    /// What was loaded for it.
     pub admitted: Admitted,
-    /// The answer.
     pub outcome: Outcome,
     /// The digest of its events, and of those that were due before it ([`digest_of`]).
     pub events: u64,
@@ -225,38 +204,32 @@ pub struct Committed {
     pub at: UnixMillis,
     /// The digest of events that were due after the batch's last command.
     pub events: u64,
-    /// Whether there was any event, so that orders that are not live left memory.
+    /// True if there was any event, so that orders that are not live left memory.
     pub released: bool,
 }
 encoding_of_struct!(Committed { seq, at, events, released });
 
-/// Why a capture cannot be read further.
+/// Reasons why a capture cannot be read further.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// The system says so.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// Not a capture.
     #[error("at byte 0: this is no capture of firstcome ({0})")]
     NotOurs(&'static str),
-    /// Another version.
     #[error("at byte 8: a capture of version {found}; this program reads version {VERSION}")]
-    Version {
-        /// Which.
-        found: u32,
-    },
+    Version { found: u32 },
     /// It ends within a record.
     #[error("at byte {offset}: the file ends within a record")]
     Torn {
-        /// Where that record begins.
+        /// The byte at which that record begins.
         offset: u64,
     },
     /// A record is not what was written.
     #[error("at byte {offset}: {what}")]
     Damaged {
-        /// Where the record begins.
+        /// The byte at which the record begins.
         offset: u64,
-        /// What is wrong with it.
         what: String,
     },
 }
@@ -309,7 +282,7 @@ impl<W: Write> RecordWriter<W> {
         self.output.flush()
     }
 
-    /// How many bytes the file has.
+    /// The length of the file in bytes.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
@@ -321,7 +294,6 @@ pub struct RecordReader<R> {
     input: R,
     body: Vec<u8>,
     offset: u64,
-    /// What the file says of itself.
     pub header: Header,
 }
 
@@ -358,7 +330,7 @@ impl<R: Read> RecordReader<R> {
         Ok(RecordReader { input, body: Vec::new(), offset: HEADER_BYTES as u64, header })
     }
 
-    /// Where the next record begins.
+    /// Returns the byte at which the next record begins.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
@@ -418,7 +390,7 @@ fn read_up_to(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The digest of events: of their bytes, in order. 0 if there are none, so that a refusal costs nothing.
+/// The digest of events: of their bytes, in order. 0 without events, so that a refusal costs nothing.
 #[must_use]
 pub fn digest_of(events: &[crate::engine::Event]) -> u64 {
     if events.is_empty() {

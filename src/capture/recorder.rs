@@ -25,7 +25,7 @@ use crate::types::UnixMillis;
 const LOADING_SHARE: u32 = 20;
 /// At least this long from one gap's snapshot to the next.
 const LOADING_PAUSE: Duration = Duration::from_secs(1);
-/// How many names are tried for a file: `sale.capture`, then `sale.capture.1` and so on.
+/// The most names that are tried for a file: `sale.capture`, then `sale.capture.1` and so on.
 const NAMES_MAX: u32 = 1000;
 /// Batches that may wait; what they weigh is bounded by [`WAITING_MAX`].
 const BATCHES_MAX: usize = 4096;
@@ -35,7 +35,7 @@ const MODE: u32 = 0o600;
 /// Loads the state from the database; what went wrong in words.
 pub type Load = Box<dyn FnMut() -> Result<State, String> + Send>;
 
-/// What bounds a capture.
+/// The bounds of a capture.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The longest file; then the capture ends.
@@ -126,7 +126,7 @@ fn make(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 impl Recorder {
-    /// Where the file is.
+    /// Returns the file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -142,7 +142,6 @@ impl Recorder {
         }
     }
 
-    /// Whether it came to the end of the writer.
     fn record_all(&mut self) -> io::Result<bool> {
         loop {
             let batch = match self.receiver.try_recv() {

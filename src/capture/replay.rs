@@ -16,7 +16,7 @@ const DECIDE_NS_MAX: u64 = 10_000_000_000;
 /// Three digits are right.
 const DIGITS: u8 = 3;
 
-/// How fast a capture is replayed.
+/// The speed of a replay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pace {
     /// As fast as it goes.
@@ -25,38 +25,34 @@ pub enum Pace {
     Times(u32),
 }
 
-/// What a replay found.
+/// The findings of a replay.
 pub struct Replayed {
     /// Commands that were decided again.
     pub commands: u64,
     /// Events that they led to.
     pub events: u64,
-    /// Commits.
     pub commits: u64,
     /// States to begin with.
     pub snapshots: u64,
-    /// Gaps.
     pub gaps: u64,
     /// Commands that are missing in gaps.
     pub missing: u64,
-    /// Outcomes, by [`OUTCOME_NAMES`].
     pub outcomes: [u64; OUTCOME_NAMES.len()],
     /// From the first to the last command, as it was recorded.
     pub recorded: Duration,
     /// Nanoseconds of advance, decide and evolve, per command.
     pub decide: Histogram<u64>,
-    /// Their sum.
     pub deciding: Duration,
-    /// Where the file ends within a record, if it does.
+    /// The offset of a record that the file ends within.
     pub torn_at: Option<u64>,
-    /// Where an outcome or an event is another one, and which, if one is. Nothing was replayed after it.
+    /// The offset of the first outcome or event that differs, and the difference. The replay stops there.
     pub difference: Option<(u64, String)>,
 }
 
 /// Replays a file. Memory is that of one record and of the state.
 ///
 /// # Errors
-/// If the file is damaged, with the offset. A torn tail is none.
+/// If the file is damaged, with the offset. A torn tail is not an error.
 pub fn replay<R: Read>(reader: &mut RecordReader<R>, pace: Pace) -> Result<Replayed, Trouble> {
     let decide = Histogram::new_with_bounds(1, DECIDE_NS_MAX, DIGITS)
         .map_err(|error| Trouble::Io(std::io::Error::other(error.to_string())))?;
@@ -116,13 +112,12 @@ enum Wrong {
     Differs(String),
 }
 
-/// What the file has told so far.
+/// The stage of the replay.
 enum Stage {
     /// Nothing to go on with.
     Nothing,
     /// Parts of a state.
     Restoring(Box<Restoring>),
-    /// A state.
     Running(Box<State>),
 }
 
@@ -215,7 +210,7 @@ impl Running {
         Ok(())
     }
 
-    /// What was due after a batch's last command: exactly as many events as there were, for a batch may end between
+    /// Replays events that were due after a batch's last command: exactly as many as there were, for a batch may end between
     /// two that are due at the same instant.
     fn commit(&mut self, committed: &Committed) -> Result<(), Wrong> {
         let Stage::Running(state) = &mut self.stage else {

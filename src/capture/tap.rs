@@ -1,4 +1,4 @@
-//! What the writer holds of a capture: it notes commands as they are decided, and hands them over when their batch is
+//! The writer's end of a capture: it notes commands as they are decided, and hands them over when their batch is
 //! durable. It never waits: where the recorder does not keep up, whole batches are left out, counted, and the file
 //! says so.
 //!
@@ -23,7 +23,7 @@ pub(super) struct Noted {
     pub(super) command: Command,
     pub(super) admitted: Admitted,
     pub(super) outcome: Outcome,
-    /// How many events the batch had after it.
+    /// The number of the batch's events up to this command.
     pub(super) events_until: usize,
 }
 
@@ -55,7 +55,7 @@ pub struct Tap {
     pub(super) noted: Vec<Noted>,
     /// The last event of the last durable batch.
     pub(super) seq: Seq,
-    /// Whether memory holds live orders only, as a state out of the file does.
+    /// True if memory holds live orders only, as a state loaded from the file does.
     pub(super) clean: bool,
     /// Commands left out since the last batch that was handed over.
     pub(super) gap: Option<u64>,

@@ -1,23 +1,23 @@
-//! Auctions: one unit of a hidden drop, for whoever asks the highest price.
+//! Auctions: one unit of a hidden drop, for the highest bidder.
 //!
 //! A bid is a command like any other: one queue, one order, one commit, one answer. What a buyer would pay at most may be
-//! given secretly along with what he asks (`maximum`): both maxima are resolved in one step (`bidding`). At the end the
+//! given secretly along with the amount (`maximum`): both maxima are resolved in one step (`bidding`). At the end the
 //! leader gets an order of the hidden drop; if it is not paid in time, the next buyer is offered it.
 
 use std::collections::BTreeMap;
 
 use super::drops::index;
-use super::{AuctionAwarded, AuctionEvent, DropEntry, DropSpec, Due, Event, EventBody, EventSubject, Refusal, State};
+use super::event::metadata::EventHeader;
+use super::{DropEntry, DropSpec, Due, Refusal, State};
 use crate::types::{
     Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Increment, Seq, UnitPrice, UnixMillis,
 };
 
-/// What an auction sells, and how. Ranges are checked where requests are read (`api::json`).
+/// The parameters of an auction. Ranges are checked where requests are read (`api::json`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuctionSpec {
     /// The shop's number of the thing.
     pub sku: Box<str>,
-    /// Its name.
     pub name: Box<str>,
     /// The currency of all amounts.
     pub currency: Currency,
@@ -35,15 +35,15 @@ pub struct AuctionSpec {
     pub ends_at: UnixMillis,
     /// A bid in the last so many seconds moves the end so many seconds away; 0: never.
     pub soft_close_seconds: u32,
-    /// How often the end may move.
+    /// The most times that the end may move.
     pub extensions_max: u32,
     /// The end never moves beyond this.
     pub hard_end_at: Option<UnixMillis>,
-    /// How long the winner has to pay, in seconds.
+    /// The time that the winner has to pay, in seconds.
     pub payment_seconds: u32,
-    /// Whether the next buyer is offered what the one before did not pay.
+    /// True if the next buyer is offered the unit when the one before does not pay.
     pub offer_next: bool,
-    /// The most that a buyer may stand to pay for all running auctions of this currency that he leads.
+    /// The most that a buyer may have to pay for all live auctions of this currency that they lead.
     pub exposure_limit: Option<Amount>,
 }
 
@@ -79,59 +79,51 @@ impl AuctionSpec {
         Increment::above(&self.increments, price)
     }
 
-    /// Whether this price is enough to sell.
+    /// Returns whether a price reaches the reserve price.
     #[must_use]
     pub fn reserve_met(&self, price: UnitPrice) -> bool {
         self.reserve_price.is_none_or(|reserve| reserve <= price)
     }
 }
 
-/// Who leads.
+/// The leader of an auction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Leader {
-    /// The buyer.
     pub buyer: Digest,
-    /// His standing bid.
     pub bid: Seq,
-    /// What he asked with it.
+    /// The amount of the standing bid.
     pub amount: UnitPrice,
-    /// What he would pay at most.
+    /// The most that the buyer would pay.
     pub maximum: UnitPrice,
 }
 
 /// The most that a buyer has bid, and with which bid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Best {
-    /// What he would pay at most.
+    /// The most that the buyer would pay.
     pub maximum: UnitPrice,
-    /// The bid with which he said so first.
+    /// The bid that named this maximum first.
     pub bid: Seq,
 }
 
 /// An auction in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuctionEntry {
-    /// Its number.
     pub id: AuctionId,
-    /// The hidden drop.
     pub drop_id: DropId,
-    /// What it sells, and how.
     pub spec: Box<AuctionSpec>,
     /// Until when (exclusively), as late bids have moved it.
     pub ends_at: UnixMillis,
-    /// How often the end has moved.
+    /// The number of times that the end has moved.
     pub extensions: u32,
-    /// Where it stands.
     pub state: AuctionState,
-    /// The price.
     pub current: Option<UnitPrice>,
-    /// Who leads.
     pub leader: Option<Leader>,
-    /// How many bids were accepted.
+    /// The number of accepted bids.
     pub bids: u64,
-    /// What buyers would pay who have not been offered it yet; empty once somebody has paid.
+    /// The maxima of buyers who have not been offered the unit yet; empty once a buyer has paid.
     pub best: BTreeMap<Digest, Best>,
-    /// How many buyers have got an order of it.
+    /// The number of buyers who were awarded an order.
     pub awards: u32,
 }
 
@@ -174,7 +166,7 @@ impl AuctionEntry {
         }
     }
 
-    /// Who is offered it next, and for how much: the leader for the price, later ones for the most that they bid.
+    /// The buyer who is offered the unit next, and the amount: the leader at the price, later ones at the most that they bid.
     #[must_use]
     pub fn next_award(&self) -> Option<(Digest, Best, UnitPrice)> {
         if self.awards > 0 && !self.spec.offer_next {
@@ -187,7 +179,7 @@ impl AuctionEntry {
         Some((*buyer, *best, price))
     }
 
-    /// Whether somebody must be offered it: it is over and sold, nobody has it, and somebody wants it.
+    /// Returns whether a buyer must be offered the unit: the auction ended as sold, no buyer has it, and one is left.
     #[must_use]
     pub fn owes_an_award(&self, hidden: &DropEntry) -> bool {
         self.state == AuctionState::Ended(AuctionEnding::Sold) && hidden.taken() == 0 && self.next_award().is_some()
@@ -209,32 +201,8 @@ pub(super) fn closed(auction: &AuctionEntry) -> Result<(), Refusal> {
     }
 }
 
-/// The event of an auction that is due: its start, its end, or the offer to the winner or the next buyer.
-pub(super) fn due_event(state: &State, at: UnixMillis, due: Due) -> Option<Event> {
-    let (Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id)) = due else { return None };
-    let (auction, hidden) = find(state, id).ok()?;
-    let (seq, drop_id) = (state.seq.next(), auction.drop_id);
-    let of_the_auction = EventSubject::Drop(drop_id);
-    let (prev_seq, subject, event) = if due == Due::AuctionStart(id) {
-        (hidden.last_seq, of_the_auction, AuctionEvent::Started)
-    } else if due == Due::AuctionOffer(id) {
-        let (buyer, Best { bid, .. }, unit_price) = auction.next_award()?;
-        let expires_at = at.plus_seconds(auction.spec.payment_seconds);
-        let awarded = AuctionAwarded { buyer, bid, unit_price, expires_at };
-        (Seq::ZERO, EventSubject::Order { order: seq, drop_id }, AuctionEvent::Awarded(awarded))
-    } else {
-        let ending = match auction.current {
-            None => AuctionEnding::NoBids,
-            Some(current) if auction.spec.reserve_met(current) => AuctionEnding::Sold,
-            Some(_) => AuctionEnding::ReserveNotMet,
-        };
-        (hidden.last_seq, of_the_auction, AuctionEvent::Ended { ending })
-    };
-    Some(Event { seq, at, prev_seq, subject, body: EventBody::Auction { auction_id: id, event } })
-}
-
 /// An order was paid: if its drop is an auction's, no other buyer is offered the unit.
-pub(super) fn paid(state: &mut State, event: &Event) {
+pub(super) fn paid(state: &mut State, event: EventHeader) {
     if let Some(auction) = event.drop_id().and_then(|drop_id| state.auction_of(drop_id)) {
         state.unschedule_award(auction);
         entry(state, auction).best.clear();
@@ -242,7 +210,7 @@ pub(super) fn paid(state: &mut State, event: &Event) {
 }
 
 /// An order gave its units back: if its drop is an auction's, the next buyer is offered the unit.
-pub(super) fn offer_again(state: &mut State, event: &Event) {
+pub(super) fn offer_again(state: &mut State, event: EventHeader) {
     if let Some(auction) = event.drop_id().and_then(|drop_id| state.auction_of(drop_id)) {
         state.schedule_award(auction, event.at);
     }
@@ -287,7 +255,7 @@ impl State {
         self.due.remove(&(auction.ends_at, Due::AuctionEnd(id)));
     }
 
-    /// Puts the next buyer's offer on the list if somebody must have one.
+    /// Schedules the offer to the next buyer if one is owed.
     pub(crate) fn schedule_award(&mut self, id: AuctionId, at: UnixMillis) {
         let Some(auction) = self.auctions.get(position(id)) else { return };
         let hidden = self.drops.get(index(auction.drop_id));

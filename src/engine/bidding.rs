@@ -1,13 +1,13 @@
 //! Bids: compare and set on the price, with both sides' secret maxima resolved in one step.
 
-use super::auctions::{AuctionEntry, Best, Leader, entry};
-use super::{BidPlaced, Event, Refusal, State};
-use crate::types::{Amount, AuctionId, AuctionState, Digest, UnitPrice, UnixMillis};
+use super::auctions::AuctionEntry;
+use super::{Refusal, State};
+use crate::types::{Amount, AuctionState, Digest, UnitPrice, UnixMillis};
 
-/// What a bid makes of the price.
+/// The price after a bid.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Resolved {
-    /// Whether the bidder leads after it.
+    /// True if the bidder leads after it.
     pub(super) leads: bool,
     pub(super) current: UnitPrice,
 }
@@ -22,7 +22,7 @@ pub(super) fn resolve(
     let spec = &auction.spec;
     let resolved = match (auction.leader, auction.current) {
         (Some(leader), Some(current)) if leader.buyer == buyer => {
-            // He asks more, or only would pay more: his maximum never bids against himself.
+            // A higher amount, or a higher maximum alone: a buyer's maximum never bids against the same buyer.
             let asks_more = amount >= auction.minimum_next();
             let would_pay_more = amount == leader.amount && maximum > leader.maximum;
             if !asks_more && !would_pay_more {
@@ -44,7 +44,7 @@ pub(super) fn resolve(
     Some(at_the_reserve(auction, maximum, resolved))
 }
 
-/// A maximum at or above the reserve price takes the price there: else the thing would stay unsold although somebody
+/// A maximum at or above the reserve price takes the price there: else the unit would stay unsold although a buyer
 /// would pay what it must cost.
 fn at_the_reserve(auction: &AuctionEntry, maximum: UnitPrice, resolved: Resolved) -> Resolved {
     let leaders = if resolved.leads { maximum } else { auction.leader.map_or(maximum, |leader| leader.maximum) };
@@ -89,29 +89,4 @@ pub(super) fn check_exposure(
         return Ok(());
     }
     Err(Refusal::ExposureReached { limit, used: Amount::new(used).unwrap_or(limit) })
-}
-
-/// Changes the state by an accepted bid.
-pub(super) fn evolve(state: &mut State, event: &Event, id: AuctionId, bid: &BidPlaced) {
-    let BidPlaced { buyer, amount, maximum, leads, current, ends_at, extended, key } = bid;
-    if *extended {
-        state.unschedule_auction(id);
-    }
-    let auction = entry(state, id);
-    assert_eq!(auction.state, AuctionState::Live, "bids are placed while an auction runs");
-    auction.bids = auction.bids.saturating_add(1);
-    auction.current = Some(*current);
-    if *leads {
-        auction.leader = Some(Leader { buyer: *buyer, bid: event.seq, amount: *amount, maximum: *maximum });
-    }
-    auction.note_best(*buyer, Best { maximum: *maximum, bid: event.seq });
-    let drop_id = auction.drop_id;
-    if *extended {
-        auction.extensions = auction.extensions.saturating_add(1);
-        auction.ends_at = *ends_at;
-        state.schedule_auction(id);
-    }
-    if let Some(key) = key {
-        state.remember(key, event, u64::from(drop_id.get()));
-    }
 }

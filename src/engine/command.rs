@@ -12,9 +12,7 @@ pub(super) mod payment;
 
 pub use auction::{AuctionCommand, BuyNow, CancelAuction, CreateAuction, PlaceBid};
 pub use drop::{AdjustStock, ChangeDrop, CreateDrop, DropCommand, PatchDrop};
-pub use endpoint::{
-    CreateEndpoint, DeleteEndpoint, EndpointCommand, EndpointPatch, MarkDeliveries, PatchEndpoint, ResendDeliveries,
-};
+pub use endpoint::{CreateEndpoint, DeleteEndpoint, EndpointCommand, MarkDeliveries, PatchEndpoint, ResendDeliveries};
 pub use file::FileCommand;
 pub use order::{CancelByOperator, OrderCommand, PlaceOrder};
 pub use payment::{PaymentCommand, RecordPayment, RecordProviderEvent, RefundOrder, SettleRefund};

@@ -4,27 +4,25 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 
 use super::idempotency::DigestHasher;
-use super::{DropSpec, Due, Event, Refusal, State, StockDelta};
+use super::{DropSpec, Due, EventHeader, Refusal, State, StockDelta};
 use crate::types::{AuctionId, Digest, DropId, DropState, Seq, UnixMillis};
 
 /// A drop in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DropEntry {
-    /// Its number.
     pub id: DropId,
-    /// What it sells; `spec.total` is the total as it is now.
+    /// The parameters as they are now; `spec.total` is the current total.
     pub spec: Box<DropSpec>,
     /// Units of live orders.
     pub held: u32,
     /// Units of paid orders, and of refunded ones that did not come back.
     pub sold: u32,
-    /// How many times operators changed it, counting its creation.
+    /// The number of operators' changes, counting the creation.
     pub revision: u32,
     /// Stopped by an operator or by the auditor.
     pub paused: bool,
-    /// Over, for good.
     pub ended: bool,
-    /// Whether its start has come.
+    /// True once its start has come.
     pub started: bool,
     /// The auction whose one unit this is: then clients do not see the drop.
     pub auction: Option<AuctionId>,
@@ -36,7 +34,7 @@ pub struct DropEntry {
     pub version: Seq,
     /// Units that each buyer holds or has bought; empty once the drop has ended.
     pub(crate) used: HashMap<Digest, u32, BuildHasherDefault<DigestHasher>>,
-    /// When its live orders expire.
+    /// The instants at which its live orders expire.
     pub(crate) expiries: BTreeSet<(UnixMillis, Seq)>,
 }
 
@@ -148,12 +146,12 @@ pub(super) fn ended(entry: &DropEntry) -> Refusal {
 }
 
 /// Moves the counters and the version of an event's drop: by its own events, and by those of its orders.
-pub(super) fn count(state: &mut State, event: &Event) {
+pub(super) fn count(state: &mut State, event: EventHeader, delta: Option<StockDelta>) {
     let Some(drop_id) = event.drop_id() else { return };
     let Some(entry) = state.drops.get_mut(index(drop_id)) else {
         panic!("event {} is about drop {drop_id}, which does not exist", event.seq)
     };
-    if let Some(delta) = event.stock_delta() {
+    if let Some(delta) = delta {
         entry.move_counters(delta);
         entry.version = event.seq;
     }

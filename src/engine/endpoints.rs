@@ -10,7 +10,7 @@ use crate::types::{EndpointState, EventFilter, Seq};
 pub const ENDPOINTS_MAX: usize = 16;
 /// Marks of one command.
 pub const MARKS_MAX: usize = 256;
-/// How long an old secret signs beside the new one: 24 hours.
+/// The time for which an old secret signs together with the new one: 24 hours.
 pub const OLD_SECRET_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// An endpoint. Its number is the seq of the event that created it.
@@ -19,12 +19,24 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// The events that are delivered to it.
     pub events: EventFilter,
-    /// Whether the configuration names it.
+    /// True if the configuration names it.
     pub configured: bool,
     /// Every event up to it is delivered or stands in `deliveries`.
     pub position: Seq,
     /// Counts what operators changed: who relays to it begins anew then.
     pub revision: u32,
+}
+
+/// The changes of a patch: what is not given stays.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct EndpointPatch {
+    pub state: Option<EndpointState>,
+    /// The events that are delivered from now on.
+    pub events: Option<EventFilter>,
+    /// True if the private data holds a new URL.
+    pub new_url: bool,
+    /// True if the private data holds a new secret; the old one signs for [`OLD_SECRET_MS`] more.
+    pub new_secret: bool,
 }
 
 /// The position from which an event is the next one.

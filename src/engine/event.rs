@@ -6,7 +6,7 @@ pub(super) mod auction;
 pub(super) mod drop;
 pub(super) mod endpoint;
 pub(super) mod file;
-mod metadata;
+pub(super) mod metadata;
 pub(super) mod order;
 pub(super) mod payment;
 
@@ -14,13 +14,13 @@ pub use auction::{AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced};
 pub use drop::{DropCreated, DropEvent, DropPatched, StockAdjusted};
 pub use endpoint::{DeliveriesMarked, DeliveriesResent, EndpointCreated, EndpointEvent, EndpointPatched};
 pub use file::FileEvent;
-pub use metadata::StockDelta;
+pub use metadata::{EventHeader, EventSubject, StockDelta};
 pub use order::{CancelledByOperator, OrderEvent, OrderReserved};
 pub use payment::{
     OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund, RefundReported, RefundSettled,
 };
 
-use super::State;
+use super::CommandKey;
 use crate::types::{AuctionId, DropId, Seq, UnixMillis};
 
 /// One thing that happened, with its number and its instant.
@@ -29,7 +29,7 @@ pub struct Event {
     pub seq: Seq,
     /// The instant of the command, or the instant at which the event was due.
     pub at: UnixMillis,
-    /// The previous event of the same subject; 0 if there is none.
+    /// The previous event of the same subject; 0 for a subject's first event.
     pub prev_seq: Seq,
     /// The resource that the event belongs to.
     pub subject: EventSubject,
@@ -39,18 +39,7 @@ pub struct Event {
 // A batch holds thousands of them, most of new orders.
 const _: () = assert!(size_of::<Event>() <= 112);
 
-/// The resource that an event belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EventSubject {
-    /// The file as a whole, or an endpoint.
-    File,
-    /// A drop; of an auction, its hidden drop.
-    Drop(DropId),
-    /// An order, and its drop. The event that makes an order has the order's number.
-    Order { order: Seq, drop_id: DropId },
-}
-
-/// What happened, by noun.
+/// The event itself, by noun.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EventBody {
     Drop(DropEvent),
@@ -92,21 +81,75 @@ impl From<FileEvent> for EventBody {
     }
 }
 
-/// Changes the state by an event: first the counters that every event of a drop moves, then by noun.
-pub(super) fn evolve(state: &mut State, event: &Event) {
-    let creates_drop = matches!(
-        &event.body,
-        EventBody::Drop(DropEvent::Created(_)) | EventBody::Auction { event: AuctionEvent::Created(_), .. }
-    );
-    if !creates_drop {
-        super::drops::count(state, event);
+impl EventBody {
+    /// The event's name in the audit.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            EventBody::Drop(event) => event.name(),
+            EventBody::Order(event) => event.name(),
+            EventBody::Payment(event) => event.name(),
+            EventBody::Auction { event, .. } => event.name(),
+            EventBody::Endpoint { event, .. } => event.name(),
+            EventBody::File(event) => event.name(),
+        }
     }
-    match &event.body {
-        EventBody::Drop(body) => drop::evolve(state, event, body),
-        EventBody::Order(body) => order::evolve(state, event, body),
-        EventBody::Payment(body) => payment::evolve(state, event, body),
-        EventBody::Auction { auction_id, event: body } => auction::evolve(state, event, *auction_id, body),
-        EventBody::Endpoint { endpoint, event: body } => endpoint::evolve(state, event, *endpoint, body),
-        EventBody::File(FileEvent::ContactsExported | FileEvent::EventsLost { .. }) => {}
+}
+
+impl Event {
+    /// The header, for what needs no body.
+    #[must_use]
+    pub const fn header(&self) -> EventHeader {
+        let Event { seq, at, prev_seq, subject, .. } = *self;
+        EventHeader { seq, at, prev_seq, subject }
+    }
+
+    /// The drop that the event belongs to, itself or by its order.
+    #[must_use]
+    pub const fn drop_id(&self) -> Option<DropId> {
+        self.header().drop_id()
+    }
+
+    /// The order that the event belongs to or makes.
+    #[must_use]
+    pub const fn order(&self) -> Option<Seq> {
+        self.header().order()
+    }
+
+    /// The idempotency key that the event remembers, if any. Orders keep theirs.
+    #[must_use]
+    pub fn key(&self) -> Option<&CommandKey> {
+        match &self.body {
+            EventBody::Drop(DropEvent::Created(created)) => Some(&created.key),
+            EventBody::Payment(PaymentEvent::Refunded(refund) | PaymentEvent::RefundRequested(refund)) => {
+                Some(&refund.key)
+            }
+            EventBody::Auction { event: AuctionEvent::Created(created), .. } => Some(&created.key),
+            EventBody::Auction { event: AuctionEvent::BidPlaced(bid), .. } => bid.key.as_deref(),
+            EventBody::Endpoint { event, .. } => event.key(),
+            EventBody::Drop(_)
+            | EventBody::Order(_)
+            | EventBody::Payment(_)
+            | EventBody::Auction { .. }
+            | EventBody::File(_) => None,
+        }
+    }
+
+    /// The changes to the counters of its drop; `None` where the drop as clients see it stays as it is, so that
+    /// its version stays too.
+    #[must_use]
+    pub fn stock_delta(&self) -> Option<StockDelta> {
+        match &self.body {
+            EventBody::Drop(event) => Some(event.stock_delta()),
+            EventBody::Order(event) => event.stock_delta(),
+            EventBody::Payment(event) => event.stock_delta(),
+            EventBody::Auction { event: AuctionEvent::Created(_), .. } => {
+                Some(StockDelta { total: 1, ..StockDelta::default() })
+            }
+            EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => Some(StockDelta::held(1)),
+            // The version of an auction is that of its hidden drop.
+            EventBody::Auction { .. } => Some(StockDelta::default()),
+            EventBody::Endpoint { .. } | EventBody::File(_) => None,
+        }
     }
 }

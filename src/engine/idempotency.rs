@@ -9,38 +9,36 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::types::{Digest, Quantity, Seq, UnixMillis};
 
-/// How long a key is remembered after its order has ended, or after its command: 24 hours (`api.md`, as Stripe does).
+/// The time for which a key is remembered after its order has ended, or after its command: 24 hours, as at Stripe.
 pub const KEY_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What is remembered of an order's key: the order, and the parameter that a repeat must share.
+/// The memory of an order's key: the order, and the parameter that a repeat must share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RememberedOrder {
-    /// The order.
     pub seq: Seq,
     /// The quantity that was asked for.
     pub quantity: Quantity,
 }
 
-/// What is remembered of another command's key.
+/// The memory of another command's key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RememberedCommand {
-    /// The command's event.
     pub seq: Seq,
     /// The digest of the compared parameters.
     pub params: Digest,
-    /// What it happened to: the number of a drop, or of an order.
+    /// The number of the drop, order or endpoint that the command changed.
     pub subject: u64,
 }
 
-/// What can be remembered of a key, and how: there are a million of them, so every byte counts.
+/// The memory of a key, in its compact form: there are a million of them, so every byte counts.
 pub trait Remembered: Copy {
     /// The same in memory.
     type Kept: Copy + PartialEq + Debug;
 
-    /// What is kept.
+    /// Packs it.
     fn keep(self) -> Self::Kept;
 
-    /// What was remembered.
+    /// Unpacks it.
     fn recall(kept: Self::Kept) -> Self;
 }
 
@@ -94,31 +92,31 @@ impl<T: Remembered> Retained<T> {
         Retained { by_key: HashMap::default(), idle: VecDeque::new(), max, evicted: 0 }
     }
 
-    /// What is remembered of a key.
+    /// Returns the memory of a key.
     #[must_use]
     pub fn get(&self, key: &Digest) -> Option<T> {
         self.by_key.get(key).copied().map(T::recall)
     }
 
-    /// How many there may be.
+    /// The most keys that are remembered.
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
     }
 
-    /// How many keys are remembered.
+    /// The number of keys that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    /// Whether no key is remembered.
+    /// Returns whether no key is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
     }
 
-    /// How many keys went early because there were too many.
+    /// The number of keys forgotten early because there were too many.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted
@@ -175,13 +173,13 @@ impl<T: Remembered> Retained<T> {
 }
 
 impl<T: Remembered> PartialEq for Retained<T> {
-    /// Whether both remember the same; how many went early is no part of that.
+    /// Compares the remembered keys; the number of evicted ones does not count.
     fn eq(&self, other: &Retained<T>) -> bool {
         self.max == other.max && self.by_key == other.by_key && self.idle == other.idle
     }
 }
 
-/// Digests are keyed and uniform already: their first eight bytes are the hash. Nobody outside can choose them.
+/// Digests are keyed and uniform already: their first eight bytes are the hash. Clients cannot choose them.
 #[derive(Clone, Default)]
 pub struct DigestHasher(u64);
 

@@ -1,4 +1,4 @@
-//! What must hold of a state, recounted from scratch: for tests after every command, and after loading a file.
+//! Invariants of a state, recounted from scratch: for tests after every command, and after loading a file.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::drops::index;
 use super::{AuctionEntry, Due, State};
 use crate::types::{Amount, AuctionState, Digest, DropId, OrderState, Seq, UnixMillis};
 
-/// What the orders in memory say of one drop.
+/// The recount of one drop from the orders in memory.
 #[derive(Default)]
 struct Recount {
     held: u64,

@@ -3,7 +3,8 @@
 //! `quantity - returned` units of an order are taken from its drop in every state: held while it is live, sold after.
 
 use super::drops::index;
-use super::{Decision, DropEntry, Event, EventBody, EventSubject, Outcome, Payment, Refusal, State, Subject};
+use super::event::metadata::{EventHeader, EventSubject};
+use super::{DropEntry, Payment, Refusal, State};
 use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis};
 
 /// An order in memory.
@@ -11,25 +12,20 @@ use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, Seq, 
 pub struct Order {
     /// Its number: the seq of its `OrderReserved` event.
     pub seq: Seq,
-    /// Its last event.
     pub last_seq: Seq,
-    /// Of which drop.
     pub drop_id: DropId,
-    /// Whose.
     pub buyer: Digest,
     /// The digest of its idempotency key.
     pub key: Digest,
-    /// How many units were asked for.
+    /// Units that were ordered.
     pub quantity: Quantity,
-    /// How many of them came back.
+    /// Units that came back.
     pub returned: u16,
     /// The price of one.
     pub unit_price: UnitPrice,
-    /// The state.
     pub state: OrderState,
     /// Until when it is live (exclusively).
     pub expires_at: UnixMillis,
-    /// What came in for it.
     pub payments: Box<[Payment]>,
 }
 
@@ -44,7 +40,6 @@ impl Order {
         self.payments = payments.into();
     }
 
-    /// What the order costs.
     #[must_use]
     pub fn amount(&self) -> Amount {
         self.unit_price.times(self.quantity)
@@ -88,7 +83,7 @@ pub(super) fn find_order(state: &State, seq: Seq) -> Result<(&Order, &DropEntry)
     Ok((order, state.drop_entry(order.drop_id).ok_or(Refusal::NotFound)?))
 }
 
-/// Why an order in this state cannot become `to`.
+/// The reason why an order in this state cannot become `to`.
 pub(super) fn refusal_of_transition(order: &Order, to: OrderState) -> Refusal {
     match order.state {
         OrderState::Expired => Refusal::OrderExpired { expired_at: order.expires_at },
@@ -101,17 +96,11 @@ pub(super) fn refusal_of_transition(order: &Order, to: OrderState) -> Refusal {
     }
 }
 
-/// Emits an event of an order.
-pub(super) fn accept(decision: &mut Decision<'_>, order: &Order, body: impl Into<EventBody>) -> Outcome {
-    let seq = decision.emit(order.last_seq, order.event_subject(), body);
-    Outcome::changed(seq, Subject::Order(order.seq))
-}
-
 /// The order of an event, which follows the order's last one; `None` for an event without an order.
 ///
 /// # Panics
 /// If the order is not in memory, or the event does not follow its last one.
-pub(super) fn follow<'s>(state: &'s mut State, event: &Event) -> Option<&'s mut Order> {
+pub(super) fn follow<'s>(state: &'s mut State, event: EventHeader) -> Option<&'s mut Order> {
     let seq = event.order()?;
     let Some(order) = state.orders.get_mut(&seq) else {
         panic!("event {} is about order {seq}, not in memory", event.seq)
@@ -137,7 +126,7 @@ pub(super) fn recount(state: &mut State, before: OrderState, after: OrderState) 
 }
 
 /// Ends the live part of an order: its units are sold, or come back.
-pub(super) fn leave(state: &mut State, event: &Event, seq: Seq, to: OrderState) {
+pub(super) fn leave(state: &mut State, event: EventHeader, seq: Seq, to: OrderState) {
     let Some(order) = state.orders.get_mut(&seq) else { return };
     assert!(order.state.is_live(), "order {seq} leaves {:?}, which is not live", order.state);
     let before = std::mem::replace(&mut order.state, to);

@@ -1,4 +1,4 @@
-//! What the engine answers.
+//! The outcomes of commands.
 
 use crate::types::{
     Amount, AuctionId, Currency, Disposition, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
@@ -21,7 +21,7 @@ pub enum Outcome {
         as_of_seq: Seq,
         refusal: Refusal,
     },
-    /// What was due is done: the outcome of `Advance`, which is internal.
+    /// The outcome of `Advance`, which is internal.
     Advanced,
 }
 
@@ -46,41 +46,33 @@ pub enum Effect {
     Bid(BidReceipt),
 }
 
-/// What a command happened to.
+/// The resource that a command changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Subject {
-    /// A drop.
     Drop(DropId),
-    /// An order.
     Order(Seq),
-    /// An auction.
     Auction(AuctionId),
     /// A bid in an auction, by its event.
     Bid(AuctionId, Seq),
-    /// An endpoint.
     Endpoint(Seq),
     /// The file as a whole.
     File,
 }
 
-/// What a bid came to: everything that its answer says, so that the hot path reads nothing.
+/// The result of a bid: everything that its answer says, so that the hot path reads nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BidReceipt {
-    /// In which auction.
     pub auction_id: AuctionId,
     /// The bid's event; of one's own standing bid, its first.
     pub seq: Seq,
-    /// Whether it is the bidder's own standing bid again.
+    /// True if it is the bidder's own standing bid again.
     pub repeated: bool,
-    /// Whether the bidder leads.
+    /// True if the bidder leads.
     pub leading: bool,
-    /// What he asked.
     pub amount: UnitPrice,
-    /// The price.
     pub current: UnitPrice,
     /// The least that the next bid must be.
     pub minimum_next: UnitPrice,
-    /// Until when (exclusively).
     pub ends_at: UnixMillis,
     /// The currency of all amounts.
     pub currency: Currency,
@@ -93,19 +85,15 @@ pub struct Reservation {
     pub order: Seq,
     /// The outcome's last event.
     pub seq: Seq,
-    /// Of which drop.
     pub drop_id: DropId,
     /// `reserved`, or `awaiting_payment` where a contact came along.
     pub state: OrderState,
-    /// How many units.
     pub quantity: Quantity,
     /// The price of one.
     pub unit_price: UnitPrice,
     /// The currency of all amounts.
     pub currency: Currency,
-    /// Since when.
     pub reserved_at: UnixMillis,
-    /// Until when (exclusively).
     pub expires_at: UnixMillis,
 }
 
@@ -117,15 +105,9 @@ pub enum Refusal {
     /// The same idempotency key came with other parameters.
     KeyReused,
     /// The drop's start lies ahead.
-    NotStarted {
-        /// When it starts.
-        starts_at: UnixMillis,
-    },
+    NotStarted { starts_at: UnixMillis },
     /// The drop is over.
-    Ended {
-        /// Since when.
-        ends_at: UnixMillis,
-    },
+    Ended { ends_at: UnixMillis },
     /// An operator or the auditor stopped new orders.
     DropPaused,
     /// The buyer's held and sold units leave no room for this quantity.
@@ -137,30 +119,22 @@ pub enum Refusal {
     },
     /// Fewer units are free than asked for.
     SoldOut {
-        /// Free units.
         available: u32,
         /// Held units: some may come back.
         held: u32,
-        /// When the first of them comes back at the latest.
+        /// The latest instant at which the first of them comes back.
         next_expiry_at: Option<UnixMillis>,
     },
     /// The order's time ran out.
-    OrderExpired {
-        /// When.
-        expired_at: UnixMillis,
-    },
+    OrderExpired { expired_at: UnixMillis },
     /// The order's state does not allow it.
     IllegalTransition {
-        /// The order's state.
         from: OrderState,
         /// The state that was asked for.
         to: OrderState,
     },
     /// The drop's state does not allow it.
-    MismatchStands {
-        /// The drop's state.
-        from: DropState,
-    },
+    MismatchStands { from: DropState },
     /// The bid is below what it must be.
     BidTooLow {
         /// The price; 0 before the first bid.
@@ -170,18 +144,14 @@ pub enum Refusal {
         /// Until when bids are taken (exclusively).
         ends_at: UnixMillis,
     },
-    /// The buyer would stand to pay more than he may for all that he leads.
+    /// The buyer could have to pay more than the limit for all auctions that they lead.
     ExposureReached {
-        /// How much he may.
         limit: Amount,
-        /// For how much he stands without this bid.
+        /// The sum of the buyer's maxima without this bid.
         used: Amount,
     },
-    /// What the operator saw is out of date.
-    PreconditionFailed {
-        /// The drop's revision.
-        revision: u32,
-    },
+    /// The operator saw an older revision.
+    PreconditionFailed { revision: u32 },
     /// A value that only the state can judge is out of range.
     Invalid(Invalid),
 }
@@ -205,17 +175,9 @@ pub enum Invalid {
     /// The file has as many endpoints as it can.
     TooManyEndpoints,
     /// The payment is not what the order costs.
-    PaymentDiffers {
-        /// What the order costs.
-        amount: Amount,
-        /// In which currency.
-        currency: Currency,
-    },
+    PaymentDiffers { amount: Amount, currency: Currency },
     /// The refund is more than what is left, or nothing.
-    RefundOutOfRange {
-        /// What is left.
-        remaining: Amount,
-    },
+    RefundOutOfRange { remaining: Amount },
     /// More units would go back than are sold.
     RestockOutOfRange {
         /// Units of the order that are sold.

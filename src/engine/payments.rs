@@ -6,24 +6,23 @@
 use super::Order;
 use crate::types::{Amount, OrderState, Provider, ReceivedPayment};
 
-/// How many payments one order can have: one, and what buyers and providers do by mistake.
+/// The most payments of one order: one, and those that buyers and providers make by mistake.
 pub const PAYMENTS_PER_ORDER_MAX: usize = 100;
 
 /// Money that came in for an order, and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Payment {
-    /// What came in.
     pub received: ReceivedPayment,
-    /// Whether it paid for the order.
+    /// True if it paid for the order.
     pub pays: bool,
-    /// How much went back.
+    /// The amount that went back.
     pub refunded: Amount,
-    /// How much is owed back.
+    /// The amount that is owed back.
     pub refund_due: Amount,
 }
 
 impl Payment {
-    /// How much of it stays.
+    /// The amount that stays.
     ///
     /// # Panics
     /// If more goes back than came in: an invariant.
@@ -38,7 +37,7 @@ impl Payment {
     }
 }
 
-/// What an order's payments come to after one of them changes.
+/// The sums of an order's payments after one of them changes.
 pub(super) struct Balance {
     kept: Amount,
     owes: bool,
@@ -89,7 +88,7 @@ impl Payment {
         self.refund_due = self.plus(self.refund_due, amount);
     }
 
-    /// What was owed has gone back.
+    /// Moves an owed amount to the refunded one.
     pub(super) fn settle(&mut self, amount: Amount) {
         let left = self.refund_due.minus(amount);
         self.refund_due = left.unwrap_or_else(|| panic!("more of payment {:?} went back than was owed", self.received));

@@ -1,4 +1,4 @@
-//! How a state is put together again from what was stored. Only `store::load` and a capture's snapshot call this,
+//! Restores a state from stored parts. Only `store::load` and a capture's snapshot call this,
 //! before the first command; nothing here decides.
 
 use super::{AuctionEntry, DropEntry, DropSpec, Order, RememberedCommand, RememberedOrder, State};

@@ -1,24 +1,20 @@
-//! What a drop sells, and how; and what operators may change of it.
+//! The parameters of a drop, and the changes that operators may make.
 
 use super::{Invalid, Refusal};
 use crate::types::{Currency, UnitPrice, UnixMillis};
 
-/// What a drop sells, and how. Ranges are checked where requests are read (`api::json`).
+/// The parameters of a drop. Ranges are checked where requests are read (`api::json`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DropSpec {
     /// The shop's number of the thing.
     pub sku: Box<str>,
-    /// Its name.
     pub name: Box<str>,
-    /// A longer text.
     pub description: Option<Box<str>>,
-    /// A picture.
     pub image_url: Option<Box<str>>,
     /// The currency of all amounts.
     pub currency: Currency,
     /// The price of one unit.
     pub unit_price: UnitPrice,
-    /// How many units there are.
     pub total: u32,
     /// From when on orders are taken.
     pub starts_at: UnixMillis,
@@ -26,14 +22,14 @@ pub struct DropSpec {
     pub ends_at: Option<UnixMillis>,
     /// The most units a buyer may hold and have bought together.
     pub per_buyer_limit: u32,
-    /// How long a reservation holds, in seconds.
+    /// The time that a reservation holds, in seconds.
     pub reservation_seconds: u32,
-    /// How long an order awaits its payment, in seconds.
+    /// The time that an order awaits its payment, in seconds.
     pub payment_seconds: u32,
 }
 
 impl DropSpec {
-    /// Whether the start has come by this instant.
+    /// Returns whether the start has come by this instant.
     #[must_use]
     pub fn has_started(&self, at: UnixMillis) -> bool {
         self.starts_at <= at
@@ -52,17 +48,13 @@ impl DropSpec {
 /// The changes of a patch: what is given replaces, what is not stays.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DropPatch {
-    /// A new name.
     pub name: Option<Box<str>>,
     /// A new longer text.
     pub description: Option<Box<str>>,
-    /// A new picture.
     pub image_url: Option<Box<str>>,
     /// A new price, for new orders.
     pub unit_price: Option<UnitPrice>,
-    /// A new start.
     pub starts_at: Option<UnixMillis>,
-    /// A new end.
     pub ends_at: Option<UnixMillis>,
     /// A new limit, for new orders.
     pub per_buyer_limit: Option<u32>,

@@ -10,7 +10,7 @@ use super::private_data::PrivateData;
 use crate::engine::{AuctionAwarded, AuctionCreated, AuctionEvent, AuctionSpec, BidPlaced, Event};
 use crate::types::{Amount, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
-/// What the bids of a batch change of their auction.
+/// The changes of a batch's bids to their auction.
 #[derive(Default)]
 struct AuctionChange {
     bids: u32,
@@ -145,12 +145,12 @@ impl<'conn> AuctionWriter<'conn> {
         Ok(())
     }
 
-    /// Notes that somebody has paid, if the drop is an auction's.
+    /// Marks the auction of a paid order's drop as settled, if there is one.
     pub(super) fn settle(&mut self, drop_id: DropId) -> rusqlite::Result<()> {
         self.settle.execute(params![drop_id]).map(drop)
     }
 
-    /// Whose a bid is.
+    /// The buyer's text of a bid.
     pub(super) fn buyer_of(&mut self, id: AuctionId, bid: Seq) -> rusqlite::Result<String> {
         self.buyer_of.query_row(params![id, bid], |row| row.get(0))
     }

@@ -1,39 +1,32 @@
 //! Events as rows of the audit: typed columns, and JSON only for what has no column.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{auctions, drops, endpoints, money, orders};
-use crate::engine::{Event, EventBody, FileEvent};
+use crate::engine::Event;
 use crate::types::{Amount, DropId, Seq, UnixMillis};
 
 /// One row of `audit`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditRow {
-    /// The event's number.
     pub seq: Seq,
-    /// Its instant.
     pub at: UnixMillis,
-    /// Its name.
     pub kind: std::borrow::Cow<'static, str>,
-    /// Its drop.
     pub drop_id: Option<DropId>,
-    /// Its order.
     pub order: Option<Seq>,
     /// The units that moved.
     pub quantity: Option<i64>,
     /// The money that moved.
     pub amount: Option<i64>,
-    /// The previous event of the same subject; 0 if there is none.
+    /// The previous event of the same subject; 0 for a subject's first event.
     pub prev_seq: Seq,
-    /// What has no column.
+    /// JSON for values without a column.
     pub detail: Option<String>,
 }
 
 impl AuditRow {
     /// The row of an event.
-    #[must_use]
-    pub fn of(event: &Event) -> AuditRow {
-        let Columns { quantity, amount, detail } = Columns::of_event(event);
+    pub(super) fn of(event: &Event, columns: Columns) -> AuditRow {
+        let Columns { quantity, amount, detail } = columns;
         AuditRow {
             seq: event.seq,
             at: event.at,
@@ -91,20 +84,6 @@ impl Columns {
     /// Detail alone.
     pub(super) fn of(detail: Value) -> Columns {
         Columns { detail: Some(detail), ..Columns::default() }
-    }
-
-    fn of_event(event: &Event) -> Columns {
-        match &event.body {
-            EventBody::Drop(event) => drops::columns(event),
-            EventBody::Order(event) => orders::columns(event),
-            EventBody::Payment(event) => money::columns(event),
-            EventBody::Auction { auction_id, event } => auctions::columns(*auction_id, event),
-            EventBody::Endpoint { endpoint, event } => Columns::of(endpoints::detail(*endpoint, event)),
-            EventBody::File(FileEvent::ContactsExported) => Columns::default(),
-            EventBody::File(FileEvent::EventsLost { lost, acknowledged }) => {
-                Columns::of(json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }))
-            }
-        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) struct MoneyWriter<'conn> {
     put_session: Statement<'conn>,
 }
 
-/// What goes back, or is owed back, of an order's money.
+/// Money of an order that goes back or is owed back.
 struct Back<'a> {
     order: Seq,
     refunded: i64,
@@ -31,7 +31,7 @@ struct Back<'a> {
     state: OrderState,
     /// Of which payment; of the one that paid for the order if none is named.
     payment: Option<(Provider, &'a str)>,
-    /// Whether it is money of another currency than the drop's: then it is not in the order's sums.
+    /// True for money of another currency than the drop's, which is not in the order's sums.
     foreign: bool,
 }
 

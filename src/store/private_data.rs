@@ -13,7 +13,6 @@ pub enum PrivateData {
         /// A contact, if the order was placed with one.
         contact: Option<Box<Contact>>,
     },
-    /// Of a checkout.
     Contact(Box<Contact>),
     Bid {
         buyer: BuyerText,

@@ -4,14 +4,15 @@
 //! added up and written by one UPDATE. Statements are prepared once and kept as long as the connection.
 
 use rusqlite::{Connection, Statement, params};
+use serde_json::json;
 
-use super::auctions::AuctionWriter;
-use super::audit::AuditRow;
+use super::auctions::{self, AuctionWriter};
+use super::audit::{AuditRow, Columns};
 use super::chain::{Chain, ChainLink};
-use super::drops::DropWriter;
-use super::endpoints::EndpointWriter;
-use super::money::MoneyWriter;
-use super::orders::OrderWriter;
+use super::drops::{self, DropWriter};
+use super::endpoints::{self, EndpointWriter};
+use super::money::{self, MoneyWriter};
+use super::orders::{self, OrderWriter};
 use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use super::private_data::PrivateData;
 use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, PaymentEvent};
@@ -87,7 +88,7 @@ impl<'conn> Recorder<'conn> {
         })
     }
 
-    /// Opens the transaction: nobody else can write from here on.
+    /// Opens the transaction: no other connection can write from here on.
     ///
     /// # Errors
     /// What SQLite says; nothing is written.
@@ -138,7 +139,7 @@ impl<'conn> Recorder<'conn> {
     }
 
     fn record_event(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
-        let row = AuditRow::of(event);
+        let row = AuditRow::of(event, columns(event));
         self.insert_audit(&row)?;
         self.chain.add(&row);
         self.drops.count(event);
@@ -186,6 +187,21 @@ impl<'conn> Recorder<'conn> {
             }
             EventBody::File(FileEvent::EventsLost { .. }) => self.raise_epoch.execute([]).map(drop),
             EventBody::File(FileEvent::ContactsExported) => Ok(()),
+        }
+    }
+}
+
+/// The audit's columns of an event, by noun.
+fn columns(event: &Event) -> Columns {
+    match &event.body {
+        EventBody::Drop(event) => drops::columns(event),
+        EventBody::Order(event) => orders::columns(event),
+        EventBody::Payment(event) => money::columns(event),
+        EventBody::Auction { auction_id, event } => auctions::columns(*auction_id, event),
+        EventBody::Endpoint { endpoint, event } => Columns::of(endpoints::detail(*endpoint, event)),
+        EventBody::File(FileEvent::ContactsExported) => Columns::default(),
+        EventBody::File(FileEvent::EventsLost { lost, acknowledged }) => {
+            Columns::of(json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }))
         }
     }
 }

@@ -16,7 +16,6 @@ pub enum DropCommand {
     Patch(PatchDrop),
     /// Stops new orders until resumed.
     Pause(ChangeDrop),
-    /// Takes orders again.
     Resume(ChangeDrop),
     /// Ends a drop now, for good.
     Close(ChangeDrop),
@@ -24,7 +23,10 @@ pub enum DropCommand {
     AdjustStock(AdjustStock),
     /// Reports the auditor's recount of a drop: whether it disagrees with the drop's counters.
     /// `stands` is false once the recount agrees again.
-    ReportMismatch { drop_id: DropId, stands: bool },
+    ReportMismatch {
+        drop_id: DropId,
+        stands: bool,
+    },
 }
 
 super::names!(DropCommand {

@@ -1,23 +1,20 @@
 //! Commands about the endpoints of the outbox. URLs and secrets are private data.
 
 use super::CommandKey;
-use crate::engine::endpoints::{ENDPOINTS_MAX, Endpoint, MARKS_MAX};
+use crate::engine::endpoints::{ENDPOINTS_MAX, Endpoint, EndpointPatch, MARKS_MAX};
 use crate::engine::event::{DeliveriesMarked, DeliveriesResent, EndpointCreated, EndpointEvent, EndpointPatched};
-use crate::engine::{Decision, EventSubject, Invalid, Outcome, Refusal, Subject};
-use crate::types::{DeliveryMark, EndpointState, EventFilter, Seq};
+use crate::engine::{Decision, EventBody, EventSubject, Invalid, Outcome, Refusal, Subject};
+use crate::types::{DeliveryMark, EventFilter, Seq};
 
 /// A command about an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EndpointCommand {
-    /// Adds an endpoint.
     Create(CreateEndpoint),
-    /// Changes an endpoint.
     Patch(PatchEndpoint),
     /// Deletes an endpoint and its deliveries.
     Delete(DeleteEndpoint),
     /// Records the progress of an endpoint's worker.
     Mark(MarkDeliveries),
-    /// Delivers again.
     Resend(ResendDeliveries),
 }
 
@@ -35,7 +32,7 @@ pub struct CreateEndpoint {
     pub key: CommandKey,
     /// The events that are delivered to it.
     pub events: EventFilter,
-    /// Whether the configuration names it.
+    /// True if the configuration names it.
     pub configured: bool,
 }
 
@@ -46,19 +43,6 @@ pub struct PatchEndpoint {
     pub patch: EndpointPatch,
     /// The operator's reason, for the audit.
     pub reason: Box<str>,
-}
-
-/// The changes of a patch: what is not given stays.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct EndpointPatch {
-    pub state: Option<EndpointState>,
-    /// The events that are delivered from now on.
-    pub events: Option<EventFilter>,
-    /// Whether the private data holds a new URL.
-    pub new_url: bool,
-    /// Whether the private data holds a new secret; the old one signs for
-    /// [`OLD_SECRET_MS`](crate::engine::endpoints::OLD_SECRET_MS) more.
-    pub new_secret: bool,
 }
 
 /// The parameters of an endpoint's deletion.
@@ -111,7 +95,8 @@ fn find<'a>(decision: &Decision<'a>, endpoint: Seq) -> Result<&'a Endpoint, Refu
 }
 
 fn accept(decision: &mut Decision<'_>, endpoint: Seq, event: EndpointEvent) -> Outcome {
-    let seq = decision.emit(Seq::ZERO, EventSubject::File, event.of(endpoint));
+    let body = EventBody::Endpoint { endpoint, event: Box::new(event) };
+    let seq = decision.emit(Seq::ZERO, EventSubject::File, body);
     Outcome::changed(seq, Subject::Endpoint(endpoint))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::engine::drops::{ended, find};
 use crate::engine::event::{CancelledByOperator, OrderEvent, OrderReserved};
-use crate::engine::orders::{accept, find_order, refusal_of_transition};
-use crate::engine::{Decision, DropEntry, EventSubject, Outcome, Refusal, Reservation, Subject};
+use crate::engine::orders::{find_order, refusal_of_transition};
+use crate::engine::{Decision, DropEntry, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Subject};
 use crate::failpoints::{self, Bug};
 use crate::types::{Digest, DropId, OrderState, Quantity, Seq};
 
@@ -13,15 +13,22 @@ pub enum OrderCommand {
     /// Reserves units of a drop.
     Place(PlaceOrder),
     /// Goes on to payment; the contact is private data.
-    Checkout { order: Seq },
+    Checkout {
+        order: Seq,
+    },
     /// Returns the units, for the buyer.
-    Cancel { order: Seq },
+    Cancel {
+        order: Seq,
+    },
     /// Returns the units of a live order, for an operator.
     CancelByOperator(CancelByOperator),
     /// Notes in the audit that an operator reads a contact.
-    ReadContact { order: Seq },
-    /// Erases a contact.
-    EraseContact { order: Seq },
+    ReadContact {
+        order: Seq,
+    },
+    EraseContact {
+        order: Seq,
+    },
 }
 
 super::names!(OrderCommand {
@@ -42,7 +49,7 @@ pub struct PlaceOrder {
     pub key: Digest,
     /// Units to reserve, all or none.
     pub quantity: Quantity,
-    /// Whether a contact came along: the order goes on to `awaiting_payment` in one step.
+    /// True if a contact came along: the order goes on to `awaiting_payment` in one step.
     pub contact_given: bool,
 }
 
@@ -77,6 +84,12 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &OrderCommand) -> Res
         OrderCommand::ReadContact { order } => note(decision, *order, OrderEvent::ContactRead),
         OrderCommand::EraseContact { order } => note(decision, *order, OrderEvent::ContactErased),
     }
+}
+
+/// Emits an event of an order.
+pub(super) fn accept(decision: &mut Decision<'_>, order: &Order, body: impl Into<EventBody>) -> Outcome {
+    let seq = decision.emit(order.last_seq, order.event_subject(), body);
+    Outcome::changed(seq, Subject::Order(order.seq))
 }
 
 /// The checks stand in the order of precedence of refusals (`src/http/README.md`, "Errors").

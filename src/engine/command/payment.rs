@@ -1,10 +1,11 @@
 //! Commands about money.
 
 use super::CommandKey;
+use super::order::accept;
 use crate::engine::event::{
     EventBody, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund, RefundReported, RefundSettled,
 };
-use crate::engine::orders::{accept, find_order, refusal_of_transition};
+use crate::engine::orders::{find_order, refusal_of_transition};
 use crate::engine::payments::{PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
 use crate::engine::{Decision, DropEntry, Effect, EventSubject, Invalid, Order, Outcome, Refusal, Subject};
 use crate::failpoints::{self, Bug};
@@ -65,7 +66,6 @@ pub struct RefundOrder {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SettleRefund {
     pub order: Seq,
-    /// The operator's reference.
     pub reference: Box<str>,
     /// The operator's reason, for the audit.
     pub reason: Box<str>,
@@ -246,7 +246,7 @@ fn effects(order: &Order, entry: &DropEntry, event: &RecordProviderEvent) -> Res
     }
 }
 
-/// Whether a payment pays for its order, and whether the order's units must be taken again for it; else why it is owed
+/// Returns whether the order's units must be taken again for a payment that pays for it; else the reason why it is owed
 /// back, and what that makes of the order. Where the order costs nothing, nothing is owed and it stays what it was.
 fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<bool, (NotKeptReason, OrderState)> {
     let differs = payment.foreign.is_some() || payment.amount != order.amount();
@@ -265,7 +265,7 @@ fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<b
     }
 }
 
-/// Whether an expired order may have its units again: as a new order of its buyer would, but for a pause.
+/// Checks that an expired order may have its units again: as a new order of its buyer would, but for a pause.
 fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
     if entry.ended || !entry.started || entry.mismatch {
         return Err(NotKeptReason::DropClosed);

@@ -1,9 +1,10 @@
 //! Events of auctions and bids.
 
-use super::{Event, OrderReserved, order};
-use crate::engine::auctions::{entry, position};
+use super::metadata::{EventHeader, EventSubject};
+use super::order::{self, OrderReserved};
+use crate::engine::auctions::{Best, Leader, entry, find, position};
 use crate::engine::drops::index;
-use crate::engine::{AuctionEntry, AuctionSpec, CommandKey, DropEntry, State, bidding};
+use crate::engine::{AuctionEntry, AuctionSpec, CommandKey, DropEntry, Due, State};
 use crate::types::{AuctionEnding, AuctionId, AuctionState, Digest, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
 
 /// An event of an auction.
@@ -38,13 +39,13 @@ pub struct BidPlaced {
     pub amount: UnitPrice,
     /// The most that the buyer would pay; a secret.
     pub maximum: UnitPrice,
-    /// Whether the buyer leads after it.
+    /// True if the buyer leads after it.
     pub leads: bool,
     /// The price after it.
     pub current: UnitPrice,
     /// The exclusive end of the auction after it.
     pub ends_at: UnixMillis,
-    /// Whether it moved the end.
+    /// True if it moved the end.
     pub extended: bool,
     /// The bid's idempotency key; the wire protocol has none.
     pub key: Option<Box<CommandKey>>,
@@ -75,7 +76,7 @@ impl AuctionEvent {
     }
 }
 
-pub(super) fn evolve(state: &mut State, event: &Event, id: AuctionId, body: &AuctionEvent) {
+pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, id: AuctionId, body: &AuctionEvent) {
     match body {
         AuctionEvent::Created(created) => create(state, event, id, created),
         AuctionEvent::Started => {
@@ -83,7 +84,7 @@ pub(super) fn evolve(state: &mut State, event: &Event, id: AuctionId, body: &Auc
             entry(state, id).state = AuctionState::Live;
             state.schedule_auction(id);
         }
-        AuctionEvent::BidPlaced(bid) => bidding::evolve(state, event, id, bid),
+        AuctionEvent::BidPlaced(bid) => take_bid(state, event, id, bid),
         AuctionEvent::Ended { ending } => {
             state.unschedule_auction(id);
             let auction = entry(state, id);
@@ -114,7 +115,7 @@ pub(super) fn evolve(state: &mut State, event: &Event, id: AuctionId, body: &Auc
     }
 }
 
-fn create(state: &mut State, event: &Event, id: AuctionId, created: &AuctionCreated) {
+fn create(state: &mut State, event: EventHeader, id: AuctionId, created: &AuctionCreated) {
     let AuctionCreated { spec, key } = created;
     let Some(drop_id) = event.drop_id() else { return };
     assert_eq!(index(drop_id), state.drops.len(), "drops are numbered in order");
@@ -125,4 +126,57 @@ fn create(state: &mut State, event: &Event, id: AuctionId, created: &AuctionCrea
     state.remember(key, event, u64::from(drop_id.get()));
     state.auctions.push(AuctionEntry::created(id, drop_id, spec.clone(), event.at));
     state.schedule_auction(id);
+}
+
+/// Changes the state by an accepted bid.
+fn take_bid(state: &mut State, event: EventHeader, id: AuctionId, bid: &BidPlaced) {
+    let BidPlaced { buyer, amount, maximum, leads, current, ends_at, extended, key } = bid;
+    if *extended {
+        state.unschedule_auction(id);
+    }
+    let auction = entry(state, id);
+    assert_eq!(auction.state, AuctionState::Live, "bids are placed while an auction runs");
+    auction.bids = auction.bids.saturating_add(1);
+    auction.current = Some(*current);
+    if *leads {
+        auction.leader = Some(Leader { buyer: *buyer, bid: event.seq, amount: *amount, maximum: *maximum });
+    }
+    auction.note_best(*buyer, Best { maximum: *maximum, bid: event.seq });
+    let drop_id = auction.drop_id;
+    if *extended {
+        auction.extensions = auction.extensions.saturating_add(1);
+        auction.ends_at = *ends_at;
+        state.schedule_auction(id);
+    }
+    if let Some(key) = key {
+        state.remember(key, event, u64::from(drop_id.get()));
+    }
+}
+
+/// The event of an auction that is due, with its header: its start, its end, or the offer to the winner or the next buyer.
+pub(in crate::engine) fn due(
+    state: &State,
+    at: UnixMillis,
+    due: Due,
+) -> Option<(EventHeader, AuctionId, AuctionEvent)> {
+    let (Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id)) = due else { return None };
+    let (auction, hidden) = find(state, id).ok()?;
+    let (seq, drop_id) = (state.seq.next(), auction.drop_id);
+    let of_the_auction = EventSubject::Drop(drop_id);
+    let (prev_seq, subject, event) = if due == Due::AuctionStart(id) {
+        (hidden.last_seq, of_the_auction, AuctionEvent::Started)
+    } else if due == Due::AuctionOffer(id) {
+        let (buyer, Best { bid, .. }, unit_price) = auction.next_award()?;
+        let expires_at = at.plus_seconds(auction.spec.payment_seconds);
+        let awarded = AuctionAwarded { buyer, bid, unit_price, expires_at };
+        (Seq::ZERO, EventSubject::Order { order: seq, drop_id }, AuctionEvent::Awarded(awarded))
+    } else {
+        let ending = match auction.current {
+            None => AuctionEnding::NoBids,
+            Some(current) if auction.spec.reserve_met(current) => AuctionEnding::Sold,
+            Some(_) => AuctionEnding::ReserveNotMet,
+        };
+        (hidden.last_seq, of_the_auction, AuctionEvent::Ended { ending })
+    };
+    Some((EventHeader { seq, at, prev_seq, subject }, id, event))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Event, StockDelta};
+use super::metadata::{EventHeader, StockDelta};
 use crate::engine::drops::index;
 use crate::engine::{CommandKey, DropEntry, DropPatch, DropSpec, Due, State};
 use crate::types::DropId;
@@ -90,7 +90,7 @@ impl DropEvent {
         StockDelta { total, ..StockDelta::default() }
     }
 
-    /// Whether the event counts as a revision: operators' changes after the creation do.
+    /// Returns whether the event counts as a revision: operators' changes after the creation do.
     #[must_use]
     pub const fn revises(&self) -> bool {
         match self {
@@ -108,7 +108,7 @@ impl DropEvent {
     }
 }
 
-pub(super) fn evolve(state: &mut State, event: &Event, body: &DropEvent) {
+pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &DropEvent) {
     let Some(drop_id) = event.drop_id() else { return };
     if let DropEvent::Created(DropCreated { spec, key }) = body {
         assert_eq!(index(drop_id), state.drops.len(), "drops are numbered in order");

@@ -1,6 +1,6 @@
 //! Events of the endpoints of the outbox.
 
-use super::{Event, EventBody};
+use super::metadata::EventHeader;
 use crate::engine::endpoints::{Endpoint, before};
 use crate::engine::{CommandKey, EndpointPatch, State};
 use crate::types::{DeliveryMark, EndpointState, EventFilter, Seq};
@@ -23,7 +23,7 @@ pub enum EndpointEvent {
 pub struct EndpointCreated {
     pub key: CommandKey,
     pub events: EventFilter,
-    /// Whether the configuration names it.
+    /// True if the configuration names it.
     pub configured: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct DeliveriesMarked {
 pub struct DeliveriesResent {
     /// The first event that is delivered again.
     pub from_seq: Seq,
-    /// Whether only dead letters are delivered again.
+    /// True if only dead letters are delivered again.
     pub dead_only: bool,
     pub reason: Box<str>,
 }
@@ -67,14 +67,9 @@ impl EndpointEvent {
     pub(super) const fn key(&self) -> Option<&CommandKey> {
         if let EndpointEvent::Created(created) = self { Some(&created.key) } else { None }
     }
-
-    /// The body of an endpoint's event.
-    pub(in crate::engine) fn of(self, endpoint: Seq) -> EventBody {
-        EventBody::Endpoint { endpoint, event: Box::new(self) }
-    }
 }
 
-pub(super) fn evolve(state: &mut State, event: &Event, id: Seq, body: &EndpointEvent) {
+pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, id: Seq, body: &EndpointEvent) {
     if let EndpointEvent::Created(EndpointCreated { key, events, configured }) = body {
         let (state_at_first, events, configured) = (EndpointState::Enabled, *events, *configured);
         let endpoint = Endpoint { state: state_at_first, events, configured, position: event.seq, revision: 1 };

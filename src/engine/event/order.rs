@@ -1,6 +1,6 @@
 //! Events of orders and their contacts.
 
-use super::{Event, StockDelta};
+use super::metadata::{EventHeader, StockDelta};
 use crate::engine::orders::{count, follow, leave, move_buyer, recount};
 use crate::engine::{Order, RememberedOrder, State, auctions};
 use crate::types::{Digest, OrderState, Quantity, UnitPrice, UnixMillis};
@@ -84,7 +84,7 @@ impl OrderEvent {
 }
 
 /// Makes the order of an event: a buyer reserved it, or an auction awarded it.
-pub(super) fn made(state: &mut State, event: &Event, reserved: &OrderReserved, order_state: OrderState) {
+pub(super) fn made(state: &mut State, event: EventHeader, reserved: &OrderReserved, order_state: OrderState) {
     let Some(drop_id) = event.drop_id() else { return };
     let OrderReserved { buyer, key, quantity, unit_price, expires_at } = *reserved;
     let order = Order {
@@ -107,7 +107,7 @@ pub(super) fn made(state: &mut State, event: &Event, reserved: &OrderReserved, o
     move_buyer(state, drop_id, buyer, i64::from(quantity.get()));
 }
 
-pub(super) fn evolve(state: &mut State, event: &Event, body: &OrderEvent) {
+pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &OrderEvent) {
     if let OrderEvent::Reserved(reserved) = body {
         return made(state, event, reserved, OrderState::Reserved);
     }

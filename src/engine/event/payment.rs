@@ -1,6 +1,6 @@
 //! Events of money.
 
-use super::{Event, StockDelta};
+use super::metadata::{EventHeader, StockDelta};
 use crate::engine::orders::{follow, leave, move_buyer};
 use crate::engine::{CommandKey, Payment, State, auctions};
 use crate::failpoints::{self, Bug};
@@ -36,7 +36,7 @@ pub enum PaymentEvent {
 pub struct OrderPaid {
     pub quantity: Quantity,
     pub payment: ReceivedPayment,
-    /// Whether the order had expired, so that its units are taken again.
+    /// True if the order had expired, so that its units are taken again.
     pub retaken: bool,
     /// The operator's reason; empty where a provider reported the payment.
     pub reason: Box<str>,
@@ -141,7 +141,7 @@ impl PaymentEvent {
     }
 }
 
-pub(super) fn evolve(state: &mut State, event: &Event, body: &PaymentEvent) {
+pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &PaymentEvent) {
     if let PaymentEvent::ProviderEventRecorded(recorded) = body {
         state.heard.insert(recorded.id);
     }
@@ -198,7 +198,7 @@ fn retake(state: &mut State, seq: Seq) {
     move_buyer(state, drop_id, buyer, units);
 }
 
-fn refunded(state: &mut State, event: &Event, seq: Seq, refund: &Refund) {
+fn refunded(state: &mut State, event: EventHeader, seq: Seq, refund: &Refund) {
     let Refund { restock_quantity, state: becomes, key, .. } = refund;
     let order = state.order_mut(seq);
     let returned = order.returned.checked_add(*restock_quantity).filter(|returned| *returned <= order.quantity.get());
