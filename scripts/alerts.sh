@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Debian's promtool checks the alerts, and plays series to them for which they must fire, stay silent, and end.
+# Checks dashboards/alerts.yml with Debian's promtool: the rules parse, and they fire and end for the test series.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two revisions in turn, so that whatever else the machine does meets both. What counts is the ratio, pair by pair:
-# above 1 the tree in hand is faster. Loopback only; ends by itself and leaves nothing behind.
+# Compares the working tree with another revision. Both run in turn, so that other load on the machine affects both; the
+# result is the ratio of each pair: above 1 the working tree is faster. Loopback only; removes what it makes.
 #
 #   scripts/bench-compare.sh REV [ROUNDS [WORKLOAD...]]   ROUNDS 5; workloads orders, reads, writer; all by default
 #
@@ -8,7 +8,7 @@
 #   reads    reads of a drop over HTTP, 64 connections
 #   writer   the writer in process, batches of 256 (both revisions need benches/writer.rs)
 #
-# The load comes from the tree in hand for both. PROFILE=release builds in a third of the time, slightly slower code.
+# The working tree's load generator runs against both. PROFILE=release builds in a third of the time, slightly slower code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ usage() {
 }
 [ $# -ge 1 ] || usage
 revision=$(git rev-parse --verify --quiet "$1^{commit}") || {
-    echo "no such revision: $1" >&2
+    echo "unknown revision: $1" >&2
     exit 64
 }
 rounds=${2:-5}
@@ -39,12 +39,12 @@ leave() {
 }
 trap leave EXIT
 git worktree add --quiet --detach "$there/tree" "$revision"
-# A revision from before the profile `dist` has the settings of `dist` under `release`, and those of `release` under `soak`.
+# Before the profile `dist` existed, `release` had its settings, and `soak` those of today's `release`.
 there_profile=$profile
 if grep -q '^\[profile.soak\]' "$there/tree/Cargo.toml"; then
     case $profile in dist) there_profile=release ;; release) there_profile=soak ;; esac
 fi
-echo "== building $1 and the tree in hand ($profile)"
+echo "== building $1 and the working tree ($profile)"
 (cd "$there/tree" && CARGO_TARGET_DIR="$there/target" cargo build --quiet --locked --profile "$there_profile" --bin firstcome)
 cargo build --quiet --locked --profile "$profile" --bin firstcome
 here_program=$PWD/target/$profile/firstcome there_program=$there/target/$there_profile/firstcome
@@ -55,7 +55,7 @@ served() { # program, name of the figure, arguments of rush
         trap 'cleanup' EXIT
         program=$1 figure=$2
         shift 2
-        # A revision from before the binary protocol tells no address of it.
+        # Revisions without the wire protocol print no address of it.
         older_program=
         [ "$program" = "$here_program" ] || older_program=yes
         start
@@ -86,10 +86,10 @@ measure() { # workload, here or there
 
 for workload in "${workloads[@]}"; do
     if [ "$workload" = writer ] && ! grep -qs headline "$there/tree/benches/writer.rs"; then
-        echo "== writer: $1 has no such bench"
+        echo "== writer: $1 does not have this benchmark"
         continue
     fi
-    echo "== $workload: pair, $1, tree in hand, ratio"
+    echo "== $workload: pair, $1, working tree, ratio"
     for round in $(seq "$rounds"); do
         base=$(measure "$workload" there) mine=$(measure "$workload" here)
         awk -v n="$round" -v a="$base" -v b="$mine" 'BEGIN { printf "%4d %12.0f %12.0f %8.3f\n", n, a, b, b / a }'

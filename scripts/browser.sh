@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A browser goes through the demo shop of the real binary: reserve, check out, pay, pay twice, pay late. Loopback only;
-# ends by itself. Needs node, npm and Debian's chromium (.ci/run installs it).
+# Tests the pages of `serve --demo` in a browser: reserve, check out, pay, pay twice, pay late. Loopback only. Needs node,
+# npm and Debian's chromium (.ci/run installs it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
-# Sourced by rehearse.sh: how each condition is made, what is typed, and what must be so afterwards.
-# `fresh` starts a server, `made` notes the instant of the cause, `alert` waits for it, `types` runs blocks of its runbook,
-# `over` waits for its end.
+# Sourced by rehearse.sh: a function per condition that causes it, runs its runbook and checks the result.
+# `fresh` starts a server, `made` records the time of the cause, `alert` waits for the alert, `types` runs blocks of its
+# runbook, `over` waits for the alert's end.
 
 rehearse_killed() {
     fresh
@@ -26,7 +26,7 @@ rehearse_hung() {
     over FirstcomeDown
 }
 
-rehearse_stalled() { # the writer stops after BEGIN, in a build with places to stop at
+rehearse_stalled() { # the writer stops after BEGIN, at a failpoint
     cargo build --locked --quiet --features failpoints
     program=target/debug/firstcome
     mkdir -p "$scratch/stalled"
@@ -63,7 +63,7 @@ rehearse_endpoint() {
     sink
     types FirstcomeEndpointDead 2
     over FirstcomeEndpointDead
-    wait_until 30 "nothing that waits" test_value 'firstcome_outbox_waiting' 0
+    wait_until 30 "an empty outbox" test_value 'firstcome_outbox_waiting' 0
     kill "$sink"
 }
 
@@ -83,7 +83,7 @@ rehearse_dead-letters() {
 
 rehearse_disk() {
     if [ $may_mount = no ]; then
-        rows+=("disk             not rehearsed: this machine does not let us mount a small file system")
+        rows+=("disk             skipped: mounting a small file system is not allowed here")
         return
     fi
     mounted=$scratch/disk
@@ -98,7 +98,7 @@ rehearse_disk() {
     types FirstcomeReadOnly 1 2
     over FirstcomeReadOnly
     order buyer | grep -q '"state":"reserved"'
-    wait_until 20 "FirstcomeDiskLow: 192 MB are few, full or not" fires FirstcomeDiskLow
+    wait_until 20 "FirstcomeDiskLow, which a disk of 192 MB always causes" fires FirstcomeDiskLow
     done_with
     umount "$mounted"
     mounted=
@@ -112,7 +112,7 @@ rehearse_wal() {
     exec 9>"$scratch/wal/questions"
     echo 'BEGIN; SELECT count(*) FROM orders;' >&9
     made
-    for _ in 1 2 3 4 5 6 7 8; do # the fewer orders a commit has, the more it takes
+    for _ in 1 2 3 4 5 6 7 8; do # more rounds are needed if commits hold few orders
         "$release" rush --public "$public" --admin "$admin" --crowd plain --buyers 20000 --units 20000 --connections 8 \
             >"$scratch/rush" 2>&1
         sleep 2
@@ -125,7 +125,7 @@ rehearse_wal() {
     over FirstcomeWalGrowing
 }
 
-faketime() { # finds the library that gives a process a clock of its own
+faketime() { # prints the path of libfaketime, which gives a process a clock of its own; downloads it if needed
     for library in /usr/lib/*/faketime/libfaketime.so.1 target/faketime/usr/lib/*/faketime/libfaketime.so.1; do
         if [ -e "$library" ]; then
             realpath "$library"
@@ -152,7 +152,7 @@ rehearse_clock() {
     types FirstcomeClockOff 1 2
     over FirstcomeClockOff
 }
-rehearse_clock-at-start() { # the server is started while the clock is wrong; then somebody sets the clock right
+rehearse_clock-at-start() { # the server starts while the clock is wrong; then the clock is corrected
     own_clock +10
     order early >/dev/null
     made
@@ -163,7 +163,7 @@ rehearse_clock-at-start() { # the server is started while the clock is wrong; th
     over FirstcomeClockOff
 }
 
-# What verify says that the audit rows say, as variables.
+# Sets variables from the line of `verify` that reports the recount of the audit.
 as_audited() {
     read -r drop total held sold < <("$program" verify --data "$data" 2>&1 | sed -n \
         's/.*drop \([0-9]*\): .*its audit rows say Stock { total: \([0-9]*\), held: \([0-9]*\), sold: \([0-9]*\) }.*/\1 \2 \3 \4/p')
@@ -202,7 +202,7 @@ rehearse_oversold() {
     over FirstcomeOversold
 }
 
-rehearse_refund() { # paid after the buyer had cancelled
+rehearse_refund() { # a payment for a cancelled order
     local secret=$scratch/sandbox.secret body now key signature
     (umask 077 && echo "whsec_$(openssl rand -base64 32)" >"$secret")
     fresh "FIRSTCOME__PAYMENTS__SANDBOX_SECRET_FILES=$secret"
@@ -220,7 +220,7 @@ rehearse_refund() { # paid after the buyer had cancelled
     over FirstcomeRefundsDue
 }
 
-rehearse_certificate() { # a new certificate that does not belong to its key
+rehearse_certificate() { # a new certificate that does not match its key
     certificate=$scratch/shop.crt key=$scratch/shop.key
     self_signed "$key" "$certificate"
     self_signed "$scratch/other.key" "$scratch/other.crt"
@@ -237,8 +237,8 @@ self_signed() { # key, certificate
         -subj /CN=localhost 2>/dev/null)
 }
 
-# Every page that no condition above types from is typed block by block against a server that is well: what it says can be
-# typed, and ends well. But for those that change the machine's own services and limits, and one line that asks a payment provider.
+# Runs every block of the runbooks that no condition above runs, against a healthy server: each must succeed. Left out are
+# pages that change the machine's services and limits, and one line that calls a payment provider.
 of_the_machine=(FirstcomeDescriptorsLow FirstcomeKeysForgotten FirstcomeMemoryHigh FirstcomeNotWatched)
 is_counted() {
     curl -s "http://$admin/metrics" >"$scratch/metrics"
@@ -249,13 +249,13 @@ rehearse_pages() {
     post /v1/webhook-endpoints "{\"url\":\"http://127.0.0.1:$sink_port/\",\"events\":[\"*\"]}" >"$scratch/answer"
     endpoint=$(sed 's/^{"id":\([0-9]*\).*/\1/' "$scratch/answer") drop=1
     orders 2 typed
-    # A read, a problem, and an event that nobody signed: there is something to count.
+    # A read, a problem and a forged event, so that their metrics exist.
     curl -s -o /dev/null "http://$public/v1/drops/1"
     curl -s -o /dev/null "http://$public/v1/orders/none"
     curl -s -o /dev/null "http://$public/v1/payments/sandbox" -H 'webhook-id: forged' -H "webhook-timestamp: $(date +%s)" \
         -H 'webhook-signature: v1,AAAA' -d '{}'
-    wait_until 20 "all of it to be counted" is_counted
-    # What UndoOrders, the last of the pages, asks its reader for.
+    wait_until 20 "the metrics of these requests" is_counted
+    # UndoOrders, the last of the pages, asks the operator for an order range.
     run=$(curl -s "http://$admin_at/v1/drops/$drop/remedy?last=2" | sed -n 's/.*"run":"\([0-9-]*\)".*/\1/p')
     local page alert blocks typed_pages=0 from
     for page in dashboards/runbooks/*.md; do
@@ -268,5 +268,5 @@ rehearse_pages() {
         types "$alert" $(seq "$from" "$blocks")
         typed_pages=$((typed_pages + 1))
     done
-    rows+=("pages            $typed_pages pages without a condition of their own: all that they say can be typed")
+    rows+=("pages            $typed_pages pages without a condition of their own: every command succeeds")
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The real binary against its own OpenAPI document: schemathesis asks both listeners whatever the document allows and
-# much that it does not, and every answer must be what the document says. Loopback only; ends by itself.
+# Tests the real binary against its own OpenAPI document: schemathesis sends valid and invalid requests to both listeners,
+# and every response must be one that the document allows. Loopback only.
 #
 #   scripts/contract.sh [PROGRAM]
 set -euo pipefail
@@ -21,7 +21,7 @@ fi
 export CONTRACT_ENDPOINT_URL=http://127.0.0.1:9/hooks FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8
 start
 
-# Something to find: drops, and orders in the states that an order can have.
+# Resources for the requests: drops, and orders in several states.
 post() { # ADDRESS PATH BODY: prints the id
     curl -sSf -X POST -H 'Content-Type: application/json' -H "Idempotency-Key: $SRANDOM-$SRANDOM" "http://$1$2" -d "$3" |
         sed 's/^{"id":"\{0,1\}\([^",]*\).*/\1/'
@@ -35,7 +35,7 @@ new_auction() { # STARTS_AT
         \"starts_at\":\"$1\",\"ends_at\":\"9000-01-01T00:00:00Z\"}"
 }
 new_endpoint() { post "$admin" /v1/webhook-endpoints "{\"url\":\"$CONTRACT_ENDPOINT_URL\"}"; }
-things() {
+make_resources() {
     local n order orders=()
     live=$(new_drop 2020-01-01T00:00:00Z 5000)
     CONTRACT_DROPS=$live,$live,$live,$(new_drop 2020-01-01T00:00:00Z 0),$(new_drop 9000-01-01T00:00:00Z 1)
@@ -59,8 +59,8 @@ export SCHEMATHESIS_HOOKS=contract_hooks PYTHONPATH=scripts PYTHONDONTWRITEBYTEC
 
 failed=
 for listener in public admin; do
-    things
-    # The half of the document that this listener serves.
+    make_resources
+    # The part of the document that this listener serves.
     "$tools/bin/python" scripts/contract_half.py "$listener" <"$scratch/openapi.json" >"$scratch/$listener.json"
     address=${!listener}
     echo "-- schemathesis against the $listener listener"
@@ -70,6 +70,6 @@ done
 
 stop
 if [ -n "$failed" ]; then
-    echo "the server is not what its document says:$failed" >&2
+    echo "responses differ from the OpenAPI document on:$failed" >&2
     exit 1
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The dashboards against the real things: they are what their generator makes, they are what Grafana's types say, and a
-# real Prometheus that scraped the real server through a sale with failures has an answer to every query of every panel.
-# Loopback only; ends by itself. Needs Python, node and npm; Debian's Prometheus is unpacked below target/.
+# Tests the dashboards: they match their generator and Grafana's types, and every query of every panel returns data from a
+# Prometheus that scraped a real server during a sale with failures. Loopback only. Needs Python, node and npm; Debian's
+# Prometheus is unpacked below target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,22 +26,22 @@ end() {
 trap end EXIT
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# A server at which nothing ever happens.
+# An idle server.
 "$program" serve --data "$scratch/empty" --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0 \
     >"$scratch/empty.out" 2>"$scratch/empty.err" &
 helpers+=($!)
 
-# The one with the sale: little room everywhere, so that it is short of it now and then.
+# The server of the sale, with low limits, so that they are reached now and then.
 umask 077
 printf 'whsec_%s\n' "$(head -c 32 /dev/urandom | base64 -w 0)" >"$scratch/sandbox"
-printf 'sk_test_stand_in\n' >"$scratch/stripe-key"
+printf 'sk_test_stub\n' >"$scratch/stripe-key"
 cp "$scratch/sandbox" "$scratch/stripe"
-stand_in=$(free_port)
-python3 scripts/dashboards/sale.py stand-in "$stand_in" &
+stub=$(free_port)
+python3 scripts/dashboards/sale.py stub "$stub" &
 helpers+=($!)
 export FIRSTCOME__PAYMENTS__SANDBOX_SECRET_FILES=$scratch/sandbox FIRSTCOME__PAYMENTS__PROVIDER=stripe
 export FIRSTCOME__PAYMENTS__STRIPE_API_KEY_FILE=$scratch/stripe-key FIRSTCOME__PAYMENTS__STRIPE_SECRET_FILES=$scratch/stripe
-export FIRSTCOME__PAYMENTS__STRIPE_URL=http://127.0.0.1:$stand_in
+export FIRSTCOME__PAYMENTS__STRIPE_URL=http://127.0.0.1:$stub
 export FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8 FIRSTCOME__OUTBOX__RETRY_SECONDS=1
 export FIRSTCOME__WRITER__QUEUE_CAPACITY=160 FIRSTCOME__WRITER__QUEUE_RESERVE=64 FIRSTCOME__WRITER__BATCH_COMMANDS_MAX=16
 export FIRSTCOME__WRITER__CHECKPOINT_WAL_BYTES=1048576 FIRSTCOME__WRITER__RESET_WAL_BYTES=4194304
@@ -70,19 +70,19 @@ done
 
 began=$(date +%s)
 seconds=${SECONDS_OF_SALE:-30}
-python3 scripts/dashboards/sale.py "$public" "$admin" "$wire" "$scratch" "$seconds" "$stand_in" &
+python3 scripts/dashboards/sale.py "$public" "$admin" "$wire" "$scratch" "$seconds" "$stub" &
 sale=$!
 helpers+=("$sale")
-# Storms beside it: some are turned away, so rush's own check need not hold here.
-storms=0
+# Additional load beside it. Some requests are rejected, so the load generator's own check may fail.
+runs=0
 while kill -0 "$sale" 2>/dev/null; do
     timeout 60 "$program" rush --public "$public" --admin "$admin" --buyers 4000 --units 2000 --connections 256 --reads 50 \
         --crowd plain >/dev/null 2>&1 || true
-    storms=$((storms + 1))
+    runs=$((runs + 1))
     sleep 2
 done
 wait "$sale"
-echo "a sale of $seconds s with $storms storms"
+echo "a sale of $seconds s with $runs runs of additional load"
 if ! python3 scripts/dashboards/ask.py "http://$at" "$admin" "$empty" "$began"; then
     tail -n 5 "$scratch/prometheus.err" >&2
     exit 1

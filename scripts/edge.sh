@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The edge recipe (scripts/edge/nginx.conf) with Debian's nginx before the real server, through a sale: how many reads of
-# the drop it answers by itself, how old they are, and that everything else passes as it is. Loopback only; ends by itself.
+# Tests scripts/edge/nginx.conf with Debian's nginx in front of the real server during a sale: the share of reads that
+# nginx answers itself, their age, and that all other requests pass unchanged. Loopback only.
 #
-#   scripts/edge.sh [SECONDS]     how long buyers look (10)
+#   scripts/edge.sh [SECONDS]     duration of the reads (10)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,14 +13,14 @@ seconds=${1:-10}
 }
 nginx=$(command -v nginx || true)
 if [ -z "$nginx" ]; then
-    # The program alone: installed, its package starts a service.
+    # Unpacks the program only: installing its package would start a service.
     fetch() { apt-get download -qq -o "APT::Sandbox::User=$(id -un)" nginx; }
     unpacked=$PWD/target/nginx nginx=$PWD/target/nginx/usr/sbin/nginx
     if [ ! -x "$nginx" ]; then
         mkdir -p "$unpacked"
         if ! (cd "$unpacked" && { fetch || { apt-get update -qq && fetch; }; }) ||
             ! dpkg-deb -x "$unpacked"/nginx_*.deb "$unpacked"; then
-            echo "nginx is missing, and its package could not be had: apt-get install nginx" >&2
+            echo "nginx is missing and could not be downloaded: apt-get install nginx" >&2
             exit 69
         fi
     fi
@@ -40,8 +40,8 @@ start
 
 edge=127.0.0.1:$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir "$scratch/edge"
-# The recipe as it is, but for the two addresses; in the foreground, so that it ends with this script; as the user who asks,
-# whose directory it is.
+# The recipe with two addresses replaced; in the foreground, so that it ends with this script; as the calling user, who owns
+# the directory.
 as_asked='daemon off;'
 if [ "$(id -u)" = 0 ]; then as_asked="$as_asked user root;"; fi
 sed -e "s/127\.0\.0\.1:8080/$public/" -e "s/127\.0\.0\.1:8090/$edge/" scripts/edge/nginx.conf >"$scratch/edge/nginx.conf"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A disk that is really full: the real server on a small file system of its own, filled and freed twenty times. Every
-# order is answered 201 or "nothing happened"; at the end the file has exactly those that were answered 201.
-# Needs to mount a tmpfs: as root, or where user namespaces are allowed. Loopback only; ends by itself.
+# Tests a full disk: the real server on a small file system that is filled and freed twenty times. Every order gets a 201 or
+# a 503 with `applied: no`; at the end the file has exactly the orders that got a 201.
+# Mounts a tmpfs: needs root, or permission to create user namespaces. Loopback only.
 #
 #   scripts/full-disk.sh [ROUNDS]
 set -euo pipefail
@@ -21,7 +21,7 @@ leave() {
 }
 trap leave EXIT
 mount -t tmpfs -o size=24m tmpfs "$scratch/data"
-# Only a write that fails tells: nothing stops it before the disk is full to the last page.
+# No reserve: the server only notices the full disk by a failed write.
 export FIRSTCOME__WRITER__FREE_BYTES_MIN=0
 data=$scratch/data/firstcome
 start_on "$data"
@@ -35,7 +35,7 @@ order() { # buyer: prints the status
 
 sold=0 buyer=0 refused=0
 for ((round = 1; round <= rounds; round++)); do
-    # Whatever is free, but for a few pages.
+    # Fills all but a few pages.
     dd if=/dev/zero of="$scratch/data/filler" bs=4096 2>/dev/null || true
     truncate -s -$((4096 * (9 + 5 * (round % 7)))) "$scratch/data/filler"
     until [ "$refused" -ge "$round" ]; do
@@ -45,7 +45,7 @@ for ((round = 1; round <= rounds; round++)); do
         201) sold=$((sold + 1)) ;;
         503)
             grep -q '"code":"read-only"' "$scratch/answer" && grep -q '"applied":"no"' "$scratch/answer" || {
-                echo "round $round: a 503 that is not read-only:" >&2
+                echo "round $round: a 503 other than read-only:" >&2
                 cat "$scratch/answer" >&2
                 exit 1
             }
@@ -70,5 +70,5 @@ for ((round = 1; round <= rounds; round++)); do
 done
 held=$(curl -sf "http://$public/v1/drops/2" | sed 's/.*"held":\([0-9]*\).*/\1/')
 stop_on "$data"
-echo "$rounds times full and free again: $sold orders answered 201, $held held, $refused turned away"
+echo "disk filled and freed $rounds times: $sold orders got a 201, $held units held, $refused orders rejected"
 [ "$held" = "$sold" ]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Every fuzz target of tests/fuzz: its committed corpus once more, then so many seconds of new inputs from a fixed seed.
+# Runs the fuzz targets of tests/fuzz: first the committed corpus, then new inputs from a fixed seed for some seconds.
 #
 #   scripts/fuzz.sh [SECONDS [TARGET...]]   60 seconds each; 0: the corpus alone
 #
-# On the stable toolchain: LLVM counts branches for libFuzzer without a sanitizer, as `cargo fuzz --sanitizer none` has
-# it. An input that fails stays in tests/fuzz/artifacts; new ones that are worth keeping go to tests/fuzz/corpus by hand.
+# Uses the stable toolchain: LLVM counts branches for libFuzzer without a sanitizer, as with `cargo fuzz --sanitizer none`.
+# Failing inputs stay in tests/fuzz/artifacts; useful new ones are copied to tests/fuzz/corpus by hand.
 set -euo pipefail
 cd "$(dirname "$0")/../tests/fuzz"
 
@@ -22,10 +22,10 @@ if [ $# = 0 ]; then
     done
 fi
 
-# The same versions as the program has.
+# The same dependencies as the program.
 cp ../../Cargo.lock Cargo.lock
 host=$(rustc --version --verbose | sed -n 's/^host: //p')
-# Flags for the host's programs only: with --target, build scripts do without.
+# With --target these flags do not apply to build scripts.
 RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
@@ -42,9 +42,9 @@ for target in "${targets[@]}"; do
     "../../target/fuzz/$host/release/$target" "${limits[@]}" -verbosity=0 -print_final_stats=1 \
         "$grown/$target" "corpus/$target" 2>"$grown/$target.log" || {
         tail -n 40 "$grown/$target.log" >&2
-        echo "$target: an input fails; it is in tests/fuzz/artifacts/$target" >&2
+        echo "$target: failing input saved in tests/fuzz/artifacts/$target" >&2
         exit 1
     }
     executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$grown/$target.log")
-    echo "$target: $executed inputs, of them $(find "corpus/$target" -type f | wc -l) committed ones; none fails"
+    echo "$target: $executed inputs, $(find "corpus/$target" -type f | wc -l) of them committed; none failed"
 done

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Counts the instructions of what must not get more expensive (benches/instructions.rs) and holds them against
-# benches/instructions.toml. Counts do not depend on what else the machine does, so this can fail a build.
+# Counts the instructions of the hot paths (benches/instructions.rs) and compares them with benches/instructions.toml.
+# Counts do not depend on other load on the machine, so this can fail a build.
 #
 #   scripts/instructions.sh            compare; exit code 1 if a count grew by more than the tolerance
-#   scripts/instructions.sh --accept   write what was counted into the table
+#   scripts/instructions.sh --accept   write the counts into the table
 #
-# valgrind counts, in release code. PROFILE=dist counts in that of a sale, which has about a tenth less. What would differ
-# from machine to machine is pinned: the crypto library uses no special instructions. Counts also depend on the compiler:
-# another one than the table's gets a wider tolerance.
+# valgrind counts the instructions of the release profile. PROFILE=dist has about a tenth fewer. The crypto library is told
+# to use no special instructions, since these differ between machines. Counts also depend on the compiler: with another one
+# than the table's the tolerance is wider.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 tolerance=5 tolerance_of_other_compiler=20 # percent
-few=20                                     # instructions, tolerated whatever the percentage
+few=20                                     # instructions that are tolerated at any percentage
 table=benches/instructions.toml
 case ${1:-} in '' | --accept) ;; *)
     echo "usage: scripts/instructions.sh [--accept]" >&2
@@ -55,8 +55,8 @@ per_operation() { # case, operations
     local once=0 twice
     case $1 in
     http-*)
-        # All that the serving thread does, twice: the difference is that of the requests. It is the one that does more for
-        # more requests, the main thread aside, which asks them.
+        # Counts the worker thread for n and for 2n requests; the difference is the cost of n. The worker is the thread
+        # whose count grows most, apart from the main thread, which sends the requests.
         callgrind --separate-threads=yes "$1" "$2"
         of_threads >"$scratch/once"
         callgrind --separate-threads=yes "$1" "$(($2 * 2))"
@@ -87,19 +87,19 @@ while read -r name count; do
     change=$(awk -v a="$before" -v b="$now" 'BEGIN { printf "%+.1f", 100 * (b - a) / a }')
     printf '%-40s %12s %12s %7s%%\n' "$name" "$now" "$before" "$change"
     if [ $((now - before)) -gt "$few" ] && awk -v change="$change" -v most="$tolerance" 'BEGIN { exit !(change > most) }'; then
-        echo "GREW: $name takes $now instructions instead of $before ($change %, $tolerance % are tolerated)" >&2
+        echo "GREW: $name takes $now instructions instead of $before ($change %; tolerance $tolerance %)" >&2
         grown=1
     fi
 done < <("$program" --list)
 
 if [ "${1:-}" = --accept ]; then
     {
-        echo "# Instructions per operation, as scripts/instructions.sh counts them; it writes this with --accept."
+        echo "# Instructions per operation, counted by scripts/instructions.sh, written by its --accept."
         echo "compiler = \"$compiler\""
         cat "$scratch/table"
     } >"$table"
     echo "accepted: $table"
 elif [ "$grown" != 0 ]; then
-    echo "if that is meant to be: scripts/instructions.sh --accept, and say why in the commit" >&2
+    echo "if this is intended: run scripts/instructions.sh --accept, and give the reason in the commit" >&2
     exit 1
 fi

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# A profile-guided build: the release program once more, laid out by what a sale really runs. Prints what it gains.
+# Makes a profile-guided build with the profile of a sale, and prints the speedup.
 #
-#   scripts/pgo.sh [PAIRS]   PAIRS 5: how often both programs sell in turn at the end; 0: only build
+#   scripts/pgo.sh [PAIRS]   number of comparison runs of both programs at the end (5); 0: only build
 #
-# Builds twice, then leaves the program in target/pgo/dist/firstcome. It needs llvm-profdata of the compiler's own
-# LLVM, which rustup brings (llvm-tools). PROFILE=release builds in a third of the time, slightly slower code. Loopback only;
-# ends by itself.
+# Builds twice; the result is target/pgo/dist/firstcome. Needs llvm-profdata of the compiler's own LLVM, which rustup
+# provides (llvm-tools). PROFILE=release builds in a third of the time, slightly slower code. Loopback only.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
@@ -27,14 +26,14 @@ profdata() { find "$(rustc --print sysroot)/lib/rustlib" -name llvm-profdata; }
 rush() { timeout 300 "$program" rush --public "$public" --admin "$admin" "$@"; }
 orders() { rush --crowd plain --buyers 100000 --units 100000 --connections 512 --json "$scratch/rush.json" >/dev/null; }
 
-echo "== building what counts its own steps"
-raw=$PWD/target/pgo-raw # the same in each run: it is part of what cargo has built
+echo "== building the instrumented program"
+raw=$PWD/target/pgo-raw # the same path in each run: it is part of cargo's fingerprint
 rm -rf "$raw"
 RUSTFLAGS="-Cprofile-generate=$raw" cargo build --quiet --locked --profile "$profile" --target-dir target/pgo-count
 program=target/pgo-count/$profile/firstcome
-echo "== a sale, a ladder of reads and orders, and bids, to be counted"
+echo "== training: a sale, a ladder of reads and orders, and bids"
 start
-# A program that counts is slow, and may turn somebody away: that is counted too.
+# The instrumented build is slow and may reject requests; those paths are profiled as well.
 train() { rush "$@" >/dev/null 2>&1 || true; }
 train --crowd plain --buyers 100000 --units 100000 --connections 512
 train --buyers 50000 --connections 256
@@ -44,7 +43,7 @@ stop >/dev/null
 mkdir -p target/pgo
 "$(profdata)" merge -o "$PWD/target/pgo/firstcome.profdata" "$raw"
 
-echo "== building by what was counted"
+echo "== building with the profile"
 RUSTFLAGS="-Cprofile-use=$PWD/target/pgo/firstcome.profdata" cargo build --quiet --locked --profile "$profile" --target-dir target/pgo
 cargo build --quiet --locked --profile "$profile"
 
@@ -57,9 +56,9 @@ rate_of() { # program
     rm -rf "$scratch/data"
     sed -n 's/.*"reserved_per_second": \([0-9.]*\).*/\1/p' "$scratch/rush.json"
 }
-echo "== orders over HTTP in turn, load by the same program: plain, guided, ratio"
+echo "== orders over HTTP per second, each program with its own load generator: plain, guided, ratio"
 for _ in $(seq "$pairs"); do
     plain=$(rate_of "target/$profile/firstcome") guided=$(rate_of "target/pgo/$profile/firstcome")
     awk -v p="$plain" -v g="$guided" 'BEGIN { printf "%.0f/s  %.0f/s  %.3f\n", p, g, g / p }' | tee -a "$scratch/pairs"
 done
-echo "median of the ratios: $(awk '{ print $3 }' "$scratch/pairs" | sort -n | sed -n "$(((pairs + 1) / 2))p")"
+echo "median ratio: $(awk '{ print $3 }' "$scratch/pairs" | sort -n | sed -n "$(((pairs + 1) / 2))p")"

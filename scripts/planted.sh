@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of the tests: plants each bug of src/failpoints.rs, one at a time, and runs the test that must catch it.
-# A bug that no test notices fails this script; so does a test that fails without a bug.
+# Tests the tests: plants each bug of src/failpoints.rs, one at a time, and runs the test that must catch it. The script
+# fails if a test does not catch its bug, or fails without a bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,10 +25,10 @@ LateBeatsLimit         payment_rules paying_late_never_beats_a_limit_nor_the_dro
 MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
 '
 
-# Every bug of the list in the code has its line here.
+# Every bug in the code has a line above.
 for bug in $(sed -n '/^pub enum Bug/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' src/failpoints.rs); do
     grep -q "^$bug " <<<"$bugs" || {
-        echo "$bug is in src/failpoints.rs, but no test is named for it" >&2
+        echo "$bug of src/failpoints.rs has no test in scripts/planted.sh" >&2
         exit 1
     }
 done
@@ -54,7 +54,7 @@ while read -r bug file name; do
         }
     fi
     if run "$bug" "$file" "$name"; then
-        echo "NOT CAUGHT: $bug, although $file::$name ran" >&2
+        echo "NOT CAUGHT: $bug by $file::$name" >&2
         failed=1
     else
         echo "caught: $bug by $file::$name"

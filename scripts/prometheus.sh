@@ -1,5 +1,5 @@
-# Sourced by scripts that need Debian's Prometheus: sets prometheus and promtool. Where it is not installed, its package is
-# unpacked below target/, so that no service starts with it.
+# Sourced by scripts that need Debian's Prometheus: sets prometheus and promtool. If it is not installed, its package is
+# unpacked below target/, so that no service is started.
 
 prometheus=$(command -v prometheus || true)
 promtool=$(command -v promtool || true)
@@ -10,7 +10,7 @@ if [ -z "$prometheus" ] || [ -z "$promtool" ]; then
         mkdir -p "$unpacked"
         if ! (cd "$unpacked" && { fetch || { apt-get update -qq && fetch; }; }) ||
             ! dpkg-deb -x "$unpacked"/prometheus_*.deb "$unpacked"; then
-            echo "prometheus is missing, and its package could not be had: apt-get install prometheus" >&2
+            echo "prometheus is missing and could not be downloaded: apt-get install prometheus" >&2
             exit 1
         fi
         rm -f "$unpacked"/prometheus_*.deb

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Rehearses the runbooks: makes each condition with the real server under Debian's Prometheus, waits for its alert, types
-# what the page in dashboards/runbooks/ says, line by line out of that page, and sees the alert end.
+# Rehearses the runbooks: causes each condition on a real server with Debian's Prometheus, waits for the alert, runs the
+# commands of its page in dashboards/runbooks/, and waits for the alert's end.
 #
-#   scripts/rehearse.sh [CONDITION...]   all of them if none is named
+#   scripts/rehearse.sh [CONDITION...]   default: all conditions
 #
-# Prints the time from the cause to the alert, and from the alert to its end. Loopback only; ends by itself. Stand-ins are
-# systemctl (starts and ends our server), journalctl (its log) and chronyc (a clock of the server's own, by libfaketime).
-# A full disk needs a small file system of its own: as root, or where user namespaces are allowed.
+# Prints the time from the cause to the alert, and from the alert to its end. Loopback only. Stubs replace systemctl (starts
+# and stops the server), journalctl (its log) and chronyc (the server's own clock, by libfaketime). The full disk needs a
+# small file system of its own: root, or permission to create user namespaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 conditions=(killed hung stalled endpoint dead-letters disk wal clock clock-at-start counter oversold refund certificate pages)
@@ -22,7 +22,7 @@ fi
 if [ $# -gt 0 ]; then
     for asked in "$@"; do
         [[ " ${conditions[*]} " == *" $asked "* ]] || {
-            echo "there is no condition $asked; there are: ${conditions[*]}" >&2
+            echo "unknown condition $asked; known are: ${conditions[*]}" >&2
             exit 64
         }
     done
@@ -39,7 +39,7 @@ done
 release=$program
 alert_within=60 ends_within=90
 
-# --- the house: free ports, Prometheus, what is cleaned up -----------------------------------------------------------------
+# --- setup: free ports, Prometheus, cleanup ----------------------------------------------------------------------------------
 read -r admin_port prometheus_port sink_port < <(python3 -c '
 import socket
 sockets = [socket.socket() for _ in range(3)]
@@ -49,7 +49,7 @@ admin_at=127.0.0.1:$admin_port watch=127.0.0.1:$prometheus_port
 typed=$scratch/typed
 others=() mounted=
 touch "$typed"
-exec 8>&2 # what was typed may end the script while its own output goes elsewhere
+exec 8>&2 # a command of a runbook may end the script while its output is redirected
 leave() {
     local code=$?
     exec 2>&8
@@ -82,13 +82,13 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 curl -sf "http://$watch/-/ready" >/dev/null || {
-    echo "Prometheus did not come up:" >&2
+    echo "Prometheus did not start:" >&2
     cat "$scratch/prometheus.log" >&2
     exit 1
 }
 
-# --- words -----------------------------------------------------------------------------------------------------------------
-alerts() { # the names of those that fire now
+# --- helpers -----------------------------------------------------------------------------------------------------------------
+alerts() { # prints the names of the firing alerts
     curl -sf "http://$watch/api/v1/query" --data-urlencode 'query=ALERTS{alertstate="firing"}' |
         { grep -o '"alertname":"[A-Za-z]*"' || true; } | cut -d'"' -f4 | sort -u
 }
@@ -99,7 +99,7 @@ wait_until() { # seconds, what for, command
     shift 2
     until "$@"; do
         if [ $SECONDS -ge $until ]; then
-            echo "$condition: in vain waited for: $what" >&2
+            echo "$condition: timed out waiting for: $what" >&2
             exit 1
         fi
         sleep 0.2
@@ -108,26 +108,26 @@ wait_until() { # seconds, what for, command
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 rows=()
 made() { cause_ms=$(now_ms); }
-alert() { # waits for it; the cause was when `made` was called
+alert() { # waits for the alert, and measures the time since `made`
     wait_until $alert_within "$1" fires "$1"
     alert_ms=$(now_ms)
-    told=$(curl -sf "http://$watch/api/v1/alerts" | grep -o "\"alertname\":\"$1\"[^}]*}[^}]*" | grep -o '"summary":"[^"]*"' | head -n 1)
-    case $told in *'error expanding'* | *'<no value>'* | "")
-        echo "$1 is told in strange words: $told" >&2
+    summary=$(curl -sf "http://$watch/api/v1/alerts" | grep -o "\"alertname\":\"$1\"[^}]*}[^}]*" | grep -o '"summary":"[^"]*"' | head -n 1)
+    case $summary in *'error expanding'* | *'<no value>'* | "")
+        echo "the summary of $1 is invalid: $summary" >&2
         exit 1
         ;;
     esac
     before=$((alert_ms - cause_ms))
-    echo "  ${told#*:}"
+    echo "  ${summary#*:}"
 }
-over() { # waits for its end
+over() { # waits for the alert's end
     wait_until $ends_within "the end of $1" ended "$1"
     local after=$(($(now_ms) - alert_ms))
     rows+=("$(printf '%-16s %-30s %6d.%d s %6d.%d s' "$condition" "$1" $((before / 1000)) $((before % 1000 / 100)) \
         $((after / 1000)) $((after % 1000 / 100)))")
     echo "${rows[-1]}"
 }
-types() { # alert, numbers of the blocks of its runbook: runs them, but for the lines that are the reader's own
+types() { # alert, numbers of blocks of its runbook: runs them, without lines marked `# yours`
     local page=dashboards/runbooks/$1.md block number pid=$server
     shift
     for number; do
@@ -142,7 +142,7 @@ types() { # alert, numbers of the blocks of its runbook: runs them, but for the 
     done
 }
 
-# --- stand-ins for what a machine with systemd has ---------------------------------------------------------------------------
+# --- stubs of the tools of a machine with systemd ----------------------------------------------------------------------------
 firstcome() { "$program" "$@"; }
 systemctl() {
     case "$*" in
@@ -162,7 +162,7 @@ systemctl() {
     "status firstcome"*) ps -o pid,stat,etime,args -p "${server:-1}" || return 3 ;;
     "show firstcome -p ExecMainStatus") echo "ExecMainStatus=$exit_code" ;;
     *)
-        echo "systemctl $* has no stand-in" >&2
+        echo "systemctl $* has no stub" >&2
         return 1
         ;;
     esac
@@ -172,15 +172,15 @@ chronyc() { if [ "$*" = makestep ]; then echo +0 >"$clock"; fi; }
 pgrep() { echo "$server"; }
 auth="Authorization: Bearer ${FIRSTCOME_TOKEN:-}" exit_code=0
 
-fresh() { # a new server, with settings of its own (NAME=VALUE)
+fresh() { # starts a new server; arguments are settings (NAME=VALUE)
     data=$scratch/$condition/data
     mkdir -p "$scratch/$condition"
     run_under=(env "FIRSTCOME__AUDIT__COMPARE_INTERVAL_MS=1000" "FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8" "$@")
     start_on "$data"
-    wait_until 60 "no alert of the condition before" nothing_fires
+    wait_until 60 "the end of all earlier alerts" nothing_fires
 }
 nothing_fires() { [ -z "$(alerts | grep -v '^FirstcomeDiskLow$')" ] && [ "$(value 'up{job="firstcome"}')" = 1 ]; }
-value() { # of an expression that has one
+value() { # prints the value of an expression
     curl -sf "http://$watch/api/v1/query" --data-urlencode "query=$1" | sed -n 's/.*"value":\[[0-9.]*,"\([^"]*\)".*/\1/p'
 }
 test_value() { [ "$(value "$1")" = "$2" ]; }
@@ -188,7 +188,7 @@ done_with() {
     if [ -n "$server" ]; then stop_on "$data" >>"$typed"; fi
     rm -rf "${data:?}"
 }
-order() { # buyer; prints the answer
+order() { # buyer: prints the response
     curl -s "http://$public/v1/drops/1/orders" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" \
         -d "{\"buyer\":\"$1\",\"quantity\":1}"
 }
@@ -196,7 +196,7 @@ orders() { for ((i = 1; i <= $1; i++)); do order "$2$i" >/dev/null; done; }
 post() { # path, body
     curl -sS -X POST "http://$admin_at$1" -H 'Content-Type: application/json' -H "Idempotency-Key: $RANDOM" -d "$2"
 }
-sink() { # an endpoint that takes everything, from now on
+sink() { # starts an endpoint that accepts every webhook
     python3 -c "
 import http.server
 class Sink(http.server.BaseHTTPRequestHandler):

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What an operator sees in the middle of the night, in a real terminal (tmux): top while a storm runs, in two sizes, with
-# a server that goes away and comes back, ended by q, by Ctrl-C and by SIGTERM; and preflight that passes, warns and fails.
-# The shell must be there afterwards with the terminal as it was. Loopback only; ends by itself.
+# Tests `top` and `preflight` in a real terminal (tmux): top under load, in two sizes, with a server that stops and starts
+# again, ended by q, Ctrl-C and SIGTERM; preflight that passes, warns and fails. The shell must come back with the terminal
+# unchanged. Loopback only.
 #
-#   scripts/screens.sh [DIRECTORY]     the screens go to DIRECTORY, too
+#   scripts/screens.sh [DIRECTORY]     also saves the screens in DIRECTORY
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,10 +15,10 @@ command -v tmux >/dev/null || {
 }
 program=$(realpath "$program")
 
-storm=
+load=
 end() {
     tmux kill-server 2>/dev/null || true
-    if [ -n "$storm" ]; then kill "$storm" 2>/dev/null || true; fi
+    if [ -n "$load" ]; then kill "$load" 2>/dev/null || true; fi
     cleanup
 }
 trap end EXIT
@@ -47,7 +47,7 @@ shows() { # TEXT...: waits until all of them are on the screen
     exit 1
 }
 
-shows_no() { # TEXT: waits until it is gone
+shows_no() { # TEXT: waits until it is no longer on the screen
     for _ in $(seq 200); do
         [[ $(screen) == *"$1"* ]] || return 0
         sleep 0.1
@@ -56,22 +56,22 @@ shows_no() { # TEXT: waits until it is gone
     exit 1
 }
 
-shell_is_back() { # NAME: the prompt, the main screen, a cursor, and the line settings of before
+shell_is_back() { # PROMPT NEXT: checks the prompt, the main screen, the cursor and the line settings
     shows "$1>"
     local state
     state=$(tmux display-message -p -t night '#{alternate_on} #{cursor_flag}')
     [ "$state" = "0 1" ] || {
-        echo "the terminal is left on its other screen, or without a cursor: $state" >&2
+        echo "the terminal is left on the alternate screen, or without a cursor: $state" >&2
         exit 1
     }
     rm -f "$scratch/after"
     type_in "stty -g >$scratch/after; clear"
     for _ in $(seq 100); do [ ! -s "$scratch/after" ] || break; sleep 0.1; done
     cmp "$scratch/before" "$scratch/after" || {
-        echo "the terminal's settings are not what they were" >&2
+        echo "the terminal's settings have changed" >&2
         exit 1
     }
-    # The next end shows itself by a prompt of its own.
+    # Another prompt tells the next return to the shell from this one.
     type_in "PS1='$2> '; clear"
     shows "$2>"
 }
@@ -83,10 +83,10 @@ shows 'one>'
 type_in "stty -g >$scratch/before; clear"
 for _ in $(seq 100); do [ ! -s "$scratch/before" ] || break; sleep 0.1; done
 
-echo "-- top while a storm runs"
+echo "-- top under load"
 "$program" rush --public "$public" --admin "$admin" --buyers 40000 --units 9000 --rate 2000 --connections 64 --reads 50 \
     >"$scratch/rush.out" 2>&1 &
-storm=$!
+load=$!
 for _ in $(seq 200); do ! curl -sf -o "$scratch/drop" "http://$public/v1/drops/2" || break; sleep 0.05; done
 type_in "$program top --admin $admin --public $public --drop 2"
 shows 'firstcome top' "$admin" 'events/s' 'queue  ' 'order accepted' 'orders, whole' '2 Rush' 'oversold          0, undersold 0' 'memory'
@@ -96,15 +96,15 @@ tmux resize-window -t night -x 80 -y 24
 shows 'firstcome top' 'order accepted' '2 Rush' 'disk  ' 'auctions  '
 [ "$(screen | wc -l)" = 24 ]
 kept top-80x24
-wait "$storm" || {
+wait "$load" || {
     cat "$scratch/rush.out" >&2
     exit 1
 }
-storm=
+load=
 tmux send-keys -t night q
 shell_is_back one two
 
-echo "-- a server that goes away and comes back"
+echo "-- a server that stops and starts again"
 type_in "$program top --admin $admin"
 shows 'firstcome top' 'q leaves'
 stop >"$scratch/stop.out"
@@ -117,7 +117,7 @@ shows 'q leaves'
 tmux send-keys -t night C-c
 shell_is_back two three
 
-echo "-- SIGTERM, a drop that is not there, a pipe"
+echo "-- SIGTERM, an unknown drop, a pipe"
 type_in "$program top --admin $admin"
 shows 'q leaves'
 pane=$(tmux display-message -p -t night '#{pane_pid}')
@@ -129,7 +129,7 @@ shows 'there is no drop 77' 'ended: 69'
 grep -q '^queue  0 of ' "$scratch/once"
 grep -q '^1  *10,000  *0  *0  *░' "$scratch/once"
 if grep -q $'\e' "$scratch/once"; then
-    echo "there are colours in the pipe" >&2
+    echo "the output to a pipe has colours" >&2
     exit 1
 fi
 
@@ -151,13 +151,13 @@ told() { # TEXT
     }
 }
 
-# What this machine's own time service says is no matter of these scripts.
+# A stub, so that the result does not depend on this machine's time service.
 mkdir "$scratch/bin"
 printf '#!/bin/sh\necho yes\n' >"$scratch/bin/timedatectl"
 chmod +x "$scratch/bin/timedatectl"
 PATH=$scratch/bin:$PATH
 
-# This server was started with --demo, and then without it: play money fails, and a plain one only warns.
+# With --demo, play money fails the check; without it, a missing secret only warns.
 kill -TERM "$server"
 wait "$server"
 start
@@ -171,7 +171,7 @@ told 'there is no drop 77'
 kill -TERM "$server"
 wait "$server"
 
-serve() { # a server as for a sale, on the addresses of before
+serve() { # starts a server without --demo, on the same addresses
     "$program" serve --data "$scratch/data" --public "$public" --admin "$admin" --wire 127.0.0.1:0 >"$scratch/serve.out" 2>&1 &
     server=$!
     for _ in $(seq 200); do
@@ -192,11 +192,11 @@ drop=$(curl -sSf -X POST -H 'Content-Type: application/json' -H 'Idempotency-Key
 kill -TERM "$server"
 wait "$server"
 
-# Everything that a sale should have: secrets, an endpoint, a backup, Debian's Prometheus and Alertmanager.
+# A complete setup: secrets, an endpoint, a backup, Debian's Prometheus and Alertmanager.
 . scripts/prometheus.sh
 alertmanager=$(command -v prometheus-alertmanager || true)
 if [ -z "$alertmanager" ]; then
-    # Its templates are where its package puts them, so it cannot be unpacked below target/. As a service it is not wanted.
+    # Its templates have fixed paths, so it cannot be unpacked below target/. RUNLEVEL=1 keeps its service from starting.
     RUNLEVEL=1 apt-get install -y -qq --no-install-recommends prometheus-alertmanager >"$scratch/apt.out" 2>&1 || {
         cat "$scratch/apt.out" >&2
         echo "Alertmanager is missing: apt-get install prometheus-alertmanager" >&2
@@ -207,7 +207,7 @@ fi
 helpers=()
 end() {
     tmux kill-server 2>/dev/null || true
-    for helper in $storm "${helpers[@]}"; do kill "$helper" 2>/dev/null || true; done
+    for helper in $load "${helpers[@]}"; do kill "$helper" 2>/dev/null || true; done
     cleanup
 }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -269,4 +269,4 @@ told 'FAIL  endpoints     127.0.0.1: connection refused or timed out'
 told "FAIL  scraped       http://$watcher: connection refused or timed out"
 told "FAIL  test alert    http://$pager: connection refused or timed out"
 stop >"$scratch/stop.out"
-echo "top and preflight show what they should"
+echo "top and preflight passed"

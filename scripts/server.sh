@@ -1,6 +1,5 @@
-# Sourced by scripts that need a server: starts and stops the release binary on free loopback ports.
-# It sets program, scratch (a directory that goes away at the end), public, admin and wire (addresses). What stands in `run_under`
-# is put before the server's command.
+# Sourced by scripts that need a server: starts and stops the release binary on free loopback ports. Sets program, scratch (a
+# directory that is removed at the end), public, admin and wire (addresses). The command in `run_under` precedes the server's.
 
 program=${FIRSTCOME:-target/release/firstcome}
 scratch=$(mktemp -d)
@@ -31,7 +30,7 @@ start_on() { # data directory
         kill -0 "$server" || break
         sleep 0.05
     done
-    echo "the server did not come up:" >&2
+    echo "the server did not start:" >&2
     cat "$scratch/serve.out" "$scratch/serve.err" >&2
     exit 1
 }
@@ -42,7 +41,7 @@ stop_on() { # data directory
     wait "$server" || code=$?
     server=
     if [ "$code" != 0 ]; then
-        echo "the server ended with $code instead of 0:" >&2
+        echo "the server exited with $code instead of 0:" >&2
         cat "$scratch/serve.err" >&2
         exit 1
     fi

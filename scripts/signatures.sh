@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Webhooks signed by code that is not ours, the stripe and standardwebhooks packages of Python, to the real binary: what
-# they sign is taken, what they refuse is refused. Loopback only; ends by itself.
+# Tests webhook signatures against other implementations, the Python packages stripe and standardwebhooks: the server
+# accepts what they sign, refuses what they refuse, and they verify what the server signs. Loopback only.
 #
 #   scripts/signatures.sh [PROGRAM]
 set -euo pipefail
@@ -15,7 +15,7 @@ if ! cmp -s scripts/signatures.requirements.txt "$tools/installed"; then
     cp scripts/signatures.requirements.txt "$tools/installed"
 fi
 
-# Two secrets each, as while one follows another.
+# Two secrets each, as during a rotation.
 umask 077
 secret() { # FILE
     printf 'whsec_%s\n' "$(head -c 32 /dev/urandom | base64 -w 0)" >"$scratch/$1"
@@ -25,7 +25,7 @@ export FIRSTCOME__PAYMENTS__STANDARD_WEBHOOKS_SECRET_FILES=$scratch/standard,$sc
 export FIRSTCOME__PAYMENTS__STRIPE_SECRET_FILES=$scratch/stripe,$scratch/stripe-next
 export FIRSTCOME__PAYMENTS__SANDBOX_SECRET_FILES=$scratch/sandbox
 
-# Endpoints on this machine, so that what we sign can be held against the package too.
+# Allows an endpoint on this machine, whose deliveries the package verifies.
 export FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8
 start
 PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" scripts/signatures.py "http://$public" "$scratch" "http://$admin"

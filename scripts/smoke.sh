@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real sale with the real binary: serve, storm, verify, restart, storm again. Loopback only; ends by itself.
+# Runs a complete sale with the real binary: load, verify, restart, load again. Loopback only.
 #
 #   scripts/smoke.sh [BUYERS [UNITS]]
 set -euo pipefail
@@ -16,7 +16,7 @@ stop
 start
 after=$(curl -sf "http://$public/v1/drops/2")
 if [ "$before" != "$after" ]; then
-    echo "the drop is not what it was before the restart:" >&2
+    echo "the drop differs from before the restart:" >&2
     printf '%s\n%s\n' "$before" "$after" >&2
     exit 1
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Debian's Prometheus beside a running server, without Docker and not as a service: pictures on its page, the alerts of
-# dashboards/alerts.yml in force. Ctrl-C ends it; what it recorded is kept in target/watch.
+# Runs Debian's Prometheus beside a running server, without Docker and without a service, with the alerts of
+# dashboards/alerts.yml. Ctrl-C ends it; the recorded series stay in target/watch.
 #
-#   scripts/watch.sh [ADMIN [ADDRESS]]   the server's admin listener (127.0.0.1:8081), and where Prometheus listens
+#   scripts/watch.sh [ADMIN [ADDRESS]]   the server's admin listener (127.0.0.1:8081), and the address of Prometheus
 #                                        (127.0.0.1:9090)
 #
-# TOKEN_FILE: a file with a viewer's token, where the server wants one.
+# TOKEN_FILE: a file with a viewer's token, if the server requires one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,11 +13,11 @@ admin=${1:-127.0.0.1:8081}
 address=${2:-127.0.0.1:9090}
 . scripts/prometheus.sh
 if ! curl -s -o /dev/null "http://$admin/healthz"; then
-    echo "no server answers on http://$admin: start one (firstcome serve), or name its admin listener" >&2
+    echo "no server answers on http://$admin: start one (firstcome serve), or pass the address of its admin listener" >&2
     exit 69
 fi
 
-# Its pages need the JavaScript that Debian packs by itself.
+# Its pages need JavaScript libraries that Debian packages separately.
 assets=()
 if [[ $prometheus == "$PWD"/target/* ]]; then
     unpacked=${prometheus%/bin/prometheus}
@@ -28,7 +28,7 @@ if [[ $prometheus == "$PWD"/target/* ]]; then
         if (cd "$fetched" && apt-get download -qq -o "APT::Sandbox::User=$(id -un)" "${packages[@]}" libjs-d3); then
             for package in "$fetched"/*.deb; do dpkg-deb -x "$package" "${unpacked%/usr}"; done
         else
-            echo "Prometheus' pages stay plain: their JavaScript could not be had (apt-get install prometheus)" >&2
+            echo "the pages of Prometheus lack graphs: JavaScript libraries could not be downloaded" >&2
         fi
         rm -rf "$fetched"
     fi
@@ -47,6 +47,6 @@ mkdir -p "$watch/data"
 "$promtool" check config "$watch/prometheus.yml" >/dev/null
 
 echo "Prometheus watches $admin: http://$address/classic/alerts, http://$address/graph"
-echo "Grafana, where there is one: a data source http://$address, and dashboards/*.json by Dashboards, New, Import"
+echo "Grafana: add the data source http://$address, and import dashboards/*.json (Dashboards, New, Import)"
 exec "$prometheus" --config.file="$watch/prometheus.yml" --storage.tsdb.path="$watch/data" --storage.tsdb.retention.time=15d \
     --web.listen-address="$address" "${assets[@]}" --log.level=warn

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The worst minute, with the real binary: a crowd at the door, then more orders than it can take. Loopback only; ends
-# by itself.
+# Overloads the real binary: ten thousand connections at once, then ten times more orders than its writer can commit.
+# Loopback only.
 #
-#   scripts/storm.sh
+#   scripts/overload.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
@@ -14,8 +14,8 @@ start
 target/release/examples/crowd "$public" "$admin"
 stop
 
-# A client on the same machine can offer ten times as much only to a writer that is slower than it might be: one order
-# per commit. The queue is as much shorter.
+# A client on the same machine can exceed the capacity tenfold only if the writer is slowed down: one order per commit, and
+# a queue that is shorter in proportion.
 echo "== ten times the capacity"
 export FIRSTCOME__WRITER__BATCH_COMMANDS_MAX=1 FIRSTCOME__WRITER__QUEUE_CAPACITY=1024
 start
