@@ -166,7 +166,7 @@ rehearse_clock-at-start() { # the server starts while the clock is wrong; then t
 # Sets variables from the line of `verify` that reports the recount of the audit.
 as_audited() {
     read -r drop total held sold < <("$program" verify --data "$data" 2>&1 | sed -n \
-        's/.*drop \([0-9]*\): .*its audit rows say Stock { total: \([0-9]*\), held: \([0-9]*\), sold: \([0-9]*\) }.*/\1 \2 \3 \4/p')
+        's/.*drop \([0-9]*\): .*its audit rows say total \([0-9]*\), held \([0-9]*\), sold \([0-9]*\).*/\1 \2 \3 \4/p')
 }
 set_right() {
     types FirstcomeCountersDisagree 1

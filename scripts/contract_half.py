@@ -1,4 +1,4 @@
-"""The operations of one listener out of the OpenAPI document: `Allow` can only name what the same listener serves."""
+"""Reduces the OpenAPI document to the operations of one listener, since `Allow` names only methods of the same listener."""
 
 import json
 import sys

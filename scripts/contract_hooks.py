@@ -1,4 +1,4 @@
-"""What schemathesis must know of firstcome that the OpenAPI document cannot say (scripts/contract.sh)."""
+"""Hooks of schemathesis for rules that the OpenAPI document cannot express (scripts/contract.sh)."""
 
 import datetime
 import itertools
@@ -14,19 +14,19 @@ ORDERS = os.environ["CONTRACT_ORDERS"].split(",")
 DROPS = os.environ["CONTRACT_DROPS"].split(",")
 AUCTIONS = os.environ["CONTRACT_AUCTIONS"].split(",")
 ENDPOINTS = os.environ["CONTRACT_ENDPOINTS"].split(",")
-# Nobody listens there, and no name server need be asked for it.
+# A port without a listener, and an address that needs no resolution.
 ENDPOINT_URL = os.environ["CONTRACT_ENDPOINT_URL"]
 PUBLIC = os.environ["CONTRACT_PUBLIC"]
-# These may be closed: else soon every drop would be, and nothing else could be tried on them.
+# Only these drops are closed, so that the others stay usable.
 CLOSABLE = os.environ["CONTRACT_CLOSABLE"].split(",")
 ORDER_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
-# One worker asks in one order, so what goes round goes round in the same way in each run.
+# One worker sends requests in a fixed order, so these cycles are the same in each run.
 orders, drops, closable = itertools.cycle(ORDERS), itertools.cycle(DROPS), itertools.cycle(CLOSABLE)
 auctions, endpoints = itertools.cycle(AUCTIONS), itertools.cycle(ENDPOINTS)
 turn = itertools.count()
 
-# The instants that the server keeps.
+# The range of times that the server accepts.
 schemathesis.openapi.format(
     "date-time",
     st.builds(
@@ -43,19 +43,19 @@ def fits(case):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Leads good requests to things that exist and are as the request needs them, three times of four."""
+    """Points three of four valid requests at resources that exist, in a state that fits the request."""
     query = case.query or {}
     if str(query.get("follow")).lower() in ("true", "['true']", "[true]"):
-        # Who follows the audit never gets to an end.
+        # A response that follows the audit never ends.
         query["follow"] = "false"
-    # A link that schemathesis guessed may put a number into a header.
+    # A link inferred by schemathesis may put a number into a header.
     for header, value in list((case.headers or {}).items()):
         case.headers[header] = str(value)
     name = case.operation.definition.raw.get("operationId")
     if not fits(case):
         return
     if name == "GetAuctionOrder":
-        # Needed where no token says who asks, and here none does.
+        # Required without a buyer's token.
         query.setdefault("buyer", "buyer-7")
         case.query = query
     if name == "ListOrders" and (str(query.get("contacts")).lower() == "true" or int(query.get("limit", 0)) > 100):
@@ -88,7 +88,7 @@ CHANGES = {
     "PatchDrop": lambda path, body: {"expected_revision": drop_now(path, "revision")},
     "AdjustStock": lambda path, body: {"expected_total": drop_now(path, "total")},
     "RecordPayment": lambda path, body: {"amount": 100, "currency": "EUR"},
-    # Low, so that the next can be higher.
+    # Low amounts, so that later bids can be higher.
     "PlaceBid": lambda path, body: {"amount": body["amount"] % 1000 + 100, "maximum": body["amount"] % 5000 + 1100},
     "CreateAuction": lambda path, body: {
         "ends_at": "9000-01-01T00:00:00Z",
@@ -114,21 +114,21 @@ def texts(value):
 
 @schemathesis.hook
 def filter_body(context, body):
-    """Lengths are bytes (x-bytes-max), and JSON Schema counts characters: long texts stay ASCII. The shortest bound is 40."""
+    """Keeps long texts ASCII: bounds are in bytes (x-bytes-max), but JSON Schema counts characters. The least bound is 40."""
     return all(len(text) <= 10 or text.isascii() for text in texts(body))
 
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """A request can fit its schema and still be refused by the state, or be larger than a body may be."""
+    """Ignores valid requests that the state refuses, or that exceed the size of a body."""
     if type(failure).__name__ != "RejectedPositiveData":
         return True
     name = case.operation.definition.raw.get("operationId")
     if name in ("PlaceOrder", "PlaceBid", "BuyNow") and "buyer" not in case.body:
-        # Only a buyer's token can make up for it, and there are none here.
+        # Optional only with a buyer's token, which these requests do not have.
         return False
     if name in ("PlaceBid", "CreateAuction"):
-        # What one member must be to another, a schema cannot say: at least the amount, ascending, after the start.
+        # A schema cannot express relations between members: at least the amount, ascending, after the start.
         pointers = {error["pointer"] for error in response.json().get("errors", [])}
         if pointers and pointers <= {"/maximum", "/increments", "/ends_at", "/hard_end_at", "/buy_now"}:
             return False

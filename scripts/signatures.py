@@ -1,8 +1,7 @@
-"""Signs events with the packages of Stripe and of Standard Webhooks, and tells the server of them.
+"""Signs events with the packages of Stripe and Standard Webhooks and sends them to the server; verifies the server's own
+webhooks with the package.
 
     signatures.py URL DIRECTORY_OF_SECRETS ADMIN_URL
-
-And takes what the server tells an endpoint, which the package verifies.
 """
 
 import http.server
@@ -37,7 +36,7 @@ def ask(method, path, headers=None, body=b"", at=URL):
         return error.code, json.load(error)
 
 
-def is_so(what, found, expected):
+def check(what, found, expected):
     global checks
     checks += 1
     if found != expected:
@@ -48,7 +47,7 @@ def new_order():
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     body = {"buyer": str(uuid.uuid4()), "quantity": 1, "contact": {"email": "ann@example.org"}}
     status, order = ask("POST", "/v1/drops/1/orders", headers, json.dumps(body).encode())
-    is_so("an order", status, 201)
+    check("an order", status, 201)
     return order
 
 
@@ -56,13 +55,13 @@ def state(order):
     return ask("GET", f"/v1/orders/{order['id']}")[1]["state"]
 
 
-def told(provider, headers, body):
+def send(provider, headers, body):
     status, answer = ask("POST", f"/v1/payments/{provider}", headers, body)
     return answer.get("result") or (status, answer["code"])
 
 
 def standard_body(order, reference):
-    # Spaces, escapes and an emoji: what is signed are the bytes, not what they mean.
+    # Spaces, escapes and an emoji: the signature covers the bytes, not their meaning.
     event = {
         "type": "payment.succeeded",
         "timestamp": datetime.now(timezone.utc).isoformat(),
@@ -87,27 +86,27 @@ def standard_webhooks(provider, names):
         body = standard_body(order, f"pay_{name}")
         headers = standard_headers(name, f"msg_{uuid.uuid4()}", now, body)
         Webhook(secret(name)).verify(body, headers)
-        is_so(f"{provider}, {name}", told(provider, headers, body.encode()), "applied")
-        is_so("again", told(provider, headers, body.encode()), "duplicate")
-        is_so("paid", state(order), "paid")
+        check(f"{provider}, {name}", send(provider, headers, body.encode()), "applied")
+        check("again", send(provider, headers, body.encode()), "duplicate")
+        check("paid", state(order), "paid")
     order = new_order()
     body = standard_body(order, "pay_bad")
     good = standard_headers(names[0], "msg_bad", now, body)
     tampered = body.replace("pay_bad", "pay_good")
     try:
         Webhook(secret(names[0])).verify(tampered, good)
-        sys.exit("the package takes a body that was changed")
+        sys.exit("the package accepts a changed body")
     except WebhookVerificationError:
-        is_so("changed", told(provider, good, tampered.encode()), (401, "unauthorized"))
+        check("changed", send(provider, good, tampered.encode()), (401, "unauthorized"))
     for minutes, code in [(-6, "validation"), (6, "validation")]:
         late = standard_headers(names[0], "msg_bad", now + timedelta(minutes=minutes), body)
-        is_so(f"{minutes} minutes", told(provider, late, body.encode()), (400, code))
+        check(f"{minutes} minutes", send(provider, late, body.encode()), (400, code))
     both = dict(good)
     other = standard_headers("sandbox" if names[0] != "sandbox" else "standard", "msg_bad", now, body)
     both["webhook-signature"] = f"{other['webhook-signature']} {good['webhook-signature']}"
-    is_so("another's signature alone", told(provider, other, body.encode()), (401, "unauthorized"))
-    is_so("ours beside another's", told(provider, both, body.encode()), "applied")
-    is_so("paid", state(order), "paid")
+    check("another sender's signature", send(provider, other, body.encode()), (401, "unauthorized"))
+    check("a valid signature beside another", send(provider, both, body.encode()), "applied")
+    check("paid", state(order), "paid")
 
 
 def stripe_header(name, body, at):
@@ -128,32 +127,32 @@ def stripe_body(order, event_id):
     return json.dumps(event, indent=2)
 
 
-def stripes():
+def stripe_webhooks():
     for name in ["stripe", "stripe-next"]:
         order, event_id = new_order(), f"evt_{uuid.uuid4().hex}"
         body = stripe_body(order, event_id)
         header = stripe_header(name, body, int(time.time()))
-        is_so("Stripe's own check", stripe.Webhook.construct_event(body, header, secret(name)).id, event_id)
+        check("Stripe's own check", stripe.Webhook.construct_event(body, header, secret(name)).id, event_id)
         headers = {"Stripe-Signature": header, "Content-Type": "application/json; charset=utf-8"}
-        is_so(f"stripe, {name}", told("stripe", headers, body.encode()), "applied")
-        is_so("again", told("stripe", headers, body.encode()), "duplicate")
-        is_so("paid", state(order), "paid")
+        check(f"stripe, {name}", send("stripe", headers, body.encode()), "applied")
+        check("again", send("stripe", headers, body.encode()), "duplicate")
+        check("paid", state(order), "paid")
         changed = body.replace("pi_evt", "pi_xvt")
         try:
             stripe.Webhook.construct_event(changed, header, secret(name))
-            sys.exit("the package takes a body that was changed")
+            sys.exit("the package accepts a changed body")
         except stripe.SignatureVerificationError:
-            is_so("changed", told("stripe", headers, changed.encode()), (401, "unauthorized"))
+            check("changed", send("stripe", headers, changed.encode()), (401, "unauthorized"))
         old = stripe_header(name, body, int(time.time()) - 310)
         try:
             stripe.Webhook.construct_event(body, old, secret(name))
-            sys.exit("the package takes what was signed five minutes ago")
+            sys.exit("the package accepts a stale signature")
         except stripe.SignatureVerificationError:
-            is_so("stale", told("stripe", {"Stripe-Signature": old}, body.encode()), (400, "validation"))
+            check("stale", send("stripe", {"Stripe-Signature": old}, body.encode()), (400, "validation"))
 
 
-def outgoing():
-    """What an endpoint is told: verified by the package, with both secrets while one follows another."""
+def server_webhooks():
+    """Verifies the server's webhooks with the package, with both secrets during a rotation."""
     deliveries = queue.Queue()
 
     class Sink(http.server.BaseHTTPRequestHandler):
@@ -171,28 +170,28 @@ def outgoing():
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     endpoint = {"url": f"http://127.0.0.1:{sink.server_address[1]}/hooks", "events": ["order.reserved"]}
     status, made = ask("POST", "/v1/webhook-endpoints", headers, json.dumps(endpoint).encode(), ADMIN)
-    is_so("an endpoint", status, 201)
+    check("an endpoint", status, 201)
     order = new_order()
-    told_headers, body = deliveries.get(timeout=30)
-    event = Webhook(made["secret"]).verify(body, told_headers)
-    is_so("what it tells", (event["type"], event["data"]["order_id"]), ("order.reserved", order["id"]))
+    received_headers, body = deliveries.get(timeout=30)
+    event = Webhook(made["secret"]).verify(body, received_headers)
+    check("the event", (event["type"], event["data"]["order_id"]), ("order.reserved", order["id"]))
     try:
-        Webhook(made["secret"]).verify(body.replace(b"reserved", b"cancelled"), told_headers)
-        sys.exit("the package takes a delivery that was changed")
+        Webhook(made["secret"]).verify(body.replace(b"reserved", b"cancelled"), received_headers)
+        sys.exit("the package accepts a changed delivery")
     except WebhookVerificationError:
         pass
     path = f"/v1/webhook-endpoints/{made['id']}/rotate-secret"
-    status, rotated = ask("POST", path, headers, b'{"reason":"it is time"}', ADMIN)
-    is_so("another secret", status, 200)
+    status, rotated = ask("POST", path, headers, b'{"reason":"rotation"}', ADMIN)
+    check("another secret", status, 200)
     new_order()
-    told_headers, body = deliveries.get(timeout=30)
+    received_headers, body = deliveries.get(timeout=30)
     for secret_of in (made, rotated):
-        Webhook(secret_of["secret"]).verify(body, told_headers)
+        Webhook(secret_of["secret"]).verify(body, received_headers)
     sink.shutdown()
 
 
 standard_webhooks("standard-webhooks", ["standard", "standard-next"])
 standard_webhooks("sandbox", ["sandbox"])
-stripes()
-outgoing()
-print(f"{checks} checks of signatures by stripe {stripe.VERSION} and standardwebhooks: all good")
+stripe_webhooks()
+server_webhooks()
+print(f"{checks} signature checks with stripe {stripe.VERSION} and standardwebhooks passed")

@@ -1,5 +1,5 @@
-// A browser without JavaScript buys: Debian's chromium against the real program with --demo (scripts/browser.sh).
-// Nothing here sleeps: it waits for what the page shows, each time for a bounded while.
+// Buys with Debian's chromium, without JavaScript, from the real program with --demo (scripts/browser.sh). No step sleeps:
+// each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
@@ -7,7 +7,7 @@ const { PUBLIC, ADMIN, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.e
 const shop = `http://${PUBLIC}`;
 const WAIT_MS = 15_000;
 
-// Whatever hangs, this ends.
+// Bounds the whole test.
 setTimeout(() => {
   console.error("the browser test took longer than 3 minutes");
   process.exit(1);
@@ -16,8 +16,8 @@ setTimeout(() => {
 const browser = await chromium.launch({ executablePath: CHROMIUM });
 const context = await browser.newContext({ javaScriptEnabled: false });
 context.setDefaultTimeout(WAIT_MS);
-// Nothing comes from elsewhere, and nothing that the pages ask for is refused by their own policy.
-context.on("request", (request) => assert.ok(request.url().startsWith(shop), `asks ${request.url()}`));
+// Pages load nothing from elsewhere, and their own policy blocks none of their requests.
+context.on("request", (request) => assert.ok(request.url().startsWith(shop), `requests ${request.url()}`));
 const complaints = [];
 
 async function buyer() {
@@ -61,7 +61,7 @@ async function click(page, button) {
   await page.getByRole("button", { name: button, exact: true }).click();
 }
 
-/// The order behind a page, as the API tells it.
+/// Returns the order of a page from the API.
 async function order(page) {
   const id = new URL(page.url()).pathname.split("/").pop();
   return (await fetch(`${shop}/v1/orders/${id}`)).json();
@@ -149,7 +149,7 @@ for (const [name, test] of Object.entries(tests)) {
     console.error(`FAILED ${name}\n${error.stack}`);
   }
 }
-// The browser says there what a policy refuses; that a page is 404 or 409 it says too.
+// The console has blocked requests, and the expected statuses 404 and 409.
 const refused = complaints.filter((text) => !/status of 4(04|09)/.test(text));
 if (refused.length > 0) {
   failed += 1;

@@ -1,9 +1,9 @@
-"""Asks a Prometheus every query of every dashboard, and looks at every alert that it has loaded.
+"""Runs every query of every dashboard on a Prometheus, and checks every alert rule that it has loaded.
 
     ask.py PROMETHEUS BUSY EMPTY FROM
 
-BUSY is the instance that the sale was at: since FROM (seconds since 1970) each query must have shown something but 0 there,
-or stand below with its reason. EMPTY is an instance at which nothing ever happened: no query may be an error there.
+BUSY is the instance of the sale: since FROM (seconds since 1970) each query must have had a value other than 0 there, or its
+metric is listed below with a reason. EMPTY is an idle instance, at which no query may be an error.
 """
 
 import json
@@ -18,17 +18,17 @@ from pathlib import Path
 BOARDS = Path(__file__).resolve().parents[2] / "dashboards"
 STEP_SECONDS = 1
 
-# What a sale never shows, or not within a test: metric, and why.
+# Metrics without values in this sale, with the reason.
 QUIET = {
     "firstcome_oversold_units": "never: promise 2; tests/routes.rs corrupts a counter to see it",
     "firstcome_undersold_units": "never: promise 2",
     "firstcome_mismatched_drops": "never: promise 2; tests/routes.rs",
     "firstcome_read_only": "the disk is not full; scripts/full-disk.sh",
-    "firstcome_clock_offset_seconds": "nobody moves the clock",
+    "firstcome_clock_offset_seconds": "the clock is right",
     "firstcome_idempotency_keys_evicted": "takes more orders than engine.idempotency_keys_max",
     "firstcome_capture_dropped_total": "nothing is captured; tests/capture_gap.rs",
     "firstcome_checkpoint_busy_total": "takes a reader that holds its snapshot for minutes",
-    "firstcome_reply_timeout_total": "takes a writer that stands still; tests/disk_fault.rs",
+    "firstcome_reply_timeout_total": "takes a blocked writer; tests/disk_fault.rs",
     "firstcome_writer_too_old_total": "takes a queue that is longer than queue_wait_max; tests/writer.rs",
     "firstcome_wire_conflated_total": "takes a subscriber whose buffers are full; tests/wire/auctions.rs",
     "firstcome_traces_total": "takes slow writes; tests/traces.rs",
@@ -78,25 +78,25 @@ def check_boards(prometheus, busy, empty, since):
                 except ValueError as error:
                     wrong.append(f"{where}: {error}")
                     continue
-                shown = any(value == value and value != 0 for value in values)  # NaN is no figure
+                shown = any(value == value and value != 0 for value in values)  # excludes NaN
                 if shown:
                     continue
                 if any(metric in QUIET for metric in metrics_of(target["expr"])):
                     quiet += 1
                 else:
                     wrong.append(f"{where}: {'only 0' if values else 'nothing'}")
-    print(f"{asked} queries: {asked - quiet - len(wrong)} show something, {quiet} are quiet for a reason")
+    print(f"{asked} queries: {asked - quiet - len(wrong)} have values, {quiet} have none for a known reason")
     return wrong
 
 
 def check_alerts(prometheus, busy, since):
-    """Alerts are silent in a good sale; what they look at must be there all the same."""
+    """Checks that the metrics of every alert rule exist, although most alerts do not fire."""
     rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     wrong = [f"rule {rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] == "err"]
     for rule in rules:
         for metric in metrics_of(rule["query"]):
             if not prometheus.values(f'{metric}{{instance="{busy}"}}', since) and metric not in QUIET:
-                wrong.append(f"rule {rule['name']}: nothing has ever been seen of {metric}")
+                wrong.append(f"rule {rule['name']}: {metric} has no samples")
     fired = prometheus.get("series", **{"match[]": 'ALERTS{alertstate="firing"}', "start": since})
     names = sorted({series["alertname"] for series in fired})
     print(f"{len(rules)} rules; fired in this sale: {', '.join(names) or 'none'}")

@@ -1,10 +1,10 @@
-"""A sale in which much goes wrong, for the dashboards to show: buyers who pay, pay twice, cancel, forget, ask for too much;
-webhooks good and forged; endpoints that answer, fail and are not there; an auction; malformed frames; slow clients.
+"""Runs a sale with failures, so that every panel of the dashboards has data: buyers that pay, pay twice, cancel, let orders
+expire and order too much; valid and forged webhooks; endpoints that answer, fail and refuse connections; an auction;
+malformed frames; slow clients.
 
-    sale.py PUBLIC ADMIN WIRE SECRETS SECONDS STAND_IN_PORT
+    sale.py PUBLIC ADMIN WIRE SECRETS SECONDS STUB_PORT
 
-The stand-in (an endpoint of the outbox, and a payment provider's API) must be up before the server: start it with
-`sale.py stand-in PORT`.
+The stub (an endpoint of the outbox, and a payment provider's API) must run before the server starts: `sale.py stub PORT`.
 """
 
 import base64
@@ -24,15 +24,15 @@ from pathlib import Path
 
 numbers = itertools.count(1)
 
-# What a buyer does goes by his number, modulo this.
+# Behaviors of buyers; the buyer's number, modulo this, selects one.
 KINDS = 10
-# Each kind has its say so often, however slow the machine is: a rate needs more than one event.
+# Runs of each kind, even on a slow machine: a rate needs more than one event.
 EACH_KIND = 8
-# ... but a sale that finds no room for them ends so many seconds after its time.
+# Seconds after its time at which the sale ends all the same.
 PATIENCE = 60
 
 
-class StandIn(http.server.BaseHTTPRequestHandler):
+class Stub(http.server.BaseHTTPRequestHandler):
     """POST /good: 200. /bad: 500. Anything else is Stripe's API, which fails every fourth time."""
 
     protocol_version = "HTTP/1.1"
@@ -55,12 +55,12 @@ class StandIn(http.server.BaseHTTPRequestHandler):
 
 
 class Sale:
-    def __init__(self, public, admin, wire, secrets, seconds, stand_in):
+    def __init__(self, public, admin, wire, secrets, seconds, stub):
         self.public, self.admin = public, admin
         self.wire = (wire.split(":")[0], int(wire.split(":")[1]))
         self.secret = base64.b64decode((Path(secrets) / "sandbox").read_text().strip().removeprefix("whsec_"))
         self.until = time.monotonic() + float(seconds)
-        self.stand_in = stand_in
+        self.stub = stub
         self.buyers = itertools.count(1)
         self.served = [0] * KINDS
 
@@ -76,7 +76,7 @@ class Sale:
             answer = connection.getresponse()
             text = answer.read()
             return answer.status, json.loads(text) if text.startswith(b"{") else {}
-        except OSError:  # the server was told to be full of connections
+        except OSError:  # the limit of connections is low
             return 0, {}
         finally:
             connection.close()
@@ -93,7 +93,7 @@ class Sale:
         self.auction = self.created("/v1/auctions", auction)
         self.sold_at_once = [self.created("/v1/auctions", auction) for _ in range(10)]
         self.next_purchase = 0.0
-        for url in (f"http://127.0.0.1:{self.stand_in}/good", f"http://127.0.0.1:{self.stand_in}/bad", "http://127.0.0.1:1/"):
+        for url in (f"http://127.0.0.1:{self.stub}/good", f"http://127.0.0.1:{self.stub}/bad", "http://127.0.0.1:1/"):
             self.created("/v1/webhook-endpoints", {"url": url, "events": ["*"]})
 
     def created(self, path, body):
@@ -114,12 +114,12 @@ class Sale:
         return self.ask(self.public, "POST", "/v1/payments/sandbox", body, headers)
 
     def buyer(self, _):
-        """One buyer; what he does goes by his number among the buyers, so that no kind of them is left out."""
+        """One buyer. The number of the buyer selects the kind, so that every kind occurs."""
         number = next(self.buyers)
         path, buyer = f"/v1/drops/{self.drop}/orders", f"buyer-{number}"
         body = {"buyer": buyer, "quantity": 1}
         kind = number % KINDS
-        if kind != 0:  # he forgets to check out, and his order lapses
+        if kind != 0:  # kind 0 does not check out, and the order expires
             body["contact"] = {"email": f"{buyer}@example.org"}
         status, order = self.ask(self.public, "POST", path, body)
         if status != 201:
@@ -130,7 +130,7 @@ class Sale:
             self.ask(self.public, "POST", f"{mine}/cancel")
         elif kind in (2, 3, 4, 5):
             self.webhook("payment.succeeded", order, f"r{number}")
-            if kind == 3:  # twice: the second one is owed back
+            if kind == 3:  # a second payment, which is owed back
                 self.webhook("payment.succeeded", order, f"r{number}-again")
             if kind == 4:
                 refund = {"amount": 50, "reason": "scratched"}
@@ -179,7 +179,7 @@ class Sale:
             time.sleep(0.5)
 
     def follow(self, path, address=None):
-        """Opens a stream and reads on until the end of the sale."""
+        """Opens a stream and reads it until the end of the sale."""
         host, port = (address or self.public).split(":")
         with socket.create_connection((host, int(port)), timeout=1) as stream:
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
@@ -197,7 +197,7 @@ class Sale:
             client.recv(100)
 
     def crowd(self, _):
-        """More connections than there are places, for a moment."""
+        """Opens more connections than the limit for a moment."""
         time.sleep(5)
         host, port = self.public.split(":")
         open_ones = [socket.create_connection((host, int(port)), timeout=5) for _ in range(300)]
@@ -205,17 +205,17 @@ class Sale:
         for one in open_ones:
             one.close()
 
-    def again(self, what):
+    def repeat(self, what):
         while self.goes_on():
             try:
                 what(next(numbers))
-            except OSError:  # closed at once, or for being slow
+            except OSError:  # connections over the limit, and slow ones, are closed
                 time.sleep(0.1)
 
     def run(self):
         self.prepare()
         work = [self.buyer, self.buyer, self.mistakes, self.bids, self.frames, self.slow, self.crowd]
-        threads = [threading.Thread(target=self.again, args=(what,)) for what in work]
+        threads = [threading.Thread(target=self.repeat, args=(what,)) for what in work]
         for path, address in ((f"/v1/drops/{self.drop}/stream", None), (f"/v1/auctions/{self.auction}/stream", None),
                               ("/v1/audit?follow=true", self.admin)):
             threads.append(threading.Thread(target=self.follow, args=(path, address)))
@@ -223,11 +223,11 @@ class Sale:
             thread.start()
         for thread in threads:
             thread.join()
-        print(f"buyers by what they did: {self.served}")
+        print(f"buyers by kind: {self.served}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "stand-in":
+    if sys.argv[1] == "stub":
         http.server.ThreadingHTTPServer.request_queue_size = 128
-        http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), StandIn).serve_forever()
+        http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Stub).serve_forever()
     Sale(*sys.argv[1:]).run()

@@ -1,5 +1,5 @@
-// Holds the dashboards against Grafana's types (tsc), and against what types cannot say: unique ids, no overlap, every
-// query by the variables.
+// Checks the dashboards against Grafana's types (tsc), and rules that types cannot express: unique ids, no overlaps, and
+// queries that use the variables.
 //
 //   node scripts/dashboards/schema.mjs DIRECTORY-FOR-SCRATCH
 import { execFileSync } from "node:child_process";
@@ -49,7 +49,7 @@ for (const name of names) {
       if (source.uid !== "${source}") wrong.push(`${where}: a data source that is not the variable`);
     }
     for (const { expr } of panel.targets) {
-      if (!expr.includes('instance=~"$instance"')) wrong.push(`${where}: does not ask for the chosen instances: ${expr}`);
+      if (!expr.includes('instance=~"$instance"')) wrong.push(`${where}: the query lacks the variable instance: ${expr}`);
     }
   });
   const file = name.replace(".json", ".ts");
@@ -70,4 +70,4 @@ if (wrong.length > 0) {
   console.error(wrong.join("\n"));
   process.exit(1);
 }
-console.log(`${names.length} dashboards are what Grafana's types say`);
+console.log(`${names.length} dashboards match Grafana's types`);

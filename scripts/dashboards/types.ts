@@ -1,4 +1,4 @@
-// What a dashboard of ours must be, by Grafana's own types: those of the dashboard and of the two kinds of panels in use.
+// The type of this project's dashboards, from Grafana's types of a dashboard and of the two kinds of panels in use.
 import type { DataQuery, Dashboard, DataSourceRef, FieldConfig, Panel } from "@grafana/schema";
 import type { RowPanel } from "@grafana/schema/dist/esm/raw/dashboard/x/dashboard_types.gen";
 import type { Options as StatOptions } from "@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen";
@@ -16,7 +16,7 @@ type Json<T> = T extends string
       ? { [K in keyof T]: Json<T[K]> }
       : T;
 
-// Stricter than Grafana: these are there in every panel of ours.
+// Stricter than Grafana: every panel has these members.
 interface Query extends DataQuery {
   datasource: DataSourceRef;
   expr: string;

@@ -1,6 +1,6 @@
-"""Looks at drop 1 through the edge and directly while it is sold, and says how many looks the edge answered and how old.
+"""Reads drop 1 through nginx and directly during a sale; prints the share of reads that nginx answered, and their age.
 
-An answer's age is how long firstcome had shown a newer version when it came. Called by scripts/edge.sh.
+The age of a response is the time for which the server had shown a newer version. Called by scripts/edge.sh.
 """
 
 import http.client
@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 
-LOOKERS = 8
-# What the recipe promises: a second as nginx counts, which is up to two, and a question to firstcome on a busy machine.
+READERS = 8
+# The recipe's bound: one second as nginx counts, which is up to two, and a request to the server on a busy machine.
 AGE_MAX = 2.5
 HIT_SHARE_MIN = 0.95
 
@@ -27,12 +27,12 @@ def version_of(body):
 
 
 class Sale:
-    """Three threads' worth of facts: when each version was first seen directly, and what the edge said when."""
+    """The observations of all threads: the first direct sight of each version, and every response of nginx."""
 
     def __init__(self, direct, edge, until):
         self.direct, self.edge, self.until = direct, edge, until
-        self.first_seen = []  # (instant, version), ascending
-        self.looks = []  # (instant before the look, version, X-Cache)
+        self.first_seen = []  # (time, version), ascending
+        self.reads = []  # (time before the read, version, X-Cache)
         self.orders = self.refused = 0
 
     def watch(self):
@@ -44,13 +44,13 @@ class Sale:
                 self.first_seen.append((seen, version))
             time.sleep(0.002)
 
-    def look(self):
+    def read(self):
         connection = http.client.HTTPConnection(self.edge)
         while time.monotonic() < self.until:
             asked = time.monotonic()
             answer, body = ask(connection, "GET", f"/v1/drops/1?{asked}")
             assert answer.status == 200, answer.status
-            self.looks.append((asked, version_of(body), answer.getheader("X-Cache")))
+            self.reads.append((asked, version_of(body), answer.getheader("X-Cache")))
 
     def buy(self):
         connection, number = http.client.HTTPConnection(self.edge), 0
@@ -61,21 +61,21 @@ class Sale:
             first, body = ask(connection, "POST", "/v1/drops/1/orders", order, headers)
             again, repeated = ask(connection, "POST", "/v1/drops/1/orders", order, headers)
             assert (first.status, again.status) == (201, 201), (first.status, again.status, body, repeated)
-            assert json.loads(body)["id"] == json.loads(repeated)["id"], "a repeat is the same order"
-            assert first.getheader("X-Cache") is None, "orders are not for a cache"
+            assert json.loads(body)["id"] == json.loads(repeated)["id"], "a repetition returned another order"
+            assert first.getheader("X-Cache") is None, "an order was cached"
             self.orders += 1
             time.sleep(0.01)
 
     def run(self):
-        threads = [threading.Thread(target=work) for work in [self.watch, self.buy, *[self.look] * LOOKERS]]
+        threads = [threading.Thread(target=work) for work in [self.watch, self.buy, *[self.read] * READERS]]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
     def ages(self):
-        """How old each answer was: since when, at the look, there was a newer version than it told."""
-        for asked, version, _ in self.looks:
+        """Yields the age of each response: the time since a newer version than its own existed."""
+        for asked, version, _ in self.reads:
             newer = next((seen for seen, known in self.first_seen if known > version), None)
             yield max(0.0, asked - newer) if newer is not None else 0.0
 
@@ -95,13 +95,13 @@ def main():
     assert first.startswith((b"event:", b"retry:", b"id:", b":")), first
     sale = Sale(direct, edge, time.monotonic() + seconds)
     sale.run()
-    hits = sum(1 for _, _, cache in sale.looks if cache in ("HIT", "UPDATING", "STALE", "REVALIDATED"))
+    hits = sum(1 for _, _, cache in sale.reads if cache in ("HIT", "UPDATING", "STALE", "REVALIDATED"))
     ages = sorted(sale.ages())
-    share, oldest = hits / len(sale.looks), ages[-1]
-    print(f"{len(sale.looks)} looks in {seconds} s, {sale.orders} orders and as many repeats through the edge")
-    print(f"answered by the edge: {share:.2%} (at least {HIT_SHARE_MIN:.0%})")
+    share, oldest = hits / len(sale.reads), ages[-1]
+    print(f"{len(sale.reads)} reads in {seconds} s, {sale.orders} orders and as many repetitions through nginx")
+    print(f"answered by nginx: {share:.2%} (at least {HIT_SHARE_MIN:.0%})")
     print(f"age: p50 {ages[len(ages) // 2]:.2f} s, p99 {ages[len(ages) * 99 // 100]:.2f} s, oldest {oldest:.2f} s (below {AGE_MAX} s)")
-    assert sale.orders > 0 and len(sale.first_seen) > 1, "nothing was sold: there is nothing to be stale of"
+    assert sale.orders > 0 and len(sale.first_seen) > 1, "nothing was sold, so no response can be stale"
     return 0 if share >= HIT_SHARE_MIN and oldest < AGE_MAX else 1
 
 

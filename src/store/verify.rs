@@ -379,7 +379,7 @@ fn compare(
         let orders = RecountedStock { total: audit.total, ..orders };
         for (source, count) in [("audit rows", audit), ("orders", orders)] {
             if count != counters {
-                report.problem(format!("drop {id}: the counters say {counters:?}, its {source} say {count:?}"));
+                report.problem(format!("drop {id}: the counters say {counters}; its {source} say {count}"));
             }
         }
     }

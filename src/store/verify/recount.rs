@@ -1,18 +1,26 @@
 //! The recount: what the audit's rows, added up, say of every drop and every order.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use super::endpoints::AuditedEndpoints;
 use super::{VerifyReport, makes_order};
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, OrderState, Seq};
 
-/// What a count of orders or audit rows gives for one drop.
+/// The units of one drop, counted from its orders or from its audit rows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct RecountedStock {
     pub(super) total: i64,
     pub(super) held: i64,
     pub(super) sold: i64,
+}
+
+/// `scripts/conditions.sh` reads this form out of a problem that `verify` reports.
+impl fmt::Display for RecountedStock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "total {}, held {}, sold {}", self.total, self.held, self.sold)
+    }
 }
 
 pub(super) type Stocks = BTreeMap<DropId, RecountedStock>;
