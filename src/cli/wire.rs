@@ -55,7 +55,7 @@ const LINES_WAITING: usize = 16;
 /// # Errors
 /// 69: the server is unreachable; 64: a line was not a command.
 pub fn run(args: &WireArgs) -> Result<(), Exit> {
-    let client = WireClient::parse(&args.to, args.ca.as_deref(), true).map_err(|mistake| Exit::usage(mistake))?;
+    let client = WireClient::parse(&args.to, args.ca.as_deref(), true).map_err(Exit::usage)?;
     let unreachable = |error| {
         let hint = "is the server running? set its address with --to";
         Exit::unavailable(format!("{}: {error}; {hint}", client.authority))

@@ -89,7 +89,7 @@ impl HttpClient {
         let malformed =
             |_| Exit::usage(format!("{flag} {address}: expected host:port, http://host:port or https://host:port"));
         Target::parse(&format!("{url}/"), &any_network()).map_err(malformed)?;
-        let authorities = ca.map(read_authorities).transpose().map_err(|line| Exit::usage(line))?.unwrap_or_default();
+        let authorities = ca.map(read_authorities).transpose().map_err(Exit::usage)?.unwrap_or_default();
         let client = egress_client(&authorities)?;
         Ok(HttpClient { url, flag, client, authorities, token: None })
     }

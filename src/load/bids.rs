@@ -70,7 +70,7 @@ fn bid(
     let mut ledger = BidLedger::new().map_err(|error| Exit::bug(format!("histogram: {error}")))?;
     for thread in threads {
         let brought = thread.join().map_err(|_| Exit::bug("a load thread panicked"))?;
-        ledger.add(brought.map_err(|error| Exit::system(error))?);
+        ledger.add(brought.map_err(Exit::system)?);
     }
     Ok(ledger)
 }

@@ -48,8 +48,8 @@ pub(crate) struct ReplayParams<'a> {
 /// # Errors
 /// 64 a wrong address, 65 the file, 69 no server, 70 a bug, 71 no runtime.
 pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<R>) -> Result<ReplayReport, Exit> {
-    let public = Target::parse(params.public, params.allow_remote).map_err(|mistake| Exit::usage(mistake))?;
-    Target::check(params.admin, params.allow_remote).map_err(|mistake| Exit::usage(mistake))?;
+    let public = Target::parse(params.public, params.allow_remote).map_err(Exit::usage)?;
+    Target::check(params.admin, params.allow_remote).map_err(Exit::usage)?;
     let admin = HttpClient::for_admin(params.admin, "--admin", params.ca)?;
     let read = ReplayScript::read(reader, params.connections);
     let mut script = read.map_err(|trouble: Trouble| Exit::bad_data(trouble.to_string()))?;

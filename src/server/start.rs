@@ -205,7 +205,7 @@ fn relay(
     let at_file = |error: rusqlite::Error| Exit::disk(format!("{}: {error}", database.display()));
     let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
     let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
-    outbox.apply(&endpoints, writer).map_err(|message| Exit::usage(message))?;
+    outbox.apply(&endpoints, writer).map_err(Exit::usage)?;
     let parts = RelayDependencies {
         options: outbox.options,
         database: database.to_path_buf(),
