@@ -1,6 +1,6 @@
-//! The pages: made on the server, embedded in the program, whole without JavaScript and without anything from elsewhere.
+//! Pages for browsers, rendered on the server. They work without JavaScript and load nothing from elsewhere.
 //!
-//! Pure: what a page shows goes in as plain values, and comes out as text. maud escapes every value.
+//! Rendering is pure: plain values go in, text comes out. maud escapes every value.
 
 pub mod order;
 pub mod shop;

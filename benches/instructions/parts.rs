@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use firstcome::api::json::{OrderFrame, OrderRequest, reservation_body};
+use firstcome::api::json::{OrderContext, OrderRequest, reservation_body};
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
 use firstcome::engine::{Command, Effect, OrderCommand, Outcome, Reservation, State};
 use firstcome::store::{Batch, PerSecondTally, PrivateData, Recorder, Store, load};
@@ -168,7 +168,7 @@ pub(crate) fn write_body(count: u32) {
         reserved_at: at,
         expires_at: at.plus_seconds(120),
     };
-    let frame = OrderFrame { public_url: "http://127.0.0.1:8080", epoch: 1 };
+    let frame = OrderContext { public_url: "http://127.0.0.1:8080", epoch: 1 };
     let secret = OrderSecret::from_random([7; 10]);
     counted(&mut || {
         for _ in 0..count {

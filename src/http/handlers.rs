@@ -37,13 +37,13 @@ use crate::types::Seq;
 use crate::writer::{Class, Decided, NotApplied, Submission, SubmitError, WriterReply};
 
 /// The response of a handler that waits.
-pub(super) type Handling<'c> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + 'c>>;
+pub(super) type HandlerFuture<'c> = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + 'c>>;
 
 /// The result of calling a handler.
-pub(super) enum Handled<'c> {
+pub(super) enum HandlerResponse<'c> {
     Now(Result<Response<Body>, Problem>),
     /// Boxed: else room for the largest handler would be copied about with every hot read.
-    Later(Handling<'c>),
+    Later(HandlerFuture<'c>),
 }
 
 /// The handler of a route.
@@ -52,7 +52,7 @@ pub(super) enum Handler {
     /// Responds without waiting for anything.
     Now(fn(&Rc<Worker>, &Call) -> Result<Response<Body>, Problem>),
     /// Waits for a body, the writer or the query thread, so that a client can have several in flight on one thread.
-    Later(for<'c> fn(&'c Rc<Worker>, Call) -> Handling<'c>),
+    Later(for<'c> fn(&'c Rc<Worker>, Call) -> HandlerFuture<'c>),
 }
 
 /// A row of the table of routes: the description and its handler.
@@ -69,7 +69,7 @@ impl Route {
     }
 
     /// Adds a handler that waits; its requests count as in flight.
-    const fn later(self, handler: for<'c> fn(&'c Rc<Worker>, Call) -> Handling<'c>) -> RouteEntry {
+    const fn later(self, handler: for<'c> fn(&'c Rc<Worker>, Call) -> HandlerFuture<'c>) -> RouteEntry {
         RouteEntry { route: self.counts_in_flight(), handler: Handler::Later(handler) }
     }
 }
@@ -103,12 +103,12 @@ pub(super) async fn submit_as(
     let ticket = worker.writer.submit_from(Submission { command, private_data, class }, worker.mailbox);
     let ticket = ticket.map_err(|submit_error| rejected(worker, submit_error))?;
     let accepted = ticket.accepted();
-    let answer = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;
-    worker.timeline.set(Some(match &answer {
-        Ok(answer) => answer.timeline(accepted),
+    let reply = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;
+    worker.timeline.set(Some(match &reply {
+        Ok(reply) => reply.timeline(accepted),
         Err(_) => WriteTimeline { accepted, stages: None },
     }));
-    match answer {
+    match reply {
         Ok(WriterReply::Decided(decided)) => {
             if let Some(operator) = caller.operator() {
                 log_operation(operator, name, &decided);

@@ -168,7 +168,7 @@ fn path_parameter(route: &Route) -> Option<Value> {
             let words: Vec<&str> = words.into_iter().filter(|word| Provider::from_path(word).is_some()).collect();
             (json!({ "type": "string", "enum": words }), json!("standard-webhooks"))
         }
-        // A test holds that there is no other.
+        // A test checks that there is no other.
         _ => return None,
     };
     Some(json!({ "name": name, "in": "path", "required": true, "schema": schema, "example": example }))
@@ -320,7 +320,7 @@ mod tests {
             "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),
             "Resend" => json::parse_resend(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
-            // Whether it is understood is for its verifier, which wants it signed.
+            // Its verifier reads it, and requires a signature.
             "ProviderEvent" => Ok(()),
             other => panic!("{other}"),
         };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handled, Handler, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, order_lists,
+    Handler, HandlerResponse, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, order_lists,
     order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
@@ -68,11 +68,11 @@ pub static ROUTES: [&Route; COUNT] = {
 };
 
 /// Runs the handler of a route, or begins to.
-pub(super) fn handle(worker: &Rc<Worker>, route: usize, call: Call) -> Handled<'_> {
+pub(super) fn handle(worker: &Rc<Worker>, route: usize, call: Call) -> HandlerResponse<'_> {
     match HANDLERS.get(route).map(|entry| entry.handler) {
-        Some(Handler::Now(handler)) => Handled::Now(handler(worker, &call)),
-        Some(Handler::Later(handler)) => Handled::Later(handler(worker, call)),
-        None => Handled::Now(Err(Problem::NotFound)),
+        Some(Handler::Now(handler)) => HandlerResponse::Now(handler(worker, &call)),
+        Some(Handler::Later(handler)) => HandlerResponse::Later(handler(worker, call)),
+        None => HandlerResponse::Now(Err(Problem::NotFound)),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::encoding::{time, to_bytes};
-use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, read_for, whose};
+use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, buyer_field, read_as_buyer};
 use super::scalars;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::validation::fields::BodyFields;
@@ -202,15 +202,15 @@ pub struct BidRequest {
 /// # Errors
 /// `forbidden`, `malformed`, or `validation` with every mistake.
 pub fn parse_bid(body: &[u8], proven: Option<&BuyerText>) -> Result<BidRequest, Problem> {
-    let request = read_for(body, |fields, is_anothers| bid(fields, proven, is_anothers))?;
+    let request = read_as_buyer(body, |fields, names_another| bid(fields, proven, names_another))?;
     if request.maximum.is_some_and(|maximum| maximum < request.amount) {
         return Err(Problem::invalid("/maximum", "must be at least the amount"));
     }
     Ok(request)
 }
 
-fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BidRequest> {
-    let buyer = whose(fields, proven, is_anothers);
+fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mut bool) -> Option<BidRequest> {
+    let buyer = buyer_field(fields, proven, names_another);
     let amount = fields.required("amount", rules::unit_price());
     let maximum = fields.optional("maximum", rules::unit_price());
     Some(BidRequest { buyer: buyer?, amount: amount?, maximum })
@@ -221,7 +221,7 @@ fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bo
 /// # Errors
 /// `forbidden`, `malformed`, or `validation` with every mistake.
 pub fn parse_buy_now(body: &[u8], proven: Option<&BuyerText>) -> Result<BuyerText, Problem> {
-    read_for(body, |fields, is_anothers| whose(fields, proven, is_anothers))
+    read_as_buyer(body, |fields, names_another| buyer_field(fields, proven, names_another))
 }
 
 /// Reads a new auction.
@@ -286,11 +286,11 @@ fn usual_increments() -> Box<[Increment]> {
 /// Returns the schemas of requests.
 pub(super) fn request_schemas() -> [(&'static str, Value); 3] {
     let settings = AuctionSettings::default();
-    let whose_description = "Required, unless a buyer's token proves the buyer.";
+    let buyer_description = "Required, unless a buyer's token proves the buyer.";
     let mut bid = BodyFields::describe(|fields| bid(fields, None, &mut false));
-    let mut buy_now = BodyFields::describe(|fields| whose(fields, None, &mut false));
-    bid["properties"]["buyer"]["description"] = whose_description.into();
-    buy_now["properties"]["buyer"]["description"] = whose_description.into();
+    let mut buy_now = BodyFields::describe(|fields| buyer_field(fields, None, &mut false));
+    bid["properties"]["buyer"]["description"] = buyer_description.into();
+    buy_now["properties"]["buyer"]["description"] = buyer_description.into();
     bid["properties"]["maximum"]["description"] =
         "The most that the buyer would pay; secret. The server bids for the buyer up to it, no more than is necessary."
             .into();

@@ -59,37 +59,41 @@ impl OrderRequest {
                 return Ok(OrderRequest { buyer, quantity, contact: None });
             }
         }
-        read_for(body, |fields, is_anothers| order(fields, proven, is_anothers))
+        read_as_buyer(body, |fields, names_another| order(fields, proven, names_another))
     }
 }
 
 /// Reads a buyer's request, unless it names another buyer than the token.
-pub(super) fn read_for<T>(
+pub(super) fn read_as_buyer<T>(
     body: &[u8],
     read: impl FnOnce(&mut BodyFields, &mut bool) -> Option<T>,
 ) -> Result<T, Problem> {
-    let mut is_anothers = false;
-    let made = BodyFields::read(body, |fields| read(fields, &mut is_anothers));
-    if is_anothers {
+    let mut names_another = false;
+    let made = BodyFields::read(body, |fields| read(fields, &mut names_another));
+    if names_another {
         return Err(Problem::Forbidden("The token belongs to another buyer; omit `buyer` from the body."));
     }
     made
 }
 
 /// Returns the token's buyer, else the buyer in the body.
-pub(super) fn whose(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<BuyerText> {
+pub(super) fn buyer_field(
+    fields: &mut BodyFields,
+    proven: Option<&BuyerText>,
+    names_another: &mut bool,
+) -> Option<BuyerText> {
     if proven.is_none() {
         fields.is_needed("buyer");
     }
     let named = fields.optional("buyer", rules::buyer());
     if let (Some(named), Some(proven)) = (&named, proven) {
-        *is_anothers = named != proven;
+        *names_another = named != proven;
     }
     proven.cloned().or(named)
 }
 
-fn order(fields: &mut BodyFields, proven: Option<&BuyerText>, is_anothers: &mut bool) -> Option<OrderRequest> {
-    let buyer = whose(fields, proven, is_anothers);
+fn order(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mut bool) -> Option<OrderRequest> {
+    let buyer = buyer_field(fields, proven, names_another);
     let quantity = fields.required("quantity", rules::quantity());
     let contact = fields.object("contact", "/contact", "Contact", contact);
     Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact })

@@ -142,13 +142,13 @@ pub(super) struct OrderJson<'a> {
 
 /// The values that all orders of a server share.
 #[derive(Clone, Copy)]
-pub struct OrderFrame<'a> {
+pub struct OrderContext<'a> {
     /// The first part of `payment_url`.
     pub public_url: &'a str,
     pub epoch: u64,
 }
 
-fn payment_url(frame: OrderFrame<'_>, state: OrderState, id: &str) -> Option<String> {
+fn payment_url(frame: OrderContext<'_>, state: OrderState, id: &str) -> Option<String> {
     (state == OrderState::AwaitingPayment).then(|| format!("{}/pay/{id}", frame.public_url))
 }
 
@@ -159,11 +159,11 @@ fn is_nothing(amount: &u64) -> bool {
 
 /// Returns the body of an order.
 #[must_use]
-pub fn order_body(row: &OrderRow, frame: OrderFrame<'_>) -> Bytes {
+pub fn order_body(row: &OrderRow, frame: OrderContext<'_>) -> Bytes {
     to_bytes(&order_json(row, frame))
 }
 
-pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJson<'a> {
+pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderContext<'_>) -> OrderJson<'a> {
     let id = row.id().to_string();
     OrderJson {
         payment_url: payment_url(frame, row.state, &id),
@@ -190,7 +190,7 @@ pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderFrame<'_>) -> OrderJ
 
 /// Returns the body of a new order, without reading its row.
 #[must_use]
-pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &str, frame: OrderFrame<'_>) -> Bytes {
+pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &str, frame: OrderContext<'_>) -> Bytes {
     let id = OrderId { seq: reservation.order, secret }.to_string();
     to_bytes(&OrderJson {
         payment_url: payment_url(frame, reservation.state, &id),

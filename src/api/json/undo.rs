@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::encoding::to_bytes;
-use super::responses::{OrderFrame, OrderJson, order_json};
+use super::responses::{OrderContext, OrderJson, order_json};
 use super::scalars;
 use crate::api::code::Code;
 use crate::read::OrderRow;
@@ -84,7 +84,7 @@ struct UndoneOrderJson<'a> {
 }
 
 #[must_use]
-pub fn undo_body(remedy: &UndoReport, frame: OrderFrame<'_>) -> Bytes {
+pub fn undo_body(remedy: &UndoReport, frame: OrderContext<'_>) -> Bytes {
     let orders = remedy.orders.iter().map(|UndoneOrder { order, ending }| UndoneOrderJson {
         order: order_json(order, frame),
         to_do: match (ending, order.state) {

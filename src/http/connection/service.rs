@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use crate::admission::in_flight::InFlightPermit;
 use crate::api::Problem;
 use crate::http::body::Body;
-use crate::http::handlers::{Handled, Handling};
+use crate::http::handlers::{HandlerFuture, HandlerResponse};
 use crate::http::origin::preflight_response;
 use crate::http::request::{Call, check_head, empty};
 use crate::http::route::allows;
@@ -38,7 +38,7 @@ pub(super) enum RequestFuture<'c> {
 /// A request whose handler waits.
 pub(super) struct WaitingRequest<'c> {
     request: RequestContext<'c>,
-    handling: Handling<'c>,
+    handling: HandlerFuture<'c>,
     /// Given back when the request ends.
     _permit: Option<InFlightPermit<'c>>,
 }
@@ -82,8 +82,8 @@ impl<'c> RequestFuture<'c> {
         };
         let call = Call { started, caller, parts, body: Some(body), parameter };
         match catch_panic(|| routes::handle(worker, index, call)) {
-            Ok(Handled::Now(result)) => RequestFuture::Ready(context.respond(result)),
-            Ok(Handled::Later(handling)) => {
+            Ok(HandlerResponse::Now(result)) => RequestFuture::Ready(context.respond(result)),
+            Ok(HandlerResponse::Later(handling)) => {
                 RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit })
             }
             Err(problem) => RequestFuture::Ready(context.respond(Err(problem))),

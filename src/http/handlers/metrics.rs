@@ -1,4 +1,4 @@
-//! `GET /metrics`: what is counted, and what only a sample can tell.
+//! `GET /metrics`: counters, and values that are sampled at each scrape.
 
 use std::sync::atomic::Ordering;
 

@@ -10,7 +10,7 @@ use crate::admission::Rejected;
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::OrdersQuery;
-use crate::api::json::{OrderFrame, OrderSearch, order_body, page_body, parse_search};
+use crate::api::json::{OrderContext, OrderSearch, order_body, page_body, parse_search};
 use crate::engine::{Command, FileCommand};
 use crate::http::access::CONTACTS_NEED;
 use crate::http::allowed_responses::{BODY, ID, QUERY, WRITER};
@@ -117,7 +117,7 @@ fn wants_csv(call: &Call) -> bool {
 }
 
 fn bodies(worker: &Worker, orders: &[OrderRow]) -> Vec<Bytes> {
-    let frame = OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
+    let frame = OrderContext { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
     orders.iter().map(|order| order_body(order, frame)).collect()
 }
 

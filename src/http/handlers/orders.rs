@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{RouteEntry, accepted_seq, fault, rejected, submit, with_write_headers};
 use crate::admission::Caller;
 use crate::api::Problem;
-use crate::api::json::{OrderFrame, OrderRequest, etag, order_body, parse_checkout, reservation_body};
+use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, reservation_body};
 use crate::engine::{Command, Effect, OrderCommand, Outcome, PlaceOrder, Subject};
 use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, DROP, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
@@ -46,8 +46,8 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .later(|worker, call| Box::pin(async move { cancel(worker, &call).await })),
 ];
 
-fn frame(worker: &Worker) -> OrderFrame<'_> {
-    OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch }
+fn frame(worker: &Worker) -> OrderContext<'_> {
+    OrderContext { public_url: &worker.server.config.public_url, epoch: worker.server.epoch }
 }
 
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.

@@ -59,12 +59,12 @@ pub(super) async fn receive(worker: &Worker, mut call: Call) -> Result<Response<
     let provider =
         Provider::from_path(&call.parameter).filter(|provider| worker.server.verifiers.is_configured(*provider));
     let provider = provider.ok_or(Problem::NotFound)?;
-    let (result, answer) = match read_and_record(worker, &mut call, provider).await {
+    let (result, response) = match read_and_record(worker, &mut call, provider).await {
         Ok((result, response)) => (result.label(), Ok(response)),
         Err(RejectedEvent { label, problem }) => (label, Err(problem)),
     };
     count(worker, provider, result);
-    answer
+    response
 }
 
 fn count(worker: &Worker, provider: Provider, result: &'static str) {
@@ -112,13 +112,13 @@ pub(super) async fn receive_sandbox_event(
         headers.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::Internal)?);
     }
     let delivery = WebhookRequest { body: body.as_bytes(), headers: &headers, now };
-    let told = record(worker, caller, Provider::Sandbox, &delivery).await;
+    let recorded = record(worker, caller, Provider::Sandbox, &delivery).await;
     count(
         worker,
         Provider::Sandbox,
-        told.as_ref().map_or_else(|rejected| rejected.label, |(result, _)| result.label()),
+        recorded.as_ref().map_or_else(|rejected| rejected.label, |(result, _)| result.label()),
     );
-    told.map(drop).map_err(|rejected| rejected.problem)
+    recorded.map(drop).map_err(|rejected| rejected.problem)
 }
 
 /// Verifies a webhook and records its event.
@@ -188,9 +188,9 @@ fn rejected_event(error: WebhookError) -> RejectedEvent {
     let (label, problem) = match error {
         WebhookError::Unauthorized => ("unauthorized", Problem::BadSignature),
         WebhookError::Stale => {
-            let told =
+            let detail =
                 format!("was signed more than {TOLERANCE_SECONDS} s ago or ahead; check the clocks and send it again");
-            ("stale", Problem::invalid("", told))
+            ("stale", Problem::invalid("", detail))
         }
         WebhookError::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
         WebhookError::InvalidFields(fields) => {

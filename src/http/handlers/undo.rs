@@ -11,7 +11,7 @@ use super::{RouteEntry, accepted_seq, fault, submit};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::UndoQuery;
-use crate::api::json::{OrderFrame, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
+use crate::api::json::{OrderContext, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
 use crate::engine::{CancelByOperator, Command, CommandKey, OrderCommand, PaymentCommand, RefundOrder, Refusal};
 use crate::http::allowed_responses::{BODY, ID, QUERY};
 use crate::http::body::Body;
@@ -107,7 +107,7 @@ fn find_drop(worker: &Worker, call: &Call) -> Result<DropRow, Problem> {
 }
 
 fn response(worker: &Worker, remedy: UndoReport) -> Result<Response<Body>, Problem> {
-    let frame = OrderFrame { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
+    let frame = OrderContext { public_url: &worker.server.config.public_url, epoch: worker.server.epoch };
     Ok(json(StatusCode::OK, undo_body(&remedy, frame)))
 }
 

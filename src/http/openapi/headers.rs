@@ -98,9 +98,9 @@ pub(super) enum ResponseKind<'a> {
 }
 
 /// Returns the presence of a header in a response.
-fn presence(name: &str, route: Option<&Route>, answer: ResponseKind<'_>) -> Presence {
+fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presence {
     use Presence::{Always, Never, Sometimes};
-    let codes = match answer {
+    let codes = match kind {
         ResponseKind::Problem(codes) => codes,
         ResponseKind::Success | ResponseKind::NoBody => &[],
     };
@@ -115,7 +115,7 @@ fn presence(name: &str, route: Option<&Route>, answer: ResponseKind<'_>) -> Pres
         "RateLimit-Policy" | "RateLimit" => of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited)),
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
-        _ => match (answer, route) {
+        _ => match (kind, route) {
             (ResponseKind::Success, Some(route)) => of_success(name, route),
             (ResponseKind::Success | ResponseKind::Problem(_) | ResponseKind::NoBody, _) => Never,
         },
@@ -129,7 +129,7 @@ fn of_success(name: &str, route: &Route) -> Presence {
     }
     match name {
         "ETag" if is_tagged(route) => Presence::Always,
-        // The writer decides it.
+        // The route submits a command to the writer.
         "Firstcome-Seq" | "Server-Timing" if route.lists(Code::OutcomeUnknown) => Presence::Always,
         "Idempotent-Replayed" if has_key(route) => Presence::Sometimes,
         _ => Presence::Never,
@@ -142,10 +142,10 @@ fn optional(name: &str) -> String {
 }
 
 /// Returns the headers of a response.
-pub(super) fn of(route: Option<&Route>, answer: ResponseKind<'_>) -> Map<String, Value> {
+pub(super) fn of(route: Option<&Route>, kind: ResponseKind<'_>) -> Map<String, Value> {
     let mut headers = Map::new();
     for header in HEADERS {
-        let key = match presence(header.name, route, answer) {
+        let key = match presence(header.name, route, kind) {
             Presence::Always => header.name.to_string(),
             Presence::Sometimes => optional(header.name),
             Presence::Never => continue,

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::code::Code;
 use crate::api::problem::IN_FLIGHT_POLICY;
+use crate::http::route::Presence;
 use crate::types::{DropState, OrderState, Seq};
 
 /// The prefix of `type`.
@@ -28,15 +29,8 @@ fn count() -> Value {
     json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
 }
 
-/// The share of a code's problems that are refusals of the engine, which have `as_of_seq` and `at`.
-#[derive(PartialEq)]
-enum Refused {
-    Always,
-    Sometimes,
-    Never,
-}
-
-fn refused(code: Code) -> Refused {
+/// Returns the presence of `as_of_seq` and `at`, which refusals of the engine have.
+fn refused(code: Code) -> Presence {
     match code {
         Code::Malformed
         | Code::KeyMissing
@@ -50,9 +44,9 @@ fn refused(code: Code) -> Refused {
         | Code::Draining
         | Code::ReadOnly
         | Code::OutcomeUnknown
-        | Code::Internal => Refused::Never,
+        | Code::Internal => Presence::Never,
         // The HTTP layer uses these codes, too.
-        Code::Validation | Code::NotFound => Refused::Sometimes,
+        Code::Validation | Code::NotFound => Presence::Sometimes,
         Code::KeyReused
         | Code::NotStarted
         | Code::Ended
@@ -62,7 +56,7 @@ fn refused(code: Code) -> Refused {
         | Code::OrderExpired
         | Code::IllegalTransition
         | Code::BidTooLow
-        | Code::PreconditionFailed => Refused::Always,
+        | Code::PreconditionFailed => Presence::Always,
     }
 }
 
@@ -86,7 +80,7 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         Code::Validation => vec![("errors", json!({ "$ref": "#/components/schemas/FieldErrors" }), true)],
         Code::NotStarted => vec![("starts_at", instant(), true)],
         Code::Ended => vec![("ends_at", instant(), true)],
-        // Units of a drop; money where all that a buyer leads is limited.
+        // Units of a drop, or the sum of a buyer's leading bids.
         Code::LimitReached => vec![("limit", money(), true), ("used", money(), true)],
         Code::SoldOut => {
             vec![("available", count(), true), ("held", count(), true), ("next_expiry_at", instant(), false)]
@@ -129,11 +123,11 @@ fn schema(code: Code) -> Value {
     put("status", json!({ "const": kind.status.as_u16() }));
     put("detail", json!({ "type": "string", "description": "A sentence about this occurrence; not to be parsed." }));
     put("request_id", json!({ "type": "string", "minLength": 1, "maxLength": 64 }));
-    if refused(code) != Refused::Never {
+    if refused(code) != Presence::Never {
         put("as_of_seq", json!({ "type": "integer", "minimum": 0, "maximum": Seq::MAX.get() }));
         put("at", instant());
     }
-    if refused(code) == Refused::Always {
+    if refused(code) == Presence::Always {
         required.extend(["as_of_seq", "at"]);
     }
     for (name, schema, always) in members(code) {
