@@ -106,20 +106,20 @@ shell_is_back one two
 
 echo "-- a server that stops and starts again"
 type_in "$program top --admin $admin"
-shows 'firstcome top' 'q leaves'
+shows 'firstcome top' 'q quits'
 stop >"$scratch/stop.out"
-shows 'NO ANSWER for ' 'trying on'
+shows 'NO RESPONSE for ' 'retrying'
 kept top-gone
 "$program" serve --data "$scratch/data" --public "$public" --admin "$admin" --wire 127.0.0.1:0 >"$scratch/serve.out" 2>&1 &
 server=$!
-shows_no 'NO ANSWER'
-shows 'q leaves'
+shows_no 'NO RESPONSE'
+shows 'q quits'
 tmux send-keys -t night C-c
 shell_is_back two three
 
 echo "-- SIGTERM, an unknown drop, a pipe"
 type_in "$program top --admin $admin"
-shows 'q leaves'
+shows 'q quits'
 pane=$(tmux display-message -p -t night '#{pane_pid}')
 kill -TERM "$(ps -o pid= --ppid "$pane" | head -1)"
 shell_is_back three four
@@ -183,9 +183,9 @@ serve() { # starts a server without --demo, on the same addresses
 }
 serve
 preflight 0 1
-told 'WARN  secrets       none is set'
-told 'WARN  backup        nobody named one'
-told 'WARN  test alert    nobody named'
+told 'WARN  secrets       no secret is set'
+told 'WARN  backup        no backup given'
+told 'WARN  test alert    no Alertmanager given'
 drop=$(curl -sSf -X POST -H 'Content-Type: application/json' -H 'Idempotency-Key: tonight' "http://$admin/v1/drops" \
     -d '{"sku":"T","name":"Tonight","currency":"EUR","unit_price":100,"total":5000,"starts_at":"2099-01-01T20:00:00Z"}' |
     sed 's/^{"id":\([0-9]*\).*/\1/')

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+/// Exit code 0.
+pub const OK: u8 = 0;
 /// Exit code 1: a check failed, or a difference was found.
 pub const FAILED: u8 = 1;
 /// Exit code 64, `EX_USAGE`.
@@ -44,7 +46,7 @@ const fn row(code: u8, name: &'static str, restarts: bool, meaning: &'static str
 
 /// All exit codes, in ascending order.
 pub const TABLE: [Row; 12] = [
-    row(0, "EX_OK", false, "finished; a server has decided and committed all it accepted"),
+    row(OK, "EX_OK", false, "finished; a server has decided and committed all it accepted"),
     row(FAILED, "", false, "a check failed, or a difference was found"),
     row(USAGE, "EX_USAGE", false, "wrong arguments, settings or data directory; one line per mistake"),
     row(BAD_DATA, "EX_DATAERR", false, "the file is damaged, incomplete, foreign or of another schema version"),

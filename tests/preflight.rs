@@ -90,7 +90,7 @@ fn what_is_wrong_is_a_line_with_what_to_do_and_exit_code_1() {
     assert_eq!(server.admin("POST", "/v1/drops/1/close", &json!({ "reason": "x" })).status, 200);
     let found = verdicts(&preflight(&server, &data, &["1", "--json", "--backup", "/no/such/file"]));
     for (check, verdict, part) in [
-        ("limits", "warn", "its queue has 300 places, these settings say 8192"),
+        ("limits", "warn", "the queue holds 300 commands, these settings say 8192"),
         ("drop", "fail", "ended"),
         ("left over", "warn", "2 units are held"),
         ("secrets", "fail", "play money"),

@@ -5,9 +5,9 @@
 mod http;
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use http::{serve, serve_with_admin_tls};
+use http::{serve, serve_with_admin_tls, until};
 
 fn top(admin: SocketAddr, arguments: &[&str]) -> Output {
     let program = Command::new(env!("CARGO_BIN_EXE_firstcome"))
@@ -81,5 +81,29 @@ fn a_listener_with_tls_is_watched_by_those_who_trust_its_authority() {
     assert!(code == Some(0) && screen.contains("queue  0 of 8,192"), "{screen}");
     let (code, line) = top(&["--ca", "/dev/null"]);
     assert!(code == Some(64) && line.contains("no certificate"), "{line}");
+    server.stop();
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_program() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let (pid, program) = (scratch.path().join("pid"), env!("CARGO_BIN_EXE_firstcome"));
+    let inside = format!("echo $$ > {}; exec {program} top --admin {}", pid.display(), server.0.server.admin_address);
+    // `script` runs it in a terminal of its own; with its end that terminal is gone.
+    let mut terminal = Command::new("script")
+        .args(["-q", "-c", &inside, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("script of util-linux");
+    let shown = || std::fs::read_to_string(&pid).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    until("the program runs", || shown().is_some());
+    let running = std::path::PathBuf::from(format!("/proc/{}/exe", shown().expect("a number")));
+    until("it is top", || std::fs::read_link(&running).is_ok_and(|exe| exe.ends_with("firstcome")));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    terminal.kill().expect("killed");
+    terminal.wait().expect("ended");
+    until("it has ended", || std::fs::read_link(&running).is_err());
     server.stop();
 }

@@ -1,7 +1,7 @@
-//! `firstcome preflight`: may this sale begin? Looks at the running server, its machine and those who watch it.
+//! `firstcome preflight`: checks before a sale that the running server, its machine and its monitoring are ready.
 //!
-//! Reads only, about thirty requests: it may be run beside a sale. What it writes is a small file beside the database,
-//! to see how fast the disk is, and, to an Alertmanager that was named, one alert that means nothing.
+//! About thirty requests that only read, so it may run during a sale. It writes a small file beside the database, to
+//! measure the disk, and one test alert to the Alertmanager that was given.
 
 mod alerts;
 mod finding;
@@ -31,62 +31,63 @@ const EXAMPLES: &str = "Examples:
   firstcome preflight 7 --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093
   firstcome preflight 7 --json | jq '.checks[] | select(.verdict != \"pass\")'
 
-Run it on the server's machine, as the server's user, with the server's own --config and FIRSTCOME__ variables: from
-them it knows where the server is, its limits and its secrets. It reads only and harms no running sale; an Alertmanager
-that is named gets one alert (FirstcomePreflight, severity none) that ends by itself after a minute.
-Where operators have tokens, it needs an operator's in the variable FIRSTCOME_TOKEN.
-Exit code: 0 all pass or warn; 1 something fails; 64 wrong argument or setting; 69 no server, it refuses, or no such drop.";
+Run it on the server's machine, as the server's user, with the server's own --config and FIRSTCOME__ variables: they give the server's addresses, limits and secrets.
 
-/// `preflight`'s flags.
+It only reads and does not disturb a running sale. With --alertmanager it sends one test alert (FirstcomePreflight, severity none), which ends after a minute.
+
+If operators have tokens, set FIRSTCOME_TOKEN to a token with the role operator.
+
+Exit codes: 0 all checks pass or warn; 1 a check fails; 64 wrong argument or setting; 69 the server is unreachable or refuses, or there is no such drop.";
+
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PreflightArgs {
-    /// The drop's number
+    /// Number of the drop
     #[arg(value_parser = value_parser!(u32).range(1..))]
     drop: u32,
-    /// The server's TOML file with settings
+    /// TOML file with the server's settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory of the database, where the settings do not say
+    /// Directory of the database, if the settings do not name it
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// The server's public listener, if not as the settings say
+    /// Public listener of the server, if other than in the settings
     #[arg(long, value_name = "ADDR")]
     public: Option<String>,
-    /// The server's admin listener, if not as the settings say
+    /// Admin listener of the server, if other than in the settings
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// Trust this authority (PEM) besides the web's
+    /// With https://: trust the authorities in this PEM file as well
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The newest backup: how old is it?
+    /// Newest backup of the database, to check its age
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
-    /// Prometheus: does it see the server, has it the alert rules?
+    /// Prometheus, to check that it scrapes the server and has the alert rules
     #[arg(long, value_name = "URL")]
     prometheus: Option<String>,
-    /// Alertmanager: does an alert get through?
+    /// Alertmanager, to check with a test alert that alerts get through
     #[arg(long, value_name = "URL")]
     alertmanager: Option<String>,
-    /// As JSON, for other programs
+    /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// The alert rules that Prometheus should have.
+/// Alert rules that Prometheus should have loaded.
 const RULES: &str = include_str!("../../dashboards/alerts.yml");
 
-/// Looks at everything and says what it found.
+/// Runs all checks and prints the findings.
 ///
 /// # Errors
-/// 1, 64 or 69 and a line.
+/// 1 a check fails, 64 or 69.
 pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
     let flags: Vec<(&'static str, String)> = args.data.iter().map(|data| ("data", data.clone())).collect();
     let config = serve::load_config(args.config.as_deref(), &flags)?;
-    let places = Places::of(args, &config)?;
-    let (title, findings) = block_on(look(args, &config, &places))?;
+    let systems = Systems::of(args, &config)?;
+    let (title, findings) = block_on(check_all(args, &config, &systems))?;
     if args.json {
-        output::line(finding::json(args.drop, &places.admin.url, &findings));
+        output::line(finding::json(args.drop, &systems.admin.url, &findings));
     } else {
         output::line(title);
         finding::table(&findings).iter().for_each(output::line);
@@ -96,22 +97,22 @@ pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
     if failed.is_empty() { Ok(()) } else { Err(Exit::failed(format!("not ready: {}", failed.join(", ")))) }
 }
 
-/// Whom it asks.
-struct Places {
+/// The systems that are checked.
+struct Systems {
     public: HttpClient,
     admin: HttpClient,
     prometheus: Option<HttpClient>,
     alertmanager: Option<HttpClient>,
 }
 
-impl Places {
-    fn of(args: &PreflightArgs, config: &Config) -> Result<Places, Exit> {
+impl Systems {
+    fn of(args: &PreflightArgs, config: &Config) -> Result<Systems, Exit> {
         let public = args.public.clone().unwrap_or_else(|| local_url(config.public_listen, &config.public_tls));
         let admin = args.admin.clone().unwrap_or_else(|| local_url(config.admin_listen, &config.admin_tls));
         let ca = args.ca.as_deref();
         let optional =
             |address: &Option<String>, flag| address.as_ref().map(|text| HttpClient::new(text, flag, ca)).transpose();
-        Ok(Places {
+        Ok(Systems {
             public: HttpClient::new(&public, "--public", ca)?,
             admin: HttpClient::for_admin(&admin, "--admin", ca)?,
             prometheus: optional(&args.prometheus, "--prometheus")?,
@@ -120,29 +121,29 @@ impl Places {
     }
 }
 
-async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<(String, Vec<Finding>), Exit> {
-    let Places { public, admin, prometheus, alertmanager } = places;
-    let told = |error: RequestError| admin.exit("/metrics", &error);
-    let text = admin.get_text("/metrics").await.map_err(told)?;
-    let page = MetricsPage::parse(&text).map_err(|wrong| told(RequestError::Invalid(wrong.to_string())))?;
+async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> Result<(String, Vec<Finding>), Exit> {
+    let Systems { public, admin, prometheus, alertmanager } = systems;
+    let failed = |error: RequestError| admin.exit("/metrics", &error);
+    let text = admin.get_text("/metrics").await.map_err(failed)?;
+    let page = MetricsPage::parse(&text).map_err(|wrong| failed(RequestError::Invalid(wrong.to_string())))?;
     let path = format!("/v1/drops/{}", args.drop);
-    let (drop, answer) = the_drop(public, &path, args.drop).await?;
+    let (drop, response) = read_drop(public, &path, args.drop).await?;
     let wall = wall_clock();
 
     let total = drop["total"].as_u64().unwrap_or(0);
     let ready = admin.request(Method::GET, "/readyz", None).await.map(|_| ());
-    let clock = server::clock(&answer.reply.headers, answer.elapsed, wall, &page);
-    let plays = public.request(Method::GET, "/", None).await.is_ok();
+    let clock = server::clock(&response.reply.headers, response.elapsed, wall, &page);
+    let has_play_money = public.request(Method::GET, "/", None).await.is_ok();
     let descriptors_max =
         page.value(metric::DESCRIPTORS_MAX.name).map(|_| server::count(&page, &metric::DESCRIPTORS_MAX));
 
     let mut findings = server::readiness(ready, &page, config);
     findings.extend([server::drop_state(&drop), server::stock(&drop, &page), server::leftovers(&drop)]);
     findings.push(server::reads(public, &path).await.map_err(|error| public.exit(&path, &error))?);
-    findings.extend([machine::clock_is_kept(), clock]);
-    findings.extend([server::room(&page, config, total), machine::disk_syncs(&config.data)]);
+    findings.extend([machine::clock_synchronization(), clock]);
+    findings.extend([server::disk_space(&page, config, total), machine::disk_syncs(&config.data)]);
     findings.extend(machine::kernel(config, descriptors_max));
-    findings.push(secrets::secrets(config, plays));
+    findings.push(secrets::secrets(config, has_play_money));
     findings.push(server::endpoints(admin, &page, config).await);
     findings.push(machine::backup(args.backup.as_deref()));
     findings.extend(alerts::rules(prometheus.as_ref(), &alerts::names(RULES)).await);
@@ -152,19 +153,19 @@ async fn look(args: &PreflightArgs, config: &Config, places: &Places) -> Result<
     Ok((format!("before the sale of drop {}, {name}, {total} units, at {}", args.drop, admin.url), findings))
 }
 
-/// The drop as buyers see it, and the answer that it came with.
-async fn the_drop(public: &HttpClient, path: &str, id: u32) -> Result<(Value, TimedResponse), Exit> {
-    let answer = match public.request(Method::GET, path, None).await {
-        Ok(answer) => answer,
+/// Reads the drop as buyers see it; returns its JSON and the response.
+async fn read_drop(public: &HttpClient, path: &str, id: u32) -> Result<(Value, TimedResponse), Exit> {
+    let response = match public.request(Method::GET, path, None).await {
+        Ok(response) => response,
         Err(error @ RequestError::Status(404, _)) => {
             let line = format!("{}: there is no drop {id} ({error}); GET /v1/drops lists them", public.url);
             return Err(Exit::unavailable(line));
         }
         Err(error) => return Err(public.exit(path, &error)),
     };
-    let drop = serde_json::from_slice(&answer.reply.body)
+    let drop = serde_json::from_slice(&response.reply.body)
         .map_err(|error| public.exit(path, &RequestError::Invalid(error.to_string())))?;
-    Ok((drop, answer))
+    Ok((drop, response))
 }
 
 /// Returns the URL of a listener of this configuration, as reached from its own machine.

@@ -1,12 +1,12 @@
-//! `firstcome top`: the essentials of a running server, live in a terminal.
+//! `firstcome top`: shows a running server live in a terminal.
 //!
-//! It reads `/metrics` once a second, and one drop's route if asked to: that is all the server notices of it. A thread
-//! of its own asks (`watch`), so that the screen answers to keys however long an answer takes; `view` makes figures of
-//! pages, `draw` cells of figures, and neither of them knows a terminal.
+//! It reads `/metrics` once a second, and the route of one drop with `--drop`. A thread of its own polls the server
+//! (`poller`), so that the screen responds to keys while a response is slow. `view` computes figures from pages and `draw`
+//! renders them into cells; neither uses a terminal.
 
 mod draw;
+mod poller;
 mod view;
-mod watch;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,138 +19,139 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use crate::client::http::block_on;
 use crate::exit::Exit;
 use crate::output;
-use view::{Contact, Looks};
-use watch::{Answer, Asking, Watch};
+use poller::{PollResult, Poller, Source};
+use view::{ConnectionState, History};
 
 const EXAMPLES: &str = "Examples:
-  firstcome top                              the server on this machine; q leaves
-  firstcome top --admin 10.0.0.5:8081        another one's admin listener
+  firstcome top                              the server on this machine; q quits
+  firstcome top --admin 10.0.0.5:8081        the admin listener of another server
   firstcome top --drop 7                     one drop, with its name and state
-  firstcome top --once                       one screen as text, for a pipe; takes two seconds
+  firstcome top --once                       one screen as text; takes two seconds
 
-Rates and percentiles are those of the last five seconds. A server that does not answer is said so, and is asked again.
-Where operators have tokens, it needs one (a viewer's will do) in the variable FIRSTCOME_TOKEN.
-Exit code: 0; with --once 69 if there is no server, it refuses, or there is no such drop.";
+Rates and percentiles are of the last five seconds. If the server does not respond, the screen says so and top keeps trying.
 
-/// How long a key may wait to be noticed.
+If operators have tokens, set FIRSTCOME_TOKEN to a token; the role viewer is enough.
+
+Exit codes: 0; with --once 69 if the server is unreachable or refuses, or there is no such drop.";
+
+/// Interval at which keys are polled.
 const KEYS_EVERY: Duration = Duration::from_millis(100);
 
-/// `top`'s flags.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct TopArgs {
-    /// The server's admin listener: host:port, http://host:port or https://host:port
+    /// Admin listener of the server: host:port, http://host:port or https://host:port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     admin: String,
-    /// One drop
+    /// Show only the drop with this id
     #[arg(long, value_name = "ID", value_parser = value_parser!(u32).range(1..))]
     drop: Option<u32>,
-    /// The server's public listener, for --drop
+    /// Public listener of the server, for --drop
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     public: String,
-    /// One screen as text instead of a live one; so it is where standard output is no terminal
+    /// Print one screen as text and exit; the default if standard output is not a terminal
     #[arg(long)]
     once: bool,
-    /// Trust this authority (PEM) besides the web's
+    /// With https://: trust the authorities in this PEM file as well
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Seconds between two looks
+    /// Seconds between two reads of the metrics
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = value_parser!(u8).range(1..=60))]
     every: u8,
 }
 
-/// Shows a running server until somebody leaves.
+/// Shows a running server until the operator quits.
 ///
 /// # Errors
 /// 64, or 69 with `--once`; 74 if the terminal fails.
 pub fn run(args: &TopArgs) -> Result<(), Exit> {
-    let asking = Asking::new(&args.admin, &args.public, args.drop, args.ca.as_deref())?;
+    let source = Source::new(&args.admin, &args.public, args.drop, args.ca.as_deref())?;
     let every = Duration::from_secs(args.every.into());
     if args.once || !std::io::stdout().is_terminal() {
-        return once(asking, every);
+        return once(source, every);
     }
-    if let Err(none) = block_on(async { Ok(asking.drop().await) })?
-        && none.is_final
+    if let Err(failure) = block_on(async { Ok(source.drop().await) })?
+        && failure.is_final
     {
-        return Err(none.exit);
+        return Err(failure.exit);
     }
-    let watch = Watch::start(asking.clone(), every)?;
-    // From here on a panic puts the terminal right, too.
-    let mut terminal = ratatui::try_init().map_err(no_terminal)?;
-    let ended = live(&mut terminal, &watch, &asking.server());
-    let restored = ratatui::try_restore().map_err(no_terminal);
-    watch.stop();
+    let poller = Poller::start(source.clone(), every)?;
+    // From here on a panic restores the terminal, too.
+    let mut terminal = ratatui::try_init().map_err(terminal_error)?;
+    let ended = run_screen(&mut terminal, &poller, &source.server());
+    let restored = ratatui::try_restore().map_err(terminal_error);
+    poller.stop();
     ended.and(restored)
 }
 
-fn no_terminal(error: std::io::Error) -> Exit {
+fn terminal_error(error: std::io::Error) -> Exit {
     Exit::disk(format!("the terminal: {error}"))
 }
 
-/// Two looks, since rates need two, and what they show.
-fn once(asking: Asking, every: Duration) -> Result<(), Exit> {
+/// Prints the screen of two samples; rates need two.
+fn once(source: Source, every: Duration) -> Result<(), Exit> {
     let start = Instant::now();
-    let mut looks = Looks::default();
+    let mut history = History::default();
     let (before, after) = block_on(async {
-        let before = asking.look(start).await.map_err(|none| none.exit)?;
-        // The server hands its figures over once a second: what is asked for sooner may not have changed.
+        let before = source.sample(start).await.map_err(|failure| failure.exit)?;
+        // The server updates its metrics once a second.
         tokio::time::sleep(every.max(Duration::from_secs(2))).await;
-        Ok((before, asking.look(start).await.map_err(|none| none.exit)?))
+        Ok((before, source.sample(start).await.map_err(|failure| failure.exit)?))
     })?;
-    looks.push(before);
-    looks.push(after);
-    let server = asking.server();
-    let view = looks.view(&server, Contact::Fresh);
-    let lines = draw::plain(view.as_ref(), &server, &Contact::Fresh);
-    // The second one says which key leaves: there are no keys here.
+    history.push(before);
+    history.push(after);
+    let server = source.server();
+    let view = history.view(&server, ConnectionState::Fresh);
+    let lines = draw::plain(view.as_ref(), &server, &ConnectionState::Fresh);
+    // The second line names the key to quit, which does not apply here.
     for (_, line) in lines.iter().enumerate().filter(|(at, _)| *at != 1) {
         output::line(line);
     }
     Ok(())
 }
 
-/// Draws what comes until somebody leaves, or a signal says so.
-fn live(terminal: &mut DefaultTerminal, watch: &Watch, server: &str) -> Result<(), Exit> {
-    let mut looks = Looks::default();
-    let mut contact = Contact::Waiting;
+/// Draws samples until the operator quits or a signal arrives.
+fn run_screen(terminal: &mut DefaultTerminal, poller: &Poller, server: &str) -> Result<(), Exit> {
+    let mut history = History::default();
+    let mut state = ConnectionState::Waiting;
     let mut silent_since: Option<Instant> = None;
-    let mut why = String::new();
+    let mut reason = String::new();
     loop {
-        while let Some(answer) = watch.next()? {
-            match answer {
-                Answer::Look(look) => {
-                    looks.push(look);
-                    (contact, silent_since) = (Contact::Fresh, None);
+        while let Some(result) = poller.next()? {
+            match result {
+                PollResult::Sample(sample) => {
+                    history.push(sample);
+                    (state, silent_since) = (ConnectionState::Fresh, None);
                 }
-                Answer::None(told) => {
-                    why = told;
+                PollResult::Failed(error) => {
+                    reason = error;
                     silent_since.get_or_insert_with(Instant::now);
                 }
-                Answer::Leave => return Ok(()),
+                PollResult::Quit => return Ok(()),
             }
         }
         if let Some(since) = silent_since {
-            contact = Contact::Gone { why: why.clone(), for_seconds: since.elapsed().as_secs() };
+            state = ConnectionState::Lost { reason: reason.clone(), for_seconds: since.elapsed().as_secs() };
         }
-        let view = looks.view(server, contact.clone());
+        let view = history.view(server, state.clone());
         let drawn = terminal.draw(|frame| {
             let area = frame.area();
-            draw::draw(view.as_ref(), server, &contact, area, frame.buffer_mut());
+            draw::draw(view.as_ref(), server, &state, area, frame.buffer_mut());
         });
-        drawn.map_err(no_terminal)?;
-        if is_asked_to_leave().map_err(no_terminal)? {
+        drawn.map_err(terminal_error)?;
+        if is_quit_requested().map_err(terminal_error)? {
             return Ok(());
         }
     }
 }
 
-/// Waits for a key, but not for long.
-fn is_asked_to_leave() -> std::io::Result<bool> {
-    Ok(event::poll(KEYS_EVERY)? && leaves(&event::read()?))
+/// Waits up to `KEYS_EVERY` for a key.
+fn is_quit_requested() -> std::io::Result<bool> {
+    Ok(event::poll(KEYS_EVERY)? && quits(&event::read()?))
 }
 
-/// q, Escape and Ctrl-C: in raw mode that is a key like others.
-fn leaves(event: &Event) -> bool {
+/// True for q, Escape and Ctrl-C, which is an ordinary key in raw mode.
+fn quits(event: &Event) -> bool {
     let Event::Key(key) = event else { return false };
     let control_c = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
     key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q' | 'Q') | KeyCode::Esc))
@@ -163,10 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn q_escape_and_control_c_leave_and_nothing_else_does() {
-        let pressed = |code, modifiers| leaves(&Event::Key(KeyEvent::new(code, modifiers)));
+    fn q_escape_and_control_c_quit_and_nothing_else_does() {
+        let pressed = |code, modifiers| quits(&Event::Key(KeyEvent::new(code, modifiers)));
         assert!(pressed(KeyCode::Char('q'), KeyModifiers::NONE) && pressed(KeyCode::Esc, KeyModifiers::NONE));
         assert!(pressed(KeyCode::Char('c'), KeyModifiers::CONTROL));
-        assert!(!pressed(KeyCode::Char('c'), KeyModifiers::NONE) && !leaves(&Event::Resize(80, 24)));
+        assert!(!pressed(KeyCode::Char('c'), KeyModifiers::NONE) && !quits(&Event::Resize(80, 24)));
     }
 }

@@ -1,4 +1,4 @@
-//! Who watches: whether Prometheus sees the server and has the rules, and whether an alert gets through.
+//! Checks of the monitoring: Prometheus scrapes the server and has the rules, and an alert gets through.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use super::finding::Finding;
 use crate::client::http::{HttpClient, RequestError, printable};
 
-/// The name of the alert that means nothing.
+/// Name of the test alert.
 const TEST_ALERT: &str = "FirstcomePreflight";
-/// How long it stands.
+/// Duration of the test alert.
 const TEST_SECONDS: i64 = 60;
 
-/// Whether Prometheus sees the server and has every rule of `wanted`.
+/// Checks that Prometheus scrapes the server and has every rule of `wanted`.
 pub(super) async fn rules(prometheus: Option<&HttpClient>, wanted: &BTreeSet<String>) -> Vec<Finding> {
     let Some(prometheus) = prometheus else {
-        let to_do = "name it: --prometheus http://HOST:9090";
-        return vec![Finding::warn("alert rules", "nobody named a Prometheus", to_do)];
+        let to_do = "pass it with --prometheus http://HOST:9090";
+        return vec![Finding::warn("alert rules", "no Prometheus given", to_do)];
     };
     let seen = prometheus.get_json("/api/v1/query?query=firstcome_seq").await;
     let rules = prometheus.get_json("/api/v1/rules?type=alert").await;
@@ -31,10 +31,10 @@ fn judge_scrape(url: &str, seen: Result<Value, RequestError>) -> Finding {
         Ok(answer) => match answer["data"]["result"].as_array().map_or(0, Vec::len) {
             0 => Finding::fail(
                 CHECK,
-                format!("{url} has no figures of a firstcome server"),
-                "its targets page says why it cannot reach the server: address, token, firewall",
+                format!("{url} has no metrics of a firstcome server"),
+                "see its targets page for the reason: address, token or firewall",
             ),
-            servers => Finding::pass(CHECK, format!("{url} sees {servers} firstcome servers")),
+            servers => Finding::pass(CHECK, format!("{url} scrapes {servers} firstcome servers")),
         },
     }
 }
@@ -69,22 +69,22 @@ fn judge_rules(url: &str, rules: Result<Value, RequestError>, wanted: &BTreeSet<
     }
     let broken = names(&|rule| rule["health"] == "err");
     if !broken.is_empty() {
-        let found = format!("cannot be evaluated: {}", joined(&mut broken.iter()));
-        return Finding::fail(CHECK, found, "Prometheus' page of rules says why");
+        let found = format!("evaluation fails: {}", joined(&mut broken.iter()));
+        return Finding::fail(CHECK, found, "see the rules page of Prometheus for the reason");
     }
     let firing = names(&|rule| rule["state"] == "firing");
     if !firing.is_empty() {
         let found = format!("{} loaded; firing now: {}", loaded.len(), joined(&mut firing.iter()));
-        return Finding::warn(CHECK, found, "dashboards/runbooks says what each means and what to type");
+        return Finding::warn(CHECK, found, "see the runbook of each in dashboards/runbooks");
     }
-    Finding::pass(CHECK, format!("all {} are loaded, none fires", loaded.len()))
+    Finding::pass(CHECK, format!("all {} are loaded, none is firing", loaded.len()))
 }
 
-/// Fires an alert that means nothing, and looks whether it has come.
+/// Fires the test alert, and checks that it has arrived.
 pub(super) async fn test_alert(alertmanager: Option<&HttpClient>, drop: u32) -> Finding {
     const CHECK: &str = "test alert";
     let Some(alertmanager) = alertmanager else {
-        return Finding::warn(CHECK, "nobody named an Alertmanager", "name it: --alertmanager http://HOST:9093");
+        return Finding::warn(CHECK, "no Alertmanager given", "pass it with --alertmanager http://HOST:9093");
     };
     let url = &alertmanager.url;
     let now = jiff::Timestamp::now();
@@ -103,25 +103,25 @@ pub(super) async fn test_alert(alertmanager: Option<&HttpClient>, drop: u32) -> 
 
 fn judge_alert(url: &str, standing: Result<Value, RequestError>) -> Finding {
     const CHECK: &str = "test alert";
-    let to_do = "look at Alertmanager's log and at its page of alerts";
+    let to_do = "see Alertmanager's log and its alerts page";
     let alerts = match standing {
         Err(error) => return Finding::fail(CHECK, format!("{url}: {error}"), to_do),
         Ok(alerts) => alerts,
     };
     let ours = alerts.as_array().into_iter().flatten().find(|alert| alert["labels"]["alertname"] == TEST_ALERT);
     let Some(ours) = ours else {
-        return Finding::fail(CHECK, format!("{url} took {TEST_ALERT} and does not have it"), to_do);
+        return Finding::fail(CHECK, format!("{url} accepted {TEST_ALERT} but does not list it"), to_do);
     };
     let receivers = ours["receivers"].as_array().into_iter().flatten();
     let receivers: Vec<String> = receivers.map(|one| printable(one["name"].as_str().unwrap_or(""))).collect();
     if ours["status"]["state"] == "suppressed" {
         let found = format!("{TEST_ALERT} is silenced or inhibited");
-        return Finding::warn(CHECK, found, "look for a silence that was left: a real alert may be held back as well");
+        return Finding::warn(CHECK, found, "look for a forgotten silence: it may hold back real alerts as well");
     }
-    Finding::pass(CHECK, format!("{TEST_ALERT} stands for {TEST_SECONDS} s and goes to {}", receivers.join(", ")))
+    Finding::pass(CHECK, format!("{TEST_ALERT} fires for {TEST_SECONDS} s and goes to {}", receivers.join(", ")))
 }
 
-/// The names of the alerts in a file of rules: what Prometheus calls them, without reading the rest of its YAML.
+/// Returns the names of the alerts in a file of rules, without parsing the rest of its YAML.
 pub(super) fn names(yaml: &str) -> BTreeSet<String> {
     let of_the_line = |line: &str| {
         let line = line.trim_start();
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_prometheus_that_does_not_see_the_server_is_told() {
+    fn a_prometheus_that_does_not_scrape_the_server_fails() {
         let verdict = |result: Value| judge_scrape("p", Ok(json!({ "data": { "result": result } }))).verdict;
         assert_eq!([verdict(json!([{}])), verdict(json!([]))], [Verdict::Pass, Verdict::Fail]);
         assert_eq!(judge_scrape("p", Err(RequestError::Invalid("x".into()))).verdict, Verdict::Fail);
     }
 
     #[test]
-    fn the_test_alert_must_stand_and_be_heard() {
+    fn the_test_alert_must_fire_and_have_a_receiver() {
         let alert = |state: &str| {
             json!([{ "labels": { "alertname": TEST_ALERT }, "status": { "state": state },
                                            "receivers": [{ "name": "pager" }] }])

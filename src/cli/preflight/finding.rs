@@ -1,15 +1,13 @@
-//! What a check found, and how it is told.
+//! Findings of checks, and their output as a table and as JSON.
 
 use serde_json::{Value, json};
 
-/// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Verdict {
-    /// As it should be.
     Pass,
-    /// The sale can go ahead; somebody should know.
+    /// The sale can go ahead, and the operator should know.
     Warn,
-    /// Not like this.
+    /// The sale should not go ahead.
     Fail,
 }
 
@@ -23,35 +21,30 @@ impl Verdict {
     }
 }
 
-/// One check and what came of it.
+/// Result of one check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Finding {
-    /// The check's name.
     pub(super) check: &'static str,
     pub(super) verdict: Verdict,
-    /// What was seen.
     pub(super) found: String,
-    /// What to do about it; nothing where it passed.
+    /// Advice to the operator; empty if the check passed.
     pub(super) to_do: String,
 }
 
 impl Finding {
-    /// All is well.
     pub(super) fn pass(check: &'static str, found: impl Into<String>) -> Finding {
         Finding { check, verdict: Verdict::Pass, found: found.into(), to_do: String::new() }
     }
 
-    /// Somebody should know.
     pub(super) fn warn(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
         Finding { check, verdict: Verdict::Warn, found: found.into(), to_do: to_do.into() }
     }
 
-    /// Not like this.
     pub(super) fn fail(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
         Finding { check, verdict: Verdict::Fail, found: found.into(), to_do: to_do.into() }
     }
 
-    /// Nothing above the first limit, a warning up to the second, a failure beyond it.
+    /// Passes up to the first limit, warns up to the second, and fails above it.
     pub(super) fn graded<T: PartialOrd>(
         check: &'static str,
         value: T,
@@ -69,11 +62,11 @@ impl Finding {
     }
 }
 
-/// The table, a line each, and below what does not pass what to do.
+/// Formats a line per finding, with the advice below those that do not pass.
 pub(super) fn table(findings: &[Finding]) -> Vec<String> {
     let mut lines = Vec::new();
     for Finding { check, verdict, found, to_do } in findings {
-        // What fails is seen without colours.
+        // Capitals make warnings and failures visible without colours.
         let word = if *verdict == Verdict::Pass { "pass".into() } else { verdict.word().to_uppercase() };
         lines.push(format!("  {word}  {check:<13} {found}"));
         if *verdict != Verdict::Pass {
@@ -85,17 +78,17 @@ pub(super) fn table(findings: &[Finding]) -> Vec<String> {
     lines
 }
 
-/// The same for programs.
+/// Returns the findings as JSON.
 pub(super) fn json(drop: u32, server: &str, findings: &[Finding]) -> Value {
     let [pass, warn, fail] = counts(findings);
     let checks: Vec<Value> = findings
         .iter()
         .map(|Finding { check, verdict, found, to_do }| {
-            let mut told = json!({ "check": check, "verdict": verdict.word(), "found": found });
+            let mut entry = json!({ "check": check, "verdict": verdict.word(), "found": found });
             if *verdict != Verdict::Pass {
-                told["to_do"] = to_do.as_str().into();
+                entry["to_do"] = to_do.as_str().into();
             }
-            told
+            entry
         })
         .collect();
     json!({ "drop_id": drop, "server": server, "checks": checks, "pass": pass, "warn": warn, "fail": fail })
@@ -111,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_pass_says_what_to_do_in_the_table_and_for_programs() {
+    fn findings_that_do_not_pass_have_advice_in_the_table_and_in_json() {
         let findings = [
             Finding::pass("clock", "synchronised"),
             Finding::warn("backup", "no file is named", "name it"),
@@ -128,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_what_still_passes() {
+    fn limits_themselves_pass() {
         let verdict = |value| Finding::graded("x", value, (10, 20), "", "").verdict;
         assert_eq!([10, 11, 20, 21].map(verdict), [Verdict::Pass, Verdict::Warn, Verdict::Warn, Verdict::Fail]);
     }

@@ -1,4 +1,4 @@
-//! What the machine is like: its clock, its disk, its kernel, and how old the backup is.
+//! Checks of the machine: clock, disk, kernel, and the age of the backup.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 use super::finding::Finding;
 use crate::config::{self, Config};
 
-/// How long another program may take to say what it knows.
+/// Time limit for another program.
 const PROGRAM_WITHIN: Duration = Duration::from_secs(2);
-/// What another program may say.
-const SAID_BYTES_MAX: u64 = 16 * 1024;
-/// So many writes are waited for: few enough for a running sale not to notice, enough for a median.
+/// Limit for the output of another program.
+const OUTPUT_BYTES_MAX: u64 = 16 * 1024;
+/// Number of measured syncs: few enough not to disturb a running sale, and enough for a median.
 const SYNCS: usize = 11;
-/// A batch waits for one of these: beyond the first every buyer notices, beyond the second the plan's 150 ms are gone.
+/// Every batch waits for a sync: above the first limit buyers notice it, above the second the plan's 150 ms are exceeded.
 const SYNC_WARN: Duration = Duration::from_millis(10);
 const SYNC_FAIL: Duration = Duration::from_millis(50);
-/// A sale's events since an older backup would have to be found elsewhere.
+/// Events since the backup would be lost with the disk.
 const BACKUP_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether somebody keeps the clock.
-pub(super) fn clock_is_kept() -> Finding {
-    let systemd = ask("timedatectl", &["show", "--property=NTPSynchronized", "--value"]);
-    let chrony = ask("chronyc", &["-n", "tracking"]);
+/// Checks that a time service keeps the clock.
+pub(super) fn clock_synchronization() -> Finding {
+    let systemd = output_of("timedatectl", &["show", "--property=NTPSynchronized", "--value"]);
+    let chrony = output_of("chronyc", &["-n", "tracking"]);
     judge_clock(systemd.as_deref(), chrony.as_deref())
 }
 
 fn judge_clock(systemd: Option<&str>, chrony: Option<&str>) -> Finding {
     const CHECK: &str = "clock kept";
-    let by_chrony = chrony.and_then(|said| {
-        let line = said.lines().find(|line| line.starts_with("Leap status"))?;
+    let by_chrony = chrony.and_then(|output| {
+        let line = output.lines().find(|line| line.starts_with("Leap status"))?;
         line.split_once(':').map(|(_, status)| !status.contains("Not synchronised"))
     });
-    let by_systemd = systemd.map(str::trim).and_then(|said| match said {
+    let by_systemd = systemd.map(str::trim).and_then(|output| match output {
         "yes" => Some(true),
         "no" => Some(false),
         _ => None,
@@ -48,34 +48,34 @@ fn judge_clock(systemd: Option<&str>, chrony: Option<&str>) -> Finding {
         ),
         (None, None) => Finding::warn(
             CHECK,
-            "neither timedatectl nor chronyc can say whether the clock is synchronised",
-            "look at the machine's time service yourself; in a container, at its host's",
+            "unknown: neither timedatectl nor chronyc is available",
+            "check the machine's time service yourself; in a container, the host's",
         ),
     }
 }
 
-/// What a program says, if it ends well and in time.
-fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+/// Returns the output of a program that succeeds within the time limit.
+fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
     let stdout = child.stdout.take()?;
-    let (told, heard) = crossbeam_channel::bounded(1);
+    let (sender, receiver) = crossbeam_channel::bounded(1);
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
-        let read = stdout.take(SAID_BYTES_MAX).read_to_string(&mut text);
-        let _given_up = told.send(read.ok().map(|_| text));
+        let read = stdout.take(OUTPUT_BYTES_MAX).read_to_string(&mut text);
+        let _given_up = sender.send(read.ok().map(|_| text));
     });
-    let said = heard.recv_timeout(PROGRAM_WITHIN).ok().flatten();
-    if said.is_none() {
+    let output = receiver.recv_timeout(PROGRAM_WITHIN).ok().flatten();
+    if output.is_none() {
         let _ended_already = child.kill();
     }
-    let ended_well = child.wait().is_ok_and(|status| status.success());
+    let succeeded = child.wait().is_ok_and(|status| status.success());
     let _ended = reader.join();
-    said.filter(|_| ended_well)
+    output.filter(|_| succeeded)
 }
 
-/// How long the disk takes to have something for good, measured where the database is.
+/// Measures syncs in the directory of the database.
 pub(super) fn disk_syncs(data: &Path) -> Finding {
     const CHECK: &str = "disk syncs";
     match sync_times(data) {
@@ -84,8 +84,8 @@ pub(super) fn disk_syncs(data: &Path) -> Finding {
             let median = times.get(times.len() / 2).copied().unwrap_or_default();
             let slowest = times.last().copied().unwrap_or_default();
             let found = format!("median {}, slowest {} of {}", millis(median), millis(slowest), times.len());
-            let to_do = "every batch waits for one: use a disk that is faster, or not shared with others; \
-                         writer.durability = interval gives up the last 20 ms in a power cut";
+            let to_do = "every batch waits for a sync: use a faster disk, or one that is not shared; \
+                         writer.durability = interval may lose the last 20 ms in a power loss";
             Finding::graded(CHECK, median, (SYNC_WARN, SYNC_FAIL), found, to_do)
         }
         Err(error) => Finding::warn(
@@ -96,19 +96,19 @@ pub(super) fn disk_syncs(data: &Path) -> Finding {
     }
 }
 
-/// A small file that goes away, however this ends.
-struct Scratch(PathBuf);
+/// A file that is removed on drop.
+struct ScratchFile(PathBuf);
 
-impl Drop for Scratch {
+impl Drop for ScratchFile {
     fn drop(&mut self) {
-        let _told_by_the_next_run = fs::remove_file(&self.0);
+        let _left_behind = fs::remove_file(&self.0);
     }
 }
 
 fn sync_times(data: &Path) -> io::Result<Vec<Duration>> {
     let path = data.join(format!(".preflight-{}", std::process::id()));
     let mut file: File = OpenOptions::new().write(true).create_new(true).open(&path)?;
-    let _scratch = Scratch(path);
+    let _scratch = ScratchFile(path);
     let page = [0u8; 4096];
     let mut times = Vec::with_capacity(SYNCS);
     for _ in 0..SYNCS {
@@ -124,7 +124,7 @@ fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// What the kernel allows against what the settings need.
+/// Compares the kernel's limits with the settings.
 pub(super) fn kernel(config: &Config, descriptors_max: Option<u64>) -> Vec<Finding> {
     let cookies = fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies").ok();
     let mut findings = limits(config, config::somaxconn(), descriptors_max);
@@ -142,63 +142,61 @@ fn limits(config: &Config, somaxconn: Option<i32>, descriptors_max: Option<u64>)
             Finding::warn("descriptors", mistake.to_string(), "LimitNOFILE in the unit, or ulimit -n before the start")
         }
         (None, Some(max)) => Finding::pass("descriptors", format!("{max}, enough for {connections} connections")),
-        (None, None) => Finding::warn("descriptors", "the server does not say how many it may open", "ask it again"),
+        (None, None) => {
+            Finding::warn("descriptors", "unknown: the server does not report its limit", "run preflight again")
+        }
     };
     let backlog = match (of_backlog.first(), somaxconn) {
         (Some(mistake), _) => {
             Finding::warn("somaxconn", mistake.to_string(), "sysctl -w net.core.somaxconn=4096, and start again")
         }
         (None, Some(max)) => Finding::pass("somaxconn", format!("{max}, enough for {connections} at once")),
-        (None, None) => Finding::warn(
-            "somaxconn",
-            "the kernel does not say",
-            "look at /proc/sys/net/core/somaxconn on the server's machine",
-        ),
+        (None, None) => {
+            Finding::warn("somaxconn", "unknown", "see /proc/sys/net/core/somaxconn on the server's machine")
+        }
     };
     vec![descriptors, backlog]
 }
 
-fn judge_cookies(said: Option<&str>) -> Finding {
+fn judge_cookies(setting: Option<&str>) -> Finding {
     const CHECK: &str = "SYN cookies";
-    match said.map(str::trim) {
+    match setting.map(str::trim) {
         Some("1" | "2") => Finding::pass(CHECK, "on"),
         Some(_) => Finding::warn(
             CHECK,
-            "off: a flood of half-open connections keeps buyers out",
+            "off: a flood of half-open connections would lock buyers out",
             "sysctl -w net.ipv4.tcp_syncookies=1",
         ),
-        None => {
-            Finding::warn(CHECK, "the kernel does not say", "sysctl net.ipv4.tcp_syncookies on the server's machine")
-        }
+        None => Finding::warn(CHECK, "unknown", "sysctl net.ipv4.tcp_syncookies on the server's machine"),
     }
 }
 
-/// How old the backup is.
+/// Checks the age and the size of the backup.
 pub(super) fn backup(file: Option<&Path>) -> Finding {
     const CHECK: &str = "backup";
     let Some(path) = file else {
-        return Finding::warn(CHECK, "nobody named one", "make one, and name it: --backup FILE");
+        return Finding::warn(CHECK, "no backup given", "make one and pass it with --backup FILE");
     };
     let found = fs::metadata(path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
     match found {
         Ok((bytes, at)) => judge_backup(bytes, at.elapsed().ok()),
         Err(error) => {
-            Finding::fail(CHECK, format!("{}: {error}", path.display()), "make one, and name it: --backup FILE")
+            Finding::fail(CHECK, format!("{}: {error}", path.display()), "make one and pass it with --backup FILE")
         }
     }
 }
 
-/// `age` is `None` where the file is from the future.
+/// `age` is `None` if the file's time is in the future.
 fn judge_backup(bytes: u64, age: Option<Duration>) -> Finding {
     const CHECK: &str = "backup";
     if bytes == 0 {
-        return Finding::fail(CHECK, "the file is empty", "make a backup that holds something");
+        return Finding::fail(CHECK, "the file is empty", "make a new backup");
     }
     let Some(age) = age else {
-        return Finding::warn(CHECK, "its file is from the future", "look at the clocks of both machines");
+        return Finding::warn(CHECK, "the file's time is in the future", "compare the clocks of both machines");
     };
     let found = format!("{} hours and {} minutes old, {bytes} bytes", age.as_secs() / 3600, age.as_secs() / 60 % 60);
-    Finding::graded(CHECK, age, (BACKUP_AGE_MAX, Duration::MAX), found, "make a fresh one before the sale")
+    Finding::graded(CHECK, age, (BACKUP_AGE_MAX, Duration::MAX), found, "make a new backup before the sale")
 }
 
 #[cfg(test)]
@@ -207,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_kept_if_anybody_says_so() {
+    fn a_clock_is_synchronised_if_one_service_says_so() {
         let chrony = |status: &str| format!("Reference ID    : 7F7F0101\nLeap status     : {status}\n");
         let verdict = |systemd: Option<&str>, chrony: Option<&str>| judge_clock(systemd, chrony).verdict;
         assert_eq!(verdict(Some("yes\n"), None), Verdict::Pass);
@@ -219,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn other_programs_are_asked_and_not_waited_for_forever() {
-        assert_eq!(ask("echo", &["yes"]).as_deref(), Some("yes\n"));
-        assert_eq!(ask("false", &[]), None);
-        assert_eq!(ask("no-such-program-of-preflight", &[]), None);
+    fn other_programs_have_a_time_limit() {
+        assert_eq!(output_of("echo", &["yes"]).as_deref(), Some("yes\n"));
+        assert_eq!(output_of("false", &[]), None);
+        assert_eq!(output_of("no-such-program-of-preflight", &[]), None);
     }
 
     #[test]
-    fn the_disk_is_measured_in_a_file_that_is_gone_afterwards() {
+    fn the_disk_is_measured_in_a_file_that_is_removed_afterwards() {
         let scratch = tempfile::tempdir().expect("scratch");
         assert_eq!(sync_times(scratch.path()).expect("measured").len(), SYNCS);
         assert_eq!(fs::read_dir(scratch.path()).expect("a directory").count(), 0);
@@ -235,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_held_against_the_settings() {
+    fn the_kernel_is_compared_with_the_settings() {
         let mut config = Config::defaults();
         config.http_threads = 2;
         let verdicts = |somaxconn, descriptors| -> Vec<Verdict> {
@@ -245,12 +243,12 @@ mod tests {
         assert_eq!(verdicts(Some(4096), Some(1024)), [Verdict::Warn, Verdict::Pass]);
         assert_eq!(verdicts(Some(128), Some(20_000)), [Verdict::Pass, Verdict::Warn]);
         assert_eq!(verdicts(None, None), [Verdict::Warn, Verdict::Warn]);
-        let cookies = [Some("1\n"), Some("0\n"), None].map(|said| judge_cookies(said).verdict);
+        let cookies = [Some("1\n"), Some("0\n"), None].map(|setting| judge_cookies(setting).verdict);
         assert_eq!(cookies, [Verdict::Pass, Verdict::Warn, Verdict::Warn]);
     }
 
     #[test]
-    fn a_backup_is_there_holds_something_and_is_of_today() {
+    fn a_backup_exists_is_not_empty_and_is_recent() {
         let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
         assert_eq!(judge_backup(1, hours(24)).verdict, Verdict::Pass);
         assert_eq!(judge_backup(1, hours(25)).verdict, Verdict::Warn);

@@ -1,4 +1,4 @@
-//! Secrets: set, sound, and nobody's example. Nothing of them is ever told.
+//! Check of the secrets: set, random, and not the example of a manual. Findings never contain a secret.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,53 +11,53 @@ use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::SessionService;
 
 const CHECK: &str = "secrets";
-/// A secret's file: a line.
+/// Limit for the file of a secret, which has one line.
 const FILE_BYTES_MAX: u64 = 1024;
-/// Fewer different characters are no chance: of 32 random ones in base64, 25 are.
+/// Different characters of a random secret, at least; of 32 in base64 about 25 differ.
 const CHARACTERS_MIN: usize = 10;
-/// What manuals print, and people leave where it is.
+/// Parts of secrets that manuals print as examples.
 const EXAMPLES: [&str; 6] =
     ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plJ3nmyCDGBKInavdOK15jsl", "changeme", "CHANGEME", "example", "password"];
 
-/// The secrets that these settings name; `plays` if the running server takes play money.
-pub(super) fn secrets(config: &Config, plays: bool) -> Finding {
+/// Checks the secrets of these settings. `has_play_money`: the running server accepts play money.
+pub(super) fn secrets(config: &Config, has_play_money: bool) -> Finding {
     let fail = |found: String, to_do: &str| Finding::fail(CHECK, found, to_do);
     let wrong = mistakes(config);
     if !wrong.is_empty() {
         let lines: Vec<String> = wrong.into_iter().collect();
-        return fail(lines.join("; "), "make each a file of its owner alone, as its provider gave it");
+        return fail(lines.join("; "), "store each as the provider gave it, in a file that only its owner can read");
     }
-    if plays || config.payments.sandbox {
-        let found = "play money is taken (payments.sandbox, or --demo): everybody can pay with it";
+    if has_play_money || config.payments.sandbox {
+        let found = "play money is accepted (payments.sandbox or --demo): any buyer can pay with it";
         return fail(found.into(), "start the server without --demo and with payments.sandbox = false");
     }
     let files = files(config);
-    let poor: Vec<String> = files
+    let weak: Vec<String> = files
         .iter()
         .filter_map(|path| {
             let text = read(path, FileProtection::Secret, FILE_BYTES_MAX).ok()?;
-            let why = poor(&String::from_utf8_lossy(&text))?;
-            Some(format!("{} {why}", path.display()))
+            let weakness = weakness_of(&String::from_utf8_lossy(&text))?;
+            Some(format!("{} {weakness}", path.display()))
         })
         .collect();
-    if !poor.is_empty() {
-        return fail(poor.join("; "), "take the one of the live mode, or make one: openssl rand -base64 32");
+    if !weak.is_empty() {
+        return fail(weak.join("; "), "use the secret of the live mode, or make one: openssl rand -base64 32");
     }
     if files.is_empty() {
         return Finding::warn(
             CHECK,
-            "none is set in these settings: no provider can tell of payments",
-            "set payments.*_secret_files; where payments are recorded by hand, this is as it should be",
+            "no secret is set in these settings: no provider can report payments",
+            "set payments.*_secret_files, unless payments are recorded by hand",
         );
     }
-    Finding::pass(CHECK, format!("{} files, each sound and readable for its owner alone", files.len()))
+    Finding::pass(CHECK, format!("{} files, each random and readable by its owner only", files.len()))
 }
 
-/// What a start with these settings would say of its secrets, each once.
+/// Returns the configuration errors that a start would report about secrets, each once.
 fn mistakes(config: &Config) -> BTreeSet<String> {
-    let told =
+    let errors =
         [WebhookVerifiers::open(config).err(), SessionService::open(config).err(), OutboxSetup::open(config).err()];
-    told.into_iter().flatten().flatten().map(|mistake: ConfigError| mistake.to_string()).collect()
+    errors.into_iter().flatten().flatten().map(|mistake: ConfigError| mistake.to_string()).collect()
 }
 
 fn files(config: &Config) -> Vec<PathBuf> {
@@ -68,15 +68,15 @@ fn files(config: &Config) -> Vec<PathBuf> {
     lists.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect()
 }
 
-/// Why a secret is none.
-fn poor(text: &str) -> Option<&'static str> {
+/// Returns the reason why a secret is unfit, if it is.
+fn weakness_of(text: &str) -> Option<&'static str> {
     let text = text.trim_end();
     let secret = text.strip_prefix("whsec_").unwrap_or(text);
     let characters: BTreeSet<char> = secret.chars().collect();
     if text.starts_with("sk_test_") || text.starts_with("rk_test_") {
         Some("is a key of Stripe's test mode")
     } else if EXAMPLES.iter().any(|example| secret.contains(example)) {
-        Some("has an example in it")
+        Some("contains an example")
     } else if characters.len() < CHARACTERS_MIN {
         Some("is not random")
     } else {
@@ -102,7 +102,7 @@ mod tests {
     const GOOD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n";
 
     #[test]
-    fn secrets_are_set_sound_and_nobodys_example() {
+    fn secrets_are_set_random_and_not_an_example() {
         let scratch = tempfile::tempdir().expect("scratch");
         let with = |name: &str, text: &str, mode: u32| {
             let mut config = Config::defaults();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn play_money_and_keys_of_a_test_mode_are_for_no_sale() {
+    fn play_money_and_keys_of_a_test_mode_fail() {
         let scratch = tempfile::tempdir().expect("scratch");
         let mut config = Config::defaults();
         config.payments.stripe_api_key_file =

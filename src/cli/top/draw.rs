@@ -1,4 +1,4 @@
-//! The screen: a view, put into cells. At 80 by 24 all of it is there; a smaller one loses from below and from the right.
+//! Renders a view into terminal cells. At 80 by 24 everything fits; a smaller terminal cuts off the bottom and the right.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -6,14 +6,14 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Widget};
 
-use super::view::{Contact, Level, Stock, View, rate, seconds, whole};
+use super::view::{ConnectionState, Level, StockRow, View, rate, seconds, whole};
 use crate::client::metrics::Percentile;
 
-/// What a terminal has at least, and what `--once` fills.
+/// Smallest size at which everything fits, and the size of `--once`.
 pub(super) const SMALLEST: (u16, u16) = (80, 24);
-/// The most drops that have a line.
+/// Limit for the rows of drops.
 const DROPS_MAX: usize = 12;
-/// Heading, queue, latencies and facts take these lines; what is left is stock's.
+/// Heights of fixed parts; the stock table takes the remaining lines.
 const LATENCY_LINES: u16 = 8;
 const FACT_LINES: u16 = 8;
 const FACT_WIDTH: u16 = 40;
@@ -21,9 +21,9 @@ const FACT_WIDTH: u16 = 40;
 impl Level {
     fn style(self) -> Style {
         match self {
-            Level::Calm => Style::new(),
-            Level::Watch => Style::new().fg(Color::Yellow),
-            // Told without colours too.
+            Level::Normal => Style::new(),
+            Level::Warning => Style::new().fg(Color::Yellow),
+            // Distinguishable without colours too.
             Level::Alarm => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED),
         }
     }
@@ -32,10 +32,10 @@ impl Level {
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
-/// Draws a view, or why there is none yet.
-pub(super) fn draw(view: Option<&View>, server: &str, contact: &Contact, area: Rect, buffer: &mut Buffer) {
+/// Draws a view, or without one the state of the connection.
+pub(super) fn draw(view: Option<&View>, server: &str, state: &ConnectionState, area: Rect, buffer: &mut Buffer) {
     let Some(view) = view else {
-        let lines = vec![Line::styled(format!("firstcome top  {server}"), BOLD), state(contact)];
+        let lines = vec![Line::styled(format!("firstcome top  {server}"), BOLD), state_line(state)];
         return Paragraph::new(lines).render(area, buffer);
     };
     let [head, queue, middle, stock, facts] = Layout::vertical([
@@ -55,13 +55,12 @@ pub(super) fn draw(view: Option<&View>, server: &str, contact: &Contact, area: R
     fact_lines(view, facts, buffer);
 }
 
-/// What is known of the server's being there.
-fn state(contact: &Contact) -> Line<'static> {
-    match contact {
-        Contact::Waiting => Line::styled("waiting for its first answer", DIM),
-        Contact::Fresh => Line::styled("q leaves", DIM),
-        Contact::Gone { why, for_seconds } => {
-            let text = format!("NO ANSWER for {for_seconds} s ({why}): trying on; what is below is old");
+fn state_line(state: &ConnectionState) -> Line<'static> {
+    match state {
+        ConnectionState::Waiting => Line::styled("waiting for the first response", DIM),
+        ConnectionState::Fresh => Line::styled("q quits", DIM),
+        ConnectionState::Lost { reason, for_seconds } => {
+            let text = format!("NO RESPONSE for {for_seconds} s ({reason}): retrying; the figures below are old");
             Line::styled(text, Level::Alarm.style())
         }
     }
@@ -75,7 +74,7 @@ fn heading(view: &View, area: Rect, buffer: &mut Buffer) {
         Span::raw(format!("{}  ", view.server)),
         Span::raw(format!("seq {}  {events} events/s  batch {batch}", whole(view.seq))),
     ]);
-    Paragraph::new(vec![line, state(&view.contact)]).render(area, buffer);
+    Paragraph::new(vec![line, state_line(&view.state)]).render(area, buffer);
 }
 
 fn queue_lines(view: &View, area: Rect, buffer: &mut Buffer) {
@@ -124,7 +123,7 @@ fn shown(percentile: Option<Percentile>) -> String {
 fn outcomes(view: &View, area: Rect, buffer: &mut Buffer) {
     let mut lines = vec![Line::styled(format!("{:>7}  outcomes", "/s"), BOLD)];
     if view.outcomes.is_empty() {
-        lines.push(Line::styled(format!("{:>7}  nothing is decided", "-"), DIM));
+        lines.push(Line::styled(format!("{:>7}  no decisions", "-"), DIM));
     }
     let room = usize::from(area.height).saturating_sub(2);
     for one in view.outcomes.iter().take(room) {
@@ -141,7 +140,7 @@ fn stock_lines(view: &View, area: Rect, buffer: &mut Buffer) {
     let title = format!("{:<24}{:>11}{:>9}{:>9}  █ sold ▒ held ░ free", "drop", "free", "held", "sold");
     let mut lines = vec![Line::styled(title, BOLD)];
     if view.stock.is_empty() {
-        lines.push(Line::styled("no drop is on sale (--drop ID looks at one)", DIM));
+        lines.push(Line::styled("no drop is on sale (--drop ID shows one)", DIM));
     }
     let room = usize::from(area.height).saturating_sub(2).min(DROPS_MAX);
     let bar_width = usize::from(area.width).saturating_sub(56).min(60);
@@ -162,8 +161,8 @@ fn stock_lines(view: &View, area: Rect, buffer: &mut Buffer) {
     Paragraph::new(lines).render(area, buffer);
 }
 
-/// Sold, held and free units as parts of a bar. What is there at all has a cell.
-fn bar(stock: &Stock, width: usize) -> String {
+/// Draws sold, held and free units as a bar. A part above zero has at least one cell.
+fn bar(stock: &StockRow, width: usize) -> String {
     let mut bar = String::new();
     let mut left = width;
     for (units, cell) in [(stock.sold, '█'), (stock.held, '▒'), (stock.available, '░')] {
@@ -175,7 +174,7 @@ fn bar(stock: &Stock, width: usize) -> String {
     bar
 }
 
-/// A part of so many cells, rounded.
+/// Returns a part of the width in cells, rounded.
 fn cells(part: f64, width: usize) -> usize {
     (0..=width).rev().find(|cells| f64_of(*cells) - 0.5 <= part * f64_of(width)).unwrap_or(0)
 }
@@ -184,7 +183,7 @@ fn f64_of(cells: usize) -> f64 {
     u16::try_from(cells).map_or(f64::from(u16::MAX), f64::from)
 }
 
-/// In columns, as many as there is room for.
+/// Draws the facts in as many columns as fit.
 fn fact_lines(view: &View, area: Rect, buffer: &mut Buffer) {
     let title = Line::styled("health", BOLD);
     title.render(Rect { height: area.height.min(1), ..area }, buffer);
@@ -208,13 +207,13 @@ fn fact_lines(view: &View, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The screen as lines of text, for a pipe.
-pub(super) fn plain(view: Option<&View>, server: &str, contact: &Contact) -> Vec<String> {
+/// Renders the screen as lines of text.
+pub(super) fn plain(view: Option<&View>, server: &str, state: &ConnectionState) -> Vec<String> {
     let drops = view.map_or(0, |view| view.stock.len().min(DROPS_MAX));
     let more = u16::try_from(drops.saturating_sub(2)).unwrap_or(0);
     let area = Rect::new(0, 0, SMALLEST.0, SMALLEST.1.saturating_add(more));
     let mut buffer = Buffer::empty(area);
-    draw(view, server, contact, area, &mut buffer);
+    draw(view, server, state, area, &mut buffer);
     let mut lines: Vec<String> = (0..area.height)
         .map(|y| {
             let cells = (0..area.width).filter_map(|x| buffer.cell((x, y)).map(|cell| cell.symbol()));

@@ -1,4 +1,4 @@
-//! From pages of metrics to what the screen says. Pure: no terminal, no clock, no server.
+//! Computes the screen's figures from pages of metrics. Pure: no terminal, no clock, no server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,77 +9,75 @@ use crate::client::http::printable;
 use crate::client::metrics::{BucketHistogram, MetricsPage, Percentile};
 use crate::telemetry::catalogue as metric;
 
-/// Rates and percentiles are those of this long: the server hands its figures over once a second, so a single second
-/// may show none and the next one two.
+/// Window of rates and percentiles. The server updates its metrics once a second, so a window of one second could have no
+/// update, or two.
 const WINDOW: Duration = Duration::from_secs(5);
-/// The queue's peak is that of this long.
+/// Window of the queue's peak.
 const PEAK_WINDOW: Duration = Duration::from_secs(60);
-/// From here on the queue is in danger, in percent: the alert's threshold.
+/// Threshold of the queue's alert, in percent.
 const QUEUE_ALARM_PERCENT: f64 = 80.0;
 const QUEUE_WATCH_PERCENT: f64 = 50.0;
-/// The published plan: p95 of reads and of writes.
+/// Limits of the published plan for the 95th percentile of reads and writes, in seconds.
 const READS_P95_MAX: f64 = 0.2;
 const WRITES_P95_MAX: f64 = 0.15;
 const MB: f64 = 1_048_576.0;
 
-/// One look at the server.
+/// The server's figures at one instant.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
-    /// Since the program's start.
+pub(super) struct Sample {
+    /// Time since the program's start.
     pub(super) at: Duration,
     pub(super) page: MetricsPage,
-    /// The drop that was asked for, as its route shows it.
+    /// The drop of `--drop`, as its route returns it.
     pub(super) drop: Option<Value>,
 }
 
-/// Whether there is an answer.
+/// State of the connection to the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Contact {
-    /// Nobody has answered yet, nor failed to.
+pub(super) enum ConnectionState {
+    /// Neither a response nor a failure so far.
     Waiting,
-    /// The last look is fresh.
+    /// The last request succeeded.
     Fresh,
-    /// There is none: why, and for how many seconds.
-    Gone { why: String, for_seconds: u64 },
+    /// Requests have failed for some seconds.
+    Lost { reason: String, for_seconds: u64 },
 }
 
-/// How bad a figure is.
+/// Severity of a figure.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Level {
-    /// As it should be.
-    Calm,
-    /// To be looked at.
-    Watch,
-    /// Somebody has to do something.
+    Normal,
+    Warning,
+    /// The operator has to act.
     Alarm,
 }
 
-/// What the screen says.
+/// All figures of the screen.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct View {
     pub(super) server: String,
-    pub(super) contact: Contact,
+    pub(super) state: ConnectionState,
     pub(super) seq: f64,
     pub(super) events_per_second: Option<f64>,
     pub(super) batch: Option<f64>,
-    pub(super) queue: Queue,
-    pub(super) latencies: Vec<Latency>,
+    pub(super) queue: QueueFigures,
+    pub(super) latencies: Vec<LatencyRow>,
     pub(super) outcomes: Vec<Rate>,
-    pub(super) stock: Vec<Stock>,
+    pub(super) stock: Vec<StockRow>,
     pub(super) facts: Vec<Fact>,
 }
 
-/// The writer's queue.
+/// Figures of the writer's queue, in commands.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct QueueFigures {
     pub(super) depth: f64,
     pub(super) capacity: f64,
     pub(super) peak: f64,
 }
 
-/// How long something takes.
+/// Row of the table of latencies; times in seconds.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Latency {
+pub(super) struct LatencyRow {
     pub(super) name: &'static str,
     pub(super) per_second: Option<f64>,
     pub(super) p50: Option<Percentile>,
@@ -88,7 +86,7 @@ pub(super) struct Latency {
     pub(super) level: Level,
 }
 
-/// How often something happens.
+/// Frequency of an outcome.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Rate {
     pub(super) name: String,
@@ -96,11 +94,11 @@ pub(super) struct Rate {
     pub(super) level: Level,
 }
 
-/// A drop's units.
+/// Units of a drop.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Stock {
+pub(super) struct StockRow {
     pub(super) drop: String,
-    /// As its route says; metrics do not.
+    /// State from the drop's route; empty from metrics alone.
     pub(super) state: String,
     pub(super) total: f64,
     pub(super) available: f64,
@@ -108,7 +106,7 @@ pub(super) struct Stock {
     pub(super) sold: f64,
 }
 
-/// A figure with its name.
+/// A named figure of the part "health".
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Fact {
     pub(super) name: &'static str,
@@ -116,7 +114,7 @@ pub(super) struct Fact {
     pub(super) level: Level,
 }
 
-impl Queue {
+impl QueueFigures {
     pub(super) fn percent(&self) -> f64 {
         if self.capacity > 0.0 { (self.depth / self.capacity * 100.0).clamp(0.0, 100.0) } else { 0.0 }
     }
@@ -124,53 +122,52 @@ impl Queue {
     pub(super) fn level(&self) -> Level {
         match self.percent() {
             percent if percent > QUEUE_ALARM_PERCENT => Level::Alarm,
-            percent if percent > QUEUE_WATCH_PERCENT => Level::Watch,
-            _ => Level::Calm,
+            percent if percent > QUEUE_WATCH_PERCENT => Level::Warning,
+            _ => Level::Normal,
         }
     }
 }
 
-/// The looks so far, the newest last.
+/// Recent samples, the newest last.
 #[derive(Default)]
-pub(super) struct Looks {
-    looks: VecDeque<Look>,
-    /// How deep the queue was at each look, for longer than the pages are kept.
+pub(super) struct History {
+    samples: VecDeque<Sample>,
+    /// Depth of the queue at each sample, kept for longer than the pages.
     depths: VecDeque<(Duration, f64)>,
 }
 
-impl Looks {
-    /// Keeps a look, and forgets those that are too old. The one before stays however long ago it was: rates need two.
-    pub(super) fn push(&mut self, look: Look) {
-        let (at, depth) = (look.at, look.page.value(metric::QUEUE_DEPTH.name).unwrap_or(0.0));
-        self.looks.push_back(look);
+impl History {
+    /// Adds a sample and drops old ones. At least two stay, because rates need two.
+    pub(super) fn push(&mut self, sample: Sample) {
+        let (at, depth) = (sample.at, sample.page.value(metric::QUEUE_DEPTH.name).unwrap_or(0.0));
+        self.samples.push_back(sample);
         self.depths.push_back((at, depth));
         let before = |length: Duration| at.saturating_sub(length);
-        while self.looks.len() > 2 && self.looks.front().is_some_and(|oldest| oldest.at < before(WINDOW)) {
-            self.looks.pop_front();
+        while self.samples.len() > 2 && self.samples.front().is_some_and(|oldest| oldest.at < before(WINDOW)) {
+            self.samples.pop_front();
         }
         while self.depths.front().is_some_and(|(at, _)| *at < before(PEAK_WINDOW)) {
             self.depths.pop_front();
         }
     }
 
-    /// What they show. `None` before the first.
-    pub(super) fn view(&self, server: &str, contact: Contact) -> Option<View> {
-        let now = self.looks.back()?;
-        // A single look has nothing before it.
-        let then = self.looks.front().filter(|look| look.at < now.at);
+    /// Computes the view; `None` without a sample.
+    pub(super) fn view(&self, server: &str, state: ConnectionState) -> Option<View> {
+        let now = self.samples.back()?;
+        let then = self.samples.front().filter(|sample| sample.at < now.at);
         let peak = self.depths.iter().map(|(_, depth)| *depth).fold(0.0, f64::max);
-        let change = Change { now, then };
+        let change = Difference { now, then };
         let value = |metric: &metric::Metric| now.page.value(metric.name).unwrap_or(0.0);
         Some(View {
             server: printable(server),
-            contact,
+            state,
             seq: value(&metric::SEQ),
             events_per_second: change.seconds().map(|seconds| {
-                let before = then.and_then(|look| look.page.value(metric::SEQ.name)).unwrap_or(0.0);
+                let before = then.and_then(|sample| sample.page.value(metric::SEQ.name)).unwrap_or(0.0);
                 (value(&metric::SEQ) - before).max(0.0) / seconds
             }),
             batch: change.histogram(metric::BATCH_COMMANDS.name, &[]).mean(),
-            queue: Queue { depth: value(&metric::QUEUE_DEPTH), capacity: value(&metric::QUEUE_CAPACITY), peak },
+            queue: QueueFigures { depth: value(&metric::QUEUE_DEPTH), capacity: value(&metric::QUEUE_CAPACITY), peak },
             latencies: latencies(&change),
             outcomes: outcomes(&change),
             stock: stock(now),
@@ -179,31 +176,32 @@ impl Looks {
     }
 }
 
-/// Two looks: what came between them.
-struct Change<'looks> {
-    now: &'looks Look,
-    then: Option<&'looks Look>,
+/// Difference between two samples.
+struct Difference<'history> {
+    now: &'history Sample,
+    then: Option<&'history Sample>,
 }
 
-impl Change<'_> {
+impl Difference<'_> {
     fn seconds(&self) -> Option<f64> {
         self.then.map(|then| self.now.at.saturating_sub(then.at).as_secs_f64()).filter(|seconds| *seconds > 0.0)
     }
 
-    /// What came since. Without an earlier look nothing did: values since the server's start would look like now.
+    /// Returns the values since the earlier sample; without one, none, because values since the server's start would
+    /// pass for current ones.
     fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> BucketHistogram {
         let Some(then) = self.then else { return BucketHistogram::default() };
         self.now.page.histogram(name, labels).since(&then.page.histogram(name, labels))
     }
 
-    /// Counts per second by a label, those that happen at all.
+    /// Returns the rates above zero, by the values of a label.
     fn rates(&self, name: &str, label: &str, labels: &[(&str, &str)]) -> BTreeMap<String, f64> {
         let (Some(then), Some(seconds)) = (self.then, self.seconds()) else { return BTreeMap::new() };
         let before = then.page.sum_by(name, label, labels);
         let mut rates = BTreeMap::new();
         for (value, count) in self.now.page.sum_by(name, label, labels) {
             let before = before.get(value).copied().unwrap_or(0.0);
-            // A counter that went back counts from nothing again.
+            // A counter that decreased belongs to a restarted server.
             let more = if count < before { count } else { count - before };
             if more > 0.0 {
                 rates.insert(printable(value), more / seconds);
@@ -217,7 +215,7 @@ impl Change<'_> {
     }
 }
 
-fn latencies(change: &Change<'_>) -> Vec<Latency> {
+fn latencies(change: &Difference<'_>) -> Vec<LatencyRow> {
     const ORDERS: &[(&str, &str)] = &[("route", "/v1/drops/{drop_id}/orders")];
     let row = |name, metric: &metric::Metric, labels: &[(&str, &str)], p95_max: f64| {
         let values = change.histogram(metric.name, labels);
@@ -227,13 +225,13 @@ fn latencies(change: &Change<'_>) -> Vec<Latency> {
             Some(Percentile::Above(_)) => true,
             None => false,
         };
-        Latency {
+        LatencyRow {
             name,
             per_second: change.seconds().map(|seconds| values.count() / seconds),
             p50: values.percentile(0.5),
             p95,
             p99: values.percentile(0.99),
-            level: if beyond { Level::Alarm } else { Level::Calm },
+            level: if beyond { Level::Alarm } else { Level::Normal },
         }
     };
     vec![
@@ -246,8 +244,8 @@ fn latencies(change: &Change<'_>) -> Vec<Latency> {
     ]
 }
 
-/// Decisions about orders and bids, refusals, those turned away, and 5xx, the most frequent first.
-fn outcomes(change: &Change<'_>) -> Vec<Rate> {
+/// Outcomes of orders and bids, rejections and 5xx, ordered by severity and frequency.
+fn outcomes(change: &Difference<'_>) -> Vec<Rate> {
     let mut rates = Vec::new();
     let mut add = |rate: (String, f64), level| rates.push(Rate { name: rate.0, per_second: rate.1, level });
     for (command, word) in [
@@ -258,14 +256,14 @@ fn outcomes(change: &Change<'_>) -> Vec<Rate> {
         ("place_bid", "bid"),
     ] {
         for (outcome, rate) in change.rates(metric::OUTCOMES.name, "outcome", &[("command", command)]) {
-            add((format!("{word} {}", outcome.replace('_', " ")), rate), Level::Calm);
+            add((format!("{word} {}", outcome.replace('_', " ")), rate), Level::Normal);
         }
     }
     for (reason, rate) in change.rates(metric::TURNED_AWAY.name, "reason", &[]) {
-        add((format!("turned away: {reason}"), rate), Level::Watch);
+        add((format!("rejected: {reason}"), rate), Level::Warning);
     }
     for (reason, rate) in change.rates(metric::CONNECTIONS_REFUSED.name, "reason", &[]) {
-        add((format!("not connected: {reason}"), rate), Level::Watch);
+        add((format!("not connected: {reason}"), rate), Level::Warning);
     }
     for (status, rate) in change.rates(metric::HTTP_REQUESTS.name, "status", &[]) {
         if status.starts_with('5') {
@@ -279,13 +277,13 @@ fn outcomes(change: &Change<'_>) -> Vec<Rate> {
     rates
 }
 
-/// The drops whose units the server shows; if one was asked for, that one alone.
-fn stock(now: &Look) -> Vec<Stock> {
+/// Returns the drops in the metrics, or only the drop of `--drop`.
+fn stock(now: &Sample) -> Vec<StockRow> {
     if let Some(drop) = &now.drop {
         // Counts below 2^32.
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let units = |name: &str| drop[name].as_u64().unwrap_or(0) as f64;
-        return vec![Stock {
+        return vec![StockRow {
             drop: format!("{} {}", drop["id"], printable(drop["name"].as_str().unwrap_or(""))),
             state: drop["state"].as_str().unwrap_or("").replace('_', " "),
             total: units("total"),
@@ -296,9 +294,9 @@ fn stock(now: &Look) -> Vec<Stock> {
     }
     let units = |drop: &str, state: &str| now.page.sum(metric::DROP_UNITS.name, &[("drop", drop), ("state", state)]);
     let mut drops: Vec<&str> = now.page.sum_by(metric::DROP_UNITS.name, "drop", &[]).into_keys().collect();
-    // The newest first: that is the one on sale.
+    // The newest drop comes first; it is usually the one on sale.
     drops.sort_by_key(|drop| std::cmp::Reverse(drop.parse::<u32>().unwrap_or(0)));
-    let of = |drop: &str| Stock {
+    let of = |drop: &str| StockRow {
         drop: printable(drop),
         state: String::new(),
         total: units(drop, "total"),
@@ -309,55 +307,55 @@ fn stock(now: &Look) -> Vec<Stock> {
     drops.into_iter().map(of).collect()
 }
 
-fn facts(change: &Change<'_>) -> Vec<Fact> {
+fn facts(change: &Difference<'_>) -> Vec<Fact> {
     let page = &change.now.page;
-    let at = |value: f64, watch: f64, alarm: f64| match value {
+    let level = |value: f64, warning: f64, alarm: f64| match value {
         value if value >= alarm => Level::Alarm,
-        value if value >= watch => Level::Watch,
-        _ => Level::Calm,
+        value if value >= warning => Level::Warning,
+        _ => Level::Normal,
     };
     let never = f64::INFINITY;
     let mut facts = Vec::new();
     let mut fact = |name, value: String, level| facts.push(Fact { name, value, level });
     let (over, under) = (change.value(&metric::OVERSOLD), change.value(&metric::UNDERSOLD));
-    let wrong = at(over.max(under), 1.0, 1.0);
+    let wrong = level(over.max(under), 1.0, 1.0);
     fact("oversold", format!("{}, undersold {}", whole(over), whole(under)), wrong);
     let mismatched = change.value(&metric::MISMATCHED);
     let counters = if mismatched > 0.0 { format!("{} drops disagree", whole(mismatched)) } else { "agree".into() };
-    fact("counters", counters, at(mismatched, 1.0, 1.0));
+    fact("counters", counters, level(mismatched, 1.0, 1.0));
     let lag = change.value(&metric::AUDIT_LAG);
-    fact("auditor behind", format!("{} events", whole(lag)), at(lag, 100_000.0, never));
+    fact("auditor behind", format!("{} events", whole(lag)), level(lag, 100_000.0, never));
     let due = change.value(&metric::REFUNDS_DUE);
-    fact("refunds due", whole(due), at(due, 1.0, never));
+    fact("refunds due", whole(due), level(due, 1.0, never));
     let open = |listener| page.sum(metric::CONNECTIONS.name, &[("listener", listener)]);
-    fact("buyers connected", format!("{}, frames {}", whole(open("public")), whole(open("wire"))), Level::Calm);
+    fact("buyers connected", format!("{}, wire {}", whole(open("public")), whole(open("wire"))), Level::Normal);
     let (files, files_max) = (change.value(&metric::DESCRIPTORS), change.value(&metric::DESCRIPTORS_MAX));
     fact(
         "descriptors",
         format!("{} of {}", whole(files), whole(files_max)),
-        at(files, files_max * 0.8, files_max * 0.95),
+        level(files, files_max * 0.8, files_max * 0.95),
     );
     let wal = change.value(&metric::WAL_BYTES);
-    fact("write-ahead log", format!("{:.1} MB", wal / MB), at(wal, 80.0 * MB, 256.0 * MB));
+    fact("write-ahead log", format!("{:.1} MB", wal / MB), level(wal, 80.0 * MB, 256.0 * MB));
     let free = change.value(&metric::DISK_FREE);
     let full = change.value(&metric::READ_ONLY) > 0.0;
-    let disk = if full { "FULL: nothing is sold".into() } else { format!("{:.1} GB free", free / 1024.0 / MB) };
-    fact("disk", disk, if full { Level::Alarm } else { at(-free, -2048.0 * MB, -512.0 * MB) });
+    let disk = if full { "FULL: no sales".into() } else { format!("{:.1} GB free", free / 1024.0 / MB) };
+    fact("disk", disk, if full { Level::Alarm } else { level(-free, -2048.0 * MB, -512.0 * MB) });
     let clock = change.value(&metric::CLOCK_OFFSET);
-    fact("clock off by", format!("{clock:+.3} s"), at(clock.abs(), 0.2, 1.0));
+    fact("clock off by", format!("{clock:+.3} s"), level(clock.abs(), 0.2, 1.0));
     let (age, dead) = (change.value(&metric::OUTBOX_AGE), change.value(&metric::OUTBOX_DEAD));
-    fact("outbox age", seconds(age), at(age, 30.0, 120.0));
-    fact("dead letters", whole(dead), at(dead, 1.0, never));
+    fact("outbox age", seconds(age), level(age, 30.0, 120.0));
+    fact("dead letters", whole(dead), level(dead, 1.0, never));
     let broken = change.value(&metric::OUTBOX_BROKEN);
-    fact("endpoints broken", whole(broken), at(broken, 1.0, never));
-    fact("memory", format!("{:.0} MB", change.value(&metric::RESIDENT) / MB), Level::Calm);
+    fact("endpoints broken", whole(broken), level(broken, 1.0, never));
+    fact("memory", format!("{:.0} MB", change.value(&metric::RESIDENT) / MB), Level::Normal);
     let running = page.sum(metric::AUCTIONS.name, &[("state", "live")]);
     let bids: f64 = change.rates(metric::OUTCOMES.name, "command", &[("command", "place_bid")]).into_values().sum();
-    fact("auctions", format!("{} live, {}/s bids", whole(running), rate(bids)), Level::Calm);
+    fact("auctions", format!("{} live, {}/s bids", whole(running), rate(bids)), Level::Normal);
     facts
 }
 
-/// A whole number, with commas.
+/// Formats a number without decimals, with commas.
 pub(super) fn whole(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();
@@ -370,12 +368,12 @@ pub(super) fn whole(value: f64) -> String {
     if value < 0.0 && digits != "0" { format!("-{text}") } else { text }
 }
 
-/// How often, per second.
+/// Formats a rate per second.
 pub(super) fn rate(value: f64) -> String {
     if value > 0.0 && value < 9.95 { format!("{value:.1}") } else { whole(value) }
 }
 
-/// How long.
+/// Formats a time, given in seconds.
 pub(super) fn seconds(value: f64) -> String {
     match value {
         value if value <= 0.0 => "0 s".into(),

@@ -33,21 +33,21 @@ fn page(orders: u32, depth: u32) -> String {
     )
 }
 
-fn look(at: u64, text: &str) -> Look {
-    Look { at: Duration::from_secs(at), page: MetricsPage::parse(text).expect("a page"), drop: None }
+fn look(at: u64, text: &str) -> Sample {
+    Sample { at: Duration::from_secs(at), page: MetricsPage::parse(text).expect("a page"), drop: None }
 }
 
-fn view_of(looks: &[Look]) -> View {
-    let mut kept = Looks::default();
+fn view_of(looks: &[Sample]) -> View {
+    let mut kept = History::default();
     looks.iter().for_each(|look| kept.push(look.clone()));
-    kept.view("127.0.0.1:8081", Contact::Fresh).expect("a look")
+    kept.view("127.0.0.1:8081", ConnectionState::Fresh).expect("a look")
 }
 
 fn screen(view: &View, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
     let drawn = |frame: &mut ratatui::Frame<'_>| {
         let area = frame.area();
-        draw::draw(Some(view), &view.server, &view.contact, area, frame.buffer_mut());
+        draw::draw(Some(view), &view.server, &view.state, area, frame.buffer_mut());
     };
     terminal.draw(drawn).expect("drawn");
     terminal.backend().to_string()
@@ -58,11 +58,11 @@ fn rates_and_percentiles_are_those_of_the_last_seconds() {
     // The first look is older than the window: from 6 s to 10 s there were 4,000 orders.
     let view = view_of(&[look(1, &page(100, 0)), look(6, &page(1_000, 800)), look(10, &page(5_000, 80))]);
     assert_eq!((view.seq, view.events_per_second, view.batch), (5_007.0, Some(1_000.0), Some(10.0)));
-    assert_eq!(view.queue, Queue { depth: 80.0, capacity: 8192.0, peak: 800.0 });
+    assert_eq!(view.queue, QueueFigures { depth: 80.0, capacity: 8192.0, peak: 800.0 });
     let rates: Vec<(&str, f64)> = view.outcomes.iter().map(|rate| (rate.name.as_str(), rate.per_second)).collect();
-    assert_eq!(rates, [("turned away: queue", 20.0), ("order sold out", 3_000.0), ("order accepted", 1_000.0)]);
+    assert_eq!(rates, [("rejected: queue", 20.0), ("order sold out", 3_000.0), ("order accepted", 1_000.0)]);
     let commit = view.latencies.iter().find(|row| row.name == "commit").expect("a row");
-    assert_eq!((commit.per_second, commit.level), (Some(1_000.0), Level::Calm));
+    assert_eq!((commit.per_second, commit.level), (Some(1_000.0), Level::Normal));
     assert!(matches!(commit.p50, Some(Percentile::At(value)) if value < 0.001), "{commit:?}");
 }
 
@@ -94,20 +94,20 @@ fn what_needs_somebody_is_told_apart() {
     let now = look(3, &page(5_000, 7_000));
     let view = view_of(&[now]);
     assert_eq!(view.queue.level(), Level::Alarm);
-    assert_eq!(Queue { depth: 5_000.0, ..view.queue }.level(), Level::Watch);
-    assert_eq!(Queue::default().level(), Level::Calm, "a server that says nothing of its queue");
+    assert_eq!(QueueFigures { depth: 5_000.0, ..view.queue }.level(), Level::Warning);
+    assert_eq!(QueueFigures::default().level(), Level::Normal, "a server that says nothing of its queue");
     let level = |name: &str| view.facts.iter().find(|fact| fact.name == name).map(|fact| fact.level);
     assert_eq!(level("oversold"), Some(Level::Alarm), "two units are undersold");
-    assert_eq!(level("counters"), Some(Level::Calm));
-    assert_eq!(level("refunds due"), Some(Level::Watch));
-    assert_eq!(level("outbox age"), Some(Level::Watch));
-    assert_eq!(level("disk"), Some(Level::Calm));
+    assert_eq!(level("counters"), Some(Level::Normal));
+    assert_eq!(level("refunds due"), Some(Level::Warning));
+    assert_eq!(level("outbox age"), Some(Level::Warning));
+    assert_eq!(level("disk"), Some(Level::Normal));
     let full =
         view_of(&[look(1, "firstcome_read_only 1\nfirstcome_mismatched_drops 1\nfirstcome_disk_free_bytes 4096\n")]);
     let disk = full.facts.iter().find(|fact| fact.name == "disk").expect("a fact");
     let counters = full.facts.iter().find(|fact| fact.name == "counters").expect("a fact");
     assert_eq!((counters.level, counters.value.as_str()), (Level::Alarm, "1 drops disagree"));
-    assert_eq!((disk.level, disk.value.as_str()), (Level::Alarm, "FULL: nothing is sold"));
+    assert_eq!((disk.level, disk.value.as_str()), (Level::Alarm, "FULL: no sales"));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn all_of_it_is_on_a_screen_of_80_by_24() {
     let shown = screen(&view, 80, 24);
     for part in [
         "firstcome top  127.0.0.1:8081  seq 5,007  1,000 events/s  batch 10",
-        "q leaves",
+        "q quits",
         "queue  4,096 of 8,192, peak 4,096 in the last minute",
         " 50 % ████",
         "commit            1,000",
@@ -126,7 +126,7 @@ fn all_of_it_is_on_a_screen_of_80_by_24() {
         "10                                5",
         "9                               250      250      500",
         "oversold          0, undersold 2",
-        "buyers connected  1,234, frames 5",
+        "buyers connected  1,234, wire 5",
         "outbox age        46 s",
         "auctions          0 live, 0/s bids",
     ] {
@@ -151,29 +151,29 @@ fn no_size_of_a_terminal_is_too_small_or_too_large() {
 #[test]
 fn a_server_that_is_gone_is_said_so_above_its_last_figures() {
     let mut view = view_of(&[look(10, &page(5_000, 80))]);
-    view.contact = Contact::Gone { why: "it takes no connection".into(), for_seconds: 7 };
+    view.state = ConnectionState::Lost { reason: "connection refused".into(), for_seconds: 7 };
     let shown = screen(&view, 80, 24);
-    assert!(shown.contains("NO ANSWER for 7 s (it takes no connection): trying on"), "{shown}");
+    assert!(shown.contains("NO RESPONSE for 7 s (connection refused): retrying"), "{shown}");
     assert!(shown.contains("seq 5,007"), "{shown}");
-    let none = draw::plain(None, "h:1", &view.contact);
-    assert!(none.len() == 2 && none[1].contains("NO ANSWER"), "{none:?}");
-    assert!(draw::plain(None, "h:1", &Contact::Waiting)[1].contains("waiting"));
+    let none = draw::plain(None, "h:1", &view.state);
+    assert!(none.len() == 2 && none[1].contains("NO RESPONSE"), "{none:?}");
+    assert!(draw::plain(None, "h:1", &ConnectionState::Waiting)[1].contains("waiting"));
 }
 
 #[test]
 fn the_drop_that_was_asked_for_stands_alone_with_its_name_and_state() {
     let drop = json!({ "id": 7, "name": "Shoe\u{1b}[2J", "state": "sold_out", "total": 10, "available": 0, "held": 1,
                        "sold": 9 });
-    let view = view_of(&[Look { drop: Some(drop), ..look(1, &page(10, 0)) }]);
+    let view = view_of(&[Sample { drop: Some(drop), ..look(1, &page(10, 0)) }]);
     assert_eq!(view.stock.len(), 1);
-    let shown = draw::plain(Some(&view), "h:1", &Contact::Fresh).join("\n");
+    let shown = draw::plain(Some(&view), "h:1", &ConnectionState::Fresh).join("\n");
     assert!(shown.contains("7 Shoe [2J, sold out") && !shown.contains('\u{1b}'), "{shown}");
 }
 
 #[test]
 fn stock_of_nothing_is_said_so() {
     let view = view_of(&[look(1, "firstcome_seq 0\n")]);
-    assert!(draw::plain(Some(&view), "h:1", &Contact::Fresh).join("\n").contains("no drop is on sale"));
+    assert!(draw::plain(Some(&view), "h:1", &ConnectionState::Fresh).join("\n").contains("no drop is on sale"));
 }
 
 #[test]
