@@ -23,7 +23,7 @@ use crate::exit::{self, Exit};
 #[command(name = "firstcome", version, about, after_help = after_help(), max_term_width = 110)]
 pub struct Arguments {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -36,8 +36,8 @@ fn after_help() -> String {
 }
 
 #[derive(Subcommand, Debug)]
-pub enum Command {
-    /// Run the server
+pub enum CliCommand {
+    /// Run the server: sell over HTTP and the wire protocol
     Serve(serve::ServeArgs),
     /// Generate load: many buyers for few units over real HTTP, and a check at the end
     Rush(rush::RushArgs),
@@ -71,18 +71,18 @@ pub enum Command {
 /// The exit code and the lines for the operator.
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
     match arguments.command {
-        Command::Serve(args) => serve::run(args),
-        Command::Rush(args) => rush::run(args),
-        Command::Verify(args) => verify::run(&args),
-        Command::Replay(args) => replay::run(&args),
-        Command::Wire(args) => wire::run(&args),
-        Command::Undo(args) => undo::run(&args),
-        Command::Preflight(args) => preflight::run(&args),
-        Command::Top(args) => top::run(&args),
-        Command::Token(args) => token::run(&args),
-        Command::Recover(args) => recover::run(&args),
-        Command::Migrate(args) => migrate::run(&args),
-        Command::OpenApi(_) => {
+        CliCommand::Serve(args) => serve::run(args),
+        CliCommand::Rush(args) => rush::run(args),
+        CliCommand::Verify(args) => verify::run(&args),
+        CliCommand::Replay(args) => replay::run(&args),
+        CliCommand::Wire(args) => wire::run(&args),
+        CliCommand::Undo(args) => undo::run(&args),
+        CliCommand::Preflight(args) => preflight::run(&args),
+        CliCommand::Top(args) => top::run(&args),
+        CliCommand::Token(args) => token::run(&args),
+        CliCommand::Recover(args) => recover::run(&args),
+        CliCommand::Migrate(args) => migrate::run(&args),
+        CliCommand::OpenApi(_) => {
             openapi::run();
             Ok(())
         }

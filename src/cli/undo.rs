@@ -12,7 +12,7 @@ use crate::output;
 use crate::types::{Amount, Currency, OrderRange, money};
 
 const EXAMPLES: &str = "Examples:
-  firstcome remedy 7 --last 20                       show the last 20 live and paid orders; nothing is done
+  firstcome remedy 7 --last 20                       list the last 20 orders; change nothing
   firstcome remedy 7 --run 1201-1234 --yes --reason 'ten more than there are'
                                                      cancel and refund the orders of that range
   firstcome remedy 7 --last 20 --json | jq '.orders[].order.code'
@@ -49,7 +49,7 @@ pub struct UndoArgs {
     /// Proceed even while the drop is on sale
     #[arg(long, requires = "run")]
     while_selling: bool,
-    /// Print JSON
+    /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
     /// Admin listener of the server: host:port, http://host:port or https://host:port

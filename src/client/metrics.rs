@@ -11,13 +11,13 @@ const SERIES_MAX: usize = 20_000;
 /// All series of one page, by metric name.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct MetricsPage {
-    families: BTreeMap<String, Vec<Series>>,
+    families: BTreeMap<String, Vec<LabeledValue>>,
 }
 
 type Labels = Vec<(String, String)>;
 
 #[derive(Clone, PartialEq, Debug)]
-struct Series {
+struct LabeledValue {
     labels: Labels,
     value: f64,
 }
@@ -52,7 +52,7 @@ impl MetricsPage {
             if series > SERIES_MAX {
                 return Err(wrong("is one series too many"));
             }
-            page.families.entry(name.to_owned()).or_default().push(Series { labels, value });
+            page.families.entry(name.to_owned()).or_default().push(LabeledValue { labels, value });
         }
         Ok(page)
     }
@@ -65,7 +65,7 @@ impl MetricsPage {
         }
     }
 
-    /// Adds up the series of a metric that have these labels among others. 0 if there is none: a counter appears with its
+    /// Adds up the series of a metric that have these labels among others. 0 without such series: a counter appears with its
     /// first count.
     pub fn sum(&self, name: &str, wanted: &[(&str, &str)]) -> f64 {
         self.matching(name, wanted).map(|series| series.value).sum()
@@ -98,8 +98,8 @@ impl MetricsPage {
         BucketHistogram { buckets, sum: self.sum(&format!("{name}_sum"), wanted) }
     }
 
-    fn matching(&self, name: &str, wanted: &[(&str, &str)]) -> impl Iterator<Item = &Series> {
-        let has = move |series: &&Series| {
+    fn matching(&self, name: &str, wanted: &[(&str, &str)]) -> impl Iterator<Item = &LabeledValue> {
+        let has = move |series: &&LabeledValue| {
             wanted.iter().all(|(name, value)| series.labels.iter().any(|(n, v)| n == name && v == value))
         };
         self.families.get(name).into_iter().flatten().filter(has)
