@@ -1,8 +1,9 @@
 //! The encoding of the engine's types: fields in the order listed here, variants by the number before them.
 //!
-//! The lists are exhaustive both ways: a new field or variant does not compile until it stands here, and then
-//! [`VERSION`](super::format::VERSION) goes up. Numbers never change their meaning. Values from a file are checked like
-//! values from a client.
+//! The lists are exhaustive both ways: a new field or variant does not compile until it stands here. A new variant takes
+//! the next number, so that captures without it stay readable; a change of a list of fields raises
+//! [`VERSION`](super::format::VERSION). Numbers never change their meaning. Values from a file are checked like values
+//! from a client.
 
 use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
