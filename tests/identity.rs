@@ -26,7 +26,7 @@ const LEAST_ROLES: &[(&str, &[&str])] = &[
     ("operator", &[
         "POST /v1/drops", "PATCH /v1/drops/{drop_id}", "POST /v1/drops/{drop_id}/pause", "POST /v1/drops/{drop_id}/resume",
         "POST /v1/auctions", "POST /v1/auctions/{auction_id}/cancel",
-        "POST /v1/drops/{drop_id}/close", "POST /v1/drops/{drop_id}/stock", "POST /v1/drops/{drop_id}/note",
+        "POST /v1/drops/{drop_id}/close", "POST /v1/drops/{drop_id}/stock",
         "GET /v1/drops/{drop_id}/remedy", "POST /v1/drops/{drop_id}/remedy", "POST /v1/orders/{order_id}/payments",
         "POST /v1/orders/{order_id}/refund", "POST /v1/orders/{order_id}/refund-settled",
         "GET /v1/orders/{order_id}/payments",

@@ -396,7 +396,6 @@ fn dead_letters_are_listed_and_sent_again_and_so_is_everything() {
 
 /// Events of the audit that endpoints do not receive, with the reason.
 const NOT_SENT: &[(&str, &str)] = &[
-    ("drop_noted", "for the audit"),
     ("contact_corrected", "nothing but personal data changed"),
     ("contact_read", "for the audit"),
     ("contact_erased", "for the audit"),
