@@ -1,60 +1,60 @@
-//! Bugs on purpose, and places to be killed at, behind the cargo feature `failpoints`, which is never in a release: each
-//! bug is caught by the test that is named beside it (`scripts/planted.sh` runs them all). Without the feature
-//! everything here is a constant that compiles to nothing.
+//! Planted bugs and pause points for tests, behind the cargo feature `failpoints`, which is never in a release.
+//! `scripts/planted.sh` runs, for each bug, the test that must catch it. Without the feature everything here is a constant
+//! that compiles to nothing.
 
-/// A bug that can be planted, by the variable `FIRSTCOME_PLANTED`.
+/// A bug that the environment variable `FIRSTCOME_PLANTED` plants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bug {
-    /// Answers leave before the COMMIT.
+    /// Replies leave before the COMMIT.
     AckBeforeCommit,
     /// COMMIT does not wait for the disk.
     SynchronousOff,
     /// A reservation is still valid at the instant of its expiry.
     ExpiryInclusive,
-    /// The order's idempotency key is remembered although its batch was not applied.
+    /// An order's idempotency key is remembered although its batch was not applied.
     KeyOutsideTransaction,
     /// Versions are published before the COMMIT.
     PublishBeforeCommit,
-    /// The ETag of a drop is the published version, not the one of the row that was read.
+    /// A drop's ETag is the published version instead of the version of the row that was read.
     EtagFromAtomic,
-    /// A commit that failed is answered as not applied.
+    /// A failed commit is answered as not applied.
     FaultIsNotApplied,
-    /// After a failed commit the writer goes on.
+    /// The writer continues after a failed commit.
     GoOnAfterFault,
     /// The watermark is not written.
     NoWatermark,
-    /// A full disk leaves the batch in memory.
+    /// The batch stays in memory after a full disk.
     FullKeepsMemory,
-    /// A buyer's command is decided however long it waited.
+    /// A buyer's command is decided after any queue time.
     NeverTooOld,
-    /// A client that leaves takes its command with it.
+    /// A disconnect of the client cancels its command.
     LeaverCancels,
-    /// One unit more than there is.
+    /// One unit more than the total can be sold.
     OneTooMany,
-    /// A refund puts the units of the whole order back.
+    /// A refund restocks the units of the whole order.
     RefundRestocksAll,
-    /// The inbox is not asked whether a provider's event was heard before.
+    /// The inbox is not searched for earlier deliveries of a provider's event.
     InboxNotAsked,
-    /// A late payment takes units again whatever the buyer's limit is.
+    /// A late payment takes units again beyond the buyer's limit.
     LateBeatsLimit,
-    /// Money that is not kept is not owed back.
+    /// A payment that is not kept is not marked as due for refund.
     MoneyForNothing,
 }
 
-/// A place at which a test stops a thread, to kill the process there, by the variable `FIRSTCOME_PAUSE`.
+/// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PausePoint {
-    /// The writer, after BEGIN.
+    /// The writer, after BEGIN and before any row.
     AfterBegin,
-    /// After all rows were written, before COMMIT.
+    /// The writer, after all rows and before COMMIT.
     BeforeCommit,
-    /// After COMMIT, before the watermark.
+    /// The writer, after COMMIT and before the watermark.
     AfterCommit,
-    /// After the watermark, before the replies.
+    /// The writer, after the watermark and before the replies.
     AfterWatermark,
-    /// The relay, before it lets a delivery go out.
+    /// The relay, before it sends a delivery.
     BeforeDelivery,
-    /// The relay, when a delivery has its answer and nobody knows of it.
+    /// The relay, when a delivery has its response and before the result is recorded.
     AfterDelivery,
 }
 
@@ -62,14 +62,13 @@ pub enum PausePoint {
 mod off {
     use super::{Bug, PausePoint};
 
-    /// Whether this bug is planted.
     #[must_use]
     #[inline(always)]
     pub const fn enabled(_: Bug) -> bool {
         false
     }
 
-    /// Stops here if a test wants it.
+    /// Stops the thread if a test requests it.
     #[inline(always)]
     pub const fn pause(_: PausePoint) {}
 }
@@ -81,7 +80,6 @@ mod on {
 
     use super::{Bug, PausePoint};
 
-    /// Whether this bug is planted.
     #[must_use]
     pub fn enabled(bug: Bug) -> bool {
         static PLANTED: OnceLock<Option<String>> = OnceLock::new();
@@ -89,8 +87,8 @@ mod on {
         planted.as_deref().is_some_and(|name| name == format!("{bug:?}"))
     }
 
-    /// Stops here if `FIRSTCOME_PAUSE` is `<place>:<n>` and this is the n-th time; says so in a file of that name in the
-    /// directory `FIRSTCOME_PAUSE_DIR`.
+    /// Stops the thread if `FIRSTCOME_PAUSE` is `<point>:<n>` and this is the n-th pass. Creates the file `paused` in the
+    /// directory `FIRSTCOME_PAUSE_DIR` first.
     pub fn pause(place: PausePoint) {
         static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
         static PASSED: AtomicU64 = AtomicU64::new(0);

@@ -1,7 +1,7 @@
-//! The readers' side of SQLite: one read-only connection per thread, ready bodies of hot drops, and the auditor.
+//! The reading side of SQLite: one read-only connection per thread, cached responses of drops and auctions, and the auditor.
 //!
 //! Nothing here writes or checkpoints. Invariant: the published version is loaded before the snapshot is opened, and a
-//! body's version comes from its row; so no body is ever older than what its reader was promised.
+//! response's version comes from its row, so no response is older than the published version.
 
 pub mod auction_update;
 pub mod auctions;

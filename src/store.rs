@@ -1,8 +1,8 @@
-//! The writer's side of SQLite: open and check the file, load the state from it, record events into it.
+//! The writing side of SQLite: opens and verifies the file, loads the state, and records events.
 //!
-//! Runs on the writer's thread, which owns the only connection that writes. Knows what an event means in rows, and
-//! nothing of queues or clients. Invariant: one transaction per batch; what a batch leaves in the tables, `load` turns
-//! into the state that the engine has in memory.
+//! It runs on the writer's thread, which owns the only connection that writes, and translates events into rows. It knows
+//! nothing of queues or clients. Invariants: one transaction per batch; `load` restores from the tables exactly the state
+//! that the engine has in memory.
 
 pub mod accepted_loss;
 mod auctions;

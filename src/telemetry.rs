@@ -1,11 +1,11 @@
-//! Every metric of the program, and its logs.
+//! Metrics, logs and traces.
 //!
-//! A leaf. Nothing here is global: a process (or a test) may run several servers. Counters and gauges are the
-//! exporter's, histograms our own (`histogram` says why). The hot paths do not touch shared ones: they record into
-//! their own thread's (`local`), which go to the shared ones once a second.
+//! A leaf. Nothing here is global, because a process (or a test) may run several servers. Counters and gauges are the
+//! exporter's, histograms are our own (`histogram` has the reason). Hot paths record into values of their own thread
+//! (`local`), which are added to the shared ones once a second.
 //!
-//! Invariant: labels are closed sets, known at the start; so is the number of series. The few series of single drops and
-//! auctions are made anew for each look (`transient_series`).
+//! Invariant: labels are closed sets, so the number of series is bounded. The few series of single drops and auctions are
+//! made again for each scrape (`transient_series`).
 
 pub mod catalogue;
 pub mod histogram;
@@ -45,7 +45,7 @@ pub struct Telemetry {
 }
 
 type LabelSet = Vec<(&'static str, &'static str)>;
-/// By name and labels, in the order in which they are shown.
+/// Histograms by name and labels, in the order of the output.
 type Histograms = BTreeMap<(&'static str, LabelSet), Arc<SharedHistogram>>;
 
 impl Default for Telemetry {
@@ -57,7 +57,7 @@ impl Default for Telemetry {
 const METADATA: Metadata<'static> = Metadata::new("firstcome", metrics::Level::INFO, None);
 
 impl Telemetry {
-    /// Metrics that nobody has counted yet.
+    /// Returns the metrics of a server, all at their initial values.
     #[must_use]
     pub fn new() -> Telemetry {
         let recorder = PrometheusBuilder::new().build_recorder();
@@ -73,23 +73,24 @@ impl Telemetry {
         Telemetry { recorder: Mutex::new(recorder), handle, histograms: Mutex::default() }
     }
 
-    /// A counter of the catalogue, with labels out of closed sets.
+    /// Returns a counter of the catalogue. Labels must be from closed sets.
     pub fn counter(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Counter {
         self.recorder.lock().register_counter(&key(metric, labels), &METADATA)
     }
 
-    /// A counter of the catalogue for one of the process's own numbered parts, such as a thread.
+    /// Returns a counter of the catalogue for a numbered part of the process, such as a worker.
     pub fn numbered_counter(&self, metric: &'static Metric, label: &'static str, number: usize) -> Counter {
         let key = metrics::Key::from_parts(metric.name, vec![Label::new(label, number.to_string())]);
         self.recorder.lock().register_counter(&key, &METADATA)
     }
 
-    /// A gauge of the catalogue.
+    /// Returns a gauge of the catalogue. Labels must be from closed sets.
     pub fn gauge(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Gauge {
         self.recorder.lock().register_gauge(&key(metric, labels), &METADATA)
     }
 
-    /// A histogram of the catalogue, with labels out of closed sets. With labels it is shown from its first value on.
+    /// Returns a histogram of the catalogue. Labels must be from closed sets. With labels it is shown from its first value
+    /// on.
     pub fn histogram(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)]) -> Arc<SharedHistogram> {
         const NONE: &Buckets = &Buckets { bounds: &[], per_unit: 1 };
         let buckets = match metric.kind {
@@ -101,23 +102,23 @@ impl Telemetry {
         Arc::clone(histograms.entry((metric.name, labels.to_vec())).or_insert_with(new))
     }
 
-    /// Sets a gauge of the catalogue that has no labels.
+    /// Sets a gauge without labels.
     pub fn set(&self, metric: &'static Metric, value: u64) {
         meters::set(&self.gauge(metric, &[]), value);
     }
 
-    /// Sets a gauge of the catalogue.
+    /// Sets a gauge with labels.
     pub fn set_labelled(&self, metric: &'static Metric, labels: &[(&'static str, &'static str)], value: u64) {
         meters::set(&self.gauge(metric, labels), value);
     }
 
-    /// All metrics as Prometheus reads them, in the order of their names; looks at the process first.
+    /// Returns all metrics in the text format of Prometheus, in the order of their names.
     #[must_use]
     pub fn render(&self) -> String {
         self.render_with(&TransientSeries::default())
     }
 
-    /// The same, and what this look found besides.
+    /// Returns the same with additional series of this scrape.
     #[must_use]
     pub fn render_with(&self, passing: &TransientSeries) -> String {
         process::observe(self);
@@ -142,7 +143,7 @@ impl Telemetry {
         text
     }
 
-    /// The exporter's housekeeping, once a second. It would keep the values of its own histograms until then.
+    /// Runs the exporter's maintenance, once a second: it frees the values of its own histograms.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }

@@ -1,7 +1,7 @@
-//! The words of the system as types: ids, quantities, money, instants.
+//! Domain types: ids, quantities, money, instants.
 //!
-//! A leaf: it uses nothing else of this crate. Values are checked where they are made, so that the rooms behind
-//! need not check again. No type here reads a clock or makes randomness.
+//! A leaf: it uses nothing else of this crate. Values are checked at construction, so that no other room checks them
+//! again. No type here reads a clock.
 
 pub mod auction;
 pub mod contact;
@@ -31,48 +31,47 @@ pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
 pub use webhooks::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EndpointUrl, EventFilter};
 
-/// The largest integer that JSON readers keep exactly (2^53 - 1): every number in an answer stays at or below it.
+/// Largest integer that all JSON readers represent exactly (2^53 - 1). No number in a response exceeds it.
 pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// The number of an event: +1 each, gapless, from 1; 0 stands for "before the first event".
+/// Sequence number of an event: gapless, from 1. 0 stands for "before the first event".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Seq(u64);
 
 impl Seq {
-    /// Before the first event.
+    /// Stands for "before the first event".
     pub const ZERO: Seq = Seq(0);
-    /// 48 bits, because an order's public id carries its seq in 48 bits: at a million events a second, nine years.
+    /// 2^48 - 1, because an order's public id has 48 bits for its seq: nine years at a million events per second.
     pub const MAX: Seq = Seq((1 << 48) - 1);
 
-    /// A seq out of a number, if it is in range.
+    /// Returns the seq with this number. `None` if it is out of range.
     #[must_use]
     pub const fn new(value: u64) -> Option<Seq> {
         if value <= Self::MAX.0 { Some(Seq(value)) } else { None }
     }
 
-    /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Its 48 bits in 6 bytes: the upper and the lower ones.
+    /// Returns the upper 16 and the lower 32 bits.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "that is what it is for; there are no more than 48 bits")]
     pub const fn to_words(self) -> (u16, u32) {
         ((self.0 >> 32) as u16, self.0 as u32)
     }
 
-    /// The seq of these bits.
+    /// Returns the seq with these upper and lower bits.
     #[must_use]
     pub const fn from_words((upper, lower): (u16, u32)) -> Seq {
         Seq(((upper as u64) << 32) | lower as u64)
     }
 
-    /// The following seq.
+    /// Returns the following seq.
     ///
     /// # Panics
-    /// After 2^48 events: the batch is rolled back and the process ends rather than giving a number twice.
+    /// After 2^48 events: the batch is rolled back and the process ends before a number is used twice.
     #[must_use]
     pub fn next(self) -> Seq {
         assert!(self.0 < Self::MAX.0, "the sequence is used up");
@@ -86,18 +85,17 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The number of a drop, from 1, in the order of creation.
+/// Number of a drop, from 1, in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DropId(u32);
 
 impl DropId {
-    /// A drop id out of a number, if it is in range (1 to 4,294,967,295).
+    /// Returns the drop id with this number. `None` if it is out of range (1 to 4,294,967,295).
     #[must_use]
     pub const fn new(value: u32) -> Option<DropId> {
         if value == 0 { None } else { Some(DropId(value)) }
     }
 
-    /// The number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -115,24 +113,22 @@ impl fmt::Display for DropId {
 pub struct Quantity(u16);
 
 impl Quantity {
-    /// One unit.
     pub const ONE: Quantity = Quantity(1);
-    /// The most that one order may ask for.
+    /// Maximum quantity of one order.
     pub const MAX: Quantity = Quantity(u16::MAX);
 
-    /// A quantity out of a number, if it is in range.
+    /// Returns the quantity with this number. `None` if it is out of range.
     #[must_use]
     pub const fn new(value: u16) -> Option<Quantity> {
         if value == 0 { None } else { Some(Quantity(value)) }
     }
 
-    /// The number of units.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// The number of units, as wide as the counters of a drop.
+    /// Returns the units in the type of a drop's counters.
     #[must_use]
     pub const fn units(self) -> u32 {
         self.0 as u32
@@ -144,74 +140,70 @@ impl Quantity {
 pub struct Amount(u64);
 
 impl Amount {
-    /// Nothing.
     pub const ZERO: Amount = Amount(0);
 
-    /// An amount out of a number of minor units, if it is in range.
+    /// Returns the amount with this number of minor units. `None` if it is out of range.
     #[must_use]
     pub const fn new(minor: u64) -> Option<Amount> {
         if minor <= JSON_INTEGER_MAX { Some(Amount(minor)) } else { None }
     }
 
-    /// The number of minor units.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The sum, if it stays in range.
+    /// Returns the sum. `None` if it is out of range.
     #[must_use]
     pub fn plus(self, other: Amount) -> Option<Amount> {
         self.0.checked_add(other.0).and_then(Amount::new)
     }
 
-    /// What is left after taking `other` away, if it is not more than there is.
+    /// Returns the difference. `None` if `other` is larger.
     #[must_use]
     pub fn minus(self, other: Amount) -> Option<Amount> {
         self.0.checked_sub(other.0).map(Amount)
     }
 }
 
-/// The price of one unit in minor units: 0 to 100,000,000,000, so that the amount of the largest order stays exact.
+/// Price of one unit in minor units: 0 to 100,000,000,000, so that the amount of the largest order stays exact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct UnitPrice(u64);
 
 impl UnitPrice {
-    /// The highest price; times the largest quantity it is below 2^53.
+    /// Highest price; times the largest quantity it is below 2^53.
     pub const MAX: u64 = 100_000_000_000;
 
-    /// A price out of a number of minor units, if it is in range.
+    /// Returns the price with this number of minor units. `None` if it is out of range.
     #[must_use]
     pub const fn new(minor: u64) -> Option<UnitPrice> {
         if minor <= Self::MAX { Some(UnitPrice(minor)) } else { None }
     }
 
-    /// The number of minor units.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The price of a number of units. It cannot leave the range: 10^11 times 65,535 is below 2^53.
+    /// Returns the price of several units. It stays in range, because 10^11 times 65,535 is below 2^53.
     #[must_use]
     pub const fn times(self, quantity: Quantity) -> Amount {
         Amount(self.0 * quantity.get() as u64)
     }
 }
 
-/// An ISO 4217 currency code. Which codes exist is checked where a drop is created (`api::json`).
+/// An ISO 4217 currency code. Its existence is checked at the creation of a drop (`api::json`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// A currency out of its code: three upper-case ASCII letters.
+    /// Returns the currency of a code of three upper-case ASCII letters. `None` for other texts.
     #[must_use]
     pub fn new(code: &str) -> Option<Currency> {
         let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_uppercase).then_some(Currency(bytes))
     }
 
-    /// The three letters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only ASCII letters get in, so this never falls back.
@@ -232,53 +224,52 @@ pub struct UnixMillis(i64);
 impl UnixMillis {
     /// 1970-01-01T00:00:00Z.
     pub const ZERO: UnixMillis = UnixMillis(0);
-    /// 9999-12-30T22:00:00Z: the last instant that RFC 3339 readers everywhere can write.
+    /// 9999-12-30T22:00:00Z: the last instant that RFC 3339 writers in every time zone support.
     pub const MAX: UnixMillis = UnixMillis(253_402_207_200_000);
 
-    /// An instant out of milliseconds, if it is in range.
+    /// Returns the instant of these milliseconds. `None` if it is out of range.
     #[must_use]
     pub const fn new(ms: i64) -> Option<UnixMillis> {
         if ms >= 0 && ms <= Self::MAX.0 { Some(UnixMillis(ms)) } else { None }
     }
 
-    /// Milliseconds since 1970.
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0
     }
 
-    /// The instant `seconds` later, at most [`UnixMillis::MAX`].
+    /// Returns the instant `seconds` later, at most [`UnixMillis::MAX`].
     #[must_use]
     pub fn plus_seconds(self, seconds: u32) -> UnixMillis {
         self.plus_millis(i64::from(seconds).saturating_mul(1000))
     }
 
-    /// The instant `ms` later (earlier if negative), kept within the range.
+    /// Returns the instant `ms` later (earlier if negative), kept within the range.
     #[must_use]
     pub fn plus_millis(self, ms: i64) -> UnixMillis {
         UnixMillis(self.0.saturating_add(ms).clamp(0, Self::MAX.0))
     }
 
-    /// Milliseconds from `earlier` to this instant; 0 if it is not earlier.
+    /// Returns the milliseconds since `earlier`; 0 if that instant is later.
     #[must_use]
     pub fn since(self, earlier: UnixMillis) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
     }
 
-    /// The second in which this instant lies.
+    /// Returns the whole seconds since 1970.
     #[must_use]
     pub const fn second(self) -> i64 {
         self.0.div_euclid(1000)
     }
 }
 
-/// A keyed 16-byte digest: uniformly distributed, so its first bytes serve as a hash. It hides what it stands for
-/// from whoever has no key.
+/// A keyed 16-byte digest. It is uniformly distributed, so its first bytes serve as a hash. Without the key it reveals
+/// nothing of the text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
-    /// In the place of an idempotency key, for an order that an auction awarded: nobody can ask with it.
+    /// Replaces the digest of an idempotency key in orders that an auction awarded. No request has this digest.
     #[must_use]
     pub fn of_award(order: Seq) -> Digest {
         let mut bytes = [0xff; 16];
@@ -286,29 +277,29 @@ impl Digest {
         Digest(bytes)
     }
 
-    /// The digest out of a stored value, if it has the right length.
+    /// Returns the digest with these stored bytes. `None` if their length is wrong.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Digest> {
         bytes.try_into().ok().map(Digest)
     }
 }
 
-/// The states of an order (design section 4). Which may follow which is decided in `engine::orders`.
+/// State of an order. `engine::orders` decides the transitions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum OrderState {
     /// Units are held until `expires_at`; checkout has not begun.
     Reserved,
-    /// A contact was given; units are held for the payment window.
+    /// The buyer gave a contact; units are held for the payment window.
     AwaitingPayment,
-    /// Paid: the units are sold.
+    /// The order is paid and its units are sold.
     Paid,
-    /// The buyer gave the units back.
+    /// Cancelled by the buyer or an operator; the units were returned.
     Cancelled,
-    /// The time ran out; the units went back.
+    /// Not paid in time; the units were returned.
     Expired,
-    /// Money has to go back and has not yet.
+    /// A refund is due and not paid yet.
     RefundDue,
-    /// All money went back.
+    /// The whole payment was refunded.
     Refunded,
 }
 
@@ -324,13 +315,13 @@ impl OrderState {
         OrderState::Refunded,
     ];
 
-    /// Its place in [`OrderState::ALL`].
+    /// Index in [`OrderState::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The word in JSON and SQL.
+    /// Name in JSON and SQL.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -344,40 +335,39 @@ impl OrderState {
         }
     }
 
-    /// The state out of its word.
     #[must_use]
     pub fn parse(word: &str) -> Option<OrderState> {
         OrderState::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// Whether the order's units are held: it can still expire, be cancelled or be paid.
+    /// Returns true if the order's units are held: it can still expire, be cancelled or be paid.
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(self, OrderState::Reserved | OrderState::AwaitingPayment)
     }
 }
 
-/// The states of a drop, in the order in which they are looked for: the first that holds is shown.
+/// State of a drop. If several apply, the first in this order is shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DropState {
-    /// Past its end, or closed by an operator.
+    /// Past its end time, or closed by an operator.
     Ended,
-    /// Stopped by an operator or by the auditor.
+    /// Paused by an operator or by the auditor.
     Paused,
-    /// Its start lies ahead.
+    /// The start time is in the future.
     Scheduled,
-    /// No unit is free at the moment.
+    /// All units are held or sold.
     SoldOut,
-    /// Units can be ordered.
+    /// On sale: orders are accepted.
     Live,
 }
 
 impl DropState {
-    /// Every state, in the order in which they are asked for.
+    /// Every state, in the order of precedence.
     pub const ALL: [DropState; 5] =
         [DropState::Ended, DropState::Paused, DropState::Scheduled, DropState::SoldOut, DropState::Live];
 
-    /// The word in JSON.
+    /// Name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -389,7 +379,7 @@ impl DropState {
         }
     }
 
-    /// The state that these facts make: the first that holds.
+    /// Returns the first state that applies.
     #[must_use]
     pub const fn of(ended: bool, paused: bool, started: bool, available: u32) -> DropState {
         if ended {

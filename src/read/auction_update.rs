@@ -1,28 +1,25 @@
-//! What an auction's subscribers are told, by one look.
+//! The update that subscribers of an auction receive, from one query.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::types::{AuctionId, DropId, Seq, UnitPrice, UnixMillis};
 
-/// Where an auction stands.
+/// State of an auction for its subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuctionUpdate {
-    /// Its hidden drop: whose published version tells that something has changed.
+    /// Hidden drop of the auction. Its published version shows that the auction has changed.
     pub drop_id: DropId,
-    /// The last event that changed it.
+    /// Last event that changed the auction.
     pub seq: Seq,
-    /// The price; none before the first bid.
+    /// Current price; `None` before the first bid.
     pub current: Option<UnitPrice>,
-    /// Who leads, where the buyer's text is the decimal text of a number from 1.
+    /// Leading buyer, if the buyer's text is a decimal number from 1.
     pub user_id: Option<u32>,
-    /// Until when, unless late bids move it.
+    /// End time, which late bids may extend.
     pub ends_at: UnixMillis,
 }
 
-/// Where an auction stands, if there is one.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the state of an auction. `None` if there is no such auction.
 pub fn auction_update(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionUpdate>> {
     let mut statement = connection.prepare_cached(
         "SELECT auctions.drop_id, drops.version, auctions.current, bids.buyer, auctions.ends_at_ms
@@ -44,7 +41,7 @@ pub fn auction_update(connection: &Connection, id: AuctionId) -> rusqlite::Resul
         .optional()
 }
 
-/// The number whose decimal text this is, exactly.
+/// Returns the number with exactly this decimal text.
 fn number(buyer: &str) -> Option<u32> {
     buyer.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == buyer)
 }

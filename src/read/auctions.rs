@@ -1,4 +1,4 @@
-//! Auctions and bids as their rows say, without what is secret: the reserve price's amount and buyers' maxima.
+//! Rows of auctions and bids, without their secrets: the amount of the reserve price and buyers' maxima.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -24,20 +24,19 @@ pub struct AuctionRow {
     pub leader_seq: Option<Seq>,
     pub bids: u32,
     pub version: Seq,
-    /// Whether the price is enough to sell.
+    /// True if the price has reached the reserve price.
     pub reserve_met: bool,
-    /// Who leads.
     pub leader: Option<String>,
 }
 
 impl AuctionRow {
-    /// The least that the next bid must be.
+    /// Minimum amount of the next bid.
     #[must_use]
     pub fn minimum_next(&self) -> UnitPrice {
         self.current.map_or(self.start_price, |current| Increment::above(&self.increments, current))
     }
 
-    /// For how much it can be had at once: until the first bid, and while there is something to have.
+    /// Buy-now price; `None` after the first bid and when the auction is over.
     #[must_use]
     pub fn open_buy_now(&self) -> Option<UnitPrice> {
         self.buy_now.filter(|_| self.bids == 0 && matches!(self.state, AuctionState::Scheduled | AuctionState::Live))
@@ -91,19 +90,12 @@ fn auction_of(row: &Row<'_>) -> rusqlite::Result<AuctionRow> {
     })
 }
 
-/// An auction by its number.
-///
-/// # Errors
-/// What SQLite says.
 pub fn auction_by_id(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionRow>> {
     let mut statement = connection.prepare_cached(auction_where!("auctions.id = ?1"))?;
     statement.query_row(params![id], auction_of).optional()
 }
 
-/// The auctions after `after`, by their number.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the auctions after `after`, by number.
 pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<ListPage<AuctionRow>> {
     let mut statement = connection.prepare_cached(auction_where!("auctions.id > ?1 ORDER BY auctions.id LIMIT ?2"))?;
     let rows = statement.query_map(params![after, limit.saturating_add(1)], auction_of)?;
@@ -117,7 +109,7 @@ pub struct BidRow {
     pub seq: Seq,
     pub buyer: String,
     pub amount: UnitPrice,
-    /// The price after it.
+    /// Price after this bid.
     pub current: UnitPrice,
     pub at: UnixMillis,
 }
@@ -126,20 +118,13 @@ fn bid_of(row: &Row<'_>) -> rusqlite::Result<BidRow> {
     Ok(BidRow { seq: row.get(0)?, buyer: row.get(1)?, amount: row.get(2)?, current: row.get(3)?, at: row.get(4)? })
 }
 
-/// A bid by its number.
-///
-/// # Errors
-/// What SQLite says.
 pub fn bid_by_seq(connection: &Connection, id: AuctionId, seq: Seq) -> rusqlite::Result<Option<BidRow>> {
     let mut statement = connection
         .prepare_cached("SELECT seq, buyer, amount, current, at_ms FROM bids WHERE auction_id = ?1 AND seq = ?2")?;
     statement.query_row(params![id, seq], bid_of).optional()
 }
 
-/// An auction's accepted bids after `after`, in order.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the accepted bids of an auction after `after`, in order.
 pub fn bids(connection: &Connection, id: AuctionId, after: Seq, limit: u32) -> rusqlite::Result<ListPage<BidRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, buyer, amount, current, at_ms FROM bids WHERE auction_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
@@ -149,11 +134,8 @@ pub fn bids(connection: &Connection, id: AuctionId, after: Seq, limit: u32) -> r
     Ok(page(items, limit, |bid| bid.seq.get()))
 }
 
-/// The order that an auction led to last: bought, or awarded to whoever was offered it last. What changed the hidden drop
-/// last is about that order; where it was bought, the auction ended right after.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the latest order of an auction: bought, or awarded to the latest buyer who was offered the unit. The last event
+/// of the hidden drop belongs to that order, or ended the auction right after a purchase.
 pub fn last_order(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<OrderRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT audit.order_seq FROM auctions JOIN drops ON drops.id = auctions.drop_id
@@ -165,7 +147,7 @@ pub fn last_order(connection: &Connection, id: AuctionId) -> rusqlite::Result<Op
     order.map_or(Ok(None), |order| order_by_seq(connection, order))
 }
 
-/// The page out of one row more than it has room for.
+/// Makes a page of rows, one more than its limit if there are further rows.
 fn page<T>(mut items: Vec<T>, limit: u32, number: impl Fn(&T) -> u64) -> ListPage<T> {
     let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if more {

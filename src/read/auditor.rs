@@ -1,7 +1,7 @@
-//! The auditor: recounts every drop from the audit rows, by its own arithmetic, and holds the counters against it.
+//! The auditor: recounts every drop from the audit rows, by its own arithmetic, and compares the counters.
 //!
-//! Runs on the thread of the longer reads, in short steps. It never corrects anything: it shows, and has the drop
-//! paused. Counters move by deltas, so a corrupted one stays visible until somebody understands it.
+//! It runs on the query thread in short steps. It never corrects a counter: it reports, and has the drop paused. Counters
+//! change by deltas, so a corrupted one stays visible until an operator has explained it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,19 +11,19 @@ use rusqlite::{Connection, params};
 use super::Reader;
 use crate::types::{DropId, Seq};
 
-/// Audit rows counted in one step, so that other work of the thread gets its turn.
+/// Audit rows counted per step, so that other work of the thread is not delayed.
 const ROWS_PER_STEP: u32 = 5000;
 
-/// What the auditor shows: its gauges.
+/// Gauges of the auditor.
 #[derive(Default)]
 pub struct AuditorState {
     /// Recounted held and sold units above the total, over all drops.
     pub oversold_units: AtomicU64,
-    /// Units that the counters keep but the recount does not have, over all drops.
+    /// Units in the counters but not in the recount, over all drops.
     pub undersold_units: AtomicU64,
-    /// Drops whose counters do not agree with the recount.
+    /// Number of drops whose counters differ from the recount.
     pub mismatched_drops: AtomicU64,
-    /// The last event that was counted.
+    /// Last event in the recount.
     pub counted_seq: AtomicU64,
 }
 
@@ -42,32 +42,25 @@ pub struct Auditor {
     mismatched: BTreeSet<DropId>,
 }
 
-/// A drop whose counters stopped agreeing with the recount, or agree again.
+/// A drop whose counters began to differ from the recount, or equal it again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MismatchChange {
-    /// Which drop.
     pub drop_id: DropId,
-    /// Whether a mismatch stands.
+    /// True if the counters differ now.
     pub stands: bool,
 }
 
 impl Auditor {
-    /// Counts some more rows. Returns whether there may be more at once.
-    ///
-    /// # Errors
-    /// What SQLite says.
+    /// Counts further rows. Returns true if there may be more at once.
     pub fn follow(&mut self, reader: &Reader, state: &AuditorState) -> rusqlite::Result<bool> {
         let more = reader.read(|connection| self.count_rows(connection))?;
         state.counted_seq.store(self.last.get(), Ordering::Relaxed);
         Ok(more)
     }
 
-    /// Compares at one snapshot, after counting what that snapshot has. Returns what changed since the last time.
-    ///
-    /// # Errors
-    /// What SQLite says.
+    /// Compares at one snapshot, after counting its rows. Returns the changes since the last comparison.
     pub fn compare(&mut self, reader: &Reader, state: &AuditorState) -> rusqlite::Result<Vec<MismatchChange>> {
-        // Far behind, the snapshot would be held for long: come near first.
+        // Catch up first, so that the snapshot is open only briefly.
         while self.follow(reader, state)? {}
         reader.snapshot(|connection| {
             while self.count_rows(connection)? {}
@@ -115,7 +108,7 @@ impl Auditor {
             }
             if stands {
                 mismatched = mismatched.saturating_add(1);
-                tracing::error!(%drop_id, ?counters, recount = ?count, "the counters do not agree with the audit");
+                tracing::error!(%drop_id, ?counters, recount = ?count, "auditor: counters of a drop differ from the audit");
             }
         }
         state.oversold_units.store(oversold, Ordering::Relaxed);
@@ -124,7 +117,7 @@ impl Auditor {
         Ok(changes)
     }
 
-    /// Notes that a change was passed on; until then it is found again.
+    /// Notes that a change was handled. Until then it is reported again.
     pub fn noted(&mut self, change: MismatchChange) {
         if change.stands {
             self.mismatched.insert(change.drop_id);
@@ -133,7 +126,7 @@ impl Auditor {
         }
     }
 
-    /// Notes that a drop was found mismatched before a restart, so that an agreement is a change.
+    /// Notes a mismatch from before a restart, so that agreement is reported as a change.
     pub fn expect_mismatch(&mut self, drop_id: DropId) {
         self.mismatched.insert(drop_id);
     }

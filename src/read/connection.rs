@@ -8,12 +8,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::types::SnapshotGate;
 
-/// The longest that a reader waits for the gate: the writer holds it for 5 ms by default, this is the bound of the bound.
+/// Longest wait of a reader for the gate. The writer closes it for `writer.reset_gate_ms`, 5 ms by default.
 const GATE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Every statement of a reader fits.
+/// Capacity of the statement cache: all statements of a reader.
 const STATEMENTS_KEPT: usize = 32;
 
-/// A read-only connection, and the gate that it enters for each snapshot.
+/// A read-only connection, which enters the gate for each snapshot.
 pub struct Reader {
     connection: Connection,
     gate: Arc<SnapshotGate>,
@@ -21,9 +21,6 @@ pub struct Reader {
 
 impl Reader {
     /// Opens a reader of the file that a writer has open.
-    ///
-    /// # Errors
-    /// What SQLite says.
     pub fn open(path: &Path, gate: Arc<SnapshotGate>) -> rusqlite::Result<Reader> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
@@ -31,25 +28,22 @@ impl Reader {
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // Without it SQLite plans a join anew for every new value that is bound: four fifths of the reading of an order.
+        // Otherwise SQLite plans a join again for every bound value, four fifths of the time to read an order.
         connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        // A reader of a write-ahead log waits for nobody; only the first one after a start may find the log locked.
+        // A reader of a write-ahead log never waits, except for the first one after a start, which may find the log locked.
         connection.busy_timeout(GATE_WAIT_MAX)?;
         Ok(Reader { connection, gate })
     }
 
-    /// The size of the database on the disk; 0 if the system does not say.
+    /// Size of the database file in bytes; 0 if it is unknown.
     #[must_use]
     pub fn database_bytes(&self) -> u64 {
         let path = self.connection.path().unwrap_or_default();
         std::fs::metadata(path).map_or(0, |metadata| metadata.len())
     }
 
-    /// Runs one statement's worth of reading: it sees one snapshot, which ends with it.
-    ///
-    /// # Errors
-    /// What the query says.
+    /// Runs one statement, which sees one snapshot.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let until = Instant::now() + GATE_WAIT_MAX;
         let _inside = loop {
@@ -62,10 +56,7 @@ impl Reader {
         query(&self.connection)
     }
 
-    /// Runs several statements at one snapshot. Keep it short: the log cannot be reset meanwhile.
-    ///
-    /// # Errors
-    /// What the queries say.
+    /// Runs several statements at one snapshot. It must be short, because an open snapshot prevents a reset of the log.
     pub fn snapshot<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         self.read(|connection| {
             let transaction = connection.unchecked_transaction()?;

@@ -1,5 +1,5 @@
-//! Lists, searches and the audit: for the one thread that does the longer reading. Pages end after a bounded number of
-//! rows looked at, so that no snapshot stays open; a page may be short while there is more.
+//! Lists, searches and the audit, for the query thread. A page scans a bounded number of rows, so that no snapshot stays
+//! open; it may therefore be short although there are more rows.
 
 use rusqlite::{Connection, Row, params};
 
@@ -7,22 +7,18 @@ use super::payments;
 use super::rows::{DropRow, OrderRow, contact_of, drop_of, order_by_seq, order_of};
 use crate::types::{Contact, DropId, OrderState, Seq};
 
-/// Rows that one page looks at, at most.
-const ROWS_LOOKED_AT_MAX: u32 = 5000;
+/// Maximum number of rows that one page scans.
+const ROWS_SCANNED_MAX: u32 = 5000;
 
-/// A page of something, and from where to go on.
+/// A page of items, and the start of the next one.
 #[derive(Debug)]
 pub struct ListPage<T> {
-    /// What was found.
     pub items: Vec<T>,
-    /// From where the next page goes on, if there may be more.
+    /// Start of the next page, if there may be more items.
     pub next_after: Option<u64>,
 }
 
-/// The drops after `after`, by their number; without the hidden ones of auctions.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the drops after `after`, by number, without hidden drops of auctions.
 pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<ListPage<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
@@ -40,10 +36,7 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     Ok(ListPage { items, next_after })
 }
 
-/// The newest drops, newest first.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the newest drops, newest first.
 pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
@@ -53,14 +46,12 @@ pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec
     statement.query_map(params![limit], drop_of)?.collect()
 }
 
-/// Which orders are looked for.
+/// Filter of orders; all set conditions must hold.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct OrderFilter {
-    /// Of this drop only.
     pub drop_id: Option<DropId>,
-    /// In this state only.
     pub state: Option<OrderState>,
-    /// Whose buyers are owed money.
+    /// True for orders with an open refund only.
     pub refund_due: bool,
 }
 
@@ -70,7 +61,7 @@ impl OrderFilter {
     }
 }
 
-/// The same for those whose buyers are owed money: these have an index.
+/// Does the same for orders with an open refund, which have an index.
 fn orders_with_refunds_due(
     connection: &Connection,
     filter: OrderFilter,
@@ -87,11 +78,8 @@ fn orders_with_refunds_due(
     Ok(ListPage { items, next_after })
 }
 
-/// The orders after `after`, by their number. Orders have no index but their number: the page looks at a bounded number
-/// of rows and may be short while there is more.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the orders after `after`, by number. Orders have no other index: a page scans a bounded number of rows and may
+/// be short although there are more.
 pub fn orders(
     connection: &Connection,
     filter: OrderFilter,
@@ -108,12 +96,12 @@ pub fn orders(
              orders.cancel_reason IS NOT NULL
          FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq > ?1 ORDER BY orders.seq LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![after, ROWS_LOOKED_AT_MAX])?;
+    let mut rows = statement.query(params![after, ROWS_SCANNED_MAX])?;
     let mut items = Vec::new();
-    let mut looked_at = 0u32;
+    let mut scanned = 0u32;
     let mut last = after;
     while let Some(row) = rows.next()? {
-        looked_at = looked_at.saturating_add(1);
+        scanned = scanned.saturating_add(1);
         let order = order_of(row)?;
         last = order.seq;
         if filter.fits(&order) {
@@ -123,37 +111,31 @@ pub fn orders(
             }
         }
     }
-    let more = looked_at == ROWS_LOOKED_AT_MAX;
+    let more = scanned == ROWS_SCANNED_MAX;
     Ok(ListPage { items, next_after: more.then_some(last.get()) })
 }
 
-/// Which of a drop's orders a remedy looks at: the last that are live or paid.
+/// Query for the last live and paid orders of a drop, for an undo.
 #[derive(Clone, Copy, Debug)]
 pub struct LastOrders {
-    /// Of which drop.
     pub drop_id: DropId,
-    /// From this number.
+    /// Lowest order number, inclusive.
     pub from: Seq,
-    /// Below this number.
+    /// Highest order number, exclusive.
     pub below: Seq,
-    /// So many at most.
     pub limit: u32,
 }
 
-/// A page of the last orders, newest first, and below which number to go on.
+/// A page of the last orders, newest first.
 #[derive(Debug)]
 pub struct LastOrdersPage {
-    /// What was found.
     pub items: Vec<OrderRow>,
-    /// Below which number the next page goes on, if there may be more.
+    /// Exclusive upper bound of the next page, if there may be more orders.
     pub next_below: Option<Seq>,
 }
 
-/// The last live and paid orders of a drop, newest first. Looks at a bounded number of rows: the page may be short while
-/// there is more.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the last live and paid orders of a drop, newest first. A page scans a bounded number of rows and may be short
+/// although there are more.
 pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Result<LastOrdersPage> {
     let mut statement = connection.prepare_cached(
         "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
@@ -163,11 +145,11 @@ pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Res
          FROM orders JOIN drops ON drops.id = orders.drop_id WHERE orders.seq >= ?1 AND orders.seq < ?2
          ORDER BY orders.seq DESC LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![wanted.from, wanted.below, ROWS_LOOKED_AT_MAX])?;
-    let (mut items, mut looked_at, mut last) = (Vec::new(), 0u32, wanted.below);
+    let mut rows = statement.query(params![wanted.from, wanted.below, ROWS_SCANNED_MAX])?;
+    let (mut items, mut scanned, mut last) = (Vec::new(), 0u32, wanted.below);
     let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
     while let Some(row) = rows.next()? {
-        looked_at = looked_at.saturating_add(1);
+        scanned = scanned.saturating_add(1);
         last = row.get(0)?;
         let order = order_of(row)?;
         if order.drop_id == wanted.drop_id && (order.state.is_live() || order.state == OrderState::Paid) {
@@ -177,17 +159,14 @@ pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Res
             }
         }
     }
-    Ok(LastOrdersPage { items, next_below: (looked_at == ROWS_LOOKED_AT_MAX).then_some(last) })
+    Ok(LastOrdersPage { items, next_below: (scanned == ROWS_SCANNED_MAX).then_some(last) })
 }
 
-/// Where a drop's orders can be: from its creation until below what comes next.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the range of event numbers that a drop's orders can have, the upper bound excluded.
 pub fn reach_of(connection: &Connection, drop_id: DropId) -> rusqlite::Result<(Seq, Seq)> {
     let mut statement = connection.prepare_cached("SELECT last_seq, version FROM drops WHERE id = ?1")?;
     let (mut seq, version): (Seq, Seq) = statement.query_row(params![drop_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // The drop's own events lead back to its creation: operators made them, so they are few.
+    // The drop's own events lead back to its creation. They are few, because operators made them.
     let mut before = connection.prepare_cached("SELECT prev_seq FROM audit WHERE seq = ?1")?;
     loop {
         match before.query_row(params![seq], |row| row.get::<_, Seq>(0))? {
@@ -197,10 +176,7 @@ pub fn reach_of(connection: &Connection, drop_id: DropId) -> rusqlite::Result<(S
     }
 }
 
-/// The orders whose contact has this e-mail address or this telephone number, newest last; at most `limit`.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the orders whose contact has this e-mail address or telephone number, newest last.
 pub fn orders_by_contact(connection: &Connection, by: ContactKey<'_>, limit: u32) -> rusqlite::Result<Vec<OrderRow>> {
     let (sql, value) = match by {
         ContactKey::Email(email) => {
@@ -221,45 +197,35 @@ pub fn orders_by_contact(connection: &Connection, by: ContactKey<'_>, limit: u32
     Ok(orders)
 }
 
-/// By what a contact is looked up.
+/// Search key of a contact, compared byte by byte.
 #[derive(Clone, Copy)]
 pub enum ContactKey<'a> {
-    /// An e-mail address, in the same spelling.
     Email(&'a str),
-    /// A telephone number, in the same spelling.
     Phone(&'a str),
 }
 
-/// Orders with their contacts, for an owner's export.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the contacts of orders, for an owner's export.
 pub fn contacts_of(connection: &Connection, orders: &[OrderRow]) -> rusqlite::Result<Vec<Option<Contact>>> {
     orders.iter().map(|order| contact_of(connection, order.seq)).collect()
 }
 
-/// Which audit rows are looked for.
+/// Filter of audit rows; all set conditions must hold.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct AuditFilter {
-    /// Of this drop only.
     pub drop_id: Option<DropId>,
-    /// Of this order only.
     pub order: Option<Seq>,
 }
 
-/// Audit rows after `since`, each as a JSON object; and the last row looked at.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns audit rows after `since` as JSON objects, the last scanned row, and true if there may be more.
 pub fn audit(connection: &Connection, since: Seq, filter: AuditFilter) -> rusqlite::Result<(Vec<String>, Seq, bool)> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, at_ms, kind, drop_id, order_seq, quantity, amount, prev_seq, detail
          FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![since, ROWS_LOOKED_AT_MAX])?;
-    let (mut lines, mut last, mut looked_at) = (Vec::new(), since, 0u32);
+    let mut rows = statement.query(params![since, ROWS_SCANNED_MAX])?;
+    let (mut lines, mut last, mut scanned) = (Vec::new(), since, 0u32);
     while let Some(row) = rows.next()? {
-        looked_at = looked_at.saturating_add(1);
+        scanned = scanned.saturating_add(1);
         last = row.get(0)?;
         let fits = filter.drop_id.is_none_or(|id| row.get(3).is_ok_and(|found: Option<DropId>| found == Some(id)))
             && filter.order.is_none_or(|seq| row.get(4).is_ok_and(|found: Option<Seq>| found == Some(seq)));
@@ -267,7 +233,7 @@ pub fn audit(connection: &Connection, since: Seq, filter: AuditFilter) -> rusqli
             lines.push(audit_line(row)?);
         }
     }
-    Ok((lines, last, looked_at == ROWS_LOOKED_AT_MAX))
+    Ok((lines, last, scanned == ROWS_SCANNED_MAX))
 }
 
 fn audit_line(row: &Row<'_>) -> rusqlite::Result<String> {

@@ -1,5 +1,5 @@
-//! What the metrics show of single drops and auctions: of those that are live or scheduled the ones that changed last, a
-//! bounded number, so that the number of series has a bound however many there are.
+//! Samples of single drops and auctions for the metrics: the live and scheduled ones that changed last. Their number is
+//! bounded, and with it the number of series.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::Reader;
 use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, UnitPrice, UnixMillis};
 
-/// Drops that are shown one by one, and as many auctions.
+/// Maximum number of sampled drops, and of auctions.
 pub const SHOWN_MAX: u32 = 20;
-/// How long a choice holds at least.
+/// Minimum time between two selections.
 const CHOICE_HOLDS: Duration = Duration::from_secs(1);
-/// To choose, every drop is looked at: of the thread's time that may take this part.
+/// A selection scans every drop. It may take one part in this many of the thread's time.
 const CHOOSING_SHARE: u32 = 100;
 
-/// Which drops and auctions are shown.
+/// Selects drops and auctions, and samples them.
 #[derive(Default)]
 pub struct MetricsSampler {
     drops: Vec<DropId>,
@@ -24,50 +24,43 @@ pub struct MetricsSampler {
     until: Option<Instant>,
 }
 
-/// A drop's stock.
+/// Units of a drop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DropStock {
-    /// Which drop.
     pub id: DropId,
-    /// All units.
     pub total: u32,
-    /// Of live orders.
+    /// Units of live orders.
     pub held: u32,
-    /// Of paid orders.
+    /// Units of paid orders.
     pub sold: u32,
-    /// Since when it has been live, if it has started.
+    /// Start time, if the drop has started.
     pub started_at: Option<UnixMillis>,
 }
 
-/// Where an auction stands.
+/// Price and end of an auction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuctionStanding {
-    /// Which auction.
     pub id: AuctionId,
-    /// The price; none before the first bid.
+    /// Current price; `None` before the first bid.
     pub current: Option<UnitPrice>,
-    /// Accepted bids.
+    /// Number of accepted bids.
     pub bids: u32,
-    /// When it ends.
     pub ends_at: UnixMillis,
 }
 
-/// What one look found.
+/// One sample of drops and auctions.
 #[derive(Default, Debug)]
 pub struct MetricsSample {
-    /// Drops that changed last, the latest first.
+    /// Drops, the latest change first.
     pub drops: Vec<DropStock>,
-    /// Auctions that changed last, the latest first.
+    /// Auctions, the latest change first.
     pub auctions: Vec<AuctionStanding>,
-    /// How many auctions are in each state.
+    /// Number of auctions in each state.
     pub by_state: Vec<(AuctionState, u64)>,
 }
 
 impl MetricsSampler {
-    /// Looks at one snapshot.
-    ///
-    /// # Errors
-    /// What SQLite says.
+    /// Takes a sample at one snapshot.
     pub fn sample(&mut self, reader: &Reader) -> rusqlite::Result<MetricsSample> {
         let started = Instant::now();
         if self.until.is_none_or(|until| until <= started) {

@@ -1,4 +1,4 @@
-//! What the relay and operators read of the outbox: endpoints, deliveries that failed, and events to tell.
+//! Queries of the outbox: endpoints, failed deliveries, and events to send.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -8,31 +8,26 @@ use crate::types::{
     SigningSecret, UnixMillis,
 };
 
-/// Audit rows that one look passes over, at most, so that no snapshot stays open.
-const ROWS_LOOKED_AT_MAX: u32 = 2000;
+/// Maximum number of audit rows per scan, so that no snapshot stays open.
+const ROWS_SCANNED_MAX: u32 = 2000;
 
 /// An endpoint, with its secrets.
 #[derive(Clone, Debug)]
 pub struct EndpointRow {
-    /// The event that created it.
+    /// Number of the event that created the endpoint.
     pub id: Seq,
-    /// Where it is.
     pub url: EndpointUrl,
-    /// What signs what it is told.
     pub secret: SigningSecret,
-    /// What signed before, and until when it does so too.
+    /// Previous secret, and the end of its validity.
     pub old_secret: Option<(SigningSecret, UnixMillis)>,
-    /// Whether it is told anything.
     pub state: EndpointState,
-    /// What it is told.
     pub events: EventFilter,
-    /// Whether the configuration names it.
+    /// True if the endpoint comes from the configuration.
     pub configured: bool,
-    /// Every event up to it is delivered, waits, or is a dead letter.
+    /// Last event of those that are all delivered, waiting or dead letters.
     pub position: Seq,
-    /// Counts what operators changed.
+    /// Number of changes by operators.
     pub revision: u32,
-    /// Since when.
     pub created_at: UnixMillis,
 }
 
@@ -67,61 +62,47 @@ fn endpoint_of(row: &Row<'_>) -> rusqlite::Result<EndpointRow> {
     })
 }
 
-/// All endpoints, in the order of their creation: a handful.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns all endpoints, in the order of their creation. They are few.
 pub fn endpoints(connection: &Connection) -> rusqlite::Result<Vec<EndpointRow>> {
     connection.prepare_cached(endpoint_where!("ORDER BY id"))?.query_map([], endpoint_of)?.collect()
 }
 
-/// One endpoint.
-///
-/// # Errors
-/// What SQLite says.
 pub fn endpoint(connection: &Connection, id: Seq) -> rusqlite::Result<Option<EndpointRow>> {
     connection.prepare_cached(endpoint_where!("WHERE id = ?1"))?.query_row([id], endpoint_of).optional()
 }
 
-/// The numbers and revisions of all endpoints: what changes when the relay has to look at them again.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the ids and revisions of all endpoints, which change whenever the relay must reload them.
 pub fn revisions(connection: &Connection) -> rusqlite::Result<Vec<(Seq, u32)>> {
     let mut statement = connection.prepare_cached("SELECT id, revision FROM endpoints ORDER BY id")?;
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// A delivery that failed.
+/// A failed or waiting delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeliveryRow {
-    /// Which event.
     pub seq: Seq,
-    /// The event's order.
     pub order: Option<Seq>,
-    /// When the event happened.
+    /// Instant of the event.
     pub at: UnixMillis,
-    /// Attempts so far.
     pub attempts: u8,
-    /// When it is due again; nothing for a dead letter.
+    /// Time of the next attempt; `None` for a dead letter.
     pub next_at: Option<UnixMillis>,
-    /// How the last attempt ended.
+    /// Result of the last attempt.
     pub trouble: AttemptError,
-    /// What it tells, as its row in the audit says; nothing if it is no longer told.
+    /// Event type; `None` if the event's kind is no longer sent.
     pub event: Option<&'static str>,
 }
 
-/// Which deliveries are looked for.
+/// Filter of deliveries by state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeliveryFilter {
-    /// Those that wait.
     Waiting,
-    /// Those that were given up.
+    /// Dead letters, which were given up.
     Dead,
 }
 
 impl DeliveryFilter {
-    /// The word in SQL and in queries.
+    /// Name in SQL and in queries.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -131,10 +112,7 @@ impl DeliveryFilter {
     }
 }
 
-/// The deliveries of an endpoint after `after`, in the order of their events; at most `limit`.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the deliveries of an endpoint after `after`, in the order of their events.
 pub fn deliveries(
     connection: &Connection,
     endpoint: Seq,
@@ -163,20 +141,14 @@ pub fn deliveries(
     statement.query_map(params![endpoint, which.as_str(), after, limit], of)?.collect()
 }
 
-/// The events after `after` whose delivery to an endpoint has a row, whatever became of it.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the events after `after` whose delivery to an endpoint has a row, in any state.
 pub fn deliveries_after(connection: &Connection, endpoint: Seq, after: Seq) -> rusqlite::Result<Vec<Seq>> {
     let mut statement =
         connection.prepare_cached("SELECT seq FROM deliveries WHERE endpoint_id = ?1 AND seq > ?2 ORDER BY seq")?;
     statement.query_map(params![endpoint, after], |row| row.get(0))?.collect()
 }
 
-/// How many deliveries of an endpoint wait, and how many were given up.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the numbers of waiting deliveries and of dead letters of an endpoint.
 pub fn counts(connection: &Connection, endpoint: Seq) -> rusqlite::Result<(u64, u64)> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'dead')
@@ -186,21 +158,16 @@ pub fn counts(connection: &Connection, endpoint: Seq) -> rusqlite::Result<(u64, 
     statement.query_row([endpoint], |row| Ok((count(row, 0)?, count(row, 1)?)))
 }
 
-/// An event that somebody is told, but for what it says.
+/// An event to be sent, without its content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventHead {
-    /// Its number.
     pub seq: Seq,
-    /// Its order.
     pub order: Option<Seq>,
-    /// When it happened.
+    /// Instant of the event.
     pub at: UnixMillis,
 }
 
-/// The events after `after` that a filter wants, and the last one that was looked at.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the events after `after` that pass a filter, and the last scanned event.
 pub fn events_after(
     connection: &Connection,
     after: Seq,
@@ -209,7 +176,7 @@ pub fn events_after(
 ) -> rusqlite::Result<(Vec<EventHead>, Seq)> {
     let mut statement = connection
         .prepare_cached("SELECT seq, kind, order_seq, at_ms FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let mut rows = statement.query(params![after, ROWS_LOOKED_AT_MAX])?;
+    let mut rows = statement.query(params![after, ROWS_SCANNED_MAX])?;
     let (mut found, mut last) = (Vec::new(), after);
     while found.len() < limit
         && let Some(row) = rows.next()?
@@ -222,33 +189,28 @@ pub fn events_after(
     Ok((found, last))
 }
 
-/// Everything that is told of an event. Nothing of it ever changes, so that each attempt sends the same bytes.
+/// The content of an event to be sent. It never changes, so that each attempt sends the same bytes.
 #[derive(Debug)]
 pub struct OutboxEvent {
-    /// Its number.
     pub seq: Seq,
-    /// When it happened.
+    /// Instant of the event.
     pub at: UnixMillis,
-    /// Its word in the audit.
+    /// Kind of the event in the audit.
     pub kind: String,
-    /// Its drop: number, SKU and currency.
+    /// Number, SKU and currency of the drop.
     pub drop: Option<(DropId, String, Currency)>,
-    /// The auction whose hidden drop that is.
+    /// Auction, if the drop is its hidden drop.
     pub auction: Option<AuctionId>,
-    /// Its order: number, public id, and who ordered.
+    /// Public id and buyer of the order.
     pub order: Option<(OrderId, String)>,
-    /// Units that moved.
     pub quantity: Option<i64>,
-    /// Money that moved, in the drop's currency.
+    /// Amount in minor units of the drop's currency.
     pub amount: Option<i64>,
-    /// What else its row says.
+    /// JSON object with further members.
     pub detail: Option<String>,
 }
 
-/// Reads an event to be told.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the content of an event.
 pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<OutboxEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT audit.at_ms, audit.kind, audit.drop_id, drops.sku, drops.currency, audit.order_seq, orders.secret,
@@ -277,10 +239,7 @@ pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Outbo
     statement.query_row([seq], of).optional()
 }
 
-/// The file's id: what tells its events from another file's.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the file's id, which distinguishes its events from those of other files.
 pub fn file_id(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection.query_row("SELECT file_id FROM meta WHERE id = 1", [], |row| row.get(0))
 }

@@ -1,4 +1,4 @@
-//! Payments as their rows say.
+//! Rows of payments.
 
 use rusqlite::{Connection, params};
 
@@ -17,10 +17,7 @@ pub struct PaymentRow {
     pub refund_due: Amount,
 }
 
-/// The payments of an order, in the order in which they came.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the payments of an order, in the order of their arrival.
 pub fn payments_of(connection: &Connection, order: Seq) -> rusqlite::Result<Vec<PaymentRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT payments.seq, payments.provider, payments.reference, coalesce(foreign_currency, drops.currency),
@@ -43,10 +40,7 @@ pub fn payments_of(connection: &Connection, order: Seq) -> rusqlite::Result<Vec<
     statement.query_map(params![order], payment)?.collect()
 }
 
-/// The orders after `after` whose buyers are owed money.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the orders after `after` with an open refund.
 pub fn orders_with_refunds_due(connection: &Connection, after: Seq, limit: u32) -> rusqlite::Result<Vec<Seq>> {
     let mut statement = connection.prepare_cached(
         "SELECT DISTINCT order_seq FROM payments INDEXED BY payments_due
@@ -55,10 +49,7 @@ pub fn orders_with_refunds_due(connection: &Connection, after: Seq, limit: u32) 
     statement.query_map(params![after, limit], |row| row.get(0))?.collect()
 }
 
-/// How many payments are owed back, in whole or in part.
-///
-/// # Errors
-/// What SQLite says.
+/// Number of payments with an open refund, in whole or in part.
 pub fn refunds_due(connection: &Connection) -> rusqlite::Result<u64> {
     let mut statement = connection.prepare_cached("SELECT count(*) FROM payments WHERE refund_due > 0")?;
     statement.query_row([], |row| row.get::<_, i64>(0)).map(|count| u64::try_from(count).unwrap_or(0))

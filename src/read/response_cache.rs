@@ -1,4 +1,4 @@
-//! Ready answers of drops and auctions: rendered once per version and thread, then handed out as they are.
+//! Cached responses of drops and auctions, rendered once per version and worker.
 
 use std::collections::HashMap;
 
@@ -11,42 +11,35 @@ use crate::types::{AuctionId, DropId, Published};
 /// A rendered drop or auction.
 #[derive(Clone)]
 pub struct CachedResponse {
-    /// The version that its row had.
+    /// Version of the row that was rendered.
     pub version: u64,
-    /// The tag of this version.
     pub etag: HeaderValue,
-    /// The JSON.
     pub body: Bytes,
 }
 
-/// One thread's rendered drops.
+/// Rendered drops of one worker.
 pub struct DropResponseCache {
     bodies: HashMap<DropId, CachedResponse>,
     max: usize,
 }
 
-/// An answer, and whether it was ready.
+/// A response from the cache, or rendered now.
 pub struct CacheLookup {
-    /// The answer.
     pub body: CachedResponse,
-    /// Whether it was ready.
     pub was_cached: bool,
 }
 
 impl DropResponseCache {
-    /// No bodies, and room for `max`.
+    /// Returns an empty cache for `max` responses.
     #[must_use]
     pub fn new(max: usize) -> DropResponseCache {
         DropResponseCache { bodies: HashMap::new(), max }
     }
 
-    /// The body of a drop: the ready one if no newer version was published, else what `render` makes of a new snapshot.
+    /// Returns the response of a drop: the cached one if no newer version was published, otherwise a new one by `render`.
     ///
-    /// The published version is loaded *before* `render` opens its snapshot. Loaded after it, a commit in between would
-    /// let an old body pass for the new version. `render` takes the version from the row it read.
-    ///
-    /// # Errors
-    /// What `render` says.
+    /// The published version is loaded *before* `render` opens its snapshot. If it were loaded afterwards, a commit in
+    /// between would let an old body pass for the new version. `render` takes the version from the row it read.
     pub fn get(
         &mut self,
         published: &Published,
@@ -69,30 +62,27 @@ impl DropResponseCache {
 
     fn put(&mut self, id: DropId, body: &CachedResponse) {
         if self.bodies.len() >= self.max && !self.bodies.contains_key(&id) {
-            // Rare, and simple: the hot ones are back after one read each.
+            // Rare and simple: hot drops are cached again after one read each.
             self.bodies.clear();
         }
         self.bodies.insert(id, body.clone());
     }
 }
 
-/// One thread's rendered auctions. An auction's version is that of its hidden drop, which is known from its first row on.
+/// Rendered auctions of one worker. An auction's version is that of its hidden drop, which the first read reveals.
 pub struct AuctionResponseCache {
     drops: HashMap<AuctionId, DropId>,
     bodies: DropResponseCache,
 }
 
 impl AuctionResponseCache {
-    /// No bodies, and room for `max`.
+    /// Returns an empty cache for `max` responses.
     #[must_use]
     pub fn new(max: usize) -> AuctionResponseCache {
         AuctionResponseCache { drops: HashMap::new(), bodies: DropResponseCache::new(max) }
     }
 
-    /// The body of an auction, as [`DropResponseCache::get`] has it, and its hidden drop.
-    ///
-    /// # Errors
-    /// What `render` says.
+    /// Returns the response of an auction like [`DropResponseCache::get`], and its hidden drop.
     pub fn get(
         &mut self,
         published: &Published,

@@ -1,4 +1,4 @@
-//! Drops and orders as their rows say, by primary key.
+//! Rows of drops and orders, read by primary key.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -34,13 +34,12 @@ pub struct DropRow {
 }
 
 impl DropRow {
-    /// Units that are free. The table's CHECK keeps the difference from going below 0.
+    /// Number of units neither held nor sold. A CHECK of the table keeps the difference from going below 0.
     #[must_use]
     pub fn available(&self) -> u32 {
         self.total.saturating_sub(self.held).saturating_sub(self.sold)
     }
 
-    /// The state.
     #[must_use]
     pub fn state(&self) -> DropState {
         DropState::of(self.ended, self.paused, self.started, self.available())
@@ -73,10 +72,7 @@ pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
     })
 }
 
-/// A drop by its number; an auction's hidden drop is none.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns a drop by its number. Hidden drops of auctions are not found.
 pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Option<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
@@ -108,13 +104,12 @@ pub struct OrderRow {
 }
 
 impl OrderRow {
-    /// The public id.
     #[must_use]
     pub fn id(&self) -> OrderId {
         OrderId { seq: self.seq, secret: self.secret }
     }
 
-    /// What the order costs.
+    /// Total price of the order.
     #[must_use]
     pub fn amount(&self) -> Amount {
         self.unit_price.times(self.quantity)
@@ -142,10 +137,7 @@ pub(super) fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     })
 }
 
-/// An order by its number. Whoever asks with an id must have its secret compared: see [`order_by_id`].
-///
-/// # Errors
-/// What SQLite says.
+/// Returns an order by its number. Requests with an id must use [`order_by_id`], which compares the secret.
 pub fn order_by_seq(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<OrderRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT orders.seq, orders.secret, orders.drop_id, orders.buyer, orders.quantity, orders.unit_price,
@@ -157,18 +149,11 @@ pub fn order_by_seq(connection: &Connection, seq: Seq) -> rusqlite::Result<Optio
     statement.query_row(params![seq], order_of).optional()
 }
 
-/// An order by its public id: there is none if the secret half is not the order's own.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns an order by its public id. `None` if the secret differs from the order's.
 pub fn order_by_id(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
     Ok(order_by_seq(connection, id.seq)?.filter(|order| order.secret.matches(&id.secret)))
 }
 
-/// An order's contact.
-///
-/// # Errors
-/// What SQLite says.
 pub fn contact_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<Contact>> {
     let mut statement =
         connection.prepare_cached("SELECT name, email, phone, address FROM contacts WHERE order_seq = ?1")?;

@@ -1,36 +1,29 @@
-//! What payment sessions and webhooks need of the file: orders that want a session, and the order of a payment.
+//! Queries for payment sessions and webhooks: orders that need a session, and the order of a payment.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::types::{OrderState, Seq};
 
-/// Rows looked at in one snapshot.
+/// Maximum number of rows per snapshot.
 const ROWS_PER_SCAN: u32 = 2000;
 
-/// A scan along rows that are ordered by their number.
+/// Result of a scan along rows in the order of their numbers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderScan {
-    /// Orders that await payment, or did when that was written.
+    /// Orders that await payment, or did at the time of the scanned row.
     pub orders: Vec<Seq>,
-    /// The last row that was looked at.
+    /// Last row of the scan.
     pub last: Seq,
-    /// Whether there may be more at once.
+    /// True if there may be more at once.
     pub more: bool,
 }
 
-/// The last event.
-///
-/// # Errors
-/// What SQLite says.
 pub fn last_event(connection: &Connection) -> rusqlite::Result<Seq> {
     let last: Option<Seq> = connection.query_row("SELECT max(seq) FROM audit", [], |row| row.get(0))?;
     Ok(last.unwrap_or(Seq::ZERO))
 }
 
-/// Orders that went on to payment after an event, in the order in which they did.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the orders that were checked out after an event, in that order.
 pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Result<OrderScan> {
     let mut statement =
         connection.prepare_cached("SELECT seq, kind, order_seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
@@ -46,19 +39,13 @@ pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Resul
     Ok(scan)
 }
 
-/// Where an order can be paid, if its provider has made the session.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the payment URL of an order, if its provider has created the session.
 pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT url FROM sessions WHERE order_seq = ?1")?;
     statement.query_row(params![order], |row| row.get(0)).optional()
 }
 
-/// Orders after this one that await payment.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the orders after `after` that await payment.
 pub fn awaiting_payment(connection: &Connection, after: Seq) -> rusqlite::Result<OrderScan> {
     let mut statement =
         connection.prepare_cached("SELECT seq, state FROM orders WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
@@ -74,18 +61,11 @@ pub fn awaiting_payment(connection: &Connection, after: Seq) -> rusqlite::Result
     Ok(scan)
 }
 
-/// Whether it is known where an order can be paid.
-///
-/// # Errors
-/// What SQLite says.
 pub fn has_session(connection: &Connection, order: Seq) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM sessions WHERE order_seq = ?1")?.exists(params![order])
 }
 
-/// The order of a payment at Stripe.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns the order of a Stripe payment.
 pub fn order_of_stripes_payment(connection: &Connection, reference: &str) -> rusqlite::Result<Option<Seq>> {
     let mut statement = connection.prepare_cached(
         "SELECT order_seq FROM payments INDEXED BY payments_of_stripe WHERE provider = 'stripe' AND reference = ?1",

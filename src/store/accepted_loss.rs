@@ -1,14 +1,12 @@
-//! Loss that was told and accepted: it becomes an event, and the file's next epoch begins, so that nothing which
-//! clients or caches still know of the lost events is taken for what follows.
+//! A loss that an operator accepted: it becomes an event, and the file's next epoch begins, so that versions and ETags of
+//! lost events never match later ones.
 
 use super::{Batch, Loaded, PerSecondTally, Recorder, Store, StoreError};
 use crate::engine::{Command, FileCommand};
 use crate::types::{Seq, UnixMillis};
 
-/// Records that events are missing up to the one that was answered last; raises the epoch.
-///
-/// # Errors
-/// What SQLite or the system says; then nothing is recorded.
+/// Records that `lost` events up to the last acknowledged one are missing, and raises the epoch. Records nothing on an
+/// error.
 pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64) -> Result<(), StoreError> {
     let acknowledged = loaded.state.seq().get().saturating_add(lost);
     let acknowledged = Seq::new(acknowledged).unwrap_or(Seq::ZERO);

@@ -1,52 +1,49 @@
-//! The hash chain over the audit: whoever changes, drops or swaps an old row breaks every later link.
+//! The hash chain over the audit: a changed, removed or swapped old row breaks every later link.
 
 use aws_lc_rs::digest;
 
 use super::audit::AuditRow;
 use crate::types::{Digest, UnitPrice};
 
-/// A link: the SHA-256 of the link before it and of the canonical bytes of its rows, in order.
+/// A link: the SHA-256 of the previous link and of the canonical bytes of its rows, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChainLink(pub [u8; 32]);
 
 impl ChainLink {
-    /// What stands before the first link.
+    /// Predecessor of the first link.
     pub const START: ChainLink = ChainLink([0; 32]);
 }
 
-/// What an order's row says that no event says and that never changes again: the chain seals it with the order's first
-/// event, so that a damaged row is noticed like a damaged event.
+/// The constant part of an order's row that is in no event. The chain seals it with the order's first event, so that a
+/// damaged row is detected like a damaged event.
 pub struct OrderSeal<'a> {
-    /// The unguessable part of its id.
+    /// Random part of the order's id.
     pub secret: &'a [u8],
-    /// The buyer's text.
     pub buyer: &'a str,
-    /// The digest of its idempotency key.
+    /// Digest of the order's idempotency key.
     pub key: &'a Digest,
-    /// The price of one unit.
     pub unit_price: UnitPrice,
 }
 
-/// Makes links; keeps its buffer from one to the next.
+/// Computes links one after another.
 pub struct Chain {
     last: ChainLink,
     rows: Vec<u8>,
 }
 
 impl Chain {
-    /// A chain that goes on from `last`.
+    /// Returns a chain that continues after `last`.
     #[must_use]
     pub fn after(last: ChainLink) -> Chain {
         Chain { last, rows: Vec::new() }
     }
 
-    /// The last link.
     #[must_use]
     pub fn last(&self) -> ChainLink {
         self.last
     }
 
-    /// Adds a row to the link in the making.
+    /// Adds a row to the open link.
     pub fn add(&mut self, row: &AuditRow) {
         row.canonical(&mut self.rows);
     }
@@ -63,13 +60,13 @@ impl Chain {
         self.rows.extend_from_slice(&unit_price.get().to_le_bytes());
     }
 
-    /// Whether the link in the making has rows.
+    /// Returns true if the open link has rows.
     #[must_use]
     pub fn has_rows(&self) -> bool {
         !self.rows.is_empty()
     }
 
-    /// Ends the link in the making and starts the next.
+    /// Closes the open link and returns it.
     pub fn close(&mut self) -> ChainLink {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(&self.last.0);

@@ -1,6 +1,6 @@
-//! The marker of a fault: after a failed write or fsync nobody may start on the same files, because what the system's
-//! memory still shows may never reach the disk. Room for its text is taken at every start, so that it can be written
-//! in place when the disk is at its worst.
+//! The fault marker: after a failed write or fsync no server may start on the same files, because data in the OS page cache
+//! may never reach the disk. The marker's space is allocated at every start, so that it can be written in place on a full
+//! or failing disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -9,23 +9,20 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 
-/// The marker inside the data directory.
+/// Marker file inside the data directory.
 pub const MARKER_FILE: &str = "firstcome.fault";
 
 const TEXT_BYTES: usize = 1024;
 const CLEAR: &str = "no fault\n";
 
-/// The open marker.
 pub struct FaultMarker {
     file: File,
     path: PathBuf,
 }
 
 impl FaultMarker {
-    /// What the marker of `directory` says, if it stands. Anything but the words of a clear one stands.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Returns the text of the marker of `directory` if it is set. Any content other than that of a cleared marker counts
+    /// as set.
     pub fn read(directory: &Path) -> Result<Option<String>, StoreError> {
         let path = directory.join(MARKER_FILE);
         let file = match File::open(&path) {
@@ -41,10 +38,7 @@ impl FaultMarker {
         Ok((!text.is_empty() && text != CLEAR.trim()).then(|| text.to_string()))
     }
 
-    /// Opens the marker of `directory`, or makes it with room for a text; leaves a standing one as it is.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Opens the marker of `directory` or creates it at full size. A marker that is set stays set.
     pub fn open(directory: &Path) -> Result<FaultMarker, StoreError> {
         let path = directory.join(MARKER_FILE);
         let refuse = |source| StoreError::Io { path: path.clone(), source };
@@ -59,18 +53,12 @@ impl FaultMarker {
         Ok(marker)
     }
 
-    /// Marks the files as not to be trusted.
-    ///
-    /// # Errors
-    /// What the system says; there is nothing left to do then but to end.
+    /// Sets the marker. If this fails, the process can only end.
     pub fn raise(&self, what: &str) -> Result<(), StoreError> {
         self.write(what)
     }
 
-    /// Takes the mark away.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Clears the marker.
     pub fn lower(&self) -> Result<(), StoreError> {
         self.write(CLEAR)
     }

@@ -1,4 +1,4 @@
-//! The state out of the file: what `record` wrote, as the engine had it.
+//! Loads the engine's state from the rows that `record` wrote.
 
 use std::collections::BTreeMap;
 
@@ -17,18 +17,17 @@ use crate::types::{
     AuctionEnding, AuctionId, AuctionState, Digest, DigestKey, DropId, ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
-/// The state of a file, and where its chain stands.
+/// The state of a file, and the end of its chain.
 pub struct Loaded {
-    /// What the engine goes on with.
     pub state: State,
-    /// The last link of the audit's chain.
+    /// Last link of the audit chain.
     pub link: ChainLink,
 }
 
 /// Loads the state.
 ///
 /// # Errors
-/// What SQLite says, or [`StoreError::Inconsistent`] if the rows contradict each other.
+/// [`StoreError::Inconsistent`] if the rows contradict each other.
 pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
     let mut state = State::new(idempotency_keys_max);
     let last: Option<(Seq, UnixMillis)> = connection
@@ -49,20 +48,20 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     Ok(Loaded { state, link })
 }
 
-/// Loads the state, and proves the file beside it: a start never begins with less than was acknowledged, nor with rows
-/// that are not what was written.
+/// Loads the state and verifies the file at the same time: a server never starts with fewer events than were
+/// acknowledged, nor with altered rows.
 ///
 /// # Errors
-/// What SQLite says, or [`StoreError::Inconsistent`] with the first thing that does not hold.
+/// [`StoreError::Inconsistent`] with the first problem.
 pub fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
-    // Both read everything: side by side, each with its own connection, since nobody writes yet.
+    // Both read everything. They run side by side with a connection each, because no writer runs yet.
     let (report, loaded) = std::thread::scope(|scope| {
         let path = store.path.as_path();
         let proof = scope.spawn(move || verify::verify_file(path));
         let loaded = load(&store.connection, &store.digest_key, idempotency_keys_max);
         (proof.join(), loaded)
     });
-    let report = report.map_err(|_| StoreError::Inconsistent("the proof of the file panicked".into()))??;
+    let report = report.map_err(|_| StoreError::Inconsistent("the verification panicked".into()))??;
     if let Some(problem) = report.problems.first() {
         return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
     }
@@ -117,7 +116,7 @@ fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropEntry> {
     Ok(entry)
 }
 
-/// The auctions, without those awards that the orders will tell of.
+/// Loads the auctions, without the awards, which are restored from the orders.
 fn load_auctions(connection: &Connection, key: &DigestKey, state: &mut State) -> Result<Vec<AuctionEntry>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, drop_id, start_price, reserve_price, increments, buy_now, starts_at_ms, planned_end_ms,
@@ -156,14 +155,14 @@ fn load_auctions(connection: &Connection, key: &DigestKey, state: &mut State) ->
         let (leader, settled): (Option<Seq>, bool) = (row.get(18)?, row.get(20)?);
         load_bids(connection, key, &mut auction, leader, settled)?;
         if auction.leader.map(|found| found.bid) != leader {
-            return Err(inconsistent("its leader's bid has no row"));
+            return Err(inconsistent("the leader's bid has no row"));
         }
         auctions.push(auction);
     }
     Ok(auctions)
 }
 
-/// The leader, and what every buyer would pay as long as somebody may be offered it.
+/// Loads the leader, and every buyer's maximum as long as the unit may be offered to another buyer.
 fn load_bids(
     connection: &Connection,
     key: &DigestKey,
@@ -176,7 +175,7 @@ fn load_bids(
         AuctionState::Ended(AuctionEnding::Sold) => !settled,
         AuctionState::Scheduled | AuctionState::Ended(_) | AuctionState::Cancelled => false,
     };
-    // The rows of the others are looked at for the leader's only.
+    // Otherwise only the leader's row is needed.
     let since = if open { Seq::ZERO } else { leader.unwrap_or(Seq::MAX) };
     let mut statement = connection.prepare_cached(
         "SELECT seq, buyer, amount, maximum FROM bids WHERE auction_id = ?1 AND seq >= ?2 ORDER BY seq",
@@ -196,7 +195,7 @@ fn load_bids(
     Ok(())
 }
 
-/// An order's row, and since when nothing live needs its key.
+/// Reads an order's row, and the instant from which on no live order needs its key.
 fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<UnixMillis>)> {
     let order = Order {
         seq: row.get(0)?,
@@ -214,12 +213,9 @@ fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<U
     Ok((order, row.get(10)?))
 }
 
-/// Loads one order by its number: what prefetch does for a command that names it.
-///
-/// # Errors
-/// What SQLite says.
+/// Loads one order by its number, for a command that names it.
 pub fn load_order(connection: &Connection, key: &DigestKey, seq: Seq) -> rusqlite::Result<Option<Order>> {
-    // Human pace: orders in memory need no look-up, so the statement cache is good enough.
+    // Rare: orders in memory need no look-up, so the statement cache is fast enough.
     let mut statement = connection.prepare_cached(
         "SELECT seq, last_seq, drop_id, buyer, key_digest, quantity, returned, unit_price, state, expires_at_ms,
              idle_at_ms
@@ -237,16 +233,13 @@ pub fn load_order(connection: &Connection, key: &DigestKey, seq: Seq) -> rusqlit
     Ok(Some(order))
 }
 
-/// Whether a provider's event is in the inbox: what prefetch looks for a command that tells of it.
-///
-/// # Errors
-/// What SQLite says.
+/// Returns true if the inbox has a provider's event, for a command that reports it.
 pub fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM inbox WHERE digest = ?1")?;
     statement.exists(params![event])
 }
 
-/// A payment's row, and whose it is.
+/// Reads a payment's row, and the number of its order.
 fn payment_of(row: &Row<'_>) -> rusqlite::Result<(Seq, Payment)> {
     let received =
         ReceivedPayment { provider: row.get(1)?, reference: row.get(2)?, amount: row.get(3)?, foreign: row.get(4)? };
@@ -254,7 +247,7 @@ fn payment_of(row: &Row<'_>) -> rusqlite::Result<(Seq, Payment)> {
     Ok((row.get(0)?, payment))
 }
 
-/// Payments that were not kept: what a live order may have. They are rare.
+/// Loads payments that were not kept, which live orders may have. They are rare.
 fn load_not_kept(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, Vec<Payment>>> {
     let mut statement = connection.prepare(
         "SELECT order_seq, provider, reference, received, foreign_currency, pays, refunded, refund_due
@@ -269,7 +262,7 @@ fn load_not_kept(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, Vec<
     Ok(payments)
 }
 
-/// One pass over all orders: live ones into memory, all of open drops into the buyers' counts, recent keys into theirs.
+/// Passes over all orders once: loads live ones into memory, counts those of open drops per buyer, and loads recent keys.
 fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> Result<(), StoreError> {
     let remembered_since = state.at().plus_millis(-KEY_RETENTION_MS);
     let mut idle_keys = Vec::new();

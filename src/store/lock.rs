@@ -1,4 +1,4 @@
-//! The lock of the data directory: one process per file, for as long as it lives.
+//! The lock of the data directory: one process per file, until the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -6,19 +6,19 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// The lock inside the data directory: held as long as a server runs.
+/// Lock file inside the data directory.
 pub const LOCK_FILE: &str = "firstcome.lock";
 
-/// File systems whose locks are a promise of somebody else (`statfs(2)`).
+/// Network file systems by their `statfs(2)` type. Their locks depend on another machine.
 const NETWORK: &[(u64, &str)] = &[(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB 2")];
 
-/// A data directory that nobody else has.
+/// Exclusive use of a data directory.
 pub struct DirectoryLock {
     _file: File,
 }
 
 impl DirectoryLock {
-    /// Makes the directory if only that is missing, takes its lock, and writes down who has it.
+    /// Creates the directory if only its last component is missing, locks it, and writes the process id into the lock.
     ///
     /// # Errors
     /// If the directory cannot be used, or another process has it.
@@ -39,16 +39,13 @@ impl DirectoryLock {
             Err(TryLockError::Error(error)) => return Err(refuse(error)),
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(refuse)?;
-        // Who has it is for people: a full disk may keep it from being written, the lock holds all the same.
+        // The process id informs operators only: on a full disk it may be missing, and the lock holds anyway.
         let _unwritten = writeln!(file, "{}", std::process::id());
         Ok(DirectoryLock { _file: file })
     }
 }
 
 /// Waits until the names in a directory are on the disk.
-///
-/// # Errors
-/// What the system says.
 pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
     let synced = File::open(directory).and_then(|open| open.sync_all());
     synced.map_err(|source| StoreError::Io { path: directory.to_path_buf(), source })

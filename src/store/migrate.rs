@@ -1,7 +1,7 @@
-//! From an older schema to this one: a copy is changed and verified, and takes the old file's place.
+//! Migration from an older schema: a copy is changed, verified, and swapped in.
 //!
-//! Schema 1 (the first): no `file_id` in `meta`; its chain sealed events, not the rows of new orders.
-//! Schema 2: an order had one payment, by hand, in its own row; no inbox, no sessions.
+//! Schema 1 had no `file_id` in `meta`, and its chain sealed events without the rows of new orders.
+//! Schema 2 had one manual payment per order, in the order's row, and neither inbox nor sessions.
 
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,20 @@ use super::verify::{self, Sealed, VerifyReport};
 use super::{StoreError, recover};
 use crate::types::{Seq, UnixMillis, random};
 
-/// What a migration leaves.
+/// Result of a migration.
 #[derive(Debug)]
 pub struct Migrated {
-    /// The schema that the file had; nothing if it has this one already.
+    /// Schema that the file had. `None` if it is current.
     pub from: Option<i64>,
-    /// What the new file holds.
     pub report: Option<VerifyReport>,
-    /// Where the old files are.
+    /// Directory with the old files.
     pub kept: Option<PathBuf>,
 }
 
-/// Brings the file of `directory` to this program's schema.
+/// Migrates the file of `directory` to this program's schema.
 ///
 /// # Errors
-/// If the file is not ours, is newer, cannot be read or does not verify. Nothing has changed then.
+/// If the file belongs to another program, is newer, unreadable or inconsistent. Nothing is changed in these cases.
 pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !path.exists() {
@@ -75,7 +74,7 @@ fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The statement of `schema.sql` that begins so, with its end.
+/// Returns the statement of `schema.sql` with this beginning.
 fn statement(beginning: &str) -> Result<&'static str, StoreError> {
     let found = SCHEMA.find(beginning).map(|at| &SCHEMA[at..]);
     // A statement ends where a line does: a comment may have a semicolon.
@@ -83,7 +82,7 @@ fn statement(beginning: &str) -> Result<&'static str, StoreError> {
     whole.ok_or_else(|| StoreError::Inconsistent(format!("schema.sql has no statement {beginning}")))
 }
 
-/// Payments out of the rows of orders into rows of their own; tables that were not there.
+/// Moves payments from the rows of orders into rows of their own, and creates the missing tables.
 fn add_payments(connection: &Connection) -> Result<(), StoreError> {
     let orders = statement("CREATE TABLE orders (")?.replacen("TABLE orders", "TABLE orders_3", 1);
     connection.execute_batch(&orders)?;
@@ -116,7 +115,7 @@ fn add_payments(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// `meta` again, as `schema.sql` has it: a column that must be there cannot be added to a table with rows.
+/// Creates `meta` again as in `schema.sql`, because a NOT NULL column cannot be added to a table with rows.
 fn add_file_id(connection: &Connection) -> Result<(), StoreError> {
     let mut file_id = [0u8; 16];
     random::fill(&mut file_id);
@@ -140,7 +139,7 @@ fn add_file_id(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the links again, with the rows of new orders in them.
+/// Computes the links again, including the rows of new orders.
 fn seal_orders(connection: &Connection) -> Result<(), StoreError> {
     let mut chain = Chain::after(ChainLink::START);
     let mut links: Vec<(Seq, ChainLink)> = Vec::new();

@@ -1,6 +1,6 @@
-//! Opening the file: whose it is, whether it is whole, and what belongs to it as a whole.
+//! Opening of the file: its identity, its completeness, and the files beside it.
 //!
-//! A start goes on with everything that was acknowledged, or refuses; it never begins with less.
+//! Invariant: a server starts with everything that was acknowledged, or not at all.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,67 +16,61 @@ use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
 use crate::types::{DigestKey, Seq, UnixMillis};
 
-/// The database inside the data directory.
+/// Database file inside the data directory.
 pub const DATABASE_FILE: &str = "firstcome.db";
 
 const APPLICATION_ID: i64 = 0x4643_5331; // "FCS1"
-/// The schema of `schema.sql`.
+/// Version of the schema in `schema.sql`.
 pub(super) const SCHEMA_VERSION: i64 = 3;
 pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
-/// What a commit waits for.
+/// Durability of commits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
-    /// The disk, every time: an acknowledged order survives a power loss.
+    /// Each commit waits for the disk: an acknowledged order survives a power failure.
     Full,
-    /// The disk at least this often: a crash of the process loses nothing, a power loss at most this much.
+    /// A commit waits for the disk at least this often: a crash of the process loses nothing, a power failure at most
+    /// this much.
     Interval(Duration),
 }
 
-/// The open file: the one connection that writes, the lock, and what belongs to the file as a whole.
+/// The open file: the writing connection, the lock, and the files beside the database.
 pub struct Store {
-    /// The connection that writes. Nobody else has one.
+    /// The only connection that writes.
     pub connection: Connection,
-    /// The key of this file's digests.
     pub digest_key: DigestKey,
-    /// The id that the file was made with.
+    /// Random id that the file got at its creation.
     pub file_id: [u8; 16],
-    /// How often the file's history was set back: raised by a restore and by accepted loss.
+    /// Number of times that the file's history was set back, by a restore or an accepted loss.
     pub epoch: u64,
-    /// Where the database is.
+    /// Path of the database file.
     pub path: PathBuf,
-    /// What is acknowledged.
     pub watermark: Watermark,
-    /// What keeps others from starting after a fault.
     pub marker: FaultMarker,
-    /// What a power loss took that `--durability interval` did not promise to keep.
+    /// Events lost in a power failure that durability `interval` did not promise to keep.
     pub lost: Option<MissingEvents>,
     _lock: DirectoryLock,
 }
 
-/// Events that were answered and are not in the file.
+/// Acknowledged events that are not in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MissingEvents {
-    /// How many.
     pub events: u64,
-    /// The last one that was answered.
+    /// Last event that was acknowledged.
     pub acknowledged: Seq,
 }
 
-/// What to do about the watermark at an opening.
+/// Source of the watermark at an opening.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trust {
-    /// It must fit.
+    /// The existing watermark, which must match the file.
     Watermark,
-    /// A new one is made from the file: it has just been copied and verified.
+    /// A new one made from the file, which has just been copied and verified.
     File,
 }
 
 impl Store {
-    /// Opens the file in `directory`, or makes it.
-    ///
-    /// # Errors
-    /// See [`StoreError`]: each has its exit code.
+    /// Opens the file in `directory`, or creates it.
     pub fn open(directory: &Path, now: UnixMillis) -> Result<Store, StoreError> {
         Store::open_trusting(directory, now, Trust::Watermark)
     }
@@ -96,7 +90,7 @@ impl Store {
         .map_err(|error| cannot_open(&path, error))?;
         let fresh = check_identity(&connection, &path)? == FileIdentity::Empty;
         if fresh && found != WatermarkState::Absent {
-            let what = "the file is empty, the watermark is not".into();
+            let what = "the database is empty, the watermark is not".into();
             return Err(StoreError::Strange { path, what });
         }
         configure(&connection)?;
@@ -133,14 +127,14 @@ impl Store {
         Ok(Store { connection, digest_key, file_id, epoch, path, watermark, marker, lost, _lock: lock })
     }
 
-    /// The mark of what is in the file up to `seq`.
+    /// Returns the watermark of the file at event `seq`.
     #[must_use]
     pub fn mark(&self, seq: Seq, link: ChainLink, synced: Seq) -> WatermarkRecord {
         WatermarkRecord { file_id: self.file_id, epoch: self.epoch, seq, link, synced }
     }
 }
 
-/// An empty database is never made in the place of one that had events.
+/// Refuses to create an empty database in place of one that had events.
 fn refuse_vanished(path: &Path, found: WatermarkState) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
@@ -152,7 +146,7 @@ fn refuse_vanished(path: &Path, found: WatermarkState) -> Result<(), StoreError>
     }
 }
 
-/// The last link of the chain, and the event that it ends with.
+/// Returns the last link of the chain, and the event that it ends with.
 pub(super) fn last_link(connection: &Connection) -> rusqlite::Result<(Seq, ChainLink)> {
     let last = connection
         .query_row("SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -168,10 +162,10 @@ fn link_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ChainLi
     Ok(hash.map(ChainLink))
 }
 
-/// Holds what is in the file against what was acknowledged. A file may have more: its last commit was on its way.
+/// Compares the file with the watermark. The file may have more events, if its last commit was not acknowledged yet.
 ///
 /// # Errors
-/// If events are missing that must be there, or the watermark is another file's.
+/// If events are missing that must be present, or the watermark belongs to another file.
 pub(super) fn compare(
     connection: &Connection,
     path: &Path,
@@ -180,19 +174,19 @@ pub(super) fn compare(
 ) -> Result<Option<MissingEvents>, StoreError> {
     let strange = |what: &str| StoreError::Strange { path: path.to_path_buf(), what: what.into() };
     if acknowledged.file_id != file.file_id {
-        return Err(strange("the watermark is another file's"));
+        return Err(strange("the watermark belongs to another file"));
     }
     if acknowledged.epoch > file.epoch {
         return Err(strange("the file is older than its last recovery"));
     }
     if acknowledged.epoch < file.epoch {
-        // The loss was written into the file, and then the process ended before it wrote the watermark.
+        // The process ended after it recorded a loss in the file and before it wrote the watermark.
         let explained = loss_recorded(connection, acknowledged.seq)?;
         return if explained { Ok(None) } else { Err(strange("the watermark is older than the file's last recovery")) };
     }
     if file.seq >= acknowledged.seq {
         let same = link_at(connection, acknowledged.seq)? == Some(acknowledged.link);
-        return if same { Ok(None) } else { Err(strange("their histories differ")) };
+        return if same { Ok(None) } else { Err(strange("the histories differ")) };
     }
     let events = acknowledged.seq.get().saturating_sub(file.seq.get());
     if file.seq >= acknowledged.synced {
@@ -225,21 +219,20 @@ pub(super) fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     }
 }
 
-/// Whose file it is.
+/// Identity of a file.
 #[derive(PartialEq, Eq)]
 pub(super) enum FileIdentity {
-    /// Nobody's: there is nothing in it.
+    /// The file has no tables and no owner.
     Empty,
-    /// Ours.
     Ours,
 }
 
-/// Looks whose file it is, and of which schema.
+/// Checks the application id and the schema of a file.
 pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<FileIdentity, StoreError> {
     let not_ours = |found: String| StoreError::NotOurs { path: path.to_path_buf(), found };
     let number = |name: &str| -> Result<i64, StoreError> {
         connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => not_ours("it is no SQLite file".into()),
+            Some(rusqlite::ErrorCode::NotADatabase) => not_ours("it is not an SQLite file".into()),
             Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => cannot_open(path, error),
             _ => StoreError::Sqlite(error),
         })

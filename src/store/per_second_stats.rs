@@ -1,6 +1,6 @@
-//! What happened per drop and second: refusals are no events, but "why did I get none?" deserves an answer.
+//! Figures per drop and second: refusals are not events, but a buyer's question "why did I get nothing?" needs an answer.
 //!
-//! The writer adds up in memory and writes with the next commit, or by itself within a second.
+//! The writer counts in memory and writes with the next commit, or by itself within a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rusqlite::{Connection, Statement, params};
 use crate::engine::{Effect, Outcome, Refusal};
 use crate::types::{DropId, Quantity, UnixMillis};
 
-/// The figures of one drop and one second.
+/// Figures of one drop in one second.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PerSecondFigures {
     orders: u32,
@@ -45,7 +45,6 @@ fn bump(counter: &mut u32) {
 }
 
 impl PerSecondTally {
-    /// Whether nothing waits to be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.figures.is_empty()
@@ -66,7 +65,7 @@ impl PerSecondTally {
         figures.queue_wait_us_max = figures.queue_wait_us_max.max(wait);
     }
 
-    /// Counts a commit that touched a drop.
+    /// Counts a commit that changed a drop.
     pub fn count_commit(&mut self, drop_id: DropId, at: UnixMillis, took: Duration) {
         let figures = self.figures.entry((drop_id, at.second())).or_default();
         bump(&mut figures.commits);
@@ -100,7 +99,7 @@ impl PerSecondFigures {
     }
 }
 
-/// Writes figures; a second that is there already is added to.
+/// Adds figures to the rows of their seconds.
 pub(super) struct PerSecondWriter<'conn>(Statement<'conn>);
 
 impl<'conn> PerSecondWriter<'conn> {

@@ -1,5 +1,5 @@
-//! A new file in the place of an old one: copied, changed, verified, and only then swapped in. The old files are never
-//! written; they are kept in a directory of their own. Can be interrupted anywhere and run again.
+//! Replacement of a file: it is copied, changed, verified, and only then swapped in. The old files are never written and
+//! are kept in a directory of their own. A rebuild can be interrupted at any point and run again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,27 +13,24 @@ use super::open::DATABASE_FILE;
 use super::watermark::WATERMARK_FILE;
 use crate::types::UnixMillis;
 
-/// Where the new file grows.
+/// Directory in which the new file is built.
 const GROWING: &str = "rebuilding";
-/// Where it waits, whole and verified, for the swap.
+/// Directory of the new file once it is complete and verified.
 const READY: &str = "rebuilt";
-/// What belongs to a database, in the order in which it may leave: without its log a database is only older, while a
-/// log beside another database would be taken for that one's.
+/// Files of a database, in the order in which they may be moved away: a database without its log is only older, while a
+/// log beside another database would be applied to that one.
 const PARTS: [&str; 4] = ["firstcome.db-wal", "firstcome.db-shm", DATABASE_FILE, WATERMARK_FILE];
 
-/// What a rebuild leaves.
+/// Result of a rebuild.
 pub struct Rebuilt<T> {
-    /// What the change returned; nothing if an earlier run had come that far already.
+    /// Result of the change. `None` if an earlier run had completed it.
     pub made: Option<T>,
-    /// Where the old files are.
+    /// Directory with the old files.
     pub kept: PathBuf,
 }
 
-/// Builds the database of `directory` anew. `change` gets a directory with a copy of the database, and must leave a
-/// verified file and its watermark in it.
-///
-/// # Errors
-/// What went wrong; until the new file is whole and verified nothing has changed.
+/// Rebuilds the database of `directory`. `change` gets a directory with a copy of the database, and must leave a verified
+/// file and its watermark in it. Until the new file is complete and verified, nothing is changed.
 pub fn rebuild<T>(
     directory: &Path,
     now: UnixMillis,
@@ -58,10 +55,10 @@ pub fn rebuild<T>(
     Ok(Rebuilt { made, kept })
 }
 
-/// Moves the old files away and the new ones in. From the first move to the last nobody else may start.
+/// Moves the old files away and the new ones in. The fault marker prevents a start during the swap.
 fn swap(directory: &Path, ready: &Path, now: UnixMillis) -> Result<PathBuf, StoreError> {
     let marker = FaultMarker::open(directory)?;
-    marker.raise("a rebuild of the file was interrupted; the same command again ends it")?;
+    marker.raise("a rebuild of the file was interrupted; run the same command again to complete it")?;
     let kept = directory.join(format!("before-{}", now.get()));
     at_path(&kept, fs::create_dir_all(&kept))?;
     let (database, watermark) = (ready.join(DATABASE_FILE), ready.join(WATERMARK_FILE));
@@ -85,14 +82,17 @@ fn swap(directory: &Path, ready: &Path, now: UnixMillis) -> Result<PathBuf, Stor
     sync_directory(directory)?;
     remove_directory(ready)?;
     marker.lower()?;
-    // The copy of the marker that told why is in the directory of the old files no more than in this one: say so there.
-    let told = kept.join(MARKER_FILE);
-    at_path(&told, fs::write(&told, "these files were replaced; delete them when nobody needs them any more\n"))?;
+    // A marker beside the old files keeps a server from starting on them.
+    let old_marker = kept.join(MARKER_FILE);
+    at_path(
+        &old_marker,
+        fs::write(&old_marker, "these files were replaced; delete them when they are no longer needed\n"),
+    )?;
     sync_directory(directory)?;
     Ok(kept)
 }
 
-/// Copies a database as it is now, its log included, into a new file: what is readable, and nothing else.
+/// Copies the readable content of a database, including its log, into a new file.
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     if !from.exists() {
         return Err(StoreError::Missing { path: from.to_path_buf() });

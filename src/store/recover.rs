@@ -1,7 +1,7 @@
-//! After a fault: what can be read of the files goes into a new one, is checked, and takes their place.
+//! Recovery after a fault: the readable content of the files is copied into a new file, verified, and swapped in.
 //!
-//! Starting again on files whose fsync failed loses later sales at the next power loss, with no error anywhere; so does
-//! a checkpoint of them. Copying what the system's memory still shows, before any reboot, is the way that keeps all.
+//! A restart on files whose fsync failed loses later sales at the next power failure, without any error; so does a
+//! checkpoint of them. A copy of what the OS page cache holds, before any reboot, keeps everything.
 
 use std::path::{Path, PathBuf};
 
@@ -15,31 +15,31 @@ use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError, accepted_loss};
 use crate::types::UnixMillis;
 
-/// What an operator accepts.
+/// Risks that an operator accepts.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct AcceptedRisks {
-    /// How many events may be missing; exactly so many must be.
+    /// Number of missing events, which must be exact.
     pub loss: Option<u64>,
-    /// The watermark does not count: whether events are missing cannot be told.
+    /// Ignore the watermark: missing events are not detected.
     pub without_watermark: bool,
 }
 
-/// What a recovery leaves.
+/// Result of a recovery.
 #[derive(Debug)]
 pub struct Recovered {
-    /// What the new file holds; nothing if an earlier run had verified it already.
+    /// Report on the new file. `None` if an earlier run had verified it.
     pub report: Option<VerifyReport>,
-    /// How many events are lost.
+    /// Number of lost events.
     pub lost: u64,
-    /// Where the old files are.
+    /// Directory with the old files.
     pub kept: PathBuf,
 }
 
 /// Rebuilds the file of `directory`.
 ///
 /// # Errors
-/// If the file cannot be read or does not verify, or events are missing and exactly that loss was not accepted. Nothing
-/// has changed then.
+/// If the file is unreadable or inconsistent, or events are missing and exactly that loss was not accepted. Nothing is
+/// changed in these cases.
 pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Recovered, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !directory.is_dir() {
@@ -62,7 +62,7 @@ pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
     Ok(Recovered { report, lost, kept: rebuilt.kept })
 }
 
-/// How many acknowledged events the copy lacks.
+/// Returns the number of acknowledged events that the copy does not have.
 fn missing_events(
     path: &Path,
     copy: &Path,
@@ -103,14 +103,14 @@ fn lost_events(path: &Path, acknowledged: WatermarkState, missing: u64) -> Store
     StoreError::EventsMissing { path: path.to_path_buf(), found, acknowledged: last, missing }
 }
 
-/// Verifies the copy, writes the loss into it, and leaves it closed, with its log in it and a watermark beside it.
+/// Verifies the copy, records the loss in it, and closes it with an empty log and a watermark beside it.
 pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<VerifyReport, StoreError> {
     let mut store = Store::open_trusting(copy, now, Trust::File)?;
     let report = verify::verify_connection(&store.connection)?;
     if let Some(problem) = report.problems.first() {
         return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
     }
-    // Whatever no check counts, a start must be able to load.
+    // The verification does not cover everything that a start loads.
     let mut loaded = load(&store.connection, &store.digest_key, usize::MAX)?;
     if missing > 0 {
         let at = now.max(loaded.state.at());

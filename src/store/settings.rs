@@ -1,5 +1,5 @@
-//! SQLite's settings: those of its own security and reliability pages; every one is read back, because a setting that
-//! silently did not take is how sales are lost.
+//! SQLite's settings, after its own pages on security and reliability. Each is read back, because a setting that silently
+//! has no effect loses sales.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use rusqlite::limits::Limit;
 
 use super::StoreError;
 
-/// The first SQLite without the WAL-reset corruption bug (its release notes of 2026-03-13).
+/// First SQLite version without the WAL-reset corruption bug (release notes of 2026-03-13).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// What every connection of this program has, readers too.
+/// Sets what the writer and all tools of the store have in common. Workers' readers set their few settings in
+/// `read::connection`.
 ///
 /// # Errors
-/// [`StoreError::Setting`] if one does not take.
+/// [`StoreError::Setting`] if a setting has no effect.
 pub fn configure(connection: &Connection) -> Result<(), StoreError> {
     let version = rusqlite::version_number();
     if version < SQLITE_VERSION_MIN {
@@ -61,7 +62,7 @@ pub fn configure(connection: &Connection) -> Result<(), StoreError> {
     set(connection, "foreign_keys", "ON", "1")
 }
 
-/// What the one connection that writes has besides.
+/// Sets what only the writing connection has.
 pub(super) fn configure_writer(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "page_size", 4096)?;
     set(connection, "journal_mode", "WAL", "wal")?;
@@ -69,16 +70,16 @@ pub(super) fn configure_writer(connection: &Connection) -> Result<(), StoreError
     // The writer checkpoints by itself, between batches.
     set(connection, "wal_autocheckpoint", "0", "0")?;
     set(connection, "journal_size_limit", "67108864", "67108864")?;
-    // Somebody else writing is a fault to be seen, not to be waited for here.
+    // Another writer is a fault to report, not to wait for.
     connection.busy_timeout(Duration::ZERO)?;
     expect(connection, "page_size", "4096")?;
     expect(connection, "encoding", "UTF-8")
 }
 
-/// Whether the next commits wait for the disk.
+/// Makes the next commits wait for the disk (`FULL`), or not (`NORMAL`).
 ///
 /// # Errors
-/// [`StoreError::Setting`] if it does not take.
+/// [`StoreError::Setting`] if the setting has no effect.
 pub fn set_synchronous(connection: &Connection, full: bool) -> Result<(), StoreError> {
     if full { set(connection, "synchronous", "FULL", "2") } else { set(connection, "synchronous", "NORMAL", "1") }
 }
@@ -96,7 +97,7 @@ fn expect(connection: &Connection, name: &'static str, expected: &str) -> Result
     match found {
         Ok(found) if found == expected => Ok(()),
         Ok(found) => Err(setting(name, found, expected)),
-        // mmap_size answers nothing where it is compiled out: then there is none.
+        // mmap_size returns no row if it is compiled out, which is the wanted state.
         Err(rusqlite::Error::QueryReturnedNoRows) if name == "mmap_size" => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,5 +1,5 @@
-//! How the words of the system look in SQL: integers as INTEGER, digests as BLOB, states as their word. Reading checks
-//! ranges again, because a file can be changed by others.
+//! Conversions of types to and from SQL: integers as INTEGER, digests as BLOB, states as their name. Reading checks ranges
+//! again, because another program may have changed the file.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 

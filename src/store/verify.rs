@@ -1,5 +1,5 @@
-//! The proof from the file: every counter recounted from orders and from audit rows, every link of the chain checked.
-//! Reads only, at one snapshot; needs no server and trusts nothing that it can count.
+//! Verification of a file: recounts every counter from orders and from audit rows, and checks every link of the chain.
+//! It only reads, at one snapshot, and needs no server.
 
 mod endpoints;
 mod recount;
@@ -18,29 +18,24 @@ use super::settings::configure;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::{AuctionId, DropId, OrderState, Seq, UnixMillis};
 
-/// How many problems are listed at most; all are counted.
+/// Maximum number of listed problems; all are counted.
 const PROBLEMS_LISTED_MAX: usize = 100;
 
-/// What was found.
+/// Result of a verification.
 #[derive(Default, Debug)]
 pub struct VerifyReport {
-    /// Drops in the file.
     pub drops: u64,
-    /// Orders in the file.
     pub orders: u64,
-    /// Events in the file.
     pub events: u64,
-    /// Links of the chain.
     pub links: u64,
-    /// Units held now, over all drops.
+    /// Units held, over all drops.
     pub held: u64,
-    /// Units sold now, over all drops.
+    /// Units sold, over all drops.
     pub sold: u64,
-    /// The last event.
     pub last_seq: Seq,
-    /// What does not hold, one sentence each; at most 100.
+    /// Problems, one sentence each; at most 100.
     pub problems: Vec<String>,
-    /// How many things do not hold.
+    /// Number of problems, listed or not.
     pub problem_count: u64,
 }
 
@@ -53,25 +48,25 @@ impl VerifyReport {
     }
 }
 
-/// What the links of a file's chain seal.
+/// Content of the links of a file's chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sealed {
-    /// Events alone (schema 1).
+    /// Events only (schema 1).
     Events,
     /// Events, and the rows of new orders.
     EventsAndOrders,
 }
 
-/// Verifies the file in `directory`, and holds it against its watermark.
+/// Verifies the file in `directory` and compares it with its watermark.
 ///
 /// # Errors
-/// If there is no file, it is not ours, or SQLite cannot read it; what does not hold is in the [`VerifyReport`].
+/// If the file is missing, unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !path.exists() {
         return Err(StoreError::Missing { path });
     }
-    // Before the snapshot: a running server's file has at least what its watermark said then.
+    // Read before the snapshot: the file of a running server has at least the events of this watermark.
     let acknowledged = Watermark::read(directory)?;
     let connection = open_to_read(&path)?;
     let mut report = verify_connection(&connection)?;
@@ -79,22 +74,20 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
         WatermarkState::Present(mark) => check_watermark(&connection, &path, &mark, &mut report)?,
         WatermarkState::Unreadable => report.problem("the watermark is damaged".into()),
         WatermarkState::Absent if report.last_seq == Seq::ZERO => {}
-        WatermarkState::Absent => {
-            report.problem("there is no watermark: whether events are missing cannot be told".into())
-        }
+        WatermarkState::Absent => report.problem("the watermark is missing: missing events cannot be detected".into()),
     }
     Ok(report)
 }
 
-/// Verifies a database by itself, through a connection of its own.
+/// Verifies a database without its watermark, through a connection of its own.
 ///
 /// # Errors
-/// If it is not ours, or SQLite cannot read it; what does not hold is in the [`VerifyReport`].
+/// If the file is unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_connection(&open_to_read(path)?)
 }
 
-/// A connection that cannot write, at one snapshot.
+/// Opens a read-only connection at one snapshot.
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -104,10 +97,7 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Verifies what a connection sees.
-///
-/// # Errors
-/// If SQLite cannot read it; what does not hold is in the [`VerifyReport`].
+/// Verifies the content that a connection sees.
 pub fn verify_connection(connection: &Connection) -> Result<VerifyReport, StoreError> {
     verify_sealed(connection, Sealed::EventsAndOrders)
 }
@@ -138,7 +128,7 @@ fn check_watermark(
     let file = WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
     match open::compare(connection, path, acknowledged, &file) {
         Ok(None) => {}
-        Ok(Some(lost)) => report.problem(format!("{} answered events are missing", lost.events)),
+        Ok(Some(lost)) => report.problem(format!("{} acknowledged events are missing", lost.events)),
         Err(error) => report.problem(error.to_string()),
     }
     Ok(())
@@ -148,7 +138,7 @@ fn check_pages(connection: &Connection, report: &mut VerifyReport) -> Result<(),
     let mut statement = connection.prepare("PRAGMA quick_check(20)")?;
     let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for line in lines.into_iter().filter(|line| line != "ok") {
-        report.problem(format!("SQLite's own check: {line}"));
+        report.problem(format!("SQLite quick_check: {line}"));
     }
     Ok(())
 }
@@ -167,12 +157,12 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     })
 }
 
-/// Whether an audit row tells of a new order.
+/// Returns true if the event of an audit row creates an order.
 fn makes_order(row: &AuditRow) -> bool {
     matches!(&*row.kind, "order_reserved" | "auction_awarded")
 }
 
-/// Walks all audit rows, each with the row of the order that it made.
+/// Visits all audit rows, each with the row of the order that it created.
 pub(super) fn walk_sealed(
     connection: &Connection,
     mut visit: impl FnMut(&AuditRow, Option<&OrderSeal<'_>>) -> Result<(), StoreError>,
@@ -210,7 +200,7 @@ pub(super) fn walk_sealed(
     Ok(())
 }
 
-/// Walks all audit rows beside the chain: gapless, in time, linked; recounts every drop and every order.
+/// Walks all audit rows along the chain: checks their numbers, instants and links, and recounts every drop and order.
 fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut VerifyReport) -> Result<AuditRecount, StoreError> {
     let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
     let mut links = links.query([])?;
@@ -240,7 +230,7 @@ fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut VerifyReport
         {
             report.links = report.links.saturating_add(1);
             if chain.close() != hash {
-                report.problem(format!("the chain breaks at event {seq}: a row up to it is not what was written"));
+                report.problem(format!("the chain breaks at event {seq}: a row up to it was altered"));
                 chain = Chain::after(hash);
             }
             link = next_link()?;
@@ -256,7 +246,7 @@ fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut VerifyReport
     Ok(recount)
 }
 
-/// Walks all orders: each is what the audit tells; adds up what they take.
+/// Walks all orders: compares each with the audit, and sums up their units.
 fn walk_orders(
     connection: &Connection,
     told: &HashMap<Seq, AuditedOrder>,
@@ -277,7 +267,7 @@ fn walk_orders(
         let sums = payments.remove(&seq).unwrap_or_default();
         if sums != (received, refunded, refund_due) {
             report.problem(format!(
-                "order {seq}: received, refunded and due are {received}, {refunded} and {refund_due}, its payments say \
+                "order {seq}: received, refunded and due are {received}, {refunded} and {refund_due}; its payments give \
                  {sums:?}"
             ));
         }
@@ -289,14 +279,14 @@ fn walk_orders(
             stock.sold = stock.sold.saturating_add(taken);
         }
         match told.get(&seq) {
-            None => report.problem(format!("order {seq} has a row, but no event made it")),
+            None => report.problem(format!("order {seq} has a row, but no event created it")),
             Some(told) => {
-                // Only the amounts tell whether a refund was the last of its order.
+                // Only the amounts show if a refund was the last of its order.
                 let refunded_whole = told.state == OrderState::Paid && state == OrderState::Refunded;
                 let told_state = if refunded_whole && received == refunded { state } else { told.state };
                 let row = AuditedOrder { last_seq, state, drop_id, quantity, returned, received, refunded, refund_due };
                 if row != (AuditedOrder { state: told_state, ..*told }) {
-                    report.problem(format!("order {seq}: the row says {row:?}, the audit says {told:?}"));
+                    report.problem(format!("order {seq}: the row has {row:?}, the audit gives {told:?}"));
                 }
             }
         }
@@ -306,12 +296,12 @@ fn walk_orders(
     }
     let rows = u64::try_from(told.len()).unwrap_or(u64::MAX);
     if report.orders < rows {
-        report.problem(format!("{rows} orders were reserved, {} have a row", report.orders));
+        report.problem(format!("{rows} orders were created, {} have a row", report.orders));
     }
     Ok(stocks)
 }
 
-/// What was received, refunded and is due for each order that has payments, in the currency of its drop.
+/// Returns the received, refunded and due amounts of each order with payments, in the currency of its drop.
 fn sums_of_payments(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, (i64, i64, i64)>> {
     let mut statement = connection.prepare(
         "SELECT order_seq, coalesce(sum(received) FILTER (WHERE foreign_currency IS NULL), 0),
@@ -323,7 +313,7 @@ fn sums_of_payments(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, (
     sums.collect()
 }
 
-/// The price and the number of bids of every auction are what the audit tells, and every bid has a row.
+/// Checks that each auction's price and number of bids equal those of the audit, and that every bid has a row.
 fn check_auctions(
     connection: &Connection,
     told: &BTreeMap<DropId, AuditedBids>,
@@ -338,13 +328,15 @@ fn check_auctions(
         let found = AuditedBids { count: row.get(2)?, current: row.get(3)? };
         let (told, rows) = (told.get(&drop_id).copied().unwrap_or_default(), row.get::<_, i64>(4)?);
         if found != told || rows != told.count {
-            report.problem(format!("auction {id}: its row says {found:?}, the audit {told:?}; {rows} bids have a row"));
+            report.problem(format!(
+                "auction {id}: the row has {found:?}, the audit gives {told:?}; {rows} bids have a row"
+            ));
         }
     }
     Ok(())
 }
 
-/// Every provider's event that the audit tells of is in the inbox, and nothing else is.
+/// Checks that the inbox has exactly the provider events of the audit.
 fn check_inbox(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
     const TOLD_NOT_HEARD: &str = "SELECT seq FROM audit
          WHERE kind = 'provider_event_recorded' AND seq NOT IN (SELECT seq FROM inbox)";
@@ -353,13 +345,13 @@ fn check_inbox(connection: &Connection, report: &mut VerifyReport) -> Result<(),
     for different in [TOLD_NOT_HEARD, HEARD_NOT_TOLD] {
         let mut statement = connection.prepare(different)?;
         for seq in statement.query_map([], |row| row.get::<_, Seq>(0))? {
-            report.problem(format!("event {}: the inbox and the audit do not agree", seq?));
+            report.problem(format!("event {}: the inbox and the audit differ", seq?));
         }
     }
     Ok(())
 }
 
-/// Holds the counters of every drop against both counts.
+/// Compares the counters of every drop with both counts.
 fn compare(
     connection: &Connection,
     from_orders: &Stocks,

@@ -1,8 +1,8 @@
-//! The watermark: what was acknowledged, beside the file, so that a file that has lost events cannot pretend to be
-//! whole. One flipped bit in SQLite's write-ahead log silently drops every commit after it; this is what notices.
+//! The watermark: a record of the last acknowledged event beside the file, which detects a file that has lost events.
+//! One flipped bit in SQLite's write-ahead log silently drops every commit after it.
 //!
-//! Written after every COMMIT and before the replies, never waited for: it costs one small write. Two slots, each with
-//! a checksum, are written in turn, so that a torn write leaves the one before.
+//! It is written after every COMMIT and before the replies, without waiting for the disk: one small write. Two slots,
+//! each with a checksum, are written in turn, so that a torn write leaves the older one intact.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -15,38 +15,37 @@ use super::StoreError;
 use super::chain::ChainLink;
 use crate::types::Seq;
 
-/// The watermark inside the data directory.
+/// Watermark file inside the data directory.
 pub const WATERMARK_FILE: &str = "firstcome.watermark";
 
 const MAGIC: [u8; 4] = *b"FCW1";
-/// A sector each, so that one torn write never touches both.
+/// One sector per slot, so that a torn write never damages both.
 const SLOT_BYTES: u64 = 512;
 const CHECKSUM_AT: usize = 84;
 const MARK_BYTES: usize = 92;
 
-/// What was acknowledged.
+/// The content of a watermark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WatermarkRecord {
-    /// Of which file: the id that it was made with.
+    /// Random id that the file got at its creation.
     pub file_id: [u8; 16],
-    /// In which epoch of it.
+    /// Epoch of the file, raised by each accepted loss.
     pub epoch: u64,
-    /// The last event whose outcome may have been answered.
+    /// Last event whose outcome may have been sent.
     pub seq: Seq,
-    /// The link of the audit's chain that ends with it.
+    /// Link of the audit chain that ends with that event.
     pub link: ChainLink,
-    /// The last event that was known to be on the disk.
+    /// Last event that was known to be on the disk.
     pub synced: Seq,
 }
 
-/// What stands in a watermark's file.
+/// State of a watermark's file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WatermarkState {
-    /// There is no such file.
     Absent,
-    /// There is one, but neither slot is whole.
+    /// The file exists, but neither slot is intact.
     Unreadable,
-    /// The newer whole slot.
+    /// The newer intact slot.
     Present(WatermarkRecord),
 }
 
@@ -54,15 +53,12 @@ pub enum WatermarkState {
 pub struct Watermark {
     file: File,
     path: PathBuf,
-    /// Counts the writes; its last bit is the slot.
+    /// Number of writes; its lowest bit selects the slot.
     generation: Cell<u64>,
 }
 
 impl Watermark {
-    /// Opens the watermark of `directory`, or makes it; goes on after what is in it.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Opens the watermark of `directory` or creates it. Writes continue after its generation.
     pub fn open(directory: &Path) -> Result<Watermark, StoreError> {
         let path = directory.join(WATERMARK_FILE);
         let refuse = |source| StoreError::Io { path: path.clone(), source };
@@ -73,9 +69,6 @@ impl Watermark {
     }
 
     /// Reads the watermark of `directory`.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read(directory: &Path) -> Result<WatermarkState, StoreError> {
         let path = directory.join(WATERMARK_FILE);
         match File::open(&path) {
@@ -88,10 +81,7 @@ impl Watermark {
         }
     }
 
-    /// Writes what is acknowledged from now on. Does not wait for the disk.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Writes the record into the next slot. Does not wait for the disk.
     pub fn write(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
         let generation = self.generation.get().saturating_add(1);
         self.generation.set(generation);
@@ -99,10 +89,7 @@ impl Watermark {
         self.file.write_all_at(&encode(generation, mark), at).map_err(|source| self.fault(source))
     }
 
-    /// Writes both slots and waits for the disk: when a file is made.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Writes both slots and waits for the disk, for a new file.
     pub fn establish(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
         self.write(mark)?;
         self.write(mark)?;

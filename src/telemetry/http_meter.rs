@@ -1,4 +1,4 @@
-//! What a serving thread records of HTTP.
+//! Metrics of a worker for HTTP.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use super::Telemetry;
 use super::catalogue as metric;
 use super::local::{LocalCounter, LocalGauge, LocalHistogram};
 
-/// Where a read found its answer.
+/// Source of a read's response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadSource {
-    /// A ready body.
+    /// The worker's response cache.
     Hot,
-    /// The file.
+    /// The database, through the worker's reader.
     Cold,
 }
 
-/// The statuses that are told apart; all others count as `other`.
+/// Statuses with a label of their own; all others count as `other`.
 const STATUSES: [(u16, &str); 20] = [
     (200, "200"),
     (201, "201"),
@@ -39,38 +39,34 @@ const STATUSES: [(u16, &str); 20] = [
     (0, "other"),
 ];
 
-/// What streams tell of.
+/// Subject of an event stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamKind {
-    /// A drop's changes.
     Drop,
-    /// An auction's changes.
     Auction,
-    /// The audit.
     Audit,
 }
 
 const STREAMS: [&str; 3] = ["drop", "auction", "audit"];
 
-/// A route's labels.
+/// Labels of a route.
 #[derive(Clone, Copy)]
 pub struct MeteredRoute {
-    /// Its path, with names in braces.
+    /// Path template, with names in braces.
     pub path: &'static str,
-    /// Its method.
     pub method: &'static str,
-    /// With which route's its latencies are counted: its own path, or one for all that nobody waits for in a sale.
+    /// Label of its latencies: its own path, or one label for all routes that no buyer waits for.
     pub timed_as: &'static str,
 }
 
-/// The closed sets of labels that the edge knows.
+/// Closed sets of labels of HTTP.
 #[derive(Clone, Copy)]
 pub struct HttpMeterLabels<'a> {
-    /// The routes; told by their index from here on.
+    /// Routes, given by their index in calls.
     pub routes: &'a [MeteredRoute],
-    /// The codes of problems; told by their index from here on.
+    /// Problem codes, given by their index in calls.
     pub problems: &'static [&'static str],
-    /// Which of the serving threads this is, if it is one of them.
+    /// Number of the worker; `None` for other threads.
     pub worker: Option<usize>,
 }
 
@@ -80,7 +76,7 @@ struct RouteMeter {
     seconds: LocalHistogram,
 }
 
-/// What a serving thread records.
+/// Meter of a worker, flushed once a second.
 pub struct HttpMeter {
     routes: Vec<RouteMeter>,
     requests: LocalCounter,
@@ -92,7 +88,6 @@ pub struct HttpMeter {
 }
 
 impl HttpMeter {
-    /// The meter of a serving thread.
     #[must_use]
     pub fn new(telemetry: &Telemetry, labels: HttpMeterLabels<'_>) -> HttpMeter {
         let routes = labels.routes.iter().map(|route| RouteMeter {
@@ -113,7 +108,7 @@ impl HttpMeter {
         }
     }
 
-    /// A request was answered.
+    /// Counts an answered request and its duration.
     pub fn request(&mut self, route: usize, status: u16, took: Duration) {
         let Some(meter) = self.routes.get_mut(route) else { return };
         let other = STATUSES.len().saturating_sub(1);
@@ -125,26 +120,24 @@ impl HttpMeter {
         self.requests.bump();
     }
 
-    /// A client was told of a problem.
+    /// Counts a problem response.
     pub fn problem(&mut self, code: usize) {
         if let Some((_, counter)) = self.problems.get_mut(code) {
             counter.bump();
         }
     }
 
-    /// A stream was opened.
     pub fn stream_opened(&mut self, of: StreamKind) {
         let streams = &mut self.streams[of as usize];
         streams.set(streams.get().saturating_add(1));
     }
 
-    /// A stream was closed.
     pub fn stream_closed(&mut self, of: StreamKind) {
         let streams = &mut self.streams[of as usize];
         streams.set(streams.get().saturating_sub(1));
     }
 
-    /// A drop or an order was read.
+    /// Counts a read of a drop or an order, and its duration.
     pub fn read(&mut self, source: ReadSource, took: Duration) {
         let index = usize::from(source == ReadSource::Cold);
         if let (Some(count), Some(seconds)) = (self.reads.get_mut(index), self.read_seconds.get_mut(index)) {
@@ -153,7 +146,7 @@ impl HttpMeter {
         }
     }
 
-    /// Once a second: hands everything over.
+    /// Adds everything to the shared metrics, once a second.
     pub fn flush(&mut self, telemetry: &Telemetry) {
         for meter in &mut self.routes {
             meter.seconds.flush();

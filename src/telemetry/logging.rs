@@ -8,8 +8,8 @@ use tracing::level_filters::LevelFilter;
 
 /// Starts logging for the whole process. A second call changes nothing.
 ///
-/// What clients sent may get into a message (a path, a header's name): control characters are escaped on the way out,
-/// so that nobody forges a line or moves the cursor of the operator's terminal.
+/// Texts of clients may be part of a message (a path, a header's name). Control characters are escaped in the output, so
+/// that no client can forge a line or move the cursor of the operator's terminal.
 pub fn init(level: LevelFilter, json: bool) {
     let colours = !json && io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
@@ -17,11 +17,11 @@ pub fn init(level: LevelFilter, json: bool) {
         .with_writer(move || OneLine { to: io::stderr(), colours })
         .with_target(false)
         .with_ansi(colours);
-    // It fails only if logging was started before: then that stays.
+    // It fails only if logging was started before, which then stays in effect.
     let _started_before = if json { builder.json().try_init() } else { builder.try_init() };
 }
 
-/// The same, with the spans of traces to a layer, whatever the level of the log is.
+/// Starts logging with a layer that collects the spans of traces at every log level.
 #[cfg(feature = "otlp")]
 pub fn init_with_spans(level: LevelFilter, json: bool, spans: super::spans::SpanLayer) {
     use tracing_subscriber::Layer;
@@ -39,10 +39,10 @@ pub fn init_with_spans(level: LevelFilter, json: bool, spans: super::spans::Span
     let _started_before = both.try_init();
 }
 
-/// Writes each event, which arrives in one piece, as one line.
+/// Writes each event, which arrives in one write, as one line.
 struct OneLine<W> {
     to: W,
-    /// Escape characters are the formatter's own then; it escapes those of messages itself.
+    /// With colours, escape characters are the formatter's own; it escapes those of messages itself.
     colours: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the writer records.
+//! Metrics of the writer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,13 @@ use super::local::{LocalCounter, LocalHistogram};
 use super::{Metric, Telemetry};
 use crate::types::OrderState;
 
-/// The closed sets of labels that the engine knows.
+/// Closed sets of labels, from the engine.
 pub struct WriterLabels {
-    /// The names of commands.
     pub commands: &'static [&'static str],
-    /// The names of outcomes.
     pub outcomes: &'static [&'static str],
 }
 
-/// What the writer records.
+/// Meter of the writer, flushed once a second.
 pub struct WriterMeter {
     queue_wait: LocalHistogram,
     batch_commands: LocalHistogram,
@@ -44,7 +42,6 @@ fn seconds(telemetry: &Telemetry, metric: &'static Metric) -> LocalHistogram {
 }
 
 impl WriterMeter {
-    /// The writer's meter.
     #[must_use]
     pub fn new(telemetry: &Arc<Telemetry>, labels: WriterLabels) -> WriterMeter {
         let combinations = labels.commands.len().saturating_mul(labels.outcomes.len());
@@ -69,37 +66,37 @@ impl WriterMeter {
         }
     }
 
-    /// How long a command waited.
+    /// Records the queue time of a command.
     pub fn queue_wait(&mut self, wait: Duration) {
         self.queue_wait.record_duration(wait);
     }
 
-    /// A command waited too long and was not decided.
+    /// Counts a command that waited too long and was not decided.
     pub fn too_old(&mut self) {
         self.too_old.increment(1);
     }
 
-    /// How many commands a batch had.
+    /// Records the number of commands in a batch.
     pub fn batch_commands(&mut self, commands: usize) {
         self.batch_commands.record(u64::try_from(commands).unwrap_or(u64::MAX));
     }
 
-    /// How long a decision took.
+    /// Records the duration of a decision.
     pub fn decide(&mut self, took: Duration) {
         self.decide.record_duration(took);
     }
 
-    /// How long writing rows took.
+    /// Records the duration of writing a batch's rows.
     pub fn record(&mut self, took: Duration) {
         self.record.record_duration(took);
     }
 
-    /// How long a commit took.
+    /// Records the duration of a commit.
     pub fn commit(&mut self, took: Duration) {
         self.commit.record_duration(took);
     }
 
-    /// How long a checkpoint took, and whether readers were in the way.
+    /// Records the duration of a checkpoint, and counts it as busy if open snapshots prevented it.
     pub fn checkpoint(&mut self, took: Duration, busy: bool) {
         self.checkpoint.record_duration(took);
         if busy {
@@ -107,20 +104,20 @@ impl WriterMeter {
         }
     }
 
-    /// How much room the disk has, and whether nothing is sold because of it.
+    /// Sets the free bytes of the disk, and the read-only state.
     pub fn disk_space(&mut self, free_bytes: u64, read_only: bool) {
         set(&self.disk_free, free_bytes);
         set(&self.read_only, u64::from(read_only));
     }
 
-    /// How many orders there are, in the order of [`OrderState::ALL`].
+    /// Sets the numbers of orders, in the order of [`OrderState::ALL`].
     pub fn orders(&mut self, by_state: [u64; OrderState::ALL.len()]) {
         for (gauge, orders) in self.orders.iter().zip(by_state) {
             set(gauge, orders);
         }
     }
 
-    /// A command (by its index) had an outcome (by its index).
+    /// Counts an outcome of a command; both are given by their index in the labels.
     pub fn outcome(&mut self, command: usize, outcome: usize) {
         let index = command.saturating_mul(self.labels.outcomes.len()).saturating_add(outcome);
         if let Some(counter) = self.outcomes.get_mut(index) {
@@ -128,7 +125,7 @@ impl WriterMeter {
         }
     }
 
-    /// Once a second: hands everything over.
+    /// Adds everything to the shared metrics, once a second.
     pub fn tick(&mut self, clock_offset_ms: i64, wal_bytes: u64, keys_evicted: u64) {
         for histogram in [
             &mut self.queue_wait,

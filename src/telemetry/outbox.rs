@@ -1,4 +1,4 @@
-//! What the relay records.
+//! Metrics of the outbox.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge};
 use super::local::LocalHistogram;
 use super::{Telemetry, catalogue as metric, meters};
 
-/// What the relay records: at the pace of deliveries, which is not the hot path's.
+/// Meter of the relay. Deliveries are not a hot path, so it counts into shared metrics.
 pub struct OutboxMeter {
     delivered: Counter,
     failed: Counter,
@@ -20,7 +20,6 @@ pub struct OutboxMeter {
 }
 
 impl OutboxMeter {
-    /// The relay's meter.
     #[must_use]
     pub fn new(telemetry: &Telemetry) -> OutboxMeter {
         let deliveries = |result| telemetry.counter(&metric::OUTBOX_DELIVERIES, &[("result", result)]);
@@ -36,19 +35,19 @@ impl OutboxMeter {
         }
     }
 
-    /// An attempt ended.
+    /// Counts an attempt and its duration.
     pub fn attempt(&mut self, took: Duration, delivered: bool) {
         if delivered { &self.delivered } else { &self.failed }.increment(1);
         self.attempt.record_duration(took);
     }
 
-    /// A delivery was given up.
+    /// Counts a delivery that became a dead letter.
     pub fn dead(&self) {
         self.dead.increment(1);
     }
 
-    /// How things stand: the age of the oldest undelivered event in milliseconds, deliveries that wait, dead letters,
-    /// and endpoints to which nothing gets through.
+    /// Sets the gauges: age of the oldest undelivered event in milliseconds, waiting deliveries, dead letters, and
+    /// endpoints with an open circuit breaker.
     pub fn show(&mut self, age_ms: u64, waiting: u64, dead_letters: u64, broken: u64) {
         #[expect(clippy::cast_precision_loss, reason = "an age for people")]
         self.age.set(age_ms as f64 / 1000.0);

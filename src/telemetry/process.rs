@@ -1,11 +1,11 @@
-//! What the kernel knows of this process. Linux only, as `SO_REUSEPORT`'s balance is.
+//! Figures of the process from the kernel. Linux only, like the balancing of `SO_REUSEPORT`.
 
 use rustix::process::{Resource, getrlimit};
 
 use super::Telemetry;
 use super::catalogue as metric;
 
-/// Resident memory of this process, in bytes; 0 if the kernel does not say.
+/// Resident memory of this process, in bytes; 0 if it is unknown.
 #[must_use]
 pub(super) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")

@@ -1,4 +1,4 @@
-//! SpanReceiver of traces on their way to a collector: taken from `tracing`, and handed over without ever waiting.
+//! Spans of traces for a collector: taken from `tracing`, and queued without waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,61 +15,55 @@ use tracing_subscriber::registry::LookupSpan;
 use super::traces::TARGET;
 use crate::types::{hex, random};
 
-/// SpanReceiver that wait for the collector: some seconds of all that the threads trace.
+/// Capacity of the queue to the collector: some seconds of all traces.
 const WAITING_MAX: usize = 4096;
 
 /// A span that has ended.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FinishedSpan {
-    /// Its name.
     pub name: &'static str,
-    /// Its trace.
     pub trace: [u8; 16],
-    /// Its own number.
     pub id: [u8; 8],
-    /// The span that it is part of.
+    /// Parent span, in this process or in the client's.
     pub parent: Option<[u8; 8]>,
-    /// Whether that is somebody else's, or there is none: it is the whole of our part.
+    /// True for the root span of this process; its parent is the client's, or `None`.
     pub is_request: bool,
-    /// When it began, in microseconds since 1970.
+    /// Start in microseconds since 1970.
     pub start_unix_us: u64,
-    /// How long it took.
+    /// Duration in whole microseconds.
     pub took_us: u64,
-    /// What else it says.
     pub fields: Vec<(&'static str, FieldValue)>,
 }
 
-/// What a field says.
+/// Value of a field.
 #[derive(Clone, PartialEq, Debug)]
 pub enum FieldValue {
-    /// A text.
     Text(String),
-    /// A number.
     Number(u64),
 }
 
-/// The end of the way: what was handed over, and how many spans there was no room for.
+/// Receiving end of the queue of spans, and the number of dropped ones.
 pub struct SpanReceiver {
-    /// SpanReceiver in the order in which they ended.
+    /// Spans in the order of their end.
     pub ended: Receiver<FinishedSpan>,
     dropped: Arc<AtomicU64>,
 }
 
 impl SpanReceiver {
-    /// How many there was no room for since this was last asked.
+    /// Returns the number of dropped spans since the last call.
     #[must_use]
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 }
 
-/// Collects the spans of traces, and nothing else.
+/// Layer of `tracing` that collects the spans of traces only.
 pub struct SpanLayer {
     ended: Sender<FinishedSpan>,
     dropped: Arc<AtomicU64>,
 }
 
-/// A layer, and where its spans come out.
+/// Returns a layer and the receiver of its spans.
 #[must_use]
 pub fn channel() -> (SpanLayer, SpanReceiver) {
     channel_of(WAITING_MAX)
@@ -81,7 +75,7 @@ fn channel_of(waiting_max: usize) -> (SpanLayer, SpanReceiver) {
     (SpanLayer { ended: sender, dropped: Arc::clone(&dropped) }, SpanReceiver { ended, dropped })
 }
 
-/// Lets through what a collector gets, whatever the level of the log is.
+/// Passes the spans of traces at every log level.
 pub(super) fn only_traces<S>() -> impl Filter<S> {
     let traces = FilterFn::new(|metadata| metadata.is_span() && metadata.target() == TARGET);
     traces.with_max_level_hint(LevelFilter::INFO)
@@ -114,7 +108,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     }
 }
 
-/// What a span's fields say.
+/// Fields of a new span.
 #[derive(Default)]
 struct SpanAttributes {
     trace_id: String,
@@ -171,7 +165,7 @@ impl Visit for SpanAttributes {
         }
     }
 
-    /// No field of a trace is anything else.
+    /// Traces have no other types of fields.
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 

@@ -1,9 +1,10 @@
-//! Which writes are traced, and what a trace says.
+//! Choice of the traced writes, and the content of traces.
 //!
-//! It is made after the answer, out of durations that the writer and the edge measure anyway: so what was slow is always
-//! traced, the writer knows nothing of it, and a write that is not traced costs two comparisons.
+//! A trace is made after the reply, from durations that the writer and the workers measure anyway. Every slow write can
+//! therefore be traced, the writer does not know of traces, and an untraced write costs two comparisons.
 //!
-//! In a trace: the request's id, its route, its status, where its time went. Never a path, a buyer, an order or a key.
+//! A trace has the request's id, route, status and the durations of its stages. It never has a path, a buyer, an order or
+//! a key.
 
 mod parent;
 
@@ -15,48 +16,46 @@ pub use parent::TraceParent;
 use super::{Telemetry, catalogue as metric};
 use crate::types::{hex, random};
 
-/// Spans and lines of traces, among all that the program tells.
+/// Target of the spans and log lines of traces.
 pub const TARGET: &str = "firstcome::trace";
-/// Traces that one thread makes in a second, for each reason by itself: an overload, or a client that wants all of its
-/// requests traced, floods neither the log nor a collector, and does not hide what was slow.
+/// Maximum number of traces per thread, second and reason: an overload, or a client that requests traces of everything,
+/// floods neither the log nor a collector, and does not hide slow writes.
 pub const TRACES_PER_SECOND_MAX: u32 = 20;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// When writes are traced.
+/// Options for the choice of traced writes.
 #[derive(Clone, Copy, Debug)]
 pub struct TraceOptions {
-    /// From here on one was slow.
+    /// Minimum duration of a slow write; `None` traces none as slow.
     pub slow: Option<Duration>,
-    /// One in so many, of each thread; 0: none.
+    /// One write in so many is traced on each thread; 0: none.
     pub one_in: u64,
 }
 
-/// TraceReason a write is traced.
+/// Reason for a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TraceReason {
-    /// It was slow.
     Slow,
-    /// Its sender traces it too.
-    Asked,
-    /// It is one in so many.
+    /// The client traces the request and asks for it.
+    Requested,
     Sampled,
 }
 
 const REASONS: usize = 3;
 
-/// Decides for one thread which writes are traced.
+/// Chooses the traced writes of one thread.
 pub struct Tracer {
     slow: Duration,
     one_in: u64,
-    /// Writes until the next one that is taken.
+    /// Number of writes until the next sampled one.
     left: u64,
     windows: [RateWindow; REASONS],
-    told: Counter,
-    left_out: Counter,
+    emitted: Counter,
+    dropped: Counter,
 }
 
-/// Traces of the second that began then.
+/// Number of traces in the second that began at `began`.
 #[derive(Clone, Copy)]
 struct RateWindow {
     began: Instant,
@@ -64,23 +63,22 @@ struct RateWindow {
 }
 
 impl Tracer {
-    /// The tracer of a thread.
     #[must_use]
     pub fn new(telemetry: &Telemetry, options: TraceOptions) -> Tracer {
         let traces = |result| telemetry.counter(&metric::TRACES, &[("result", result)]);
-        // What never comes is a number that is never reached.
+        // 0 means never: a count that is never reached.
         let one_in = if options.one_in == 0 { u64::MAX } else { options.one_in };
         Tracer {
             slow: options.slow.unwrap_or(Duration::MAX),
             one_in,
             left: one_in,
             windows: [RateWindow { began: Instant::now(), traces: 0 }; REASONS],
-            told: traces("told"),
-            left_out: traces("left_out"),
+            emitted: traces("told"),
+            dropped: traces("left_out"),
         }
     }
 
-    /// Whether a write is traced that took so long.
+    /// Returns the reason to trace a write with this duration. `None` if it is not traced.
     #[inline]
     pub fn wants(&mut self, took: Duration, asked: bool, now: Instant) -> Option<TraceReason> {
         self.left = self.left.wrapping_sub(1);
@@ -94,7 +92,7 @@ impl Tracer {
         }
         let why = match (took >= self.slow, asked) {
             (true, _) => TraceReason::Slow,
-            (false, true) => TraceReason::Asked,
+            (false, true) => TraceReason::Requested,
             (false, false) => TraceReason::Sampled,
         };
         let window = &mut self.windows[why as usize];
@@ -103,66 +101,65 @@ impl Tracer {
         }
         let room = window.traces < TRACES_PER_SECOND_MAX;
         window.traces = window.traces.saturating_add(u32::from(room));
-        if room { &self.told } else { &self.left_out }.increment(1);
+        if room { &self.emitted } else { &self.dropped }.increment(1);
         room.then_some(why)
     }
 }
 
-/// A write's way through the writer.
+/// Timeline of a write in the writer.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteTimeline {
-    /// When it got its place in the queue.
+    /// Instant at which the command was queued.
     pub accepted: Instant,
-    /// What was measured there; nothing if no decision came back: it waited too long, or nobody knows.
+    /// Durations in the writer; `None` if there was no decision, or its result is unknown.
     pub stages: Option<Stages>,
 }
 
-/// How long a decided write took there.
+/// Durations of a decided write in the writer.
 #[derive(Clone, Copy, Debug)]
 pub struct Stages {
-    /// From its place in the queue to the writer.
+    /// From the queueing to the writer.
     pub queue: Duration,
-    /// Its decision. Then the rest of its batch is decided.
+    /// Decision of this command. The rest of its batch is decided afterwards.
     pub decide: Duration,
-    /// Record and commit of its batch.
+    /// Record and commit of the batch.
     pub commit: Duration,
-    /// When that had ended.
+    /// Instant at which the batch was durable.
     pub committed: Instant,
 }
 
 impl WriteTimeline {
-    /// From its place in the queue on: what a client's own slowness, before, is no part of.
+    /// Returns the duration since the queueing, which excludes the time that a slow client took before.
     #[must_use]
     pub fn took(&self, answered: Instant) -> Duration {
         answered.saturating_duration_since(self.accepted)
     }
 }
 
-/// A write that was answered, and is traced.
+/// The content of a trace of one answered write.
 pub struct WriteTrace<'a> {
-    /// The request's id; frames have none.
+    /// Id of the HTTP request; `None` for frames.
     pub request_id: Option<&'a str>,
-    /// Its route, with names in braces; of a frame its type.
+    /// Path template of the route, or type of the frame.
     pub route: &'static str,
-    /// Its method; of a frame `frame`.
+    /// Method of the request; `frame` for frames.
     pub method: &'static str,
-    /// The answer's status; of a frame its reason.
+    /// Status of the response, or reason code of the reply.
     pub status: u16,
-    /// The code of the problem that it is.
+    /// Code of the problem response.
     pub problem: Option<&'static str>,
-    /// When the request's head was there.
+    /// Instant at which the request's head was complete.
     pub started: Instant,
-    /// When the answer was there.
+    /// Instant at which the response was ready.
     pub answered: Instant,
-    /// The same in microseconds since 1970.
+    /// The same instant in microseconds since 1970.
     pub answered_unix_us: u64,
-    /// What came between.
     pub timeline: WriteTimeline,
-    /// Whose trace it is part of.
+    /// Client's span, if the client traces the request.
     pub parent: Option<TraceParent>,
 }
 
-/// A stage: when it began after the request's head was there, and how long it took.
+/// A stage: its start since the completion of the request's head, and its duration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct StageSpan {
     start_us: u64,
@@ -199,8 +196,8 @@ impl StageSpans {
 }
 
 impl WriteTrace<'_> {
-    /// Tells it: spans for those who collect them, and a line.
-    pub fn tell(&self, why: TraceReason) {
+    /// Emits the trace: spans for a collector, and a log line.
+    pub fn emit(&self, why: TraceReason) {
         let took = self.answered.saturating_duration_since(self.started);
         let stages = self.timeline.stages.as_ref().map(|stages| StageSpans::out(self, stages));
         let trace_id = self.parent.map_or_else(new_trace_id, |parent| parent.trace_id());
@@ -231,9 +228,9 @@ impl WriteTrace<'_> {
             };
         }
         match why {
-            TraceReason::Slow => line!(info, "a slow write"),
-            TraceReason::Asked => line!(debug, "a write that its sender traces"),
-            TraceReason::Sampled => line!(debug, "a write, one in so many"),
+            TraceReason::Slow => line!(info, "slow write"),
+            TraceReason::Requested => line!(debug, "write traced by its client"),
+            TraceReason::Sampled => line!(debug, "sampled write"),
         }
     }
 
@@ -255,7 +252,7 @@ impl WriteTrace<'_> {
         macro_rules! stage {
             ($name:literal, $stage:expr) => {{
                 let StageSpan { start_us, took_us } = $stage;
-                // It ends here: what it says was measured before.
+                // The span ends at once: its durations were measured before.
                 drop(tracing::info_span!(target: TARGET, parent: &request, $name, start_us, took_us));
             }};
         }

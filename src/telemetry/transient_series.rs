@@ -1,19 +1,19 @@
-//! Series of single drops and auctions. Whoever looks makes them anew, so that none stays behind when a drop is over, and
-//! takes a bounded number of them. Their labels are numbers of ours.
+//! Series of single drops and auctions. They are made again for each scrape, so that none remains when a drop is over, and
+//! their number is bounded. Their labels are ids of this server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Metric;
 
-/// Series that are there for one look.
+/// Series of one scrape.
 #[derive(Default)]
 pub struct TransientSeries {
     families: BTreeMap<&'static str, (&'static Metric, String)>,
 }
 
 impl TransientSeries {
-    /// Adds a gauge of the catalogue of the thing with this number; `more` are labels out of a closed set.
+    /// Adds a gauge of the drop or auction with this number; `more` are labels from closed sets.
     pub fn add(
         &mut self,
         metric: &'static Metric,

@@ -1,25 +1,24 @@
-//! What a serving thread records of the binary protocol.
+//! Metrics of a worker for the wire protocol.
 
 use super::Telemetry;
 use super::catalogue as metric;
 use super::local::{LocalCounter, LocalGauge};
 
-/// What became of a frame.
+/// Result of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameResult {
-    /// It was done.
     Accepted,
-    /// It was decided: no.
+    /// Decided no by the engine.
     Refused,
-    /// It was not let in: nothing was decided.
+    /// Not admitted; nothing was decided.
     Rejected,
-    /// Something broke.
+    /// Failed because of the disk or a bug.
     Fault,
 }
 
 const FRAME_RESULTS: [&str; 4] = ["accepted", "refused", "turned_away", "fault"];
 
-/// Frames by type and fate.
+/// Meter of a worker: frames by type and result, and open subscriptions.
 pub struct WireMeter {
     types: &'static [&'static str],
     frames: Vec<[LocalCounter; FRAME_RESULTS.len()]>,
@@ -27,7 +26,7 @@ pub struct WireMeter {
 }
 
 impl WireMeter {
-    /// A meter; types are told by their index from here on.
+    /// `types` are the names of frame types, given by their index in calls.
     #[must_use]
     pub fn new(telemetry: &Telemetry, types: &'static [&'static str]) -> WireMeter {
         let frames = types.iter().map(|_| std::array::from_fn(|_| LocalCounter::new())).collect();
@@ -35,19 +34,19 @@ impl WireMeter {
         WireMeter { types, frames, subscriptions }
     }
 
-    /// A frame was answered.
-    pub fn frame(&mut self, kind: usize, fate: FrameResult) {
-        if let Some(counter) = self.frames.get_mut(kind).and_then(|fates| fates.get_mut(fate as usize)) {
+    /// Counts an answered frame.
+    pub fn frame(&mut self, kind: usize, result: FrameResult) {
+        if let Some(counter) = self.frames.get_mut(kind).and_then(|results| results.get_mut(result as usize)) {
             counter.bump();
         }
     }
 
-    /// So many subscriptions there are.
+    /// Sets the number of open subscriptions.
     pub fn subscriptions(&mut self, open: u32) {
         self.subscriptions.set(open);
     }
 
-    /// Once a second: hands everything over.
+    /// Adds everything to the shared metrics, once a second.
     pub fn flush(&mut self, telemetry: &Telemetry) {
         self.subscriptions.flush();
         for (kind, fates) in self.types.iter().zip(&mut self.frames) {

@@ -1,21 +1,20 @@
-//! Words of auctions that the engine, the store and the edge share.
+//! Terms of auctions that the engine, the store and the APIs share.
 
 use std::fmt;
 
 use super::UnitPrice;
 
-/// The number of an auction, from 1, in the order of creation.
+/// Number of an auction, from 1, in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AuctionId(u32);
 
 impl AuctionId {
-    /// An auction id out of a number, if it is in range (1 to 4,294,967,295).
+    /// Returns the auction id with this number. `None` if it is out of range (1 to 4,294,967,295).
     #[must_use]
     pub const fn new(value: u32) -> Option<AuctionId> {
         if value == 0 { None } else { Some(AuctionId(value)) }
     }
 
-    /// The number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -28,38 +27,36 @@ impl fmt::Display for AuctionId {
     }
 }
 
-/// Where an auction stands.
+/// State of an auction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum AuctionState {
-    /// Its start lies ahead.
+    /// The start time is in the future.
     Scheduled,
-    /// Bids are taken.
+    /// On sale: bids are accepted.
     Live,
-    /// It is over.
     Ended(AuctionEnding),
-    /// An operator called it off.
+    /// Cancelled by an operator before its end.
     Cancelled,
 }
 
-/// How an auction ended.
+/// Result of an ended auction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum AuctionEnding {
-    /// The leader gets it.
+    /// Sold to the leading bidder.
     Sold,
-    /// Nobody bid.
+    /// No bid was placed.
     NoBids,
-    /// Nobody bid enough.
+    /// All bids stayed below the reserve price.
     ReserveNotMet,
-    /// Somebody took it at once.
+    /// Bought at the buy-now price.
     BoughtNow,
 }
 
 impl AuctionEnding {
-    /// All of them.
     pub const ALL: [AuctionEnding; 4] =
         [AuctionEnding::Sold, AuctionEnding::NoBids, AuctionEnding::ReserveNotMet, AuctionEnding::BoughtNow];
 
-    /// The word in SQL, JSON and the audit.
+    /// Name in SQL, JSON and the audit.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,7 +80,7 @@ impl AuctionState {
         }
     }
 
-    /// The word in SQL: with how it ended.
+    /// Name in SQL, which includes the ending.
     #[must_use]
     pub const fn stored(self) -> &'static str {
         match self {
@@ -92,7 +89,7 @@ impl AuctionState {
         }
     }
 
-    /// The state out of its word in SQL.
+    /// Parses the name in SQL.
     #[must_use]
     pub fn parse(word: &str) -> Option<AuctionState> {
         let plain = [AuctionState::Scheduled, AuctionState::Live, AuctionState::Cancelled];
@@ -101,17 +98,18 @@ impl AuctionState {
     }
 }
 
-/// By how much a bid must exceed the price, from a price on.
+/// Minimum raise of a bid from a price on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Increment {
-    /// From this price on.
+    /// Lowest price for this raise.
     pub from: UnitPrice,
-    /// By at least this; 1 or more.
+    /// Minimum raise, at least 1.
     pub step: UnitPrice,
 }
 
 impl Increment {
-    /// A price and its increment out of an ascending list, as far as prices go. Where the list says nothing, it is 1.
+    /// Returns the price plus its minimum raise by an ascending list, at most the highest price. Below the list's first
+    /// price the raise is 1.
     #[must_use]
     pub fn above(increments: &[Increment], price: UnitPrice) -> UnitPrice {
         let step = increments.iter().rev().find(|increment| increment.from <= price);

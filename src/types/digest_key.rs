@@ -1,54 +1,49 @@
-//! Keyed digests: how buyers and idempotency keys appear in memory, events and captures.
+//! Keyed digests, which represent buyers and idempotency keys in memory, events and captures.
 //!
-//! HMAC-SHA256, cut to 16 bytes: two different texts meet by chance once in 2^64 tries. The key is made with the file
-//! and kept in it, so that digests of two files cannot be compared.
+//! HMAC-SHA256, truncated to 16 bytes: a collision is expected after 2^64 texts. The key is created with the file and
+//! stored in it, so that digests of two files cannot be compared.
 
 use aws_lc_rs::hmac;
 
 use super::{AuctionId, Digest, DropId, Provider, Seq};
 
-/// The length of the key, in bytes.
+/// Length of the key, in bytes.
 pub const DIGEST_KEY_BYTES: usize = 32;
 
-/// The key of one file's digests.
+/// Key of one file's digests.
 #[derive(Clone)]
 pub struct DigestKey(hmac::Key);
 
-/// What a key of a command belongs to: the same text for two of them is two keys.
+/// Scope of a command's idempotency key: the same text in two scopes is two keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyScope {
-    /// The creation of drops.
     CreateDrop,
-    /// The creation of endpoints.
     CreateEndpoint,
-    /// The refund of one order.
+    /// Refunds of the order with this number.
     Refund(Seq),
-    /// The creation of auctions.
     CreateAuction,
-    /// The bids of a buyer in an auction.
+    /// Bids of one buyer in one auction.
     Bid(AuctionId, Digest),
 }
 
 impl DigestKey {
-    /// The key out of its bytes.
     #[must_use]
     pub fn new(bytes: &[u8; DIGEST_KEY_BYTES]) -> DigestKey {
         DigestKey(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
-    /// The digest of a buyer's text.
     #[must_use]
     pub fn buyer(&self, text: &str) -> Digest {
         self.digest(b'b', &[text.as_bytes()])
     }
 
-    /// The digest of an order's idempotency key: of the drop, the buyer and the key together.
+    /// Returns the digest of an order's idempotency key together with its drop and buyer.
     #[must_use]
     pub fn order_key(&self, drop_id: DropId, buyer: &Digest, key: &[u8]) -> Digest {
         self.digest(b'o', &[&drop_id.get().to_be_bytes(), &buyer.0, key])
     }
 
-    /// The digest of another command's idempotency key: of what it belongs to, the operator and the key together.
+    /// Returns the digest of another command's idempotency key together with its scope and operator.
     #[must_use]
     pub fn command_key(&self, scope: KeyScope, operator: &str, key: &[u8]) -> Digest {
         let operator_digest = self.digest(b'p', &[operator.as_bytes()]);
@@ -61,13 +56,13 @@ impl DigestKey {
         }
     }
 
-    /// The digest of the parameters that a repeat must share, in a form of the caller's that has one spelling.
+    /// Returns the digest of the parameters that a repeat must have in common, in a canonical form of the caller.
     #[must_use]
     pub fn params(&self, bytes: &[u8]) -> Digest {
         self.digest(b'v', &[bytes])
     }
 
-    /// The digest of a provider's event: its place in the inbox.
+    /// Returns the digest of a provider's event, its key in the inbox.
     #[must_use]
     pub fn provider_event(&self, provider: Provider, event_id: &str) -> Digest {
         let provider = self.digest(b'w', &[provider.as_str().as_bytes()]);

@@ -16,7 +16,7 @@ pub const fn digits(byte: u8) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 0x0f)]
 }
 
-/// A number as 16 lower-case hexadecimal digits, without memory of its own.
+/// Writes a number as 16 lower-case hexadecimal digits, without allocation.
 #[must_use]
 pub fn of_u64(number: u64) -> [u8; 16] {
     // Every answer bears one.
@@ -37,7 +37,7 @@ pub const fn value(digit: u8) -> Option<u8> {
     }
 }
 
-/// The bytes behind lower-case hexadecimal digits.
+/// Decodes lower-case hexadecimal digits.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().map(value).collect::<Option<_>>()?;

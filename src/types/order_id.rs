@@ -1,6 +1,6 @@
 //! The public id of an order: a UUIDv8 (RFC 9562) of 48 bits `seq` and 74 random bits.
 //!
-//! Whoever has the id may read, check out and cancel the order, so the random part is compared in constant time and
+//! The id is the permission to read, check out and cancel the order, so the random part is compared in constant time and
 //! never appears in logs, events, audit or captures.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use super::{Seq, hex};
 pub struct OrderSecret([u8; 10]);
 
 impl OrderSecret {
-    /// A secret out of ten random bytes, of which six bits are dropped.
+    /// Returns the secret of ten random bytes, of which six bits are dropped.
     #[must_use]
     pub const fn from_random(mut bytes: [u8; 10]) -> OrderSecret {
         bytes[0] &= 0b11;
@@ -27,14 +27,14 @@ impl OrderSecret {
         &self.0
     }
 
-    /// The secret out of its stored bytes, if it is one.
+    /// Returns the secret with these stored bytes. `None` if they are invalid.
     #[must_use]
     pub fn from_stored(bytes: &[u8]) -> Option<OrderSecret> {
         let bytes: [u8; 10] = bytes.try_into().ok()?;
         (bytes[0] <= 0b11).then_some(OrderSecret(bytes))
     }
 
-    /// Whether both are the same, in constant time.
+    /// Compares in constant time.
     #[must_use]
     pub fn matches(&self, other: &OrderSecret) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -52,11 +52,11 @@ impl fmt::Debug for OrderSecret {
 pub struct OrderId {
     /// The number of the order's `OrderReserved` event.
     pub seq: Seq,
-    /// What makes the id unguessable.
+    /// Random part, which makes the id unguessable.
     pub secret: OrderSecret,
 }
 
-/// The length of an order id in text: 32 digits and 4 hyphens.
+/// Length of an order id in text: 32 digits and 4 hyphens.
 pub const ORDER_ID_CHARS: usize = 36;
 
 impl OrderId {
@@ -88,7 +88,7 @@ impl OrderId {
         ]
     }
 
-    /// The id out of the 16 bytes of a UUIDv8.
+    /// Returns the id in the 16 bytes of a UUIDv8. `None` if they are another UUID.
     #[must_use]
     pub fn from_bytes(b: [u8; 16]) -> Option<OrderId> {
         if b[6] >> 4 != 8 || b[8] >> 6 != 0b10 {
@@ -102,7 +102,7 @@ impl OrderId {
         Some(OrderId { seq, secret: OrderSecret(secret) })
     }
 
-    /// The id out of its text, in the one spelling that the server writes: lower case, hyphens at 8, 13, 18 and 23.
+    /// Parses the one spelling that the server writes: lower case, hyphens at 8, 13, 18 and 23.
     #[must_use]
     pub fn parse(text: &str) -> Option<OrderId> {
         let text = text.as_bytes();
@@ -164,7 +164,7 @@ pub fn code_of(seq: Seq) -> String {
     code
 }
 
-/// The seq behind a code, however a person typed it: lower case, without `FC-`, O for 0, I or L for 1.
+/// Returns the seq of a code as people type it: also in lower case, without `FC-`, with O for 0, I or L for 1.
 #[must_use]
 pub fn seq_of_code(code: &str) -> Option<Seq> {
     let upper = code.trim().to_ascii_uppercase();

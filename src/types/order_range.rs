@@ -1,24 +1,22 @@
-//! Which orders a remedy is about.
+//! The range of orders that an undo is about.
 
 use std::fmt;
 
 use super::Seq;
 
-/// The last orders of a drop as a look at them found them: named by the numbers of the first and the last, so that a
-/// repeat is about the same orders whatever was sold meanwhile.
+/// The last orders of a drop at the time of a preview, named by the numbers of the first and the last: a repeat is about
+/// the same orders, even if more were sold in between.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderRange {
-    /// The first of them.
     pub first: Seq,
-    /// The last of them.
     pub last: Seq,
 }
 
-/// The most digits of a number in it: every such number is a [`Seq`].
+/// Maximum number of digits, so that every such number is a [`Seq`].
 const DIGITS_MAX: usize = 14;
 
 impl OrderRange {
-    /// A run out of its text, `first-last` in the one spelling that [`fmt::Display`] writes.
+    /// Parses `first-last` in the one spelling that [`fmt::Display`] writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<OrderRange> {
         let (first, last) = text.split_once('-')?;

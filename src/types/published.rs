@@ -1,5 +1,5 @@
-//! What the writer tells the readers without a lock: the newest version of each drop, the newest durable `seq`, and
-//! the gate that keeps snapshots away for a moment while the write-ahead log is reset.
+//! State that the writer publishes to readers without a lock: the newest version of each drop, the newest durable `seq`,
+//! and the gate that delays snapshots briefly while the write-ahead log is reset.
 //!
 //! The writer stores after COMMIT and before the replies (Release); a reader loads (Acquire) *before* it opens its
 //! snapshot. So a reader that sees version `v` also sees the rows of `v`.
@@ -12,7 +12,7 @@ use super::{DropId, Seq};
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 98;
 
-/// The most drops that one file may hold: 100,352. The engine refuses to create more.
+/// Maximum number of drops in a file: 100,352. The engine refuses to create more.
 pub const DROPS_MAX: usize = CHUNK * CHUNKS;
 
 /// The newest version of every drop, and the newest durable event.
@@ -28,26 +28,25 @@ impl Default for Published {
 }
 
 impl Published {
-    /// The newest published version of a drop; 0 if nothing was published of it.
+    /// Returns the newest published version of a drop; 0 if none was published.
     #[must_use]
     pub fn version(&self, drop_id: DropId) -> u64 {
         self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire))
     }
 
-    /// Publishes a drop's version. Called by the writer alone, after COMMIT.
+    /// Publishes a drop's version. Only the writer calls it, after COMMIT.
     pub fn publish_version(&self, drop_id: DropId, version: Seq) {
         if let Some(cell) = self.cell(drop_id, true) {
             cell.store(version.get(), Ordering::Release);
         }
     }
 
-    /// The newest durable event.
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.seq.load(Ordering::Acquire)
     }
 
-    /// Publishes the newest durable event. Called by the writer alone, after COMMIT.
+    /// Publishes the newest durable event. Only the writer calls it, after COMMIT.
     pub fn publish_seq(&self, seq: Seq) {
         self.seq.store(seq.get(), Ordering::Release);
     }
@@ -66,19 +65,18 @@ impl Published {
 
 /// Lets readers open snapshots, except for the few milliseconds in which the writer resets the write-ahead log.
 ///
-/// A reader that holds a snapshot keeps the log from being reset; under a steady stream of reads there would never be
-/// a moment without one.
+/// An open snapshot prevents a reset of the log, and under a steady stream of reads one is always open.
 #[derive(Default)]
 pub struct SnapshotGate {
     closed: AtomicBool,
     open_snapshots: AtomicU32,
 }
 
-/// A place behind the gate: held as long as a snapshot is open.
+/// Permission of a reader to have a snapshot open.
 pub struct SnapshotGuard<'gate>(&'gate SnapshotGate);
 
 impl SnapshotGate {
-    /// Enters, unless the gate is closed at the moment.
+    /// Enters the gate. `None` while it is closed.
     #[must_use]
     pub fn try_enter(&self) -> Option<SnapshotGuard<'_>> {
         // Count first, look second: the writer closes first and counts second, so one of the two sees the other.
@@ -94,7 +92,7 @@ impl SnapshotGate {
         GateClosed(self)
     }
 
-    /// How many snapshots are open.
+    /// Number of open snapshots.
     #[must_use]
     pub fn open_snapshots(&self) -> u32 {
         self.open_snapshots.load(Ordering::SeqCst)
@@ -107,7 +105,7 @@ impl Drop for SnapshotGuard<'_> {
     }
 }
 
-/// The gate while it is closed.
+/// Keeps the gate closed until it is dropped.
 pub struct GateClosed<'gate>(&'gate SnapshotGate);
 
 impl Drop for GateClosed<'_> {

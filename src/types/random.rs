@@ -18,7 +18,7 @@ thread_local! {
 /// Fills `out` with random bytes of the operating system.
 ///
 /// # Panics
-/// If the system has no generator: nothing unguessable can be made, so nothing may be sold.
+/// If the system has no generator: without unguessable ids nothing may be sold.
 pub fn fill(out: &mut [u8]) {
     let mut filled = 0;
     while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -1,4 +1,4 @@
-//! Texts that come from outside, checked once.
+//! Texts of clients, checked once.
 
 use std::fmt::{self, Write as _};
 
@@ -6,25 +6,24 @@ use compact_str::CompactString;
 
 use super::UnixMillis;
 
-/// Who orders or bids: opaque text from the shop, 1 to 128 bytes without control characters.
+/// A buyer: opaque text from the shop, 1 to 128 bytes without control characters.
 ///
-/// Short ones are kept in place: the serving threads make them and the writer drops them, and memory that one thread takes
-/// and another gives back is slow. Personal data: its `Debug` shows nothing, and it has no `Display`.
+/// Short texts are stored inline: workers create them and the writer drops them, and memory that is allocated on one
+/// thread and freed on another is slow. Personal data: its `Debug` shows nothing, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuyerText(CompactString);
 
-/// The longest buyer text, in bytes (`api.md`, *Shapes*).
+/// Longest buyer text, in bytes (`src/http/README.md`).
 pub const BUYER_BYTES_MAX: usize = 128;
 
 impl BuyerText {
-    /// A buyer out of a text, if it has the right form.
+    /// Returns the buyer with this text. `None` if its form is wrong.
     #[must_use]
     pub fn new(text: &str) -> Option<BuyerText> {
         let fits = (1..=BUYER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         fits.then(|| BuyerText(CompactString::new(text)))
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -37,11 +36,11 @@ impl fmt::Debug for BuyerText {
     }
 }
 
-/// The longest idempotency key, in characters (`api.md`, *Headers*).
+/// Longest idempotency key, in characters (`src/http/README.md`, "Headers").
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
-/// The key inside an `Idempotency-Key` header: quoted (a structured-field string) or bare, 1 to 255 visible ASCII
-/// characters. `None` if it is not one.
+/// Returns the key of an `Idempotency-Key` header: quoted (a structured-field string) or bare, 1 to 255 visible ASCII
+/// characters. `None` for other values.
 #[must_use]
 pub fn parse_idempotency_key(header: &[u8]) -> Option<std::borrow::Cow<'_, [u8]>> {
     use std::borrow::Cow;
@@ -84,7 +83,7 @@ pub fn rfc3339(at: UnixMillis) -> String {
     text
 }
 
-/// The instant in an RFC 3339 text with any offset, cut to milliseconds.
+/// Parses an RFC 3339 text with any offset, truncated to milliseconds.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
     let timestamp: jiff::Timestamp = text.parse().ok()?;

@@ -121,7 +121,7 @@ pub struct EventFilter(u32);
 impl EventFilter {
     pub const ALL: EventFilter = EventFilter((1 << CATALOGUE.len()) - 1);
 
-    /// Restores a filter from stored bits. `None` if there is none, or one that is no type of the catalogue.
+    /// Restores a filter from stored bits. `None` if no bit is set, or a bit has no type.
     #[must_use]
     pub const fn new(bits: u32) -> Option<EventFilter> {
         if bits != 0 && bits & !Self::ALL.0 == 0 { Some(EventFilter(bits)) } else { None }

@@ -89,7 +89,7 @@ fn emit_trace(kind: FrameType, reason: u8, received: Instant, timeline: WriteTim
         timeline,
         parent: None,
     };
-    write.tell(why);
+    write.emit(why);
 }
 
 impl WireWorker {

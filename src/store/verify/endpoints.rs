@@ -1,4 +1,4 @@
-//! What the audit's rows say of endpoints, beside the rows of the outbox: nobody is passed over in silence.
+//! Recount of endpoints from audit rows, compared with the rows of the outbox: no event is skipped silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::VerifyReport;
 use crate::store::audit::AuditRow;
 use crate::types::Seq;
 
-/// Endpoints as the audit tells them: how far each has come, and which deliveries wait.
+/// Positions and pending deliveries of endpoints, by the audit.
 #[derive(Default)]
 pub(super) struct AuditedEndpoints {
     positions: BTreeMap<u64, u64>,
@@ -18,7 +18,7 @@ pub(super) struct AuditedEndpoints {
 }
 
 impl AuditedEndpoints {
-    /// Takes a row in that belongs to no drop and no order.
+    /// Adds a row that belongs to no drop.
     pub(super) fn add(&mut self, row: &AuditRow) {
         if !matches!(&*row.kind, "endpoint_created" | "endpoint_deleted" | "deliveries_marked" | "deliveries_resent") {
             return;
@@ -62,13 +62,13 @@ impl AuditedEndpoints {
         }
     }
 
-    /// Holds the rows against what the audit tells.
+    /// Compares the rows of the outbox with the audit.
     pub(super) fn compare(&self, connection: &Connection, report: &mut VerifyReport) -> rusqlite::Result<()> {
         let mut statement = connection.prepare("SELECT id, position FROM endpoints ORDER BY id")?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, Seq>(0)?.get(), row.get::<_, Seq>(1)?.get())))?;
         let rows: BTreeMap<u64, u64> = rows.collect::<rusqlite::Result<_>>()?;
         if rows != self.positions {
-            report.problem(format!("endpoints have come to {rows:?}, the audit says {:?}", self.positions));
+            report.problem(format!("endpoint positions are {rows:?}, the audit gives {:?}", self.positions));
         }
         let mut waiting = BTreeSet::new();
         let mut statement = connection.prepare("SELECT endpoint_id, seq, state FROM deliveries")?;
@@ -82,7 +82,7 @@ impl AuditedEndpoints {
                 report.problem(format!("the delivery of event {} to endpoint {} was never given up", place.1, place.0));
             }
         }
-        // Of dead letters the oldest may be gone: there is a bound.
+        // The oldest dead letters may be deleted, because their number is bounded.
         for (endpoint, seq) in waiting.symmetric_difference(&self.waiting) {
             report.problem(format!("the delivery of event {seq} to endpoint {endpoint}: its row and the audit differ"));
         }

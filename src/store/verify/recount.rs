@@ -1,4 +1,4 @@
-//! The recount: what the audit's rows, added up, say of every drop and every order.
+//! The recount: sums of the audit rows for every drop and every order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -8,7 +8,7 @@ use super::{VerifyReport, makes_order};
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, OrderState, Seq};
 
-/// The units of one drop, counted from its orders or from its audit rows.
+/// Units of one drop, counted from orders or from audit rows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct RecountedStock {
     pub(super) total: i64,
@@ -25,7 +25,7 @@ impl fmt::Display for RecountedStock {
 
 pub(super) type Stocks = BTreeMap<DropId, RecountedStock>;
 
-/// An order as the audit tells it.
+/// An order by its audit rows.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct AuditedOrder {
     pub(super) last_seq: Seq,
@@ -38,20 +38,20 @@ pub(super) struct AuditedOrder {
     pub(super) refund_due: i64,
 }
 
-/// What the bids of an auction come to, as the audit tells it.
+/// Bids of an auction by its audit rows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct AuditedBids {
     pub(super) count: i64,
     pub(super) current: Option<i64>,
 }
 
-/// Adds rows up, one after another.
+/// Sums of the audit rows so far.
 #[derive(Default)]
 pub(super) struct AuditRecount {
     pub(super) stocks: Stocks,
     pub(super) orders: HashMap<Seq, AuditedOrder>,
     pub(super) endpoints: AuditedEndpoints,
-    /// Of each auction, by its hidden drop.
+    /// Bids of each auction, by its hidden drop.
     pub(super) bids: BTreeMap<DropId, AuditedBids>,
     subjects: HashMap<DropId, Seq>,
 }
@@ -88,11 +88,11 @@ impl AuditRecount {
             *bids = AuditedBids { count: bids.count.saturating_add(1), current: row.amount };
         }
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
-            self.tell_order(order, drop_id, row, report);
+            self.add_to_order(order, drop_id, row, report);
         }
     }
 
-    /// The previous event of the same subject is the one that the row names.
+    /// Checks that the row names the previous event of the same subject.
     fn check_previous(&mut self, row: &AuditRow, report: &mut VerifyReport) {
         let expected = match (row.order, row.drop_id) {
             (Some(order), _) => self.orders.get(&order).map_or(Seq::ZERO, |told| told.last_seq),
@@ -100,12 +100,14 @@ impl AuditRecount {
             (None, None) => Seq::ZERO,
         };
         if row.prev_seq != expected {
-            report
-                .problem(format!("event {} names event {} as the one before, it is {expected}", row.seq, row.prev_seq));
+            report.problem(format!(
+                "event {} names event {} as its predecessor, which is {expected}",
+                row.seq, row.prev_seq
+            ));
         }
     }
 
-    fn tell_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut VerifyReport) {
+    fn add_to_order(&mut self, order: Seq, drop_id: DropId, row: &AuditRow, report: &mut VerifyReport) {
         let units = row.quantity.unwrap_or(0);
         if makes_order(row) {
             let reserved = &*row.kind == "order_reserved";
@@ -134,13 +136,13 @@ impl AuditRecount {
             "order_paid" => (OrderState::Paid, told.state.is_live()),
             "order_retaken" => (OrderState::Paid, told.state == OrderState::Expired),
             "payment_not_kept" | "order_refunded" | "refund_requested" | "refund_settled" | "refund_reported" => {
-                // Before schema 3 only the amounts, in the order's row, tell whether a refund was the last of its order.
+                // Before schema 3 only the amounts in the order's row show if a refund was the last of its order.
                 let state = state_in(row).unwrap_or(told.state);
                 (state, !state.is_live() || state == told.state)
             }
             _ => (told.state, true),
         };
-        told.tell_units_and_money(row);
+        told.add_units_and_money(row);
         if !may {
             report.problem(format!("event {} ({}) cannot follow {:?}", row.seq, row.kind, told.state));
         }
@@ -149,7 +151,7 @@ impl AuditRecount {
 }
 
 impl AuditedOrder {
-    fn tell_units_and_money(&mut self, row: &AuditRow) {
+    fn add_units_and_money(&mut self, row: &AuditRow) {
         let (units, money) = (row.quantity.unwrap_or(0), row.amount.unwrap_or(0));
         match &*row.kind {
             "order_cancelled" | "order_expired" => self.returned = units,
@@ -180,7 +182,7 @@ impl AuditedOrder {
     }
 }
 
-/// The state of the order after an event of money, as its detail says.
+/// Returns the order's state after a payment event, from the event's detail.
 fn state_in(row: &AuditRow) -> Option<OrderState> {
     let detail: serde_json::Value = serde_json::from_str(row.detail.as_deref()?).ok()?;
     OrderState::parse(detail.get("state")?.as_str()?)

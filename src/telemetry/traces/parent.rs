@@ -1,8 +1,8 @@
-//! `traceparent` of W3C Trace Context: whose trace a request is part of.
+//! `traceparent` of W3C Trace Context: the client's trace that a request belongs to.
 
 use crate::types::hex;
 
-/// A trace that its sender traces too, and the span of his that called.
+/// A trace of the client, and the client's span that sent the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TraceParent {
     trace: [u8; 16],
@@ -14,8 +14,7 @@ const LENGTH: usize = 2 + 1 + 32 + 1 + 16 + 1 + 2;
 const SAMPLED: u8 = 1;
 
 impl TraceParent {
-    /// The trace that a header names, if it is well formed and says that it is sampled. Anybody may send one: it is a
-    /// number and nothing else.
+    /// Parses a header. `None` if it is malformed or not sampled. Any client may send one, so it is used as a number only.
     #[must_use]
     pub fn read(header: &[u8]) -> Option<TraceParent> {
         let (known, rest) = header.split_at_checked(LENGTH)?;
@@ -33,20 +32,18 @@ impl TraceParent {
         (named && flags & SAMPLED != 0).then_some(parent)
     }
 
-    /// The trace as text.
     #[must_use]
     pub fn trace_id(&self) -> String {
         hex::encode(&self.trace)
     }
 
-    /// The span as text.
     #[must_use]
     pub fn span_id(&self) -> String {
         hex::encode(&self.span)
     }
 }
 
-/// So many bytes of lower-case hexadecimal digits.
+/// Decodes exactly N bytes of lower-case hexadecimal digits.
 fn bytes<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
     let mut bytes = [0; N];

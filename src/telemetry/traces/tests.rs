@@ -22,7 +22,7 @@ fn what_is_slow_is_traced_and_what_is_not_is_not() {
     assert_eq!(tracer.wants(249 * MS, false, now), None);
     assert_eq!(tracer.wants(250 * MS, false, now), Some(TraceReason::Slow));
     assert_eq!(tracer.wants(250 * MS, true, now), Some(TraceReason::Slow), "slow says more than asked");
-    assert_eq!(tracer.wants(MS, true, now), Some(TraceReason::Asked));
+    assert_eq!(tracer.wants(MS, true, now), Some(TraceReason::Requested));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn without_settings_nothing_is_traced_but_what_its_sender_traces() {
     let (_telemetry, mut tracer) = tracer(None, 0);
     let now = Instant::now();
     assert!((0..1000).all(|_| tracer.wants(3600 * SECOND, false, now).is_none()));
-    assert_eq!(tracer.wants(MS, true, now), Some(TraceReason::Asked));
+    assert_eq!(tracer.wants(MS, true, now), Some(TraceReason::Requested));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn an_overload_makes_a_bounded_number_of_traces_and_the_rest_is_counted() {
     assert_eq!(told, 20);
     assert_eq!(
         tracer.wants(MS, true, now),
-        Some(TraceReason::Asked),
+        Some(TraceReason::Requested),
         "what was slow takes no place of what was asked for"
     );
     let later = now + SECOND;
@@ -117,7 +117,7 @@ fn told(stages: Option<Stages>, started: Instant, parent: Option<TraceParent>, w
         timeline: WriteTimeline { accepted: started + 10 * MS, stages },
         parent,
     };
-    tracing::subscriber::with_default(seen.clone(), || write.tell(why));
+    tracing::subscriber::with_default(seen.clone(), || write.emit(why));
     seen
 }
 
@@ -147,7 +147,7 @@ fn a_trace_has_a_span_for_each_stage_inside_its_request_and_one_line() {
     assert_eq!(times, expected.map(|(start, took)| (Some(start), Some(took))));
     let (_, _, line) = &seen[5];
     for (name, value) in [
-        ("message", "a slow write"),
+        ("message", "slow write"),
         ("request_id", "r-1"),
         ("route", "/v1/drops/{drop_id}/orders"),
         ("status", "503"),
