@@ -60,7 +60,7 @@ impl TraceContext {
             timeline,
             parent: self.parent,
         };
-        write.tell(reason);
+        write.emit(reason);
     }
 }
 
