@@ -14,7 +14,7 @@ use super::machine::wait;
 use super::program::{Program, output, succeeded};
 
 /// The longest time from a server's start to its readiness.
-const START_WITHIN: Duration = Duration::from_secs(10);
+const START_WITHIN: Duration = Duration::from_secs(30);
 /// The longest time of one run of the load generator, in seconds.
 const LOAD_SECONDS: &str = "300";
 
