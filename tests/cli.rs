@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -104,4 +105,33 @@ fn the_description_of_the_interface_is_printed_as_it_is_served() {
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let served = firstcome::http::openapi::document();
     assert_eq!(printed, serde_json::from_slice::<serde_json::Value>(&served).expect("JSON"));
+}
+
+#[test]
+fn a_demo_prints_commands_of_an_installed_program_and_counts_its_drop() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let mut server = Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .args(["serve", "--demo", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0"])
+        .arg("--data")
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("run");
+    let (stdout, stderr) = (server.stdout.take().expect("piped"), server.stderr.take().expect("piped"));
+    let read_until = |from: &mut dyn BufRead, end: &str| {
+        let mut text = String::new();
+        while !text.contains(end) && from.read_line(&mut text).expect("a line") > 0 {}
+        text
+    };
+    let shown = read_until(&mut BufReader::new(stdout), "firstcome verify --data ");
+    let logged = read_until(&mut BufReader::new(stderr), "drops_live");
+    server.kill().expect("killed");
+    server.wait().expect("ended");
+    assert!(shown.contains("  firstcome rush --public http://127.0.0.1:"), "{shown}");
+    assert!(shown.contains("  firstcome verify --data ") && !shown.contains("cargo"), "{shown}");
+    let logged: String =
+        logged.split("\u{1b}[").map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
+    assert!(logged.contains("drops_live=1"), "{logged}");
 }
