@@ -5,6 +5,7 @@
 pub mod code;
 pub mod json;
 pub mod problem;
+mod refusals;
 pub mod validation;
 
 pub use problem::Problem;

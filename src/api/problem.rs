@@ -6,7 +6,8 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::code::{Code, ProblemKind};
-use crate::engine::{Invalid, Refusal};
+use super::refusals;
+use crate::engine::Refusal;
 use crate::types::text::rfc3339;
 use crate::types::{Seq, UnixMillis};
 
@@ -100,7 +101,7 @@ impl Problem {
             Problem::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Problem::BodyTooLarge { .. } => Code::BodyTooLarge,
             Problem::UnsupportedMediaType => Code::UnsupportedMediaType,
-            Problem::Refused { refusal, .. } => code_of_refusal(refusal),
+            Problem::Refused { refusal, .. } => refusals::code(refusal),
             Problem::RateLimited { .. } => Code::RateLimited,
             Problem::Overloaded { .. } => Code::Overloaded,
             Problem::Draining => Code::Draining,
@@ -123,7 +124,7 @@ impl Problem {
             Problem::RateLimited { .. } => Some(Duration::from_secs(1)),
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::ReadOnly => Some(Duration::from_secs(5)),
-            Problem::Refused { refusal, .. } => retry_after_refusal(refusal, now),
+            Problem::Refused { refusal, .. } => refusals::retry_after(refusal, now),
             Problem::BadHead(_)
             | Problem::Malformed(_)
             | Problem::Validation(_)
@@ -183,7 +184,7 @@ impl Problem {
             Problem::BodyTooLarge { max } => format!("The limit is {max} bytes."),
             Problem::BodyTooSlow => "The body did not arrive in time; send it without pauses.".into(),
             Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
-            Problem::Refused { refusal, .. } => detail_of_refusal(refusal),
+            Problem::Refused { refusal, .. } => refusals::detail(refusal),
             Problem::RateLimited { in_flight_max } => {
                 format!("Limit of requests in flight per client: {in_flight_max}. Nothing was decided.")
             }
@@ -209,7 +210,7 @@ impl Problem {
             Problem::Refused { refusal, as_of_seq, at } => {
                 out.insert("as_of_seq".into(), as_of_seq.get().into());
                 out.insert("at".into(), rfc3339(*at).into());
-                members_of_refusal(refusal, out);
+                refusals::add_members(refusal, out);
             }
             Problem::Overloaded { queue_depth, .. } => {
                 out.insert("queue_depth".into(), (*queue_depth).into());
@@ -258,141 +259,6 @@ impl Problem {
 #[must_use]
 pub fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-fn retry_after_refusal(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
-    match refusal {
-        Refusal::DropPaused => Some(Duration::from_secs(5)),
-        Refusal::NotStarted { starts_at } => Some(Duration::from_millis(starts_at.since(now))),
-        Refusal::NotFound
-        | Refusal::KeyReused
-        | Refusal::Ended { .. }
-        | Refusal::LimitReached { .. }
-        | Refusal::SoldOut { .. }
-        | Refusal::OrderExpired { .. }
-        | Refusal::IllegalTransition { .. }
-        | Refusal::MismatchStands { .. }
-        | Refusal::BidTooLow { .. }
-        | Refusal::ExposureReached { .. }
-        | Refusal::PreconditionFailed { .. }
-        | Refusal::Invalid(_) => None,
-    }
-}
-
-const fn code_of_refusal(refusal: &Refusal) -> Code {
-    match refusal {
-        Refusal::NotFound => Code::NotFound,
-        Refusal::KeyReused => Code::KeyReused,
-        Refusal::NotStarted { .. } => Code::NotStarted,
-        Refusal::Ended { .. } => Code::Ended,
-        Refusal::DropPaused => Code::DropPaused,
-        Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => Code::LimitReached,
-        Refusal::BidTooLow { .. } => Code::BidTooLow,
-        Refusal::SoldOut { .. } => Code::SoldOut,
-        Refusal::OrderExpired { .. } => Code::OrderExpired,
-        Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => Code::IllegalTransition,
-        Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,
-        Refusal::Invalid(_) => Code::Validation,
-    }
-}
-
-fn detail_of_refusal(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::NotFound => "Check the path and the id.".into(),
-        Refusal::KeyReused => "A retry must repeat the same request; a new request needs a new key.".into(),
-        Refusal::NotStarted { starts_at } => format!("It starts at {}.", rfc3339(*starts_at)),
-        Refusal::Ended { ends_at } => format!("It ended at {}.", rfc3339(*ends_at)),
-        Refusal::DropPaused => "An operator paused the drop. Nothing was decided.".into(),
-        Refusal::LimitReached { limit, used } => {
-            format!("Limit per buyer: {limit}; held or bought: {used}.")
-        }
-        Refusal::ExposureReached { limit, used } => {
-            format!("A buyer's leading bids may sum up to {}; they sum up to {}.", limit.get(), used.get())
-        }
-        Refusal::BidTooLow { minimum_next, .. } => format!("Bid {} or more.", minimum_next.get()),
-        Refusal::SoldOut { available, held, .. } => {
-            format!("Available: {available}; held, and possibly available later: {held}.")
-        }
-        Refusal::OrderExpired { expired_at } => format!("It expired at {}.", rfc3339(*expired_at)),
-        Refusal::IllegalTransition { from, to } => {
-            format!("An order that is {} cannot become {}.", from.as_str(), to.as_str())
-        }
-        Refusal::MismatchStands { .. } => {
-            "The auditor's recount differs from the counters; run `firstcome verify`.".into()
-        }
-        Refusal::PreconditionFailed { revision } => format!("The drop is at revision {revision}; read it again."),
-        Refusal::Invalid(invalid) => {
-            let error = field_error(invalid);
-            format!("{}: {}", error.pointer, error.detail)
-        }
-    }
-}
-
-fn members_of_refusal(refusal: &Refusal, out: &mut Map<String, Value>) {
-    let mut put = |name: &str, value: Value| {
-        out.insert(name.into(), value);
-    };
-    match refusal {
-        Refusal::NotFound | Refusal::KeyReused | Refusal::DropPaused => {}
-        Refusal::NotStarted { starts_at } => put("starts_at", rfc3339(*starts_at).into()),
-        Refusal::Ended { ends_at } => put("ends_at", rfc3339(*ends_at).into()),
-        Refusal::LimitReached { limit, used } => {
-            put("limit", (*limit).into());
-            put("used", (*used).into());
-        }
-        Refusal::ExposureReached { limit, used } => {
-            put("limit", limit.get().into());
-            put("used", used.get().into());
-        }
-        Refusal::BidTooLow { current, minimum_next, .. } => {
-            put("current", current.get().into());
-            put("minimum_next", minimum_next.get().into());
-        }
-        Refusal::SoldOut { available, held, next_expiry_at } => {
-            put("available", (*available).into());
-            put("held", (*held).into());
-            if let Some(at) = next_expiry_at {
-                put("next_expiry_at", rfc3339(*at).into());
-            }
-        }
-        Refusal::OrderExpired { expired_at } => put("expired_at", rfc3339(*expired_at).into()),
-        Refusal::IllegalTransition { from, to } => {
-            put("from", from.as_str().into());
-            put("to", to.as_str().into());
-        }
-        Refusal::MismatchStands { from } => {
-            put("from", from.as_str().into());
-            put("to", "live".into());
-        }
-        Refusal::PreconditionFailed { revision } => put("revision", (*revision).into()),
-        Refusal::Invalid(invalid) => {
-            let error = field_error(invalid);
-            put("errors", json!([{ "pointer": error.pointer, "detail": error.detail }]));
-        }
-    }
-}
-
-fn field_error(invalid: &Invalid) -> FieldError {
-    let (pointer, detail) = match invalid {
-        Invalid::EndBeforeStart => ("/ends_at", "must be after starts_at".into()),
-        Invalid::EndInThePast => ("/ends_at", "must be in the future; close the drop to end it now".into()),
-        Invalid::TotalBelowTaken { taken } => {
-            ("/delta", format!("{taken} units are held or sold and cannot be removed"))
-        }
-        Invalid::TotalTooLarge => ("/delta", "the total must be at most 4294967295".into()),
-        Invalid::TooManyDrops => ("", "the database has the maximum number of drops".into()),
-        Invalid::TooManyEndpoints => ("", "there are 16 endpoints, which is the maximum".into()),
-        Invalid::PaymentDiffers { amount, currency } => {
-            ("/amount", format!("the order costs {} {}", amount.get(), currency.as_str()))
-        }
-        Invalid::RefundOutOfRange { remaining } => {
-            ("/amount", format!("must be from 1 to {}, which can still be refunded", remaining.get()))
-        }
-        Invalid::RestockOutOfRange { sold } => {
-            ("/restock_quantity", format!("must be at most the {sold} sold units of the order"))
-        }
-    };
-    FieldError { pointer: pointer.into(), detail }
 }
 
 #[cfg(test)]
