@@ -62,7 +62,7 @@ fn a_body_that_trickles_is_refused_although_it_never_pauses() {
     trickle(&mut raw, std::iter::repeat_n(b' ', 4000));
     let said = raw.hear_all();
     assert_eq!(said.statuses(), [400], "{said:?}");
-    assert!(said.text.contains("did not come in time"), "{said:?}");
+    assert!(said.text.contains("did not arrive in time"), "{said:?}");
     site.end();
 }
 
