@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+mod test_drop;
+
 use firstcome::capture::format::{
     Committed, Header, OrderKey, Record, RecordReader, RecordWriter, Recorded, SavedCommandKey, SavedDrop,
     SnapshotBegun, Used, digest_of,
@@ -13,6 +15,7 @@ use firstcome::engine::{
     OrderReserved, Outcome, PlaceOrder, Refusal, RememberedCommand, RememberedOrder, Reservation,
 };
 use firstcome::types::{Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis, hex};
+use test_drop::test_drop;
 
 const HEADER: &str = "464363617074757203000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000355d628b";
 const RECORDS: &[&str] = &[
@@ -38,20 +41,8 @@ fn sample() -> Vec<Record> {
     let quantity = Quantity::new(2).expect("not 0");
     let unit_price = UnitPrice::new(14_900).expect("a price");
     let currency = Currency::new("EUR").expect("a currency");
-    let spec = DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: Some("u".into()),
-        currency,
-        unit_price,
-        total: 300,
-        starts_at: UnixMillis::ZERO,
-        ends_at: Some(at),
-        per_buyer_limit: 2,
-        reservation_seconds: 120,
-        payment_seconds: 900,
-    };
+    let spec =
+        DropSpec { image_url: Some("u".into()), unit_price, ends_at: Some(at), per_buyer_limit: 2, ..test_drop(300) };
     let order = Order {
         seq: seq(2),
         last_seq: seq(2),

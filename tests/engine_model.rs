@@ -8,8 +8,11 @@
 
 mod model;
 
+mod test_drop;
+
 use firstcome::engine::{Command, CreateDrop, DropCommand, Effect, Event, OrderCommand, PlaceOrder, State, invariants};
 use firstcome::types::{DigestKey, Seq, UnixMillis};
+use test_drop::test_drop;
 
 use model::naive::Naive;
 use model::{Random, World};
@@ -116,27 +119,14 @@ fn the_engine_agrees_with_a_naive_second_implementation() {
 #[test]
 fn with_enough_demand_every_unit_is_held_or_sold_at_the_end() {
     use firstcome::engine::{CommandKey, DropSpec, Outcome};
-    use firstcome::types::{Currency, Digest, DropId, Quantity, UnitPrice};
+    use firstcome::types::{Digest, DropId, Quantity};
     for seed in 0..model::scaled(300, 30) {
         let mut random = Random(seed);
         let total = u32::try_from(random.below(60)).expect("small");
         let mut state = State::new(KEYS_MAX);
         let mut events = Vec::new();
         let digest = |n: u64| Digest([n.to_le_bytes(), (!n).to_le_bytes()].concat().try_into().expect("16 bytes"));
-        let spec = DropSpec {
-            sku: "S".into(),
-            name: "N".into(),
-            description: None,
-            image_url: None,
-            currency: Currency::new("EUR").expect("a currency"),
-            unit_price: UnitPrice::new(1).expect("a price"),
-            total,
-            starts_at: UnixMillis::ZERO,
-            ends_at: None,
-            per_buyer_limit: 1,
-            reservation_seconds: 2,
-            payment_seconds: 3,
-        };
+        let spec = DropSpec { reservation_seconds: 2, payment_seconds: 3, ..test_drop(total) };
         let key = CommandKey { digest: digest(0), params: digest(0) };
         state.apply(
             UnixMillis::ZERO,

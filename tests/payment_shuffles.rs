@@ -7,6 +7,8 @@
 
 mod model;
 
+mod test_drop;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome::engine::{
@@ -19,6 +21,7 @@ use firstcome::types::{
 };
 use model::Random;
 use model::naive::Naive;
+use test_drop::test_drop;
 
 const PRICE: u64 = 500;
 const KEYS_MAX: usize = 1000;
@@ -131,19 +134,14 @@ fn begin(seed: u64, random: &mut Random) -> (Sale, Vec<(Seq, u64)>) {
         inbox: BTreeSet::new(),
         at: 1000,
     };
+    let total = u32::try_from(2 + random.below(5)).expect("small");
     let spec = DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
         unit_price: UnitPrice::new(PRICE).expect("a price"),
-        total: u32::try_from(2 + random.below(5)).expect("small"),
-        starts_at: UnixMillis::ZERO,
         ends_at: random.one_in(3).then(|| instant(40_000)),
         per_buyer_limit: u32::try_from(1 + random.below(3)).expect("small"),
         reservation_seconds: 10,
         payment_seconds: 20,
+        ..test_drop(total)
     };
     let key = CommandKey { digest: digest(b'k', 0), params: digest(b'p', 0) };
     sale.ask(&Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) })));

@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, reason = "a test")]
 
+mod test_drop;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use firstcome::engine::{
-    AdjustStock, COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OUTCOME_NAMES, Outcome,
-    Subject,
+    AdjustStock, COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, Effect, OUTCOME_NAMES, Outcome, Subject,
 };
 use firstcome::http::request::hot_body;
 use firstcome::read::response_cache::CacheLookup;
@@ -23,30 +24,18 @@ use firstcome::read::{CachedResponse, DropResponseCache, Reader, rows};
 use firstcome::store::{Batch, Durability, Loaded, PerSecondTally, Recorder, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::digest_key::KeyScope;
-use firstcome::types::{Currency, DigestKey, DropId, Published, Seq, SnapshotGate, UnitPrice, UnixMillis};
+use firstcome::types::{DigestKey, DropId, Published, Seq, SnapshotGate, UnixMillis};
 use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
     Class, Clock, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
 };
+use test_drop::test_drop;
 
 const TOTAL: u32 = 100;
 
 fn create(digests: &DigestKey) -> Command {
-    let spec = DropSpec {
-        sku: "S-1".into(),
-        name: "Sneaker".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
-        unit_price: UnitPrice::new(100).expect("a price"),
-        total: TOTAL,
-        starts_at: UnixMillis::ZERO,
-        ends_at: None,
-        per_buyer_limit: 1,
-        reservation_seconds: 120,
-        payment_seconds: 900,
-    };
+    let spec = test_drop(TOTAL);
     let key =
         CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "owner", b"1"), params: digests.params(b"1") };
     Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }))

@@ -1,9 +1,13 @@
 //! A drop and orders of it, as every bench of the engine sells them.
 
+#[path = "../../tests/test_drop/mod.rs"]
+mod test_drop;
+
 use firstcome::engine::{
     Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Event, OrderCommand, Outcome, PlaceOrder, State,
 };
-use firstcome::types::{Currency, Digest, DropId, Quantity, UnitPrice, UnixMillis};
+use firstcome::types::{Digest, DropId, Quantity, UnixMillis};
+use test_drop::test_drop;
 
 /// When everything happens.
 pub const START: UnixMillis = UnixMillis::ZERO;
@@ -45,20 +49,7 @@ pub fn drop_id() -> DropId {
 
 /// A drop of so many units, each buyer one.
 pub fn spec(total: u32) -> DropSpec {
-    DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
-        unit_price: UnitPrice::new(100).expect("a price"),
-        total,
-        starts_at: START,
-        ends_at: None,
-        per_buyer_limit: 1,
-        reservation_seconds: RESERVATION_SECONDS,
-        payment_seconds: 900,
-    }
+    DropSpec { starts_at: START, reservation_seconds: RESERVATION_SECONDS, ..test_drop(total) }
 }
 
 /// Makes the drop.

@@ -1,5 +1,8 @@
 //! The writer under test: a real one with a real file, held at its first commit until its whole queue is filled.
 
+#[path = "../../tests/test_drop/mod.rs"]
+mod test_drop;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,13 +16,14 @@ use firstcome::engine::{
 use firstcome::store::open::DATABASE_FILE;
 use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
+use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, SnapshotGate};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
     Class, Clock, CpuAffinity, Submission, Ticket, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
     checkpoint,
 };
 
+use self::test_drop::test_drop;
 use super::Turn;
 use super::measure::{cpu_time, find_thread};
 use super::shim::Shim;
@@ -167,20 +171,7 @@ fn expect(answer: &WriterReply, drop_id: u32) {
 }
 
 fn create(handle: &WriterHandle, total: u32) -> Ticket {
-    let spec = DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
-        unit_price: UnitPrice::new(100).expect("a price"),
-        total,
-        starts_at: UnixMillis::ZERO,
-        ends_at: None,
-        per_buyer_limit: 1,
-        reservation_seconds: 86_400,
-        payment_seconds: 60,
-    };
+    let spec = DropSpec { reservation_seconds: 86_400, payment_seconds: 60, ..test_drop(total) };
     let digest = handle.digest_key.params(&total.to_le_bytes());
     let command = Command::Drop(DropCommand::Create(CreateDrop {
         key: CommandKey { digest, params: digest },

@@ -5,6 +5,9 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test cares for one outcome")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
+#[path = "../test_drop/mod.rs"]
+mod test_drop;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,13 +18,14 @@ use firstcome::engine::{
 };
 use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::{BuyerText, Currency, DropId, OrderSecret, Quantity, SnapshotGate, UnitPrice, UnixMillis};
+use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, SnapshotGate};
 use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
     Class, Clock, CpuAffinity, Decided, Submission, SubmitError, Ticket, Writer, WriterExit, WriterHandle,
     WriterOptions, WriterReply,
 };
+use test_drop::test_drop;
 
 pub fn options() -> WriterOptions {
     WriterOptions {
@@ -62,20 +66,7 @@ pub fn end(handle: &WriterHandle, thread: JoinHandle<WriterExit>) {
 }
 
 pub fn create(handle: &WriterHandle, total: u32, reservation_seconds: u32) -> Ticket {
-    let spec = DropSpec {
-        sku: "S".into(),
-        name: "N".into(),
-        description: None,
-        image_url: None,
-        currency: Currency::new("EUR").expect("a currency"),
-        unit_price: UnitPrice::new(100).expect("a price"),
-        total,
-        starts_at: UnixMillis::ZERO,
-        ends_at: None,
-        per_buyer_limit: 1,
-        reservation_seconds,
-        payment_seconds: 60,
-    };
+    let spec = DropSpec { reservation_seconds, payment_seconds: 60, ..test_drop(total) };
     let digest = handle.digest_key.params(b"create");
     let command = Command::Drop(DropCommand::Create(CreateDrop {
         key: CommandKey { digest, params: digest },
