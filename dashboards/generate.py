@@ -28,7 +28,7 @@ UNITS = {"short", "s", "bytes", "ops", "reqps", "percentunit", "cpm"}
 def catalogue() -> dict[str, str]:
     """Every series' name, and whether it counts, is a gauge, or belongs to a histogram."""
     names: dict[str, str] = {}
-    for kind, name in re.findall(r'= Kind::(\w+)(?:\([^)]*\))?, "(firstcome_\w+)"', CATALOGUE.read_text()):
+    for kind, name in re.findall(r'= MetricKind::(\w+)(?:\([^)]*\))?, "(firstcome_\w+)"', CATALOGUE.read_text()):
         if kind == "Histogram":
             names.update({f"{name}_{part}": "Histogram" for part in ("bucket", "sum", "count")})
         else:
