@@ -97,7 +97,7 @@ pub struct Reservation {
     pub expires_at: UnixMillis,
 }
 
-/// The engine's answer "no": decided in order, by the writer. Declared in the order of precedence of `api.md`.
+/// The engine's answer "no": decided in order, by the writer. Declared in the order of precedence of `src/http/README.md`, "Errors".
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// No such drop, order or contact.

@@ -55,9 +55,6 @@ pub struct Recorder<'conn> {
 
 impl<'conn> Recorder<'conn> {
     /// Prepares the statements; the chain goes on from `last`.
-    ///
-    /// # Errors
-    /// What SQLite says.
     pub fn new(connection: &'conn Connection, last: ChainLink) -> rusqlite::Result<Recorder<'conn>> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(Recorder {
@@ -117,9 +114,6 @@ impl<'conn> Recorder<'conn> {
     }
 
     /// Writes the heartbeat, so that a transaction with nothing else in it reaches the disk too.
-    ///
-    /// # Errors
-    /// What SQLite says.
     pub fn heartbeat(&mut self, at: UnixMillis) -> rusqlite::Result<()> {
         self.touch_meta.execute(params![at]).map(drop)
     }
