@@ -17,5 +17,5 @@ pub mod replay;
 mod snapshot;
 pub mod tap;
 
-pub use recorder::Recorder;
+pub use recorder::CaptureRecorder;
 pub use tap::Tap;

@@ -64,7 +64,7 @@ enum Mode {
 }
 
 /// The recorder before it runs.
-pub struct Recorder {
+pub struct CaptureRecorder {
     output: RecordWriter<BufWriter<File>>,
     path: PathBuf,
     receiver: Receiver<DurableBatch>,
@@ -78,7 +78,7 @@ pub struct Recorder {
 }
 
 /// Begins a capture with the state from which the writer starts: the writer's end, and the recorder, whose
-/// [`Recorder::run`] wants a thread. Never overwrites a file: if there is one, the next free name is taken.
+/// [`CaptureRecorder::run`] wants a thread. Never overwrites a file: if there is one, the next free name is taken.
 ///
 /// # Errors
 /// If the file cannot be made or written.
@@ -89,7 +89,7 @@ pub fn begin(
     limits: Limits,
     dropped: Counter,
     load: Load,
-) -> io::Result<(Tap, Recorder)> {
+) -> io::Result<(Tap, CaptureRecorder)> {
     let (file, path) = make(path)?;
     let mut output = RecordWriter::begin(BufWriter::with_capacity(1 << 16, file), &header)?;
     snapshot::write(state, &mut output)?;
@@ -107,7 +107,7 @@ pub fn begin(
         gap: None,
     };
     let (mode, load_next, at) = (Mode::Following, Instant::now(), state.at());
-    Ok((tap, Recorder { output, path, receiver, waiting, limits, dropped, load, mode, load_next, at }))
+    Ok((tap, CaptureRecorder { output, path, receiver, waiting, limits, dropped, load, mode, load_next, at }))
 }
 
 fn make(path: &Path) -> io::Result<(File, PathBuf)> {
@@ -125,7 +125,7 @@ fn make(path: &Path) -> io::Result<(File, PathBuf)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-impl Recorder {
+impl CaptureRecorder {
     /// Returns the file's path.
     #[must_use]
     pub fn path(&self) -> &Path {

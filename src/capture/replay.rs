@@ -56,7 +56,7 @@ pub struct Replayed {
 pub fn replay<R: Read>(reader: &mut RecordReader<R>, pace: Pace) -> Result<Replayed, Trouble> {
     let decide = Histogram::new_with_bounds(1, DECIDE_NS_MAX, DIGITS)
         .map_err(|error| Trouble::Io(std::io::Error::other(error.to_string())))?;
-    let mut running = Running {
+    let mut running = RunningReplay {
         found: Replayed {
             commands: 0,
             events: 0,
@@ -121,7 +121,7 @@ enum Stage {
     Running(Box<State>),
 }
 
-struct Running {
+struct RunningReplay {
     found: Replayed,
     pace: Pace,
     stage: Stage,
@@ -130,7 +130,7 @@ struct Running {
     span: Option<(UnixMillis, Instant, UnixMillis)>,
 }
 
-impl Running {
+impl RunningReplay {
     fn take(&mut self, record: Record) -> Result<(), Wrong> {
         match record {
             Record::SnapshotBegun(begun) => {

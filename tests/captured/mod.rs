@@ -15,7 +15,7 @@ use std::time::Duration;
 use firstcome::capture::format::{Header, Record, RecordReader, Trouble};
 use firstcome::capture::recorder::{Limits, begin};
 use firstcome::capture::replay::{Pace, Replayed, replay};
-use firstcome::capture::{Recorder, Tap};
+use firstcome::capture::{CaptureRecorder, Tap};
 use firstcome::engine::{Admitted, EventBody, Order, PaymentEvent, State};
 use firstcome::types::{Digest, DigestKey, Seq};
 use model::World;
@@ -43,7 +43,7 @@ pub struct Sale {
 
 impl Sale {
     /// A sale that is captured into `path`.
-    pub fn new(seed: u64, keys_max: usize, path: &Path, limits: Limits) -> (Sale, Recorder) {
+    pub fn new(seed: u64, keys_max: usize, path: &Path, limits: Limits) -> (Sale, CaptureRecorder) {
         let state = State::new(keys_max);
         let durable = Arc::new(Mutex::new(state.clone()));
         let load = {
