@@ -67,8 +67,8 @@ where
     drop(permit);
 }
 
-/// The state of a connection.
-enum ConnectionState {
+/// The phase of a connection.
+enum ConnectionPhase {
     Open,
     /// Pending commands get their replies, then the ERROR is written.
     Closing(Option<(u8, String)>),
@@ -94,7 +94,7 @@ struct Connection<'w, S> {
     flushed: bool,
     /// The client has closed its half.
     input_ended: bool,
-    state: ConnectionState,
+    phase: ConnectionPhase,
 }
 
 impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
@@ -113,12 +113,12 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
             sent: 0,
             flushed: true,
             input_ended: false,
-            state: ConnectionState::Open,
+            phase: ConnectionPhase::Open,
         }
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.state, ConnectionState::Open)
+        matches!(self.phase, ConnectionPhase::Open)
     }
 
     /// Stops reading frames; the ERROR is written after all pending replies.
@@ -126,7 +126,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
         if self.is_open() {
             self.timeouts.not_waiting_for_frames();
             self.timeouts.opened();
-            self.state = ConnectionState::Closing(error);
+            self.phase = ConnectionPhase::Closing(error);
         }
     }
 
@@ -143,19 +143,19 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
             if self.is_open() {
                 progress |= self.read_frames(now, context)?;
             }
-            if let ConnectionState::Closing(error) = &mut self.state
+            if let ConnectionPhase::Closing(error) = &mut self.phase
                 && self.queue.is_empty()
                 && let Some((code, message)) = error.take()
             {
                 Reply::Error { code, message: &message }.write(&mut self.outbox);
             }
             let written = self.write(now, context)?.is_ready();
-            if written && self.queue.is_empty() && matches!(self.state, ConnectionState::Closing(_)) {
+            if written && self.queue.is_empty() && matches!(self.phase, ConnectionPhase::Closing(_)) {
                 ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
-                self.state = ConnectionState::Lingering;
+                self.phase = ConnectionPhase::Lingering;
                 self.timeouts.linger(now);
             }
-            if let ConnectionState::Lingering = self.state {
+            if let ConnectionPhase::Lingering = self.phase {
                 return self.discard_input(context);
             }
             if !progress {

@@ -44,11 +44,11 @@ struct Subscription {
 /// A reply in the order of the client's frames.
 pub(super) enum QueuedReply<'w> {
     Ready(Reply<'static>),
-    Pending(PendingReply<'w>),
+    Pending(AwaitedReply<'w>),
 }
 
 /// The reply to a command that the writer has not decided yet.
-pub(super) struct PendingReply<'w> {
+pub(super) struct AwaitedReply<'w> {
     command: PendingCommand,
     ticket: Ticket,
     submitted: Instant,
@@ -159,7 +159,7 @@ impl Session {
         Reply::Ok { seq: wire.parts.writer.published.seq() }
     }
 
-    fn bid<'w>(&mut self, wire: &'w WireWorker, bid: Bid, now: Instant) -> Result<PendingReply<'w>, u8> {
+    fn bid<'w>(&mut self, wire: &'w WireWorker, bid: Bid, now: Instant) -> Result<AwaitedReply<'w>, u8> {
         let Bid { auction_id, user_id, amount } = bid;
         let buyer = BuyerText::new(&user_id.to_compact_string()).filter(|_| user_id > 0).ok_or(reason::VALIDATION)?;
         if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
@@ -177,10 +177,10 @@ impl Session {
         let command = Command::Auction(AuctionCommand::Bid(bid));
         let private_data = Some(PrivateData::Bid { buyer });
         let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
-        Ok(PendingReply { command: PendingCommand::Bid, ticket, submitted: now, _permit: permit })
+        Ok(AwaitedReply { command: PendingCommand::Bid, ticket, submitted: now, _permit: permit })
     }
 
-    fn reserve<'w>(&self, wire: &'w WireWorker, reserve: Reserve<'_>, now: Instant) -> Result<PendingReply<'w>, u8> {
+    fn reserve<'w>(&self, wire: &'w WireWorker, reserve: Reserve<'_>, now: Instant) -> Result<AwaitedReply<'w>, u8> {
         let Reserve { drop_id, quantity, key, buyer } = reserve;
         let buyer = std::str::from_utf8(buyer).ok().and_then(BuyerText::new).ok_or(reason::VALIDATION)?;
         if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
@@ -203,7 +203,7 @@ impl Session {
         let secret = random::order_secret();
         let private_data = Some(PrivateData::Order { secret, buyer, contact: None });
         let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
-        Ok(PendingReply { command: PendingCommand::Order(secret), ticket, submitted: now, _permit: permit })
+        Ok(AwaitedReply { command: PendingCommand::Order(secret), ticket, submitted: now, _permit: permit })
     }
 
     /// Takes a permit for a command of the client, which is counted over all its connections.
@@ -233,7 +233,7 @@ fn submit(wire: &WireWorker, submission: Submission) -> Result<Ticket, u8> {
 }
 
 /// Returns the pending reply to a submitted command, or the negative reply to one that was not.
-fn pending<'w>(wire: &'w WireWorker, kind: FrameType, submitted: Result<PendingReply<'w>, u8>) -> QueuedReply<'w> {
+fn pending<'w>(wire: &'w WireWorker, kind: FrameType, submitted: Result<AwaitedReply<'w>, u8>) -> QueuedReply<'w> {
     submitted.map_or_else(|reason| ready(wire, kind, negative(kind, reason)), QueuedReply::Pending)
 }
 
@@ -284,7 +284,7 @@ impl QueuedReply<'_> {
     }
 }
 
-impl PendingReply<'_> {
+impl AwaitedReply<'_> {
     fn kind(&self) -> FrameType {
         match self.command {
             PendingCommand::Bid => FrameType::Bid,
