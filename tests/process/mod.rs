@@ -44,7 +44,7 @@ impl Process {
             let (_, after) = line.split_once("//").expect("a URL");
             after.split('/').next().expect("a host").parse().expect("an address")
         };
-        let (public, admin, wire) = (address("buyers"), address("operators"), address("frames"));
+        let (public, admin, wire) = (address("buyers"), address("operators"), address("wire"));
         // What else it says must find a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Process { child, public, admin, wire }
