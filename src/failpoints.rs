@@ -39,6 +39,8 @@ pub enum Bug {
     LateBeatsLimit,
     /// A payment that is not kept is not marked as due for refund.
     MoneyForNothing,
+    /// An interrupted recovery is completed although the files have changed since.
+    SwapsStaleRebuilt,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

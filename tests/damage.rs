@@ -260,37 +260,16 @@ fn what_interval_does_not_promise_is_counted_recorded_and_no_reason_to_refuse() 
 }
 
 #[test]
-fn a_recovery_that_is_interrupted_anywhere_is_ended_by_the_next() {
+fn what_an_interrupted_copy_leaves_is_thrown_away() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (stages, expected) = sale(scratch.path(), "sale");
     let whole = stages.last().expect("a stage");
-    // Up to the swap nothing of the old files is touched: what an interrupted copy leaves is thrown away.
     let directory = write_files(&scratch.path().join("copy"), whole);
     std::fs::create_dir(directory.join("rebuilding")).expect("made");
     std::fs::write(directory.join("rebuilding").join(DATABASE), "half a copy").expect("written");
     recover(&directory, wall_clock(), AcceptedRisks::default()).expect("recovered");
     start(&directory).expect("starts");
     assert_eq!(told(&directory), expected);
-    // In the swap: the new files are whole, some of the old ones have been moved away already.
-    for moved in 0..=3usize {
-        let done = write_files(&scratch.path().join("done"), whole);
-        recover(&done, wall_clock(), AcceptedRisks::default()).expect("recovered");
-        let new = read_files(&done);
-        let directory = write_files(&scratch.path().join(format!("swap{moved}")), whole);
-        let ready = write_files(&directory.join("rebuilt"), &new);
-        for name in [LOG, DATABASE, WATERMARK].into_iter().take(moved) {
-            std::fs::remove_file(directory.join(name)).expect("moved away");
-        }
-        firstcome::store::fault_marker::FaultMarker::open(&directory)
-            .expect("made")
-            .raise("interrupted")
-            .expect("raised");
-        assert_eq!(start(&directory).expect_err("refused").exit_code(), 74, "nobody starts in between");
-        recover(&directory, wall_clock(), AcceptedRisks::default()).expect("ended");
-        assert!(!ready.exists());
-        start(&directory).expect("starts");
-        assert_eq!(told(&directory), expected, "{moved} had been moved");
-    }
 }
 
 #[test]

@@ -29,9 +29,16 @@ pub struct MigrateArgs {
 pub fn run(args: &MigrateArgs) -> Result<(), Exit> {
     let migrated =
         migrate(&args.data, wall_clock()).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    let (Some(from), Some(kept)) = (migrated.from, migrated.kept) else {
-        output::line("nothing to do: the file has the schema of this version");
-        return Ok(());
+    let (from, kept) = match (migrated.from, migrated.kept) {
+        (Some(from), Some(kept)) => (from, kept),
+        (_, Some(kept)) => {
+            output::line(format!("an interrupted run is completed: the old files are in {}", kept.display()));
+            return Ok(());
+        }
+        (_, None) => {
+            output::line("nothing to do: the file has the schema of this version");
+            return Ok(());
+        }
     };
     if let Some(report) = migrated.report {
         output::line(format!("verified: {} drops, {} orders, {} events", report.drops, report.orders, report.events));

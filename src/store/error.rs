@@ -44,6 +44,12 @@ pub enum StoreError {
          reboot: data that exists only in the OS page cache would be lost"
     )]
     Marked { directory: PathBuf, what: String },
+    /// A rebuilt file lies in the directory and has not taken its place.
+    #[error(
+        "a recovery or migration of {directory} was interrupted; run `firstcome recover --data {directory}` to complete it: \
+         no server starts before"
+    )]
+    Interrupted { directory: PathBuf },
     /// The file has fewer events than were acknowledged.
     #[error(
         "{path} ends at event {found}, but event {acknowledged} was acknowledged: {missing} events are missing; restore \
@@ -102,7 +108,7 @@ impl StoreError {
             | StoreError::Inconsistent(_) => exit::BAD_DATA,
             StoreError::Missing { .. } | StoreError::Vanished { .. } => exit::MISSING,
             StoreError::Setting { .. } => exit::BUG,
-            StoreError::Marked { .. } | StoreError::Io { .. } => exit::DISK,
+            StoreError::Marked { .. } | StoreError::Interrupted { .. } | StoreError::Io { .. } => exit::DISK,
             StoreError::Sqlite(error) => exit_code_of(error),
         }
     }
@@ -126,6 +132,7 @@ impl StoreError {
             | StoreError::Missing { .. }
             | StoreError::Vanished { .. }
             | StoreError::Marked { .. }
+            | StoreError::Interrupted { .. }
             | StoreError::EventsMissing { .. }
             | StoreError::Strange { .. }
             | StoreError::OtherLoss { .. }

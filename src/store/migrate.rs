@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::chain::{Chain, ChainLink};
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
-use super::rebuild::rebuild;
+use super::rebuild::{complete_interrupted, rebuild};
 use super::verify::{self, Sealed, VerifyReport};
 use super::{StoreError, recover};
 use crate::types::{Seq, UnixMillis, random};
@@ -31,13 +31,18 @@ pub struct Migrated {
 /// If the file belongs to another program, is newer, unreadable or inconsistent. Nothing is changed in these cases.
 pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError> {
     let path = directory.join(DATABASE_FILE);
-    if !path.exists() {
+    if !directory.is_dir() {
         return Err(StoreError::Missing { path });
     }
     let _lock = DirectoryLock::take(directory)?;
+    // In the middle of a swap the database is in neither place.
+    let completed = complete_interrupted(directory, now)?;
+    if !path.exists() {
+        return Err(StoreError::Missing { path });
+    }
     let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let from = match check_identity(&connection, &path) {
-        Ok(_) => return Ok(Migrated { from: None, report: None, kept: None }),
+        Ok(_) => return Ok(Migrated { from: None, report: None, kept: completed }),
         Err(StoreError::OlderSchema { found, .. }) => found,
         Err(other) => return Err(other),
     };

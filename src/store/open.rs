@@ -11,6 +11,7 @@ use super::StoreError;
 use super::chain::ChainLink;
 use super::fault_marker::FaultMarker;
 use super::lock::{DirectoryLock, sync_directory};
+use super::rebuild::is_interrupted;
 use super::settings::{configure, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
@@ -79,6 +80,9 @@ impl Store {
         let lock = DirectoryLock::take(directory)?;
         if let Some(what) = FaultMarker::read(directory)? {
             return Err(StoreError::Marked { directory: directory.to_path_buf(), what });
+        }
+        if is_interrupted(directory) {
+            return Err(StoreError::Interrupted { directory: directory.to_path_buf() });
         }
         let path = directory.join(DATABASE_FILE);
         let found = Watermark::read(directory)?;

@@ -1,25 +1,33 @@
 //! Replacement of a file: it is copied, changed, verified, and only then swapped in. The old files are never written and
 //! are kept in a directory of their own. A rebuild can be interrupted at any point and run again.
 
+mod origin;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use self::origin::{Leftover, Origin};
 use super::StoreError;
-use super::fault_marker::{FaultMarker, MARKER_FILE};
+use super::fault_marker::FaultMarker;
 use super::lock::sync_directory;
 use super::open::DATABASE_FILE;
 use super::watermark::WATERMARK_FILE;
+use crate::failpoints::{self, Bug};
 use crate::types::UnixMillis;
 
 /// Directory in which the new file is built.
 const GROWING: &str = "rebuilding";
 /// Directory of the new file once it is complete and verified.
 const READY: &str = "rebuilt";
+/// Text of the fault marker during a swap.
+const INTERRUPTED: &str = "a rebuild of the file was interrupted; run the same command again to complete it";
+/// Log of the database, inside its directory.
+const LOG_FILE: &str = "firstcome.db-wal";
 /// Files of a database, in the order in which they may be moved away: a database without its log is only older, while a
 /// log beside another database would be applied to that one.
-const PARTS: [&str; 4] = ["firstcome.db-wal", "firstcome.db-shm", DATABASE_FILE, WATERMARK_FILE];
+const PARTS: [&str; 4] = [LOG_FILE, "firstcome.db-shm", DATABASE_FILE, WATERMARK_FILE];
 
 /// Result of a rebuild.
 pub struct Rebuilt<T> {
@@ -36,31 +44,88 @@ pub fn rebuild<T>(
     now: UnixMillis,
     change: impl FnOnce(&Path) -> Result<T, StoreError>,
 ) -> Result<Rebuilt<T>, StoreError> {
-    let (growing, ready) = (directory.join(GROWING), directory.join(READY));
-    let mut made = None;
-    if !ready.exists() {
-        remove_directory(&growing)?;
-        at_path(&growing, fs::create_dir(&growing))?;
-        copy(&directory.join(DATABASE_FILE), &growing.join(DATABASE_FILE))?;
-        made = Some(change(&growing)?);
-        for part in [DATABASE_FILE, WATERMARK_FILE] {
-            let path = growing.join(part);
-            at_path(&path, fs::File::open(&path).and_then(|file| file.sync_all()))?;
-        }
-        sync_directory(&growing)?;
-        at_path(&ready, fs::rename(&growing, &ready))?;
-        sync_directory(directory)?;
+    if let Some(kept) = complete_interrupted(directory, now)? {
+        return Ok(Rebuilt { made: None, kept });
     }
-    let kept = swap(directory, &ready, now)?;
-    Ok(Rebuilt { made, kept })
+    let (growing, ready) = (directory.join(GROWING), directory.join(READY));
+    remove_directory(&growing)?;
+    at_path(&growing, fs::create_dir(&growing))?;
+    copy(&directory.join(DATABASE_FILE), &growing.join(DATABASE_FILE))?;
+    let origin = Origin::note(directory, &growing, format!("before-{}", now.get()))?;
+    let made = change(&growing)?;
+    let kept = directory.join(&origin.kept);
+    for part in [DATABASE_FILE, WATERMARK_FILE] {
+        let path = growing.join(part);
+        at_path(&path, fs::File::open(&path).and_then(|file| file.sync_all()))?;
+    }
+    origin.write(&growing)?;
+    sync_directory(&growing)?;
+    // The marker comes first: no server may start, and sell, while there is a file that is to take the place of this one.
+    let marker = FaultMarker::open(directory)?;
+    marker.raise(INTERRUPTED)?;
+    at_path(&ready, fs::rename(&growing, &ready))?;
+    sync_directory(directory)?;
+    swap(directory, &ready, &kept)?;
+    finish(directory, &ready, &marker)?;
+    Ok(Rebuilt { made: Some(made), kept })
+}
+
+/// Returns true if a rebuild of the files of `directory` was interrupted after the new file was complete.
+#[must_use]
+pub fn is_interrupted(directory: &Path) -> bool {
+    directory.join(READY).exists()
+}
+
+/// Completes an interrupted rebuild. Returns the directory with the old files, or `None` if there was none to complete. A
+/// rebuilt file whose origin is no longer what lies in `directory` is set aside and never used.
+pub fn complete_interrupted(directory: &Path, now: UnixMillis) -> Result<Option<PathBuf>, StoreError> {
+    let ready = directory.join(READY);
+    if !ready.exists() {
+        return Ok(None);
+    }
+    let Some((origin, leftover)) = judge(directory, &ready)? else {
+        set_aside(directory, &ready, now)?;
+        return Ok(None);
+    };
+    let kept = directory.join(&origin.kept);
+    let marker = FaultMarker::open(directory)?;
+    match leftover {
+        Leftover::ToBeSwapped => {
+            marker.raise(INTERRUPTED)?;
+            swap(directory, &ready, &kept)?;
+        }
+        Leftover::Swapped => {}
+        Leftover::Stale => {
+            set_aside(directory, &ready, now)?;
+            return Ok(None);
+        }
+    }
+    finish(directory, &ready, &marker)?;
+    Ok(Some(kept))
+}
+
+/// Judges the rebuilt file; `None` if it tells no origin.
+fn judge(directory: &Path, ready: &Path) -> Result<Option<(Origin, Leftover)>, StoreError> {
+    let Some(origin) = Origin::read(ready) else { return Ok(None) };
+    let leftover = if failpoints::enabled(Bug::SwapsStaleRebuilt) {
+        Leftover::ToBeSwapped
+    } else {
+        origin.judge(directory, ready)?
+    };
+    Ok(Some((origin, leftover)))
+}
+
+/// Renames a stale rebuilt file. It is kept, because the files that it was made from may be gone.
+fn set_aside(directory: &Path, ready: &Path, now: UnixMillis) -> Result<(), StoreError> {
+    let aside = directory.join(format!("unused-{}", now.get()));
+    FaultMarker::open(ready)?.raise("this rebuilt file was never used; delete it when it is no longer needed")?;
+    at_path(ready, fs::rename(ready, &aside))?;
+    sync_directory(directory)
 }
 
 /// Moves the old files away and the new ones in. The fault marker prevents a start during the swap.
-fn swap(directory: &Path, ready: &Path, now: UnixMillis) -> Result<PathBuf, StoreError> {
-    let marker = FaultMarker::open(directory)?;
-    marker.raise("a rebuild of the file was interrupted; run the same command again to complete it")?;
-    let kept = directory.join(format!("before-{}", now.get()));
-    at_path(&kept, fs::create_dir_all(&kept))?;
+fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
+    at_path(kept, fs::create_dir_all(kept))?;
     let (database, watermark) = (ready.join(DATABASE_FILE), ready.join(WATERMARK_FILE));
     for part in PARTS {
         let old = directory.join(part);
@@ -72,24 +137,28 @@ fn swap(directory: &Path, ready: &Path, now: UnixMillis) -> Result<PathBuf, Stor
             at_path(&old, fs::rename(&old, kept.join(part)))?;
         }
     }
-    sync_directory(&kept)?;
+    // A marker beside the old files keeps a server from starting on them.
+    FaultMarker::open(kept)?.raise("these files were replaced; delete them when they are no longer needed")?;
+    sync_directory(kept)?;
     sync_directory(directory)?;
     for (new, part) in [(watermark, WATERMARK_FILE), (database, DATABASE_FILE)] {
         if new.exists() {
             at_path(&new, fs::rename(&new, directory.join(part)))?;
+            // The watermark is on the disk before the database, so that an interruption finds both or neither.
+            sync_directory(directory)?;
         }
     }
-    sync_directory(directory)?;
-    remove_directory(ready)?;
+    Ok(())
+}
+
+/// Ends a rebuild whose files are in their place. One rename takes `rebuilt` away, so that it never lies there in part.
+fn finish(directory: &Path, ready: &Path, marker: &FaultMarker) -> Result<(), StoreError> {
+    let growing = directory.join(GROWING);
     marker.lower()?;
-    // A marker beside the old files keeps a server from starting on them.
-    let old_marker = kept.join(MARKER_FILE);
-    at_path(
-        &old_marker,
-        fs::write(&old_marker, "these files were replaced; delete them when they are no longer needed\n"),
-    )?;
+    remove_directory(&growing)?;
+    at_path(ready, fs::rename(ready, &growing))?;
     sync_directory(directory)?;
-    Ok(kept)
+    remove_directory(&growing)
 }
 
 /// Copies the readable content of a database, including its log, into a new file.

@@ -1,0 +1,139 @@
+//! The origin of a rebuilt file: what it was made from. It lies in the directory of the rebuilt file, and decides whether
+//! an interrupted swap may go on: not if the files have changed since.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+use serde::{Deserialize, Serialize};
+
+use super::super::StoreError;
+use super::super::open::{DATABASE_FILE, last_link};
+use super::super::watermark::{WATERMARK_FILE, Watermark, WatermarkState};
+use super::at_path;
+use crate::types::hex;
+
+/// File of the origin, inside the directory of the rebuilt file.
+const ORIGIN_FILE: &str = "origin.json";
+
+/// Content of a file: its last event, and the link of the chain that ends with it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Content {
+    seq: u64,
+    link: String,
+}
+
+/// A database file on the disk, as `stat` tells it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct OnDisk {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified_seconds: i64,
+    modified_nanoseconds: i64,
+}
+
+/// What a rebuilt file was made from, and what it has.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// Content of the files, with their log.
+    from: Content,
+    /// Content of the rebuilt file.
+    made: Content,
+    /// Database file that was copied.
+    database: OnDisk,
+    /// Content that the watermark recorded; `None` without a readable one.
+    watermark: Option<Content>,
+    /// Name of the directory that gets the old files.
+    pub(super) kept: String,
+}
+
+/// What a `rebuilt` directory is good for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Leftover {
+    /// Its files belong in place of those of the data directory.
+    ToBeSwapped,
+    /// Its files are in their place already.
+    Swapped,
+    /// The files of the data directory are not those that it was made from.
+    Stale,
+}
+
+impl Origin {
+    /// Notes the files of `directory`, whose copy in `growing` is not changed yet.
+    pub(super) fn note(directory: &Path, growing: &Path, kept: String) -> Result<Origin, StoreError> {
+        let from = content(&growing.join(DATABASE_FILE))?;
+        let database = directory.join(DATABASE_FILE);
+        let database = at_path(&database, on_disk(&database))?;
+        Ok(Origin { made: from.clone(), from, database, watermark: marked(directory)?, kept })
+    }
+
+    /// Writes the origin beside the finished copy.
+    pub(super) fn write(mut self, growing: &Path) -> Result<(), StoreError> {
+        self.made = content(&growing.join(DATABASE_FILE))?;
+        let path = growing.join(ORIGIN_FILE);
+        let written = serde_json::to_vec(&self).map_err(std::io::Error::other).and_then(|text| {
+            fs::write(&path, text)?;
+            fs::File::open(&path)?.sync_all()
+        });
+        at_path(&path, written)
+    }
+
+    pub(super) fn read(ready: &Path) -> Option<Origin> {
+        serde_json::from_slice(&fs::read(ready.join(ORIGIN_FILE)).ok()?).ok()
+    }
+
+    /// Judges the rebuilt file that lies in `ready`.
+    pub(super) fn judge(&self, directory: &Path, ready: &Path) -> Result<Leftover, StoreError> {
+        let database = directory.join(DATABASE_FILE);
+        if !ready.join(DATABASE_FILE).exists() {
+            let same = database.exists() && content(&database).is_ok_and(|found| found == self.made);
+            return Ok(if same { Leftover::Swapped } else { Leftover::Stale });
+        }
+        let watermark = marked(directory)?;
+        let unchanged = if database.exists() {
+            let untouched = on_disk(&database).is_ok_and(|found| found == self.database);
+            let same = (untouched && !has_log(directory)) || content(&database).is_ok_and(|found| found == self.from);
+            same && watermark == self.watermark
+        } else if ready.join(WATERMARK_FILE).exists() {
+            // The old watermark is moved away after the old database.
+            watermark.is_none() || watermark == self.watermark
+        } else {
+            watermark.as_ref() == Some(&self.made)
+        };
+        Ok(if unchanged { Leftover::ToBeSwapped } else { Leftover::Stale })
+    }
+}
+
+/// Returns true if there is a log that can have events of its own.
+fn has_log(directory: &Path) -> bool {
+    fs::metadata(directory.join(super::LOG_FILE)).is_ok_and(|log| log.len() > 0)
+}
+
+fn content(database: &Path) -> Result<Content, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)
+        .map_err(|error| super::super::open::cannot_open(database, error))?;
+    super::super::settings::configure(&connection)?;
+    let (seq, link) = last_link(&connection)?;
+    Ok(Content { seq: seq.get(), link: hex::encode(&link.0) })
+}
+
+fn on_disk(path: &Path) -> std::io::Result<OnDisk> {
+    let found = fs::metadata(path)?;
+    Ok(OnDisk {
+        device: found.dev(),
+        inode: found.ino(),
+        bytes: found.len(),
+        modified_seconds: found.mtime(),
+        modified_nanoseconds: found.mtime_nsec(),
+    })
+}
+
+fn marked(directory: &Path) -> Result<Option<Content>, StoreError> {
+    Ok(match Watermark::read(directory)? {
+        WatermarkState::Present(mark) => Some(Content { seq: mark.seq.get(), link: hex::encode(&mark.link.0) }),
+        WatermarkState::Absent | WatermarkState::Unreadable => None,
+    })
+}
