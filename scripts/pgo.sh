@@ -53,7 +53,7 @@ rate_of() { # program
     start
     orders
     stop >/dev/null
-    rm -rf "$scratch/data"
+    rm -rf "$scratch/data" "$scratch/data.firstcome"
     sed -n 's/.*"reserved_per_second": \([0-9.]*\).*/\1/p' "$scratch/rush.json"
 }
 echo "== orders over HTTP per second, each program with its own load generator: plain, guided, ratio"

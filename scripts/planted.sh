@@ -23,6 +23,7 @@ RefundRestocksAll      engine_model the_engine_agrees_with_a_naive_second_implem
 InboxNotAsked          payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
 LateBeatsLimit         payment_rules paying_late_never_beats_a_limit_nor_the_drops_end_nor_a_mismatch
 MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
+SellsWithoutFile       lost_files   a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept
 SwapsStaleRebuilt      rebuild_kill a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on
 '
 

@@ -186,7 +186,7 @@ value() { # prints the value of an expression
 test_value() { [ "$(value "$1")" = "$2" ]; }
 done_with() {
     if [ -n "$server" ]; then stop_on "$data" >>"$typed"; fi
-    rm -rf "${data:?}"
+    rm -rf "${data:?}" "$data.firstcome"
 }
 order() { # buyer: prints the response
     curl -s "http://$public/v1/drops/1/orders" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" \

@@ -19,6 +19,8 @@ pub const UNAVAILABLE: u8 = 69;
 pub const BUG: u8 = 70;
 /// Exit code 71, `EX_OSERR`.
 pub const SYSTEM: u8 = 71;
+/// Exit code 72, `EX_OSFILE`.
+pub const FILE_LOST: u8 = 72;
 /// Exit code 73, `EX_CANTCREAT`.
 pub const CANNOT_CREATE: u8 = 73;
 /// Exit code 74, `EX_IOERR`.
@@ -45,7 +47,7 @@ const fn row(code: u8, name: &'static str, restarts: bool, meaning: &'static str
 }
 
 /// All exit codes, in ascending order.
-pub const TABLE: [Row; 12] = [
+pub const TABLE: [Row; 13] = [
     row(OK, "EX_OK", false, "finished; a server has decided and committed all it accepted"),
     row(FAILED, "", false, "a check failed, or a difference was found"),
     row(USAGE, "EX_USAGE", false, "wrong arguments, settings or data directory; one line per mistake"),
@@ -54,6 +56,7 @@ pub const TABLE: [Row; 12] = [
     row(UNAVAILABLE, "EX_UNAVAILABLE", false, "a port is in use; for tools: the server is unreachable or refuses"),
     row(BUG, "EX_SOFTWARE", true, "a bug; the batch in progress was rolled back"),
     row(SYSTEM, "EX_OSERR", true, "the operating system refused a thread, a signal handler or similar"),
+    row(FILE_LOST, "EX_OSFILE", false, "a file of the data directory was removed, moved, replaced or cut"),
     row(CANNOT_CREATE, "EX_CANTCREAT", false, "another process uses the file, or an output file cannot be written"),
     row(DISK, "EX_IOERR", false, "a disk fault, now or earlier: run `firstcome recover` before a reboot"),
     row(CLOCK, "EX_CONFIG", false, "the wall clock is far from the file's last instant (--accept-clock)"),

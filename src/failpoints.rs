@@ -39,6 +39,8 @@ pub enum Bug {
     LateBeatsLimit,
     /// A payment that is not kept is not marked as due for refund.
     MoneyForNothing,
+    /// Orders are sold although the database file is gone.
+    SellsWithoutFile,
     /// An interrupted recovery is completed although the files have changed since.
     SwapsStaleRebuilt,
 }

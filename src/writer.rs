@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod clock;
 mod disk_space;
 pub mod handle;
+mod look;
 mod options;
 pub mod replies;
 mod sync_policy;

@@ -38,6 +38,21 @@ pub enum StoreError {
          restore the file or a backup"
     )]
     Vanished { path: PathBuf, seq: u64 },
+    /// The database and its watermark are missing, but there was a database.
+    #[error(
+        "{path} is missing, and there was one; no empty database is created in its place: restore the directory or a \
+         backup, or use another directory; to begin anew in this one, empty it and delete {note}"
+    )]
+    NoEmptyFile { path: PathBuf, note: PathBuf },
+    /// A file of the data directory is not the one that the server has open.
+    #[error("{path} {what} while the server ran; {kept}")]
+    FileLost {
+        path: PathBuf,
+        /// Predicate of the path in the message.
+        what: &'static str,
+        /// Result of the rescue, for the operator.
+        kept: String,
+    },
     /// The fault marker is set: the last run ended with a storage fault.
     #[error(
         "the last run ended with a storage fault ({what}); run `firstcome recover --data {directory}` now, before any \
@@ -86,6 +101,8 @@ pub enum Severity {
     ForeignWriter,
     /// The disk is full: nothing was applied, and sales resume when there is space.
     Full,
+    /// A file was removed, moved, replaced or cut: the process ends, and no supervisor restarts it.
+    FileLost,
     /// A bug: the batch is rolled back, and the process ends and may be restarted.
     Bug,
     /// The file or the disk is not reliable: the batch may or may not be in the file. No start before
@@ -106,7 +123,8 @@ impl StoreError {
             | StoreError::EventsMissing { .. }
             | StoreError::Strange { .. }
             | StoreError::Inconsistent(_) => exit::BAD_DATA,
-            StoreError::Missing { .. } | StoreError::Vanished { .. } => exit::MISSING,
+            StoreError::Missing { .. } | StoreError::Vanished { .. } | StoreError::NoEmptyFile { .. } => exit::MISSING,
+            StoreError::FileLost { .. } => exit::FILE_LOST,
             StoreError::Setting { .. } => exit::BUG,
             StoreError::Marked { .. } | StoreError::Interrupted { .. } | StoreError::Io { .. } => exit::DISK,
             StoreError::Sqlite(error) => exit_code_of(error),
@@ -117,6 +135,7 @@ impl StoreError {
     pub fn severity(&self) -> Severity {
         match self {
             StoreError::ForeignWriter { .. } => Severity::ForeignWriter,
+            StoreError::FileLost { .. } => Severity::FileLost,
             StoreError::Setting { .. } => Severity::Bug,
             StoreError::Sqlite(error) => match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => Severity::Full,
@@ -131,6 +150,7 @@ impl StoreError {
             | StoreError::NewerSchema { .. }
             | StoreError::Missing { .. }
             | StoreError::Vanished { .. }
+            | StoreError::NoEmptyFile { .. }
             | StoreError::Marked { .. }
             | StoreError::Interrupted { .. }
             | StoreError::EventsMissing { .. }

@@ -12,8 +12,17 @@ use super::StoreError;
 /// Marker file inside the data directory.
 pub const MARKER_FILE: &str = "firstcome.fault";
 
+/// Directory of a rebuilt file that is complete, until it has taken the place of the old one (`rebuild`).
+pub(super) const READY: &str = "rebuilt";
+
 const TEXT_BYTES: usize = 1024;
 const CLEAR: &str = "no fault\n";
+
+/// Returns true if a rebuild of the files of `directory` was interrupted after the new file was complete.
+#[must_use]
+pub(super) fn is_interrupted(directory: &Path) -> bool {
+    directory.join(READY).exists()
+}
 
 pub struct FaultMarker {
     file: File,

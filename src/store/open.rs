@@ -8,10 +8,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::StoreError;
+use super::beside;
 use super::chain::ChainLink;
-use super::fault_marker::FaultMarker;
+use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
 use super::lock::{DirectoryLock, sync_directory};
-use super::rebuild::is_interrupted;
+use super::open_files::OpenFiles;
 use super::settings::{configure, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
@@ -46,6 +47,8 @@ pub struct Store {
     pub epoch: u64,
     /// Path of the database file.
     pub path: PathBuf,
+    /// Files as they were opened, to notice the loss of one.
+    pub files: OpenFiles,
     pub watermark: Watermark,
     pub marker: FaultMarker,
     /// Events lost in a power failure that durability `interval` did not promise to keep.
@@ -86,15 +89,16 @@ impl Store {
         }
         let path = directory.join(DATABASE_FILE);
         let found = Watermark::read(directory)?;
-        refuse_vanished(&path, found)?;
+        let had_one = trust == Trust::Watermark && had_a_database(directory);
+        refuse_vanished(&path, found, had_one)?;
         let connection = Connection::open_with_flags(
             &path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(|error| cannot_open(&path, error))?;
         let fresh = check_identity(&connection, &path)? == FileIdentity::Empty;
-        if fresh && found != WatermarkState::Absent {
-            let what = "the database is empty, the watermark is not".into();
+        if fresh && (found != WatermarkState::Absent || had_one) {
+            let what = "the database is empty, and there was one with events".into();
             return Err(StoreError::Strange { path, what });
         }
         configure(&connection)?;
@@ -126,9 +130,19 @@ impl Store {
             }
         };
         let marker = FaultMarker::open(directory)?;
+        if trust == Trust::Watermark {
+            beside::write(directory, file_id);
+        }
+        let files = OpenFiles::note(directory)?;
         sync_directory(directory)?;
         let digest_key = DigestKey::new(&key);
-        Ok(Store { connection, digest_key, file_id, epoch, path, watermark, marker, lost, _lock: lock })
+        Ok(Store { connection, digest_key, file_id, epoch, path, files, watermark, marker, lost, _lock: lock })
+    }
+
+    /// Returns the data directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// Returns the watermark of the file at event `seq`.
@@ -138,12 +152,22 @@ impl Store {
     }
 }
 
+/// Returns true if something tells that the directory had a database: the note beside it, or the fault marker inside, which
+/// is made after the database.
+fn had_a_database(directory: &Path) -> bool {
+    beside::path(directory).is_some_and(|note| note.exists()) || directory.join(MARKER_FILE).exists()
+}
+
 /// Refuses to create an empty database in place of one that had events.
-fn refuse_vanished(path: &Path, found: WatermarkState) -> Result<(), StoreError> {
+fn refuse_vanished(path: &Path, found: WatermarkState, had_one: bool) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
     match found {
+        WatermarkState::Absent if had_one => {
+            let note = beside::path(path.parent().unwrap_or(path)).unwrap_or_default();
+            Err(StoreError::NoEmptyFile { path: path.to_path_buf(), note })
+        }
         WatermarkState::Absent => Ok(()),
         WatermarkState::Unreadable => Err(StoreError::Vanished { path: path.to_path_buf(), seq: 0 }),
         WatermarkState::Present(mark) => Err(StoreError::Vanished { path: path.to_path_buf(), seq: mark.seq.get() }),

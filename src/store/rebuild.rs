@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use self::origin::{Leftover, Origin};
 use super::StoreError;
-use super::fault_marker::FaultMarker;
+use super::fault_marker::{FaultMarker, READY};
 use super::lock::sync_directory;
 use super::open::DATABASE_FILE;
 use super::watermark::WATERMARK_FILE;
@@ -19,8 +19,6 @@ use crate::types::UnixMillis;
 
 /// Directory in which the new file is built.
 const GROWING: &str = "rebuilding";
-/// Directory of the new file once it is complete and verified.
-const READY: &str = "rebuilt";
 /// Text of the fault marker during a swap.
 const INTERRUPTED: &str = "a rebuild of the file was interrupted; run the same command again to complete it";
 /// Log of the database, inside its directory.
@@ -68,12 +66,6 @@ pub fn rebuild<T>(
     swap(directory, &ready, &kept)?;
     finish(directory, &ready, &marker)?;
     Ok(Rebuilt { made: Some(made), kept })
-}
-
-/// Returns true if a rebuild of the files of `directory` was interrupted after the new file was complete.
-#[must_use]
-pub fn is_interrupted(directory: &Path) -> bool {
-    directory.join(READY).exists()
 }
 
 /// Completes an interrupted rebuild. Returns the directory with the old files, or `None` if there was none to complete. A

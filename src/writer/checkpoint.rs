@@ -64,6 +64,15 @@ impl Checkpointer {
         self.pages.load(Ordering::Relaxed).saturating_mul(PAGE_BYTES)
     }
 
+    /// Returns true if the log has reached a limit.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let pages = self.pages.load(Ordering::Relaxed);
+        let copied = if pages < self.copied_pages { 0 } else { self.copied_pages };
+        let new_bytes = pages.saturating_sub(copied).saturating_mul(PAGE_BYTES);
+        self.wal_bytes() >= self.limits.reset_bytes || new_bytes >= self.limits.passive_bytes
+    }
+
     /// Runs a checkpoint if the log has reached a limit. An error is a fault of the storage.
     pub fn run_if_due(&mut self, connection: &Connection) -> rusqlite::Result<Option<CheckpointResult>> {
         let pages = self.pages.load(Ordering::Relaxed);

@@ -131,7 +131,7 @@ impl Writer {
                 fetched: VecDeque::new(),
                 tap,
             };
-            run_loop(&mut writer_loop)?;
+            run_loop(&mut writer_loop).map_err(|error| writer_loop.explain(error))?;
             writer_loop.end()
         }));
         let (message, exit_code, severity) = match ended {
@@ -173,7 +173,7 @@ fn run_loop(writer_loop: &mut WriterLoop<'_>) -> Result<(), StoreError> {
 }
 
 /// Answers the commands that are still queued when a fault ends the writer. They are never decided.
-fn reject_queued(receiver: &Receiver<WriterMessage>, shared: &WriterShared) {
+pub(super) fn reject_queued(receiver: &Receiver<WriterMessage>, shared: &WriterShared) {
     shared.stopping.store(true, Ordering::SeqCst);
     let mut outgoing = ReplyBatch::new(shared.mailboxes.count());
     while let Ok(message) = receiver.try_recv() {

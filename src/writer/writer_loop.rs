@@ -316,7 +316,7 @@ impl WriterLoop<'_> {
                 self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 Err(error)
             }
-            Severity::Full | Severity::Bug | Severity::Storage => {
+            Severity::Full | Severity::Bug | Severity::FileLost | Severity::Storage => {
                 if failpoints::enabled(Bug::FaultIsNotApplied) {
                     self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 }
@@ -330,7 +330,7 @@ impl WriterLoop<'_> {
     }
 
     /// Rolls the transaction back if it is open. Returns true if nothing of it is left.
-    fn is_rolled_back(&self) -> bool {
+    pub(super) fn is_rolled_back(&self) -> bool {
         let connection = &self.store.connection;
         connection.is_autocommit() || (connection.execute_batch("ROLLBACK").is_ok() && connection.is_autocommit())
     }
@@ -399,8 +399,15 @@ impl WriterLoop<'_> {
     }
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if !self.checkpointer.is_due() {
+            return Ok(());
+        }
+        // A checkpoint would hide that the database was cut.
+        self.look()?;
         let started = Instant::now();
-        match self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from) {
+        let ran = self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from);
+        self.store.files.note_written();
+        match ran {
             Ok(Some(done)) => self.meter.checkpoint(started.elapsed(), done == checkpoint::CheckpointResult::Busy),
             Ok(None) => {}
             // The log has everything; only the database cannot grow.
@@ -417,6 +424,7 @@ impl WriterLoop<'_> {
             return Ok(());
         }
         self.last_tick = Instant::now();
+        self.look()?;
         if !self.tally.is_empty()
             && !self.read_only
             && let Err(error) = self.commit()
@@ -445,6 +453,7 @@ impl WriterLoop<'_> {
 
     /// Ends in order: commits what is left and copies the log into the database.
     pub(super) fn end(mut self) -> Result<(), StoreError> {
+        self.look()?;
         if !self.read_only {
             if !self.tally.is_empty() || self.sync.is_dirty() {
                 self.sync.make_due();

@@ -34,7 +34,7 @@ struct OnDisk {
     modified_nanoseconds: i64,
 }
 
-/// What a rebuilt file was made from, and what it has.
+/// Source and content of a rebuilt file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Origin {
     /// Content of the files, with their log.
@@ -49,7 +49,7 @@ pub(super) struct Origin {
     pub(super) kept: String,
 }
 
-/// What a `rebuilt` directory is good for.
+/// Usability of a `rebuilt` directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Leftover {
     /// Its files belong in place of those of the data directory.

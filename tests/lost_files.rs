@@ -1,0 +1,241 @@
+//! Files of the data directory that are removed, moved, replaced or cut while the server sells: it notices within seconds,
+//! ends with a code that no supervisor restarts, keeps what was acknowledged, and never starts with less.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod process;
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use firstcome::store::{Store, load, verify};
+use firstcome::writer::clock::wall_clock;
+use process::{Client, Process, wait_until};
+
+const DATABASE: &str = "firstcome.db";
+const LOG: &str = "firstcome.db-wal";
+const INDEX: &str = "firstcome.db-shm";
+const WATERMARK: &str = "firstcome.watermark";
+
+/// One way to lose a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Removed,
+    Moved,
+    /// An older copy is renamed over it.
+    Replaced,
+    /// An older copy is written into it.
+    Overwritten,
+    Emptied,
+    Halved,
+}
+
+const WAYS: [Way; 6] = [Way::Removed, Way::Moved, Way::Replaced, Way::Overwritten, Way::Emptied, Way::Halved];
+
+fn lose(path: &Path, older: &Path, way: Way) {
+    let cut = |bytes| OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(bytes)).expect("cut");
+    match way {
+        Way::Removed => fs::remove_file(path).expect("removed"),
+        Way::Moved => fs::rename(path, path.with_extension("moved")).expect("moved"),
+        Way::Replaced => {
+            let beside = path.with_extension("copy");
+            fs::copy(older, &beside).expect("copied");
+            fs::rename(&beside, path).expect("replaced");
+        }
+        Way::Overwritten => fs::write(path, fs::read(older).expect("read")).expect("written"),
+        Way::Emptied => cut(0),
+        Way::Halved => cut(fs::metadata(path).expect("there").len() / 2),
+    }
+}
+
+/// A server that sells, and what it acknowledged.
+struct Sale {
+    server: Process,
+    data: PathBuf,
+    older: PathBuf,
+    log: PathBuf,
+    buyers: JoinHandle<Vec<String>>,
+}
+
+/// Starts a sale; copies of the files from its begin are in `older`.
+fn sale(scratch: &Path) -> Sale {
+    let (data, older, log) = (scratch.join("data"), scratch.join("older"), scratch.join("log"));
+    fs::create_dir(&older).expect("made");
+    // A checkpoint every few orders, so that the database file is written too.
+    let environment = [("FIRSTCOME__WRITER__CHECKPOINT_WAL_BYTES", "1048576".to_string())];
+    let server = Process::start_saying(&data, &environment, Stdio::from(File::create(&log).expect("made")));
+    server.create_drop(1_000_000);
+    let mut client = Client::connect(server.public).expect("connected");
+    let mut acknowledged = Vec::new();
+    let sold = Arc::new(AtomicUsize::new(0));
+    let selling = Arc::clone(&sold);
+    for number in 0..40 {
+        let buyer = format!("first-{number}");
+        assert_eq!(client.order(&buyer).expect("answered").status, 201);
+        acknowledged.push(buyer);
+    }
+    for name in [DATABASE, LOG, INDEX, WATERMARK, "firstcome.fault", "firstcome.lock"] {
+        fs::copy(data.join(name), older.join(name)).expect("copied");
+    }
+    let buyers = std::thread::spawn(move || {
+        for number in 0.. {
+            let buyer = format!("later-{number}");
+            match client.order(&buyer) {
+                Ok(answer) if answer.status == 201 => {
+                    acknowledged.push(buyer);
+                    selling.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok(answer) => {
+                    let applied = answer.body["applied"].as_str();
+                    assert!(answer.status == 503 && applied.is_some(), "{:?}", answer.body);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        acknowledged
+    });
+    let bytes = |directory: &Path| fs::metadata(directory.join(DATABASE)).map_or(0, |found| found.len());
+    wait_until("a checkpoint is behind it", || bytes(&data) > bytes(&older) && sold.load(Ordering::SeqCst) > 100);
+    Sale { server, data, older, log, buyers }
+}
+
+fn serve(data: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    command.args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0", "--data"]);
+    command.arg(data).stdin(Stdio::null()).output().expect("run")
+}
+
+/// Buyers of the orders that a whole data directory has.
+fn sold_in(directory: &Path) -> Vec<String> {
+    let report = verify::verify(directory).expect("verified");
+    assert_eq!(report.problems, Vec::<String>::new(), "{}", directory.display());
+    let store = Store::open(directory, wall_clock()).expect("starts");
+    load::load_verified(&store, 1000).expect("loaded");
+    let mut statement = store.connection.prepare("SELECT buyer FROM orders").expect("prepared");
+    statement.query_map([], |row| row.get(0)).expect("asked").collect::<Result<_, _>>().expect("read")
+}
+
+fn rescued(scratch: &Path) -> Option<PathBuf> {
+    let entries = [scratch.to_path_buf(), scratch.join("data")].into_iter().filter_map(|at| fs::read_dir(at).ok());
+    let mut paths = entries.flatten().map(|entry| entry.expect("read").path());
+    paths.find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("rescued-")))
+}
+
+/// Waits for the end, and checks what is left of the sale.
+fn check(scratch: &Path, mut sale: Sale, what: &str, code: Option<i32>) -> bool {
+    let begun = Instant::now();
+    let status = sale.server.wait();
+    let took = begun.elapsed();
+    let acknowledged = sale.buyers.join().expect("the buyers");
+    let told = fs::read_to_string(&sale.log).expect("read");
+    let cut_index = status.signal() == Some(libc::SIGBUS) && what.starts_with(INDEX);
+    assert!(cut_index || status.code() == code, "{what}: {status}, {told}");
+    assert!(took < Duration::from_secs(8), "{what}: {took:?}");
+    let complete = |directory: &Path| {
+        let sold = sold_in(directory);
+        let missing: Vec<&String> = acknowledged.iter().filter(|buyer| !sold.contains(buyer)).collect();
+        assert!(missing.is_empty(), "{what}: {} of {} acknowledged are missing", missing.len(), acknowledged.len());
+    };
+    let kept = rescued(scratch);
+    if let Some(kept) = &kept {
+        complete(kept);
+        assert!(told.contains(&kept.display().to_string()), "{what}: it says where: {told}");
+    }
+    // The next start is refused, or has everything.
+    if kept.is_some() || status.code() == Some(72) && !told.contains("start the server again") {
+        let refused = serve(&sale.data);
+        let refused_with = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code().is_some_and(|code| [65, 66, 74].contains(&code)), "{what}: {refused_with}");
+    } else {
+        complete(&sale.data);
+    }
+    println!("{what}: {status} after {took:?}, {} acknowledged, kept: {kept:?}", acknowledged.len());
+    kept.is_some()
+}
+
+fn lose_each(name: &str, must_keep: impl Fn(Way) -> bool) {
+    for way in WAYS {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let sale = sale(scratch.path());
+        lose(&sale.data.join(name), &sale.older.join(name), way);
+        let kept = check(scratch.path(), sale, &format!("{name} {way:?}"), Some(72));
+        assert!(kept || !must_keep(way), "{name} {way:?}: nothing is kept");
+    }
+}
+
+#[test]
+fn a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept() {
+    lose_each(DATABASE, |way| [Way::Removed, Way::Moved, Way::Replaced].contains(&way));
+}
+
+#[test]
+fn a_log_that_is_lost_replaced_or_cut_under_load_is_noticed() {
+    lose_each(LOG, |way| [Way::Removed, Way::Moved, Way::Replaced].contains(&way));
+}
+
+#[test]
+fn the_index_and_the_small_files_are_missed_and_everything_is_in_the_database() {
+    for (name, ways) in [
+        (INDEX, &[Way::Removed, Way::Moved, Way::Replaced, Way::Emptied][..]),
+        (WATERMARK, &[Way::Removed, Way::Moved, Way::Replaced]),
+        ("firstcome.fault", &[Way::Removed, Way::Moved, Way::Replaced]),
+        ("firstcome.lock", &[Way::Removed, Way::Moved, Way::Replaced]),
+    ] {
+        for way in ways {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let sale = sale(scratch.path());
+            lose(&sale.data.join(name), &sale.older.join(name), *way);
+            check(scratch.path(), sale, &format!("{name} {way:?}"), Some(72));
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_is_removed_or_moved_under_load_is_noticed_and_no_empty_one_takes_its_place() {
+    for way in [Way::Removed, Way::Moved] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let sale = sale(scratch.path());
+        match way {
+            Way::Removed => fs::remove_dir_all(&sale.data).expect("removed"),
+            Way::Moved | Way::Replaced | Way::Overwritten | Way::Emptied | Way::Halved => {
+                lose(&sale.data, &sale.older, way);
+            }
+        }
+        let data = sale.data.clone();
+        assert!(check(scratch.path(), sale, &format!("directory {way:?}"), Some(72)), "{way:?}: nothing is kept");
+        assert!(!data.join(DATABASE).exists(), "no empty file");
+    }
+}
+
+#[test]
+fn a_watermark_that_is_cut_is_written_again_by_the_next_commit() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut sale = sale(scratch.path());
+    for way in [Way::Emptied, Way::Halved] {
+        lose(&sale.data.join(WATERMARK), &sale.older.join(WATERMARK), way);
+        let mut client = Client::connect(sale.server.public).expect("connected");
+        for number in 0..2 {
+            assert_eq!(client.order(&format!("{way:?}-{number}")).expect("answered").status, 201);
+        }
+    }
+    sale.server.kill();
+    let acknowledged = sale.buyers.join().expect("the buyers");
+    let sold = sold_in(&sale.data);
+    assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)));
+}
+
+#[test]
+fn an_ordered_end_after_the_loss_is_no_success() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let sale = sale(scratch.path());
+    fs::remove_dir_all(&sale.data).expect("removed");
+    sale.server.signal(rustix::process::Signal::TERM);
+    assert!(check(scratch.path(), sale, "directory removed, then SIGTERM", Some(72)));
+}
