@@ -97,9 +97,14 @@ fn sigterm_and_sigint_end_streams_first_answer_what_was_accepted_and_exit_0() {
 fn a_second_signal_ends_at_once_and_loses_nothing_that_was_acknowledged() {
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");
-    let mut server = Process::start(&data, &[]);
+    // A request that never ends holds the first end up, for as long as connections get to finish: on a slow machine the
+    // usual 2 s of a stalled body would be over before the second signal.
+    let patient = [
+        ("FIRSTCOME__HTTP__BODY_STALL_TIMEOUT_MS", "60000".into()),
+        ("FIRSTCOME__HTTP__BODY_READ_TIMEOUT_MS", "60000".into()),
+    ];
+    let mut server = Process::start(&data, &patient);
     server.create_drop(1_000_000);
-    // A request that never ends holds the first end up.
     let mut slow = Client::connect(server.public).expect("connected");
     slow.send("POST /v1/drops/1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{")
         .expect("sent");
