@@ -25,6 +25,7 @@ LateBeatsLimit         payment_rules paying_late_never_beats_a_limit_nor_the_dro
 MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
 SellsWithoutFile       lost_files   a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept
 SwapsStaleRebuilt      rebuild_kill a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on
+AlteredBody            hostile      two_valid_requests_get_the_same_answers_wherever_their_bytes_are_cut
 '
 
 # Every bug in the code has a line above.

@@ -43,6 +43,8 @@ pub enum Bug {
     SellsWithoutFile,
     /// An interrupted recovery is completed although the files have changed since.
     SwapsStaleRebuilt,
+    /// A line feed that is read after the end of a head is changed.
+    AlteredBody,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

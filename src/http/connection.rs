@@ -1,6 +1,7 @@
 //! An HTTP connection, from its first byte to its end.
 
 mod head_scan;
+mod message_place;
 mod monitored_stream;
 mod service;
 mod timeouts;
@@ -84,9 +85,13 @@ where
     let accepted = Instant::now();
     let (worker, limits) = (&shared.worker, &shared.worker.server.config.limits);
     let timeouts = Rc::new(ConnectionTimeouts::new(limits, is_proxy, accepted));
+    let socket = MonitoredStream::new(stream, Rc::clone(&timeouts));
     let service = service_fn(|request: Request<Incoming>| {
-        timeouts.request_started(!request.body().is_end_stream());
-        let (mut response, timeouts) = (RequestFuture::new(worker, peer, request), &timeouts);
+        let (mut response, timeouts) = if socket.request_started(request.body().size_hint().exact()) {
+            (RequestFuture::new(worker, peer, request), &timeouts)
+        } else {
+            (RequestFuture::refused(), &timeouts)
+        };
         poll_fn(move |context| {
             response.poll(context).map(|mut response| {
                 if timeouts.response_started(matches!(response.body(), Either::Right(_))) {
@@ -96,7 +101,6 @@ where
             })
         })
     });
-    let socket = MonitoredStream::new(stream, Rc::clone(&timeouts));
     let mut connection = pin!(shared.http1.serve_connection(TokioIo::new(socket.clone()), service));
     let mut age_limit = accepted.checked_add(limits.connection_age_max);
     let mut timer = pin!(timer());

@@ -11,5 +11,6 @@ mod process;
 
 mod crowds;
 mod framing;
+mod pipelined;
 mod raw;
 mod slow;

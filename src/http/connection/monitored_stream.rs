@@ -1,5 +1,4 @@
-//! A socket that reports reads and writes to `timeouts`, and every head to `head_scan`. (Except pipelined heads: hyper has
-//! read them already. Proxies do not pipeline to a server, and a client that does can only mislead itself.)
+//! A socket that reports reads and writes to `timeouts`, and received bytes to `message_place`. It never changes a byte.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,9 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::head_scan::HeadScan;
-use super::timeouts::{ConnectionTimeouts, ReceivedPart};
+use super::message_place::MessagePlace;
+use super::timeouts::ConnectionTimeouts;
 use super::write_coalescing::CoalescedWrites;
+use crate::failpoints::{self, Bug};
 
 /// A monitored socket. A clone is the same one: hyper has one, and the task that polls hyper has another.
 pub(super) struct MonitoredStream<S>(Rc<RefCell<MonitoredSocket<S>>>);
@@ -25,7 +25,7 @@ struct MonitoredSocket<S> {
     pipelined: bool,
     /// A byte that came while an event stream was being sent: it belongs to the next request.
     early: Option<u8>,
-    scan: HeadScan,
+    place: MessagePlace,
     /// The client has closed its half.
     input_ended: bool,
     /// The server has closed its half.
@@ -40,7 +40,6 @@ impl<S> Clone for MonitoredStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredStream<S> {
     pub(super) fn new(socket: S, timeouts: Rc<ConnectionTimeouts>) -> MonitoredStream<S> {
-        let scan = HeadScan::default();
         let writes = CoalescedWrites::default();
         MonitoredStream(Rc::new(RefCell::new(MonitoredSocket {
             socket,
@@ -48,10 +47,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredStream<S> {
             writes,
             pipelined: false,
             early: None,
-            scan,
+            place: MessagePlace::default(),
             input_ended: false,
             output_ended: false,
         })))
+    }
+
+    /// Notes that hyper has read a head, and the length of its body unless it is in chunks. Returns whether the request may
+    /// be served: a head with a bare LF is refused.
+    pub(super) fn request_started(&self, body: Option<u64>) -> bool {
+        let mut socket = self.0.borrow_mut();
+        socket.timeouts.request_started(body != Some(0));
+        socket.place.request_started(body)
     }
 
     /// Writes the responses held back. To be called whenever hyper waits, since it may wait for long.
@@ -90,18 +97,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MonitoredSocket<S> {
         }
     }
 
-    /// Notes received bytes; those of a head are scanned.
+    /// Notes received bytes, and their place in the messages.
     fn received(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
-        match self.timeouts.received() {
-            ReceivedPart::NewHead => self.scan = HeadScan::default(),
-            ReceivedPart::Head => {}
-            ReceivedPart::Other => {
-                self.pipelined = true;
-                return;
-            }
-        }
-        if let Some(new) = buffer.filled_mut().get_mut(before..) {
-            self.pipelined = self.scan.scan(new);
+        let serving = self.timeouts.received();
+        let in_head = matches!(self.place, MessagePlace::Head(_));
+        let beyond_head = buffer.filled().get(before..).is_some_and(|new| self.place.received(new));
+        self.pipelined = beyond_head || serving;
+        if failpoints::enabled(Bug::AlteredBody)
+            && !in_head
+            && let Some(last) = buffer.filled_mut().iter_mut().rev().find(|byte| **byte == b'\n')
+        {
+            *last = 0;
         }
     }
 
@@ -260,7 +266,7 @@ mod tests {
                 client.write_all(heads.as_bytes()).await.expect("sent");
                 let mut heard = vec![0u8; heads.len()];
                 stream.read_exact(&mut heard).await.expect("heard");
-                timeouts.request_started(body);
+                assert!(stream.request_started(Some(if body { 8 } else { 0 })), "no bare LF");
                 timeouts.response_started(false);
                 for bytes in answers {
                     stream.write_all(bytes).await.expect("taken");

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use compact_str::CompactString;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -88,6 +88,13 @@ impl<'c> RequestFuture<'c> {
             }
             Err(problem) => RequestFuture::Ready(context.respond(Err(problem))),
         }
+    }
+
+    /// Refuses a request whose head may be read in two ways, like hyper: without a body, and as the connection's last.
+    pub(super) fn refused() -> RequestFuture<'c> {
+        let mut response = empty(StatusCode::BAD_REQUEST);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        RequestFuture::Ready(response)
     }
 
     /// Returns the response once it is there.

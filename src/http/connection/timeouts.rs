@@ -46,17 +46,6 @@ enum Phase {
     Lingering(Instant),
 }
 
-/// The part of a request that received bytes belong to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ReceivedPart {
-    /// They begin a head.
-    NewHead,
-    /// They continue a head.
-    Head,
-    /// They belong to a body, or follow the last request.
-    Other,
-}
-
 /// The phase of a connection, and the longest durations of its waits.
 pub(super) struct ConnectionTimeouts {
     first_byte_max: Duration,
@@ -92,15 +81,15 @@ impl ConnectionTimeouts {
         }
     }
 
-    /// Notes that bytes were received; returns the part of the request that they belong to.
-    pub(super) fn received(&self) -> ReceivedPart {
+    /// Notes that bytes were received. Returns whether they came while a request was being served, or after the last one.
+    pub(super) fn received(&self) -> bool {
         match self.phase.get() {
             Phase::FirstByte(_) | Phase::Idle(_) | Phase::Responding => {
                 self.phase.set(Phase::HeadStarted);
-                ReceivedPart::NewHead
+                false
             }
-            Phase::HeadStarted | Phase::Head(_) => ReceivedPart::Head,
-            Phase::Serving | Phase::Lingering(_) => ReceivedPart::Other,
+            Phase::HeadStarted | Phase::Head(_) => false,
+            Phase::Serving | Phase::Lingering(_) => true,
         }
     }
 
