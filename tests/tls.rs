@@ -151,6 +151,26 @@ fn a_changed_certificate_is_in_force_without_a_restart_and_a_broken_one_changes_
 }
 
 #[test]
+fn a_file_that_is_only_made_private_is_taken_up() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let files = files(scratch.path(), "shop");
+    let first = issue(&files);
+    let server = serve(scratch.path(), &files, |_| {});
+    let address = server.0.server.public_address;
+    // The new key is readable by others, and the new certificate may be written by them: both are refused.
+    let failed = || server.metric("firstcome_tls_reloads_total{result=\"failed\"}");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    write(&files.key, &made.signing_key.serialize_pem(), 0o644);
+    write(&files.certificate, &made.cert.pem(), 0o666);
+    until("the files are noticed", || failed() >= 1.0);
+    assert!(newest(address, &first).is_ok(), "the old certificate stays in force");
+    fs::set_permissions(&files.certificate, fs::Permissions::from_mode(0o644)).expect("set");
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).expect("set");
+    until("the new certificate is in force", || newest(address, made.cert.der()).is_ok());
+    server.stop();
+}
+
+#[test]
 fn a_handshake_that_does_not_come_is_not_waited_for_and_holds_nobody_up() {
     let scratch = tempfile::tempdir().expect("scratch");
     let files = files(scratch.path(), "shop");

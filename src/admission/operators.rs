@@ -15,8 +15,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::rejected::Rejected;
 use crate::config::ConfigError;
+use crate::config::secret_file::FileStamp;
 use crate::types::UnixMillis;
-use file::{FileStamp, TOKENS_FILE};
+use file::TOKENS_FILE;
 pub use token::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_name};
 use token::{halves, sha256};
 

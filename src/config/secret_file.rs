@@ -1,6 +1,6 @@
-//! Reading of key files, which refuses files that other users may read or write.
+//! Reading of key files, which refuses files that other users may read or write, and stamps that show their changes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,6 +14,38 @@ pub enum FileProtection {
     Secret,
     /// No write: a user who can replace the file can forge signatures.
     Unforgeable,
+}
+
+/// Metadata that differs when a file has been replaced, changed, or given another owner or mode: a file that was refused
+/// for its mode is read again after a `chmod` alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileStamp {
+    file: (u64, u64),
+    size: u64,
+    /// Mode, user and group of the file.
+    access: (u32, u32, u32),
+    changed: (i64, i64),
+    written: (i64, i64),
+}
+
+impl FileStamp {
+    /// Returns the stamp of the file at a path, if it exists.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<FileStamp> {
+        fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata))
+    }
+}
+
+impl From<&fs::Metadata> for FileStamp {
+    fn from(metadata: &fs::Metadata) -> FileStamp {
+        FileStamp {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            access: (metadata.mode(), metadata.uid(), metadata.gid()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 /// Reads a whole file after checking its mode.

@@ -4,8 +4,6 @@
 //! force: an expired certificate is better than none, and the log and a metric report it.
 
 use std::fmt;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +16,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::secret_file::{FileProtection, read};
+use crate::config::secret_file::{FileProtection, FileStamp, read};
 use crate::config::{Config, ConfigError, TlsFiles};
 use crate::http::routes::Listener;
 use crate::telemetry::{Telemetry, catalogue as metric};
@@ -149,14 +147,13 @@ impl ResolvesServerCert for CurrentCertificate {
     }
 }
 
-/// Metadata that differs when a file has been replaced or changed.
+/// The stamps of certificate and key.
 #[derive(PartialEq, Eq)]
-struct FileStamps([Option<(u64, i64, i64, u64)>; 2]);
+struct FileStamps([Option<FileStamp>; 2]);
 
 impl FileStamps {
     fn of(files: &TlsFiles) -> FileStamps {
-        let print = |metadata: Metadata| (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.size());
-        FileStamps([&files.certificate, &files.key].map(|path| std::fs::metadata(path).ok().map(print)))
+        FileStamps([&files.certificate, &files.key].map(|path| FileStamp::of(path)))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::token::{Role, Token, TokenStatus, is_id, is_name};
 use crate::config::ConfigError;
-use crate::config::secret_file::{FileProtection, read_open};
+use crate::config::secret_file::{FileProtection, FileStamp, read_open};
 use crate::types::text::{parse_rfc3339, rfc3339};
 use crate::types::{UnixMillis, hex};
 
@@ -46,34 +46,6 @@ pub struct TokenRow {
 struct TokensFile {
     version: u32,
     tokens: Vec<TokenRow>,
-}
-
-/// Metadata that differs between two versions of the file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FileStamp {
-    file: (u64, u64),
-    size: u64,
-    changed: (i64, i64),
-    written: (i64, i64),
-}
-
-impl FileStamp {
-    /// Returns the stamp of the file at a path, if it exists.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<FileStamp> {
-        fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata))
-    }
-}
-
-impl From<&fs::Metadata> for FileStamp {
-    fn from(metadata: &fs::Metadata) -> FileStamp {
-        FileStamp {
-            file: (metadata.dev(), metadata.ino()),
-            size: metadata.size(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            written: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
 }
 
 impl TokenRow {
