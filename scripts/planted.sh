@@ -26,6 +26,7 @@ MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_
 SellsWithoutFile       lost_files   a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept
 SwapsStaleRebuilt      rebuild_kill a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on
 AlteredBody            hostile      two_valid_requests_get_the_same_answers_wherever_their_bytes_are_cut
+ClockByLastEvent       clocks       a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything
 '
 
 # Every bug in the code has a line above.

@@ -45,6 +45,8 @@ pub enum Bug {
     SwapsStaleRebuilt,
     /// A line feed that is read after the end of a head is changed.
     AlteredBody,
+    /// The guard of a start compares the wall clock with the last event only.
+    ClockByLastEvent,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

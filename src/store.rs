@@ -9,6 +9,7 @@ mod auctions;
 pub mod audit;
 pub mod beside;
 pub mod chain;
+pub mod clock_file;
 mod drops;
 mod endpoints;
 pub mod error;
@@ -31,6 +32,7 @@ mod sql_types;
 pub mod verify;
 pub mod watermark;
 
+pub use clock_file::{BootTime, KeptInstant};
 pub use error::{Severity, StoreError};
 pub use load::Loaded;
 pub use open::{Durability, Store};

@@ -10,6 +10,7 @@
 pub mod affinity;
 pub mod checkpoint;
 pub mod clock;
+pub mod clock_guard;
 mod disk_space;
 pub mod handle;
 mod look;
@@ -20,7 +21,8 @@ pub mod thread;
 mod writer_loop;
 
 pub use affinity::CpuAffinity;
-pub use clock::{Clock, ClockError};
+pub use clock::Clock;
+pub use clock_guard::{ClockError, ClockReading, StartEvidence};
 pub use handle::{Class, Submission, SubmitError, Ticket, WriterHandle};
 pub use options::WriterOptions;
 pub use replies::{Decided, NotApplied, Timing, WriterReply};

@@ -28,7 +28,7 @@ use firstcome::types::{DigestKey, DropId, Published, Seq, SnapshotGate, UnixMill
 use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Class, Clock, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
+    Class, Clock, ClockReading, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
 };
 use test_drop::test_drop;
 
@@ -249,7 +249,7 @@ impl Selling {
         let scratch = tempfile::tempdir().expect("scratch");
         let store = Store::open(scratch.path(), wall_clock()).expect("a store");
         let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
-        let clock = Clock::start(UnixMillis::ZERO, wall_clock(), false, false).expect("a clock");
+        let clock = Clock::unguarded(UnixMillis::ZERO, &ClockReading::take());
         let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
         let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
         let options = WriterOptions {

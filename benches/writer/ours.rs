@@ -19,8 +19,8 @@ use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, SnapshotGate};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Class, Clock, CpuAffinity, Submission, Ticket, Writer, WriterExit, WriterHandle, WriterOptions, WriterReply,
-    checkpoint,
+    Class, Clock, ClockReading, CpuAffinity, Submission, Ticket, Writer, WriterExit, WriterHandle, WriterOptions,
+    WriterReply, checkpoint,
 };
 
 use self::test_drop::test_drop;
@@ -50,7 +50,7 @@ impl Ours {
     pub(crate) fn start(directory: &Path, durability: Durability, batch_commands_max: usize) -> Ours {
         let store = Store::open(directory, wall_clock()).expect("opened");
         let loaded = load::load(&store.connection, &store.digest_key, 4_000_000).expect("loaded");
-        let clock = Clock::start(loaded.state.at(), wall_clock(), false, false).expect("a sane clock");
+        let clock = Clock::unguarded(loaded.state.at(), &ClockReading::take());
         let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
         let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
         let options = WriterOptions {

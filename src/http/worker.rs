@@ -34,6 +34,7 @@ use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
 use crate::writer::WriterHandle;
+use crate::writer::clock::wall_clock;
 
 /// The state that all workers of a server share.
 pub struct ServerState {
@@ -176,7 +177,7 @@ impl Worker {
         peer: IpAddr,
     ) -> Result<(Caller, Option<InFlightPermit<'_>>), Problem> {
         let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };
-        access::admit(&self.server.admission, &self.verified, route, headers, peer, || self.writer.clock.now())
+        access::admit(&self.server.admission, &self.verified, route, headers, peer, wall_clock)
     }
 
     /// Returns the client's request id if it is valid, else a new one.

@@ -183,7 +183,7 @@ impl RelayLoop {
                 let call = worker.prepare(&self.reader, &self.file_id, seq, now)?;
                 worker.queue.mark_in_flight(seq);
                 failpoints::pause(PausePoint::BeforeDelivery);
-                worker.send(&self.client, seq, call, now, &mut self.attempts);
+                worker.send(&self.client, seq, call, &mut self.attempts);
             }
             if worker.is_checkpoint_due(started, CHECKPOINT_INTERVAL) {
                 self.save_checkpoint(id);

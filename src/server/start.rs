@@ -17,12 +17,18 @@ use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
+use crate::store::clock_file::ClockFile;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
-use crate::writer::{Class, Clock, CpuAffinity, Submission, Writer, WriterExit, WriterHandle, WriterOptions};
+use crate::writer::{
+    Class, Clock, ClockReading, CpuAffinity, StartEvidence, Submission, Writer, WriterExit, WriterHandle, WriterOptions,
+};
+
+/// Lead of the clock of decisions over the wall clock from which a start logs it; less is slewed away.
+const CLOCK_AHEAD_LOGGED_MS: u64 = 1000;
 
 /// The state of the file at the start.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +69,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         load::load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
     let found = start_state(&loaded);
     // The wall clock is read again: a file of a million orders takes seconds to load.
-    let clock = Clock::start(found.at, wall_clock(), found.orders_live > 0, config.accept_clock)
-        .map_err(|error| Exit::clock(error.to_string()))?;
+    let clock = start_clock(&store, &loaded, config.accept_clock)?;
     if let Some(lost) = store.lost {
         tracing::error!(
             events = lost.events,
@@ -168,6 +173,27 @@ fn start_state(loaded: &Loaded) -> StartState {
         seq: state.seq().get(),
         at: state.at(),
     }
+}
+
+/// Starts the clock, if the wall clock agrees with what the last run knew.
+fn start_clock(store: &Store, loaded: &Loaded, accept: bool) -> Result<Clock, Exit> {
+    let evidence = StartEvidence {
+        last_event: loaded.state.at(),
+        kept: store.clock_file.as_ref().and_then(ClockFile::read),
+        anything_due: loaded.state.next_due().is_some(),
+    };
+    let now = ClockReading::take();
+    let clock = Clock::start(&evidence, &now, accept).map_err(|error| Exit::clock(error.to_string()))?;
+    let ahead_ms = clock.at(now.monotonic).since(now.wall);
+    if ahead_ms > CLOCK_AHEAD_LOGGED_MS {
+        let seconds = ahead_ms / 1000;
+        tracing::error!(
+            seconds,
+            "the clock of decisions is ahead of the wall clock: it cannot go back behind the last event; drops, auctions \
+             and reservations begin and end this many seconds early: see FirstcomeClockOff"
+        );
+    }
+    Ok(clock)
 }
 
 fn writer_options(config: &Config) -> WriterOptions {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::StoreError;
 use super::beside;
 use super::chain::ChainLink;
+use super::clock_file::ClockFile;
 use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::OpenFiles;
@@ -51,6 +52,8 @@ pub struct Store {
     pub files: OpenFiles,
     pub watermark: Watermark,
     pub marker: FaultMarker,
+    /// The clock file; `None` if it cannot be written, which only weakens the guard of the next start.
+    pub clock_file: Option<ClockFile>,
     /// Events lost in a power failure that durability `interval` did not promise to keep.
     pub lost: Option<MissingEvents>,
     _lock: DirectoryLock,
@@ -133,10 +136,25 @@ impl Store {
         if trust == Trust::Watermark {
             beside::write(directory, file_id);
         }
+        let clock_file = ClockFile::open(directory, file_id)
+            .inspect_err(|error| tracing::warn!(%error, "the clock file cannot be opened"))
+            .ok();
         let files = OpenFiles::note(directory)?;
         sync_directory(directory)?;
         let digest_key = DigestKey::new(&key);
-        Ok(Store { connection, digest_key, file_id, epoch, path, files, watermark, marker, lost, _lock: lock })
+        Ok(Store {
+            connection,
+            digest_key,
+            file_id,
+            epoch,
+            path,
+            files,
+            watermark,
+            marker,
+            clock_file,
+            lost,
+            _lock: lock,
+        })
     }
 
     /// Returns the data directory.

@@ -6,33 +6,25 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::clock_guard::{ClockError, ClockReading, StartEvidence};
+use crate::store::{BootTime, KeptInstant};
 use crate::types::UnixMillis;
 
 /// Largest offset that is slewed away; a larger one raises an alert.
 const SLEW_OFFSET_MAX: Duration = Duration::from_secs(1);
 /// Slew rate: 5 % of the elapsed time.
 const SLEW_DIVISOR: i64 = 20;
-/// Largest lag of the wall clock behind the file at a start.
-const BEHIND_MAX_MS: i64 = 60 * 1000;
-/// Largest lead of the wall clock over the file at a start with live orders, which would all expire at once.
-const AHEAD_MAX_MS: i64 = 60 * 60 * 1000;
-
+/// Step of the times in requests to peers while the clocks differ.
+const PEER_STEP_MS: i64 = 10_000;
 /// The clock of decisions. Workers read it; the writer keeps it near the wall clock.
 pub struct Clock {
     anchor: Instant,
     anchor_us: i64,
     slewed_us: AtomicI64,
-}
-
-/// The wall clock differs too much from the file to start.
-#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClockError {
-    #[error("the wall clock is {0} s behind the file's last event; set the clock, or start with --accept-clock")]
-    Behind(i64),
-    #[error(
-        "the wall clock is {0} s ahead of the file's last event and orders are live; set the clock, or start with --accept-clock"
-    )]
-    Ahead(i64),
+    /// The boot clock at the anchor.
+    anchor_boot: Option<BootTime>,
+    /// The wall clock that the start accepted, minus the anchor: negative if the last event is in the future.
+    accepted_ms: i64,
 }
 
 /// Returns the wall clock's time.
@@ -52,23 +44,41 @@ pub fn wall_clock_us() -> u64 {
 }
 
 impl Clock {
-    /// Starts a clock at the later of the file's last instant and the wall clock.
+    /// Starts a clock at the later of the file's last event and the wall clock.
     ///
     /// # Errors
-    /// If the two differ too much, unless the operator accepts the difference with `accept`.
-    pub fn start(last_at: UnixMillis, wall: UnixMillis, orders_live: bool, accept: bool) -> Result<Clock, ClockError> {
-        let ahead_ms = wall.get().saturating_sub(last_at.get());
-        let fresh_file = last_at == UnixMillis::ZERO;
-        if !accept && !fresh_file {
-            if ahead_ms < -BEHIND_MAX_MS {
-                return Err(ClockError::Behind(ahead_ms.saturating_neg() / 1000));
-            }
-            if ahead_ms > AHEAD_MAX_MS && orders_live {
-                return Err(ClockError::Ahead(ahead_ms / 1000));
-            }
+    /// If the wall clock differs too much from what is known, unless the operator accepts the difference with `accept`.
+    pub fn start(evidence: &StartEvidence, now: &ClockReading, accept: bool) -> Result<Clock, ClockError> {
+        if !accept {
+            evidence.check(now)?;
         }
-        let anchor_us = last_at.max(wall).get().saturating_mul(1000);
-        Ok(Clock { anchor: Instant::now(), anchor_us, slewed_us: AtomicI64::new(0) })
+        Ok(Clock::unguarded(evidence.last_event, now))
+    }
+
+    /// Starts a clock without the guard, for a file that has just been made and for tests.
+    #[must_use]
+    pub fn unguarded(last_event: UnixMillis, now: &ClockReading) -> Clock {
+        let anchor = last_event.max(now.wall);
+        Clock {
+            anchor: now.monotonic,
+            anchor_us: anchor.get().saturating_mul(1000),
+            slewed_us: AtomicI64::new(0),
+            anchor_boot: now.boot,
+            accepted_ms: now.wall.get().saturating_sub(anchor.get()),
+        }
+    }
+
+    /// Returns the instant to keep in the clock file.
+    ///
+    /// What is known goes on while the machine sleeps, which this clock does not.
+    #[must_use]
+    pub fn kept_instant(&self, now: &ClockReading) -> KeptInstant {
+        let decided = self.at(now.monotonic);
+        let awake = now.monotonic.saturating_duration_since(self.anchor);
+        let asleep = now.since_boot_reading(self.anchor_boot).map_or(Duration::ZERO, |all| all.saturating_sub(awake));
+        let asleep_ms = i64::try_from(asleep.as_millis()).unwrap_or(i64::MAX);
+        let known = decided.plus_millis(self.accepted_ms).plus_millis(asleep_ms);
+        KeptInstant { known, decided, wall: now.wall, boot: now.boot }
     }
 
     /// Returns the clock's time at a monotonic instant.
@@ -94,15 +104,32 @@ impl Clock {
     /// Moves the clock towards the wall clock by at most 5 % of `elapsed`, if the offset is small.
     ///
     /// Returns the offset (wall clock minus this clock) in milliseconds.
-    pub fn slew(&self, wall: UnixMillis, elapsed: Duration) -> i64 {
-        let offset_ms = wall.get().saturating_sub(self.now().get());
-        if offset_ms.unsigned_abs() <= u64::try_from(SLEW_OFFSET_MAX.as_millis()).unwrap_or(u64::MAX) {
+    pub fn slew(&self, now: &ClockReading, elapsed: Duration) -> i64 {
+        let offset_ms = now.wall.get().saturating_sub(self.at(now.monotonic).get());
+        if is_slewed(offset_ms) {
             let step = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX) / SLEW_DIVISOR;
             let move_us = offset_ms.saturating_mul(1000).clamp(step.saturating_neg(), step);
             self.slewed_us.fetch_add(move_us, Ordering::Relaxed);
         }
         offset_ms
     }
+
+    /// Translates a time of this clock into the wall clock, for a peer that has only its own. Small offsets are left out,
+    /// and larger ones rounded to ten seconds, so that repetitions give the same time.
+    #[must_use]
+    pub fn for_peers(&self, at: UnixMillis, now: &ClockReading) -> UnixMillis {
+        let offset_ms = now.wall.get().saturating_sub(self.at(now.monotonic).get());
+        if is_slewed(offset_ms) {
+            return at;
+        }
+        let steps = offset_ms.saturating_add(PEER_STEP_MS / 2).div_euclid(PEER_STEP_MS);
+        at.plus_millis(steps.saturating_mul(PEER_STEP_MS))
+    }
+}
+
+/// Returns whether an offset is small enough to be slewed away.
+pub(super) fn is_slewed(offset_ms: i64) -> bool {
+    offset_ms.unsigned_abs() <= u64::try_from(SLEW_OFFSET_MAX.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -113,40 +140,43 @@ mod tests {
         UnixMillis::new(value).expect("in range")
     }
 
+    fn reading(wall: i64) -> ClockReading {
+        ClockReading { wall: ms(wall), monotonic: Instant::now(), boot: None }
+    }
+
     #[test]
     fn it_starts_at_the_later_of_file_and_wall_clock() {
-        let later_file = Clock::start(ms(2_000_000), ms(1_990_000), true, false).expect("near");
+        let later_file = Clock::unguarded(ms(2_000_000), &reading(1_990_000));
         assert!(later_file.now() >= ms(2_000_000));
-        let later_wall = Clock::start(ms(2_000_000), ms(2_500_000), true, false).expect("near");
+        let later_wall = Clock::unguarded(ms(2_000_000), &reading(2_500_000));
         assert!(later_wall.now() >= ms(2_500_000));
     }
 
     #[test]
-    fn it_refuses_a_wall_clock_far_from_the_file_unless_told() {
-        let file = ms(100_000_000);
-        let start = |wall, live, accept| Clock::start(file, ms(wall), live, accept).map(|_| ());
-        assert_eq!(start(100_000_000 - 60_001, false, false), Err(ClockError::Behind(60)));
-        assert_eq!(start(100_000_000 - 60_000, false, false), Ok(()));
-        assert_eq!(start(100_000_000 + 3_600_001, true, false), Err(ClockError::Ahead(3600)));
-        assert_eq!(start(100_000_000 + 3_600_001, false, false), Ok(()));
-        assert_eq!(start(1, true, true), Ok(()));
-        assert!(
-            Clock::start(UnixMillis::ZERO, ms(1_700_000_000_000), false, false).is_ok(),
-            "a new file has no last instant"
-        );
+    fn small_offsets_are_slewed_at_5_percent_and_large_ones_are_left() {
+        let start = reading(1_000_000_000);
+        let clock = Clock::unguarded(UnixMillis::ZERO, &start);
+        let slewed = |clock: &Clock| clock.slewed_us.load(Ordering::Relaxed);
+        let off = |ms: i64| ClockReading { wall: clock.at(start.monotonic).plus_millis(ms), ..start };
+        clock.slew(&off(800), Duration::from_secs(1));
+        assert_eq!(slewed(&clock), 50_000, "5 % of a second");
+        clock.slew(&off(-500), Duration::from_secs(2));
+        assert_eq!(slewed(&clock), -50_000);
+        clock.slew(&off(5000), Duration::from_secs(1));
+        assert_eq!(slewed(&clock), -50_000, "an offset of 5 s is alarmed, not followed");
     }
 
     #[test]
-    fn small_offsets_are_slewed_at_5_percent_and_large_ones_are_left() {
-        let clock = Clock::start(UnixMillis::ZERO, ms(1_000_000_000), false, false).expect("new file");
-        let slewed = |clock: &Clock| clock.slewed_us.load(Ordering::Relaxed);
-        let ahead = clock.now().plus_millis(800);
-        clock.slew(ahead, Duration::from_secs(1));
-        assert_eq!(slewed(&clock), 50_000, "5 % of a second");
-        let behind = clock.now().plus_millis(-500);
-        clock.slew(behind, Duration::from_secs(2));
-        assert_eq!(slewed(&clock), -50_000);
-        clock.slew(clock.now().plus_millis(5000), Duration::from_secs(1));
-        assert_eq!(slewed(&clock), -50_000, "an offset of 5 s is alarmed, not followed");
+    fn peers_get_times_by_the_wall_clock_and_repetitions_the_same() {
+        let start = reading(1_000_000_000);
+        let clock = Clock::unguarded(UnixMillis::ZERO, &start);
+        let expires = ms(1_000_900_000);
+        let told = |wall_ahead_ms: i64| {
+            let wall = start.wall.plus_millis(wall_ahead_ms);
+            clock.for_peers(expires, &ClockReading { wall, ..start }).since(expires)
+        };
+        assert_eq!((told(900), told(599_400), told(600_300)), (0, 600_000, 600_000));
+        let behind = ClockReading { wall: start.wall.plus_millis(-7_200_000), ..start };
+        assert_eq!(expires.since(clock.for_peers(expires, &behind)), 7_200_000);
     }
 }

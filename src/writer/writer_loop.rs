@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::Clock;
 use super::checkpoint::{self, Checkpointer};
-use super::clock::wall_clock;
+use super::clock::is_slewed;
 use super::disk_space::FreeSpace;
 use super::handle::{Class, QueuedCommand, WriterMessage, WriterShared};
 use super::options::WriterOptions;
 use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
 use super::sync_policy::SyncPolicy;
+use super::{Clock, ClockReading};
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, State};
 use crate::failpoints::{self, Bug, PausePoint};
+use crate::store::clock_file::ClockFile;
 use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError, load};
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
@@ -25,6 +26,8 @@ use crate::types::{DropId, Published, UnixMillis};
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// Interval of the per-second work: figures, clock, meters, disk space.
 const TICK: Duration = Duration::from_secs(1);
+/// Interval in which the instant for the next start is kept, and a wall clock that is far off is logged.
+const KEEP_INSTANT: Duration = Duration::from_secs(60);
 
 /// Commands taken out of the queue before the first of them is decided: see [`State::look_ahead`]. More loads than a
 /// processor keeps in flight gain nothing.
@@ -54,6 +57,8 @@ pub(super) struct WriterLoop<'a> {
     /// Number of commands taken since the last tick.
     pub(super) drained: u32,
     pub(super) last_tick: Instant,
+    /// The last time that an instant was kept in the clock file.
+    pub(super) instant_kept: Option<Instant>,
     pub(super) clock: &'a Clock,
     pub(super) published: &'a Published,
     pub(super) shared: &'a WriterShared,
@@ -432,11 +437,26 @@ impl WriterLoop<'_> {
             self.not_committed(error)?;
         }
         self.check_disk_space()?;
-        let offset_ms = self.clock.slew(wall_clock(), elapsed);
+        let now = ClockReading::take();
+        let offset_ms = self.clock.slew(&now, elapsed);
+        if self.instant_kept.is_none_or(|kept| kept.elapsed() >= KEEP_INSTANT) {
+            self.keep_instant(&now);
+            log_far_clock(offset_ms);
+        }
         self.meter.orders(self.state.orders_by_state());
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
         self.measure_pace(elapsed);
         Ok(())
+    }
+
+    /// Keeps this instant for the guard of the next start. A failure only weakens that guard.
+    fn keep_instant(&mut self, now: &ClockReading) {
+        self.instant_kept = Some(now.monotonic);
+        if let Some(file) = &self.store.clock_file
+            && let Err(error) = file.keep(&self.clock.kept_instant(now))
+        {
+            tracing::warn!(%error, "the clock file cannot be written");
+        }
     }
 
     /// Measures the commands per second: the rate while the queue stayed filled, otherwise the best rate so far.
@@ -466,6 +486,21 @@ impl WriterLoop<'_> {
             }
         }
         self.meter.tick(0, self.checkpointer.wal_bytes(), self.state.keys_evicted());
+        self.keep_instant(&ClockReading::take());
+        if let Some(Err(error)) = self.store.clock_file.as_ref().map(ClockFile::sync) {
+            tracing::warn!(%error, "the clock file cannot be written");
+        }
         Ok(())
+    }
+}
+
+/// Logs an offset of the wall clock that is not slewed away: it stays until a restart.
+fn log_far_clock(offset_ms: i64) {
+    if !is_slewed(offset_ms) {
+        let seconds = offset_ms / 1000;
+        tracing::warn!(
+            seconds,
+            "the wall clock is this far ahead of the clock of decisions (behind it, if negative): see FirstcomeClockOff"
+        );
     }
 }

@@ -22,8 +22,8 @@ use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, SnapshotGate};
 use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
-    Class, Clock, CpuAffinity, Decided, Submission, SubmitError, Ticket, Writer, WriterExit, WriterHandle,
-    WriterOptions, WriterReply,
+    Class, Clock, ClockReading, CpuAffinity, Decided, Submission, SubmitError, Ticket, Writer, WriterExit,
+    WriterHandle, WriterOptions, WriterReply,
 };
 use test_drop::test_drop;
 
@@ -47,9 +47,14 @@ pub fn options() -> WriterOptions {
 }
 
 pub fn prepare(directory: &Path, options: WriterOptions) -> (Writer, WriterHandle) {
+    prepare_at(directory, options, &ClockReading::take())
+}
+
+/// The same, with other clocks than this machine's.
+pub fn prepare_at(directory: &Path, options: WriterOptions, now: &ClockReading) -> (Writer, WriterHandle) {
     let store = Store::open(directory, wall_clock()).expect("opened");
     let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
-    let clock = Clock::start(loaded.state.at(), wall_clock(), false, false).expect("a sane clock");
+    let clock = Clock::unguarded(loaded.state.at(), now);
     let labels = WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES };
     let meter = WriterMeter::new(&Arc::new(Telemetry::new()), labels);
     Writer::new(store, loaded, Arc::new(clock), Arc::new(SnapshotGate::default()), meter, options)

@@ -22,6 +22,7 @@ use crate::read::lists::{self, AuditFilter};
 use crate::read::rows;
 use crate::telemetry::StreamKind;
 use crate::types::{DropId, OrderId, Seq};
+use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] =
     &[Route::admin(Role::Viewer, Method::GET, "/v1/audit", "Audit", "Read or follow the audit")
@@ -59,8 +60,9 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
     let (worker, caller) = (Rc::clone(worker), call.caller.clone());
     // The token of a client that follows for hours may be revoked meanwhile.
     let still_in = move || {
-        let now = worker.writer.clock.now();
-        caller.operator().is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, now))
+        caller
+            .operator()
+            .is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, wall_clock()))
     };
     tokio::task::spawn_local(async move {
         let _slot = slot;

@@ -27,6 +27,7 @@ use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity,
 use crate::web;
 use crate::web::order::{OrderPage, PaymentOption};
 use crate::web::shop::Offer;
+use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/pay/{order_id}", "OrderPage", "Show the page of an order, where it is paid")
@@ -320,7 +321,7 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
         let reference = format!("play-{}-{seen}-{time}", order.seq);
         let event = json!({
             "type": kind,
-            "timestamp": rfc3339(worker.writer.clock.now()),
+            "timestamp": rfc3339(wall_clock()),
             "data": {
                 "order_id": order.id().to_string(),
                 "reference": reference,

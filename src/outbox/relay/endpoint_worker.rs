@@ -19,6 +19,7 @@ use crate::read::Reader;
 use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::types::{AttemptError, Seq, UnixMillis};
 use crate::writer::WriterReply;
+use crate::writer::clock::wall_clock;
 
 /// The result of one request.
 pub(super) struct FinishedAttempt {
@@ -105,7 +106,8 @@ impl EndpointWorker {
         Ok(())
     }
 
-    /// Reads and signs an event. Both secrets sign while one replaces the other.
+    /// Reads and signs an event. Both secrets sign while one replaces the other. The signature is dated by the wall clock,
+    /// because the receiver compares it with its own.
     pub(super) fn prepare(
         &self,
         reader: &Reader,
@@ -119,7 +121,7 @@ impl EndpointWorker {
         };
         let mut secrets = vec![self.endpoint.secret.clone()];
         secrets.extend(self.endpoint.old_secret.iter().filter(|(_, until)| now < *until).map(|(old, _)| old.clone()));
-        let timestamp = now.second();
+        let timestamp = wall_clock().second();
         let signed = signatures(&secrets, &id, timestamp, body.as_bytes());
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -138,7 +140,6 @@ impl EndpointWorker {
         client: &EgressClient,
         seq: Seq,
         request: Option<SignedRequest>,
-        now: UnixMillis,
         attempts: &mut JoinSet<FinishedAttempt>,
     ) {
         let (endpoint, generation, target) = (self.endpoint.id, self.generation, self.target.clone());
@@ -149,7 +150,8 @@ impl EndpointWorker {
             let (result, gone) = match (target, request) {
                 (Some(target), Some(SignedRequest { headers, body })) => {
                     let call = OutboundRequest { target: &target, method: Method::POST, headers, body };
-                    attempt_result(client.send(call).await, now)
+                    // A date in the response is compared with the wall clock, too.
+                    attempt_result(client.send(call).await, wall_clock())
                 }
                 // The configuration no longer allows the endpoint's network.
                 (None, _) => (failed(AttemptError::Forbidden), false),

@@ -16,7 +16,8 @@ use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Amount, OrderState, Seq, random};
-use crate::writer::{Class, Submission, WriterHandle, WriterReply};
+use crate::writer::clock::wall_clock;
+use crate::writer::{Class, ClockReading, Submission, WriterHandle, WriterReply};
 
 /// Pause between two searches for new orders.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -194,7 +195,8 @@ impl SessionLoop {
             quantity: row.quantity,
             unit_price: row.unit_price,
             currency: row.currency,
-            expires_at: row.expires_at,
+            // The provider has the wall clock only.
+            expires_at: self.writer.clock.for_peers(row.expires_at, &ClockReading::take()),
         }))
     }
 
@@ -247,7 +249,7 @@ async fn create(
     request: &SessionRequest,
 ) -> Result<(), CreateError> {
     let ProviderSession { url, reference } =
-        provider.create(request, writer.clock.now()).await.map_err(CreateError::NotCreated)?;
+        provider.create(request, wall_clock()).await.map_err(CreateError::NotCreated)?;
     let command = Command::Payment(PaymentCommand::RecordSession { order, provider: provider.provider() });
     let submission =
         Submission { command, private_data: Some(PrivateData::Session { reference, url }), class: Class::Operator };

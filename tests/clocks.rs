@@ -1,0 +1,324 @@
+//! Clocks that step, sleep and begin anew: the guard of a start on a simulated machine (wall, monotonic and boot clock),
+//! and a real server whose clock of decisions is far from the wall clock.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+mod webhook_sink;
+mod writing;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use firstcome::admission::operators::file::change;
+use firstcome::admission::operators::{Role, Token};
+use firstcome::store::clock_file::ClockFile;
+use firstcome::store::{BootTime, Store, load};
+use firstcome::types::{SigningSecret, UnixMillis};
+use firstcome::writer::clock::wall_clock;
+use firstcome::writer::{Clock, ClockError, ClockReading, StartEvidence};
+use http::{call, config, serve_with, try_serve, until};
+use serde_json::json;
+use webhook_sink::{Sink, SinkReply};
+
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+/// Slewing, and what lies between two instants that are kept.
+const SLACK: i64 = 5 * SECOND;
+const FILE_ID: [u8; 16] = [7; 16];
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: i64) -> i64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        i64::try_from(self.0 >> 2).expect("62 bits") % bound
+    }
+    fn one_in(&mut self, times: i64) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// A machine whose true time the test knows.
+struct Machine {
+    begin: Instant,
+    truth: i64,
+    /// How far the wall clock is from the truth.
+    wall_error: i64,
+    monotonic: i64,
+    boot: BootTime,
+    /// Time that no clock of this boot has counted, since the last instant was kept or the last life began.
+    uncounted: i64,
+    /// How far the wall clock was from the truth when an instant was kept last.
+    kept_error: i64,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let boot = BootTime { boot_id: [1; 16], since_boot_ms: 9 * SECOND };
+        let truth = 1_800_000_000_000;
+        Machine { begin: Instant::now(), truth, wall_error: 0, monotonic: 0, boot, uncounted: 0, kept_error: 0 }
+    }
+    fn reading(&self) -> ClockReading {
+        let awake = Duration::from_millis(u64::try_from(self.monotonic).expect("not negative"));
+        ClockReading {
+            wall: UnixMillis::new(self.truth + self.wall_error).expect("in range"),
+            monotonic: self.begin + awake,
+            boot: Some(self.boot),
+        }
+    }
+    fn run(&mut self, time: i64) {
+        self.sleep(time);
+        self.monotonic += time;
+    }
+    /// The machine is suspended: monotonic time stands, the boot clock goes on.
+    fn sleep(&mut self, time: i64) {
+        self.truth += time;
+        self.boot.since_boot_ms += time;
+    }
+    /// The virtual machine is paused: no clock of it goes on, and its wall clock is set afterwards.
+    fn pause(&mut self, time: i64) {
+        self.truth += time;
+        self.uncounted += time;
+    }
+    fn boot_again(&mut self, time: i64) {
+        self.truth += time;
+        self.monotonic = 9 * SECOND;
+        let next = self.boot.boot_id[0].wrapping_add(1).max(1);
+        self.boot = BootTime { boot_id: [next; 16], since_boot_ms: 9 * SECOND };
+    }
+}
+
+/// Runs a server for a while; returns its last event and the true time of the instant that it kept last.
+fn live(
+    machine: &mut Machine,
+    dice: &mut Dice,
+    clock: &Clock,
+    file: &ClockFile,
+    last_event: UnixMillis,
+) -> (UnixMillis, i64) {
+    let mut last_event = last_event;
+    let keep = |machine: &mut Machine| {
+        file.keep(&clock.kept_instant(&machine.reading())).expect("kept");
+        machine.kept_error = machine.wall_error;
+        machine.truth
+    };
+    let mut kept = keep(machine);
+    for _ in 0..dice.below(5) {
+        match dice.below(6) {
+            0 => machine.sleep(dice.below(10 * HOUR)),
+            1 if dice.one_in(3) => machine.pause(dice.below(2 * HOUR)),
+            2 => machine.wall_error = dice.below(6 * HOUR) - 3 * HOUR,
+            3 => machine.wall_error = 0,
+            _ => last_event = clock.at(machine.reading().monotonic),
+        }
+        for _ in 0..dice.below(90) {
+            machine.run(MINUTE);
+            clock.slew(&machine.reading(), Duration::from_secs(60));
+            kept = keep(machine);
+        }
+        machine.run(dice.below(MINUTE));
+    }
+    if machine.wall_error < 0 {
+        machine.wall_error = 0;
+    }
+    if dice.one_in(2) {
+        kept = keep(machine);
+    }
+    (last_event, kept)
+}
+
+#[test]
+fn a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything() {
+    let mut seen = [0u32; 4];
+    for seed in 1..=60u64 {
+        let (mut dice, mut machine) = (Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Machine::new());
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut last_event = UnixMillis::ZERO;
+        for life in 0..12 {
+            let file = ClockFile::open(scratch.path(), FILE_ID).expect("opened");
+            let anything_due = !dice.one_in(4);
+            let evidence = StartEvidence { last_event, kept: file.read(), anything_due };
+            let told = |what: &str, now: &ClockReading| {
+                format!("seed {seed}, life {life}: {what}: {evidence:?} {now:?}, uncounted {} ms", machine.uncounted)
+            };
+            if last_event != UnixMillis::ZERO {
+                // A wall clock that was stepped while the server ran is still wrong, or it is wrong at this start.
+                for error in [machine.wall_error, dice.below(48 * HOUR), -dice.below(48 * HOUR)] {
+                    let now = ClockReading {
+                        wall: UnixMillis::new(machine.truth + error).expect("in range"),
+                        ..machine.reading()
+                    };
+                    let found = evidence.check(&now);
+                    if anything_due && error > 0 && error + machine.uncounted > HOUR + SLACK {
+                        assert!(matches!(found, Err(ClockError::Ahead(_))), "{}", told("too far ahead", &now));
+                        seen[0] += 1;
+                    } else if -error > machine.uncounted + MINUTE + SLACK - machine.kept_error.min(0) {
+                        assert!(matches!(found, Err(ClockError::Behind(_))), "{}", told("behind", &now));
+                        seen[1] += 1;
+                    }
+                }
+                machine.wall_error = 0;
+                let (now, uncounted) = (machine.reading(), machine.uncounted);
+                let found = evidence.check(&now);
+                if uncounted < HOUR - SLACK || !anything_due {
+                    assert_eq!(found, Ok(()), "{}", told("a right clock", &now));
+                    seen[2] += 1;
+                } else if uncounted > HOUR + SLACK {
+                    // No clock of this machine knows that so much time has passed.
+                    assert!(matches!(found, Err(ClockError::Ahead(_))), "{}", told("unknown time", &now));
+                    seen[3] += 1;
+                }
+            }
+            machine.uncounted = 0;
+            let clock = Clock::start(&evidence, &machine.reading(), true).expect("accepted");
+            if last_event == UnixMillis::ZERO {
+                last_event = clock.at(machine.reading().monotonic);
+            }
+            let kept;
+            (last_event, kept) = live(&mut machine, &mut dice, &clock, &file, last_event);
+            if dice.one_in(3) {
+                machine.boot_again(dice.below(3 * HOUR));
+                machine.uncounted += machine.truth - kept;
+            } else {
+                machine.run(dice.below(72 * HOUR));
+            }
+        }
+    }
+    assert!(seen.iter().all(|times| *times > 20), "each case occurs: {seen:?}");
+}
+
+/// Reads what a start would know of the file in `directory`.
+fn evidence(directory: &Path) -> StartEvidence {
+    let store = Store::open(directory, wall_clock()).expect("opened");
+    let loaded = load::load(&store.connection, &store.digest_key, 1000).expect("loaded");
+    StartEvidence {
+        last_event: loaded.state.at(),
+        kept: store.clock_file.as_ref().and_then(ClockFile::read),
+        anything_due: loaded.state.next_due().is_some(),
+    }
+}
+
+/// The clocks of this machine, later by some time; the wall clock may be wrong besides.
+fn later(time: i64, wall_error: i64) -> ClockReading {
+    let now = ClockReading::take();
+    let boot = now.boot.map(|boot| BootTime { since_boot_ms: boot.since_boot_ms + time, ..boot });
+    ClockReading { wall: now.wall.plus_millis(time + wall_error), boot, ..now }
+}
+
+#[test]
+fn a_quiet_shop_starts_again_while_an_order_is_live() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (writer, handle) = writing::prepare(scratch.path(), writing::options());
+    let thread = writing::run(writer);
+    writing::decided(writing::create(&handle, 5, 86_400));
+    writing::decided(writing::order(&handle, "ann").expect("let in"));
+    writing::end(&handle, thread);
+    let evidence = evidence(scratch.path());
+    assert!(evidence.anything_due);
+    for stop in [0, 3_700 * SECOND, 20 * HOUR] {
+        assert_eq!(evidence.check(&later(stop, 0)), Ok(()), "a stop of {stop} ms");
+        assert!(matches!(evidence.check(&later(stop, 2 * HOUR)), Err(ClockError::Ahead(7199..=7201))), "{stop}");
+        assert!(matches!(evidence.check(&later(stop, -2 * HOUR)), Err(ClockError::Behind(7199..=7201))), "{stop}");
+    }
+}
+
+#[test]
+fn a_clock_far_ahead_ends_no_drop_and_no_auction_without_orders() {
+    let in_an_hour = |hours: i64| firstcome::types::text::rfc3339(wall_clock().plus_millis(hours * HOUR));
+    let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 5,
+                       "per_buyer_limit": 2, "starts_at": "2020-01-01T00:00:00Z" });
+    let auction = json!({ "sku": "S", "name": "N", "currency": "EUR", "start_price": 100,
+                          "increments": [[0, 5]], "starts_at": "2020-01-01T00:00:00Z" });
+    let with = |base: &serde_json::Value, more: &[(&str, String)]| {
+        let mut body = base.clone();
+        for (name, value) in more {
+            body[*name] = json!(value);
+        }
+        body
+    };
+    let cases = [
+        ("/v1/drops", drop.clone(), false),
+        ("/v1/drops", with(&drop, &[("ends_at", in_an_hour(1))]), true),
+        ("/v1/drops", with(&drop, &[("starts_at", in_an_hour(1))]), true),
+        ("/v1/auctions", with(&auction, &[("ends_at", in_an_hour(1))]), true),
+        ("/v1/auctions", with(&auction, &[("starts_at", in_an_hour(1)), ("ends_at", in_an_hour(5))]), true),
+    ];
+    for (path, body, due) in cases {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let server = serve_with(scratch.path(), |_| {});
+        let made = server.admin("POST", path, &body);
+        assert_eq!(made.status, 201, "{}", made.text);
+        server.stop();
+        let evidence = evidence(&config(scratch.path()).data);
+        let found = evidence.check(&later(0, 3 * HOUR));
+        assert_eq!(matches!(found, Err(ClockError::Ahead(_))), due, "{body}: {found:?}");
+        assert_eq!(evidence.check(&later(HOUR * 30, 0)), Ok(()), "{body}: a right clock after a long stop");
+    }
+}
+
+/// Leaves a file whose last event is ten minutes in the future.
+fn file_of_the_future(directory: &Path) {
+    let now = ClockReading::take();
+    let ahead = ClockReading { wall: now.wall.plus_millis(10 * MINUTE), ..now };
+    let (writer, handle) = writing::prepare_at(directory, writing::options(), &ahead);
+    let thread = writing::run(writer);
+    writing::decided(writing::create(&handle, 5, 600));
+    writing::end(&handle, thread);
+}
+
+#[test]
+fn what_leaves_the_server_is_dated_by_the_wall_clock_however_far_off_the_clock_of_decisions_is() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = config(scratch.path()).data;
+    file_of_the_future(&data);
+    // A token that the wall clock still admits, and the clock of decisions would not.
+    let expires = wall_clock().plus_millis(5 * MINUTE);
+    let (token, text) = Token::new("ann", Role::Owner, wall_clock(), Some(expires));
+    change(&data, |tokens| {
+        tokens.push(token);
+        Ok(())
+    })
+    .expect("written");
+    let (refused, message) = try_serve(config(scratch.path())).err().expect("refused");
+    assert_eq!(refused, 78, "{message}");
+
+    let sink = Sink::new(|_| SinkReply::Status(204));
+    let (url, secret) = (sink.url(), scratch.path().join("outbox.secret"));
+    std::fs::write(&secret, SigningSecret::random().reveal()).expect("written");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("set");
+    let start = |accept| {
+        serve_with(scratch.path(), |config| {
+            config.outbox.endpoint_url.clone_from(&url);
+            config.outbox.endpoint_secret_file = Some(secret.clone());
+            config.outbox.allow_private_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+            config.accept_clock = accept;
+        })
+    };
+    let server = start(true);
+    let sold = server.order("k1", r#"{"buyer":"ann","quantity":1}"#);
+    assert_eq!(sold.status, 201, "{}", sold.text);
+    let told: i64 = sold.headers["firstcome-time-ms"].parse().expect("a number");
+    assert!(told - wall_clock().get() > 9 * MINUTE, "the clock of decisions stays ahead of its last event");
+    until("the order is sent", || sink.received().iter().any(|one| one.kind() == "order.reserved"));
+    for one in sink.received() {
+        let dated: i64 = one.headers["webhook-timestamp"].parse().expect("a number");
+        assert!((wall_clock().second() - dated).abs() < 60, "dated {dated}");
+    }
+    let authorization = format!("Authorization: Bearer {text}\r\n");
+    let admitted = call(server.0.server.admin_address, "GET", "/v1/webhook-endpoints", &authorization, "");
+    assert_eq!(admitted.status, 200, "{}", admitted.text);
+    // The alert FirstcomeClockOff looks at this figure.
+    until("the offset is told", || {
+        let page = call(server.0.server.admin_address, "GET", "/metrics", &authorization, "").text;
+        let line = page.lines().find(|line| line.starts_with("firstcome_clock_offset_seconds "));
+        line.and_then(|line| line.split(' ').nth(1)?.parse::<f64>().ok()).is_some_and(|offset| offset < -500.0)
+    });
+    server.stop();
+    // What the operator has accepted once need not be accepted at each start.
+    start(false).stop();
+}
