@@ -27,6 +27,7 @@ SellsWithoutFile       lost_files   a_database_that_is_lost_replaced_or_cut_unde
 SwapsStaleRebuilt      rebuild_kill a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on
 AlteredBody            hostile      two_valid_requests_get_the_same_answers_wherever_their_bytes_are_cut
 ClockByLastEvent       clocks       a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything
+EarlyRefundForgotten   payment_orders every_order_of_a_payments_events_has_the_same_end
 '
 
 # Every bug in the code has a line above.

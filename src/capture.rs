@@ -12,6 +12,7 @@
 
 mod encoding;
 pub mod format;
+mod provider_events;
 pub mod recorder;
 pub mod replay;
 mod snapshot;

@@ -33,10 +33,11 @@ pub use command::{
 pub use drops::DropEntry;
 pub use endpoints::{Endpoint, EndpointPatch};
 pub use event::{
-    AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, CancelledByOperator, DeliveriesMarked, DeliveriesResent,
-    DropCreated, DropEvent, DropPatched, EndpointCreated, EndpointEvent, EndpointPatched, Event, EventBody,
-    EventHeader, EventSubject, FileEvent, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, PaymentNotKept,
-    ProviderEventRecorded, Refund, RefundReported, RefundSettled, StockAdjusted, StockDelta,
+    AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, CancelledByOperator, DeferredProviderEvent,
+    DeliveriesMarked, DeliveriesResent, DropCreated, DropEvent, DropPatched, EarlyEvent, EndpointCreated,
+    EndpointEvent, EndpointPatched, Event, EventBody, EventHeader, EventSubject, FileEvent, OrderEvent, OrderPaid,
+    OrderReserved, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded, Refund, RefundFailed,
+    RefundReported, RefundSettled, StockAdjusted, StockDelta,
 };
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;
@@ -65,15 +66,17 @@ pub enum Due {
 pub struct Admitted {
     /// The order that it names.
     pub order: Option<Order>,
-    /// The provider's event that it tells of, if that is in the inbox.
-    pub heard: Option<Digest>,
+    /// Providers' events that are in the inbox, of those that it names.
+    pub heard: BTreeSet<Digest>,
+    /// Refunds and chargebacks that wait for the payment that it names, by their event.
+    pub early: BTreeMap<Seq, EarlyEvent>,
 }
 
 impl Admitted {
     /// Returns whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_none() && self.heard.is_none()
+        self.order.is_none() && self.heard.is_empty() && self.early.is_empty()
     }
 }
 
@@ -104,6 +107,8 @@ pub struct State {
     pub(crate) endpoints: BTreeMap<Seq, Endpoint>,
     /// Providers' events of this batch, and those in the inbox that a command of it named.
     pub(crate) heard: BTreeSet<Digest>,
+    /// Refunds and chargebacks before their payment: those of this batch, and those that a command of it needs.
+    pub(crate) early: BTreeMap<Seq, EarlyEvent>,
     /// Orders in each state, in the order of [`OrderState::ALL`]. Nothing is decided by it; after a
     /// capture's snapshot only live orders are counted.
     pub(crate) orders_by_state: [u64; OrderState::ALL.len()],
@@ -128,6 +133,7 @@ impl State {
             command_keys: Retained::new(idempotency_keys_max),
             endpoints: BTreeMap::new(),
             heard: BTreeSet::new(),
+            early: BTreeMap::new(),
             orders_by_state: [0; OrderState::ALL.len()],
         }
     }
@@ -313,7 +319,7 @@ impl State {
 
     /// Puts into memory what prefetch found for a command. Without effect as far as it is there already.
     pub fn admit(&mut self, admitted: Admitted) {
-        let Admitted { order, heard } = admitted;
+        let Admitted { order, heard, early } = admitted;
         if let Some(order) = order
             && !order.state.is_live()
             && !self.orders.contains_key(&order.seq)
@@ -322,6 +328,7 @@ impl State {
             self.orders.insert(order.seq, Box::new(order));
         }
         self.heard.extend(heard);
+        self.early.extend(early);
     }
 
     /// Returns whether memory knows that a provider's event has been recorded.
@@ -334,6 +341,7 @@ impl State {
     /// find them in the file.
     pub fn release_settled(&mut self) {
         self.heard.clear();
+        self.early.clear();
         while let Some(seq) = self.settled.pop_first() {
             self.orders.remove(&seq);
         }
@@ -388,6 +396,7 @@ impl PartialEq for State {
             command_keys,
             endpoints,
             heard,
+            early,
             orders_by_state: _,
         } = self;
         *seq == other.seq
@@ -402,6 +411,7 @@ impl PartialEq for State {
             && *command_keys == other.command_keys
             && *endpoints == other.endpoints
             && *heard == other.heard
+            && *early == other.early
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Bug {
     AlteredBody,
     /// The guard of a start compares the wall clock with the last event only.
     ClockByLastEvent,
+    /// A refund that came before its payment is forgotten when the payment comes.
+    EarlyRefundForgotten,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -11,6 +11,7 @@ pub mod beside;
 pub mod chain;
 pub mod clock_file;
 mod drops;
+pub mod early;
 mod endpoints;
 pub mod error;
 pub mod fault_marker;

@@ -108,7 +108,7 @@ fn sample() -> Vec<Record> {
         decided(place, Admitted::default(), refused, 0),
         decided(
             Command::Order(OrderCommand::Cancel { order: seq(2) }),
-            Admitted { order: Some(order), heard: None },
+            Admitted { order: Some(order), ..Admitted::default() },
             Outcome::Refused {
                 as_of_seq: seq(3),
                 refusal: Refusal::IllegalTransition { from: OrderState::Expired, to: OrderState::Cancelled },

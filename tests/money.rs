@@ -22,6 +22,7 @@ fn record_event(server: &Server, order: Seq, event_id: &str, reference: &str, am
         reference: reference.into(),
         amount: Amount::new(amount).expect("small"),
         currency: Currency::new(currency).expect("a currency"),
+        counterpart: None,
     })));
     let private_data = Some(PrivateData::ProviderEvent { event_id: event_id.into() });
     let ticket = writer.submit(Submission { command, private_data, class: Class::Operator }).expect("accepted");

@@ -403,6 +403,8 @@ const NOT_SENT: &[(&str, &str)] = &[
     ("provider_event_recorded", "its effects are events of their own"),
     ("session_recorded", "for the payment page"),
     ("bid_placed", "too frequent; the stream of the auction has it"),
+    ("provider_event_deferred", "told when it is applied with its payment"),
+    ("payment_replaced", "nothing changes for the buyer; the refund that leads to it is told"),
     ("endpoint_created", "of the outbox itself"),
     ("endpoint_patched", "of the outbox itself"),
     ("endpoint_deleted", "of the outbox itself"),

@@ -187,8 +187,8 @@ fn what_names_no_order_or_no_payment_is_recorded_and_changes_nothing() {
          1 hear id=e1 -> ignored unknown-order
          1 hear id=e1 -> repeated file
          1 hear O7 id=e2 -> ignored unknown-order
-         1 hear O1 id=e3 type=refund.succeeded -> ignored unknown-payment
-         1 hear O1 id=e4 type=chargeback.created -> ignored unknown-payment
+         1 hear O1 id=e3 type=refund.succeeded ref=P2 -> ignored unknown-payment
+         1 hear O1 id=e4 type=chargeback.created ref=P2 -> ignored unknown-payment
          2 hear O1 id=e5 -> applied
          3 hear O1 id=e6 type=chargeback.created -> applied
          3 money O1 -> paid received=100 refunded=0 due=0 kept=100",
@@ -247,5 +247,68 @@ fn a_session_belongs_to_an_order_that_can_be_paid() {
          0 session O1 -> ok O1
          1 hear O1 id=e1 -> applied
          2 session O1 -> illegal paid->awaiting_payment",
+    );
+}
+
+#[test]
+fn a_refund_that_is_told_before_its_payment_is_applied_with_it() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 type=refund.succeeded amount=30 -> ignored unknown-payment
+         1 hear O1 id=e1 type=refund.succeeded amount=30 -> repeated O1
+         1 hear id=e2 type=refund.succeeded amount=70 -> ignored unknown-payment
+         1 hear O1 id=e3 type=chargeback.created -> ignored unknown-payment
+         1 money O1 -> reserved received=0 refunded=0 due=0 kept=0
+         2 hear O1 id=e4 -> applied
+         2 money O1 -> refunded received=100 refunded=100 due=0 kept=0
+         2 hear O1 id=e1 type=refund.succeeded amount=30 -> repeated O1",
+    );
+}
+
+#[test]
+fn of_an_order_that_was_paid_twice_one_payment_stays_whichever_is_refunded() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 ref=P1 -> applied
+         2 hear O1 id=e2 ref=P2 -> applied
+         2 money O1 -> paid received=200 refunded=0 due=100 kept=100
+         3 hear O1 id=e3 ref=P1 type=refund.succeeded amount=40 -> applied
+         3 money O1 -> paid received=200 refunded=40 due=60 kept=100
+         4 hear O1 id=e4 ref=P1 type=refund.succeeded amount=60 -> applied
+         4 money O1 -> paid received=200 refunded=100 due=0 kept=100
+         5 hear O1 id=e5 ref=P2 type=refund.succeeded -> applied
+         5 money O1 -> refunded received=200 refunded=200 due=0 kept=0",
+    );
+}
+
+#[test]
+fn a_refund_that_failed_after_it_succeeded_is_owed_again_once() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 -> applied
+         2 hear O1 id=f0 opposite=r0 type=refund.failed -> ignored unknown-refund
+         3 hear O1 id=r1 opposite=f1 type=refund.succeeded -> applied
+         3 money O1 -> refunded received=100 refunded=100 due=0 kept=0
+         4 hear O1 id=f1 opposite=r1 type=refund.failed -> applied
+         4 money O1 -> refund_due received=100 refunded=0 due=100 kept=0
+         4 hear O1 id=f1 opposite=r1 type=refund.failed -> repeated O1
+         5 hear O1 id=r2 opposite=f2 type=refund.succeeded -> applied
+         5 money O1 -> refunded received=100 refunded=100 due=0 kept=0",
+    );
+}
+
+#[test]
+fn payments_of_an_order_never_sum_up_to_more_than_an_amount_can_be() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 ref=P1 amount=9007199254740991 -> applied
+         2 hear O1 id=e2 ref=P2 amount=1 -> ignored total-too-large
+         2 hear O1 id=e3 ref=P3 amount=9007199254740991 currency=USD -> applied
+         2 hear O1 id=e4 ref=P1 type=refund.succeeded amount=9007199254740991 -> applied
+         2 show O1 -> reserved returned=0 amount=100 until=120000",
     );
 }

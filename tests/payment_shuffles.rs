@@ -12,9 +12,9 @@ mod test_drop;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome::engine::{
-    Admitted, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Event, EventBody, Order, OrderCommand,
-    Outcome, PaymentCommand, PaymentEvent, PlaceOrder, RecordProviderEvent, RefundOrder, SettleRefund, State,
-    invariants,
+    Admitted, Command, CommandKey, CreateDrop, DropCommand, DropSpec, EarlyEvent, Effect, Event, EventBody, Order,
+    OrderCommand, Outcome, PaymentCommand, PaymentEvent, PlaceOrder, RecordProviderEvent, RefundOrder, SettleRefund,
+    State, invariants,
 };
 use firstcome::types::{
     Amount, Currency, Digest, DropId, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
@@ -44,6 +44,7 @@ struct Sale {
     events: Vec<Event>,
     file: BTreeMap<Seq, Order>,
     inbox: BTreeSet<Digest>,
+    early: BTreeMap<Seq, EarlyEvent>,
     at: i64,
 }
 
@@ -53,10 +54,10 @@ impl Sale {
         self.state.advance(at, &mut self.events, usize::MAX);
         self.naive.advance(self.at);
         let named = command.named_order().filter(|order| self.state.order(*order).is_none());
-        self.state.admit(Admitted {
-            order: named.and_then(|order| self.file.get(&order).cloned()),
-            heard: command.named_event().filter(|event| self.inbox.contains(event)),
-        });
+        let order = named.and_then(|order| self.file.get(&order).cloned());
+        let mut admitted = Admitted { order, ..Admitted::default() };
+        model::admit_about(command, &self.inbox, &self.early, &mut admitted);
+        self.state.admit(admitted);
         let first = self.events.len();
         let outcome = self.state.decide(command, &mut self.events);
         for event in &self.events[first..] {
@@ -71,6 +72,7 @@ impl Sale {
             if let EventBody::Payment(PaymentEvent::ProviderEventRecorded(recorded)) = &event.body {
                 assert!(self.inbox.insert(recorded.id), "seed {}: an event is in the inbox twice", self.seed);
             }
+            self.early.extend(model::early_of(&event));
             let order = event.order().and_then(|order| self.state.order(order));
             if let Some(order) = order.filter(|order| !order.state.is_live()) {
                 self.file.insert(order.seq, order.clone());
@@ -86,20 +88,26 @@ impl Sale {
 
 /// Returns events of one order: honest sequences, mistakes and nonsense.
 fn told_of(order: Option<Seq>, cost: u64, random: &mut Random, number: &mut u64) -> Vec<RecordProviderEvent> {
+    use ProviderEventKind::{ChargebackCreated, PaymentFailed, PaymentSucceeded, RefundFailed, RefundSucceeded};
     let mut events = Vec::new();
     let mut tell = |kind, reference: u64, amount: u64, currency: &str| {
         *number += 1;
         events.push(RecordProviderEvent {
             provider: if reference == 9 { Provider::Payos } else { Provider::Stripe },
-            id: digest(b'e', *number),
+            id: if kind == RefundFailed { digest(b'f', *number - 1) } else { digest(b'e', *number) },
             order,
             kind,
-            reference: format!("P{reference}").into(),
+            // Another shop's payments have names of their own.
+            reference: format!("{}{reference}", if order.is_some() { 'P' } else { 'N' }).into(),
             amount: Amount::new(amount).expect("small"),
             currency: Currency::new(currency).expect("a currency"),
+            counterpart: match kind {
+                RefundSucceeded => Some(digest(b'f', *number)),
+                RefundFailed => Some(digest(b'e', *number - 1)),
+                PaymentSucceeded | PaymentFailed | ChargebackCreated => None,
+            },
         });
     };
-    use ProviderEventKind::{ChargebackCreated, PaymentFailed, PaymentSucceeded, RefundSucceeded};
     if random.one_in(3) {
         tell(PaymentFailed, 1, cost, "EUR");
     }
@@ -116,7 +124,11 @@ fn told_of(order: Option<Seq>, cost: u64, random: &mut Random, number: &mut u64)
     }
     if random.one_in(3) {
         tell(RefundSucceeded, random.pick(&[1, 2]), random.pick(&[1, cost / 2, cost]), random.pick(&["EUR", "VND"]));
-        tell(RefundSucceeded, 1, random.pick(&[cost / 2, cost]), "EUR");
+        let back = random.pick(&[cost / 2, cost]);
+        tell(RefundSucceeded, 1, back, "EUR");
+        if random.one_in(3) {
+            tell(RefundFailed, 1, back, "EUR");
+        }
     }
     if random.one_in(6) {
         tell(ChargebackCreated, 1, cost, "EUR");
@@ -132,6 +144,7 @@ fn begin(seed: u64, random: &mut Random) -> (Sale, Vec<(Seq, u64)>) {
         events: Vec::new(),
         file: BTreeMap::new(),
         inbox: BTreeSet::new(),
+        early: BTreeMap::new(),
         at: 1000,
     };
     let total = u32::try_from(2 + random.below(5)).expect("small");

@@ -206,7 +206,9 @@ fn stripes_refunds_and_disputes_find_their_order_by_its_payment() {
         result(&shop.send("stripe", &stripe(STRIPE_SECRET, now(), &body)))
     };
     let refund = |id: &str, amount: u64| json!({ "id": id, "status": "succeeded", "payment_intent": "pi_1", "amount": amount, "currency": "eur" });
-    assert_eq!(send("evt_0", "refund.created", refund("re_0", 10)), words("ignored", "unknown-payment"));
+    let mut other = refund("re_0", 10);
+    other["payment_intent"] = "pi_0".into();
+    assert_eq!(send("evt_0", "refund.created", other), words("ignored", "unknown-payment"));
     let mut session = json!({ "payment_status": "unpaid", "payment_intent": "pi_1", "amount_total": 100,
                               "currency": "eur", "metadata": { "order_id": id } });
     assert_eq!(send("evt_1", "checkout.session.completed", session.clone()), words("ignored", "unused"));

@@ -8,7 +8,7 @@
 mod model;
 
 use firstcome::engine::Admitted;
-use firstcome::store::{Batch, PerSecondTally, Recorder, Store, load, verify};
+use firstcome::store::{Batch, PerSecondTally, Recorder, Store, early, load, verify};
 use firstcome::types::UnixMillis;
 
 use model::World;
@@ -33,7 +33,9 @@ fn run_world(seed: u64) {
         if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
             admitted.order = load::load_order(&store.connection, &digests, order).expect("read");
         }
-        admitted.heard = command.named_event().filter(|event| load::has_heard(&store.connection, event).expect("read"));
+        if let Some(event) = command.named_event() {
+            early::load_about(&store.connection, event, &mut admitted).expect("read");
+        }
         state.admit(admitted);
         let first = batch.events.len();
         let outcome = state.decide(&command, &mut batch.events);

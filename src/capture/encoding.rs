@@ -12,13 +12,14 @@ use bincode::error::{DecodeError, EncodeError};
 use crate::engine::{
     AdjustStock, AuctionAwarded, AuctionCommand, AuctionCreated, AuctionEvent, AuctionSpec, Best, BidPlaced,
     BidReceipt, BuyNow, CancelAuction, CancelByOperator, CancelledByOperator, ChangeDrop, Command, CommandKey,
-    CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DeliveriesMarked, DeliveriesResent, DropCommand,
-    DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, Effect, EndpointCommand, EndpointCreated, EndpointEvent,
-    EndpointPatch, EndpointPatched, Event, EventBody, EventSubject, FileCommand, FileEvent, Invalid, Leader,
-    MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved, Outcome, PatchDrop, PatchEndpoint,
-    Payment, PaymentCommand, PaymentEvent, PaymentNotKept, PlaceBid, PlaceOrder, ProviderEventRecorded, RecordPayment,
-    RecordProviderEvent, Refund, RefundOrder, RefundReported, RefundSettled, Refusal, RememberedCommand,
-    RememberedOrder, ResendDeliveries, Reservation, SettleRefund, StockAdjusted, Subject,
+    CreateAuction, CreateDrop, CreateEndpoint, DeferredProviderEvent, DeleteEndpoint, DeliveriesMarked,
+    DeliveriesResent, DropCommand, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, EarlyEvent, Effect,
+    EndpointCommand, EndpointCreated, EndpointEvent, EndpointPatch, EndpointPatched, Event, EventBody, EventSubject,
+    FileCommand, FileEvent, Invalid, Leader, MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved,
+    Outcome, PatchDrop, PatchEndpoint, Payment, PaymentCommand, PaymentEvent, PaymentNotKept, PaymentReplaced,
+    PlaceBid, PlaceOrder, ProviderEventRecorded, RecordPayment, Refund, RefundFailed, RefundOrder, RefundReported,
+    RefundSettled, Refusal, RememberedCommand, RememberedOrder, ResendDeliveries, Reservation, SettleRefund,
+    StockAdjusted, Subject,
 };
 use crate::types::{
     Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryMark, DeliveryState, Digest,
@@ -164,6 +165,7 @@ encoding_of_enum!(ProviderEventKind {
     2 = PaymentFailed,
     3 = RefundSucceeded,
     4 = ChargebackCreated,
+    5 = RefundFailed,
 });
 encoding_of_enum!(IgnoredReason {
     1 = UnknownOrder,
@@ -173,6 +175,8 @@ encoding_of_enum!(IgnoredReason {
     5 = CurrencyDiffers,
     6 = ExceedsReceived,
     7 = TooManyPayments,
+    8 = UnknownRefund,
+    9 = TotalTooLarge,
 });
 encoding_of_enum!(Disposition { 1 = Applied, 2 = Ignored(because) });
 encoding_of_enum!(NotKeptReason {
@@ -280,7 +284,6 @@ encoding_of_enum!(OrderCommand {
 encoding_of_struct!(RecordPayment { order, reference, amount, currency, reason });
 encoding_of_struct!(RefundOrder { order, key, amount, restock_quantity, reason });
 encoding_of_struct!(SettleRefund { order, reference, reason });
-encoding_of_struct!(RecordProviderEvent { provider, id, order, kind, reference, amount, currency });
 encoding_of_enum!(PaymentCommand {
     1 = Record(command),
     2 = Refund(command),
@@ -349,6 +352,10 @@ encoding_of_struct!(OrderPaid { quantity, payment, retaken, reason });
 encoding_of_struct!(PaymentNotKept { payment, why, state });
 encoding_of_struct!(Refund { amount, restock_quantity, state, key, reason });
 encoding_of_struct!(RefundSettled { provider, payment, amount, foreign, state, reference, reason });
+encoding_of_struct!(DeferredProviderEvent { kind, provider, payment, amount, currency, counterpart });
+encoding_of_struct!(PaymentReplaced { provider, payment, by_provider, by_payment, amount });
+encoding_of_struct!(RefundFailed { provider, payment, amount, foreign, state });
+encoding_of_struct!(EarlyEvent { order, event });
 encoding_of_struct!(RefundReported { provider, payment, amount, state });
 encoding_of_struct!(ProviderEventRecorded { provider, id, kind, disposition });
 encoding_of_enum!(PaymentEvent {
@@ -362,6 +369,9 @@ encoding_of_enum!(PaymentEvent {
     8 = ChargebackCreated(payment),
     9 = ProviderEventRecorded(event),
     10 = SessionRecorded { provider },
+    11 = ProviderEventDeferred(event),
+    12 = PaymentReplaced(event),
+    13 = RefundFailed(event),
 });
 encoding_of_struct!(AuctionCreated { spec, key });
 encoding_of_struct!(BidPlaced { buyer, amount, maximum, leads, current, ends_at, extended, key });

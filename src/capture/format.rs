@@ -192,7 +192,6 @@ pub struct Recorded {
     /// The digest of its events, and of those that were due before it ([`digest_of`]).
     pub events: u64,
 }
-encoding_of_struct!(Admitted { order, heard });
 encoding_of_struct!(Recorded { at, command, admitted, outcome, events });
 
 /// The end of a batch.

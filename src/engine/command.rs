@@ -133,10 +133,18 @@ impl Command {
         }
     }
 
-    /// The provider's event that this command records. The writer looks it up in the inbox before the decision.
+    /// The provider's event that this command records. The writer looks it up in the inbox before the decision, and
+    /// what is known of its payment.
     #[must_use]
-    pub fn named_event(&self) -> Option<Digest> {
-        if let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self { Some(event.id) } else { None }
+    pub fn named_event(&self) -> Option<&RecordProviderEvent> {
+        if let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self { Some(event) } else { None }
+    }
+
+    /// The provider's event of this command, if it names no order but the payment that it is about. The writer finds
+    /// the order.
+    pub fn names_payment_alone(&mut self) -> Option<&mut RecordProviderEvent> {
+        let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self else { return None };
+        (event.order.is_none() && payment::names_payment_alone(event)).then_some(&mut **event)
     }
 
     /// The drop whose per-second figures this command belongs to, where the command itself names one.

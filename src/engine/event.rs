@@ -17,7 +17,8 @@ pub use file::FileEvent;
 pub use metadata::{EventHeader, EventSubject, StockDelta};
 pub use order::{CancelledByOperator, OrderEvent, OrderReserved};
 pub use payment::{
-    OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund, RefundReported, RefundSettled,
+    DeferredProviderEvent, EarlyEvent, OrderPaid, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded,
+    Refund, RefundFailed, RefundReported, RefundSettled,
 };
 
 use super::CommandKey;

@@ -4,6 +4,7 @@
 //! `received = kept + refunded + refund_due`, and an order's kept money is what its buyer has paid for it.
 
 use super::Order;
+use crate::failpoints::{self, Bug};
 use crate::types::{Amount, OrderState, Provider, ReceivedPayment};
 
 /// The most payments of one order: one, and those that buyers and providers make by mistake.
@@ -22,6 +23,17 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// A payment that pays for its order.
+    pub(super) fn paying(received: ReceivedPayment) -> Payment {
+        Payment { received, pays: true, refunded: Amount::ZERO, refund_due: Amount::ZERO }
+    }
+
+    /// A payment that is owed back.
+    pub(super) fn not_kept(received: ReceivedPayment) -> Payment {
+        let refund_due = if failpoints::enabled(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
+        Payment { received, pays: false, refunded: Amount::ZERO, refund_due }
+    }
+
     /// The amount that stays.
     ///
     /// # Panics
@@ -71,6 +83,11 @@ impl Balance {
         }
     }
 
+    /// The state of an order after a refund of it failed.
+    pub(super) fn state_with_more_owed(before: OrderState) -> OrderState {
+        if before == OrderState::Refunded { OrderState::RefundDue } else { before }
+    }
+
     /// The state of an order after something that was owed has gone back.
     pub(super) fn state_with_less_owed(&self, before: OrderState) -> OrderState {
         if before == OrderState::RefundDue && !self.owes { OrderState::Refunded } else { before }
@@ -93,6 +110,13 @@ impl Payment {
         let left = self.refund_due.minus(amount);
         self.refund_due = left.unwrap_or_else(|| panic!("more of payment {:?} went back than was owed", self.received));
         self.refunded = self.plus(self.refunded, amount);
+    }
+
+    /// Moves an amount that had gone back to what is owed.
+    pub(super) fn owe_again(&mut self, amount: Amount) {
+        let left = self.refunded.minus(amount);
+        self.refunded = left.unwrap_or_else(|| panic!("more of payment {:?} failed than went back", self.received));
+        self.refund_due = self.plus(self.refund_due, amount);
     }
 
     fn plus(&self, before: Amount, amount: Amount) -> Amount {

@@ -49,6 +49,7 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
             amount: amount?,
             currency: currency?,
             at: at?,
+            counterpart: None,
         })
     };
     let event = fields.finish(event())?;

@@ -54,6 +54,14 @@ pub struct ProviderEvent {
     pub currency: Currency,
     /// The time by the provider's clock.
     pub at: UnixMillis,
+    /// The event id with which the opposite is reported: the failure of a refund that succeeded, or the success of one
+    /// that failed.
+    pub counterpart: Option<Box<str>>,
+}
+
+/// Returns the id of the event that reports the failure of a refund. Ids of Standard Webhooks have no dot.
+pub(super) fn failure_of(refund: &str) -> Box<str> {
+    format!("{refund}.failed").into()
 }
 
 /// The order that a provider's event names.

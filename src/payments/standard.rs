@@ -7,7 +7,7 @@ use hyper::header::HeaderName;
 
 use super::json_fields::{JsonFields, parse};
 use super::provider_event::{
-    EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, seconds,
+    EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, failure_of, seconds,
 };
 use super::secrets::Keys;
 use crate::types::ProviderEventKind;
@@ -34,15 +34,30 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     let reference = fields.text("/data/reference", REFERENCE_BYTES_MAX);
     let amount = fields.amount("/data/amount");
     let currency = fields.currency("/data/currency");
+    let (event_id, counterpart) = match kind {
+        Some(ProviderEventKind::RefundSucceeded) => (Some(id.into()), Some(failure_of(id))),
+        // Whatever its own id is: a refund fails once.
+        Some(ProviderEventKind::RefundFailed) => {
+            let refund = fields.text("/data/refund_id", EVENT_ID_BYTES_MAX);
+            (refund.as_deref().map(failure_of), refund)
+        }
+        Some(
+            ProviderEventKind::PaymentSucceeded
+            | ProviderEventKind::PaymentFailed
+            | ProviderEventKind::ChargebackCreated,
+        )
+        | None => (Some(id.into()), None),
+    };
     let event = || {
         Some(ProviderEvent {
-            event_id: id.into(),
+            event_id: event_id?,
             order: OrderRef::parse(&order?),
             kind: kind?,
             reference: reference?,
             amount: amount?,
             currency: currency?,
             at: at?,
+            counterpart,
         })
     };
     fields.finish(event())

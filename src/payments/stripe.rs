@@ -6,8 +6,8 @@
 //!
 //! - A checkout session is paid if it has `payment_status: paid`: at `completed` for cards, at `async_payment_succeeded`
 //!   for other methods. Earlier events of it are ignored.
-//! - Refunds come as `refund.*`, and count once they have succeeded, each by its own id. `charge.refunded` repeats them
-//!   as a sum over all refunds and is ignored.
+//! - Refunds come as `refund.*`, and count once they have succeeded, each by its own id; one that fails afterwards is
+//!   owed again. `charge.refunded` repeats them as a sum over all refunds and is ignored.
 //! - Refunds and disputes have no metadata of this server: their order is found by their payment.
 //! - Events that name no order belong to another business of the same Stripe account.
 
@@ -15,7 +15,7 @@ use hyper::header::HeaderName;
 
 use super::json_fields::{JsonFields, parse};
 use super::provider_event::{
-    EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, seconds,
+    EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, failure_of, seconds,
 };
 use super::secrets::Keys;
 use crate::types::{Amount, Currency, ProviderEventKind, hex};
@@ -32,6 +32,14 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     let shape = shape_of(&word, &fields).ok_or(WebhookError::Unused)?;
     let order = order_named(&fields).or(shape.by_payment.then_some(OrderRef::Payment)).ok_or(WebhookError::Unused)?;
     let event_id = fields.text(shape.event_id, EVENT_ID_BYTES_MAX);
+    let (event_id, counterpart) = match (shape.kind, event_id) {
+        (ProviderEventKind::RefundSucceeded, Some(refund)) => {
+            let failure = failure_of(&refund);
+            (Some(refund), Some(failure))
+        }
+        (ProviderEventKind::RefundFailed, Some(refund)) => (Some(failure_of(&refund)), Some(refund)),
+        (_, event_id) => (event_id, None),
+    };
     let at = fields.seconds("/created");
     let reference = fields.text(shape.reference, REFERENCE_BYTES_MAX);
     let amount = fields.amount(shape.amount);
@@ -49,6 +57,7 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
             amount: converted?,
             currency: currency?,
             at: at?,
+            counterpart,
         })
     };
     fields.finish(event())
@@ -88,14 +97,14 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<EventShape> {
             amount: AMOUNT,
             by_payment: false,
         }),
-        "refund.created" | "refund.updated" | "charge.refund.updated" => is("/data/object/status", "succeeded")
-            .then_some(EventShape {
-                kind: K::RefundSucceeded,
-                event_id: "/data/object/id",
-                reference: INTENT,
-                amount: AMOUNT,
-                by_payment: true,
-            }),
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
+            let kind = match fields.str_at("/data/object/status") {
+                Some("succeeded") => K::RefundSucceeded,
+                Some("failed" | "canceled") => K::RefundFailed,
+                Some(_) | None => return None,
+            };
+            Some(EventShape { kind, event_id: "/data/object/id", reference: INTENT, amount: AMOUNT, by_payment: true })
+        }
         "charge.dispute.created" => Some(EventShape {
             kind: K::ChargebackCreated,
             event_id: EVENT,

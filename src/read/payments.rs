@@ -23,7 +23,7 @@ pub fn payments_of(connection: &Connection, order: Seq) -> rusqlite::Result<Vec<
         "SELECT payments.seq, payments.provider, payments.reference, coalesce(foreign_currency, drops.currency),
              payments.received, pays, payments.refunded, payments.refund_due
          FROM payments JOIN orders ON orders.seq = order_seq JOIN drops ON drops.id = orders.drop_id
-         WHERE order_seq = ?1 ORDER BY payments.seq",
+         WHERE order_seq = ?1 AND (payments.received > 0 OR pays) ORDER BY payments.seq",
     )?;
     let payment = |row: &rusqlite::Row<'_>| {
         Ok(PaymentRow {

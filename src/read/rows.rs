@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::{
-    Amount, Contact, Currency, DropId, DropState, OrderId, OrderSecret, OrderState, Quantity, Seq, UnitPrice,
-    UnixMillis,
+    Amount, Contact, Currency, DropId, DropState, JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Quantity, Seq,
+    UnitPrice, UnixMillis,
 };
 
 /// A drop as clients see it.
@@ -130,11 +130,18 @@ pub(super) fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         expires_at: row.get(9)?,
         paid_at: row.get(10)?,
         ended_at: row.get(11)?,
-        refunded: row.get(12)?,
+        refunded: sum(row, 12)?,
         last_seq: row.get(13)?,
-        refund_due: row.get(14)?,
+        refund_due: sum(row, 14)?,
         cancelled_by_operator: row.get(15)?,
     })
+}
+
+/// Reads a sum of payments. The engine bounds it; a row that says more, of an older version or another program, is shown
+/// with the largest amount, so that it never hides the other rows of a list.
+fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<Amount> {
+    let minor = u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0);
+    Ok(Amount::new(minor.min(JSON_INTEGER_MAX)).unwrap_or(Amount::ZERO))
 }
 
 /// Returns an order by its number. Requests with an id must use [`order_by_id`], which compares the secret.

@@ -64,11 +64,3 @@ pub fn awaiting_payment(connection: &Connection, after: Seq) -> rusqlite::Result
 pub fn has_session(connection: &Connection, order: Seq) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM sessions WHERE order_seq = ?1")?.exists(params![order])
 }
-
-/// Returns the order of a Stripe payment.
-pub fn order_of_stripes_payment(connection: &Connection, reference: &str) -> rusqlite::Result<Option<Seq>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT order_seq FROM payments INDEXED BY payments_of_stripe WHERE provider = 'stripe' AND reference = ?1",
-    )?;
-    statement.query_row(params![reference], |row| row.get(0)).optional()
-}

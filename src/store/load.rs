@@ -14,7 +14,7 @@ use crate::engine::{
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, Digest, DigestKey, DropId, ReceivedPayment, Seq, UnitPrice, UnixMillis,
+    AuctionEnding, AuctionId, AuctionState, DigestKey, DropId, ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
 /// The state of a file, and the end of its chain.
@@ -226,17 +226,11 @@ pub fn load_order(connection: &Connection, key: &DigestKey, seq: Seq) -> rusqlit
     };
     let mut statement = connection.prepare_cached(
         "SELECT order_seq, provider, reference, received, foreign_currency, pays, refunded, refund_due
-         FROM payments WHERE order_seq = ?1 ORDER BY seq",
+         FROM payments WHERE order_seq = ?1 AND (received > 0 OR pays) ORDER BY seq",
     )?;
     let payments = statement.query_map(params![seq], payment_of)?;
     order.payments = payments.map(|found| found.map(|(_, payment)| payment)).collect::<Result<_, _>>()?;
     Ok(Some(order))
-}
-
-/// Returns true if the inbox has a provider's event, for a command that reports it.
-pub fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM inbox WHERE digest = ?1")?;
-    statement.exists(params![event])
 }
 
 /// Reads a payment's row, and the number of its order.
@@ -251,7 +245,8 @@ fn payment_of(row: &Row<'_>) -> rusqlite::Result<(Seq, Payment)> {
 fn load_not_kept(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, Vec<Payment>>> {
     let mut statement = connection.prepare(
         "SELECT order_seq, provider, reference, received, foreign_currency, pays, refunded, refund_due
-         FROM payments INDEXED BY payments_not_kept WHERE pays = 0 ORDER BY order_seq, seq",
+         FROM payments INDEXED BY payments_not_kept WHERE pays = 0 AND received > 0
+         ORDER BY order_seq, seq",
     )?;
     let mut payments: BTreeMap<Seq, Vec<Payment>> = BTreeMap::new();
     let mut rows = statement.query([])?;

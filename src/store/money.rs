@@ -6,15 +6,19 @@ use serde_json::{Value, json};
 use super::audit::{Columns, in_column};
 use super::private_data::PrivateData;
 use crate::engine::{
-    Event, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, RefundReported, RefundSettled,
+    DeferredProviderEvent, Event, OrderPaid, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded,
+    RefundFailed, RefundReported, RefundSettled,
 };
-use crate::types::{Amount, Currency, Disposition, OrderState, Provider, ReceivedPayment, Seq, UnixMillis};
+use crate::types::{Amount, Currency, Disposition, OrderState, Provider, ReceivedPayment, Seq, UnixMillis, hex};
 
 /// Writes the rows that events of money make. They come at human pace, so its statements are not the hot path's.
 pub(super) struct MoneyWriter<'conn> {
     insert_payment: Statement<'conn>,
     move_payment: Statement<'conn>,
     move_paying: Statement<'conn>,
+    insert_early: Statement<'conn>,
+    replace_paying: Statement<'conn>,
+    step_order: Statement<'conn>,
     pay_order: Statement<'conn>,
     owe_order: Statement<'conn>,
     move_order: Statement<'conn>,
@@ -46,12 +50,23 @@ impl<'conn> MoneyWriter<'conn> {
             )?,
             move_payment: prepare(
                 "UPDATE payments SET refunded = refunded + ?4, refund_due = refund_due + ?5
-                 WHERE order_seq = ?1 AND provider = ?2 AND reference = ?3",
+                 WHERE order_seq = ?1 AND provider = ?2 AND reference = ?3 AND received > 0",
             )?,
             move_paying: prepare(
                 "UPDATE payments SET refunded = refunded + ?2, refund_due = refund_due + ?3
                  WHERE order_seq = ?1 AND pays",
             )?,
+            // A refund or a chargeback before its payment: no money has come in. It is found by the payment's name.
+            insert_early: prepare(
+                "INSERT INTO payments (order_seq, seq, provider, reference, foreign_currency, received, pays, refunded,
+                     refund_due)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0)",
+            )?,
+            replace_paying: prepare(
+                "UPDATE payments SET pays = ?4, refund_due = refund_due + ?5
+                 WHERE order_seq = ?1 AND provider = ?2 AND reference = ?3 AND received > 0",
+            )?,
+            step_order: prepare("UPDATE orders SET last_seq = ?2 WHERE seq = ?1")?,
             // A retaken order has its units again and is not over.
             pay_order: prepare(
                 "UPDATE orders SET last_seq = ?2, state = 'paid', paid_at_ms = ?3,
@@ -93,6 +108,11 @@ impl<'conn> MoneyWriter<'conn> {
         if let PaymentEvent::ProviderEventRecorded(recorded) = body {
             self.put_in_inbox(event, recorded, private_data)?;
         }
+        if let PaymentEvent::ProviderEventDeferred(deferred) = body {
+            let DeferredProviderEvent { provider, payment, currency, .. } = &**deferred;
+            let order = event.order().unwrap_or(Seq::ZERO);
+            self.insert_early.execute(params![order, seq, provider, payment, currency])?;
+        }
         let Some(order) = event.order() else { return Ok(true) };
         let back = |refunded, refund_due, returned: u16, state: &OrderState| Back {
             order,
@@ -132,13 +152,25 @@ impl<'conn> MoneyWriter<'conn> {
                 let reported = Back { payment: Some((*provider, payment)), ..back(minor(*amount), 0, 0, state) };
                 self.go_back(seq, at, &reported)?;
             }
+            PaymentEvent::RefundFailed(failed) => {
+                let RefundFailed { provider, payment, amount, foreign, state } = &**failed;
+                let amount = minor(*amount);
+                let failed = Back {
+                    payment: Some((*provider, payment)),
+                    foreign: foreign.is_some(),
+                    ..back(amount.saturating_neg(), amount, 0, state)
+                };
+                self.go_back(seq, at, &failed)?;
+            }
+            PaymentEvent::PaymentReplaced(replaced) => self.replace_payment(order, seq, replaced)?,
             PaymentEvent::SessionRecorded { provider } => {
                 self.put_session(event, order, *provider, private_data)?;
                 return Ok(false);
             }
-            PaymentEvent::Failed(_) | PaymentEvent::ChargebackCreated(_) | PaymentEvent::ProviderEventRecorded(_) => {
-                return Ok(false);
-            }
+            PaymentEvent::Failed(_)
+            | PaymentEvent::ChargebackCreated(_)
+            | PaymentEvent::ProviderEventRecorded(_)
+            | PaymentEvent::ProviderEventDeferred(_) => return Ok(false),
         }
         Ok(true)
     }
@@ -146,6 +178,18 @@ impl<'conn> MoneyWriter<'conn> {
     fn insert_payment(&mut self, order: Seq, seq: Seq, payment: &ReceivedPayment, pays: bool) -> rusqlite::Result<()> {
         let ReceivedPayment { provider, reference, amount, foreign } = payment;
         self.insert_payment.execute(params![order, seq, provider, reference, foreign, amount, pays]).map(drop)
+    }
+
+    /// Another payment pays for the order: the amount that it keeps is owed back of the one before. The order's sums
+    /// stay.
+    fn replace_payment(&mut self, order: Seq, seq: Seq, replaced: &PaymentReplaced) -> rusqlite::Result<()> {
+        let PaymentReplaced { provider, payment, by_provider, by_payment, amount } = replaced;
+        let amount = minor(*amount);
+        let mut rows = self.replace_paying.execute(params![order, provider, payment, false, amount])?;
+        let less = amount.saturating_neg();
+        rows = rows.saturating_add(self.replace_paying.execute(params![order, by_provider, by_payment, true, less])?);
+        assert_eq!(rows, 2, "both payments of order {order} have a row");
+        self.step_order.execute(params![order, seq]).map(drop)
     }
 
     fn go_back(&mut self, seq: Seq, at: UnixMillis, back: &Back<'_>) -> rusqlite::Result<()> {
@@ -248,6 +292,32 @@ pub(super) fn columns(event: &PaymentEvent) -> Columns {
                     json!({ "provider": provider.as_str(), "kind": kind.as_str(), "ignored": because.as_str() })
                 }
             })
+        }
+        PaymentEvent::ProviderEventDeferred(deferred) => {
+            let DeferredProviderEvent { kind, provider, payment, amount, currency, counterpart } = &**deferred;
+            let mut detail = of_payment(*provider, payment);
+            detail.insert("kind".into(), kind.as_str().into());
+            detail.insert("amount".into(), amount.get().into());
+            detail.insert("currency".into(), currency.as_str().into());
+            if let Some(counterpart) = counterpart {
+                detail.insert("counterpart".into(), hex::encode(&counterpart.0).into());
+            }
+            Columns::of(detail.into())
+        }
+        PaymentEvent::PaymentReplaced(replaced) => {
+            let PaymentReplaced { provider, payment, by_provider, by_payment, amount } = &**replaced;
+            let mut detail = of_payment(*provider, payment);
+            detail.insert("by_provider".into(), by_provider.as_str().into());
+            detail.insert("by_reference".into(), (&**by_payment).into());
+            Columns { quantity: None, amount: in_column(*amount), detail: Some(detail.into()) }
+        }
+        PaymentEvent::RefundFailed(failed) => {
+            let RefundFailed { provider, payment, amount, foreign, state } = &**failed;
+            let mut detail = of_payment(*provider, payment);
+            detail.insert("failed".into(), true.into());
+            add_foreign(&mut detail, *foreign, *amount);
+            let amount = if foreign.is_some() { None } else { in_column(*amount) };
+            Columns { quantity: None, amount, detail: Some(with_state(detail, *state)) }
         }
         PaymentEvent::SessionRecorded { provider } => Columns::of(json!({ "provider": provider.as_str() })),
     }

@@ -307,7 +307,7 @@ fn sums_of_payments(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, (
         "SELECT order_seq, coalesce(sum(received) FILTER (WHERE foreign_currency IS NULL), 0),
              coalesce(sum(refunded) FILTER (WHERE foreign_currency IS NULL), 0),
              coalesce(sum(refund_due) FILTER (WHERE foreign_currency IS NULL), 0)
-         FROM payments GROUP BY order_seq",
+         FROM payments WHERE order_seq > 0 GROUP BY order_seq",
     )?;
     let sums = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?))))?;
     sums.collect()

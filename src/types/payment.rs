@@ -58,15 +58,18 @@ pub enum ProviderEventKind {
     PaymentSucceeded,
     PaymentFailed,
     RefundSucceeded,
+    /// A refund that had succeeded did not reach the buyer.
+    RefundFailed,
     /// The buyer's bank reclaims the payment; the dispute is between the shop and its provider.
     ChargebackCreated,
 }
 
 impl ProviderEventKind {
-    pub const ALL: [ProviderEventKind; 4] = [
+    pub const ALL: [ProviderEventKind; 5] = [
         ProviderEventKind::PaymentSucceeded,
         ProviderEventKind::PaymentFailed,
         ProviderEventKind::RefundSucceeded,
+        ProviderEventKind::RefundFailed,
         ProviderEventKind::ChargebackCreated,
     ];
 
@@ -77,6 +80,7 @@ impl ProviderEventKind {
             ProviderEventKind::PaymentSucceeded => "payment.succeeded",
             ProviderEventKind::PaymentFailed => "payment.failed",
             ProviderEventKind::RefundSucceeded => "refund.succeeded",
+            ProviderEventKind::RefundFailed => "refund.failed",
             ProviderEventKind::ChargebackCreated => "chargeback.created",
         }
     }
@@ -104,7 +108,7 @@ pub enum IgnoredReason {
     PaymentKnown,
     /// A payment failed for an order that awaits none.
     NotAwaited,
-    /// The order has no payment with this reference.
+    /// The order has no payment with this reference. A refund or a chargeback waits for it.
     UnknownPayment,
     /// The currency is not that of the payment.
     CurrencyDiffers,
@@ -112,10 +116,14 @@ pub enum IgnoredReason {
     ExceedsReceived,
     /// The order has `PAYMENTS_PER_ORDER_MAX` payments already, which indicates a faulty sender.
     TooManyPayments,
+    /// A refund failed that was not reported as successful.
+    UnknownRefund,
+    /// With this payment the order's payments would sum up to 2^53 or more.
+    TotalTooLarge,
 }
 
 impl IgnoredReason {
-    pub const ALL: [IgnoredReason; 7] = [
+    pub const ALL: [IgnoredReason; 9] = [
         IgnoredReason::UnknownOrder,
         IgnoredReason::PaymentKnown,
         IgnoredReason::NotAwaited,
@@ -123,6 +131,8 @@ impl IgnoredReason {
         IgnoredReason::CurrencyDiffers,
         IgnoredReason::ExceedsReceived,
         IgnoredReason::TooManyPayments,
+        IgnoredReason::UnknownRefund,
+        IgnoredReason::TotalTooLarge,
     ];
 
     /// Returns its word in responses and rows.
@@ -136,6 +146,8 @@ impl IgnoredReason {
             IgnoredReason::CurrencyDiffers => "currency-differs",
             IgnoredReason::ExceedsReceived => "exceeds-received",
             IgnoredReason::TooManyPayments => "too-many-payments",
+            IgnoredReason::UnknownRefund => "unknown-refund",
+            IgnoredReason::TotalTooLarge => "total-too-large",
         }
     }
 }

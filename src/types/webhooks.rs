@@ -53,7 +53,12 @@ pub static CATALOGUE: [EventType; 28] = [
         &["provider", "reference", "retaken"],
         "the order was paid; `retaken` if it had expired and took its units again",
     ),
-    event("order.refunded", &["order_refunded"], &["state"], "money was refunded, and `quantity` units were restocked"),
+    event(
+        "order.refunded",
+        &["order_refunded"],
+        &["state"],
+        "an operator refunded a payment recorded by hand, and `quantity` units were restocked",
+    ),
     event(
         "payment.not_kept",
         &["payment_not_kept"],
@@ -62,9 +67,10 @@ pub static CATALOGUE: [EventType; 28] = [
     ),
     event(
         "refund.requested",
-        &["refund_requested"],
-        &["state"],
-        "an operator refunded a provider's payment: pay it back, then settle the refund",
+        &["refund_requested", "refund_failed"],
+        &["provider", "reference", "failed", "foreign_currency", "foreign_amount", "state"],
+        "money of a provider's payment is owed, as an operator decided or because its refund failed (`failed`): pay it \
+         back, then settle the refund",
     ),
     event(
         "refund.settled",

@@ -15,10 +15,10 @@ use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, Writ
 use super::sync_policy::SyncPolicy;
 use super::{Clock, ClockReading};
 use crate::capture::Tap;
-use crate::engine::{Admitted, Command, Outcome, State};
+use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
 use crate::failpoints::{self, Bug, PausePoint};
 use crate::store::clock_file::ClockFile;
-use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError, load};
+use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError, early, load};
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
 
@@ -132,7 +132,7 @@ impl WriterLoop<'_> {
 
     /// Decides one command: stamp, advance, prefetch, decide, evolve.
     fn take(&mut self, queued: QueuedCommand) -> Result<(), StoreError> {
-        let QueuedCommand { submission, accepted, reply } = queued;
+        let QueuedCommand { mut submission, accepted, reply } = queued;
         let started = Instant::now();
         let queue = started.saturating_duration_since(accepted);
         self.meter.queue_wait(queue);
@@ -150,6 +150,9 @@ impl WriterLoop<'_> {
         if self.read_only {
             self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
             return Ok(());
+        }
+        if let Some(event) = submission.command.names_payment_alone() {
+            self.find_order_of(event)?;
         }
         let admitted = self.prefetch(&submission.command)?;
         let first = self.batch.events.len();
@@ -192,11 +195,8 @@ impl WriterLoop<'_> {
         {
             admitted.order = load::load_order(connection, &self.store.digest_key, order)?;
         }
-        if let Some(event) = command.named_event()
-            && !self.state.has_heard(&event)
-            && load::has_heard(connection, &event)?
-        {
-            admitted.heard = Some(event);
+        if let Some(event) = command.named_event().filter(|event| !self.state.has_heard(&event.id)) {
+            early::load_about(connection, event, &mut admitted)?;
         }
         if admitted.is_empty() {
             return Ok(admitted);
@@ -204,6 +204,16 @@ impl WriterLoop<'_> {
         let noted = self.tap.as_ref().map(|_| admitted.clone());
         self.state.admit(admitted);
         Ok(noted.unwrap_or_default())
+    }
+
+    /// Finds the order of an event that names its payment alone. Every payment before it is durable then, so that none
+    /// is overlooked; such events are rare.
+    fn find_order_of(&mut self, event: &mut RecordProviderEvent) -> Result<(), StoreError> {
+        if !self.batch.events.is_empty() {
+            self.flush()?;
+        }
+        event.order = early::order_of_stripes_payment(&self.store.connection, &event.reference)?;
+        Ok(())
     }
 
     /// Advances the state to `at`, in as many transactions as needed.

@@ -16,7 +16,7 @@ use firstcome::capture::format::{Header, Record, RecordReader, Trouble};
 use firstcome::capture::recorder::{Limits, begin};
 use firstcome::capture::replay::{Pace, Replayed, replay};
 use firstcome::capture::{CaptureRecorder, Tap};
-use firstcome::engine::{Admitted, EventBody, Order, PaymentEvent, State};
+use firstcome::engine::{Admitted, EarlyEvent, EventBody, Order, PaymentEvent, State};
 use firstcome::types::{Digest, DigestKey, Seq};
 use model::World;
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub struct Sale {
     file: BTreeMap<Seq, Order>,
     /// Providers' events that were heard in batches before.
     inbox: BTreeSet<Digest>,
+    /// Refunds and chargebacks before their payment, of batches before.
+    early: BTreeMap<Seq, EarlyEvent>,
     /// The state after the last commit, as the database has it.
     pub durable: Arc<Mutex<State>>,
     pub decided: u64,
@@ -53,8 +55,8 @@ impl Sale {
         let dropped = metrics::Counter::noop();
         let (tap, recorder) = begin(path, HEADER, &state, limits, dropped, Box::new(load)).expect("a file");
         let world = World::new(seed, DigestKey::new(&[7; 32]));
-        let (events, file, inbox) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        (Sale { world, state, tap, events, file, inbox, durable, decided: 0 }, recorder)
+        let (events, file, inbox, early) = (Vec::new(), BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        (Sale { world, state, tap, events, file, inbox, early, durable, decided: 0 }, recorder)
     }
 
     /// Decides one command as the writer does.
@@ -69,8 +71,7 @@ impl Sale {
         if let Some(order) = command.named_order().filter(|order| self.state.order(*order).is_none()) {
             admitted.order = self.file.get(&order).cloned();
         }
-        admitted.heard =
-            command.named_event().filter(|event| !self.state.has_heard(event) && self.inbox.contains(event));
+        model::admit_about(&command, &self.inbox, &self.early, &mut admitted);
         self.state.admit(admitted.clone());
         let first = self.events.len();
         let outcome = self.state.decide(&command, &mut self.events);
@@ -100,6 +101,7 @@ impl Sale {
             if let EventBody::Payment(PaymentEvent::ProviderEventRecorded(recorded)) = &event.body {
                 self.inbox.insert(recorded.id);
             }
+            self.early.extend(model::early_of(event));
         }
         if changed {
             let mut durable = self.state.clone();

@@ -11,10 +11,13 @@ mod naive_endpoints;
 mod naive_money;
 mod naive_orders;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use firstcome::engine::{
-    AdjustStock, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command, CommandKey,
-    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, FileCommand, OrderCommand, Outcome, PatchDrop,
-    PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, SettleRefund, State,
+    AdjustStock, Admitted, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command,
+    CommandKey, CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, EarlyEvent, Effect, Event, EventBody,
+    FileCommand, OrderCommand, Outcome, PatchDrop, PaymentCommand, PaymentEvent, PlaceBid, PlaceOrder, RecordPayment,
+    RecordProviderEvent, RefundOrder, SettleRefund, State,
 };
 use firstcome::store::PrivateData;
 use firstcome::types::{
@@ -316,30 +319,39 @@ impl World {
         let amount = match self.random.below(8) {
             0 => 1,
             1 => cost + 1,
-            2 => 2 * cost,
+            2 => (2 * cost).max(1),
             _ => cost.max(1),
         };
         let code = if self.random.one_in(10) { "USD" } else { "EUR" };
         // Some events come again, later ones first.
         self.told += self.random.below(3);
         let back = self.random.below(3).min(self.told);
-        let id = self.digest("told", self.told - back);
+        let kind = self.random.pick(&[
+            ProviderEventKind::PaymentSucceeded,
+            ProviderEventKind::PaymentSucceeded,
+            ProviderEventKind::PaymentSucceeded,
+            ProviderEventKind::PaymentFailed,
+            ProviderEventKind::RefundSucceeded,
+            ProviderEventKind::RefundSucceeded,
+            ProviderEventKind::RefundFailed,
+            ProviderEventKind::ChargebackCreated,
+        ]);
+        let number = self.told - back;
+        let (id, counterpart) = match kind {
+            ProviderEventKind::RefundSucceeded => (self.digest("told", number), Some(self.digest("failed", number))),
+            ProviderEventKind::RefundFailed => (self.digest("failed", number), Some(self.digest("told", number))),
+            _ => (self.digest("told", number), None),
+        };
         RecordProviderEvent {
             provider,
             id,
             order: (!self.random.one_in(20)).then_some(order),
-            kind: self.random.pick(&[
-                ProviderEventKind::PaymentSucceeded,
-                ProviderEventKind::PaymentSucceeded,
-                ProviderEventKind::PaymentSucceeded,
-                ProviderEventKind::PaymentFailed,
-                ProviderEventKind::RefundSucceeded,
-                ProviderEventKind::RefundSucceeded,
-                ProviderEventKind::ChargebackCreated,
-            ]),
-            reference: format!("ref{}", self.random.below(3)).into(),
+            kind,
+            // Names of payments are a provider's own: no two orders share one.
+            reference: format!("ref{order}.{}", self.random.below(3)).into(),
             amount: Amount::new(amount).expect("small"),
             currency: Currency::new(code).expect("a currency"),
+            counterpart,
         }
     }
 
@@ -395,4 +407,25 @@ pub fn scaled(release: u64, debug: u64) -> u64 {
 /// The one seed to replay, if somebody asks for it.
 pub fn replayed_seed() -> Option<u64> {
     std::env::var("FIRSTCOME_TEST_SEED").ok().and_then(|seed| seed.parse().ok())
+}
+
+/// What a command about a provider's event needs of a simulated file, as the store loads it.
+pub fn admit_about(
+    command: &Command,
+    inbox: &BTreeSet<Digest>,
+    early: &BTreeMap<Seq, EarlyEvent>,
+    admitted: &mut Admitted,
+) {
+    let Some(event) = command.named_event() else { return };
+    let about = |early: &EarlyEvent| early.is_of(event.provider, &event.reference, event.order);
+    admitted.early = early.iter().filter(|(_, early)| about(early)).map(|(seq, e)| (*seq, e.clone())).collect();
+    let counterparts = admitted.early.values().filter_map(|early| early.event.counterpart);
+    let named = counterparts.chain(event.counterpart).chain([event.id]);
+    admitted.heard = named.filter(|event| inbox.contains(event)).collect();
+}
+
+/// What a simulated file has of an event, if a refund or a chargeback came before its payment.
+pub fn early_of(event: &Event) -> Option<(Seq, EarlyEvent)> {
+    let EventBody::Payment(PaymentEvent::ProviderEventDeferred(deferred)) = &event.body else { return None };
+    Some((event.seq, EarlyEvent { order: event.order(), event: (**deferred).clone() }))
 }

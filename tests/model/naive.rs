@@ -3,7 +3,7 @@
 
 use firstcome::engine::{
     AdjustStock, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid, OrderCommand,
-    Outcome, PatchDrop, PaymentCommand, PlaceOrder, Refusal, Reservation, Subject,
+    Outcome, PatchDrop, PaymentCommand, PlaceOrder, RecordProviderEvent, Refusal, Reservation, Subject,
 };
 use firstcome::types::{Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
 
@@ -72,6 +72,8 @@ pub struct Naive {
     pub(super) endpoint_keys: Vec<NaiveEndpointKey>,
     /// The events of providers that have been heard.
     pub(super) told: Vec<Digest>,
+    /// Refunds and chargebacks that were told before their payment.
+    pub(super) early: Vec<RecordProviderEvent>,
 }
 
 impl NaiveOrder {

@@ -1,7 +1,7 @@
 //! Money once more, as plain as can be: what providers tell, and what comes of it.
 
 use firstcome::engine::{Effect, Outcome, RecordProviderEvent, Subject};
-use firstcome::types::{Disposition, IgnoredReason, OrderState, ProviderEventKind};
+use firstcome::types::{Disposition, IgnoredReason, OrderState, Provider, ProviderEventKind};
 
 use super::naive::{Naive, NaiveOrder, NaivePayment, seq};
 
@@ -13,10 +13,26 @@ impl Naive {
         }
         self.told.push(event.id);
         self.events += 1;
-        let told = match index.ok_or(IgnoredReason::UnknownOrder).and_then(|index| self.take_in(event, index)) {
+        let about = !matches!(event.kind, ProviderEventKind::PaymentSucceeded | ProviderEventKind::PaymentFailed);
+        let result = match index {
+            Some(index) => self.take_in(event, index),
+            None if about && event.provider == Provider::Stripe => Err(IgnoredReason::UnknownPayment),
+            None => Err(IgnoredReason::UnknownOrder),
+        };
+        let told = match result {
             Ok(events) => {
                 self.events += events;
                 Disposition::Applied
+            }
+            Err(IgnoredReason::UnknownPayment) if event.kind != ProviderEventKind::RefundFailed => {
+                let before = self.early.iter().filter(|e| same_payment(e, event)).count();
+                if before < 100 {
+                    self.early.push(RecordProviderEvent { order: index.and(event.order), ..event.clone() });
+                    self.events += 1;
+                    Disposition::Ignored(IgnoredReason::UnknownPayment)
+                } else {
+                    Disposition::Ignored(IgnoredReason::TooManyPayments)
+                }
             }
             Err(because) => Disposition::Ignored(because),
         };
@@ -33,6 +49,11 @@ impl Naive {
         match (event.kind, known) {
             (ProviderEventKind::PaymentSucceeded, Some(_)) => Err(IgnoredReason::PaymentKnown),
             (ProviderEventKind::PaymentSucceeded, None) => {
+                let ours = order.payments.iter().filter(|p| p.currency == currency);
+                let sum = ours.map(|p| p.received).sum::<u64>() + event.amount.get();
+                if event.currency == currency && sum >= 1 << 53 {
+                    return Err(IgnoredReason::TotalTooLarge);
+                }
                 let fits = event.currency == currency && event.amount.get() == order.amount();
                 let pays = fits && (order.live() || (order.state == OrderState::Expired && self.may_retake(index)));
                 let lost = fits
@@ -57,34 +78,78 @@ impl Naive {
                 } else if lost {
                     self.orders[index].state = OrderState::RefundDue;
                 }
-                Ok(1)
+                let early: Vec<_> = self.early.iter().filter(|e| same_payment(e, event)).cloned().collect();
+                Ok(1 + early.iter().map(|early| self.take_in(early, index).unwrap_or(0)).sum::<u64>())
             }
             (ProviderEventKind::PaymentFailed, None) if order.live() => Ok(1),
             (ProviderEventKind::PaymentFailed, _) => Err(IgnoredReason::NotAwaited),
             (_, None) => Err(IgnoredReason::UnknownPayment),
             (ProviderEventKind::ChargebackCreated, Some(_)) => Ok(1),
+            (ProviderEventKind::RefundFailed, Some(known)) => {
+                if event.counterpart.is_some_and(|success| self.told.contains(&success)) {
+                    self.fail_refund(event, index, known)
+                } else {
+                    Err(IgnoredReason::UnknownRefund)
+                }
+            }
             (ProviderEventKind::RefundSucceeded, Some(known)) => {
-                let order = &mut self.orders[index];
-                let payment = &mut order.payments[known];
-                if payment.currency != event.currency {
-                    return Err(IgnoredReason::CurrencyDiffers);
-                }
-                let back = event.amount.get();
-                if payment.refunded + back > payment.received {
-                    return Err(IgnoredReason::ExceedsReceived);
-                }
-                let owed = back.min(payment.due);
-                payment.due -= owed;
-                payment.refunded += back;
-                let due_before = owed > 0;
-                let more = back > owed;
-                let over = order.kept() == 0 && matches!(order.state, OrderState::Paid | OrderState::RefundDue);
-                if (order.state == OrderState::RefundDue && !order.owes()) || (over && more) {
-                    order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
-                }
-                Ok(u64::from(due_before) + u64::from(more))
+                let events = self.refund(event, index, known)?;
+                let failed = event.counterpart.is_some_and(|failure| self.told.contains(&failure));
+                Ok(events + if failed { self.fail_refund(event, index, known).unwrap_or(0) } else { 0 })
             }
         }
+    }
+
+    fn refund(&mut self, event: &RecordProviderEvent, index: usize, known: usize) -> Result<u64, IgnoredReason> {
+        let order = &mut self.orders[index];
+        let currency = self.drops[order.drop].spec.currency;
+        if order.payments[known].currency != event.currency {
+            return Err(IgnoredReason::CurrencyDiffers);
+        }
+        let back = event.amount.get();
+        if order.payments[known].refunded + back > order.payments[known].received {
+            return Err(IgnoredReason::ExceedsReceived);
+        }
+        let mut events = 0;
+        let kept = order.kept();
+        if order.payments[known].pays && back > order.payments[known].due && kept > 0 {
+            let able = |p: &NaivePayment| !p.pays && p.currency == currency && p.due >= kept;
+            if let Some(other) = order.payments.iter().position(able) {
+                order.payments[known].pays = false;
+                order.payments[known].due += kept;
+                order.payments[other].pays = true;
+                order.payments[other].due -= kept;
+                events += 1;
+            }
+        }
+        let payment = &mut order.payments[known];
+        let owed = back.min(payment.due);
+        payment.due -= owed;
+        payment.refunded += back;
+        let more = back > owed;
+        let over = order.kept() == 0 && matches!(order.state, OrderState::Paid | OrderState::RefundDue);
+        if (order.state == OrderState::RefundDue && !order.owes()) || (over && more) {
+            order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
+        }
+        Ok(events + u64::from(owed > 0) + u64::from(more))
+    }
+
+    /// The money of a refund did not arrive: it is owed again.
+    fn fail_refund(&mut self, event: &RecordProviderEvent, index: usize, known: usize) -> Result<u64, IgnoredReason> {
+        let order = &mut self.orders[index];
+        let payment = &mut order.payments[known];
+        if payment.currency != event.currency {
+            return Err(IgnoredReason::CurrencyDiffers);
+        }
+        if payment.refunded < event.amount.get() {
+            return Err(IgnoredReason::ExceedsReceived);
+        }
+        payment.refunded -= event.amount.get();
+        payment.due += event.amount.get();
+        if order.state == OrderState::Refunded {
+            order.state = OrderState::RefundDue;
+        }
+        Ok(1)
     }
 
     /// Whether an expired order's buyer could have its units now, paused or not.
@@ -108,4 +173,10 @@ impl Naive {
             kept.count() <= 1 && (order.kept() == 0 || order.state == OrderState::Paid)
         })
     }
+}
+
+fn same_payment(early: &RecordProviderEvent, event: &RecordProviderEvent) -> bool {
+    early.provider == event.provider
+        && early.reference == event.reference
+        && (early.order.is_none() || early.order == event.order)
 }

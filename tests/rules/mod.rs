@@ -190,6 +190,7 @@ impl Table {
                 reference: line.text("ref", "P1").into(),
                 amount: Amount::new(line.number("amount", 100)).expect("an amount"),
                 currency: Currency::new(line.text("currency", "EUR")).expect("a currency"),
+                counterpart: line.maybe::<String>("opposite").map(|id| self.digest(&id)),
             }))),
             "session" => {
                 Command::Payment(PaymentCommand::RecordSession { order: self.order(line), provider: Provider::Stripe })

@@ -3,11 +3,12 @@
 use super::CommandKey;
 use super::order::accept;
 use crate::engine::event::{
-    EventBody, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund, RefundReported, RefundSettled,
+    DeferredProviderEvent, EventBody, OrderPaid, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded,
+    Refund, RefundFailed, RefundReported, RefundSettled,
 };
 use crate::engine::orders::{find_order, refusal_of_transition};
-use crate::engine::payments::{PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
-use crate::engine::{Decision, DropEntry, Effect, EventSubject, Invalid, Order, Outcome, Refusal, Subject};
+use crate::engine::payments::{Balance, PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
+use crate::engine::{Decision, DropEntry, Effect, EventSubject, Invalid, Order, Outcome, Refusal, State, Subject};
 use crate::failpoints::{self, Bug};
 use crate::types::{
     Amount, Currency, Digest, Disposition, IgnoredReason, NotKeptReason, OrderState, Provider, ProviderEventKind,
@@ -84,6 +85,9 @@ pub struct RecordProviderEvent {
     pub reference: Box<str>,
     pub amount: Amount,
     pub currency: Currency,
+    /// The inbox key of the event that reports the opposite: of a refund's success its failure, of its failure its
+    /// success.
+    pub counterpart: Option<Digest>,
 }
 
 impl PaymentCommand {
@@ -204,45 +208,145 @@ fn record_provider_event(decision: &mut Decision<'_>, event: &RecordProviderEven
     if state.heard.contains(&event.id) && !failpoints::enabled(Bug::InboxNotAsked) {
         return decision.repeat(found.map_or(Subject::File, |(order, _)| Subject::Order(order.seq)));
     }
-    let effects = match found {
-        Some((order, entry)) => effects(order, entry, event),
+    let (disposition, effects) = match found {
+        Some((order, entry)) => effects(state, order, entry, event),
+        None if names_payment_alone(event) => Err(IgnoredReason::UnknownPayment),
         None => Err(IgnoredReason::UnknownOrder),
-    };
-    let disposition = effects.as_ref().map_or_else(|because| Disposition::Ignored(*because), |_| Disposition::Applied);
+    }
+    .map_or_else(|because| not_applied(state, event, because), |effects| (Disposition::Applied, effects));
     let (prev_seq, subject) =
         found.map_or((Seq::ZERO, EventSubject::File), |(order, _)| (order.last_seq, order.event_subject()));
     let RecordProviderEvent { provider, id, kind, .. } = *event;
     let recorded: EventBody =
         PaymentEvent::ProviderEventRecorded(ProviderEventRecorded { provider, id, kind, disposition }).into();
     let mut seq = decision.emit(prev_seq, subject, recorded);
-    for effect in effects.unwrap_or_default() {
-        seq = decision.emit(seq, subject, effect);
+    for effect in effects {
+        // Events of the file have no predecessor.
+        seq = decision.emit(if found.is_some() { seq } else { Seq::ZERO }, subject, effect);
     }
     Outcome::Accepted(Effect::ProviderEventRecorded { seq, disposition })
 }
 
+/// Stripe's refunds and disputes name no order but their payment.
+pub(super) fn names_payment_alone(event: &RecordProviderEvent) -> bool {
+    let of_payment = match event.kind {
+        ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed | ProviderEventKind::ChargebackCreated => {
+            true
+        }
+        ProviderEventKind::PaymentSucceeded | ProviderEventKind::PaymentFailed => false,
+    };
+    event.provider == Provider::Stripe && of_payment
+}
+
+/// Returns the disposition of an event that changes nothing now. A refund or a chargeback without its payment waits for
+/// it.
+fn not_applied(state: &State, event: &RecordProviderEvent, because: IgnoredReason) -> (Disposition, Vec<PaymentEvent>) {
+    let waits = matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::ChargebackCreated)
+        && because == IgnoredReason::UnknownPayment;
+    if !waits {
+        return (Disposition::Ignored(because), Vec::new());
+    }
+    if state.early.values().filter(|early| early.is_of(event.provider, &event.reference, event.order)).count()
+        >= PAYMENTS_PER_ORDER_MAX
+    {
+        return (Disposition::Ignored(IgnoredReason::TooManyPayments), Vec::new());
+    }
+    let RecordProviderEvent { provider, kind, ref reference, amount, currency, counterpart, .. } = *event;
+    let deferred = DeferredProviderEvent { kind, provider, payment: reference.clone(), amount, currency, counterpart };
+    (Disposition::Ignored(because), vec![PaymentEvent::ProviderEventDeferred(Box::new(deferred))])
+}
+
 /// The events that a provider's event leads to, or the reason why it leads to none.
-fn effects(order: &Order, entry: &DropEntry, event: &RecordProviderEvent) -> Result<Vec<PaymentEvent>, IgnoredReason> {
-    let foreign = (event.currency != entry.spec.currency).then_some(event.currency);
-    let received =
-        ReceivedPayment { provider: event.provider, reference: event.reference.clone(), amount: event.amount, foreign };
-    let known = order.payments.iter().position(|payment| payment.is(event.provider, &event.reference));
+fn effects(
+    state: &State,
+    order: &Order,
+    entry: &DropEntry,
+    event: &RecordProviderEvent,
+) -> Result<Vec<PaymentEvent>, IgnoredReason> {
+    let received = in_currency_of(entry, event.provider, &event.reference, event.amount, event.currency);
+    let known = order.payments.iter().any(|payment| payment.is(event.provider, &event.reference));
     match event.kind {
-        ProviderEventKind::PaymentSucceeded if known.is_some() => Err(IgnoredReason::PaymentKnown),
-        ProviderEventKind::PaymentSucceeded if order.payments.len() >= PAYMENTS_PER_ORDER_MAX => {
-            Err(IgnoredReason::TooManyPayments)
-        }
-        ProviderEventKind::PaymentSucceeded => Ok(vec![match keep(order, entry, &received) {
-            Ok(retaken) => paid(order, received, retaken, ""),
-            Err((why, state)) => PaymentEvent::NotKept(PaymentNotKept { payment: received, why, state }),
-        }]),
-        ProviderEventKind::PaymentFailed if known.is_some() || !order.state.is_live() => Err(IgnoredReason::NotAwaited),
+        ProviderEventKind::PaymentSucceeded if known => Err(IgnoredReason::PaymentKnown),
+        ProviderEventKind::PaymentSucceeded => payment_succeeded(state, order, entry, event, received),
+        ProviderEventKind::PaymentFailed if known || !order.state.is_live() => Err(IgnoredReason::NotAwaited),
         ProviderEventKind::PaymentFailed => Ok(vec![PaymentEvent::Failed(received)]),
-        ProviderEventKind::RefundSucceeded => {
-            refund_reported(order, known.ok_or(IgnoredReason::UnknownPayment)?, &received)
+        ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed | ProviderEventKind::ChargebackCreated => {
+            reported(state, &mut order.clone(), event.kind, received, event.counterpart)
         }
-        ProviderEventKind::ChargebackCreated if known.is_none() => Err(IgnoredReason::UnknownPayment),
-        ProviderEventKind::ChargebackCreated => Ok(vec![PaymentEvent::ChargebackCreated(received)]),
+    }
+}
+
+/// Money as a provider names it, with its currency where that is not the drop's.
+fn in_currency_of(
+    entry: &DropEntry,
+    provider: Provider,
+    reference: &str,
+    amount: Amount,
+    currency: Currency,
+) -> ReceivedPayment {
+    let foreign = (currency != entry.spec.currency).then_some(currency);
+    ReceivedPayment { provider, reference: reference.into(), amount, foreign }
+}
+
+/// A payment came in, and with it everything about it that came before it.
+fn payment_succeeded(
+    state: &State,
+    order: &Order,
+    entry: &DropEntry,
+    event: &RecordProviderEvent,
+    received: ReceivedPayment,
+) -> Result<Vec<PaymentEvent>, IgnoredReason> {
+    if order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
+        return Err(IgnoredReason::TooManyPayments);
+    }
+    let ours = order.payments.iter().map(|payment| &payment.received).filter(|known| known.foreign.is_none());
+    let sum = ours.map(|known| known.amount).try_fold(received.amount, Amount::plus);
+    if sum.is_none() && received.foreign.is_none() {
+        return Err(IgnoredReason::TotalTooLarge);
+    }
+    let mut after = order.clone();
+    let first = match keep(order, entry, &received) {
+        Ok(retaken) => paid(order, received, retaken, ""),
+        Err((why, state)) => PaymentEvent::NotKept(PaymentNotKept { payment: received, why, state }),
+    };
+    after.follow_money(&first);
+    let mut events = vec![first];
+    for early in state.early.values().filter(|early| early.is_of(event.provider, &event.reference, event.order)) {
+        if failpoints::enabled(Bug::EarlyRefundForgotten) {
+            break;
+        }
+        let DeferredProviderEvent { kind, provider, payment, amount, currency, counterpart } = &early.event;
+        let money = in_currency_of(entry, *provider, payment, *amount, *currency);
+        // What does not fit its payment is in the audit and changes nothing, as if it had come after it.
+        events.extend(reported(state, &mut after, *kind, money, *counterpart).unwrap_or_default());
+    }
+    Ok(events)
+}
+
+/// Returns the events of a report about a payment that is recorded. `order` follows.
+fn reported(
+    state: &State,
+    order: &mut Order,
+    kind: ProviderEventKind,
+    reported: ReceivedPayment,
+    counterpart: Option<Digest>,
+) -> Result<Vec<PaymentEvent>, IgnoredReason> {
+    let known = order.payments.iter().position(|payment| payment.is(reported.provider, &reported.reference));
+    let position = known.ok_or(IgnoredReason::UnknownPayment)?;
+    let counterpart_heard = counterpart.is_some_and(|event| state.heard.contains(&event));
+    match kind {
+        ProviderEventKind::RefundSucceeded => {
+            let mut events = refund_reported(order, position, &reported)?;
+            if counterpart_heard {
+                events.extend(refund_failed(order, position, &reported));
+            }
+            Ok(events)
+        }
+        ProviderEventKind::RefundFailed if counterpart_heard => Ok(vec![refund_failed(order, position, &reported)?]),
+        // It never reached the state in which it counts; if its success comes late, both are applied.
+        ProviderEventKind::RefundFailed => Err(IgnoredReason::UnknownRefund),
+        ProviderEventKind::ChargebackCreated => Ok(vec![PaymentEvent::ChargebackCreated(reported)]),
+        ProviderEventKind::PaymentSucceeded | ProviderEventKind::PaymentFailed => Ok(Vec::new()),
     }
 }
 
@@ -280,41 +384,90 @@ fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
     Ok(())
 }
 
-/// Money went back: first it settles what is owed, the rest is a refund that no operator requested.
+/// Money went back: first it settles what is owed, of its payment and then of the order; the rest is a refund that no
+/// operator requested. `order` follows.
 fn refund_reported(
-    order: &Order,
+    order: &mut Order,
     position: usize,
     reported: &ReceivedPayment,
 ) -> Result<Vec<PaymentEvent>, IgnoredReason> {
-    let Some(payment) = order.payments.get(position) else { return Err(IgnoredReason::UnknownPayment) };
+    let payment = order.payments.get(position).ok_or(IgnoredReason::UnknownPayment)?;
     if payment.received.foreign != reported.foreign {
         return Err(IgnoredReason::CurrencyDiffers);
     }
     let left = payment.received.amount.minus(payment.refunded).unwrap_or(Amount::ZERO);
-    let owed = reported.amount.min(payment.refund_due);
-    let (Some(unasked), Some(_)) = (reported.amount.minus(owed), left.minus(reported.amount)) else {
+    if left < reported.amount {
         return Err(IgnoredReason::ExceedsReceived);
-    };
-    let mut events = Vec::new();
-    let mut after = order.clone();
-    if owed != Amount::ZERO {
-        let state = balance_after(&after, position, |payment| payment.settle(owed)).state_with_less_owed(after.state);
-        events.push(settled(payment, owed, state, "", ""));
-        after.state = state;
-        if let Some(payment) = after.payments.get_mut(position) {
-            payment.settle(owed);
-        }
     }
+    let mut events = Vec::new();
+    if reported.amount > payment.refund_due
+        && let Some(replaced) = replacement(order, position)
+    {
+        let replaced = PaymentEvent::PaymentReplaced(Box::new(replaced));
+        order.follow_money(&replaced);
+        events.push(replaced);
+    }
+    let payment = order.payments.get(position).ok_or(IgnoredReason::UnknownPayment)?;
+    let owed = reported.amount.min(payment.refund_due);
+    if owed != Amount::ZERO {
+        let state = balance_after(order, position, |payment| payment.settle(owed)).state_with_less_owed(order.state);
+        let event = settled(payment, owed, state, "", "");
+        order.follow_money(&event);
+        events.push(event);
+    }
+    let unasked = reported.amount.minus(owed).unwrap_or(Amount::ZERO);
     if unasked != Amount::ZERO {
-        let state = balance_after(&after, position, |payment| payment.give_back(unasked)).state_with_less_kept();
-        events.push(PaymentEvent::RefundReported(RefundReported {
-            provider: payment.received.provider,
-            payment: payment.received.reference.clone(),
+        let state = balance_after(order, position, |payment| payment.give_back(unasked)).state_with_less_kept();
+        let event = PaymentEvent::RefundReported(RefundReported {
+            provider: reported.provider,
+            payment: reported.reference.clone(),
             amount: unasked,
             state,
-        }));
+        });
+        order.follow_money(&event);
+        events.push(event);
     }
     Ok(events)
+}
+
+/// Another payment of the order that is owed back and can pay for it instead of the one at `position`: of an order that
+/// was paid twice, one payment stays, whichever of them the provider refunds.
+fn replacement(order: &Order, position: usize) -> Option<PaymentReplaced> {
+    let before = order.payments.get(position).filter(|payment| payment.pays && order.state == OrderState::Paid)?;
+    let kept = Some(before.kept()).filter(|kept| *kept != Amount::ZERO)?;
+    let able = |payment: &&Payment| !payment.pays && payment.received.foreign.is_none() && payment.refund_due >= kept;
+    let after = order.payments.iter().find(able)?;
+    Some(PaymentReplaced {
+        provider: before.received.provider,
+        payment: before.received.reference.clone(),
+        by_provider: after.received.provider,
+        by_payment: after.received.reference.clone(),
+        amount: kept,
+    })
+}
+
+/// A refund that had succeeded did not arrive: it is owed again. `order` follows.
+fn refund_failed(
+    order: &mut Order,
+    position: usize,
+    reported: &ReceivedPayment,
+) -> Result<PaymentEvent, IgnoredReason> {
+    let payment = order.payments.get(position).ok_or(IgnoredReason::UnknownPayment)?;
+    if payment.received.foreign != reported.foreign {
+        return Err(IgnoredReason::CurrencyDiffers);
+    }
+    if payment.refunded < reported.amount {
+        return Err(IgnoredReason::ExceedsReceived);
+    }
+    let event = PaymentEvent::RefundFailed(Box::new(RefundFailed {
+        provider: reported.provider,
+        payment: reported.reference.clone(),
+        amount: reported.amount,
+        foreign: reported.foreign,
+        state: Balance::state_with_more_owed(order.state),
+    }));
+    order.follow_money(&event);
+    Ok(event)
 }
 
 fn record_session(decision: &mut Decision<'_>, order: Seq, provider: Provider) -> Result<Outcome, Refusal> {

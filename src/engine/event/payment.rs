@@ -2,8 +2,7 @@
 
 use super::metadata::{EventHeader, StockDelta};
 use crate::engine::orders::{follow, leave, move_buyer};
-use crate::engine::{CommandKey, Payment, State, auctions};
-use crate::failpoints::{self, Bug};
+use crate::engine::{CommandKey, Order, Payment, State, auctions};
 use crate::types::{
     Amount, Currency, Digest, Disposition, NotKeptReason, OrderState, Provider, ProviderEventKind, Quantity,
     ReceivedPayment, Seq,
@@ -25,6 +24,12 @@ pub enum PaymentEvent {
     /// A buyer's bank takes a payment back, or a part of it.
     ChargebackCreated(ReceivedPayment),
     ProviderEventRecorded(ProviderEventRecorded),
+    /// A refund or a chargeback of a payment that is not recorded yet: it waits for the payment.
+    ProviderEventDeferred(Box<DeferredProviderEvent>),
+    /// Another payment of the order pays for it from here on.
+    PaymentReplaced(Box<PaymentReplaced>),
+    /// A refund that had succeeded did not reach the buyer: the money is owed again.
+    RefundFailed(Box<RefundFailed>),
     /// A provider is ready to take an order's money.
     SessionRecorded {
         provider: Provider,
@@ -101,6 +106,63 @@ pub struct ProviderEventRecorded {
     pub disposition: Disposition,
 }
 
+/// A refund or a chargeback that came before its payment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeferredProviderEvent {
+    pub kind: ProviderEventKind,
+    pub provider: Provider,
+    /// The payment's name at its provider.
+    pub payment: Box<str>,
+    pub amount: Amount,
+    pub currency: Currency,
+    /// The inbox key of the event that would report the failure of this refund.
+    pub counterpart: Option<Digest>,
+}
+
+/// A refund or a chargeback that was reported before its payment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EarlyEvent {
+    /// The order that it names. Refunds of Stripe name their payment alone.
+    pub order: Option<Seq>,
+    pub event: DeferredProviderEvent,
+}
+
+impl EarlyEvent {
+    /// Returns whether it is of this payment of this order.
+    #[must_use]
+    pub fn is_of(&self, provider: Provider, reference: &str, order: Option<Seq>) -> bool {
+        self.event.provider == provider
+            && *self.event.payment == *reference
+            && (self.order.is_none() || self.order == order)
+    }
+}
+
+/// The payment that paid for an order is owed back as far as it was kept; another payment takes its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PaymentReplaced {
+    pub provider: Provider,
+    /// The name at its provider of the payment that paid until here.
+    pub payment: Box<str>,
+    pub by_provider: Provider,
+    /// The name at its provider of the payment that pays from here on.
+    pub by_payment: Box<str>,
+    /// The amount that the order keeps.
+    pub amount: Amount,
+}
+
+/// Money that had gone back is owed again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefundFailed {
+    pub provider: Provider,
+    /// The payment's name at its provider.
+    pub payment: Box<str>,
+    pub amount: Amount,
+    /// The currency, where it is not the drop's.
+    pub foreign: Option<Currency>,
+    /// The order's state after it.
+    pub state: OrderState,
+}
+
 impl PaymentEvent {
     pub(super) const fn name(&self) -> &'static str {
         match self {
@@ -114,6 +176,9 @@ impl PaymentEvent {
             PaymentEvent::RefundReported(_) => "refund_reported",
             PaymentEvent::ChargebackCreated(_) => "chargeback_created",
             PaymentEvent::ProviderEventRecorded(_) => "provider_event_recorded",
+            PaymentEvent::ProviderEventDeferred(_) => "provider_event_deferred",
+            PaymentEvent::PaymentReplaced(_) => "payment_replaced",
+            PaymentEvent::RefundFailed(_) => "refund_failed",
             PaymentEvent::SessionRecorded { .. } => "session_recorded",
         }
     }
@@ -136,6 +201,9 @@ impl PaymentEvent {
             | PaymentEvent::RefundReported(_)
             | PaymentEvent::ChargebackCreated(_)
             | PaymentEvent::ProviderEventRecorded(_)
+            | PaymentEvent::ProviderEventDeferred(_)
+            | PaymentEvent::PaymentReplaced(_)
+            | PaymentEvent::RefundFailed(_)
             | PaymentEvent::SessionRecorded { .. } => None,
         }
     }
@@ -145,13 +213,14 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Pa
     if let PaymentEvent::ProviderEventRecorded(recorded) = body {
         state.heard.insert(recorded.id);
     }
+    if let PaymentEvent::ProviderEventDeferred(deferred) = body {
+        state.early.insert(event.seq, EarlyEvent { order: event.order(), event: (**deferred).clone() });
+    }
     let Some(order) = follow(state, event) else { return };
     let order = order.seq;
     match body {
         PaymentEvent::Paid(OrderPaid { payment, retaken, .. }) => {
-            let nothing = Amount::ZERO;
-            let payment = Payment { received: payment.clone(), pays: true, refunded: nothing, refund_due: nothing };
-            state.order_mut(order).add(payment);
+            state.order_mut(order).add(Payment::paying(payment.clone()));
             if *retaken {
                 retake(state, order)
             } else {
@@ -160,9 +229,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Pa
             auctions::paid(state, event);
         }
         PaymentEvent::NotKept(PaymentNotKept { payment, state: becomes, .. }) => {
-            let received = payment.clone();
-            let refund_due = if failpoints::enabled(Bug::MoneyForNothing) { Amount::ZERO } else { received.amount };
-            state.order_mut(order).add(Payment { pays: false, refunded: Amount::ZERO, refund_due, received });
+            state.order_mut(order).add(Payment::not_kept(payment.clone()));
             state.set_order_state(order, *becomes);
         }
         PaymentEvent::Refunded(refund) => {
@@ -181,9 +248,15 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Pa
             state.order_mut(order).payment_mut(reported.provider, &reported.payment).give_back(reported.amount);
             state.set_order_state(order, reported.state);
         }
+        PaymentEvent::PaymentReplaced(replaced) => state.order_mut(order).replace_payment(replaced),
+        PaymentEvent::RefundFailed(failed) => {
+            state.order_mut(order).payment_mut(failed.provider, &failed.payment).owe_again(failed.amount);
+            state.set_order_state(order, failed.state);
+        }
         PaymentEvent::Failed(_)
         | PaymentEvent::ChargebackCreated(_)
         | PaymentEvent::ProviderEventRecorded(_)
+        | PaymentEvent::ProviderEventDeferred(_)
         | PaymentEvent::SessionRecorded { .. } => {}
     }
 }
@@ -207,4 +280,52 @@ fn refunded(state: &mut State, event: EventHeader, seq: Seq, refund: &Refund) {
     state.set_order_state(seq, *becomes);
     move_buyer(state, drop_id, buyer, -i64::from(*restock_quantity));
     state.remember(key, event, seq.get());
+}
+
+impl Order {
+    /// Another payment takes the place of the one that pays.
+    pub(in crate::engine) fn replace_payment(&mut self, replaced: &PaymentReplaced) {
+        let before = self.payment_mut(replaced.provider, &replaced.payment);
+        before.pays = false;
+        before.owe(replaced.amount);
+        let after = self.payment_mut(replaced.by_provider, &replaced.by_payment);
+        let left = after.refund_due.minus(replaced.amount);
+        after.refund_due = left.unwrap_or_else(|| panic!("payment {:?} cannot pay for its order", after.received));
+        after.pays = true;
+    }
+
+    /// Changes a copy of the order by an event of money, for the decisions that follow it in the same command. Units and
+    /// times of the order are not touched.
+    pub(in crate::engine) fn follow_money(&mut self, event: &PaymentEvent) {
+        match event {
+            PaymentEvent::Paid(OrderPaid { payment, .. }) => {
+                self.add(Payment::paying(payment.clone()));
+                self.state = OrderState::Paid;
+            }
+            PaymentEvent::NotKept(PaymentNotKept { payment, state, .. }) => {
+                self.add(Payment::not_kept(payment.clone()));
+                self.state = *state;
+            }
+            PaymentEvent::RefundSettled(settled) => {
+                self.payment_mut(settled.provider, &settled.payment).settle(settled.amount);
+                self.state = settled.state;
+            }
+            PaymentEvent::RefundReported(reported) => {
+                self.payment_mut(reported.provider, &reported.payment).give_back(reported.amount);
+                self.state = reported.state;
+            }
+            PaymentEvent::RefundFailed(failed) => {
+                self.payment_mut(failed.provider, &failed.payment).owe_again(failed.amount);
+                self.state = failed.state;
+            }
+            PaymentEvent::PaymentReplaced(replaced) => self.replace_payment(replaced),
+            PaymentEvent::Failed(_)
+            | PaymentEvent::Refunded(_)
+            | PaymentEvent::RefundRequested(_)
+            | PaymentEvent::ChargebackCreated(_)
+            | PaymentEvent::ProviderEventRecorded(_)
+            | PaymentEvent::ProviderEventDeferred(_)
+            | PaymentEvent::SessionRecorded { .. } => {}
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::payments::provider_event::InvalidField;
 use crate::payments::{BODY_BYTES_MAX, OrderRef, ProviderEvent, TOLERANCE_SECONDS, WebhookError, WebhookRequest};
-use crate::read::{rows, sessions};
+use crate::read::rows;
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Disposition, Provider, Seq};
@@ -134,12 +134,9 @@ async fn record(
         Err(error) => return Err(rejected_event(error)),
     };
     let order = find_order(worker, &event)?;
-    if order.is_none() && event.order == OrderRef::Payment {
-        // A refund or dispute of a payment that is not for an order here: the account may have other uses, too.
-        return Ok(unused("unknown-payment"));
-    }
-    let ProviderEvent { event_id, kind, reference, amount, currency, .. } = event;
-    let id = worker.writer.digest_key.provider_event(provider, &event_id);
+    let ProviderEvent { event_id, kind, reference, amount, currency, counterpart, .. } = event;
+    let key = |event_id: &str| worker.writer.digest_key.provider_event(provider, event_id);
+    let (id, counterpart) = (key(&event_id), counterpart.as_deref().map(key));
     let command = Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(RecordProviderEvent {
         provider,
         id,
@@ -148,6 +145,7 @@ async fn record(
         reference,
         amount,
         currency,
+        counterpart,
     })));
     // Payments have reserved slots in the queue, so that buyers cannot delay them.
     let decided =
@@ -214,8 +212,8 @@ fn find_order(worker: &Worker, event: &ProviderEvent) -> Result<Option<Seq>, Pro
             let old_enough = |row: &rows::OrderRow| event.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
             Ok(row.filter(old_enough).map(|row| row.seq))
         }
-        OrderRef::Payment => sessions::order_of_stripes_payment(connection, &event.reference),
-        OrderRef::Unknown => Ok(None),
+        // The writer finds it, after every payment that was reported before.
+        OrderRef::Payment | OrderRef::Unknown => Ok(None),
     });
     found.map_err(|error| fault(&error))
 }

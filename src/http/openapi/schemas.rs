@@ -48,7 +48,8 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
         "description": "The provider's webhook with its signature: `webhook-id`, `webhook-timestamp` and \
             `webhook-signature` (Standard Webhooks 1.0) for `standard-webhooks` and `sandbox`, `Stripe-Signature`, or the \
             `signature` of PayOS beside its `data`. Additional members are allowed. `type` is \
-            `payment.succeeded`, `payment.failed`, `refund.succeeded` or `chargeback.created`; `amount` whole minor units.",
+            `payment.succeeded`, `payment.failed`, `refund.succeeded`, `refund.failed` or `chargeback.created`; `amount` \
+            whole minor units. `refund.failed` also has `data.refund_id`.",
     });
     let answer = json!({
         "type": "object",
@@ -57,8 +58,8 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
             "result": { "enum": ["applied", "duplicate", "ignored"] },
             "reason": {
                 "enum": IgnoredReason::ALL.map(IgnoredReason::as_str).into_iter().chain(["unused"]).collect::<Vec<_>>(),
-                "description": "The reason why the event is ignored. After `unused` and `unknown-payment` (a payment that is not for an order \
-                    of this server) it is not recorded.",
+                "description": "The reason why the event is ignored. After `unused` it is not recorded. After `unknown-payment` a refund or a \
+                    chargeback is kept, and applied with its payment.",
             },
         },
     });

@@ -135,7 +135,8 @@ impl AuditRecount {
             "order_expired" => (OrderState::Expired, told.state.is_live()),
             "order_paid" => (OrderState::Paid, told.state.is_live()),
             "order_retaken" => (OrderState::Paid, told.state == OrderState::Expired),
-            "payment_not_kept" | "order_refunded" | "refund_requested" | "refund_settled" | "refund_reported" => {
+            "payment_not_kept" | "order_refunded" | "refund_requested" | "refund_settled" | "refund_reported"
+            | "refund_failed" => {
                 // Before schema 3 only the amounts in the order's row show if a refund was the last of its order.
                 let state = state_in(row).unwrap_or(told.state);
                 (state, !state.is_live() || state == told.state)
@@ -175,6 +176,10 @@ impl AuditedOrder {
             "refund_settled" => {
                 self.refund_due = self.refund_due.saturating_sub(money);
                 self.refunded = self.refunded.saturating_add(money);
+            }
+            "refund_failed" => {
+                self.refunded = self.refunded.saturating_sub(money);
+                self.refund_due = self.refund_due.saturating_add(money);
             }
             "refund_reported" => self.refunded = self.refunded.saturating_add(money),
             _ => {}

@@ -1,0 +1,96 @@
+//! Refunds and chargebacks that were reported before their payment: rows of `payments` without money, found by the
+//! payment's name; their amounts are in the details of their events.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+
+use super::StoreError;
+use crate::engine::{Admitted, DeferredProviderEvent, EarlyEvent, RecordProviderEvent};
+use crate::types::{Amount, Currency, Digest, Provider, ProviderEventKind, Seq, hex};
+
+/// Loads what the decision about a provider's event needs of the events before it: whether it is in the inbox, and what
+/// waits for the payment that it names.
+///
+/// # Errors
+/// [`StoreError::Inconsistent`] if a detail cannot be read.
+pub fn load_about(
+    connection: &Connection,
+    event: &RecordProviderEvent,
+    admitted: &mut Admitted,
+) -> Result<(), StoreError> {
+    if has_heard(connection, &event.id)? {
+        admitted.heard.insert(event.id);
+        return Ok(());
+    }
+    if event.kind == ProviderEventKind::PaymentFailed {
+        return Ok(());
+    }
+    admitted.early = load_early(connection, event)?;
+    let counterparts = admitted.early.values().filter_map(|early| early.event.counterpart).chain(event.counterpart);
+    for counterpart in counterparts {
+        if has_heard(connection, &counterpart)? {
+            admitted.heard.insert(counterpart);
+        }
+    }
+    Ok(())
+}
+
+fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM inbox WHERE digest = ?1")?;
+    statement.exists(params![event])
+}
+
+fn load_early(connection: &Connection, told: &RecordProviderEvent) -> Result<BTreeMap<Seq, EarlyEvent>, StoreError> {
+    // Other providers name the order in each event, so that its rows are enough.
+    let mut statement = connection.prepare_cached(if told.provider == Provider::Stripe {
+        "SELECT payments.seq, payments.order_seq, payments.provider, payments.reference, audit.detail
+         FROM payments INDEXED BY payments_of_stripe JOIN audit ON audit.seq = payments.seq
+         WHERE payments.provider = 'stripe' AND payments.reference = ?3 AND received = 0 AND pays = 0
+             AND audit.kind = 'provider_event_deferred' AND ?2 = 'stripe' AND payments.order_seq IN (0, ?1)"
+    } else {
+        "SELECT payments.seq, payments.order_seq, payments.provider, payments.reference, audit.detail
+         FROM payments JOIN audit ON audit.seq = payments.seq
+         WHERE payments.order_seq = ?1 AND payments.provider = ?2 AND payments.reference = ?3
+             AND received = 0 AND pays = 0 AND audit.kind = 'provider_event_deferred'"
+    })?;
+    let order = told.order.unwrap_or(Seq::ZERO);
+    let mut rows = statement.query(params![order, told.provider, told.reference])?;
+    let mut early = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (seq, order): (Seq, Seq) = (row.get(0)?, row.get(1)?);
+        let detail: Option<String> = row.get(4)?;
+        let event = deferred(row.get(2)?, row.get::<_, String>(3)?.into(), detail.as_deref());
+        let event =
+            event.ok_or_else(|| StoreError::Inconsistent(format!("the detail of event {seq} cannot be read")))?;
+        early.insert(seq, EarlyEvent { order: (order != Seq::ZERO).then_some(order), event });
+    }
+    Ok(early)
+}
+
+fn deferred(provider: Provider, payment: Box<str>, detail: Option<&str>) -> Option<DeferredProviderEvent> {
+    let detail: Value = serde_json::from_str(detail?).ok()?;
+    let text = |name: &str| detail.get(name).and_then(Value::as_str);
+    let counterpart = match text("counterpart") {
+        Some(digits) => Some(Digest::from_slice(&hex::decode(digits)?)?),
+        None => None,
+    };
+    Some(DeferredProviderEvent {
+        kind: ProviderEventKind::from_word(text("kind")?)?,
+        provider,
+        payment,
+        amount: Amount::new(detail.get("amount")?.as_u64()?)?,
+        currency: Currency::new(text("currency")?)?,
+        counterpart,
+    })
+}
+
+/// Returns the order of a Stripe payment, for an event that names no order.
+pub fn order_of_stripes_payment(connection: &Connection, reference: &str) -> rusqlite::Result<Option<Seq>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT order_seq FROM payments INDEXED BY payments_of_stripe
+         WHERE provider = 'stripe' AND reference = ?1 AND received > 0",
+    )?;
+    statement.query_row(params![reference], |row| row.get(0)).optional()
+}

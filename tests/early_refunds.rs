@@ -1,0 +1,191 @@
+//! Refunds and chargebacks on a real server that come before their payment, fail afterwards, or name amounts that no
+//! order can hold: nothing that was acknowledged with 200 is lost, in whatever order, across a restart.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+mod provider_webhooks;
+
+use std::path::Path;
+
+use firstcome::store::verify;
+use http::{Server, call, serve_with};
+use provider_webhooks::{SANDBOX_KEY, STANDARD_KEY, STRIPE_SECRET, event, now, settings, standard, stripe};
+use serde_json::{Value, json};
+
+fn open(directory: &Path) -> Server {
+    serve_with(directory, |config| config.payments = settings(directory))
+}
+
+fn order(server: &Server, buyer: &str) -> String {
+    let json = "Content-Type: application/json\r\nIdempotency-Key: ";
+    let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 9,
+                       "starts_at": "2020-01-01T00:00:00Z" });
+    let made = call(server.0.server.admin_address, "POST", "/v1/drops", &format!("{json}drop\r\n"), &drop.to_string());
+    assert!(matches!(made.status, 200 | 201), "{}", made.text);
+    let body = json!({ "buyer": buyer, "quantity": 1, "contact": { "email": "a@example.org" } }).to_string();
+    let made = call(server.0.server.public_address, "POST", "/v1/drops/1/orders", &format!("{json}k\r\n"), &body);
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.body["id"].as_str().expect("an id").into()
+}
+
+/// Sends an event as its provider does, and returns the result and its reason.
+fn send(server: &Server, provider: &str, id: &str, kind: &str, order: &str, amount: u64, refund: &str) -> String {
+    let webhook = if provider == "stripe" {
+        let pi = format!("pi_{order}");
+        let (word, object) = match kind {
+            "payment.succeeded" => (
+                "checkout.session.completed",
+                json!({ "payment_status": "paid", "payment_intent": pi, "amount_total": amount, "currency": "eur",
+                        "metadata": { "order_id": order } }),
+            ),
+            "refund.succeeded" => (
+                "refund.created",
+                json!({ "id": id, "status": "succeeded", "payment_intent": pi, "amount": amount, "currency": "eur" }),
+            ),
+            "refund.failed" => (
+                "refund.updated",
+                json!({ "id": refund, "status": "failed", "payment_intent": pi, "amount": amount, "currency": "eur" }),
+            ),
+            _ => (
+                "charge.dispute.created",
+                json!({ "id": "dp", "payment_intent": pi, "amount": amount, "currency": "eur" }),
+            ),
+        };
+        let body = json!({ "id": id, "type": word, "created": now(), "data": { "object": object } });
+        stripe(STRIPE_SECRET, now(), &body.to_string())
+    } else {
+        let key = if provider == "sandbox" { SANDBOX_KEY } else { STANDARD_KEY };
+        let mut body = event(kind, order, &format!("pay_{order}"), amount, "EUR");
+        if kind == "refund.failed" {
+            body["data"]["refund_id"] = refund.into();
+        }
+        standard(&key, id, now(), &body.to_string())
+    };
+    let path = format!("/v1/payments/{provider}");
+    let answer = call(server.0.server.public_address, "POST", &path, &webhook.head(), &webhook.body);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let word = |name: &str| answer.body[name].as_str().unwrap_or("").to_string();
+    format!("{} {}", word("result"), word("reason")).trim().into()
+}
+
+fn shown(server: &Server, id: &str) -> (String, u64, u64) {
+    let order = server.public("GET", &format!("/v1/orders/{id}")).body;
+    let amount = |name: &str| order[name].as_u64().unwrap_or(0);
+    (order["state"].as_str().expect("a state").into(), amount("refunded_amount"), amount("refund_due_amount"))
+}
+
+fn is_consistent(directory: &Path) {
+    let report = verify::verify(&directory.join("data")).expect("read");
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+#[test]
+fn a_refund_and_a_chargeback_before_their_payment_survive_a_restart_and_are_applied_with_it() {
+    for provider in ["standard-webhooks", "stripe", "sandbox"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let server = open(scratch.path());
+        let id = order(&server, "ann");
+        let told =
+            |server: &Server, event: &str, kind: &str, amount| send(server, provider, event, kind, &id, amount, "");
+        assert_eq!(told(&server, "r1", "refund.succeeded", 30), "ignored unknown-payment", "{provider}");
+        assert_eq!(told(&server, "r1", "refund.succeeded", 30), "duplicate", "{provider}");
+        assert_eq!(told(&server, "c1", "chargeback.created", 70), "ignored unknown-payment", "{provider}");
+        server.stop();
+        is_consistent(scratch.path());
+        let server = open(scratch.path());
+        assert_eq!(told(&server, "r1", "refund.succeeded", 30), "duplicate", "{provider}");
+        assert_eq!(told(&server, "r2", "refund.succeeded", 70), "ignored unknown-payment", "{provider}");
+        assert_eq!(told(&server, "p1", "payment.succeeded", 100), "applied", "{provider}");
+        assert_eq!(shown(&server, &id), ("refunded".into(), 100, 0), "{provider}");
+        let audit = server.admin("GET", "/v1/audit", &Value::Null).text;
+        assert_eq!(audit.matches("\"chargeback_created\"").count(), 1, "{provider}: {audit}");
+        let payments = server.admin("GET", &format!("/v1/orders/{id}/payments"), &Value::Null).body;
+        assert_eq!(payments["data"].as_array().map(Vec::len), Some(1), "{provider}: {payments}");
+        server.stop();
+        is_consistent(scratch.path());
+    }
+}
+
+#[test]
+fn a_refund_that_failed_is_owed_again_once_whichever_is_told_first() {
+    for provider in ["standard-webhooks", "stripe", "sandbox"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let server = open(scratch.path());
+        let ann = order(&server, "ann");
+        let told = |server: &Server, id: &str, event: &str, kind: &str, refund: &str| {
+            send(server, provider, event, kind, id, 100, refund)
+        };
+        assert_eq!(told(&server, &ann, "p1", "payment.succeeded", ""), "applied", "{provider}");
+        assert_eq!(told(&server, &ann, "f0", "refund.failed", "never"), "ignored unknown-refund", "{provider}");
+        assert_eq!(told(&server, &ann, "r1", "refund.succeeded", ""), "applied", "{provider}");
+        assert_eq!(shown(&server, &ann), ("refunded".into(), 100, 0), "{provider}");
+        assert_eq!(told(&server, &ann, "f1", "refund.failed", "r1"), "applied", "{provider}");
+        assert_eq!(told(&server, &ann, "f2", "refund.failed", "r1"), "duplicate", "{provider}: another event");
+        assert_eq!(shown(&server, &ann), ("refund_due".into(), 0, 100), "{provider}");
+        // The failure, the success and the payment, each after a restart.
+        let bob = order(&server, "bob");
+        assert_eq!(told(&server, &bob, "f3", "refund.failed", "r3"), "ignored unknown-payment", "{provider}");
+        server.stop();
+        let server = open(scratch.path());
+        assert_eq!(told(&server, &bob, "r3", "refund.succeeded", ""), "ignored unknown-payment", "{provider}");
+        server.stop();
+        let server = open(scratch.path());
+        assert_eq!(told(&server, &bob, "p2", "payment.succeeded", ""), "applied", "{provider}");
+        assert_eq!(shown(&server, &bob), ("refund_due".into(), 0, 100), "{provider}");
+        server.stop();
+        is_consistent(scratch.path());
+    }
+}
+
+#[test]
+fn of_two_payments_one_stays_in_the_file_too_whichever_is_refunded() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = open(scratch.path());
+    let id = order(&server, "ann");
+    let told = |event: &str, kind: &str, reference: &str, amount: u64| {
+        let body = event_of(kind, &id, reference, amount);
+        let webhook = standard(&STANDARD_KEY, event, now(), &body);
+        let path = "/v1/payments/standard-webhooks";
+        call(server.0.server.public_address, "POST", path, &webhook.head(), &webhook.body).body["result"].clone()
+    };
+    assert_eq!(told("p1", "payment.succeeded", "P1", 100), "applied");
+    assert_eq!(told("p2", "payment.succeeded", "P2", 100), "applied");
+    assert_eq!(told("r1", "refund.succeeded", "P1", 100), "applied");
+    assert_eq!(shown(&server, &id), ("paid".into(), 100, 0));
+    server.stop();
+    is_consistent(scratch.path());
+    let server = open(scratch.path());
+    assert_eq!(shown(&server, &id), ("paid".into(), 100, 0));
+    server.stop();
+}
+
+fn event_of(kind: &str, order: &str, reference: &str, amount: u64) -> String {
+    event(kind, order, reference, amount, "EUR").to_string()
+}
+
+#[test]
+fn payments_of_two_to_the_53_are_bounded_and_no_row_breaks_a_list() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = open(scratch.path());
+    let id = order(&server, "ann");
+    let told = |event: &str, reference: &str, amount: u64| {
+        let webhook = standard(&STANDARD_KEY, event, now(), &event_of("payment.succeeded", &id, reference, amount));
+        let path = "/v1/payments/standard-webhooks";
+        call(server.0.server.public_address, "POST", path, &webhook.head(), &webhook.body).body
+    };
+    assert_eq!(told("p1", "P1", (1 << 53) - 1)["result"], "applied");
+    assert_eq!(told("p2", "P2", 1)["reason"], "total-too-large");
+    let lists = ["/v1/orders", "/v1/orders?refund_due=true", "/v1/orders?drop_id=1"];
+    let statuses = |server: &Server| lists.map(|path| server.admin("GET", path, &Value::Null).status);
+    assert_eq!(statuses(&server), [200; 3]);
+    assert_eq!(shown(&server, &id), ("awaiting_payment".into(), 0, (1 << 53) - 1));
+    // A row that an older version wrote.
+    let file = rusqlite::Connection::open(scratch.path().join("data/firstcome.db")).expect("opened");
+    file.execute_batch("PRAGMA busy_timeout = 5000; UPDATE orders SET received = 1 << 60, refund_due = 1 << 60")
+        .expect("written");
+    drop(file);
+    assert_eq!(statuses(&server), [200; 3]);
+    assert_eq!(shown(&server, &id), ("awaiting_payment".into(), 0, (1 << 53) - 1));
+    server.stop();
+}

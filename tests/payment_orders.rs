@@ -1,0 +1,199 @@
+//! Every order of a payment's events, with repetitions, for every provider: the engine and the naive model agree on each
+//! step, and the end depends on what was told and not on when.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod model;
+
+mod test_drop;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firstcome::engine::{
+    Admitted, Command, CommandKey, CreateDrop, DropCommand, DropSpec, EarlyEvent, Effect, Event, EventBody, Order,
+    OrderCommand, Outcome, Payment, PaymentCommand, PaymentEvent, PlaceOrder, RecordProviderEvent, State, invariants,
+};
+use firstcome::types::{
+    Amount, Currency, Digest, DropId, OrderState, Provider, ProviderEventKind as Kind, Quantity, Seq, UnitPrice,
+    UnixMillis,
+};
+use model::naive::Naive;
+use test_drop::test_drop;
+
+const COST: u64 = 500;
+
+/// An engine whose batches leave memory for a simulated file, and the naive model.
+struct Sale {
+    state: State,
+    naive: Naive,
+    events: Vec<Event>,
+    file: BTreeMap<Seq, Order>,
+    inbox: BTreeSet<Digest>,
+    early: BTreeMap<Seq, EarlyEvent>,
+    at: i64,
+}
+
+impl Sale {
+    fn ask(&mut self, command: &Command) -> Outcome {
+        let at = UnixMillis::new(self.at).expect("in range");
+        self.state.advance(at, &mut self.events, usize::MAX);
+        self.naive.advance(self.at);
+        let named = command.named_order().filter(|order| self.state.order(*order).is_none());
+        let order = named.and_then(|order| self.file.get(&order).cloned());
+        let mut admitted = Admitted { order, ..Admitted::default() };
+        model::admit_about(command, &self.inbox, &self.early, &mut admitted);
+        self.state.admit(admitted);
+        let first = self.events.len();
+        let outcome = self.state.decide(command, &mut self.events);
+        for event in &self.events[first..] {
+            self.state.evolve(event);
+        }
+        assert_eq!(outcome, self.naive.decide(command), "{command:?}");
+        invariants::check(&self.state).expect("consistent");
+        outcome
+    }
+
+    fn commit(&mut self) {
+        for event in self.events.drain(..) {
+            if let EventBody::Payment(PaymentEvent::ProviderEventRecorded(recorded)) = &event.body {
+                self.inbox.insert(recorded.id);
+            }
+            self.early.extend(model::early_of(&event));
+            let order = event.order().and_then(|order| self.state.order(order));
+            if let Some(order) = order.filter(|order| !order.state.is_live()) {
+                self.file.insert(order.seq, order.clone());
+            }
+        }
+        self.state.release_settled();
+    }
+
+    fn order(&self, seq: Seq) -> &Order {
+        self.state.order(seq).or_else(|| self.file.get(&seq)).expect("in memory or in the file")
+    }
+}
+
+/// The order before its first event.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    Reserved,
+    Expired,
+    Cancelled,
+}
+
+fn begin(begin: Begin) -> (Sale, Seq) {
+    let mut sale = Sale {
+        state: State::new(1000),
+        naive: Naive::default(),
+        events: Vec::new(),
+        file: BTreeMap::new(),
+        inbox: BTreeSet::new(),
+        early: BTreeMap::new(),
+        at: 1000,
+    };
+    let spec = DropSpec { unit_price: UnitPrice::new(COST).expect("a price"), reservation_seconds: 10, ..test_drop(1) };
+    let key = CommandKey { digest: Digest([1; 16]), params: Digest([2; 16]) };
+    sale.ask(&Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) })));
+    let outcome = sale.ask(&Command::Order(OrderCommand::Place(PlaceOrder {
+        drop_id: DropId::new(1).expect("not 0"),
+        buyer: Digest([3; 16]),
+        key: Digest([4; 16]),
+        quantity: Quantity::new(1).expect("not 0"),
+        contact_given: false,
+    })));
+    let Outcome::Accepted(Effect::Reserved(reservation)) = outcome else { panic!("{outcome:?}") };
+    let order = reservation.order;
+    match begin {
+        Begin::Reserved => {}
+        Begin::Expired => sale.at += 10_000,
+        Begin::Cancelled => drop(sale.ask(&Command::Order(OrderCommand::Cancel { order }))),
+    }
+    sale.ask(&Command::Advance);
+    sale.commit();
+    (sale, order)
+}
+
+/// An event by its place in what a provider may tell of one payment.
+fn event(provider: Provider, order: Seq, number: u8) -> RecordProviderEvent {
+    let refund = |n: u8| (Digest([10 + n; 16]), Some(Digest([20 + n; 16])));
+    let (kind, amount, (id, counterpart)) = match number {
+        0 => (Kind::PaymentSucceeded, COST, (Digest([5; 16]), None)),
+        1 => (Kind::PaymentFailed, COST, (Digest([6; 16]), None)),
+        2 => (Kind::ChargebackCreated, COST, (Digest([7; 16]), None)),
+        3 => (Kind::RefundSucceeded, 200, refund(1)),
+        4 => (Kind::RefundSucceeded, 300, refund(2)),
+        5 => (Kind::RefundFailed, 200, (Digest([21; 16]), Some(Digest([11; 16])))),
+        6 => (Kind::RefundFailed, 300, (Digest([22; 16]), Some(Digest([12; 16])))),
+        // The provider tells of the same payment in another event.
+        _ => (Kind::PaymentSucceeded, COST, (Digest([8; 16]), None)),
+    };
+    RecordProviderEvent {
+        provider,
+        id,
+        order: Some(order),
+        kind,
+        reference: "P1".into(),
+        amount: Amount::new(amount).expect("small"),
+        currency: Currency::new("EUR").expect("a currency"),
+        counterpart,
+    }
+}
+
+const EVENTS: u8 = 8;
+
+/// Returns the order's end after these events, each in a batch of its own or all in one.
+fn end(from: Begin, provider: Provider, told: &[u8], commits: bool) -> (OrderState, Vec<Payment>) {
+    let (mut sale, order) = begin(from);
+    for number in told {
+        let mut event = event(provider, order, *number);
+        let names_payment_alone = provider == Provider::Stripe && (2..=6).contains(number);
+        // Stripe names the payment alone; the writer finds the order where the payment is recorded.
+        if names_payment_alone && sale.order(order).payments.is_empty() {
+            event.order = None;
+        }
+        sale.ask(&Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(event))));
+        if commits {
+            sale.commit();
+        }
+    }
+    assert!(sale.naive.money_is_accounted_for(), "{told:?}");
+    let found = sale.order(order);
+    (found.state, found.payments.to_vec())
+}
+
+/// Runs every sequence of so many events, with repetitions.
+fn each_sequence(length: u32, mut run: impl FnMut(&[u8])) {
+    for number in 0..u32::from(EVENTS).pow(length) {
+        let digit = |place: u32| u8::try_from(number / u32::from(EVENTS).pow(place) % u32::from(EVENTS));
+        let sequence: Vec<u8> = (0..length).map(|place| digit(place).expect("small")).collect();
+        run(&sequence);
+    }
+}
+
+#[test]
+fn every_order_of_a_payments_events_has_the_same_end() {
+    for provider in Provider::ALL.into_iter().filter(|provider| *provider != Provider::Manual) {
+        for from in [Begin::Reserved, Begin::Expired, Begin::Cancelled] {
+            for commits in [false, true] {
+                let mut ends: BTreeMap<BTreeSet<u8>, (Vec<u8>, (OrderState, Vec<Payment>))> = BTreeMap::new();
+                for length in 1..=3 {
+                    each_sequence(length, |told| {
+                        let found = end(from, provider, told, commits);
+                        let set: BTreeSet<u8> = told.iter().copied().collect();
+                        let (first, expected) =
+                            ends.entry(set).or_insert_with(|| (told.to_vec(), found.clone())).clone();
+                        assert_eq!(found, expected, "{provider:?} {from:?}: {told:?} ends otherwise than {first:?}");
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_model_agrees_on_every_sequence_of_four_events() {
+    each_sequence(4, |told| {
+        for provider in [Provider::Stripe, Provider::StandardWebhooks] {
+            end(Begin::Reserved, provider, told, told.first() < told.last());
+        }
+    });
+}
