@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use firstcome::engine::{Admitted, Command, FileCommand};
-use firstcome::store::{Batch, PerSecondTally, Recorder, Store, load, verify};
+use firstcome::store::{Batch, PerSecondTally, Recorder, Store, early, load, verify};
 use firstcome::types::UnixMillis;
 use model::{Random, World};
 use rusqlite::Connection;
@@ -48,7 +48,9 @@ fn record(directory: &Path, seed: u64) -> Store {
         if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
             admitted.order = load::load_order(&store.connection, &digests, order).expect("read");
         }
-        admitted.heard = command.named_event().filter(|event| load::has_heard(&store.connection, event).expect("read"));
+        if let Some(event) = command.named_event() {
+            early::load_about(&store.connection, event, &mut admitted).expect("read");
+        }
         state.admit(admitted);
         let first = batch.events.len();
         let outcome = state.decide(&command, &mut batch.events);

@@ -86,6 +86,38 @@ fn deferred(provider: Provider, payment: Box<str>, detail: Option<&str>) -> Opti
     })
 }
 
+/// Returns the events whose rows here differ from the audit, or have none.
+pub(super) fn differing(connection: &Connection) -> rusqlite::Result<Vec<Seq>> {
+    let mut differing = Vec::new();
+    let mut statement = connection.prepare(
+        "SELECT audit.seq, detail, provider, reference, foreign_currency, received
+         FROM audit LEFT JOIN payments ON payments.order_seq = coalesce(audit.order_seq, 0) AND payments.seq = audit.seq
+         WHERE kind = 'provider_event_deferred'",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (detail, reference): (Option<String>, Option<String>) = (row.get(1)?, row.get(3)?);
+        let provider: Option<String> = row.get(2)?;
+        let (currency, received): (Option<String>, Option<i64>) = (row.get(4)?, row.get(5)?);
+        let detail: Value = detail.and_then(|detail| serde_json::from_str(&detail).ok()).unwrap_or_default();
+        let is = |name: &str, found: &Option<String>| found.is_some() && detail[name].as_str() == found.as_deref();
+        if !(is("provider", &provider) && is("reference", &reference) && is("currency", &currency))
+            || received != Some(0)
+        {
+            differing.push(row.get(0)?);
+        }
+    }
+    let mut without_event = connection.prepare(
+        "SELECT payments.seq FROM payments LEFT JOIN audit
+             ON audit.seq = payments.seq AND kind = 'provider_event_deferred'
+         WHERE payments.order_seq = 0 AND audit.seq IS NULL",
+    )?;
+    for seq in without_event.query_map([], |row| row.get(0))? {
+        differing.push(seq?);
+    }
+    Ok(differing)
+}
+
 /// Returns the order of a Stripe payment, for an event that names no order.
 pub fn order_of_stripes_payment(connection: &Connection, reference: &str) -> rusqlite::Result<Option<Seq>> {
     let mut statement = connection.prepare_cached(

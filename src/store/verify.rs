@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use super::StoreError;
 use super::audit::AuditRow;
 use super::chain::{Chain, ChainLink, OrderSeal};
+use super::early;
 use super::open::{self, DATABASE_FILE, check_identity};
 use super::settings::configure;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -110,6 +111,9 @@ pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<V
     let from_orders = walk_orders(connection, &told, &mut report)?;
     compare(connection, &from_orders, &from_audit, &mut report)?;
     check_inbox(connection, &mut report)?;
+    for seq in early::differing(connection)? {
+        report.problem(format!("event {seq}: its row of payments and the audit differ"));
+    }
     check_auctions(connection, &bids, &mut report)?;
     endpoints.compare(connection, &mut report)?;
     Ok(report)
