@@ -145,14 +145,14 @@ impl WriterLoop<'_> {
         if failpoints::enabled(Bug::LeaverCancels) && reply.sender.is_closed() {
             return Ok(());
         }
+        if let Some(event) = submission.command.names_payment_alone() {
+            self.find_order_of(event)?;
+        }
         let at = self.clock.at(accepted).max(self.state.at());
         self.advance(at)?;
         if self.read_only {
             self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
             return Ok(());
-        }
-        if let Some(event) = submission.command.names_payment_alone() {
-            self.find_order_of(event)?;
         }
         let admitted = self.prefetch(&submission.command)?;
         let first = self.batch.events.len();
