@@ -179,7 +179,7 @@ fn is(answer: &Answer, code: Code) {
 
 fn good_ends(server: &Server, orders: &Orders) {
     let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
-    for path in ["/v1/drops", "/v1/drops/1", "/openapi.json", &format!("/v1/orders/{}", orders.paid)] {
+    for path in ["/v1/drops", "/v1/drops/1", "/v1/auctions", "/openapi.json", &format!("/v1/orders/{}", orders.paid)] {
         let answer = server.public("GET", path);
         assert_eq!(answer.status, 200);
         let head = call(public, "HEAD", path, "", "");

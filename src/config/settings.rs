@@ -9,7 +9,8 @@ use super::model::PinCore;
 use super::payments::session_provider;
 use super::setting::{Setting, setting};
 use super::values::{
-    address, api_url, count, file, files, hosts, key_files, millis, networks, number, one_of, origins, tls_file, url,
+    address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
+    tls_file, url,
 };
 use super::{auctions, outbox, plan, traces, wire};
 
@@ -43,6 +44,13 @@ const CORE: &[Setting] = &[
         "list",
         "origins whose pages may call the API (CORS), each in full; none if unset",
         |c, t| c.cors_origins = origins(t)?
+    ),
+    setting!(
+        "public.cors_headers",
+        "baggage, sentry-trace, Last-Event-ID",
+        "list",
+        "further request headers that pages of these origins may send; the default is what tracing libraries and event streams add",
+        |c, t| c.cors_headers = header_names(t)?
     ),
     setting!(
         "public.tls_certificate",
@@ -432,6 +440,13 @@ const CORE: &[Setting] = &[
         "drops",
         "rendered drop responses cached per worker, and as many of auctions",
         |c, t| c.hot_bodies_max = count(t, 1, 100_000)?
+    ),
+    setting!(
+        "read.hot_pages_max",
+        "16",
+        "pages",
+        "rendered pages of the lists of drops and auctions cached per worker; a page of 100 drops is about 40 kB",
+        |c, t| c.hot_pages_max = count(t, 1, 1000)?
     ),
     setting!(
         "audit.compare_interval_ms",

@@ -61,6 +61,12 @@ pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
     if good { Ok(origins) } else { Err("origins such as https://shop.example, without a path".into()) }
 }
 
+pub(super) fn header_names(text: &str) -> Result<Vec<String>, String> {
+    let names = list(text);
+    let good = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if names.iter().all(good) { Ok(names) } else { Err("names of headers such as X-Trace".into()) }
+}
+
 pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     let hosts = list(&text.to_ascii_lowercase());
     let good = |host: &String| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');

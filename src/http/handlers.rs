@@ -2,6 +2,7 @@
 
 pub(super) mod auctions;
 pub(super) mod audit;
+mod cached_pages;
 pub(super) mod contacts;
 pub(super) mod drops;
 pub(super) mod endpoints;

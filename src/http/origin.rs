@@ -21,17 +21,16 @@ pub(super) fn allowed_origin(allowed: &[String], headers: &HeaderMap) -> Option<
     allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
-/// Returns the response to a preflight request.
-pub(super) fn preflight_response() -> Response<Body> {
+/// Returns the response to a preflight request: pages may send the headers of the API, and further ones.
+pub(super) fn preflight_response(further: &[String]) -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(
-            "Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id, Traceparent",
-        ),
-    );
+    let own = "Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id, Traceparent";
+    let names: Vec<&str> = std::iter::once(own).chain(further.iter().map(String::as_str)).collect();
+    // The names of a setting are valid in a header.
+    let names = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static(own));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
     response
 }
 
@@ -45,7 +44,8 @@ pub(super) fn add_origin_headers(allowed: &[String], origin: Option<HeaderValue>
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "ETag, Retry-After, Request-Id, Idempotent-Replayed, Firstcome-Seq, Firstcome-Time-Ms, Server-Timing",
+                "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Request-Id, Idempotent-Replayed, Firstcome-Seq, \
+                 Firstcome-Time-Ms, Server-Timing",
             ),
         );
     }

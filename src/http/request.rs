@@ -28,6 +28,8 @@ pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-
 pub const FIRSTCOME_SEQ: HeaderName = HeaderName::from_static("firstcome-seq");
 /// The server's clock in milliseconds since 1970.
 pub const FIRSTCOME_TIME_MS: HeaderName = HeaderName::from_static("firstcome-time-ms");
+/// Tells a proxy to pass a stream on as it comes: nginx otherwise holds it back.
+pub const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 

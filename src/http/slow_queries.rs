@@ -34,6 +34,14 @@ impl QueryQueue {
         (QueryQueue { queries, deadline }, QueryThread(receiver))
     }
 
+    /// Waits for the turn of a query, as long as for its result.
+    ///
+    /// # Errors
+    /// If the turn does not come in time.
+    pub async fn within_deadline<T>(&self, turn: impl Future<Output = T>) -> Result<T, QueryThreadBusy> {
+        tokio::time::timeout(self.deadline, turn).await.map_err(|_| QueryThreadBusy)
+    }
+
     /// Runs a query on the query thread and returns its result.
     ///
     /// # Errors

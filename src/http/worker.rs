@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access;
 use super::body::Body;
@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::egress::EgressClient;
 use crate::payments::WebhookVerifiers;
 use crate::read::metrics_sample::MetricsSampler;
-use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, Reader};
+use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, PageCache, Reader};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
@@ -70,6 +70,9 @@ pub struct Worker {
     pub reader: Rc<Reader>,
     pub hot: RefCell<DropResponseCache>,
     pub hot_auctions: RefCell<AuctionResponseCache>,
+    pub(super) pages: RefCell<PageCache>,
+    /// The right to read a page of a list.
+    pub(super) page_turn: Mutex<()>,
     pub meter: RefCell<HttpMeter>,
     pub(super) tracer: RefCell<Tracer>,
     /// The timeline of the command that the request polled last has submitted; that request takes it after the poll.
@@ -105,6 +108,7 @@ impl Worker {
         let tracer = Tracer::new(&server.telemetry, trace_context::options(&server.config.traces));
         let hot = DropResponseCache::new(server.config.hot_bodies_max);
         let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
+        let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
         let router = Router::new(server.routes, listener);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
@@ -116,6 +120,8 @@ impl Worker {
             reader: Rc::new(reader),
             hot: RefCell::new(hot),
             hot_auctions: RefCell::new(hot_auctions),
+            pages,
+            page_turn: Mutex::new(()),
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),
             timeline: Cell::new(None),

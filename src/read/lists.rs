@@ -18,6 +18,14 @@ pub struct ListPage<T> {
     pub next_after: Option<u64>,
 }
 
+impl<T> ListPage<T> {
+    /// Makes another item of each.
+    #[must_use]
+    pub fn map<U>(&self, item: impl FnMut(&T) -> U) -> ListPage<U> {
+        ListPage { items: self.items.iter().map(item).collect(), next_after: self.next_after }
+    }
+}
+
 /// Returns the drops after `after`, by number, without hidden drops of auctions.
 pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<ListPage<DropRow>> {
     let mut statement = connection.prepare_cached(

@@ -18,12 +18,18 @@ pub const DROPS_MAX: usize = CHUNK * CHUNKS;
 /// The newest version of every drop, and the newest durable event.
 pub struct Published {
     chunks: [OnceLock<Box<[AtomicU64; CHUNK]>>; CHUNKS],
+    /// The newest version of any drop.
+    newest_change: AtomicU64,
     seq: AtomicU64,
 }
 
 impl Default for Published {
     fn default() -> Self {
-        Published { chunks: std::array::from_fn(|_| OnceLock::new()), seq: AtomicU64::new(0) }
+        Published {
+            chunks: std::array::from_fn(|_| OnceLock::new()),
+            newest_change: AtomicU64::new(0),
+            seq: AtomicU64::new(0),
+        }
     }
 }
 
@@ -39,6 +45,15 @@ impl Published {
         if let Some(cell) = self.cell(drop_id, true) {
             cell.store(version.get(), Ordering::Release);
         }
+        if self.newest_change.load(Ordering::Relaxed) < version.get() {
+            self.newest_change.store(version.get(), Ordering::Release);
+        }
+    }
+
+    /// Returns the newest published version of any drop, hidden ones included.
+    #[must_use]
+    pub fn newest_change(&self) -> u64 {
+        self.newest_change.load(Ordering::Acquire)
     }
 
     #[must_use]
@@ -128,6 +143,7 @@ mod tests {
         assert_eq!(published.version(id(2)), 0);
         assert_eq!(published.version(id(99_999)), 6);
         assert_eq!(published.version(id(u32::MAX)), 0);
+        assert_eq!(published.newest_change(), 6);
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl<'c> RequestFuture<'c> {
             return RequestFuture::Ready(context.finish(empty(StatusCode::URI_TOO_LONG)));
         }
         let (index, parameter) = match find_target(worker, &parts, context.origin.is_some()) {
-            Ok(RequestTarget::Preflight) => return RequestFuture::Ready(context.respond(Ok(preflight_response()))),
+            Ok(RequestTarget::Preflight) => {
+                return RequestFuture::Ready(
+                    context.respond(Ok(preflight_response(&worker.server.config.cors_headers))),
+                );
+            }
             Ok(RequestTarget::Route(index, parameter)) => (index, parameter),
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };

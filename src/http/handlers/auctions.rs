@@ -6,6 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
+use super::cached_pages::{PageItem, cached_page};
 use super::orders::{order_response, purchase_response};
 use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, rejected, submit, with_write_headers};
 use crate::admission::operators::Role;
@@ -26,6 +27,7 @@ use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
+use crate::read::page_cache::PagedList;
 use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
@@ -35,7 +37,7 @@ use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/auctions", "ListAuctions", "List auctions")
         .query::<DropsQuery>()
-        .responds(&[200], &[Json("AuctionPage")])
+        .responds(&[200, 304], &[Json("AuctionPage")])
         .problems(&[QUERY, BUSY])
         .later(|worker, call| Box::pin(async move { list(worker, &call).await })),
     Route::public(Method::GET, "/v1/auctions/{auction_id}", "GetAuction", "Read an auction")
@@ -142,12 +144,12 @@ pub(super) fn cached_auction(
 
 /// `GET /v1/auctions`.
 pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let DropsQuery { after, limit } = call.query()?;
-    within_a_page(limit)?;
-    let page = worker.queries.run(move |reader| reader.read(|connection| auctions::auctions(connection, after, limit)));
-    let page = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
-    let items: Vec<_> = page.items.iter().map(|row| auction_body(row, worker.server.epoch)).collect();
-    Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
+    let epoch = worker.server.epoch;
+    cached_page(worker, call, PagedList::Auctions, move |connection, after, limit| {
+        let page = auctions::auctions(connection, after, limit)?;
+        Ok(page.map(|row| PageItem { body: auction_body(row, epoch), version: row.version }))
+    })
+    .await
 }
 
 /// `GET /v1/auctions/{auction_id}/bids`.

@@ -13,9 +13,9 @@ use crate::api::Problem;
 use crate::api::json::queries::AuditQuery;
 use crate::http::allowed_responses::{BUSY, ID, QUERY};
 use crate::http::body::{Body, pieces};
-use crate::http::request::Call;
+use crate::http::request::{Call, X_ACCEL_BUFFERING};
 use crate::http::route::ResponseBody::Named;
-use crate::http::route::Route;
+use crate::http::route::{Presence, Route};
 use crate::http::slow_queries::QueryThreadBusy;
 use crate::http::worker::Worker;
 use crate::read::lists::{self, AuditFilter};
@@ -29,6 +29,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
         .query::<AuditQuery>()
         // OpenAPI 3.1 has no word for a sequence: the schema is that of each line.
         .responds(&[200], &[Named("application/x-ndjson", "AuditRow")])
+        .headers(&[("X-Accel-Buffering", Presence::Sometimes)])
         .problems(&[QUERY, ID, BUSY])
         .now(stream)];
 
@@ -108,5 +109,8 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if follow {
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
     Ok(response)
 }

@@ -6,12 +6,13 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, submit, with_write_headers};
+use super::cached_pages::{PageItem, cached_page};
+use super::{RouteEntry, accepted_seq, example_reason, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
 use crate::api::json::queries::DropsQuery;
-use crate::api::json::{drop_body, page_body, parse_drop, parse_patch, parse_reason, parse_stock};
+use crate::api::json::{drop_body, parse_drop, parse_patch, parse_reason, parse_stock};
 use crate::engine::{
     AdjustStock, ChangeDrop, Command, CommandKey, CreateDrop, DropCommand, DropSpec, PatchDrop, Subject,
 };
@@ -21,6 +22,7 @@ use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, t
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
+use crate::read::page_cache::PagedList;
 use crate::read::{CachedResponse, lists, rows};
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
@@ -29,7 +31,7 @@ use crate::types::{DigestKey, DropId};
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/drops", "ListDrops", "List drops")
         .query::<DropsQuery>()
-        .responds(&[200], &[Json("DropPage")])
+        .responds(&[200, 304], &[Json("DropPage")])
         .problems(&[QUERY, BUSY])
         .later(|worker, call| Box::pin(async move { list(worker, &call).await })),
     Route::public(Method::GET, "/v1/drops/{drop_id}", "GetDrop", "Read a drop")
@@ -96,15 +98,12 @@ pub(super) fn cached_drop(worker: &Worker, id: DropId, started: Instant) -> Resu
 
 /// `GET /v1/drops`.
 pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let query: DropsQuery = call.query()?;
-    if !(1..=100).contains(&query.limit) {
-        return Err(Problem::invalid("/limit", "must be a whole number from 1 to 100"));
-    }
-    let page =
-        worker.queries.run(move |reader| reader.read(|connection| lists::drops(connection, query.after, query.limit)));
-    let page = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
-    let items: Vec<_> = page.items.iter().map(|row| drop_body(row, worker.server.epoch)).collect();
-    Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
+    let epoch = worker.server.epoch;
+    cached_page(worker, call, PagedList::Drops, move |connection, after, limit| {
+        let page = lists::drops(connection, after, limit)?;
+        Ok(page.map(|row| PageItem { body: drop_body(row, epoch), version: row.version }))
+    })
+    .await
 }
 
 /// Digests the parameters of a new drop, to compare retries.

@@ -13,9 +13,9 @@ use super::{RouteEntry, query_thread_busy};
 use crate::api::Problem;
 use crate::http::allowed_responses::{BUSY, ID};
 use crate::http::body::{Body, pieces};
-use crate::http::request::Call;
+use crate::http::request::{Call, X_ACCEL_BUFFERING};
 use crate::http::route::ResponseBody::Named;
-use crate::http::route::Route;
+use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::read::CachedResponse;
 use crate::telemetry::StreamKind;
@@ -25,10 +25,12 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/drops/{drop_id}/stream", "StreamDrop", "Stream a drop's changes")
         // OpenAPI 3.1 has no word for a sequence: the schema is that of each event.
         .responds(&[200], &[Named("text/event-stream", "DropEvent")])
+        .headers(&[("X-Accel-Buffering", Presence::Always)])
         .problems(&[ID, BUSY])
         .now(drop_changes),
     Route::public(Method::GET, "/v1/auctions/{auction_id}/stream", "StreamAuction", "Stream an auction's changes")
         .responds(&[200], &[Named("text/event-stream", "AuctionEvent")])
+        .headers(&[("X-Accel-Buffering", Presence::Always)])
         .problems(&[ID, BUSY])
         .now(auction_changes),
 ];
@@ -121,6 +123,7 @@ fn changes(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
 }
 

@@ -33,7 +33,7 @@ const HEADERS: &[HeaderSpec] = &[
     },
     HeaderSpec {
         name: "ETag",
-        schema: || json!({ "type": "string", "pattern": "^\"[ado][0-9]+-[0-9]+-[0-9]+\"$" }),
+        schema: || json!({ "type": "string", "pattern": "^\"([ado]|[da]p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+\"$" }),
         why: "Send it as If-None-Match.",
     },
     HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
@@ -81,6 +81,11 @@ const HEADERS: &[HeaderSpec] = &[
         name: "X-Content-Type-Options",
         schema: || json!({ "const": "nosniff" }),
         why: "The media type must not be guessed.",
+    },
+    HeaderSpec {
+        name: "X-Accel-Buffering",
+        schema: || json!({ "const": "no" }),
+        why: "Proxies must pass the stream on as it comes.",
     },
     HeaderSpec {
         name: "Firstcome-Next-After",
