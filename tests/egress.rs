@@ -108,6 +108,54 @@ fn redirects_are_not_followed_and_long_responses_are_cut() {
     });
 }
 
+/// Starts a server that answers each request with `head`, and then `piece` for ever; counts the bytes that it could send.
+fn endless(head: &'static [u8], piece: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut bytes, counted) = ([0u8; 4096], Arc::clone(&counted));
+            std::thread::spawn(move || {
+                let _request = stream.read(&mut bytes);
+                let many = piece.repeat(1000);
+                let mut next = stream.write_all(head);
+                while next.is_ok() {
+                    counted.fetch_add(many.len(), Ordering::SeqCst);
+                    next = stream.write_all(&many);
+                }
+            });
+        }
+    });
+    (address, sent)
+}
+
+#[test]
+fn a_response_that_does_not_end_costs_a_bounded_number_of_bytes() {
+    const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // Far longer than any of them may take.
+    let options = ClientOptions { timeout: Duration::from_secs(60), ..short() };
+    let client = EgressClient::new(loopback(), options).expect("a client");
+    let cases: [(&[u8], &[u8], Result<usize, SendError>); 6] = [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", Err(SendError::Broken)),
+        (b"", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", Err(SendError::Broken)),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", Err(SendError::Broken)),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x", Ok(1000)),
+        (CHUNKED, b"1\r\nx\r\n", Ok(1000)),
+        (CHUNKED, b"1;e=e\r\nx\r\n", Ok(1000)),
+    ];
+    for (head, piece, expected) in cases {
+        let (address, sent) = endless(head, piece);
+        let found = run(post(&client, &format!("http://{address}/"))).map(|reply| reply.body.len());
+        let shown = String::from_utf8_lossy(piece);
+        assert_eq!(found, expected, "{shown:?}");
+        // Buffers of the sockets hold some megabytes at most.
+        let sent = sent.load(Ordering::SeqCst);
+        assert!(sent < 16 << 20, "{shown:?}: {sent} bytes");
+    }
+}
+
 #[test]
 fn a_server_without_response_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");

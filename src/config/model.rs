@@ -230,6 +230,7 @@ pub struct OutboxSettings {
     pub allow_private_networks: Vec<IpNet>,
     pub authorities_file: Option<PathBuf>,
     pub timeout: Duration,
+    pub response_bytes_max: usize,
     pub in_flight_max: usize,
     pub retry_waits: Vec<Duration>,
 }
@@ -243,6 +244,7 @@ impl Default for OutboxSettings {
             allow_private_networks: Vec::new(),
             authorities_file: None,
             timeout: Duration::ZERO,
+            response_bytes_max: 0,
             in_flight_max: 0,
             retry_waits: Vec::new(),
         }

@@ -40,6 +40,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!("outbox.timeout_ms", "15000", "ms", "time for an endpoint's whole response", |c, t| c.outbox.timeout =
         millis(t, 100, 120_000)?),
+    setting!(
+        "outbox.response_bytes_max",
+        "65536",
+        "bytes",
+        "bytes of an endpoint's response that are read: one that does not end costs no more; the rest is cut off",
+        |c, t| c.outbox.response_bytes_max = count(t, 1024, 16 << 20)?
+    ),
     setting!("outbox.in_flight_max", "8", "deliveries", "concurrent deliveries per endpoint", |c, t| c
         .outbox
         .in_flight_max =

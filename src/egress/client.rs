@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::byte_limit::{ByteAllowance, ByteLimitedStream};
 use super::pool::{ConnectionPool, PooledConnection};
 use super::target::{Host, Origin};
 use super::{AddressGuard, Target};
@@ -27,6 +28,8 @@ const ADDRESSES_TRIED_MAX: usize = 4;
 /// Bound of a response's head; hyper's default is 400 kB.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
+/// Bytes of an exchange besides the body: a TLS handshake, heads, and half of the body again for chunks and records.
+const OVERHEAD_BYTES_MAX: usize = 96 * 1024;
 const AGENT: &str = concat!("firstcome/", env!("CARGO_PKG_VERSION"));
 
 /// Resolves a name. It may block: it runs on a thread for blocking calls.
@@ -48,6 +51,13 @@ pub struct ClientOptions {
     pub authorities: Vec<CertificateDer<'static>>,
     /// Resolves names; the operating system does if this is `None`.
     pub resolve: Option<Resolve>,
+}
+
+impl ClientOptions {
+    /// Returns the bytes that one exchange may read from the network.
+    fn exchange_bytes_max(&self) -> usize {
+        self.response_bytes_max.saturating_add(self.response_bytes_max / 2).saturating_add(OVERHEAD_BYTES_MAX)
+    }
 }
 
 impl Default for ClientOptions {
@@ -164,7 +174,9 @@ impl EgressClient {
 
     async fn exchange(&self, call: &OutboundRequest<'_>) -> Result<OutboundResponse, SendError> {
         let origin = &call.target.origin;
+        let bytes_max = self.0.options.exchange_bytes_max();
         if let Some(mut connection) = self.0.pool.take(origin) {
+            connection.allowance.renew(bytes_max);
             // The server may have closed the connection at this moment: then a new one is tried.
             if let Ok(response) = connection.sender.send_request(call.request()).await
                 && let Ok(reply) = self.read(origin, connection, response).await
@@ -172,7 +184,8 @@ impl EgressClient {
                 return Ok(reply);
             }
         }
-        let mut connection = self.connect(origin).await?;
+        let allowance = ByteAllowance::new(bytes_max);
+        let mut connection = self.connect(origin, allowance).await?;
         let response = connection.sender.send_request(call.request()).await.map_err(|_| SendError::Broken)?;
         self.read(origin, connection, response).await
     }
@@ -223,7 +236,7 @@ impl EgressClient {
         if permitted.is_empty() { Err(SendError::Forbidden) } else { Ok(permitted) }
     }
 
-    async fn connect(&self, origin: &Origin) -> Result<PooledConnection, SendError> {
+    async fn connect(&self, origin: &Origin, allowance: ByteAllowance) -> Result<PooledConnection, SendError> {
         let mut stream = Err(SendError::Unreachable);
         for address in self.addresses(origin).await? {
             if let Ok(Ok(connected)) = timeout(self.0.options.connect_timeout, TcpStream::connect(address)).await {
@@ -234,8 +247,9 @@ impl EgressClient {
         let stream = stream?;
         // Without it a small request may wait for the server's delayed acknowledgement. An error here only costs time.
         let _slower = stream.set_nodelay(true);
+        let stream = ByteLimitedStream::new(stream, allowance.clone());
         if !origin.encrypted {
-            return http_handshake(stream).await;
+            return http_handshake(stream, allowance).await;
         }
         let name = match &origin.host {
             Host::Name(name) => {
@@ -244,12 +258,13 @@ impl EgressClient {
             Host::Address(address) => ServerName::from(*address),
         };
         let stream = self.0.connector.connect(name, stream).await.map_err(|_| SendError::Tls)?;
-        http_handshake(stream).await
+        http_handshake(stream, allowance).await
     }
 }
 
 async fn http_handshake(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    allowance: ByteAllowance,
 ) -> Result<PooledConnection, SendError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
@@ -261,7 +276,7 @@ async fn http_handshake(
         // The caller that waits for the response gets the error as well.
         let _broken = connection.await;
     });
-    Ok(PooledConnection::new(sender, driver))
+    Ok(PooledConnection::new(sender, allowance, driver))
 }
 
 impl OutboundRequest<'_> {

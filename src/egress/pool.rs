@@ -10,6 +10,7 @@ use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use super::byte_limit::ByteAllowance;
 use super::target::Origin;
 
 /// Servers commonly close idle connections after 60 s or more; with half of that a request rarely meets a connection
@@ -21,12 +22,18 @@ const IDLE_PER_ORIGIN_MAX: usize = 8;
 /// A connection, and the task that drives it; dropping the connection ends the task.
 pub(super) struct PooledConnection {
     pub(super) sender: SendRequest<Full<Bytes>>,
+    /// Renewed by each request on this connection.
+    pub(super) allowance: ByteAllowance,
     driver: JoinHandle<()>,
 }
 
 impl PooledConnection {
-    pub(super) fn new(sender: SendRequest<Full<Bytes>>, driver: JoinHandle<()>) -> PooledConnection {
-        PooledConnection { sender, driver }
+    pub(super) fn new(
+        sender: SendRequest<Full<Bytes>>,
+        allowance: ByteAllowance,
+        driver: JoinHandle<()>,
+    ) -> PooledConnection {
+        PooledConnection { sender, allowance, driver }
     }
 }
 

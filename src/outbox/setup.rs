@@ -50,7 +50,8 @@ impl OutboxSetup {
         let secret = secret.map_err(|mistake| mistakes.push(mistake)).ok().flatten();
         let authorities = outbox.authorities_file.as_deref().map(authorities_in).transpose();
         let authorities = authorities.map_err(|mistake| mistakes.push(mistake)).ok().flatten().unwrap_or_default();
-        let options = ClientOptions { timeout: outbox.timeout, authorities, ..ClientOptions::default() };
+        let (timeout, response_bytes_max) = (outbox.timeout, outbox.response_bytes_max);
+        let options = ClientOptions { timeout, response_bytes_max, authorities, ..ClientOptions::default() };
         let client = EgressClient::new(guard, options).map_err(|error| mistakes.push(ConfigError(error)));
         let Ok(client) = client else { return Err(mistakes) };
         if !mistakes.is_empty() {
