@@ -227,6 +227,61 @@ fn requests_to_a_failing_or_hanging_provider_are_repeated_with_the_same_key_and_
 }
 
 #[test]
+fn a_session_is_expired_at_stripe_when_its_order_ends_and_again_until_that_succeeds() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let expires = |asked: &StubRequest| asked.line.contains("/expire");
+    let answers: StubResponses = Box::new(move |number, asked| match number {
+        // The first attempts fail: once with an error, and after the restart with no answer.
+        _ if asked.line.contains("/expire") && number <= 4 => Some((500, "", "{}".into())),
+        _ if asked.line.contains("/expire") => Some((200, "", "{}".into())),
+        _ => made(number),
+    });
+    let stub = StubProvider::new(answers);
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+    new_drop(&server, "EUR");
+    let (cancelled, paid) = (order(&server, "a"), order(&server, "b"));
+    until("both sessions are recorded", || sessions(scratch.path()).len() == 2);
+    let references: BTreeMap<u64, String> = sessions(scratch.path()).into_iter().map(|row| (row.0, row.2)).collect();
+    let reference = |order: &Value| references[&order["seq"].as_u64().expect("a number")].clone();
+    let path = |order: &Value, what: &str| format!("/v1/orders/{}/{what}", order["id"].as_str().expect("an id"));
+    assert_eq!(server.public("POST", &path(&cancelled, "cancel")).status, 200);
+    until("the session is to be expired", || stub.requests().iter().any(expires));
+    server.stop();
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+    let of = |reference: &str| {
+        let line = format!("POST /v1/checkout/sessions/{reference}/expire HTTP/1.1");
+        stub.requests().iter().filter(|asked| asked.line == line).count()
+    };
+    until("it is expired", || of(&reference(&cancelled)) >= 3);
+    // Paid elsewhere: nobody pays a second time.
+    let payment = json!({ "reference": "R", "amount": 6000, "currency": "EUR", "reason": "seen" });
+    assert_eq!(server.admin("POST", &path(&paid, "payments"), &payment).status, 200);
+    until("the other one is expired too", || of(&reference(&paid)) == 1);
+    assert!(stub.requests().iter().all(|asked| asked.headers["authorization"] == "Bearer sk_test_stub"));
+    server.stop();
+}
+
+#[test]
+fn a_link_is_cancelled_at_payos_when_its_order_ends() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let stub = StubProvider::new(Box::new(|_, asked| {
+        let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
+        let data = json!({ "bin": "970422", "amount": body["amount"], "orderCode": body["orderCode"], "currency": "VND",
+                           "paymentLinkId": "link1", "status": "PENDING", "checkoutUrl": "https://pay.payos.vn/web/link1" });
+        Some((200, "", signed_by_payos(&data)))
+    }));
+    let server = shop(scratch.path(), with_payos(scratch.path(), &stub.url()));
+    new_drop(&server, "VND");
+    let order = order(&server, "k");
+    until("the link is recorded", || sessions(scratch.path()).len() == 1);
+    let path = format!("/v1/orders/{}/cancel", order["id"].as_str().expect("an id"));
+    assert_eq!(server.public("POST", &path).status, 200);
+    let line = format!("POST /v2/payment-requests/{}/cancel HTTP/1.1", order["seq"]);
+    until("the link is cancelled", || stub.requests().iter().any(|asked| asked.line == line));
+    server.stop();
+}
+
+#[test]
 fn a_start_requests_missing_sessions_and_no_others() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = shop(scratch.path(), settings(scratch.path()));

@@ -6,8 +6,11 @@
 //!
 //! A session may be requested twice (lost response, restart): requests carry a key of the order, and the provider
 //! answers with the session that exists. At start the thread looks for all orders that await payment without a session.
+//!
+//! A session whose order has ended is closed at the provider; so are those of the last day at a start.
 
 mod api;
+mod closing;
 mod link_template;
 mod payos;
 mod session_loop;
@@ -25,7 +28,7 @@ use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, ConfigError};
 use crate::read::Reader;
 use crate::telemetry::Telemetry;
-use crate::types::{Amount, Currency, OrderId, Provider, Quantity, SnapshotGate, UnitPrice, UnixMillis};
+use crate::types::{Amount, Currency, OrderId, Provider, Quantity, Seq, SnapshotGate, UnitPrice, UnixMillis};
 use crate::writer::WriterHandle;
 
 /// The longest URL of a session, in bytes.
@@ -100,6 +103,16 @@ impl SessionProvider {
             SessionProvider::Stripe(stripe) => stripe.create(request, now).await,
             SessionProvider::Payos(payos) => payos.create(request).await,
             SessionProvider::Link(link) => link.create(request),
+        }
+    }
+
+    /// Closes a session. [`SessionError::Permanent`] says that it was closed, or paid, before.
+    async fn close(&self, order: Seq, reference: &str) -> Result<(), SessionError> {
+        match self {
+            SessionProvider::Stripe(stripe) => stripe.close(reference).await,
+            SessionProvider::Payos(payos) => payos.close(order).await,
+            // The link has an end, which the provider checks.
+            SessionProvider::Link(_) => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
+use crate::types::Seq;
 use crate::types::order_id::code_of;
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
@@ -65,6 +66,14 @@ impl PayosSessions {
             (Some(url), Some(id)) => ProviderSession::new(url, id),
             _ => Err(SessionError::Permanent("PayOS' response has no link".into())),
         }
+    }
+
+    /// Cancels a link. PayOS reports one that is paid or cancelled in the body of a 200.
+    pub(super) async fn close(&self, order: Seq) -> Result<(), SessionError> {
+        let path = format!("{PATH}/{order}/cancel");
+        let body = json!({ "cancellationReason": "the order has ended" }).to_string();
+        let response = self.api.send(Method::POST, &path, &self.headers, JSON, body).await?;
+        if response.status == 200 { Ok(()) } else { Err(response.session_error(None)) }
     }
 
     /// Returns the link that an earlier request has created.

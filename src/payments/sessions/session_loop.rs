@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::closing::{Closing, Closings};
 use super::{ProviderSession, SessionDependencies, SessionError, SessionProvider, SessionRequest};
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::read::{Reader, rows, sessions};
@@ -25,6 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const WAITING_MAX: usize = 10_000;
 /// Failures in a row after which one request is in flight at a time.
 const FAILURES_IN_A_ROW: u32 = 5;
+/// The longest life of a session at a provider: a start closes those that may still be open.
+const SESSION_LIFE_MS_MAX: i64 = 25 * 60 * 60 * 1000;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -42,16 +45,33 @@ pub(super) struct SessionLoop {
     scanned: Option<Seq>,
     /// Orders that need a session: the attempts so far, and the earliest time of the next one.
     waiting: BTreeMap<Seq, (u32, Instant)>,
-    in_flight: JoinSet<FinishedRequest>,
+    /// Sessions whose order has ended.
+    closings: Closings,
+    in_flight: JoinSet<Finished>,
     failures: u32,
     /// No requests before this time.
     paused_until: Option<Instant>,
 }
 
+/// The end of a request to the provider.
+enum Finished {
+    Created(FinishedRequest),
+    Closed { order: Seq, closing: Closing, result: Result<(), SessionError> },
+}
+
 struct FinishedRequest {
     order: Seq,
     attempts: u32,
-    result: Result<(), CreateError>,
+    result: Result<Created, CreateError>,
+}
+
+/// What became of a session that the provider created.
+enum Created {
+    Recorded,
+    /// The order ended meanwhile; the session is to be closed.
+    NotNeeded {
+        reference: Box<str>,
+    },
 }
 
 /// The reason why an order has no recorded session.
@@ -92,6 +112,7 @@ impl SessionLoop {
             read_to: None,
             scanned: Some(Seq::ZERO),
             waiting: BTreeMap::new(),
+            closings: Closings::default(),
             in_flight: JoinSet::new(),
             failures: 0,
             paused_until: None,
@@ -106,12 +127,18 @@ impl SessionLoop {
                 false
             });
             self.request_due();
-            let known = self.waiting.len().saturating_add(self.in_flight.len());
+            self.close_due();
+            let known = self.waiting.len().saturating_add(self.closings.len()).saturating_add(self.in_flight.len());
             self.meter.waiting.set(f64::from(u32::try_from(known).unwrap_or(u32::MAX)));
             let pause = if more { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
                 Some(ended) = self.in_flight.join_next() => match ended {
-                    Ok(done) => self.finished(done),
+                    Ok(Finished::Created(done)) => self.finished(done),
+                    Ok(Finished::Closed { order, closing, result }) => {
+                        if self.closings.finished(order, closing, result) {
+                            self.meter.failed.increment(1);
+                        }
+                    }
                     Err(error) => tracing::error!(%error, "payment sessions: a request panicked"),
                 },
                 () = tokio::time::sleep(pause) => {}
@@ -122,7 +149,7 @@ impl SessionLoop {
 
     /// Looks for orders that need a session. Returns true if there may be more at once.
     fn find_orders(&mut self) -> rusqlite::Result<bool> {
-        if self.waiting.len() >= WAITING_MAX {
+        if self.waiting.len().saturating_add(self.closings.len()) >= WAITING_MAX {
             return Ok(false);
         }
         let Some(read_to) = self.read_to else {
@@ -132,7 +159,8 @@ impl SessionLoop {
         };
         let found = match self.scanned {
             Some(scanned) => {
-                let batch = self.reader.read(|connection| sessions::awaiting_payment(connection, scanned))?;
+                let since = self.writer.clock.now().plus_millis(-SESSION_LIFE_MS_MAX);
+                let batch = self.reader.read(|connection| sessions::awaiting_payment(connection, scanned, since))?;
                 self.scanned = batch.more.then_some(batch.last);
                 batch
             }
@@ -145,6 +173,10 @@ impl SessionLoop {
         let now = Instant::now();
         for order in found.orders {
             self.waiting.entry(order).or_insert((0, now));
+        }
+        for order in found.ended {
+            self.waiting.remove(&order);
+            self.closings.add(order, None);
         }
         Ok(found.more || self.scanned.is_some())
     }
@@ -166,13 +198,42 @@ impl SessionLoop {
                     let (provider, writer) = (Arc::clone(&self.provider), self.writer.clone());
                     self.in_flight.spawn(async move {
                         let result = create(&provider, &writer, order, &request).await;
-                        FinishedRequest { order, attempts, result }
+                        Finished::Created(FinishedRequest { order, attempts, result })
                     });
                 }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(%error, %order, "payment sessions: the order could not be read");
                     self.retry(order, attempts, None);
+                }
+            }
+        }
+    }
+
+    /// Closes the sessions that are due, as far as there is room.
+    fn close_due(&mut self) {
+        let now = Instant::now();
+        if self.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        let free = self.in_flight_max.saturating_sub(self.in_flight.len());
+        for (order, closing) in self.closings.take_due(now, free) {
+            let provider = Arc::clone(&self.provider);
+            let known = match &closing.reference {
+                Some(reference) => Ok(Some(reference.clone())),
+                None => self.reader.read(|connection| sessions::to_close(connection, order, provider.provider())),
+            };
+            match known {
+                Ok(Some(reference)) => {
+                    self.in_flight.spawn(async move {
+                        let result = provider.close(order, &reference).await;
+                        Finished::Closed { order, closing, result }
+                    });
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let retry = SessionError::Retry { reason: error.to_string(), retry_after: None };
+                    self.closings.finished(order, closing, Err(retry));
                 }
             }
         }
@@ -187,11 +248,12 @@ impl SessionLoop {
         if !needs_session || self.reader.read(|connection| sessions::has_session(connection, order))? {
             return Ok(None);
         }
-        let sold = self.reader.read(|connection| rows::drop_by_id(connection, row.drop_id))?;
-        Ok(sold.map(|sold| SessionRequest {
+        // An auction's order is of a hidden drop, which has the auction's name.
+        let name = self.reader.read(|connection| sessions::name_of_drop(connection, row.drop_id))?;
+        Ok(name.map(|name| SessionRequest {
             id: row.id(),
             page: format!("{}/pay/{}", self.public_url, row.id()),
-            name: sold.name,
+            name,
             quantity: row.quantity,
             unit_price: row.unit_price,
             currency: row.currency,
@@ -203,9 +265,12 @@ impl SessionLoop {
     fn finished(&mut self, done: FinishedRequest) {
         let FinishedRequest { order, attempts, result } = done;
         match result {
-            Ok(()) => {
+            Ok(created) => {
                 self.failures = 0;
                 self.meter.created.increment(1);
+                if let Created::NotNeeded { reference } = created {
+                    self.closings.add(order, Some(reference));
+                }
             }
             Err(CreateError::NotRecorded) => self.retry(order, attempts, None),
             Err(CreateError::NotCreated(SessionError::Permanent(reason))) => {
@@ -234,7 +299,7 @@ impl SessionLoop {
 
 /// Returns a wait that doubles with each attempt, with up to half as much random jitter, so that orders that failed
 /// together are not repeated together.
-fn backoff(attempts: u32) -> Duration {
+pub(super) fn backoff(attempts: u32) -> Duration {
     let wait = BACKOFF_MIN.saturating_mul(1 << attempts.min(6)).min(BACKOFF_MAX);
     let mut spread = [0u8; 1];
     random::fill(&mut spread);
@@ -247,17 +312,18 @@ async fn create(
     writer: &WriterHandle,
     order: Seq,
     request: &SessionRequest,
-) -> Result<(), CreateError> {
+) -> Result<Created, CreateError> {
     let ProviderSession { url, reference } =
         provider.create(request, wall_clock()).await.map_err(CreateError::NotCreated)?;
     let command = Command::Payment(PaymentCommand::RecordSession { order, provider: provider.provider() });
-    let submission =
-        Submission { command, private_data: Some(PrivateData::Session { reference, url }), class: Class::Operator };
+    let private_data = Some(PrivateData::Session { reference: reference.clone(), url });
+    let submission = Submission { command, private_data, class: Class::Operator };
     let ticket = writer.submit(submission).map_err(|_| CreateError::NotRecorded)?;
     match ticket.answer().await {
         WriterReply::Decided(decided) => match decided.outcome {
-            // Refused: the order has been paid or cancelled meanwhile, and needs no session.
-            Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Refused { .. } => Ok(()),
+            // The order has been paid or cancelled meanwhile, and needs no session.
+            Outcome::Refused { .. } => Ok(Created::NotNeeded { reference }),
+            Outcome::Accepted(_) | Outcome::Repeated { .. } => Ok(Created::Recorded),
             Outcome::Advanced => Err(CreateError::NotRecorded),
         },
         WriterReply::TooOld | WriterReply::NotApplied(_) | WriterReply::Unknown => Err(CreateError::NotRecorded),

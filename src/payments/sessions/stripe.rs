@@ -43,15 +43,7 @@ impl StripeSessions {
     ) -> Result<ProviderSession, SessionError> {
         let ends = ends_at(request.expires_at, now);
         let form = form(request, ends)?;
-        let secret = |text: String| {
-            let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-            value.set_sensitive(true);
-            value
-        };
-        let headers = [
-            (AUTHORIZATION, secret(format!("Bearer {}", self.key.secret()))),
-            (IDEMPOTENCY_KEY, secret(format!("firstcome-{}-{ends}", request.id))),
-        ];
+        let headers = [self.authorization(), (IDEMPOTENCY_KEY, secret(&format!("firstcome-{}-{ends}", request.id)))];
         let response = self.api.send(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         match (response.status, body["url"].as_str(), body["id"].as_str()) {
@@ -60,6 +52,23 @@ impl StripeSessions {
             _ => Err(response.session_error(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
         }
     }
+
+    /// Expires a session. Stripe refuses it (400) for one that is complete or expired.
+    pub(super) async fn close(&self, reference: &str) -> Result<(), SessionError> {
+        let path = format!("/v1/checkout/sessions/{reference}/expire");
+        let response = self.api.send(Method::POST, &path, &[self.authorization()], FORM, String::new()).await?;
+        if response.status == 200 { Ok(()) } else { Err(response.session_error(None)) }
+    }
+
+    fn authorization(&self) -> (HeaderName, HeaderValue) {
+        (AUTHORIZATION, secret(&format!("Bearer {}", self.key.secret())))
+    }
+}
+
+fn secret(text: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }
 
 /// Returns the request's form. Events find their order by its metadata, on the session and on its payment intent.
