@@ -209,8 +209,8 @@ CREATE TABLE audit (
     detail    TEXT      -- JSON, only for what has no column
 ) STRICT;
 
--- One link per batch: the SHA-256 of the link before and of the audit rows up to seq, each new order's row with its
--- event (src/store/chain.rs).
+-- One link per batch: the SHA-256 of the link before and of the audit rows up to seq, each new order's and bid's row
+-- with its event (src/store/chain.rs).
 CREATE TABLE chain (
     seq  INTEGER PRIMARY KEY,
     hash BLOB NOT NULL CHECK (length(hash) = 32)

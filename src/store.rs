@@ -28,6 +28,7 @@ pub mod rebuild;
 pub mod record;
 pub mod recover;
 pub mod rescue;
+mod seals;
 pub mod settings;
 mod sql_types;
 pub mod verify;

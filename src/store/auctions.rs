@@ -6,6 +6,7 @@ use rusqlite::{Connection, Statement, params};
 use serde_json::{Value, json};
 
 use super::audit::Columns;
+use super::chain::{BidSeal, Chain};
 use super::private_data::PrivateData;
 use crate::engine::{AuctionAwarded, AuctionCreated, AuctionEvent, AuctionSpec, BidPlaced, Event};
 use crate::types::{Amount, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
@@ -64,6 +65,7 @@ impl<'conn> AuctionWriter<'conn> {
         id: AuctionId,
         body: &AuctionEvent,
         private_data: Option<&PrivateData>,
+        chain: &mut Chain,
     ) -> rusqlite::Result<()> {
         match body {
             AuctionEvent::Created(created) => {
@@ -76,7 +78,7 @@ impl<'conn> AuctionWriter<'conn> {
             }
             AuctionEvent::Ended { ending } => self.end(id, AuctionState::Ended(*ending), event.at),
             AuctionEvent::Cancelled { .. } => self.end(id, AuctionState::Cancelled, event.at),
-            AuctionEvent::BidPlaced(bid) => self.insert_bid(event, id, bid, private_data),
+            AuctionEvent::BidPlaced(bid) => self.insert_bid(event, id, bid, private_data, chain),
             AuctionEvent::Awarded(_) => Ok(()),
         }
     }
@@ -87,6 +89,7 @@ impl<'conn> AuctionWriter<'conn> {
         id: AuctionId,
         bid: &BidPlaced,
         private_data: Option<&PrivateData>,
+        chain: &mut Chain,
     ) -> rusqlite::Result<()> {
         let BidPlaced { amount, maximum, leads, current, ends_at, extended, .. } = bid;
         let Some(PrivateData::Bid { buyer }) = private_data else { panic!("bid {} came without its buyer", event.seq) };
@@ -98,6 +101,7 @@ impl<'conn> AuctionWriter<'conn> {
             change.leader = Some(event.seq);
         }
         let (seq, at, buyer) = (event.seq, event.at, buyer.as_str());
+        chain.add_bid(&BidSeal { buyer, amount: *amount, maximum: *maximum, leads: *leads });
         self.insert_bid.execute(params![id, seq, buyer, amount, maximum, leads, current, at]).map(drop)
     }
 

@@ -1,5 +1,7 @@
 //! The hash chain over the audit: a changed, removed or swapped old row breaks every later link.
 
+use std::ops::Range;
+
 use aws_lc_rs::digest;
 
 use super::audit::AuditRow;
@@ -23,6 +25,16 @@ pub struct OrderSeal<'a> {
     /// Digest of the order's idempotency key.
     pub key: &'a Digest,
     pub unit_price: UnitPrice,
+}
+
+/// The part of a bid's row that is in no event. The chain seals it with the bid's event.
+pub struct BidSeal<'a> {
+    pub buyer: &'a str,
+    pub amount: UnitPrice,
+    /// The most that the buyer would pay.
+    pub maximum: UnitPrice,
+    /// True if the buyer leads after it.
+    pub leads: bool,
 }
 
 /// Computes links one after another.
@@ -66,15 +78,51 @@ impl Chain {
         !self.rows.is_empty()
     }
 
-    /// Closes the open link and returns it.
-    pub fn close(&mut self) -> ChainLink {
+    /// Adds a bid's row, directly after its event; returns its place in the open link.
+    pub fn add_bid(&mut self, bid: &BidSeal<'_>) -> Range<usize> {
+        let BidSeal { buyer, amount, maximum, leads } = bid;
+        let start = self.rows.len();
+        let length = u64::try_from(buyer.len()).unwrap_or(u64::MAX);
+        self.rows.extend_from_slice(&length.to_le_bytes());
+        self.rows.extend_from_slice(buyer.as_bytes());
+        self.rows.extend_from_slice(&amount.get().to_le_bytes());
+        self.rows.extend_from_slice(&maximum.get().to_le_bytes());
+        self.rows.push(u8::from(*leads));
+        start..self.rows.len()
+    }
+
+    /// Computes the open link, which stays open.
+    #[must_use]
+    pub fn link(&self) -> ChainLink {
+        self.link_without(&[])
+    }
+
+    /// Computes the open link without some of its places, ascending.
+    #[must_use]
+    pub fn link_without(&self, places: &[Range<usize>]) -> ChainLink {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(&self.last.0);
-        context.update(&self.rows);
+        let mut from = 0;
+        for place in places {
+            context.update(self.rows.get(from..place.start).unwrap_or_default());
+            from = place.end;
+        }
+        context.update(self.rows.get(from..).unwrap_or_default());
         let mut hash = [0u8; 32];
         hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        ChainLink(hash)
+    }
+
+    /// Closes the open link and returns it.
+    pub fn close(&mut self) -> ChainLink {
+        let link = self.link();
+        self.go_on_after(link);
+        link
+    }
+
+    /// Empties the open link, and continues after `link`.
+    pub fn go_on_after(&mut self, link: ChainLink) {
         self.rows.clear();
-        self.last = ChainLink(hash);
-        self.last
+        self.last = link;
     }
 }

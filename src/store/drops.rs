@@ -204,6 +204,8 @@ fn spec_detail(spec: &DropSpec) -> Value {
     json!({
         "sku": spec.sku,
         "name": spec.name,
+        "description": spec.description,
+        "image_url": spec.image_url,
         "currency": spec.currency.as_str(),
         "unit_price": spec.unit_price.get(),
         "starts_at_ms": spec.starts_at.get(),

@@ -11,7 +11,7 @@ use super::chain::{Chain, ChainLink};
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
 use super::rebuild::{complete_interrupted, rebuild};
-use super::verify::{self, Sealed, VerifyReport};
+use super::verify::{self, Sealed, SealedRow, VerifyReport};
 use super::{StoreError, recover};
 use crate::types::{Seq, UnixMillis, random};
 
@@ -155,7 +155,7 @@ fn seal_orders(connection: &Connection) -> Result<(), StoreError> {
     let mut ends = ends.into_iter().peekable();
     verify::walk_sealed(connection, |row, order| {
         chain.add(row);
-        if let Some(order) = order {
+        if let SealedRow::Order(order) = order {
             chain.add_order(order);
         }
         if ends.next_if_eq(&row.seq).is_some() {

@@ -15,8 +15,9 @@ use super::money::{self, MoneyWriter};
 use super::orders::{self, OrderWriter};
 use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use super::private_data::PrivateData;
+use super::{seals, verify};
 use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, PaymentEvent};
-use crate::types::{Seq, UnixMillis};
+use crate::types::{DigestKey, Seq, UnixMillis};
 
 /// The events of a batch, and their private data.
 #[derive(Default)]
@@ -51,6 +52,7 @@ pub struct Recorder<'conn> {
     raise_epoch: Statement<'conn>,
     seconds: PerSecondWriter<'conn>,
     chain: Chain,
+    digest_key: DigestKey,
 }
 
 impl<'conn> Recorder<'conn> {
@@ -82,6 +84,7 @@ impl<'conn> Recorder<'conn> {
             raise_epoch: prepare("UPDATE meta SET epoch = epoch + 1")?,
             seconds: PerSecondWriter::new(connection)?,
             chain: Chain::after(last),
+            digest_key: verify::digest_key(connection)?,
         })
     }
 
@@ -133,7 +136,9 @@ impl<'conn> Recorder<'conn> {
     }
 
     fn record_event(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
-        let row = AuditRow::of(event, columns(event));
+        let mut columns = columns(event);
+        seals::add(&mut columns, event, private_data, &self.digest_key);
+        let row = AuditRow::of(event, columns);
         self.insert_audit(&row)?;
         self.chain.add(&row);
         self.drops.count(event);
@@ -174,7 +179,7 @@ impl<'conn> Recorder<'conn> {
                     let buyer = self.auctions.buyer_of(*auction_id, awarded.bid)?;
                     return self.orders.insert_award(event, awarded, &buyer, &mut self.chain);
                 }
-                self.auctions.record(event, *auction_id, body, private_data)
+                self.auctions.record(event, *auction_id, body, private_data, &mut self.chain)
             }
             EventBody::Endpoint { endpoint, event: body } => {
                 self.endpoints.record(event, *endpoint, body, private_data)

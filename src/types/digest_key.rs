@@ -69,6 +69,19 @@ impl DigestKey {
         self.digest(b'i', &[&provider.0, event_id.as_bytes()])
     }
 
+    /// Returns the check value of some parts, as 16 hexadecimal digits. It tells nothing of them without the key.
+    #[must_use]
+    pub fn check(&self, parts: &[&[u8]]) -> String {
+        let mut bytes = Vec::new();
+        for part in parts {
+            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        let Digest(digest) = self.digest(b's', &[&bytes]);
+        super::hex::encode(digest.first_chunk::<8>().map_or(&[], |half| &half[..]))
+    }
+
     /// Parts before the last have a fixed length, so no two lists of parts are the same bytes.
     fn digest(&self, tag: u8, parts: &[&[u8]]) -> Digest {
         let mut context = hmac::Context::with_key(&self.0);

@@ -337,10 +337,11 @@ impl World {
             ProviderEventKind::ChargebackCreated,
         ]);
         let number = self.told - back;
+        let named = |what: &str| self.digests.provider_event(provider, &format!("{what}{number}"));
         let (id, counterpart) = match kind {
-            ProviderEventKind::RefundSucceeded => (self.digest("told", number), Some(self.digest("failed", number))),
-            ProviderEventKind::RefundFailed => (self.digest("failed", number), Some(self.digest("told", number))),
-            _ => (self.digest("told", number), None),
+            ProviderEventKind::RefundSucceeded => (named("told"), Some(named("failed"))),
+            ProviderEventKind::RefundFailed => (named("failed"), Some(named("told"))),
+            _ => (named("told"), None),
         };
         RecordProviderEvent {
             provider,
@@ -387,7 +388,9 @@ impl World {
             }
             Command::Order(OrderCommand::Checkout { .. }) => Some(PrivateData::Contact(Box::new(contact))),
             Command::Payment(PaymentCommand::RecordProviderEvent(event)) => {
-                Some(PrivateData::ProviderEvent { event_id: firstcome::types::hex::encode(&event.id.0).into() })
+                let mut names = (0..=self.told).rev().flat_map(|n| [format!("told{n}"), format!("failed{n}")]);
+                let name = names.find(|name| self.digests.provider_event(event.provider, name) == event.id);
+                Some(PrivateData::ProviderEvent { event_id: name.expect("one of those that were told").into() })
             }
             Command::Payment(PaymentCommand::RecordSession { .. }) => {
                 Some(PrivateData::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })

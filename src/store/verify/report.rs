@@ -1,0 +1,33 @@
+//! Result of a verification, for people to read.
+
+use crate::types::Seq;
+
+/// Maximum number of listed problems; all are counted.
+const PROBLEMS_LISTED_MAX: usize = 100;
+
+/// Result of a verification.
+#[derive(Default, Debug)]
+pub struct VerifyReport {
+    pub drops: u64,
+    pub orders: u64,
+    pub events: u64,
+    pub links: u64,
+    /// Units held, over all drops.
+    pub held: u64,
+    /// Units sold, over all drops.
+    pub sold: u64,
+    pub last_seq: Seq,
+    /// Problems, one sentence each; at most 100.
+    pub problems: Vec<String>,
+    /// Number of problems, listed or not.
+    pub problem_count: u64,
+}
+
+impl VerifyReport {
+    pub(super) fn problem(&mut self, sentence: String) {
+        self.problem_count = self.problem_count.saturating_add(1);
+        if self.problems.len() < PROBLEMS_LISTED_MAX {
+            self.problems.push(sentence);
+        }
+    }
+}
