@@ -25,6 +25,8 @@ pub const FILE_LOST: u8 = 72;
 pub const CANNOT_CREATE: u8 = 73;
 /// Exit code 74, `EX_IOERR`.
 pub const DISK: u8 = 74;
+/// Exit code 77, `EX_NOPERM`.
+pub const DENIED: u8 = 77;
 /// Exit code 78, `EX_CONFIG`.
 pub const CLOCK: u8 = 78;
 /// Exit code 130: 128 and the number of SIGINT, as shells report it.
@@ -47,7 +49,7 @@ const fn row(code: u8, name: &'static str, restarts: bool, meaning: &'static str
 }
 
 /// All exit codes, in ascending order.
-pub const TABLE: [Row; 13] = [
+pub const TABLE: [Row; 14] = [
     row(OK, "EX_OK", false, "finished; a server has decided and committed all it accepted"),
     row(FAILED, "", false, "a check failed, or a difference was found"),
     row(USAGE, "EX_USAGE", false, "wrong arguments, settings or data directory; one line per mistake"),
@@ -59,6 +61,7 @@ pub const TABLE: [Row; 13] = [
     row(FILE_LOST, "EX_OSFILE", false, "a file of the data directory was removed, moved, replaced or cut"),
     row(CANNOT_CREATE, "EX_CANTCREAT", false, "another process uses the file, or an output file cannot be written"),
     row(DISK, "EX_IOERR", false, "a disk fault, now or earlier: run `firstcome recover` before a reboot"),
+    row(DENIED, "EX_NOPERM", false, "a file of the data directory belongs to another user"),
     row(CLOCK, "EX_CONFIG", false, "the wall clock is far from the file's last instant (--accept-clock)"),
     row(INTERRUPTED, "", true, "ended at once by a second SIGTERM or SIGINT; acknowledged orders are kept"),
 ];

@@ -22,6 +22,7 @@ mod money;
 pub mod open;
 pub mod open_files;
 mod orders;
+pub mod ownership;
 pub mod per_second_stats;
 mod private_data;
 pub mod rebuild;

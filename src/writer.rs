@@ -16,6 +16,7 @@ pub mod handle;
 mod look;
 mod options;
 pub mod replies;
+mod standstill;
 mod sync_policy;
 pub mod thread;
 mod writer_loop;

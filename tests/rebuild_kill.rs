@@ -1,4 +1,4 @@
-//! `recover` and `migrate`, killed after every system call that changes a file. Whatever they leave: a server starts with
+//! `recover` and `migrate`, killed after every system call that changes a file (pages written in a row are one). Whatever they leave: a server starts with
 //! everything that was acknowledged, or is refused; and the same command, run again, keeps everything.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]

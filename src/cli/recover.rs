@@ -51,6 +51,9 @@ pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
     if recovered.lost > 0 {
         output::line(format!("{} events are lost; the audit log records it, and a new epoch began", recovered.lost));
     }
+    if args.without_watermark && recovered.lost == 0 {
+        output::line("a new epoch began: no cached response of the earlier file stands for this one");
+    }
     output::line(format!("recovered: start the server again; the old files are in {}", recovered.kept.display()));
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::clock_file::ClockFile;
-use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load};
+use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
@@ -62,11 +62,16 @@ pub struct RunningServer {
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<RunningServer, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
+    // Before the tokens are read: a directory of another user is one mistake, not one of each file.
+    ownership::check(&config.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
     let mut loaded =
         load::load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
+    for (path, mode) in ownership::open_to_others(store.directory()) {
+        tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "others can use this file: chmod go-rwx");
+    }
     let found = start_state(&loaded);
     // The wall clock is read again: a file of a million orders takes seconds to load.
     let clock = start_clock(&store, &loaded, config.accept_clock)?;
@@ -77,6 +82,9 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         );
         accepted_loss::record(&mut store, &mut loaded, clock.now(), lost.events)
             .map_err(|error| at_file(error, &store.path))?;
+    }
+    if accepted_loss::of_a_copy(&mut store, &mut loaded, clock.now()).map_err(|error| at_file(error, &store.path))? {
+        tracing::warn!(epoch = store.epoch, "the database is a copy of the one that lay here: a new epoch begins");
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);

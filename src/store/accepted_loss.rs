@@ -1,6 +1,7 @@
 //! A loss that an operator accepted: it becomes an event, and the file's next epoch begins, so that versions and ETags of
 //! lost events never match later ones.
 
+use super::beside::{self, Note};
 use super::{Batch, Loaded, PerSecondTally, Recorder, Store, StoreError};
 use crate::engine::{Command, FileCommand};
 use crate::types::{Seq, UnixMillis};
@@ -25,4 +26,25 @@ pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64)
     store.watermark.establish(&store.mark(seq, loaded.link, seq))?;
     store.lost = None;
     Ok(())
+}
+
+/// Begins an epoch above `epoch`, without a loss: the file is a copy of one that may have had other events since, and
+/// versions and ETags of those must never stand for its own.
+pub fn begin_epoch_above(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, epoch: u64) -> Result<(), StoreError> {
+    if epoch > store.epoch {
+        let raised = i64::try_from(epoch).unwrap_or(i64::MAX);
+        store.connection.execute("UPDATE meta SET epoch = ?1 WHERE id = 1", [raised])?;
+        store.epoch = epoch;
+    }
+    record(store, loaded, at, 0)
+}
+
+/// Begins a new epoch if the file is a copy that was put in the place of the one that lay there. Returns true if it is.
+pub fn of_a_copy(store: &mut Store, loaded: &mut Loaded, at: UnixMillis) -> Result<bool, StoreError> {
+    let Some(epoch) = store.replaced_epoch.take() else { return Ok(false) };
+    begin_epoch_above(store, loaded, at, epoch)?;
+    if let Ok(note) = Note::of(&store.path, store.file_id, store.epoch) {
+        beside::write(store.directory(), &note);
+    }
+    Ok(true)
 }

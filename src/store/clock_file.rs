@@ -5,13 +5,14 @@
 //! last event.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use aws_lc_rs::digest;
 
+use super::ownership::open_private;
 use crate::types::UnixMillis;
 
 /// Clock file inside the data directory.
@@ -60,9 +61,7 @@ impl ClockFile {
     /// # Errors
     /// If the file cannot be opened for writing.
     pub fn open(directory: &Path, file_id: [u8; 16]) -> io::Result<ClockFile> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let file = options.open(directory.join(CLOCK_FILE))?;
+        let file = open_private(&directory.join(CLOCK_FILE))?;
         let generation = slots(&file).into_iter().flatten().map(|slot| slot.generation).max().unwrap_or(0);
         Ok(ClockFile { file, file_id, generation: Cell::new(generation) })
     }

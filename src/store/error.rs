@@ -1,5 +1,6 @@
 //! Errors of the file and the disk, each with its exit code (`src/exit.rs`) and its meaning for the current batch.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::exit;
@@ -14,6 +15,16 @@ pub enum StoreError {
         "data directory {path} is on {kind}, where file locks are not reliable; choose a directory on a local disk with --data"
     )]
     Network { path: PathBuf, kind: &'static str },
+    /// This user may not use a file of the data directory.
+    #[error(
+        "permission denied for {path}: {whose}; start as its owner, or give the directory to this user with `chown -R`; \
+         nothing is wrong with the disk"
+    )]
+    Denied {
+        path: PathBuf,
+        /// Owner of the file, and user of the process.
+        whose: String,
+    },
     #[error("{path} is locked by process {holder}; only one server may use a data directory")]
     InUse { path: PathBuf, holder: String },
     /// A program that does not use the lock writes to the file.
@@ -115,6 +126,7 @@ impl StoreError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            StoreError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => exit::DENIED,
             StoreError::Directory { .. } | StoreError::Network { .. } | StoreError::OtherLoss { .. } => exit::USAGE,
             StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
@@ -124,6 +136,7 @@ impl StoreError {
             | StoreError::Strange { .. }
             | StoreError::Inconsistent(_) => exit::BAD_DATA,
             StoreError::Missing { .. } | StoreError::Vanished { .. } | StoreError::NoEmptyFile { .. } => exit::MISSING,
+            StoreError::Denied { .. } => exit::DENIED,
             StoreError::FileLost { .. } => exit::FILE_LOST,
             StoreError::Setting { .. } => exit::BUG,
             StoreError::Marked { .. } | StoreError::Interrupted { .. } | StoreError::Io { .. } => exit::DISK,
@@ -145,6 +158,7 @@ impl StoreError {
             StoreError::Directory { .. }
             | StoreError::Network { .. }
             | StoreError::InUse { .. }
+            | StoreError::Denied { .. }
             | StoreError::NotOurs { .. }
             | StoreError::OlderSchema { .. }
             | StoreError::NewerSchema { .. }
@@ -167,6 +181,7 @@ fn exit_code_of(error: &rusqlite::Error) -> u8 {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation) => exit::BUG,
+        Some(ErrorCode::PermissionDenied) => exit::DENIED,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => exit::CANNOT_CREATE,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => exit::BAD_DATA,
         _ => exit::DISK,

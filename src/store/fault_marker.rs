@@ -2,12 +2,13 @@
 //! may never reach the disk. The marker's space is allocated at every start, so that it can be written in place on a full
 //! or failing disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::ownership::open_private;
 
 /// Marker file inside the data directory.
 pub const MARKER_FILE: &str = "firstcome.fault";
@@ -51,8 +52,7 @@ impl FaultMarker {
     pub fn open(directory: &Path) -> Result<FaultMarker, StoreError> {
         let path = directory.join(MARKER_FILE);
         let refuse = |source| StoreError::Io { path: path.clone(), source };
-        let file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(refuse)?;
+        let file = open_private(&path).map_err(refuse)?;
         let full = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX);
         let whole = file.metadata().map_err(refuse)?.len() == full;
         let marker = FaultMarker { file, path };

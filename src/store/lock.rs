@@ -1,10 +1,11 @@
 //! The lock of the data directory: one process per file, until the process ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use super::StoreError;
+use super::ownership::{self, create_private_directory, open_private};
 
 /// Lock file inside the data directory.
 pub const LOCK_FILE: &str = "firstcome.lock";
@@ -27,8 +28,8 @@ impl DirectoryLock {
         refuse_network(directory)?;
         let path = directory.join(LOCK_FILE);
         let refuse = |source| StoreError::Directory { path: path.clone(), source };
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(refuse)?;
+        ownership::check(directory)?;
+        let mut file = open_private(&path).map_err(refuse)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -53,7 +54,7 @@ pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
 
 fn make_directory(directory: &Path) -> Result<(), StoreError> {
     let refuse = |source| StoreError::Directory { path: directory.to_path_buf(), source };
-    match std::fs::create_dir(directory) {
+    match create_private_directory(directory) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
         Err(error) => Err(refuse(error)),

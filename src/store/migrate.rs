@@ -49,7 +49,7 @@ pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError
     drop(connection);
     let rebuilt = rebuild(directory, now, |copy| {
         change(&copy.join(DATABASE_FILE), from)?;
-        recover::finish(copy, now, 0)
+        recover::finish(copy, now, 0, None)
     })?;
     Ok(Migrated { from: Some(from), report: rebuilt.made, kept: Some(rebuilt.kept) })
 }

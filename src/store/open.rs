@@ -14,6 +14,7 @@ use super::clock_file::ClockFile;
 use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::OpenFiles;
+use super::ownership::open_private;
 use super::settings::{configure, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
@@ -46,6 +47,8 @@ pub struct Store {
     pub file_id: [u8; 16],
     /// Number of times that the file's history was set back, by a restore or an accepted loss.
     pub epoch: u64,
+    /// Highest epoch of the file that lay here, if this one is a copy that was put in its place: a new epoch must begin.
+    pub replaced_epoch: Option<u64>,
     /// Path of the database file.
     pub path: PathBuf,
     /// Files as they were opened, to notice the loss of one.
@@ -94,11 +97,14 @@ impl Store {
         let found = Watermark::read(directory)?;
         let had_one = trust == Trust::Watermark && had_a_database(directory);
         refuse_vanished(&path, found, had_one)?;
-        let connection = Connection::open_with_flags(
-            &path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|error| cannot_open(&path, error))?;
+        if !path.exists() {
+            // SQLite gives its log and its index the mode of the database.
+            let made = open_private(&path);
+            made.map_err(|source| StoreError::Directory { path: path.clone(), source })?;
+        }
+        let connection =
+            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+                .map_err(|error| cannot_open(&path, error))?;
         let fresh = check_identity(&connection, &path)? == FileIdentity::Empty;
         if fresh && (found != WatermarkState::Absent || had_one) {
             let what = "the database is empty, and there was one with events".into();
@@ -133,9 +139,7 @@ impl Store {
             }
         };
         let marker = FaultMarker::open(directory)?;
-        if trust == Trust::Watermark {
-            beside::write(directory, file_id);
-        }
+        let replaced_epoch = if trust == Trust::Watermark { note_file(&path, file_id, epoch) } else { None };
         let clock_file = ClockFile::open(directory, file_id)
             .inspect_err(|error| tracing::warn!(%error, "the clock file cannot be opened"))
             .ok();
@@ -147,6 +151,7 @@ impl Store {
             digest_key,
             file_id,
             epoch,
+            replaced_epoch,
             path,
             files,
             watermark,
@@ -167,6 +172,19 @@ impl Store {
     #[must_use]
     pub fn mark(&self, seq: Seq, link: ChainLink, synced: Seq) -> WatermarkRecord {
         WatermarkRecord { file_id: self.file_id, epoch: self.epoch, seq, link, synced }
+    }
+}
+
+/// Writes the note beside the directory; returns the epoch of the note that is there if it is of another copy of this file.
+fn note_file(path: &Path, file_id: [u8; 16], epoch: u64) -> Option<u64> {
+    let directory = path.parent().unwrap_or(path);
+    let found = beside::Note::of(path, file_id, epoch).ok()?;
+    match beside::read(directory) {
+        Some(note) if note.is_copied_by(&found) => Some(note.epoch),
+        Some(_) | None => {
+            beside::write(directory, &found);
+            None
+        }
     }
 }
 

@@ -10,9 +10,11 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use self::origin::{Leftover, Origin};
 use super::StoreError;
-use super::fault_marker::{FaultMarker, READY};
+use super::beside;
+use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
 use super::lock::sync_directory;
 use super::open::DATABASE_FILE;
+use super::ownership::{adopt, create_private_directory, give, give_back, open_private};
 use super::watermark::WATERMARK_FILE;
 use crate::failpoints::{self, Bug};
 use crate::types::UnixMillis;
@@ -47,19 +49,23 @@ pub fn rebuild<T>(
     }
     let (growing, ready) = (directory.join(GROWING), directory.join(READY));
     remove_directory(&growing)?;
-    at_path(&growing, fs::create_dir(&growing))?;
+    at_path(&growing, create_private_directory(&growing))?;
     copy(&directory.join(DATABASE_FILE), &growing.join(DATABASE_FILE))?;
     let origin = Origin::note(directory, &growing, format!("before-{}", now.get()))?;
     let made = change(&growing)?;
     let kept = directory.join(&origin.kept);
+    let database = directory.join(DATABASE_FILE);
+    let replaced = at_path(&database, fs::metadata(&database))?;
     for part in [DATABASE_FILE, WATERMARK_FILE] {
         let path = growing.join(part);
+        adopt(&path, &replaced)?;
         at_path(&path, fs::File::open(&path).and_then(|file| file.sync_all()))?;
     }
     origin.write(&growing)?;
     sync_directory(&growing)?;
     // The marker comes first: no server may start, and sell, while there is a file that is to take the place of this one.
     let marker = FaultMarker::open(directory)?;
+    give_back(directory)?;
     marker.raise(INTERRUPTED)?;
     at_path(&ready, fs::rename(&growing, &ready))?;
     sync_directory(directory)?;
@@ -117,7 +123,9 @@ fn set_aside(directory: &Path, ready: &Path, now: UnixMillis) -> Result<(), Stor
 
 /// Moves the old files away and the new ones in. The fault marker prevents a start during the swap.
 fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
-    at_path(kept, fs::create_dir_all(kept))?;
+    if !kept.exists() {
+        at_path(kept, create_private_directory(kept))?;
+    }
     let (database, watermark) = (ready.join(DATABASE_FILE), ready.join(WATERMARK_FILE));
     for part in PARTS {
         let old = directory.join(part);
@@ -131,6 +139,10 @@ fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
     }
     // A marker beside the old files keeps a server from starting on them.
     FaultMarker::open(kept)?.raise("these files were replaced; delete them when they are no longer needed")?;
+    let owner = at_path(directory, fs::metadata(directory))?;
+    for path in [kept.to_path_buf(), kept.join(MARKER_FILE)] {
+        give(&path, &owner)?;
+    }
     sync_directory(kept)?;
     sync_directory(directory)?;
     for (new, part) in [(watermark, WATERMARK_FILE), (database, DATABASE_FILE)] {
@@ -146,6 +158,8 @@ fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
 /// Ends a rebuild whose files are in their place. One rename takes `rebuilt` away, so that it never lies there in part.
 fn finish(directory: &Path, ready: &Path, marker: &FaultMarker) -> Result<(), StoreError> {
     let growing = directory.join(GROWING);
+    beside::renew(directory, &directory.join(DATABASE_FILE))?;
+    give_back(directory)?;
     marker.lower()?;
     remove_directory(&growing)?;
     at_path(ready, fs::rename(ready, &growing))?;
@@ -161,6 +175,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(from, flags).map_err(|error| super::open::cannot_open(from, error))?;
     super::settings::configure(&source)?;
+    at_path(to, open_private(to))?;
     let to = to.to_string_lossy();
     source.execute("VACUUM INTO ?1", params![to])?;
     Ok(())

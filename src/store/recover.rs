@@ -12,7 +12,7 @@ use super::rebuild::rebuild;
 use super::settings::configure;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
-use super::{Store, StoreError, accepted_loss};
+use super::{Store, StoreError, accepted_loss, beside};
 use crate::types::UnixMillis;
 
 /// Risks that an operator accepts.
@@ -55,7 +55,8 @@ pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
             (missing, Some(quoted)) => return Err(StoreError::OtherLoss { missing, quoted }),
             (missing, None) => return Err(lost_events(&path, acknowledged, missing)),
         }
-        let report = finish(copy, now, missing)?;
+        let epoch = accepted.without_watermark.then(|| last_epoch(directory, acknowledged));
+        let report = finish(copy, now, missing, epoch)?;
         Ok((report, missing))
     })?;
     let (report, lost) = rebuilt.made.map_or((None, 0), |(report, lost)| (Some(report), lost));
@@ -103,8 +104,23 @@ fn lost_events(path: &Path, acknowledged: WatermarkState, missing: u64) -> Store
     StoreError::EventsMissing { path: path.to_path_buf(), found, acknowledged: last, missing }
 }
 
-/// Verifies the copy, records the loss in it, and closes it with an empty log and a watermark beside it.
-pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<VerifyReport, StoreError> {
+/// Returns the highest epoch that a file of this directory is known to have had.
+fn last_epoch(directory: &Path, acknowledged: WatermarkState) -> u64 {
+    let noted = beside::read(directory).map_or(0, |note| note.epoch);
+    match acknowledged {
+        WatermarkState::Present(mark) => noted.max(mark.epoch),
+        WatermarkState::Absent | WatermarkState::Unreadable => noted,
+    }
+}
+
+/// Verifies the copy, records the loss in it or begins an epoch above `epoch`, and closes it with an empty log and a
+/// watermark beside it.
+pub(super) fn finish(
+    copy: &Path,
+    now: UnixMillis,
+    missing: u64,
+    epoch: Option<u64>,
+) -> Result<VerifyReport, StoreError> {
     let mut store = Store::open_trusting(copy, now, Trust::File)?;
     let report = verify::verify_connection(&store.connection)?;
     if let Some(problem) = report.problems.first() {
@@ -115,6 +131,9 @@ pub(super) fn finish(copy: &Path, now: UnixMillis, missing: u64) -> Result<Verif
     if missing > 0 {
         let at = now.max(loaded.state.at());
         accepted_loss::record(&mut store, &mut loaded, at, missing)?;
+    } else if let Some(epoch) = epoch {
+        let at = now.max(loaded.state.at());
+        accepted_loss::begin_epoch_above(&mut store, &mut loaded, at, epoch)?;
     }
     store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(report)

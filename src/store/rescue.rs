@@ -9,6 +9,7 @@ use super::fault_marker::FaultMarker;
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, last_link};
 use super::open_files::Lost;
+use super::ownership::{create_private_directory, open_private};
 use super::verify;
 use super::watermark::{Watermark, WatermarkRecord};
 use super::{Store, StoreError};
@@ -76,8 +77,9 @@ fn targets(store: &Store, now: UnixMillis) -> Vec<PathBuf> {
 /// Copies the content, verifies it, and puts a watermark beside it. Returns the copy's last event.
 fn copy_to(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, StoreError> {
     let failed = |source| StoreError::Io { path: target.to_path_buf(), source };
-    std::fs::create_dir(target).map_err(failed)?;
+    create_private_directory(target).map_err(failed)?;
     let path = target.join(DATABASE_FILE);
+    open_private(&path).map_err(failed)?;
     store.connection.execute("VACUUM INTO ?1", params![path.to_string_lossy()])?;
     let copy = Connection::open(&path)?;
     let report = verify::verify_connection(&copy)?;

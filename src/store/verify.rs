@@ -69,6 +69,7 @@ pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
 
 /// Opens a read-only connection at one snapshot.
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    super::ownership::check_readable(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     check_identity(&connection, path)?;

@@ -5,7 +5,7 @@
 //! each with a checksum, are written in turn, so that a torn write leaves the older one intact.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use aws_lc_rs::digest;
 
 use super::StoreError;
 use super::chain::ChainLink;
+use super::ownership::open_private;
 use crate::types::Seq;
 
 /// Watermark file inside the data directory.
@@ -62,8 +63,7 @@ impl Watermark {
     pub fn open(directory: &Path) -> Result<Watermark, StoreError> {
         let path = directory.join(WATERMARK_FILE);
         let refuse = |source| StoreError::Io { path: path.clone(), source };
-        let file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(refuse)?;
+        let file = open_private(&path).map_err(refuse)?;
         let generation = slots(&file).into_iter().flatten().map(|(generation, _)| generation).max().unwrap_or(0);
         Ok(Watermark { file, path, generation: Cell::new(generation) })
     }

@@ -8,7 +8,6 @@ use crossbeam_channel::Receiver;
 
 use super::checkpoint::{self, Checkpointer};
 use super::clock::is_slewed;
-use super::disk_space::FreeSpace;
 use super::handle::{Class, QueuedCommand, WriterMessage, WriterShared};
 use super::options::WriterOptions;
 use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
@@ -275,7 +274,7 @@ impl WriterLoop<'_> {
     }
 
     /// Runs one transaction: begin, record, commit, and the watermark. Returns its duration.
-    fn commit(&mut self) -> Result<Duration, StoreError> {
+    pub(super) fn commit(&mut self) -> Result<Duration, StoreError> {
         let started = Instant::now();
         self.sync.prepare(&self.store.connection)?;
         self.begin()?;
@@ -316,7 +315,7 @@ impl WriterLoop<'_> {
     }
 
     /// Handles a failed commit: replies to every command of the batch, and returns an error if the writer must end.
-    fn not_committed(&mut self, error: StoreError) -> Result<(), StoreError> {
+    pub(super) fn not_committed(&mut self, error: StoreError) -> Result<(), StoreError> {
         match error.severity() {
             // Autocommit is on again: SQLite has rolled back, and nothing of the batch is in the file.
             Severity::Full if self.is_rolled_back() => {
@@ -362,38 +361,6 @@ impl WriterLoop<'_> {
             tap.thrown_away(self.state.seq());
         }
         Ok(())
-    }
-
-    fn become_read_only(&mut self, why: &str) {
-        if !self.read_only {
-            tracing::error!(why, "disk full: read-only until space is free");
-        }
-        self.read_only = true;
-        self.shared.read_only.store(true, Ordering::SeqCst);
-    }
-
-    /// Becomes read-only before the disk is full; resumes when there is space and a commit succeeds.
-    fn check_disk_space(&mut self) -> Result<(), StoreError> {
-        let space = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
-        self.meter.disk_space(space.free_bytes, self.read_only);
-        if !self.read_only {
-            if space.is_short() {
-                self.become_read_only(&format!("{} bytes are free", space.free_bytes));
-            }
-            return Ok(());
-        }
-        if !space.is_ample() {
-            return Ok(());
-        }
-        match self.commit() {
-            Ok(_) => {
-                self.read_only = false;
-                self.shared.read_only.store(false, Ordering::SeqCst);
-                tracing::info!(free_bytes = space.free_bytes, "disk space available again: sales resume");
-                Ok(())
-            }
-            Err(error) => self.not_committed(error),
-        }
     }
 
     /// Publishes the versions of the drops that the batch changed: after COMMIT, before the replies.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,7 @@ pub fn change<T>(
     change: impl FnOnce(&mut Vec<Token>) -> Result<T, ConfigError>,
 ) -> Result<T, ConfigError> {
     let failed = |error: std::io::Error| ConfigError(format!("{}: {error}", data.display()));
-    match fs::create_dir(data) {
+    match fs::DirBuilder::new().mode(0o700).create(data) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),

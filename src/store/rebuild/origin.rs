@@ -2,6 +2,7 @@
 //! an interrupted swap may go on: not if the files have changed since.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::StoreError;
 use super::super::open::{DATABASE_FILE, last_link};
+use super::super::ownership::open_private;
 use super::super::watermark::{WATERMARK_FILE, Watermark, WatermarkState};
 use super::at_path;
 use crate::types::hex;
@@ -74,8 +76,9 @@ impl Origin {
         self.made = content(&growing.join(DATABASE_FILE))?;
         let path = growing.join(ORIGIN_FILE);
         let written = serde_json::to_vec(&self).map_err(std::io::Error::other).and_then(|text| {
-            fs::write(&path, text)?;
-            fs::File::open(&path)?.sync_all()
+            let mut file = open_private(&path)?;
+            file.write_all(&text)?;
+            file.sync_all()
         });
         at_path(&path, written)
     }

@@ -1,0 +1,115 @@
+//! Owner and mode of the files of the data directory: theirs alone to read, whatever the umask says, and those of the files
+//! that they replace.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::StoreError;
+
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+/// Files that a server keeps open, by the end of their name.
+const KEPT: [&str; 7] = [
+    "firstcome.db",
+    "firstcome.db-wal",
+    "firstcome.db-shm",
+    "firstcome.watermark",
+    "firstcome.fault",
+    "firstcome.lock",
+    "firstcome.clock",
+];
+
+/// Opens a file to read and write; creates it readable by its owner alone.
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path) {
+        // The umask can only take bits away.
+        Ok(made) => made.set_permissions(Permissions::from_mode(FILE_MODE)).map(|()| made),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => OpenOptions::new().read(true).write(true).open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates a directory that its owner alone may enter.
+pub fn create_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))
+}
+
+/// Gives a file the owner and the mode of the one that it replaces.
+pub(super) fn adopt(path: &Path, replaced: &Metadata) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Io { path: path.to_path_buf(), source };
+    give(path, replaced)?;
+    std::fs::set_permissions(path, Permissions::from_mode(replaced.mode() & 0o7777)).map_err(failed)
+}
+
+/// Gives a file the owner of another, and leaves its mode.
+pub(super) fn give(path: &Path, other: &Metadata) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Io { path: path.to_path_buf(), source };
+    let found = std::fs::metadata(path).map_err(failed)?;
+    if (found.uid(), found.gid()) == (other.uid(), other.gid()) {
+        return Ok(());
+    }
+    chown(path, Some(other.uid()), Some(other.gid())).map_err(failed)
+}
+
+/// Gives the files that a command has made in `directory`, perhaps as root, to the owner of the directory.
+pub(super) fn give_back(directory: &Path) -> Result<(), StoreError> {
+    let at = |path: &Path, source| StoreError::Io { path: path.to_path_buf(), source };
+    let owner = std::fs::metadata(directory).map_err(|source| at(directory, source))?;
+    for path in KEPT.map(|name| directory.join(name)) {
+        if path.exists() {
+            give(&path, &owner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a directory with files that this user may not read and write.
+pub fn check(directory: &Path) -> Result<(), StoreError> {
+    let refuse = |path: &Path| Err(StoreError::Denied { path: path.to_path_buf(), whose: whose(path) });
+    if denied(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+        return refuse(directory);
+    }
+    match KEPT.map(|name| directory.join(name)).iter().find(|path| denied(path, Access::READ_OK | Access::WRITE_OK)) {
+        Some(path) => refuse(path),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a file that this user may not read.
+pub(super) fn check_readable(path: &Path) -> Result<(), StoreError> {
+    if denied(path, Access::READ_OK) {
+        return Err(StoreError::Denied { path: path.to_path_buf(), whose: whose(path) });
+    }
+    Ok(())
+}
+
+fn denied(path: &Path, access: Access) -> bool {
+    accessat(CWD, path, access, AtFlags::EACCESS).is_err_and(|error| error == rustix::io::Errno::ACCESS)
+}
+
+/// Describes the owner of a file, and the user of this process.
+fn whose(path: &Path) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    match std::fs::metadata(path) {
+        Ok(found) => {
+            format!("it belongs to user {}, mode {:04o}, and this is user {user}", found.uid(), found.mode() & 0o7777)
+        }
+        Err(_) => format!("user {user} may not see it"),
+    }
+}
+
+/// Returns the files of `directory`, and itself, that others than the owner may read or write, with their modes.
+#[must_use]
+pub fn open_to_others(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let paths = std::iter::once(directory.to_path_buf()).chain(KEPT.map(|name| directory.join(name)));
+    let modes = paths.filter_map(|path| {
+        let mode = std::fs::metadata(&path).ok()?.mode() & 0o7777;
+        (mode & 0o077 != 0).then_some((path, mode))
+    });
+    modes.collect()
+}

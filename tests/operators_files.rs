@@ -1,0 +1,221 @@
+//! The data directory as operators treat it: backups that are put back, commands typed as root, any umask.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod process;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use firstcome::store::recover::{AcceptedRisks, recover};
+use firstcome::store::{Store, verify};
+use firstcome::writer::clock::wall_clock;
+use process::{Client, Process};
+
+const PARTS: [&str; 3] = ["firstcome.db", "firstcome.db-wal", "firstcome.watermark"];
+
+fn sell(data: &Path, buyers: std::ops::Range<u32>) {
+    let mut server = Process::start(data, &[]);
+    if buyers.start == 0 {
+        server.create_drop(1000);
+    }
+    let mut client = Client::connect(server.public).expect("connected");
+    for buyer in buyers {
+        assert_eq!(client.order(&format!("buyer-{buyer}")).expect("answered").status, 201);
+    }
+    server.kill();
+}
+
+/// Copies the files of a stopped server; removes those that `to` has.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for name in PARTS.into_iter().chain(["firstcome.db-shm"]) {
+        let _absent = fs::remove_file(to.join(name));
+    }
+    for name in PARTS {
+        fs::copy(from.join(name), to.join(name)).expect("copied");
+    }
+}
+
+/// The epoch of a drop's version.
+fn epoch(data: &Path) -> u64 {
+    let server = Process::start(data, &[]);
+    let answer = Client::connect(server.public).expect("connected").get("/v1/drops/1").expect("answered");
+    let version = answer.body["version"].as_str().expect("a version");
+    let tag = answer.header("ETag").expect("an ETag");
+    assert!(tag.contains(version), "{tag}: the ETag shows the version");
+    version.split_once('-').expect("epoch-seq").0.parse().expect("a number")
+}
+
+#[test]
+fn a_backup_that_is_put_back_begins_a_new_epoch_each_time() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, backup) = (scratch.path().join("data"), scratch.path().join("backup"));
+    sell(&data, 0..5);
+    copy(&data, &backup);
+    assert_eq!(epoch(&data), 1);
+    assert_eq!(epoch(&data), 1, "a restart is no new epoch");
+    for expected in 2..4 {
+        sell(&data, 10 * expected..10 * expected + 3);
+        copy(&backup, &data);
+        assert_eq!(epoch(&data), u64::from(expected), "the backup has the epoch of the first file");
+        assert_eq!(epoch(&data), u64::from(expected), "once per copy");
+    }
+    assert_eq!(verify::verify(&data).expect("verified").problems, Vec::<String>::new());
+    recover(&data, wall_clock(), AcceptedRisks::default()).expect("recovered");
+    assert_eq!(epoch(&data), 3, "a recovery without a loss keeps the epoch");
+}
+
+#[test]
+fn adopting_a_file_without_its_watermark_begins_a_new_epoch_each_time() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, backup) = (scratch.path().join("data"), scratch.path().join("backup"));
+    sell(&data, 0..5);
+    copy(&data, &backup);
+    for expected in 2..4 {
+        sell(&data, 10 * expected..10 * expected + 3);
+        copy(&backup, &data);
+        fs::remove_file(data.join(PARTS[2])).expect("removed");
+        let accepted = AcceptedRisks { loss: None, without_watermark: true };
+        recover(&data, wall_clock(), accepted).expect("recovered");
+        assert_eq!(epoch(&data), u64::from(expected));
+    }
+    assert_eq!(verify::verify(&data).expect("verified").problems, Vec::<String>::new());
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).mode() & 0o777
+}
+
+#[test]
+fn the_files_are_their_owners_alone_whatever_the_umask_says() {
+    for umask in ["000", "022", "777"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let data = scratch.path().join("data");
+        let script = format!(
+            "umask {umask}; exec {} serve --data {} --public 127.0.0.1:0 --admin 127.0.0.1:0 --wire 127.0.0.1:0",
+            env!("CARGO_BIN_EXE_firstcome"),
+            data.display()
+        );
+        let mut shell = Command::new("sh");
+        let mut server = shell.args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("run");
+        process::wait_until("it has its files", || data.join("firstcome.fault").exists() && !is_empty(&data));
+        server.kill().expect("killed");
+        server.wait().expect("ended");
+        assert_eq!(mode(&data), 0o700, "umask {umask}");
+        for entry in fs::read_dir(&data).expect("read") {
+            let path = entry.expect("read").path();
+            assert_eq!(mode(&path), 0o600, "umask {umask}: {}", path.display());
+        }
+        recover(&data, wall_clock(), AcceptedRisks::default()).expect("recovered");
+        assert_eq!((mode(&data.join(PARTS[0])), mode(&data.join(PARTS[2]))), (0o600, 0o600));
+    }
+}
+
+fn is_empty(data: &Path) -> bool {
+    fs::metadata(data.join("firstcome.fault")).is_ok_and(|found| found.len() == 0)
+}
+
+#[test]
+fn a_start_says_so_of_files_that_others_can_read() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, log) = (scratch.path().join("data"), scratch.path().join("log"));
+    drop(Store::open(&data, wall_clock()).expect("made"));
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("set");
+    fs::set_permissions(data.join(PARTS[0]), fs::Permissions::from_mode(0o644)).expect("set");
+    let environment = [("FIRSTCOME__LOG__LEVEL", "warn".to_string())];
+    let to = Stdio::from(fs::File::create(&log).expect("made"));
+    drop(Process::start_saying(&data, &environment, to));
+    let told = fs::read_to_string(&log).expect("read");
+    assert!(told.contains("0755") && told.contains("0644") && told.contains("chmod go-rwx"), "{told}");
+}
+
+/// A user that owns nothing else.
+const SERVICE: u32 = 54_321;
+
+fn firstcome_as(user: u32, command: &str, data: &Path) -> Output {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    if command == "serve" {
+        run.args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0", "--data"]);
+    } else {
+        run.args([command, "--data"]);
+    }
+    run.arg(data).stdin(Stdio::null()).uid(user).gid(user).output().expect("run")
+}
+
+fn owners(directory: &Path) -> Vec<(String, u32, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("read") {
+        let entry = entry.expect("read");
+        let meta = entry.metadata().expect("read");
+        found.push((entry.path().display().to_string(), meta.uid(), meta.mode() & 0o777));
+        if meta.is_dir() {
+            found.extend(owners(&entry.path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn recover_and_migrate_as_root_leave_the_files_to_their_owner() {
+    if !rustix::process::geteuid().is_root() {
+        println!("needs root: not run");
+        return;
+    }
+    for (command, dump) in [("recover", None), ("migrate", Some(include_str!("fixtures/schema-2.sql")))] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("set");
+        let data = scratch.path().join("data");
+        match dump {
+            None => sell(&data, 0..3),
+            Some(dump) => {
+                fs::create_dir(&data).expect("made");
+                let old = rusqlite::Connection::open(data.join(PARTS[0])).expect("opened");
+                old.execute_batch(dump).expect("loaded");
+            }
+        }
+        chown(&data, Some(SERVICE), Some(SERVICE)).expect("given");
+        for entry in fs::read_dir(&data).expect("read") {
+            chown(entry.expect("read").path(), Some(SERVICE), Some(SERVICE)).expect("given");
+        }
+        fs::set_permissions(data.join(PARTS[0]), fs::Permissions::from_mode(0o640)).expect("set");
+        let done = firstcome_as(0, command, &data);
+        assert!(done.status.success(), "{done:?}");
+        for (path, owner, _) in owners(&data) {
+            assert_eq!(owner, SERVICE, "{command}: {path}");
+        }
+        assert_eq!(mode(&data.join(PARTS[0])), 0o640, "{command}: the mode of the file that it replaced");
+    }
+}
+
+#[test]
+fn a_file_of_another_user_is_a_matter_of_permission_and_not_of_the_disk() {
+    if !rustix::process::geteuid().is_root() {
+        println!("needs root: not run");
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("scratch");
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let data = scratch.path().join("data");
+    sell(&data, 0..3);
+    let names: Vec<_> = fs::read_dir(&data).expect("read").map(|entry| entry.expect("read").path()).collect();
+    for foreign in std::iter::once(data.clone()).chain(names.clone()) {
+        for path in names.iter().chain([&data]) {
+            let owner = if *path == foreign { 0 } else { SERVICE };
+            chown(path, Some(owner), Some(owner)).expect("given");
+        }
+        for command in ["serve", "recover", "verify"] {
+            let only_read = command == "verify" && ![PARTS[0]].iter().any(|name| foreign.ends_with(name));
+            if only_read {
+                continue;
+            }
+            let refused = firstcome_as(SERVICE, command, &data);
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(77), "{command}, {} of root: {told}", foreign.display());
+            assert!(told.contains("permission denied") && !told.contains("storage fault"), "{told}");
+        }
+    }
+}
