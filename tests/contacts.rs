@@ -181,6 +181,16 @@ fn has(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
+/// The files of a directory that have this text anywhere.
+fn files_with(directory: &Path, text: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("listed").map(|entry| entry.expect("an entry"));
+    let files = entries.filter(|entry| entry.file_type().expect("a type").is_file());
+    files
+        .filter(|file| has(&std::fs::read(file.path()).expect("read"), text))
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
 #[test]
 fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else() {
     let scratch = tempfile::tempdir().expect("scratch");
@@ -265,6 +275,8 @@ fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else()
     assert!(matches!(&found[..], [(_, row)] if has(row.as_bytes(), in_one_step["name"].as_str().expect("text"))));
     client.quiet(admin, "DELETE", &format!("/v1/orders/{paid}/contact"), "", 204);
     assert_eq!(rows_with(&database, MARKER), []);
+    // Nor has any file of the data directory, while the server runs, a page with what was erased or corrected.
+    until("no file has an erased contact", || files_with(&data, MARKER).is_empty());
 
     let refunds = || sink.received().iter().filter(|heard| heard.kind() == "order.refunded").count();
     until("the endpoint has heard of both refunds", || refunds() == 2);

@@ -129,6 +129,11 @@ impl<'conn> Recorder<'conn> {
         self.commit.execute([]).map(drop)
     }
 
+    /// Returns whether the log has pages with a contact that was erased or overwritten since the last call.
+    pub fn take_has_erased(&mut self) -> bool {
+        self.orders.take_has_erased()
+    }
+
     /// The last link: of everything that was recorded so far.
     #[must_use]
     pub fn link(&self) -> ChainLink {

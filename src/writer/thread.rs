@@ -122,6 +122,7 @@ impl Writer {
                 read_only: false,
                 drained: 0,
                 last_tick: Instant::now(),
+                log_has_erased: false,
                 instant_kept: None,
                 clock: &clock,
                 published: &published,

@@ -56,6 +56,8 @@ pub(super) struct WriterLoop<'a> {
     /// Number of commands taken since the last tick.
     pub(super) drained: u32,
     pub(super) last_tick: Instant,
+    /// True while the log has pages with a contact that was erased.
+    pub(super) log_has_erased: bool,
     /// The last time that an instant was kept in the clock file.
     pub(super) instant_kept: Option<Instant>,
     pub(super) clock: &'a Clock,
@@ -413,6 +415,7 @@ impl WriterLoop<'_> {
         {
             self.not_committed(error)?;
         }
+        self.empty_log_of_erased()?;
         self.check_disk_space()?;
         let now = ClockReading::take();
         let offset_ms = self.clock.slew(&now, elapsed);
@@ -424,6 +427,26 @@ impl WriterLoop<'_> {
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
         self.measure_pace(elapsed);
         Ok(())
+    }
+
+    /// Empties the log after a contact was erased. Readers with a snapshot may prevent it: the next tick tries again.
+    fn empty_log_of_erased(&mut self) -> Result<(), StoreError> {
+        self.log_has_erased |= self.recorder.take_has_erased();
+        if !self.log_has_erased {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let ran = self.checkpointer.reset(&self.store.connection).map_err(StoreError::from);
+        self.store.files.note_written();
+        match ran {
+            Ok(done) => {
+                self.log_has_erased = done == checkpoint::CheckpointResult::Busy;
+                self.meter.checkpoint(started.elapsed(), self.log_has_erased);
+                Ok(())
+            }
+            Err(error) if error.severity() == Severity::Full => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Keeps this instant for the guard of the next start. A failure only weakens that guard.
