@@ -144,8 +144,18 @@ impl Call {
     /// # Errors
     /// `validation`.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_html_form::from_str(self.parts.uri.query().unwrap_or(""))
-            .map_err(|error| Problem::invalid("", error.to_string()))
+        let query = self.parts.uri.query().unwrap_or("");
+        // An empty value would read as a parameter that is not there, and a list would have more than was asked for.
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            if value.is_empty() {
+                return Err(Problem::invalid(
+                    format!("/{name}"),
+                    "must have a value; leave the parameter out otherwise",
+                ));
+            }
+        }
+        serde_html_form::from_str(query).map_err(|error| Problem::invalid("", error.to_string()))
     }
 
     /// Reads the JSON body, once.

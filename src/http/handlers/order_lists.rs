@@ -127,6 +127,13 @@ fn cell(text: &str) -> String {
     if guarded.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }
 }
 
+/// Returns true for a telephone number in international form: no formula begins so.
+fn is_number(phone: &str) -> bool {
+    let digits = phone.strip_prefix('+').unwrap_or("");
+    let plain = |byte: u8| byte.is_ascii_digit() || b" ()/.-".contains(&byte);
+    digits.bytes().next().is_some_and(|first| first.is_ascii_digit()) && digits.bytes().all(plain)
+}
+
 fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Option<u64>) -> Response<Body> {
     let mut text = String::from(
         "seq,id,code,drop_id,buyer,quantity,unit_price,amount,currency,state,reserved_at,expires_at,paid_at,ended_at,refunded_amount,refund_due_amount",
@@ -157,9 +164,10 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
         ];
         if let Some(contacts) = contacts {
             let contact = contacts.get(index).cloned().flatten().unwrap_or_default();
-            for value in [contact.name, contact.email, contact.phone, contact.address] {
-                cells.push(cell(value.as_deref().unwrap_or("")));
-            }
+            let text = |value: &Option<Box<str>>| cell(value.as_deref().unwrap_or(""));
+            let phone = contact.phone.as_deref().filter(|phone| is_number(phone)).map(String::from);
+            let phone = phone.unwrap_or_else(|| text(&contact.phone));
+            cells.extend([text(&contact.name), text(&contact.email), phone, text(&contact.address)]);
         }
         text.push_str(&cells.join(","));
         text.push_str("\r\n");
@@ -191,7 +199,7 @@ pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<B
 
 #[cfg(test)]
 mod tests {
-    use super::cell;
+    use super::{cell, is_number};
 
     #[test]
     fn formulae_and_quotes_do_no_harm_in_a_spreadsheet() {
@@ -203,5 +211,15 @@ mod tests {
         assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(cell("@x,y"), "\"'@x,y\"");
         assert_eq!(cell("plain"), "plain");
+    }
+
+    #[test]
+    fn telephone_numbers_stay_what_they_are_and_formulae_are_no_numbers() {
+        for number in ["+49301234", "+49 (30) 901-820", "+1.555/0100"] {
+            assert!(is_number(number), "{number}");
+        }
+        for other in ["", "+", "+A1", "+(1)", "+1+cmd|' /C calc'!A0", "=1", "-1", "+1,2", "0301"] {
+            assert!(!is_number(other), "{other}");
+        }
     }
 }

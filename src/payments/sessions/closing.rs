@@ -1,4 +1,4 @@
-//! Sessions that outlive their order: they are closed at the provider, so that nobody pays for an order that is
+//! Sessions that outlive their order: they are closed at the provider, so that no buyer pays for an order that is
 //! cancelled, expired, or paid elsewhere. Money that comes nevertheless is handled like any late payment.
 
 use std::collections::BTreeMap;

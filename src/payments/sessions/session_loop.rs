@@ -65,7 +65,7 @@ struct FinishedRequest {
     result: Result<Created, CreateError>,
 }
 
-/// What became of a session that the provider created.
+/// The fate of a session that the provider created.
 enum Created {
     Recorded,
     /// The order ended meanwhile; the session is to be closed.
