@@ -335,24 +335,31 @@ fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
 }
 
 #[test]
-fn somebody_else_who_writes_the_file_ends_the_server_and_nothing_was_applied() {
+fn a_foreign_lock_stops_the_sale_while_it_lasts_and_only_a_foreign_write_ends_the_server() {
     let _alone = Shim::take();
     let scratch = tempfile::tempdir().expect("scratch");
     let (writer, handle) = prepare(scratch.path(), options());
-    let created = create(&handle, 10, 60);
-    let ordered = order(&handle, "ann").expect("let in");
+    let thread = run(writer);
+    decided(create(&handle, 10, 60));
     let other = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
-    let stopped = run(writer).join().expect("the writer's thread");
-    assert!(matches!(stopped, WriterExit::Fault { exit_code: 73, .. }), "{stopped:?}");
-    for ticket in [created, ordered] {
-        assert!(matches!(ticket.wait(), WriterReply::NotApplied(NotApplied::Ending)));
+    for buyer in ["ann", "ben"] {
+        match order(&handle, buyer) {
+            Ok(ticket) => assert!(matches!(ticket.wait(), WriterReply::NotApplied(NotApplied::ReadOnly)), "{buyer}"),
+            Err(error) => assert!(handle.is_read_only(), "{error:?}"),
+        }
     }
+    assert!(handle.is_read_only() && !thread.is_finished(), "it goes on answering");
     other.execute_batch("ROLLBACK").expect("rolled back");
-    drop(other);
-    drop(handle);
-    let store = Store::open(scratch.path(), wall_clock()).expect("no marker: it may start again");
-    assert_eq!(load::load_verified(&store, 1000).expect("loaded").state.seq(), Seq::ZERO);
+    until("the sale goes on by itself", || !handle.is_read_only());
+    decided(order(&handle, "ann").expect("let in"));
+
+    other.execute_batch("BEGIN IMMEDIATE; UPDATE drops SET held = 5").expect("written");
+    let ticket = order(&handle, "cy").expect("let in");
+    assert!(matches!(ticket.wait(), WriterReply::NotApplied(NotApplied::ReadOnly)));
+    other.execute_batch("COMMIT").expect("committed");
+    let stopped = thread.join().expect("the writer's thread");
+    assert!(matches!(stopped, WriterExit::Fault { exit_code: 73, .. }), "{stopped:?}");
 }
 
 #[test]

@@ -219,3 +219,14 @@ fn a_file_of_another_user_is_a_matter_of_permission_and_not_of_the_disk() {
         }
     }
 }
+
+#[test]
+fn a_server_whose_disk_is_full_is_not_ready() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let environment = [("FIRSTCOME__WRITER__FREE_BYTES_MIN", "1000000000000000".to_string())];
+    let server = Process::start(&scratch.path().join("data"), &environment);
+    let ready = || Client::connect(server.admin).expect("connected").get("/readyz").expect("answered");
+    process::wait_until("the server is read-only", || ready().status != 200);
+    let answer = ready();
+    assert_eq!((answer.status, answer.body["code"].as_str()), (503, Some("read-only")));
+}

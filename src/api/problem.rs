@@ -191,7 +191,7 @@ impl Problem {
             Problem::Overloaded { .. } => "Nothing was decided. Retry after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided. Retry soon with the same key.".into(),
             Problem::ReadOnly => {
-                "The server's disk is full; only reads are served. Nothing was decided. Retry later with the same key."
+                "The server cannot write (its disk is full, or another program has the file locked); only reads are served. Nothing was decided. Retry later with the same key."
                     .into()
             }
             Problem::OutcomeUnknown => "Retry with the same key to learn the outcome.".into(),

@@ -29,7 +29,7 @@ pub enum StoreError {
     InUse { path: PathBuf, holder: String },
     /// A program that does not use the lock writes to the file.
     #[error(
-        "another program has been writing to {path} for more than a second; stop it, because only the server may write"
+        "another program has written to {path}; stop it, because only the server may write, and run `firstcome verify`"
     )]
     ForeignWriter { path: PathBuf },
     /// The file belongs to another program, or is not an SQLite file.

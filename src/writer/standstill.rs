@@ -1,10 +1,12 @@
-//! The writer's standstill: nothing is decided and the state does not advance, until the disk has space again.
+//! The writer's standstill: nothing is decided and the state does not advance, until the disk has space again or
+//! the file is unlocked.
 
 use std::sync::atomic::Ordering;
 
 use super::disk_space::FreeSpace;
+use super::replies::{NotApplied, WriterReply};
 use super::writer_loop::WriterLoop;
-use crate::store::StoreError;
+use crate::store::{StoreError, verify};
 
 impl WriterLoop<'_> {
     pub(super) fn become_read_only(&mut self, why: &str) {
@@ -28,6 +30,9 @@ impl WriterLoop<'_> {
         if !space.is_ample() {
             return Ok(());
         }
+        if self.locked {
+            return self.sell_again_if_unlocked();
+        }
         match self.commit() {
             Ok(_) => {
                 self.read_only = false;
@@ -37,5 +42,32 @@ impl WriterLoop<'_> {
             }
             Err(error) => self.not_committed(error),
         }
+    }
+
+    /// Stands still while another program holds the lock of the file: nothing of the batch is in it.
+    pub(super) fn stand_still_while_locked(&mut self) -> Result<(), StoreError> {
+        self.reply_to_all(|| WriterReply::NotApplied(NotApplied::ReadOnly));
+        if !self.locked {
+            self.reload_state()?;
+            tracing::error!("another program holds the lock of the database: nothing is sold while it does");
+        }
+        (self.locked, self.read_only) = (true, true);
+        self.shared.read_only.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Sells again once the lock is free, unless the other program has changed what decisions rest on.
+    fn sell_again_if_unlocked(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.commit() {
+            return self.not_committed(error);
+        }
+        let found = verify::verify_file(&self.store.path)?;
+        if found.problem_count > 0 || found.last_seq.get() != self.published.seq() {
+            return Err(StoreError::ForeignWriter { path: self.store.path.clone() });
+        }
+        (self.locked, self.read_only) = (false, false);
+        self.shared.read_only.store(false, Ordering::SeqCst);
+        tracing::info!("the database is unlocked and verified: sales resume");
+        Ok(())
     }
 }

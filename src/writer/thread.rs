@@ -120,6 +120,7 @@ impl Writer {
                 outgoing: ReplyBatch::new(options.mailboxes),
                 tally: PerSecondTally::default(),
                 read_only: false,
+                locked: false,
                 drained: 0,
                 last_tick: Instant::now(),
                 log_has_erased: false,

@@ -21,7 +21,7 @@ use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError,
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
 
-/// Time that another writer may lock the file before the process ends.
+/// Time that another program may lock the file before commands are rejected.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// Interval of the per-second work: figures, clock, meters, disk space.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,6 +53,8 @@ pub(super) struct WriterLoop<'a> {
     pub(super) sync: SyncPolicy,
     /// True while the disk is full: nothing is decided, and the state does not advance.
     pub(super) read_only: bool,
+    /// True while another program holds the lock of the file; then `read_only` is true as well.
+    pub(super) locked: bool,
     /// Number of commands taken since the last tick.
     pub(super) drained: u32,
     pub(super) last_tick: Instant,
@@ -268,7 +270,7 @@ impl WriterLoop<'_> {
     }
 
     /// Gives every command of the batch the same reply: refused ones as well, because their decisions saw the batch.
-    fn reply_to_all(&mut self, reply: impl Fn() -> WriterReply) {
+    pub(super) fn reply_to_all(&mut self, reply: impl Fn() -> WriterReply) {
         for waiting in self.replies.drain(..) {
             self.outgoing.push(waiting.reply, reply());
         }
@@ -303,7 +305,7 @@ impl WriterLoop<'_> {
 
     /// Opens the transaction. If another process writes to the file, retries for [`BUSY_RETRY`].
     fn begin(&mut self) -> Result<(), StoreError> {
-        let until = Instant::now() + BUSY_RETRY;
+        let until = Instant::now() + if self.read_only { Duration::ZERO } else { BUSY_RETRY };
         loop {
             match self.recorder.begin() {
                 Ok(()) => return Ok(()),
@@ -328,11 +330,8 @@ impl WriterLoop<'_> {
                 self.become_read_only(&error.to_string());
                 Ok(())
             }
-            Severity::ForeignWriter => {
-                self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
-                Err(error)
-            }
-            Severity::Full | Severity::Bug | Severity::FileLost | Severity::Storage => {
+            Severity::ForeignWriter if self.is_rolled_back() => self.stand_still_while_locked(),
+            Severity::ForeignWriter | Severity::Full | Severity::Bug | Severity::FileLost | Severity::Storage => {
                 if failpoints::enabled(Bug::FaultIsNotApplied) {
                     self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 }
@@ -352,7 +351,7 @@ impl WriterLoop<'_> {
     }
 
     /// Replaces the state by that of the file, which does not have the failed batch.
-    fn reload_state(&mut self) -> Result<(), StoreError> {
+    pub(super) fn reload_state(&mut self) -> Result<(), StoreError> {
         let keys_max = self.state.idempotency_keys_max();
         let loaded = load::load(&self.store.connection, &self.store.digest_key, keys_max)?;
         self.state = loaded.state;

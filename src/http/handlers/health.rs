@@ -26,7 +26,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::probe("/healthz", "Healthz", "The process is alive").responds(&[200], OK_BODY).now(|_, _| Ok(alive())),
     Route::probe("/readyz", "Readyz", "The server accepts traffic")
         .responds(&[200], OK_BODY)
-        .problems(&[&[Code::Draining]])
+        .problems(&[&[Code::Draining, Code::ReadOnly]])
         .now(|worker, _| ready(worker)),
 ];
 
@@ -44,7 +44,10 @@ pub(super) fn alive() -> Response<Body> {
 
 /// `GET /readyz`.
 pub(super) fn ready(worker: &Worker) -> Result<Response<Body>, Problem> {
-    if *worker.server.stopping.borrow() { Err(Problem::Draining) } else { Ok(alive()) }
+    if *worker.server.stopping.borrow() {
+        return Err(Problem::Draining);
+    }
+    if worker.writer.is_read_only() { Err(Problem::ReadOnly) } else { Ok(alive()) }
 }
 
 /// `GET /openapi.json`.
