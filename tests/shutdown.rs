@@ -59,8 +59,8 @@ fn wait_for(answered: &AtomicU64, count: u64) {
 }
 
 #[test]
-fn sigterm_and_sigint_end_streams_first_answer_what_was_accepted_and_exit_0() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn sigterm_sigint_and_sigquit_end_streams_first_answer_what_was_accepted_and_exit_0() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let scratch = tempfile::tempdir().expect("scratch");
         let data = scratch.path().join("data");
         let mut server = Process::start(&data, &[]);
@@ -126,4 +126,22 @@ fn a_second_signal_ends_at_once_and_loses_nothing_that_was_acknowledged() {
     }
     drop(server);
     assert_eq!(verify::verify(&data).expect("verified").problems, Vec::<String>::new());
+}
+
+#[test]
+fn other_signals_do_not_end_a_sale() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut server = Process::start(&scratch.path().join("data"), &[]);
+    server.create_drop(9);
+    let mut client = Client::connect(server.public).expect("connected");
+    for (signal, buyer) in [(Signal::HUP, "ann"), (Signal::USR1, "bob"), (Signal::USR2, "eve")] {
+        for _ in 0..2 {
+            server.signal(signal);
+        }
+        // A signal that ends the process has ended it when the process answers nothing more.
+        assert_eq!(client.order(buyer).expect("answered").status, 201, "{signal:?}");
+        assert_eq!(client.get("/v1/drops/1").expect("answered").status, 200, "{signal:?}");
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
 }

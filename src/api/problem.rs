@@ -183,7 +183,7 @@ impl Problem {
             Problem::MethodNotAllowed { allow } => format!("Allowed methods: {allow}."),
             Problem::BodyTooLarge { max } => format!("The limit is {max} bytes."),
             Problem::BodyTooSlow => "The body did not arrive in time; send it without pauses.".into(),
-            Problem::UnsupportedMediaType => "Send Content-Type: application/json.".into(),
+            Problem::UnsupportedMediaType => "Send Content-Type: application/json, without a Content-Encoding.".into(),
             Problem::Refused { refusal, .. } => refusals::detail(refusal),
             Problem::RateLimited { in_flight_max } => {
                 format!("Limit of requests in flight per client: {in_flight_max}. Nothing was decided.")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::traces::{RunningExport, TraceExport};
 use crate::config::Config;
@@ -100,7 +100,7 @@ pub(super) fn load_config(file: Option<&Path>, flags: &[(&'static str, String)])
     })
 }
 
-/// Runs the server until SIGTERM or SIGINT.
+/// Runs the server until SIGTERM, SIGINT or SIGQUIT.
 ///
 /// # Errors
 /// One line per mistake, and the exit code.
@@ -114,6 +114,8 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         .map_err(|error| Exit::system(format!("no runtime for signals: {error}")))?;
     // With a handler, exceeding the limit on file sizes is a failed write with its exit code instead of a killed process.
     let _handler = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
+    // Before the start: their default is to end the process at once.
+    runtime.block_on(async { IgnoredSignals::listen() }).map_err(no_signals)?.report_on(&runtime);
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
         // Acknowledged orders are on the disk. The exit code says whether a supervisor may restart the process.
@@ -185,12 +187,48 @@ fn no_signals(error: std::io::Error) -> Exit {
     Exit::system(format!("no signal handler: {error}"))
 }
 
+/// Signals that are logged and change nothing: certificates, keys and operators take effect without a signal.
+struct IgnoredSignals {
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl IgnoredSignals {
+    fn listen() -> std::io::Result<IgnoredSignals> {
+        Ok(IgnoredSignals {
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Logs each signal while the runtime waits for the end.
+    fn report_on(mut self, runtime: &Runtime) {
+        runtime.spawn(async move {
+            loop {
+                let name = tokio::select! {
+                    _ = self.hangup.recv() => "SIGHUP",
+                    _ = self.user1.recv() => "SIGUSR1",
+                    _ = self.user2.recv() => "SIGUSR2",
+                };
+                tracing::info!(
+                    signal = name,
+                    "ignored: changed certificates, keys and operators take effect without a signal"
+                );
+            }
+        });
+    }
+}
+
 async fn wait_for_signal() -> Result<(), Exit> {
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut quit = signal(SignalKind::quit()).map_err(no_signals)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = quit.recv() => {}
     }
     Ok(())
 }

@@ -5,8 +5,9 @@ use crate::api::code::Code;
 
 /// Mistakes of a JSON body.
 pub const BODY: &[Code] = &[Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];
-/// Mistakes of a signed body, which may have any media type.
-pub const SIGNED: &[Code] = &[Code::Unauthorized, Code::BodyTooLarge, Code::Malformed, Code::Validation];
+/// Mistakes of a signed body, which may have any media type, but no content coding.
+pub const SIGNED: &[Code] =
+    &[Code::Unauthorized, Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Malformed, Code::Validation];
 /// Mistakes of a query.
 pub const QUERY: &[Code] = &[Code::Validation];
 /// Mistakes of an idempotency key.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
@@ -52,7 +52,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`, in this order.
 pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
-    if !is_json(headers) {
+    if !is_json(headers) || is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
     read_whole(headers, body, limits, limits.body_bytes_max).await
@@ -68,7 +68,9 @@ pub async fn read_form<T: DeserializeOwned>(
     limits: &ConnectionLimits,
 ) -> Result<T, Problem> {
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        || is_encoded(headers)
+    {
         return Err(Problem::UnsupportedMediaType);
     }
     let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
@@ -129,6 +131,13 @@ async fn read(mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, Bod
         }
     }
     Ok(if rest.is_empty() { first } else { rest.into() })
+}
+
+/// Returns true if the body has a content coding such as gzip: the server decodes none.
+#[must_use]
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use compact_str::CompactString;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+    TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode, Version};
@@ -15,7 +16,7 @@ use super::body::{Body, full, read_json};
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
 use crate::api::Problem;
-use crate::api::json::{drop_body, etag};
+use crate::api::json::{CreatedBody, drop_body, etag};
 use crate::config::ConnectionLimits;
 use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;
@@ -155,7 +156,8 @@ impl Call {
                 ));
             }
         }
-        serde_html_form::from_str(query).map_err(|error| Problem::invalid("", error.to_string()))
+        serde_html_form::from_str(query)
+            .map_err(|error| Problem::invalid(wrong_parameter::<T>(query), error.to_string()))
     }
 
     /// Reads the JSON body, once.
@@ -168,6 +170,20 @@ impl Call {
     }
 }
 
+/// Returns the pointer of the first parameter of a query that is wrong by itself or repeated. The parser does not tell.
+fn wrong_parameter<T: DeserializeOwned>(query: &str) -> String {
+    let mut names = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let decoded: Vec<(String, String)> = serde_html_form::from_str(pair).unwrap_or_default();
+        let name = decoded.into_iter().next().map(|(name, _)| name).unwrap_or_default();
+        if names.contains(&name) || serde_html_form::from_str::<T>(pair).is_err() {
+            return format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        }
+        names.push(name);
+    }
+    String::new()
+}
+
 /// Makes a JSON response that must not be cached.
 #[must_use]
 pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
@@ -175,6 +191,35 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// Makes the response for a new resource.
+#[must_use]
+pub fn created(resource: CreatedBody) -> Response<Body> {
+    let CreatedBody { body, location } = resource;
+    let mut response = Response::new(full(body));
+    // Room for all headers at once: with `Location` they are more than the first table of a map holds.
+    *response.headers_mut() = HeaderMap::with_capacity(8);
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    if let Ok(location) = HeaderValue::from_maybe_shared(location) {
+        headers.insert(LOCATION, location);
+    }
+    response
+}
+
+/// Makes a JSON response with a status; with the path of the resource if it is new.
+#[must_use]
+pub fn json_at(status: StatusCode, body: Bytes, path: &str) -> Response<Body> {
+    let mut response = json(status, body);
+    if status == StatusCode::CREATED
+        && let Ok(location) = HeaderValue::from_str(path)
+    {
+        response.headers_mut().insert(LOCATION, location);
+    }
     response
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::encoding::{time, to_bytes};
+use super::encoding::{CreatedBody, time, to_bytes, to_created};
 use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, buyer_field, read_as_buyer};
 use super::scalars;
 use crate::api::problem::{FieldError, Problem};
@@ -122,8 +122,8 @@ pub(super) struct BidJson<'a> {
 
 /// Returns the body of a new bid, without reading its row.
 #[must_use]
-pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMillis) -> Bytes {
-    to_bytes(&BidJson {
+pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMillis) -> CreatedBody {
+    created_bid(&BidJson {
         auction_id: receipt.auction_id.get(),
         buyer,
         amount: receipt.amount.get(),
@@ -138,8 +138,8 @@ pub fn receipt_body(receipt: &crate::engine::BidReceipt, buyer: &str, at: UnixMi
 
 /// Returns the body of a bid with its auction's present state.
 #[must_use]
-pub fn bid_body(bid: &BidRow, auction: &AuctionRow) -> Bytes {
-    to_bytes(&BidJson {
+pub fn bid_body(bid: &BidRow, auction: &AuctionRow) -> CreatedBody {
+    created_bid(&BidJson {
         auction_id: auction.id.get(),
         buyer: &bid.buyer,
         amount: bid.amount.get(),
@@ -150,6 +150,12 @@ pub fn bid_body(bid: &BidRow, auction: &AuctionRow) -> Bytes {
         seq: bid.seq.get(),
         at: bid.at,
     })
+}
+
+/// A bid's path is that of the page which has only this bid.
+fn created_bid(bid: &BidJson<'_>) -> CreatedBody {
+    let before = bid.seq.saturating_sub(1);
+    to_created(format_args!("/v1/auctions/{}/bids?after={before}&limit=1", bid.auction_id), bid)
 }
 
 /// An accepted bid in a list.

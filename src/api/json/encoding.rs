@@ -1,5 +1,7 @@
 //! Serialization of response bodies.
 
+use std::io::Write as _;
+
 use hyper::body::Bytes;
 use serde::{Serialize, Serializer};
 
@@ -15,6 +17,22 @@ pub(super) fn optional_time<S: Serializer>(at: &Option<UnixMillis>, serializer: 
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+/// The body of a new resource, and its path.
+pub struct CreatedBody {
+    pub body: Bytes,
+    pub location: Bytes,
+}
+
+/// Serializes a new resource. Path and body share one allocation.
+pub(super) fn to_created(location: std::fmt::Arguments<'_>, value: &impl Serialize) -> CreatedBody {
+    let mut bytes = Vec::with_capacity(768);
+    let _infallible = write!(bytes, "{location}");
+    let end = bytes.len();
+    let _infallible = serde_json::to_writer(&mut bytes, value);
+    let mut body = Bytes::from(bytes);
+    CreatedBody { location: body.split_to(end), body }
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Bytes {

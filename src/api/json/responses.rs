@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::encoding::{optional_time, time, to_bytes};
+use super::encoding::{CreatedBody, optional_time, time, to_bytes, to_created};
 use super::scalars::{self, end_reason};
 use crate::engine::Reservation;
 use crate::read::{DropRow, OrderRow};
@@ -190,9 +190,14 @@ pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderContext<'_>) -> Orde
 
 /// Returns the body of a new order, without reading its row.
 #[must_use]
-pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &str, frame: OrderContext<'_>) -> Bytes {
+pub fn reservation_body(
+    reservation: &Reservation,
+    secret: OrderSecret,
+    buyer: &str,
+    frame: OrderContext<'_>,
+) -> CreatedBody {
     let id = OrderId { seq: reservation.order, secret }.to_string();
-    to_bytes(&OrderJson {
+    created_order(OrderJson {
         payment_url: payment_url(frame, reservation.state, &id),
         id,
         code: code_of(reservation.order),
@@ -213,6 +218,16 @@ pub fn reservation_body(reservation: &Reservation, secret: OrderSecret, buyer: &
         refund_due_amount: 0,
         version: format!("{}-{}", frame.epoch, reservation.seq),
     })
+}
+
+/// Returns the body of an order that a purchase made or repeated.
+#[must_use]
+pub fn purchase_body(row: &OrderRow, frame: OrderContext<'_>) -> CreatedBody {
+    created_order(order_json(row, frame))
+}
+
+fn created_order(order: OrderJson<'_>) -> CreatedBody {
+    to_created(format_args!("/v1/orders/{}", order.id), &order)
 }
 
 #[derive(Serialize)]

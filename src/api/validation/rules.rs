@@ -248,7 +248,9 @@ pub fn instant() -> impl Rule<UnixMillis> {
     DescribedRule(
         |value: &Value| {
             let parsed = value.as_str().and_then(parse_rfc3339);
-            parsed.ok_or_else(|| "must be an RFC 3339 time such as 2026-11-21T09:00:00Z, not before 1970".into())
+            parsed.ok_or_else(|| {
+                "must be an RFC 3339 time such as 2026-11-21T09:00:00Z, from 1970 to 9999-12-30T22:00:00Z".into()
+            })
         },
         || json!({ "type": "string", "format": "date-time", "description": "RFC 3339, any offset, not before 1970." }),
     )

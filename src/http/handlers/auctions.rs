@@ -14,8 +14,8 @@ use crate::api::Problem;
 use crate::api::code::Code;
 use crate::api::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
 use crate::api::json::{
-    auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now, parse_reason,
-    receipt_body,
+    CreatedBody, auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now,
+    parse_reason, receipt_body,
 };
 use crate::engine::{
     AuctionCommand, BidReceipt, BuyNow, CancelAuction, Command, CommandKey, CreateAuction, Effect, Outcome, PlaceBid,
@@ -23,7 +23,7 @@ use crate::engine::{
 };
 use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
-use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json, json_at, tag, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
@@ -223,7 +223,7 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
         (Outcome::Accepted(Effect::Bid(receipt)), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
         (_, seq) => current_bid_body(worker, auction_id, seq.unwrap_or(Seq::ZERO))?,
     };
-    let mut response = json(StatusCode::CREATED, body);
+    let mut response = created(body);
     if standing.is_some() {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -231,7 +231,7 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
 }
 
 /// Returns the body of a bid with its present state.
-fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<hyper::body::Bytes, Problem> {
+fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<CreatedBody, Problem> {
     let rows = worker.reader.read(|connection| {
         let auction = auctions::auction_by_id(connection, id)?;
         Ok(auctions::bid_by_seq(connection, id, seq)?.zip(auction))
@@ -287,7 +287,8 @@ async fn operate(
     let decided = submit(worker, &call.caller, Command::Auction(command), None).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Auction(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
-    let mut response = json(status, auction_body(&find_auction(worker, id)?, worker.server.epoch));
+    let body = auction_body(&find_auction(worker, id)?, worker.server.epoch);
+    let mut response = json_at(status, body, &format!("/v1/auctions/{id}"));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

@@ -18,7 +18,7 @@ use crate::engine::{
 };
 use crate::http::allowed_responses::{BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
-use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json, tagged};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json_at, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
@@ -166,7 +166,7 @@ async fn operate(
     let Some(Subject::Drop(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::drop_by_id(connection, id)).map_err(|error| fault(&error))?;
     let row = row.ok_or(Problem::Internal)?;
-    let mut response = json(status, drop_body(&row, worker.server.epoch));
+    let mut response = json_at(status, drop_body(&row, worker.server.epoch), &format!("/v1/drops/{id}"));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

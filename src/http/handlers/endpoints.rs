@@ -18,7 +18,7 @@ use crate::engine::{
 };
 use crate::http::allowed_responses::{BODY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
-use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json};
+use crate::http::request::{Call, IDEMPOTENT_REPLAYED, empty, json, json_at};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
@@ -241,7 +241,8 @@ async fn operate(
     let row = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
     // An earlier request with this key created it, and it was deleted since.
     let row = row.ok_or(Problem::NotFound)?;
-    let mut response = json(status, body(worker, &row, secret.as_ref().filter(|_| !done.repeated))?);
+    let body = body(worker, &row, secret.as_ref().filter(|_| !done.repeated))?;
+    let mut response = json_at(status, body, &format!("/v1/webhook-endpoints/{id}"));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::{RouteEntry, accepted_seq, fault, rejected, submit, with_write_headers};
 use crate::admission::Caller;
 use crate::api::Problem;
-use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, reservation_body};
+use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, purchase_body, reservation_body};
 use crate::engine::{Command, Effect, OrderCommand, Outcome, PlaceOrder, Subject};
 use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, DROP, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
-use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, json, tag, tagged};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json, tag, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
@@ -60,10 +60,10 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let done = accepted_seq(&decided)?;
     let response = match &decided.outcome {
         Outcome::Accepted(Effect::Reserved(reservation)) => {
-            json(StatusCode::CREATED, reservation_body(reservation, secret, buyer.as_str(), frame(worker)))
+            created(reservation_body(reservation, secret, buyer.as_str(), frame(worker)))
         }
         Outcome::Repeated { subject: Subject::Order(seq), .. } => {
-            let mut response = json(StatusCode::CREATED, order_body(&by_seq(worker, *seq)?, frame(worker)));
+            let mut response = created(purchase_body(&by_seq(worker, *seq)?, frame(worker)));
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
             response
         }
@@ -78,7 +78,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
 pub(super) fn purchase_response(worker: &Worker, decided: &Decided) -> Result<Response<Body>, Problem> {
     let done = accepted_seq(decided)?;
     let order = decided.outcome.order_made().ok_or(Problem::Internal)?;
-    let mut response = json(StatusCode::CREATED, order_body(&by_seq(worker, order)?, frame(worker)));
+    let mut response = created(purchase_body(&by_seq(worker, order)?, frame(worker)));
     if done.repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }

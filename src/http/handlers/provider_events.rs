@@ -13,7 +13,7 @@ use crate::api::json::{ProviderEventResult, provider_event_body};
 use crate::api::problem::FieldError;
 use crate::engine::{Command, Effect, Outcome, PaymentCommand, RecordProviderEvent};
 use crate::http::allowed_responses::{ID, SIGNED, WRITER};
-use crate::http::body::{Body, announced, read_whole};
+use crate::http::body::{Body, announced, is_encoded, read_whole};
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{Presence, Route};
@@ -165,6 +165,9 @@ async fn record(
 /// Reads a webhook. Senders are not authenticated yet, so the number of long bodies read at once is limited.
 async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
     let (headers, limits) = (&call.parts.headers, &worker.server.config.limits);
+    if is_encoded(headers) {
+        return Err(Problem::UnsupportedMediaType);
+    }
     let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
     let is_short = announced(headers).is_some_and(|length| length <= limits.body_bytes_max);
     let _place = if is_short {

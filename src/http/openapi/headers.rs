@@ -65,7 +65,7 @@ const HEADERS: &[HeaderSpec] = &[
     },
     HeaderSpec { name: "Allow", schema: text, why: "The methods of the path." },
     HeaderSpec { name: "Vary", schema: text, why: "The request headers that the response depends on." },
-    HeaderSpec { name: "Location", schema: text, why: "The next address." },
+    HeaderSpec { name: "Location", schema: text, why: "The path of what was created, or the next address." },
     HeaderSpec { name: "Refresh", schema: number, why: "Seconds until the page reloads." },
     HeaderSpec {
         name: "Content-Security-Policy",
@@ -134,6 +134,7 @@ fn of_success(name: &str, route: &Route) -> Presence {
     }
     match name {
         "ETag" if is_tagged(route) => Presence::Always,
+        "Location" if route.success.contains(&201) => Presence::Always,
         // The route submits a command to the writer.
         "Firstcome-Seq" | "Server-Timing" if route.lists(Code::OutcomeUnknown) => Presence::Always,
         "Idempotent-Replayed" if has_key(route) => Presence::Sometimes,
