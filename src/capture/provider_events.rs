@@ -17,11 +17,16 @@ const WITH_COUNTERPART: u8 = 255;
 impl Encode for RecordProviderEvent {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         let RecordProviderEvent { provider, id, order, kind, reference, amount, currency, counterpart } = self;
-        (provider.encode(encoder)?, id.encode(encoder)?, order.encode(encoder)?);
+        provider.encode(encoder)?;
+        id.encode(encoder)?;
+        order.encode(encoder)?;
         if let Some(counterpart) = counterpart {
-            (WITH_COUNTERPART.encode(encoder)?, counterpart.encode(encoder)?);
+            WITH_COUNTERPART.encode(encoder)?;
+            counterpart.encode(encoder)?;
         }
-        (kind.encode(encoder)?, reference.encode(encoder)?, amount.encode(encoder)?);
+        kind.encode(encoder)?;
+        reference.encode(encoder)?;
+        amount.encode(encoder)?;
         currency.encode(encoder)
     }
 }
@@ -65,7 +70,8 @@ impl Encode for Admitted {
         if heard.len() <= 1 && early.is_empty() {
             return heard.first().copied().encode(encoder);
         }
-        (WITH_EARLY.encode(encoder)?, heard.encode(encoder)?);
+        WITH_EARLY.encode(encoder)?;
+        heard.encode(encoder)?;
         early.encode(encoder)
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn refusal_of_transition(order: &Order, to: OrderState) -> Refusal {
 ///
 /// # Panics
 /// If the order is not in memory, or the event does not follow its last one.
-pub(super) fn follow<'s>(state: &'s mut State, event: EventHeader) -> Option<&'s mut Order> {
+pub(super) fn follow(state: &mut State, event: EventHeader) -> Option<&mut Order> {
     let seq = event.order()?;
     let Some(order) = state.orders.get_mut(&seq) else {
         panic!("event {} is about order {seq}, not in memory", event.seq)
