@@ -176,10 +176,11 @@ WRITER = Board("writer", "Writer", "The thread that decides and commits: its loa
               "s",
               [("firstcome_clock_offset_seconds{@}", "{{instance}}")], [(0.5, ORANGE), (1, RED)], ["FirstcomeClockOff"]),
         Panel("Evicted keys and capture gaps",
-              "Idempotency keys evicted before their 24 hours, and commands missing from a capture.",
+              "Idempotency keys evicted before their 24 hours, commands missing from a capture, and panics of threads.",
               "short", [("firstcome_idempotency_keys_evicted{@}", "{{instance}} keys"),
-                        ("firstcome_capture_dropped_total{@}", "{{instance}} captured commands")],
-              ANY, ["FirstcomeKeysForgotten", "FirstcomeCaptureGap"]),
+                        ("firstcome_capture_dropped_total{@}", "{{instance}} captured commands"),
+                        ("firstcome_thread_panics_total{@}", "{{instance}} panics of {{thread}}")],
+              ANY, ["FirstcomeKeysForgotten", "FirstcomeCaptureGap", "FirstcomeThreadPanicked"]),
     ]),
 ])
 

@@ -81,6 +81,10 @@ mod off {
     /// Stops the thread if a test requests it.
     #[inline(always)]
     pub const fn pause(_: PausePoint) {}
+
+    /// Panics if a test requests it.
+    #[inline(always)]
+    pub const fn panic_in(_: &str) {}
 }
 
 #[cfg(feature = "failpoints")]
@@ -95,6 +99,15 @@ mod on {
         static PLANTED: OnceLock<Option<String>> = OnceLock::new();
         let planted = PLANTED.get_or_init(|| std::env::var("FIRSTCOME_PLANTED").ok());
         planted.as_deref().is_some_and(|name| name == format!("{bug:?}"))
+    }
+
+    /// Panics if `FIRSTCOME_PANIC` names this thread, the first time that it passes.
+    pub fn panic_in(thread: &str) {
+        static WANTED: OnceLock<Option<String>> = OnceLock::new();
+        static PASSED: AtomicU64 = AtomicU64::new(0);
+        let wanted = WANTED.get_or_init(|| std::env::var("FIRSTCOME_PANIC").ok());
+        let first = || PASSED.fetch_add(1, Ordering::Relaxed) == 0;
+        assert!(wanted.as_deref() != Some(thread) || !first(), "a panic of {thread}, as the test requests");
     }
 
     /// Stops the thread if `FIRSTCOME_PAUSE` is `<point>:<n>` and this is the n-th pass. Creates the file `paused` in the
@@ -121,6 +134,6 @@ mod on {
 }
 
 #[cfg(not(feature = "failpoints"))]
-pub use off::{enabled, pause};
+pub use off::{enabled, panic_in, pause};
 #[cfg(feature = "failpoints")]
-pub use on::{enabled, pause};
+pub use on::{enabled, panic_in, pause};

@@ -14,6 +14,7 @@ pub mod local;
 pub mod logging;
 mod meters;
 mod outbox;
+pub mod panics;
 mod process;
 #[cfg(feature = "otlp")]
 pub mod spans;
@@ -34,6 +35,7 @@ use histogram::SharedHistogram;
 pub use http_meter::{HttpMeter, HttpMeterLabels, MeteredRoute, ReadSource, StreamKind};
 pub use meters::{WriterLabels, WriterMeter};
 pub use outbox::OutboxMeter;
+pub use panics::PanicMeter;
 pub use transient_series::TransientSeries;
 pub use wire::{FrameResult, WireMeter};
 

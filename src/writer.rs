@@ -13,6 +13,7 @@ pub mod clock;
 pub mod clock_guard;
 mod disk_space;
 pub mod handle;
+mod instant_keeper;
 mod look;
 mod options;
 pub mod replies;

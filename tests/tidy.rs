@@ -60,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &[
             "exit",
+            "failpoints",
             "http",
             "wire",
             "capture",

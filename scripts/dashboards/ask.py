@@ -26,6 +26,7 @@ QUIET = {
     "firstcome_read_only": "the disk is not full; scripts/full-disk.sh",
     "firstcome_clock_offset_seconds": "the clock is right",
     "firstcome_idempotency_keys_evicted": "takes more orders than engine.idempotency_keys_max",
+    "firstcome_thread_panics_total": "never; tests/panics.rs",
     "firstcome_capture_dropped_total": "nothing is captured; tests/capture_gap.rs",
     "firstcome_checkpoint_busy_total": "takes a reader that holds its snapshot for minutes",
     "firstcome_reply_timeout_total": "takes a blocked writer; tests/disk_fault.rs",

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::failpoints;
 use crate::read::Reader;
+use crate::telemetry::PanicMeter;
 
 /// Queries that wait at most; more are rejected.
 const QUERIES_MAX: usize = 256;
@@ -64,10 +66,13 @@ impl QueryQueue {
 }
 
 impl QueryThread {
-    /// Runs one query after the other; the thread's other tasks run in between.
-    pub async fn run(mut self, reader: &Reader) {
+    /// Runs one query after the other; the thread's other tasks run in between. A query that panics has no result.
+    pub async fn run(mut self, reader: &Reader, panics: &PanicMeter) {
         while let Some(query) = self.0.recv().await {
-            query(reader);
+            let _panicked = panics.catch(|| {
+                failpoints::panic_in("fc-query");
+                query(reader);
+            });
             tokio::task::yield_now().await;
         }
     }

@@ -22,7 +22,7 @@ use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome, PatchEndpo
 use crate::failpoints::{self, PausePoint};
 use crate::read::Reader;
 use crate::read::outbox as rows;
-use crate::telemetry::{OutboxMeter, Telemetry};
+use crate::telemetry::{OutboxMeter, PanicMeter, Telemetry};
 use crate::types::{EndpointState, Seq, SnapshotGate, UnixMillis, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
@@ -47,6 +47,7 @@ pub struct RelayOptions {
 }
 
 /// The parts of the server that the relay uses.
+#[derive(Clone)]
 pub struct RelayDependencies {
     pub options: RelayOptions,
     pub database: PathBuf,
@@ -76,9 +77,16 @@ impl Relay {
             .max_blocking_threads(4)
             .build()
             .map_err(|error| error.to_string())?;
+        let panics = PanicMeter::new(&parts.telemetry, "fc-outbox");
         let thread = std::thread::Builder::new().name("fc-outbox".into()).spawn(move || {
-            let mut work = RelayLoop::new(parts, reader, file_id);
-            runtime.block_on(work.run(stopping));
+            let mut first = Some(reader);
+            let work = || match first.take().map_or_else(|| Reader::open(&parts.database, Arc::clone(&parts.gate)), Ok)
+            {
+                Ok(reader) => runtime.block_on(RelayLoop::new(parts.clone(), reader, file_id).run(stopping.clone())),
+                Err(error) => panic!("the outbox could not open the database: {error}"),
+            };
+            // Deliveries whose checkpoint was not stored are sent again.
+            panics.restart_until(|| *stopping.borrow(), work);
             // A name that is still being resolved must not delay the end of the program.
             runtime.shutdown_background();
         });
@@ -141,6 +149,7 @@ impl RelayLoop {
                 tracing::error!(%error, "the outbox could not read the database");
                 self.pause();
             }
+            failpoints::panic_in("fc-outbox");
             tokio::select! {
                 Some(sent) = self.attempts.join_next() => {
                     self.on_joined(sent);

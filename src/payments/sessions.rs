@@ -27,7 +27,7 @@ use super::provider_event::REFERENCE_BYTES_MAX;
 use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, ConfigError};
 use crate::read::Reader;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{PanicMeter, Telemetry};
 use crate::types::{Amount, Currency, OrderId, Provider, Quantity, Seq, SnapshotGate, UnitPrice, UnixMillis};
 use crate::writer::WriterHandle;
 
@@ -138,6 +138,7 @@ pub struct SessionThread {
 }
 
 /// The parts of the server that the thread uses.
+#[derive(Clone)]
 pub struct SessionDependencies {
     pub database: PathBuf,
     pub gate: Arc<SnapshotGate>,
@@ -171,9 +172,20 @@ impl SessionService {
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(std::io::Error::other)?;
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let panics = PanicMeter::new(&parts.telemetry, "fc-sessions");
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
-            let work = session_loop::SessionLoop::new(self.provider, self.in_flight_max, reader, parts);
-            runtime.block_on(work.run(stopping));
+            let mut first = Some(reader);
+            let work = || match first.take().map_or_else(|| Reader::open(&parts.database, Arc::clone(&parts.gate)), Ok)
+            {
+                Ok(reader) => {
+                    let provider = Arc::clone(&self.provider);
+                    let work = session_loop::SessionLoop::new(provider, self.in_flight_max, reader, parts.clone());
+                    runtime.block_on(work.run(stopping.clone()));
+                }
+                Err(error) => panic!("payment sessions could not open the database: {error}"),
+            };
+            // The scan at a start finds the orders again that need a session.
+            panics.restart_until(|| *stopping.borrow(), work);
             // A name that is still being resolved must not delay the end of the program.
             runtime.shutdown_background();
         })?;

@@ -4,8 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::failpoints;
 use crate::http::worker::Worker;
 use crate::read::{Auditor, Reader};
+use crate::telemetry::PanicMeter;
+use crate::telemetry::panics::RESTART_PAUSE;
 use crate::types::DropId;
 
 /// Called on the query thread with a drop and whether a mismatch stands; returns whether the writer accepted it.
@@ -14,13 +17,28 @@ pub(super) type MismatchHook = Arc<dyn Fn(DropId, bool) -> bool + Send + Sync>;
 /// Longest interval of counting new events, between two comparisons.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs the auditor until the runtime ends.
-pub(super) async fn audit(worker: Rc<Worker>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
+/// Runs the auditor until the runtime ends. After a panic it counts everything again.
+pub(super) async fn supervise(worker: Rc<Worker>, reader: Reader, mismatched: Vec<DropId>, on_mismatch: MismatchHook) {
+    let panics = PanicMeter::new(&worker.server.telemetry, "fc-auditor");
+    let (reader, mismatched) = (Rc::new(reader), Rc::new(mismatched));
+    loop {
+        let (worker, reader, mismatched) = (Rc::clone(&worker), Rc::clone(&reader), Rc::clone(&mismatched));
+        match tokio::task::spawn_local(audit(worker, reader, mismatched, Arc::clone(&on_mismatch))).await {
+            Err(ended) if ended.is_panic() => panics.note(&*ended.into_panic()),
+            // The runtime ends.
+            Ok(()) | Err(_) => return,
+        }
+        tokio::time::sleep(RESTART_PAUSE).await;
+    }
+}
+
+async fn audit(worker: Rc<Worker>, reader: Rc<Reader>, mismatched: Rc<Vec<DropId>>, on_mismatch: MismatchHook) {
     let mut auditor = Auditor::default();
-    mismatched.into_iter().for_each(|drop_id| auditor.expect_mismatch(drop_id));
+    mismatched.iter().for_each(|drop_id| auditor.expect_mismatch(*drop_id));
     let compare_interval = worker.server.config.compare_interval;
     let mut compared = None;
     loop {
+        failpoints::panic_in("fc-auditor");
         // In short steps, with room for operators in between.
         while let Ok(true) = auditor.follow(&reader, &worker.server.auditor) {
             tokio::task::yield_now().await;

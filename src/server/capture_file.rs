@@ -11,7 +11,7 @@ use crate::engine::State;
 use crate::exit::Exit;
 use crate::read::connection::Reader;
 use crate::store::{Store, load};
-use crate::telemetry::{Telemetry, catalogue};
+use crate::telemetry::{PanicMeter, Telemetry, catalogue};
 use crate::types::SnapshotGate;
 
 /// A running capture.
@@ -47,9 +47,13 @@ pub(super) fn begin(
     let (tap, recorder) = recorder::begin(path, header, state, limits, dropped, Box::new(load))
         .map_err(|error| Exit::usage(format!("capture.file {}: {error}", path.display())))?;
     tracing::info!(path = %recorder.path().display(), "capture started");
+    let panics = PanicMeter::new(telemetry, "fc-capture");
     let thread = std::thread::Builder::new()
         .name("fc-capture".into())
-        .spawn(move || recorder.run())
+        .spawn(move || {
+            // Its file cannot be continued; selling goes on without it.
+            let _ended = panics.catch(|| recorder.run());
+        })
         .map_err(|error| Exit::system(format!("the capture's thread could not start: {error}")))?;
     Ok(Some(Capture { tap, thread }))
 }

@@ -11,19 +11,21 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::acceptor::{Acceptor, SharedConnections, accept};
-use super::auditor_task::{MismatchHook, audit};
+use super::auditor_task::{self, MismatchHook};
 use super::listeners::{Listeners, ServerError};
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::egress::EgressClient;
+use crate::exit::{self, exit_now};
+use crate::failpoints;
 use crate::http::routes::{Listener, ROUTES};
 use crate::http::slow_queries::{QueryQueue, QueryThread};
 use crate::http::worker::{ServerState, Worker};
 use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
 use crate::read::{AuditorState, Reader};
-use crate::telemetry::{Telemetry, catalogue as metric};
+use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
 use crate::wire::{self, WireWorker, WireWorkerParts};
 use crate::writer::WriterHandle;
@@ -58,6 +60,9 @@ pub(super) struct ServerParts {
 /// Bodies of webhooks above `http.body_bytes_max` that are read at once, of at most 64 KiB each.
 const LONG_BODIES_MAX: usize = 256;
 
+/// The workers and the query thread in the metric of panics.
+const WORKERS: &str = "fc-http";
+
 /// Host names of endpoints that a thread resolves at once.
 const LOOK_UPS_MAX: usize = 4;
 
@@ -86,6 +91,7 @@ impl ServerThreads {
             stopping,
             config: parts.config,
         });
+        let panics = PanicMeter::new(&server.telemetry, WORKERS);
         let query_mailbox = workers.len();
         let mut threads = Vec::with_capacity(query_mailbox.saturating_add(1));
         for (index, listeners) in workers.into_iter().enumerate() {
@@ -94,7 +100,8 @@ impl ServerThreads {
             let make = move || Worker::new(server, Listener::Public, writer, index, reader, queries);
             let shared = Arc::clone(&shared);
             let duties = Duties::Worker(listeners.wire);
-            threads.push(spawn(format!("fc-http-{index}"), move || serve(make(), &shared, listeners.public, duties))?);
+            let run = move || serve(make(), &shared, listeners.public, duties);
+            threads.push(spawn(format!("fc-http-{index}"), panics.clone(), run)?);
         }
         let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
         let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
@@ -106,7 +113,7 @@ impl ServerThreads {
         };
         let writer = parts.writer;
         let make = move || Worker::new(server, Listener::Admin, writer, query_mailbox, reader, queries);
-        threads.push(spawn("fc-query".into(), move || {
+        threads.push(spawn("fc-query".into(), panics, move || {
             serve(make(), &shared, admin, Duties::QueryThread(Box::new(duties)))
         })?);
         Ok(ServerThreads { public_address, admin_address, wire_address, stop, threads })
@@ -123,8 +130,29 @@ impl ServerThreads {
     }
 }
 
-fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
-    std::thread::Builder::new().name(name).spawn(run).map_err(ServerError::Thread)
+/// Starts a thread whose panic ends the process: its connections and replies are gone, and a supervisor starts it again
+/// with everything that was acknowledged.
+fn spawn(name: String, panics: PanicMeter, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
+    let work = move || {
+        if panics.catch(run).is_none() {
+            exit_now(exit::BUG);
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(work).map_err(ServerError::Thread)
+}
+
+/// Starts a task without which its thread is of no use: a panic ends the process.
+fn spawn_vital(worker: &Worker, work: impl Future<Output = ()> + 'static) {
+    let panics = PanicMeter::new(&worker.server.telemetry, WORKERS);
+    let work = tokio::task::spawn_local(work);
+    tokio::task::spawn_local(async move {
+        if let Err(ended) = work.await
+            && ended.is_panic()
+        {
+            panics.note(&*ended.into_panic());
+            exit_now(exit::BUG);
+        }
+    });
 }
 
 /// Duties of the query thread besides serving operators.
@@ -159,21 +187,23 @@ fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpList
             let worker = Rc::clone(&worker);
             async move { worker.writer.deliver(worker.mailbox).await }
         };
-        tokio::task::spawn_local(deliver);
-        tokio::task::spawn_local(tick(Rc::clone(&worker), Arc::clone(shared)));
+        spawn_vital(&worker, deliver);
+        spawn_vital(&worker, tick(Rc::clone(&worker), Arc::clone(shared)));
         let http = accept(Acceptor::http(&worker, shared), listeners);
         match duties {
             Duties::Worker(listeners) => {
                 let wire = Rc::new(WireWorker::new(wire_parts(&worker)));
-                tokio::task::spawn_local(wire::upkeep(Rc::clone(&wire)));
+                spawn_vital(&worker, wire::upkeep(Rc::clone(&wire)));
                 tokio::join!(http, accept(Acceptor::wire(&worker, shared, Rc::clone(&wire)), listeners));
                 wire.flush();
             }
             Duties::QueryThread(duties) => {
                 let QueryThreadDuties { query_thread, audit_reader, mismatched, on_mismatch } = *duties;
                 let query_worker = Rc::clone(&worker);
-                tokio::task::spawn_local(async move { query_thread.run(&query_worker.reader).await });
-                tokio::task::spawn_local(audit(Rc::clone(&worker), audit_reader, mismatched, on_mismatch));
+                let panics = PanicMeter::new(&worker.server.telemetry, "fc-query");
+                spawn_vital(&worker, async move { query_thread.run(&query_worker.reader, &panics).await });
+                let audit = auditor_task::supervise(Rc::clone(&worker), audit_reader, mismatched, on_mismatch);
+                spawn_vital(&worker, audit);
                 http.await;
             }
         }
@@ -205,6 +235,7 @@ async fn tick(worker: Rc<Worker>, shared: Arc<SharedConnections>) {
     loop {
         interval.tick().await;
         worker.meter.borrow_mut().flush(&worker.server.telemetry);
+        failpoints::panic_in(WORKERS);
         if worker.listener == Listener::Admin {
             worker.server.telemetry.run_upkeep();
             shared.tls.reload_changed();

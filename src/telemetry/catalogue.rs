@@ -114,6 +114,7 @@ catalogue! {
     OUTBOX_BROKEN = MetricKind::Gauge, "firstcome_outbox_breakers_open", "Endpoints with an open circuit breaker: only the oldest delivery is attempted.";
     TRACES = MetricKind::Counter, "firstcome_traces_total", "Traces by result: told (emitted), or left_out (dropped by the per-second limit).";
     TRACE_SPANS = MetricKind::Counter, "firstcome_trace_spans_total", "Spans for the collector of traces.otlp_url by result: sent, dropped (collector too slow), failed (collector unreachable or refused them).";
+    THREAD_PANICS = MetricKind::Counter, "firstcome_thread_panics_total", "Panics of background threads by thread. The outbox, the payment sessions, the auditor, queries and the export of traces begin again; a capture ends; a worker ends the process.";
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = MetricKind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = MetricKind::Gauge, "firstcome_max_descriptors", "Maximum number of open file descriptors of the process.";

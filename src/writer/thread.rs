@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::checkpoint::Checkpointer;
 use super::handle::{WriterHandle, WriterMessage, WriterShared};
+use super::instant_keeper::InstantKeeper;
 use super::options::WriterOptions;
 use super::replies::{NotApplied, ReplyBatch, ReplyMailboxes, WriterReply};
 use super::sync_policy::SyncPolicy;
@@ -124,7 +125,7 @@ impl Writer {
                 drained: 0,
                 last_tick: Instant::now(),
                 log_has_erased: false,
-                instant_kept: None,
+                instants: InstantKeeper::new(store.clock_file.as_ref()),
                 clock: &clock,
                 published: &published,
                 shared: &shared,

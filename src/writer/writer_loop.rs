@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use super::checkpoint::{self, Checkpointer};
-use super::clock::is_slewed;
 use super::handle::{Class, QueuedCommand, WriterMessage, WriterShared};
+use super::instant_keeper::InstantKeeper;
 use super::options::WriterOptions;
 use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
 use super::sync_policy::SyncPolicy;
@@ -16,7 +16,6 @@ use super::{Clock, ClockReading};
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
 use crate::failpoints::{self, Bug, PausePoint};
-use crate::store::clock_file::ClockFile;
 use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError, early, load};
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
@@ -25,8 +24,6 @@ use crate::types::{DropId, Published, UnixMillis};
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// Interval of the per-second work: figures, clock, meters, disk space.
 const TICK: Duration = Duration::from_secs(1);
-/// Interval in which the instant for the next start is kept, and a wall clock that is far off is logged.
-const KEEP_INSTANT: Duration = Duration::from_secs(60);
 
 /// Commands taken out of the queue before the first of them is decided: see [`State::look_ahead`]. More loads than a
 /// processor keeps in flight gain nothing.
@@ -60,8 +57,7 @@ pub(super) struct WriterLoop<'a> {
     pub(super) last_tick: Instant,
     /// True while the log has pages with a contact that was erased.
     pub(super) log_has_erased: bool,
-    /// The last time that an instant was kept in the clock file.
-    pub(super) instant_kept: Option<Instant>,
+    pub(super) instants: InstantKeeper<'a>,
     pub(super) clock: &'a Clock,
     pub(super) published: &'a Published,
     pub(super) shared: &'a WriterShared,
@@ -418,10 +414,7 @@ impl WriterLoop<'_> {
         self.check_disk_space()?;
         let now = ClockReading::take();
         let offset_ms = self.clock.slew(&now, elapsed);
-        if self.instant_kept.is_none_or(|kept| kept.elapsed() >= KEEP_INSTANT) {
-            self.keep_instant(&now);
-            log_far_clock(offset_ms);
-        }
+        self.instants.keep_if_due(self.clock, &now, offset_ms);
         self.meter.orders(self.state.orders_by_state());
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
         self.measure_pace(elapsed);
@@ -445,16 +438,6 @@ impl WriterLoop<'_> {
             }
             Err(error) if error.severity() == Severity::Full => Ok(()),
             Err(error) => Err(error),
-        }
-    }
-
-    /// Keeps this instant for the guard of the next start. A failure only weakens that guard.
-    fn keep_instant(&mut self, now: &ClockReading) {
-        self.instant_kept = Some(now.monotonic);
-        if let Some(file) = &self.store.clock_file
-            && let Err(error) = file.keep(&self.clock.kept_instant(now))
-        {
-            tracing::warn!(%error, "the clock file cannot be written");
         }
     }
 
@@ -485,21 +468,7 @@ impl WriterLoop<'_> {
             }
         }
         self.meter.tick(0, self.checkpointer.wal_bytes(), self.state.keys_evicted());
-        self.keep_instant(&ClockReading::take());
-        if let Some(Err(error)) = self.store.clock_file.as_ref().map(ClockFile::sync) {
-            tracing::warn!(%error, "the clock file cannot be written");
-        }
+        self.instants.keep_at_end(self.clock);
         Ok(())
-    }
-}
-
-/// Logs an offset of the wall clock that is not slewed away: it stays until a restart.
-fn log_far_clock(offset_ms: i64) {
-    if !is_slewed(offset_ms) {
-        let seconds = offset_ms / 1000;
-        tracing::warn!(
-            seconds,
-            "the wall clock is this far ahead of the clock of decisions (behind it, if negative): see FirstcomeClockOff"
-        );
     }
 }

@@ -15,8 +15,9 @@ use tokio::runtime::Runtime;
 use super::messages::ExportTraceServiceRequest;
 use crate::config::ConfigError;
 use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, Target};
+use crate::telemetry::panics::RESTART_PAUSE;
 use crate::telemetry::spans::{self, FinishedSpan, SpanLayer, SpanReceiver};
-use crate::telemetry::{Telemetry, catalogue as metric};
+use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric};
 
 /// Limit for the spans of one request.
 const BATCH_SPANS_MAX: usize = 512;
@@ -76,8 +77,11 @@ impl Collector {
             failed: spans("failed"),
             warned_at: None,
         };
+        let panics = PanicMeter::new(telemetry, "fc-traces");
         std::thread::Builder::new().name("fc-traces".into()).spawn(move || {
-            work.run();
+            while panics.catch(|| work.run()).is_none() {
+                std::thread::park_timeout(RESTART_PAUSE);
+            }
             // A pending name lookup must not delay the end of the program.
             work.collector.runtime.shutdown_background();
             drop(done);

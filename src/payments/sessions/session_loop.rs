@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::closing::{Closing, Closings};
 use super::{ProviderSession, SessionDependencies, SessionError, SessionProvider, SessionRequest};
 use crate::engine::{Command, Outcome, PaymentCommand};
+use crate::failpoints;
 use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
@@ -127,6 +128,7 @@ impl SessionLoop {
                 false
             });
             self.request_due();
+            failpoints::panic_in("fc-sessions");
             self.close_due();
             let known = self.waiting.len().saturating_add(self.closings.len()).saturating_add(self.in_flight.len());
             self.meter.waiting.set(f64::from(u32::try_from(known).unwrap_or(u32::MAX)));

@@ -1,0 +1,53 @@
+//! Keeps the instant for the guard of the next start: once a minute, and at an ordered end.
+
+use std::time::{Duration, Instant};
+
+use super::clock::is_slewed;
+use super::{Clock, ClockReading};
+use crate::store::clock_file::ClockFile;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The clock file, and when it was written.
+pub(super) struct InstantKeeper<'a> {
+    file: Option<&'a ClockFile>,
+    kept: Option<Instant>,
+}
+
+impl<'a> InstantKeeper<'a> {
+    pub(super) fn new(file: Option<&'a ClockFile>) -> InstantKeeper<'a> {
+        InstantKeeper { file, kept: None }
+    }
+
+    /// Keeps the instant if the last one is old, and logs an offset of the wall clock that is not slewed away: it stays
+    /// until a restart.
+    pub(super) fn keep_if_due(&mut self, clock: &Clock, now: &ClockReading, offset_ms: i64) {
+        if self.kept.is_some_and(|kept| kept.elapsed() < INTERVAL) {
+            return;
+        }
+        self.kept = Some(now.monotonic);
+        self.keep(clock, now);
+        if !is_slewed(offset_ms) {
+            let seconds = offset_ms / 1000;
+            tracing::warn!(
+                seconds,
+                "the wall clock is this far ahead of the clock of decisions (behind it, if negative): see FirstcomeClockOff"
+            );
+        }
+    }
+
+    /// Keeps the instant of an ordered end, and waits for the disk.
+    pub(super) fn keep_at_end(&self, clock: &Clock) {
+        self.keep(clock, &ClockReading::take());
+        if let Some(Err(error)) = self.file.map(ClockFile::sync) {
+            tracing::warn!(%error, "the clock file cannot be written");
+        }
+    }
+
+    /// A failure only weakens the guard of the next start.
+    fn keep(&self, clock: &Clock, now: &ClockReading) {
+        if let Some(Err(error)) = self.file.map(|file| file.keep(&clock.kept_instant(now))) {
+            tracing::warn!(%error, "the clock file cannot be written");
+        }
+    }
+}
