@@ -1,6 +1,7 @@
 //! Files of the data directory that are removed, moved, replaced or cut while the server sells: it notices within seconds,
 //! ends with a code that no supervisor restarts, keeps what was acknowledged, and never starts with less.
 
+#![allow(clippy::print_stdout, reason = "the test says what it tried")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod process;

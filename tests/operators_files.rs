@@ -1,5 +1,6 @@
 //! The data directory as operators treat it: backups that are put back, commands typed as root, any umask.
 
+#![allow(clippy::print_stdout, reason = "the test says what it tried")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod process;

@@ -2,6 +2,7 @@
 //! everything that was acknowledged, or is refused; and the same command, run again, keeps everything.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::print_stdout, reason = "the test says what it tried")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod tracing_kill;
