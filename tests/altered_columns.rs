@@ -4,6 +4,7 @@
 //! `FIRSTCOME_TEST_SCALE` multiplies the rows that are tried.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(clippy::print_stdout, reason = "the seed of a failure")]
 
 mod model;
 

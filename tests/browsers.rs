@@ -1,7 +1,5 @@
 //! What browsers and proxies are told in headers.
 
-#![expect(clippy::expect_used, reason = "a test")]
-
 mod http;
 
 use http::{Answer, call, listen, serve, serve_with};

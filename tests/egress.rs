@@ -137,7 +137,9 @@ fn a_response_that_does_not_end_costs_a_bounded_number_of_bytes() {
     // Far longer than any of them may take.
     let options = ClientOptions { timeout: Duration::from_secs(60), ..short() };
     let client = EgressClient::new(loopback(), options).expect("a client");
-    let cases: [(&[u8], &[u8], Result<usize, SendError>); 6] = [
+    /// The begin of a response, the piece that is sent over and over, and the result.
+    type Case = (&'static [u8], &'static [u8], Result<usize, SendError>);
+    let cases: [Case; 6] = [
         (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", Err(SendError::Broken)),
         (b"", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", Err(SendError::Broken)),
         (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", Err(SendError::Broken)),

@@ -169,12 +169,15 @@ fn each_sequence(length: u32, mut run: impl FnMut(&[u8])) {
     }
 }
 
+/// The end of each set of events: the sequence that came to it first, and what it came to.
+type Ends = BTreeMap<BTreeSet<u8>, (Vec<u8>, (OrderState, Vec<Payment>))>;
+
 #[test]
 fn every_order_of_a_payments_events_has_the_same_end() {
     for provider in Provider::ALL.into_iter().filter(|provider| *provider != Provider::Manual) {
         for from in [Begin::Reserved, Begin::Expired, Begin::Cancelled] {
             for commits in [false, true] {
-                let mut ends: BTreeMap<BTreeSet<u8>, (Vec<u8>, (OrderState, Vec<Payment>))> = BTreeMap::new();
+                let mut ends = Ends::new();
                 for length in 1..=3 {
                     each_sequence(length, |told| {
                         let found = end(from, provider, told, commits);

@@ -4,6 +4,7 @@
 
 mod http;
 
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 
@@ -94,14 +95,21 @@ fn a_terminal_that_goes_away_ends_the_program() {
     let mut terminal = Command::new("script")
         .args(["-q", "-c", &inside, "/dev/null"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("script of util-linux");
+    let mut screen = terminal.stdout.take().expect("piped");
     let shown = || std::fs::read_to_string(&pid).ok().and_then(|text| text.trim().parse::<u32>().ok());
     until("the program runs", || shown().is_some());
     let running = std::path::PathBuf::from(format!("/proc/{}/exe", shown().expect("a number")));
     until("it is top", || std::fs::read_link(&running).is_ok_and(|exe| exe.ends_with("firstcome")));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // It has drawn: what follows on the screen has a reader until the terminal goes away.
+    let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+    while !seen.windows(13).any(|part| part == b"firstcome top") {
+        let read = screen.read(&mut piece).expect("a screen");
+        assert_ne!(read, 0, "the terminal ended before top drew: {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&piece[..read]);
+    }
     terminal.kill().expect("killed");
     terminal.wait().expect("ended");
     until("it has ended", || std::fs::read_link(&running).is_err());

@@ -1,7 +1,7 @@
 //! A drop and orders of it, as every bench of the engine sells them.
 
 #[path = "../../tests/test_drop/mod.rs"]
-mod test_drop;
+pub mod test_drop;
 
 use firstcome::engine::{
     Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Event, OrderCommand, Outcome, PlaceOrder, State,

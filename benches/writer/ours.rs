@@ -1,8 +1,5 @@
 //! The writer under test: a real one with a real file, held at its first commit until its whole queue is filled.
 
-#[path = "../../tests/test_drop/mod.rs"]
-mod test_drop;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,8 +20,8 @@ use firstcome::writer::{
     WriterReply, checkpoint,
 };
 
-use self::test_drop::test_drop;
 use super::Turn;
+use super::measure::sale::test_drop::test_drop;
 use super::measure::{cpu_time, find_thread};
 use super::shim::Shim;
 
