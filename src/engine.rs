@@ -452,11 +452,13 @@ impl<'a> Decision<'a> {
     }
 
     /// The answer "no".
+    #[inline]
     pub(crate) fn refuse(&self, refusal: Refusal) -> Outcome {
         Outcome::Refused { as_of_seq: self.state.seq, refusal }
     }
 
     /// The answer to something that had happened before.
+    #[inline]
     pub(crate) fn repeat(&self, subject: Subject) -> Outcome {
         Outcome::Repeated { as_of_seq: self.state.seq, subject }
     }

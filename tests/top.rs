@@ -103,9 +103,9 @@ fn a_terminal_that_goes_away_ends_the_program() {
     until("the program runs", || shown().is_some());
     let running = std::path::PathBuf::from(format!("/proc/{}/exe", shown().expect("a number")));
     until("it is top", || std::fs::read_link(&running).is_ok_and(|exe| exe.ends_with("firstcome")));
-    // It has drawn: what follows on the screen has a reader until the terminal goes away.
+    // It has switched to the alternate screen, so it draws and waits for keys.
     let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
-    while !seen.windows(13).any(|part| part == b"firstcome top") {
+    while !seen.windows(8).any(|part| part == b"\x1b[?1049h") {
         let read = screen.read(&mut piece).expect("a screen");
         assert_ne!(read, 0, "the terminal ended before top drew: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&piece[..read]);

@@ -165,6 +165,7 @@ impl Command {
 }
 
 /// Decides a command by its noun; a refusal becomes its outcome here.
+#[inline]
 pub(super) fn decide(decision: &mut Decision<'_>, command: &Command) -> Outcome {
     let decided = match command {
         Command::Drop(command) => drop::decide(decision, command),

@@ -129,6 +129,7 @@ fn moved(counter: u32, delta: i64, what: &str) -> u32 {
 }
 
 /// The drop that a command names.
+#[inline]
 pub(super) fn find(state: &State, drop_id: DropId) -> Result<&DropEntry, Refusal> {
     state.drop_entry(drop_id).filter(|entry| entry.auction.is_none()).ok_or(Refusal::NotFound)
 }

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -18,7 +19,8 @@ pub struct Note {
     file_id: String,
     /// Highest epoch that the database had in this directory.
     pub epoch: u64,
-    /// Device and inode of the database file.
+    /// Device, inode and birth time of the database file. A file system may give the inode of a removed file to the next
+    /// one; the birth time (nanoseconds since 1970; 0 where the file system has none) tells them apart.
     place: String,
 }
 
@@ -26,7 +28,10 @@ impl Note {
     /// Describes the database at `path`.
     pub fn of(path: &Path, file_id: [u8; 16], epoch: u64) -> io::Result<Note> {
         let found = std::fs::metadata(path)?;
-        Ok(Note { file_id: hex::encode(&file_id), epoch, place: format!("{}:{}", found.dev(), found.ino()) })
+        let birth =
+            found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |at| at.as_nanos());
+        let place = format!("{}:{}:{birth}", found.dev(), found.ino());
+        Ok(Note { file_id: hex::encode(&file_id), epoch, place })
     }
 
     /// Returns true if `found` is the same database in another file: a copy was put in its place.

@@ -6,8 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::clock::wall_clock;
 use crate::failpoints::{self, Bug};
 use crate::store::{BootTime, KeptInstant};
@@ -59,9 +57,16 @@ impl ClockReading {
 fn boot_time() -> Option<BootTime> {
     static BOOT_ID: std::sync::OnceLock<Option<[u8; 16]>> = std::sync::OnceLock::new();
     let boot_id = (*BOOT_ID.get_or_init(|| parse_boot_id(&std::fs::read("/proc/sys/kernel/random/boot_id").ok()?)))?;
-    let now = clock_gettime(ClockId::Boottime);
-    let since_boot_ms = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
+    let since_boot_ms = parse_uptime(&std::fs::read_to_string("/proc/uptime").ok()?)?;
     Some(BootTime { boot_id, since_boot_ms })
+}
+
+/// Parses the time since the boot, suspended time included, in milliseconds: the first number of `/proc/uptime`, in seconds
+/// with two decimals. (The clock itself is not read by `rustix`, whose first call ends a program under valgrind.)
+fn parse_uptime(text: &str) -> Option<i64> {
+    let (seconds, hundredths) = text.split_whitespace().next()?.split_once('.')?;
+    let hundredths: i64 = hundredths.parse().ok().filter(|_| hundredths.len() == 2)?;
+    seconds.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(hundredths.checked_mul(10)?)
 }
 
 /// Parses the hexadecimal digits of a UUID.
@@ -137,6 +142,15 @@ mod tests {
 
     fn reading(wall: i64) -> ClockReading {
         ClockReading { wall: ms(wall), monotonic: Instant::now(), boot: None }
+    }
+
+    #[test]
+    fn the_uptime_is_read_to_ten_milliseconds() {
+        assert_eq!(parse_uptime("6935.47 12345.67\n"), Some(6_935_470));
+        for wrong in ["", "6935", "6935.4 1", "x.47", "99999999999999999999.00"] {
+            assert_eq!(parse_uptime(wrong), None, "{wrong}");
+        }
+        assert!(ClockReading::take().boot.is_some(), "Linux has both files");
     }
 
     #[test]

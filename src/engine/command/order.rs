@@ -75,6 +75,7 @@ impl OrderCommand {
     }
 }
 
+#[inline]
 pub(super) fn decide(decision: &mut Decision<'_>, command: &OrderCommand) -> Result<Outcome, Refusal> {
     match command {
         OrderCommand::Place(order) => place(decision, order),
@@ -93,6 +94,7 @@ pub(super) fn accept(decision: &mut Decision<'_>, order: &Order, body: impl Into
 }
 
 /// The checks stand in the order of precedence of refusals (`src/http/README.md`, "Errors").
+#[inline]
 fn place(decision: &mut Decision<'_>, order: &PlaceOrder) -> Result<Outcome, Refusal> {
     let entry = find(decision.state, order.drop_id)?;
     if let Some(remembered) = decision.state.order_keys.get(&order.key) {
@@ -106,6 +108,7 @@ fn place(decision: &mut Decision<'_>, order: &PlaceOrder) -> Result<Outcome, Ref
     Ok(reserve(decision, entry, order))
 }
 
+#[inline]
 fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
     // A drop that was closed before its start never starts: "wait for it" would be a lie.
     if !entry.started && !entry.ended {
@@ -131,6 +134,7 @@ fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
     Ok(())
 }
 
+#[inline]
 fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, command: &PlaceOrder) -> Outcome {
     let PlaceOrder { drop_id, buyer, key, quantity, contact_given } = *command;
     let at = decision.at();
