@@ -412,8 +412,12 @@ impl Naive {
     pub fn winners_money_is_accounted_for(&self) -> bool {
         let awarded = self.orders.iter().filter(|order| order.is_award());
         let fits = awarded.clone().all(|order| {
-            let back: u64 = order.payments.iter().filter(|paid| paid.pays).map(|paid| paid.refunded + paid.due).sum();
-            order.state != OrderState::Paid || order.kept() + back == order.unit_price
+            // A payment that took the place of a refunded one may be larger than the price: the rest of it is owed back.
+            let paying = order.payments.iter().filter(|paid| paid.pays);
+            let (received, back) =
+                paying.fold((0, 0), |(sum, back), paid| (sum + paid.received, back + paid.refunded + paid.due));
+            order.state != OrderState::Paid
+                || (order.kept() <= order.unit_price && received >= order.unit_price && order.kept() + back == received)
         });
         let once = self.auctions.iter().all(|auction| {
             let pays = |order: &&NaiveOrder| order.drop == auction.drop && order.kept() > 0 && order.units() > 0;
