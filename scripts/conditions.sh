@@ -95,7 +95,7 @@ rehearse_disk() {
     dd if=/dev/zero of="$victim" bs=1M count=150 status=none
     alert FirstcomeReadOnly
     order buyer | grep -q '"code":"read-only"'
-    types FirstcomeReadOnly 1 2
+    types FirstcomeReadOnly 1 2 3
     over FirstcomeReadOnly
     order buyer | grep -q '"state":"reserved"'
     wait_until 20 "FirstcomeDiskLow, which a disk of 192 MB always causes" fires FirstcomeDiskLow

@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::types::{Amount, EventFilter, Provider};
 
-/// The configuration of a server. The text of each field's [`Setting`] explains it.
+/// The configuration of a server. The text of each field's [`Setting`](super::setting::Setting) explains it.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data: PathBuf,
