@@ -73,7 +73,7 @@ SALE = Board("sale", "Sale", "Stock, orders and payments of a sale, compared wit
              "firstcome_mismatched_drops{@}", ANY, ["FirstcomeCountersDisagree"]),
         stat("Refunds due", "Received payments without a unit, owed back to their buyers.", "short",
              "firstcome_refunds_due{@}", SOME, ["FirstcomeRefundsDue"]),
-        stat("Read-only", "1 while the disk is full: reads continue, every write is answered read-only.", "short",
+        stat("Read-only", "1 while the disk is full or another program holds the lock: reads continue, writes are answered read-only.", "short",
              "firstcome_read_only{@}", ANY, ["FirstcomeReadOnly"]),
         stat("Conversion", "Paid orders as a share of all orders of the database.", "percentunit",
              'sum by (instance) (firstcome_orders{@,state="paid"}) / sum by (instance) (firstcome_orders{@})', []),

@@ -67,7 +67,7 @@ catalogue! {
     WAL_BYTES = MetricKind::Gauge, "firstcome_wal_bytes", "Size of the write-ahead log.";
     DATABASE_BYTES = MetricKind::Gauge, "firstcome_database_bytes", "Size of the database, without its write-ahead log.";
     DISK_FREE = MetricKind::Gauge, "firstcome_disk_free_bytes", "Free bytes on the database's file system.";
-    READ_ONLY = MetricKind::Gauge, "firstcome_read_only", "1 while nothing is sold because the disk is full, otherwise 0.";
+    READ_ONLY = MetricKind::Gauge, "firstcome_read_only", "1 while nothing is sold because the disk is full or another program holds the lock, otherwise 0.";
     CLOCK_OFFSET = MetricKind::Gauge, "firstcome_clock_offset_seconds", "Wall clock minus the clock of decisions.";
     KEYS_EVICTED = MetricKind::Gauge, "firstcome_idempotency_keys_evicted", "Idempotency keys forgotten before their 24 hours, since the start.";
     CAPTURE_DROPPED = MetricKind::Counter, "firstcome_capture_dropped_total", "Decided commands missing from the capture because its recorder was too slow or has ended.";
