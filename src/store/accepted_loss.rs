@@ -9,6 +9,18 @@ use crate::types::{Seq, UnixMillis};
 /// Records that `lost` events up to the last acknowledged one are missing, and raises the epoch. Records nothing on an
 /// error.
 pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64) -> Result<(), StoreError> {
+    let epoch = store.epoch;
+    record_above(store, loaded, at, lost, epoch)
+}
+
+/// Records a loss and begins the epoch after `epoch`, in one transaction.
+fn record_above(
+    store: &mut Store,
+    loaded: &mut Loaded,
+    at: UnixMillis,
+    lost: u64,
+    epoch: u64,
+) -> Result<(), StoreError> {
     let acknowledged = loaded.state.seq().get().saturating_add(lost);
     let acknowledged = Seq::new(acknowledged).unwrap_or(Seq::ZERO);
     let mut batch = Batch::default();
@@ -16,12 +28,16 @@ pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64)
     loaded.state.apply(at, &Command::File(FileCommand::RecordLoss { lost, acknowledged }), &mut batch.events);
     let mut recorder = Recorder::new(&store.connection, loaded.link)?;
     recorder.begin()?;
+    if epoch > store.epoch {
+        let raised = i64::try_from(epoch).unwrap_or(i64::MAX);
+        store.connection.execute("UPDATE meta SET epoch = ?1 WHERE id = 1", [raised])?;
+    }
     recorder.record(&batch, &mut PerSecondTally::default())?;
     recorder.commit()?;
     loaded.link = recorder.link();
     drop(recorder);
     loaded.state.release_settled();
-    store.epoch = store.epoch.saturating_add(1);
+    store.epoch = store.epoch.max(epoch).saturating_add(1);
     let seq = loaded.state.seq();
     store.watermark.establish(&store.mark(seq, loaded.link, seq))?;
     store.lost = None;
@@ -31,12 +47,7 @@ pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64)
 /// Begins an epoch above `epoch`, without a loss: the file is a copy of one that may have had other events since, and
 /// versions and ETags of those must never stand for its own.
 pub fn begin_epoch_above(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, epoch: u64) -> Result<(), StoreError> {
-    if epoch > store.epoch {
-        let raised = i64::try_from(epoch).unwrap_or(i64::MAX);
-        store.connection.execute("UPDATE meta SET epoch = ?1 WHERE id = 1", [raised])?;
-        store.epoch = epoch;
-    }
-    record(store, loaded, at, 0)
+    record_above(store, loaded, at, 0, epoch)
 }
 
 /// Begins a new epoch if the file is a copy that was put in the place of the one that lay there. Returns true if it is.

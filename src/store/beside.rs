@@ -19,7 +19,7 @@ pub struct Note {
     file_id: String,
     /// Highest epoch that the database had in this directory.
     pub epoch: u64,
-    /// Device, inode and birth time of the database file. A file system may give the inode of a removed file to the next
+    /// Inode and birth time of the database file; device and inode where there is no birth time. A file system may give the inode of a removed file to the next
     /// one; the birth time (nanoseconds since 1970; 0 where the file system has none) tells them apart.
     place: String,
 }
@@ -30,7 +30,9 @@ impl Note {
         let found = std::fs::metadata(path)?;
         let birth =
             found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |at| at.as_nanos());
-        let place = format!("{}:{}:{birth}", found.dev(), found.ino());
+        // The number of a device may change with a boot, so it is not compared where the birth time says enough.
+        let device = if birth == 0 { found.dev() } else { 0 };
+        let place = format!("{device}:{}:{birth}", found.ino());
         Ok(Note { file_id: hex::encode(&file_id), epoch, place })
     }
 

@@ -351,6 +351,7 @@ impl WriterLoop<'_> {
         let keys_max = self.state.idempotency_keys_max();
         let loaded = load::load(&self.store.connection, &self.store.digest_key, keys_max)?;
         self.state = loaded.state;
+        self.log_has_erased |= self.recorder.take_has_erased();
         self.recorder = Recorder::new(&self.store.connection, loaded.link)?;
         self.batch.clear();
         self.tally = PerSecondTally::default();

@@ -11,6 +11,9 @@ use crate::types::Seq;
 /// Attempts per session: with the longest pause they take longer than any session lives.
 const ATTEMPTS_MAX: u32 = 1500;
 
+/// Sessions that wait to be closed: a provider that refuses to close them must not take the memory.
+const CLOSINGS_MAX: usize = 10_000;
+
 /// A session to close.
 pub(super) struct Closing {
     /// The provider's id of the session; it is in the file if not given.
@@ -30,10 +33,15 @@ impl Closings {
         self.waiting.len()
     }
 
-    /// Adds the session of an order that has ended.
-    pub(super) fn add(&mut self, order: Seq, reference: Option<Box<str>>) {
+    /// Adds the session of an order that has ended. Returns false if too many wait: then it is not closed, and late money
+    /// is handled as always.
+    pub(super) fn add(&mut self, order: Seq, reference: Option<Box<str>>) -> bool {
+        if self.waiting.len() >= CLOSINGS_MAX {
+            return false;
+        }
         let closing = Closing { reference, attempts: 0, not_before: Instant::now() };
         self.waiting.entry(order).or_insert(closing);
+        true
     }
 
     /// Takes up to `max` sessions that are due.

@@ -151,7 +151,7 @@ impl SessionLoop {
 
     /// Looks for orders that need a session. Returns true if there may be more at once.
     fn find_orders(&mut self) -> rusqlite::Result<bool> {
-        if self.waiting.len().saturating_add(self.closings.len()) >= WAITING_MAX {
+        if self.waiting.len() >= WAITING_MAX {
             return Ok(false);
         }
         let Some(read_to) = self.read_to else {
@@ -178,7 +178,16 @@ impl SessionLoop {
         }
         for order in found.ended {
             self.waiting.remove(&order);
-            self.closings.add(order, None);
+            // Most orders that end have no open session, and must not hold up those that need one.
+            let provider = self.provider.provider();
+            let reference = match self.reader.read(|connection| sessions::to_close(connection, order, provider)) {
+                Ok(None) => continue,
+                Ok(reference) => reference,
+                Err(_) => None,
+            };
+            if !self.closings.add(order, reference) {
+                self.meter.failed.increment(1);
+            }
         }
         Ok(found.more || self.scanned.is_some())
     }
@@ -270,8 +279,10 @@ impl SessionLoop {
             Ok(created) => {
                 self.failures = 0;
                 self.meter.created.increment(1);
-                if let Created::NotNeeded { reference } = created {
-                    self.closings.add(order, Some(reference));
+                if let Created::NotNeeded { reference } = created
+                    && !self.closings.add(order, Some(reference))
+                {
+                    self.meter.failed.increment(1);
                 }
             }
             Err(CreateError::NotRecorded) => self.retry(order, attempts, None),
