@@ -45,8 +45,8 @@ pub(crate) fn growth(scratch: &Path, shim: &Shim) {
             orders += filling + 1;
         }
         let mut found: Vec<(Turn, Turn)> = Vec::new();
-        for pair in 0..pairs(5) {
-            let small = small_turn(directory.path(), shim, pair, turn_orders);
+        for _ in 0..pairs(5) {
+            let small = small_turn(directory.path(), shim, turn_orders);
             found.push((small, large.turn(shim, turn_orders, 1)));
             orders += turn_orders + 1;
         }
@@ -67,13 +67,12 @@ pub(crate) fn growth(scratch: &Path, shim: &Shim) {
 }
 
 /// A turn of a writer with a new file.
-fn small_turn(directory: &Path, shim: &Shim, pair: usize, orders: u32) -> Turn {
-    let path = directory.join(format!("small-{pair}-{orders}"));
-    let mut small = Ours::start(&path, Durability::Full, BATCH);
+fn small_turn(directory: &Path, shim: &Shim, orders: u32) -> Turn {
+    let own = tempfile::tempdir_in(directory).expect("a scratch directory");
+    let mut small = Ours::start(&own.path().join("small"), Durability::Full, BATCH);
     small.turn(shim, SMALL, 1);
     let turn = small.turn(shim, orders, 1);
     small.end();
-    std::fs::remove_dir_all(&path).expect("removed");
     assert!(turn.took > Duration::ZERO, "something was done");
     turn
 }
