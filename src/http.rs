@@ -9,6 +9,7 @@ pub mod access;
 pub mod allowed_responses;
 pub mod body;
 pub mod connection;
+mod date_header;
 pub mod handlers;
 pub mod openapi;
 mod origin;

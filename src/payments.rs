@@ -7,6 +7,7 @@
 //! `sessions` creates the provider's session for each order that awaits payment, on a thread of its own: a provider that
 //! fails or hangs never slows a sale.
 
+pub mod accepted_amounts;
 mod json_fields;
 mod payos;
 pub mod provider_event;

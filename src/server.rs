@@ -13,6 +13,7 @@ mod per_address;
 mod start;
 mod threads;
 mod tls;
+mod unpayable;
 
-pub use start::{RunningServer, StartState, start};
+pub use start::{RunningServer, StartState, mistakes_of_files, start};
 pub use threads::ServerThreads;

@@ -320,13 +320,16 @@ fn a_session_that_the_provider_refuses_is_not_requested_again() {
     let stub = StubProvider::new(answers);
     let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
     new_drop(&server, "EUR");
+    let mut pages = Vec::new();
     for number in 1..=4 {
-        order(&server, &format!("k{number}"));
+        pages.push(format!("/pay/{}", order(&server, &format!("k{number}"))["id"].as_str().expect("an id")));
         until("the request arrives", || stub.requests().len() == number);
     }
     until("the fourth session is recorded", || sessions(scratch.path()).len() == 1);
     assert!((server.metric("firstcome_payment_sessions_total{result=\"refused\"}") - 3.0).abs() < 0.5);
     assert_eq!(stub.requests().len(), 4);
+    let told = |page: &String| server.public("GET", page).text.contains("cannot be paid online");
+    assert_eq!(pages.iter().map(told).collect::<Vec<_>>(), [true, true, true, false]);
     server.stop();
 }
 

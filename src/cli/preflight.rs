@@ -6,6 +6,8 @@
 mod alerts;
 mod finding;
 mod machine;
+mod price;
+mod public_url;
 mod secrets;
 mod server;
 
@@ -139,6 +141,8 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
 
     let mut findings = server::readiness(ready, &page, config);
     findings.extend([server::drop_state(&drop), server::stock(&drop, &page), server::leftovers(&drop)]);
+    findings.push(price::price(&drop, config));
+    findings.push(public_url::public_url(public).await);
     findings.push(server::reads(public, &path).await.map_err(|error| public.exit(&path, &error))?);
     findings.extend([machine::clock_synchronization(), clock]);
     findings.extend([server::disk_space(&page, config, total), machine::disk_syncs(&config.data)]);

@@ -9,18 +9,18 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::traces::{RunningExport, TraceExport};
-use crate::config::Config;
+use crate::config::{Config, all_settings};
 use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use crate::exit::{self, Exit, exit_now};
 use crate::output;
-use crate::server::{RunningServer, start};
+use crate::server::{RunningServer, mistakes_of_files, start};
 use crate::types::digest_key::KeyScope;
-use crate::types::{Currency, DropId, UnitPrice, random};
+use crate::types::{Currency, DropId, Provider, UnitPrice, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 const EXAMPLES: &str = "Examples:
   firstcome serve --demo
-  firstcome serve --data /var/lib/firstcome --public 0.0.0.0:8080
+  firstcome serve --data /var/lib/firstcome --public 0.0.0.0:8080 --public-url https://shop.example
   FIRSTCOME__WRITER__DURABILITY=interval firstcome serve --config firstcome.toml
   FIRSTCOME__PUBLIC__TLS_CERTIFICATE=shop.crt FIRSTCOME__PUBLIC__TLS_KEY=shop.key firstcome serve
 
@@ -38,6 +38,9 @@ pub struct ServeArgs {
     /// Address of the public listener, for buyers [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     public: Option<String>,
+    /// URL at which buyers reach the server; required if --public is every address [default: that of --public]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Address of the admin listener, for operators [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -72,6 +75,7 @@ impl ServeArgs {
         };
         flag("data", &self.data);
         flag("public.listen", &self.public);
+        flag("public_url", &self.public_url);
         flag("admin.listen", &self.admin);
         flag("wire.listen", &self.wire);
         flag("writer.durability", &self.durability);
@@ -94,10 +98,19 @@ pub(super) fn load_config(file: Option<&Path>, flags: &[(&'static str, String)])
     // A variable of ours that is not UTF-8 must be reported, not ignored.
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-    Config::load(file, environment, flags).map_err(|mistakes| {
-        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Exit::usage(lines.join("\n"))
-    })
+    let (config, mistakes) = Config::load_as_far_as_possible(file, environment, flags);
+    if mistakes.is_empty() {
+        return Ok(config);
+    }
+    // With those of the files that the settings name, so that one start shows all mistakes.
+    let mut lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    let told = lines.join("\n");
+    let is_told = |line: &String| {
+        let key = line.split([' ', ':']).next().unwrap_or("");
+        all_settings().any(|setting| setting.key == key) && told.contains(key)
+    };
+    lines.extend(mistakes_of_files(&config).into_iter().filter(|line| !is_told(line)));
+    Err(Exit::usage(lines.join("\n")))
 }
 
 /// Runs the server until SIGTERM, SIGINT or SIGQUIT.
@@ -127,7 +140,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         _ if !args.demo => None,
         Some(live) => Some(live),
         None => {
-            let made = make_demo_drop(&running.writer)?;
+            let made = make_demo_drop(&running.writer, shown.payments.provider)?;
             found.drops_live = found.drops_live.saturating_add(1);
             Some(made)
         }
@@ -242,18 +255,20 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// Units of the demo drop, as many as `rush` has by default.
 const DEMO_UNITS: u32 = 10_000;
 
-fn make_demo_drop(writer: &WriterHandle) -> Result<DropId, Exit> {
+fn make_demo_drop(writer: &WriterHandle, provider: Option<Provider>) -> Result<DropId, Exit> {
     let failed = || Exit::bug("the demo drop could not be created");
     let mut key = [0u8; 16];
     random::fill(&mut key);
     let digests = &writer.digest_key;
+    // The payment provider must take it.
+    let (currency, price) = if provider == Some(Provider::Payos) { ("VND", 149_000) } else { ("EUR", 14_900) };
     let spec = DropSpec {
         sku: "DEMO-1".into(),
         name: "Demo sneaker, limited".into(),
         description: Some("Made by firstcome serve --demo.".into()),
         image_url: None,
-        currency: Currency::new("EUR").ok_or_else(failed)?,
-        unit_price: UnitPrice::new(14_900).ok_or_else(failed)?,
+        currency: Currency::new(currency).ok_or_else(failed)?,
+        unit_price: UnitPrice::new(price).ok_or_else(failed)?,
         total: DEMO_UNITS,
         starts_at: writer.clock.now(),
         ends_at: None,
@@ -294,7 +309,8 @@ fn print_addresses(config: &Config, running: &RunningServer, demo: Option<DropId
     if let Some(id) = demo {
         output::line(format!("  demo drop  {id}, live: {public}/v1/drops/{id}"));
         output::line("");
-        output::line(format!("buy in the browser with play money: {public}/"));
+        let shop = if config.public_url.is_empty() { &public } else { &config.public_url };
+        output::line(format!("buy in the browser with play money: {shop}/"));
         output::line("place an order:");
         output::line(format!(
             "  curl -s {public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"

@@ -12,6 +12,7 @@ pub(super) mod order_lists;
 pub(super) mod order_payments;
 pub(super) mod orders;
 pub(super) mod pages;
+mod prices;
 pub(super) mod provider_events;
 pub(super) mod streams;
 pub(super) mod undo;

@@ -3,16 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::body::Bytes;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{DATE, HeaderMap, HeaderValue};
 use hyper::{Method, Response};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access;
 use super::body::Body;
+use super::date_header::DateHeader;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID};
@@ -28,6 +29,7 @@ use crate::api::code::Code;
 use crate::config::Config;
 use crate::egress::EgressClient;
 use crate::payments::WebhookVerifiers;
+use crate::payments::sessions::RefusedSessions;
 use crate::read::metrics_sample::MetricsSampler;
 use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, PageCache, Reader};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
@@ -40,12 +42,16 @@ use crate::writer::clock::wall_clock;
 pub struct ServerState {
     /// The table of routes. Each is known by its index; one past the end counts requests that led to none.
     pub routes: &'static [&'static Route],
-    /// Returns the OpenAPI document. It is made from the routes, and one of them shows it: hence the pointer.
-    pub openapi: fn() -> Bytes,
+    /// Makes the OpenAPI document for a public URL. It is made from the routes, and one of them shows it: hence the pointer.
+    pub openapi: fn(&str) -> Bytes,
+    /// The document once it was made.
+    pub openapi_document: OnceLock<Bytes>,
     pub config: Config,
     pub epoch: u64,
     pub admission: Arc<Admission>,
     pub verifiers: WebhookVerifiers,
+    /// Orders that the provider does not take.
+    pub refused_sessions: Arc<RefusedSessions>,
     /// Checks the address of an endpoint before it is created.
     pub egress: EgressClient,
     /// Permits to read bodies of webhooks that are longer than those of other requests.
@@ -88,6 +94,7 @@ pub struct Worker {
     jitter: Cell<u64>,
     /// The time of the last response, with its header value.
     last_time: RefCell<(UnixMillis, HeaderValue)>,
+    date: RefCell<DateHeader>,
 }
 
 impl Worker {
@@ -133,6 +140,7 @@ impl Worker {
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
             last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),
+            date: RefCell::default(),
         }
     }
 
@@ -150,6 +158,9 @@ impl Worker {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, request_id);
         headers.insert(FIRSTCOME_TIME_MS, self.time_header(self.writer.clock.at(ended)));
+        if let Some(date) = self.date.borrow().value() {
+            headers.insert(DATE, date.clone());
+        }
         add_origin_headers(&self.server.config.cors_origins, origin, headers);
         self.meter.borrow_mut().request(route, response.status().as_u16(), ended.saturating_duration_since(started));
         if let Some(timeline) = trace.timeline
@@ -159,6 +170,11 @@ impl Worker {
             trace.emit(timeline, reason, &TracedResponse { response: &response, route, started, ended });
         }
         response
+    }
+
+    /// Looks whether the wall clock went back; once a second.
+    pub fn look_at_wall_clock(&self) {
+        self.date.borrow_mut().look(SystemTime::now());
     }
 
     /// Returns an instant as a header value, which is made once per millisecond.

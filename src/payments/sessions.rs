@@ -13,6 +13,7 @@ mod api;
 mod closing;
 mod link_template;
 mod payos;
+mod refused;
 mod session_loop;
 mod stripe;
 
@@ -23,6 +24,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use refused::RefusedSessions;
+
+use super::accepted_amounts;
 use super::provider_event::REFERENCE_BYTES_MAX;
 use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, ConfigError};
@@ -99,6 +103,8 @@ enum SessionProvider {
 
 impl SessionProvider {
     async fn create(&self, request: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
+        accepted_amounts::check(Some(self.provider()), request.currency, request.amount())
+            .map_err(|not_taken| SessionError::Permanent(not_taken.sentence().into()))?;
         match self {
             SessionProvider::Stripe(stripe) => stripe.create(request, now).await,
             SessionProvider::Payos(payos) => payos.create(request).await,
@@ -146,6 +152,8 @@ pub struct SessionDependencies {
     /// URL at which buyers reach this server.
     pub public_url: String,
     pub telemetry: Arc<Telemetry>,
+    /// Shared with the pages of orders.
+    pub refused: Arc<RefusedSessions>,
 }
 
 impl SessionService {

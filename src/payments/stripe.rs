@@ -13,12 +13,13 @@
 
 use hyper::header::HeaderName;
 
+use super::accepted_amounts::from_stripe;
 use super::json_fields::{JsonFields, parse};
 use super::provider_event::{
     EVENT_ID_BYTES_MAX, OrderRef, ProviderEvent, REFERENCE_BYTES_MAX, WebhookError, WebhookRequest, failure_of, seconds,
 };
 use super::secrets::Keys;
-use crate::types::{Amount, Currency, ProviderEventKind, hex};
+use crate::types::{ProviderEventKind, hex};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
 const SIGNATURE_BYTES_MAX: usize = 2048;
@@ -143,29 +144,4 @@ fn verify(keys: &Keys, request: &WebhookRequest<'_>) -> Result<(), WebhookError>
         return Err(WebhookError::Unauthorized);
     }
     if request.is_fresh(at) { Ok(()) } else { Err(WebhookError::Stale) }
-}
-
-/// Returns the ratio of Stripe's units to minor units of ISO 4217.
-fn units(currency: Currency) -> (u64, u64) {
-    match currency.as_str() {
-        // No decimals in ISO 4217, two at Stripe (for backward compatibility).
-        "ISK" | "UGX" => (100, 1),
-        // Two decimals in ISO 4217, none at Stripe.
-        "MGA" => (1, 100),
-        _ => (1, 1),
-    }
-}
-
-/// Converts an amount to Stripe's units; `None` if Stripe has no unit that small.
-pub(super) fn to_stripe(amount: Amount, currency: Currency) -> Option<u64> {
-    let (theirs, ours) = units(currency);
-    let scaled = amount.get().checked_mul(theirs)?;
-    (scaled % ours == 0).then_some(scaled / ours)
-}
-
-/// Converts an amount from Stripe's units; `None` if ISO 4217 has no unit that small.
-fn from_stripe(amount: Amount, currency: Currency) -> Option<Amount> {
-    let (theirs, ours) = units(currency);
-    let scaled = amount.get().checked_mul(ours)?;
-    if scaled % theirs == 0 { Amount::new(scaled / theirs) } else { None }
 }

@@ -9,8 +9,9 @@ use super::capture_file;
 use super::listeners::Listeners;
 use super::threads::{ServerParts, ServerThreads};
 use super::tls::Tls;
+use super::unpayable;
 use crate::admission::Admission;
-use crate::config::{self, Config, PinCore};
+use crate::config::{self, Config, PinCore, TlsFiles};
 use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
 use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
@@ -72,6 +73,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     for (path, mode) in ownership::open_to_others(store.directory()) {
         tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "others can use this file: chmod go-rwx");
     }
+    unpayable::warn(&config, &loaded.state);
     let found = start_state(&loaded);
     // The wall clock is read again: a file of a million orders takes seconds to load.
     let clock = start_clock(&store, &loaded, config.accept_clock)?;
@@ -113,6 +115,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
     let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
+    let refused = Arc::default();
     let (session_telemetry, shown) = (Arc::clone(&telemetry), Arc::clone(&telemetry));
     let parts = ServerParts {
         config,
@@ -120,6 +123,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         database,
         admission,
         verifiers,
+        refused_sessions: Arc::clone(&refused),
         tls,
         egress,
         telemetry,
@@ -133,7 +137,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let sessions = sessions.map(|sessions| {
         let (database, gate) = session_parts;
         let (writer, telemetry) = (handle.clone(), session_telemetry);
-        sessions.start(sessions::SessionDependencies { database, gate, writer, public_url, telemetry })
+        sessions.start(sessions::SessionDependencies { database, gate, writer, public_url, telemetry, refused })
     });
     let sessions = sessions
         .transpose()
@@ -148,6 +152,22 @@ struct OpenedFiles {
     verifiers: WebhookVerifiers,
     sessions: Option<SessionService>,
     outbox: OutboxSetup,
+}
+
+/// Returns the mistakes of the files that the settings name, one line each: tokens, certificates, keys and secrets.
+#[must_use]
+pub fn mistakes_of_files(config: &Config) -> Vec<String> {
+    let mut config = config.clone();
+    // Half a pair is a mistake of the settings.
+    let is_whole =
+        |files: &mut TlsFiles| ![&files.certificate, &files.key].iter().any(|path| path.as_os_str().is_empty());
+    for files in [&mut config.public_tls, &mut config.admin_tls, &mut config.wire_tls] {
+        files.take_if(|files| !is_whole(files));
+    }
+    match open_configured_files(&config, &Telemetry::new(), wall_clock()) {
+        Ok(_) => Vec::new(),
+        Err(exit) => exit.message.lines().map(String::from).collect(),
+    }
 }
 
 /// Reads tokens, certificates, and secrets of payment providers and of the outbox.

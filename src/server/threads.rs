@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::http::slow_queries::{QueryQueue, QueryThread};
 use crate::http::worker::{ServerState, Worker};
 use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
+use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
 use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
@@ -46,6 +47,7 @@ pub(super) struct ServerParts {
     pub(super) database: PathBuf,
     pub(super) admission: Admission,
     pub(super) verifiers: WebhookVerifiers,
+    pub(super) refused_sessions: Arc<RefusedSessions>,
     pub(super) tls: Tls,
     pub(super) egress: EgressClient,
     pub(super) telemetry: Arc<Telemetry>,
@@ -78,12 +80,14 @@ impl ServerThreads {
         let shared = Arc::new(SharedConnections::new(parts.tls, parts.config.limits.tls_handshakes_max));
         let server = Arc::new(ServerState {
             routes: &ROUTES,
-            openapi: openapi::document,
+            openapi: openapi::served_document,
+            openapi_document: OnceLock::new(),
             queue_rejections: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
             admission: Arc::new(parts.admission),
             verifiers: parts.verifiers,
+            refused_sessions: parts.refused_sessions,
             egress: parts.egress,
             long_bodies: Semaphore::new(LONG_BODIES_MAX),
             telemetry: parts.telemetry,
@@ -235,6 +239,7 @@ async fn tick(worker: Rc<Worker>, shared: Arc<SharedConnections>) {
     loop {
         interval.tick().await;
         worker.meter.borrow_mut().flush(&worker.server.telemetry);
+        worker.look_at_wall_clock();
         failpoints::panic_in(WORKERS);
         if worker.listener == Listener::Admin {
             worker.server.telemetry.run_upkeep();

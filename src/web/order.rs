@@ -11,6 +11,8 @@ use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis, mone
 pub enum PaymentOption {
     /// A provider has not created the buyer's session yet.
     SessionPending,
+    /// The provider does not take the order: its currency, its amount, or for a reason of its own.
+    NotTaken,
     Sandbox,
     /// The shop takes the money itself.
     Shop,
@@ -44,6 +46,9 @@ pub struct OrderPage<'a> {
 
 /// The interval in seconds at which a page that waits for a provider reloads.
 const LOOK_AGAIN_SECONDS: u64 = 2;
+
+const CANNOT_BE_PAID: &str = "This order cannot be paid online, because the shop's payment provider does not take it. Ask the \
+                              shop how to pay; your order is held for you meanwhile.";
 
 impl OrderPage<'_> {
     fn live_seconds(&self) -> Option<u64> {
@@ -85,6 +90,9 @@ impl OrderPage<'_> {
     fn words(&self) -> (&'static str, String) {
         let due = self.shown(self.refund_due);
         match self.state {
+            OrderState::Reserved if self.payment_option == PaymentOption::NotTaken => {
+                ("Reserved for you", CANNOT_BE_PAID.into())
+            }
             OrderState::Reserved => {
                 ("Reserved for you", "Enter your contact details, then pay. Your order is held for you meanwhile.".into())
             }
@@ -94,6 +102,7 @@ impl OrderPage<'_> {
                     PaymentOption::SessionPending => {
                         "Your payment is being prepared. This page reloads by itself.".into()
                     }
+                    PaymentOption::NotTaken => CANNOT_BE_PAID.into(),
                     PaymentOption::Sandbox => "Pay with play money below.".into(),
                     PaymentOption::Shop => "The shop will tell you how to pay.".into(),
                 },
@@ -210,6 +219,11 @@ mod tests {
     fn a_page_that_waits_for_a_provider_looks_again_and_any_other_at_the_expiry() {
         assert_eq!(shown(|page| page.payment_option = PaymentOption::SessionPending).1, Some(2));
         assert!(shown(|page| page.payment_option = PaymentOption::SessionPending).0.contains("being prepared"));
+        assert_eq!(shown(|page| page.payment_option = PaymentOption::NotTaken).1, Some(63));
+        for state in [OrderState::Reserved, OrderState::AwaitingPayment] {
+            let (page, _) = shown(|page| (page.state, page.payment_option) = (state, PaymentOption::NotTaken));
+            assert!(page.contains("cannot be paid online") && !page.contains("being prepared"), "{page}");
+        }
         assert_eq!(shown(|_| {}).1, Some(63));
         assert_eq!(shown(|page| page.state = OrderState::Paid).1, None);
     }

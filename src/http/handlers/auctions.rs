@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::cached_pages::{PageItem, cached_page};
 use super::orders::{order_response, purchase_response};
-use super::{RouteEntry, accepted_seq, example_reason, fault, query_thread_busy, rejected, submit, with_write_headers};
+use super::{
+    RouteEntry, accepted_seq, example_reason, fault, prices, query_thread_busy, rejected, submit, with_write_headers,
+};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
@@ -258,6 +260,7 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
 /// `POST /v1/auctions`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let spec = parse_auction(&call.json(&worker.server.config.limits).await?, &worker.server.config.auctions)?;
+    prices::check_new_auction(worker, &spec)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
     let key = CommandKey {

@@ -7,7 +7,7 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::cached_pages::{PageItem, cached_page};
-use super::{RouteEntry, accepted_seq, example_reason, fault, submit, with_write_headers};
+use super::{RouteEntry, accepted_seq, example_reason, fault, prices, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
@@ -114,6 +114,7 @@ fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
 /// `POST /v1/drops`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let spec = parse_drop(&call.json(&worker.server.config.limits).await?)?;
+    prices::check_drop(worker, &spec)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
     let key = CommandKey {
@@ -128,6 +129,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
 pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let (expected_revision, patch, reason) = parse_patch(&call.json(&worker.server.config.limits).await?)?;
     let drop_id = call.drop_id()?;
+    prices::check_new_price(worker, drop_id, patch.unit_price)?;
     let reason = call.signed(reason);
     let command = DropCommand::Patch(PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason });
     operate(worker, &call, command, StatusCode::OK).await

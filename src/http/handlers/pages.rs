@@ -19,6 +19,7 @@ use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
+use crate::payments::accepted_amounts;
 use crate::read::{OrderRow, lists, rows, sessions};
 use crate::store::PrivateData;
 use crate::types::order_id::code_of;
@@ -116,6 +117,15 @@ fn payment_option(worker: &Worker) -> PaymentOption {
     }
 }
 
+/// Returns the way in which an order is paid.
+fn payment_option_of(worker: &Worker, order: &OrderRow) -> PaymentOption {
+    let option = payment_option(worker);
+    let provider = worker.server.config.payments.provider;
+    let is_taken = accepted_amounts::check(provider, order.currency, order.amount()).is_ok()
+        && !worker.server.refused_sessions.contains(order.seq);
+    if option == PaymentOption::SessionPending && !is_taken { PaymentOption::NotTaken } else { option }
+}
+
 /// Returns true if there is a demo shop. It does not authenticate buyers, so it requires play money, and that buyers have
 /// no tokens.
 fn has_demo_shop(worker: &Worker) -> bool {
@@ -160,7 +170,7 @@ fn order_page(
         expires_at: order.expires_at,
         last_seq: order.last_seq,
         now: worker.writer.clock.now(),
-        payment_option: payment_option(worker),
+        payment_option: payment_option_of(worker, order),
         notice,
     };
     let mut response = html(status, page.render());

@@ -53,9 +53,6 @@ impl PayosSessions {
     }
 
     pub(super) async fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
-        if request.currency.as_str() != "VND" {
-            return Err(SessionError::Permanent("PayOS takes VND only".into()));
-        }
         let response = self.api.send(Method::POST, PATH, &self.headers, JSON, self.body(request)?).await?;
         let body = parse(&response);
         if body["code"] == EXISTS {

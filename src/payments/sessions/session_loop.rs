@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::closing::{Closing, Closings};
-use super::{ProviderSession, SessionDependencies, SessionError, SessionProvider, SessionRequest};
+use super::{ProviderSession, RefusedSessions, SessionDependencies, SessionError, SessionProvider, SessionRequest};
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::failpoints;
 use crate::read::{Reader, rows, sessions};
@@ -48,6 +48,7 @@ pub(super) struct SessionLoop {
     waiting: BTreeMap<Seq, (u32, Instant)>,
     /// Sessions whose order has ended.
     closings: Closings,
+    refused: Arc<RefusedSessions>,
     in_flight: JoinSet<Finished>,
     failures: u32,
     /// No requests before this time.
@@ -114,6 +115,7 @@ impl SessionLoop {
             scanned: Some(Seq::ZERO),
             waiting: BTreeMap::new(),
             closings: Closings::default(),
+            refused: parts.refused,
             in_flight: JoinSet::new(),
             failures: 0,
             paused_until: None,
@@ -178,6 +180,7 @@ impl SessionLoop {
         }
         for order in found.ended {
             self.waiting.remove(&order);
+            self.refused.remove(order);
             // Most orders that end have no open session, and must not hold up those that need one.
             let provider = self.provider.provider();
             let reference = match self.reader.read(|connection| sessions::to_close(connection, order, provider)) {
@@ -289,6 +292,7 @@ impl SessionLoop {
             Err(CreateError::NotCreated(SessionError::Permanent(reason))) => {
                 self.failures = 0;
                 self.meter.refused.increment(1);
+                self.refused.add(order);
                 tracing::error!(%order, %reason, "payment session refused by the provider; it is not requested again");
             }
             Err(CreateError::NotCreated(SessionError::Retry { reason, retry_after })) => {

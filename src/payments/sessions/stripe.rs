@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::api::ProviderApi;
 use super::{ApiKey, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
-use crate::payments::stripe::to_stripe;
+use crate::payments::accepted_amounts::to_stripe;
 use crate::types::{Amount, UnixMillis};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
