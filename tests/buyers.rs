@@ -163,6 +163,10 @@ fn bad_tokens_are_all_told_the_same() {
     let unsigned = format!("{}.{}", part(json!({ "alg": "none", "typ": "JWT" })), part(shop(json!({}))));
     let (head, signature) = good.rsplit_once('.').expect("three parts");
     let cut = &signature[..signature.len() - 1];
+    let with_crit = |names: Vec<String>| {
+        let header = Header { crit: Some(names), ..Header::new(Algorithm::HS256) };
+        encode(&header, &shop(json!({})), &EncodingKey::from_secret(SECRET)).expect("signed")
+    };
     let public_as_secret = |text: &str| hs256(text.as_bytes(), None, &shop(json!({})));
     let bad = [
         ("expired", signed(json!({ "exp": now - 600 }))),
@@ -193,6 +197,8 @@ fn bad_tokens_are_all_told_the_same() {
             "HS512",
             encode(&Header::new(Algorithm::HS512), &shop(json!({})), &EncodingKey::from_secret(SECRET)).expect("it"),
         ),
+        ("an extension that must be understood", with_crit(vec!["urn:example:payer".into()])),
+        ("an empty list of extensions", with_crit(Vec::new())),
         ("cut", format!("{head}.{cut}")),
         (
             "other claims",

@@ -223,6 +223,25 @@ fn a_free_order_stays_paid_when_a_payment_by_mistake_goes_back() {
 }
 
 #[test]
+fn a_free_order_is_paid_at_its_checkout_whether_it_comes_with_the_order_or_later() {
+    check(
+        "0 create price=0 limit=9 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 checkout O1 -> ok O1
+         1 money O1 -> paid received=0 refunded=0 due=0 kept=0
+         1 show D1 -> live total=5 held=0 sold=1 rev=1
+         2 checkout O1 -> illegal paid->awaiting_payment
+         2 cancel O1 -> illegal paid->cancelled
+         9999999 money O1 -> paid received=0 refunded=0 due=0 kept=0
+         9999999 refund O1 restock=1 -> ok O1
+         9999999 money O1 -> refunded received=0 refunded=0 due=0 kept=0
+         9999999 show D1 -> live total=5 held=0 sold=0 rev=1
+         9999999 order D1 buyer=B contact=true -> paid O2 until=10899999
+         9999999 money O2 -> paid received=0 refunded=0 due=0 kept=0",
+    );
+}
+
+#[test]
 fn nothing_is_owed_for_a_free_order_that_was_paid_too_late() {
     check(
         "0 create price=0 total=1 -> ok D1

@@ -144,6 +144,8 @@ fn bad_input_gets_the_right_status_without_a_hint_and_changes_nothing() {
         let answer = shop.send("standard-webhooks", &webhook);
         assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{what}: {}", answer.text);
         let hints = ["secret_", "HMAC", "base64", "expected", &good.headers[3].1[3..]];
+        let challenge = answer.headers.get("www-authenticate").map(String::as_str);
+        assert_eq!(challenge, (status == 401).then_some("WebhookSignature"), "{what}: a token would not help");
         assert!(status != 401 || hints.iter().all(|hint| !answer.text.contains(hint)), "{what}: {}", answer.text);
     }
     let forged = [

@@ -118,7 +118,12 @@ impl BuyerTokens {
         };
         // The library compares the algorithm that a token names with the key's before it computes anything.
         let verify = |key: &VerificationKey| decode::<Claims>(token, &key.decoding, &key.validation).ok();
-        let claims = self.keys.iter().filter(may_be).find_map(verify)?.claims;
+        let token = self.keys.iter().filter(may_be).find_map(verify)?;
+        // Extensions that must be understood (RFC 7515, 4.1.11): this server knows none.
+        if token.header.crit.is_some() {
+            return None;
+        }
+        let claims = token.claims;
         // The library checks `exp` and `nbf`; a token issued in the future is as wrong as one not valid yet.
         let latest = Duration::from_secs(now.saturating_add(self.leeway_seconds)).as_secs_f64();
         if claims.iat.is_some_and(|iat| iat > latest) {

@@ -86,7 +86,7 @@ pub struct Reservation {
     /// The outcome's last event.
     pub seq: Seq,
     pub drop_id: DropId,
-    /// `reserved`, or `awaiting_payment` where a contact came along.
+    /// `reserved`; where a contact came along `awaiting_payment`, or `paid` if it costs nothing.
     pub state: OrderState,
     pub quantity: Quantity,
     /// The price of one.

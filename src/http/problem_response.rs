@@ -41,7 +41,9 @@ pub(super) fn problem_response(
         headers.insert(ALLOW, allow);
     }
     if kind.status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        // A token does not help a sender of webhooks.
+        let scheme = if *problem == Problem::BadSignature { "WebhookSignature" } else { "Bearer" };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }
     if kind.status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(request_id, "request failed with an internal problem");

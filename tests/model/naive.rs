@@ -51,6 +51,14 @@ pub struct NaivePayment {
     pub(super) pays: bool,
 }
 
+impl NaivePayment {
+    /// The payment of a free order, which its checkout makes.
+    pub(super) fn of_nothing(currency: Currency) -> NaivePayment {
+        let (provider, reference) = (Provider::Manual, "free".to_string());
+        NaivePayment { provider, reference, currency, received: 0, refunded: 0, due: 0, pays: true }
+    }
+}
+
 pub struct NaiveKey {
     pub(super) key: CommandKey,
     at: i64,
@@ -401,7 +409,13 @@ impl Naive {
         let number = self.events;
         let seconds = if contact { spec.payment_seconds } else { spec.reservation_seconds };
         self.events += u64::from(contact);
-        let state = if contact { OrderState::AwaitingPayment } else { OrderState::Reserved };
+        let is_free = contact && spec.unit_price.get() == 0;
+        self.events += u64::from(is_free);
+        let state = match contact {
+            _ if is_free => OrderState::Paid,
+            true => OrderState::AwaitingPayment,
+            false => OrderState::Reserved,
+        };
         let expires_at = self.at + i64::from(seconds) * 1000;
         self.orders.push(NaiveOrder {
             seq: number,
@@ -413,8 +427,8 @@ impl Naive {
             unit_price: spec.unit_price.get(),
             state,
             expires_at,
-            left_at: None,
-            payments: Vec::new(),
+            left_at: is_free.then_some(self.at),
+            payments: is_free.then(|| NaivePayment::of_nothing(spec.currency)).into_iter().collect(),
         });
         Outcome::Accepted(Effect::Reserved(Reservation {
             order: seq(number),

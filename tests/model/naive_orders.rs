@@ -19,16 +19,25 @@ impl Naive {
             from => Refusal::IllegalTransition { from, to },
         };
         match command {
-            Command::Order(OrderCommand::Checkout { .. }) => match order.state {
-                OrderState::Reserved => {
-                    let order = &mut self.orders[index];
+            Command::Order(OrderCommand::Checkout { .. }) if !order.live() => {
+                self.refuse(cannot(OrderState::AwaitingPayment))
+            }
+            Command::Order(OrderCommand::Checkout { .. }) => {
+                let order = &mut self.orders[index];
+                if order.state == OrderState::Reserved {
                     order.state = OrderState::AwaitingPayment;
                     order.expires_at = at + i64::from(spec.payment_seconds) * 1000;
-                    self.accept(subject)
                 }
-                OrderState::AwaitingPayment => self.accept(subject),
-                _ => self.refuse(cannot(OrderState::AwaitingPayment)),
-            },
+                if order.amount() == 0 {
+                    order.state = OrderState::Paid;
+                    order.payments.push(NaivePayment::of_nothing(spec.currency));
+                    order.left_at = Some(at);
+                    let drop = order.drop;
+                    self.events += 1;
+                    self.paid_for(drop);
+                }
+                self.accept(subject)
+            }
             Command::Order(OrderCommand::Cancel { .. })
             | Command::Order(OrderCommand::CancelByOperator(CancelByOperator { .. })) => match order.state {
                 OrderState::Cancelled => self.repeat(subject),

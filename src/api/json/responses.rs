@@ -211,7 +211,8 @@ pub fn reservation_body(
         seq: reservation.order.get(),
         reserved_at: reservation.reserved_at,
         expires_at: reservation.expires_at,
-        paid_at: None,
+        // Only a free order is paid at once.
+        paid_at: (reservation.state == OrderState::Paid).then_some(reservation.reserved_at),
         ended_at: None,
         end_reason: None,
         refunded_amount: 0,

@@ -1,11 +1,13 @@
 //! Commands about orders and their contacts.
 
 use crate::engine::drops::{ended, find};
-use crate::engine::event::{CancelledByOperator, OrderEvent, OrderReserved};
+use crate::engine::event::{CancelledByOperator, OrderEvent, OrderPaid, OrderReserved, PaymentEvent};
 use crate::engine::orders::{find_order, refusal_of_transition};
-use crate::engine::{Decision, DropEntry, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Subject};
+use crate::engine::{
+    Decision, DropEntry, Effect, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Subject,
+};
 use crate::failpoints::{self, Bug};
-use crate::types::{Digest, DropId, OrderState, Quantity, Seq};
+use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, ReceivedPayment, Seq, UnitPrice};
 
 /// A command about an order or its contact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,6 +150,10 @@ fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, command: &PlaceOrder)
         let subject = EventSubject::Order { order, drop_id };
         seq = decision.emit(order, subject, OrderEvent::CheckedOut { expires_at });
         state = OrderState::AwaitingPayment;
+        if unit_price == UnitPrice::default() {
+            seq = decision.emit(seq, subject, paid_with_nothing(quantity));
+            state = OrderState::Paid;
+        }
     }
     let currency = entry.spec.currency;
     Outcome::reserved(Reservation {
@@ -165,18 +171,31 @@ fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, command: &PlaceOrder)
 
 fn checkout(decision: &mut Decision<'_>, order: Seq) -> Result<Outcome, Refusal> {
     let (order, entry) = find_order(decision.state, order)?;
-    match order.state {
+    let event = match order.state {
         OrderState::Reserved => {
-            let expires_at = decision.at().plus_seconds(entry.spec.payment_seconds);
-            Ok(accept(decision, order, OrderEvent::CheckedOut { expires_at }))
+            OrderEvent::CheckedOut { expires_at: decision.at().plus_seconds(entry.spec.payment_seconds) }
         }
-        OrderState::AwaitingPayment => Ok(accept(decision, order, OrderEvent::ContactCorrected)),
+        OrderState::AwaitingPayment => OrderEvent::ContactCorrected,
         OrderState::Paid
         | OrderState::Cancelled
         | OrderState::Expired
         | OrderState::RefundDue
-        | OrderState::Refunded => Err(refusal_of_transition(order, OrderState::AwaitingPayment)),
+        | OrderState::Refunded => return Err(refusal_of_transition(order, OrderState::AwaitingPayment)),
+    };
+    let outcome = accept(decision, order, event);
+    if order.amount() != Amount::ZERO {
+        return Ok(outcome);
     }
+    let Outcome::Accepted(Effect::Changed { seq, subject }) = outcome else { return Ok(outcome) };
+    let seq = decision.emit(seq, order.event_subject(), paid_with_nothing(order.quantity));
+    Ok(Outcome::changed(seq, subject))
+}
+
+/// The payment of an order that costs nothing: its checkout is all that it awaits, and no provider takes 0.
+fn paid_with_nothing(quantity: Quantity) -> PaymentEvent {
+    let reference = "free".into();
+    let payment = ReceivedPayment { provider: Provider::Manual, reference, amount: Amount::ZERO, foreign: None };
+    PaymentEvent::Paid(OrderPaid { quantity, payment, retaken: false, reason: "".into() })
 }
 
 /// Cancels for the buyer; with a reason, for an operator.

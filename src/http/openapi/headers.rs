@@ -60,8 +60,8 @@ const HEADERS: &[HeaderSpec] = &[
     HeaderSpec { name: "RateLimit", schema: text, why: "The rest of the quota." },
     HeaderSpec {
         name: "WWW-Authenticate",
-        schema: || json!({ "const": "Bearer" }),
-        why: "The scheme of the Authorization header.",
+        schema: || json!({ "enum": ["Bearer", "WebhookSignature"] }),
+        why: "What authenticates: a token in Authorization, or the signature of a webhook.",
     },
     HeaderSpec { name: "Allow", schema: text, why: "The methods of the path." },
     HeaderSpec { name: "Vary", schema: text, why: "The request headers that the response depends on." },
