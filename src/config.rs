@@ -29,6 +29,7 @@ pub use model::{
 };
 pub use setting::Setting;
 pub use settings::all_settings;
+pub use values::host_address;
 
 /// Prefix of every environment variable with a setting.
 pub const ENVIRONMENT_PREFIX: &str = "FIRSTCOME__";
@@ -43,6 +44,17 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(&'static str, String)],
     ) -> Result<Config, Vec<ConfigError>> {
+        let (config, mistakes) = Config::load_as_far_as_possible(file, environment, flags);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// Builds the configuration from its layers, and returns all errors beside it: a key with an error has its value of
+    /// the layer before. So the errors of files that the settings name can be reported together with those of settings.
+    pub fn load_as_far_as_possible(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&'static str, String)],
+    ) -> (Config, Vec<ConfigError>) {
         let mut layers = Layers::over(Config::blank());
         for setting in all_settings() {
             layers.place(setting.key, setting.default, "default");
@@ -173,12 +185,63 @@ mod tests {
         let environment = [("FIRSTCOME__WRITER__QUEUE_CAPACITY".to_string(), "100".to_string())];
         let told = Config::load(Some(&path), environment, &[]).expect_err("four mistakes");
         assert_eq!(told.len(), 4, "{told:#?}");
-        for part in ["queue_capacity = \"true\"", "queue_wait_max_ms must be below", "log.level = ", "nonsense"] {
+        for part in ["queue_capacity = true", "queue_wait_max_ms must be below", "log.level = ", "nonsense"] {
             assert!(told.iter().any(|mistake| mistake.0.contains(part)), "{part}: {told:#?}");
         }
         std::fs::write(&path, "[log]\nlevel = \n").expect("written");
         let told = Config::load(Some(&path), [], &[]).expect_err("not TOML");
         assert!(told.len() == 1 && told[0].0.contains("line 2"), "{told:#?}");
+    }
+
+    /// Loads a file with this text.
+    fn load_file(text: &str) -> Result<Config, Vec<String>> {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("firstcome.toml");
+        std::fs::write(&path, text).expect("written");
+        Config::load(Some(&path), [], &[]).map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.0).collect())
+    }
+
+    #[test]
+    fn every_setting_takes_the_type_of_its_value_and_says_what_it_expects_instead_of_another() {
+        use setting::ValueKind as K;
+        let values = ["7", "1.5", "true", "2026-11-21", "\"?\"", "[\"a,b\"]", "[true]", "[[1]]", "{ x = 1 }"];
+        for setting in all_settings() {
+            let kind = setting.kind();
+            for value in values {
+                // A text is read as in the environment: it may be right or wrong.
+                let may_be_right = match kind {
+                    K::Text | K::Texts => value == "\"?\"",
+                    K::Number | K::Numbers => matches!(value, "7" | "\"?\""),
+                    K::Flag => matches!(value, "true" | "\"?\""),
+                };
+                let told = load_file(&format!("{} = {value}\n", setting.key)).err().unwrap_or_default();
+                let key = setting.key;
+                assert!(may_be_right || !told.is_empty(), "{key} = {value}");
+                assert!(may_be_right || told.iter().any(|t| t.starts_with(key) && t.contains("expected ")), "{told:?}");
+            }
+        }
+        assert!(load_file("data = 3").expect_err("refused")[0].contains("data = 3 "), "as it stands in the file");
+        assert!(load_file("data = \"\"").is_err());
+        let sections = load_file("writer = 3\n[[log]]\n").expect_err("refused");
+        assert!(
+            sections.len() == 2 && sections.iter().all(|line| line.contains("expected a section: [")),
+            "{sections:?}"
+        );
+    }
+
+    #[test]
+    fn lists_are_of_numbers_or_of_texts() {
+        let seconds = std::time::Duration::from_secs;
+        let waits =
+            |text: &str| load_file(&format!("outbox.retry_seconds = {text}")).map(|config| config.outbox.retry_waits);
+        assert_eq!(waits("[1, 1]"), Ok(vec![seconds(1); 2]));
+        assert_eq!(waits("[]"), Ok(Vec::new()));
+        assert_eq!(waits("[\"1\", 2]"), Ok(vec![seconds(1), seconds(2)]));
+        assert_eq!(waits("\"1, 2\""), Ok(vec![seconds(1), seconds(2)]));
+        assert!(waits("[1.5]").expect_err("refused")[0].contains("expected a list of whole numbers"));
+        let origins = load_file("public.cors_origins = [\"https://a.example\", \"https://b.example\"]").expect("good");
+        assert_eq!(origins.cors_origins.len(), 2);
+        assert!(load_file("payments.stripe_secret_files = [3]").expect_err("refused")[0].contains("texts in quotes"));
     }
 
     #[test]
@@ -217,9 +280,29 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_on_every_address_needs_the_url_that_buyers_use() {
+        for listen in ["0.0.0.0:8080", "[::]:8080"] {
+            let flags = [("public.listen", listen.into()), ("writer.durability", "maybe".into())];
+            let told = load(&[], &flags).expect_err("refused");
+            assert_eq!(told.len(), 2, "with all other mistakes: {told:?}");
+            assert!(told.iter().any(|line| line.contains("public_url") && line.contains(listen)), "{told:?}");
+            let url = ("public_url", "https://shop.example".to_string());
+            assert!(load(&[], &[("public.listen", listen.into()), url]).is_ok());
+        }
+        for url in ["http://0.0.0.0:8080", "https://0.0.0.0", "http://[::]:80/x", "https://[::]"] {
+            let told = load(&[], &[("public_url", url.into())]).expect_err("refused");
+            assert!(told[0].contains("that buyers use"), "{url}: {told:?}");
+        }
+        for url in ["http://127.0.0.1:8080", "http://[::1]:8080/shop", "https://0.example"] {
+            assert!(load(&[], &[("public_url", url.into())]).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
     fn listeners_that_cannot_both_be_bound_are_refused() {
-        let flags = [("public.listen", "0.0.0.0:8081".into())];
-        assert!(load(&[], &flags).expect_err("refused")[0].contains("different addresses"));
+        let flags = [("public.listen", "0.0.0.0:8081".into()), ("public_url", "https://shop.example".into())];
+        let told = load(&[], &flags).expect_err("refused");
+        assert!(told.len() == 1 && told[0].contains("different addresses"), "{told:?}");
         let free = || "127.0.0.1:0".to_string();
         load(&[], &[("public.listen", free()), ("admin.listen", free()), ("wire.listen", free())]).expect("good");
     }

@@ -60,6 +60,39 @@ fn wrong_settings_are_told_all_at_once_a_line_each() {
 }
 
 #[test]
+fn wrong_settings_and_missing_files_are_told_in_one_round() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let file = scratch.path().join("firstcome.toml");
+    let text = "data = 3\n[payments]\nprovider = \"stripe\"\nstripe_secret_files = [\"/no/such/stripe.secret\"]\n\
+                [identity]\naudience = \"drops\"\nhs256_secret_files = [\"/no/such/buyers.secret\"]\n\
+                [public]\ntls_certificate = \"/no/such/shop.crt\"\n[admin]\ntls_certificate = \"/no/such/admin.crt\"\n\
+                tls_key = \"/no/such/admin.key\"\n[outbox]\nendpoint_url = \"ftp://x\"\n\
+                endpoint_secret_file = \"/no/such/endpoint.secret\"\nretry_seconds = [1, 1]\n";
+    std::fs::write(&file, text).expect("written");
+    let (code, lines) = refused_serve(
+        &scratch.path().join("data"),
+        &["--public", "0.0.0.0:0", "--config", file.to_str().expect("a path")],
+    );
+    assert_eq!(code, 64, "{lines}");
+    for word in [
+        "data = 3",
+        "payments.stripe_api_key_file",
+        "/no/such/stripe.secret",
+        "/no/such/buyers.secret",
+        "public.tls_key must both be set",
+        "/no/such/admin.crt",
+        "/no/such/admin.key",
+        "/no/such/endpoint.secret",
+        "public_url must be set",
+    ] {
+        let found = lines.lines().filter(|line| line.starts_with("firstcome: ") && line.contains(word)).count();
+        assert_eq!(found, 1, "{word}: {lines}");
+    }
+    assert!(!lines.contains("retry_seconds"), "{lines}");
+    assert!(!scratch.path().join("data").exists(), "nothing was made");
+}
+
+#[test]
 fn what_is_in_the_way_is_named_with_its_exit_code() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (code, line) = refused_serve(&scratch.path().join("no/such/parent"), &[]);

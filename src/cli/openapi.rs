@@ -9,7 +9,7 @@ const EXAMPLES: &str = "Examples:
   firstcome openapi > openapi.json
   firstcome openapi | jq '.paths | keys'
 
-Prints the document that a running server returns for GET /openapi.json, with line breaks.";
+Prints the document that a running server returns for GET /openapi.json, with line breaks; the server's own one names its public_url.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -21,9 +21,10 @@ impl Layers {
         Layers { config, wrong: BTreeSet::new(), mistakes: Vec::new() }
     }
 
-    pub(super) fn finish(mut self) -> Result<Config, Vec<ConfigError>> {
+    /// Returns the configuration, in which a key with an error has its value of the layer before, and all errors.
+    pub(super) fn finish(mut self) -> (Config, Vec<ConfigError>) {
         self.check_relations();
-        if self.mistakes.is_empty() { Ok(self.config) } else { Err(self.mistakes) }
+        (self.config, self.mistakes)
     }
 
     pub(super) fn place(&mut self, key: &str, value: &str, source: &str) {
@@ -61,23 +62,26 @@ impl Layers {
         for (name, value) in table {
             let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             let is_section = all_settings().any(|setting| setting.key.starts_with(&format!("{key}.")));
-            let takes_list = all_settings().any(|setting| setting.key == key && setting.unit == "list");
-            match value {
-                toml::Value::Table(inner) if is_section => self.place_table(&key, inner, source),
-                toml::Value::Array(items) if takes_list => {
-                    let items: Vec<_> = items.iter().map(|item| item.as_str().unwrap_or("?")).collect();
-                    self.place(&key, &items.join(","), source);
-                }
-                toml::Value::String(text) => self.place(&key, text, source),
-                // A table or an array in place of one value: its text is never a valid value, so it is reported.
-                toml::Value::Table(_)
-                | toml::Value::Array(_)
-                | toml::Value::Integer(_)
-                | toml::Value::Float(_)
-                | toml::Value::Boolean(_)
-                | toml::Value::Datetime(_) => self.place(&key, &value.to_string(), source),
+            let setting = all_settings().find(|setting| setting.key == key);
+            match (value, setting) {
+                (toml::Value::Table(inner), None) if is_section => self.place_table(&key, inner, source),
+                (_, None) if is_section => self.mistake(&key, value, source, &format!("a section: [{key}]")),
+                (_, None) => self.place(&key, "", source),
+                (_, Some(setting)) => match setting.kind().text_of(value) {
+                    Ok(text) => self.place(&key, &text, source),
+                    Err(expected) => {
+                        self.wrong.insert(setting.key);
+                        self.mistake(&key, value, source, expected);
+                    }
+                },
             }
         }
+    }
+
+    /// Notes a value of the wrong type, as it stands in the file.
+    fn mistake(&mut self, key: &str, value: &toml::Value, source: &str, expected: &str) {
+        let value = shown(&value.to_string());
+        self.mistakes.push(ConfigError(format!("{} = {value} ({source}): expected {expected}", shown(key))));
     }
 
     fn check_relations(&mut self) {

@@ -5,7 +5,7 @@ use super::model::{Config, ConfigError, ConnectionLimits, TlsFiles};
 /// A relation between settings: their keys, its truth, and the error if it does not hold.
 pub(super) type Relation = ([&'static str; 2], bool, String);
 
-pub(super) fn relations(config: &Config) -> [Relation; 5] {
+pub(super) fn relations(config: &Config) -> [Relation; 6] {
     let limits = &config.limits;
     let whole = |files: &Option<TlsFiles>| {
         files
@@ -13,6 +13,14 @@ pub(super) fn relations(config: &Config) -> [Relation; 5] {
             .is_none_or(|files| ![&files.certificate, &files.key].iter().any(|path| path.as_os_str().is_empty()))
     };
     [
+        (
+            ["public_url", "public.listen"],
+            !config.public_url.is_empty() || !config.public_listen.ip().is_unspecified(),
+            format!(
+                "public_url must be set if public.listen is every address ({}): orders' payment_url needs the address that buyers use, such as https://shop.example",
+                config.public_listen
+            ),
+        ),
         (
             ["public.tls_certificate", "public.tls_key"],
             whole(&config.public_tls),

@@ -15,6 +15,80 @@ pub struct Setting {
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
+/// The type of a setting's value in the TOML file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ValueKind {
+    Text,
+    /// A number, or a word that stands for one.
+    Number,
+    Flag,
+    Texts,
+    Numbers,
+}
+
+impl Setting {
+    /// Returns the type of the value. All units that are not named here count something.
+    pub(super) fn kind(&self) -> ValueKind {
+        match self.unit {
+            "directory"
+            | "file"
+            | "address"
+            | "URL"
+            | "text"
+            | "level"
+            | "full, interval"
+            | "text, json"
+            | "stripe, payos, standard-webhooks, sandbox" => ValueKind::Text,
+            "true, false" => ValueKind::Flag,
+            "list" if self.default.starts_with(|first: char| first.is_ascii_digit()) => ValueKind::Numbers,
+            "list" => ValueKind::Texts,
+            _ => ValueKind::Number,
+        }
+    }
+}
+
+impl ValueKind {
+    /// Returns the text that a value of the TOML file stands for, as other layers would write it.
+    ///
+    /// # Errors
+    /// A description of the values of this type.
+    pub(super) fn text_of(self, value: &toml::Value) -> Result<String, &'static str> {
+        use toml::Value as V;
+        match (self, value) {
+            (ValueKind::Texts | ValueKind::Numbers, V::Array(items)) => {
+                let items: Option<Vec<String>> = items.iter().map(|item| self.item_of(item)).collect();
+                items.map(|items| items.join(",")).ok_or(self.expected())
+            }
+            // Environment variables and flags are texts, too.
+            (_, V::String(text)) => Ok(text.clone()),
+            (ValueKind::Number | ValueKind::Numbers, V::Integer(number)) => Ok(number.to_string()),
+            (ValueKind::Flag, V::Boolean(flag)) => Ok(flag.to_string()),
+            (_, V::Integer(_) | V::Float(_) | V::Boolean(_) | V::Datetime(_) | V::Array(_) | V::Table(_)) => {
+                Err(self.expected())
+            }
+        }
+    }
+
+    /// Items are joined by commas, so an item must not have one.
+    fn item_of(self, item: &toml::Value) -> Option<String> {
+        match (self, item) {
+            (ValueKind::Numbers, toml::Value::Integer(number)) => Some(number.to_string()),
+            (_, toml::Value::String(text)) if !text.contains(',') => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    const fn expected(self) -> &'static str {
+        match self {
+            ValueKind::Text => "a text in quotes",
+            ValueKind::Number => "a whole number",
+            ValueKind::Flag => "true or false",
+            ValueKind::Texts => "a list of texts in quotes, without commas in them",
+            ValueKind::Numbers => "a list of whole numbers",
+        }
+    }
+}
+
 /// Makes a [`Setting`] of its texts and the assignment that sets it.
 macro_rules! setting {
     ($key:literal, $default:literal, $unit:literal, $why:literal, |$config:ident, $text:ident| $set:expr) => {

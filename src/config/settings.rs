@@ -10,7 +10,7 @@ use super::payments::session_provider;
 use super::setting::{Setting, setting};
 use super::values::{
     address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
-    tls_file, url,
+    public_url, tls_file,
 };
 use super::{auctions, outbox, plan, traces, wire};
 
@@ -30,14 +30,18 @@ const CORE: &[Setting] = &[
         "./firstcome-data",
         "directory",
         "directory of the database and its lock; created if only its last component is missing",
-        |c, t| c.data = t.into()
+        |c, t| c.data = file(t).ok_or("the path of a directory")?
     ),
     setting!("public.listen", "127.0.0.1:8080", "address", "address of the public listener, for buyers", |c, t| c
         .public_listen =
         address(t)?),
-    setting!("public_url", "", "URL", "base URL of `payment_url`; the public listener's address if unset", |c, t| c
-        .public_url =
-        url(t)?),
+    setting!(
+        "public_url",
+        "",
+        "URL",
+        "base URL of `payment_url`; the public listener's address if unset; required if that is every address (0.0.0.0)",
+        |c, t| c.public_url = public_url(t)?
+    ),
     setting!(
         "public.cors_origins",
         "",

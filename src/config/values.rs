@@ -1,6 +1,6 @@
 //! Parsers of settings' texts. Each error is a phrase that completes "expected …".
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +54,26 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Base URL of this server for its buyers, or an empty text.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    let checked = url(text)?;
+    if after_scheme(&checked).and_then(host_address).is_some_and(|address| address.is_unspecified()) {
+        return Err("the address that buyers use, not every address of the machine".into());
+    }
+    Ok(checked)
+}
+
+/// Returns the IP address that the rest of a URL after its scheme begins with, if it does.
+#[must_use]
+pub fn host_address(rest: &str) -> Option<IpAddr> {
+    let authority = rest.split('/').next().unwrap_or("");
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    host?.parse().ok()
+}
+
 /// Browsers send an origin in lower case and without a slash; it is compared byte by byte.
 pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
     let origins = list(&text.to_ascii_lowercase());
@@ -75,7 +95,7 @@ pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
 
 pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let network = |item: &String| {
-        let network = item.parse::<IpNet>().or_else(|_| item.parse::<std::net::IpAddr>().map(IpNet::from));
+        let network = item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
         network.map(|network| network.trunc())
     };
     let networks: Result<Vec<IpNet>, _> = list(text).iter().map(network).collect();

@@ -36,20 +36,29 @@ const ABOUT: &str = "An inventory engine for limited drops: it never oversells, 
 /// Returns the document, which is made once.
 #[must_use]
 pub fn document() -> Bytes {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make().to_string()));
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make(None).to_string()));
     DOCUMENT.clone()
+}
+
+/// Returns the document of a running server, which names the URL at which buyers reach it.
+#[must_use]
+pub fn served_document(public_url: &str) -> Bytes {
+    Bytes::from(make(Some(public_url)).to_string())
 }
 
 /// Returns the document with line breaks.
 #[must_use]
 pub fn pretty() -> String {
-    format!("{:#}", make())
+    format!("{:#}", make(None))
 }
 
-fn make() -> Value {
+fn make(public_url: Option<&str>) -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for route in ROUTES.iter().filter(|route| !route.is_demo) {
-        paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route));
+        paths
+            .entry(route.path)
+            .or_default()
+            .insert(route.method.as_str().to_ascii_lowercase(), operation(route, public_url));
     }
     let mut schemas = response_schemas();
     schemas.extend(request_schemas().into_iter().chain(schemas::other_schemas()).map(|(name, s)| (name.into(), s)));
@@ -57,7 +66,7 @@ fn make() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": { "title": "firstcome", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT },
-        "servers": [server(Listener::Public)],
+        "servers": [server(Listener::Public, public_url)],
         "tags": [
             { "name": "public", "description": "For buyers, on the public listener." },
             { "name": "admin", "description": "For operators, on the admin listener." },
@@ -82,10 +91,11 @@ fn make() -> Value {
     })
 }
 
-fn server(listener: Listener) -> Value {
-    let (setting, description) = match listener {
-        Listener::Public => ("public.listen", "Buyers"),
-        Listener::Admin => ("admin.listen", "Operators"),
+fn server(listener: Listener, public_url: Option<&str>) -> Value {
+    let (setting, description) = match (listener, public_url) {
+        (Listener::Public, Some(url)) => return json!({ "url": url, "description": "Buyers" }),
+        (Listener::Public, None) => ("public.listen", "Buyers"),
+        (Listener::Admin, _) => ("admin.listen", "Operators"),
     };
     let default = all_settings().find(|known| known.key == setting).map_or("", |known| known.default);
     json!({
@@ -95,7 +105,7 @@ fn server(listener: Listener) -> Value {
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Route, public_url: Option<&str>) -> Value {
     let tag = match route.listener {
         Listener::Public => "public",
         Listener::Admin => "admin",
@@ -111,7 +121,7 @@ fn operation(route: &Route) -> Value {
             RequiredRole::None | RequiredRole::Buyer => String::new(),
         },
         "tags": [tag],
-        "servers": [server(route.listener)],
+        "servers": [server(route.listener, public_url)],
         "security": security(route.required_role),
         "parameters": parameters,
         "responses": responses(route),

@@ -52,5 +52,7 @@ pub(super) fn ready(worker: &Worker) -> Result<Response<Body>, Problem> {
 
 /// `GET /openapi.json`.
 pub(super) fn openapi(worker: &Worker) -> Response<Body> {
-    json(StatusCode::OK, (worker.server.openapi)())
+    let server = &worker.server;
+    let document = server.openapi_document.get_or_init(|| (server.openapi)(&server.config.public_url));
+    json(StatusCode::OK, document.clone())
 }
