@@ -7,6 +7,7 @@ pub mod auction;
 pub mod contact;
 pub mod digest_key;
 pub mod hex;
+pub mod instant;
 pub mod money;
 pub mod order_id;
 pub mod order_range;

@@ -66,6 +66,51 @@ fn drops_are_listed_in_pages() {
 }
 
 #[test]
+fn times_are_read_as_rfc_3339_has_them_in_every_member_and_up_to_the_bounds() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let send = |method: &str, path: &str, key: &str, body: &Value| {
+        let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+        call(server.0.server.admin_address, method, path, &headers, &body.to_string())
+    };
+    let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 1, "total": 1,
+                       "starts_at": "1970-01-01T00:00:00Z", "ends_at": "9999-12-30T23:00:00+01:00" });
+    let made = send("POST", "/v1/drops", "bounds", &drop);
+    assert_eq!((made.status, made.body["ends_at"].as_str()), (201, Some("9999-12-30T22:00:00.000Z")), "{}", made.text);
+    let auction = json!({ "sku": "S", "name": "N", "currency": "EUR", "start_price": 1, "ends_at": "2999-01-01T00:00:00Z",
+                          "starts_at": "1970-01-01T00:00:00Z", "hard_end_at": "9999-12-30T22:00:00Z" });
+    assert_eq!(send("POST", "/v1/auctions", "bounds", &auction).status, 201);
+    let patch = json!({ "expected_revision": 1, "reason": "r" });
+    let members = [
+        ("POST", "/v1/drops", &drop, "starts_at"),
+        ("POST", "/v1/drops", &drop, "ends_at"),
+        ("PATCH", "/v1/drops/1", &patch, "starts_at"),
+        ("PATCH", "/v1/drops/1", &patch, "ends_at"),
+        ("POST", "/v1/auctions", &auction, "starts_at"),
+        ("POST", "/v1/auctions", &auction, "ends_at"),
+        ("POST", "/v1/auctions", &auction, "hard_end_at"),
+    ];
+    for (method, path, body, member) in members {
+        for (text, words) in [
+            ("2026-07-21T10:00:00+01:00[Europe/Berlin]", "must be an RFC 3339 time"),
+            ("2026-11-21T10:00:00Z[!Europe/Moon]", "must be an RFC 3339 time"),
+            ("2026-11-21 10:00:00Z", "must be an RFC 3339 time"),
+            ("2026-11-21T10:00:00+01", "must be an RFC 3339 time"),
+            ("9999-12-31T00:00:00Z", "must be from 1970-01-01T00:00:00Z to 9999-12-30T22:00:00Z"),
+            ("1969-12-31T23:59:59Z", "must be from 1970-01-01T00:00:00Z to 9999-12-30T22:00:00Z"),
+        ] {
+            let mut body = body.clone();
+            body[member] = text.into();
+            let refused = send(method, path, "wrong", &body);
+            let error = &refused.body["errors"][0];
+            assert_eq!((refused.status, error["pointer"].as_str()), (400, Some(&*format!("/{member}"))), "{text}");
+            assert!(error["detail"].as_str().is_some_and(|detail| detail.starts_with(words)), "{text}: {error}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn bad_drops_are_told_every_mistake_at_once() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::provider_event::{InvalidField, WebhookError};
-use crate::types::text::parse_rfc3339;
+use crate::types::instant::{NotAnInstant, parse_instant};
 use crate::types::{Amount, Currency, UnixMillis, strict_json};
 
 /// The reader of one verified body.
@@ -62,8 +62,10 @@ impl JsonFields {
 
     /// Reads a time in RFC 3339.
     pub(super) fn instant(&mut self, pointer: &'static str) -> Option<UnixMillis> {
-        let instant = self.str_at(pointer).and_then(parse_rfc3339);
-        self.required(instant, pointer, "must be an RFC 3339 time")
+        match self.str_at(pointer).map_or(Err(NotAnInstant::Form), parse_instant) {
+            Ok(instant) => Some(instant),
+            Err(reason) => self.required(None, pointer, reason.sentence()),
+        }
     }
 
     /// Reads a time in seconds since 1970.

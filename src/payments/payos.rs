@@ -59,7 +59,9 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
 
 /// Parses a time in PayOS' format.
 fn vietnam(text: &str) -> Option<UnixMillis> {
-    let written = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).or_else(|_| text.parse()).ok()?;
+    let written = DateTime::strptime("%Y-%m-%d %H:%M:%S", text)
+        .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M:%S%.f", text))
+        .ok()?;
     let zone = TimeZone::fixed(Offset::constant(VIETNAM_HOURS));
     UnixMillis::new(written.to_zoned(zone).ok()?.timestamp().as_millisecond())
 }

@@ -1,10 +1,10 @@
 //! Texts of clients, checked once.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use compact_str::CompactString;
 
-use super::UnixMillis;
+pub use super::instant::{parse_rfc3339, rfc3339};
 
 /// A buyer: opaque text from the shop, 1 to 128 bytes without control characters.
 ///
@@ -71,25 +71,6 @@ fn unescape(inner: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// An instant as RFC 3339 in UTC with milliseconds: `2026-11-21T09:00:00.000Z`.
-#[must_use]
-pub fn rfc3339(at: UnixMillis) -> String {
-    // In every answer twice: room for `2026-11-21T10:00:00.000Z` at once.
-    let mut text = String::with_capacity(24);
-    // UnixMillis::MAX lies within jiff's range, so there is always a timestamp; and a text takes whatever is written.
-    if let Ok(timestamp) = jiff::Timestamp::from_millisecond(at.get()) {
-        let _infallible = write!(text, "{timestamp:.3}");
-    }
-    text
-}
-
-/// Parses an RFC 3339 text with any offset, truncated to milliseconds.
-#[must_use]
-pub fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
-    let timestamp: jiff::Timestamp = text.parse().ok()?;
-    UnixMillis::new(timestamp.as_millisecond())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,17 +94,6 @@ mod tests {
         assert!(parse(&"k".repeat(255)).is_some());
         for bad in ["", "\"\"", "\"abc", "a b", "\"a b\"", "ä", "\"a\"b\"", r#""a\x""#, &"k".repeat(256)] {
             assert_eq!(parse(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn instants_are_written_with_milliseconds_in_utc_and_read_with_any_offset() {
-        let at = UnixMillis::new(1_795_251_600_007).expect("in range");
-        assert_eq!(rfc3339(at), "2026-11-21T09:00:00.007Z");
-        assert_eq!(parse_rfc3339("2026-11-21T10:00:00.007+01:00"), Some(at));
-        assert_eq!(rfc3339(UnixMillis::MAX).len(), 24);
-        for bad in ["", "now", "2026-11-21", "2026-11-21T09:00:00", "1969-12-31T00:00:00Z", "2026-13-01T00:00:00Z"] {
-            assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
     }
 }

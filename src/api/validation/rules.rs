@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use crate::types::text::{BUYER_BYTES_MAX, parse_rfc3339};
+use crate::types::instant::{NotAnInstant, parse_instant};
+use crate::types::text::BUYER_BYTES_MAX;
 use crate::types::{
     Amount, BuyerText, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange, Quantity, Seq,
     UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
@@ -247,12 +248,10 @@ pub fn currency() -> impl Rule<Currency> {
 pub fn instant() -> impl Rule<UnixMillis> {
     DescribedRule(
         |value: &Value| {
-            let parsed = value.as_str().and_then(parse_rfc3339);
-            parsed.ok_or_else(|| {
-                "must be an RFC 3339 time such as 2026-11-21T09:00:00Z, from 1970 to 9999-12-30T22:00:00Z".into()
-            })
+            let parsed = value.as_str().map_or(Err(NotAnInstant::Form), parse_instant);
+            parsed.map_err(|reason| reason.sentence().into())
         },
-        || json!({ "type": "string", "format": "date-time", "description": "RFC 3339, any offset, not before 1970." }),
+        || json!({ "type": "string", "format": "date-time", "description": "RFC 3339, any offset, from 1970 to 9999-12-30T22:00:00Z." }),
     )
 }
 
