@@ -72,7 +72,7 @@ pub enum Problem {
     },
     /// The server is shutting down.
     Draining,
-    /// The disk is full. Nothing is sold until there is space.
+    /// The disk is full, or another program has the file locked: nothing is sold meanwhile.
     ReadOnly,
     /// A fault or a timeout after the command was accepted.
     OutcomeUnknown,

@@ -88,7 +88,7 @@ impl RequestOutcome {
             RequestOutcome::Overloaded => ("overloaded", "rejected: queue full"),
             RequestOutcome::DropPaused => ("drop_paused", "rejected: drop paused"),
             RequestOutcome::Draining => ("draining", "rejected: shutting down"),
-            RequestOutcome::ReadOnly => ("read_only", "rejected: disk full"),
+            RequestOutcome::ReadOnly => ("read_only", "rejected: read-only"),
             RequestOutcome::OtherRejected => ("other_turned_away", "rejected: anything else"),
             RequestOutcome::Unknown => ("outcome_unknown", "outcome unknown"),
             RequestOutcome::Internal => ("internal", "internal error"),

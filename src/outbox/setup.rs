@@ -98,7 +98,7 @@ impl OutboxSetup {
                 submission(EndpointCommand::Patch(PatchEndpoint { endpoint: known.id, patch, reason }), url, secret)
             }
         };
-        let rejected = || "outbox.endpoint_url: the writer rejected the command (full disk or shutdown)".to_owned();
+        let rejected = || "outbox.endpoint_url: the writer rejected the command (read-only or shutdown)".to_owned();
         let answer = writer.submit(submission).map_err(|_| rejected())?.wait();
         match answer {
             WriterReply::Decided(decided) => match decided.outcome {

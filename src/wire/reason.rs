@@ -23,7 +23,7 @@ pub const RATE_LIMITED: u8 = 20;
 pub const OVERLOADED: u8 = 21;
 /// The server is stopping. Nothing was decided.
 pub const DRAINING: u8 = 22;
-/// The disk is full. Nothing was decided.
+/// The disk is full, or another program has the file locked. Nothing was decided.
 pub const READ_ONLY: u8 = 23;
 /// A fault or a timeout after the command was accepted: repeating it returns its outcome.
 pub const OUTCOME_UNKNOWN: u8 = 24;

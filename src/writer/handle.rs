@@ -41,7 +41,7 @@ pub enum SubmitError {
         /// Number of queued commands.
         depth: usize,
     },
-    /// The disk is full.
+    /// The disk is full, or another program has the file locked.
     ReadOnly,
     /// The program is shutting down.
     Stopping,
@@ -153,7 +153,7 @@ impl WriterHandle {
         }
     }
 
-    /// Returns true while nothing is sold because the disk is full.
+    /// Returns true while nothing is sold: the disk is full, or another program has the file locked.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.shared.read_only.load(Ordering::Relaxed)

@@ -39,7 +39,7 @@ impl WriterReply {
 /// Reason why a queued command was not applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotApplied {
-    /// The disk is full.
+    /// The disk is full, or another program has the file locked.
     ReadOnly,
     /// The program is shutting down, or ends after a fault.
     Ending,

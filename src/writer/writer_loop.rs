@@ -48,7 +48,7 @@ pub(super) struct WriterLoop<'a> {
     pub(super) outgoing: ReplyBatch,
     pub(super) tally: PerSecondTally,
     pub(super) sync: SyncPolicy,
-    /// True while the disk is full: nothing is decided, and the state does not advance.
+    /// True while the disk is full or another program has the file locked: nothing is decided, and the state does not advance.
     pub(super) read_only: bool,
     /// True while another program holds the lock of the file; then `read_only` is true as well.
     pub(super) locked: bool,

@@ -99,7 +99,8 @@ pub(super) fn disk_space(page: &MetricsPage, config: &Config, total: u64) -> Fin
     let found = format!("{} MB free, a sale of {total} units may take {} MB", mb(free), mb(wanted));
     let to_do = "free disk space for the database, or orders will fail with read-only";
     if value_of(page, &metric::READ_ONLY) > 0.0 {
-        return Finding::fail(CHECK, "full: no sales at the moment", to_do);
+        let found = "read-only, no sales at the moment: the disk is full, or another program has the file locked";
+        return Finding::fail(CHECK, found, "free disk space, or end that program: see FirstcomeReadOnly");
     }
     // Graded by the missing space.
     Finding::graded(CHECK, wanted.saturating_sub(free), (0, wanted.saturating_sub(least)), found, to_do)

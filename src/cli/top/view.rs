@@ -338,9 +338,9 @@ fn facts(change: &Difference<'_>) -> Vec<Fact> {
     let wal = change.value(&metric::WAL_BYTES);
     fact("write-ahead log", format!("{:.1} MB", wal / MB), level(wal, 80.0 * MB, 256.0 * MB));
     let free = change.value(&metric::DISK_FREE);
-    let full = change.value(&metric::READ_ONLY) > 0.0;
-    let disk = if full { "FULL: no sales".into() } else { format!("{:.1} GB free", free / 1024.0 / MB) };
-    fact("disk", disk, if full { Level::Alarm } else { level(-free, -2048.0 * MB, -512.0 * MB) });
+    let read_only = change.value(&metric::READ_ONLY) > 0.0;
+    let disk = if read_only { "READ-ONLY: no sales".into() } else { format!("{:.1} GB free", free / 1024.0 / MB) };
+    fact("disk", disk, if read_only { Level::Alarm } else { level(-free, -2048.0 * MB, -512.0 * MB) });
     let clock = change.value(&metric::CLOCK_OFFSET);
     fact("clock off by", format!("{clock:+.3} s"), level(clock.abs(), 0.2, 1.0));
     let (age, dead) = (change.value(&metric::OUTBOX_AGE), change.value(&metric::OUTBOX_DEAD));

@@ -107,7 +107,7 @@ fn what_needs_somebody_is_told_apart() {
     let disk = full.facts.iter().find(|fact| fact.name == "disk").expect("a fact");
     let counters = full.facts.iter().find(|fact| fact.name == "counters").expect("a fact");
     assert_eq!((counters.level, counters.value.as_str()), (Level::Alarm, "1 drops disagree"));
-    assert_eq!((disk.level, disk.value.as_str()), (Level::Alarm, "FULL: no sales"));
+    assert_eq!((disk.level, disk.value.as_str()), (Level::Alarm, "READ-ONLY: no sales"));
 }
 
 #[test]
