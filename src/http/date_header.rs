@@ -3,22 +3,22 @@
 //! hyper renders `Date` again once its second of the wall clock is over. If the clock goes back, that takes as long as the
 //! clock went back, and until then every response has a time in the future.
 
-use std::time::{Duration, SystemTime};
-
 use hyper::header::HeaderValue;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
+use crate::types::UnixMillis;
+
 /// The longest time that hyper's own value is ahead of the last look at the clock: a second between two looks, and the
 /// second for which hyper keeps a value.
-const AHEAD_MAX: Duration = Duration::from_secs(2);
+const AHEAD_MS_MAX: i64 = 2000;
 
 /// Looks at the wall clock once a second, and has the header's value while hyper's is wrong.
 #[derive(Default)]
 pub(super) struct DateHeader {
-    latest: Option<SystemTime>,
+    latest: UnixMillis,
     /// The wall clock from which on hyper's own value is right again.
-    wrong_until: Option<SystemTime>,
+    wrong_until: UnixMillis,
     value: Option<HeaderValue>,
 }
 
@@ -29,19 +29,18 @@ impl DateHeader {
     }
 
     /// Notes the wall clock.
-    pub(super) fn look(&mut self, now: SystemTime) {
-        if let Some(latest) = self.latest.filter(|latest| now < *latest) {
-            let right_from = latest.checked_add(AHEAD_MAX);
-            self.wrong_until = self.wrong_until.max(right_from);
+    pub(super) fn look(&mut self, now: UnixMillis) {
+        if now < self.latest {
+            self.wrong_until = self.wrong_until.max(self.latest.plus_millis(AHEAD_MS_MAX));
         }
-        self.latest = Some(now);
-        self.wrong_until = self.wrong_until.filter(|until| now < *until);
-        self.value = self.wrong_until.and_then(|_| rendered(now));
+        self.latest = now;
+        self.value = if now < self.wrong_until { rendered(now) } else { None };
     }
 }
 
-fn rendered(now: SystemTime) -> Option<HeaderValue> {
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::try_from(now).ok()?).ok()?;
+fn rendered(now: UnixMillis) -> Option<HeaderValue> {
+    let now = Timestamp::from_millisecond(now.get()).ok()?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;
     HeaderValue::from_str(&text).ok()
 }
 
@@ -51,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_date_follows_a_wall_clock_that_goes_back_and_is_left_to_hyper_otherwise() {
-        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds);
+        let at = |seconds: i64| UnixMillis::new((1_800_000_000 + seconds) * 1000).expect("in range");
         let mut date = DateHeader::default();
         let mut shown = |seconds| {
             date.look(at(seconds));

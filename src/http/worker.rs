@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use hyper::header::{DATE, HeaderMap, HeaderValue};
@@ -174,7 +174,7 @@ impl Worker {
 
     /// Looks whether the wall clock went back; once a second.
     pub fn look_at_wall_clock(&self) {
-        self.date.borrow_mut().look(SystemTime::now());
+        self.date.borrow_mut().look(wall_clock());
     }
 
     /// Returns an instant as a header value, which is made once per millisecond.

@@ -145,7 +145,7 @@ pub fn check(provider: Option<Provider>, currency: Currency, amount: Amount) -> 
                 wrong(format!("no payment below {}", shown(min)))
             } else if amount > max {
                 wrong(format!("no payment above {}", shown(max)))
-            } else if amount.get() % step != 0 {
+            } else if !amount.get().is_multiple_of(step) {
                 wrong(format!("{} in multiples of {step} minor units only", currency.as_str()))
             } else {
                 Ok(())
