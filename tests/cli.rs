@@ -93,6 +93,20 @@ fn wrong_settings_and_missing_files_are_told_in_one_round() {
 }
 
 #[test]
+fn every_example_of_a_listener_on_all_addresses_names_the_url_that_buyers_use() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, url) in [
+        ("src/cli/serve.rs", "--public-url https://"),
+        ("src/config/README.md", "public_url = \"https://"),
+        ("scripts/Dockerfile", "-e FIRSTCOME__PUBLIC_URL=https://"),
+        ("dashboards/docker-compose.yml", "FIRSTCOME__PUBLIC_URL: http://"),
+    ] {
+        let text = std::fs::read_to_string(root.join(file)).expect("a file");
+        assert!(text.contains("0.0.0.0:") && text.contains(url), "{file}");
+    }
+}
+
+#[test]
 fn what_is_in_the_way_is_named_with_its_exit_code() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (code, line) = refused_serve(&scratch.path().join("no/such/parent"), &[]);

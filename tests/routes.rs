@@ -4,7 +4,7 @@
 
 mod http;
 
-use http::{call, listen, serve};
+use http::{call, listen, serve, serve_with};
 use serde_json::{Value, json};
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -62,6 +62,23 @@ fn drops_are_listed_in_pages() {
     for bad in ["limit=0", "limit=101", "limit=x", "page=2"] {
         assert_eq!(server.public("GET", &format!("/v1/drops?{bad}")).body["code"], "validation", "{bad}");
     }
+    server.stop();
+}
+
+#[test]
+fn buyers_are_sent_to_the_public_url_wherever_the_listener_is() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| {
+        config.public_listen.set_ip([0, 0, 0, 0].into());
+        config.public_url = "https://shop.example/drops".into();
+    });
+    server.create(1);
+    let order = server.order("k", r#"{"buyer":"ann","quantity":1,"contact":{"email":"a@example.org"}}"#);
+    let page = format!("https://shop.example/drops/pay/{}", order.body["id"].as_str().expect("an id"));
+    assert_eq!(order.body["payment_url"].as_str(), Some(&*page), "{}", order.text);
+    let document = server.public("GET", "/openapi.json").body;
+    assert_eq!(document["servers"][0]["url"], "https://shop.example/drops");
+    assert_eq!(document["paths"]["/v1/drops/{drop_id}/orders"]["post"]["servers"], document["servers"]);
     server.stop();
 }
 
