@@ -62,6 +62,16 @@ WRITES = (
 STOCK = 'firstcome_drop_units{@,drop=~"$drop",state="%s"}'
 PLANNED = 'firstcome_drop_planned_units{@,drop=~"$drop"}'
 
+
+
+def named(expression: str, of: str = "drop") -> str:
+    """The same series with the name of their drop or auction, which a series of its own has."""
+    return f"({expression}) * on (instance, {of}) group_left (name) firstcome_{of}_info{{@}}"
+
+
+DROP = "{{name}} ({{drop}})"
+AUCTION = "{{name}} ({{auction}})"
+
 SALE = Board("sale", "Sale", "Stock, orders and payments of a sale, compared with the plan.", [
     Row("Correctness", [
         stat("Oversold units",
@@ -80,20 +90,20 @@ SALE = Board("sale", "Sale", "Stock, orders and payments of a sale, compared wit
     ]),
     Row("Stock", [
         Panel("Stock", "Units of the chosen drops: available, held by live orders, and sold.", "short",
-              [(STOCK % state, f"drop {{{{drop}}}} {state}") for state in ("available", "held", "sold")], width=12),
+              [(named(STOCK % state), f"{DROP} {state}") for state in ("available", "held", "sold")], width=12),
         Panel("Depletion against plan", "Available units, and those that plan.depletion_seconds expects by now.",
               "short",
-              [(STOCK % "available", "drop {{drop}} available"), (PLANNED, "drop {{drop}} planned")],
+              [(named(STOCK % "available"), f"{DROP} available"), (named(PLANNED), f"{DROP} planned")],
               runbooks=["FirstcomeDepletionOffPlan"], width=12),
         Panel("Deviation from plan",
               "Difference between available and planned units, as a share of all units of the drop.",
-              "percentunit", [(f"abs({STOCK % 'available'} - ignoring (state) {PLANNED}) / ignoring (state) "
-                               f"{STOCK % 'total'}", "drop {{drop}}")],
+              "percentunit", [(named(f"abs({STOCK % 'available'} - ignoring (state) {PLANNED}) / ignoring (state) "
+                                     f"{STOCK % 'total'}"), DROP)],
               [(0.1, ORANGE), (0.2, RED)], ["FirstcomeDepletionOffPlan"]),
         Panel("Sold share", "Sold units as a share of all units of the drop.", "percentunit",
-              [(f"{STOCK % 'sold'} / ignoring (state) {STOCK % 'total'}", "drop {{drop}}")]),
+              [(named(f"{STOCK % 'sold'} / ignoring (state) {STOCK % 'total'}"), DROP)]),
         Panel("Time to sold out", "Time until no unit is available, at the rate of the last minute.", "s",
-              [(f"{STOCK % 'available'} / clamp_min(-deriv({STOCK % 'available'}[1m]), 0.001)", "drop {{drop}}")]),
+              [(named(f"{STOCK % 'available'} / clamp_min(-deriv({STOCK % 'available'}[1m]), 0.001)"), DROP)]),
     ]),
     Row("Orders", [
         Panel("Orders by state", "All orders of the database by their current state.", "short",
@@ -216,9 +226,11 @@ EDGE = Board("edge", "Edge", "Requests, latencies, problems and connections of c
         Panel("By route", "95th percentile of each public route, and of the admin routes together.", "s",
               quantiles("firstcome_http_request_seconds", by="route", of=(95,)), [(0.15, ORANGE), (0.2, RED)],
               ["FirstcomeReadsSlow", "FirstcomeWritesSlow"]),
-        Panel("Traces", "Traces emitted or dropped by the limit per second, and their spans.",
+        Panel("Traces and access log",
+              "Traces emitted or dropped by the limit per second, their spans, and lines of the access log.",
               "ops", [("sum by (result) (rate(firstcome_traces_total{@}[]))", "traces {{result}}"),
-                      ("sum by (result) (rate(firstcome_trace_spans_total{@}[]))", "spans {{result}}")],
+                      ("sum by (result) (rate(firstcome_trace_spans_total{@}[]))", "spans {{result}}"),
+                      ("sum by (result) (rate(firstcome_access_log_lines_total{@}[]))", "access log {{result}}")],
               runbooks=["FirstcomeWritesSlow"]),
     ]),
     Row("Reads", [
@@ -322,13 +334,13 @@ AUCTIONS = Board("auctions", "Auctions", "Prices, bids and subscribers.", [
         Panel("Auctions by state", "All auctions of the database by state; ended ones by how they ended.", "short",
               [("sum by (state) (firstcome_auctions{@})", "{{state}}")], stacked=True),
         Panel("Price", "Current price of the live auctions that changed last, in minor units.", "short",
-              [("firstcome_auction_price{@}", "auction {{auction}}")]),
+              [(named("firstcome_auction_price{@}", "auction"), AUCTION)]),
         Panel("Time left", "Time until the end of live auctions, including extensions.", "s",
-              [("firstcome_auction_remaining_seconds{@}", "auction {{auction}}")]),
+              [(named("firstcome_auction_remaining_seconds{@}", "auction"), AUCTION)]),
     ]),
     Row("Bids", [
         Panel("Bids by auction", "Accepted bids of the live auctions that changed last.", "short",
-              [("firstcome_auction_bids{@}", "auction {{auction}}")]),
+              [(named("firstcome_auction_bids{@}", "auction"), AUCTION)]),
         Panel("Bid outcomes", "Decided bids per second by outcome.", "ops",
               [('sum by (outcome) (rate(firstcome_outcomes_total{@,command="place_bid"}[]))', "{{outcome}}")], stacked=True),
         Panel("Bids too low", "Share of bids that were below the current minimum.", "percentunit",

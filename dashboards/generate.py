@@ -208,7 +208,10 @@ def variable(name: str, label: str, query: str) -> dict:
     }
 
 
-def variables() -> list[dict]:
+def variables(board: Board) -> list[dict]:
+    """The choices at the top: drops only on a board that shows single drops."""
+    asks = any("$drop" in query for panel in panels_of(board) for query, _ in panel.queries)
+    drops = [variable("drop", "Drop", 'label_values(firstcome_drop_units{instance=~"$instance"}, drop)')]
     return [
         {
             "name": "source",
@@ -219,7 +222,7 @@ def variables() -> list[dict]:
             "options": [],
         },
         variable("instance", "Instance", "label_values(firstcome_seq, instance)"),
-        variable("drop", "Drop", 'label_values(firstcome_drop_units{instance=~"$instance"}, drop)'),
+        *(drops if asks else []),
         {
             "name": "runbooks",
             "label": "Runbooks are at",
@@ -245,7 +248,7 @@ def dashboard(board: Board) -> dict:
         "refresh": "5s",
         "time": {"from": "now-15m", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": variables()},
+        "templating": {"list": variables(board)},
         "annotations": {"list": []},
         "links": [link("dashboards", "", "")],
         "panels": all_panels(board),

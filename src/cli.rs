@@ -1,5 +1,6 @@
 //! The command line: arguments and output, one file per subcommand.
 
+pub mod health;
 pub mod migrate;
 pub mod openapi;
 pub mod preflight;
@@ -54,6 +55,8 @@ pub enum CliCommand {
     Preflight(preflight::PreflightArgs),
     /// Watch a running server in the terminal
     Top(top::TopArgs),
+    /// Ask a running server whether it is alive, or ready for traffic
+    Health(health::HealthArgs),
     /// Create, list and revoke operators' tokens
     Token(token::TokenArgs),
     /// After a disk fault: save the readable data into a new file
@@ -79,6 +82,7 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
         CliCommand::Undo(args) => undo::run(&args),
         CliCommand::Preflight(args) => preflight::run(&args),
         CliCommand::Top(args) => top::run(&args),
+        CliCommand::Health(args) => health::run(&args),
         CliCommand::Token(args) => token::run(&args),
         CliCommand::Recover(args) => recover::run(&args),
         CliCommand::Migrate(args) => migrate::run(&args),
@@ -143,6 +147,7 @@ mod tests {
             "wire ",
             "preflight ",
             "top ",
+            "health ",
             "token ",
             "token create ",
             "token list ",

@@ -7,6 +7,7 @@
 mod auctions;
 mod layers;
 mod limits;
+mod log;
 mod model;
 mod outbox;
 mod payments;
@@ -24,8 +25,8 @@ use std::path::Path;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, settle_connections_max, somaxconn, warnings};
 pub use model::{
-    AuctionSettings, Config, ConfigError, ConnectionLimits, KeyFile, OutboxSettings, PaymentSettings, PinCore,
-    PlanSettings, TlsFiles, TraceSettings, WireLimits,
+    AccessLogSettings, AuctionSettings, Config, ConfigError, ConnectionLimits, KeyFile, OutboxSettings,
+    PaymentSettings, PinCore, PlanSettings, TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod allowed_responses;
 pub mod body;
+pub mod compression;
 pub mod connection;
 mod date_header;
 pub mod handlers;

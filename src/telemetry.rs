@@ -7,6 +7,7 @@
 //! Invariant: labels are closed sets, so the number of series is bounded. The few series of single drops and auctions are
 //! made again for each scrape (`transient_series`).
 
+pub mod access_log;
 pub mod catalogue;
 pub mod histogram;
 mod http_meter;

@@ -166,6 +166,43 @@ fn the_page_of_dashboards_has_every_alert_with_its_time_and_severity() {
     assert_eq!(readme.matches("`](runbooks/").count(), alerts().len());
 }
 
+#[test]
+fn alertmanager_names_alerts_and_severities_that_there_are_and_silences_none_about_money() {
+    let (config, alerts) = (text("alertmanager.yml"), alerts());
+    let settings: String = config.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let named: Vec<_> = words(&settings).into_iter().filter(|word| word.starts_with("Firstcome")).collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        assert!(alerts.contains_key(name), "no such alert: {name}");
+    }
+    for name in ["FirstcomeOversold", "FirstcomeUndersold", "FirstcomeCountersDisagree", "FirstcomeRefundsDue"] {
+        assert!(!settings.contains(name), "{name} is never inhibited");
+    }
+    let severities: BTreeSet<_> =
+        alerts.values().filter_map(|alert| alert.split("severity: ").nth(1)?.split(' ').next()).collect();
+    for severity in severities {
+        assert!(settings.contains(&format!("severity=\"{severity}\"")), "no route for {severity}");
+        assert!(config.contains(&format!("  - name: {severity}\n")), "no receiver for {severity}");
+    }
+}
+
+#[test]
+fn the_image_has_the_exporter_a_numeric_user_a_probe_and_only_the_port_that_is_listened_on() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/Dockerfile");
+    let file = fs::read_to_string(file).expect("a file of the project");
+    let of = |word: &str| file.lines().filter_map(|line| line.strip_prefix(word)).map(str::trim).collect::<Vec<_>>();
+    assert!(of("RUN cargo build ").iter().all(|line| line.contains("--features otlp")), "{file}");
+    let user = of("USER ");
+    assert!(user.len() == 1 && user[0].split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user:?}");
+    let command = of("CMD ")[0];
+    for port in of("EXPOSE ").iter().flat_map(|ports| ports.split(' ')) {
+        assert!(command.contains(&format!("0.0.0.0:{port}")), "nothing listens on {port}: {command}");
+    }
+    let probe = of("HEALTHCHECK ");
+    assert!(probe.len() == 1 && probe[0].ends_with(r#"CMD ["firstcome", "health"]"#), "{probe:?}");
+    assert!(of("FROM ").iter().all(|image| image.contains(':') && !image.contains(":latest")), "{file}");
+}
+
 /// Pages of the repository: their path and text.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -181,4 +181,41 @@ fn a_demo_prints_commands_of_an_installed_program_and_counts_its_drop() {
     let logged: String =
         logged.split("\u{1b}[").map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
     assert!(logged.contains("drops_live=1"), "{logged}");
+}
+
+/// An admin listener that answers every request with this.
+fn standin(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let _gone = write!(&stream, "HTTP/1.1 {answer}");
+        }
+    });
+    address
+}
+
+#[test]
+fn health_asks_the_listener_of_the_settings_and_tells_alive_from_ready() {
+    let health = |more: &[&str], admin: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        command.arg("health").args(more).env("FIRSTCOME__ADMIN__LISTEN", admin).stdin(Stdio::null());
+        let output = command.output().expect("run");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let good = standin("200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(health(&[], &good), (Some(0), String::new()));
+    assert_eq!(health(&["--ready"], &good), (Some(0), String::new()));
+    let everywhere = good.replace("127.0.0.1", "0.0.0.0");
+    assert_eq!(health(&[], &everywhere), (Some(0), String::new()), "a wildcard is asked on loopback");
+    let ending = standin("503 Service Unavailable\r\nContent-Length: 19\r\n\r\n{\"code\":\"draining\"}");
+    let (code, text) = health(&["--ready"], &ending);
+    assert!(code == Some(1) && text.contains("draining"), "{code:?} {text}");
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    let (code, text) = health(&[], &nobody);
+    assert!(code == Some(69) && text.contains(&nobody), "{code:?} {text}");
+    assert_eq!(health(&[], "nowhere").0, Some(64));
+    assert_eq!(health(&["--admin", &good], &nobody).0, Some(0), "the flag wins");
 }

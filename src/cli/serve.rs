@@ -145,7 +145,10 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
             Some(made)
         }
     };
-    print_addresses(&shown, &running, demo);
+    // Programs read standard output then: it has lines of the access log only. The line below has the addresses, too.
+    if !(shown.log_json && shown.access_log.one_in > 0) {
+        print_addresses(&shown, &running, demo);
+    }
     tracing::info!(
         public = %running.server.public_address,
         admin = %running.server.admin_address,

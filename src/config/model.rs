@@ -54,12 +54,14 @@ pub struct Config {
     pub idempotency_keys_max: usize,
     pub hot_bodies_max: usize,
     pub hot_pages_max: usize,
+    pub gzip_bytes_min: usize,
     pub compare_interval: Duration,
     pub capture_file: Option<PathBuf>,
     pub capture_bytes_max: u64,
     pub accept_clock: bool,
     pub log_level: LevelFilter,
     pub log_json: bool,
+    pub access_log: AccessLogSettings,
 }
 
 /// CPU core of the writer's thread.
@@ -144,14 +146,23 @@ impl Config {
             idempotency_keys_max: 0,
             hot_bodies_max: 0,
             hot_pages_max: 0,
+            gzip_bytes_min: usize::MAX,
             compare_interval: Duration::ZERO,
             capture_file: None,
             capture_bytes_max: 0,
             accept_clock: false,
             log_level: LevelFilter::INFO,
             log_json: false,
+            access_log: AccessLogSettings::default(),
         }
     }
+}
+
+/// Access log. The text of each field's `Setting` explains it.
+#[derive(Clone, Debug, Default)]
+pub struct AccessLogSettings {
+    pub one_in: u64,
+    pub queue_lines: usize,
 }
 
 /// Limits of what one client may use. The text of each field's `Setting` explains it.

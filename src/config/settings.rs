@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tracing::level_filters::LevelFilter;
-
 use super::model::PinCore;
 use super::payments::session_provider;
 use super::setting::{Setting, setting};
@@ -12,11 +10,11 @@ use super::values::{
     address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
     public_url, tls_file,
 };
-use super::{auctions, outbox, plan, traces, wire};
+use super::{auctions, log, outbox, plan, traces, wire};
 
 /// All settings by section, in the order of the table in `README.md`.
 static SECTIONS: &[&[Setting]] =
-    &[CORE, outbox::SETTINGS, auctions::SETTINGS, plan::SETTINGS, traces::SETTINGS, wire::SETTINGS];
+    &[CORE, log::SETTINGS, outbox::SETTINGS, auctions::SETTINGS, plan::SETTINGS, traces::SETTINGS, wire::SETTINGS];
 
 /// Returns every setting, in the order of the table in `README.md`.
 pub fn all_settings() -> impl Iterator<Item = &'static Setting> {
@@ -342,6 +340,13 @@ const CORE: &[Setting] = &[
         |c, t| c.limits.streams_max = count(t, 1, 100_000)?
     ),
     setting!(
+        "http.gzip_bytes_min",
+        "1400",
+        "bytes",
+        "size from which on the OpenAPI document, pages of lists and metrics are compressed for clients that accept gzip; a smaller response fits one packet; 0: never",
+        |c, t| c.gzip_bytes_min = Some(count(t, 0, 1 << 30)?).filter(|bytes| *bytes > 0).unwrap_or(usize::MAX)
+    ),
+    setting!(
         "writer.durability",
         "full",
         "full, interval",
@@ -476,14 +481,4 @@ const CORE: &[Setting] = &[
     setting!("clock.accept", "false", "true, false", "start although the wall clock is far from the file's", |c, t| {
         c.accept_clock = one_of(t, "true", "false")?
     }),
-    setting!("log.level", "info", "level", "error, warn, info, debug or trace", |c, t| c.log_level = match t.trim() {
-        "error" => LevelFilter::ERROR,
-        "warn" => LevelFilter::WARN,
-        "info" => LevelFilter::INFO,
-        "debug" => LevelFilter::DEBUG,
-        "trace" => LevelFilter::TRACE,
-        _ => return Err("error, warn, info, debug or trace".into()),
-    }),
-    setting!("log.format", "text", "text, json", "one line per event, on standard error", |c, t| c.log_json =
-        one_of(t, "json", "text")?),
 ];

@@ -17,6 +17,16 @@ pub enum Listener {
     Admin,
 }
 
+impl Listener {
+    /// Returns its name in the access log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Listener::Public => "public",
+            Listener::Admin => "admin",
+        }
+    }
+}
+
 /// The role that a caller of a route must have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequiredRole {
@@ -35,6 +45,10 @@ pub(super) enum Presence {
     Sometimes,
     Never,
 }
+
+/// The headers of a route whose responses are compressed for clients that accept it.
+pub(super) const COMPRESSED_FOR_SOME: &[(&str, Presence)] =
+    &[("Vary", Presence::Always), ("Content-Encoding", Presence::Sometimes)];
 
 /// A JSON body that a route reads.
 pub(super) struct RequestBody {

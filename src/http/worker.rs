@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::header::{DATE, HeaderMap, HeaderValue};
 use hyper::{Method, Response};
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -32,6 +32,7 @@ use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::RefusedSessions;
 use crate::read::metrics_sample::MetricsSampler;
 use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, PageCache, Reader};
+use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
@@ -46,6 +47,8 @@ pub struct ServerState {
     pub openapi: fn(&str) -> Bytes,
     /// The document once it was made.
     pub openapi_document: OnceLock<Bytes>,
+    /// The same, compressed.
+    pub openapi_gzip: OnceLock<Bytes>,
     pub config: Config,
     pub epoch: u64,
     pub admission: Arc<Admission>,
@@ -64,6 +67,16 @@ pub struct ServerState {
     pub queue_rejections: metrics::Counter,
     /// Counts clients whose command was not decided in time.
     pub reply_timeouts: metrics::Counter,
+    pub access_log: Option<AccessLog>,
+}
+
+/// The labels of requests that lead to no route.
+const NO_ROUTE: MeteredRoute = MeteredRoute { path: "other", method: "other", timed_as: "other" };
+
+/// The times in a line of the access log.
+struct AccessTimes {
+    at: UnixMillis,
+    took: Duration,
 }
 
 /// The state of a thread that serves HTTP.
@@ -81,6 +94,7 @@ pub struct Worker {
     pub(super) page_turn: Mutex<()>,
     pub meter: RefCell<HttpMeter>,
     pub(super) tracer: RefCell<Tracer>,
+    access: Option<AccessSampler>,
     /// The timeline of the command that the request polled last has submitted; that request takes it after the poll.
     pub(super) timeline: Cell<Option<WriteTimeline>>,
     /// Sends long queries to the query thread.
@@ -107,12 +121,12 @@ impl Worker {
         reader: Reader,
         queries: QueryQueue,
     ) -> Worker {
-        let other = MeteredRoute { path: "other", method: "other", timed_as: "other" };
-        let routes: Vec<MeteredRoute> = server.routes.iter().map(|route| route.labels()).chain([other]).collect();
+        let routes: Vec<MeteredRoute> = server.routes.iter().map(|route| route.labels()).chain([NO_ROUTE]).collect();
         let worker = (listener == Listener::Public).then_some(mailbox);
         let meter =
             HttpMeter::new(&server.telemetry, HttpMeterLabels { routes: &routes, problems: &Code::NAMES, worker });
         let tracer = Tracer::new(&server.telemetry, trace_context::options(&server.config.traces));
+        let access = server.access_log.as_ref().map(AccessLog::sampler);
         let hot = DropResponseCache::new(server.config.hot_bodies_max);
         let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
         let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
@@ -131,6 +145,7 @@ impl Worker {
             page_turn: Mutex::new(()),
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),
+            access,
             timeline: Cell::new(None),
             queries,
             sampler: RefCell::default(),
@@ -144,7 +159,7 @@ impl Worker {
         }
     }
 
-    /// Adds the headers of every response, and counts and traces it.
+    /// Adds the headers of every response, and counts, logs and traces it.
     pub(super) fn finish(
         &self,
         mut response: Response<Body>,
@@ -155,9 +170,14 @@ impl Worker {
         trace: TraceContext,
     ) -> Response<Body> {
         let ended = Instant::now();
+        let at = self.writer.clock.at(ended);
+        if let Some(access) = &self.access {
+            let took = ended.saturating_duration_since(started);
+            access.note(|| self.access_record(&response, &request_id, route, &trace, AccessTimes { at, took }));
+        }
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, request_id);
-        headers.insert(FIRSTCOME_TIME_MS, self.time_header(self.writer.clock.at(ended)));
+        headers.insert(FIRSTCOME_TIME_MS, self.time_header(at));
         if let Some(date) = self.date.borrow().value() {
             headers.insert(DATE, date.clone());
         }
@@ -175,6 +195,28 @@ impl Worker {
     /// Looks whether the wall clock went back; once a second.
     pub fn look_at_wall_clock(&self) {
         self.date.borrow_mut().look(wall_clock());
+    }
+
+    fn access_record(
+        &self,
+        response: &Response<Body>,
+        request_id: &HeaderValue,
+        route: usize,
+        trace: &TraceContext,
+        AccessTimes { at, took }: AccessTimes,
+    ) -> AccessRecord {
+        let labels = self.server.routes.get(route).map_or(NO_ROUTE, |route| route.labels());
+        AccessRecord {
+            at,
+            listener: self.listener.as_str(),
+            method: labels.method,
+            route: labels.path,
+            status: response.status().as_u16(),
+            problem: trace.problem.map(|code| code.kind().code),
+            bytes: response.body().size_hint().exact(),
+            took,
+            request_id: request_id.clone(),
+        }
     }
 
     /// Returns an instant as a header value, which is made once per millisecond.

@@ -10,6 +10,8 @@ use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, UnitPrice, Un
 
 /// Maximum number of sampled drops, and of auctions.
 pub const SHOWN_MAX: u32 = 20;
+/// Characters of a name that are shown: enough to tell drops apart in a legend.
+const NAME_CHARS_MAX: u32 = 64;
 /// Minimum time between two selections.
 const CHOICE_HOLDS: Duration = Duration::from_secs(1);
 /// A selection scans every drop. It may take one part in this many of the thread's time.
@@ -25,9 +27,11 @@ pub struct MetricsSampler {
 }
 
 /// Units of a drop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DropStock {
     pub id: DropId,
+    /// The name, at most `NAME_CHARS_MAX` characters of it.
+    pub name: String,
     pub total: u32,
     /// Units of live orders.
     pub held: u32,
@@ -38,9 +42,11 @@ pub struct DropStock {
 }
 
 /// Price and end of an auction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuctionStanding {
     pub id: AuctionId,
+    /// The name, at most `NAME_CHARS_MAX` characters of it.
+    pub name: String,
     /// Current price; `None` before the first bid.
     pub current: Option<UnitPrice>,
     /// Number of accepted bids.
@@ -103,20 +109,26 @@ impl MetricsSampler {
 }
 
 fn stock(connection: &Connection, id: DropId) -> rusqlite::Result<Option<DropStock>> {
-    let mut statement =
-        connection.prepare_cached("SELECT total, held, sold, started, starts_at_ms FROM drops WHERE id = ?1")?;
-    let stock = statement.query_row(params![id], |row| {
+    let mut statement = connection.prepare_cached(
+        "SELECT total, held, sold, started, starts_at_ms, substr(name, 1, ?2) FROM drops WHERE id = ?1",
+    )?;
+    let stock = statement.query_row(params![id, NAME_CHARS_MAX], |row| {
         let started: bool = row.get(3)?;
         let started_at = if started { Some(row.get(4)?) } else { None };
-        Ok(DropStock { id, total: row.get(0)?, held: row.get(1)?, sold: row.get(2)?, started_at })
+        let (total, held, sold, name) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(5)?);
+        Ok(DropStock { id, name, total, held, sold, started_at })
     });
     stock.optional()
 }
 
 fn standing(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionStanding>> {
-    let mut statement = connection.prepare_cached("SELECT current, bids, ends_at_ms FROM auctions WHERE id = ?1")?;
-    let standing = statement.query_row(params![id], |row| {
-        Ok(AuctionStanding { id, current: row.get(0)?, bids: row.get(1)?, ends_at: row.get(2)? })
+    let mut statement = connection.prepare_cached(
+        "SELECT current, bids, auctions.ends_at_ms, substr(name, 1, ?2) FROM auctions
+         JOIN drops ON drops.id = auctions.drop_id WHERE auctions.id = ?1",
+    )?;
+    let standing = statement.query_row(params![id, NAME_CHARS_MAX], |row| {
+        let (current, bids, ends_at, name) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(AuctionStanding { id, name, current, bids, ends_at })
     });
     standing.optional()
 }

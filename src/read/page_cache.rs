@@ -22,9 +22,17 @@ pub struct PageKey {
     pub limit: u32,
 }
 
+/// A rendered page.
+#[derive(Clone)]
+pub struct CachedPage {
+    pub plain: CachedResponse,
+    /// The compressed form, made when a client first wants it.
+    pub gzip: Option<CachedResponse>,
+}
+
 /// Rendered pages of one worker. The version of a page is the newest event of the snapshot that it was read from.
 pub struct PageCache {
-    pages: HashMap<PageKey, CachedResponse>,
+    pages: HashMap<PageKey, CachedPage>,
     max: usize,
 }
 
@@ -37,12 +45,12 @@ impl PageCache {
 
     /// Returns a page whose snapshot had the change `wanted`, the newest one that was published when the request began.
     #[must_use]
-    pub fn get(&self, key: PageKey, wanted: u64) -> Option<CachedResponse> {
-        self.pages.get(&key).filter(|page| page.version >= wanted).cloned()
+    pub fn get(&self, key: PageKey, wanted: u64) -> Option<CachedPage> {
+        self.pages.get(&key).filter(|page| page.plain.version >= wanted).cloned()
     }
 
     /// Keeps a page.
-    pub fn put(&mut self, key: PageKey, page: &CachedResponse) {
+    pub fn put(&mut self, key: PageKey, page: &CachedPage) {
         if self.pages.len() >= self.max && !self.pages.contains_key(&key) {
             // Rare and simple: pages that are asked for are cached again after one read each.
             self.pages.clear();

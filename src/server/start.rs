@@ -11,7 +11,7 @@ use super::threads::{ServerParts, ServerThreads};
 use super::tls::Tls;
 use super::unpayable;
 use crate::admission::Admission;
-use crate::config::{self, Config, PinCore, TlsFiles};
+use crate::config::{self, AccessLogSettings, Config, PinCore, TlsFiles};
 use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
 use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
@@ -20,6 +20,7 @@ use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::clock_file::ClockFile;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership};
+use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
@@ -54,6 +55,7 @@ pub struct RunningServer {
     recorder: Option<JoinHandle<()>>,
     sessions: Option<sessions::SessionThread>,
     relay: Relay,
+    access_log: Option<AccessLogThread>,
 }
 
 /// Starts a server. `on_fault` is called on the writer's thread if the writer ends in a fault: the process must end then.
@@ -117,6 +119,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
     let refused = Arc::default();
     let (session_telemetry, shown) = (Arc::clone(&telemetry), Arc::clone(&telemetry));
+    let (access_log, access_thread) = access_log(&config, &telemetry)?.unzip();
     let parts = ServerParts {
         config,
         epoch,
@@ -127,6 +130,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         tls,
         egress,
         telemetry,
+        access_log,
         writer: handle.clone(),
         gate,
         mismatched,
@@ -142,7 +146,17 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let sessions = sessions
         .transpose()
         .map_err(|error| Exit::system(format!("the thread of payment sessions could not start: {error}")))?;
-    Ok(RunningServer { server, writer: handle, found, telemetry: shown, thread, recorder, sessions, relay })
+    Ok(RunningServer {
+        server,
+        writer: handle,
+        found,
+        telemetry: shown,
+        thread,
+        recorder,
+        sessions,
+        relay,
+        access_log: access_thread,
+    })
 }
 
 /// The objects made of the files that the configuration names.
@@ -248,6 +262,17 @@ fn writer_options(config: &Config) -> WriterOptions {
     }
 }
 
+/// Starts the access log on standard output, if one is configured.
+fn access_log(config: &Config, telemetry: &Telemetry) -> Result<Option<(AccessLog, AccessLogThread)>, Exit> {
+    let AccessLogSettings { one_in, queue_lines } = config.access_log;
+    if one_in == 0 {
+        return Ok(None);
+    }
+    let options = AccessLogOptions { one_in, queue_lines, json: config.log_json };
+    let started = access_log::start(options, telemetry, std::io::stdout());
+    started.map(Some).map_err(|error| Exit::system(format!("the thread of the access log could not start: {error}")))
+}
+
 /// Starts the outbox, after the endpoints of the configuration are stored.
 fn relay(
     outbox: OutboxSetup,
@@ -297,6 +322,9 @@ impl RunningServer {
     /// If the writer ended in a fault.
     pub fn stop(self) -> Result<(), Exit> {
         self.server.stop();
+        if let Some(access_log) = self.access_log {
+            access_log.stop();
+        }
         if let Some(sessions) = self.sessions {
             sessions.stop();
         }

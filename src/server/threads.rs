@@ -26,6 +26,7 @@ use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric};
 use crate::types::{DropId, SnapshotGate};
 use crate::wire::{self, WireWorker, WireWorkerParts};
@@ -51,6 +52,7 @@ pub(super) struct ServerParts {
     pub(super) tls: Tls,
     pub(super) egress: EgressClient,
     pub(super) telemetry: Arc<Telemetry>,
+    pub(super) access_log: Option<AccessLog>,
     /// It has a reply mailbox for each worker and one for the query thread.
     pub(super) writer: WriterHandle,
     pub(super) gate: Arc<SnapshotGate>,
@@ -82,6 +84,7 @@ impl ServerThreads {
             routes: &ROUTES,
             openapi: openapi::served_document,
             openapi_document: OnceLock::new(),
+            openapi_gzip: OnceLock::new(),
             queue_rejections: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
@@ -91,6 +94,7 @@ impl ServerThreads {
             egress: parts.egress,
             long_bodies: Semaphore::new(LONG_BODIES_MAX),
             telemetry: parts.telemetry,
+            access_log: parts.access_log,
             auditor: AuditorState::default(),
             stopping,
             config: parts.config,

@@ -74,10 +74,12 @@ catalogue! {
     OUTCOMES = MetricKind::Counter, "firstcome_outcomes_total", "Decided commands by command and outcome.";
     ORDERS = MetricKind::Gauge, "firstcome_orders", "Orders in the file by state, including those of auctions.";
     DROP_UNITS = MetricKind::Gauge, "firstcome_drop_units", "Units of the most recently changed live and scheduled drops by state: total, held, sold, available.";
+    DROP_INFO = MetricKind::Gauge, "firstcome_drop_info", "1 for each of the same drops; the label name is its name, cut after 64 characters.";
     DROP_PLANNED = MetricKind::Gauge, "firstcome_drop_planned_units", "Units of the same drops that should still be available by plan.depletion_seconds; absent before the start and without that setting.";
     PLAN_REQUESTS = MetricKind::Gauge, "firstcome_plan_requests_per_second", "Setting plan.requests_per_second; absent if unset.";
     AUCTIONS = MetricKind::Gauge, "firstcome_auctions", "Auctions by state.";
-    AUCTION_PRICE = MetricKind::Gauge, "firstcome_auction_price", "Current price in minor units of the most recently changed live and scheduled auctions; absent before the first bid.";
+    AUCTION_INFO = MetricKind::Gauge, "firstcome_auction_info", "1 for each of the most recently changed live and scheduled auctions; the label name is its name, cut after 64 characters.";
+    AUCTION_PRICE = MetricKind::Gauge, "firstcome_auction_price", "Current price in minor units of the same auctions; absent before the first bid.";
     AUCTION_BIDS = MetricKind::Gauge, "firstcome_auction_bids", "Accepted bids of the same auctions.";
     AUCTION_REMAINING = MetricKind::Gauge, "firstcome_auction_remaining_seconds", "Time until the end of the same auctions, including extensions by late bids.";
     TURNED_AWAY = MetricKind::Counter, "firstcome_turned_away_total", "Requests rejected before admission, by reason: queue full, unauthenticated, forbidden, in-flight limit.";
@@ -114,6 +116,7 @@ catalogue! {
     OUTBOX_BROKEN = MetricKind::Gauge, "firstcome_outbox_breakers_open", "Endpoints with an open circuit breaker: only the oldest delivery is attempted.";
     TRACES = MetricKind::Counter, "firstcome_traces_total", "Traces by result: told (emitted), or left_out (dropped by the per-second limit).";
     TRACE_SPANS = MetricKind::Counter, "firstcome_trace_spans_total", "Spans for the collector of traces.otlp_url by result: sent, dropped (collector too slow), failed (collector unreachable or refused them).";
+    ACCESS_LOG_LINES = MetricKind::Counter, "firstcome_access_log_lines_total", "Lines of the access log by result: written, dropped (the reader of standard output is too slow or gone).";
     THREAD_PANICS = MetricKind::Counter, "firstcome_thread_panics_total", "Panics of background threads by thread. The outbox, the payment sessions, the auditor, queries and the export of traces begin again; a capture ends; a worker ends the process.";
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = MetricKind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";

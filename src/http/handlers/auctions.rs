@@ -27,7 +27,7 @@ use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY
 use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json, json_at, tag, tagged};
 use crate::http::route::ResponseBody::Json;
-use crate::http::route::Route;
+use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
 use crate::read::page_cache::PagedList;
 use crate::read::{AuctionRow, CachedResponse, auctions};
@@ -41,6 +41,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .query::<DropsQuery>()
         .responds(&[200, 304], &[Json("AuctionPage")])
         .problems(&[QUERY, BUSY])
+        .headers(COMPRESSED_FOR_SOME)
         .later(|worker, call| Box::pin(async move { list(worker, &call).await })),
     Route::public(Method::GET, "/v1/auctions/{auction_id}", "GetAuction", "Read an auction")
         .responds(&[200, 304], &[Json("Auction")])

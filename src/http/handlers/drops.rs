@@ -20,7 +20,7 @@ use crate::http::allowed_responses::{BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json_at, tagged};
 use crate::http::route::ResponseBody::Json;
-use crate::http::route::Route;
+use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
 use crate::read::page_cache::PagedList;
 use crate::read::{CachedResponse, lists, rows};
@@ -33,6 +33,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .query::<DropsQuery>()
         .responds(&[200, 304], &[Json("DropPage")])
         .problems(&[QUERY, BUSY])
+        .headers(COMPRESSED_FOR_SOME)
         .later(|worker, call| Box::pin(async move { list(worker, &call).await })),
     Route::public(Method::GET, "/v1/drops/{drop_id}", "GetDrop", "Read a drop")
         .responds(&[200, 304], &[Json("Drop")])

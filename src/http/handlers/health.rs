@@ -9,9 +9,10 @@ use super::RouteEntry;
 use crate::api::Problem;
 use crate::api::code::Code;
 use crate::http::body::{Body, full};
-use crate::http::request::json;
+use crate::http::compression::{accepts_gzip, gzip, mark};
+use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Inline;
-use crate::http::route::{ResponseBody, Route};
+use crate::http::route::{COMPRESSED_FOR_SOME, ResponseBody, Route};
 use crate::http::worker::Worker;
 
 const OK_BODY: &[ResponseBody] = &[Inline("text/plain", || json!({ "type": "string", "description": "`ok`." }))];
@@ -22,7 +23,8 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
             &[200],
             &[Inline("application/json", || json!({ "type": "object", "required": ["openapi", "paths"] }))],
         )
-        .now(|worker, _| Ok(openapi(worker))),
+        .headers(COMPRESSED_FOR_SOME)
+        .now(|worker, call| Ok(openapi(worker, call))),
     Route::probe("/healthz", "Healthz", "The process is alive").responds(&[200], OK_BODY).now(|_, _| Ok(alive())),
     Route::probe("/readyz", "Readyz", "The server accepts traffic")
         .responds(&[200], OK_BODY)
@@ -51,8 +53,13 @@ pub(super) fn ready(worker: &Worker) -> Result<Response<Body>, Problem> {
 }
 
 /// `GET /openapi.json`.
-pub(super) fn openapi(worker: &Worker) -> Response<Body> {
+pub(super) fn openapi(worker: &Worker, call: &Call) -> Response<Body> {
     let server = &worker.server;
     let document = server.openapi_document.get_or_init(|| (server.openapi)(&server.config.public_url));
-    json(StatusCode::OK, document.clone())
+    // The document is larger than any minimum.
+    let compressed = accepts_gzip(&call.parts.headers) && server.config.gzip_bytes_min < usize::MAX;
+    let body = if compressed { server.openapi_gzip.get_or_init(|| gzip(document)) } else { document };
+    let mut response = json(StatusCode::OK, body.clone());
+    mark(&mut response, compressed);
+    response
 }

@@ -10,8 +10,10 @@ use super::health::text;
 use crate::admission::operators::Role;
 use crate::config::PlanSettings;
 use crate::http::body::Body;
+use crate::http::compression::{accepts_gzip, gzip, mark};
+use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
-use crate::http::route::Route;
+use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
 use crate::read::metrics_sample::{AuctionStanding, DropStock, MetricsSample};
 use crate::read::payments;
@@ -24,10 +26,11 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
             &[200],
             &[Inline("text/plain", || json!({ "type": "string", "description": "The text format of Prometheus." }))],
         )
-        .now(|worker, _| Ok(show(worker)))];
+        .headers(COMPRESSED_FOR_SOME)
+        .now(|worker, call| Ok(show(worker, call)))];
 
 /// `GET /metrics`.
-pub(super) fn show(worker: &Worker) -> Response<Body> {
+pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
     let telemetry = &worker.server.telemetry;
     let auditor = &worker.server.auditor;
     let seq = worker.writer.published.seq();
@@ -57,7 +60,16 @@ pub(super) fn show(worker: &Worker) -> Response<Body> {
     for (state, auctions) in sample.by_state {
         telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], auctions);
     }
-    text(telemetry.render_with(&series), "text/plain; version=0.0.4; charset=utf-8")
+    respond(worker, call, telemetry.render_with(&series))
+}
+
+/// Responds with the metrics, compressed if the client accepts it: Prometheus does, and names change little.
+fn respond(worker: &Worker, call: &Call, page: String) -> Response<Body> {
+    let compressed = page.len() >= worker.server.config.gzip_bytes_min && accepts_gzip(&call.parts.headers);
+    let page = if compressed { gzip(page.as_bytes()) } else { page.into() };
+    let mut response = text(page, "text/plain; version=0.0.4; charset=utf-8");
+    mark(&mut response, compressed);
+    response
 }
 
 /// Logs a failed read and returns the default: one missing figure does not stop the others.
@@ -71,9 +83,10 @@ fn or_nothing<T: Default>(read: rusqlite::Result<T>, what: &str) -> T {
 fn transient_series(sample: &MetricsSample, plan: &PlanSettings, now: UnixMillis) -> TransientSeries {
     let mut series = TransientSeries::default();
     for drop in &sample.drops {
-        let DropStock { id, total, held, sold, .. } = *drop;
+        let DropStock { id, ref name, total, held, sold, .. } = *drop;
         let available = total.saturating_sub(held).saturating_sub(sold);
         let drop_label = ("drop", id.get());
+        series.add_name(&metric::DROP_INFO, drop_label, name);
         for (state, units) in [("total", total), ("held", held), ("sold", sold), ("available", available)] {
             series.add(&metric::DROP_UNITS, drop_label, &[("state", state)], u64::from(units));
         }
@@ -82,8 +95,9 @@ fn transient_series(sample: &MetricsSample, plan: &PlanSettings, now: UnixMillis
         }
     }
     for auction in &sample.auctions {
-        let AuctionStanding { id, current, bids, ends_at } = *auction;
+        let AuctionStanding { id, ref name, current, bids, ends_at } = *auction;
         let auction_label = ("auction", id.get());
+        series.add_name(&metric::AUCTION_INFO, auction_label, name);
         if let Some(current) = current {
             series.add(&metric::AUCTION_PRICE, auction_label, &[], current.get());
         }
@@ -110,7 +124,8 @@ mod tests {
     fn a_plan_is_a_straight_line_from_all_units_at_the_start_to_none() {
         let at = |ms| UnixMillis::ZERO.plus_millis(ms);
         let id = DropId::new(1).expect("not 0");
-        let drop = DropStock { id, total: 1000, held: 0, sold: 0, started_at: Some(at(60_000)) };
+        let name = String::new();
+        let drop = DropStock { id, name, total: 1000, held: 0, sold: 0, started_at: Some(at(60_000)) };
         let planned = [60_000, 85_000, 160_000, 500_000].map(|now| planned_units(&drop, 100, at(now)));
         assert_eq!(planned, [Some(1000), Some(750), Some(0), Some(0)]);
         assert_eq!(planned_units(&drop, 0, at(60_000)), None, "without a plan there is none");

@@ -33,7 +33,7 @@ const HEADERS: &[HeaderSpec] = &[
     },
     HeaderSpec {
         name: "ETag",
-        schema: || json!({ "type": "string", "pattern": "^\"([ado]|[da]p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+\"$" }),
+        schema: || json!({ "type": "string", "pattern": "^\"([ado]|[da]p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+(-gzip)?\"$" }),
         why: "Send it as If-None-Match.",
     },
     HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
@@ -65,6 +65,11 @@ const HEADERS: &[HeaderSpec] = &[
     },
     HeaderSpec { name: "Allow", schema: text, why: "The methods of the path." },
     HeaderSpec { name: "Vary", schema: text, why: "The request headers that the response depends on." },
+    HeaderSpec {
+        name: "Content-Encoding",
+        schema: || json!({ "const": "gzip" }),
+        why: "The body is compressed; for clients that accept it, from `http.gzip_bytes_min` on.",
+    },
     HeaderSpec { name: "Location", schema: text, why: "The path of what was created, or the next address." },
     HeaderSpec { name: "Refresh", schema: number, why: "Seconds until the page reloads." },
     HeaderSpec {
