@@ -394,24 +394,8 @@ fn dead_letters_are_listed_and_sent_again_and_so_is_everything() {
     server.stop();
 }
 
-/// Events of the audit that endpoints do not receive, with the reason.
-const NOT_SENT: &[(&str, &str)] = &[
-    ("contact_corrected", "nothing but personal data changed"),
-    ("contact_read", "for the audit"),
-    ("contact_erased", "for the audit"),
-    ("contacts_exported", "for the audit"),
-    ("provider_event_recorded", "its effects are events of their own"),
-    ("session_recorded", "for the payment page"),
-    ("bid_placed", "too frequent; the stream of the auction has it"),
-    ("provider_event_deferred", "told when it is applied with its payment"),
-    ("payment_replaced", "nothing changes for the buyer; the refund that leads to it is told"),
-    ("endpoint_created", "of the outbox itself"),
-    ("endpoint_patched", "of the outbox itself"),
-    ("endpoint_deleted", "of the outbox itself"),
-    ("deliveries_marked", "each checkpoint would cause another"),
-    ("deliveries_resent", "of the outbox itself"),
-];
-
+/// The kinds of events are the names in the event's files. An event that endpoints do not receive has the reason behind
+/// its name there: `// not sent: for the audit`.
 #[test]
 fn every_event_is_sent_or_has_a_reason_not_to_be() {
     let sources = [
@@ -426,10 +410,11 @@ fn every_event_is_sent_or_has_a_reason_not_to_be() {
     for source in sources {
         let (_, names) = source.split_once("const fn name(&self)").expect("the names");
         let (names, _) = names.split_once("\n    }\n").expect("its end");
-        for kind in names.split('"').skip(1).step_by(2) {
-            let has_reason = NOT_SENT.iter().any(|(known, _)| *known == kind);
+        for line in names.lines() {
+            let Some(kind) = line.split('"').nth(1) else { continue };
+            let reason = line.split_once("// not sent: ").map(|(_, reason)| reason.trim());
             let is_sent = firstcome::types::webhooks::type_of(kind).is_some();
-            assert_ne!(is_sent, has_reason, "{kind}");
+            assert_ne!(is_sent, reason.is_some_and(|reason| reason.len() > 5), "{kind}");
             if is_sent {
                 sent.insert(kind)
             } else {
@@ -438,5 +423,6 @@ fn every_event_is_sent_or_has_a_reason_not_to_be() {
         }
     }
     let kinds: usize = firstcome::types::webhooks::CATALOGUE.iter().map(|event| event.kinds.len()).sum();
-    assert_eq!((sent.len(), not_sent.len()), (kinds, NOT_SENT.len()), "every kind in the catalogue exists");
+    assert_eq!(sent.len(), kinds, "every kind in the catalogue exists");
+    assert!(not_sent.len() >= 14, "{not_sent:?}");
 }

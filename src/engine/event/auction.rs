@@ -68,7 +68,7 @@ impl AuctionEvent {
         match self {
             AuctionEvent::Created(_) => "auction_created",
             AuctionEvent::Started => "auction_started",
-            AuctionEvent::BidPlaced(_) => "bid_placed",
+            AuctionEvent::BidPlaced(_) => "bid_placed", // not sent: too frequent; the stream of the auction has it
             AuctionEvent::Ended { .. } => "auction_ended",
             AuctionEvent::Cancelled { .. } => "auction_cancelled",
             AuctionEvent::Awarded(_) => "auction_awarded",

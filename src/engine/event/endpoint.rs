@@ -56,11 +56,11 @@ pub struct DeliveriesResent {
 impl EndpointEvent {
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            EndpointEvent::Created(_) => "endpoint_created",
-            EndpointEvent::Patched(_) => "endpoint_patched",
-            EndpointEvent::Deleted { .. } => "endpoint_deleted",
-            EndpointEvent::Marked(_) => "deliveries_marked",
-            EndpointEvent::Resent(_) => "deliveries_resent",
+            EndpointEvent::Created(_) => "endpoint_created", // not sent: of the outbox itself
+            EndpointEvent::Patched(_) => "endpoint_patched", // not sent: of the outbox itself
+            EndpointEvent::Deleted { .. } => "endpoint_deleted", // not sent: of the outbox itself
+            EndpointEvent::Marked(_) => "deliveries_marked", // not sent: each checkpoint would cause another
+            EndpointEvent::Resent(_) => "deliveries_resent", // not sent: of the outbox itself
         }
     }
 

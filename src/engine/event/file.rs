@@ -19,7 +19,7 @@ pub enum FileEvent {
 impl FileEvent {
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            FileEvent::ContactsExported => "contacts_exported",
+            FileEvent::ContactsExported => "contacts_exported", // not sent: for the audit
             FileEvent::EventsLost { .. } => "events_lost",
         }
     }

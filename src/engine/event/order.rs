@@ -54,11 +54,11 @@ impl OrderEvent {
         match self {
             OrderEvent::Reserved(_) => "order_reserved",
             OrderEvent::CheckedOut { .. } => "order_checked_out",
-            OrderEvent::ContactCorrected => "contact_corrected",
+            OrderEvent::ContactCorrected => "contact_corrected", // not sent: nothing but personal data changed
             OrderEvent::Cancelled { .. } | OrderEvent::CancelledByOperator(_) => "order_cancelled",
             OrderEvent::Expired { .. } => "order_expired",
-            OrderEvent::ContactRead => "contact_read",
-            OrderEvent::ContactErased => "contact_erased",
+            OrderEvent::ContactRead => "contact_read", // not sent: for the audit
+            OrderEvent::ContactErased => "contact_erased", // not sent: for the audit
         }
     }
 

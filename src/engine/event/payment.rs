@@ -175,11 +175,11 @@ impl PaymentEvent {
             PaymentEvent::RefundSettled(_) => "refund_settled",
             PaymentEvent::RefundReported(_) => "refund_reported",
             PaymentEvent::ChargebackCreated(_) => "chargeback_created",
-            PaymentEvent::ProviderEventRecorded(_) => "provider_event_recorded",
-            PaymentEvent::ProviderEventDeferred(_) => "provider_event_deferred",
-            PaymentEvent::PaymentReplaced(_) => "payment_replaced",
+            PaymentEvent::ProviderEventRecorded(_) => "provider_event_recorded", // not sent: its effects are events of their own
+            PaymentEvent::ProviderEventDeferred(_) => "provider_event_deferred", // not sent: sent when it is applied with its payment
+            PaymentEvent::PaymentReplaced(_) => "payment_replaced", // not sent: nothing changes for the buyer; the refund that leads to it is sent
             PaymentEvent::RefundFailed(_) => "refund_failed",
-            PaymentEvent::SessionRecorded { .. } => "session_recorded",
+            PaymentEvent::SessionRecorded { .. } => "session_recorded", // not sent: for the payment page
         }
     }
 
