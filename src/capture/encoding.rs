@@ -270,7 +270,6 @@ encoding_of_enum!(DropCommand {
     5 = Close(command),
     6 = AdjustStock(command),
     7 = ReportMismatch { drop_id, stands },
-    8 = Note(command),
 });
 encoding_of_struct!(PlaceOrder { drop_id, buyer, key, quantity, contact_given });
 encoding_of_struct!(CancelByOperator { order, reason });
@@ -336,7 +335,6 @@ encoding_of_enum!(DropEvent {
     8 = StockAdjusted(event),
     9 = MismatchFound,
     10 = MismatchCleared,
-    11 = Noted { reason },
 });
 encoding_of_struct!(OrderReserved { buyer, key, quantity, unit_price, expires_at });
 encoding_of_struct!(CancelledByOperator { quantity, reason });

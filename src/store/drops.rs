@@ -81,7 +81,7 @@ impl<'conn> DropWriter<'conn> {
             DropEvent::Closed { .. } => self.flag(drop_id, [NO, NO, YES, NO], Some(event.at)),
             DropEvent::MismatchFound => self.flag(drop_id, [NO, YES, NO, YES], NO_TIME),
             DropEvent::MismatchCleared => self.flag(drop_id, [NO, NO, NO, Some(false)], NO_TIME),
-            DropEvent::StockAdjusted(_) | DropEvent::Noted { .. } => Ok(()),
+            DropEvent::StockAdjusted(_) => Ok(()),
         }
     }
 
@@ -188,10 +188,9 @@ pub(super) fn columns(event: &DropEvent) -> Columns {
             Columns { quantity: Some(i64::from(spec.total)), ..Columns::of(spec_detail(spec)) }
         }
         DropEvent::Patched(DropPatched { patch, reason }) => Columns::of(patch_detail(patch, reason)),
-        DropEvent::Paused { reason }
-        | DropEvent::Resumed { reason }
-        | DropEvent::Closed { reason }
-        | DropEvent::Noted { reason } => Columns::of(json!({ "reason": reason })),
+        DropEvent::Paused { reason } | DropEvent::Resumed { reason } | DropEvent::Closed { reason } => {
+            Columns::of(json!({ "reason": reason }))
+        }
         DropEvent::StockAdjusted(StockAdjusted { delta, reason }) => {
             Columns { quantity: Some(*delta), ..Columns::of(json!({ "reason": reason })) }
         }

@@ -21,8 +21,6 @@ pub enum DropCommand {
     Close(ChangeDrop),
     /// Adds units to a drop, or takes free ones away.
     AdjustStock(AdjustStock),
-    /// Notes something about a drop in the audit.
-    Note(ChangeDrop),
     /// Reports the auditor's recount of a drop: whether it disagrees with the drop's counters.
     /// `stands` is false once the recount agrees again.
     ReportMismatch {
@@ -38,7 +36,6 @@ super::names!(DropCommand {
     Resume = "resume_drop",
     Close = "close_drop",
     AdjustStock = "adjust_stock",
-    Note = "note_drop",
     ReportMismatch = "report_mismatch",
 });
 
@@ -86,10 +83,9 @@ impl DropCommand {
         match self {
             DropCommand::Create(_) => None,
             DropCommand::Patch(patch) => Some(patch.drop_id),
-            DropCommand::Pause(change)
-            | DropCommand::Resume(change)
-            | DropCommand::Close(change)
-            | DropCommand::Note(change) => Some(change.drop_id),
+            DropCommand::Pause(change) | DropCommand::Resume(change) | DropCommand::Close(change) => {
+                Some(change.drop_id)
+            }
             DropCommand::AdjustStock(adjust) => Some(adjust.drop_id),
             DropCommand::ReportMismatch { drop_id, .. } => Some(*drop_id),
         }
@@ -104,7 +100,6 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &DropCommand) -> Resu
         DropCommand::Resume(command) => resume(decision, command),
         DropCommand::Close(command) => close(decision, command),
         DropCommand::AdjustStock(command) => adjust_stock(decision, command),
-        DropCommand::Note(command) => note(decision, command),
         DropCommand::ReportMismatch { drop_id, stands } => report_mismatch(decision, *drop_id, *stands),
     }
 }
@@ -189,11 +184,6 @@ fn adjust_stock(decision: &mut Decision<'_>, command: &AdjustStock) -> Result<Ou
     }
     let event = StockAdjusted { delta: command.delta, reason: command.reason.clone() };
     accept(decision, entry, DropEvent::StockAdjusted(event))
-}
-
-fn note(decision: &mut Decision<'_>, command: &ChangeDrop) -> Result<Outcome, Refusal> {
-    let entry = find(decision.state, command.drop_id)?;
-    accept(decision, entry, DropEvent::Noted { reason: command.reason.clone() })
 }
 
 fn report_mismatch(decision: &mut Decision<'_>, drop_id: DropId, stands: bool) -> Result<Outcome, Refusal> {

@@ -29,10 +29,6 @@ pub enum DropEvent {
         reason: Box<str>,
     },
     StockAdjusted(StockAdjusted),
-    /// An operator noted something; nothing else changed.
-    Noted {
-        reason: Box<str>,
-    },
     /// The auditor's recount disagrees: the drop is paused.
     MismatchFound,
     /// The auditor's recount agrees again; the drop stays paused until an operator resumes it.
@@ -72,7 +68,6 @@ impl DropEvent {
             DropEvent::Resumed { .. } => "drop_resumed",
             DropEvent::Closed { .. } => "drop_closed",
             DropEvent::StockAdjusted(_) => "stock_adjusted",
-            DropEvent::Noted { .. } => "drop_noted", // not sent: for the audit
             DropEvent::MismatchFound => "mismatch_found",
             DropEvent::MismatchCleared => "mismatch_cleared",
         }
@@ -89,7 +84,6 @@ impl DropEvent {
             | DropEvent::Paused { .. }
             | DropEvent::Resumed { .. }
             | DropEvent::Closed { .. }
-            | DropEvent::Noted { .. }
             | DropEvent::MismatchFound
             | DropEvent::MismatchCleared => 0,
         };
@@ -106,7 +100,6 @@ impl DropEvent {
             | DropEvent::Closed { .. }
             | DropEvent::StockAdjusted(_) => true,
             DropEvent::Created(_)
-            | DropEvent::Noted { .. }
             | DropEvent::Started
             | DropEvent::Ended
             | DropEvent::MismatchFound
@@ -154,7 +147,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Dr
             entry.paused = true;
         }
         DropEvent::MismatchCleared => entry.mismatch = false,
-        DropEvent::Created(_) | DropEvent::StockAdjusted(_) | DropEvent::Noted { .. } => {}
+        DropEvent::Created(_) | DropEvent::StockAdjusted(_) => {}
     }
 }
 

@@ -48,7 +48,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         })
         .responds(&[201], &[Json("Drop")])
         .problems(&[BODY, KEY, WRITER])
-        .links(&["PatchDrop", "PauseDrop", "ResumeDrop", "AdjustStock", "CloseDrop", "NoteDrop"])
+        .links(&["PatchDrop", "PauseDrop", "ResumeDrop", "AdjustStock", "CloseDrop"])
         .later(|worker, call| Box::pin(create(worker, call))),
     Route::admin(Role::Operator, Method::PATCH, "/v1/drops/{drop_id}", "PatchDrop", "Change a drop")
         .body("DropPatch", || json!({ "expected_revision": 1, "reason": "a typing error", "name": "Limited shoe" }))
@@ -75,11 +75,6 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .responds(&[200], &[Json("Drop")])
         .problems(&[BODY, ID, &[Code::Ended, Code::PreconditionFailed], WRITER])
         .later(|worker, call| Box::pin(adjust_stock(worker, call))),
-    Route::admin(Role::Operator, Method::POST, "/v1/drops/{drop_id}/note", "NoteDrop", "Note something about a drop")
-        .body("Reason", example_reason)
-        .responds(&[200], &[Json("Drop")])
-        .problems(&[BODY, ID, WRITER])
-        .later(|worker, call| Box::pin(with_reason(worker, call, DropCommand::Note))),
 ];
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
