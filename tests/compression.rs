@@ -81,7 +81,7 @@ fn large_responses_without_a_secret_are_compressed_for_clients_that_accept_it() 
         (admin, "/metrics", 5),
     ] {
         let plain = send(address, "GET", path, "");
-        assert!(plain.headers.get("content-encoding").is_none(), "{path}: nobody asked");
+        assert!(!plain.headers.contains_key("content-encoding"), "{path}: nobody asked");
         // Twice: the second comes from what the first made.
         for _ in 0..2 {
             let small = send(address, "GET", path, GZIP);
@@ -103,7 +103,7 @@ fn large_responses_without_a_secret_are_compressed_for_clients_that_accept_it() 
             assert_eq!(head.headers.get("etag"), small.headers.get("etag"), "{path}");
         }
         let refused = send(address, "GET", path, "Accept-Encoding: gzip;q=0, *\r\n");
-        assert!(refused.headers.get("content-encoding").is_none(), "{path}: gzip is not acceptable");
+        assert!(!refused.headers.contains_key("content-encoding"), "{path}: gzip is not acceptable");
     }
     assert!(send(admin, "GET", "/metrics", GZIP).text().contains("firstcome_seq 10\n"));
     server.stop();
@@ -121,7 +121,7 @@ fn the_compressed_form_of_a_page_has_a_tag_of_its_own() {
     let again = |accept: &str, tag: &str| {
         let reply = send(public, "GET", "/v1/drops", &format!("{accept}If-None-Match: {tag}\r\n"));
         assert!(reply.has("vary", "Accept-Encoding"), "{:?}", reply.headers);
-        assert!(reply.status == 200 || reply.headers.get("content-encoding").is_none(), "{:?}", reply.headers);
+        assert!(reply.status == 200 || !reply.headers.contains_key("content-encoding"), "{:?}", reply.headers);
         (reply.status, reply.headers["etag"].clone())
     };
     assert_eq!(again("", &plain), (304, plain.clone()));
@@ -169,7 +169,7 @@ fn a_secret_is_never_compressed_with_the_text_of_a_client() {
     assert_eq!(compressed, ["/v1/drops", "/v1/auctions", "/metrics", "/openapi.json"]);
     for query in ["", "?contacts=true"] {
         let csv = send(admin, "GET", &format!("/v1/orders{query}"), &format!("{GZIP}Accept: text/csv\r\n"));
-        assert!(csv.text().contains(id) && csv.headers.get("content-encoding").is_none(), "{:?}", csv.headers);
+        assert!(csv.text().contains(id) && !csv.headers.contains_key("content-encoding"), "{:?}", csv.headers);
     }
     server.stop();
 }
@@ -180,14 +180,14 @@ fn small_responses_are_sent_as_they_are_and_none_is_compressed_where_the_minimum
     let server = serve(scratch.path());
     assert_eq!(server.create(5).status, 201);
     let small = send(server.0.server.public_address, "GET", "/v1/drops", GZIP);
-    assert!(small.body.len() < 1400 && small.headers.get("content-encoding").is_none(), "{:?}", small.headers);
+    assert!(small.body.len() < 1400 && !small.headers.contains_key("content-encoding"), "{:?}", small.headers);
     assert!(small.has("vary", "Accept-Encoding"), "with more drops it would be compressed: {:?}", small.headers);
     server.stop();
     // `0` in the settings.
     let server = serve_with(scratch.path(), |config| config.gzip_bytes_min = usize::MAX);
     let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
     for (address, path) in [(public, "/openapi.json"), (public, "/v1/drops"), (admin, "/metrics")] {
-        assert!(send(address, "GET", path, GZIP).headers.get("content-encoding").is_none(), "{path}");
+        assert!(!send(address, "GET", path, GZIP).headers.contains_key("content-encoding"), "{path}");
     }
     server.stop();
 }

@@ -268,26 +268,32 @@ mod tests {
 
     /// A reader that reads only while it is open.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<(Mutex<Output>, Condvar)>);
+
+    #[derive(Default)]
+    struct Output {
+        is_open: bool,
+        bytes: Vec<u8>,
+    }
 
     impl Gate {
         fn open(&self) {
-            self.0.0.lock().0 = true;
+            self.0.0.lock().is_open = true;
             self.0.1.notify_all();
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.0.lock().1.clone()).expect("text")
+            String::from_utf8(self.0.0.lock().bytes.clone()).expect("text")
         }
     }
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let mut state = self.0.0.lock();
-            while !state.0 {
+            while !state.is_open {
                 self.0.1.wait(&mut state);
             }
-            state.1.extend_from_slice(bytes);
+            state.bytes.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
