@@ -47,7 +47,7 @@ pub struct ServerState {
     pub openapi: fn(&str) -> Bytes,
     /// The document once it was made.
     pub openapi_document: OnceLock<Bytes>,
-    /// The same, compressed.
+    /// The document as gzip, once a client wanted it so.
     pub openapi_gzip: OnceLock<Bytes>,
     pub config: Config,
     pub epoch: u64,
