@@ -32,9 +32,11 @@ for (const name of names) {
   uids.push(board.uid);
   unique(`${name}: id`, board.panels.map((panel) => panel.id));
   const variables = board.templating.list.map((variable) => variable.name);
-  for (const needed of ["source", "instance", "drop"]) {
+  for (const needed of ["source", "instance"]) {
     if (!variables.includes(needed)) wrong.push(`${name}: no variable ${needed}`);
   }
+  // The choice of drops stands on boards that use it, and on no other.
+  if (variables.includes("drop") !== JSON.stringify(board.panels).includes("$drop")) wrong.push(`${name}: the variable drop`);
   for (const variable of board.templating.list.filter((variable) => variable.type === "query")) {
     if (variable.datasource.uid !== "${source}") wrong.push(`${name}: ${variable.name} has another data source`);
   }
