@@ -8,7 +8,7 @@
 mod model;
 
 use firstcome::engine::Admitted;
-use firstcome::store::{Batch, PerSecondTally, Recorder, Store, early, load, verify};
+use firstcome::store::{Batch, PerSecondTally, Recorder, Store, StoreError, early, load, verify};
 use firstcome::types::UnixMillis;
 
 use model::World;
@@ -16,7 +16,9 @@ use model::World;
 const KEYS_MAX: usize = 40;
 const COMMANDS_PER_WORLD: usize = 600;
 
-fn run_world(seed: u64) {
+/// Runs a world. What is due is done in transactions of at most `events_max` events, each followed by a load: one that
+/// ends within an instant is what a crash there leaves.
+fn run_world(seed: u64, events_max: usize) {
     let scratch = tempfile::tempdir().expect("scratch");
     let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("opened");
     let digests = store.digest_key.clone();
@@ -27,7 +29,22 @@ fn run_world(seed: u64) {
     let (mut batch, mut tally) = (Batch::default(), PerSecondTally::default());
     for step in 0..COMMANDS_PER_WORLD {
         let at = world.instant(&state);
-        assert!(state.advance(at, &mut batch.events, usize::MAX));
+        loop {
+            let room = events_max.saturating_sub(batch.events.len());
+            if state.advance(at, &mut batch.events, room) {
+                break;
+            }
+            record(&mut recorder, &mut batch, &mut tally)
+                .unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"));
+            state.release_settled();
+            let mut loaded = load::load(&store.connection, &digests, KEYS_MAX)
+                .unwrap_or_else(|error| panic!("seed {seed} step {step}: in the middle of what is due: {error}"))
+                .state;
+            let (mut alive, mut rest, mut rest_loaded) = (state.clone(), Vec::new(), Vec::new());
+            assert!(alive.advance(at, &mut rest, usize::MAX) && loaded.advance(at, &mut rest_loaded, usize::MAX));
+            assert_eq!(rest_loaded, rest, "seed {seed} step {step}: the rest of what is due");
+            assert!(loaded == alive, "seed {seed} step {step}: in the middle of what is due");
+        }
         let command = world.command(&state);
         let mut admitted = Admitted::default();
         if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
@@ -50,10 +67,8 @@ fn run_world(seed: u64) {
             tally.count(id, at, &outcome, std::time::Duration::ZERO);
         }
         if world.random.one_in(4) || step + 1 == COMMANDS_PER_WORLD {
-            recorder.begin().expect("begun");
-            recorder.record(&batch, &mut tally).unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"));
-            recorder.commit().expect("committed");
-            batch.clear();
+            record(&mut recorder, &mut batch, &mut tally)
+                .unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"));
             state.release_settled();
             if step % 50 < 4 || step + 1 == COMMANDS_PER_WORLD {
                 let mut loaded = load::load(&store.connection, &digests, KEYS_MAX)
@@ -73,12 +88,31 @@ fn run_world(seed: u64) {
     assert_eq!(report.last_seq, state.seq());
 }
 
+/// Makes the batch durable and empties it.
+fn record(recorder: &mut Recorder<'_>, batch: &mut Batch, tally: &mut PerSecondTally) -> Result<(), StoreError> {
+    recorder.begin()?;
+    recorder.record(batch, tally)?;
+    recorder.commit()?;
+    batch.clear();
+    Ok(())
+}
+
+#[test]
+fn a_crash_between_two_events_of_one_instant_leaves_a_file_that_loads() {
+    if let Some(seed) = model::replayed_seed() {
+        return run_world(seed, 1);
+    }
+    for seed in 0..model::scaled(30, 6) {
+        run_world(seed.wrapping_mul(0x9e37_79b9) ^ 0xb0d5, 1 + usize::try_from(seed % 3).expect("small"));
+    }
+}
+
 #[test]
 fn what_is_loaded_from_the_file_is_what_the_engine_has_in_memory() {
     if let Some(seed) = model::replayed_seed() {
-        return run_world(seed);
+        return run_world(seed, usize::MAX);
     }
     for seed in 0..model::scaled(60, 6) {
-        run_world(seed.wrapping_mul(0x9e37_79b9) ^ 0xf1c0);
+        run_world(seed.wrapping_mul(0x9e37_79b9) ^ 0xf1c0, usize::MAX);
     }
 }

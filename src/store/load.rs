@@ -44,7 +44,7 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     for (id, endpoint) in super::endpoints::load(connection)? {
         state.restore_endpoint(id, endpoint);
     }
-    invariants::check(&state).map_err(StoreError::Inconsistent)?;
+    invariants::check_loaded(&state).map_err(StoreError::Inconsistent)?;
     Ok(Loaded { state, link })
 }
 
