@@ -14,6 +14,7 @@ use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effe
 use crate::exit::{self, Exit, exit_now};
 use crate::output;
 use crate::server::{RunningServer, mistakes_of_files, start};
+use crate::telemetry::logging;
 use crate::types::digest_key::KeyScope;
 use crate::types::{Currency, DropId, Provider, UnitPrice, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
@@ -132,6 +133,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
         // Acknowledged orders are on the disk. The exit code says whether a supervisor may restart the process.
+        logging::flush();
         exit_now(exit_code);
     })?;
     let traces = traces.start(&running.telemetry)?;
@@ -163,16 +165,18 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         // Standard error has the lines of the log only, all of them JSON.
         tracing::info!("{SHUTTING_DOWN}");
     } else {
-        output::note(SHUTTING_DOWN);
+        logging::line(SHUTTING_DOWN);
     }
     runtime.spawn(async {
         if wait_for_signal().await.is_ok() {
             // Acknowledged orders are durable already.
+            logging::flush();
             exit_now(exit::INTERRUPTED);
         }
     });
     let ended = shut_down(&runtime, running, traces)?;
     tracing::info!(orderly = ended.is_ok(), "ended");
+    logging::flush();
     ended
 }
 
@@ -194,6 +198,7 @@ fn shut_down(runtime: &Runtime, running: RunningServer, traces: RunningExport) -
     if in_time.is_err() {
         let limit = STOP_WITHIN.as_secs();
         tracing::error!("shutdown took longer than {limit} s and was cut off; acknowledged orders are kept");
+        logging::flush();
         exit_now(exit::BUG);
     }
     stopping.join().map_err(|_| Exit::bug("the shutdown panicked"))

@@ -27,7 +27,7 @@ use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric};
+use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric, logging};
 use crate::types::{DropId, SnapshotGate};
 use crate::wire::{self, WireWorker, WireWorkerParts};
 use crate::writer::WriterHandle;
@@ -143,6 +143,7 @@ impl ServerThreads {
 fn spawn(name: String, panics: PanicMeter, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
     let work = move || {
         if panics.catch(run).is_none() {
+            logging::flush();
             exit_now(exit::BUG);
         }
     };
@@ -158,6 +159,7 @@ fn spawn_vital(worker: &Worker, work: impl Future<Output = ()> + 'static) {
             && ended.is_panic()
         {
             panics.note(&*ended.into_panic());
+            logging::flush();
             exit_now(exit::BUG);
         }
     });

@@ -2,19 +2,25 @@
 //!
 //! Never in a log: bodies, contacts, buyers' texts, the random part of an order's id, keys, tokens.
 
+mod error_lines;
+
 use std::io::{self, IsTerminal, Write};
 
 use tracing::level_filters::LevelFilter;
+
+use error_lines::ErrorLines;
+pub use error_lines::{flush, line};
 
 /// Starts logging for the whole process. A second call changes nothing.
 ///
 /// Texts of clients may be part of a message (a path, a header's name). Control characters are escaped in the output, so
 /// that no client can forge a line or move the cursor of the operator's terminal.
 pub fn init(level: LevelFilter, json: bool) {
+    error_lines::start();
     let colours = !json && io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(move || OneLine { to: io::stderr(), colours })
+        .with_writer(move || OneLine { to: ErrorLines, colours })
         .with_target(false)
         .with_ansi(colours);
     // It fails only if logging was started before, which then stays in effect.
@@ -27,9 +33,10 @@ pub fn init_with_spans(level: LevelFilter, json: bool, spans: super::spans::Span
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
+    error_lines::start();
     let colours = !json && io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(move || OneLine { to: io::stderr(), colours })
+        .with_writer(move || OneLine { to: ErrorLines, colours })
         .with_target(false)
         .with_ansi(colours);
     let lines = if json { lines.json().boxed() } else { lines.boxed() };
