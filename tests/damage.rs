@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use firstcome::engine::{Command, PaymentCommand, RecordPayment};
+use firstcome::store::fault_marker::FaultMarker;
 use firstcome::store::migrate::migrate;
 use firstcome::store::recover::{AcceptedRisks, recover};
 use firstcome::store::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -289,8 +290,21 @@ fn migrate_from(schema: i64, dump: &str) {
     let before = told(&directory);
     let error = start(&directory).expect_err("refused");
     assert!(error.exit_code() == 65 && error.to_string().contains("firstcome migrate"), "{error}");
-    let migrated = migrate(&directory, wall_clock()).expect("migrated");
-    assert_eq!(migrated.from, Some(schema));
+    let with_risks =
+        |loss, without_watermark| migrate(&directory, wall_clock(), AcceptedRisks { loss, without_watermark });
+    if schema == 2 {
+        // Only programs of schema 1 wrote no watermark.
+        let refused = with_risks(None, false).expect_err("refused");
+        assert!(refused.to_string().contains("firstcome migrate --without-watermark"), "{refused}");
+        writing::mark_older_file(&directory, 3);
+        let refused = with_risks(None, false).expect_err("refused");
+        assert!(refused.to_string().contains("firstcome migrate --accept-loss=3"), "{refused}");
+        assert!(with_risks(Some(2), false).is_err(), "another loss than the one that was quoted");
+        assert_eq!(told(&directory), before, "nothing is changed");
+        writing::mark_older_file(&directory, 0);
+    }
+    let migrated = with_risks(None, false).expect("migrated");
+    assert_eq!((migrated.from, migrated.lost), (Some(schema), 0));
     start(&directory).expect("starts");
     assert_eq!(told(&directory), before);
     assert_eq!(verify::verify(&directory).expect("verified").problems, Vec::<String>::new());
@@ -308,5 +322,64 @@ fn migrate_from(schema: i64, dump: &str) {
     let fresh = scratch.path().join("fresh");
     drop(Store::open(&fresh, wall_clock()).expect("made"));
     assert_eq!(schema(&directory.join(DATABASE)), schema(&fresh.join(DATABASE)), "as if it had been made now");
-    assert_eq!(migrate(&directory, wall_clock()).expect("nothing to do").from, None);
+    assert_eq!(with_risks(None, false).expect("nothing to do").kept, None);
+}
+
+#[test]
+fn a_loss_that_a_migration_finds_is_recorded_and_a_watermark_of_another_file_is_refused() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    for (schema, dump) in [(1, include_str!("fixtures/schema-1.sql")), (2, include_str!("fixtures/schema-2.sql"))] {
+        let directory = scratch.path().join(format!("data-{schema}"));
+        std::fs::create_dir(&directory).expect("made");
+        let old = rusqlite::Connection::open(directory.join(DATABASE)).expect("opened");
+        old.execute_batch(dump).expect("loaded");
+        drop(old);
+        let other = WatermarkRecord {
+            file_id: [9; 16],
+            epoch: 4,
+            seq: Seq::new(1).expect("in range"),
+            link: firstcome::store::chain::ChainLink::START,
+            synced: Seq::ZERO,
+        };
+        Watermark::open(&directory).expect("opened").establish(&other).expect("written");
+        let refused = migrate(&directory, wall_clock(), AcceptedRisks::default()).expect_err("refused");
+        assert!(refused.to_string().contains("belongs to another file"), "{refused}");
+        let (accepted, lost) = if schema == 2 {
+            writing::mark_older_file(&directory, 3);
+            (AcceptedRisks { loss: Some(3), without_watermark: false }, 3)
+        } else {
+            (AcceptedRisks { loss: None, without_watermark: true }, 0)
+        };
+        let migrated = migrate(&directory, wall_clock(), accepted).expect("migrated");
+        assert_eq!(migrated.lost, lost);
+        let store = Store::open(&directory, wall_clock()).expect("starts");
+        assert_eq!(store.epoch, if schema == 2 { 2 } else { 5 }, "a new epoch");
+    }
+}
+
+#[test]
+fn a_file_of_this_schema_that_was_put_back_after_an_interrupted_migration_is_completed_by_the_next() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (stages, expected) = sale(scratch.path(), "sale");
+    let directory = write_files(&scratch.path().join("data"), stages.last().expect("a stage"));
+    // As an interruption before the swap leaves it: the mark, and a finished copy of another file.
+    marker_of(&directory)
+        .raise("a rebuild of the file was interrupted; run the same command again to complete it")
+        .expect("written");
+    std::fs::create_dir(directory.join("rebuilt")).expect("made");
+    std::fs::write(directory.join("rebuilt").join("origin.json"), "{}").expect("written");
+    assert_eq!(start(&directory).expect_err("refused").exit_code(), 74);
+    let migrated = migrate(&directory, wall_clock(), AcceptedRisks::default()).expect("completed");
+    assert!(migrated.kept.is_some_and(|kept| kept.join(DATABASE).exists()), "the file that was put back is kept");
+    start(&directory).expect("starts");
+    assert_eq!(told(&directory), expected);
+    // A fault of the disk is not for a migration to clear.
+    marker_of(&directory).raise("exit 74: the disk failed").expect("written");
+    let refused = migrate(&directory, wall_clock(), AcceptedRisks::default()).expect_err("refused");
+    assert!(refused.exit_code() == 74 && refused.to_string().contains("firstcome recover"), "{refused}");
+    assert_eq!(start(&directory).expect_err("refused").exit_code(), 74);
+}
+
+fn marker_of(directory: &Path) -> FaultMarker {
+    FaultMarker::open(directory).expect("opened")
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod process;
+mod writing;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -176,6 +177,8 @@ fn recover_and_migrate_as_root_leave_the_files_to_their_owner() {
                 fs::create_dir(&data).expect("made");
                 let old = rusqlite::Connection::open(data.join(PARTS[0])).expect("opened");
                 old.execute_batch(dump).expect("loaded");
+                drop(old);
+                writing::mark_older_file(&data, 0);
             }
         }
         chown(&data, Some(SERVICE), Some(SERVICE)).expect("given");

@@ -141,12 +141,13 @@ fn a_migration_that_is_killed_anywhere_is_completed_by_the_next() {
     let connection = rusqlite::Connection::open(old.join(PARTS[0])).expect("opened");
     connection.execute_batch(include_str!("fixtures/schema-2.sql")).expect("loaded");
     drop(connection);
+    writing::mark_older_file(&old, 0);
     let (files, before) = (read_files(&old), told(&old));
     kill_everywhere(scratch.path(), "migrate", &files, |directory, what| {
         if let Err(error) = start(directory) {
             assert!([65, 74].contains(&error.exit_code()), "{what}: {error}");
         }
-        migrate(directory, wall_clock()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        migrate(directory, wall_clock(), AcceptedRisks::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         start(directory).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(told(directory), before, "{what}");
     });

@@ -79,13 +79,15 @@ pub enum StoreError {
     /// The file has fewer events than were acknowledged.
     #[error(
         "{path} ends at event {found}, but event {acknowledged} was acknowledged: {missing} events are missing; restore \
-         the file or its -wal, restore a backup, or accept the loss with `firstcome recover --accept-loss={missing}`"
+         the file or its -wal, restore a backup, or accept the loss with `firstcome recover --accept-loss={missing}` \
+         (`firstcome migrate --accept-loss={missing}`, if the file has an older schema)"
     )]
     EventsMissing { path: PathBuf, found: u64, acknowledged: u64, missing: u64 },
     /// The file and the watermark do not match.
     #[error(
         "{path} does not match its watermark: {what}; restore the file that belongs here, or verify this one and adopt \
-         it with `firstcome recover --without-watermark`"
+         it with `firstcome recover --without-watermark` (`firstcome migrate --without-watermark`, if the file has an older \
+         schema)"
     )]
     Strange { path: PathBuf, what: String },
     /// `--accept-loss` differs from the number of missing events.

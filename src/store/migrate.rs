@@ -1,6 +1,7 @@
 //! Migration from an older schema: a copy is changed, verified, and swapped in.
 //!
-//! Schema 1 had no `file_id` in `meta`, and its chain sealed events without the rows of new orders.
+//! Schema 1 had no `file_id` in `meta`, and its chain sealed events without the rows of new orders. Its programs wrote no
+//! watermark.
 //! Schema 2 had one manual payment per order, in the order's row, and neither inbox nor sessions.
 
 use std::path::{Path, PathBuf};
@@ -8,10 +9,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::chain::{Chain, ChainLink};
+use super::fault_marker::FaultMarker;
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
-use super::rebuild::{complete_interrupted, rebuild};
+use super::rebuild::{complete_interrupted, is_marked_interrupted, rebuild};
+use super::recover::{AcceptedRisks, Compared};
 use super::verify::{self, Sealed, SealedRow, VerifyReport};
+use super::watermark::{Watermark, WatermarkState};
 use super::{StoreError, recover};
 use crate::types::{Seq, UnixMillis, random};
 
@@ -21,6 +25,8 @@ pub struct Migrated {
     /// Schema that the file had. `None` if it is current.
     pub from: Option<i64>,
     pub report: Option<VerifyReport>,
+    /// Number of lost events.
+    pub lost: u64,
     /// Directory with the old files.
     pub kept: Option<PathBuf>,
 }
@@ -28,8 +34,9 @@ pub struct Migrated {
 /// Migrates the file of `directory` to this program's schema.
 ///
 /// # Errors
-/// If the file belongs to another program, is newer, unreadable or inconsistent. Nothing is changed in these cases.
-pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError> {
+/// If the file belongs to another program, is newer, unreadable or inconsistent, or events are missing and exactly that
+/// loss was not accepted. Nothing is changed in these cases.
+pub fn migrate(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Migrated, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !directory.is_dir() {
         return Err(StoreError::Missing { path });
@@ -42,16 +49,56 @@ pub fn migrate(directory: &Path, now: UnixMillis) -> Result<Migrated, StoreError
     }
     let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let from = match check_identity(&connection, &path) {
-        Ok(_) => return Ok(Migrated { from: None, report: None, kept: completed }),
+        Ok(_) if completed.is_none() => {
+            drop(connection);
+            return check_current(directory, now, accepted);
+        }
+        Ok(_) => return Ok(Migrated { from: None, report: None, lost: 0, kept: completed }),
         Err(StoreError::OlderSchema { found, .. }) => found,
         Err(other) => return Err(other),
     };
     drop(connection);
     let rebuilt = rebuild(directory, now, |copy| {
-        change(&copy.join(DATABASE_FILE), from)?;
-        recover::finish(copy, now, 0, None)
+        let database = copy.join(DATABASE_FILE);
+        let Compared { missing, epoch } = if from < 2 {
+            compare_first_schema(directory, accepted)?
+        } else {
+            recover::compare_copy(directory, &database, accepted)?
+        };
+        change(&database, from)?;
+        Ok((recover::finish(copy, now, missing, epoch)?, missing))
     })?;
-    Ok(Migrated { from: Some(from), report: rebuilt.made, kept: Some(rebuilt.kept) })
+    let (report, lost) = rebuilt.made.map_or((None, 0), |(report, lost)| (Some(report), lost));
+    Ok(Migrated { from: Some(from), report, lost, kept: Some(rebuilt.kept) })
+}
+
+/// Looks whether anything is left to do for a file that has this program's schema. If an interrupted run has left its mark
+/// and an operator has put another file in the place of the old one, that file is verified and copied as by `recover`.
+///
+/// # Errors
+/// If the mark is that of a fault.
+fn check_current(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Migrated, StoreError> {
+    if is_marked_interrupted(directory)? {
+        let recovered = recover::recover_locked(directory, now, accepted)?;
+        let kept = Some(recovered.kept);
+        return Ok(Migrated { from: None, report: recovered.report, lost: recovered.lost, kept });
+    }
+    match FaultMarker::read(directory)? {
+        Some(what) => Err(StoreError::Marked { directory: directory.to_path_buf(), what }),
+        None => Ok(Migrated { from: None, report: None, lost: 0, kept: None }),
+    }
+}
+
+/// Compares a file of schema 1 with the watermark, which can only be of another file.
+fn compare_first_schema(directory: &Path, accepted: AcceptedRisks) -> Result<Compared, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    match Watermark::read(directory)? {
+        WatermarkState::Absent => Ok(Compared { missing: 0, epoch: None }),
+        _ if accepted.without_watermark => recover::compare_copy(directory, &path, accepted),
+        WatermarkState::Present(_) | WatermarkState::Unreadable => {
+            Err(StoreError::Strange { path, what: "the watermark belongs to another file".into() })
+        }
+    }
 }
 
 /// Changes a copy, step by step, in one transaction.

@@ -74,6 +74,11 @@ pub fn rebuild<T>(
     Ok(Rebuilt { made: Some(made), kept })
 }
 
+/// Returns true if the fault marker of `directory` says that a rebuild was interrupted.
+pub fn is_marked_interrupted(directory: &Path) -> Result<bool, StoreError> {
+    Ok(FaultMarker::read(directory)?.is_some_and(|text| text == INTERRUPTED))
+}
+
 /// Completes an interrupted rebuild. Returns the directory with the old files, or `None` if there was none to complete. A
 /// rebuilt file whose origin is no longer what lies in `directory` is set aside and never used.
 pub fn complete_interrupted(directory: &Path, now: UnixMillis) -> Result<Option<PathBuf>, StoreError> {

@@ -46,35 +46,59 @@ pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
         return Err(StoreError::Missing { path });
     }
     let _lock = DirectoryLock::take(directory)?;
-    let acknowledged = Watermark::read(directory)?;
+    recover_locked(directory, now, accepted)
+}
+
+/// Rebuilds the file of `directory`, whose lock this process holds.
+pub(super) fn recover_locked(
+    directory: &Path,
+    now: UnixMillis,
+    accepted: AcceptedRisks,
+) -> Result<Recovered, StoreError> {
+    let path = directory.join(DATABASE_FILE);
     let rebuilt = rebuild(directory, now, |copy| {
-        let missing = missing_events(&path, &copy.join(DATABASE_FILE), acknowledged, accepted)?;
-        match (missing, accepted.loss) {
-            (0, None | Some(0)) => {}
-            (missing, Some(quoted)) if missing == quoted => {}
-            (missing, Some(quoted)) => return Err(StoreError::OtherLoss { missing, quoted }),
-            (missing, None) => return Err(lost_events(&path, acknowledged, missing)),
-        }
-        let epoch = accepted.without_watermark.then(|| last_epoch(directory, acknowledged));
-        let report = finish(copy, now, missing, epoch)?;
-        Ok((report, missing))
+        check_identity(&rusqlite::Connection::open(copy.join(DATABASE_FILE))?, &path)?;
+        let compared = compare_copy(directory, &copy.join(DATABASE_FILE), accepted)?;
+        let report = finish(copy, now, compared.missing, compared.epoch)?;
+        Ok((report, compared.missing))
     })?;
     let (report, lost) = rebuilt.made.map_or((None, 0), |(report, lost)| (Some(report), lost));
     Ok(Recovered { report, lost, kept: rebuilt.kept })
 }
 
+/// Result of the comparison of a copy with the watermark of its source.
+pub(super) struct Compared {
+    /// Number of acknowledged events that the copy does not have, and that the operator has accepted.
+    pub(super) missing: u64,
+    /// Epoch above which a new one must begin; `None` if the epoch stays.
+    pub(super) epoch: Option<u64>,
+}
+
+/// Compares a copy, which is not changed yet, with the watermark of its source.
+///
+/// # Errors
+/// If events are missing and exactly that loss was not accepted, or the two do not match.
+pub(super) fn compare_copy(directory: &Path, copy: &Path, accepted: AcceptedRisks) -> Result<Compared, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    let acknowledged = Watermark::read(directory)?;
+    if accepted.without_watermark {
+        return Ok(Compared { missing: 0, epoch: Some(last_epoch(directory, acknowledged)) });
+    }
+    let missing = missing_events(&path, copy, acknowledged)?;
+    match (missing, accepted.loss) {
+        (0, None | Some(0)) => {}
+        (missing, Some(quoted)) if missing == quoted => {}
+        (missing, Some(quoted)) => return Err(StoreError::OtherLoss { missing, quoted }),
+        (missing, None) => return Err(lost_events(&path, acknowledged, missing)),
+    }
+    Ok(Compared { missing, epoch: None })
+}
+
 /// Returns the number of acknowledged events that the copy does not have.
-fn missing_events(
-    path: &Path,
-    copy: &Path,
-    acknowledged: WatermarkState,
-    accepted: AcceptedRisks,
-) -> Result<u64, StoreError> {
+fn missing_events(path: &Path, copy: &Path, acknowledged: WatermarkState) -> Result<u64, StoreError> {
     let connection = rusqlite::Connection::open(copy)?;
-    check_identity(&connection, path)?;
     configure(&connection)?;
     let acknowledged = match acknowledged {
-        _ if accepted.without_watermark => return Ok(0),
         WatermarkState::Present(mark) => mark,
         WatermarkState::Absent => return Err(no_watermark(path, "there is no watermark")),
         WatermarkState::Unreadable => return Err(no_watermark(path, "the watermark is damaged")),

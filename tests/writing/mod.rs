@@ -16,16 +16,18 @@ use std::time::{Duration, Instant};
 use firstcome::engine::{
     COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, OUTCOME_NAMES, OrderCommand, PlaceOrder,
 };
+use firstcome::store::chain::ChainLink;
+use firstcome::store::watermark::{Watermark, WatermarkRecord};
 use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, SnapshotGate};
+use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, Seq, SnapshotGate};
 use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
     Class, Clock, ClockReading, CpuAffinity, Decided, Submission, SubmitError, Ticket, Writer, WriterExit,
     WriterHandle, WriterOptions, WriterReply,
 };
-use test_drop::test_drop;
+pub use test_drop::test_drop;
 
 pub fn options() -> WriterOptions {
     WriterOptions {
@@ -71,8 +73,11 @@ pub fn end(handle: &WriterHandle, thread: JoinHandle<WriterExit>) {
 }
 
 pub fn create(handle: &WriterHandle, total: u32, reservation_seconds: u32) -> Ticket {
-    let spec = DropSpec { reservation_seconds, payment_seconds: 60, ..test_drop(total) };
-    let digest = handle.digest_key.params(b"create");
+    create_drop(handle, "create", DropSpec { reservation_seconds, payment_seconds: 60, ..test_drop(total) })
+}
+
+pub fn create_drop(handle: &WriterHandle, key: &str, spec: DropSpec) -> Ticket {
+    let digest = handle.digest_key.params(key.as_bytes());
     let command = Command::Drop(DropCommand::Create(CreateDrop {
         key: CommandKey { digest, params: digest },
         spec: Box::new(spec),
@@ -89,11 +94,19 @@ pub fn order(handle: &WriterHandle, buyer: &str) -> Result<Ticket, SubmitError> 
 }
 
 pub fn order_with_key(handle: &WriterHandle, buyer: &str, key: &[u8]) -> Result<Ticket, SubmitError> {
+    submit_order(handle, drop_one(), buyer, key)
+}
+
+pub fn order_of(handle: &WriterHandle, drop_id: u32, buyer: &str) -> Result<Ticket, SubmitError> {
+    submit_order(handle, DropId::new(drop_id).expect("not 0"), buyer, b"k")
+}
+
+fn submit_order(handle: &WriterHandle, drop_id: DropId, buyer: &str, key: &[u8]) -> Result<Ticket, SubmitError> {
     let digest = handle.digest_key.buyer(buyer);
     let command = Command::Order(OrderCommand::Place(PlaceOrder {
-        drop_id: drop_one(),
+        drop_id,
         buyer: digest,
-        key: handle.digest_key.order_key(drop_one(), &digest, key),
+        key: handle.digest_key.order_key(drop_id, &digest, key),
         quantity: Quantity::ONE,
         contact_given: false,
     }));
@@ -110,6 +123,21 @@ pub fn decided(ticket: Ticket) -> Decided {
         WriterReply::Decided(decided) => decided,
         other => panic!("not decided: {other:?}"),
     }
+}
+
+/// Writes a watermark beside a file of schema 2, as its program did; `missing` events were acknowledged and are not in it.
+pub fn mark_older_file(directory: &Path, missing: u64) {
+    let connection = rusqlite::Connection::open(directory.join("firstcome.db")).expect("opened");
+    let (epoch, file_id): (i64, [u8; 16]) = connection
+        .query_row("SELECT epoch, file_id FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("a row");
+    let (seq, link): (Seq, [u8; 32]) = connection
+        .query_row("SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("a link");
+    let seq = Seq::new(seq.get() + missing).expect("in range");
+    let epoch = u64::try_from(epoch).expect("not negative");
+    let mark = WatermarkRecord { file_id, epoch, seq, link: ChainLink(link), synced: seq };
+    Watermark::open(directory).expect("opened").establish(&mark).expect("written");
 }
 
 /// Waits until something holds; a test that waits for ever fails after 20 s.
