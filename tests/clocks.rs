@@ -13,14 +13,16 @@ use std::time::{Duration, Instant};
 
 use firstcome::admission::operators::file::change;
 use firstcome::admission::operators::{Role, Token};
-use firstcome::store::clock_file::ClockFile;
-use firstcome::store::{BootTime, Store, load};
+use firstcome::engine::DropSpec;
+use firstcome::store::clock_file::{CLOCK_FILE, ClockFile};
+use firstcome::store::{BootTime, KeptInstant, Store, load};
 use firstcome::types::{SigningSecret, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{Clock, ClockError, ClockReading, StartEvidence};
 use http::{call, config, serve_with, try_serve, until};
 use serde_json::json;
 use webhook_sink::{Sink, SinkReply};
+use writing::test_drop;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -142,7 +144,7 @@ fn a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything() {
         for life in 0..12 {
             let file = ClockFile::open(scratch.path(), FILE_ID).expect("opened");
             let anything_due = !dice.one_in(4);
-            let evidence = StartEvidence { last_event, kept: file.read(), anything_due };
+            let evidence = StartEvidence { last_event, kept: file.read(), orders_live: anything_due, anything_due };
             let told = |what: &str, now: &ClockReading| {
                 format!("seed {seed}, life {life}: {what}: {evidence:?} {now:?}, uncounted {} ms", machine.uncounted)
             };
@@ -199,6 +201,7 @@ fn evidence(directory: &Path) -> StartEvidence {
     StartEvidence {
         last_event: loaded.state.at(),
         kept: store.clock_file.as_ref().and_then(ClockFile::read),
+        orders_live: loaded.state.orders_in_memory() > 0,
         anything_due: loaded.state.next_due().is_some(),
     }
 }
@@ -224,6 +227,54 @@ fn a_quiet_shop_starts_again_while_an_order_is_live() {
         assert_eq!(evidence.check(&later(stop, 0)), Ok(()), "a stop of {stop} ms");
         assert!(matches!(evidence.check(&later(stop, 2 * HOUR)), Err(ClockError::Ahead(7199..=7201))), "{stop}");
         assert!(matches!(evidence.check(&later(stop, -2 * HOUR)), Err(ClockError::Behind(7199..=7201))), "{stop}");
+    }
+}
+
+/// Ways to lose the clock file; before the first start of this version there is none.
+fn lose_clock_file(directory: &Path, way: &str) {
+    let path = directory.join(CLOCK_FILE);
+    match way {
+        "never there" => std::fs::remove_file(&path).expect("removed"),
+        "emptied" => std::fs::write(&path, "").expect("cut"),
+        "of another database" => {
+            std::fs::remove_file(&path).expect("removed");
+            let other = ClockFile::open(directory, [9; 16]).expect("made");
+            let at = wall_clock();
+            other.keep(&KeptInstant { known: at, decided: at, wall: at, boot: None }).expect("written");
+        }
+        _ => std::fs::write(&path, [7; 1024]).expect("written"),
+    }
+}
+
+#[test]
+fn a_start_without_a_kept_instant_compares_with_the_last_event_and_only_for_live_orders() {
+    for way in ["never there", "emptied", "of another database", "damaged"] {
+        for with_order in [false, true] {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let (writer, handle) = writing::prepare(scratch.path(), writing::options());
+            let thread = writing::run(writer);
+            let at = wall_clock();
+            let spec = DropSpec { starts_at: at.plus_millis(48 * HOUR), ..test_drop(5) };
+            writing::decided(writing::create_drop(&handle, "later", spec));
+            if with_order {
+                let now = DropSpec { reservation_seconds: 86_400, ..test_drop(5) };
+                writing::decided(writing::create_drop(&handle, "now", now));
+                writing::decided(writing::order_of(&handle, 2, "ann").expect("let in"));
+            }
+            writing::end(&handle, thread);
+            lose_clock_file(scratch.path(), way);
+            let evidence = evidence(scratch.path());
+            let what = format!("{way}, an order: {with_order}: {evidence:?}");
+            assert_eq!(
+                (evidence.kept, evidence.anything_due, evidence.orders_live),
+                (None, true, with_order),
+                "{what}"
+            );
+            // A quiet shop whose drop begins in two days is stopped for two hours.
+            let found = evidence.check(&later(2 * HOUR, 0));
+            assert_eq!(matches!(found, Err(ClockError::Ahead(_))), with_order, "{what}: {found:?}");
+            assert!(matches!(evidence.check(&later(0, -HOUR)), Err(ClockError::Behind(_))), "{what}");
+        }
     }
 }
 

@@ -222,6 +222,7 @@ fn start_clock(store: &Store, loaded: &Loaded, accept: bool) -> Result<Clock, Ex
     let evidence = StartEvidence {
         last_event: loaded.state.at(),
         kept: store.clock_file.as_ref().and_then(ClockFile::read),
+        orders_live: loaded.state.orders_in_memory() > 0,
         anything_due: loaded.state.next_due().is_some(),
     };
     let now = ClockReading::take();

@@ -2,7 +2,8 @@
 //!
 //! A wrong wall clock at a start expires orders and ends drops and auctions for good. The guard compares it with the
 //! instant that the last run kept (`store/clock_file.rs`), carried on by the boot clock if the machine has not been
-//! booted since: then any length of a stop is known. Otherwise a stop of more than an hour looks like a wrong clock.
+//! booted since: then any length of a stop is known. Otherwise a stop of more than an hour looks like a wrong clock. If no
+//! instant was kept, as before the first start of this version, it compares with the last event, and only live orders count.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use crate::types::UnixMillis;
 
 /// Largest lag of the wall clock behind what the file knows.
 const BEHIND_MAX_MS: i64 = 60 * 1000;
-/// Largest lead of the wall clock over what the file knows, while anything is due that a wrong clock would end.
+/// Largest lead of the wall clock over what the file knows, while anything is due that a wrong clock would end; if no
+/// instant was kept, while orders are live.
 const AHEAD_MAX_MS: i64 = 60 * 60 * 1000;
 
 /// The wall clock differs too much from what the file knows.
@@ -93,6 +95,8 @@ pub struct StartEvidence {
     pub last_event: UnixMillis,
     /// The instant that the last run kept in the clock file.
     pub kept: Option<KeptInstant>,
+    /// Orders are live: a clock far ahead would expire them.
+    pub orders_live: bool,
     /// Orders are live, or drops or auctions live or scheduled: a wrong clock would end something for good.
     pub anything_due: bool,
 }
@@ -125,7 +129,9 @@ impl StartEvidence {
             return Err(ClockError::Behind(behind_ms / 1000));
         }
         let ahead_ms = now.wall.get().saturating_sub(likeliest.get());
-        if ahead_ms > AHEAD_MAX_MS && self.anything_due {
+        // The last event tells little: a right clock is far ahead of it in a quiet shop that has a drop scheduled.
+        let ends_something = if kept.is_some() { self.anything_due } else { self.orders_live };
+        if ahead_ms > AHEAD_MAX_MS && ends_something {
             return Err(ClockError::Ahead(ahead_ms / 1000));
         }
         Ok(())
@@ -155,14 +161,16 @@ mod tests {
 
     #[test]
     fn without_a_kept_instant_the_wall_clock_is_compared_with_the_last_event() {
-        let start = |wall, anything_due| {
-            StartEvidence { last_event: ms(100_000_000), kept: None, anything_due }.check(&reading(wall))
+        let start = |wall, orders_live| {
+            let evidence = StartEvidence { last_event: ms(100_000_000), kept: None, orders_live, anything_due: true };
+            evidence.check(&reading(wall))
         };
         assert_eq!(start(100_000_000 - 60_001, false), Err(ClockError::Behind(60)));
         assert_eq!(start(100_000_000 - 60_000, false), Ok(()));
         assert_eq!(start(100_000_000 + 3_600_001, true), Err(ClockError::Ahead(3600)));
-        assert_eq!(start(100_000_000 + 3_600_001, false), Ok(()));
-        let new_file = StartEvidence { last_event: UnixMillis::ZERO, kept: None, anything_due: false };
+        assert_eq!(start(100_000_000 + 3_600_001, false), Ok(()), "a drop that is due alone proves nothing");
+        let new_file =
+            StartEvidence { last_event: UnixMillis::ZERO, kept: None, orders_live: false, anything_due: false };
         assert_eq!(new_file.check(&reading(1_700_000_000_000)), Ok(()), "a new file has no last instant");
     }
 
