@@ -95,6 +95,62 @@ fn whoever_has_an_order_finds_it_in_the_next_page() {
 }
 
 #[test]
+fn a_page_of_bids_has_a_tag_that_changes_with_every_bid_and_a_crowd_that_asks_for_it_is_never_turned_away() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = Arc::new(serve(scratch.path()));
+    let public = server.0.server.public_address;
+    let auction = json!({ "sku": "A", "name": "N", "currency": "EUR", "start_price": 100,
+                          "starts_at": "2020-01-01T00:00:00Z", "ends_at": "2999-01-01T00:00:00Z" });
+    for key in ["one", "two"] {
+        let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+        let made = call(server.0.server.admin_address, "POST", "/v1/auctions", &headers, &auction.to_string());
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    let bid = |auction: u32, n: u32| {
+        let headers = format!("{JSON}Idempotency-Key: bid-{n}\r\n");
+        let body = json!({ "buyer": format!("buyer-{n}"), "amount": 100 + 1000 * n }).to_string();
+        let path = format!("/v1/auctions/{auction}/bids");
+        let answer = call(public, "POST", &path, &headers, &body);
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    };
+    let paths = ["/v1/auctions/1/bids", "/v1/auctions/1/bids?limit=1", "/v1/auctions/2/bids"];
+    let read = |path: &str| {
+        let page = server.public("GET", path);
+        assert_eq!(page.status, 200, "{path}: {}", page.text);
+        let tag = page.headers["etag"].clone();
+        let again = call(public, "GET", path, &format!("If-None-Match: {tag}\r\n"), "");
+        assert_eq!((again.status, again.text.as_str()), (304, ""), "{path}");
+        (tag, page.body["data"].as_array().map_or(0, Vec::len))
+    };
+    let before = paths.map(read);
+    assert_eq!(before.each_ref().map(|(_, bids)| *bids), [0, 0, 0]);
+    let tags: std::collections::BTreeSet<_> = before.iter().map(|(tag, _)| tag).collect();
+    assert_eq!(tags.len(), 3, "each page has its own: {before:?}");
+    for n in 1..4usize {
+        bid(1, u32::try_from(n).expect("small"));
+        let after = paths.map(read);
+        assert_eq!(after.each_ref().map(|(_, bids)| *bids), [n, 1, 0], "a client reads its own bid");
+    }
+    assert_eq!(paths.map(read)[2], before[2], "the bids of another auction change nothing");
+    assert_eq!(server.public("GET", "/v1/auctions/3/bids").status, 404);
+    for wrong in ["limit=0", "limit=101", "after=281474976710656"] {
+        assert_eq!(server.public("GET", &format!("/v1/auctions/1/bids?{wrong}")).body["code"], "validation", "{wrong}");
+    }
+    let crowd = (0..64).map(|_| {
+        let server = Arc::clone(&server);
+        std::thread::spawn(move || {
+            for path in paths.iter().cycle().take(12) {
+                assert_eq!(server.public("GET", path).status, 200, "{path}");
+            }
+        })
+    });
+    let crowd: Vec<_> = crowd.collect();
+    (10..30).for_each(|n| bid(2, n));
+    crowd.into_iter().for_each(|reader| reader.join().expect("served"));
+    Arc::into_inner(server).expect("the last").stop();
+}
+
+#[test]
 fn a_crowd_that_lists_is_never_turned_away() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = Arc::new(serve(scratch.path()));

@@ -102,6 +102,26 @@ pub async fn read_whole(
     }
 }
 
+/// Reads a body that no route reads, and drops it: hyper closes a connection on which a body is left. Returns false if it is
+/// too long or too late.
+pub async fn discard(headers: &HeaderMap, body: &mut Incoming, limits: &ConnectionLimits) -> bool {
+    if announced(headers).is_some_and(|length| length > limits.body_bytes_max) {
+        return false;
+    }
+    let all = async {
+        let mut bytes = 0usize;
+        while bytes <= limits.body_bytes_max {
+            match tokio::time::timeout(limits.body_stall_timeout, body.frame()).await {
+                Ok(Some(Ok(frame))) => bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len)),
+                Ok(None) => return true,
+                Ok(Some(Err(_))) | Err(_) => return false,
+            }
+        }
+        false
+    };
+    tokio::time::timeout(limits.body_read_timeout, all).await.unwrap_or(false)
+}
+
 /// Returns the length that the head announces, in bytes.
 #[must_use]
 pub fn announced(headers: &HeaderMap) -> Option<usize> {

@@ -87,10 +87,11 @@ where
     let timeouts = Rc::new(ConnectionTimeouts::new(limits, is_proxy, accepted));
     let socket = MonitoredStream::new(stream, Rc::clone(&timeouts));
     let service = service_fn(|request: Request<Incoming>| {
-        let (mut response, timeouts) = if socket.request_started(request.body().size_hint().exact()) {
-            (RequestFuture::new(worker, peer, request), &timeouts)
-        } else {
-            (RequestFuture::refused(), &timeouts)
+        let length = request.body().size_hint().exact();
+        let (mut response, timeouts) = match socket.request_started(length) {
+            true if length == Some(0) => (RequestFuture::new(worker, peer, request), &timeouts),
+            true => (RequestFuture::with_body(worker, peer, request), &timeouts),
+            false => (RequestFuture::refused(), &timeouts),
         };
         poll_fn(move |context| {
             response.poll(context).map(|mut response| {

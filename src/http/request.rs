@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode, Version};
 use serde::de::DeserializeOwned;
 
-use super::body::{Body, full, read_json};
+use super::body::{Body, discard, full, read_json};
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
 use crate::api::Problem;
@@ -158,6 +158,13 @@ impl Call {
         }
         serde_html_form::from_str(query)
             .map_err(|error| Problem::invalid(wrong_parameter::<T>(query), error.to_string()))
+    }
+
+    /// Reads the body of a route that has none, and drops it: some clients send `{}` with every POST.
+    pub async fn discard_body(&mut self, limits: &ConnectionLimits) {
+        if let Some(mut body) = self.body.take() {
+            let _complete = discard(&self.parts.headers, &mut body, limits).await;
+        }
     }
 
     /// Reads the JSON body, once.

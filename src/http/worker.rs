@@ -36,6 +36,7 @@ use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::{UnixMillis, hex};
+use crate::web::shop::ShopPage;
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock;
 
@@ -90,6 +91,8 @@ pub struct Worker {
     pub hot: RefCell<DropResponseCache>,
     pub hot_auctions: RefCell<AuctionResponseCache>,
     pub(super) pages: RefCell<PageCache>,
+    /// The front page of the demo shop.
+    pub(super) shop: RefCell<Option<ShopPage>>,
     /// The right to read a page of a list.
     pub(super) page_turn: Mutex<()>,
     pub meter: RefCell<HttpMeter>,
@@ -142,6 +145,7 @@ impl Worker {
             hot: RefCell::new(hot),
             hot_auctions: RefCell::new(hot_auctions),
             pages,
+            shop: RefCell::default(),
             page_turn: Mutex::new(()),
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),

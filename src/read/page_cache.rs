@@ -1,24 +1,26 @@
-//! Cached pages of the lists of drops and auctions, rendered once per change and worker.
+//! Cached pages of the lists of drops, auctions and bids, rendered once per change and worker.
 
 use std::collections::HashMap;
 
 use rusqlite::Connection;
 
 use super::CachedResponse;
-use crate::types::Seq;
+use crate::types::{AuctionId, Seq};
 
 /// A list that is served from cached pages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PagedList {
     Drops,
     Auctions,
+    /// The accepted bids of one auction.
+    Bids(AuctionId),
 }
 
 /// A page of a list, as its query names it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PageKey {
     pub list: PagedList,
-    pub after: u32,
+    pub after: u64,
     pub limit: u32,
 }
 
@@ -30,7 +32,8 @@ pub struct CachedPage {
     pub gzip: Option<CachedResponse>,
 }
 
-/// Rendered pages of one worker. The version of a page is the newest event of the snapshot that it was read from.
+/// Rendered pages of one worker. The version of a page is the newest event of the snapshot that it was read from; of a page
+/// of bids, the version of its auction in that snapshot.
 pub struct PageCache {
     pages: HashMap<PageKey, CachedPage>,
     max: usize,
@@ -43,7 +46,8 @@ impl PageCache {
         PageCache { pages: HashMap::new(), max }
     }
 
-    /// Returns a page whose snapshot had the change `wanted`, the newest one that was published when the request began.
+    /// Returns a page whose snapshot had the change `wanted`: the newest one that was published when the request began, for a
+    /// page of bids the newest one of its auction.
     #[must_use]
     pub fn get(&self, key: PageKey, wanted: u64) -> Option<CachedPage> {
         self.pages.get(&key).filter(|page| page.plain.version >= wanted).cloned()

@@ -19,6 +19,29 @@ pub struct Offer {
     pub reservation_seconds: u32,
 }
 
+/// The rendered shop, kept until something in it changes.
+#[derive(Clone, Debug)]
+pub struct ShopPage {
+    /// The newest change of any drop in the snapshot that was rendered.
+    pub version: u64,
+    html: String,
+    key: String,
+}
+
+impl ShopPage {
+    /// Renders the shop with `key`, a random text that no text of a drop contains.
+    #[must_use]
+    pub fn new(version: u64, offers: &[Offer], key: String) -> ShopPage {
+        ShopPage { version, html: render(offers, &key, None), key }
+    }
+
+    /// Returns the page with an idempotency key of its own.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> String {
+        self.html.replace(&self.key, key)
+    }
+}
+
 /// Renders the shop. `key` is the idempotency key, so that two clicks on one page are one order.
 #[must_use]
 pub fn render(offers: &[Offer], key: &str, notice_text: Option<&str>) -> String {
@@ -62,6 +85,26 @@ fn shown(offer: &Offer, key: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_copy_of_a_page_has_its_own_key() {
+        let offer = |id| Offer {
+            id: DropId::new(id).expect("not 0"),
+            name: "shoe".into(),
+            description: None,
+            price: Amount::new(100).expect("an amount"),
+            currency: Currency::new("EUR").expect("a currency"),
+            available: 1,
+            per_buyer_limit: 1,
+            reservation_seconds: 120,
+        };
+        let page = ShopPage::new(7, &[offer(1), offer(2)], "0123456789abcdef".into());
+        for key in ["first", "second"] {
+            let copy = page.with_key(key);
+            assert_eq!(copy.matches(&format!("value=\"{key}\"")).count(), 2, "{copy}");
+            assert!(!copy.contains("0123456789abcdef"), "{copy}");
+        }
+    }
 
     #[test]
     fn an_offer_has_its_own_form_and_texts_of_others_are_text() {

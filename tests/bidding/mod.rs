@@ -64,7 +64,10 @@ pub fn good_ends(server: &Server) {
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
     assert_eq!(again.body, placed.body);
     for path in ["/v1/auctions", &format!("/v1/auctions/{id}/bids")] {
-        assert_eq!(server.public("GET", path).status, 200);
+        let page = server.public("GET", path);
+        assert_eq!(page.status, 200);
+        let head = format!("If-None-Match: {}\r\n", page.headers["etag"]);
+        assert_eq!(call(public, "GET", path, &head, "").status, 304, "{path}");
         is(&server.public("GET", &format!("{path}?limit=0")), Code::Validation);
     }
     let path = format!("/v1/auctions/{id}");

@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use compact_str::CompactString;
@@ -17,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::admission::in_flight::InFlightPermit;
 use crate::api::Problem;
-use crate::http::body::Body;
+use crate::http::body::{Body, discard};
 use crate::http::handlers::{HandlerFuture, HandlerResponse};
 use crate::http::origin::preflight_response;
 use crate::http::request::{Call, check_head, empty};
@@ -31,6 +32,8 @@ use crate::http::worker::Worker;
 pub(super) enum RequestFuture<'c> {
     Ready(Response<Body>),
     Waiting(WaitingRequest<'c>),
+    /// A body that no route reads is still to come.
+    Discarding(Box<DiscardingRequest<'c>>),
     /// The response was returned.
     Done,
 }
@@ -43,6 +46,14 @@ pub(super) struct WaitingRequest<'c> {
     _permit: Option<InFlightPermit<'c>>,
 }
 
+/// A request that is served once its body has come. Served before, it would be the last of its connection: hyper closes a
+/// connection on which a body is left.
+pub(super) struct DiscardingRequest<'c> {
+    worker: &'c Rc<Worker>,
+    peer: IpAddr,
+    discarding: Pin<Box<dyn Future<Output = (Parts, Incoming, bool)> + 'c>>,
+}
+
 /// The facts of a request that its response needs.
 struct RequestContext<'c> {
     worker: &'c Worker,
@@ -51,18 +62,38 @@ struct RequestContext<'c> {
     route: usize,
     started: Instant,
     trace: TraceContext,
+    /// The rest of its body is left: the connection ends with the response.
+    is_last: bool,
 }
 
 impl<'c> RequestFuture<'c> {
     /// Starts to serve a request.
     pub(super) fn new(worker: &'c Rc<Worker>, peer: IpAddr, request: Request<Incoming>) -> RequestFuture<'c> {
-        let started = Instant::now();
         let (parts, body) = request.into_parts();
+        RequestFuture::start(worker, peer, parts, body, false)
+    }
+
+    /// Serves a request that has a body; if no route of its method reads one, after the body has come.
+    pub(super) fn with_body(worker: &'c Rc<Worker>, peer: IpAddr, request: Request<Incoming>) -> RequestFuture<'c> {
+        if matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
+            return RequestFuture::new(worker, peer, request);
+        }
+        let (parts, mut body) = request.into_parts();
+        let limits = &worker.server.config.limits;
+        let discarding = Box::pin(async move {
+            let complete = discard(&parts.headers, &mut body, limits).await;
+            (parts, body, complete)
+        });
+        RequestFuture::Discarding(Box::new(DiscardingRequest { worker, peer, discarding }))
+    }
+
+    fn start(worker: &'c Rc<Worker>, peer: IpAddr, parts: Parts, body: Incoming, is_last: bool) -> RequestFuture<'c> {
+        let started = Instant::now();
         let request_id = worker.request_id(&parts.headers);
         let origin = worker.allowed_origin(&parts.headers);
         let trace = TraceContext::of(&parts);
         let mut context =
-            RequestContext { worker, request_id, origin, route: worker.server.routes.len(), started, trace };
+            RequestContext { worker, request_id, origin, route: worker.server.routes.len(), started, trace, is_last };
         if parts
             .uri
             .path_and_query()
@@ -103,6 +134,10 @@ impl<'c> RequestFuture<'c> {
 
     /// Returns the response once it is there.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        if let RequestFuture::Discarding(request) = self {
+            let (parts, body, complete) = ready!(request.discarding.as_mut().poll(context));
+            *self = RequestFuture::start(request.worker, request.peer, parts, body, !complete);
+        }
         match std::mem::replace(self, RequestFuture::Done) {
             RequestFuture::Ready(response) => Poll::Ready(response),
             RequestFuture::Waiting(mut waiting) => match waiting.poll(context) {
@@ -112,7 +147,7 @@ impl<'c> RequestFuture<'c> {
                     Poll::Pending
                 }
             },
-            RequestFuture::Done => Poll::Pending,
+            RequestFuture::Discarding(_) | RequestFuture::Done => Poll::Pending,
         }
     }
 }
@@ -144,7 +179,12 @@ impl RequestContext<'_> {
     }
 
     fn finish(self, response: Response<Body>) -> Response<Body> {
-        self.worker.finish(response, self.request_id, self.origin, self.route, self.started, self.trace)
+        let mut response =
+            self.worker.finish(response, self.request_id, self.origin, self.route, self.started, self.trace);
+        if self.is_last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 

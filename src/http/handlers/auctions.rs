@@ -6,18 +6,16 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::cached_pages::{PageItem, cached_page};
+use super::cached_pages::{PageItem, cached, cached_page, rendered};
 use super::orders::{order_response, purchase_response};
-use super::{
-    RouteEntry, accepted_seq, example_reason, fault, prices, query_thread_busy, rejected, submit, with_write_headers,
-};
+use super::{RouteEntry, accepted_seq, example_reason, fault, prices, rejected, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
 use crate::api::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
 use crate::api::json::{
-    CreatedBody, auction_body, bid_body, bid_record_body, etag, page_body, parse_auction, parse_bid, parse_buy_now,
-    parse_reason, receipt_body,
+    CreatedBody, auction_body, bid_body, bid_record_body, etag, parse_auction, parse_bid, parse_buy_now, parse_reason,
+    receipt_body,
 };
 use crate::engine::{
     AuctionCommand, BidReceipt, BuyNow, CancelAuction, Command, CommandKey, CreateAuction, Effect, Outcome, PlaceBid,
@@ -25,11 +23,11 @@ use crate::engine::{
 };
 use crate::http::allowed_responses::{ANOTHER_BUYER, AUCTION, BODY, BUSY, ID, KEY, QUERY, WRITER};
 use crate::http::body::Body;
-use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json, json_at, tag, tagged};
+use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json_at, tag, tagged};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
-use crate::read::page_cache::PagedList;
+use crate::read::page_cache::{PageKey, PagedList};
 use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
@@ -49,8 +47,9 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .now(|worker, call| get(worker, call)),
     Route::public(Method::GET, "/v1/auctions/{auction_id}/bids", "ListBids", "List an auction's accepted bids")
         .query::<BidsQuery>()
-        .responds(&[200], &[Json("BidPage")])
+        .responds(&[200, 304], &[Json("BidPage")])
         .problems(&[QUERY, ID, BUSY])
+        .headers(COMPRESSED_FOR_SOME)
         .later(|worker, call| Box::pin(async move { bids(worker, &call).await })),
     Route::buyer(
         Method::GET,
@@ -158,24 +157,18 @@ pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>,
 /// `GET /v1/auctions/{auction_id}/bids`.
 pub(super) async fn bids(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let BidsQuery { after, limit } = call.query()?;
-    within_a_page(limit)?;
-    let after = Seq::new(after).ok_or_else(|| Problem::invalid("/after", "must be at most 2^48 - 1"))?;
+    let start = Seq::new(after).ok_or_else(|| Problem::invalid("/after", "must be at most 2^48 - 1"))?;
     let id = call.auction_id()?;
-    let page = worker.queries.run(move |reader| {
-        reader.read(|connection| {
-            let auction = auctions::auction_by_id(connection, id)?;
-            Ok((auction, auctions::bids(connection, id, after, limit)?))
-        })
-    });
-    let (auction, page) = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
-    let leader = auction.ok_or(Problem::NotFound)?.leader_seq;
-    let items: Vec<_> = page.items.iter().map(|bid| bid_record_body(bid, id, leader)).collect();
-    Ok(json(StatusCode::OK, page_body(&items, page.next_after)))
-}
-
-fn within_a_page(limit: u32) -> Result<(), Problem> {
-    let fits = (1..=100).contains(&limit);
-    fits.then_some(()).ok_or_else(|| Problem::invalid("/limit", "must be a whole number from 1 to 100"))
+    let (_, auction) = cached_auction(worker, id, call.started)?;
+    let key = PageKey { list: PagedList::Bids(id), after, limit };
+    let epoch = worker.server.epoch;
+    cached(worker, call, key, auction.version, move |connection| {
+        let Some(auction) = auctions::auction_by_id(connection, id)? else { return Ok(None) };
+        let page = auctions::bids(connection, id, start, limit)?;
+        let page = page.map(|bid| bid_record_body(bid, id, auction.leader_seq));
+        Ok(Some(rendered(key, epoch, auction.version.get(), auction.version, &page)))
+    })
+    .await
 }
 
 /// `GET /v1/auctions/{auction_id}/order`: the auction creates its winner's order, so the winner learns its id here.

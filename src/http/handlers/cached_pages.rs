@@ -1,5 +1,5 @@
-//! Pages of the lists of drops and auctions: from the worker's cache, else from the query thread. At most one page of a
-//! worker is read at a time, so that the lists never fill the query thread's queue. The query thread compresses them, too.
+//! Pages of the lists of drops, auctions and bids: from the worker's cache, else from the query thread. At most one page of
+//! a worker is read at a time, so that the lists never fill the query thread's queue. The query thread compresses them, too.
 
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
@@ -32,12 +32,32 @@ pub(super) async fn cached_page(
     read: impl FnOnce(&Connection, u32, u32) -> rusqlite::Result<ListPage<PageItem>> + Send + 'static,
 ) -> Result<Response<Body>, Problem> {
     let DropsQuery { after, limit } = call.query()?;
-    if !(1..=100).contains(&limit) {
+    let key = PageKey { list, after: u64::from(after), limit };
+    let epoch = worker.server.epoch;
+    let wanted = worker.writer.published.newest_change();
+    cached(worker, call, key, wanted, move |connection| {
+        let version = newest_event(connection)?;
+        let page = read(connection, after, limit)?;
+        let newest = page.items.iter().map(|item| item.version).max().unwrap_or(Seq::ZERO);
+        let items: Vec<_> = page.items.into_iter().map(|item| item.body).collect();
+        Ok(Some(rendered(key, epoch, version, newest, &ListPage { items, next_after: page.next_after })))
+    })
+    .await
+}
+
+/// Returns a page from the cache if its snapshot had the change `wanted`, else what `read` renders on the query thread. No
+/// page is not found.
+pub(super) async fn cached(
+    worker: &Worker,
+    call: &Call,
+    key: PageKey,
+    wanted: u64,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<Option<CachedResponse>> + Send + 'static,
+) -> Result<Response<Body>, Problem> {
+    if !(1..=100).contains(&key.limit) {
         return Err(Problem::invalid("/limit", "must be a whole number from 1 to 100"));
     }
-    let key = PageKey { list, after, limit };
     let form = Form::of(worker, call);
-    let wanted = worker.writer.published.newest_change();
     let cached = worker.pages.borrow().get(key, wanted);
     if let Some(response) = cached.as_ref().and_then(|page| form.respond(call, page)) {
         return Ok(response);
@@ -49,18 +69,15 @@ pub(super) async fn cached_page(
     if let Some(response) = cached.as_ref().and_then(|page| form.respond(call, page)) {
         return Ok(response);
     }
-    let epoch = worker.server.epoch;
     let page = worker.queries.run(move |reader| {
         let plain = match cached {
-            Some(page) => page.plain,
-            None => reader.snapshot(|connection| {
-                let version = newest_event(connection)?;
-                Ok(rendered(key, epoch, version, &read(connection, after, limit)?))
-            })?,
+            Some(page) => Some(page.plain),
+            None => reader.snapshot(read)?,
         };
-        Ok(CachedPage { gzip: form.is_compressed(&plain).then(|| compressed(&plain)), plain })
+        Ok(plain.map(|plain| CachedPage { gzip: form.is_compressed(&plain).then(|| compressed(&plain)), plain }))
     });
     let page = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
+    let page = page.ok_or(Problem::NotFound)?;
     worker.pages.borrow_mut().put(key, &page);
     form.respond(call, &page).ok_or(Problem::Internal)
 }
@@ -97,18 +114,18 @@ fn compressed(plain: &CachedResponse) -> CachedResponse {
     CachedResponse { version: plain.version, etag: gzip_tag(&plain.etag), body: gzip(&plain.body) }
 }
 
-/// Makes a page's cached response. Its tag changes with its items, and with the end of the list.
-fn rendered(key: PageKey, epoch: u64, version: u64, page: &ListPage<PageItem>) -> CachedResponse {
+/// Makes a page's cached response. Its tag changes with `newest`, the newest change of its items, and with the end of the
+/// list.
+pub(super) fn rendered(key: PageKey, epoch: u64, version: u64, newest: Seq, page: &ListPage<Bytes>) -> CachedResponse {
     let kind = match key.list {
-        PagedList::Drops => "dp",
-        PagedList::Auctions => "ap",
+        PagedList::Drops => "dp".into(),
+        PagedList::Auctions => "ap".into(),
+        PagedList::Bids(auction) => format!("b{auction}p"),
     };
     let end = if page.next_after.is_some() { "m" } else { "e" };
-    let newest = page.items.iter().map(|item| item.version).max().unwrap_or(Seq::ZERO);
-    let items: Vec<_> = page.items.iter().map(|item| item.body.clone()).collect();
     CachedResponse {
         version,
-        etag: tag(&etag(&format!("{kind}{}{end}", key.limit), u64::from(key.after), epoch, newest)),
-        body: page_body(&items, page.next_after),
+        etag: tag(&etag(&format!("{kind}{}{end}", key.limit), key.after, epoch, newest)),
+        body: page_body(&page.items, page.next_after),
     }
 }

@@ -43,7 +43,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::buyer(Method::POST, "/v1/orders/{order_id}/cancel", "CancelOrder", "Cancel an order")
         .responds(&[200], &[Json("Order")])
         .problems(&[ID, STATE, WRITER])
-        .later(|worker, call| Box::pin(async move { cancel(worker, &call).await })),
+        .later(|worker, call| Box::pin(cancel(worker, call))),
 ];
 
 fn frame(worker: &Worker) -> OrderContext<'_> {
@@ -164,8 +164,9 @@ pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response
 }
 
 /// `POST /v1/orders/{order_id}/cancel`.
-pub(super) async fn cancel(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = find_own_order(worker, call)?.seq;
+pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    call.discard_body(&worker.server.config.limits).await;
+    let order = find_own_order(worker, &call)?.seq;
     let decided = submit(worker, &call.caller, Command::Order(OrderCommand::Cancel { order }), None).await?;
     current_order_response(worker, order, &decided)
 }

@@ -27,7 +27,7 @@ use crate::types::text::rfc3339;
 use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity, hex, random};
 use crate::web;
 use crate::web::order::{OrderPage, PaymentOption};
-use crate::web::shop::Offer;
+use crate::web::shop::{Offer, ShopPage};
 use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -195,29 +195,42 @@ pub(super) fn shop(worker: &Worker) -> Result<Response<Body>, Problem> {
     if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    offers(worker, StatusCode::OK, None)
+    // The version is loaded before the snapshot: an older page never passes for a newer one.
+    let wanted = worker.writer.published.newest_change();
+    let ready =
+        worker.shop.borrow().as_ref().filter(|page| page.version >= wanted).map(|page| page.with_key(&new_key()));
+    if let Some(page) = ready {
+        return Ok(html(StatusCode::OK, page));
+    }
+    let page = ShopPage::new(wanted, &offers(worker)?, new_key());
+    let response = html(StatusCode::OK, page.with_key(&new_key()));
+    worker.shop.replace(Some(page));
+    Ok(response)
 }
 
-fn offers(worker: &Worker, status: StatusCode, notice: Option<&str>) -> Result<Response<Body>, Problem> {
+/// Returns an idempotency key: of one page for one buyer.
+fn new_key() -> String {
+    let mut key = [0u8; 8];
+    random::fill(&mut key);
+    String::from_utf8_lossy(&hex::of_u64(u64::from_le_bytes(key))).into_owned()
+}
+
+/// Reads the drops on sale.
+fn offers(worker: &Worker) -> Result<Vec<Offer>, Problem> {
     let drops = worker.reader.read(|connection| lists::newest_drops(connection, OFFERS_MAX));
     let drops = drops.map_err(|error| fault(&error))?;
     let on_sale = drops.into_iter().filter(|drop| matches!(drop.state(), DropState::Live | DropState::SoldOut));
-    let offers: Vec<Offer> = on_sale
-        .map(|drop| Offer {
-            id: drop.id,
-            price: drop.unit_price.times(Quantity::ONE),
-            currency: drop.currency,
-            available: drop.available(),
-            per_buyer_limit: drop.per_buyer_limit,
-            reservation_seconds: drop.reservation_seconds,
-            name: drop.name,
-            description: drop.description,
-        })
-        .collect();
-    let mut key = [0u8; 8];
-    random::fill(&mut key);
-    let key = String::from_utf8_lossy(&hex::of_u64(u64::from_le_bytes(key))).into_owned();
-    Ok(html(status, web::shop::render(&offers, &key, notice)))
+    let offers = on_sale.map(|drop| Offer {
+        id: drop.id,
+        price: drop.unit_price.times(Quantity::ONE),
+        currency: drop.currency,
+        available: drop.available(),
+        per_buyer_limit: drop.per_buyer_limit,
+        reservation_seconds: drop.reservation_seconds,
+        name: drop.name,
+        description: drop.description,
+    });
+    Ok(offers.collect())
 }
 
 #[derive(Deserialize)]
@@ -246,7 +259,8 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
         Ok(_) => {}
         Err(problem) => {
             let notice = refusal_text(&problem).ok_or(problem)?;
-            return offers(worker, StatusCode::CONFLICT, Some(&notice));
+            let page = web::shop::render(&offers(worker)?, &new_key(), Some(&notice));
+            return Ok(html(StatusCode::CONFLICT, page));
         }
     }
     let seq = decided.outcome.order_made().ok_or(Problem::Internal)?;

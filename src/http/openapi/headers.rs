@@ -33,7 +33,7 @@ const HEADERS: &[HeaderSpec] = &[
     },
     HeaderSpec {
         name: "ETag",
-        schema: || json!({ "type": "string", "pattern": "^\"([ado]|[da]p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+(-gzip)?\"$" }),
+        schema: || json!({ "type": "string", "pattern": "^\"([ado]|([da]|b[0-9]+)p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+(-gzip)?\"$" }),
         why: "Send it as If-None-Match.",
     },
     HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
