@@ -62,6 +62,8 @@ pub enum PausePoint {
     AfterCommit,
     /// The writer, after the watermark and before the replies.
     AfterWatermark,
+    /// The check of a file that another program has written, before it reads anything.
+    FileCheck,
     /// The relay, before it sends a delivery.
     BeforeDelivery,
     /// The relay, when a delivery has its response and before the result is recorded.

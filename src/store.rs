@@ -15,6 +15,7 @@ pub mod early;
 mod endpoints;
 pub mod error;
 pub mod fault_marker;
+pub mod foreign_commits;
 pub mod load;
 pub mod lock;
 pub mod migrate;

@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod clock_guard;
 mod disk_space;
+mod file_check;
 pub mod handle;
 mod instant_keeper;
 mod look;

@@ -24,7 +24,7 @@ use firstcome::writer::{
     Class, NotApplied, Submission, SubmitError, Ticket, WriterExit, WriterHandle, WriterOptions, WriterReply,
 };
 use shim::{Plan, Shim};
-use writing::{create, decided, options, order, order_with_key, prepare, run, until};
+use writing::{create, decided, end, options, order, order_with_key, prepare, run, until};
 
 const BUYERS: u64 = 24;
 
@@ -363,17 +363,49 @@ fn a_foreign_lock_stops_the_sale_while_it_lasts_and_only_a_foreign_write_ends_th
 }
 
 #[test]
+fn a_failed_sync_stays_a_fault_of_the_disk_although_a_small_file_is_missing_too() {
+    let shim = Shim::take();
+    for name in ["firstcome.watermark", "firstcome.lock", "firstcome.fault", "firstcome.db-shm"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (writer, handle) = prepare(scratch.path(), options());
+        let thread = run(writer);
+        decided(create(&handle, 10, 60));
+        end(&handle, thread);
+        // Everything is queued before the writer runs: it commits before it looks at its files.
+        let (writer, handle) = prepare(scratch.path(), options());
+        let ticket = order(&handle, "ann").expect("let in");
+        std::fs::remove_file(scratch.path().join(name)).expect("removed");
+        shim.arm(Plan::Sync(1));
+        let thread = run(writer);
+        assert!(matches!(ticket.wait(), WriterReply::Unknown), "{name}");
+        let stopped = thread.join().expect("the writer's thread");
+        shim.disarm();
+        assert!(matches!(stopped, WriterExit::Fault { exit_code: 74, .. }), "{name}: {stopped:?}");
+        drop(handle);
+        // No server sells on these files before they are copied.
+        let refused = Store::open(scratch.path(), wall_clock()).err().unwrap_or_else(|| panic!("{name}: it starts"));
+        assert_eq!(refused.exit_code(), 74, "{name}: {refused}");
+        recover(scratch.path(), wall_clock(), AcceptedRisks::default())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!events(scratch.path()).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn a_check_that_fires_is_a_bug_with_70_and_leaves_no_marker() {
     let _alone = Shim::take();
     let scratch = tempfile::tempdir().expect("scratch");
     let (writer, handle) = prepare(scratch.path(), options());
-    // Somebody has tampered with the counters behind the engine's back.
-    let other = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
     let thread = run(writer);
     decided(create(&handle, 10, 60));
+    end(&handle, thread);
+    // Somebody has tampered with the counters behind the engine's back, and the order comes before the writer looks.
+    let (writer, handle) = prepare(scratch.path(), options());
+    let other = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
     other.execute_batch("UPDATE drops SET held = 10").expect("changed");
     drop(other);
     let ticket = order(&handle, "ann").expect("let in");
+    let thread = run(writer);
     assert!(matches!(ticket.wait(), WriterReply::Unknown));
     let stopped = thread.join().expect("the writer's thread");
     assert!(matches!(stopped, WriterExit::Fault { exit_code: 70, .. }), "{stopped:?}");

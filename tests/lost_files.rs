@@ -7,7 +7,8 @@
 mod process;
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -62,6 +63,33 @@ struct Sale {
     older: PathBuf,
     log: PathBuf,
     buyers: JoinHandle<Vec<String>>,
+}
+
+/// A user that owns nothing else.
+const SERVICE: u32 = 54_321;
+
+/// Runs a test again in a mount namespace of its own. Returns true if it is in one.
+fn in_a_namespace(test: &str, way: &str) -> bool {
+    const INSIDE: &str = "FIRSTCOME_TEST_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let this = std::env::current_exe().expect("a path");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]).arg(this).args(["--exact", test, "--nocapture"]);
+    match command.env(INSIDE, "1").output() {
+        Ok(ran) if String::from_utf8_lossy(&ran.stderr).contains("unshare failed") => {
+            println!("no mount namespace here: {way} is not run");
+        }
+        Ok(ran) => assert!(ran.status.success(), "{ran:?}"),
+        Err(error) => println!("{error}: {way} is not run"),
+    }
+    false
+}
+
+fn mount_over(from: &Path, to: &Path) {
+    let mounted = Command::new("mount").arg("--bind").arg(from).arg(to).status().expect("run");
+    assert!(mounted.success());
 }
 
 /// Starts a sale; copies of the files from its begin are in `older`.
@@ -230,6 +258,119 @@ fn a_watermark_that_is_cut_is_written_again_by_the_next_commit() {
     let acknowledged = sale.buyers.join().expect("the buyers");
     let sold = sold_in(&sale.data);
     assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)));
+}
+
+#[test]
+fn another_directory_in_the_place_of_this_one_is_noticed_however_it_came_there() {
+    for way in ["exchanged", "mounted over"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let test = "another_directory_in_the_place_of_this_one_is_noticed_however_it_came_there";
+        if way == "mounted over" && !in_a_namespace(test, way) {
+            continue;
+        }
+        let sale = sale(scratch.path());
+        let empty = scratch.path().join("empty");
+        fs::create_dir(&empty).expect("made");
+        match way {
+            "exchanged" => {
+                let (cwd, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                rustix::fs::renameat_with(cwd, &sale.data, cwd, &empty, flags).expect("exchanged");
+            }
+            _ => mount_over(&empty, &sale.data),
+        }
+        let data = sale.data.clone();
+        assert!(check(scratch.path(), sale, &format!("directory {way}"), Some(72)), "{way}: nothing is kept");
+        assert!(!data.join(DATABASE).exists(), "{way}: no empty file");
+    }
+}
+
+#[test]
+fn a_note_that_is_removed_with_the_directory_is_written_again() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let sale = sale(scratch.path());
+    fs::remove_file(scratch.path().join("data.firstcome")).expect("removed");
+    fs::remove_dir_all(&sale.data).expect("removed");
+    let data = sale.data.clone();
+    assert!(check(scratch.path(), sale, "directory and note removed", Some(72)), "nothing is kept");
+    assert!(!data.join(DATABASE).exists(), "no empty file");
+}
+
+#[test]
+fn a_hard_link_keeps_nothing_from_being_noticed() {
+    for name in [DATABASE, LOG] {
+        for way in [Way::Removed, Way::Moved, Way::Replaced] {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let sale = sale(scratch.path());
+            fs::hard_link(sale.data.join(name), scratch.path().join("second-name")).expect("linked");
+            lose(&sale.data.join(name), &sale.older.join(name), way);
+            let kept = check(scratch.path(), sale, &format!("{name} with a second name {way:?}"), Some(72));
+            assert!(kept, "{name} {way:?}: nothing is kept");
+        }
+    }
+}
+
+#[test]
+fn what_nothing_acknowledged_depends_on_may_be_lost_under_load() {
+    for (name, ways) in [
+        ("firstcome.clock", &WAYS[..]),
+        ("../data.firstcome", &[Way::Removed, Way::Moved, Way::Replaced, Way::Overwritten, Way::Emptied]),
+        // The next commit writes it again.
+        (WATERMARK, &[Way::Overwritten]),
+    ] {
+        for way in ways {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let mut sale = sale(scratch.path());
+            let path = sale.data.join(name);
+            let older = scratch.path().join("older-copy");
+            fs::copy(&path, &older).expect("copied");
+            lose(&path, &older, *way);
+            let mut client = Client::connect(sale.server.public).expect("connected");
+            for number in 0..20 {
+                assert_eq!(client.order(&format!("{way:?}-{number}")).expect("answered").status, 201, "{name} {way:?}");
+            }
+            sale.server.kill();
+            let acknowledged = sale.buyers.join().expect("the buyers");
+            let sold = sold_in(&sale.data);
+            assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)), "{name} {way:?}");
+            let mut again = Process::start(&sale.data, &[]);
+            let mut client = Client::connect(again.public).expect("connected");
+            assert!(client.order("first-0").expect("answered").is_repeat(), "{name} {way:?}");
+            again.kill();
+        }
+    }
+}
+
+#[test]
+fn files_that_nobody_may_read_any_more_stop_the_next_start_and_not_the_sale() {
+    if !rustix::process::geteuid().is_root() {
+        println!("needs root: not run");
+        return;
+    }
+    for name in [DATABASE, LOG, INDEX, WATERMARK, "firstcome.fault", "firstcome.lock", "firstcome.clock"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut sale = sale(scratch.path());
+        let path = sale.data.join(name);
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        mode(0o000);
+        let mut client = Client::connect(sale.server.public).expect("connected");
+        for number in 0..20 {
+            assert_eq!(client.order(&format!("no-mode-{number}")).expect("answered").status, 201, "{name}");
+        }
+        sale.server.kill();
+        let acknowledged = sale.buyers.join().expect("the buyers");
+        let entries = fs::read_dir(&sale.data).expect("read").map(|entry| entry.expect("read").path());
+        entries.chain([sale.data.clone(), scratch.path().to_path_buf()]).for_each(|path| {
+            std::os::unix::fs::chown(path, Some(SERVICE), Some(SERVICE)).expect("given");
+        });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        command.args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0", "--data"]);
+        let refused = command.arg(&sale.data).stdin(Stdio::null()).uid(SERVICE).gid(SERVICE).output().expect("run");
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(77), "{name}: {told}");
+        mode(0o600);
+        let sold = sold_in(&sale.data);
+        assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)), "{name}");
+    }
 }
 
 #[test]

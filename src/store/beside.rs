@@ -36,6 +36,12 @@ impl Note {
         Ok(Note { file_id: hex::encode(&file_id), epoch, place })
     }
 
+    /// Describes a database whose directory is lost: whatever comes in its place is a copy.
+    #[must_use]
+    pub fn of_a_lost_one(file_id: [u8; 16], epoch: u64) -> Note {
+        Note { file_id: hex::encode(&file_id), epoch, place: "0:0:0".into() }
+    }
+
     /// Returns true if `found` is the same database in another file: a copy was put in its place.
     #[must_use]
     pub fn is_copied_by(&self, found: &Note) -> bool {
@@ -46,7 +52,14 @@ impl Note {
 /// Returns the path of the note, `DIR.firstcome`; `None` if the directory has no parent.
 #[must_use]
 pub fn path(directory: &Path) -> Option<PathBuf> {
-    let whole = directory.canonicalize().ok()?;
+    // A directory that is gone cannot be resolved, and the one above can.
+    let whole = match directory.canonicalize() {
+        Ok(whole) => whole,
+        Err(_) => {
+            let above = directory.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            above.canonicalize().ok()?.join(directory.file_name()?)
+        }
+    };
     let name = format!("{}.firstcome", whole.file_name()?.to_string_lossy());
     Some(whole.parent()?.join(name))
 }

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -62,9 +62,17 @@ impl FaultMarker {
         Ok(marker)
     }
 
-    /// Sets the marker. If this fails, the process can only end.
+    /// Sets the marker, also if its file is no longer at its path. If this fails, the process can only end.
     pub fn raise(&self, what: &str) -> Result<(), StoreError> {
-        self.write(what)
+        self.write(what)?;
+        let refuse = |source| StoreError::Io { path: self.path.clone(), source };
+        let own = self.file.metadata().map_err(refuse)?;
+        let is_there = std::fs::metadata(&self.path).is_ok_and(|it| (it.dev(), it.ino()) == (own.dev(), own.ino()));
+        if is_there {
+            return Ok(());
+        }
+        let file = open_private(&self.path).map_err(refuse)?;
+        FaultMarker { file, path: self.path.clone() }.write(what)
     }
 
     /// Clears the marker.
@@ -103,6 +111,22 @@ mod tests {
         assert_eq!(read(), None);
         let length = std::fs::metadata(scratch.path().join(MARKER_FILE)).expect("there").len();
         assert_eq!(length, 1024);
+    }
+
+    #[test]
+    fn it_is_set_at_its_path_although_its_file_was_removed_or_replaced() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join(MARKER_FILE);
+        let marker = FaultMarker::open(scratch.path()).expect("made");
+        let older = std::fs::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        marker.raise("the disk failed").expect("written");
+        assert!(FaultMarker::read(scratch.path()).expect("read").is_some());
+        let copy = scratch.path().join("copy");
+        std::fs::write(&copy, older).expect("written");
+        std::fs::rename(&copy, &path).expect("replaced");
+        marker.raise("the disk failed").expect("written");
+        assert!(FaultMarker::read(scratch.path()).expect("read").is_some());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::beside;
 use super::chain::ChainLink;
 use super::clock_file::ClockFile;
 use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
+use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::OpenFiles;
 use super::ownership::open_private;
@@ -53,6 +54,7 @@ pub struct Store {
     pub path: PathBuf,
     /// Files as they were opened, to notice the loss of one.
     pub files: OpenFiles,
+    pub foreign_commits: ForeignCommits,
     pub watermark: Watermark,
     pub marker: FaultMarker,
     /// The clock file; `None` if it cannot be written, which only weakens the guard of the next start.
@@ -144,6 +146,7 @@ impl Store {
             .inspect_err(|error| tracing::warn!(%error, "the clock file cannot be opened"))
             .ok();
         let files = OpenFiles::note(directory)?;
+        let foreign_commits = ForeignCommits::watch(&connection)?;
         sync_directory(directory)?;
         let digest_key = DigestKey::new(&key);
         Ok(Store {
@@ -154,6 +157,7 @@ impl Store {
             replaced_epoch,
             path,
             files,
+            foreign_commits,
             watermark,
             marker,
             clock_file,

@@ -114,6 +114,14 @@ impl OpenFiles {
         }
     }
 
+    /// Waits until the log is on the disk.
+    ///
+    /// # Errors
+    /// If the disk refuses: what the log has may never reach it.
+    pub fn sync_log(&self) -> Result<(), StoreError> {
+        self.log.sync_all().map_err(|source| StoreError::Io { path: self.directory.join(LOG_FILE), source })
+    }
+
     /// Returns true if the path of the directory still names the directory that was opened.
     #[must_use]
     pub fn directory_is_here(&self) -> bool {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
+use super::beside;
 use super::fault_marker::FaultMarker;
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, last_link};
@@ -13,7 +14,7 @@ use super::ownership::{create_private_directory, open_private};
 use super::verify;
 use super::watermark::{Watermark, WatermarkRecord};
 use super::{Store, StoreError};
-use crate::types::UnixMillis;
+use crate::types::{Seq, UnixMillis};
 
 /// Keeps what the open files hold, and returns the error that ends the server. `acknowledged` is the last event whose
 /// outcome was sent.
@@ -21,13 +22,21 @@ pub fn end_without_file(store: &Store, lost: Lost, acknowledged: u64, now: UnixM
     let Lost { path, what, content_is_safe } = lost;
     let directory = store.directory();
     let kept = if content_is_safe {
-        match restore_watermark(store) {
+        // The watermark is to call everything synced. After a failed sync this is a fault of the disk, not a lost file.
+        if let Err(error) = store.files.sync_log() {
+            return error;
+        }
+        match rewrite_watermark(store, None) {
             Ok(()) => "the database is whole: start the server again".to_string(),
             Err(error) => format!("the watermark could not be written: {error}"),
         }
     } else {
         rescue(store, acknowledged, now)
     };
+    if !store.files.directory_is_here() && beside::read(directory).is_none() {
+        // No empty database takes the place of this one, although the note was removed with the directory.
+        beside::write(directory, &beside::Note::of_a_lost_one(store.file_id, store.epoch));
+    }
     if !content_is_safe && store.files.directory_is_here() {
         let text = format!("{} {what} while the server ran; {kept}", path.display());
         if let Err(error) = FaultMarker::open(directory).and_then(|marker| marker.raise(&text)) {
@@ -37,10 +46,11 @@ pub fn end_without_file(store: &Store, lost: Lost, acknowledged: u64, now: UnixM
     StoreError::FileLost { path, what, kept }
 }
 
-/// Writes the watermark of the last commit to its path, which may be lost.
-fn restore_watermark(store: &Store) -> Result<(), StoreError> {
+/// Writes the watermark of the last commit to its path, which may be lost. `synced` is the last event that is known to be on
+/// the disk; `None` if all are.
+pub fn rewrite_watermark(store: &Store, synced: Option<Seq>) -> Result<(), StoreError> {
     let (seq, link) = last_link(&store.connection)?;
-    Watermark::open(store.directory())?.establish(&store.mark(seq, link, seq))
+    Watermark::open(store.directory())?.establish(&store.mark(seq, link, synced.unwrap_or(seq)))
 }
 
 /// Copies the content to the first directory that can be made. Returns what an operator must know.

@@ -11,6 +11,12 @@ pub enum CpuAffinity {
     Core(usize),
 }
 
+/// Lets a thread that the pinned one has started run on every core of the process.
+pub fn release() {
+    // The main thread is not pinned. A failure leaves this thread slow.
+    let _unchanged = sched_getaffinity(Some(rustix::process::getpid())).and_then(|mask| sched_setaffinity(None, &mask));
+}
+
 /// Pins the calling thread. Returns the core if it was pinned.
 ///
 /// Cores are counted in the process's own mask, because containers get any set of cores.

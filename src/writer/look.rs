@@ -1,44 +1,83 @@
-//! The writer's look at its files, once a second and before each checkpoint: whether they are still those that were opened.
+//! The writer's look at its files, once a second and before each checkpoint: whether they are still those that were opened,
+//! and whether another program has written the database.
 
 use super::clock::wall_clock;
+use super::file_check::{self, ForeignWrite, Verdict};
 use super::thread::reject_queued;
 use super::writer_loop::WriterLoop;
 use crate::failpoints::{self, Bug};
 use crate::store::open_files::{Look, Lost};
-use crate::store::{Severity, StoreError, rescue, verify};
+use crate::store::{Severity, StoreError, rescue};
 
 impl WriterLoop<'_> {
-    /// Looks whether the files are those that were opened. If one is lost: rejects what is queued, and keeps what the open
-    /// files hold.
-    pub(super) fn look(&self) -> Result<(), StoreError> {
-        let mut look = if failpoints::enabled(Bug::SellsWithoutFile) { Look::Same } else { self.store.files.look() };
-        if look == Look::Touched {
-            look = self.prove_again();
+    /// Looks at the files. If one is lost: rejects what is queued, and keeps what the open files hold. If another program has
+    /// written the database: stands still until it is verified, because a checkpoint by another program changes nothing,
+    /// and another content in the same file does.
+    pub(super) fn look(&mut self) -> Result<(), StoreError> {
+        let found = self.look_at_files();
+        if let Look::Lost(lost) = found {
+            return Err(self.end_without(lost));
         }
-        let Look::Lost(lost) = look else { return Ok(()) };
+        // SQLite cannot tell while another program has the file locked, and the next look can.
+        if self.store.foreign_commits.are_new(&self.store.connection).unwrap_or(false) {
+            self.store.files.note_written();
+            self.stand_still_until_verified(ForeignWrite::Commit);
+        } else if found == Look::Touched {
+            self.store.files.note_written();
+            self.stand_still_until_verified(ForeignWrite::InPlace);
+        }
+        Ok(())
+    }
+
+    fn look_at_files(&self) -> Look {
+        if failpoints::enabled(Bug::SellsWithoutFile) { Look::Same } else { self.store.files.look() }
+    }
+
+    /// Keeps what the open files hold, and returns the error that ends the writer.
+    fn end_without(&self, lost: Lost) -> StoreError {
         reject_queued(self.receiver, self.shared);
         let _uncommitted = self.is_rolled_back();
-        Err(rescue::end_without_file(self.store, lost, self.published.seq(), wall_clock()))
+        rescue::end_without_file(self.store, lost, self.published.seq(), wall_clock())
     }
 
-    /// Proves the database again after another program has written its file: a checkpoint by another program changes nothing,
-    /// another content in the same file does.
-    fn prove_again(&self) -> Look {
-        tracing::warn!(path = %self.store.path.display(), "another program wrote the database file: verifying it again");
-        self.store.files.note_written();
-        match verify::verify_file(&self.store.path) {
-            Ok(report) if report.problem_count == 0 && report.last_seq.get() >= self.published.seq() => Look::Same,
-            Ok(_) | Err(_) => {
-                Look::Lost(Lost { path: self.store.path.clone(), what: "was overwritten", content_is_safe: false })
-            }
+    /// Returns the error of a file that another program has changed, and not by a checkpoint.
+    pub(super) fn end_with_foreign_write(&self, write: ForeignWrite) -> StoreError {
+        match write {
+            ForeignWrite::Commit => StoreError::ForeignWriter { path: self.store.path.clone() },
+            ForeignWrite::InPlace => self.end_without(self.overwritten()),
         }
     }
 
-    /// Returns the error that ends the writer: the loss of a file explains an error of the storage.
+    fn overwritten(&self) -> Lost {
+        Lost { path: self.store.path.clone(), what: "was overwritten", content_is_safe: false }
+    }
+
+    /// Returns the error that ends the writer: the loss of the database or its log explains an error of the storage, and
+    /// that of another file does not.
     pub(super) fn explain(&self, error: StoreError) -> StoreError {
         match error.severity() {
-            Severity::Storage => self.look().err().unwrap_or(error),
-            Severity::ForeignWriter | Severity::Full | Severity::FileLost | Severity::Bug => error,
+            Severity::Storage => {}
+            Severity::ForeignWriter | Severity::Full | Severity::FileLost | Severity::Bug => return error,
+        }
+        match self.look_at_files() {
+            Look::Same => error,
+            Look::Lost(lost) if lost.content_is_safe => {
+                let _uncommitted = self.is_rolled_back();
+                tracing::error!(path = %lost.path.display(), "the file {}, too", lost.what);
+                // `firstcome recover` compares the copy with it.
+                if let Err(error) = rescue::rewrite_watermark(self.store, Some(self.sync.synced())) {
+                    tracing::error!(%error, "watermark not written");
+                }
+                error
+            }
+            Look::Lost(lost) => self.end_without(lost),
+            Look::Touched => {
+                reject_queued(self.receiver, self.shared);
+                match file_check::check(&self.store.path, self.published.seq()) {
+                    Verdict::Unsound => self.end_without(self.overwritten()),
+                    Verdict::Sound | Verdict::Failed(_) => error,
+                }
+            }
         }
     }
 }

@@ -1,43 +1,90 @@
-//! The writer's standstill: nothing is decided and the state does not advance, until the disk has space again or
-//! the file is unlocked.
+//! The writer's standstill: nothing is decided and the state does not advance, until the disk has space again, the file is
+//! unlocked, or what another program has written is verified.
 
 use std::sync::atomic::Ordering;
 
 use super::disk_space::FreeSpace;
+use super::file_check::{FileCheck, ForeignWrite, Verdict};
 use super::replies::{NotApplied, WriterReply};
 use super::writer_loop::WriterLoop;
-use crate::store::{StoreError, verify};
+use crate::store::StoreError;
+
+/// Cause of a standstill.
+pub(super) enum Standstill {
+    /// The disk is full, or nearly.
+    Full,
+    /// Another program holds the lock of the file.
+    Locked,
+    /// Another program has written the file.
+    Unverified(FileCheck),
+}
 
 impl WriterLoop<'_> {
-    pub(super) fn become_read_only(&mut self, why: &str) {
-        if !self.read_only {
-            tracing::error!(why, "disk full: read-only until space is free");
-        }
-        self.read_only = true;
+    pub(super) fn is_read_only(&self) -> bool {
+        self.standstill.is_some()
+    }
+
+    /// Returns true while another program's write is not verified: nothing may be written, not even a checkpoint.
+    pub(super) fn is_unverified(&self) -> bool {
+        matches!(self.standstill, Some(Standstill::Unverified(_)))
+    }
+
+    fn stand_still(&mut self, cause: Standstill) {
+        self.standstill = Some(cause);
         self.shared.read_only.store(true, Ordering::SeqCst);
     }
 
-    /// Becomes read-only before the disk is full; resumes when there is space and a commit succeeds.
-    pub(super) fn check_disk_space(&mut self) -> Result<(), StoreError> {
+    pub(super) fn become_read_only(&mut self, why: &str) {
+        if !self.is_read_only() {
+            tracing::error!(why, "disk full: read-only until space is free");
+            self.stand_still(Standstill::Full);
+        }
+    }
+
+    /// Becomes read-only before the disk is full; resumes when the cause of a standstill is gone and a commit succeeds.
+    pub(super) fn end_standstill(&mut self) -> Result<(), StoreError> {
         let space = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
-        self.meter.disk_space(space.free_bytes, self.read_only);
-        if !self.read_only {
-            if space.is_short() {
-                self.become_read_only(&format!("{} bytes are free", space.free_bytes));
+        self.meter.disk_space(space.free_bytes, self.is_read_only());
+        match self.standstill.take() {
+            None => {
+                if space.is_short() {
+                    self.become_read_only(&format!("{} bytes are free", space.free_bytes));
+                }
+                Ok(())
             }
-            return Ok(());
+            Some(Standstill::Unverified(check)) if check.is_finished() => {
+                self.take_verdict(check)?;
+                if space.is_ample() { self.sell_again("the database is verified: sales resume") } else { Ok(()) }
+            }
+            Some(cause @ Standstill::Unverified(_)) => {
+                self.standstill = Some(cause);
+                Ok(())
+            }
+            Some(Standstill::Locked) if space.is_ample() => {
+                self.standstill = Some(Standstill::Locked);
+                self.verify_if_unlocked()
+            }
+            Some(Standstill::Full) if space.is_ample() => {
+                self.standstill = Some(Standstill::Full);
+                self.sell_again("disk space available again: sales resume")
+            }
+            Some(cause @ (Standstill::Locked | Standstill::Full)) => {
+                self.standstill = Some(cause);
+                Ok(())
+            }
         }
-        if !space.is_ample() {
+    }
+
+    /// Sells again if a commit succeeds. Does nothing while the file is still to be verified.
+    fn sell_again(&mut self, why: &str) -> Result<(), StoreError> {
+        if !matches!(self.standstill, Some(Standstill::Full)) {
             return Ok(());
-        }
-        if self.locked {
-            return self.sell_again_if_unlocked();
         }
         match self.commit() {
             Ok(_) => {
-                self.read_only = false;
+                self.standstill = None;
                 self.shared.read_only.store(false, Ordering::SeqCst);
-                tracing::info!(free_bytes = space.free_bytes, "disk space available again: sales resume");
+                tracing::info!("{why}");
                 Ok(())
             }
             Err(error) => self.not_committed(error),
@@ -47,27 +94,61 @@ impl WriterLoop<'_> {
     /// Stands still while another program holds the lock of the file: nothing of the batch is in it.
     pub(super) fn stand_still_while_locked(&mut self) -> Result<(), StoreError> {
         self.reply_to_all(|| WriterReply::NotApplied(NotApplied::ReadOnly));
-        if !self.locked {
+        if !matches!(self.standstill, Some(Standstill::Locked)) {
             self.reload_state()?;
             tracing::error!("another program holds the lock of the database: nothing is sold while it does");
         }
-        (self.locked, self.read_only) = (true, true);
-        self.shared.read_only.store(true, Ordering::SeqCst);
+        self.stand_still(Standstill::Locked);
         Ok(())
     }
 
-    /// Sells again once the lock is free, unless the other program has changed what decisions rest on.
-    fn sell_again_if_unlocked(&mut self) -> Result<(), StoreError> {
-        if let Err(error) = self.commit() {
+    /// Verifies the file once its lock is free: the other program may have written.
+    fn verify_if_unlocked(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.begin() {
             return self.not_committed(error);
         }
-        let found = verify::verify_file(&self.store.path)?;
-        if found.problem_count > 0 || found.last_seq.get() != self.published.seq() {
-            return Err(StoreError::ForeignWriter { path: self.store.path.clone() });
+        if self.is_rolled_back() {
+            tracing::info!("the database is unlocked: verifying it");
+            self.standstill = None;
+            self.stand_still_until_verified(ForeignWrite::Commit);
         }
-        (self.locked, self.read_only) = (false, false);
-        self.shared.read_only.store(false, Ordering::SeqCst);
-        tracing::info!("the database is unlocked and verified: sales resume");
+        Ok(())
+    }
+
+    /// Stands still until the file is verified. A lock is waited for first.
+    pub(super) fn stand_still_until_verified(&mut self, write: ForeignWrite) {
+        match &mut self.standstill {
+            Some(Standstill::Locked) => return,
+            Some(Standstill::Unverified(check)) => return check.written_again(write),
+            Some(Standstill::Full) | None => {}
+        }
+        let path = &self.store.path;
+        tracing::error!(path = %path.display(), "another program has written the database: nothing is sold until it is verified");
+        let check = FileCheck::begin(path, self.published.seq(), write);
+        self.stand_still(Standstill::Unverified(check));
+    }
+
+    /// Takes the result of a check: goes on if the file is as the writer left it, checks again if nothing is known, and
+    /// otherwise ends.
+    fn take_verdict(&mut self, check: FileCheck) -> Result<(), StoreError> {
+        let write = check.write;
+        self.standstill = Some(match check.finish() {
+            Ok(Verdict::Sound) => Standstill::Full,
+            Ok(Verdict::Unsound | Verdict::Failed(_)) => return Err(self.end_with_foreign_write(write)),
+            Err(next) => Standstill::Unverified(next),
+        });
+        Ok(())
+    }
+
+    /// Waits for a check at an ordered end. If it cannot be made, the writer ends without writing, and the next start
+    /// verifies the file.
+    pub(super) fn wait_for_verdict(&mut self) -> Result<(), StoreError> {
+        if let Some(Standstill::Unverified(check)) = self.standstill.take() {
+            self.take_verdict(check)?;
+            if matches!(self.standstill, Some(Standstill::Full)) {
+                self.standstill = None;
+            }
+        }
         Ok(())
     }
 }

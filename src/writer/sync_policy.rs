@@ -30,6 +30,11 @@ impl SyncPolicy {
         self.dirty_since.is_some()
     }
 
+    /// Last event that is known to be on the disk.
+    pub(super) fn synced(&self) -> Seq {
+        self.synced
+    }
+
     /// Latest instant at which a commit must wait for the disk.
     pub(super) fn due_at(&self) -> Option<Instant> {
         match self.durability {

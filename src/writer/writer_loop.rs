@@ -11,6 +11,7 @@ use super::handle::{Class, QueuedCommand, WriterMessage, WriterShared};
 use super::instant_keeper::InstantKeeper;
 use super::options::WriterOptions;
 use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
+use super::standstill::Standstill;
 use super::sync_policy::SyncPolicy;
 use super::{Clock, ClockReading};
 use crate::capture::Tap;
@@ -48,10 +49,8 @@ pub(super) struct WriterLoop<'a> {
     pub(super) outgoing: ReplyBatch,
     pub(super) tally: PerSecondTally,
     pub(super) sync: SyncPolicy,
-    /// True while the disk is full or another program has the file locked: nothing is decided, and the state does not advance.
-    pub(super) read_only: bool,
-    /// True while another program holds the lock of the file; then `read_only` is true as well.
-    pub(super) locked: bool,
+    /// Cause of a standstill: nothing is decided, and the state does not advance.
+    pub(super) standstill: Option<Standstill>,
     /// Number of commands taken since the last tick.
     pub(super) drained: u32,
     pub(super) last_tick: Instant,
@@ -74,7 +73,7 @@ impl WriterLoop<'_> {
     /// Waits for a command until the next due instant, the next tick or the next sync.
     pub(super) fn wait(&self) -> Option<WriterMessage> {
         let mut until = self.last_tick + TICK;
-        if !self.read_only {
+        if !self.is_read_only() {
             if let Some(due) = self.state.next_due() {
                 until = until.min(self.clock.instant_of(due));
             }
@@ -149,7 +148,7 @@ impl WriterLoop<'_> {
         }
         let at = self.clock.at(accepted).max(self.state.at());
         self.advance(at)?;
-        if self.read_only {
+        if self.is_read_only() {
             self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
             return Ok(());
         }
@@ -217,7 +216,7 @@ impl WriterLoop<'_> {
 
     /// Advances the state to `at`, in as many transactions as needed.
     pub(super) fn advance(&mut self, at: UnixMillis) -> Result<(), StoreError> {
-        while !self.read_only {
+        while !self.is_read_only() {
             let room = self.options.batch_events_max.saturating_sub(self.batch.events.len());
             if self.state.advance(at, &mut self.batch.events, room) {
                 return Ok(());
@@ -230,7 +229,7 @@ impl WriterLoop<'_> {
     /// Makes everything decided so far durable, publishes it, and sends the replies.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         let mut commit = Duration::ZERO;
-        let must_sync = self.sync.is_due() && !self.read_only;
+        let must_sync = self.sync.is_due() && !self.is_read_only();
         if failpoints::enabled(Bug::PublishBeforeCommit) {
             self.publish(commit);
         }
@@ -300,8 +299,8 @@ impl WriterLoop<'_> {
     }
 
     /// Opens the transaction. If another process writes to the file, retries for [`BUSY_RETRY`].
-    fn begin(&mut self) -> Result<(), StoreError> {
-        let until = Instant::now() + if self.read_only { Duration::ZERO } else { BUSY_RETRY };
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        let until = Instant::now() + if self.is_read_only() { Duration::ZERO } else { BUSY_RETRY };
         loop {
             match self.recorder.begin() {
                 Ok(()) => return Ok(()),
@@ -384,6 +383,9 @@ impl WriterLoop<'_> {
         }
         // A checkpoint would hide that the database was cut.
         self.look()?;
+        if self.is_unverified() {
+            return Ok(());
+        }
         let started = Instant::now();
         let ran = self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from);
         self.store.files.note_written();
@@ -406,13 +408,13 @@ impl WriterLoop<'_> {
         self.last_tick = Instant::now();
         self.look()?;
         if !self.tally.is_empty()
-            && !self.read_only
+            && !self.is_read_only()
             && let Err(error) = self.commit()
         {
             self.not_committed(error)?;
         }
         self.empty_log_of_erased()?;
-        self.check_disk_space()?;
+        self.end_standstill()?;
         let now = ClockReading::take();
         let offset_ms = self.clock.slew(&now, elapsed);
         self.instants.keep_if_due(self.clock, &now, offset_ms);
@@ -425,7 +427,7 @@ impl WriterLoop<'_> {
     /// Empties the log after a contact was erased. Readers with a snapshot may prevent it: the next tick tries again.
     fn empty_log_of_erased(&mut self) -> Result<(), StoreError> {
         self.log_has_erased |= self.recorder.take_has_erased();
-        if !self.log_has_erased {
+        if !self.log_has_erased || self.is_unverified() {
             return Ok(());
         }
         let started = Instant::now();
@@ -457,7 +459,8 @@ impl WriterLoop<'_> {
     /// Ends in order: commits what is left and copies the log into the database.
     pub(super) fn end(mut self) -> Result<(), StoreError> {
         self.look()?;
-        if !self.read_only {
+        self.wait_for_verdict()?;
+        if !self.is_read_only() {
             if !self.tally.is_empty() || self.sync.is_dirty() {
                 self.sync.make_due();
                 self.commit()?;

@@ -75,6 +75,23 @@ impl Process {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our own process");
     }
 
+    /// From now on it can open nothing. Returns the limit before.
+    pub fn use_up_descriptors(&self) -> Rlimit {
+        let open: Vec<u64> = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .expect("our own process")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        let free = (0..).find(|number| !open.contains(number)).expect("some number");
+        let before = rustix::process::getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: Some(free), maximum: before.maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our own process")
+    }
+
+    /// From now on it may open files again.
+    pub fn allow_descriptors(&self, limit: Rlimit) {
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our own process");
+    }
+
     /// From now on no file of it may grow beyond so many bytes: a write there fails.
     pub fn limit_file_size(&self, max: u64) {
         let limit = Rlimit { current: Some(max), maximum: Some(max) };

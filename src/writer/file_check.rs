@@ -1,0 +1,169 @@
+//! The check of a file that another program has written: a thread of its own verifies it, so that the writer can answer
+//! meanwhile, however large the file is.
+
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use rusqlite::ErrorCode;
+
+use super::affinity;
+use crate::failpoints::{self, PausePoint};
+use crate::store::{StoreError, verify};
+
+/// The way in which another program wrote the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ForeignWrite {
+    /// By SQLite: a commit, or a lock under which there may have been one.
+    Commit,
+    /// Past SQLite, or by a checkpoint.
+    InPlace,
+}
+
+/// Result of a check.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Every row is as its events say, and the last event is the one that the writer committed last.
+    Sound,
+    Unsound,
+    /// The check could not be made, which says nothing about the file.
+    Failed(String),
+}
+
+/// A check in progress.
+pub(super) struct FileCheck {
+    path: PathBuf,
+    /// Last event that the writer committed.
+    last: u64,
+    pub(super) write: ForeignWrite,
+    /// The file was written again after the check had begun.
+    stale: bool,
+    /// The thread; an error if there was none to be had.
+    running: std::io::Result<JoinHandle<Verdict>>,
+}
+
+impl FileCheck {
+    pub(super) fn begin(path: &Path, last: u64, write: ForeignWrite) -> FileCheck {
+        let owned = path.to_path_buf();
+        let thread = std::thread::Builder::new().name("file-check".into());
+        let running = thread.spawn(move || {
+            affinity::release();
+            failpoints::pause(PausePoint::FileCheck);
+            check(&owned, last)
+        });
+        FileCheck { path: path.to_path_buf(), last, write, stale: false, running }
+    }
+
+    /// Notes that the file was written again: what this check finds counts no more.
+    pub(super) fn written_again(&mut self, write: ForeignWrite) {
+        self.stale = true;
+        if write == ForeignWrite::Commit {
+            self.write = write;
+        }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.running.as_ref().map_or(true, JoinHandle::is_finished)
+    }
+
+    /// Waits for the result. `Err` is the next check, if the file was written again or this check could not be made.
+    pub(super) fn finish(self) -> Result<Verdict, FileCheck> {
+        let verdict = match self.running {
+            Ok(thread) => thread.join().unwrap_or_else(|_logged| Verdict::Failed("the check panicked".into())),
+            Err(error) => Verdict::Failed(error.to_string()),
+        };
+        if let Verdict::Failed(why) = &verdict {
+            tracing::warn!(why, path = %self.path.display(), "the database cannot be verified now: trying again");
+        } else if !self.stale {
+            return Ok(verdict);
+        }
+        Err(FileCheck::begin(&self.path, self.last, self.write))
+    }
+}
+
+/// Verifies the file on the calling thread. `last` is the last event that the writer committed.
+pub(super) fn check(path: &Path, last: u64) -> Verdict {
+    match verify::verify_file(path) {
+        Ok(report) if report.problem_count == 0 && report.last_seq.get() == last => Verdict::Sound,
+        Ok(_) => Verdict::Unsound,
+        Err(error) if may_pass(&error) => Verdict::Failed(error.to_string()),
+        Err(_) => Verdict::Unsound,
+    }
+}
+
+/// Returns true for errors of the moment: a lock, no descriptor, no memory, a read that failed. Every other error comes
+/// from the content.
+fn may_pass(error: &StoreError) -> bool {
+    match error {
+        StoreError::Sqlite(error) => matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::FileLockingProtocolFailed
+                    | ErrorCode::OperationInterrupted
+                    | ErrorCode::OperationAborted
+                    | ErrorCode::SchemaChanged
+                    | ErrorCode::DiskFull
+            )
+        ),
+        StoreError::Io { .. }
+        | StoreError::Directory { .. }
+        | StoreError::Denied { .. }
+        | StoreError::InUse { .. }
+        | StoreError::Setting { .. }
+        | StoreError::ForeignWriter { .. } => true,
+        StoreError::Network { .. }
+        | StoreError::NotOurs { .. }
+        | StoreError::OlderSchema { .. }
+        | StoreError::NewerSchema { .. }
+        | StoreError::Missing { .. }
+        | StoreError::Vanished { .. }
+        | StoreError::NoEmptyFile { .. }
+        | StoreError::FileLost { .. }
+        | StoreError::Marked { .. }
+        | StoreError::Interrupted { .. }
+        | StoreError::EventsMissing { .. }
+        | StoreError::Strange { .. }
+        | StoreError::OtherLoss { .. }
+        | StoreError::Inconsistent(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::types::UnixMillis;
+
+    #[test]
+    fn errors_of_the_moment_say_nothing_about_the_file_and_errors_of_the_content_do() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("firstcome.db");
+        drop(Store::open(scratch.path(), UnixMillis::ZERO).expect("made"));
+        assert!(matches!(check(&path, 0), Verdict::Sound));
+        assert!(matches!(check(&path, 1), Verdict::Unsound), "an event is missing");
+        assert!(matches!(check(&scratch.path().join("none"), 0), Verdict::Failed(_)));
+        let other = rusqlite::Connection::open(&path).expect("opened");
+        other.execute_batch("DROP TABLE drop_seconds; DROP TABLE deliveries").expect("changed");
+        assert!(matches!(check(&path, 0), Verdict::Unsound), "a table is gone");
+        drop(other);
+        std::fs::write(&path, [7; 8192]).expect("written");
+        assert!(matches!(check(&path, 0), Verdict::Unsound), "no database");
+    }
+
+    #[test]
+    fn a_check_is_made_again_if_the_file_is_written_meanwhile() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("firstcome.db");
+        drop(Store::open(scratch.path(), UnixMillis::ZERO).expect("made"));
+        let mut first = FileCheck::begin(&path, 0, ForeignWrite::InPlace);
+        first.written_again(ForeignWrite::InPlace);
+        let second = first.finish().expect_err("made again");
+        assert!(matches!(second.finish(), Ok(Verdict::Sound)));
+    }
+}
