@@ -457,6 +457,12 @@ impl<'a> Decision<'a> {
         Outcome::Refused { as_of_seq: self.state.seq, refusal }
     }
 
+    /// The outcome of what a command's handler decided.
+    #[inline]
+    pub(crate) fn outcome(&self, decided: Result<Outcome, Refusal>) -> Outcome {
+        decided.unwrap_or_else(|refusal| self.refuse(refusal))
+    }
+
     /// The answer to something that had happened before.
     #[inline]
     pub(crate) fn repeat(&self, subject: Subject) -> Outcome {

@@ -164,17 +164,17 @@ impl Command {
     }
 }
 
-/// Decides a command by its noun; a refusal becomes its outcome here.
+/// Decides a command by its noun.
 #[inline]
 pub(super) fn decide(decision: &mut Decision<'_>, command: &Command) -> Outcome {
     let decided = match command {
+        Command::Order(command) => return order::decide(decision, command),
         Command::Drop(command) => drop::decide(decision, command),
-        Command::Order(command) => order::decide(decision, command),
         Command::Payment(command) => payment::decide(decision, command),
         Command::Auction(command) => auction::decide(decision, command),
         Command::Endpoint(command) => endpoint::decide(decision, command),
         Command::File(command) => file::decide(decision, command),
-        Command::Advance => Ok(Outcome::Advanced),
+        Command::Advance => return Outcome::Advanced,
     };
-    decided.unwrap_or_else(|refusal| decision.refuse(refusal))
+    decision.outcome(decided)
 }

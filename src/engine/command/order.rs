@@ -77,16 +77,16 @@ impl OrderCommand {
     }
 }
 
-#[inline]
-pub(super) fn decide(decision: &mut Decision<'_>, command: &OrderCommand) -> Result<Outcome, Refusal> {
-    match command {
-        OrderCommand::Place(order) => place(decision, order),
+pub(super) fn decide(decision: &mut Decision<'_>, command: &OrderCommand) -> Outcome {
+    let decided = match command {
+        OrderCommand::Place(order) => return place(decision, order),
         OrderCommand::Checkout { order } => checkout(decision, *order),
         OrderCommand::Cancel { order } => cancel(decision, *order, None),
         OrderCommand::CancelByOperator(command) => cancel(decision, command.order, Some(&command.reason)),
         OrderCommand::ReadContact { order } => note(decision, *order, OrderEvent::ContactRead),
         OrderCommand::EraseContact { order } => note(decision, *order, OrderEvent::ContactErased),
-    }
+    };
+    decision.outcome(decided)
 }
 
 /// Emits an event of an order.
@@ -95,19 +95,24 @@ pub(super) fn accept(decision: &mut Decision<'_>, order: &Order, body: impl Into
     Outcome::changed(seq, Subject::Order(order.seq))
 }
 
-/// The checks stand in the order of precedence of refusals (`src/http/README.md`, "Errors").
-#[inline]
-fn place(decision: &mut Decision<'_>, order: &PlaceOrder) -> Result<Outcome, Refusal> {
-    let entry = find(decision.state, order.drop_id)?;
+/// The checks stand in the order of precedence of refusals (`src/http/README.md`, "Errors"). The hot path: an outcome of
+/// 64 bytes is written once, which a `Result` around it would copy at every return.
+fn place(decision: &mut Decision<'_>, order: &PlaceOrder) -> Outcome {
+    let entry = match find(decision.state, order.drop_id) {
+        Ok(entry) => entry,
+        Err(refusal) => return decision.refuse(refusal),
+    };
     if let Some(remembered) = decision.state.order_keys.get(&order.key) {
         return if remembered.quantity == order.quantity {
-            Ok(decision.repeat(Subject::Order(remembered.seq)))
+            decision.repeat(Subject::Order(remembered.seq))
         } else {
-            Err(Refusal::KeyReused)
+            decision.refuse(Refusal::KeyReused)
         };
     }
-    may_order(entry, order)?;
-    Ok(reserve(decision, entry, order))
+    match may_order(entry, order) {
+        Ok(()) => reserve(decision, entry, order),
+        Err(refusal) => decision.refuse(refusal),
+    }
 }
 
 #[inline]
