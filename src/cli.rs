@@ -10,7 +10,6 @@ pub mod rush;
 pub mod serve;
 pub mod token;
 pub mod top;
-mod traces;
 pub mod undo;
 pub mod verify;
 pub mod wire;

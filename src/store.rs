@@ -33,6 +33,7 @@ pub mod rescue;
 mod seals;
 pub mod settings;
 mod sql_types;
+mod two_slots;
 pub mod verify;
 pub mod watermark;
 

@@ -11,11 +11,12 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use firstcome::engine::{Admitted, AuctionCommand, Command, CommandKey, FileCommand, PaymentCommand, PlaceBid};
+use firstcome::engine::{AuctionCommand, Command, CommandKey, FileCommand, PaymentCommand, PlaceBid};
 use firstcome::store::audit::AuditRow;
 use firstcome::store::chain::{Chain, ChainLink, OrderSeal};
-use firstcome::store::{Batch, PerSecondTally, Recorder, Store, early, load, verify};
+use firstcome::store::{Store, load, verify};
 use firstcome::types::{AuctionState, Provider, Seq, UnixMillis};
+use model::recording::Recording;
 use model::{Random, World};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -36,13 +37,11 @@ fn record(directory: &Path, seed: u64) -> Store {
     store.connection.pragma_update(None, "synchronous", "OFF").expect("set");
     let digests = store.digest_key.clone();
     let mut world = World::new(seed, digests.clone());
-    let loaded = load::load(&store.connection, &digests, 1000).expect("an empty file");
-    let mut state = loaded.state;
-    let mut recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
-    let (mut batch, mut tally) = (Batch::default(), PerSecondTally::default());
+    let (mut recording, mut recorder) = Recording::begin(&store, 1000);
     for step in 0..COMMANDS {
-        let at = world.instant(&state);
-        assert!(state.advance(at, &mut batch.events, usize::MAX));
+        let at = world.instant(&recording.state);
+        recording.advance(at);
+        let state = &recording.state;
         let live = (1..=state.seq().get()).rev().filter_map(Seq::new).find(|seq| state.order(*seq).is_some());
         let auction = state.auctions().find(|auction| auction.state == AuctionState::Live);
         // Sessions and bids with a key are rare otherwise.
@@ -61,41 +60,19 @@ fn record(directory: &Path, seed: u64) -> Store {
             Some(order) if step % 50 == 0 => {
                 Command::Payment(PaymentCommand::RecordSession { order, provider: Provider::Stripe })
             }
-            _ => world.command(&state),
+            _ => world.command(state),
         };
         // A loss begins a new epoch, which the watermark has to follow.
         if matches!(command, Command::File(FileCommand::RecordLoss { .. })) {
             continue;
         }
-        let mut admitted = Admitted::default();
-        if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
-            admitted.order = load::load_order(&store.connection, &digests, order).expect("read");
-        }
-        if let Some(event) = command.named_event() {
-            early::load_about(&store.connection, event, &mut admitted).expect("read");
-        }
-        state.admit(admitted);
-        let first = batch.events.len();
-        let outcome = state.decide(&command, &mut batch.events);
-        for event in &batch.events[first..] {
-            state.evolve(event);
-        }
-        if let (Some(event), Some(private_data)) = (batch.events.get(first), world.private_data(&command)) {
-            batch.private_data.push((event.seq, private_data));
-        }
-        world.learn(&state, &outcome);
-        if let Some(id) = command.named_drop().filter(|id| state.drop_entry(*id).is_some()) {
-            tally.count(id, at, &outcome, std::time::Duration::ZERO);
-        }
-        recorder.begin().expect("begun");
-        recorder.record(&batch, &mut tally).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        recorder.commit().expect("committed");
-        batch.clear();
-        state.release_settled();
+        recording.decide(&mut world, &command, at);
+        recording.commit(&mut recorder, &format!("seed {seed}"));
     }
     let link = recorder.link();
     drop(recorder);
-    let mark = store.mark(state.seq(), link, state.seq());
+    let seq = recording.state.seq();
+    let mark = store.mark(seq, link, seq);
     store.watermark.establish(&mark).expect("written");
     store
 }

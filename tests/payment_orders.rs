@@ -10,67 +10,16 @@ mod test_drop;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome::engine::{
-    Admitted, Command, CommandKey, CreateDrop, DropCommand, DropSpec, EarlyEvent, Effect, Event, EventBody, Order,
-    OrderCommand, Outcome, Payment, PaymentCommand, PaymentEvent, PlaceOrder, RecordProviderEvent, State, invariants,
+    Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OrderCommand, Outcome, Payment, PaymentCommand,
+    PlaceOrder, RecordProviderEvent,
 };
 use firstcome::types::{
     Amount, Currency, Digest, DropId, OrderState, Provider, ProviderEventKind as Kind, Quantity, Seq, UnitPrice,
-    UnixMillis,
 };
-use model::naive::Naive;
+use model::sale::Sale;
 use test_drop::test_drop;
 
 const COST: u64 = 500;
-
-/// An engine whose batches leave memory for a simulated file, and the naive model.
-struct Sale {
-    state: State,
-    naive: Naive,
-    events: Vec<Event>,
-    file: BTreeMap<Seq, Order>,
-    inbox: BTreeSet<Digest>,
-    early: BTreeMap<Seq, EarlyEvent>,
-    at: i64,
-}
-
-impl Sale {
-    fn ask(&mut self, command: &Command) -> Outcome {
-        let at = UnixMillis::new(self.at).expect("in range");
-        self.state.advance(at, &mut self.events, usize::MAX);
-        self.naive.advance(self.at);
-        let named = command.named_order().filter(|order| self.state.order(*order).is_none());
-        let order = named.and_then(|order| self.file.get(&order).cloned());
-        let mut admitted = Admitted { order, ..Admitted::default() };
-        model::admit_about(command, &self.inbox, &self.early, &mut admitted);
-        self.state.admit(admitted);
-        let first = self.events.len();
-        let outcome = self.state.decide(command, &mut self.events);
-        for event in &self.events[first..] {
-            self.state.evolve(event);
-        }
-        assert_eq!(outcome, self.naive.decide(command), "{command:?}");
-        invariants::check(&self.state).expect("consistent");
-        outcome
-    }
-
-    fn commit(&mut self) {
-        for event in self.events.drain(..) {
-            if let EventBody::Payment(PaymentEvent::ProviderEventRecorded(recorded)) = &event.body {
-                self.inbox.insert(recorded.id);
-            }
-            self.early.extend(model::early_of(&event));
-            let order = event.order().and_then(|order| self.state.order(order));
-            if let Some(order) = order.filter(|order| !order.state.is_live()) {
-                self.file.insert(order.seq, order.clone());
-            }
-        }
-        self.state.release_settled();
-    }
-
-    fn order(&self, seq: Seq) -> &Order {
-        self.state.order(seq).or_else(|| self.file.get(&seq)).expect("in memory or in the file")
-    }
-}
 
 /// The order before its first event.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +30,7 @@ enum Begin {
 }
 
 fn begin(begin: Begin) -> (Sale, Seq) {
-    let mut sale = Sale {
-        state: State::new(1000),
-        naive: Naive::default(),
-        events: Vec::new(),
-        file: BTreeMap::new(),
-        inbox: BTreeSet::new(),
-        early: BTreeMap::new(),
-        at: 1000,
-    };
+    let mut sale = Sale::begin(format!("{begin:?}"));
     let spec = DropSpec { unit_price: UnitPrice::new(COST).expect("a price"), reservation_seconds: 10, ..test_drop(1) };
     let key = CommandKey { digest: Digest([1; 16]), params: Digest([2; 16]) };
     sale.ask(&Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) })));

@@ -11,6 +11,8 @@ use firstcome::exit::{Row, TABLE};
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("exit", &[]),
+    // The settings of every connection to a file.
+    ("sqlite", &[]),
     ("output", &[]),
     ("config", &["types"]),
     ("telemetry", &["types"]),
@@ -19,14 +21,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("deadlines", &[]),
     // The pages as text.
     ("web", &["types"]),
+    // Spans to a collector.
+    ("otlp", &["exit", "egress", "config", "telemetry"]),
     // Calls to others, for webhooks and for payment providers.
     ("egress", &[]),
     ("client", &["exit", "egress"]),
     ("engine", &["types", "failpoints"]),
     ("capture", &["engine", "types"]),
-    ("store", &["engine", "types", "config", "exit", "failpoints"]),
+    ("store", &["engine", "types", "config", "exit", "failpoints", "sqlite"]),
     ("writer", &["store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
-    ("read", &["types", "config", "telemetry", "failpoints"]),
+    ("read", &["types", "config", "telemetry", "failpoints", "sqlite"]),
     ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
@@ -290,6 +294,17 @@ fn no_release_has_planted_bugs() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("Cargo.toml");
     let default = manifest.lines().find(|line| line.starts_with("default = ")).expect("default features");
     assert_eq!(default, r#"default = ["mimalloc"]"#);
+}
+
+#[test]
+fn every_connection_to_a_file_is_opened_with_the_one_list_of_settings() {
+    for (path, text) in sources("src").into_iter().filter(|(path, _)| !path.ends_with("src/sqlite.rs")) {
+        let code = code(&text);
+        for (at, found) in code.match_indices("Connection::open") {
+            let is_rusqlites = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            assert!(!is_rusqlites, "{}: {found}: use crate::sqlite::open", path.display());
+        }
+    }
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The frame before a body.
 const FRAME_BYTES: usize = 8;
 
-type Config = Configuration<LittleEndian, Varint, Limit<BODY_BYTES_MAX>>;
-const CONFIG: Config =
+type BincodeConfig = Configuration<LittleEndian, Varint, Limit<BODY_BYTES_MAX>>;
+const CONFIG: BincodeConfig =
     bincode::config::standard().with_little_endian().with_variable_int_encoding().with_limit::<BODY_BYTES_MAX>();
 
 /// The database whose commands a file holds.

@@ -8,10 +8,10 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::traces::{RunningExport, TraceExport};
 use crate::config::{Config, all_settings};
 use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use crate::exit::{self, Exit, exit_now};
+use crate::otlp::{RunningExport, TraceExport};
 use crate::output;
 use crate::server::{RunningServer, mistakes_of_files, start};
 use crate::telemetry::logging;

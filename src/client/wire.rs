@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::target::Target;
+use super::target::ServerAddress;
 
 /// Longer than any time limit of the server.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl WireClient {
     pub fn parse(text: &str, ca: Option<&Path>, allow_remote: bool) -> Result<WireClient, String> {
         let secure = text.strip_prefix("tls://");
         let plain = text.strip_prefix("tcp://").unwrap_or(text);
-        let Target { authority: name, address } = Target::parse(secure.unwrap_or(plain), allow_remote)?;
+        let ServerAddress { authority: name, address } = ServerAddress::parse(secure.unwrap_or(plain), allow_remote)?;
         let tls = match (secure, ca) {
             (None, None) => None,
             (None, Some(_)) => return Err(format!("{text}: --ca needs tls://{text}")),

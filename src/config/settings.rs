@@ -406,7 +406,7 @@ const CORE: &[Setting] = &[
         "writer.pin_core",
         "auto",
         "auto, off, core",
-        "core of the writer's thread; auto: the last core if there are more than two",
+        "core of the writer's thread; auto: the last core if there are two or more",
         |c, t| c.pin_core = match t.trim() {
             "auto" => PinCore::Auto,
             "off" => PinCore::Off,

@@ -87,7 +87,7 @@ pub struct Worker {
     pub writer: WriterHandle,
     /// The index of the worker's mailbox for the writer's replies.
     pub mailbox: usize,
-    pub reader: Rc<Reader>,
+    pub reader: Reader,
     pub hot: RefCell<DropResponseCache>,
     pub hot_auctions: RefCell<AuctionResponseCache>,
     pub(super) pages: RefCell<PageCache>,
@@ -141,7 +141,7 @@ impl Worker {
             listener,
             writer,
             mailbox,
-            reader: Rc::new(reader),
+            reader,
             hot: RefCell::new(hot),
             hot_auctions: RefCell::new(hot_auctions),
             pages,

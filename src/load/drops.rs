@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::ExchangeError;
 use super::response::DropView;
 use crate::client::http::HttpClient;
-use crate::client::target::Target;
+use crate::client::target::ServerAddress;
 use crate::exit::Exit;
 
 /// The price of a unit, in cents: the load pays nothing.
@@ -66,7 +66,7 @@ pub(super) async fn create_at(admin: &HttpClient, path: &str, body: &Value) -> R
 ///
 /// # Errors
 /// 69: the public listener is unreachable, or has no such drop.
-pub(super) async fn read_patiently(public: &Target, id: u32) -> Result<DropView, Exit> {
+pub(super) async fn read_patiently(public: &ServerAddress, id: u32) -> Result<DropView, Exit> {
     let public = reader(public)?;
     for _ in 1..LOOKS_MAX {
         if let Ok(drop) = read(&public, id).await {
@@ -81,7 +81,7 @@ pub(super) async fn read_patiently(public: &Target, id: u32) -> Result<DropView,
 ///
 /// # Errors
 /// As [`read_patiently`], or 69: it is not on sale.
-pub(super) async fn read_live(public: &Target, id: u32) -> Result<DropView, Exit> {
+pub(super) async fn read_live(public: &ServerAddress, id: u32) -> Result<DropView, Exit> {
     let drop = read(&reader(public)?, id).await?;
     match drop["state"].as_str() {
         Some("live" | "sold_out") => view(drop),
@@ -89,7 +89,7 @@ pub(super) async fn read_live(public: &Target, id: u32) -> Result<DropView, Exit
     }
 }
 
-fn reader(public: &Target) -> Result<HttpClient, Exit> {
+fn reader(public: &ServerAddress) -> Result<HttpClient, Exit> {
     HttpClient::new(&public.authority, "--public", None)
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn random() -> Result<u64, Exit> {
 }
 
 /// Makes the exit for load threads that cannot connect.
-pub(super) fn unreachable_at(public: &Target, error: &ExchangeError) -> Exit {
+pub(super) fn unreachable_at(public: &ServerAddress, error: &ExchangeError) -> Exit {
     let hint = "is `firstcome serve` running? set its address with --public";
     Exit::unavailable(format!("{}: {error}; {hint}", public.authority))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::behavior::Crowd;
 use crate::client::http::HttpClient;
-use crate::client::target::Target;
+use crate::client::target::ServerAddress;
 
 /// Reservations of the load's own drop outlast the run by this, so that none lapses while it counts.
 const OUTLAST_SECONDS: u64 = 60;
@@ -16,7 +16,7 @@ const PAYMENT_SECONDS_MIN: u64 = 900;
 /// A run of orders and reads against one drop.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadPlan {
-    pub(crate) public: Target,
+    pub(crate) public: ServerAddress,
     pub(crate) admin: HttpClient,
     pub(crate) buyers: u32,
     pub(crate) units: u32,

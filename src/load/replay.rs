@@ -17,7 +17,7 @@ use super::drops;
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::Pace;
 use crate::client::http::{HttpClient, block_on};
-use crate::client::target::Target;
+use crate::client::target::ServerAddress;
 use crate::exit::Exit;
 use crate::types::DropId;
 use connection::{ReplayContext, ReplayCounts, send_all};
@@ -48,8 +48,8 @@ pub(crate) struct ReplayParams<'a> {
 /// # Errors
 /// 64 a wrong address, 65 the file, 69 no server, 70 a bug, 71 no runtime.
 pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<R>) -> Result<ReplayReport, Exit> {
-    let public = Target::parse(params.public, params.allow_remote).map_err(Exit::usage)?;
-    Target::check(params.admin, params.allow_remote).map_err(Exit::usage)?;
+    let public = ServerAddress::parse(params.public, params.allow_remote).map_err(Exit::usage)?;
+    ServerAddress::check(params.admin, params.allow_remote).map_err(Exit::usage)?;
     let admin = HttpClient::for_admin(params.admin, "--admin", params.ca)?;
     let read = ReplayScript::read(reader, params.connections);
     let mut script = read.map_err(|trouble: Trouble| Exit::bad_data(trouble.to_string()))?;

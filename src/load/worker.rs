@@ -25,7 +25,7 @@ use super::response::{LoadResponse, decode_drop, decode_order};
 use super::schedule::{DueWork, LoadWork, WorkQueue};
 use super::shared::{SharedRun, nanos};
 use super::waiting_list::WaitingBuyer;
-use crate::client::target::Target;
+use crate::client::target::ServerAddress;
 
 /// One of this number of reads of the drop adds up its counters.
 const COUNTERS_EVERY: u64 = 16;
@@ -37,7 +37,7 @@ pub(super) struct WorkerJob {
     pub(super) run: Arc<SharedRun>,
     pub(super) rules: Arc<BehaviorRules>,
     pub(super) requests: Arc<Requests>,
-    pub(super) public: Target,
+    pub(super) public: ServerAddress,
     pub(super) thread: usize,
     pub(super) connections: usize,
     pub(super) queue: WorkQueue,
@@ -91,7 +91,7 @@ pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
         .map(|state| WorkerResult { ledger: state.ledger.into_inner(), meter: state.meter.into_inner() }))
 }
 
-async fn open_all(public: &Target, count: usize) -> Result<Vec<LoadConnection>, ExchangeError> {
+async fn open_all(public: &ServerAddress, count: usize) -> Result<Vec<LoadConnection>, ExchangeError> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
         connections.push(LoadConnection::open(public.address).await?);
@@ -151,7 +151,7 @@ struct WorkerState {
     run: Arc<SharedRun>,
     rules: Arc<BehaviorRules>,
     requests: Arc<Requests>,
-    public: Target,
+    public: ServerAddress,
     thread: usize,
     start: Instant,
     queue: RefCell<WorkQueue>,

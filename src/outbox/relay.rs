@@ -1,4 +1,4 @@
-//! The relay: a thread with its own runtime and its own read-only connection. It follows the audit, sends webhooks, and
+//! The relay: a thread with its own runtime, which reads through its connection. It follows the audit, sends webhooks, and
 //! has the writer store checkpoints of the deliveries.
 //!
 //! It reads committed snapshots only, so no event is sent before its commit. Deliveries whose checkpoint was not stored
@@ -7,7 +7,6 @@
 mod endpoint_worker;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use crate::failpoints::{self, PausePoint};
 use crate::read::Reader;
 use crate::read::outbox as rows;
 use crate::telemetry::{OutboxMeter, PanicMeter, Telemetry};
-use crate::types::{EndpointState, Seq, SnapshotGate, UnixMillis, random};
+use crate::types::{EndpointState, Seq, UnixMillis, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 /// Pause between two scans for new events: the delay that the relay adds to a webhook, and cheap for an idle server.
@@ -50,8 +49,7 @@ pub struct RelayOptions {
 #[derive(Clone)]
 pub struct RelayDependencies {
     pub options: RelayOptions,
-    pub database: PathBuf,
-    pub gate: Arc<SnapshotGate>,
+    pub reader: Reader,
     pub writer: WriterHandle,
     pub client: EgressClient,
     pub telemetry: Arc<Telemetry>,
@@ -69,8 +67,7 @@ impl Relay {
     /// # Errors
     /// The database cannot be read, or the thread cannot be started.
     pub fn start(parts: RelayDependencies) -> Result<Relay, String> {
-        let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(|error| error.to_string())?;
-        let file_id = reader.read(rows::file_id).map_err(|error| error.to_string())?;
+        let file_id = parts.reader.read(rows::file_id).map_err(|error| error.to_string())?;
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -79,12 +76,7 @@ impl Relay {
             .map_err(|error| error.to_string())?;
         let panics = PanicMeter::new(&parts.telemetry, "fc-outbox");
         let thread = std::thread::Builder::new().name("fc-outbox".into()).spawn(move || {
-            let mut first = Some(reader);
-            let work = || match first.take().map_or_else(|| Reader::open(&parts.database, Arc::clone(&parts.gate)), Ok)
-            {
-                Ok(reader) => runtime.block_on(RelayLoop::new(parts.clone(), reader, file_id).run(stopping.clone())),
-                Err(error) => panic!("the outbox could not open the database: {error}"),
-            };
+            let work = || runtime.block_on(RelayLoop::new(parts.clone(), file_id).run(stopping.clone()));
             // Deliveries whose checkpoint was not stored are sent again.
             panics.restart_until(|| *stopping.borrow(), work);
             // A name that is still being resolved must not delay the end of the program.
@@ -123,11 +115,11 @@ struct RelayLoop {
 }
 
 impl RelayLoop {
-    fn new(parts: RelayDependencies, reader: Reader, file_id: [u8; 16]) -> RelayLoop {
+    fn new(parts: RelayDependencies, file_id: [u8; 16]) -> RelayLoop {
         let now = Instant::now();
         RelayLoop {
             options: parts.options,
-            reader,
+            reader: parts.reader,
             file_id,
             writer: parts.writer,
             client: parts.client,

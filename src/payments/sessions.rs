@@ -32,7 +32,7 @@ use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, ConfigError};
 use crate::read::Reader;
 use crate::telemetry::{PanicMeter, Telemetry};
-use crate::types::{Amount, Currency, OrderId, Provider, Quantity, Seq, SnapshotGate, UnitPrice, UnixMillis};
+use crate::types::{Amount, Currency, OrderId, Provider, Quantity, Seq, UnitPrice, UnixMillis};
 use crate::writer::WriterHandle;
 
 /// The longest URL of a session, in bytes.
@@ -146,8 +146,7 @@ pub struct SessionThread {
 /// The parts of the server that the thread uses.
 #[derive(Clone)]
 pub struct SessionDependencies {
-    pub database: PathBuf,
-    pub gate: Arc<SnapshotGate>,
+    pub reader: Reader,
     pub writer: WriterHandle,
     /// URL at which buyers reach this server.
     pub public_url: String,
@@ -175,22 +174,16 @@ impl SessionService {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The database cannot be read, or the thread cannot be started.
+    /// The thread cannot be started.
     pub fn start(self, parts: SessionDependencies) -> std::io::Result<SessionThread> {
-        let reader = Reader::open(&parts.database, Arc::clone(&parts.gate)).map_err(std::io::Error::other)?;
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let panics = PanicMeter::new(&parts.telemetry, "fc-sessions");
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
-            let mut first = Some(reader);
-            let work = || match first.take().map_or_else(|| Reader::open(&parts.database, Arc::clone(&parts.gate)), Ok)
-            {
-                Ok(reader) => {
-                    let provider = Arc::clone(&self.provider);
-                    let work = session_loop::SessionLoop::new(provider, self.in_flight_max, reader, parts.clone());
-                    runtime.block_on(work.run(stopping.clone()));
-                }
-                Err(error) => panic!("payment sessions could not open the database: {error}"),
+            let work = || {
+                let provider = Arc::clone(&self.provider);
+                let work = session_loop::SessionLoop::new(provider, self.in_flight_max, parts.clone());
+                runtime.block_on(work.run(stopping.clone()));
             };
             // The scan at a start finds the orders again that need a session.
             panics.restart_until(|| *stopping.borrow(), work);

@@ -79,9 +79,10 @@ pub fn has_session(connection: &Connection, order: Seq) -> rusqlite::Result<bool
 /// has ended, and not by a payment through this provider.
 pub fn to_close(connection: &Connection, order: Seq, provider: Provider) -> rusqlite::Result<Option<Box<str>>> {
     let mut statement = connection.prepare_cached(
-        "SELECT reference FROM sessions WHERE order_seq = ?1 AND provider = ?2
-             AND EXISTS (SELECT 1 FROM orders WHERE seq = ?1 AND state <> 'reserved' AND state <> 'awaiting_payment')
-             AND NOT EXISTS (SELECT 1 FROM payments WHERE order_seq = ?1 AND pays AND provider = ?2)",
+        "SELECT sessions.reference FROM sessions JOIN orders ON orders.seq = sessions.order_seq
+             LEFT JOIN payments ON payments.order_seq = ?1 AND payments.pays AND payments.provider = ?2
+         WHERE sessions.order_seq = ?1 AND sessions.provider = ?2
+             AND orders.state NOT IN ('reserved', 'awaiting_payment') AND payments.order_seq IS NULL",
     )?;
     statement.query_row(params![order, provider], |row| row.get::<_, String>(0)).optional().map(|r| r.map(Into::into))
 }

@@ -1,6 +1,5 @@
 //! `serve --capture`: starts the recorder's thread, which loads a state from the database after a gap.
 
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::capture::Tap;
@@ -9,10 +8,9 @@ use crate::capture::recorder::{self, Limits};
 use crate::config::Config;
 use crate::engine::State;
 use crate::exit::Exit;
-use crate::read::connection::Reader;
+use crate::read::Reader;
 use crate::store::{Store, load};
 use crate::telemetry::{PanicMeter, Telemetry, catalogue};
-use crate::types::SnapshotGate;
 
 /// A running capture.
 pub(super) struct Capture {
@@ -29,15 +27,14 @@ pub(super) fn begin(
     config: &Config,
     store: &Store,
     state: &State,
-    gate: &Arc<SnapshotGate>,
+    reader: &Reader,
     telemetry: &Telemetry,
 ) -> Result<Option<Capture>, Exit> {
     let dropped = telemetry.counter(&catalogue::CAPTURE_DROPPED, &[]);
     let Some(path) = &config.capture_file else { return Ok(None) };
-    let (database, key, gate) = (store.path.clone(), store.digest_key.clone(), Arc::clone(gate));
+    let (reader, key) = (reader.clone(), store.digest_key.clone());
     let keys_max = config.idempotency_keys_max;
     let load = move || {
-        let reader = Reader::open(&database, Arc::clone(&gate)).map_err(|error| error.to_string())?;
         let loaded = reader.snapshot(|connection| Ok(load::load(connection, &key, keys_max)));
         let loaded = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         Ok(loaded.state)

@@ -23,8 +23,6 @@ pub(super) enum ServerError {
         flag: &'static str,
         source: std::io::Error,
     },
-    #[error("SQLite: {0}")]
-    Reader(#[from] rusqlite::Error),
     #[error("a worker thread could not start: {0}")]
     Thread(std::io::Error),
 }
@@ -35,7 +33,6 @@ impl ServerError {
         match self {
             ServerError::InUse { .. } => exit::UNAVAILABLE,
             ServerError::Listen { .. } => exit::USAGE,
-            ServerError::Reader(_) => exit::DISK,
             ServerError::Thread(_) => exit::SYSTEM,
         }
     }

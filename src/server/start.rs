@@ -101,10 +101,11 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
-    let (epoch, database) = (store.epoch, store.path.clone());
+    let epoch = store.epoch;
+    let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
     let options = writer_options(&config);
-    let capture = capture_file::begin(&config, &store, &loaded.state, &gate, &telemetry)?;
-    let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), Arc::clone(&gate), meter, options);
+    let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
+    let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
     let recorder = capture.map(|capture| {
         writer.capture(capture.tap);
         capture.thread
@@ -114,16 +115,16 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::system(format!("the writer's thread could not start: {error}")))?;
     let egress = outbox.client.clone();
-    let relay = relay(outbox, &database, &gate, &handle, &telemetry)?;
+    let relay = relay(outbox, &reader, &handle, &telemetry)?;
     let on_mismatch = mismatch_hook(handle.clone());
-    let (public_url, session_parts) = (config.public_url.clone(), (database.clone(), Arc::clone(&gate)));
+    let (public_url, session_reader) = (config.public_url.clone(), reader.clone());
     let refused = Arc::default();
     let (session_telemetry, shown) = (Arc::clone(&telemetry), Arc::clone(&telemetry));
     let (access_log, access_thread) = access_log(&config, &telemetry)?.unzip();
     let parts = ServerParts {
         config,
         epoch,
-        database,
+        reader,
         admission,
         verifiers,
         refused_sessions: Arc::clone(&refused),
@@ -132,16 +133,14 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         telemetry,
         access_log,
         writer: handle.clone(),
-        gate,
         mismatched,
         on_mismatch,
     };
     let server =
         ServerThreads::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let sessions = sessions.map(|sessions| {
-        let (database, gate) = session_parts;
-        let (writer, telemetry) = (handle.clone(), session_telemetry);
-        sessions.start(sessions::SessionDependencies { database, gate, writer, public_url, telemetry, refused })
+        let (reader, writer, telemetry) = (session_reader, handle.clone(), session_telemetry);
+        sessions.start(sessions::SessionDependencies { reader, writer, public_url, telemetry, refused })
     });
     let sessions = sessions
         .transpose()
@@ -274,22 +273,23 @@ fn access_log(config: &Config, telemetry: &Telemetry) -> Result<Option<(AccessLo
     started.map(Some).map_err(|error| Exit::system(format!("the thread of the access log could not start: {error}")))
 }
 
+fn disk_fault(path: &Path, error: &rusqlite::Error) -> Exit {
+    Exit::disk(format!("{}: {error}", path.display()))
+}
+
 /// Starts the outbox, after the endpoints of the configuration are stored.
 fn relay(
     outbox: OutboxSetup,
-    database: &Path,
-    gate: &Arc<SnapshotGate>,
+    reader: &Reader,
     writer: &WriterHandle,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Relay, Exit> {
-    let at_file = |error: rusqlite::Error| Exit::disk(format!("{}: {error}", database.display()));
-    let reader = Reader::open(database, Arc::clone(gate)).map_err(at_file)?;
-    let endpoints = reader.read(outbox_rows::endpoints).map_err(at_file)?;
+    let endpoints = reader.read(outbox_rows::endpoints);
+    let endpoints = endpoints.map_err(|error| disk_fault(reader.path(), &error))?;
     outbox.apply(&endpoints, writer).map_err(Exit::usage)?;
     let parts = RelayDependencies {
         options: outbox.options,
-        database: database.to_path_buf(),
-        gate: Arc::clone(gate),
+        reader: reader.clone(),
         writer: writer.clone(),
         client: outbox.client,
         telemetry: Arc::clone(telemetry),

@@ -2,7 +2,6 @@
 //! ports, and the query thread for operators and long queries.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -28,7 +27,7 @@ use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric, logging};
-use crate::types::{DropId, SnapshotGate};
+use crate::types::DropId;
 use crate::wire::{self, WireWorker, WireWorkerParts};
 use crate::writer::WriterHandle;
 
@@ -45,7 +44,7 @@ pub struct ServerThreads {
 pub(super) struct ServerParts {
     pub(super) config: Config,
     pub(super) epoch: u64,
-    pub(super) database: PathBuf,
+    pub(super) reader: Reader,
     pub(super) admission: Admission,
     pub(super) verifiers: WebhookVerifiers,
     pub(super) refused_sessions: Arc<RefusedSessions>,
@@ -55,7 +54,6 @@ pub(super) struct ServerParts {
     pub(super) access_log: Option<AccessLog>,
     /// It has a reply mailbox for each worker and one for the query thread.
     pub(super) writer: WriterHandle,
-    pub(super) gate: Arc<SnapshotGate>,
     /// Drops whose counters were known to disagree at the start.
     pub(super) mismatched: Vec<DropId>,
     pub(super) on_mismatch: MismatchHook,
@@ -74,7 +72,7 @@ impl ServerThreads {
     /// Starts all threads.
     ///
     /// # Errors
-    /// If a reader or a thread fails to start.
+    /// If a thread fails to start.
     pub(super) fn start(listeners: Listeners, parts: ServerParts) -> Result<ServerThreads, ServerError> {
         let Listeners { public_address, admin_address, wire_address, workers, admin } = listeners;
         let (stop, stopping) = watch::channel(false);
@@ -103,23 +101,16 @@ impl ServerThreads {
         let query_mailbox = workers.len();
         let mut threads = Vec::with_capacity(query_mailbox.saturating_add(1));
         for (index, listeners) in workers.into_iter().enumerate() {
-            let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
             let (server, writer, queries) = (Arc::clone(&server), parts.writer.clone(), queries.clone());
+            let reader = parts.reader.clone();
             let make = move || Worker::new(server, Listener::Public, writer, index, reader, queries);
             let shared = Arc::clone(&shared);
             let duties = Duties::Worker(listeners.wire);
             let run = move || serve(make(), &shared, listeners.public, duties);
             threads.push(spawn(format!("fc-http-{index}"), panics.clone(), run)?);
         }
-        let reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
-        let audit_reader = Reader::open(&parts.database, Arc::clone(&parts.gate))?;
-        let duties = QueryThreadDuties {
-            query_thread,
-            audit_reader,
-            mismatched: parts.mismatched,
-            on_mismatch: parts.on_mismatch,
-        };
-        let writer = parts.writer;
+        let duties = QueryThreadDuties { query_thread, mismatched: parts.mismatched, on_mismatch: parts.on_mismatch };
+        let (writer, reader) = (parts.writer, parts.reader);
         let make = move || Worker::new(server, Listener::Admin, writer, query_mailbox, reader, queries);
         threads.push(spawn("fc-query".into(), panics, move || {
             serve(make(), &shared, admin, Duties::QueryThread(Box::new(duties)))
@@ -168,7 +159,6 @@ fn spawn_vital(worker: &Worker, work: impl Future<Output = ()> + 'static) {
 /// Duties of the query thread besides serving operators.
 struct QueryThreadDuties {
     query_thread: QueryThread,
-    audit_reader: Reader,
     mismatched: Vec<DropId>,
     on_mismatch: MismatchHook,
 }
@@ -191,6 +181,10 @@ fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpList
             return;
         }
     };
+    // The thread's first client does not wait for it.
+    if let Err(error) = worker.reader.connect() {
+        tracing::error!(%error, "a worker's connection to the database failed to open");
+    }
     let worker = Rc::new(worker);
     runtime.block_on(async {
         let deliver = {
@@ -208,11 +202,11 @@ fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpList
                 wire.flush();
             }
             Duties::QueryThread(duties) => {
-                let QueryThreadDuties { query_thread, audit_reader, mismatched, on_mismatch } = *duties;
+                let QueryThreadDuties { query_thread, mismatched, on_mismatch } = *duties;
                 let query_worker = Rc::clone(&worker);
                 let panics = PanicMeter::new(&worker.server.telemetry, "fc-query");
                 spawn_vital(&worker, async move { query_thread.run(&query_worker.reader, &panics).await });
-                let audit = auditor_task::supervise(Rc::clone(&worker), audit_reader, mismatched, on_mismatch);
+                let audit = auditor_task::supervise(Rc::clone(&worker), mismatched, on_mismatch);
                 spawn_vital(&worker, audit);
                 http.await;
             }
@@ -234,7 +228,7 @@ fn wire_parts(worker: &Worker) -> WireWorkerParts {
         stopping: worker.server.stopping.clone(),
         writer: worker.writer.clone(),
         mailbox: worker.mailbox,
-        reader: Rc::clone(&worker.reader),
+        reader: worker.reader.clone(),
         verified: Rc::clone(&worker.verified),
     }
 }

@@ -6,10 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rusqlite::{Connection, OpenFlags};
-
 use super::StoreError;
 use super::ownership::{give, open_private};
+use crate::sqlite::{self, Access};
 use crate::types::hex;
 
 /// Content of the note.
@@ -101,8 +100,7 @@ pub fn write(directory: &Path, note: &Note) {
 
 /// Writes the note again after a rebuild: its copy is the file of the directory now.
 pub(super) fn renew(directory: &Path, database: &Path) -> Result<(), StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags)?;
+    let connection = sqlite::open(database, Access::Read)?;
     let (epoch, file_id): (i64, [u8; 16]) =
         connection
             .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::exit;
+use crate::sqlite::ConnectError;
 
 /// An error of the file or the disk.
 #[derive(thiserror::Error, Debug)]
@@ -121,6 +122,15 @@ pub enum Severity {
     /// The file or the disk is not reliable: the batch may or may not be in the file. No start before
     /// `firstcome recover`.
     Storage,
+}
+
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> StoreError {
+        match error {
+            ConnectError::Sqlite(error) => StoreError::Sqlite(error),
+            ConnectError::Setting { name, found, expected } => StoreError::Setting { name, found, expected },
+        }
+    }
 }
 
 impl StoreError {

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use super::chain::{Chain, ChainLink};
 use super::fault_marker::FaultMarker;
@@ -17,6 +17,7 @@ use super::recover::{AcceptedRisks, Compared};
 use super::verify::{self, Sealed, SealedRow, VerifyReport};
 use super::watermark::{Watermark, WatermarkState};
 use super::{StoreError, recover};
+use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis, random};
 
 /// Result of a migration.
@@ -47,7 +48,7 @@ pub fn migrate(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
     if !path.exists() {
         return Err(StoreError::Missing { path });
     }
-    let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = sqlite::open(&path, Access::Read)?;
     let from = match check_identity(&connection, &path) {
         Ok(_) if completed.is_none() => {
             drop(connection);
@@ -103,7 +104,7 @@ fn compare_first_schema(directory: &Path, accepted: AcceptedRisks) -> Result<Com
 
 /// Changes a copy, step by step, in one transaction.
 fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
-    let connection = Connection::open(copy)?;
+    let connection = sqlite::open(copy, Access::Write)?;
     // A table takes the place of another of its name, to which a third refers.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.execute_batch("BEGIN IMMEDIATE")?;

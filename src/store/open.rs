@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::beside;
@@ -16,8 +16,9 @@ use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::OpenFiles;
 use super::ownership::open_private;
-use super::settings::{configure, configure_writer};
+use super::settings::configure_writer;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
+use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
 use crate::types::{DigestKey, Seq, UnixMillis};
 
@@ -104,15 +105,12 @@ impl Store {
             let made = open_private(&path);
             made.map_err(|source| StoreError::Directory { path: path.clone(), source })?;
         }
-        let connection =
-            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-                .map_err(|error| cannot_open(&path, error))?;
+        let connection = sqlite::open(&path, Access::Write).map_err(|error| cannot_open(&path, error))?;
         let fresh = check_identity(&connection, &path)? == FileIdentity::Empty;
         if fresh && (found != WatermarkState::Absent || had_one) {
             let what = "the database is empty, and there was one with events".into();
             return Err(StoreError::Strange { path, what });
         }
-        configure(&connection)?;
         configure_writer(&connection)?;
         if fresh {
             create(&connection, now)?;
@@ -278,12 +276,14 @@ fn loss_recorded(connection: &Connection, acknowledged: Seq) -> rusqlite::Result
     Ok(detail.is_some_and(|detail| detail["acknowledged_seq"] == acknowledged.get()))
 }
 
-pub(super) fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
+pub(super) fn cannot_open(path: &Path, error: impl Into<StoreError>) -> StoreError {
+    let error = error.into();
+    let StoreError::Sqlite(cause) = &error else { return error };
+    match cause.sqlite_error_code() {
         Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => {
-            StoreError::Directory { path: path.to_path_buf(), source: std::io::Error::other(error.to_string()) }
+            StoreError::Directory { path: path.to_path_buf(), source: std::io::Error::other(cause.to_string()) }
         }
-        _ => StoreError::Sqlite(error),
+        _ => error,
     }
 }
 

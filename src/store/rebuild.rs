@@ -6,9 +6,9 @@ mod origin;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::params;
 
-use self::origin::{Leftover, Origin};
+use self::origin::{Leftover, RebuildOrigin};
 use super::StoreError;
 use super::beside;
 use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
@@ -17,6 +17,7 @@ use super::open::DATABASE_FILE;
 use super::ownership::{adopt, create_private_directory, give, give_back, open_private};
 use super::watermark::WATERMARK_FILE;
 use crate::failpoints::{self, Bug};
+use crate::sqlite::{self, Access};
 use crate::types::UnixMillis;
 
 /// Directory in which the new file is built.
@@ -51,7 +52,7 @@ pub fn rebuild<T>(
     remove_directory(&growing)?;
     at_path(&growing, create_private_directory(&growing))?;
     copy(&directory.join(DATABASE_FILE), &growing.join(DATABASE_FILE))?;
-    let origin = Origin::note(directory, &growing, format!("before-{}", now.get()))?;
+    let origin = RebuildOrigin::note(directory, &growing, format!("before-{}", now.get()))?;
     let made = change(&growing)?;
     let kept = directory.join(&origin.kept);
     let database = directory.join(DATABASE_FILE);
@@ -108,8 +109,8 @@ pub fn complete_interrupted(directory: &Path, now: UnixMillis) -> Result<Option<
 }
 
 /// Judges the rebuilt file; `None` if it tells no origin.
-fn judge(directory: &Path, ready: &Path) -> Result<Option<(Origin, Leftover)>, StoreError> {
-    let Some(origin) = Origin::read(ready) else { return Ok(None) };
+fn judge(directory: &Path, ready: &Path) -> Result<Option<(RebuildOrigin, Leftover)>, StoreError> {
+    let Some(origin) = RebuildOrigin::read(ready) else { return Ok(None) };
     let leftover = if failpoints::enabled(Bug::SwapsStaleRebuilt) {
         Leftover::ToBeSwapped
     } else {
@@ -177,9 +178,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     if !from.exists() {
         return Err(StoreError::Missing { path: from.to_path_buf() });
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let source = Connection::open_with_flags(from, flags).map_err(|error| super::open::cannot_open(from, error))?;
-    super::settings::configure(&source)?;
+    let source = sqlite::open(from, Access::Read).map_err(|error| super::open::cannot_open(from, error))?;
     at_path(to, open_private(to))?;
     let to = to.to_string_lossy();
     source.execute("VACUUM INTO ?1", params![to])?;

@@ -9,10 +9,10 @@ use super::load::load;
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
 use super::rebuild::rebuild;
-use super::settings::configure;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError, accepted_loss, beside};
+use crate::sqlite::{self, Access};
 use crate::types::UnixMillis;
 
 /// Risks that an operator accepts.
@@ -96,8 +96,7 @@ pub(super) fn compare_copy(directory: &Path, copy: &Path, accepted: AcceptedRisk
 
 /// Returns the number of acknowledged events that the copy does not have.
 fn missing_events(path: &Path, copy: &Path, acknowledged: WatermarkState) -> Result<u64, StoreError> {
-    let connection = rusqlite::Connection::open(copy)?;
-    configure(&connection)?;
+    let connection = sqlite::open(copy, Access::Write)?;
     let acknowledged = match acknowledged {
         WatermarkState::Present(mark) => mark,
         WatermarkState::Absent => return Err(no_watermark(path, "there is no watermark")),

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::beside;
 use super::fault_marker::FaultMarker;
@@ -14,6 +14,7 @@ use super::ownership::{create_private_directory, open_private};
 use super::verify;
 use super::watermark::{Watermark, WatermarkRecord};
 use super::{Store, StoreError};
+use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis};
 
 /// Keeps what the open files hold, and returns the error that ends the server. `acknowledged` is the last event whose
@@ -91,7 +92,7 @@ fn copy_to(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, Store
     let path = target.join(DATABASE_FILE);
     open_private(&path).map_err(failed)?;
     store.connection.execute("VACUUM INTO ?1", params![path.to_string_lossy()])?;
-    let copy = Connection::open(&path)?;
+    let copy = sqlite::open(&path, Access::Write)?;
     let report = verify::verify_connection(&copy)?;
     if let Some(problem) = report.problems.first() {
         return Err(StoreError::Inconsistent(format!("the copy is damaged: {problem}")));

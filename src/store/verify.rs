@@ -16,15 +16,15 @@ use std::path::Path;
 
 use recount::{AuditRecount, RecountedStock, Stocks};
 pub use report::VerifyReport;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 pub(super) use sealed_rows::{SealedRow, walk_sealed};
 
 use super::StoreError;
 use super::chain::{Chain, ChainLink};
 use super::early;
 use super::open::{self, DATABASE_FILE, check_identity};
-use super::settings::configure;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
+use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
 use crate::types::{DigestKey, DropId, Seq, UnixMillis};
 
@@ -70,10 +70,8 @@ pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
 /// Opens a read-only connection at one snapshot.
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     super::ownership::check_readable(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = sqlite::open(path, Access::Read)?;
     check_identity(&connection, path)?;
-    configure(&connection)?;
     connection.execute_batch("BEGIN")?;
     Ok(connection)
 }

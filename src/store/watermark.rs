@@ -1,29 +1,21 @@
 //! The watermark: a record of the last acknowledged event beside the file, which detects a file that has lost events.
 //! One flipped bit in SQLite's write-ahead log silently drops every commit after it.
 //!
-//! It is written after every COMMIT and before the replies, without waiting for the disk: one small write. Two slots,
-//! each with a checksum, are written in turn, so that a torn write leaves the older one intact.
+//! It is written after every COMMIT and before the replies, without waiting for the disk: one small write (`two_slots`).
 
-use std::cell::Cell;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use aws_lc_rs::digest;
 
 use super::StoreError;
 use super::chain::ChainLink;
-use super::ownership::open_private;
+use super::two_slots::{TwoSlotFile, joined, take};
 use crate::types::Seq;
 
 /// Watermark file inside the data directory.
 pub const WATERMARK_FILE: &str = "firstcome.watermark";
 
 const MAGIC: [u8; 4] = *b"FCW1";
-/// One sector per slot, so that a torn write never damages both.
-const SLOT_BYTES: u64 = 512;
-const CHECKSUM_AT: usize = 84;
-const MARK_BYTES: usize = 92;
+const CONTENT_BYTES: usize = 72;
 
 /// The content of a watermark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,20 +44,18 @@ pub enum WatermarkState {
 
 /// The open watermark.
 pub struct Watermark {
-    file: File,
+    slots: TwoSlotFile<CONTENT_BYTES>,
     path: PathBuf,
-    /// Number of writes; its lowest bit selects the slot.
-    generation: Cell<u64>,
 }
 
 impl Watermark {
     /// Opens the watermark of `directory` or creates it. Writes continue after its generation.
     pub fn open(directory: &Path) -> Result<Watermark, StoreError> {
         let path = directory.join(WATERMARK_FILE);
-        let refuse = |source| StoreError::Io { path: path.clone(), source };
-        let file = open_private(&path).map_err(refuse)?;
-        let generation = slots(&file).into_iter().flatten().map(|(generation, _)| generation).max().unwrap_or(0);
-        Ok(Watermark { file, path, generation: Cell::new(generation) })
+        match TwoSlotFile::open(&path, MAGIC) {
+            Ok(slots) => Ok(Watermark { slots, path }),
+            Err(source) => Err(StoreError::Io { path, source }),
+        }
     }
 
     /// Reads the watermark of `directory`.
@@ -73,8 +63,8 @@ impl Watermark {
         let path = directory.join(WATERMARK_FILE);
         match File::open(&path) {
             Ok(file) => {
-                let newest = slots(&file).into_iter().flatten().max_by_key(|(generation, _)| *generation);
-                Ok(newest.map_or(WatermarkState::Unreadable, |(_, mark)| WatermarkState::Present(mark)))
+                let mark = TwoSlotFile::newest_of(&file, MAGIC).and_then(|content| decode(&content));
+                Ok(mark.map_or(WatermarkState::Unreadable, WatermarkState::Present))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(WatermarkState::Absent),
             Err(source) => Err(StoreError::Io { path, source }),
@@ -83,17 +73,14 @@ impl Watermark {
 
     /// Writes the record into the next slot. Does not wait for the disk.
     pub fn write(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
-        let generation = self.generation.get().saturating_add(1);
-        self.generation.set(generation);
-        let at = generation % 2 * SLOT_BYTES;
-        self.file.write_all_at(&encode(generation, mark), at).map_err(|source| self.fault(source))
+        self.slots.write(&encode(mark)).map_err(|source| self.fault(source))
     }
 
     /// Writes both slots and waits for the disk, for a new file.
     pub fn establish(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
         self.write(mark)?;
         self.write(mark)?;
-        self.file.sync_all().map_err(|source| self.fault(source))
+        self.slots.sync().map_err(|source| self.fault(source))
     }
 
     fn fault(&self, source: std::io::Error) -> StoreError {
@@ -101,62 +88,30 @@ impl Watermark {
     }
 }
 
-fn slots(file: &File) -> [Option<(u64, WatermarkRecord)>; 2] {
-    [0, SLOT_BYTES].map(|at| {
-        let mut bytes = [0u8; MARK_BYTES];
-        file.read_exact_at(&mut bytes, at).ok()?;
-        decode(&bytes)
-    })
-}
-
-fn checksum(bytes: &[u8]) -> [u8; 8] {
-    let mut sum = [0u8; 8];
-    sum.iter_mut().zip(digest::digest(&digest::SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
-    sum
-}
-
-fn encode(generation: u64, mark: &WatermarkRecord) -> [u8; MARK_BYTES] {
-    let mut bytes = [0u8; MARK_BYTES];
-    let parts: [&[u8]; 7] = [
-        &MAGIC,
-        &generation.to_le_bytes(),
+fn encode(mark: &WatermarkRecord) -> [u8; CONTENT_BYTES] {
+    joined(&[
         &mark.file_id,
         &mark.epoch.to_le_bytes(),
         &mark.seq.get().to_le_bytes(),
         &mark.link.0,
         &mark.synced.get().to_le_bytes(),
-    ];
-    bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
-    let sum = checksum(&bytes[..CHECKSUM_AT]);
-    bytes[CHECKSUM_AT..].copy_from_slice(&sum);
-    bytes
+    ])
 }
 
-fn decode(bytes: &[u8; MARK_BYTES]) -> Option<(u64, WatermarkRecord)> {
-    let (body, sum) = bytes.split_at(CHECKSUM_AT);
-    if sum != checksum(body) {
-        return None;
-    }
-    let mut rest = body;
-    let magic: [u8; 4] = take(&mut rest)?;
-    let generation = u64::from_le_bytes(take(&mut rest)?);
+fn decode(content: &[u8; CONTENT_BYTES]) -> Option<WatermarkRecord> {
+    let mut rest: &[u8] = content;
     let file_id = take(&mut rest)?;
     let epoch = u64::from_le_bytes(take(&mut rest)?);
     let seq = Seq::new(u64::from_le_bytes(take(&mut rest)?))?;
     let link = ChainLink(take(&mut rest)?);
     let synced = Seq::new(u64::from_le_bytes(take(&mut rest)?))?;
-    (magic == MAGIC).then_some((generation, WatermarkRecord { file_id, epoch, seq, link, synced }))
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (part, after) = rest.split_first_chunk::<N>()?;
-    *rest = after;
-    Some(*part)
+    Some(WatermarkRecord { file_id, epoch, seq, link, synced })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::hex;
 
     fn mark(seq: u64) -> WatermarkRecord {
         let seq = Seq::new(seq).expect("in range");
@@ -193,5 +148,31 @@ mod tests {
             Watermark::open(scratch.path()).expect("opened").write(&mark(seq)).expect("written");
             assert_eq!(Watermark::read(scratch.path()).expect("read"), WatermarkState::Present(mark(seq)));
         }
+    }
+
+    /// Bytes of a file that a program before `two_slots` wrote: generation 2 in the first slot, 1 in the second.
+    const GOLDEN: [&str; 2] = [
+        "4643573102000000000000000707070707070707070707070707070703000000000000000200000000000000090909090909\
+         09090909090909090909090909090909090909090909090909090200000000000000dc2105ab5d718224",
+        "4643573101000000000000000707070707070707070707070707070703000000000000000100000000000000090909090909\
+         09090909090909090909090909090909090909090909090909090100000000000000f04fb6cf505c036f",
+    ];
+
+    #[test]
+    fn older_files_are_read_and_newer_ones_have_the_same_bytes() {
+        let slot = |at: usize| hex::decode(GOLDEN[at]).expect("hexadecimal digits");
+        let mut bytes = vec![0u8; 512 + 92];
+        bytes[..92].copy_from_slice(&slot(0));
+        bytes[512..].copy_from_slice(&slot(1));
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join(WATERMARK_FILE);
+        std::fs::write(&path, &bytes).expect("written");
+        assert_eq!(Watermark::read(scratch.path()).expect("read"), WatermarkState::Present(mark(2)));
+
+        std::fs::remove_file(&path).expect("removed");
+        let made = Watermark::open(scratch.path()).expect("made");
+        made.write(&mark(1)).expect("written");
+        made.write(&mark(2)).expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), bytes);
     }
 }

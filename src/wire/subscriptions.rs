@@ -22,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// The auctions that a worker's clients subscribe to.
 pub(super) struct Subscriptions {
-    reader: Rc<Reader>,
+    reader: Reader,
     published: Arc<Published>,
     /// Counts states that a client did not receive, because a newer one replaced it before the client had read the last.
     conflated: metrics::Counter,
@@ -74,7 +74,7 @@ impl SubscriptionWaker {
 }
 
 impl Subscriptions {
-    pub(super) fn new(reader: Rc<Reader>, published: Arc<Published>, conflated: metrics::Counter) -> Subscriptions {
+    pub(super) fn new(reader: Reader, published: Arc<Published>, conflated: metrics::Counter) -> Subscriptions {
         Subscriptions { reader, published, conflated, auctions: RefCell::default(), first: Notify::new() }
     }
 

@@ -36,7 +36,7 @@ pub struct WireWorkerParts {
     pub writer: WriterHandle,
     /// The worker's index among the writer's reply mailboxes.
     pub mailbox: usize,
-    pub reader: Rc<Reader>,
+    pub reader: Reader,
     pub verified: Rc<RefCell<VerifiedTokens>>,
 }
 
@@ -100,7 +100,7 @@ impl WireWorker {
         let published = Arc::clone(&parts.writer.published);
         WireWorker {
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
-            subscriptions: Rc::new(Subscriptions::new(Rc::clone(&parts.reader), published, conflated)),
+            subscriptions: Rc::new(Subscriptions::new(parts.reader.clone(), published, conflated)),
             meter: RefCell::new(WireMeter::new(telemetry, TYPES)),
             tracer: RefCell::new(Tracer::new(telemetry, parts.traces)),
             rejected: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),

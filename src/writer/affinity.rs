@@ -5,7 +5,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// CPU core of the writer's thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CpuAffinity {
-    /// The last core of the process, if it has more than two.
+    /// The last core of the process, if it has two or more.
     Auto,
     Off,
     Core(usize),
@@ -23,12 +23,7 @@ pub fn release() {
 pub fn apply(affinity: CpuAffinity) -> Option<usize> {
     let mask = sched_getaffinity(None).ok()?;
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect();
-    let core = match affinity {
-        CpuAffinity::Off => return None,
-        CpuAffinity::Auto if cores.len() > 2 => *cores.last()?,
-        CpuAffinity::Auto => return None,
-        CpuAffinity::Core(core) => core,
-    };
+    let core = choose(affinity, &cores)?;
     let mut only = CpuSet::new();
     only.set(core);
     match sched_setaffinity(None, &only) {
@@ -37,5 +32,29 @@ pub fn apply(affinity: CpuAffinity) -> Option<usize> {
             tracing::warn!(core, %error, "writer thread not pinned: it runs on any core");
             None
         }
+    }
+}
+
+/// Returns the core to pin to, of the cores that the process may use.
+fn choose(affinity: CpuAffinity, cores: &[usize]) -> Option<usize> {
+    match (affinity, cores) {
+        (CpuAffinity::Core(core), _) => Some(core),
+        // Two cores are enough: the figures are in src/config/README.md.
+        (CpuAffinity::Auto, [_, .., last]) => Some(*last),
+        (CpuAffinity::Auto, [_] | []) | (CpuAffinity::Off, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_has_the_last_of_two_or_more_cores() {
+        assert_eq!(choose(CpuAffinity::Auto, &[0]), None);
+        assert_eq!(choose(CpuAffinity::Auto, &[0, 1]), Some(1));
+        assert_eq!(choose(CpuAffinity::Auto, &[2, 5, 7]), Some(7));
+        assert_eq!(choose(CpuAffinity::Off, &[0, 1]), None);
+        assert_eq!(choose(CpuAffinity::Core(0), &[0, 1]), Some(0));
     }
 }

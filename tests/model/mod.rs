@@ -10,6 +10,8 @@ mod naive_auctions;
 mod naive_endpoints;
 mod naive_money;
 mod naive_orders;
+pub mod recording;
+pub mod sale;
 
 use std::collections::{BTreeMap, BTreeSet};
 

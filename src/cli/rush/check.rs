@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::arguments::RushArgs;
 use crate::client::http::HttpClient;
-use crate::client::target::Target;
+use crate::client::target::ServerAddress;
 use crate::client::wire::WireClient;
 use crate::exit::Exit;
 use crate::load::bids::{AUCTIONS_MAX, AuctionSource, BidPlan, BidderTokens};
@@ -32,7 +32,7 @@ pub(super) struct RushPlan {
 /// Every mistake in them, one line each (64).
 pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
     let mut mistakes = Vec::new();
-    let public = Target::parse(&args.public, args.allow_remote).map_err(|mistake| mistakes.push(mistake)).ok();
+    let public = ServerAddress::parse(&args.public, args.allow_remote).map_err(|mistake| mistakes.push(mistake)).ok();
     let admin = admin_client(&args).map_err(|mistake| mistakes.push(mistake)).ok();
     if args.expire && args.crowd != Crowd::Real {
         mistakes.push(
@@ -83,7 +83,7 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
 }
 
 fn admin_client(args: &RushArgs) -> Result<HttpClient, String> {
-    Target::check(&args.admin, args.allow_remote)?;
+    ServerAddress::check(&args.admin, args.allow_remote)?;
     HttpClient::for_admin(&args.admin, "--admin", args.ca.as_deref()).map_err(|exit| exit.message)
 }
 

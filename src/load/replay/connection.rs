@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::script::{ReplayRequest, ReplayStep};
 use crate::capture::replay::Pace;
-use crate::client::target::Target;
+use crate::client::target::ServerAddress;
 use crate::load::client::{ExchangeError, LoadConnection};
 use crate::load::outcome::RequestOutcome;
 use crate::load::response::{LoadResponse, OrderView, decode_order};
@@ -22,7 +22,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The parameters that all lanes share.
 pub(super) struct ReplayContext {
-    pub(super) public: Target,
+    pub(super) public: ServerAddress,
     /// The new drops, by the recorded ones.
     pub(super) drops: BTreeMap<DropId, u32>,
     pub(super) pace: Pace,

@@ -91,12 +91,7 @@ struct SessionMetrics {
 }
 
 impl SessionLoop {
-    pub(super) fn new(
-        provider: Arc<SessionProvider>,
-        in_flight_max: usize,
-        reader: Reader,
-        parts: SessionDependencies,
-    ) -> SessionLoop {
+    pub(super) fn new(provider: Arc<SessionProvider>, in_flight_max: usize, parts: SessionDependencies) -> SessionLoop {
         let counter = |result| parts.telemetry.counter(&metric::SESSIONS, &[("result", result)]);
         let meter = SessionMetrics {
             created: counter("made"),
@@ -107,7 +102,7 @@ impl SessionLoop {
         SessionLoop {
             provider,
             in_flight_max,
-            reader,
+            reader: parts.reader,
             writer: parts.writer,
             public_url: parts.public_url,
             meter,

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 use super::super::StoreError;
@@ -14,6 +13,7 @@ use super::super::open::{DATABASE_FILE, last_link};
 use super::super::ownership::open_private;
 use super::super::watermark::{WATERMARK_FILE, Watermark, WatermarkState};
 use super::at_path;
+use crate::sqlite::{self, Access};
 use crate::types::hex;
 
 /// File of the origin, inside the directory of the rebuilt file.
@@ -38,7 +38,7 @@ struct OnDisk {
 
 /// Source and content of a rebuilt file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Origin {
+pub(super) struct RebuildOrigin {
     /// Content of the files, with their log.
     from: Content,
     /// Content of the rebuilt file.
@@ -62,13 +62,13 @@ pub(super) enum Leftover {
     Stale,
 }
 
-impl Origin {
+impl RebuildOrigin {
     /// Notes the files of `directory`, whose copy in `growing` is not changed yet.
-    pub(super) fn note(directory: &Path, growing: &Path, kept: String) -> Result<Origin, StoreError> {
+    pub(super) fn note(directory: &Path, growing: &Path, kept: String) -> Result<RebuildOrigin, StoreError> {
         let from = content(&growing.join(DATABASE_FILE))?;
         let database = directory.join(DATABASE_FILE);
         let database = at_path(&database, on_disk(&database))?;
-        Ok(Origin { made: from.clone(), from, database, watermark: marked(directory)?, kept })
+        Ok(RebuildOrigin { made: from.clone(), from, database, watermark: marked(directory)?, kept })
     }
 
     /// Writes the origin beside the finished copy.
@@ -83,7 +83,7 @@ impl Origin {
         at_path(&path, written)
     }
 
-    pub(super) fn read(ready: &Path) -> Option<Origin> {
+    pub(super) fn read(ready: &Path) -> Option<RebuildOrigin> {
         serde_json::from_slice(&fs::read(ready.join(ORIGIN_FILE)).ok()?).ok()
     }
 
@@ -115,10 +115,8 @@ fn has_log(directory: &Path) -> bool {
 }
 
 fn content(database: &Path) -> Result<Content, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags)
-        .map_err(|error| super::super::open::cannot_open(database, error))?;
-    super::super::settings::configure(&connection)?;
+    let opened = sqlite::open(database, Access::Read);
+    let connection = opened.map_err(|error| super::super::open::cannot_open(database, error))?;
     let (seq, link) = last_link(&connection)?;
     Ok(Content { seq: seq.get(), link: hex::encode(&link.0) })
 }

@@ -32,11 +32,11 @@ pub(super) fn makes_order(row: &AuditRow) -> bool {
 pub(in crate::store) enum SealedRow<'a> {
     None,
     Order(OrderSeal<'a>),
-    Bid(BidRow<'a>),
+    Bid(SealedBid<'a>),
 }
 
 /// A bid's row.
-pub(in crate::store) struct BidRow<'a> {
+pub(in crate::store) struct SealedBid<'a> {
     pub(super) seal: BidSeal<'a>,
     /// The price after the bid.
     pub(super) current: Option<i64>,
@@ -101,8 +101,8 @@ fn auctions_by_drop(connection: &Connection) -> rusqlite::Result<HashMap<DropId,
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-fn bid_of<'row>(row: &'row Row<'_>) -> rusqlite::Result<BidRow<'row>> {
+fn bid_of<'row>(row: &'row Row<'_>) -> rusqlite::Result<SealedBid<'row>> {
     let buyer = row.get_ref(0)?.as_str()?;
     let seal = BidSeal { buyer, amount: row.get(1)?, maximum: row.get(2)?, leads: row.get(3)? };
-    Ok(BidRow { seal, current: row.get(4)?, at: row.get(5)? })
+    Ok(SealedBid { seal, current: row.get(4)?, at: row.get(5)? })
 }

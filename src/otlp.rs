@@ -1,5 +1,5 @@
-//! Sets up the log on standard error, and the export of trace spans to an OTLP collector if the configuration names one
-//! and the program was built with the feature `otlp`.
+//! The log on standard error, and the export of trace spans to an OTLP collector if the configuration names one and the
+//! program was built with the feature `otlp`.
 
 #[cfg(feature = "otlp")]
 mod collector;
@@ -14,13 +14,13 @@ use crate::telemetry::{Telemetry, logging};
 use collector::{Collector, Exporter};
 
 /// Export of spans, before the server runs.
-pub(super) struct TraceExport {
+pub struct TraceExport {
     #[cfg(feature = "otlp")]
     collector: Option<Collector>,
 }
 
 /// Export of spans while the server runs.
-pub(super) struct RunningExport {
+pub struct RunningExport {
     #[cfg(feature = "otlp")]
     exporter: Option<Exporter>,
 }
@@ -28,7 +28,10 @@ pub(super) struct RunningExport {
 #[cfg(feature = "otlp")]
 impl TraceExport {
     /// Starts the log of the whole process.
-    pub(super) fn init(config: &Config) -> Result<TraceExport, Exit> {
+    ///
+    /// # Errors
+    /// If the URL of the collector is not valid.
+    pub fn init(config: &Config) -> Result<TraceExport, Exit> {
         let opened = Collector::open(&config.traces.otlp_url).map_err(|mistake| Exit::usage(mistake.0))?;
         let collector = match opened {
             Some((layer, collector)) => {
@@ -43,7 +46,11 @@ impl TraceExport {
         Ok(TraceExport { collector })
     }
 
-    pub(super) fn start(self, telemetry: &Telemetry) -> Result<RunningExport, Exit> {
+    /// Starts the thread that sends spans.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(self, telemetry: &Telemetry) -> Result<RunningExport, Exit> {
         let exporter = self.collector.map(|collector| collector.start(telemetry)).transpose();
         let exporter = exporter.map_err(|error| Exit::system(format!("the trace thread could not start: {error}")))?;
         Ok(RunningExport { exporter })
@@ -53,7 +60,7 @@ impl TraceExport {
 #[cfg(feature = "otlp")]
 impl RunningExport {
     /// Sends the remaining spans, with a time limit.
-    pub(super) fn stop(self) {
+    pub fn stop(self) {
         if let Some(exporter) = self.exporter {
             exporter.stop();
         }
@@ -63,17 +70,20 @@ impl RunningExport {
 #[cfg(not(feature = "otlp"))]
 impl TraceExport {
     /// Starts the log of the whole process.
-    pub(super) fn init(config: &Config) -> Result<TraceExport, Exit> {
+    ///
+    /// # Errors
+    /// If the URL of the collector is not valid.
+    pub fn init(config: &Config) -> Result<TraceExport, Exit> {
         logging::init(config.log_level, config.log_json);
         Ok(TraceExport {})
     }
 
-    pub(super) fn start(self, _telemetry: &Telemetry) -> Result<RunningExport, Exit> {
+    pub fn start(self, _telemetry: &Telemetry) -> Result<RunningExport, Exit> {
         Ok(RunningExport {})
     }
 }
 
 #[cfg(not(feature = "otlp"))]
 impl RunningExport {
-    pub(super) fn stop(self) {}
+    pub fn stop(self) {}
 }

@@ -1,0 +1,176 @@
+//! Every connection to an SQLite file is opened here, with one list of settings, after SQLite's own pages on security and
+//! reliability. Each setting is read back, because one that silently has no effect loses sales.
+//!
+//! The writer and the readers add their own: `store::settings::configure_writer`, `read::connection`.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags, ffi};
+
+/// First SQLite version without the WAL-reset corruption bug (release notes of 2026-03-13).
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+const CONFIGS: [(DbConfig, bool); 8] = [
+    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    // Otherwise SQLite plans a join again for every bound value, four fifths of the time to read an order.
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
+    // A close must never checkpoint: after a fault that would write to suspect files.
+    (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+];
+
+const LIMITS: [(Limit, i32); 10] = [
+    (Limit::SQLITE_LIMIT_LENGTH, 1_000_000),
+    (Limit::SQLITE_LIMIT_SQL_LENGTH, 100_000),
+    (Limit::SQLITE_LIMIT_COLUMN, 100),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 10),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 3),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 25_000),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 8),
+    (Limit::SQLITE_LIMIT_ATTACHED, 1),
+    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 32),
+    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 1),
+];
+
+/// Name of a pragma, the value that it is set to, and the value that is read back.
+const PRAGMAS: [(&str, &str, &str); 4] = [
+    ("cell_size_check", "ON", "1"),
+    ("mmap_size", "0", "0"),
+    ("temp_store", "MEMORY", "2"),
+    ("foreign_keys", "ON", "1"),
+];
+
+/// The use of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    Read,
+    /// The file must exist: nothing creates one by opening it.
+    Write,
+}
+
+/// Reason of a connection that did not open: SQLite's own, or a setting without effect.
+#[derive(thiserror::Error, Debug)]
+pub enum ConnectError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("SQLite setting {name} is {found} instead of {expected}")]
+    Setting { name: &'static str, found: String, expected: String },
+}
+
+impl From<ConnectError> for rusqlite::Error {
+    fn from(error: ConnectError) -> rusqlite::Error {
+        match error {
+            ConnectError::Sqlite(error) => error,
+            ConnectError::Setting { .. } => {
+                rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_MISUSE), Some(error.to_string()))
+            }
+        }
+    }
+}
+
+/// Opens a connection to an existing file, with the settings of all connections.
+///
+/// # Errors
+/// If the file cannot be opened, or a setting has no effect.
+pub fn open(path: &Path, access: Access) -> Result<Connection, ConnectError> {
+    let access = match access {
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), ConnectError> {
+    let version = rusqlite::version_number();
+    if version < SQLITE_VERSION_MIN {
+        return Err(setting("version", version, SQLITE_VERSION_MIN));
+    }
+    for (config, on) in CONFIGS {
+        let now = connection.set_db_config(config, on)?;
+        if now != on {
+            return Err(setting("db_config", format!("{config:?} {now}"), on));
+        }
+    }
+    for (limit, value) in LIMITS {
+        connection.set_limit(limit, value)?;
+        let now = connection.limit(limit)?;
+        if now != value {
+            return Err(setting("limit", format!("{limit:?} {now}"), value));
+        }
+    }
+    PRAGMAS.into_iter().try_for_each(|(name, value, expected)| set(connection, name, value, expected))
+}
+
+/// Sets a pragma, and reads it back.
+///
+/// # Errors
+/// [`ConnectError::Setting`] if it has no effect.
+pub fn set(
+    connection: &Connection,
+    name: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> Result<(), ConnectError> {
+    connection.pragma_update(None, name, value)?;
+    expect(connection, name, expected)
+}
+
+/// Reads a pragma, and compares it.
+///
+/// # Errors
+/// [`ConnectError::Setting`] if it has another value.
+pub fn expect(connection: &Connection, name: &'static str, expected: &'static str) -> Result<(), ConnectError> {
+    let found = connection.pragma_query_value(None, name, |row| {
+        let value = row.get_ref(0)?;
+        Ok(value.as_i64().map(|number| number.to_string()).or_else(|_| value.as_str().map(str::to_string))?)
+    });
+    match found {
+        Ok(found) if found == expected => Ok(()),
+        Ok(found) => Err(setting(name, found, expected)),
+        // mmap_size returns no row if it is compiled out, which is the wanted state.
+        Err(rusqlite::Error::QueryReturnedNoRows) if name == "mmap_size" => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn setting(name: &'static str, found: impl ToString, expected: impl ToString) -> ConnectError {
+    ConnectError::Setting { name, found: found.to_string(), expected: expected.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_sqlite_is_built_as_wanted() {
+        let connection = Connection::open_in_memory().expect("opened");
+        let mut statement = connection.prepare("PRAGMA compile_options").expect("prepared");
+        let options: Vec<String> =
+            statement.query_map([], |row| row.get(0)).expect("asked").collect::<Result<_, _>>().expect("read");
+        let has = |wanted: &str| options.iter().any(|option| option == wanted);
+        for unwanted in ["ENABLE_MEMORY_MANAGEMENT", "ENABLE_API_ARMOR", "ENABLE_FTS5", "ENABLE_LOAD_EXTENSION"] {
+            assert!(!has(unwanted), "{unwanted}: {options:?}");
+        }
+        for wanted in ["DEFAULT_MEMSTATUS=0", "DQS=0", "OMIT_SHARED_CACHE", "OMIT_LOAD_EXTENSION"] {
+            assert!(has(wanted), "{wanted}: {options:?}");
+        }
+    }
+
+    #[test]
+    fn opening_creates_no_file() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("file");
+        for access in [Access::Read, Access::Write] {
+            assert!(open(&path, access).is_err(), "{access:?}");
+            assert!(!path.exists(), "{access:?}");
+        }
+    }
+}

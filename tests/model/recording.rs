@@ -1,0 +1,71 @@
+//! The writer's work on one command without its threads: prefetch, decide, evolve, and what the next commit records.
+
+use firstcome::engine::{Admitted, Command, State};
+use firstcome::store::{Batch, PerSecondTally, Recorder, Store, early, load};
+use firstcome::types::UnixMillis;
+
+use super::World;
+
+/// A state whose commands become rows of a file.
+pub struct Recording<'store> {
+    pub state: State,
+    pub batch: Batch,
+    pub tally: PerSecondTally,
+    store: &'store Store,
+}
+
+impl<'store> Recording<'store> {
+    /// Returns the recording of an empty file, and its recorder.
+    pub fn begin(store: &'store Store, keys_max: usize) -> (Recording<'store>, Recorder<'store>) {
+        let loaded = load::load(&store.connection, &store.digest_key, keys_max).expect("an empty file");
+        let recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
+        let recording =
+            Recording { state: loaded.state, batch: Batch::default(), tally: PerSecondTally::default(), store };
+        (recording, recorder)
+    }
+
+    /// Does what is due up to an instant.
+    pub fn advance(&mut self, at: UnixMillis) {
+        assert!(self.state.advance(at, &mut self.batch.events, usize::MAX));
+    }
+
+    /// Does what is due up to an instant, until the batch holds `events_max` events. Returns whether all is done.
+    pub fn advance_by(&mut self, at: UnixMillis, events_max: usize) -> bool {
+        let room = events_max.saturating_sub(self.batch.events.len());
+        self.state.advance(at, &mut self.batch.events, room)
+    }
+
+    /// Decides a command of a world, which learns from the outcome.
+    pub fn decide(&mut self, world: &mut World, command: &Command, at: UnixMillis) {
+        let Recording { state, batch, tally, store } = self;
+        let mut admitted = Admitted::default();
+        if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
+            admitted.order = load::load_order(&store.connection, &store.digest_key, order).expect("read");
+        }
+        if let Some(event) = command.named_event() {
+            early::load_about(&store.connection, event, &mut admitted).expect("read");
+        }
+        state.admit(admitted);
+        let first = batch.events.len();
+        let outcome = state.decide(command, &mut batch.events);
+        for event in &batch.events[first..] {
+            state.evolve(event);
+        }
+        if let (Some(event), Some(private_data)) = (batch.events.get(first), world.private_data(command)) {
+            batch.private_data.push((event.seq, private_data));
+        }
+        world.learn(state, &outcome);
+        if let Some(id) = command.named_drop().filter(|id| state.drop_entry(*id).is_some()) {
+            tally.count(id, at, &outcome, std::time::Duration::ZERO);
+        }
+    }
+
+    /// Commits what was decided. `what` names the run and the step in a failure.
+    pub fn commit(&mut self, recorder: &mut Recorder<'_>, what: &str) {
+        recorder.begin().expect("begun");
+        recorder.record(&self.batch, &mut self.tally).unwrap_or_else(|error| panic!("{what}: {error}"));
+        recorder.commit().expect("committed");
+        self.batch.clear();
+        self.state.release_settled();
+    }
+}
