@@ -192,12 +192,12 @@ impl<W: Write> LineWriter<W> {
     }
 
     fn line(&mut self, record: &AccessRecord) {
-        let line = Line::of(record);
+        let line = AccessLine::of(record);
         // Writing to a String cannot fail, nor can the serialization of these types.
         if self.json {
             self.text.push_str(&serde_json::to_string(&line).unwrap_or_default());
         } else {
-            let Line { at, listener, method, route, status, problem, bytes, took_us, request_id } = line;
+            let AccessLine { at, listener, method, route, status, problem, bytes, took_us, request_id } = line;
             let _ = write!(self.text, "{at} listener={listener} method={method} route={route} status={status}");
             if let Some(problem) = problem {
                 let _ = write!(self.text, " problem={problem}");
@@ -213,7 +213,7 @@ impl<W: Write> LineWriter<W> {
 
 /// The members of a line.
 #[derive(Serialize)]
-struct Line<'a> {
+struct AccessLine<'a> {
     at: String,
     listener: &'static str,
     method: &'static str,
@@ -227,10 +227,10 @@ struct Line<'a> {
     request_id: &'a str,
 }
 
-impl Line<'_> {
-    fn of(record: &AccessRecord) -> Line<'_> {
+impl AccessLine<'_> {
+    fn of(record: &AccessRecord) -> AccessLine<'_> {
         let AccessRecord { at, listener, method, route, status, problem, bytes, took, ref request_id } = *record;
-        Line {
+        AccessLine {
             at: rfc3339(at),
             listener,
             method,
