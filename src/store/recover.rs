@@ -57,7 +57,7 @@ pub(super) fn recover_locked(
 ) -> Result<Recovered, StoreError> {
     let path = directory.join(DATABASE_FILE);
     let rebuilt = rebuild(directory, now, |copy| {
-        check_identity(&rusqlite::Connection::open(copy.join(DATABASE_FILE))?, &path)?;
+        check_identity(&sqlite::open(&copy.join(DATABASE_FILE), Access::Write)?, &path)?;
         let compared = compare_copy(directory, &copy.join(DATABASE_FILE), accepted)?;
         let report = finish(copy, now, compared.missing, compared.epoch)?;
         Ok((report, compared.missing))
