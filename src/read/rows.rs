@@ -168,3 +168,15 @@ pub fn contact_of(connection: &Connection, order: Seq) -> rusqlite::Result<Optio
         |row: &Row<'_>| Ok(Contact { name: row.get(0)?, email: row.get(1)?, phone: row.get(2)?, address: row.get(3)? });
     statement.query_row(params![order], contact).optional()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_beyond_the_largest_amount_is_shown_as_the_largest_and_a_negative_one_as_nothing() {
+        let file = Connection::open_in_memory().expect("opened");
+        let read = |minor: i64| file.query_row("SELECT ?1", [minor], |row| sum(row, 0)).expect("read").get();
+        assert_eq!([1 << 60, i64::MAX, -1, 7].map(read), [JSON_INTEGER_MAX, JSON_INTEGER_MAX, 0, 7]);
+    }
+}

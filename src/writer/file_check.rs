@@ -21,7 +21,7 @@ pub(super) enum ForeignWrite {
 
 /// Result of a check.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum FileVerdict {
     /// Every row is as its events say, and the last event is the one that the writer committed last.
     Sound,
     Unsound,
@@ -38,7 +38,7 @@ pub(super) struct FileCheck {
     /// The file was written again after the check had begun.
     stale: bool,
     /// The thread; an error if there was none to be had.
-    running: std::io::Result<JoinHandle<Verdict>>,
+    running: std::io::Result<JoinHandle<FileVerdict>>,
 }
 
 impl FileCheck {
@@ -66,12 +66,12 @@ impl FileCheck {
     }
 
     /// Waits for the result. `Err` is the next check, if the file was written again or this check could not be made.
-    pub(super) fn finish(self) -> Result<Verdict, FileCheck> {
+    pub(super) fn finish(self) -> Result<FileVerdict, FileCheck> {
         let verdict = match self.running {
-            Ok(thread) => thread.join().unwrap_or_else(|_logged| Verdict::Failed("the check panicked".into())),
-            Err(error) => Verdict::Failed(error.to_string()),
+            Ok(thread) => thread.join().unwrap_or_else(|_logged| FileVerdict::Failed("the check panicked".into())),
+            Err(error) => FileVerdict::Failed(error.to_string()),
         };
-        if let Verdict::Failed(why) = &verdict {
+        if let FileVerdict::Failed(why) = &verdict {
             tracing::warn!(why, path = %self.path.display(), "the database cannot be verified now: trying again");
         } else if !self.stale {
             return Ok(verdict);
@@ -81,12 +81,12 @@ impl FileCheck {
 }
 
 /// Verifies the file on the calling thread. `last` is the last event that the writer committed.
-pub(super) fn check(path: &Path, last: u64) -> Verdict {
+pub(super) fn check(path: &Path, last: u64) -> FileVerdict {
     match verify::verify_file(path) {
-        Ok(report) if report.problem_count == 0 && report.last_seq.get() == last => Verdict::Sound,
-        Ok(_) => Verdict::Unsound,
-        Err(error) if may_pass(&error) => Verdict::Failed(error.to_string()),
-        Err(_) => Verdict::Unsound,
+        Ok(report) if report.problem_count == 0 && report.last_seq.get() == last => FileVerdict::Sound,
+        Ok(_) => FileVerdict::Unsound,
+        Err(error) if may_pass(&error) => FileVerdict::Failed(error.to_string()),
+        Err(_) => FileVerdict::Unsound,
     }
 }
 
@@ -145,15 +145,15 @@ mod tests {
         let scratch = tempfile::tempdir().expect("scratch");
         let path = scratch.path().join("firstcome.db");
         drop(Store::open(scratch.path(), UnixMillis::ZERO).expect("made"));
-        assert!(matches!(check(&path, 0), Verdict::Sound));
-        assert!(matches!(check(&path, 1), Verdict::Unsound), "an event is missing");
-        assert!(matches!(check(&scratch.path().join("none"), 0), Verdict::Failed(_)));
+        assert!(matches!(check(&path, 0), FileVerdict::Sound));
+        assert!(matches!(check(&path, 1), FileVerdict::Unsound), "an event is missing");
+        assert!(matches!(check(&scratch.path().join("none"), 0), FileVerdict::Failed(_)));
         let other = rusqlite::Connection::open(&path).expect("opened");
         other.execute_batch("DROP TABLE drop_seconds; DROP TABLE deliveries").expect("changed");
-        assert!(matches!(check(&path, 0), Verdict::Unsound), "a table is gone");
+        assert!(matches!(check(&path, 0), FileVerdict::Unsound), "a table is gone");
         drop(other);
         std::fs::write(&path, [7; 8192]).expect("written");
-        assert!(matches!(check(&path, 0), Verdict::Unsound), "no database");
+        assert!(matches!(check(&path, 0), FileVerdict::Unsound), "no database");
     }
 
     #[test]
@@ -164,6 +164,6 @@ mod tests {
         let mut first = FileCheck::begin(&path, 0, ForeignWrite::InPlace);
         first.written_again(ForeignWrite::InPlace);
         let second = first.finish().expect_err("made again");
-        assert!(matches!(second.finish(), Ok(Verdict::Sound)));
+        assert!(matches!(second.finish(), Ok(FileVerdict::Sound)));
     }
 }

@@ -2,7 +2,7 @@
 //! and whether another program has written the database.
 
 use super::clock::wall_clock;
-use super::file_check::{self, ForeignWrite, Verdict};
+use super::file_check::{self, FileVerdict, ForeignWrite};
 use super::thread::reject_queued;
 use super::writer_loop::WriterLoop;
 use crate::failpoints::{self, Bug};
@@ -74,8 +74,8 @@ impl WriterLoop<'_> {
             Look::Touched => {
                 reject_queued(self.receiver, self.shared);
                 match file_check::check(&self.store.path, self.published.seq()) {
-                    Verdict::Unsound => self.end_without(self.overwritten()),
-                    Verdict::Sound | Verdict::Failed(_) => error,
+                    FileVerdict::Unsound => self.end_without(self.overwritten()),
+                    FileVerdict::Sound | FileVerdict::Failed(_) => error,
                 }
             }
         }

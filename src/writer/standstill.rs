@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::disk_space::FreeSpace;
-use super::file_check::{FileCheck, ForeignWrite, Verdict};
+use super::file_check::{FileCheck, FileVerdict, ForeignWrite};
 use super::replies::{NotApplied, WriterReply};
 use super::writer_loop::WriterLoop;
 use crate::store::StoreError;
@@ -133,8 +133,8 @@ impl WriterLoop<'_> {
     fn take_verdict(&mut self, check: FileCheck) -> Result<(), StoreError> {
         let write = check.write;
         self.standstill = Some(match check.finish() {
-            Ok(Verdict::Sound) => Standstill::Full,
-            Ok(Verdict::Unsound | Verdict::Failed(_)) => return Err(self.end_with_foreign_write(write)),
+            Ok(FileVerdict::Sound) => Standstill::Full,
+            Ok(FileVerdict::Unsound | FileVerdict::Failed(_)) => return Err(self.end_with_foreign_write(write)),
             Err(next) => Standstill::Unverified(next),
         });
         Ok(())
