@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+mod bidding;
 mod http;
 mod provider_webhooks;
 
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome::config::PaymentSettings;
+use firstcome::types::text::rfc3339;
 use firstcome::types::{Provider, hex};
+use firstcome::writer::clock::wall_clock;
 use http::{Server, call, serve_with, until};
 use parking_lot::Mutex;
 use provider_webhooks::{PAYOS_KEY, hmac, secret_file, settings};
@@ -231,33 +234,59 @@ fn a_session_is_expired_at_stripe_when_its_order_ends_and_again_until_that_succe
     let scratch = tempfile::tempdir().expect("scratch");
     let expires = |asked: &StubRequest| asked.line.contains("/expire");
     let answers: StubResponses = Box::new(move |number, asked| match number {
-        // The first attempts fail: once with an error, and after the restart with no answer.
-        _ if asked.line.contains("/expire") && number <= 4 => Some((500, "", "{}".into())),
+        // The first attempt fails before the restart, and one more may.
+        _ if asked.line.contains("/expire") && number <= 5 => Some((500, "", "{}".into())),
         _ if asked.line.contains("/expire") => Some((200, "", "{}".into())),
         _ => made(number),
     });
     let stub = StubProvider::new(answers);
     let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
     new_drop(&server, "EUR");
-    let (cancelled, paid) = (order(&server, "a"), order(&server, "b"));
-    until("both sessions are recorded", || sessions(scratch.path()).len() == 2);
+    let (cancelled, paid, down) = (order(&server, "a"), order(&server, "b"), order(&server, "c"));
+    until("all sessions are recorded", || sessions(scratch.path()).len() == 3);
     let references: BTreeMap<u64, String> = sessions(scratch.path()).into_iter().map(|row| (row.0, row.2)).collect();
     let reference = |order: &Value| references[&order["seq"].as_u64().expect("a number")].clone();
     let path = |order: &Value, what: &str| format!("/v1/orders/{}/{what}", order["id"].as_str().expect("an id"));
     assert_eq!(server.public("POST", &path(&cancelled, "cancel")).status, 200);
     until("the session is to be expired", || stub.requests().iter().any(expires));
     server.stop();
+    // Paid elsewhere while no provider is asked.
+    let payment = json!({ "reference": "D", "amount": 6000, "currency": "EUR", "reason": "seen" });
+    let server = shop(scratch.path(), settings(scratch.path()));
+    assert_eq!(server.admin("POST", &path(&down, "payments"), &payment).status, 200);
+    server.stop();
     let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
     let of = |reference: &str| {
         let line = format!("POST /v1/checkout/sessions/{reference}/expire HTTP/1.1");
         stub.requests().iter().filter(|asked| asked.line == line).count()
     };
-    until("it is expired", || of(&reference(&cancelled)) >= 3);
+    until("it is expired", || of(&reference(&cancelled)) >= 2);
+    until("what was paid meanwhile is expired", || of(&reference(&down)) >= 1);
     // Paid elsewhere: nobody pays a second time.
     let payment = json!({ "reference": "R", "amount": 6000, "currency": "EUR", "reason": "seen" });
     assert_eq!(server.admin("POST", &path(&paid, "payments"), &payment).status, 200);
     until("the other one is expired too", || of(&reference(&paid)) == 1);
     assert!(stub.requests().iter().all(|asked| asked.headers["authorization"] == "Bearer sk_test_stub"));
+    server.stop();
+}
+
+#[test]
+fn an_auctions_winner_gets_a_session_and_a_page_to_pay() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let stub = StubProvider::new(Box::new(|number, _| made(number)));
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+    let ends_at = rfc3339(wall_clock().plus_seconds(3));
+    let id = bidding::made(&bidding::auction(&server, "one", &json!({ "ends_at": ends_at })));
+    assert_eq!(bidding::bid(&server, &id, "a", &json!({ "buyer": "ann", "amount": 500 })).status, 201);
+    until("the session is recorded", || sessions(scratch.path()).len() == 1);
+    let order = server.public("GET", &format!("/v1/auctions/{id}/order?buyer=ann")).body;
+    let path = format!("/pay/{}", order["id"].as_str().expect("an id"));
+    let page = server.public("GET", &path);
+    assert_eq!((page.status, &*page.headers["location"]), (303, "https://checkout.stripe.com/c/pay/cs_1"));
+    let cancel = format!("/v1/orders/{}/cancel", order["id"].as_str().expect("an id"));
+    assert_eq!(server.public("POST", &cancel).status, 200);
+    let page = server.public("GET", &path);
+    assert!(page.status == 200 && page.text.contains("<title>Cancelled: N</title>"), "{} {}", page.status, page.text);
     server.stop();
 }
 

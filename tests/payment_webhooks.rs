@@ -237,7 +237,15 @@ fn stripe_events_are_mapped_as_documented() {
     for (kind, object) in [
         ("checkout.session.completed", with(session.clone(), "payment_status", "unpaid".into())),
         ("checkout.session.completed", with(session.clone(), "client_reference_id", Value::Null)),
-        ("refund.created", with(refund, "status", "pending".into())),
+        ("refund.created", with(refund.clone(), "status", "pending".into())),
+        // Other business of the same account: a subscription, and charges without an intent.
+        (
+            "checkout.session.completed",
+            with(with(session.clone(), "mode", "subscription".into()), "payment_intent", Value::Null),
+        ),
+        ("refund.created", with(refund.clone(), "payment_intent", Value::Null)),
+        ("refund.failed", with(with(refund, "status", "failed".into()), "payment_intent", Value::Null)),
+        ("charge.dispute.created", with(dispute, "payment_intent", Value::Null)),
         ("payment_intent.succeeded", intent),
         ("charge.refunded", json!({ "amount_refunded": 40, "metadata": metadata })),
     ] {

@@ -87,6 +87,12 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<EventShape> {
     };
     let is = |pointer, word| fields.str_at(pointer) == Some(word);
     match word {
+        // This shop's sessions are of the mode `payment`.
+        _ if word.starts_with("checkout.session.")
+            && fields.str_at("/data/object/mode").unwrap_or("payment") != "payment" =>
+        {
+            None
+        }
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
             is("/data/object/payment_status", "paid").then(|| session(K::PaymentSucceeded))
         }
@@ -98,6 +104,8 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<EventShape> {
             amount: AMOUNT,
             by_payment: false,
         }),
+        // Refunds and disputes of other business of the account: this shop's payments have an intent.
+        _ if is_about_a_charge(word) && fields.str_at(INTENT).is_none() => None,
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
             let kind = match fields.str_at("/data/object/status") {
                 Some("succeeded") => K::RefundSucceeded,
@@ -115,6 +123,14 @@ fn shape_of(word: &str, fields: &JsonFields) -> Option<EventShape> {
         }),
         _ => None,
     }
+}
+
+/// Returns whether an event is about a charge, whose payment intent is optional.
+fn is_about_a_charge(word: &str) -> bool {
+    matches!(
+        word,
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" | "charge.dispute.created"
+    )
 }
 
 fn order_named(fields: &JsonFields) -> Option<OrderRef> {

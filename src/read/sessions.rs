@@ -34,7 +34,8 @@ pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Resul
     while let Some(row) = rows.next()? {
         (scan.last, seen) = (row.get(0)?, seen.saturating_add(1));
         match row.get_ref(1)?.as_str()? {
-            "order_checked_out" => scan.orders.push(row.get(2)?),
+            // A winner's order awaits its payment from its first event on.
+            "order_checked_out" | "auction_awarded" => scan.orders.push(row.get(2)?),
             "order_cancelled" | "order_expired" | "order_paid" => scan.ended.push(row.get(2)?),
             _ => {}
         }
@@ -49,22 +50,28 @@ pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<St
     statement.query_row(params![order], |row| row.get(0)).optional()
 }
 
-/// Returns the orders after `after` that await payment, and those with a session that ended since an instant.
+/// Returns the orders after `after` that await payment, and those with a session that ended or were paid since an instant.
 pub fn awaiting_payment(connection: &Connection, after: Seq, ended_since: UnixMillis) -> rusqlite::Result<OrderScan> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, state, ended_at_ms FROM orders WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, state, coalesce(ended_at_ms, paid_at_ms) FROM orders WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?;
     let mut rows = statement.query(params![after, ROWS_PER_SCAN])?;
     let (mut scan, mut seen) = (OrderScan { orders: Vec::new(), ended: Vec::new(), last: after, more: false }, 0u32);
     while let Some(row) = rows.next()? {
         (scan.last, seen) = (row.get(0)?, seen.saturating_add(1));
         match row.get::<_, OrderState>(1)? {
             OrderState::AwaitingPayment => scan.orders.push(scan.last),
-            OrderState::Cancelled | OrderState::Expired => {
+            // A payment elsewhere leaves the session open: `to_close` tells these from payments with the session.
+            OrderState::Cancelled
+            | OrderState::Expired
+            | OrderState::Paid
+            | OrderState::RefundDue
+            | OrderState::Refunded => {
                 if row.get::<_, Option<UnixMillis>>(2)? >= Some(ended_since) && has_session(connection, scan.last)? {
                     scan.ended.push(scan.last);
                 }
             }
-            OrderState::Reserved | OrderState::Paid | OrderState::RefundDue | OrderState::Refunded => {}
+            OrderState::Reserved => {}
         }
     }
     scan.more = seen == ROWS_PER_SCAN;

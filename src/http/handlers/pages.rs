@@ -153,13 +153,13 @@ fn order_page(
     status: StatusCode,
     notice: Option<&str>,
 ) -> Result<Response<Body>, Problem> {
-    let drop = worker.reader.read(|connection| rows::drop_by_id(connection, order.drop_id));
-    let drop = drop.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
+    let name = worker.reader.read(|connection| sessions::name_of_drop(connection, order.drop_id));
+    let name = name.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
     let (path, code) = (path_of(order), code_of(order.seq));
     let page = OrderPage {
         path: &path,
         code: &code,
-        drop_name: &drop.name,
+        drop_name: &name,
         quantity: order.quantity,
         amount: order.amount(),
         refunded: order.refunded,
