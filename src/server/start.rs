@@ -1,5 +1,6 @@
 //! Starts a whole server: file, clock, writer, listeners and threads. `serve` does it for operators, tests on port 0.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,6 +23,7 @@ use crate::store::clock_file::ClockFile;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
+use crate::types::text::rfc3339;
 use crate::types::{DropId, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
@@ -216,6 +218,18 @@ fn start_state(loaded: &Loaded) -> StartState {
     }
 }
 
+/// Wall clocks at which a server may start: from 1970-01-02, after which HTTP has dates, to the year 9000, which leaves
+/// room for every end of a reservation. In milliseconds since 1970.
+const WALL_CLOCK: RangeInclusive<i64> = 86_400_000..=221_845_392_000_000;
+
+/// Refuses a wall clock that no machine in order has; `--accept-clock` does not allow it either.
+fn check_wall_clock(wall: UnixMillis) -> Result<(), Exit> {
+    if WALL_CLOCK.contains(&wall.get()) {
+        return Ok(());
+    }
+    Err(Exit::clock(format!("the wall clock of this machine says {}; set it, and start again", rfc3339(wall))))
+}
+
 /// Starts the clock, if the wall clock agrees with what the last run knew.
 fn start_clock(store: &Store, loaded: &Loaded, accept: bool) -> Result<Clock, Exit> {
     let evidence = StartEvidence {
@@ -225,6 +239,12 @@ fn start_clock(store: &Store, loaded: &Loaded, accept: bool) -> Result<Clock, Ex
         anything_due: loaded.state.next_due().is_some(),
     };
     let now = ClockReading::take();
+    check_wall_clock(now.wall)?;
+    if accept {
+        tracing::warn!(
+            "clock.accept is set: this start does not compare the wall clock with the file; unset it after one start"
+        );
+    }
     let clock = Clock::start(&evidence, &now, accept).map_err(|error| Exit::clock(error.to_string()))?;
     let ahead_ms = clock.at(now.monotonic).since(now.wall);
     if ahead_ms > CLOCK_AHEAD_LOGGED_MS {
@@ -340,6 +360,18 @@ impl RunningServer {
             Ok(WriterExit::Orderly) => Ok(()),
             Ok(WriterExit::Fault { message, exit_code }) => Err(Exit::new(exit_code, message)),
             Err(_) => Err(Exit::bug("the writer's thread panicked")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_before_all_http_dates_or_at_the_end_of_time_is_refused() {
+        for (wall, fits) in [(0, false), (86_400_000, true), (1_800_000_000_000, true), (221_845_392_000_001, false)] {
+            assert_eq!(check_wall_clock(UnixMillis::new(wall).expect("in range")).is_ok(), fits, "{wall}");
         }
     }
 }
