@@ -177,15 +177,17 @@ set_right() {
     types FirstcomeCountersDisagree 3
     curl -sf "http://$public/v1/drops/1" | grep -q '"state":"live"'
 }
-rehearse_counter() {
-    fresh
-    orders 3 counted
+rehearse_counter() { # a planted bug: a server ends when another program writes its file
+    cargo build --locked --quiet --features failpoints
+    program=target/debug/firstcome
+    fresh FIRSTCOME_PLANTED=UnitsCountedTwice
     made
-    sqlite3 "$data/firstcome.db" 'UPDATE drops SET held = held + 3 WHERE id = 1'
+    orders 3 counted
     alert FirstcomeUndersold
     local undersold=$before
     alert FirstcomeCountersDisagree
     types FirstcomeUndersold 1
+    program=$release run_under=(env FIRSTCOME__AUDIT__COMPARE_INTERVAL_MS=1000)
     set_right
     over FirstcomeCountersDisagree
     before=$undersold

@@ -49,6 +49,8 @@ pub enum Bug {
     ClockByLastEvent,
     /// A refund that came before its payment is forgotten when the payment comes.
     EarlyRefundForgotten,
+    /// The row of a drop counts the units of a reservation twice; memory and audit are right.
+    UnitsCountedTwice,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -9,6 +9,7 @@ use super::audit::Columns;
 use crate::engine::{
     AuctionEvent, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, Event, EventBody, StockAdjusted, StockDelta,
 };
+use crate::failpoints::{self, Bug};
 use crate::types::{DropId, Seq, UnixMillis};
 
 /// The changes of a batch to one drop.
@@ -165,7 +166,10 @@ impl<'conn> DropWriter<'conn> {
     /// Writes the counters that the batch has changed.
     pub(super) fn move_drops(&mut self) -> rusqlite::Result<()> {
         while let Some((drop_id, change)) = self.changes.pop_first() {
-            let DropChange { delta, revisions, version, last_seq } = change;
+            let DropChange { mut delta, revisions, version, last_seq } = change;
+            if failpoints::enabled(Bug::UnitsCountedTwice) {
+                delta.held = delta.held.saturating_add(delta.held.max(0));
+            }
             let rows = self.move_drop.execute(params![
                 drop_id,
                 delta.total,
