@@ -95,11 +95,20 @@ impl WriterLoop<'_> {
     pub(super) fn stand_still_while_locked(&mut self) -> Result<(), StoreError> {
         self.reply_to_all(|| WriterReply::NotApplied(NotApplied::ReadOnly));
         if !matches!(self.standstill, Some(Standstill::Locked)) {
-            self.reload_state()?;
+            self.reload_state().map_err(|error| self.foreign_write_or(error))?;
             tracing::error!("another program holds the lock of the database: nothing is sold while it does");
         }
         self.stand_still(Standstill::Locked);
         Ok(())
+    }
+
+    /// Returns the error of a foreign write if another program has committed since the last look, as it may between the
+    /// lock that was found and the reload; otherwise the error itself.
+    fn foreign_write_or(&self, error: StoreError) -> StoreError {
+        match self.store.foreign_commits.are_new(&self.store.connection) {
+            Ok(true) => self.end_with_foreign_write(ForeignWrite::Commit),
+            Ok(false) | Err(_) => error,
+        }
     }
 
     /// Verifies the file once its lock is free: the other program may have written.
