@@ -92,10 +92,13 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
     }
 }
 
-/// Joins clap's paragraphs about wrong arguments into one line: the mistake and the suggestions.
+/// Joins clap's paragraphs about wrong arguments into one line: the mistake, the suggestions and where to read on.
 #[must_use]
 pub fn one_line(error: &str) -> String {
-    let paragraphs = error.split("\n\n").take_while(|paragraph| !paragraph.starts_with("Usage:"));
+    let paragraphs = error.split("\n\n").take_while(|paragraph| {
+        let paragraph = paragraph.trim_start();
+        !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information")
+    });
     let lines = paragraphs.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     let line = lines.collect::<Vec<_>>().join("; ");
     format!("{} (see --help)", line.strip_prefix("error: ").unwrap_or(&line))
@@ -125,9 +128,11 @@ mod tests {
             ("serve --pubic 127.0.0.1:1", "'--public'"),
             ("serve --data", "a value is required for '--data <DIR>'"),
             ("verify --demo", "unexpected argument '--demo'"),
+            ("rush --buyers=-3", "-3 is not in 1..="),
         ] {
             let shown = one_line(&error_of(line).to_string());
-            assert!(shown.contains(part) && !shown.contains('\n') && !shown.contains("Usage"), "{line}: {shown}");
+            assert!(shown.contains(part) && !shown.contains('\n'), "{line}: {shown}");
+            assert!(["Usage", "For more"].iter().all(|more| !shown.contains(more)), "{line}: {shown}");
         }
     }
 

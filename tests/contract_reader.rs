@@ -51,6 +51,8 @@ fn json_is_read_without_ambiguity() {
         (r#"{"buyer":"ann","quantity":1,"contact":{"address":"a\u0000b"}}"#, "/contact/address"),
         (r#"{"buyer":"ann","quantity":1,"a/b~c":1}"#, "/a~1b~0c"),
         ("[]", ""),
+        (r#"["ann",1]"#, ""),
+        (r#" [null,1]"#, ""),
     ] {
         let answer = server.order("k", wrong);
         assert_eq!((answer.body["code"].as_str(), pointers(&answer)), (Some("validation"), vec![pointer]), "{wrong}");

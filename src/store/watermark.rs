@@ -1,7 +1,7 @@
 //! The watermark: a record of the last acknowledged event beside the file, which detects a file that has lost events.
 //! One flipped bit in SQLite's write-ahead log silently drops every commit after it.
 //!
-//! It is written after every COMMIT and before the replies, without waiting for the disk: one small write (`two_slots`).
+//! The file is written after every COMMIT and before the replies, without waiting for the disk: one small write (`two_slots`).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -47,7 +47,9 @@ impl OrderRequest {
     /// # Errors
     /// `forbidden`, `malformed`, or `validation` with every mistake.
     pub fn parse(body: &[u8], proven: Option<&BuyerText>) -> Result<OrderRequest, Problem> {
-        if let Ok(plain) = serde_json::from_slice::<PlainOrder<'_>>(body)
+        // The derive reads an array as well, member by member.
+        if body.trim_ascii_start().starts_with(b"{")
+            && let Ok(plain) = serde_json::from_slice::<PlainOrder<'_>>(body)
             && let Some(quantity) = Quantity::new(plain.quantity)
         {
             let buyer = match (plain.buyer, proven) {
