@@ -3,7 +3,7 @@
 //!
 //! The writer and the readers add their own: `store::settings::configure_writer`, `read::connection`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -83,9 +83,15 @@ pub fn open(path: &Path, access: Access) -> Result<Connection, ConnectError> {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = Connection::open_with_flags(file_name(path), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     configure(&connection)?;
     Ok(connection)
+}
+
+/// Returns the path as SQLite must get it: absolute, because this build takes a name that begins with `file:` for a URI,
+/// whose query may open something else (sqlite.org/uri.html).
+fn file_name(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn configure(connection: &Connection) -> Result<(), ConnectError> {
@@ -148,6 +154,12 @@ fn setting(name: &'static str, found: impl ToString, expected: impl ToString) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_directory_of_an_operator_is_taken_for_a_uri() {
+        let given = Path::new("file:data?mode=memory/firstcome.db");
+        assert!(file_name(given).is_absolute() && file_name(given).ends_with(given));
+    }
 
     #[test]
     fn the_bundled_sqlite_is_built_as_wanted() {
