@@ -124,6 +124,34 @@ fn sources(below: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
+/// The sets of rooms that `scripts/mutants.sh` copies: each assignment before its stages, with the sets in it spelled out.
+fn mutation_sets(script: &str) -> Vec<(String, Vec<String>)> {
+    let mut sets: Vec<(String, Vec<String>)> = Vec::new();
+    for line in script.lines().skip_while(|line| !line.starts_with("rules=")).take_while(|line| line.contains('=')) {
+        let (name, rooms) = line.split_once('=').expect("an assignment");
+        let rooms = rooms.trim_matches('"').split(' ').flat_map(|room| match room.strip_prefix('$') {
+            Some(set) => sets.iter().find(|(name, _)| name == set).expect("a set above it").1.clone(),
+            None => vec![room.to_owned()],
+        });
+        let rooms = rooms.collect();
+        sets.push((name.into(), rooms));
+    }
+    sets
+}
+
+#[test]
+fn the_rooms_of_a_mutation_stage_compile_without_others() {
+    let sets = mutation_sets(&fs::read_to_string("scripts/mutants.sh").expect("the script"));
+    assert!(sets.len() >= 6, "{sets:?}");
+    for (set, rooms) in &sets {
+        for room in rooms {
+            let (_, needed) = ARROWS.iter().find(|(name, _)| name == room).expect("a room");
+            let missing: Vec<_> = needed.iter().filter(|needed| !rooms.iter().any(|room| room == *needed)).collect();
+            assert!(missing.is_empty(), "scripts/mutants.sh, {set}: {room} may use {missing:?}, which is not copied");
+        }
+    }
+}
+
 fn room(path: &Path) -> String {
     let part = path.components().nth(1).expect("src/room").as_os_str().to_string_lossy().into_owned();
     part.trim_end_matches(".rs").into()
