@@ -37,7 +37,8 @@ macro_rules! encoding_of_number {
         impl<Context> Decode<Context> for $type {
             fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
                 let number = <$number>::decode(decoder)?;
-                $type::new(number).ok_or(DecodeError::Other(concat!("a number is no ", stringify!($type))))
+                // Made only where it is needed: an error has a destructor, and every record has numbers.
+                $type::new(number).ok_or_else(|| DecodeError::Other(concat!("a number is no ", stringify!($type))))
             }
         }
     )* };
@@ -140,7 +141,11 @@ impl Encode for Currency {
 
 impl<Context> Decode<Context> for Currency {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        Currency::new(&String::decode(decoder)?).ok_or(DecodeError::Other("a text is no currency"))
+        // A text of three bytes, read without memory of its own.
+        let length = u64::decode(decoder)?;
+        let code = (length == 3).then(|| <[u8; 3]>::decode(decoder)).transpose()?;
+        let currency = code.and_then(|code| Currency::new(str::from_utf8(&code).ok()?));
+        currency.ok_or(DecodeError::Other("a text is no currency"))
     }
 }
 

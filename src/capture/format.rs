@@ -15,6 +15,7 @@
 use std::io::{self, Read, Write};
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::error::EncodeError;
 
 use super::encoding::{encoding_of_enum, encoding_of_struct};
 use crate::engine::{
@@ -233,10 +234,22 @@ pub enum Trouble {
     },
 }
 
+/// Appends what is encoded to bytes in memory, which cannot fail; bincode's adapter for `io::Write` counts and maps errors.
+struct Memory<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Memory<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// Writes a file, one record after another.
 pub struct RecordWriter<W> {
     output: W,
-    body: Vec<u8>,
+    /// The frame of the record that is written, and its body.
+    framed: Vec<u8>,
     written: u64,
 }
 
@@ -254,7 +267,7 @@ impl<W: Write> RecordWriter<W> {
         let sum = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
         output.write_all(&bytes)?;
-        Ok(RecordWriter { output, body: Vec::with_capacity(1024), written: bytes.len() as u64 })
+        Ok(RecordWriter { output, framed: Vec::with_capacity(1024), written: bytes.len() as u64 })
     }
 
     /// Writes a record.
@@ -262,14 +275,17 @@ impl<W: Write> RecordWriter<W> {
     /// # Errors
     /// What the system says, or that the record is too long to be read again.
     pub fn write(&mut self, record: &Record) -> io::Result<()> {
-        self.body.clear();
-        bincode::encode_into_std_write(record, &mut self.body, CONFIG).map_err(io::Error::other)?;
-        let length = u32::try_from(self.body.len()).ok().filter(|_| self.body.len() <= BODY_BYTES_MAX);
-        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", self.body.len())))?;
-        self.output.write_all(&length.to_le_bytes())?;
-        self.output.write_all(&crc32c::crc32c(&self.body).to_le_bytes())?;
-        self.output.write_all(&self.body)?;
-        self.written = self.written.saturating_add(u64::from(length)).saturating_add(FRAME_BYTES as u64);
+        self.framed.clear();
+        self.framed.extend_from_slice(&[0; FRAME_BYTES]);
+        bincode::encode_into_writer(record, Memory(&mut self.framed), CONFIG).map_err(io::Error::other)?;
+        let (frame, body) = self.framed.split_at_mut(FRAME_BYTES);
+        let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_BYTES_MAX);
+        let length = length.ok_or_else(|| io::Error::other(format!("a record of {} bytes", body.len())))?;
+        let (of_length, of_sum) = frame.split_at_mut(FRAME_BYTES / 2);
+        of_length.copy_from_slice(&length.to_le_bytes());
+        of_sum.copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+        self.output.write_all(&self.framed)?;
+        self.written = self.written.saturating_add(self.framed.len() as u64);
         Ok(())
     }
 
@@ -398,7 +414,7 @@ pub fn digest_of(events: &[crate::engine::Event]) -> u64 {
     let mut bytes = Vec::with_capacity(events.len().saturating_mul(96));
     for event in events {
         // Into memory this does not fail, and what it would leave out changes the digest.
-        let _fits = bincode::encode_into_std_write(event, &mut bytes, CONFIG);
+        let _fits = bincode::encode_into_writer(event, Memory(&mut bytes), CONFIG);
     }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
     digest.as_ref().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))

@@ -58,6 +58,8 @@ pub struct OrderId {
 
 /// Length of an order id in text: 32 digits and 4 hyphens.
 pub const ORDER_ID_CHARS: usize = 36;
+/// The position of each byte's two digits in the text, between the hyphens.
+const PAIRS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 impl OrderId {
     /// The 16 bytes of the UUID: `seq` (48 bits), version 8, 12 random bits, variant 10, 62 random bits.
@@ -130,13 +132,10 @@ impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every answer to an order has one: no memory of its own, and one piece.
         let mut text = [b'-'; ORDER_ID_CHARS];
-        let mut places = (0..ORDER_ID_CHARS).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-        for pair in self.to_bytes().map(hex::digits) {
-            for digit in pair {
-                if let Some(place) = places.next() {
-                    text[place] = digit;
-                }
-            }
+        for (byte, place) in self.to_bytes().into_iter().zip(PAIRS) {
+            let [high, low] = hex::digits(byte);
+            text[place] = high;
+            text[place + 1] = low;
         }
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
