@@ -378,20 +378,17 @@ impl WriterLoop<'_> {
     }
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
-        if !self.checkpointer.is_due() {
-            return Ok(());
-        }
+        let Some(due) = self.checkpointer.due() else { return Ok(()) };
         // A checkpoint would hide that the database was cut.
         self.look()?;
         if self.is_unverified() {
             return Ok(());
         }
         let started = Instant::now();
-        let ran = self.checkpointer.run_if_due(&self.store.connection).map_err(StoreError::from);
+        let ran = self.checkpointer.run(due, &self.store.connection).map_err(StoreError::from);
         self.store.files.note_written();
         match ran {
-            Ok(Some(done)) => self.meter.checkpoint(started.elapsed(), done == checkpoint::CheckpointResult::Busy),
-            Ok(None) => {}
+            Ok(done) => self.meter.checkpoint(started.elapsed(), done == checkpoint::CheckpointResult::Busy),
             // The log has everything; only the database cannot grow.
             Err(error) if error.severity() == Severity::Full => self.become_read_only(&error.to_string()),
             Err(error) => return Err(error),
