@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "the test says what it tried")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+mod namespace;
 mod process;
 
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use firstcome::store::{Store, load, verify};
 use firstcome::writer::clock::wall_clock;
+use namespace::{in_a_namespace, mount_over};
 use process::{Client, Process, wait_until};
 
 const DATABASE: &str = "firstcome.db";
@@ -67,30 +69,6 @@ struct Sale {
 
 /// A user that owns nothing else.
 const SERVICE: u32 = 54_321;
-
-/// Runs a test again in a mount namespace of its own. Returns true if it is in one.
-fn in_a_namespace(test: &str, way: &str) -> bool {
-    const INSIDE: &str = "FIRSTCOME_TEST_NAMESPACE";
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let this = std::env::current_exe().expect("a path");
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private"]).arg(this).args(["--exact", test, "--nocapture"]);
-    match command.env(INSIDE, "1").output() {
-        Ok(ran) if String::from_utf8_lossy(&ran.stderr).contains("unshare failed") => {
-            println!("no mount namespace here: {way} is not run");
-        }
-        Ok(ran) => assert!(ran.status.success(), "{ran:?}"),
-        Err(error) => println!("{error}: {way} is not run"),
-    }
-    false
-}
-
-fn mount_over(from: &Path, to: &Path) {
-    let mounted = Command::new("mount").arg("--bind").arg(from).arg(to).status().expect("run");
-    assert!(mounted.success());
-}
 
 /// Starts a sale; copies of the files from its begin are in `older`.
 fn sale(scratch: &Path) -> Sale {

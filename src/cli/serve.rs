@@ -160,19 +160,24 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         drops_live = found.drops_live,
         "serving"
     );
-    runtime.block_on(wait_for_signal())?;
+    let mut end = runtime.block_on(async { EndSignals::listen() }).map_err(no_signals)?;
+    runtime.block_on(end.wait());
     if shown.log_json {
         // Standard error has the lines of the log only, all of them JSON.
         tracing::info!("{SHUTTING_DOWN}");
     } else {
         logging::line(SHUTTING_DOWN);
     }
-    runtime.spawn(async {
-        if wait_for_signal().await.is_ok() {
-            // Acknowledged orders are durable already.
-            logging::flush();
-            exit_now(exit::INTERRUPTED);
+    let writer = running.writer.clone();
+    runtime.spawn(async move {
+        end.wait().await;
+        if writer.has_the_only_copy() {
+            tracing::error!("{STILL_RESCUING}");
+            end.wait().await;
         }
+        // Acknowledged orders are durable already, unless a third signal gives them up.
+        logging::flush();
+        exit_now(exit::INTERRUPTED);
     });
     let ended = shut_down(&runtime, running, traces)?;
     tracing::info!(orderly = ended.is_ok(), "ended");
@@ -182,24 +187,30 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
 
 /// Stops the server on a thread of its own, because a second signal must be handled meanwhile.
 fn shut_down(runtime: &Runtime, running: RunningServer, traces: RunningExport) -> Result<Result<(), Exit>, Exit> {
+    let writer = running.writer.clone();
     let stopping = std::thread::spawn(move || {
         let ended = running.stop();
         traces.stop();
         ended
     });
-    let in_time = runtime.block_on(async {
-        let finished = async {
-            while !stopping.is_finished() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(STOP_WITHIN, finished).await
-    });
-    if in_time.is_err() {
-        let limit = STOP_WITHIN.as_secs();
-        tracing::error!("shutdown took longer than {limit} s and was cut off; acknowledged orders are kept");
-        logging::flush();
-        exit_now(exit::BUG);
+    let in_time = || {
+        runtime.block_on(async {
+            let finished = async {
+                while !stopping.is_finished() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(STOP_WITHIN, finished).await.is_ok()
+        })
+    };
+    while !in_time() {
+        // A rescue of lost files takes as long as it takes: without it what was acknowledged is gone.
+        if !writer.has_the_only_copy() {
+            let limit = STOP_WITHIN.as_secs();
+            tracing::error!("shutdown took longer than {limit} s and was cut off; acknowledged orders are kept");
+            logging::flush();
+            exit_now(exit::BUG);
+        }
     }
     stopping.join().map_err(|_| Exit::bug("the shutdown panicked"))
 }
@@ -242,17 +253,34 @@ impl IgnoredSignals {
     }
 }
 
-async fn wait_for_signal() -> Result<(), Exit> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut quit = signal(SignalKind::quit()).map_err(no_signals)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = quit.recv() => {}
-    }
-    Ok(())
+/// Signals that end the server.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
 }
+
+impl EndSignals {
+    fn listen() -> std::io::Result<EndSignals> {
+        Ok(EndSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// Waits for the next of them.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+        }
+    }
+}
+
+const STILL_RESCUING: &str = "not ended: files of the data directory are lost, and what was acknowledged is in the open files of \
+    this process only, until it is copied out (send the signal a third time to give it up and end now)";
 
 const SHUTTING_DOWN: &str = "shutting down: committing accepted requests (send the signal again to exit now)";
 

@@ -50,7 +50,7 @@ pub enum Look {
 }
 
 /// The identity of an open file.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct FileId {
     device: u64,
     inode: u64,
@@ -76,12 +76,35 @@ impl Written {
     }
 }
 
-/// The files as they were opened.
-pub struct OpenFiles {
+/// The names of the files, and which files they were when the server opened them.
+#[derive(Clone, Debug)]
+pub struct KnownFiles {
     directory: PathBuf,
     directory_id: FileId,
     parts: Vec<(&'static str, FileId)>,
-    /// The log and its index. They stay open: closing one would release SQLite's own locks on it.
+}
+
+impl KnownFiles {
+    /// Returns true if the path of the directory still names the directory that was opened.
+    #[must_use]
+    pub fn directory_is_here(&self) -> bool {
+        same(&self.directory, self.directory_id).is_ok()
+    }
+
+    /// Returns true if the content of the database is in open files only: it or its log is no longer at its path.
+    #[must_use]
+    pub fn content_is_lost(&self) -> bool {
+        let is_content = |(name, _): &&(&str, FileId)| [DATABASE_FILE, LOG_FILE].contains(name);
+        let is_lost = |(name, id): &(&str, FileId)| same(&self.directory.join(name), *id).is_err();
+        !self.directory_is_here() || self.parts.iter().filter(is_content).any(is_lost)
+    }
+}
+
+/// The files as they were opened.
+pub struct OpenFiles {
+    known: KnownFiles,
+    /// The database, its log and the index of the log. They stay open: closing one would release SQLite's own locks on it.
+    database: File,
     log: File,
     index: File,
     written: Cell<Written>,
@@ -97,19 +120,31 @@ impl OpenFiles {
         for name in [DATABASE_FILE, LOG_FILE, INDEX_FILE, WATERMARK_FILE, MARKER_FILE, LOCK_FILE] {
             parts.push((name, FileId::of(&stat(name)?)));
         }
+        let open = |name: &str| File::open(at(name)).map_err(failed(at(name)));
         Ok(OpenFiles {
-            directory: directory.to_path_buf(),
-            directory_id: FileId::of(&stat("")?),
-            parts,
-            log: File::open(at(LOG_FILE)).map_err(failed(at(LOG_FILE)))?,
-            index: File::open(at(INDEX_FILE)).map_err(failed(at(INDEX_FILE)))?,
+            known: KnownFiles { directory: directory.to_path_buf(), directory_id: FileId::of(&stat("")?), parts },
+            database: open(DATABASE_FILE)?,
+            log: open(LOG_FILE)?,
+            index: open(INDEX_FILE)?,
             written: Cell::new(Written::of(&stat(DATABASE_FILE)?)),
         })
     }
 
+    /// Returns the names of the files and which files they were, for other threads.
+    #[must_use]
+    pub fn known(&self) -> &KnownFiles {
+        &self.known
+    }
+
+    /// Returns the open database and its log, with the names that a copy of them must have.
+    #[must_use]
+    pub fn content(&self) -> [(&'static str, &File); 2] {
+        [(DATABASE_FILE, &self.database), (LOG_FILE, &self.log)]
+    }
+
     /// Notes that this process has written the database file.
     pub fn note_written(&self) {
-        if let Ok(found) = std::fs::metadata(self.directory.join(DATABASE_FILE)) {
+        if let Ok(found) = std::fs::metadata(self.known.directory.join(DATABASE_FILE)) {
             self.written.set(Written::of(&found));
         }
     }
@@ -119,24 +154,19 @@ impl OpenFiles {
     /// # Errors
     /// If the disk refuses: what the log has may never reach it.
     pub fn sync_log(&self) -> Result<(), StoreError> {
-        self.log.sync_all().map_err(|source| StoreError::Io { path: self.directory.join(LOG_FILE), source })
-    }
-
-    /// Returns true if the path of the directory still names the directory that was opened.
-    #[must_use]
-    pub fn directory_is_here(&self) -> bool {
-        std::fs::metadata(&self.directory).is_ok_and(|found| FileId::of(&found) == self.directory_id)
+        self.log.sync_all().map_err(|source| StoreError::Io { path: self.known.directory.join(LOG_FILE), source })
     }
 
     /// Looks at every file. Called between batches, when nothing writes.
     pub fn look(&self) -> Look {
-        if let Err(what) = same(&self.directory, self.directory_id) {
+        let KnownFiles { directory, directory_id, parts } = &self.known;
+        if let Err(what) = same(directory, *directory_id) {
             return self.lost("", what, false);
         }
         let mut touched = false;
-        for (name, id) in &self.parts {
+        for (name, id) in parts {
             let safe = ![DATABASE_FILE, LOG_FILE].contains(name);
-            match same(&self.directory.join(name), *id) {
+            match same(&directory.join(name), *id) {
                 Err(what) => return self.lost(name, what, safe),
                 Ok(found) if *name == DATABASE_FILE => {
                     let written = self.written.get();
@@ -160,7 +190,7 @@ impl OpenFiles {
     }
 
     fn lost(&self, name: &str, what: &'static str, content_is_safe: bool) -> Look {
-        Look::Lost(Lost { path: self.directory.join(name), what, content_is_safe })
+        Look::Lost(Lost { path: self.known.directory.join(name), what, content_is_safe })
     }
 
     /// Compares the log with its index: it must have every frame, without a hole, under the same salt.

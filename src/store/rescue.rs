@@ -1,9 +1,16 @@
 //! The rescue of a file that was lost under the running server: SQLite still has it open, with everything that was
 //! acknowledged, until the process ends. Its content is copied out to a new directory, which can be served.
+//!
+//! While there is no place for the copy, such as on a full disk, the process must not end: the open files are all there is.
 
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rusqlite::params;
+use rusqlite::{ErrorCode, ffi, params};
 
 use super::beside;
 use super::fault_marker::FaultMarker;
@@ -12,39 +19,145 @@ use super::open::{DATABASE_FILE, last_link};
 use super::open_files::Lost;
 use super::ownership::{create_private_directory, open_private};
 use super::verify;
-use super::watermark::{Watermark, WatermarkRecord};
+use super::watermark::{WATERMARK_FILE, Watermark, WatermarkRecord};
 use super::{Store, StoreError};
 use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis};
 
-/// Keeps what the open files hold, and returns the error that ends the server. `acknowledged` is the last event whose
-/// outcome was sent.
-pub fn end_without_file(store: &Store, lost: Lost, acknowledged: u64, now: UnixMillis) -> StoreError {
-    let Lost { path, what, content_is_safe } = lost;
-    let directory = store.directory();
-    let kept = if content_is_safe {
-        // The watermark is to call everything synced. After a failed sync this is a fault of the disk, not a lost file.
-        if let Err(error) = store.files.sync_log() {
-            return error;
-        }
-        match rewrite_watermark(store, None) {
-            Ok(()) => "the database is whole: start the server again".to_string(),
-            Err(error) => format!("the watermark could not be written: {error}"),
-        }
-    } else {
-        rescue(store, acknowledged, now)
-    };
-    if !store.files.directory_is_here() && beside::read(directory).is_none() {
-        // No empty database takes the place of this one, although the note was removed with the directory.
-        beside::write(directory, &beside::Note::of_a_lost_one(store.file_id, store.epoch));
+/// Bytes beside the database that a copy takes: its watermark, directory and fault marker.
+const SMALL_FILES_BYTES: u64 = 65_536;
+/// Bytes of one read of the raw copy.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Pause between looks for a place. A copy that failed although there was space is tried again after ten times its
+/// duration.
+const RETRY: Duration = Duration::from_secs(1);
+const SLOW_DOWN: u32 = 10;
+/// Interval of the line that tells what is needed.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// A rescue under way.
+pub struct Rescue {
+    lost: Lost,
+    /// Last event whose outcome was sent.
+    acknowledged: u64,
+    targets: Vec<PathBuf>,
+    not_before: Option<Instant>,
+    said: Option<Instant>,
+}
+
+/// Reason of a copy that was not made.
+enum Failure {
+    /// No space, no permission, no directory: another attempt may succeed.
+    NoPlace(String),
+    /// The open files do not have everything.
+    Unsound(String),
+}
+
+impl Rescue {
+    /// Begins the rescue; `acknowledged` is the last event whose outcome was sent.
+    #[must_use]
+    pub fn begin(store: &Store, lost: Lost, acknowledged: u64, now: UnixMillis) -> Rescue {
+        Rescue { lost, acknowledged, targets: targets(store, now), not_before: None, said: None }
     }
-    if !content_is_safe && store.files.directory_is_here() {
-        let text = format!("{} {what} while the server ran; {kept}", path.display());
-        if let Err(error) = FaultMarker::open(directory).and_then(|marker| marker.raise(&text)) {
-            tracing::error!(%error, "fault marker not written");
+
+    /// Keeps what the open files hold, and returns the error that ends the server. `None` while there is no place for the
+    /// copy: the process must not end, and another attempt is to follow.
+    pub fn attempt(&mut self, store: &Store) -> Option<StoreError> {
+        let Lost { path, what, content_is_safe } = self.lost.clone();
+        let kept = if content_is_safe {
+            // The watermark is to call everything synced. After a failed sync this is a fault of the disk, not a lost file.
+            if let Err(error) = store.files.sync_log() {
+                return Some(error);
+            }
+            match rewrite_watermark(store, None) {
+                Ok(()) => "the database is whole: start the server again".to_string(),
+                Err(error) => format!("the watermark could not be written: {error}"),
+            }
+        } else {
+            self.keep(store)?
+        };
+        let directory = store.directory();
+        let is_here = store.files.known().directory_is_here();
+        if !is_here && beside::read(directory).is_none() {
+            // No empty database takes the place of this one, although the note was removed with the directory.
+            beside::write(directory, &beside::Note::of_a_lost_one(store.file_id, store.epoch));
         }
+        if !content_is_safe && is_here {
+            let text = format!("{} {what} while the server ran; {kept}", path.display());
+            if let Err(error) = FaultMarker::open(directory).and_then(|marker| marker.raise(&text)) {
+                tracing::error!(%error, "fault marker not written");
+            }
+        }
+        Some(StoreError::FileLost { path, what, kept })
     }
-    StoreError::FileLost { path, what, kept }
+
+    /// Copies the content to the first directory that can be made. Returns what an operator must know.
+    fn keep(&mut self, store: &Store) -> Option<String> {
+        let now = Instant::now();
+        if self.not_before.is_some_and(|at| now < at) {
+            return None;
+        }
+        let is_first = self.not_before.is_none();
+        let needed = bytes_needed(store);
+        let (mut failures, mut may_succeed) = (Vec::new(), false);
+        for target in &self.targets {
+            let free = free_bytes(target);
+            if !is_first && free < needed {
+                failures.push(format!("{}: {free} bytes are free", target.display()));
+                may_succeed = true;
+                continue;
+            }
+            match copy(store, target, self.acknowledged) {
+                Ok(seq) => {
+                    return Some(format!(
+                        "everything up to event {seq} is kept in {}: run `firstcome verify --data` on it, and put it in \
+                         the place of the lost one",
+                        target.display()
+                    ));
+                }
+                Err(Failure::NoPlace(why)) => {
+                    failures.push(format!("{}: {why}", target.display()));
+                    may_succeed = true;
+                }
+                Err(Failure::Unsound(why)) => failures.push(format!("{}: {why}", target.display())),
+            }
+        }
+        let failures = failures.join("; ");
+        if !may_succeed {
+            return Some(format!(
+                "what the open file held could not be kept ({failures}): restore the file or a backup"
+            ));
+        }
+        self.not_before = Some(Instant::now() + RETRY.max(now.elapsed() * SLOW_DOWN));
+        self.say_what_is_needed(store, needed, &failures);
+        None
+    }
+
+    fn say_what_is_needed(&mut self, store: &Store, needed: u64, failures: &str) {
+        if self.said.is_some_and(|at| at.elapsed() < SAY_AGAIN) {
+            return;
+        }
+        self.said = Some(Instant::now());
+        let Lost { path, what, .. } = &self.lost;
+        tracing::error!(
+            "{} {what} while the server ran, and there is no place for a copy of what was acknowledged ({failures}). Nothing is \
+             sold. Do not end this process: only its open files have everything. Free {needed} bytes beside {}, and the \
+             copy is made within seconds; or copy the files to another disk: {}",
+            path.display(),
+            store.directory().display(),
+            by_hand(store)
+        );
+    }
+}
+
+/// Returns the commands that copy the open files of this process into a directory `COPY`.
+fn by_hand(store: &Store) -> String {
+    let process = std::process::id();
+    let content = store.files.content().map(|(name, file)| (name, file.as_raw_fd()));
+    let files = content.into_iter().chain([(WATERMARK_FILE, store.watermark.descriptor())]);
+    let lines: Vec<String> =
+        files.map(|(name, number)| format!("cp /proc/{process}/fd/{number} COPY/{name}")).collect();
+    lines.join(" && ")
 }
 
 /// Writes the watermark of the last commit to its path, which may be lost. `synced` is the last event that is known to be on
@@ -54,29 +167,11 @@ pub fn rewrite_watermark(store: &Store, synced: Option<Seq>) -> Result<(), Store
     Watermark::open(store.directory())?.establish(&store.mark(seq, link, synced.unwrap_or(seq)))
 }
 
-/// Copies the content to the first directory that can be made. Returns what an operator must know.
-fn rescue(store: &Store, acknowledged: u64, now: UnixMillis) -> String {
-    let mut failures = Vec::new();
-    for target in targets(store, now) {
-        match copy_to(store, &target, acknowledged) {
-            Ok(seq) => {
-                return format!(
-                    "everything up to event {seq} is kept in {}: run `firstcome verify --data` on it, and put it in the \
-                     place of the lost one",
-                    target.display()
-                );
-            }
-            Err(error) => failures.push(format!("{}: {error}", target.display())),
-        }
-    }
-    format!("what the open file held could not be kept ({}): restore the file or a backup", failures.join("; "))
-}
-
 /// New names for the copy: inside the directory if it is still there, and beside it.
 fn targets(store: &Store, now: UnixMillis) -> Vec<PathBuf> {
     let directory = store.directory();
     let mut targets = Vec::new();
-    if store.files.directory_is_here() {
+    if store.files.known().directory_is_here() {
         targets.push(directory.join(format!("rescued-{}", now.get())));
     }
     if let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) {
@@ -85,13 +180,91 @@ fn targets(store: &Store, now: UnixMillis) -> Vec<PathBuf> {
     targets
 }
 
-/// Copies the content, verifies it, and puts a watermark beside it. Returns the copy's last event.
-fn copy_to(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, StoreError> {
-    let failed = |source| StoreError::Io { path: target.to_path_buf(), source };
-    create_private_directory(target).map_err(failed)?;
+/// Returns the bytes that a copy takes, which are at most those of the database and its log.
+fn bytes_needed(store: &Store) -> u64 {
+    let pragma = |name| store.connection.pragma_query_value::<i64, _>(None, name, |row| row.get(0)).ok();
+    let logical = pragma("page_count").zip(pragma("page_size")).map(|(pages, bytes)| pages.saturating_mul(bytes));
+    let files = || store.files.content().iter().map(|(_, file)| file.metadata().map_or(0, |found| found.len())).sum();
+    let database = logical.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0).unwrap_or_else(files);
+    database.saturating_add(SMALL_FILES_BYTES)
+}
+
+/// Returns the free bytes of the file system that `target` would be on. If that fails, all space counts as free.
+fn free_bytes(target: &Path) -> u64 {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(parent).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize.max(1)))
+}
+
+/// Copies the content through SQLite; if that cannot read it, such as after its index of the log was overwritten, copies
+/// the open files byte by byte. Leaves nothing behind on a failure. Returns the copy's last event.
+fn copy(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, Failure> {
+    let by_sqlite = made(target, || {
+        let path = target.join(DATABASE_FILE);
+        open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+        store.connection.execute("VACUUM INTO ?1", params![path.to_string_lossy()])?;
+        check(store, target, acknowledged)
+    });
+    match by_sqlite {
+        Err(Failure::Unsound(why)) => made(target, || {
+            copy_bytes(store, target)?;
+            check(store, target, acknowledged)
+        })
+        .map_err(|failure| match failure {
+            Failure::NoPlace(why) => Failure::NoPlace(why),
+            Failure::Unsound(also) => Failure::Unsound(format!("{why}; byte by byte: {also}")),
+        }),
+        made => made,
+    }
+}
+
+/// Makes the directory `target` and its content, or neither.
+fn made(target: &Path, fill: impl FnOnce() -> Result<u64, StoreError>) -> Result<u64, Failure> {
+    let fresh =
+        create_private_directory(target).map_err(|source| StoreError::Io { path: target.to_path_buf(), source });
+    fresh.and_then(|()| fill()).map_err(|error| {
+        let _not_made = fs::remove_dir_all(target);
+        if is_of_the_place(&error) { Failure::NoPlace(error.to_string()) } else { Failure::Unsound(error.to_string()) }
+    })
+}
+
+/// Returns true if an error is one of the copy, and not of what is copied.
+fn is_of_the_place(error: &StoreError) -> bool {
+    match error {
+        StoreError::Io { .. } => true,
+        StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => {
+            matches!(failure.code, ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+                || [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC]
+                    .contains(&failure.extended_code)
+        }
+        _ => false,
+    }
+}
+
+fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
+    for (name, from) in store.files.content() {
+        let path = target.join(name);
+        let mut chunk = vec![0u8; CHUNK_BYTES];
+        let copied = open_private(&path).and_then(|to| {
+            let mut at = 0u64;
+            loop {
+                let read = match from.read_at(&mut chunk, at) {
+                    Ok(0) => return Ok(()),
+                    Ok(read) => read,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                to.write_all_at(chunk.get(..read).unwrap_or_default(), at)?;
+                at = at.saturating_add(u64::try_from(read).unwrap_or(0));
+            }
+        });
+        copied.map_err(|source: io::Error| StoreError::Io { path, source })?;
+    }
+    Ok(())
+}
+
+/// Verifies a copy, waits until it is on the disk, and puts a watermark beside it. Returns its last event.
+fn check(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, StoreError> {
     let path = target.join(DATABASE_FILE);
-    open_private(&path).map_err(failed)?;
-    store.connection.execute("VACUUM INTO ?1", params![path.to_string_lossy()])?;
     let copy = sqlite::open(&path, Access::Write)?;
     let report = verify::verify_connection(&copy)?;
     if let Some(problem) = report.problems.first() {
@@ -102,8 +275,10 @@ fn copy_to(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, Store
         let missing = acknowledged.saturating_sub(seq.get());
         return Err(StoreError::EventsMissing { path, found: seq.get(), acknowledged, missing });
     }
+    // A copy of the raw files has a log.
+    copy.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     drop(copy);
-    std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+    File::open(&path).and_then(|file| file.sync_all()).map_err(|source| StoreError::Io { path, source })?;
     let mark = WatermarkRecord { file_id: store.file_id, epoch: store.epoch, seq, link, synced: seq };
     Watermark::open(target)?.establish(&mark)?;
     sync_directory(target)?;

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -65,6 +66,10 @@ impl<const CONTENT: usize> TwoSlotFile<CONTENT> {
         let sum = checksum(&bytes[..Self::CHECKSUM_AT]);
         bytes[Self::CHECKSUM_AT..Self::USED_BYTES].copy_from_slice(&sum);
         self.file.write_all_at(&bytes[..Self::USED_BYTES], generation % 2 * SLOT_BYTES)
+    }
+
+    pub(super) fn descriptor(&self) -> i32 {
+        self.file.as_raw_fd()
     }
 
     /// Waits until what was written is on the disk.

@@ -76,6 +76,12 @@ impl Watermark {
         self.slots.write(&encode(mark)).map_err(|source| self.fault(source))
     }
 
+    /// Returns the number of the open file's descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> i32 {
+        self.slots.descriptor()
+    }
+
     /// Writes both slots and waits for the disk, for a new file.
     pub fn establish(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
         self.write(mark)?;

@@ -14,6 +14,7 @@ use super::Clock;
 use super::replies::{ReplyAddress, ReplyMailboxes, WriterReply};
 use crate::engine::Command;
 use crate::store::PrivateData;
+use crate::store::open_files::KnownFiles;
 use crate::types::{DigestKey, Published};
 
 /// Class of a command. The last slots of the queue are reserved for operators, and only buyers' commands become too old.
@@ -65,6 +66,8 @@ pub(super) enum WriterMessage {
 pub(super) struct WriterShared {
     pub(super) stopping: AtomicBool,
     pub(super) read_only: AtomicBool,
+    /// The content of lost files is being copied out.
+    pub(super) rescuing: AtomicBool,
     /// Commands decided per second when last measured; at least 1.
     pub(super) drain_per_second: AtomicU32,
     pub(super) mailboxes: ReplyMailboxes,
@@ -81,6 +84,7 @@ pub struct WriterHandle {
     /// Newest durable version of each drop, and the last durable event.
     pub published: Arc<Published>,
     pub digest_key: DigestKey,
+    pub(super) files: Arc<KnownFiles>,
 }
 
 /// A pending reply. Dropping it does not cancel the command.
@@ -157,6 +161,13 @@ impl WriterHandle {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.shared.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Returns true while the process must not end: what was acknowledged is in its open files only, and the writer copies it
+    /// out, or will as soon as it looks.
+    #[must_use]
+    pub fn has_the_only_copy(&self) -> bool {
+        self.shared.rescuing.load(Ordering::SeqCst) || self.files.content_is_lost()
     }
 
     /// Checks that the queue has room for a buyer's command. Called before the body is read, it rejects a crowd at the

@@ -1,13 +1,23 @@
 //! The writer's look at its files, once a second and before each checkpoint: whether they are still those that were opened,
 //! and whether another program has written the database.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+
 use super::clock::wall_clock;
+use super::disk_space::FreeSpace;
 use super::file_check::{self, FileVerdict, ForeignWrite};
 use super::thread::reject_queued;
 use super::writer_loop::WriterLoop;
 use crate::failpoints::{self, Bug};
 use crate::store::open_files::{Look, Lost};
-use crate::store::{Severity, StoreError, rescue};
+use crate::store::rescue::{self, Rescue};
+use crate::store::{Severity, StoreError};
+
+/// Pause between two looks for a place to rescue lost files to, during which a command that was just queued waits.
+const LOOK_FOR_SPACE: Duration = Duration::from_millis(100);
 
 impl WriterLoop<'_> {
     /// Looks at the files. If one is lost: rejects what is queued, and keeps what the open files hold. If another program has
@@ -33,15 +43,28 @@ impl WriterLoop<'_> {
         if failpoints::enabled(Bug::SellsWithoutFile) { Look::Same } else { self.store.files.look() }
     }
 
-    /// Keeps what the open files hold, and returns the error that ends the writer.
-    fn end_without(&self, lost: Lost) -> StoreError {
+    /// Keeps what the open files hold, and returns the error that ends the writer. While there is no place for it, nothing is
+    /// sold, and the process does not end.
+    fn end_without(&mut self, lost: Lost) -> StoreError {
+        self.shared.rescuing.store(true, Ordering::SeqCst);
         reject_queued(self.receiver, self.shared);
         let _uncommitted = self.is_rolled_back();
-        rescue::end_without_file(self.store, lost, self.published.seq(), wall_clock())
+        let mut rescue = Rescue::begin(self.store, lost, self.published.seq(), wall_clock());
+        let (_never, nothing) = bounded::<()>(0);
+        loop {
+            if let Some(ended) = rescue.attempt(self.store) {
+                return ended;
+            }
+            self.shared.read_only.store(true, Ordering::SeqCst);
+            let space = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
+            self.meter.disk_space(space.free_bytes, true);
+            let _elapsed = nothing.recv_timeout(LOOK_FOR_SPACE);
+            reject_queued(self.receiver, self.shared);
+        }
     }
 
     /// Returns the error of a file that another program has changed, and not by a checkpoint.
-    pub(super) fn end_with_foreign_write(&self, write: ForeignWrite) -> StoreError {
+    pub(super) fn end_with_foreign_write(&mut self, write: ForeignWrite) -> StoreError {
         match write {
             ForeignWrite::Commit => StoreError::ForeignWriter { path: self.store.path.clone() },
             ForeignWrite::InPlace => self.end_without(self.overwritten()),
@@ -54,7 +77,7 @@ impl WriterLoop<'_> {
 
     /// Returns the error that ends the writer: the loss of the database or its log explains an error of the storage, and
     /// that of another file does not.
-    pub(super) fn explain(&self, error: StoreError) -> StoreError {
+    pub(super) fn explain(&mut self, error: StoreError) -> StoreError {
         match error.severity() {
             Severity::Storage => {}
             Severity::ForeignWriter | Severity::Full | Severity::FileLost | Severity::Bug => return error,

@@ -104,7 +104,7 @@ impl WriterLoop<'_> {
 
     /// Returns the error of a foreign write if another program has committed since the last look, as it may between the
     /// lock that was found and the reload; otherwise the error itself.
-    fn foreign_write_or(&self, error: StoreError) -> StoreError {
+    fn foreign_write_or(&mut self, error: StoreError) -> StoreError {
         match self.store.foreign_commits.are_new(&self.store.connection) {
             Ok(true) => self.end_with_foreign_write(ForeignWrite::Commit),
             Ok(false) | Err(_) => error,

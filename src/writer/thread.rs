@@ -72,6 +72,7 @@ impl Writer {
         let shared = Arc::new(WriterShared {
             stopping: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
+            rescuing: AtomicBool::new(false),
             drain_per_second: AtomicU32::new(DRAIN_PER_SECOND_AT_FIRST),
             mailboxes: ReplyMailboxes::new(options.mailboxes),
         });
@@ -87,6 +88,7 @@ impl Writer {
             clock: Arc::clone(&clock),
             published: Arc::clone(&published),
             digest_key: store.digest_key.clone(),
+            files: Arc::new(store.files.known().clone()),
         };
         (Writer { store, loaded, clock, published, gate, receiver, shared, meter, options, tap: None }, handle)
     }

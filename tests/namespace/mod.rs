@@ -1,0 +1,40 @@
+//! A mount namespace of its own for a test, so that it can mount what it needs.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::print_stdout, reason = "the test says what it tried")]
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a test again in a mount namespace of its own. Returns true if it is in one.
+pub fn in_a_namespace(test: &str, way: &str) -> bool {
+    const INSIDE: &str = "FIRSTCOME_TEST_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let this = std::env::current_exe().expect("a path");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]).arg(this).args(["--exact", test, "--nocapture"]);
+    match command.env(INSIDE, "1").output() {
+        Ok(ran) if String::from_utf8_lossy(&ran.stderr).contains("unshare failed") => {
+            println!("no mount namespace here: {way} is not run");
+        }
+        Ok(ran) => assert!(ran.status.success(), "{ran:?}"),
+        Err(error) => println!("{error}: {way} is not run"),
+    }
+    false
+}
+
+pub fn mount_over(from: &Path, to: &Path) {
+    let mounted = Command::new("mount").arg("--bind").arg(from).arg(to).status().expect("run");
+    assert!(mounted.success());
+}
+
+/// Mounts an empty disk of so many bytes.
+pub fn mount_disk(at: &Path, bytes: u64) {
+    let size = format!("size={bytes}");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status().expect("run");
+    assert!(mounted.success());
+}
