@@ -98,7 +98,9 @@ impl Bare {
             if self.full {
                 synced = Instant::now();
             }
-            self.checkpointer.run_if_due(connection).expect("a checkpoint");
+            if let Some(due) = self.checkpointer.due() {
+                self.checkpointer.run(due, connection).expect("a checkpoint");
+            }
             orders += units;
         }
         let took = started.elapsed();
