@@ -1,7 +1,8 @@
 //! Deadlines of a connection, for both protocols. One timer per connection watches all of them, and is moved only when a
 //! deadline comes nearer, so that a request costs no timer.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,13 @@ use tokio::time::Sleep;
 
 /// Time that a client may take to close its half of the connection after the last response.
 pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Time that a client may take to end its part of a connection when the server stops.
+pub const STOPPING_MAX: Duration = Duration::from_secs(1);
+
+/// A deadline that the server notices so much later says nothing of the client: the process or its machine stood still, and
+/// what has arrived meanwhile is not read yet.
+const NOTICED_LATE: Duration = Duration::from_millis(250);
 
 /// The timer's distance while nothing is due.
 const FAR: Duration = Duration::from_secs(3600);
@@ -18,6 +26,33 @@ const FAR: Duration = Duration::from_secs(3600);
 pub fn earliest<C>(waits: impl IntoIterator<Item = (Option<Instant>, Duration, C)>) -> Option<(Instant, C)> {
     let due = |(since, longest, cause): (Option<Instant>, Duration, C)| Some((since?.checked_add(longest)?, cause));
     waits.into_iter().filter_map(due).min_by_key(|(at, _)| *at)
+}
+
+/// Returns true if the server noticed a deadline so late that the wait has to begin again.
+pub fn noticed_late(due: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(due) > NOTICED_LATE
+}
+
+/// Waits for `work`; returns `None` if it takes longer than `longest`. After a pause of the process the time begins again, so
+/// that what has arrived meanwhile is read before it is judged.
+pub async fn within<F: Future>(longest: Duration, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    let mut timer = pin!(tokio::time::sleep(longest));
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        loop {
+            let due = timer.deadline();
+            ready!(timer.as_mut().poll(context));
+            let now = tokio::time::Instant::now();
+            if !noticed_late(due.into_std(), now.into_std()) {
+                return Poll::Ready(None);
+            }
+            timer.as_mut().reset(now + longest);
+        }
+    })
+    .await
 }
 
 /// Returns the timer of a connection, for [`poll_timer`].
@@ -39,9 +74,6 @@ pub fn poll_timer(mut timer: Pin<&mut Sleep>, next: Option<Instant>, context: &m
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::pin::pin;
-
     use super::*;
 
     #[test]
@@ -51,6 +83,34 @@ mod tests {
         assert_eq!(earliest(waits), Some((at + 2 * second, 'c')));
         assert_eq!(earliest([(None, second, 'a')]), None);
         assert_eq!(earliest([(Some(at), Duration::MAX, 'a')]), None, "a wait without an end");
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_begins_again_if_the_process_stood_still_beyond_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let (longest, pause) = (Duration::from_millis(20), Duration::from_millis(400));
+        let began = Instant::now();
+        assert_eq!(runtime.block_on(within(longest, std::future::pending::<()>())), None);
+        assert!(began.elapsed() >= longest);
+        // The work is not done when the pause ends, and is done when it is looked at again.
+        let mut polled = 0;
+        let done = runtime.block_on(within(
+            longest,
+            poll_fn(|context| {
+                polled += 1;
+                match polled {
+                    1 => std::thread::sleep(pause),
+                    2 => context.waker().wake_by_ref(),
+                    _ => return Poll::Ready(()),
+                }
+                Poll::Pending
+            }),
+        ));
+        assert_eq!((done, polled), (Some(()), 3));
+        let due = Instant::now();
+        assert!(
+            !noticed_late(due, due + NOTICED_LATE) && noticed_late(due, due + pause) && !noticed_late(due + pause, due)
+        );
     }
 
     #[test]

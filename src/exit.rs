@@ -2,6 +2,7 @@
 //! in the documentation and `scripts/firstcome.service` are held against it by tests.
 
 use std::fmt::Write as _;
+use std::mem::MaybeUninit;
 
 /// Exit code 0.
 pub const OK: u8 = 0;
@@ -143,6 +144,16 @@ pub fn exit_now(code: u8) -> ! {
     #[expect(unsafe_code, reason = "_exit is the only call that runs nothing; it takes a number and cannot fail")]
     unsafe {
         libc::_exit(i32::from(code))
+    }
+}
+
+/// Unblocks all signals for this thread and those that it starts.
+pub fn unblock_signals() {
+    let mut all = MaybeUninit::uninit();
+    #[expect(unsafe_code, reason = "the set is filled before it is read, and neither call keeps its address")]
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, all.as_ptr(), std::ptr::null_mut());
     }
 }
 

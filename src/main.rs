@@ -12,6 +12,8 @@ use firstcome::{exit, output};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A mask of blocked signals is inherited: SIGTERM would never end the server in order. Before any other thread.
+    exit::unblock_signals();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

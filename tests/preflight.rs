@@ -59,7 +59,7 @@ fn a_good_server_passes_and_nothing_of_it_is_changed() {
     let output = preflight(&server, &data, &["1", "--json", "--backup", backup.to_str().expect("a path")]);
     let found = verdicts(&output);
     let verdict = |check: &str| found.get(check).unwrap_or_else(|| panic!("no {check}: {found:#?}")).0.as_str();
-    for check in ["server", "limits", "drop", "stock", "left over", "disk room", "backup"] {
+    for check in ["server", "limits", "drop", "stock", "left over", "clock guard", "disk room", "backup"] {
         assert_eq!(verdict(check), "pass", "{check}: {found:#?}");
     }
     for check in ["clock kept", "secrets", "endpoints", "alert rules", "test alert"] {

@@ -5,6 +5,7 @@
 
 mod process;
 
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -126,6 +127,49 @@ fn a_second_signal_ends_at_once_and_loses_nothing_that_was_acknowledged() {
     }
     drop(server);
     assert_eq!(verify::verify(&data).expect("verified").problems, Vec::<String>::new());
+}
+
+#[test]
+fn slow_and_silent_clients_do_not_hold_an_ordered_stop() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let log = scratch.path().join("log");
+    let said = std::fs::File::create(&log).expect("a file");
+    let warn = [("FIRSTCOME__LOG__LEVEL", "warn".to_string())];
+    let mut server = Process::start_saying(&scratch.path().join("data"), &warn, said.into());
+    server.create_drop(9);
+    let mut clients = Vec::new();
+    for part in ["", "G", "GET /v1/drops/1 HT", "GET /v1/drops/1 HTTP/1.1\r\nHost: localhost\r\n"] {
+        for first in ["", "GET /v1/drops/1 HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+            let mut client = Client::connect(server.public).expect("connected");
+            client.send(&format!("{first}{part}")).expect("sent");
+            if !first.is_empty() {
+                assert_eq!(client.receive().expect("answered").status, 200);
+            }
+            clients.push(client);
+        }
+    }
+    // Four of the eight bytes of a frame's head, at most.
+    let mut frame = Client::connect(server.wire).expect("connected");
+    frame.send("\u{1}\0").expect("sent");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let said = std::fs::read_to_string(&log).expect("a log");
+    assert!(!said.contains("connections closed before they finished"), "{said}");
+    for client in &mut clients {
+        assert_eq!(client.read_to_end(), "", "nothing was asked");
+    }
+}
+
+#[test]
+fn signals_that_a_parent_has_blocked_end_the_server_in_order() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut blocking = Command::new("env");
+        blocking.arg("--block-signal").arg(env!("CARGO_BIN_EXE_firstcome"));
+        let mut server = Process::start_through(blocking, &scratch.path().join("data"), &[], Stdio::inherit());
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal:?}");
+    }
 }
 
 #[test]

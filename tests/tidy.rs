@@ -63,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "deadlines",
             "exit",
             "failpoints",
             "http",
@@ -284,7 +285,7 @@ fn no_loose_ends_are_left_in_the_code() {
 }
 
 #[test]
-fn only_the_end_after_a_fault_is_unsafe() {
+fn only_the_end_after_a_fault_and_the_mask_of_signals_are_unsafe() {
     for (path, text) in sources("src") {
         let exits = path.ends_with("src/exit.rs");
         assert!(exits || !code(&text).contains("unsafe"), "{}: nothing else needs unsafe code", path.display());

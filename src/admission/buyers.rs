@@ -82,20 +82,13 @@ impl BuyerTokens {
         self.find_or_verify(token, known, get_current_timestamp()).map(|verified| verified.buyer)
     }
 
-    /// Returns the buyer and the remaining lifetime of the token: a wire connection sends its token only once.
+    /// Returns the buyer and the last second of the token, in seconds since 1970: a wire connection sends its token only once.
     ///
     /// # Errors
     /// `unauthorized`, for every kind of failure.
-    pub fn check_with_lifetime(
-        &self,
-        token: &str,
-        known: &mut VerifiedTokens,
-    ) -> Result<(BuyerText, Duration), Rejected> {
-        let now = get_current_timestamp();
-        let verified = self.find_or_verify(token, known, now)?;
-        // A token is valid to the end of its last second.
-        let left = verified.valid_until.saturating_add(1).saturating_sub(now);
-        Ok((verified.buyer, Duration::from_secs(left)))
+    pub fn check_with_end(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, u64), Rejected> {
+        let verified = self.find_or_verify(token, known, get_current_timestamp())?;
+        Ok((verified.buyer, verified.valid_until))
     }
 
     fn find_or_verify(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<VerifiedToken, Rejected> {

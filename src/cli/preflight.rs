@@ -144,7 +144,7 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
     findings.push(price::price(&drop, config));
     findings.push(public_url::public_url(public).await);
     findings.push(server::reads(public, &path).await.map_err(|error| public.exit(&path, &error))?);
-    findings.extend([machine::clock_synchronization(), clock]);
+    findings.extend([machine::clock_synchronization(), machine::clock_guard(config.accept_clock), clock]);
     findings.extend([server::disk_space(&page, config, total), machine::disk_syncs(&config.data)]);
     findings.extend(machine::kernel(config, descriptors_max));
     findings.push(secrets::secrets(config, has_play_money));

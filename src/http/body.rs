@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Problem;
 use crate::config::ConnectionLimits;
+use crate::deadlines::within;
 
 /// A response's body: whole, or piece by piece.
 pub type Body = Either<Full<Bytes>, Pieces>;
@@ -94,11 +95,11 @@ pub async fn read_whole(
         return Err(too_large());
     }
     let whole = read(Limited::new(body, bytes_max), limits.body_stall_timeout);
-    match tokio::time::timeout(limits.body_read_timeout, whole).await {
-        Ok(Ok(whole)) => Ok(whole),
-        Ok(Err(BodyError::Stalled)) | Err(_) => Err(Problem::BodyTooSlow),
-        Ok(Err(BodyError::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(BodyError::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
+    match within(limits.body_read_timeout, whole).await {
+        Some(Ok(whole)) => Ok(whole),
+        Some(Err(BodyError::Stalled)) | None => Err(Problem::BodyTooSlow),
+        Some(Err(BodyError::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Some(Err(BodyError::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
     }
 }
 
@@ -111,15 +112,15 @@ pub async fn discard(headers: &HeaderMap, body: &mut Incoming, limits: &Connecti
     let all = async {
         let mut bytes = 0usize;
         while bytes <= limits.body_bytes_max {
-            match tokio::time::timeout(limits.body_stall_timeout, body.frame()).await {
-                Ok(Some(Ok(frame))) => bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len)),
-                Ok(None) => return true,
-                Ok(Some(Err(_))) | Err(_) => return false,
+            match within(limits.body_stall_timeout, body.frame()).await {
+                Some(Some(Ok(frame))) => bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len)),
+                Some(None) => return true,
+                Some(Some(Err(_))) | None => return false,
             }
         }
         false
     };
-    tokio::time::timeout(limits.body_read_timeout, all).await.unwrap_or(false)
+    within(limits.body_read_timeout, all).await.unwrap_or(false)
 }
 
 /// Returns the length that the head announces, in bytes.
@@ -138,7 +139,7 @@ enum BodyError {
 /// Reads all pieces of a body. Most often there is one, and it is not copied.
 async fn read(mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, BodyError> {
     let (mut first, mut rest) = (Bytes::new(), Vec::new());
-    while let Some(frame) = tokio::time::timeout(stall, body.frame()).await.map_err(|_| BodyError::Stalled)? {
+    while let Some(frame) = within(stall, body.frame()).await.ok_or(BodyError::Stalled)? {
         // A frame that is not data is a trailer, which no route reads.
         let Ok(piece) = frame.map_err(BodyError::Error)?.into_data() else { continue };
         if first.is_empty() {

@@ -30,7 +30,7 @@ use self::service::RequestFuture;
 use self::timeouts::{CLOSE_CAUSES, CloseCause, ConnectionTimeouts};
 use super::worker::Worker;
 use crate::config::ConnectionLimits;
-use crate::deadlines::{poll_timer, timer};
+use crate::deadlines::{noticed_late, poll_timer, timer};
 use crate::telemetry::catalogue as metric;
 
 /// hyper's own default: setting it to the same value would select a slower parser.
@@ -128,6 +128,7 @@ where
             }
             // The request in flight gets its response, which is marked as the last.
             closing = true;
+            timeouts.stopping(Instant::now());
             connection.as_mut().graceful_shutdown();
         }
     });
@@ -146,7 +147,11 @@ fn poll_timeouts(
         let slow = timeouts.deadline();
         let next = [slow.map(|(at, _)| at), *age_limit].into_iter().flatten().min();
         let now = ready!(poll_timer(timer.as_mut(), next, context));
-        if let Some((_, cause)) = slow.filter(|(at, _)| *at <= now) {
+        if let Some((at, cause)) = slow.filter(|(at, _)| *at <= now) {
+            if noticed_late(at, now) {
+                timeouts.begin_again(now);
+                continue;
+            }
             return Poll::Ready(cause);
         }
         if age_limit.is_some_and(|at| at <= now) {

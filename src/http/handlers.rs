@@ -32,6 +32,7 @@ use super::worker::Worker;
 use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::api::Problem;
+use crate::deadlines::within;
 use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome, Subject};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
@@ -105,23 +106,23 @@ pub(super) async fn submit_as(
     let ticket = worker.writer.submit_from(Submission { command, private_data, class }, worker.mailbox);
     let ticket = ticket.map_err(|submit_error| rejected(worker, submit_error))?;
     let accepted = ticket.accepted();
-    let reply = tokio::time::timeout(worker.server.config.reply_deadline, ticket.answer()).await;
+    let reply = within(worker.server.config.reply_deadline, ticket.answer()).await;
     worker.timeline.set(Some(match &reply {
-        Ok(reply) => reply.timeline(accepted),
-        Err(_) => WriteTimeline { accepted, stages: None },
+        Some(reply) => reply.timeline(accepted),
+        None => WriteTimeline { accepted, stages: None },
     }));
     match reply {
-        Ok(WriterReply::Decided(decided)) => {
+        Some(WriterReply::Decided(decided)) => {
             if let Some(operator) = caller.operator() {
                 log_operation(operator, name, &decided);
             }
             Ok(decided)
         }
-        Ok(WriterReply::TooOld) => Err(overloaded(worker, worker.writer.queue_depth())),
-        Ok(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
-        Ok(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
-        Ok(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
-        Err(_) => {
+        Some(WriterReply::TooOld) => Err(overloaded(worker, worker.writer.queue_depth())),
+        Some(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
+        Some(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
+        Some(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
+        None => {
             worker.server.reply_timeouts.increment(1);
             Err(Problem::OutcomeUnknown)
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::deadlines::within;
 use crate::failpoints;
 use crate::read::Reader;
 use crate::telemetry::PanicMeter;
@@ -41,7 +42,7 @@ impl QueryQueue {
     /// # Errors
     /// If the turn does not come in time.
     pub async fn within_deadline<T>(&self, turn: impl Future<Output = T>) -> Result<T, QueryThreadBusy> {
-        tokio::time::timeout(self.deadline, turn).await.map_err(|_| QueryThreadBusy)
+        within(self.deadline, turn).await.ok_or(QueryThreadBusy)
     }
 
     /// Runs a query on the query thread and returns its result.
@@ -60,8 +61,8 @@ impl QueryQueue {
             }
         });
         self.queries.try_send(query).map_err(|_| QueryThreadBusy)?;
-        let result = tokio::time::timeout(self.deadline, receiver).await;
-        result.map_err(|_| QueryThreadBusy)?.map_err(|_| QueryThreadBusy)
+        let result = within(self.deadline, receiver).await;
+        result.ok_or(QueryThreadBusy)?.map_err(|_| QueryThreadBusy)
     }
 }
 

@@ -17,6 +17,7 @@ use super::per_address::ConnectionsPerAddress;
 use super::tls::Tls;
 use crate::admission::address::{AddressGroup, ClientAddress};
 use crate::config::OPERATOR_CONNECTIONS_MAX;
+use crate::deadlines::within;
 use crate::http::connection::HttpConnections;
 use crate::http::routes::Listener;
 use crate::http::worker::Worker;
@@ -205,10 +206,17 @@ async fn handshake(tls: TlsAcceptor, stream: TcpStream, acceptor: &Acceptor) -> 
         let _turn = acceptor.shared.handshakes.acquire().await.map_err(std::io::Error::other)?;
         tls.accept(stream).await
     };
-    match tokio::time::timeout(acceptor.worker.server.config.limits.tls_handshake_timeout, handshake).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => acceptor.slow_handshakes.increment(1),
+    let server = &acceptor.worker.server;
+    let mut stopping = server.stopping.clone();
+    let ended = tokio::select! {
+        ended = within(server.config.limits.tls_handshake_timeout, handshake) => ended,
+        // No request was sent yet.
+        _ = stopping.changed() => return None,
+    };
+    match ended {
+        Some(Ok(stream)) => return Some(stream),
+        Some(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        None => acceptor.slow_handshakes.increment(1),
     }
     None
 }

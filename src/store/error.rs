@@ -26,8 +26,12 @@ pub enum StoreError {
         /// Owner of the file, and user of the process.
         whose: String,
     },
-    #[error("{path} is locked by process {holder}; only one server may use a data directory")]
-    InUse { path: PathBuf, holder: String },
+    #[error("{path} is locked by {holder}; only one server may use a data directory")]
+    InUse {
+        path: PathBuf,
+        /// The process that has the lock, as far as its id is written.
+        holder: String,
+    },
     /// A program that does not use the lock writes to the file.
     #[error(
         "another program has written to {path}; stop it, because only the server may write, and run `firstcome verify`"

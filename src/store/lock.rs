@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::ownership::{self, create_private_directory, open_private};
@@ -12,6 +13,11 @@ pub const LOCK_FILE: &str = "firstcome.lock";
 
 /// Network file systems by their `statfs(2)` type. Their locks depend on another machine.
 const NETWORK: &[(u64, &str)] = &[(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB 2")];
+
+/// A process that ends, or a tool that finds nothing to do, releases the lock within this time. A refusal ends a server for
+/// good: a supervisor does not start it again.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_STEP: Duration = Duration::from_millis(20);
 
 /// Exclusive use of a data directory.
 pub struct DirectoryLock {
@@ -30,19 +36,28 @@ impl DirectoryLock {
         let refuse = |source| StoreError::Directory { path: path.clone(), source };
         ownership::check(directory)?;
         let mut file = open_private(&path).map_err(refuse)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _unreadable = file.read_to_string(&mut holder);
-                return Err(StoreError::InUse { path, holder: holder.trim().to_string() });
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if began.elapsed() < WAIT_MAX => std::thread::sleep(WAIT_STEP),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path, holder: holder(&mut file) }),
+                Err(TryLockError::Error(error)) => return Err(refuse(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(refuse(error)),
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(refuse)?;
         // The process id informs operators only: on a full disk it may be missing, and the lock holds anyway.
         let _unwritten = writeln!(file, "{}", std::process::id());
         Ok(DirectoryLock { _file: file })
+    }
+}
+
+/// Describes the process that has the lock. Its id is missing for a moment after it took the lock, and on a full disk.
+fn holder(file: &mut File) -> String {
+    let mut id = String::new();
+    match file.read_to_string(&mut id) {
+        Ok(_) if !id.trim().is_empty() => format!("process {}", id.trim()),
+        Ok(_) | Err(_) => "another process".into(),
     }
 }
 
@@ -67,5 +82,35 @@ fn refuse_network(directory: &Path) -> Result<(), StoreError> {
     match NETWORK.iter().find(|(known, _)| *known == magic) {
         Some((_, kind)) => Err(StoreError::Network { path: directory.to_path_buf(), kind }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_waits_for_a_process_that_is_about_to_release_the_lock() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let tool = DirectoryLock::take(scratch.path()).expect("taken");
+        std::thread::scope(|scope| {
+            let start = scope.spawn(|| DirectoryLock::take(scratch.path()).map(drop));
+            std::thread::sleep(5 * WAIT_STEP);
+            drop(tool);
+            start.join().expect("no panic").expect("taken");
+        });
+    }
+
+    #[test]
+    fn a_refusal_names_the_process_as_far_as_its_id_is_known() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let _server = DirectoryLock::take(scratch.path()).expect("taken");
+        let refusal = || DirectoryLock::take(scratch.path()).err().expect("refused").to_string();
+        let known = format!("is locked by process {}; only one server", std::process::id());
+        let told = refusal();
+        assert!(told.contains(&known), "{told}");
+        std::fs::write(scratch.path().join(LOCK_FILE), "").expect("cut");
+        let told = refusal();
+        assert!(told.contains("is locked by another process; only one server"), "{told}");
     }
 }

@@ -19,7 +19,7 @@ use super::reason;
 use super::session::{QueuedReply, Session};
 use super::timeouts::{WireCloseCause, WireTimeouts};
 use super::worker::WireWorker;
-use crate::deadlines::{poll_timer, timer};
+use crate::deadlines::{noticed_late, poll_timer, timer};
 
 /// Bytes of replies that wait for the client to read them; beyond that no more frames are read.
 const OUT_BYTES_MAX: usize = 16 * 1024;
@@ -57,6 +57,7 @@ where
                 if !connection.is_open() || stop.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
+                connection.timeouts.stopping(Instant::now());
                 // Commands in flight get their replies; frames that were not read have no effect.
                 connection.close(Some((reason::DRAINING, "the server is stopping".into())));
             }
@@ -82,6 +83,8 @@ struct Connection<'w, S> {
     socket: S,
     session: Session,
     timeouts: WireTimeouts,
+    /// End of the last pause of the process; replies are due a whole deadline later.
+    stood_still_until: Option<Instant>,
     rate_limit: FrameRateLimit,
     inbox: Inbox,
     /// Replies that wait for the writer, and those behind them.
@@ -105,6 +108,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
             socket,
             session: Session::new(peer),
             timeouts: WireTimeouts::new(limits, now),
+            stood_still_until: None,
             rate_limit: FrameRateLimit::new(limits.frames_per_second_max, now),
             inbox: Inbox::default(),
             queue: VecDeque::new(),
@@ -337,9 +341,15 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
         loop {
             let slow = self.timeouts.deadline();
             let late = self.queue.front().and_then(QueuedReply::submitted);
-            let late = late.and_then(|submitted| submitted.checked_add(self.wire.parts.reply_deadline));
+            let since = late.max(late.and(self.stood_still_until));
+            let late = since.and_then(|since| since.checked_add(self.wire.parts.reply_deadline));
             let next = [slow.map(|(at, _)| at), late].into_iter().flatten().min();
             let Poll::Ready(now) = poll_timer(timer.as_mut(), next, context) else { return Ok(Poll::Pending) };
+            if next.is_some_and(|due| noticed_late(due, now)) {
+                self.timeouts.begin_again(now);
+                self.stood_still_until = Some(now);
+                continue;
+            }
             if late.is_some_and(|at| at <= now)
                 && let Some(first) = self.queue.pop_front()
             {

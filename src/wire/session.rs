@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use compact_str::ToCompactString as _;
+use jsonwebtoken::get_current_timestamp;
 
 use super::frame::FrameType;
 use super::messages::{Bid, Reply, Request, Reserve, VERSION};
@@ -25,13 +26,23 @@ use crate::writer::{Class, Submission, SubmitError, Ticket};
 pub(super) struct Session {
     peer: IpAddr,
     caller: Caller,
-    /// The end of the token's validity.
-    valid_until: Option<Instant>,
+    /// The validity of the last good token.
+    validity: Option<TokenValidity>,
     /// The buyer of the last bid with its digest: most connections bid for one buyer, and computing the digest takes as
     /// long as the rest of a bid.
     last_bidder: Option<(u32, Digest)>,
     subscriptions: Vec<Subscription>,
     pub(super) waker: Rc<SubscriptionWaker>,
+}
+
+/// The validity of a token by the wall clock.
+struct TokenValidity {
+    /// Its last second, in seconds since 1970.
+    valid_until: u64,
+    /// The pass over the connection's frames that read the wall clock last.
+    pass: Instant,
+    /// True if the token was valid then.
+    valid: bool,
 }
 
 /// A subscription of this client to an auction.
@@ -63,21 +74,33 @@ enum PendingCommand {
     Order(OrderSecret),
 }
 
+impl TokenValidity {
+    /// Returns whether the token is valid in a pass, which reads the wall clock (seconds since 1970) once.
+    fn holds_in(&mut self, pass: Instant, wall_clock: impl FnOnce() -> u64) -> bool {
+        if self.pass != pass {
+            (self.pass, self.valid) = (pass, wall_clock() <= self.valid_until);
+        }
+        self.valid
+    }
+}
+
 impl Session {
     pub(super) fn new(peer: IpAddr) -> Session {
         Session {
             peer,
             caller: Caller::Anonymous,
-            valid_until: None,
+            validity: None,
             last_bidder: None,
             subscriptions: Vec::new(),
             waker: Rc::default(),
         }
     }
 
-    /// Returns whether the client has authenticated, or needs not.
-    pub(super) fn is_authenticated(&self, wire: &WireWorker, now: Instant) -> bool {
-        wire.parts.admission.buyers.is_none() || self.valid_until.is_some_and(|until| now < until)
+    /// Returns whether the client has authenticated, or needs not. The wall clock is read once in each pass over the
+    /// connection's frames, which begins at `now`, so that a step of it is seen.
+    pub(super) fn is_authenticated(&mut self, wire: &WireWorker, now: Instant) -> bool {
+        wire.parts.admission.buyers.is_none()
+            || self.validity.as_mut().is_some_and(|validity| validity.holds_in(now, get_current_timestamp))
     }
 
     /// Handles a request, and returns its reply or the pending one.
@@ -145,10 +168,10 @@ impl Session {
         }
         if let Some(buyers) = &wire.parts.admission.buyers {
             let token = std::str::from_utf8(token).unwrap_or("");
-            match buyers.check_with_lifetime(token, &mut wire.parts.verified.borrow_mut()) {
-                Ok((buyer, left)) => {
+            match buyers.check_with_end(token, &mut wire.parts.verified.borrow_mut()) {
+                Ok((buyer, valid_until)) => {
                     self.caller = Caller::Buyer(buyer);
-                    self.valid_until = now.checked_add(left);
+                    self.validity = Some(TokenValidity { valid_until, pass: now, valid: true });
                 }
                 Err(rejected) => {
                     wire.parts.admission.count(rejected);
@@ -296,6 +319,17 @@ impl AwaitedReply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_of_the_wall_clock_ends_a_token_with_the_next_pass_which_reads_it_once() {
+        let (began, next) = (Instant::now(), std::time::Duration::from_nanos(1));
+        let mut validity = TokenValidity { valid_until: 100, pass: began, valid: true };
+        assert!(validity.holds_in(began, || unreachable!("HELLO has read the clock in this pass")));
+        assert!(validity.holds_in(began + next, || 100), "a token is valid to the end of its last second");
+        assert!(!validity.holds_in(began + 2 * next, || 3_600), "the clock was stepped");
+        assert!(!validity.holds_in(began + 2 * next, || unreachable!("one reading in a pass")));
+        assert!(validity.holds_in(began + 3 * next, || 50), "the clock was stepped back");
+    }
 
     #[test]
     fn a_key_is_the_hex_of_its_bytes() {

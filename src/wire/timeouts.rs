@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::WireLimits;
-use crate::deadlines::{LINGER, earliest};
+use crate::deadlines::{LINGER, STOPPING_MAX, earliest};
 
 /// The reason why the server closed a wire connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +96,19 @@ impl WireTimeouts {
         self.lingering = Some(now);
     }
 
+    /// Begins every wait again: the process stood still, and what the client did meanwhile is not seen yet.
+    pub(super) fn begin_again(&mut self, now: Instant) {
+        for since in [&mut self.opening, &mut self.in_frame, &mut self.idle, &mut self.writing, &mut self.lingering] {
+            *since = since.map(|_| now);
+        }
+    }
+
+    /// Notes that the server is stopping: a client that does not read its replies must not hold the stop.
+    pub(super) fn stopping(&mut self, now: Instant) {
+        self.begin_again(now);
+        self.write_max = self.write_max.min(STOPPING_MAX);
+    }
+
     /// Returns the first deadline, and the cause to close the connection then.
     pub(super) fn deadline(&self) -> Option<(Instant, WireCloseCause)> {
         earliest([
@@ -144,5 +157,17 @@ mod tests {
         timeouts.waiting_for_bytes(true, true, at);
         timeouts.linger(at);
         assert_eq!(timeouts.deadline(), Some((at + LINGER, WireCloseCause::Lingering)));
+        timeouts.begin_again(at + S);
+        assert_eq!(timeouts.deadline(), Some((at + S + LINGER, WireCloseCause::Lingering)));
+    }
+
+    #[test]
+    fn a_stop_leaves_a_slow_reader_a_second() {
+        let at = Instant::now();
+        let mut timeouts = WireTimeouts::new(&WireLimits { write_timeout: 40 * S, ..WireLimits::default() }, at);
+        timeouts.opened();
+        timeouts.write_blocked(at);
+        timeouts.stopping(at + 5 * S);
+        assert_eq!(timeouts.deadline(), Some((at + 5 * S + STOPPING_MAX, WireCloseCause::SlowReader)));
     }
 }

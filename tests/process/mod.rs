@@ -29,8 +29,12 @@ impl Process {
 
     /// The same, with its log elsewhere.
     pub fn start_saying(data: &Path, environment: &[(&str, String)], log: Stdio) -> Process {
+        Process::start_through(Command::new(env!("CARGO_BIN_EXE_firstcome")), data, environment, log)
+    }
+
+    /// The same, by a command that becomes the program.
+    pub fn start_through(mut command: Command, data: &Path, environment: &[(&str, String)], log: Stdio) -> Process {
         let listen = ["--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0"];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
         command.arg("serve").arg("--data").arg(data).args(listen);
         command
             .env("FIRSTCOME__LOG__LEVEL", "error")
@@ -53,6 +57,17 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("our own process");
+    }
+
+    /// Stops the process, as a paused machine would, until `meanwhile` is done.
+    pub fn stand_still(&self, meanwhile: impl FnOnce()) {
+        self.signal(Signal::STOP);
+        let status = format!("/proc/{}/status", self.child.id());
+        wait_until("the process stands still", || {
+            std::fs::read_to_string(&status).expect("our own process").contains("State:\tT")
+        });
+        meanwhile();
+        self.signal(Signal::CONT);
     }
 
     /// Open descriptors of the process.

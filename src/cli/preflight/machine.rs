@@ -28,6 +28,19 @@ pub(super) fn clock_synchronization() -> Finding {
     judge_clock(systemd.as_deref(), chrony.as_deref())
 }
 
+/// Checks that a start with a wrong clock is refused.
+pub(super) fn clock_guard(accept_clock: bool) -> Finding {
+    const CHECK: &str = "clock guard";
+    if accept_clock {
+        return Finding::warn(
+            CHECK,
+            "off: clock.accept = true; a start with a wrong clock expires orders and ends drops for good",
+            "remove clock.accept (FIRSTCOME__CLOCK__ACCEPT) after the start that needed it",
+        );
+    }
+    Finding::pass(CHECK, "a start with a wrong clock is refused")
+}
+
 fn judge_clock(systemd: Option<&str>, chrony: Option<&str>) -> Finding {
     const CHECK: &str = "clock kept";
     let by_chrony = chrony.and_then(|output| {

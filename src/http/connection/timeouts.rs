@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::config::ConnectionLimits;
-use crate::deadlines::{LINGER, earliest};
+use crate::deadlines::{LINGER, STOPPING_MAX, earliest};
 
 /// The reason why the server closed an HTTP connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,10 +48,10 @@ enum Phase {
 
 /// The phase of a connection, and the longest durations of its waits.
 pub(super) struct ConnectionTimeouts {
-    first_byte_max: Duration,
-    head_max: Duration,
-    idle_max: Duration,
-    write_max: Duration,
+    first_byte_max: Cell<Duration>,
+    head_max: Cell<Duration>,
+    idle_max: Cell<Duration>,
+    write_max: Cell<Duration>,
     phase: Cell<Phase>,
     /// Waiting for the client to read since then.
     writing: Cell<Option<Instant>>,
@@ -69,10 +69,10 @@ impl ConnectionTimeouts {
             (limits.first_byte_timeout, limits.idle_timeout)
         };
         ConnectionTimeouts {
-            first_byte_max,
-            head_max: limits.header_read_timeout,
-            idle_max,
-            write_max: limits.response_write_timeout,
+            first_byte_max: Cell::new(first_byte_max),
+            head_max: Cell::new(limits.header_read_timeout),
+            idle_max: Cell::new(idle_max),
+            write_max: Cell::new(limits.response_write_timeout),
             phase: Cell::new(Phase::FirstByte(accepted)),
             writing: Cell::new(None),
             streaming: Cell::new(false),
@@ -157,16 +157,36 @@ impl ConnectionTimeouts {
         self.writing.set(None);
     }
 
+    /// Begins every wait again: the process stood still, and what the client did meanwhile is not seen yet.
+    pub(super) fn begin_again(&self, now: Instant) {
+        self.phase.set(match self.phase.get() {
+            Phase::FirstByte(_) => Phase::FirstByte(now),
+            Phase::Head(_) => Phase::Head(now),
+            Phase::Idle(_) => Phase::Idle(now),
+            Phase::Lingering(_) => Phase::Lingering(now),
+            phase @ (Phase::HeadStarted | Phase::Serving | Phase::Responding) => phase,
+        });
+        self.writing.set(self.writing.get().map(|_| now));
+    }
+
+    /// Notes that the server is stopping: a client that is slow must not hold the stop.
+    pub(super) fn stopping(&self, now: Instant) {
+        self.begin_again(now);
+        for longest in [&self.first_byte_max, &self.head_max, &self.idle_max, &self.write_max] {
+            longest.set(longest.get().min(STOPPING_MAX));
+        }
+    }
+
     /// Returns the first deadline, and the cause to close the connection then.
     pub(super) fn deadline(&self) -> Option<(Instant, CloseCause)> {
         let (since, longest, cause) = match self.phase.get() {
-            Phase::FirstByte(since) => (Some(since), self.first_byte_max, CloseCause::Silent),
-            Phase::Head(since) => (Some(since), self.head_max, CloseCause::SlowHead),
-            Phase::Idle(since) => (Some(since), self.idle_max, CloseCause::Idle),
+            Phase::FirstByte(since) => (Some(since), self.first_byte_max.get(), CloseCause::Silent),
+            Phase::Head(since) => (Some(since), self.head_max.get(), CloseCause::SlowHead),
+            Phase::Idle(since) => (Some(since), self.idle_max.get(), CloseCause::Idle),
             Phase::Lingering(since) => (Some(since), LINGER, CloseCause::Lingering),
             Phase::HeadStarted | Phase::Serving | Phase::Responding => (None, LINGER, CloseCause::Lingering),
         };
-        earliest([(since, longest, cause), (self.writing.get(), self.write_max, CloseCause::SlowReader)])
+        earliest([(since, longest, cause), (self.writing.get(), self.write_max.get(), CloseCause::SlowReader)])
     }
 }
 
@@ -231,6 +251,25 @@ mod tests {
         timeouts.flushed();
         assert_eq!(cause(&timeouts), None);
         assert!(timeouts.is_streaming());
+    }
+
+    #[test]
+    fn a_stop_and_a_pause_begin_waits_again_and_a_stop_shortens_them() {
+        let timeouts = timeouts(true, Instant::now());
+        let later = Instant::now() + Duration::from_secs(30);
+        timeouts.begin_again(later);
+        assert_eq!(timeouts.deadline(), Some((later + Duration::from_secs(90), CloseCause::Silent)));
+        timeouts.received();
+        timeouts.waiting_for_bytes();
+        timeouts.begin_again(later);
+        assert_eq!(timeouts.deadline(), Some((later + Duration::from_secs(2), CloseCause::SlowHead)));
+        timeouts.stopping(later);
+        assert_eq!(timeouts.deadline(), Some((later + STOPPING_MAX, CloseCause::SlowHead)));
+        timeouts.request_started(false);
+        timeouts.response_started(false);
+        timeouts.write_blocked();
+        timeouts.begin_again(later);
+        assert_eq!(timeouts.deadline(), Some((later + STOPPING_MAX, CloseCause::SlowReader)));
     }
 
     #[test]
