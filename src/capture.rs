@@ -10,7 +10,7 @@
 //! Invariant: between a snapshot and the next gap a file holds every command that was decided, and what it loaded, so
 //! the same commands give the same events.
 
-mod encoding;
+pub(crate) mod encoding;
 pub mod format;
 mod provider_events;
 pub mod recorder;

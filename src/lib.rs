@@ -21,6 +21,7 @@ pub mod egress;
 pub mod engine;
 pub mod failpoints;
 pub mod load;
+pub mod log;
 pub mod otlp;
 pub mod outbox;
 pub mod payments;

@@ -41,6 +41,6 @@ pub use clock_file::{BootTime, KeptInstant};
 pub use error::{Severity, StoreError};
 pub use load::Loaded;
 pub use open::{Durability, Store};
-pub use per_second_stats::PerSecondTally;
+pub use per_second_stats::{PerSecondFigures, PerSecondTally};
 pub use private_data::PrivateData;
 pub use record::{Batch, Recorder};

@@ -21,7 +21,7 @@ use firstcome::engine::{
 use firstcome::http::request::hot_body;
 use firstcome::read::response_cache::CacheLookup;
 use firstcome::read::{CachedResponse, DropResponseCache, Reader, rows};
-use firstcome::store::{Batch, Durability, Loaded, PerSecondTally, Recorder, Store, load};
+use firstcome::store::{Batch, Durability, Loaded, Recorder, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use firstcome::types::digest_key::KeyScope;
 use firstcome::types::{DigestKey, DropId, Published, Seq, SnapshotGate, UnixMillis};
@@ -192,7 +192,7 @@ fn a_body_rendered_around_a_commit_never_outlives_its_version() {
         let mut batch = Batch::default();
         let outcome = state.apply(state.at(), command, &mut batch.events);
         recorder.begin().expect("begun");
-        recorder.record(&batch, &mut PerSecondTally::default()).expect("recorded");
+        recorder.record(&batch).expect("recorded");
         recorder.commit().expect("committed");
         (outcome, state.seq())
     };

@@ -13,7 +13,7 @@ use firstcome::engine::{
     Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OrderCommand, Outcome, PlaceOrder,
 };
 use firstcome::server::{RunningServer, start};
-use firstcome::store::{Batch, PerSecondTally, PrivateData, Recorder, Store, load};
+use firstcome::store::{Batch, PrivateData, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
     let store = Store::open(data, now).expect("opened");
     let loaded = load::load(&store.connection, &store.digest_key, 1_000_000).expect("loaded");
     let (mut state, digests) = (loaded.state, store.digest_key.clone());
-    let (mut batch, mut tally) = (Batch::default(), PerSecondTally::default());
+    let mut batch = Batch::default();
     let mut recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
     let spec = DropSpec { starts_at: now, reservation_seconds: LAPSE_AFTER_SECONDS, ..sale::spec(count) };
     let key = CommandKey { digest: sale::digest(0, 2), params: sale::digest(0, 3) };
@@ -99,9 +99,9 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
         batch.private_data.extend(private_data.map(|private_data| (state.seq(), private_data)));
         if batch.events.len() >= BATCH || index == last {
             recorder.begin().expect("begun");
-            recorder.record(&batch, &mut tally).expect("recorded");
+            recorder.record(&batch).expect("recorded");
             recorder.commit().expect("committed");
-            batch.clear();
+            batch.clear_events();
         }
     }
     let mark = store.mark(state.seq(), recorder.link(), state.seq());

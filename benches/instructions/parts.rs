@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use firstcome::api::json::{OrderContext, OrderRequest, reservation_body};
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
 use firstcome::engine::{Command, Effect, OrderCommand, Outcome, Reservation, State};
-use firstcome::store::{Batch, PerSecondTally, PrivateData, Recorder, Store, load};
+use firstcome::store::{Batch, PrivateData, Recorder, Store, load};
 use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 
@@ -98,10 +98,9 @@ pub(crate) fn record(count: u32) {
             batches.push(std::mem::take(&mut batch));
         }
     }
-    let mut tally = PerSecondTally::default();
     let mut write = |batch: &Batch| {
         recorder.begin().expect("begun");
-        recorder.record(batch, &mut tally).expect("recorded");
+        recorder.record(batch).expect("recorded");
         recorder.commit().expect("committed");
     };
     let measured = usize::try_from(count).expect("small").div_ceil(BATCH);

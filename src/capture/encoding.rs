@@ -96,7 +96,7 @@ macro_rules! encoding_of_enum {
         }
     };
 }
-pub(super) use {encoding_of_enum, encoding_of_struct};
+pub(crate) use {encoding_of_enum, encoding_of_struct};
 
 encoding_of_number! {
     Seq: u64;

@@ -2,7 +2,7 @@
 //! lost events never match later ones.
 
 use super::beside::{self, Note};
-use super::{Batch, Loaded, PerSecondTally, Recorder, Store, StoreError};
+use super::{Batch, Loaded, Recorder, Store, StoreError};
 use crate::engine::{Command, FileCommand};
 use crate::types::{Seq, UnixMillis};
 
@@ -32,7 +32,7 @@ fn record_above(
         let raised = i64::try_from(epoch).unwrap_or(i64::MAX);
         store.connection.execute("UPDATE meta SET epoch = ?1 WHERE id = 1", [raised])?;
     }
-    recorder.record(&batch, &mut PerSecondTally::default())?;
+    recorder.record(&batch)?;
     recorder.commit()?;
     loaded.link = recorder.link();
     drop(recorder);

@@ -83,6 +83,7 @@ impl<'conn> EndpointWriter<'conn> {
             Some(PrivateData::Endpoint { url, secret }) => (url.as_ref(), secret.as_ref()),
             Some(
                 PrivateData::Order { .. }
+                | PrivateData::Award { .. }
                 | PrivateData::Bid { .. }
                 | PrivateData::Contact(_)
                 | PrivateData::ProviderEvent { .. }

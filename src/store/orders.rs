@@ -7,7 +7,7 @@ use super::audit::Columns;
 use super::chain::{Chain, OrderSeal};
 use super::private_data::PrivateData;
 use crate::engine::{AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved};
-use crate::types::{Contact, Digest, Quantity, Seq, UnixMillis, random};
+use crate::types::{Contact, Digest, Quantity, Seq, UnixMillis};
 
 /// Writes the rows of orders and their contacts.
 pub(super) struct OrderWriter<'conn> {
@@ -138,17 +138,20 @@ impl<'conn> OrderWriter<'conn> {
         }
     }
 
-    /// Writes the order of an auction's winner. No command asked for it just now, so its secret is made here, and its
-    /// buyer's text is that of the bid.
+    /// Writes the order of an auction's winner. Its buyer's text is that of the bid.
     pub(super) fn insert_award(
         &mut self,
         event: &Event,
         awarded: &AuctionAwarded,
         buyer: &str,
+        private_data: Option<&PrivateData>,
         chain: &mut Chain,
     ) -> rusqlite::Result<()> {
         let AuctionAwarded { unit_price, expires_at, .. } = awarded;
-        let (secret, key) = (random::order_secret(), Digest::of_award(event.seq));
+        let Some(PrivateData::Award { secret }) = private_data else {
+            panic!("award {} came without its secret", event.seq)
+        };
+        let key = Digest::of_award(event.seq);
         let (seq, drop_id, at, quantity) = (event.seq, event.drop_id(), event.at, Quantity::ONE);
         self.insert_order.execute(params![seq, secret, drop_id, buyer, key, quantity, unit_price, at, expires_at])?;
         let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));

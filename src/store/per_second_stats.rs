@@ -13,27 +13,30 @@ use crate::types::{DropId, Quantity, UnixMillis};
 /// Figures of one drop in one second.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PerSecondFigures {
-    orders: u32,
-    units: u32,
-    other_commands: u32,
-    repeated: u32,
-    key_reused: u32,
-    not_started: u32,
-    ended: u32,
-    paused: u32,
-    limit_reached: u32,
-    sold_out: u32,
-    other_refusals: u32,
-    queue_wait_us: u64,
-    queue_wait_us_max: u64,
-    commits: u32,
-    commit_us: u64,
+    /// Accepted orders, and their units in the next field.
+    pub orders: u32,
+    pub units: u32,
+    pub other_commands: u32,
+    pub repeated: u32,
+    pub key_reused: u32,
+    pub not_started: u32,
+    pub ended: u32,
+    pub paused: u32,
+    pub limit_reached: u32,
+    pub sold_out: u32,
+    pub other_refusals: u32,
+    /// Sum over the commands.
+    pub queue_wait_us: u64,
+    pub queue_wait_us_max: u64,
+    pub commits: u32,
+    pub commit_us: u64,
 }
 
 /// Figures that are not yet written to the file.
-#[derive(Default)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct PerSecondTally {
-    figures: BTreeMap<(DropId, i64), PerSecondFigures>,
+    /// By drop, and by second since 1970.
+    pub figures: BTreeMap<(DropId, i64), PerSecondFigures>,
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -48,6 +51,11 @@ impl PerSecondTally {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.figures.is_empty()
+    }
+
+    /// Empties the tally: a commit has written it.
+    pub fn clear(&mut self) {
+        self.figures.clear();
     }
 
     /// Counts an outcome of a command on a drop.
@@ -123,10 +131,10 @@ impl<'conn> PerSecondWriter<'conn> {
         Ok(PerSecondWriter(statement))
     }
 
-    /// Writes and empties the tally.
-    pub(super) fn write(&mut self, tally: &mut PerSecondTally) -> rusqlite::Result<()> {
+    /// Adds a tally to the rows.
+    pub(super) fn write(&mut self, tally: &PerSecondTally) -> rusqlite::Result<()> {
         let clamp = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        while let Some(((drop_id, second), f)) = tally.figures.pop_first() {
+        for ((drop_id, second), f) in &tally.figures {
             self.0.execute(params![
                 drop_id,
                 second,

@@ -3,7 +3,7 @@
 use crate::types::{BuyerText, Contact, EndpointUrl, OrderSecret, SigningSecret};
 
 /// The private data of a command. It goes into rows only: never into events, captures or logs.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PrivateData {
     /// Of a new order.
     Order {
@@ -12,6 +12,10 @@ pub enum PrivateData {
         buyer: BuyerText,
         /// A contact, if the order was placed with one.
         contact: Option<Box<Contact>>,
+    },
+    /// Of an order that an auction awards; its buyer's text is that of the bid.
+    Award {
+        secret: OrderSecret,
     },
     Contact(Box<Contact>),
     Bid {

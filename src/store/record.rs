@@ -17,21 +17,35 @@ use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use super::private_data::PrivateData;
 use super::{seals, verify};
 use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, PaymentEvent};
-use crate::types::{DigestKey, Seq, UnixMillis};
+use crate::types::{DigestKey, Seq, UnixMillis, random};
 
-/// The events of a batch, and their private data.
-#[derive(Default)]
+/// All that a transaction writes: [`Recorder::record`] draws and counts nothing by itself, so the same batch after the
+/// same link makes the same rows and the same next link in every file.
+#[derive(PartialEq, Eq, Default, Debug)]
 pub struct Batch {
     pub events: Vec<Event>,
     /// The private data of events, ascending by seq.
     pub private_data: Vec<(Seq, PrivateData)>,
+    /// Figures since the commit before.
+    pub tally: PerSecondTally,
 }
 
 impl Batch {
-    /// Empties the batch and keeps its memory.
-    pub fn clear(&mut self) {
+    /// Empties the events and their private data, and keeps their memory. The tally stays: it has counted since the
+    /// commit.
+    pub fn clear_events(&mut self) {
         self.events.clear();
         self.private_data.clear();
+    }
+
+    /// Draws the secrets of the orders that auctions have awarded by the events from the position `first` on, which were
+    /// due: no command brought them.
+    pub fn draw_secrets_of_awards(&mut self, first: usize) {
+        for event in &self.events[first..] {
+            if matches!(event.body, EventBody::Auction { event: AuctionEvent::Awarded(_), .. }) {
+                self.private_data.push((event.seq, PrivateData::Award { secret: random::order_secret() }));
+            }
+        }
     }
 }
 
@@ -100,7 +114,7 @@ impl<'conn> Recorder<'conn> {
     ///
     /// # Errors
     /// What SQLite says; the transaction must not be committed.
-    pub fn record(&mut self, batch: &Batch, tally: &mut PerSecondTally) -> rusqlite::Result<()> {
+    pub fn record(&mut self, batch: &Batch) -> rusqlite::Result<()> {
         let mut private_data = batch.private_data.iter().peekable();
         for event in &batch.events {
             let own = private_data.next_if(|(seq, _)| *seq == event.seq).map(|(_, own)| own);
@@ -113,7 +127,7 @@ impl<'conn> Recorder<'conn> {
             let link = self.chain.close();
             self.insert_link.execute(params![last.seq, &link.0[..]])?;
         }
-        self.seconds.write(tally)
+        self.seconds.write(&batch.tally)
     }
 
     /// Writes the heartbeat, so that a transaction with nothing else in it reaches the disk too.
@@ -182,7 +196,7 @@ impl<'conn> Recorder<'conn> {
                 }
                 if let AuctionEvent::Awarded(awarded) = body {
                     let buyer = self.auctions.buyer_of(*auction_id, awarded.bid)?;
-                    return self.orders.insert_award(event, awarded, &buyer, &mut self.chain);
+                    return self.orders.insert_award(event, awarded, &buyer, private_data, &mut self.chain);
                 }
                 self.auctions.record(event, *auction_id, body, private_data, &mut self.chain)
             }

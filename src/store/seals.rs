@@ -76,6 +76,7 @@ pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&Pr
         }
         Some(
             PrivateData::Order { .. }
+            | PrivateData::Award { .. }
             | PrivateData::Bid { .. }
             | PrivateData::Contact(_)
             | PrivateData::ProviderEvent { .. },

@@ -21,7 +21,7 @@ use super::writer_loop::WriterLoop;
 use super::{Clock, affinity};
 use crate::capture::Tap;
 use crate::exit;
-use crate::store::{Batch, Loaded, PerSecondTally, Recorder, Severity, Store, StoreError};
+use crate::store::{Batch, Loaded, Recorder, Severity, Store, StoreError};
 use crate::telemetry::WriterMeter;
 use crate::types::{Published, SnapshotGate};
 
@@ -121,7 +121,6 @@ impl Writer {
                 batch: Batch::default(),
                 replies: Vec::new(),
                 outgoing: ReplyBatch::new(options.mailboxes),
-                tally: PerSecondTally::default(),
                 standstill: None,
                 drained: 0,
                 last_tick: Instant::now(),

@@ -17,7 +17,7 @@ use super::{Clock, ClockReading};
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
 use crate::failpoints::{self, Bug, PausePoint};
-use crate::store::{Batch, PerSecondTally, Recorder, Severity, Store, StoreError, early, load};
+use crate::store::{Batch, Recorder, Severity, Store, StoreError, early, load};
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
 
@@ -47,7 +47,6 @@ pub(super) struct WriterLoop<'a> {
     pub(super) batch: Batch,
     pub(super) replies: Vec<PendingReply>,
     pub(super) outgoing: ReplyBatch,
-    pub(super) tally: PerSecondTally,
     pub(super) sync: SyncPolicy,
     /// Cause of a standstill: nothing is decided, and the state does not advance.
     pub(super) standstill: Option<Standstill>,
@@ -165,7 +164,7 @@ impl WriterLoop<'_> {
             self.meter.outcome(command, outcome.index());
         }
         if let Some(drop_id) = submission.command.named_drop().filter(|id| self.state.drop_entry(*id).is_some()) {
-            self.tally.count(drop_id, at, &outcome, queue);
+            self.batch.tally.count(drop_id, at, &outcome, queue);
         }
         if let Some(tap) = &mut self.tap {
             tap.note(at, submission.command, admitted, outcome.clone(), self.batch.events.len());
@@ -218,7 +217,10 @@ impl WriterLoop<'_> {
     pub(super) fn advance(&mut self, at: UnixMillis) -> Result<(), StoreError> {
         while !self.is_read_only() {
             let room = self.options.batch_events_max.saturating_sub(self.batch.events.len());
-            if self.state.advance(at, &mut self.batch.events, room) {
+            let first = self.batch.events.len();
+            let is_done = self.state.advance(at, &mut self.batch.events, room);
+            self.batch.draw_secrets_of_awards(first);
+            if is_done {
                 return Ok(());
             }
             self.flush()?;
@@ -248,7 +250,7 @@ impl WriterLoop<'_> {
             tap.hand_over(&mut self.batch.events, self.state.seq());
         }
         if changed {
-            self.batch.clear();
+            self.batch.clear_events();
             self.state.release_settled();
         }
         Ok(())
@@ -278,8 +280,8 @@ impl WriterLoop<'_> {
         self.sync.prepare(&self.store.connection)?;
         self.begin()?;
         failpoints::pause(PausePoint::AfterBegin);
-        let nothing_else = self.batch.events.is_empty() && self.tally.is_empty();
-        self.recorder.record(&self.batch, &mut self.tally)?;
+        let nothing_else = self.batch.events.is_empty() && self.batch.tally.is_empty();
+        self.recorder.record(&self.batch)?;
         if nothing_else {
             self.recorder.heartbeat(self.state.at())?;
         }
@@ -287,6 +289,7 @@ impl WriterLoop<'_> {
         self.meter.record(recorded.saturating_duration_since(started));
         failpoints::pause(PausePoint::BeforeCommit);
         self.recorder.commit()?;
+        self.batch.tally.clear();
         failpoints::pause(PausePoint::AfterCommit);
         let seq = self.state.seq();
         let synced = self.sync.committed(seq);
@@ -352,8 +355,8 @@ impl WriterLoop<'_> {
         self.state = loaded.state;
         self.log_has_erased |= self.recorder.take_has_erased();
         self.recorder = Recorder::new(&self.store.connection, loaded.link)?;
-        self.batch.clear();
-        self.tally = PerSecondTally::default();
+        self.batch.clear_events();
+        self.batch.tally.clear();
         if let Some(tap) = &mut self.tap {
             tap.thrown_away(self.state.seq());
         }
@@ -372,7 +375,7 @@ impl WriterLoop<'_> {
             if let Some(entry) = self.state.drop_entry(drop_id) {
                 self.published.publish_version(drop_id, entry.version);
             }
-            self.tally.count_commit(drop_id, at, commit);
+            self.batch.tally.count_commit(drop_id, at, commit);
         }
         self.published.publish_seq(self.state.seq());
     }
@@ -404,7 +407,7 @@ impl WriterLoop<'_> {
         }
         self.last_tick = Instant::now();
         self.look()?;
-        if !self.tally.is_empty()
+        if !self.batch.tally.is_empty()
             && !self.is_read_only()
             && let Err(error) = self.commit()
         {
@@ -458,7 +461,7 @@ impl WriterLoop<'_> {
         self.look()?;
         self.wait_for_verdict()?;
         if !self.is_read_only() {
-            if !self.tally.is_empty() || self.sync.is_dirty() {
+            if !self.batch.tally.is_empty() || self.sync.is_dirty() {
                 self.sync.make_due();
                 self.commit()?;
             }

@@ -1,7 +1,7 @@
 //! The writer's work on one command without its threads: prefetch, decide, evolve, and what the next commit records.
 
 use firstcome::engine::{Admitted, Command, State};
-use firstcome::store::{Batch, PerSecondTally, Recorder, Store, early, load};
+use firstcome::store::{Batch, Recorder, Store, early, load};
 use firstcome::types::UnixMillis;
 
 use super::World;
@@ -10,7 +10,6 @@ use super::World;
 pub struct Recording<'store> {
     pub state: State,
     pub batch: Batch,
-    pub tally: PerSecondTally,
     store: &'store Store,
 }
 
@@ -19,25 +18,27 @@ impl<'store> Recording<'store> {
     pub fn begin(store: &'store Store, keys_max: usize) -> (Recording<'store>, Recorder<'store>) {
         let loaded = load::load(&store.connection, &store.digest_key, keys_max).expect("an empty file");
         let recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
-        let recording =
-            Recording { state: loaded.state, batch: Batch::default(), tally: PerSecondTally::default(), store };
+        let recording = Recording { state: loaded.state, batch: Batch::default(), store };
         (recording, recorder)
     }
 
     /// Does what is due up to an instant.
     pub fn advance(&mut self, at: UnixMillis) {
-        assert!(self.state.advance(at, &mut self.batch.events, usize::MAX));
+        assert!(self.advance_by(at, usize::MAX));
     }
 
     /// Does what is due up to an instant, until the batch holds `events_max` events. Returns whether all is done.
     pub fn advance_by(&mut self, at: UnixMillis, events_max: usize) -> bool {
         let room = events_max.saturating_sub(self.batch.events.len());
-        self.state.advance(at, &mut self.batch.events, room)
+        let first = self.batch.events.len();
+        let is_done = self.state.advance(at, &mut self.batch.events, room);
+        self.batch.draw_secrets_of_awards(first);
+        is_done
     }
 
     /// Decides a command of a world, which learns from the outcome.
     pub fn decide(&mut self, world: &mut World, command: &Command, at: UnixMillis) {
-        let Recording { state, batch, tally, store } = self;
+        let Recording { state, batch, store } = self;
         let mut admitted = Admitted::default();
         if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
             admitted.order = load::load_order(&store.connection, &store.digest_key, order).expect("read");
@@ -56,16 +57,21 @@ impl<'store> Recording<'store> {
         }
         world.learn(state, &outcome);
         if let Some(id) = command.named_drop().filter(|id| state.drop_entry(*id).is_some()) {
-            tally.count(id, at, &outcome, std::time::Duration::ZERO);
+            batch.tally.count(id, at, &outcome, std::time::Duration::ZERO);
         }
     }
 
     /// Commits what was decided. `what` names the run and the step in a failure.
     pub fn commit(&mut self, recorder: &mut Recorder<'_>, what: &str) {
+        drop(self.take_and_commit(recorder, what));
+    }
+
+    /// Commits what was decided, and returns it.
+    pub fn take_and_commit(&mut self, recorder: &mut Recorder<'_>, what: &str) -> Batch {
         recorder.begin().expect("begun");
-        recorder.record(&self.batch, &mut self.tally).unwrap_or_else(|error| panic!("{what}: {error}"));
+        recorder.record(&self.batch).unwrap_or_else(|error| panic!("{what}: {error}"));
         recorder.commit().expect("committed");
-        self.batch.clear();
         self.state.release_settled();
+        std::mem::take(&mut self.batch)
     }
 }

@@ -1,0 +1,155 @@
+//! The bytes of an entry.
+//!
+//! ```text
+//! version u8, body, CRC-32C u32 (little-endian) of version and body
+//! ```
+//!
+//! The body is bincode 2 (little-endian, varint), bounded before anything is allocated. An entry carries events, not
+//! commands, so that a node with another engine cannot decide differently. What it has been read from is not trusted:
+//! [`Entry::decode`] returns only batches that [`Recorder::record`](crate::store::Recorder::record) takes.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::de::{Decode, Decoder};
+use bincode::enc::{Encode, Encoder};
+use bincode::error::{DecodeError, EncodeError};
+
+use super::private_data;
+use crate::capture::encoding::encoding_of_struct;
+use crate::store::chain::ChainLink;
+use crate::store::{Batch, PerSecondFigures, PerSecondTally};
+use crate::types::UnixMillis;
+
+/// The version of the encoding, and of the engine's types in it. A node that reads a newer one stops following.
+pub const VERSION: u8 = 1;
+
+/// The longest entry. etcd takes requests of at most 1.5 MiB (`--max-request-bytes`); shorter entries keep its p99 low.
+pub const ENTRY_BYTES_MAX: usize = 512 * 1024;
+
+const CRC_BYTES: usize = 4;
+
+type BincodeConfig = Configuration<LittleEndian, Varint, Limit<ENTRY_BYTES_MAX>>;
+const CONFIG: BincodeConfig =
+    bincode::config::standard().with_little_endian().with_variable_int_encoding().with_limit::<ENTRY_BYTES_MAX>();
+
+/// A batch of the log.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Position in the log; the first is 1.
+    pub number: u64,
+    /// The epoch of the leader that made it.
+    pub epoch: u64,
+    /// The link of the chain that the batch follows.
+    pub before: ChainLink,
+    /// The link of the chain after it; [`Entry::before`] if the batch has no event.
+    pub link: ChainLink,
+    /// The leader's instant at its commit.
+    pub at: UnixMillis,
+    pub batch: Batch,
+}
+
+/// Reasons why bytes are not an entry, or a batch does not become one.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    #[error("an entry of version {found}; this program reads version {VERSION}: upgrade it")]
+    Newer { found: u8 },
+    #[error("the entry does not match its checksum")]
+    Damaged,
+    #[error("no entry: {0}")]
+    Malformed(String),
+    /// The batch is longer than [`ENTRY_BYTES_MAX`].
+    #[error("an entry of {bytes} bytes; {ENTRY_BYTES_MAX} are the most")]
+    TooLong { bytes: usize },
+}
+
+impl Entry {
+    /// Returns the entry's bytes.
+    ///
+    /// # Errors
+    /// [`EntryError::TooLong`].
+    pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
+        let mut bytes = vec![VERSION];
+        // Into memory, nothing but the length can be wrong.
+        bincode::encode_into_std_write(self, &mut bytes, CONFIG)
+            .map_err(|error| EntryError::Malformed(error.to_string()))?;
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        if bytes.len() > ENTRY_BYTES_MAX { Err(EntryError::TooLong { bytes: bytes.len() }) } else { Ok(bytes) }
+    }
+
+    /// Reads the bytes of an entry.
+    ///
+    /// # Errors
+    /// If they are longer than an entry may be, damaged, of another version, or if its parts do not belong together.
+    pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(EntryError::TooLong { bytes: bytes.len() });
+        }
+        let (content, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(EntryError::Damaged)?;
+        if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
+            return Err(EntryError::Damaged);
+        }
+        let (version, body) = content.split_first().ok_or(EntryError::Damaged)?;
+        if *version != VERSION {
+            return Err(EntryError::Newer { found: *version });
+        }
+        let read = bincode::decode_from_slice::<Entry, _>(body, CONFIG);
+        let (entry, used) = read.map_err(|error| EntryError::Malformed(error.to_string()))?;
+        if used != body.len() {
+            return Err(EntryError::Malformed(format!("{} bytes behind it", body.len() - used)));
+        }
+        entry.check().map_err(|what| EntryError::Malformed(what.into()))?;
+        Ok(entry)
+    }
+
+    /// Checks that events follow one another and that their private data are those that their rows need.
+    fn check(&self) -> Result<(), &'static str> {
+        let Batch { events, private_data, .. } = &self.batch;
+        if events.is_empty() && self.before != self.link {
+            return Err("a link of nothing");
+        }
+        let follows = |pair: &[crate::engine::Event]| pair[0].seq.next() == pair[1].seq && pair[0].at <= pair[1].at;
+        if !events.windows(2).all(follows) || events.last().is_some_and(|last| last.at > self.at) {
+            return Err("events out of order");
+        }
+        let mut private_data = private_data.iter().peekable();
+        for event in events {
+            let own = private_data.next_if(|(seq, _)| *seq == event.seq).map(|(_, own)| own);
+            if !private_data::suffices(event, own) {
+                return Err("an event without the private data of its rows");
+            }
+        }
+        if private_data.next().is_some() { Err("private data of no event") } else { Ok(()) }
+    }
+}
+
+impl Encode for ChainLink {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for ChainLink {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        <[u8; 32]>::decode(decoder).map(ChainLink)
+    }
+}
+
+encoding_of_struct!(Entry { number, epoch, before, link, at, batch });
+encoding_of_struct!(Batch { events, private_data, tally });
+encoding_of_struct!(PerSecondTally { figures });
+encoding_of_struct!(PerSecondFigures {
+    orders,
+    units,
+    other_commands,
+    repeated,
+    key_reused,
+    not_started,
+    ended,
+    paused,
+    limit_reached,
+    sold_out,
+    other_refusals,
+    queue_wait_us,
+    queue_wait_us_max,
+    commits,
+    commit_us,
+});
