@@ -9,6 +9,7 @@ mod acceptor;
 mod auditor_task;
 mod capture_file;
 mod listeners;
+mod note_task;
 mod per_address;
 mod start;
 mod threads;

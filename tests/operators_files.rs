@@ -234,3 +234,79 @@ fn a_server_whose_disk_is_full_is_not_ready() {
     let answer = ready();
     assert_eq!((answer.status, answer.body["code"].as_str()), (503, Some("read-only")));
 }
+
+/// Sells, and stops the server in order. Returns what it said.
+fn sell_and_stop(data: &Path, buyers: std::ops::Range<u32>) -> String {
+    let log = data.with_extension("log");
+    let environment = [("FIRSTCOME__LOG__LEVEL", "warn".to_string())];
+    let mut server = Process::start_saying(data, &environment, Stdio::from(fs::File::create(&log).expect("made")));
+    if buyers.start == 0 {
+        server.create_drop(1000);
+    }
+    let mut client = Client::connect(server.public).expect("connected");
+    for buyer in buyers {
+        assert_eq!(client.order(&format!("buyer-{buyer}")).expect("answered").status, 201);
+    }
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let told = fs::read_to_string(log).expect("read");
+    told.lines().filter(|line| !line.starts_with("shutting down")).map(|line| format!("{line}\n")).collect()
+}
+
+/// Writes the older files into the ones that lie there, as `cp -a backup/. data/`, `rsync --inplace` and `dd` do.
+fn copy_into(backup: &Path, data: &Path) {
+    for entry in fs::read_dir(backup).expect("read") {
+        let from = entry.expect("read").path();
+        let to = data.join(from.file_name().expect("a name"));
+        let before = fs::metadata(&to).ok().map(|found| found.ino());
+        fs::write(&to, fs::read(&from).expect("read")).expect("written");
+        assert!(before.is_none_or(|inode| fs::metadata(&to).expect("there").ino() == inode), "the same file");
+    }
+}
+
+#[test]
+fn a_backup_that_is_copied_into_the_files_that_lie_there_begins_a_new_epoch() {
+    for command in ["serve", "recover"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (data, backup) = (scratch.path().join("data"), scratch.path().join("backup"));
+        sell_and_stop(&data, 0..5);
+        fs::create_dir(&backup).expect("made");
+        for name in PARTS.into_iter().chain(["firstcome.db-shm", "firstcome.clock"]) {
+            fs::copy(data.join(name), backup.join(name)).expect("copied");
+        }
+        assert_eq!(sell_and_stop(&data, 5..15), "", "a restart is no new epoch");
+        copy_into(&backup, &data);
+        if command == "recover" {
+            recover(&data, wall_clock(), AcceptedRisks::default()).expect("recovered");
+        } else {
+            let told = sell_and_stop(&data, 15..16);
+            assert!(told.contains("a new epoch begins") && told.contains("10 events are missing"), "{told}");
+            assert_eq!(told.lines().count(), 1, "{told}");
+        }
+        assert_eq!(epoch(&data), 2, "{command}");
+        assert_eq!(epoch(&data), 2, "{command}: once per copy");
+        // The copy is of the first epoch, and the note knows of the second.
+        copy_into(&backup, &data);
+        assert_eq!(epoch(&data), 3, "{command}");
+        assert_eq!(verify::verify(&data).expect("verified").problems, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_running_server_keeps_the_note_up_to_date_and_a_kill_leaves_one_that_is_true() {
+    for durability in ["full", "interval"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let data = scratch.path().join("data");
+        let environment = [("FIRSTCOME__WRITER__DURABILITY", durability.to_string())];
+        let mut server = Process::start_saying(&data, &environment, Stdio::null());
+        server.create_drop(1000);
+        let mut client = Client::connect(server.public).expect("connected");
+        for buyer in 0..5 {
+            assert_eq!(client.order(&format!("buyer-{buyer}")).expect("answered").status, 201);
+        }
+        let note = || fs::read_to_string(scratch.path().join("data.firstcome")).expect("read");
+        process::wait_until("the note has the orders", || note().contains(" seq 6 link "));
+        server.kill();
+        assert_eq!(epoch(&data), 1, "{durability}");
+    }
+}

@@ -169,6 +169,9 @@ fn a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on() {
         }
         recover(directory, wall_clock(), AcceptedRisks::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         start(directory).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(told(directory), expected, "{what}: acknowledged sales are gone");
+        // What was put back is a copy, if the note of a file before it is there: then a new epoch begins.
+        let mut found = told(directory);
+        found.retain(|line| !line.ends_with(" events_lost 0"));
+        assert_eq!(found, expected, "{what}: acknowledged sales are gone");
     });
 }

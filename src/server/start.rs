@@ -19,12 +19,13 @@ use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
+use crate::store::beside::{NoteKeeper, Replaced};
 use crate::store::clock_file::ClockFile;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::text::rfc3339;
-use crate::types::{DropId, SnapshotGate, UnixMillis};
+use crate::types::{DropId, Seq, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{
@@ -89,8 +90,10 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         accepted_loss::record(&mut store, &mut loaded, clock.now(), lost.events)
             .map_err(|error| at_file(error, &store.path))?;
     }
-    if accepted_loss::of_a_copy(&mut store, &mut loaded, clock.now()).map_err(|error| at_file(error, &store.path))? {
-        tracing::warn!(epoch = store.epoch, "the database is a copy of the one that lay here: a new epoch begins");
+    let found_seq = loaded.state.seq();
+    let replaced = accepted_loss::of_a_copy(&mut store, &mut loaded, clock.now());
+    if let Some(replaced) = replaced.map_err(|error| at_file(error, &store.path))? {
+        tell_of_a_copy(&store, replaced, found_seq);
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
@@ -103,7 +106,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
-    let epoch = store.epoch;
+    let (epoch, note) = (store.epoch, NoteKeeper::new(&store));
     let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
     let options = writer_options(&config);
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
@@ -135,6 +138,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         telemetry,
         access_log,
         writer: handle.clone(),
+        note,
         mismatched,
         on_mismatch,
     };
@@ -167,6 +171,20 @@ struct OpenedFiles {
     verifiers: WebhookVerifiers,
     sessions: Option<SessionService>,
     outbox: OutboxSetup,
+}
+
+/// Tells that the file is a copy of the one that lay there, which has ended at event `found`.
+fn tell_of_a_copy(store: &Store, replaced: Replaced, found: Seq) {
+    let missing = match replaced.known {
+        None => String::new(),
+        Some(known) if known > found => format!(
+            "; it ends at event {found}, and the one before had event {known}: at least {} events are missing, orders and \
+             payments among them",
+            known.get().saturating_sub(found.get())
+        ),
+        Some(known) => format!("; event {known} of the one before is not in it: its history is another one"),
+    };
+    tracing::warn!(epoch = store.epoch, "the database is a copy of the one that lay here: a new epoch begins{missing}");
 }
 
 /// Returns the mistakes of the files that the settings name, one line each: tokens, certificates, keys and secrets.

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use super::acceptor::{Acceptor, SharedConnections, accept};
 use super::auditor_task::{self, MismatchHook};
 use super::listeners::{Listeners, ServerError};
+use super::note_task;
 use super::tls::Tls;
 use crate::admission::Admission;
 use crate::config::Config;
@@ -25,6 +26,7 @@ use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
+use crate::store::beside::NoteKeeper;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric, logging};
 use crate::types::DropId;
@@ -54,6 +56,7 @@ pub(super) struct ServerParts {
     pub(super) access_log: Option<AccessLog>,
     /// It has a reply mailbox for each worker and one for the query thread.
     pub(super) writer: WriterHandle,
+    pub(super) note: NoteKeeper,
     /// Drops whose counters were known to disagree at the start.
     pub(super) mismatched: Vec<DropId>,
     pub(super) on_mismatch: MismatchHook,
@@ -109,7 +112,13 @@ impl ServerThreads {
             let run = move || serve(make(), &shared, listeners.public, duties);
             threads.push(spawn(format!("fc-http-{index}"), panics.clone(), run)?);
         }
-        let duties = QueryThreadDuties { query_thread, mismatched: parts.mismatched, on_mismatch: parts.on_mismatch };
+
+        let duties = QueryThreadDuties {
+            query_thread,
+            note: parts.note,
+            mismatched: parts.mismatched,
+            on_mismatch: parts.on_mismatch,
+        };
         let (writer, reader) = (parts.writer, parts.reader);
         let make = move || Worker::new(server, Listener::Admin, writer, query_mailbox, reader, queries);
         threads.push(spawn("fc-query".into(), panics, move || {
@@ -159,6 +168,7 @@ fn spawn_vital(worker: &Worker, work: impl Future<Output = ()> + 'static) {
 /// Duties of the query thread besides serving operators.
 struct QueryThreadDuties {
     query_thread: QueryThread,
+    note: NoteKeeper,
     mismatched: Vec<DropId>,
     on_mismatch: MismatchHook,
 }
@@ -202,12 +212,13 @@ fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpList
                 wire.flush();
             }
             Duties::QueryThread(duties) => {
-                let QueryThreadDuties { query_thread, mismatched, on_mismatch } = *duties;
+                let QueryThreadDuties { query_thread, note, mismatched, on_mismatch } = *duties;
                 let query_worker = Rc::clone(&worker);
                 let panics = PanicMeter::new(&worker.server.telemetry, "fc-query");
                 spawn_vital(&worker, async move { query_thread.run(&query_worker.reader, &panics).await });
                 let audit = auditor_task::supervise(Rc::clone(&worker), mismatched, on_mismatch);
                 spawn_vital(&worker, audit);
+                spawn_vital(&worker, note_task::keep(Rc::clone(&worker), note));
                 http.await;
             }
         }

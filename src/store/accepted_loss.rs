@@ -1,7 +1,7 @@
 //! A loss that an operator accepted: it becomes an event, and the file's next epoch begins, so that versions and ETags of
 //! lost events never match later ones.
 
-use super::beside::{self, Note};
+use super::beside::{self, Replaced};
 use super::{Batch, Loaded, Recorder, Store, StoreError};
 use crate::engine::{Command, FileCommand};
 use crate::types::{Seq, UnixMillis};
@@ -13,8 +13,8 @@ pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64)
     record_above(store, loaded, at, lost, epoch)
 }
 
-/// Records a loss and begins the epoch after `epoch`, in one transaction.
-fn record_above(
+/// Records a loss, or none, and begins the epoch after `epoch`, in one transaction.
+pub(super) fn record_above(
     store: &mut Store,
     loaded: &mut Loaded,
     at: UnixMillis,
@@ -44,18 +44,12 @@ fn record_above(
     Ok(())
 }
 
-/// Begins an epoch above `epoch`, without a loss: the file is a copy of one that may have had other events since, and
-/// versions and ETags of those must never stand for its own.
-pub fn begin_epoch_above(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, epoch: u64) -> Result<(), StoreError> {
-    record_above(store, loaded, at, 0, epoch)
-}
-
-/// Begins a new epoch if the file is a copy that was put in the place of the one that lay there. Returns true if it is.
-pub fn of_a_copy(store: &mut Store, loaded: &mut Loaded, at: UnixMillis) -> Result<bool, StoreError> {
-    let Some(epoch) = store.replaced_epoch.take() else { return Ok(false) };
-    begin_epoch_above(store, loaded, at, epoch)?;
-    if let Ok(note) = Note::of(&store.path, store.file_id, store.epoch) {
-        beside::write(store.directory(), &note);
-    }
-    Ok(true)
+/// Begins a new epoch if the file is a copy that was put in the place of the one that lay there, which may have had other
+/// events since: versions and ETags of those must never stand for its own. Returns what lay there.
+pub fn of_a_copy(store: &mut Store, loaded: &mut Loaded, at: UnixMillis) -> Result<Option<Replaced>, StoreError> {
+    let Some(replaced) = store.replaced.take() else { return Ok(None) };
+    record_above(store, loaded, at, 0, replaced.epoch)?;
+    let seq = loaded.state.seq();
+    beside::write_of(&store.path, &store.mark(seq, loaded.link, seq));
+    Ok(Some(replaced))
 }

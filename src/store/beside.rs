@@ -1,15 +1,21 @@
-//! The note beside the data directory: which file the directory has. It survives the removal of the directory, after which
-//! no empty file is created in its place; and it tells a file that was put back from the one that lay there.
+//! The note beside the data directory: which file the directory has, and up to which event that file is known to go. It
+//! survives the removal of the directory, after which no empty file is created in its place; and it tells a file that was
+//! put back from the one that lay there, also one that was copied into the same file.
 
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::StoreError;
+use rusqlite::Connection;
+
+use super::chain::ChainLink;
+use super::open::{last_link, link_at};
 use super::ownership::{give, open_private};
+use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
+use super::{Store, StoreError};
 use crate::sqlite::{self, Access};
-use crate::types::hex;
+use crate::types::{Seq, hex};
 
 /// Content of the note.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,91 +27,216 @@ pub struct Note {
     /// Inode and birth time of the database file; device and inode where there is no birth time. A file system may give the inode of a removed file to the next
     /// one; the birth time (nanoseconds since 1970; 0 where the file system has none) tells them apart.
     place: String,
+    /// An event that is on the disk, and the link of the chain that ends with it. `None` in a note of an older version, or
+    /// of a directory that was lost.
+    known: Option<(Seq, String)>,
+}
+
+/// A file that is not the one that the note is of: a new epoch must begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// Highest epoch of the file that lay here.
+    pub epoch: u64,
+    /// Last event that it is known to have had, if this file does not have it.
+    pub known: Option<Seq>,
 }
 
 impl Note {
-    /// Describes the database at `path`.
-    pub fn of(path: &Path, file_id: [u8; 16], epoch: u64) -> io::Result<Note> {
+    /// Describes the database at `path`, of which everything up to the record's event is on the disk.
+    pub fn of(path: &Path, mark: &WatermarkRecord) -> io::Result<Note> {
         let found = std::fs::metadata(path)?;
         let birth =
             found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |at| at.as_nanos());
         // The number of a device may change with a boot, so it is not compared where the birth time says enough.
         let device = if birth == 0 { found.dev() } else { 0 };
         let place = format!("{device}:{}:{birth}", found.ino());
-        Ok(Note { file_id: hex::encode(&file_id), epoch, place })
+        let known = Some((mark.seq, hex::encode(&mark.link.0)));
+        Ok(Note { file_id: hex::encode(&mark.file_id), epoch: mark.epoch, place, known })
     }
 
     /// Describes a database whose directory is lost: whatever comes in its place is a copy.
     #[must_use]
     pub fn of_a_lost_one(file_id: [u8; 16], epoch: u64) -> Note {
-        Note { file_id: hex::encode(&file_id), epoch, place: "0:0:0".into() }
+        Note { file_id: hex::encode(&file_id), epoch, place: "0:0:0".into(), known: None }
     }
 
-    /// Returns true if `found` is the same database in another file: a copy was put in its place.
-    #[must_use]
-    pub fn is_copied_by(&self, found: &Note) -> bool {
-        self.file_id == found.file_id && self.place != found.place
-    }
-}
-
-/// Returns the path of the note, `DIR.firstcome`; `None` if the directory has no parent.
-#[must_use]
-pub fn path(directory: &Path) -> Option<PathBuf> {
-    // A directory that is gone cannot be resolved, and the one above can.
-    let whole = match directory.canonicalize() {
-        Ok(whole) => whole,
-        Err(_) => {
-            let above = directory.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            above.canonicalize().ok()?.join(directory.file_name()?)
+    /// Returns what the database of this note was, if the one that was `found` is the same in another file, or in an older
+    /// state: a copy was put in its place, or written into it.
+    fn replaced_by(&self, found: &Note, connection: &Connection) -> rusqlite::Result<Option<Replaced>> {
+        if self.file_id != found.file_id {
+            return Ok(None);
         }
-    };
-    let name = format!("{}.firstcome", whole.file_name()?.to_string_lossy());
-    Some(whole.parent()?.join(name))
+        let has_known = match &self.known {
+            // The events of an older epoch may have been given up, as `recover --accept-loss` does.
+            Some((seq, link)) if self.epoch >= found.epoch => {
+                link_at(connection, *seq)?.is_some_and(|found| hex::encode(&found.0) == *link)
+            }
+            Some(_) | None => true,
+        };
+        let is_another = self.place != found.place || self.epoch > found.epoch || !has_known;
+        let known = self.known.as_ref().filter(|_| !has_known).map(|(seq, _)| *seq);
+        Ok(is_another.then_some(Replaced { epoch: self.epoch, known }))
+    }
+
+    fn text(&self, directory: &Path) -> String {
+        let Note { file_id, epoch, place, known } = self;
+        let known = known.as_ref().map_or(String::new(), |(seq, link)| format!(" seq {seq} link {link}"));
+        format!(
+            "file {file_id} epoch {epoch} inode {place}{known}\nThe directory {} has this database. While this note is \
+             here,\nfirstcome creates no empty database in its place. To begin anew, delete the note.\n",
+            directory.display()
+        )
+    }
+
+    fn parse(text: &str) -> Option<Note> {
+        let mut words = text.lines().next()?.split(' ');
+        let mut value = |name| if words.next()? == name { words.next() } else { None };
+        let (file_id, epoch, place) = (value("file")?.into(), value("epoch")?.parse().ok()?, value("inode")?.into());
+        let seq = value("seq").and_then(|seq| Seq::new(seq.parse().ok()?));
+        let known = seq.and_then(|seq| Some((seq, value("link")?.into())));
+        Some(Note { file_id, epoch, place, known })
+    }
 }
 
-/// Reads the note of a directory.
+/// Returns the paths of the note, `DIR.firstcome`: beside the directory, and beside the link if DIR is one, which may be
+/// made to lead elsewhere. Empty if the directory has no parent.
 #[must_use]
-pub fn read(directory: &Path) -> Option<Note> {
-    let text = std::fs::read_to_string(path(directory)?).ok()?;
-    let mut words = text.lines().next()?.split(' ');
-    let mut value = |name| if words.next()? == name { words.next() } else { None };
-    let (file_id, epoch, place) = (value("file")?.into(), value("epoch")?.parse().ok()?, value("inode")?.into());
-    Some(Note { file_id, epoch, place })
+pub fn paths(directory: &Path) -> Vec<PathBuf> {
+    let note_of = |whole: &Path| {
+        let name = format!("{}.firstcome", whole.file_name()?.to_string_lossy());
+        Some(whole.parent()?.join(name))
+    };
+    let above = directory.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = || Some(above.canonicalize().ok()?.join(directory.file_name()?));
+    // A directory that is gone cannot be resolved, and the one above can.
+    let mut paths: Vec<PathBuf> =
+        [directory.canonicalize().ok(), named()].into_iter().flatten().filter_map(|whole| note_of(&whole)).collect();
+    paths.dedup();
+    paths
 }
 
-/// Writes the note unless it says that already. A directory above that is not writable has no note: that is no reason to
+/// Returns the path of a note that exists.
+#[must_use]
+pub fn existing(directory: &Path) -> Option<PathBuf> {
+    paths(directory).into_iter().find(|path| path.exists())
+}
+
+/// Reads the notes of a directory.
+#[must_use]
+pub fn read(directory: &Path) -> Vec<Note> {
+    paths(directory).iter().filter_map(|path| Note::parse(&std::fs::read_to_string(path).ok()?)).collect()
+}
+
+/// Returns the database that lay in the place of the one at `path`, if the notes say that this one is a copy.
+/// `connection` sees its content, whose last event `mark` has.
+pub(super) fn replaced(
+    path: &Path,
+    mark: &WatermarkRecord,
+    connection: &Connection,
+) -> Result<Option<Replaced>, StoreError> {
+    let Ok(found) = Note::of(path, mark) else { return Ok(None) };
+    let mut all: Option<Replaced> = None;
+    for note in read(path.parent().unwrap_or(path)) {
+        if let Some(one) = note.replaced_by(&found, connection)? {
+            let before = all.unwrap_or(one);
+            all = Some(Replaced { epoch: before.epoch.max(one.epoch), known: before.known.max(one.known) });
+        }
+    }
+    Ok(all)
+}
+
+/// Writes the notes unless they say that already. A directory above that is not writable has no note: that is no reason to
 /// refuse.
 pub fn write(directory: &Path, note: &Note) {
-    let Some(path) = path(directory) else { return };
-    if read(directory).as_ref() == Some(note) {
-        return;
+    let text = note.text(directory);
+    for path in paths(directory) {
+        if std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            continue;
+        }
+        // In one write, which leaves the old note or the new one.
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let written = open_private(&path)
+            .and_then(|file| file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(length)));
+        if let Ok(owner) = std::fs::metadata(directory) {
+            let _not_root = give(&path, &owner);
+        }
+        if let Err(error) = written
+            && !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+        {
+            tracing::warn!(%error, path = %path.display(), "note beside the data directory not written");
+        }
     }
-    let Note { file_id, epoch, place } = note;
-    let text = format!(
-        "file {file_id} epoch {epoch} inode {place}\nThe directory {} has this database. While this note is here,\n\
-         firstcome creates no empty database in its place. To begin anew, delete the note.\n",
-        directory.display()
-    );
-    let written =
-        open_private(&path).and_then(|mut file| file.set_len(0).and_then(|()| file.write_all(text.as_bytes())));
-    if let Ok(owner) = std::fs::metadata(directory) {
-        let _not_root = give(&path, &owner);
-    }
-    if let Err(error) = written
-        && !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-    {
-        tracing::warn!(%error, path = %path.display(), "note beside the data directory not written");
+}
+
+/// Writes the note of the database at `path`, all of which is on the disk up to the record's event.
+pub fn write_of(path: &Path, mark: &WatermarkRecord) {
+    if let Ok(note) = Note::of(path, mark) {
+        write(path.parent().unwrap_or(path), &note);
     }
 }
 
 /// Writes the note again after a rebuild: its copy is the file of the directory now.
-pub(super) fn renew(directory: &Path, database: &Path) -> Result<(), StoreError> {
+pub(super) fn renew(database: &Path) -> Result<(), StoreError> {
     let connection = sqlite::open(database, Access::Read)?;
     let (epoch, file_id): (i64, [u8; 16]) =
         connection
             .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if let Ok(note) = Note::of(database, file_id, u64::try_from(epoch).unwrap_or(1)) {
-        write(directory, &note);
-    }
+    let (seq, link) = last_link(&connection)?;
+    let epoch = u64::try_from(epoch).unwrap_or(1);
+    write_of(database, &WatermarkRecord { file_id, epoch, seq, link, synced: seq });
     Ok(())
+}
+
+/// Keeps the note up to date while a server runs, on another thread than the writer's.
+#[derive(Debug)]
+pub struct NoteKeeper {
+    database: PathBuf,
+    file_id: [u8; 16],
+    epoch: u64,
+    noted: Seq,
+}
+
+impl NoteKeeper {
+    /// Begins to keep the note of an open database.
+    #[must_use]
+    pub fn new(store: &Store) -> NoteKeeper {
+        NoteKeeper { database: store.path.clone(), file_id: store.file_id, epoch: store.epoch, noted: Seq::ZERO }
+    }
+
+    /// Notes the last event that is known to be on the disk, as the watermark has it; never an earlier one than before.
+    /// `link_of` returns the link of the chain that ends with an event.
+    pub fn keep(&mut self, link_of: impl FnOnce(Seq) -> Option<ChainLink>) {
+        let directory = self.database.parent().unwrap_or(&self.database);
+        let Ok(WatermarkState::Present(mark)) = Watermark::read(directory) else { return };
+        // Another directory may have taken the place of this one, which the writer notices.
+        if (mark.file_id, mark.epoch) != (self.file_id, self.epoch) || mark.synced <= self.noted {
+            return;
+        }
+        let link = if mark.synced == mark.seq { Some(mark.link) } else { link_of(mark.synced) };
+        let Some(link) = link else { return };
+        self.noted = mark.synced;
+        write_of(&self.database, &WatermarkRecord { seq: mark.synced, link, ..mark });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_as_it_was_written_also_one_of_an_older_version() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("data/firstcome.db");
+        std::fs::create_dir(scratch.path().join("data")).expect("made");
+        std::fs::write(&path, "").expect("made");
+        let seq = Seq::new(41).expect("in range");
+        let mark = WatermarkRecord { file_id: [7; 16], epoch: 3, seq, link: ChainLink([9; 32]), synced: seq };
+        write_of(&path, &mark);
+        let note = Note::of(&path, &mark).expect("described");
+        assert_eq!(read(&scratch.path().join("data")), [note.clone()]);
+        let text = note.text(scratch.path());
+        let (older, _) = text.split_once(" seq").expect("a sequence number");
+        assert_eq!(Note::parse(older), Some(Note { known: None, ..note }));
+        assert_eq!(Note::parse("file 00"), None);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
-use super::beside;
+use super::beside::{self, Replaced};
 use super::chain::ChainLink;
 use super::clock_file::ClockFile;
 use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
@@ -49,8 +49,8 @@ pub struct Store {
     pub file_id: [u8; 16],
     /// Number of times that the file's history was set back, by a restore or an accepted loss.
     pub epoch: u64,
-    /// Highest epoch of the file that lay here, if this one is a copy that was put in its place: a new epoch must begin.
-    pub replaced_epoch: Option<u64>,
+    /// The file that lay here, if this one is a copy that was put in its place: a new epoch must begin.
+    pub replaced: Option<Replaced>,
     /// Path of the database file.
     pub path: PathBuf,
     /// Files as they were opened, to notice the loss of one.
@@ -139,11 +139,19 @@ impl Store {
             }
         };
         let marker = FaultMarker::open(directory)?;
-        let replaced_epoch = if trust == Trust::Watermark { note_file(&path, file_id, epoch) } else { None };
+        let replaced = match trust {
+            Trust::Watermark => beside::replaced(&path, &mark, &connection)?,
+            Trust::File => None,
+        };
         let clock_file = ClockFile::open(directory, file_id)
             .inspect_err(|error| tracing::warn!(%error, "the clock file cannot be opened"))
             .ok();
         let files = OpenFiles::note(directory)?;
+        // What is found may be in the page cache only, and counts as on the disk from now on.
+        files.sync_log()?;
+        if trust == Trust::Watermark && replaced.is_none() {
+            beside::write_of(&path, &mark);
+        }
         let foreign_commits = ForeignCommits::watch(&connection)?;
         sync_directory(directory)?;
         let digest_key = DigestKey::new(&key);
@@ -152,7 +160,7 @@ impl Store {
             digest_key,
             file_id,
             epoch,
-            replaced_epoch,
+            replaced,
             path,
             files,
             foreign_commits,
@@ -177,23 +185,10 @@ impl Store {
     }
 }
 
-/// Writes the note beside the directory; returns the epoch of the note that is there if it is of another copy of this file.
-fn note_file(path: &Path, file_id: [u8; 16], epoch: u64) -> Option<u64> {
-    let directory = path.parent().unwrap_or(path);
-    let found = beside::Note::of(path, file_id, epoch).ok()?;
-    match beside::read(directory) {
-        Some(note) if note.is_copied_by(&found) => Some(note.epoch),
-        Some(_) | None => {
-            beside::write(directory, &found);
-            None
-        }
-    }
-}
-
 /// Returns true if something tells that the directory had a database: the note beside it, or the fault marker inside, which
 /// is made after the database.
 fn had_a_database(directory: &Path) -> bool {
-    beside::path(directory).is_some_and(|note| note.exists()) || directory.join(MARKER_FILE).exists()
+    beside::existing(directory).is_some() || directory.join(MARKER_FILE).exists()
 }
 
 /// Refuses to create an empty database in place of one that had events.
@@ -203,7 +198,7 @@ fn refuse_vanished(path: &Path, found: WatermarkState, had_one: bool) -> Result<
     }
     match found {
         WatermarkState::Absent if had_one => {
-            let note = beside::path(path.parent().unwrap_or(path)).unwrap_or_default();
+            let note = beside::existing(path.parent().unwrap_or(path)).unwrap_or_default();
             Err(StoreError::NoEmptyFile { path: path.to_path_buf(), note })
         }
         WatermarkState::Absent => Ok(()),
@@ -220,7 +215,11 @@ pub(super) fn last_link(connection: &Connection) -> rusqlite::Result<(Seq, Chain
     Ok(last.map_or((Seq::ZERO, ChainLink::START), |(seq, hash)| (seq, ChainLink(hash))))
 }
 
-fn link_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ChainLink>> {
+/// Returns the link of the chain that ends with event `seq`; `None` if no batch of the file ends there.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn link_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<ChainLink>> {
     if seq == Seq::ZERO {
         return Ok(Some(ChainLink::START));
     }

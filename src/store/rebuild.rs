@@ -164,7 +164,7 @@ fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
 /// Ends a rebuild whose files are in their place. One rename takes `rebuilt` away, so that it never lies there in part.
 fn finish(directory: &Path, ready: &Path, marker: &FaultMarker) -> Result<(), StoreError> {
     let growing = directory.join(GROWING);
-    beside::renew(directory, &directory.join(DATABASE_FILE))?;
+    beside::renew(&directory.join(DATABASE_FILE))?;
     give_back(directory)?;
     marker.lower()?;
     remove_directory(&growing)?;

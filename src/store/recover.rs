@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::beside::{self, Replaced};
 use super::load::load;
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
 use super::rebuild::rebuild;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
-use super::{Store, StoreError, accepted_loss, beside};
+use super::{Store, StoreError, accepted_loss};
 use crate::sqlite::{self, Access};
 use crate::types::UnixMillis;
 
@@ -84,18 +85,23 @@ pub(super) fn compare_copy(directory: &Path, copy: &Path, accepted: AcceptedRisk
     if accepted.without_watermark {
         return Ok(Compared { missing: 0, epoch: Some(last_epoch(directory, acknowledged)) });
     }
-    let missing = missing_events(&path, copy, acknowledged)?;
+    let (missing, replaced) = missing_events(&path, copy, acknowledged)?;
     match (missing, accepted.loss) {
         (0, None | Some(0)) => {}
         (missing, Some(quoted)) if missing == quoted => {}
         (missing, Some(quoted)) => return Err(StoreError::OtherLoss { missing, quoted }),
         (missing, None) => return Err(lost_events(&path, acknowledged, missing)),
     }
-    Ok(Compared { missing, epoch: None })
+    Ok(Compared { missing, epoch: replaced.map(|replaced| replaced.epoch) })
 }
 
-/// Returns the number of acknowledged events that the copy does not have.
-fn missing_events(path: &Path, copy: &Path, acknowledged: WatermarkState) -> Result<u64, StoreError> {
+/// Returns the number of acknowledged events that the copy does not have; and what lay in the place of its source, if that is
+/// an older file that was put there.
+fn missing_events(
+    path: &Path,
+    copy: &Path,
+    acknowledged: WatermarkState,
+) -> Result<(u64, Option<Replaced>), StoreError> {
     let connection = sqlite::open(copy, Access::Write)?;
     let acknowledged = match acknowledged {
         WatermarkState::Present(mark) => mark,
@@ -107,9 +113,11 @@ fn missing_events(path: &Path, copy: &Path, acknowledged: WatermarkState) -> Res
             .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (seq, link) = last_link(&connection)?;
     let file = WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
+    let replaced = beside::replaced(path, &file, &connection)?;
     match compare(&connection, path, &acknowledged, &file) {
-        Ok(lost) => Ok(lost.map_or(0, |lost| lost.events)),
-        Err(StoreError::EventsMissing { missing, .. }) => Ok(missing),
+        Ok(lost) => Ok((lost.map_or(0, |lost| lost.events), replaced)),
+        // The watermark says what is missing, and a loss that is accepted begins a new epoch anyway.
+        Err(StoreError::EventsMissing { missing, .. }) => Ok((missing, replaced)),
         Err(other) => Err(other),
     }
 }
@@ -129,7 +137,7 @@ fn lost_events(path: &Path, acknowledged: WatermarkState, missing: u64) -> Store
 
 /// Returns the highest epoch that a file of this directory is known to have had.
 fn last_epoch(directory: &Path, acknowledged: WatermarkState) -> u64 {
-    let noted = beside::read(directory).map_or(0, |note| note.epoch);
+    let noted = beside::read(directory).iter().map(|note| note.epoch).max().unwrap_or(0);
     match acknowledged {
         WatermarkState::Present(mark) => noted.max(mark.epoch),
         WatermarkState::Absent | WatermarkState::Unreadable => noted,
@@ -151,12 +159,9 @@ pub(super) fn finish(
     }
     // The verification does not cover everything that a start loads.
     let mut loaded = load(&store.connection, &store.digest_key, usize::MAX)?;
-    if missing > 0 {
-        let at = now.max(loaded.state.at());
-        accepted_loss::record(&mut store, &mut loaded, at, missing)?;
-    } else if let Some(epoch) = epoch {
-        let at = now.max(loaded.state.at());
-        accepted_loss::begin_epoch_above(&mut store, &mut loaded, at, epoch)?;
+    if missing > 0 || epoch.is_some() {
+        let (at, above) = (now.max(loaded.state.at()), epoch.unwrap_or(store.epoch));
+        accepted_loss::record_above(&mut store, &mut loaded, at, missing, above)?;
     }
     store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(report)

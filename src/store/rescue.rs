@@ -78,7 +78,7 @@ impl Rescue {
         };
         let directory = store.directory();
         let is_here = store.files.known().directory_is_here();
-        if !is_here && beside::read(directory).is_none() {
+        if !is_here && beside::read(directory).is_empty() {
             // No empty database takes the place of this one, although the note was removed with the directory.
             beside::write(directory, &beside::Note::of_a_lost_one(store.file_id, store.epoch));
         }

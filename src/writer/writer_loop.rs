@@ -17,7 +17,7 @@ use super::{Clock, ClockReading};
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
 use crate::failpoints::{self, Bug, PausePoint};
-use crate::store::{Batch, Recorder, Severity, Store, StoreError, early, load};
+use crate::store::{Batch, Recorder, Severity, Store, StoreError, beside, early, load};
 use crate::telemetry::WriterMeter;
 use crate::types::{DropId, Published, UnixMillis};
 
@@ -473,6 +473,10 @@ impl WriterLoop<'_> {
         }
         self.meter.tick(0, self.checkpointer.wal_bytes(), self.state.keys_evicted());
         self.instants.keep_at_end(self.clock);
+        let seq = self.state.seq();
+        if !self.is_read_only() && self.sync.synced() == seq {
+            beside::write_of(&self.store.path, &self.store.mark(seq, self.recorder.link(), seq));
+        }
         Ok(())
     }
 }
