@@ -62,7 +62,7 @@ pub const TABLE: [Row; 14] = [
     row(FILE_LOST, "EX_OSFILE", false, "a file of the data directory was removed, moved, replaced or cut"),
     row(CANNOT_CREATE, "EX_CANTCREAT", false, "another process uses the file, or an output file cannot be written"),
     row(DISK, "EX_IOERR", false, "a disk fault, now or earlier: run `firstcome recover` before a reboot"),
-    row(DENIED, "EX_NOPERM", false, "a file of the data directory belongs to another user"),
+    row(DENIED, "EX_NOPERM", false, "this user may not use a file of the data directory: its owner or mode"),
     row(CLOCK, "EX_CONFIG", false, "the wall clock is far from the file's last instant (--accept-clock)"),
     row(INTERRUPTED, "", true, "ended at once by a second SIGTERM or SIGINT; acknowledged orders are kept"),
 ];

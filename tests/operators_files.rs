@@ -310,3 +310,42 @@ fn a_running_server_keeps_the_note_up_to_date_and_a_kill_leaves_one_that_is_true
         assert_eq!(epoch(&data), 1, "{durability}");
     }
 }
+
+#[test]
+fn a_directory_or_a_file_that_may_not_be_used_is_a_matter_of_permission_with_the_advice_that_fits() {
+    if !rustix::process::geteuid().is_root() {
+        println!("needs root: not run");
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("scratch");
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let above = scratch.path().join("above");
+    let data = above.join("data");
+    fs::create_dir(&above).expect("made");
+    sell(&data, 0..3);
+    let names: Vec<_> = fs::read_dir(&data).expect("read").map(|entry| entry.expect("read").path()).collect();
+    for path in names.iter().chain([&data, &above]) {
+        chown(path, Some(SERVICE), Some(SERVICE)).expect("given");
+    }
+    let files = ["", "firstcome.db", "firstcome.watermark"].map(|name| data.join(name));
+    for (path, bits) in
+        files.iter().flat_map(|path| [0o000, 0o400, 0o500].map(|bits| (path, bits))).chain([(&above, 0)])
+    {
+        let before = mode(path);
+        fs::set_permissions(path, fs::Permissions::from_mode(bits)).expect("set");
+        for command in ["serve", "recover", "migrate", "verify"] {
+            if command == "verify" && bits != 0 {
+                continue;
+            }
+            let refused = firstcome_as(SERVICE, command, &data);
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            let what = format!("{command}, {} {bits:o}: {told}", path.display());
+            assert_eq!(refused.status.code(), Some(77), "{what}");
+            assert!(told.contains("chmod -R u+rwX") && !told.contains("chown"), "{what}");
+            let foreign = firstcome_as(SERVICE + 1, command, &data);
+            let told = String::from_utf8_lossy(&foreign.stderr).into_owned();
+            assert!(foreign.status.code() == Some(77) && told.contains("chown"), "{what}: as another user: {told}");
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(before)).expect("set");
+    }
+}

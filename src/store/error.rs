@@ -16,15 +16,21 @@ pub enum StoreError {
         "data directory {path} is on {kind}, where file locks are not reliable; choose a directory on a local disk with --data"
     )]
     Network { path: PathBuf, kind: &'static str },
+    /// A name in the data directory leads to a file elsewhere, or to something else than a file.
+    #[error("{path} {what}")]
+    NotPlain {
+        path: PathBuf,
+        /// Predicate of the path, and what to do.
+        what: String,
+    },
     /// This user may not use a file of the data directory.
-    #[error(
-        "permission denied for {path}: {whose}; start as its owner, or give the directory to this user with `chown -R`; \
-         nothing is wrong with the disk"
-    )]
+    #[error("permission denied for {path}: {whose}; {advice}; nothing is wrong with the disk")]
     Denied {
         path: PathBuf,
         /// Owner of the file, and user of the process.
         whose: String,
+        /// Commands that an operator may type.
+        advice: &'static str,
     },
     #[error("{path} is locked by {holder}; only one server may use a data directory")]
     InUse {
@@ -143,7 +149,10 @@ impl StoreError {
     pub fn exit_code(&self) -> u8 {
         match self {
             StoreError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => exit::DENIED,
-            StoreError::Directory { .. } | StoreError::Network { .. } | StoreError::OtherLoss { .. } => exit::USAGE,
+            StoreError::Directory { .. }
+            | StoreError::Network { .. }
+            | StoreError::NotPlain { .. }
+            | StoreError::OtherLoss { .. } => exit::USAGE,
             StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
             | StoreError::OlderSchema { .. }
@@ -173,6 +182,7 @@ impl StoreError {
             },
             StoreError::Directory { .. }
             | StoreError::Network { .. }
+            | StoreError::NotPlain { .. }
             | StoreError::InUse { .. }
             | StoreError::Denied { .. }
             | StoreError::NotOurs { .. }

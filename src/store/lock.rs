@@ -72,7 +72,13 @@ fn make_directory(directory: &Path) -> Result<(), StoreError> {
     match create_private_directory(directory) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
-        Err(error) => Err(refuse(error)),
+        Err(error) => match std::fs::read_link(directory) {
+            Ok(target) => {
+                let what = format!("it is a link to {}, and there is no directory", target.display());
+                Err(refuse(std::io::Error::other(what)))
+            }
+            Err(_) => Err(refuse(error)),
+        },
     }
 }
 

@@ -12,6 +12,7 @@ use super::chain::{Chain, ChainLink};
 use super::fault_marker::FaultMarker;
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
+use super::ownership::is_there;
 use super::rebuild::{complete_interrupted, is_marked_interrupted, rebuild};
 use super::recover::{AcceptedRisks, Compared};
 use super::verify::{self, Sealed, SealedRow, VerifyReport};
@@ -39,13 +40,13 @@ pub struct Migrated {
 /// loss was not accepted. Nothing is changed in these cases.
 pub fn migrate(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Migrated, StoreError> {
     let path = directory.join(DATABASE_FILE);
-    if !directory.is_dir() {
+    if !is_there(&path)? && !directory.is_dir() {
         return Err(StoreError::Missing { path });
     }
     let _lock = DirectoryLock::take(directory)?;
     // In the middle of a swap the database is in neither place.
     let completed = complete_interrupted(directory, now)?;
-    if !path.exists() {
+    if !is_there(&path)? {
         return Err(StoreError::Missing { path });
     }
     let connection = sqlite::open(&path, Access::Read)?;

@@ -68,22 +68,60 @@ pub(super) fn give_back(directory: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses a directory with files that this user may not read and write.
+/// Refuses a directory in which a name of a kept file leads elsewhere: SQLite would put the log beside the target of a link,
+/// and a second server could open a file of two names by the other one.
+pub(super) fn check_plain(directory: &Path) -> Result<(), StoreError> {
+    for path in KEPT.map(|name| directory.join(name)) {
+        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+        let what = if found.is_symlink() {
+            let target = std::fs::read_link(&path).unwrap_or_default();
+            format!(
+                "is a link to {}; move the files of the data directory into one directory, which may be a link itself",
+                target.display()
+            )
+        } else if !found.is_file() {
+            "is not a regular file".to_string()
+        } else if found.nlink() > 1 {
+            format!(
+                "has {} names (hard links); give it a file of its own: `cp` it, and rename the copy over it",
+                found.nlink()
+            )
+        } else {
+            continue;
+        };
+        return Err(StoreError::NotPlain { path, what });
+    }
+    Ok(())
+}
+
+/// Refuses a directory with files that are not plain, or that this user may not read and write.
 pub fn check(directory: &Path) -> Result<(), StoreError> {
-    let refuse = |path: &Path| Err(StoreError::Denied { path: path.to_path_buf(), whose: whose(path) });
+    check_plain(directory)?;
     if denied(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
-        return refuse(directory);
+        return Err(refusal(directory));
     }
     match KEPT.map(|name| directory.join(name)).iter().find(|path| denied(path, Access::READ_OK | Access::WRITE_OK)) {
-        Some(path) => refuse(path),
+        Some(path) => Err(refusal(path)),
         None => Ok(()),
+    }
+}
+
+/// Returns true if there is a file or directory at a path.
+///
+/// # Errors
+/// [`StoreError::Denied`] if this user may not look there.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match path.try_exists() {
+        Ok(is_there) => Ok(is_there),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(refusal(path)),
+        Err(source) => Err(StoreError::Io { path: path.to_path_buf(), source }),
     }
 }
 
 /// Refuses a file that this user may not read.
 pub(super) fn check_readable(path: &Path) -> Result<(), StoreError> {
     if denied(path, Access::READ_OK) {
-        return Err(StoreError::Denied { path: path.to_path_buf(), whose: whose(path) });
+        return Err(refusal(path));
     }
     Ok(())
 }
@@ -92,15 +130,26 @@ fn denied(path: &Path, access: Access) -> bool {
     accessat(CWD, path, access, AtFlags::EACCESS).is_err_and(|error| error == rustix::io::Errno::ACCESS)
 }
 
-/// Describes the owner of a file, and the user of this process.
-fn whose(path: &Path) -> String {
+/// Describes what this user may not use: the file at `path`, or the directory on the way to it that may not be entered.
+pub(super) fn refusal(path: &Path) -> StoreError {
     let user = rustix::process::geteuid().as_raw();
-    match std::fs::metadata(path) {
-        Ok(found) => {
-            format!("it belongs to user {}, mode {:04o}, and this is user {user}", found.uid(), found.mode() & 0o7777)
+    for path in path.ancestors() {
+        if let Ok(found) = std::fs::metadata(path) {
+            let whose = format!(
+                "it belongs to user {}, mode {:04o}, and this is user {user}",
+                found.uid(),
+                found.mode() & 0o7777
+            );
+            let advice = if found.uid() == user {
+                "let its owner use it: `chmod -R u+rwX` the directory"
+            } else {
+                "start as its owner, or give the directory to this user with `chown -R`"
+            };
+            return StoreError::Denied { path: path.to_path_buf(), whose, advice };
         }
-        Err(_) => format!("user {user} may not see it"),
     }
+    let whose = format!("user {user} may not see it");
+    StoreError::Denied { path: path.to_path_buf(), whose, advice: "start as its owner" }
 }
 
 /// Returns the files of `directory`, and itself, that others than the owner may read or write, with their modes.

@@ -14,7 +14,7 @@ use super::beside;
 use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
 use super::lock::sync_directory;
 use super::open::DATABASE_FILE;
-use super::ownership::{adopt, create_private_directory, give, give_back, open_private};
+use super::ownership::{adopt, create_private_directory, give, give_back, is_there, open_private};
 use super::watermark::WATERMARK_FILE;
 use crate::failpoints::{self, Bug};
 use crate::sqlite::{self, Access};
@@ -175,7 +175,7 @@ fn finish(directory: &Path, ready: &Path, marker: &FaultMarker) -> Result<(), St
 
 /// Copies the readable content of a database, including its log, into a new file.
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-    if !from.exists() {
+    if !is_there(from)? {
         return Err(StoreError::Missing { path: from.to_path_buf() });
     }
     let source = sqlite::open(from, Access::Read).map_err(|error| super::open::cannot_open(from, error))?;

@@ -9,6 +9,7 @@ use super::beside::{self, Replaced};
 use super::load::load;
 use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
+use super::ownership::is_there;
 use super::rebuild::rebuild;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -43,7 +44,7 @@ pub struct Recovered {
 /// changed in these cases.
 pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Recovered, StoreError> {
     let path = directory.join(DATABASE_FILE);
-    if !directory.is_dir() {
+    if !is_there(&path)? && !directory.is_dir() {
         return Err(StoreError::Missing { path });
     }
     let _lock = DirectoryLock::take(directory)?;

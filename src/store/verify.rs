@@ -43,7 +43,8 @@ pub(super) enum Sealed {
 /// If the file is missing, unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
-    if !path.exists() {
+    super::ownership::check_plain(directory)?;
+    if !super::ownership::is_there(&path)? {
         return Err(StoreError::Missing { path });
     }
     // Read before the snapshot: the file of a running server has at least the events of this watermark.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::chain::ChainLink;
+use super::ownership::refusal;
 use super::two_slots::{TwoSlotFile, joined, take};
 use crate::types::Seq;
 
@@ -67,6 +68,7 @@ impl Watermark {
                 Ok(mark.map_or(WatermarkState::Unreadable, WatermarkState::Present))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(WatermarkState::Absent),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(refusal(&path)),
             Err(source) => Err(StoreError::Io { path, source }),
         }
     }

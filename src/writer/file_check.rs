@@ -118,6 +118,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::Setting { .. }
         | StoreError::ForeignWriter { .. } => true,
         StoreError::Network { .. }
+        | StoreError::NotPlain { .. }
         | StoreError::NotOurs { .. }
         | StoreError::OlderSchema { .. }
         | StoreError::NewerSchema { .. }

@@ -1,0 +1,163 @@
+//! Links in place of the files of the data directory, and of the directory itself: a server and every tool refuse a file that
+//! has another name or lies elsewhere, and a directory may be a link as long as it leads to the same one.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod process;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use firstcome::store::verify;
+use process::{Client, Process};
+
+const FILES: [&str; 5] =
+    ["firstcome.db", "firstcome.db-wal", "firstcome.db-shm", "firstcome.watermark", "firstcome.lock"];
+const COMMANDS: [&str; 4] = ["serve", "verify", "recover", "migrate"];
+
+fn firstcome(command: &str, data: &Path) -> Output {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    run.arg(command).arg("--data").arg(data);
+    if command == "serve" {
+        run.args(["--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0"]);
+    }
+    run.stdin(Stdio::null()).output().expect("run")
+}
+
+fn sell(data: &Path, buyers: std::ops::Range<u32>) {
+    let mut server = Process::start(data, &[]);
+    if buyers.start == 0 {
+        server.create_drop(1000);
+    }
+    order(&server, buyers);
+    server.kill();
+}
+
+fn order(server: &Process, buyers: std::ops::Range<u32>) {
+    let mut client = Client::connect(server.public).expect("connected");
+    for buyer in buyers {
+        assert_eq!(client.order(&format!("buyer-{buyer}")).expect("answered").status, 201);
+    }
+}
+
+/// Events that a whole data directory has.
+fn events(directory: &Path) -> u64 {
+    let report = verify::verify(directory).expect("verified");
+    assert_eq!(report.problems, Vec::<String>::new());
+    report.events
+}
+
+#[test]
+fn a_file_that_is_a_link_or_has_a_second_name_is_refused_by_every_command() {
+    for name in FILES {
+        for way in ["link", "second name", "directory", "FIFO"] {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let (data, elsewhere) = (scratch.path().join("data"), scratch.path().join("elsewhere"));
+            sell(&data, 0..3);
+            match way {
+                "second name" => fs::hard_link(data.join(name), &elsewhere).expect("linked"),
+                "link" => {
+                    fs::rename(data.join(name), &elsewhere).expect("moved");
+                    symlink(&elsewhere, data.join(name)).expect("linked");
+                }
+                other => {
+                    fs::rename(data.join(name), &elsewhere).expect("moved");
+                    let (made, path) = (if other == "FIFO" { "mkfifo" } else { "mkdir" }, data.join(name));
+                    assert!(Command::new(made).arg(path).status().expect("run").success());
+                }
+            }
+            for command in COMMANDS {
+                let refused = firstcome(command, &data);
+                let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+                assert_eq!(refused.status.code(), Some(64), "{command}, {name}, {way}: {told}");
+                assert!(told.contains(name), "{command}, {name}, {way}: it names the file: {told}");
+            }
+            match way {
+                "second name" => fs::remove_file(&elsewhere).expect("removed"),
+                "directory" => fs::remove_dir(data.join(name)).expect("removed"),
+                _ => fs::remove_file(data.join(name)).expect("removed"),
+            }
+            if way != "second name" {
+                fs::rename(&elsewhere, data.join(name)).expect("moved back");
+            }
+            sell(&data, 3..5);
+            assert_eq!(events(&data), 6, "{name}, {way}");
+        }
+    }
+}
+
+/// A data directory that is a link.
+struct Linked {
+    data: PathBuf,
+    target: PathBuf,
+    other: PathBuf,
+}
+
+fn linked(scratch: &Path) -> Linked {
+    let (data, above) = (scratch.join("data"), scratch.join("disk"));
+    let (target, other) = (above.join("first"), above.join("second"));
+    fs::create_dir_all(&target).expect("made");
+    symlink(&target, &data).expect("linked");
+    Linked { data, target, other }
+}
+
+#[test]
+fn a_directory_that_is_a_link_serves_and_is_missed_when_it_leads_elsewhere() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let Linked { data, target, other } = linked(scratch.path());
+    sell(&data, 0..3);
+    let mut server = Process::start_saying(&data, &[], Stdio::null());
+    order(&server, 3..5);
+    fs::create_dir(&other).expect("made");
+    fs::remove_file(&data).expect("removed");
+    symlink(&other, &data).expect("linked");
+    assert_eq!(server.wait().code(), Some(72));
+    assert!(!other.join(FILES[0]).exists());
+    assert_eq!(events(&target), 6, "the directory has everything");
+    let mut kept = fs::read_dir(scratch.path()).expect("read").map(|entry| entry.expect("read").path());
+    let kept = kept.find(|path| path.to_string_lossy().contains("data.rescued-")).expect("a copy");
+    assert_eq!(events(&kept), 6, "the copy has everything");
+}
+
+#[test]
+fn a_link_that_leads_to_an_empty_directory_or_nowhere_makes_no_empty_database() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let Linked { data, target, other } = linked(scratch.path());
+    sell(&data, 0..3);
+    fs::create_dir(&other).expect("made");
+    fs::remove_file(&data).expect("removed");
+    symlink(&other, &data).expect("linked");
+    let refused = firstcome("serve", &data);
+    assert_eq!(refused.status.code(), Some(66), "{refused:?}");
+    assert!(!other.join(FILES[0]).exists());
+    fs::remove_dir_all(&other).expect("removed");
+    for command in COMMANDS {
+        let refused = firstcome(command, &data);
+        assert!(matches!(refused.status.code(), Some(64 | 66)), "{command}: {refused:?}");
+        assert!(!other.exists(), "{command}");
+    }
+    fs::rename(&target, &other).expect("moved");
+    sell(&data, 3..5);
+    assert_eq!(events(&data), 6);
+}
+
+#[test]
+fn a_link_that_leads_to_an_older_copy_begins_a_new_epoch() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let Linked { data, target, other } = linked(scratch.path());
+    sell(&data, 0..3);
+    fs::create_dir(&other).expect("made");
+    for name in ["firstcome.db", "firstcome.db-wal", "firstcome.watermark"] {
+        fs::copy(target.join(name), other.join(name)).expect("copied");
+    }
+    sell(&data, 3..5);
+    fs::remove_file(&data).expect("removed");
+    symlink(&other, &data).expect("linked");
+    let log = scratch.path().join("log");
+    let environment = [("FIRSTCOME__LOG__LEVEL", "warn".to_string())];
+    drop(Process::start_saying(&data, &environment, Stdio::from(fs::File::create(&log).expect("made"))));
+    let told = fs::read_to_string(&log).expect("read");
+    assert!(told.contains("a new epoch begins"), "{told}");
+}
