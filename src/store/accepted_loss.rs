@@ -53,3 +53,37 @@ pub fn of_a_copy(store: &mut Store, loaded: &mut Loaded, at: UnixMillis) -> Resu
     beside::write_of(&store.path, &store.mark(seq, loaded.link, seq));
     Ok(Some(replaced))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use crate::store::load::load;
+
+    fn epoch_after(directory: &Path, change: impl FnOnce(&mut Store, &mut Loaded)) -> (u64, u64) {
+        let mut store = Store::open(directory, UnixMillis::ZERO).expect("opened");
+        let mut loaded = load(&store.connection, &store.digest_key, 10).expect("loaded");
+        change(&mut store, &mut loaded);
+        let stored: i64 = store.connection.query_row("SELECT epoch FROM meta", [], |row| row.get(0)).expect("read");
+        (store.epoch, u64::try_from(stored).expect("positive"))
+    }
+
+    #[test]
+    fn an_epoch_begins_above_the_higher_one_of_the_file_and_the_note() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        assert_eq!(epoch_after(scratch.path(), |_, _| {}), (1, 1));
+        let above = |epoch| {
+            move |store: &mut Store, loaded: &mut Loaded| {
+                begin_epoch_above(store, loaded, UnixMillis::ZERO, epoch).expect("recorded");
+            }
+        };
+        assert_eq!(epoch_after(scratch.path(), above(7)), (8, 8));
+        assert_eq!(epoch_after(scratch.path(), above(8)), (9, 9));
+        assert_eq!(epoch_after(scratch.path(), above(3)), (10, 10));
+        let loss = |store: &mut Store, loaded: &mut Loaded| {
+            record(store, loaded, UnixMillis::ZERO, 5).expect("recorded");
+        };
+        assert_eq!(epoch_after(scratch.path(), loss), (11, 11));
+    }
+}

@@ -239,4 +239,28 @@ mod tests {
         assert_eq!(Note::parse(older), Some(Note { known: None, ..note }));
         assert_eq!(Note::parse("file 00"), None);
     }
+
+    #[test]
+    fn a_note_has_the_birth_time_of_the_file_and_its_device_only_without_one() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("file");
+        std::fs::write(&path, "").expect("written");
+        let found = std::fs::metadata(&path).expect("found");
+        let born = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|at| at.as_nanos());
+        let expected = match born {
+            Some(at) => format!("0:{}:{at}", found.ino()),
+            None => format!("{}:{}:0", found.dev(), found.ino()),
+        };
+        let mark = WatermarkRecord {
+            file_id: [7; 16],
+            epoch: 3,
+            seq: Seq::ZERO,
+            link: ChainLink::START,
+            synced: Seq::ZERO,
+        };
+        assert_eq!(Note::of(&path, &mark).expect("noted").place, expected);
+        std::fs::copy(&path, scratch.path().join("copy")).expect("copied");
+        let copy = Note::of(&scratch.path().join("copy"), &mark).expect("noted");
+        assert_ne!(copy.place, expected, "another file with the same content");
+    }
 }

@@ -126,3 +126,82 @@ pub fn order_of_stripes_payment(connection: &Connection, reference: &str) -> rus
     )?;
     statement.query_row(params![reference], |row| row.get(0)).optional()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::types::UnixMillis;
+
+    const ORDER: u64 = 3;
+
+    fn seq(number: u64) -> Seq {
+        Seq::new(number).expect("in range")
+    }
+
+    /// Writes a refund that was reported before its payment, as `provider` reports it.
+    fn defer(connection: &Connection, number: u64, order: Option<u64>, provider: Provider, reference: &str) {
+        let detail = format!(
+            r#"{{"kind":"{}","provider":"{}","reference":"{reference}","amount":5,"currency":"EUR"}}"#,
+            ProviderEventKind::RefundSucceeded.as_str(),
+            provider.as_str()
+        );
+        connection
+            .execute(
+                "INSERT INTO audit (seq, at_ms, kind, order_seq, prev_seq, detail)
+                 VALUES (?1, 0, 'provider_event_deferred', ?2, 0, ?3)",
+                params![seq(number), order.map(seq), detail],
+            )
+            .expect("written");
+        pay(connection, number, order.unwrap_or(0), provider, reference, 0);
+    }
+
+    fn pay(connection: &Connection, number: u64, order: u64, provider: Provider, reference: &str, received: i64) {
+        connection
+            .execute(
+                "INSERT INTO payments (order_seq, seq, provider, reference, foreign_currency, received, pays, refunded, refund_due)
+                 VALUES (?1, ?2, ?3, ?4, 'EUR', ?5, ?6, 0, 0)",
+                params![seq(order), seq(number), provider, reference, received, i64::from(received > 0)],
+            )
+            .expect("written");
+    }
+
+    /// Events that wait for the payment that an event names.
+    fn waiting(connection: &Connection, provider: Provider, reference: &str) -> Vec<(u64, Option<u64>)> {
+        let event = RecordProviderEvent {
+            provider,
+            id: Digest([9; 16]),
+            order: Some(seq(ORDER)),
+            kind: ProviderEventKind::PaymentSucceeded,
+            reference: reference.into(),
+            amount: Amount::new(5).expect("in range"),
+            currency: Currency::new("EUR").expect("a currency"),
+            counterpart: None,
+        };
+        let mut admitted = Admitted::default();
+        load_about(connection, &event, &mut admitted).expect("loaded");
+        admitted.early.iter().map(|(seq, early)| (seq.get(), early.order.map(Seq::get))).collect()
+    }
+
+    #[test]
+    fn a_payment_finds_what_was_reported_before_it_and_only_stripe_may_report_without_the_order() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
+        let connection = &store.connection;
+        defer(connection, 10, None, Provider::Stripe, "pi");
+        defer(connection, 11, Some(ORDER), Provider::Stripe, "pi");
+        defer(connection, 12, Some(ORDER + 1), Provider::Stripe, "pi");
+        defer(connection, 13, None, Provider::Stripe, "other");
+        defer(connection, 14, Some(ORDER), Provider::Payos, "pi");
+        defer(connection, 15, Some(ORDER + 1), Provider::Payos, "pi");
+        assert_eq!(waiting(connection, Provider::Stripe, "pi"), [(10, None), (11, Some(ORDER))]);
+        assert_eq!(waiting(connection, Provider::Payos, "pi"), [(14, Some(ORDER))]);
+        assert_eq!(waiting(connection, Provider::Sandbox, "pi"), []);
+
+        assert_eq!(order_of_stripes_payment(connection, "pi").expect("read"), None, "none has money");
+        pay(connection, 20, ORDER, Provider::Payos, "paid", 5);
+        assert_eq!(order_of_stripes_payment(connection, "paid").expect("read"), None, "another provider's");
+        pay(connection, 21, ORDER, Provider::Stripe, "paid", 5);
+        assert_eq!(order_of_stripes_payment(connection, "paid").expect("read"), Some(seq(ORDER)));
+    }
+}

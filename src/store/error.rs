@@ -213,3 +213,26 @@ fn exit_code_of(error: &rusqlite::Error) -> u8 {
         _ => exit::DISK,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    #[test]
+    fn an_sql_error_has_the_exit_code_of_its_cause() {
+        for (code, exit) in [
+            (ffi::SQLITE_CONSTRAINT, exit::BUG),
+            (ffi::SQLITE_PERM, exit::DENIED),
+            (ffi::SQLITE_BUSY, exit::CANNOT_CREATE),
+            (ffi::SQLITE_LOCKED, exit::CANNOT_CREATE),
+            (ffi::SQLITE_CORRUPT, exit::BAD_DATA),
+            (ffi::SQLITE_NOTADB, exit::BAD_DATA),
+            (ffi::SQLITE_IOERR, exit::DISK),
+            (ffi::SQLITE_FULL, exit::DISK),
+        ] {
+            let error = StoreError::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+            assert_eq!(error.exit_code(), exit, "{error}");
+        }
+    }
+}

@@ -357,6 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_watermark_is_refused_with_events_and_made_again_without() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        drop(open(scratch.path()).expect("made"));
+        let watermark = scratch.path().join(super::super::watermark::WATERMARK_FILE);
+        let ruin = || std::fs::write(&watermark, "no watermark").expect("written");
+        ruin();
+        let mut store = open(scratch.path()).expect("nothing can be missing");
+        assert!(matches!(Watermark::read(scratch.path()), Ok(WatermarkState::Present(_))));
+        let mut loaded = super::super::load::load(&store.connection, &store.digest_key, 10).expect("loaded");
+        super::super::accepted_loss::record(&mut store, &mut loaded, UnixMillis::ZERO, 0).expect("recorded");
+        drop(store);
+        ruin();
+        let error = open(scratch.path()).err().expect("refused");
+        assert!(error.exit_code() == 65 && error.to_string().contains("the watermark is damaged"), "{error}");
+        std::fs::remove_file(&watermark).expect("removed");
+        let error = open(scratch.path()).err().expect("refused");
+        assert!(error.exit_code() == 65 && error.to_string().contains("there is no watermark"), "{error}");
+    }
+
+    #[test]
     fn a_missing_parent_is_refused_with_64() {
         let scratch = tempfile::tempdir().expect("scratch");
         let error = open(&scratch.path().join("no/such")).err().expect("refused");

@@ -223,3 +223,32 @@ fn same(path: &Path, id: FileId) -> Result<Metadata, &'static str> {
         Err(_) => Err("cannot be reached"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::types::UnixMillis;
+
+    fn lost(look: Look) -> (PathBuf, &'static str, bool) {
+        let Look::Lost(Lost { path, what, content_is_safe }) = look else { panic!("not lost: {look:?}") };
+        (path, what, content_is_safe)
+    }
+
+    #[test]
+    fn a_write_of_others_is_told_from_that_of_this_process_and_an_empty_watermark_is_lost() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
+        assert_eq!(store.files.look(), Look::Same);
+        let database = scratch.path().join(DATABASE_FILE);
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+        let touch = || File::options().write(true).open(&database).and_then(|file| file.set_modified(later));
+        touch().expect("touched");
+        assert_eq!(store.files.look(), Look::Touched);
+        store.files.note_written();
+        assert_eq!(store.files.look(), Look::Same);
+        let watermark = scratch.path().join(WATERMARK_FILE);
+        File::options().write(true).open(&watermark).and_then(|file| file.set_len(0)).expect("cut");
+        assert_eq!(lost(store.files.look()), (watermark, "was cut", true));
+    }
+}

@@ -162,3 +162,28 @@ pub fn open_to_others(directory: &Path) -> Vec<(PathBuf, u32)> {
     });
     modes.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_files_that_others_may_use_are_open_to_others() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        mode(scratch.path(), 0o700);
+        for name in KEPT {
+            std::fs::write(scratch.path().join(name), "").expect("written");
+            mode(&scratch.path().join(name), 0o600);
+        }
+        assert_eq!(open_to_others(scratch.path()), []);
+        for open in [0o640, 0o604, 0o610, 0o602] {
+            let path = scratch.path().join(KEPT[0]);
+            mode(&path, open);
+            assert_eq!(open_to_others(scratch.path()), [(path, open)]);
+        }
+    }
+}

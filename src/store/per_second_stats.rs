@@ -158,3 +158,72 @@ impl<'conn> PerSecondWriter<'conn> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::types::{OrderState, Seq};
+
+    const COLUMNS: [&str; 15] = [
+        "orders",
+        "units",
+        "other_commands",
+        "repeated",
+        "key_reused",
+        "not_started",
+        "ended",
+        "paused",
+        "limit_reached",
+        "sold_out",
+        "other_refusals",
+        "queue_wait_us",
+        "queue_wait_us_max",
+        "commits",
+        "commit_us",
+    ];
+
+    #[test]
+    fn every_figure_is_in_its_column_and_added_to_the_second() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
+        let at = UnixMillis::ZERO;
+        let refusals = [
+            Refusal::KeyReused,
+            Refusal::NotStarted { starts_at: at },
+            Refusal::Ended { ends_at: at },
+            Refusal::DropPaused,
+            Refusal::LimitReached { limit: 1, used: 1 },
+            Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
+            Refusal::NotFound,
+            Refusal::OrderExpired { expired_at: at },
+            Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Paid },
+        ];
+        let drop_id = DropId::new(1).expect("in range");
+        let mut writer = PerSecondWriter::new(&store.connection).expect("prepared");
+        for _ in 0..2 {
+            let mut tally = PerSecondTally::default();
+            assert!(tally.is_empty());
+            for (index, refusal) in refusals.clone().into_iter().enumerate() {
+                let outcome = Outcome::Refused { as_of_seq: Seq::ZERO, refusal };
+                // Each kind of refusal another number of times.
+                for _ in 0..=index {
+                    tally.count(drop_id, at, &outcome, Duration::from_micros(7));
+                }
+            }
+            tally.figures.get_mut(&(drop_id, 0)).expect("counted").count_order(Quantity::new(3).expect("in range"));
+            tally.count_commit(drop_id, at, Duration::from_micros(40));
+            tally.count_commit(drop_id, at, Duration::from_micros(2));
+            assert!(!tally.is_empty());
+            writer.write(&mut tally).expect("written");
+            assert!(tally.is_empty());
+        }
+        let sql = format!("SELECT {} FROM drop_seconds WHERE drop_id = 1 AND second = 0", COLUMNS.join(", "));
+        let found: Vec<i64> = store
+            .connection
+            .query_row(&sql, [], |row| (0..COLUMNS.len()).map(|column| row.get(column)).collect())
+            .expect("one row");
+        let others = 7 + 8 + 9;
+        assert_eq!(found, [2, 6, 0, 0, 2, 4, 6, 8, 10, 12, 2 * others, 2 * 45 * 7, 7, 4, 84]);
+    }
+}

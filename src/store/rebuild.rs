@@ -195,3 +195,34 @@ fn remove_directory(path: &Path) -> Result<(), StoreError> {
 fn at_path<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreError> {
     result.map_err(|source| StoreError::Io { path: path.to_path_buf(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_removed_with_its_content_and_only_a_missing_one_needs_not_be() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("old");
+        remove_directory(&path).expect("there is none");
+        fs::create_dir(&path).and_then(|()| fs::write(path.join("file"), "")).expect("made");
+        remove_directory(&path).expect("removed");
+        assert!(!path.exists());
+        fs::write(&path, "").expect("written");
+        let error = remove_directory(&path).expect_err("it is no directory");
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_copy_has_the_content_and_a_missing_database_is_refused() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+        assert!(matches!(copy(&from, &to), Err(StoreError::Missing { .. })));
+        let made = rusqlite::Connection::open(&from).expect("opened");
+        made.execute_batch("CREATE TABLE numbers (number); INSERT INTO numbers VALUES (42)").expect("made");
+        copy(&from, &to).expect("copied");
+        let copied = sqlite::open(&to, Access::Read).expect("opened");
+        let number: i64 = copied.query_row("SELECT number FROM numbers", [], |row| row.get(0)).expect("read");
+        assert_eq!(number, 42);
+    }
+}

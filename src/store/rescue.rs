@@ -284,3 +284,27 @@ fn check(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, StoreEr
     sync_directory(target)?;
     Ok(seq.get())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{accepted_loss, load::load};
+
+    #[test]
+    fn a_copy_must_have_every_event_that_was_acknowledged_and_may_have_more() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut store = Store::open(&scratch.path().join("data"), UnixMillis::ZERO).expect("made");
+        let mut loaded = load(&store.connection, &store.digest_key, 10).expect("loaded");
+        for _ in 0..2 {
+            accepted_loss::record(&mut store, &mut loaded, UnixMillis::ZERO, 0).expect("recorded");
+        }
+        let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged) {
+            Ok(seq) => Ok(seq),
+            Err(Failure::NoPlace(why) | Failure::Unsound(why)) => Err(why),
+        };
+        assert_eq!(copied("more", 1), Ok(2));
+        assert_eq!(copied("all", 2), Ok(2));
+        let why = copied("less", 3).expect_err("an event is missing");
+        assert!(why.contains('3') && !scratch.path().join("less").exists(), "{why}");
+    }
+}

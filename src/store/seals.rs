@@ -84,3 +84,32 @@ pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&Pr
         | None => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::digest_key::DIGEST_KEY_BYTES;
+
+    #[test]
+    fn a_check_value_depends_on_the_key_on_its_kind_and_on_everything_that_it_seals() {
+        let (key, other) = (DigestKey::new(&[1; DIGEST_KEY_BYTES]), DigestKey::new(&[2; DIGEST_KEY_BYTES]));
+        let (one, two) = (Digest([1; 16]), Digest([2; 16]));
+        let values = [
+            of_command_key(&key, &one, &one),
+            of_command_key(&key, &one, &two),
+            of_command_key(&key, &two, &one),
+            of_command_key(&other, &one, &one),
+            of_digest_key(&key),
+            of_digest_key(&other),
+            of_session(&key, "a", "b"),
+            of_session(&key, "a", "c"),
+            of_session(&key, "c", "b"),
+            of_session(&key, "ab", ""),
+            of_endpoint(&key, "a"),
+            of_endpoint(&key, "b"),
+        ];
+        let different: std::collections::BTreeSet<&String> = values.iter().collect();
+        assert_eq!(different.len(), values.len(), "{values:?}");
+        assert_eq!(of_command_key(&key, &one, &two), values[1], "the same each time");
+    }
+}

@@ -138,3 +138,19 @@ fn marked(directory: &Path) -> Result<Option<Content>, StoreError> {
         WatermarkState::Absent | WatermarkState::Unreadable => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_log_with_content_can_have_events() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        assert!(!has_log(scratch.path()));
+        let log = scratch.path().join(super::super::LOG_FILE);
+        fs::write(&log, "").expect("written");
+        assert!(!has_log(scratch.path()));
+        fs::write(&log, "a frame").expect("written");
+        assert!(has_log(scratch.path()));
+    }
+}

@@ -296,3 +296,80 @@ impl Told {
 fn state_in(row: &AuditRow) -> Option<OrderState> {
     OrderState::parse(detail_of(row).get("state")?.as_str()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::UnixMillis;
+
+    fn instants(paid: i64, idle: i64, ended: i64) -> Instants {
+        Instants { reserved: 1, expires: 50, paid, idle, ended }
+    }
+
+    /// Problems of an order's row with these instants, whose events give others.
+    fn problems(told: Instants, found: Instants, state: OrderState, row_state: OrderState) -> usize {
+        let order = |state| AuditedOrder {
+            last_seq: Seq::ZERO,
+            state,
+            drop_id: DropId::new(1).expect("in range"),
+            quantity: 1,
+            returned: 0,
+            received: 100,
+            refunded: 100,
+            refund_due: 0,
+        };
+        let told = Told { order: order(state), instants: told, payments: OrderPayments::default() };
+        let mut report = VerifyReport::default();
+        told.compare(Seq::ZERO, &order(row_state), found, &mut report);
+        report.problems.len()
+    }
+
+    #[test]
+    fn instants_that_older_files_do_not_tell_are_not_compared_and_all_others_are() {
+        use OrderState::{Paid, Refunded};
+        let told = instants(10, 20, NEVER);
+        assert_eq!(problems(told, told, Paid, Paid), 0);
+        for other in [
+            Instants { reserved: 2, ..told },
+            Instants { expires: 51, ..told },
+            Instants { paid: 11, ..told },
+            Instants { idle: 21, ..told },
+            Instants { ended: 30, ..told },
+        ] {
+            assert_eq!(problems(told, other, Paid, Paid), 1, "{other:?}");
+        }
+        // Before schema 3 no event says that a refund was the last, nor when.
+        assert_eq!(problems(told, Instants { ended: 30, ..told }, Paid, Refunded), 0);
+        // A file of schema 2 has the payment's instant for an order that was taken again after its expiry.
+        assert_eq!(problems(told, Instants { idle: 10, ..told }, Paid, Paid), 0);
+        let never = instants(NEVER, 20, NEVER);
+        assert_eq!(problems(never, Instants { idle: NEVER, ..never }, Paid, Paid), 1, "no payment, no exception");
+    }
+
+    #[test]
+    fn an_order_without_a_row_is_a_problem_and_a_row_for_each_order_is_none() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = crate::store::Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
+        let missing = |orders: AuditedOrders| {
+            let mut report = VerifyReport::default();
+            orders.walk(&store.connection, &mut report).expect("walked");
+            report.problems
+        };
+        assert_eq!(missing(AuditedOrders::default()), Vec::<String>::new());
+        let row = AuditRow {
+            seq: Seq::new(1).expect("in range"),
+            at: UnixMillis::ZERO,
+            kind: "order_reserved".into(),
+            drop_id: DropId::new(1),
+            order: Seq::new(1),
+            quantity: Some(1),
+            amount: None,
+            prev_seq: Seq::ZERO,
+            detail: None,
+        };
+        let mut orders = AuditedOrders::default();
+        let mut report = VerifyReport::default();
+        orders.add(row.seq, DropId::new(1).expect("in range"), &row, None, &mut report);
+        assert_eq!(missing(orders), ["1 orders were created, 0 have a row"]);
+    }
+}

@@ -94,3 +94,53 @@ impl AuditRecount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::UnixMillis;
+
+    fn row(seq: u64, prev_seq: u64, kind: &'static str, drop_id: Option<u32>, order: Option<u64>) -> AuditRow {
+        let seq_of = |seq| Seq::new(seq).expect("in range");
+        AuditRow {
+            seq: seq_of(seq),
+            at: UnixMillis::ZERO,
+            kind: kind.into(),
+            drop_id: drop_id.and_then(DropId::new),
+            order: order.map(seq_of),
+            quantity: Some(1),
+            amount: None,
+            prev_seq: seq_of(prev_seq),
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn every_event_names_the_previous_event_of_its_drop_or_order_and_any_other_is_a_problem() {
+        let rows = [
+            (1, 0, "drop_created", Some(1), None),
+            (2, 0, "order_reserved", Some(1), Some(2)),
+            (3, 1, "drop_paused", Some(1), None),
+            (4, 2, "order_cancelled", Some(1), Some(2)),
+            (5, 0, "endpoint_created", None, None),
+        ];
+        let problems_with = |altered: Option<usize>| {
+            let (mut recount, mut report) = (AuditRecount::default(), VerifyReport::default());
+            for (index, (seq, prev_seq, kind, drop_id, order)) in rows.into_iter().enumerate() {
+                // No event has its own number as that of its predecessor.
+                let prev_seq = if altered == Some(index) { seq } else { prev_seq };
+                recount.check_previous(&row(seq, prev_seq, kind, drop_id, order), &mut report);
+                recount.add(&row(seq, prev_seq, kind, drop_id, order), &SealedRow::None, &mut VerifyReport::default());
+            }
+            report.problems
+        };
+        assert_eq!(problems_with(None), Vec::<String>::new());
+        for (index, (seq, prev_seq, ..)) in rows.into_iter().enumerate() {
+            let expected = format!("event {seq} names event {seq} as its predecessor, which is {prev_seq}");
+            assert_eq!(problems_with(Some(index)), [expected]);
+        }
+        let mut report = VerifyReport::default();
+        AuditRecount::default().add(&row(1, 1, "drop_created", Some(1), None), &SealedRow::None, &mut report);
+        assert!(report.problems.iter().any(|problem| problem.contains("predecessor")), "{:?}", report.problems);
+    }
+}

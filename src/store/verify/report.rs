@@ -31,3 +31,19 @@ impl VerifyReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_problems_are_listed_and_all_are_counted() {
+        let mut report = VerifyReport::default();
+        for number in 0..250 {
+            report.problem(number.to_string());
+        }
+        assert_eq!(report.problem_count, 250);
+        let listed: Vec<String> = (0..PROBLEMS_LISTED_MAX).map(|number| number.to_string()).collect();
+        assert_eq!(report.problems, listed);
+    }
+}
