@@ -99,7 +99,7 @@ mod tests {
             poll_fn(|context| {
                 polled += 1;
                 match polled {
-                    1 => std::thread::sleep(pause),
+                    1 => std::thread::park_timeout(pause),
                     2 => context.waker().wake_by_ref(),
                     _ => return Poll::Ready(()),
                 }

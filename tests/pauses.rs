@@ -107,7 +107,7 @@ fn requests_that_arrive_while_the_process_stands_still_are_served() {
             for Half(stream, rest) in &mut frames {
                 stream.write_all(rest).expect("sent");
             }
-            std::thread::sleep(PAUSE);
+            std::thread::park_timeout(PAUSE);
         });
         for Half(client, _) in &mut halves {
             let answer = client.receive().expect("answered");

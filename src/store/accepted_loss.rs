@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(epoch_after(scratch.path(), |_, _| {}), (1, 1));
         let above = |epoch| {
             move |store: &mut Store, loaded: &mut Loaded| {
-                begin_epoch_above(store, loaded, UnixMillis::ZERO, epoch).expect("recorded");
+                record_above(store, loaded, UnixMillis::ZERO, 0, epoch).expect("recorded");
             }
         };
         assert_eq!(epoch_after(scratch.path(), above(7)), (8, 8));

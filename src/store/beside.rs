@@ -251,13 +251,8 @@ mod tests {
             Some(at) => format!("0:{}:{at}", found.ino()),
             None => format!("{}:{}:0", found.dev(), found.ino()),
         };
-        let mark = WatermarkRecord {
-            file_id: [7; 16],
-            epoch: 3,
-            seq: Seq::ZERO,
-            link: ChainLink::START,
-            synced: Seq::ZERO,
-        };
+        let mark =
+            WatermarkRecord { file_id: [7; 16], epoch: 3, seq: Seq::ZERO, link: ChainLink::START, synced: Seq::ZERO };
         assert_eq!(Note::of(&path, &mark).expect("noted").place, expected);
         std::fs::copy(&path, scratch.path().join("copy")).expect("copied");
         let copy = Note::of(&scratch.path().join("copy"), &mark).expect("noted");

@@ -40,7 +40,7 @@ impl DirectoryLock {
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if began.elapsed() < WAIT_MAX => std::thread::sleep(WAIT_STEP),
+                Err(TryLockError::WouldBlock) if began.elapsed() < WAIT_MAX => std::thread::park_timeout(WAIT_STEP),
                 Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path, holder: holder(&mut file) }),
                 Err(TryLockError::Error(error)) => return Err(refuse(error)),
             }
@@ -101,7 +101,7 @@ mod tests {
         let tool = DirectoryLock::take(scratch.path()).expect("taken");
         std::thread::scope(|scope| {
             let start = scope.spawn(|| DirectoryLock::take(scratch.path()).map(drop));
-            std::thread::sleep(5 * WAIT_STEP);
+            std::thread::park_timeout(5 * WAIT_STEP);
             drop(tool);
             start.join().expect("no panic").expect("taken");
         });
