@@ -27,8 +27,8 @@ pub const ENTRY_BYTES_MAX: usize = 512 * 1024;
 
 const CRC_BYTES: usize = 4;
 
-type BincodeConfig = Configuration<LittleEndian, Varint, Limit<ENTRY_BYTES_MAX>>;
-const CONFIG: BincodeConfig =
+type EntryConfig = Configuration<LittleEndian, Varint, Limit<ENTRY_BYTES_MAX>>;
+const CONFIG: EntryConfig =
     bincode::config::standard().with_little_endian().with_variable_int_encoding().with_limit::<ENTRY_BYTES_MAX>();
 
 /// A batch of the log.
