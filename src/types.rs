@@ -14,6 +14,7 @@ pub mod order_range;
 pub mod payment;
 pub mod published;
 pub mod random;
+pub mod shard;
 pub mod signing_secret;
 pub mod strict_json;
 pub mod text;
@@ -28,6 +29,7 @@ pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
 pub use payment::{Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment};
 pub use published::{Published, SnapshotGate};
+pub use shard::Shard;
 pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
 pub use webhooks::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EndpointUrl, EventFilter};
@@ -91,7 +93,7 @@ impl fmt::Display for Seq {
 pub struct DropId(u32);
 
 impl DropId {
-    /// Returns the drop id with this number. `None` if it is out of range (1 to 4,294,967,295).
+    /// Returns the drop id with this value, shard and number. `None` if it is out of range (1 to 4,294,967,295).
     #[must_use]
     pub const fn new(value: u32) -> Option<DropId> {
         if value == 0 { None } else { Some(DropId(value)) }

@@ -14,7 +14,9 @@ use firstcome::log::{ENTRY_BYTES_MAX, Entry, EntryError};
 use firstcome::sqlite::{self, Access};
 use firstcome::store::chain::ChainLink;
 use firstcome::store::{Batch, PerSecondFigures, PrivateData, Recorder, Store, load};
-use firstcome::types::{BuyerText, Contact, Digest, DropId, OrderSecret, Quantity, Seq, UnitPrice, UnixMillis, hex};
+use firstcome::types::{
+    BuyerText, Contact, Digest, DropId, OrderSecret, Quantity, Seq, Shard, UnitPrice, UnixMillis, hex,
+};
 use model::World;
 use model::recording::Recording;
 use rusqlite::Connection;
@@ -125,7 +127,7 @@ fn sample() -> Entry {
     };
     let contact = Contact { email: Some("ann@example.com".into()), ..Contact::default() };
     let private_data = PrivateData::Order {
-        secret: OrderSecret::from_random([0x5e; 10]),
+        secret: OrderSecret::from_random(Shard::SINGLE, [0x5e; 10]),
         buyer: BuyerText::new("ann").expect("a buyer"),
         contact: Some(Box::new(contact)),
     };
@@ -138,9 +140,9 @@ fn sample() -> Entry {
 
 const GOLDEN: &str = "0103010101010101010101010101010101010101010101010101010101010101010101020202020202020202020202020202\
     0202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010201b0b0b0b0b0b0b0\
-    b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa43030000010701025e5e5e5e5e5e5e5e\
-    5e03616e6e0100010f616e6e406578616d706c652e636f6d00000101fc20bb02d601020000000000000000002929000031e4\
-    2f87";
+    b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001070100025e5e5e5e5e5e5e\
+    5e03616e6e0100010f616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000f74e\
+    f71a";
 
 #[test]
 fn the_bytes_of_an_entry_change_only_with_the_version() {

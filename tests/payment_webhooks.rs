@@ -6,7 +6,7 @@ mod provider_webhooks;
 
 use firstcome::config::{Config, PaymentSettings};
 use firstcome::payments::{OrderRef, ProviderEvent, WebhookError, WebhookRequest, WebhookVerifiers};
-use firstcome::types::{OrderId, OrderSecret, Provider, ProviderEventKind as Kind, Seq, UnixMillis};
+use firstcome::types::{OrderId, OrderSecret, Provider, ProviderEventKind as Kind, Seq, Shard, UnixMillis};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use provider_webhooks::{
     PAYOS_KEY, SANDBOX_KEY, STANDARD_KEY, STANDARD_NEXT_KEY, STRIPE_NEXT_SECRET, STRIPE_SECRET, Webhook, event, payos,
@@ -49,7 +49,7 @@ impl Receiver {
 }
 
 fn order() -> OrderId {
-    OrderId { seq: Seq::new(77).expect("in range"), secret: OrderSecret::from_random([5; 10]) }
+    OrderId { seq: Seq::new(77).expect("in range"), secret: OrderSecret::from_random(Shard::SINGLE, [5; 10]) }
 }
 
 fn paid() -> String {

@@ -14,7 +14,7 @@ use firstcome::engine::{
 };
 use firstcome::server::{RunningServer, start};
 use firstcome::store::{Batch, PrivateData, Recorder, Store, load};
-use firstcome::types::{BuyerText, OrderSecret, Quantity, UnixMillis};
+use firstcome::types::{BuyerText, OrderSecret, Quantity, Shard, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use serde_json::{Value, json};
 
@@ -86,7 +86,8 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
         }));
         let mut secret = [0u8; 10];
         secret[..4].copy_from_slice(&number.to_le_bytes());
-        let (secret, buyer) = (OrderSecret::from_random(secret), BuyerText::new(&buyer).expect("a buyer"));
+        let (secret, buyer) =
+            (OrderSecret::from_random(Shard::SINGLE, secret), BuyerText::new(&buyer).expect("a buyer"));
         (order, Some(PrivateData::Order { secret, buyer, contact: None }))
     }));
     let last = commands.len() - 1;

@@ -7,7 +7,7 @@ use firstcome::api::json::{OrderContext, OrderRequest, reservation_body};
 use firstcome::capture::format::{Header, Record, RecordReader, RecordWriter};
 use firstcome::engine::{Command, Effect, OrderCommand, Outcome, Reservation, State};
 use firstcome::store::{Batch, PrivateData, Recorder, Store, load};
-use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, UnixMillis};
+use firstcome::types::{BuyerText, OrderSecret, OrderState, Quantity, Seq, Shard, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 
 use super::counted;
@@ -90,7 +90,8 @@ pub(crate) fn record(count: u32) {
         let mut secret = [0; 10];
         secret[..4].copy_from_slice(&number.to_le_bytes());
         let buyer = BuyerText::new(&format!("buyer-{number:08}")).expect("a buyer");
-        let private_data = PrivateData::Order { secret: OrderSecret::from_random(secret), buyer, contact: None };
+        let private_data =
+            PrivateData::Order { secret: OrderSecret::from_random(Shard::SINGLE, secret), buyer, contact: None };
         batch.private_data.push((state.seq(), private_data));
         // The batches that are not counted are large.
         let full = if number < MANY { 4096 } else { BATCH };
@@ -168,7 +169,7 @@ pub(crate) fn write_body(count: u32) {
         expires_at: at.plus_seconds(120),
     };
     let frame = OrderContext { public_url: "http://127.0.0.1:8080", epoch: 1 };
-    let secret = OrderSecret::from_random([7; 10]);
+    let secret = OrderSecret::from_random(Shard::SINGLE, [7; 10]);
     counted(&mut || {
         for _ in 0..count {
             black_box(reservation_body(black_box(&reservation), secret, "buyer-00001234", frame));

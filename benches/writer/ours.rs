@@ -13,7 +13,7 @@ use firstcome::engine::{
 use firstcome::store::open::DATABASE_FILE;
 use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, SnapshotGate};
+use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, Shard, SnapshotGate};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
     Class, Clock, ClockReading, CpuAffinity, Submission, Ticket, Writer, WriterExit, WriterHandle, WriterOptions,
@@ -92,7 +92,7 @@ impl Ours {
                 contact_given: false,
             })),
             private_data: Some(PrivateData::Order {
-                secret: OrderSecret::from_random(secret),
+                secret: OrderSecret::from_random(Shard::SINGLE, secret),
                 buyer: BuyerText::new(&buyer).expect("a buyer"),
                 contact: None,
             }),

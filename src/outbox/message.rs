@@ -70,11 +70,11 @@ fn id(file_id: &[u8; 16], event: &OutboxEvent, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Currency, DropId, OrderId, OrderSecret, Seq, UnixMillis};
+    use crate::types::{Currency, DropId, OrderId, OrderSecret, Seq, Shard, UnixMillis};
 
     fn event() -> OutboxEvent {
         let seq = |n| Seq::new(n).expect("in range");
-        let order = OrderId { seq: seq(7), secret: OrderSecret::from_random([1; 10]) };
+        let order = OrderId { seq: seq(7), secret: OrderSecret::from_random(Shard::SINGLE, [1; 10]) };
         OutboxEvent {
             seq: seq(9),
             at: UnixMillis::new(1_795_251_600_007).expect("in range"),

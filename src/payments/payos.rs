@@ -7,7 +7,7 @@
 //!   webhook that arrives hours later, after an outage, is valid. So only the future is stale, and the past is bounded by
 //!   the order: its payment cannot be older than the order (see `OrderRef::Seq`). The inbox recognizes replays. This also
 //!   rejects PayOS' own sample, which PayOS signs with the shop's key when a webhook address is set up.
-//! - `orderCode` is the order's `seq`. An order may get several transfers, so the id of an event consists of the order
+//! - `orderCode` is the order's number: its shard and its `seq`. An order may get several transfers, so the id of an event consists of the order
 //!   code, the result code and the transfer's reference.
 
 use jiff::civil::DateTime;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::json_fields::{JsonFields, parse};
 use super::provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookRequest};
 use super::secrets::Keys;
-use crate::types::{ProviderEventKind, Seq, UnixMillis, hex};
+use crate::types::{ProviderEventKind, Shard, UnixMillis, hex};
 
 /// The members of `data` that are read.
 const USED: [&str; 6] = ["amount", "code", "currency", "orderCode", "reference", "transactionDateTime"];
@@ -43,7 +43,7 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
         let (code, order_code, reference) = (code?, order_code?, transfer?);
         Some(ProviderEvent {
             event_id: format!("{order_code}/{code}/{reference}").into(),
-            order: Seq::new(order_code).map_or(OrderRef::Unknown, OrderRef::Seq),
+            order: Shard::SINGLE.order_of_number(order_code).map_or(OrderRef::Unknown, OrderRef::Seq),
             kind: if &*code == "00" { ProviderEventKind::PaymentSucceeded } else { ProviderEventKind::PaymentFailed },
             reference,
             amount: amount?,

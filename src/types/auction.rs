@@ -9,7 +9,7 @@ use super::UnitPrice;
 pub struct AuctionId(u32);
 
 impl AuctionId {
-    /// Returns the auction id with this number. `None` if it is out of range (1 to 4,294,967,295).
+    /// Returns the auction id with this value, shard and number. `None` if it is out of range (1 to 4,294,967,295).
     #[must_use]
     pub const fn new(value: u32) -> Option<AuctionId> {
         if value == 0 { None } else { Some(AuctionId(value)) }

@@ -1,4 +1,5 @@
-//! The public id of an order: a UUIDv8 (RFC 9562) of 48 bits `seq` and 74 random bits.
+//! The public id of an order: a UUIDv8 (RFC 9562) of 48 bits `seq`, 8 bits shard and 66 random bits. The shard is 0 until
+//! there are several. Ids made before shards have 74 random bits: they stay valid, and only a router looks at the shard.
 //!
 //! The id is the permission to read, check out and cancel the order, so the random part is compared in constant time and
 //! never appears in logs, events, audit or captures.
@@ -7,18 +8,25 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-use super::{Seq, hex};
+use super::{Seq, Shard, hex};
 
-/// The 74 random bits of an order's id, in ten bytes whose first six bits are 0.
+/// The shard and the 66 random bits of an order's id, in ten bytes whose first six bits are 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OrderSecret([u8; 10]);
 
 impl OrderSecret {
-    /// Returns the secret of ten random bytes, of which six bits are dropped.
+    /// Returns the secret of ten random bytes, of which 66 bits are kept.
     #[must_use]
-    pub const fn from_random(mut bytes: [u8; 10]) -> OrderSecret {
-        bytes[0] &= 0b11;
+    pub const fn from_random(shard: Shard, mut bytes: [u8; 10]) -> OrderSecret {
+        bytes[0] = shard.get() >> 6;
+        bytes[1] = (shard.get() << 2) | (bytes[1] & 0b11);
         OrderSecret(bytes)
+    }
+
+    /// The shard that made the id. Random in ids that were made before shards.
+    #[must_use]
+    pub const fn shard(&self) -> Shard {
+        Shard::new((self.0[0] << 6) | (self.0[1] >> 2))
     }
 
     /// The ten bytes as they are stored.
@@ -202,7 +210,7 @@ mod tests {
     fn id(seq: u64, fill: u8) -> OrderId {
         let mut random = [fill; 10];
         random[9] = fill.wrapping_add(1);
-        OrderId { seq: Seq::new(seq).expect("in range"), secret: OrderSecret::from_random(random) }
+        OrderId { seq: Seq::new(seq).expect("in range"), secret: OrderSecret::from_random(Shard::SINGLE, random) }
     }
 
     #[test]
@@ -213,6 +221,15 @@ mod tests {
             assert_eq!(OrderId::parse(&text), Some(id), "{text}");
             assert_eq!(&text[14..15], "8");
             assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_shows_its_shard_behind_the_version() {
+        for shard in [0, 1, 0x2a, 0xff].map(Shard::new) {
+            let id = OrderId { seq: Seq::ZERO, secret: OrderSecret::from_random(shard, [0xff; 10]) };
+            assert_eq!(id.secret.shard(), shard);
+            assert_eq!(id.to_string(), format!("00000000-0000-8{:02x}f-bfff-ffffffffffff", shard.get()));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::OrderSecret;
+use super::{OrderSecret, Shard};
 
 const BUFFER_BYTES: usize = 1000;
 
@@ -30,9 +30,9 @@ pub fn fill(out: &mut [u8]) {
     }
 }
 
-/// A fresh secret for an order's id.
+/// A fresh secret for the id of a shard's order.
 #[must_use]
-pub fn order_secret() -> OrderSecret {
+pub fn order_secret(shard: Shard) -> OrderSecret {
     BUFFER.with_borrow_mut(|buffer| {
         let mut secret = [0u8; 10];
         if buffer.used + secret.len() > BUFFER_BYTES {
@@ -44,7 +44,7 @@ pub fn order_secret() -> OrderSecret {
         // What was given out is not kept.
         buffer.bytes[taken.clone()].fill(0);
         buffer.used = taken.end;
-        OrderSecret::from_random(secret)
+        OrderSecret::from_random(shard, secret)
     })
 }
 
@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn secrets_do_not_repeat_across_refills() {
-        let secrets: std::collections::BTreeSet<_> = (0..1000).map(|_| *order_secret().as_bytes()).collect();
+        let secrets: std::collections::BTreeSet<_> =
+            (0..1000).map(|_| *order_secret(Shard::SINGLE).as_bytes()).collect();
         assert_eq!(secrets.len(), 1000);
     }
 }

@@ -24,7 +24,7 @@ use firstcome::engine::{
 use firstcome::store::PrivateData;
 use firstcome::types::{
     Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, Increment, OrderSecret, Provider,
-    ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
+    ProviderEventKind, Quantity, Seq, Shard, UnitPrice, UnixMillis,
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
@@ -376,12 +376,12 @@ impl World {
         let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
         match command {
             Command::Order(OrderCommand::Place(PlaceOrder { buyer, contact_given, .. })) => Some(PrivateData::Order {
-                secret: OrderSecret::from_random([7; 10]),
+                secret: OrderSecret::from_random(Shard::SINGLE, [7; 10]),
                 buyer: self.text_of(buyer),
                 contact: contact_given.then(|| Box::new(contact)),
             }),
             Command::Auction(AuctionCommand::BuyNow(BuyNow { buyer, .. })) => Some(PrivateData::Order {
-                secret: OrderSecret::from_random([7; 10]),
+                secret: OrderSecret::from_random(Shard::SINGLE, [7; 10]),
                 buyer: self.text_of(buyer),
                 contact: None,
             }),

@@ -20,7 +20,7 @@ use firstcome::store::chain::ChainLink;
 use firstcome::store::watermark::{Watermark, WatermarkRecord};
 use firstcome::store::{Durability, PrivateData, Store, load};
 use firstcome::telemetry::{Telemetry, WriterLabels, WriterMeter};
-use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, Seq, SnapshotGate};
+use firstcome::types::{BuyerText, DropId, OrderSecret, Quantity, Seq, Shard, SnapshotGate};
 use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{
@@ -111,7 +111,7 @@ fn submit_order(handle: &WriterHandle, drop_id: DropId, buyer: &str, key: &[u8])
         contact_given: false,
     }));
     let private_data = PrivateData::Order {
-        secret: OrderSecret::from_random([1; 10]),
+        secret: OrderSecret::from_random(Shard::SINGLE, [1; 10]),
         buyer: BuyerText::new(buyer).expect("a buyer"),
         contact: None,
     };

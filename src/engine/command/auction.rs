@@ -9,7 +9,9 @@ use crate::engine::{
     Refusal, Reservation, Subject,
 };
 use crate::types::published::DROPS_MAX;
-use crate::types::{AuctionEnding, AuctionId, AuctionState, Digest, DropId, OrderState, Quantity, Seq, UnitPrice};
+use crate::types::{
+    AuctionEnding, AuctionId, AuctionState, Digest, DropId, OrderState, Quantity, Seq, Shard, UnitPrice,
+};
 
 /// A command about an auction.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,8 +102,10 @@ fn create(decision: &mut Decision<'_>, command: &CreateAuction) -> Result<Outcom
     }
     let next = |count: usize| u32::try_from(count.saturating_add(1)).ok();
     let drops = decision.state.drops.len();
-    let drop_id = next(drops).and_then(DropId::new).filter(|_| drops.saturating_add(1) < DROPS_MAX);
-    let auction_id = next(decision.state.auctions.len()).and_then(AuctionId::new);
+    let drop_id = next(drops)
+        .and_then(|number| DropId::in_shard(Shard::SINGLE, number))
+        .filter(|_| drops.saturating_add(1) < DROPS_MAX);
+    let auction_id = next(decision.state.auctions.len()).and_then(|number| AuctionId::in_shard(Shard::SINGLE, number));
     let (Some(drop_id), Some(auction_id)) = (drop_id, auction_id) else {
         return Err(Refusal::Invalid(Invalid::TooManyDrops));
     };

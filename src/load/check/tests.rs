@@ -1,10 +1,10 @@
 use super::*;
 use crate::load::ledger::ViolationCount;
 use crate::load::outcome::RequestOutcome;
-use crate::types::{OrderId, OrderSecret, Seq};
+use crate::types::{OrderId, OrderSecret, Seq, Shard};
 
 fn id(seq: u64) -> OrderId {
-    OrderId { seq: Seq::new(seq).expect("seq"), secret: OrderSecret::from_random([1; 10]) }
+    OrderId { seq: Seq::new(seq).expect("seq"), secret: OrderSecret::from_random(Shard::SINGLE, [1; 10]) }
 }
 
 fn drop(total: u64, held: u64, sold: u64) -> DropView {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::load::response::ServerTime;
-use crate::types::OrderId;
+use crate::types::{OrderId, Shard};
 
 const SECRET: [u8; 10] = [0; 10];
 
@@ -9,7 +9,7 @@ fn rules(lapse_after: Option<Duration>) -> BehaviorRules {
 }
 
 fn view(seq: u64, state: OrderState) -> OrderView {
-    let secret = crate::types::OrderSecret::from_random(SECRET);
+    let secret = crate::types::OrderSecret::from_random(Shard::SINGLE, SECRET);
     let seq = crate::types::Seq::new(seq).expect("seq");
     OrderView {
         id: OrderId { seq, secret },

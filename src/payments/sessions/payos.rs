@@ -8,8 +8,8 @@ use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
-use crate::types::Seq;
 use crate::types::order_id::code_of;
+use crate::types::{Seq, Shard};
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -91,7 +91,10 @@ impl PayosSessions {
     }
 
     fn body(&self, request: &SessionRequest) -> Result<String, SessionError> {
-        let (amount, order_code) = (request.amount().get(), request.id.seq.get());
+        let amount = request.amount().get();
+        let order_code = Shard::SINGLE.order_number(request.id.seq);
+        let order_code =
+            order_code.ok_or_else(|| SessionError::Permanent("the order's number is above 2^45".into()))?;
         let page = &request.page;
         // Banks show at least nine characters: the order's code without its hyphen.
         let description = code_of(request.id.seq).replace('-', "");

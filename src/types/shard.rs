@@ -1,0 +1,125 @@
+//! Shards: several files sell side by side, and an id says which of them it belongs to.
+//!
+//! A drop's and an auction's id carry the shard in their upper 8 bits, an order's id in the first 8 of the bits that were
+//! random before. So a router sends a request to its shard by its path alone.
+
+use super::{AuctionId, DropId, Seq};
+
+/// A file of a cluster, 0 to 255.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Shard(u8);
+
+/// Bits of a drop's or an auction's id below the shard: 16,777,215 of them in a shard.
+const NUMBER_BITS: u32 = 24;
+
+/// Bits of an order's number below the shard. With 8 above, it stays below 2^53: PayOS takes no larger integer.
+const ORDER_NUMBER_BITS: u32 = 45;
+
+impl Shard {
+    /// The shard of a server without a cluster.
+    pub const SINGLE: Shard = Shard(0);
+
+    #[must_use]
+    pub const fn new(number: u8) -> Shard {
+        Shard(number)
+    }
+
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the number of an order for payment providers, unique over all shards. `None` from 2^45 events in a shard
+    /// on: a year at a million events per second.
+    #[must_use]
+    pub const fn order_number(self, order: Seq) -> Option<u64> {
+        if order.get() >> ORDER_NUMBER_BITS == 0 {
+            Some(((self.0 as u64) << ORDER_NUMBER_BITS) | order.get())
+        } else {
+            None
+        }
+    }
+
+    /// Returns the order with this number. `None` if the number is out of range, or of another shard.
+    #[must_use]
+    pub fn order_of_number(self, number: u64) -> Option<Seq> {
+        let order = Seq::new(number & ((1 << ORDER_NUMBER_BITS) - 1))?;
+        (number >> ORDER_NUMBER_BITS == u64::from(self.0)).then_some(order)
+    }
+}
+
+/// The shard of an id, whose upper 8 bits it is.
+const fn of_id(id: u32) -> Shard {
+    let [shard, ..] = id.to_be_bytes();
+    Shard(shard)
+}
+
+impl DropId {
+    /// Returns the id of a shard's drop by its number there. `None` if the number is 0 or has more than 24 bits.
+    #[must_use]
+    pub const fn in_shard(shard: Shard, number: u32) -> Option<DropId> {
+        if number >> NUMBER_BITS == 0 { DropId::new(((shard.0 as u32) << NUMBER_BITS) | number) } else { None }
+    }
+
+    /// The shard that sells the drop.
+    #[must_use]
+    pub const fn shard(self) -> Shard {
+        of_id(self.get())
+    }
+}
+
+impl AuctionId {
+    /// Returns the id of a shard's auction by its number there. `None` if the number is 0 or has more than 24 bits.
+    #[must_use]
+    pub const fn in_shard(shard: Shard, number: u32) -> Option<AuctionId> {
+        if number >> NUMBER_BITS == 0 { AuctionId::new(((shard.0 as u32) << NUMBER_BITS) | number) } else { None }
+    }
+
+    /// The shard that runs the auction.
+    #[must_use]
+    pub const fn shard(self) -> Shard {
+        of_id(self.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::JSON_INTEGER_MAX;
+
+    #[test]
+    fn an_id_of_a_server_alone_is_its_number_and_of_shard_0() {
+        for number in [1, 2, 77_777, (1 << 24) - 1] {
+            assert_eq!(DropId::in_shard(Shard::SINGLE, number).map(DropId::get), Some(number));
+            assert_eq!(AuctionId::in_shard(Shard::SINGLE, number).map(AuctionId::get), Some(number));
+            assert_eq!(DropId::new(number).map(DropId::shard), Some(Shard::SINGLE));
+        }
+    }
+
+    #[test]
+    fn ids_of_shards_differ_and_tell_their_shard() {
+        for shard in [1, 16, 255].map(Shard::new) {
+            let (drop, auction) = (DropId::in_shard(shard, 5), AuctionId::in_shard(shard, 5));
+            assert_eq!(drop.map(|id| (id.shard(), id.get() & 0xff_ffff)), Some((shard, 5)));
+            assert_eq!(auction.map(|id| (id.shard(), id.get() & 0xff_ffff)), Some((shard, 5)));
+            assert_eq!(DropId::in_shard(shard, 1 << 24), None);
+            assert_eq!(AuctionId::in_shard(shard, 1 << 24), None);
+        }
+    }
+
+    #[test]
+    fn an_orders_number_for_providers_is_below_2_to_the_53_and_comes_back_to_its_shard_alone() {
+        let last = Seq::new((1 << 45) - 1).expect("in range");
+        for shard in [0, 1, 255].map(Shard::new) {
+            for order in [Seq::new(1).expect("in range"), last] {
+                let number = shard.order_number(order).expect("in range");
+                assert!(number <= JSON_INTEGER_MAX);
+                assert_eq!(shard.order_of_number(number), Some(order));
+                assert_eq!(Shard::new(shard.get() ^ 4).order_of_number(number), None);
+            }
+            assert_eq!(shard.order_number(last.next()), None);
+        }
+        assert_eq!(Shard::SINGLE.order_number(last), Some(last.get()), "numbers of a server alone stay as they are");
+        assert_eq!(Shard::SINGLE.order_of_number(u64::MAX), None);
+    }
+}
