@@ -63,13 +63,19 @@ fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
     assert_eq!(alerts.keys().collect::<Vec<_>>(), of_alerts.collect::<Vec<_>>());
     for (name, alert) in &alerts {
         for must in [
-            format!("runbook: dashboards/runbooks/{name}.md"),
-            "summary: \"".into(),
-            "what: \"".into(),
+            format!("          runbook_url: dashboards/runbooks/{name}.md\n"),
+            "          summary: \"".into(),
+            "          description: \"".into(),
             "severity: ".into(),
         ] {
             assert_eq!(alert.matches(&must).count(), 1, "{name}: {must}");
         }
+        let text = |annotation: &str| {
+            let line = alert.lines().find_map(|line| line.trim().strip_prefix(annotation)).expect("found above");
+            line.trim_matches('"').to_string()
+        };
+        let (summary, description) = (text("summary: "), text("description: "));
+        assert!(description.ends_with('.') && description != summary, "{name}: {description}");
     }
 }
 
