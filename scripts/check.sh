@@ -85,7 +85,7 @@ if [ "$mode" = full ]; then
     stage browser scripts/browser.sh
     stage screens scripts/screens.sh
     stage dashboards scripts/dashboards.sh
-    stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter pages
+    stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter oversold pages
     stage edge scripts/edge.sh 5
     code=0
     wait "$beside" || code=$?

@@ -177,29 +177,34 @@ set_right() {
     types FirstcomeCountersDisagree 3
     curl -sf "http://$public/v1/drops/1" | grep -q '"state":"live"'
 }
-rehearse_counter() { # a planted bug: a server ends when another program writes its file
+plant() { # starts a server with a bug, which is right again after `dig_up` and a restart
     cargo build --locked --quiet --features failpoints
     program=target/debug/firstcome
-    fresh FIRSTCOME_PLANTED=UnitsCountedTwice
+    fresh "FIRSTCOME_PLANTED=$1"
+}
+dig_up() { program=$release run_under=(env FIRSTCOME__AUDIT__COMPARE_INTERVAL_MS=1000); }
+rehearse_counter() { # a planted bug: a server ends when another program writes its file
+    plant UnitsCountedTwice
     made
     orders 3 counted
     alert FirstcomeUndersold
     local undersold=$before
     alert FirstcomeCountersDisagree
     types FirstcomeUndersold 1
-    program=$release run_under=(env FIRSTCOME__AUDIT__COMPARE_INTERVAL_MS=1000)
+    dig_up
     set_right
     over FirstcomeCountersDisagree
     before=$undersold
     over FirstcomeUndersold
 }
-rehearse_oversold() {
-    fresh
-    orders 3 counted
+rehearse_oversold() { # a planted bug, as above: of two units, the order of one takes both from the total
+    plant UnitsLeaveTotal
+    post /v1/drops/1/stock '{"delta":-9998,"expected_total":10000,"reason":"two units"}' | grep -q '"total":2'
     made
-    sqlite3 "$data/firstcome.db" 'UPDATE drops SET total = 2, held = 2 WHERE id = 1'
+    orders 1 counted
     alert FirstcomeOversold
     types FirstcomeOversold 1
+    dig_up
     set_right
     over FirstcomeOversold
 }

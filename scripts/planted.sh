@@ -29,6 +29,7 @@ AlteredBody            hostile      pipelined::two_valid_requests_get_the_same_a
 ClockByLastEvent       clocks       a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything
 EarlyRefundForgotten   payment_orders every_order_of_a_payments_events_has_the_same_end
 UnitsCountedTwice      store_model  what_is_loaded_from_the_file_is_what_the_engine_has_in_memory
+UnitsLeaveTotal        store_model  what_is_loaded_from_the_file_is_what_the_engine_has_in_memory
 '
 
 # Every bug in the code has a line above.

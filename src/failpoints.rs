@@ -51,6 +51,9 @@ pub enum Bug {
     EarlyRefundForgotten,
     /// The row of a drop counts the units of a reservation twice; memory and audit are right.
     UnitsCountedTwice,
+    /// The units of a reservation leave the total in the row of a drop twice, and are not held there; memory and audit are
+    /// right.
+    UnitsLeaveTotal,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

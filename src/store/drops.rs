@@ -170,6 +170,10 @@ impl<'conn> DropWriter<'conn> {
             if failpoints::enabled(Bug::UnitsCountedTwice) {
                 delta.held = delta.held.saturating_add(delta.held.max(0));
             }
+            if failpoints::enabled(Bug::UnitsLeaveTotal) && delta.held > 0 {
+                delta.total = delta.total.saturating_sub(delta.held.saturating_mul(2));
+                delta.held = 0;
+            }
             let rows = self.move_drop.execute(params![
                 drop_id,
                 delta.total,
