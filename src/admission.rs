@@ -11,6 +11,7 @@ pub mod rejected;
 pub mod verified;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use address::TrustedProxies;
 use buyers::BuyerTokens;
@@ -55,7 +56,7 @@ impl Caller {
 
 /// Tokens, keys and limits that admission depends on.
 pub struct Admission {
-    pub operators: Operators,
+    pub operators: Arc<Operators>,
     /// The keys of buyers' tokens; with `None`, a buyer's name is accepted without proof.
     pub buyers: Option<BuyerTokens>,
     proxies: TrustedProxies,
@@ -87,9 +88,10 @@ impl Admission {
             && !operators.any_in_force(now)
         {
             mistakes.push(ConfigError(format!(
-                "admin.listen = {}: an admin listener that is not on a loopback address needs an operator token; make one with `firstcome token create --role owner --name NAME --data {}`",
+                "admin.listen = {}: an admin listener that is not on a loopback address needs an operator token; make one with `firstcome token create --role owner --name NAME --data {}{}`",
                 config.admin_listen,
-                config.data.display()
+                config.data.display(),
+                if config.data.exists() { "" } else { " --before-first-start" }
             )));
         }
         let rejected = |reason| telemetry.counter(&metric::TURNED_AWAY, &[("reason", reason)]);
@@ -100,7 +102,7 @@ impl Admission {
         };
         match operators {
             Some(operators) if mistakes.is_empty() => Ok(Admission {
-                operators,
+                operators: Arc::new(operators),
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
                 in_flight: InFlight::new(config.in_flight_per_client_max),

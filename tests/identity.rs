@@ -139,8 +139,13 @@ fn tokens_are_made_before_the_first_start_and_taken_back_while_it_runs() {
     let data = scratch.path().join("data");
     assert_eq!(firstcome(&["token", "revoke", "0123456789ab"], &data).status.code(), Some(64));
     assert!(!data.exists(), "nothing is made to take something back");
-    assert!(firstcome(&["token", "list"], &data).status.success());
-    let made = firstcome(&["token", "create", "--role", "owner", "--name", "ann", "--expires-in", "30d"], &data);
+    let create = ["token", "create", "--role", "owner", "--name", "ann", "--expires-in", "30d"];
+    let elsewhere = firstcome(&create, &data);
+    assert_eq!(elsewhere.status.code(), Some(64), "no server uses the directory: {elsewhere:?}");
+    assert!(text(&elsewhere.stderr).contains(&data.display().to_string()) && !data.exists(), "{elsewhere:?}");
+    assert_eq!(firstcome(&["token", "list"], &data).status.code(), Some(64));
+    let first: Vec<&str> = create.into_iter().chain(["--before-first-start"]).collect();
+    let made = firstcome(&first, &data);
     assert!(made.status.success(), "{made:?}");
     let ann = text(&made.stdout).trim_end().to_string();
     assert!(ann.starts_with("fc_") && ann.lines().count() == 1, "the token alone: {ann}");

@@ -87,7 +87,7 @@ fn secrets_are_nowhere_but_where_they_were_shown() {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
     }
     let made = Command::new(env!("CARGO_BIN_EXE_firstcome"))
-        .args(["token", "create", "--role", "owner", "--name", "ann", "--data"])
+        .args(["token", "create", "--before-first-start", "--role", "owner", "--name", "ann", "--data"])
         .arg(&data)
         .output()
         .expect("run");

@@ -69,6 +69,29 @@ impl Operators {
         Ok(Operators { path, known: Mutex::new(KnownTokens { tokens, stamp }) })
     }
 
+    /// Requires a token although the file is missing, because there was one: without this, every request would have the role owner.
+    pub fn require_token(&self) {
+        let mut known = self.known.lock();
+        if known.tokens.is_none() {
+            known.tokens = Some(Vec::new());
+            let (path, data) = (self.path.display(), self.path.parent().unwrap_or(&self.path).display());
+            tracing::error!(
+                "{path} is missing, and there was one: no operator is admitted. Restore the file, or make a token with \
+                 `firstcome token create --role owner --name NAME --data {data}`; to go without tokens again, stop the server \
+                 and delete {data}/{} and {data}.firstcome",
+                file::LOCK_FILE
+            );
+        }
+    }
+
+    /// Returns the content of the tokens file as it was last known; `None` where there are no tokens.
+    #[must_use]
+    pub fn file_content(&self) -> Option<String> {
+        let mut known = self.known.lock();
+        self.reload_if_changed(&mut known);
+        file::content(known.tokens.as_deref()?).ok()
+    }
+
     /// Returns the operator who holds this token.
     ///
     /// # Errors

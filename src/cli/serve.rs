@@ -147,6 +147,7 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
             Some(made)
         }
     };
+    let mut end = runtime.block_on(async { EndSignals::listen() }).map_err(no_signals)?;
     // Programs read standard output then: it has lines of the access log only. The line below has the addresses, too.
     if !(shown.log_json && shown.access_log.one_in > 0) {
         print_addresses(&shown, &running, demo);
@@ -160,7 +161,6 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         drops_live = found.drops_live,
         "serving"
     );
-    let mut end = runtime.block_on(async { EndSignals::listen() }).map_err(no_signals)?;
     runtime.block_on(end.wait());
     if shown.log_json {
         // Standard error has the lines of the log only, all of them JSON.

@@ -5,26 +5,28 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::admission::operators::file::{TOKENS_FILE, change, list_as_json, make_room, read};
+use crate::admission::operators::file::{TOKENS_FILE, change, had_tokens, list_as_json, make_room, read};
 use crate::admission::operators::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_name};
 use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::output;
+use crate::store::open::DATABASE_FILE;
 use crate::types::UnixMillis;
 use crate::types::text::rfc3339;
 use crate::writer::clock::wall_clock;
 
 const EXAMPLES: &str = "Examples:
-  firstcome token create --role owner --name ann
-  firstcome token list
-  firstcome token revoke 0123456789ab
+  firstcome token create --role owner --name ann --data /var/lib/firstcome/data
+  firstcome token list --data /var/lib/firstcome/data
+  firstcome token revoke 0123456789ab --data /var/lib/firstcome/data
 
 Without any token, every request to the admin listener has the role owner, and the listener must stay on a loopback address. With at least one token, every request needs `Authorization: Bearer fc_…`. A running server picks up changes at once.";
 
 const CREATE_EXAMPLES: &str = "Examples:
   firstcome token create --role owner --name ann
   firstcome token create --role viewer --name prometheus --expires-in 365d > /etc/prometheus/firstcome.token
-  firstcome token create --role operator --name shop --data /var/lib/firstcome
+  firstcome token create --role operator --name shop --data /var/lib/firstcome/data
+  firstcome token create --role owner --name ann --data /var/lib/firstcome/data --before-first-start
 
 The token is the only line on standard output. It is shown only once: the server stores its SHA-256.
 
@@ -60,6 +62,9 @@ enum TokenCommand {
         /// Time until it expires, such as 90m, 12h, 30d or 4w [default: never]
         #[arg(long, value_name = "TIME", value_parser = parse_time)]
         expires_in: Option<Duration>,
+        /// The directory has no database yet: the server starts there later
+        #[arg(long)]
+        before_first_start: bool,
         #[command(flatten)]
         directory: DataDirectory,
     },
@@ -120,12 +125,34 @@ fn usage(error: ConfigError) -> Exit {
 pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
     match &args.command {
-        TokenCommand::Create { role, name, expires_in, directory } => {
+        TokenCommand::Create { role, name, expires_in, before_first_start, directory } => {
+            if !before_first_start {
+                require_use(&directory.data)?;
+            }
             create(&directory.data, *role, name, *expires_in, now)
         }
-        TokenCommand::List { json, directory } => list(&directory.data, *json, now),
-        TokenCommand::Revoke { id, directory } => revoke(&directory.data, id, now),
+        TokenCommand::List { json, directory } => {
+            require_use(&directory.data)?;
+            list(&directory.data, *json, now)
+        }
+        TokenCommand::Revoke { id, directory } => {
+            require_use(&directory.data)?;
+            revoke(&directory.data, id, now)
+        }
     }
+}
+
+/// Refuses a directory that no server has used: its tokens would open and close nothing.
+fn require_use(data: &Path) -> Result<(), Exit> {
+    if data.join(DATABASE_FILE).exists() || had_tokens(data) {
+        return Ok(());
+    }
+    let whole = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    Err(Exit::usage(format!(
+        "{} has no {DATABASE_FILE}: no server uses it; name the directory of the server with --data, or make the first token \
+         with `firstcome token create --before-first-start`",
+        whole.display()
+    )))
 }
 
 fn create(data: &Path, role: Role, name: &str, lives: Option<Duration>, now: UnixMillis) -> Result<(), Exit> {

@@ -1,8 +1,8 @@
 //! Reading of key files, which refuses files that other users may read or write, and stamps that show their changes.
 
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::model::ConfigError;
@@ -54,8 +54,17 @@ impl From<&fs::Metadata> for FileStamp {
 /// One sentence that contains nothing of the file's content.
 pub fn read(path: &Path, protection: FileProtection, bytes_max: u64) -> Result<Vec<u8>, ConfigError> {
     let told = |error: std::io::Error| ConfigError(format!("{}: {error}", path.display()));
-    let file = File::open(path).map_err(told)?;
+    let file = open_regular(path).map_err(told)?;
     read_open(&file, path, protection, bytes_max)
+}
+
+/// Opens a file to read. Anything else, such as a named pipe without a writer, is refused and never waited for.
+///
+/// # Errors
+/// If the file cannot be opened, or is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Does the same with an open file, so that the checked file is the one that is read.

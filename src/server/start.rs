@@ -12,6 +12,7 @@ use super::threads::{ServerParts, ServerThreads};
 use super::tls::Tls;
 use super::unpayable;
 use crate::admission::Admission;
+use crate::admission::operators::file;
 use crate::config::{self, AccessLogSettings, Config, PinCore, TlsFiles};
 use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
@@ -19,7 +20,7 @@ use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
-use crate::store::beside::{NoteKeeper, Replaced};
+use crate::store::beside::{self, NoteKeeper, Replaced};
 use crate::store::clock_file::ClockFile;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
@@ -71,6 +72,9 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     // Before the tokens are read: a directory of another user is one mistake, not one of each file.
     ownership::check(&config.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
+    if beside::had_tokens(&config.data) || file::had_tokens(&config.data) {
+        admission.operators.require_token();
+    }
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
     let mut loaded =
@@ -111,6 +115,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let options = writer_options(&config);
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
     let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
+    let operators = Arc::clone(&admission.operators);
+    writer.rescue_with(Box::new(move || operators.file_content()));
     let recorder = capture.map(|capture| {
         writer.capture(capture.tap);
         capture.thread

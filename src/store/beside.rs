@@ -2,7 +2,7 @@
 //! survives the removal of the directory, after which no empty file is created in its place; and it tells a file that was
 //! put back from the one that lay there, also one that was copied into the same file.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -14,8 +14,14 @@ use super::open::{last_link, link_at};
 use super::ownership::{give, open_private};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError};
+use crate::config::secret_file::open_regular;
 use crate::sqlite::{self, Access};
 use crate::types::{Seq, hex};
+
+/// Tokens of operators, inside the data directory.
+pub const OPERATORS_FILE: &str = "operators.json";
+/// More than a note has.
+const NOTE_BYTES_MAX: u64 = 65_536;
 
 /// Content of the note.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +36,8 @@ pub struct Note {
     /// An event that is on the disk, and the link of the chain that ends with it. `None` in a note of an older version, or
     /// of a directory that was lost.
     known: Option<(Seq, String)>,
+    /// Operators had tokens in this directory: without their file no request has the role owner.
+    operators: bool,
 }
 
 /// A file that is not the one that the note is of: a new epoch must begin.
@@ -51,13 +59,14 @@ impl Note {
         let device = if birth == 0 { found.dev() } else { 0 };
         let place = format!("{device}:{}:{birth}", found.ino());
         let known = Some((mark.seq, hex::encode(&mark.link.0)));
-        Ok(Note { file_id: hex::encode(&mark.file_id), epoch: mark.epoch, place, known })
+        let operators = path.with_file_name(OPERATORS_FILE).exists();
+        Ok(Note { file_id: hex::encode(&mark.file_id), epoch: mark.epoch, place, known, operators })
     }
 
     /// Describes a database whose directory is lost: whatever comes in its place is a copy.
     #[must_use]
-    pub fn of_a_lost_one(file_id: [u8; 16], epoch: u64) -> Note {
-        Note { file_id: hex::encode(&file_id), epoch, place: "0:0:0".into(), known: None }
+    pub fn of_a_lost_one(file_id: [u8; 16], epoch: u64, operators: bool) -> Note {
+        Note { file_id: hex::encode(&file_id), epoch, place: "0:0:0".into(), known: None, operators }
     }
 
     /// Returns what the database of this note was, if the one that was `found` is the same in another file, or in an older
@@ -79,22 +88,23 @@ impl Note {
     }
 
     fn text(&self, directory: &Path) -> String {
-        let Note { file_id, epoch, place, known } = self;
+        let Note { file_id, epoch, place, known, operators } = self;
         let known = known.as_ref().map_or(String::new(), |(seq, link)| format!(" seq {seq} link {link}"));
+        let operators = if *operators { " operators yes" } else { "" };
         format!(
-            "file {file_id} epoch {epoch} inode {place}{known}\nThe directory {} has this database. While this note is \
+            "file {file_id} epoch {epoch} inode {place}{known}{operators}\nThe directory {} has this database. While this note is \
              here,\nfirstcome creates no empty database in its place. To begin anew, delete the note.\n",
             directory.display()
         )
     }
 
     fn parse(text: &str) -> Option<Note> {
-        let mut words = text.lines().next()?.split(' ');
-        let mut value = |name| if words.next()? == name { words.next() } else { None };
+        let words: Vec<&str> = text.lines().next()?.split(' ').collect();
+        let value = |name| words.as_chunks::<2>().0.iter().find_map(|[key, value]| (*key == name).then_some(*value));
         let (file_id, epoch, place) = (value("file")?.into(), value("epoch")?.parse().ok()?, value("inode")?.into());
         let seq = value("seq").and_then(|seq| Seq::new(seq.parse().ok()?));
         let known = seq.and_then(|seq| Some((seq, value("link")?.into())));
-        Some(Note { file_id, epoch, place, known })
+        Some(Note { file_id, epoch, place, known, operators: value("operators") == Some("yes") })
     }
 }
 
@@ -124,7 +134,19 @@ pub fn existing(directory: &Path) -> Option<PathBuf> {
 /// Reads the notes of a directory.
 #[must_use]
 pub fn read(directory: &Path) -> Vec<Note> {
-    paths(directory).iter().filter_map(|path| Note::parse(&std::fs::read_to_string(path).ok()?)).collect()
+    paths(directory).iter().filter_map(|path| Note::parse(&read_text(path)?)).collect()
+}
+
+fn read_text(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    open_regular(path).ok()?.take(NOTE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Returns true if a note says that operators had tokens in a directory.
+#[must_use]
+pub fn had_tokens(directory: &Path) -> bool {
+    read(directory).iter().any(|note| note.operators)
 }
 
 /// Returns the database that lay in the place of the one at `path`, if the notes say that this one is a copy.
@@ -148,9 +170,9 @@ pub(super) fn replaced(
 /// Writes the notes unless they say that already. A directory above that is not writable has no note: that is no reason to
 /// refuse.
 pub fn write(directory: &Path, note: &Note) {
-    let text = note.text(directory);
+    let text = Note { operators: note.operators || had_tokens(directory), ..note.clone() }.text(directory);
     for path in paths(directory) {
-        if std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+        if read_text(&path).is_some_and(|found| found == text) {
             continue;
         }
         // In one write, which leaves the old note or the new one.
@@ -233,7 +255,7 @@ mod tests {
         let mark = WatermarkRecord { file_id: [7; 16], epoch: 3, seq, link: ChainLink([9; 32]), synced: seq };
         write_of(&path, &mark);
         let note = Note::of(&path, &mark).expect("described");
-        assert_eq!(read(&scratch.path().join("data")), [note.clone()]);
+        assert_eq!(read(&scratch.path().join("data")), std::slice::from_ref(&note));
         let text = note.text(scratch.path());
         let (older, _) = text.split_once(" seq").expect("a sequence number");
         assert_eq!(Note::parse(older), Some(Note { known: None, ..note }));

@@ -169,6 +169,12 @@ impl StoreError {
         }
     }
 
+    /// Returns SQLite's codes, if the error is one of SQLite.
+    #[must_use]
+    pub(super) fn sqlite_code(&self) -> Option<rusqlite::ffi::Error> {
+        if let StoreError::Sqlite(error) = self { error.sqlite_error().copied() } else { None }
+    }
+
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {

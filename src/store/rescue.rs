@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{ErrorCode, ffi, params};
 
-use super::beside;
+use super::beside::{self, OPERATORS_FILE};
 use super::fault_marker::FaultMarker;
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, last_link};
@@ -41,6 +41,8 @@ pub struct Rescue {
     /// Last event whose outcome was sent.
     acknowledged: u64,
     targets: Vec<PathBuf>,
+    /// Content of the tokens file of operators, which is lost with the directory.
+    operators: Option<String>,
     not_before: Option<Instant>,
     said: Option<Instant>,
 }
@@ -56,8 +58,8 @@ enum Failure {
 impl Rescue {
     /// Begins the rescue; `acknowledged` is the last event whose outcome was sent.
     #[must_use]
-    pub fn begin(store: &Store, lost: Lost, acknowledged: u64, now: UnixMillis) -> Rescue {
-        Rescue { lost, acknowledged, targets: targets(store, now), not_before: None, said: None }
+    pub fn begin(store: &Store, lost: Lost, acknowledged: u64, operators: Option<String>, now: UnixMillis) -> Rescue {
+        Rescue { lost, acknowledged, targets: targets(store, now), operators, not_before: None, said: None }
     }
 
     /// Keeps what the open files hold, and returns the error that ends the server. `None` while there is no place for the
@@ -80,7 +82,10 @@ impl Rescue {
         let is_here = store.files.known().directory_is_here();
         if !is_here && beside::read(directory).is_empty() {
             // No empty database takes the place of this one, although the note was removed with the directory.
-            beside::write(directory, &beside::Note::of_a_lost_one(store.file_id, store.epoch));
+            beside::write(
+                directory,
+                &beside::Note::of_a_lost_one(store.file_id, store.epoch, self.operators.is_some()),
+            );
         }
         if !content_is_safe && is_here {
             let text = format!("{} {what} while the server ran; {kept}", path.display());
@@ -107,7 +112,7 @@ impl Rescue {
                 may_succeed = true;
                 continue;
             }
-            match copy(store, target, self.acknowledged) {
+            match copy(store, target, self.acknowledged, self.operators.as_deref()) {
                 Ok(seq) => {
                     return Some(format!(
                         "everything up to event {seq} is kept in {}: run `firstcome verify --data` on it, and put it in \
@@ -197,16 +202,18 @@ fn free_bytes(target: &Path) -> u64 {
 
 /// Copies the content through SQLite; if that cannot read it, such as after its index of the log was overwritten, copies
 /// the open files byte by byte. Leaves nothing behind on a failure. Returns the copy's last event.
-fn copy(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, Failure> {
+fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>) -> Result<u64, Failure> {
     let by_sqlite = made(target, || {
         let path = target.join(DATABASE_FILE);
         open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         store.connection.execute("VACUUM INTO ?1", params![path.to_string_lossy()])?;
+        write_operators(target, operators)?;
         check(store, target, acknowledged)
     });
     match by_sqlite {
         Err(Failure::Unsound(why)) => made(target, || {
             copy_bytes(store, target)?;
+            write_operators(target, operators)?;
             check(store, target, acknowledged)
         })
         .map_err(|failure| match failure {
@@ -229,15 +236,25 @@ fn made(target: &Path, fill: impl FnOnce() -> Result<u64, StoreError>) -> Result
 
 /// Returns true if an error is one of the copy, and not of what is copied.
 fn is_of_the_place(error: &StoreError) -> bool {
-    match error {
-        StoreError::Io { .. } => true,
-        StoreError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => {
-            matches!(failure.code, ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
-                || [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC]
-                    .contains(&failure.extended_code)
-        }
-        _ => false,
+    if let StoreError::Io { source, .. } = error {
+        // A read of the open files that failed is `InvalidData`.
+        return source.kind() != ErrorKind::InvalidData;
     }
+    error.sqlite_code().is_some_and(|code| {
+        matches!(code.code, ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+            || [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC]
+                .contains(&code.extended_code)
+    })
+}
+
+fn write_operators(target: &Path, operators: Option<&str>) -> Result<(), StoreError> {
+    let Some(operators) = operators else { return Ok(()) };
+    let path = target.join(OPERATORS_FILE);
+    let written = open_private(&path).and_then(|file| {
+        file.write_all_at(operators.as_bytes(), 0)?;
+        file.sync_all()
+    });
+    written.map_err(|source| StoreError::Io { path, source })
 }
 
 fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
@@ -251,7 +268,7 @@ fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
                     Ok(0) => return Ok(()),
                     Ok(read) => read,
                     Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
                 };
                 to.write_all_at(chunk.get(..read).unwrap_or_default(), at)?;
                 at = at.saturating_add(u64::try_from(read).unwrap_or(0));

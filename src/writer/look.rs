@@ -49,7 +49,8 @@ impl WriterLoop<'_> {
         self.shared.rescuing.store(true, Ordering::SeqCst);
         reject_queued(self.receiver, self.shared);
         let _uncommitted = self.is_rolled_back();
-        let mut rescue = Rescue::begin(self.store, lost, self.published.seq(), wall_clock());
+        let operators = self.operators_file.as_ref().and_then(|content| content());
+        let mut rescue = Rescue::begin(self.store, lost, self.published.seq(), operators, wall_clock());
         let (_never, nothing) = bounded::<()>(0);
         loop {
             if let Some(ended) = rescue.attempt(self.store) {

@@ -55,7 +55,11 @@ pub struct Writer {
     meter: WriterMeter,
     options: WriterOptions,
     tap: Option<Tap>,
+    operators_file: Option<OperatorsFile>,
 }
+
+/// Source of the content of the operators' tokens file, for a rescue of lost files; `None` without tokens.
+pub type OperatorsFile = Box<dyn Fn() -> Option<String> + Send>;
 
 impl Writer {
     /// Builds a writer and its handle, and publishes the versions that the file holds.
@@ -90,12 +94,32 @@ impl Writer {
             digest_key: store.digest_key.clone(),
             files: Arc::new(store.files.known().clone()),
         };
-        (Writer { store, loaded, clock, published, gate, receiver, shared, meter, options, tap: None }, handle)
+        (
+            Writer {
+                store,
+                loaded,
+                clock,
+                published,
+                gate,
+                receiver,
+                shared,
+                meter,
+                options,
+                tap: None,
+                operators_file: None,
+            },
+            handle,
+        )
     }
 
     /// Captures every durable batch. The tap must begin with the state of this writer.
     pub fn capture(&mut self, tap: Tap) {
         self.tap = Some(tap);
+    }
+
+    /// Puts the operators' tokens beside a database that is rescued.
+    pub fn rescue_with(&mut self, operators_file: OperatorsFile) {
+        self.operators_file = Some(operators_file);
     }
 
     /// Runs on the calling thread until the writer is stopped or a fault ends it.
@@ -104,7 +128,8 @@ impl Writer {
     /// closing the file, because a close may write.
     #[must_use]
     pub fn run(self, on_fault: impl FnOnce(&str, u8)) -> WriterExit {
-        let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options, tap } = self;
+        let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options, tap, operators_file } =
+            self;
         if let Some(core) = affinity::apply(options.affinity) {
             tracing::info!(core, "writer thread pinned");
         }
@@ -134,6 +159,7 @@ impl Writer {
                 receiver: &receiver,
                 fetched: VecDeque::new(),
                 tap,
+                operators_file,
             };
             run_loop(&mut writer_loop).map_err(|error| writer_loop.explain(error))?;
             writer_loop.end()

@@ -13,6 +13,7 @@ use super::options::WriterOptions;
 use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
 use super::standstill::Standstill;
 use super::sync_policy::SyncPolicy;
+use super::thread::OperatorsFile;
 use super::{Clock, ClockReading};
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
@@ -66,6 +67,7 @@ pub(super) struct WriterLoop<'a> {
     pub(super) fetched: VecDeque<QueuedCommand>,
     /// Destination of captured batches.
     pub(super) tap: Option<Tap>,
+    pub(super) operators_file: Option<OperatorsFile>,
 }
 
 impl WriterLoop<'_> {

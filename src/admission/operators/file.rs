@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::token::{Role, Token, TokenStatus, is_id, is_name};
 use crate::config::ConfigError;
-use crate::config::secret_file::{FileProtection, FileStamp, read_open};
+use crate::config::secret_file::{FileProtection, FileStamp, open_regular, read_open};
 use crate::types::text::{parse_rfc3339, rfc3339};
 use crate::types::{UnixMillis, hex};
 
 /// The name of the file in the data directory.
 pub const TOKENS_FILE: &str = "operators.json";
 /// Locked by the process that changes the file.
-const LOCK_FILE: &str = "operators.lock";
+pub(super) const LOCK_FILE: &str = "operators.lock";
 /// The next version of the file, until it replaces the last.
 const NEXT_FILE: &str = "operators.json.next";
 /// Tokens in a file at most, expired and revoked ones included.
@@ -96,7 +96,7 @@ fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
 /// If it is invalid, incomplete, or readable by others than its owner.
 pub fn read(path: &Path) -> Result<Option<(Vec<Token>, FileStamp)>, ConfigError> {
     let failed = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", path.display()));
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(&error)),
@@ -166,14 +166,15 @@ pub fn change<T>(
     }
     let directory = File::open(data).map_err(failed)?;
     let owner = directory.metadata().map_err(failed)?;
-    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(data.join(LOCK_FILE)).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    // A named pipe in its place is refused instead of waited for.
+    options.create(true).append(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
+    let lock = options.open(data.join(LOCK_FILE)).map_err(failed)?;
     lock.lock().map_err(failed)?;
     let path = data.join(TOKENS_FILE);
     let mut tokens = read(&path)?.map(|(tokens, _)| tokens).unwrap_or_default();
     let result = change(&mut tokens)?;
-    let page = TokensFile { version: VERSION, tokens: tokens.iter().map(TokenRow::of).collect() };
-    let mut text = serde_json::to_string_pretty(&page).map_err(|error| ConfigError(error.to_string()))?;
-    text.push('\n');
+    let text = content(&tokens)?;
     let next = data.join(NEXT_FILE);
     // A command that was killed may have left one.
     let _none = fs::remove_file(&next);
@@ -188,6 +189,23 @@ pub fn change<T>(
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&next, &path).and_then(|()| directory.sync_all()).map_err(failed)?;
     Ok(result)
+}
+
+/// Returns the content of a file with these tokens.
+///
+/// # Errors
+/// If it cannot be expressed as JSON.
+pub fn content(tokens: &[Token]) -> Result<String, ConfigError> {
+    let page = TokensFile { version: VERSION, tokens: tokens.iter().map(TokenRow::of).collect() };
+    let mut text = serde_json::to_string_pretty(&page).map_err(|error| ConfigError(error.to_string()))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Returns true if tokens were made in this directory, whether or not their file is still there.
+#[must_use]
+pub fn had_tokens(data: &Path) -> bool {
+    data.join(LOCK_FILE).exists() || data.join(TOKENS_FILE).exists()
 }
 
 /// Makes room for one more token: the oldest expired or revoked one is removed.

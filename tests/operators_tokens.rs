@@ -1,0 +1,164 @@
+//! The file of operators' tokens that is lost: nobody takes the owner's place because of it; and files that are no files.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod process;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use process::{Answer, Client, Process};
+use rustix::process::Signal;
+
+const TOKENS: &str = "operators.json";
+
+fn firstcome(arguments: &[&str], data: &Path) -> Output {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    run.args(arguments).arg("--data").arg(data).stdin(Stdio::null()).output().expect("run")
+}
+
+fn create_token(data: &Path) -> String {
+    let made = firstcome(&["token", "create", "--role", "owner", "--name", "ann"], data);
+    assert!(made.status.success(), "{made:?}");
+    String::from_utf8(made.stdout).expect("text").trim().to_string()
+}
+
+fn stop(mut server: Process) {
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// The status of an operator's request.
+fn status(server: &Process, token: Option<&str>) -> u16 {
+    let authorization = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+    let mut client = Client::connect(server.admin).expect("connected");
+    client.send(&format!("GET /v1/audit HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\n")).expect("sent");
+    let Answer { status, .. } = client.receive().expect("answered");
+    status
+}
+
+/// A directory in which a server has served with a token, and the token.
+fn used(scratch: &Path) -> (PathBuf, String) {
+    let data = scratch.join("data");
+    let server = Process::start(&data, &[]);
+    server.create_drop(10);
+    assert_eq!(status(&server, None), 200, "without tokens everybody is the owner");
+    let token = create_token(&data);
+    assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 200));
+    stop(server);
+    (data, token)
+}
+
+#[test]
+fn tokens_that_are_gone_at_a_start_admit_nobody_until_there_is_a_new_one() {
+    for way in ["the file", "the directory, and only the database is restored"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (data, token) = used(scratch.path());
+        // The note is written at a start.
+        stop(Process::start(&data, &[]));
+        if way == "the file" {
+            fs::remove_file(data.join(TOKENS)).expect("removed");
+        } else {
+            let backup = scratch.path().join("backup");
+            fs::rename(&data, &backup).expect("moved");
+            fs::create_dir(&data).expect("made");
+            for name in ["firstcome.db", "firstcome.watermark"] {
+                fs::copy(backup.join(name), data.join(name)).expect("copied");
+            }
+        }
+        let log = scratch.path().join("log");
+        let server = Process::start_saying(&data, &[], Stdio::from(fs::File::create(&log).expect("made")));
+        assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 401), "{way}");
+        let told = fs::read_to_string(&log).expect("read");
+        assert!(told.contains(TOKENS) && told.contains("firstcome token create"), "{way}: {told}");
+        let new = create_token(&data);
+        assert_eq!((status(&server, None), status(&server, Some(&new))), (401, 200), "{way}");
+    }
+}
+
+#[test]
+fn a_rescued_copy_has_the_tokens() {
+    for way in ["the database", "the directory"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (data, token) = used(scratch.path());
+        let mut server = Process::start_saying(&data, &[], Stdio::null());
+        match way {
+            "the database" => fs::remove_file(data.join("firstcome.db")).expect("removed"),
+            _ => fs::remove_dir_all(&data).expect("removed"),
+        }
+        assert_eq!(server.wait().code(), Some(72));
+        let places = [scratch.path().to_path_buf(), data.clone()].into_iter().filter_map(|at| fs::read_dir(at).ok());
+        let mut paths = places.flatten().map(|entry| entry.expect("read").path());
+        let kept = paths.find(|path| path.to_string_lossy().contains("rescued-")).expect("a copy");
+        let mode = fs::metadata(kept.join(TOKENS)).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{way}");
+        let server = Process::start(&kept, &[]);
+        assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 200), "{way}");
+    }
+}
+
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(path).status().expect("run").success());
+}
+
+/// Runs `serve`, which must end soon. Returns its exit code, and what it said.
+fn serve(data: &Path, settings: &[(&str, &Path)]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    command.args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0", "--data"]);
+    command.arg(data).envs(settings.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("run");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while child.try_wait().expect("our own process").is_none() {
+        if Instant::now() > deadline {
+            child.kill().expect("killed");
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().expect("ended");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_named_pipe_in_place_of_a_file_is_refused_and_not_waited_for() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, pipe) = (scratch.path().join("data"), scratch.path().join("pipe"));
+    stop(Process::start(&data, &[]));
+    make_pipe(&pipe);
+    let other = scratch.path().join("other");
+    fs::write(&other, "x".repeat(64)).expect("written");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("set");
+    for settings in [
+        &[("FIRSTCOME__PUBLIC__TLS_CERTIFICATE", &*other), ("FIRSTCOME__PUBLIC__TLS_KEY", &*pipe)][..],
+        &[("FIRSTCOME__PUBLIC__TLS_CERTIFICATE", &*pipe), ("FIRSTCOME__PUBLIC__TLS_KEY", &*other)],
+        &[("FIRSTCOME__IDENTITY__HS256_SECRET_FILES", &*pipe), ("FIRSTCOME__IDENTITY__AUDIENCE", Path::new("shop"))],
+    ] {
+        let (code, told) = serve(&data, settings);
+        assert_eq!(code, Some(64), "{settings:?}: {told}");
+        assert!(told.contains("pipe: not a regular file"), "{settings:?}: {told}");
+    }
+    for name in [TOKENS, "firstcome.clock", "firstcome.fault"] {
+        let _absent = fs::remove_file(data.join(name));
+        make_pipe(&data.join(name));
+        let (code, told) = serve(&data, &[]);
+        assert_eq!(code, Some(64), "{name}: {told}");
+        assert!(told.contains(&format!("{name}")) && told.contains("not a regular file"), "{name}: {told}");
+        fs::remove_file(data.join(name)).expect("removed");
+    }
+}
+
+#[test]
+fn a_named_pipe_that_comes_while_the_server_runs_hangs_nothing() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, token) = used(scratch.path());
+    let note = scratch.path().join("data.firstcome");
+    fs::remove_file(&note).expect("removed");
+    make_pipe(&note);
+    let server = Process::start(&data, &[]);
+    fs::remove_file(data.join(TOKENS)).expect("removed");
+    make_pipe(&data.join(TOKENS));
+    assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 200), "the tokens known before");
+    stop(server);
+}
