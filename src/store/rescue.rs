@@ -315,7 +315,7 @@ mod tests {
         for _ in 0..2 {
             accepted_loss::record(&mut store, &mut loaded, UnixMillis::ZERO, 0).expect("recorded");
         }
-        let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged) {
+        let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, None) {
             Ok(seq) => Ok(seq),
             Err(Failure::NoPlace(why) | Failure::Unsound(why)) => Err(why),
         };
