@@ -183,6 +183,32 @@ fn a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept() {
 }
 
 #[test]
+fn reads_of_a_file_that_was_replaced_are_answered_503_until_the_server_ends() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let mut server = Process::start(&data, &[]);
+    server.create_drop(9);
+    let mut client = Client::connect(server.public).expect("connected");
+    let order = client.order("ann").expect("answered").body["id"].as_str().expect("an id").to_string();
+    let path = format!("/v1/orders/{order}");
+    assert_eq!(client.get(&path).expect("answered").status, 200);
+    // A reader compares its file with the path once a second, so that its next read does.
+    std::thread::park_timeout(Duration::from_millis(1100));
+    let (database, other) = (data.join(DATABASE), data.join("other"));
+    fs::copy(&database, &other).and_then(|_| fs::rename(&other, &database)).expect("replaced");
+    let mut refused = 0;
+    while let Ok(answer) = client.get(&path) {
+        if answer.status != 200 {
+            let retry = answer.header("Retry-After").is_some();
+            assert_eq!((answer.status, retry, &answer.body["code"]), (503, true, &"draining".into()), "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "the server ended before it looked");
+    assert_eq!(server.wait().code(), Some(72));
+}
+
+#[test]
 fn a_log_that_is_lost_replaced_or_cut_under_load_is_noticed() {
     lose_each(LOG, |way| [Way::Removed, Way::Moved, Way::Replaced].contains(&way));
 }

@@ -12,8 +12,8 @@ pub const SIGNED: &[Code] =
 pub const QUERY: &[Code] = &[Code::Validation];
 /// Mistakes of an idempotency key.
 pub const KEY: &[Code] = &[Code::KeyMissing, Code::KeyReused];
-/// Reasons why a command is not decided.
-pub const WRITER: &[Code] = &[Code::Overloaded, Code::Draining, Code::ReadOnly, Code::OutcomeUnknown];
+/// Reasons why a command is not decided, beside those of every request.
+pub const WRITER: &[Code] = &[Code::Overloaded, Code::ReadOnly, Code::OutcomeUnknown];
 /// The query thread is busy, or a worker has too many streams.
 pub const BUSY: &[Code] = &[Code::Overloaded];
 /// The path names nothing that exists.

@@ -34,6 +34,7 @@ use crate::admission::operators::Operator;
 use crate::api::Problem;
 use crate::deadlines::within;
 use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome, Subject};
+use crate::read::connection::is_moved;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
@@ -168,10 +169,16 @@ pub(super) fn query_thread_busy(worker: &Worker) -> Problem {
     overloaded(worker, worker.writer.queue_depth())
 }
 
-/// Logs a failed read and returns the problem, which has no details.
+/// Logs a failed read and returns the problem, which has no details. If the file was replaced, the server ends within a
+/// second, and the next one serves.
 pub(super) fn fault(error: &rusqlite::Error) -> Problem {
     tracing::error!(%error, "a read failed");
-    Problem::Internal
+    if is_moved(error) { Problem::Draining } else { Problem::Internal }
+}
+
+/// Returns the problem of a read that failed after a command was decided.
+pub(super) fn after_decision(problem: Problem) -> Problem {
+    if matches!(problem, Problem::Draining) { Problem::OutcomeUnknown } else { problem }
 }
 
 /// A decision that is not a refusal.

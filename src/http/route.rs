@@ -252,9 +252,10 @@ pub(super) fn allows(route: Option<&Route>, response: Result<StatusCode, Code>) 
 /// Returns the codes that every route of a listener may respond with.
 const fn everywhere(listener: Listener) -> &'static [Code] {
     match listener {
-        Listener::Public => &[Code::Internal],
+        // The server is stopping, or its file was replaced.
+        Listener::Public => &[Code::Draining, Code::Internal],
         // A Host header of another name, or a token whose role may not do this.
-        Listener::Admin => &[Code::Forbidden, Code::Internal],
+        Listener::Admin => &[Code::Draining, Code::Forbidden, Code::Internal],
     }
 }
 

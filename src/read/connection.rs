@@ -156,6 +156,13 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Returns true if a read failed because the file is no longer at its path. The writer notices that within a second, and the
+/// server ends.
+#[must_use]
+pub fn is_moved(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_READONLY_DBMOVED)
+}
+
 /// SQLite's error of a file that is no longer at its path.
 fn moved(path: &Path) -> rusqlite::Error {
     let text = format!("{} is not the file that the server opened", path.display());
@@ -259,10 +266,7 @@ mod tests {
         make_file(&other);
         let reader = open(&path);
         std::fs::rename(&other, &path).expect("replaced");
-        let refused = |read: rusqlite::Result<()>| match read {
-            Err(rusqlite::Error::SqliteFailure(error, _)) => error.extended_code == ffi::SQLITE_READONLY_DBMOVED,
-            _ => false,
-        };
+        let refused = |read: rusqlite::Result<()>| read.is_err_and(|error| is_moved(&error));
         let late = reader.clone();
         let of_new_thread = std::thread::spawn(move || late.connect()).join().expect("no panic");
         assert!(refused(of_new_thread), "a new thread opens no other file");

@@ -5,6 +5,7 @@ use super::messages::{BidResult, Reply, Reserved};
 use super::reason;
 use super::worker::WireWorker;
 use crate::engine::{BidReceipt, Effect, Outcome, Refusal, Subject};
+use crate::read::connection::is_moved;
 use crate::read::rows;
 use crate::types::{OrderId, OrderSecret, Seq, UnixMillis};
 use crate::writer::{NotApplied, WriterReply};
@@ -102,7 +103,7 @@ fn by_seq(wire: &WireWorker, seq: Seq) -> Result<Reserved, u8> {
         Ok(None) => Err(reason::INTERNAL),
         Err(error) => {
             tracing::error!(%error, "database read failed");
-            Err(reason::INTERNAL)
+            Err(if is_moved(&error) { reason::OUTCOME_UNKNOWN } else { reason::INTERNAL })
         }
     }
 }

@@ -17,6 +17,7 @@ use super::worker::WireWorker;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::{Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
+use crate::read::connection::is_moved;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, Shard, UnitPrice, hex, random};
@@ -134,7 +135,7 @@ impl Session {
         }
         let latest = wire.subscriptions.subscribe(auction_id, &self.waker).map_err(|error| {
             tracing::error!(%error, "database read failed");
-            reason::INTERNAL
+            if is_moved(&error) { reason::DRAINING } else { reason::INTERNAL }
         })?;
         let seq = latest.ok_or(reason::NOT_FOUND)?.seq.get();
         let subscription = Subscription { auction_id, sent: from_seq };

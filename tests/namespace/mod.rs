@@ -19,10 +19,11 @@ pub fn in_a_namespace(test: &str, way: &str) -> bool {
     command.args(["--mount", "--propagation", "private"]).arg(this).args(["--exact", test, "--nocapture"]);
     match command.env(INSIDE, "1").output() {
         Ok(ran) if String::from_utf8_lossy(&ran.stderr).contains("unshare failed") => {
-            println!("no mount namespace here: {way} is not run");
+            let why = String::from_utf8_lossy(&ran.stderr);
+            println!("skipped, no mount namespace here ({}): {way} is not run", why.trim());
         }
         Ok(ran) => assert!(ran.status.success(), "{ran:?}"),
-        Err(error) => println!("{error}: {way} is not run"),
+        Err(error) => println!("skipped, unshare cannot be run ({error}): {way} is not run"),
     }
     false
 }

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::cached_pages::{PageItem, cached, cached_page, rendered};
 use super::orders::{order_response, purchase_response};
-use super::{RouteEntry, accepted_seq, example_reason, fault, prices, rejected, submit, with_write_headers};
+use super::{
+    RouteEntry, accepted_seq, after_decision, example_reason, fault, prices, rejected, submit, with_write_headers,
+};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
@@ -232,7 +234,7 @@ fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<CreatedB
         let auction = auctions::auction_by_id(connection, id)?;
         Ok(auctions::bid_by_seq(connection, id, seq)?.zip(auction))
     });
-    let (bid, auction) = rows.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
+    let (bid, auction) = rows.map_err(|error| after_decision(fault(&error)))?.ok_or(Problem::Internal)?;
     Ok(bid_body(&bid, &auction))
 }
 
@@ -284,7 +286,7 @@ async fn operate(
     let decided = submit(worker, &call.caller, Command::Auction(command), None).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Auction(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
-    let body = auction_body(&find_auction(worker, id)?, worker.server.epoch);
+    let body = auction_body(&find_auction(worker, id).map_err(after_decision)?, worker.server.epoch);
     let mut response = json_at(status, body, &format!("/v1/auctions/{id}"));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -3,7 +3,7 @@
 use hyper::{Method, Response, StatusCode};
 
 use super::orders::find_order;
-use super::{RouteEntry, accepted_seq, fault, submit, with_write_headers};
+use super::{RouteEntry, accepted_seq, after_decision, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::contact_body;
@@ -47,7 +47,7 @@ pub(super) async fn read(worker: &Worker, call: &Call) -> Result<Response<Body>,
     let decided = submit(worker, &call.caller, Command::Order(OrderCommand::ReadContact { order }), None).await?;
     let done = accepted_seq(&decided)?;
     // Read again: it may have been erased before this read was audited.
-    let contact = find()?.ok_or(Problem::NotFound)?;
+    let contact = find().map_err(after_decision)?.ok_or(Problem::NotFound)?;
     Ok(with_write_headers(json(StatusCode::OK, contact_body(&contact)), done.seq, &decided))
 }
 

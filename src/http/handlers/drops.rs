@@ -7,7 +7,7 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::cached_pages::{PageItem, cached_page};
-use super::{RouteEntry, accepted_seq, example_reason, fault, prices, submit, with_write_headers};
+use super::{RouteEntry, accepted_seq, after_decision, example_reason, fault, prices, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
@@ -167,8 +167,8 @@ async fn operate(
     let decided = submit(worker, &call.caller, Command::Drop(command), None).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Drop(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
-    let row = worker.reader.read(|connection| rows::drop_by_id(connection, id)).map_err(|error| fault(&error))?;
-    let row = row.ok_or(Problem::Internal)?;
+    let row = worker.reader.read(|connection| rows::drop_by_id(connection, id));
+    let row = row.map_err(|error| after_decision(fault(&error)))?.ok_or(Problem::Internal)?;
     let mut response = json_at(status, drop_body(&row, worker.server.epoch), &format!("/v1/drops/{id}"));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -4,7 +4,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, accepted_seq, example_reason, fault, submit, with_write_headers};
+use super::{RouteEntry, accepted_seq, after_decision, example_reason, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::DeliveriesQuery;
@@ -238,10 +238,11 @@ async fn operate(
     let decided = submit(worker, &call.caller, Command::Endpoint(Box::new(command)), private_data).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Endpoint(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
-    let row = worker.reader.read(|connection| rows::endpoint(connection, id)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::endpoint(connection, id));
+    let row = row.map_err(|error| after_decision(fault(&error)))?;
     // An earlier request with this key created it, and it was deleted since.
     let row = row.ok_or(Problem::NotFound)?;
-    let body = body(worker, &row, secret.as_ref().filter(|_| !done.repeated))?;
+    let body = body(worker, &row, secret.as_ref().filter(|_| !done.repeated)).map_err(after_decision)?;
     let mut response = json_at(status, body, &format!("/v1/webhook-endpoints/{id}"));
     if done.repeated && has_key {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -28,7 +28,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::probe("/healthz", "Healthz", "The process is alive").responds(&[200], OK_BODY).now(|_, _| Ok(alive())),
     Route::probe("/readyz", "Readyz", "The server accepts traffic")
         .responds(&[200], OK_BODY)
-        .problems(&[&[Code::Draining, Code::ReadOnly]])
+        .problems(&[&[Code::ReadOnly]])
         .now(|worker, _| ready(worker)),
 ];
 

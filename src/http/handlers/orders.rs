@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, accepted_seq, fault, rejected, submit, with_write_headers};
+use super::{RouteEntry, accepted_seq, after_decision, fault, rejected, submit, with_write_headers};
 use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, purchase_body, reservation_body};
@@ -131,7 +131,8 @@ fn find_own_order(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
 }
 
 fn by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
-    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq));
+    let row = row.map_err(|error| after_decision(fault(&error)))?;
     row.ok_or(Problem::Internal)
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::orders::{find_order, submit_order};
-use super::{RouteEntry, accepted_seq, fault, provider_events, submit};
+use super::{RouteEntry, accepted_seq, after_decision, fault, provider_events, submit};
 use crate::api::Problem;
 use crate::api::json::{OrderRequest, parse_checkout};
 use crate::engine::{Command, OrderCommand};
@@ -264,7 +264,8 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
         }
     }
     let seq = decided.outcome.order_made().ok_or(Problem::Internal)?;
-    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq));
+    let row = row.map_err(|error| after_decision(fault(&error)))?;
     see_other(&path_of(&row.ok_or(Problem::Internal)?))
 }
 

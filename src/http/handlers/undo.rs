@@ -7,7 +7,7 @@
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, accepted_seq, fault, submit};
+use super::{RouteEntry, accepted_seq, after_decision, fault, submit};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::UndoQuery;
@@ -112,7 +112,8 @@ fn response(worker: &Worker, remedy: UndoReport) -> Result<Response<Body>, Probl
 }
 
 fn order_by_seq(worker: &Worker, seq: Seq) -> Result<OrderRow, Problem> {
-    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq)).map_err(|error| fault(&error))?;
+    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq));
+    let row = row.map_err(|error| after_decision(fault(&error)))?;
     row.ok_or(Problem::Internal)
 }
 
