@@ -19,6 +19,7 @@ start() { start_on "$scratch/data"; }
 stop() { stop_on "$scratch/data"; }
 
 start_on() { # data directory
+    : >"$scratch/serve.out" # the server's shell may open it after the first look
     "${run_under[@]}" "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin "${admin_at:-127.0.0.1:0}" --wire 127.0.0.1:0 \
         >"$scratch/serve.out" 2>"$scratch/serve.err" &
     server=$!

@@ -15,6 +15,8 @@ cargo test --locked --release --features failpoints --test kill --test outbox_ki
 cargo test --locked --release --test restart -- --ignored --nocapture
 scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
+# A start, `verify`, a rescue and `recover` of a file with a million orders.
+scripts/large-file.sh
 scripts/overload.sh
 # 1,000 bidders that wait a minute before each bid.
 cargo bench --bench figures -- bidders idle
