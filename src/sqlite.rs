@@ -3,6 +3,7 @@
 //!
 //! The writer and the readers add their own: `store::settings::configure_writer`, `read::connection`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -92,6 +93,15 @@ pub fn open(path: &Path, access: Access) -> Result<Connection, ConnectError> {
 /// whose query may open something else (sqlite.org/uri.html).
 fn file_name(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Returns the error of the operating system behind the last I/O error of a connection, which SQLite calls only "disk I/O
+/// error"; `None` if there was none.
+#[must_use]
+pub fn system_error(connection: &Connection) -> Option<io::Error> {
+    #[expect(unsafe_code, reason = "rusqlite has no call for it; the handle is valid while the connection is borrowed")]
+    let errno = unsafe { ffi::sqlite3_system_errno(connection.handle()) };
+    (errno != 0).then(|| io::Error::from_raw_os_error(errno))
 }
 
 fn configure(connection: &Connection) -> Result<(), ConnectError> {

@@ -25,18 +25,21 @@ fn firstcome(arguments: &[&str], data: &Path) -> Output {
 fn a_failed_write_ends_it_with_74_until_somebody_recovers_the_file() {
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");
-    let mut server = Process::start(&data, &[]);
+    let log = scratch.path().join("log");
+    let mut server = Process::start_saying(&data, &[], Stdio::from(std::fs::File::create(&log).expect("made")));
     server.create_drop(1000);
     let mut client = Client::connect(server.public).expect("connected");
     for buyer in 0..20 {
         assert_eq!(client.order(&format!("before-{buyer}")).expect("answered").status, 201);
     }
-    let log = std::fs::metadata(data.join("firstcome.db-wal")).expect("a log").len();
-    server.limit_file_size(log);
+    let bytes = std::fs::metadata(data.join("firstcome.db-wal")).expect("a log").len();
+    server.limit_file_size(bytes);
     let answer = client.order("during").expect("an answer, within the grace");
     assert_eq!((answer.status, answer.body["code"].as_str()), (503, Some("outcome-unknown")));
     assert_eq!(answer.body["applied"], "unknown");
     assert_eq!(server.wait().code(), Some(74));
+    let ended = std::fs::read_to_string(&log).expect("read");
+    assert!(ended.contains("firstcome.db or its log") && ended.contains("File too large (os error 27)"), "{ended}");
 
     let refused = firstcome(&["serve"], &data);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();

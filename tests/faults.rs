@@ -297,6 +297,16 @@ fn copy_directory(from: &Path, to: &Path) {
 #[test]
 fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
     let shim = Shim::take();
+    fill_and_free(|room| shim.fill(room));
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_a_full_disk() {
+    let shim = Shim::take();
+    fill_and_free(|room| shim.fill_quota(room));
+}
+
+fn fill_and_free(fill: impl Fn(Option<u32>)) {
     let scratch = tempfile::tempdir().expect("scratch");
     let (writer, handle) = prepare(scratch.path(), WriterOptions { batch_commands_max: 3, ..options() });
     let thread = run(writer);
@@ -306,7 +316,7 @@ fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
     let mut buyer = 0u64;
     let rounds = if cfg!(debug_assertions) { 3 } else { 20 };
     for round in 0..rounds {
-        shim.fill(Some(9000 + round * 1311));
+        fill(Some(9000 + round * 1311));
         // Until the disk is full: each answer is "yes" or "nothing happened".
         while !handle.is_read_only() {
             buyer += 1;
@@ -322,7 +332,7 @@ fn a_disk_that_fills_and_frees_twenty_times_sells_exactly_what_it_said() {
             assert!(buyer < 20_000, "the disk never gets full");
         }
         assert_eq!(order(&handle, "while full").err(), Some(SubmitError::ReadOnly));
-        shim.fill(None);
+        fill(None);
         until("selling goes on by itself", || !handle.is_read_only());
     }
     assert!(turned_away >= rounds.into(), "each time somebody was in the way: {turned_away}");

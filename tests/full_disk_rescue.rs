@@ -7,7 +7,7 @@
 mod namespace;
 mod process;
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -34,7 +34,9 @@ impl FullDisk {
         fs::create_dir(&disk).expect("made");
         mount_disk(&disk, DISK_BYTES);
         let data = disk.join("data");
-        let environment = [("FIRSTCOME__WRITER__FREE_BYTES_MIN", "0".to_string())];
+        let environment = [("FREE_BYTES_MIN", "0"), ("CHECKPOINT_WAL_BYTES", "1048576")];
+        let environment = environment.map(|(key, value)| (format!("FIRSTCOME__WRITER__{key}"), value.to_string()));
+        let environment: Vec<_> = environment.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         let log = Stdio::from(File::create(scratch.join("log")).expect("made"));
         let server = Process::start_saying(&data, &environment, log);
         server.create_drop(1_000_000);
@@ -45,8 +47,7 @@ impl FullDisk {
             assert_eq!(client.order(&buyer).expect("answered").status, 201);
             sold.push(buyer);
         }
-        let mut filler = File::create(disk.join("filler")).expect("made");
-        std::io::copy(&mut std::io::repeat(0), &mut filler).expect_err("the disk is full");
+        fill(scratch);
         FullDisk { server, scratch: scratch.to_path_buf(), data, sold }
     }
 
@@ -171,6 +172,54 @@ fn the_commands_that_the_line_tells_keep_everything() {
     has_everything(&copy, &disk.sold, &commands);
     recover(&copy, wall_clock(), AcceptedRisks::default()).expect("recovered");
     unmount(scratch.path());
+}
+
+#[test]
+fn a_watermark_that_finds_no_space_stops_the_sale_until_there_is_some() {
+    let test = "a_watermark_that_finds_no_space_stops_the_sale_until_there_is_some";
+    if !in_a_namespace(test, "a full disk") {
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut disk = FullDisk::new(scratch.path());
+    disk.free();
+    let mut client = Client::connect(disk.server.public).expect("connected");
+    // After a checkpoint the log has space of its own.
+    let database = disk.data.join("firstcome.db");
+    let before = fs::metadata(&database).expect("there").len();
+    for number in 0.. {
+        let buyer = format!("more-{number}");
+        assert_eq!(client.order(&buyer).expect("answered").status, 201);
+        disk.sold.push(buyer);
+        if fs::metadata(&database).expect("there").len() > before {
+            break;
+        }
+    }
+    assert_eq!(client.order("one-more").expect("answered").status, 201);
+    fill(scratch.path());
+    // A hole in the watermark, whose space is taken.
+    let mut punch = Command::new("fallocate");
+    punch.args(["-p", "-o", "0", "-l", "4096"]).arg(disk.data.join("firstcome.watermark"));
+    assert!(punch.status().expect("run").success());
+    fill(scratch.path());
+    let answer = client.order("during").expect("answered");
+    assert_eq!((answer.status, answer.body["applied"].as_str()), (503, Some("unknown")), "{:?}", answer.body);
+    let answer = client.order("after").expect("answered");
+    assert_eq!((answer.status, answer.body["applied"].as_str()), (503, Some("no")), "{:?}", answer.body);
+    disk.free();
+    wait_until("the sale goes on by itself", || {
+        Client::connect(disk.server.public).expect("connected").order("during").expect("answered").status == 201
+    });
+    assert!(client.order("during").expect("answered").is_repeat());
+    disk.sold.push("during".into());
+    disk.server.kill();
+    has_everything(&disk.data, &disk.sold, "watermark");
+    unmount(scratch.path());
+}
+
+fn fill(scratch: &Path) {
+    let mut filler = OpenOptions::new().create(true).append(true).open(scratch.join("disk/filler")).expect("opened");
+    std::io::copy(&mut std::io::repeat(0), &mut filler).expect_err("the disk is full");
 }
 
 fn unmount(scratch: &Path) {

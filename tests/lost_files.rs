@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use firstcome::store::recover::{AcceptedRisks, recover};
 use firstcome::store::{Store, load, verify};
 use firstcome::writer::clock::wall_clock;
 use namespace::{in_a_namespace, mount_over};
@@ -227,6 +228,29 @@ fn the_index_and_the_small_files_are_missed_and_everything_is_in_the_database() 
             lose(&sale.data.join(name), &sale.older.join(name), *way);
             check(scratch.path(), sale, &format!("{name} {way:?}"), Some(72));
         }
+    }
+}
+
+#[test]
+fn an_older_index_that_is_written_over_the_running_one_takes_nothing_and_no_backup_is_advised() {
+    for round in 0..4 {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut sale = sale(scratch.path());
+        lose(&sale.data.join(INDEX), &sale.older.join(INDEX), Way::Overwritten);
+        let status = sale.server.wait();
+        let acknowledged = sale.buyers.join().expect("the buyers");
+        let told = fs::read_to_string(&sale.log).expect("read");
+        println!("round {round}: {status}, {} acknowledged: {told}", acknowledged.len());
+        assert!(!told.contains("backup"), "{status}: {told}");
+        let whole = match rescued(scratch.path()) {
+            Some(kept) => kept,
+            None => {
+                recover(&sale.data, wall_clock(), AcceptedRisks::default()).expect("recovered");
+                sale.data
+            }
+        };
+        let sold = sold_in(&whole);
+        assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)), "round {round}: {told}");
     }
 }
 

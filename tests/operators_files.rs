@@ -349,3 +349,33 @@ fn a_directory_or_a_file_that_may_not_be_used_is_a_matter_of_permission_with_the
         fs::set_permissions(path, fs::Permissions::from_mode(before)).expect("set");
     }
 }
+
+#[test]
+fn a_file_of_another_page_size_is_refused_for_good_and_made_again_by_recover() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    sell_and_stop(&data, 0..5);
+    let other = rusqlite::Connection::open(data.join(PARTS[0])).expect("opened");
+    other.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM").expect("made again");
+    drop(other);
+    let refused = firstcome_as(rustix::process::geteuid().as_raw(), "serve", &data);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(65), "{told}");
+    assert!(told.contains("8192") && told.contains("firstcome recover --data"), "{told}");
+    recover(&data, wall_clock(), AcceptedRisks::default()).expect("recovered");
+    assert_eq!(sell_and_stop(&data, 5..7), "");
+    let report = verify::verify(&data).expect("verified");
+    assert_eq!((report.problems, report.orders), (Vec::new(), 7));
+}
+
+#[test]
+fn a_recovery_that_is_refused_leaves_no_copy_behind() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    sell_and_stop(&data, 0..5);
+    fs::remove_file(data.join(PARTS[2])).expect("removed");
+    let refused = recover(&data, wall_clock(), AcceptedRisks::default()).expect_err("there is no watermark");
+    assert_eq!(refused.exit_code(), 65, "{refused}");
+    let names = fs::read_dir(&data).expect("read").map(|entry| entry.expect("read").file_name());
+    assert!(!names.into_iter().any(|name| name == "rebuilding"));
+}

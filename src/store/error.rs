@@ -112,6 +112,20 @@ pub enum StoreError {
     /// Rows of the file contradict each other.
     #[error("the file is inconsistent: {0}; `firstcome verify` lists all problems; restore a backup")]
     Inconsistent(String),
+    /// The pages of the database have another size than this program's.
+    #[error(
+        "{path} has pages of {found} bytes, as `VACUUM` in another program makes them, and this program needs 4096: \
+         `firstcome recover --data {directory}` makes the file again with these"
+    )]
+    PageSize { path: PathBuf, found: i64, directory: PathBuf },
+    /// An I/O error of SQLite with its cause.
+    #[error("{path} or its log: {cause}: {source}")]
+    DiskFault {
+        path: PathBuf,
+        cause: rusqlite::Error,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("{path}: {source}")]
@@ -159,12 +173,16 @@ impl StoreError {
             | StoreError::NewerSchema { .. }
             | StoreError::EventsMissing { .. }
             | StoreError::Strange { .. }
+            | StoreError::PageSize { .. }
             | StoreError::Inconsistent(_) => exit::BAD_DATA,
             StoreError::Missing { .. } | StoreError::Vanished { .. } | StoreError::NoEmptyFile { .. } => exit::MISSING,
             StoreError::Denied { .. } => exit::DENIED,
             StoreError::FileLost { .. } => exit::FILE_LOST,
             StoreError::Setting { .. } => exit::BUG,
-            StoreError::Marked { .. } | StoreError::Interrupted { .. } | StoreError::Io { .. } => exit::DISK,
+            StoreError::Marked { .. }
+            | StoreError::Interrupted { .. }
+            | StoreError::DiskFault { .. }
+            | StoreError::Io { .. } => exit::DISK,
             StoreError::Sqlite(error) => exit_code_of(error),
         }
     }
@@ -181,6 +199,8 @@ impl StoreError {
             StoreError::ForeignWriter { .. } => Severity::ForeignWriter,
             StoreError::FileLost { .. } => Severity::FileLost,
             StoreError::Setting { .. } => Severity::Bug,
+            // A quota, or a full disk that SQLite does not call one. After a failed sync nothing is known.
+            StoreError::DiskFault { cause, source, .. } if is_full(source) && is_of_a_write(cause) => Severity::Full,
             StoreError::Sqlite(error) => match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => Severity::Full,
                 Some(rusqlite::ErrorCode::ConstraintViolation) => Severity::Bug,
@@ -203,9 +223,25 @@ impl StoreError {
             | StoreError::Strange { .. }
             | StoreError::OtherLoss { .. }
             | StoreError::Inconsistent(_)
+            | StoreError::PageSize { .. }
+            | StoreError::DiskFault { .. }
             | StoreError::Io { .. } => Severity::Storage,
         }
     }
+}
+
+/// Returns true if a disk, or what a user may have of it, is full.
+#[must_use]
+pub fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Returns true if a file could not grow: the database, its log, or the index of the log.
+fn is_of_a_write(cause: &rusqlite::Error) -> bool {
+    use rusqlite::ffi;
+    cause
+        .sqlite_error()
+        .is_some_and(|code| [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE].contains(&code.extended_code))
 }
 
 /// Exit code of an SQL error: bug (70), foreign writer (73), corruption (65) or storage fault (74).

@@ -16,7 +16,7 @@ use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::OpenFiles;
 use super::ownership::open_private;
-use super::settings::configure_writer;
+use super::settings::{PAGE_BYTES, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
@@ -111,6 +111,9 @@ impl Store {
             let what = "the database is empty, and there was one with events".into();
             return Err(StoreError::Strange { path, what });
         }
+        if !fresh {
+            refuse_other_pages(&connection, &path)?;
+        }
         configure_writer(&connection)?;
         if fresh {
             create(&connection, now)?;
@@ -172,6 +175,17 @@ impl Store {
         })
     }
 
+    /// Returns an I/O error of SQLite with the file and the cause in words.
+    #[must_use]
+    pub fn with_cause(&self, error: StoreError) -> StoreError {
+        let StoreError::Sqlite(cause) = error else { return error };
+        let is_of_the_disk = cause.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
+        match sqlite::system_error(&self.connection).filter(|_| is_of_the_disk) {
+            Some(source) => StoreError::DiskFault { path: self.path.clone(), cause, source },
+            None => StoreError::Sqlite(cause),
+        }
+    }
+
     /// Returns the data directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -183,6 +197,15 @@ impl Store {
     pub fn mark(&self, seq: Seq, link: ChainLink, synced: Seq) -> WatermarkRecord {
         WatermarkRecord { file_id: self.file_id, epoch: self.epoch, seq, link, synced }
     }
+}
+
+fn refuse_other_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    if found == PAGE_BYTES {
+        return Ok(());
+    }
+    let directory = path.parent().unwrap_or(path).to_path_buf();
+    Err(StoreError::PageSize { path: path.to_path_buf(), found, directory })
 }
 
 /// Returns true if something tells that the directory had a database: the note beside it, or the fault marker inside, which

@@ -47,6 +47,20 @@ pub enum Look {
     /// The database file was written, and not by a checkpoint of this process.
     Touched,
     Lost(Lost),
+    /// The disk does not tell: the number of its error.
+    Unreadable {
+        path: PathBuf,
+        errno: i32,
+    },
+}
+
+/// Reason of a path that does not name the file that was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum PathChange {
+    /// Predicate of the path in a message.
+    Lost(&'static str),
+    /// Number of the error of the operating system.
+    Unreadable(i32),
 }
 
 /// The identity of an open file.
@@ -95,8 +109,10 @@ impl KnownFiles {
     #[must_use]
     pub fn content_is_lost(&self) -> bool {
         let is_content = |(name, _): &&(&str, FileId)| [DATABASE_FILE, LOG_FILE].contains(name);
-        let is_lost = |(name, id): &(&str, FileId)| same(&self.directory.join(name), *id).is_err();
-        !self.directory_is_here() || self.parts.iter().filter(is_content).any(is_lost)
+        let is_lost =
+            |(name, id): &(&str, FileId)| matches!(same(&self.directory.join(name), *id), Err(PathChange::Lost(_)));
+        matches!(same(&self.directory, self.directory_id), Err(PathChange::Lost(_)))
+            || self.parts.iter().filter(is_content).any(is_lost)
     }
 }
 
@@ -160,14 +176,14 @@ impl OpenFiles {
     /// Looks at every file. Called between batches, when nothing writes.
     pub fn look(&self) -> Look {
         let KnownFiles { directory, directory_id, parts } = &self.known;
-        if let Err(what) = same(directory, *directory_id) {
-            return self.lost("", what, false);
+        if let Err(difference) = same(directory, *directory_id) {
+            return self.different("", difference, false);
         }
         let mut touched = false;
         for (name, id) in parts {
             let safe = ![DATABASE_FILE, LOG_FILE].contains(name);
             match same(&directory.join(name), *id) {
-                Err(what) => return self.lost(name, what, safe),
+                Err(difference) => return self.different(name, difference, safe),
                 Ok(found) if *name == DATABASE_FILE => {
                     let written = self.written.get();
                     if found.len() < written.bytes {
@@ -185,7 +201,15 @@ impl OpenFiles {
         match self.log_is_whole() {
             Ok(true) if touched => Look::Touched,
             Ok(true) => Look::Same,
-            Ok(false) | Err(_) => self.lost(LOG_FILE, "was cut or overwritten", false),
+            Ok(false) => self.lost(LOG_FILE, "was cut or overwritten", false),
+            Err(error) => self.different(LOG_FILE, PathChange::of(&error, "was cut or overwritten"), false),
+        }
+    }
+
+    fn different(&self, name: &str, difference: PathChange, content_is_safe: bool) -> Look {
+        match difference {
+            PathChange::Lost(what) => self.lost(name, what, content_is_safe),
+            PathChange::Unreadable(errno) => Look::Unreadable { path: self.known.directory.join(name), errno },
         }
     }
 
@@ -215,12 +239,27 @@ impl OpenFiles {
 }
 
 /// Compares the file that a path names with the one that was opened.
-fn same(path: &Path, id: FileId) -> Result<Metadata, &'static str> {
+fn same(path: &Path, id: FileId) -> Result<Metadata, PathChange> {
     match std::fs::metadata(path) {
         Ok(found) if FileId::of(&found) == id => Ok(found),
-        Ok(_) => Err("was replaced"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err("was removed or moved"),
-        Err(_) => Err("cannot be reached"),
+        Ok(_) => Err(PathChange::Lost("was replaced")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PathChange::Lost("was removed or moved")),
+        Err(error) => Err(PathChange::of(&error, "cannot be reached")),
+    }
+}
+
+impl PathChange {
+    /// Tells a fault of the disk from a loss, whose predicate is `what`.
+    fn of(error: &io::Error, what: &'static str) -> PathChange {
+        use rustix::io::Errno;
+        match error.raw_os_error() {
+            Some(errno)
+                if [Errno::IO, Errno::STALE, Errno::NXIO, Errno::NODEV].map(Errno::raw_os_error).contains(&errno) =>
+            {
+                PathChange::Unreadable(errno)
+            }
+            Some(_) | None => PathChange::Lost(what),
+        }
     }
 }
 
@@ -250,5 +289,19 @@ mod tests {
         let watermark = scratch.path().join(WATERMARK_FILE);
         File::options().write(true).open(&watermark).and_then(|file| file.set_len(0)).expect("cut");
         assert_eq!(lost(store.files.look()), (watermark, "was cut", true));
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_no_loss_of_a_file() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(&scratch.path().join("data"), UnixMillis::ZERO).expect("made");
+        let mut files = OpenFiles::note(store.directory()).expect("noted");
+        assert_eq!(files.look(), Look::Same);
+        // Its first bytes cannot be read: EIO.
+        files.index = File::open("/proc/self/mem").expect("opened");
+        let found = files.look();
+        assert_eq!(found, Look::Unreadable { path: store.directory().join(LOG_FILE), errno: libc::EIO });
+        files.index = File::open("/dev/null").expect("opened");
+        assert!(matches!(files.look(), Look::Lost(lost) if lost.what == "was cut or overwritten"));
     }
 }

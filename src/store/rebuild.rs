@@ -15,6 +15,7 @@ use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
 use super::lock::sync_directory;
 use super::open::DATABASE_FILE;
 use super::ownership::{adopt, create_private_directory, give, give_back, is_there, open_private};
+use super::settings::PAGE_BYTES;
 use super::watermark::WATERMARK_FILE;
 use crate::failpoints::{self, Bug};
 use crate::sqlite::{self, Access};
@@ -50,20 +51,10 @@ pub fn rebuild<T>(
     }
     let (growing, ready) = (directory.join(GROWING), directory.join(READY));
     remove_directory(&growing)?;
-    at_path(&growing, create_private_directory(&growing))?;
-    copy(&directory.join(DATABASE_FILE), &growing.join(DATABASE_FILE))?;
-    let origin = RebuildOrigin::note(directory, &growing, format!("before-{}", now.get()))?;
-    let made = change(&growing)?;
-    let kept = directory.join(&origin.kept);
-    let database = directory.join(DATABASE_FILE);
-    let replaced = at_path(&database, fs::metadata(&database))?;
-    for part in [DATABASE_FILE, WATERMARK_FILE] {
-        let path = growing.join(part);
-        adopt(&path, &replaced)?;
-        at_path(&path, fs::File::open(&path).and_then(|file| file.sync_all()))?;
-    }
-    origin.write(&growing)?;
-    sync_directory(&growing)?;
+    let (made, kept) = grow(directory, &growing, now, change).inspect_err(|_| {
+        // It has contacts, and takes space.
+        let _unremoved = remove_directory(&growing);
+    })?;
     // The marker comes first: no server may start, and sell, while there is a file that is to take the place of this one.
     let marker = FaultMarker::open(directory)?;
     give_back(directory)?;
@@ -73,6 +64,30 @@ pub fn rebuild<T>(
     swap(directory, &ready, &kept)?;
     finish(directory, &ready, &marker)?;
     Ok(Rebuilt { made: Some(made), kept })
+}
+
+/// Makes the new file in `growing`, up to its last byte on the disk. Returns the directory that is to have the old files, too.
+fn grow<T>(
+    directory: &Path,
+    growing: &Path,
+    now: UnixMillis,
+    change: impl FnOnce(&Path) -> Result<T, StoreError>,
+) -> Result<(T, PathBuf), StoreError> {
+    at_path(growing, create_private_directory(growing))?;
+    let database = directory.join(DATABASE_FILE);
+    copy(&database, &growing.join(DATABASE_FILE))?;
+    let origin = RebuildOrigin::note(directory, growing, format!("before-{}", now.get()))?;
+    let made = change(growing)?;
+    let replaced = at_path(&database, fs::metadata(&database))?;
+    for part in [DATABASE_FILE, WATERMARK_FILE] {
+        let path = growing.join(part);
+        adopt(&path, &replaced)?;
+        at_path(&path, fs::File::open(&path).and_then(|file| file.sync_all()))?;
+    }
+    let kept = directory.join(&origin.kept);
+    origin.write(growing)?;
+    sync_directory(growing)?;
+    Ok((made, kept))
 }
 
 /// Returns true if the fault marker of `directory` says that a rebuild was interrupted.
@@ -181,6 +196,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let source = sqlite::open(from, Access::Read).map_err(|error| super::open::cannot_open(from, error))?;
     at_path(to, open_private(to))?;
     let to = to.to_string_lossy();
+    // Whatever size the source has.
+    source.pragma_update(None, "page_size", PAGE_BYTES)?;
     source.execute("VACUUM INTO ?1", params![to])?;
     Ok(())
 }

@@ -7,9 +7,12 @@ use rusqlite::Connection;
 use super::StoreError;
 use crate::sqlite::{expect, set};
 
+/// Bytes of a page of every database.
+pub(super) const PAGE_BYTES: i64 = 4096;
+
 /// Sets what only the writing connection has.
 pub(super) fn configure_writer(connection: &Connection) -> Result<(), StoreError> {
-    connection.pragma_update(None, "page_size", 4096)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     set(connection, "journal_mode", "WAL", "wal")?;
     set_synchronous(connection, true)?;
     // The writer checkpoints by itself, between batches.

@@ -115,6 +115,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::Directory { .. }
         | StoreError::Denied { .. }
         | StoreError::InUse { .. }
+        | StoreError::DiskFault { .. }
         | StoreError::Setting { .. }
         | StoreError::ForeignWriter { .. } => true,
         StoreError::Network { .. }
@@ -130,6 +131,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::Interrupted { .. }
         | StoreError::EventsMissing { .. }
         | StoreError::Strange { .. }
+        | StoreError::PageSize { .. }
         | StoreError::OtherLoss { .. }
         | StoreError::Inconsistent(_) => false,
     }

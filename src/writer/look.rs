@@ -1,6 +1,8 @@
 //! The writer's look at its files, once a second and before each checkpoint: whether they are still those that were opened,
 //! and whether another program has written the database.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,8 +27,10 @@ impl WriterLoop<'_> {
     /// and another content in the same file does.
     pub(super) fn look(&mut self) -> Result<(), StoreError> {
         let found = self.look_at_files();
-        if let Look::Lost(lost) = found {
-            return Err(self.end_without(lost));
+        match found {
+            Look::Lost(lost) => return Err(self.end_without(lost)),
+            Look::Unreadable { path, errno } => return Err(unreadable(path, errno)),
+            Look::Same | Look::Touched => {}
         }
         // SQLite cannot tell while another program has the file locked, and the next look can.
         if self.store.foreign_commits.are_new(&self.store.connection).unwrap_or(false) {
@@ -79,12 +83,14 @@ impl WriterLoop<'_> {
     /// Returns the error that ends the writer: the loss of the database or its log explains an error of the storage, and
     /// that of another file does not.
     pub(super) fn explain(&mut self, error: StoreError) -> StoreError {
+        let error = self.store.with_cause(error);
         match error.severity() {
             Severity::Storage => {}
             Severity::ForeignWriter | Severity::Full | Severity::FileLost | Severity::Bug => return error,
         }
         match self.look_at_files() {
-            Look::Same => error,
+            // The error has a cause of its own.
+            Look::Same | Look::Unreadable { .. } => error,
             Look::Lost(lost) if lost.content_is_safe => {
                 let _uncommitted = self.is_rolled_back();
                 tracing::error!(path = %lost.path.display(), "the file {}, too", lost.what);
@@ -104,4 +110,8 @@ impl WriterLoop<'_> {
             }
         }
     }
+}
+
+fn unreadable(path: PathBuf, errno: i32) -> StoreError {
+    StoreError::Io { path, source: io::Error::from_raw_os_error(errno) }
 }

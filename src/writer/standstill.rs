@@ -7,7 +7,10 @@ use super::disk_space::FreeSpace;
 use super::file_check::{FileCheck, FileVerdict, ForeignWrite};
 use super::replies::{NotApplied, WriterReply};
 use super::writer_loop::WriterLoop;
+use crate::failpoints::{self, Bug};
 use crate::store::StoreError;
+use crate::store::error::is_full;
+use crate::types::Seq;
 
 /// Cause of a standstill.
 pub(super) enum Standstill {
@@ -38,6 +41,28 @@ impl WriterLoop<'_> {
         if !self.is_read_only() {
             tracing::error!(why, "disk full: read-only until space is free");
             self.stand_still(Standstill::Full);
+        }
+    }
+
+    /// Writes the watermark of what was committed, up to `synced` on the disk. If there is no space for it, what was committed
+    /// is not acknowledged: the outcome is unknown to the clients, and nothing is sold until the watermark is written.
+    pub(super) fn mark(&mut self, synced: Seq) -> Result<(), StoreError> {
+        if failpoints::enabled(Bug::NoWatermark) {
+            return Ok(());
+        }
+        let mark = self.store.mark(self.state.seq(), self.recorder.link(), synced);
+        match self.store.watermark.write(&mark) {
+            Ok(()) => {
+                self.is_unmarked = false;
+                Ok(())
+            }
+            Err(StoreError::Io { path, source }) if is_full(&source) => {
+                self.reply_to_all(|| WriterReply::Unknown);
+                self.is_unmarked = true;
+                self.become_read_only(&format!("{}: {source}", path.display()));
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -81,6 +106,7 @@ impl WriterLoop<'_> {
             return Ok(());
         }
         match self.commit() {
+            Ok(_) if self.is_unmarked => Ok(()),
             Ok(_) => {
                 self.standstill = None;
                 self.shared.read_only.store(false, Ordering::SeqCst);

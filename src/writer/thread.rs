@@ -147,6 +147,7 @@ impl Writer {
                 replies: Vec::new(),
                 outgoing: ReplyBatch::new(options.mailboxes),
                 standstill: None,
+                is_unmarked: false,
                 drained: 0,
                 last_tick: Instant::now(),
                 log_has_erased: false,

@@ -51,6 +51,8 @@ pub(super) struct WriterLoop<'a> {
     pub(super) sync: SyncPolicy,
     /// Cause of a standstill: nothing is decided, and the state does not advance.
     pub(super) standstill: Option<Standstill>,
+    /// True while the watermark is behind the file, because it found no space.
+    pub(super) is_unmarked: bool,
     /// Number of commands taken since the last tick.
     pub(super) drained: u32,
     pub(super) last_tick: Instant,
@@ -293,11 +295,8 @@ impl WriterLoop<'_> {
         self.recorder.commit()?;
         self.batch.tally.clear();
         failpoints::pause(PausePoint::AfterCommit);
-        let seq = self.state.seq();
-        let synced = self.sync.committed(seq);
-        if !failpoints::enabled(Bug::NoWatermark) {
-            self.store.watermark.write(&self.store.mark(seq, self.recorder.link(), synced))?;
-        }
+        let synced = self.sync.committed(self.state.seq());
+        self.mark(synced)?;
         failpoints::pause(PausePoint::AfterWatermark);
         self.meter.commit(recorded.elapsed());
         Ok(started.elapsed())
@@ -320,6 +319,7 @@ impl WriterLoop<'_> {
 
     /// Handles a failed commit: replies to every command of the batch, and returns an error if the writer must end.
     pub(super) fn not_committed(&mut self, error: StoreError) -> Result<(), StoreError> {
+        let error = self.store.with_cause(error);
         match error.severity() {
             // Autocommit is on again: SQLite has rolled back, and nothing of the batch is in the file.
             Severity::Full if self.is_rolled_back() => {
@@ -390,7 +390,8 @@ impl WriterLoop<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        let ran = self.checkpointer.run(due, &self.store.connection).map_err(StoreError::from);
+        let ran =
+            self.checkpointer.run(due, &self.store.connection).map_err(|error| self.store.with_cause(error.into()));
         self.store.files.note_written();
         match ran {
             Ok(done) => self.meter.checkpoint(started.elapsed(), done == checkpoint::CheckpointResult::Busy),
@@ -433,7 +434,7 @@ impl WriterLoop<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        let ran = self.checkpointer.reset(&self.store.connection).map_err(StoreError::from);
+        let ran = self.checkpointer.reset(&self.store.connection).map_err(|error| self.store.with_cause(error.into()));
         self.store.files.note_written();
         match ran {
             Ok(done) => {

@@ -36,6 +36,8 @@ static FAILING_SYNC: AtomicU64 = AtomicU64::new(u64::MAX);
 static ARMED: AtomicBool = AtomicBool::new(false);
 /// How far files may grow, in bytes; negative: as far as they like.
 static GROWTH: AtomicI64 = AtomicI64::new(-1);
+/// A write beyond that fails as one beyond a quota does, which SQLite calls an I/O error, instead of as on a full disk.
+static BY_QUOTA: AtomicBool = AtomicBool::new(false);
 /// How much longer a sync takes than it does anyway.
 static SYNC_DELAY_US: AtomicU64 = AtomicU64::new(0);
 /// Writes wait for this lock, and how many do.
@@ -128,6 +130,12 @@ impl Shim {
         GROWTH.store(room.map_or(-1, i64::from), Ordering::SeqCst);
     }
 
+    /// The same, with a quota as the cause.
+    pub fn fill_quota(&self, room: Option<u32>) {
+        BY_QUOTA.store(room.is_some(), Ordering::SeqCst);
+        self.fill(room);
+    }
+
     /// From now on each sync takes so much longer.
     pub fn delay_syncs(&self, delay: Duration) {
         SYNC_DELAY_US.store(u64::try_from(delay.as_micros()).expect("a short time"), Ordering::SeqCst);
@@ -147,7 +155,7 @@ impl Shim {
 impl Drop for Shim {
     fn drop(&mut self) {
         self.disarm();
-        self.fill(None);
+        self.fill_quota(None);
         self.delay_syncs(Duration::ZERO);
         drop(self.take_record());
     }
@@ -264,6 +272,10 @@ unsafe extern "C" fn write<const FILE: usize>(
             let growth = at + i64::from(length) - size;
             if growth > 0 {
                 if growth > room {
+                    if BY_QUOTA.load(Ordering::SeqCst) {
+                        *libc::__errno_location() = libc::EDQUOT;
+                        return ffi::SQLITE_IOERR_WRITE;
+                    }
                     return ffi::SQLITE_FULL;
                 }
                 GROWTH.fetch_sub(growth, Ordering::SeqCst);
