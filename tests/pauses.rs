@@ -69,7 +69,7 @@ fn heard(stream: &mut TcpStream) -> Option<Heard> {
             return Some(match reply {
                 Reply::Pong(_) => Heard::Pong,
                 Reply::Reserved(reserved) => Heard::Reserved(reserved.reason),
-                _ => Heard::Other,
+                Reply::Result(_) | Reply::Error { .. } | Reply::Update(_) | Reply::Ok { .. } => Heard::Other,
             });
         }
         let mut more = [0; 256];
