@@ -18,6 +18,7 @@ pub mod fault_marker;
 pub mod foreign_commits;
 pub mod load;
 pub mod lock;
+mod log_index;
 pub mod migrate;
 mod money;
 pub mod open;

@@ -100,6 +100,16 @@ fn a_rescued_copy_has_the_tokens() {
     }
 }
 
+#[test]
+fn a_link_to_no_tokens_admits_nobody() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    stop(Process::start(&data, &[]));
+    std::os::unix::fs::symlink(scratch.path().join("absent"), data.join(TOKENS)).expect("linked");
+    let (code, told) = serve(&data, &[]);
+    assert!(code == Some(64) && told.contains(TOKENS), "{code:?}: {told}");
+}
+
 fn make_pipe(path: &Path) {
     assert!(Command::new("mkfifo").args(["-m", "600"]).arg(path).status().expect("run").success());
 }
@@ -144,7 +154,7 @@ fn a_named_pipe_in_place_of_a_file_is_refused_and_not_waited_for() {
         make_pipe(&data.join(name));
         let (code, told) = serve(&data, &[]);
         assert_eq!(code, Some(64), "{name}: {told}");
-        assert!(told.contains(&format!("{name}")) && told.contains("not a regular file"), "{name}: {told}");
+        assert!(told.contains(name) && told.contains("not a regular file"), "{name}: {told}");
         fs::remove_file(data.join(name)).expect("removed");
     }
 }

@@ -285,7 +285,7 @@ const STILL_RESCUING: &str = "not ended: files of the data directory are lost, a
 const SHUTTING_DOWN: &str = "shutting down: committing accepted requests (send the signal again to exit now)";
 
 /// Limit for an orderly shutdown: up to 5 s for connections, the rest for the last commit and checkpoint. The limit of a
-/// supervisor (20 s in scripts/firstcome.service) must be longer.
+/// supervisor (15 min in scripts/firstcome.service) must be longer, because a rescue of lost files may take longer.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Units of the demo drop, as many as `rush` has by default.

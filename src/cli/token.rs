@@ -1,5 +1,6 @@
 //! `firstcome token`: creates, lists and revokes operators' tokens, before the server's first start or while it runs.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::admission::operators::file::{TOKENS_FILE, change, had_tokens, list_as_json, make_room, read};
 use crate::admission::operators::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_name};
 use crate::config::ConfigError;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::output;
 use crate::store::open::DATABASE_FILE;
 use crate::types::UnixMillis;
@@ -121,7 +122,7 @@ fn usage(error: ConfigError) -> Exit {
 /// Creates, lists or revokes tokens.
 ///
 /// # Errors
-/// 64: the token file cannot be used, or the id is unknown.
+/// 64: the token file cannot be used, no server uses the directory, or the id is unknown. 77: this user may not enter it.
 pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
     match &args.command {
@@ -144,10 +145,14 @@ pub fn run(args: &TokenArgs) -> Result<(), Exit> {
 
 /// Refuses a directory that no server has used: its tokens would open and close nothing.
 fn require_use(data: &Path) -> Result<(), Exit> {
-    if data.join(DATABASE_FILE).exists() || had_tokens(data) {
-        return Ok(());
-    }
     let whole = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    match data.join(DATABASE_FILE).try_exists() {
+        Ok(is_there) if is_there || had_tokens(data) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(Exit::new(exit::DENIED, format!("{}: {error}", whole.display())));
+        }
+        Ok(_) | Err(_) => {}
+    }
     Err(Exit::usage(format!(
         "{} has no {DATABASE_FILE}: no server uses it; name the directory of the server with --data, or make the first token \
          with `firstcome token create --before-first-start`",

@@ -77,8 +77,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
-    let mut loaded =
-        load::load_verified(&store, config.idempotency_keys_max).map_err(|error| at_file(error, &store.path))?;
+    let mut loaded = load::load_verified(&store, config.idempotency_keys_max)
+        .map_err(|error| at_file(store.with_cause(error), &store.path))?;
     for (path, mode) in ownership::open_to_others(store.directory()) {
         tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "others can use this file: chmod go-rwx");
     }

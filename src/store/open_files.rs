@@ -6,29 +6,18 @@
 use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::fault_marker::MARKER_FILE;
 use super::lock::LOCK_FILE;
+use super::log_index::{INDEX_BYTES, LogIndex, LogState};
 use super::open::DATABASE_FILE;
 use super::watermark::WATERMARK_FILE;
 
 const LOG_FILE: &str = "firstcome.db-wal";
 const INDEX_FILE: &str = "firstcome.db-shm";
-
-/// Bytes before the first frame of a write-ahead log.
-const LOG_HEADER_BYTES: u64 = 32;
-/// Bytes of a frame: its header and a page.
-const FRAME_BYTES: u64 = 24 + 4096;
-/// Bytes of the index that SQLite maps at once; it is never shorter.
-const INDEX_BYTES: u64 = 32_768;
-/// Places in the header of the index (sqlite.org/walformat.html): the last frame, and the salt of the log.
-const INDEX_LAST_FRAME_AT: u64 = 16;
-const INDEX_SALT_AT: u64 = 32;
-/// Place of the salt in the header of the log.
-const LOG_SALT_AT: u64 = 16;
 
 /// A file that is no longer the one that was opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,10 +108,9 @@ impl KnownFiles {
 /// The files as they were opened.
 pub struct OpenFiles {
     known: KnownFiles,
-    /// The database, its log and the index of the log. They stay open: closing one would release SQLite's own locks on it.
+    /// Stays open, as its log does: closing it would release SQLite's own locks on it.
     database: File,
-    log: File,
-    index: File,
+    log: LogIndex,
     written: Cell<Written>,
 }
 
@@ -140,8 +128,7 @@ impl OpenFiles {
         Ok(OpenFiles {
             known: KnownFiles { directory: directory.to_path_buf(), directory_id: FileId::of(&stat("")?), parts },
             database: open(DATABASE_FILE)?,
-            log: open(LOG_FILE)?,
-            index: open(INDEX_FILE)?,
+            log: LogIndex::new(open(LOG_FILE)?, open(INDEX_FILE)?),
             written: Cell::new(Written::of(&stat(DATABASE_FILE)?)),
         })
     }
@@ -155,7 +142,7 @@ impl OpenFiles {
     /// Returns the open database and its log, with the names that a copy of them must have.
     #[must_use]
     pub fn content(&self) -> [(&'static str, &File); 2] {
-        [(DATABASE_FILE, &self.database), (LOG_FILE, &self.log)]
+        [(DATABASE_FILE, &self.database), (LOG_FILE, &self.log.log)]
     }
 
     /// Notes that this process has written the database file.
@@ -170,7 +157,7 @@ impl OpenFiles {
     /// # Errors
     /// If the disk refuses: what the log has may never reach it.
     pub fn sync_log(&self) -> Result<(), StoreError> {
-        self.log.sync_all().map_err(|source| StoreError::Io { path: self.known.directory.join(LOG_FILE), source })
+        self.log.log.sync_all().map_err(|source| StoreError::Io { path: self.known.directory.join(LOG_FILE), source })
     }
 
     /// Looks at every file. Called between batches, when nothing writes.
@@ -198,10 +185,12 @@ impl OpenFiles {
                 Ok(_) => {}
             }
         }
-        match self.log_is_whole() {
-            Ok(true) if touched => Look::Touched,
-            Ok(true) => Look::Same,
-            Ok(false) => self.lost(LOG_FILE, "was cut or overwritten", false),
+        match self.log.look() {
+            Ok(LogState::Whole) if touched => Look::Touched,
+            Ok(LogState::Whole) => Look::Same,
+            Ok(LogState::LogChanged) => self.lost(LOG_FILE, "was cut or overwritten", false),
+            // The database and its log have everything, unless SQLite has written by this index.
+            Ok(LogState::IndexChanged) => self.lost(INDEX_FILE, "was overwritten", false),
             Err(error) => self.different(LOG_FILE, PathChange::of(&error, "was cut or overwritten"), false),
         }
     }
@@ -215,26 +204,6 @@ impl OpenFiles {
 
     fn lost(&self, name: &str, what: &'static str, content_is_safe: bool) -> Look {
         Look::Lost(Lost { path: self.known.directory.join(name), what, content_is_safe })
-    }
-
-    /// Compares the log with its index: it must have every frame, without a hole, under the same salt.
-    fn log_is_whole(&self) -> io::Result<bool> {
-        let mut last_frame = [0; 4];
-        self.index.read_exact_at(&mut last_frame, INDEX_LAST_FRAME_AT)?;
-        let last_frame = u64::from(u32::from_ne_bytes(last_frame));
-        if last_frame == 0 {
-            return Ok(true);
-        }
-        let bytes = LOG_HEADER_BYTES.saturating_add(last_frame.saturating_mul(FRAME_BYTES));
-        if self.log.metadata()?.len() < bytes {
-            return Ok(false);
-        }
-        let (mut expected, mut found) = ([0; 8], [0; 8]);
-        self.index.read_exact_at(&mut expected, INDEX_SALT_AT)?;
-        self.log.read_exact_at(&mut found, LOG_SALT_AT)?;
-        // A log that was cut and written on has a hole. A file system that does not know holes reports the end of the file.
-        let hole = rustix::fs::seek(&self.log, rustix::fs::SeekFrom::Hole(0)).unwrap_or(u64::MAX);
-        Ok(found == expected && hole >= bytes)
     }
 }
 
@@ -252,13 +221,12 @@ impl PathChange {
     /// Tells a fault of the disk from a loss, whose predicate is `what`.
     fn of(error: &io::Error, what: &'static str) -> PathChange {
         use rustix::io::Errno;
+        let of_the_way = [Errno::ACCESS, Errno::PERM, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error);
         match error.raw_os_error() {
-            Some(errno)
-                if [Errno::IO, Errno::STALE, Errno::NXIO, Errno::NODEV].map(Errno::raw_os_error).contains(&errno) =>
-            {
-                PathChange::Unreadable(errno)
-            }
-            Some(_) | None => PathChange::Lost(what),
+            // An end that comes too early has no number.
+            None => PathChange::Lost(what),
+            Some(errno) if of_the_way.contains(&errno) => PathChange::Lost(what),
+            Some(errno) => PathChange::Unreadable(errno),
         }
     }
 }
@@ -298,10 +266,10 @@ mod tests {
         let mut files = OpenFiles::note(store.directory()).expect("noted");
         assert_eq!(files.look(), Look::Same);
         // Its first bytes cannot be read: EIO.
-        files.index = File::open("/proc/self/mem").expect("opened");
+        files.log.index = File::open("/proc/self/mem").expect("opened");
         let found = files.look();
         assert_eq!(found, Look::Unreadable { path: store.directory().join(LOG_FILE), errno: libc::EIO });
-        files.index = File::open("/dev/null").expect("opened");
+        files.log.index = File::open("/dev/null").expect("opened");
         assert!(matches!(files.look(), Look::Lost(lost) if lost.what == "was cut or overwritten"));
     }
 }

@@ -98,7 +98,7 @@ pub fn read(path: &Path) -> Result<Option<(Vec<Token>, FileStamp)>, ConfigError>
     let failed = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", path.display()));
     let file = match open_regular(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(failed(&error)),
     };
     let stamp = FileStamp::from(&file.metadata().map_err(|error| failed(&error))?);
