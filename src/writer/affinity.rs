@@ -49,6 +49,30 @@ fn choose(affinity: CpuAffinity, cores: &[usize]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn cores_of_this_thread() -> Vec<usize> {
+        let mask = sched_getaffinity(None).expect("read");
+        (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect()
+    }
+
+    #[test]
+    fn a_pinned_thread_runs_on_its_core_alone_until_it_is_released() {
+        let cores = cores_of_this_thread();
+        let pinned = |affinity| {
+            let thread = std::thread::spawn(move || {
+                let pinned = apply(affinity);
+                let own = cores_of_this_thread();
+                release();
+                (pinned, own, cores_of_this_thread())
+            });
+            thread.join().expect("it ends")
+        };
+        for core in &cores {
+            assert_eq!(pinned(CpuAffinity::Core(*core)), (Some(*core), vec![*core], cores.clone()));
+        }
+        assert_eq!(pinned(CpuAffinity::Off), (None, cores.clone(), cores.clone()));
+        assert_eq!(pinned(CpuAffinity::Core(CpuSet::MAX_CPU - 1)).0, None, "no machine of ours has that core");
+    }
+
     #[test]
     fn the_writer_has_the_last_of_two_or_more_cores() {
         assert_eq!(choose(CpuAffinity::Auto, &[0]), None);

@@ -153,6 +153,26 @@ mod tests {
     }
 
     #[test]
+    fn a_start_with_a_wrong_wall_clock_is_refused_unless_the_operator_accepts_it() {
+        let last_event = ms(100_000_000);
+        let evidence = StartEvidence { last_event, kept: None, orders_live: true, anything_due: true };
+        let hours_behind = reading(50_000_000);
+        assert_eq!(Clock::start(&evidence, &hours_behind, false).err(), Some(ClockError::Behind(50_000)));
+        assert!(Clock::start(&evidence, &hours_behind, true).is_ok_and(|clock| clock.now() >= last_event));
+    }
+
+    #[test]
+    fn the_wall_clock_is_that_of_the_file_system_in_both_units() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let made = file.as_file().metadata().expect("read").modified().expect("a time");
+        let made_ms = made.duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let made_ms = i64::try_from(made_ms).expect("in range");
+        for clock_ms in [wall_clock().get(), i64::try_from(wall_clock_us() / 1000).expect("in range")] {
+            assert!((clock_ms - made_ms).abs() < 60_000, "{clock_ms} {made_ms}");
+        }
+    }
+
+    #[test]
     fn small_offsets_are_slewed_at_5_percent_and_large_ones_are_left() {
         let start = reading(1_000_000_000);
         let clock = Clock::unguarded(UnixMillis::ZERO, &start);

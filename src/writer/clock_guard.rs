@@ -168,6 +168,7 @@ mod tests {
         assert_eq!(start(100_000_000 - 60_001, false), Err(ClockError::Behind(60)));
         assert_eq!(start(100_000_000 - 60_000, false), Ok(()));
         assert_eq!(start(100_000_000 + 3_600_001, true), Err(ClockError::Ahead(3600)));
+        assert_eq!(start(100_000_000 + 3_600_000, true), Ok(()));
         assert_eq!(start(100_000_000 + 3_600_001, false), Ok(()), "a drop that is due alone proves nothing");
         let new_file =
             StartEvidence { last_event: UnixMillis::ZERO, kept: None, orders_live: false, anything_due: false };

@@ -30,3 +30,24 @@ impl FreeSpace {
         self.free_bytes >= self.min_bytes.saturating_add(self.min_bytes / RESUME_DIVISOR)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sales_stop_below_the_bound_and_resume_a_quarter_above_it() {
+        let at = |free_bytes| FreeSpace { free_bytes, min_bytes: 1000 };
+        assert_eq!((at(999).is_short(), at(1000).is_short()), (true, false));
+        assert_eq!((at(1249).is_ample(), at(1250).is_ample()), (false, true));
+        let nothing_asked = FreeSpace { free_bytes: 0, min_bytes: 0 };
+        assert!(!nothing_asked.is_short() && nothing_asked.is_ample());
+    }
+
+    #[test]
+    fn what_cannot_be_measured_counts_as_free() {
+        assert_eq!(FreeSpace::of(Path::new("/no/such/place"), 1).free_bytes, u64::MAX);
+        let measured = FreeSpace::of(Path::new("/"), 1).free_bytes;
+        assert!((1..u64::MAX).contains(&measured), "{measured}");
+    }
+}
