@@ -31,6 +31,11 @@ ClockByLastEvent       clocks       a_right_clock_starts_after_any_stop_and_a_wr
 EarlyRefundForgotten   payment_orders every_order_of_a_payments_events_has_the_same_end
 UnitsCountedTwice      store_model  what_is_loaded_from_the_file_is_what_the_engine_has_in_memory
 UnitsLeaveTotal        store_model  what_is_loaded_from_the_file_is_what_the_engine_has_in_memory
+UnknownIsNotApplied    log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
+LeaseNotChecked        log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
+LinkNotCompared        log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
+HeadNotCompared        log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
+ReplyBeforeAppend      log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
 '
 
 # Every bug in the code has a line above.

@@ -56,6 +56,16 @@ pub enum Bug {
     /// The units of a reservation leave the total in the row of a drop twice, and are not held there; memory and audit are
     /// right.
     UnitsLeaveTotal,
+    /// An append without an answer is answered as not applied.
+    UnknownIsNotApplied,
+    /// A leader decides although its lease may have ended.
+    LeaseNotChecked,
+    /// A follower goes on although its link is not the entry's.
+    LinkNotCompared,
+    /// The log takes an append behind any head.
+    HeadNotCompared,
+    /// A leader replies to a batch before its append has an answer.
+    ReplyBeforeAppend,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

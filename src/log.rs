@@ -1,11 +1,25 @@
 //! The replicated log: what the writer of one machine commits, as entries that other machines apply to their own files.
 //!
 //! `entry` defines the bytes of an entry: a whole batch, and the links of the chain before and after it. A node that
-//! records the batch of an entry after the same link gets the same rows and the same next link, and compares it.
+//! records the batch of an entry after the same link gets the same rows and the same next link, and compares it. `head`
+//! is the end of the log, by which appends are fenced. `request` is what may be asked of a log, `append` finds out what
+//! became of one append, `node` follows, campaigns and leads; neither has I/O or a clock. `simulated` is a log in memory
+//! with the faults of a network.
 //!
-//! Only the encoding is here so far; no program appends entries yet.
+//! The parts without I/O are here so far; no program appends entries yet.
 
+pub mod append;
 pub mod entry;
+pub mod head;
+pub mod node;
 mod private_data;
+pub mod request;
+pub mod simulated;
+mod times;
 
+pub use append::{Append, Fate, Step};
 pub use entry::{ENTRY_BYTES_MAX, Entry, EntryError};
+pub use head::Head;
+pub use node::{Node, Output, Stop};
+pub use request::{Answer, Request, Tenure};
+pub use times::{BootMillis, NodeSettings};

@@ -75,7 +75,8 @@ fn run_world(seed: u64) {
         number += 1;
         let before = recorder.link();
         let batch = recording.take_and_commit(&mut recorder, &what);
-        let entry = Entry { number, epoch: 1, before, link: recorder.link(), at: recording.state.at(), batch };
+        let (seq, at, link) = (recording.state.seq(), recording.state.at(), recorder.link());
+        let entry = Entry { number, epoch: 1, seq, before, link, at, batch };
         let bytes = entry.encode().expect("encoded");
         let read = Entry::decode(&bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(read, entry, "{what}");
@@ -135,7 +136,7 @@ fn sample() -> Entry {
     let figures =
         PerSecondFigures { orders: 1, units: 2, queue_wait_us: 41, queue_wait_us_max: 41, ..Default::default() };
     batch.tally.figures.insert((drop_id, at.second()), figures);
-    Entry { number: 3, epoch: 1, before: ChainLink([1; 32]), link: ChainLink([2; 32]), at, batch }
+    Entry { number: 3, epoch: 1, seq: seq(7), before: ChainLink([1; 32]), link: ChainLink([2; 32]), at, batch }
 }
 
 const GOLDEN: &str = "0103010101010101010101010101010101010101010101010101010101010101010101020202020202020202020202020202\

@@ -13,11 +13,11 @@ use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
-use super::private_data;
+use super::{Head, private_data};
 use crate::capture::encoding::encoding_of_struct;
 use crate::store::chain::ChainLink;
 use crate::store::{Batch, PerSecondFigures, PerSecondTally};
-use crate::types::UnixMillis;
+use crate::types::{Seq, UnixMillis};
 
 /// The version of the encoding, and of the engine's types in it. A node that reads a newer one stops following.
 pub const VERSION: u8 = 1;
@@ -38,6 +38,8 @@ pub struct Entry {
     pub number: u64,
     /// The epoch of the leader that made it.
     pub epoch: u64,
+    /// The last event of the file after it.
+    pub seq: Seq,
     /// The link of the chain that the batch follows.
     pub before: ChainLink,
     /// The link of the chain after it; [`Entry::before`] if the batch has no event.
@@ -62,6 +64,13 @@ pub enum EntryError {
 }
 
 impl Entry {
+    /// The head of the log after the entry.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let Entry { number, epoch, seq, link, .. } = *self;
+        Head { number, epoch, seq, link }
+    }
+
     /// Returns the entry's bytes.
     ///
     /// # Errors
@@ -107,7 +116,9 @@ impl Entry {
             return Err("a link of nothing");
         }
         let follows = |pair: &[crate::engine::Event]| pair[0].seq.next() == pair[1].seq && pair[0].at <= pair[1].at;
-        if !events.windows(2).all(follows) || events.last().is_some_and(|last| last.at > self.at) {
+        if !events.windows(2).all(follows)
+            || events.last().is_some_and(|last| last.at > self.at || last.seq != self.seq)
+        {
             return Err("events out of order");
         }
         let mut private_data = private_data.iter().peekable();
@@ -133,7 +144,7 @@ impl<Context> Decode<Context> for ChainLink {
     }
 }
 
-encoding_of_struct!(Entry { number, epoch, before, link, at, batch });
+encoding_of_struct!(Entry { number, epoch, seq, before, link, at, batch });
 encoding_of_struct!(Batch { events, private_data, tally });
 encoding_of_struct!(PerSecondTally { figures });
 encoding_of_struct!(PerSecondFigures {

@@ -1,0 +1,366 @@
+//! A node of a cluster: it follows the log, campaigns when no leader is heard, and leads. Without I/O and without a clock:
+//! its owner carries requests and answers, says what time it is, records and commits.
+//!
+//! Two rules carry the promises. An append is fenced by the head and by the tenure, so an old leader's entries never
+//! count. A refusal or a fresh read has no entry: it is answered only while the lease is surely valid, when no other
+//! node can have appended.
+
+use std::sync::Arc;
+
+use super::append::{Append, Fate, Step};
+use super::request::{Answer, Request};
+use super::times::{BootMillis, Heard, Lease, NodeSettings};
+use super::{Entry, EntryError, Head};
+use crate::failpoints::{self, Bug};
+use crate::store::Batch;
+use crate::store::chain::ChainLink;
+use crate::types::UnixMillis;
+
+/// Reasons why a node neither follows nor leads any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// The log has an entry of a newer version: upgrade the node.
+    Newer { found: u8 },
+    /// The next entry was overwritten: the node must join again.
+    Overrun,
+    /// The file is not what the log says.
+    Diverged,
+    /// The log ends before the file: it lost entries, and the file is the better witness.
+    LogWentBack,
+}
+
+/// What the owner must do.
+#[derive(Debug)]
+pub enum Output {
+    Nothing,
+    /// Record and commit the entry's batch, then call [`Node::applied`] with the link of the file.
+    Apply(Box<Entry>),
+    /// The node leads, and may decide.
+    Leads,
+    /// What became of the entry given to [`Node::append`]. Unless it stands, the state goes back to the file's.
+    Appended(Fate),
+    Stopped(Stop),
+}
+
+#[derive(Debug)]
+enum Role {
+    Following,
+    Campaigning {
+        since: BootMillis,
+    },
+    /// Elected: everything in the log must be applied before the first own entry.
+    CatchingUp {
+        lease: Lease,
+        target: Option<Head>,
+    },
+    /// The entry that begins the epoch, without events, is under way.
+    Beginning {
+        lease: Lease,
+        append: Append,
+        at: UnixMillis,
+    },
+    Leading {
+        lease: Lease,
+        epoch: u64,
+        append: Option<Append>,
+    },
+    Stopped,
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    settings: NodeSettings,
+    applied: Head,
+    role: Role,
+    /// True while a request of the role has no answer.
+    waits: bool,
+    /// When that request, or the last one, was made.
+    asked_at: BootMillis,
+    next_poll: BootMillis,
+    heard: Heard,
+    /// The copy of the next entry was wrong: another member is asked, and a second one is believed.
+    doubted: bool,
+    /// The owner records an entry.
+    applying: bool,
+}
+
+impl Node {
+    /// Returns a follower whose file ends at `applied`.
+    #[must_use]
+    pub fn new(settings: NodeSettings, applied: Head, now: BootMillis) -> Node {
+        Node {
+            settings,
+            applied,
+            role: Role::Following,
+            waits: false,
+            asked_at: now,
+            next_poll: now,
+            heard: Heard::nothing(now),
+            doubted: false,
+            applying: false,
+        }
+    }
+
+    /// The last entry in the file.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.applied
+    }
+
+    /// Returns the epoch in which the node leads.
+    #[must_use]
+    pub fn leads(&self) -> Option<u64> {
+        if let Role::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
+    }
+
+    /// Returns how far this node's wall clock is ahead of the leaders', in milliseconds. `None` until an entry came in time.
+    #[must_use]
+    pub fn clock_lead_ms(&self) -> Option<i64> {
+        self.heard.lead_ms()
+    }
+
+    /// Returns whether the owner may decide a batch: the node leads, its lease is surely valid, and no entry is under way.
+    /// Refusals of such a batch may be answered without an entry.
+    #[must_use]
+    pub fn may_decide(&self, now: BootMillis) -> bool {
+        let Role::Leading { lease, append: None, .. } = &self.role else { return false };
+        lease.is_valid(&self.settings, now)
+    }
+
+    /// Returns the next request, if one is due and none is under way.
+    pub fn request(&mut self, now: BootMillis) -> Option<Request> {
+        if self.waits || self.applying {
+            return None;
+        }
+        self.leave_what_has_ended(now);
+        let request = match &self.role {
+            Role::Following if self.heard.is_time_to_campaign(&self.settings, now) => {
+                self.role = Role::Campaigning { since: now };
+                Request::Campaign
+            }
+            Role::Following if now < self.next_poll => return None,
+            Role::Following | Role::CatchingUp { target: Some(_), .. } => {
+                Request::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
+            }
+            Role::CatchingUp { target: None, .. } => Request::Head,
+            Role::Beginning { append, .. } | Role::Leading { append: Some(append), .. } => append.request(),
+            Role::Campaigning { .. } | Role::Leading { append: None, .. } | Role::Stopped => return None,
+        };
+        (self.waits, self.asked_at) = (true, now);
+        Some(request)
+    }
+
+    /// Returns a request that keeps the lease, every quarter of it. It travels beside the others.
+    pub fn lease_request(&mut self, now: BootMillis) -> Option<Request> {
+        let settings = self.settings;
+        self.lease_mut()?.request(&settings, now)
+    }
+
+    /// Takes the answer to the request for the lease that was sent at `sent`.
+    pub fn lease_answered(&mut self, sent: BootMillis, answer: &Answer) {
+        if let Some(lease) = self.lease_mut() {
+            lease.answered(sent, answer);
+        }
+    }
+
+    /// Takes the answer to the last request.
+    pub fn answered(&mut self, now: BootMillis, wall: UnixMillis, answer: &Answer) -> Output {
+        self.waits = false;
+        match std::mem::replace(&mut self.role, Role::Following) {
+            Role::Following => self.followed(now, answer),
+            Role::Campaigning { since } => {
+                if let Answer::Elected(tenure) = answer {
+                    self.role = Role::CatchingUp { lease: Lease::new(*tenure, since), target: None };
+                } else {
+                    self.heard.listen_again(now);
+                }
+                Output::Nothing
+            }
+            Role::CatchingUp { lease, target } => self.caught_up(now, wall, lease, target, answer),
+            Role::Beginning { lease, append, at } => {
+                let head = append.to();
+                match append.answered(answer) {
+                    Step::Ask(append) => {
+                        self.role = Role::Beginning { lease, append, at };
+                        Output::Nothing
+                    }
+                    Step::Done(Fate::Stands) => {
+                        self.applied = head;
+                        self.heard.note_own(now, at);
+                        self.role = Role::Leading { lease, epoch: head.epoch, append: None };
+                        Output::Leads
+                    }
+                    // It has no events, so nothing is lost: follow.
+                    Step::Done(_) => self.follow(now),
+                }
+            }
+            Role::Leading { lease, epoch, append: Some(append) } => {
+                let to = append.to();
+                match append.answered(answer) {
+                    Step::Ask(append) => {
+                        self.role = Role::Leading { lease, epoch, append: Some(append) };
+                        Output::Nothing
+                    }
+                    Step::Done(fate) => self.ended(now, wall, lease, epoch, to, fate),
+                }
+            }
+            role @ (Role::Leading { append: None, .. } | Role::Stopped) => {
+                self.role = role;
+                Output::Nothing
+            }
+        }
+    }
+
+    /// Appends a batch that was decided and recorded after [`Node::head`]. `to` is the head after it.
+    ///
+    /// # Panics
+    /// If the node may not append: it does not lead, or an entry is under way.
+    pub fn append(&mut self, to: Head, bytes: Arc<[u8]>) {
+        let Role::Leading { lease, append: append @ None, .. } = &mut self.role else {
+            panic!("only a leader without an entry under way appends")
+        };
+        assert!(to.number == self.applied.number.saturating_add(1), "entries are numbered without a gap");
+        *append = Some(Append::new(lease.tenure, self.applied, to, bytes));
+    }
+
+    /// Takes the link of the file after the entry of [`Output::Apply`] was recorded. `true`: commit it. `false`: roll it
+    /// back; the entry is read again from another member, and a second one that differs stops the node.
+    pub fn applied(&mut self, now: BootMillis, wall: UnixMillis, entry: &Entry, link: ChainLink) -> Result<bool, Stop> {
+        self.applying = false;
+        if link != entry.link && !failpoints::enabled(Bug::LinkNotCompared) {
+            return self.doubt().map(|()| false);
+        }
+        self.doubted = false;
+        self.applied = Head { link, ..entry.head() };
+        self.heard.note(now, wall, entry.at);
+        // The next one may be there already.
+        self.next_poll = now;
+        Ok(true)
+    }
+
+    fn followed(&mut self, now: BootMillis, answer: &Answer) -> Output {
+        self.next_poll = now.plus(self.settings.poll_ms);
+        let Answer::Entry(bytes) = answer else { return Output::Nothing };
+        if bytes.is_empty() {
+            self.heard.note_none(self.asked_at);
+            return Output::Nothing;
+        }
+        let entry = match Entry::decode(bytes) {
+            Ok(entry) => entry,
+            Err(EntryError::Newer { found }) => return self.stop(Stop::Newer { found }),
+            Err(EntryError::Damaged | EntryError::Malformed(_) | EntryError::TooLong { .. }) => {
+                // Nothing is known of its number: what is damaged may be an old entry of the slot.
+                self.doubted = !self.doubted;
+                return Output::Nothing;
+            }
+        };
+        let expected = self.applied.number.saturating_add(1);
+        if entry.number < expected {
+            // The slot has its entry of the round before.
+            self.heard.note_none(self.asked_at);
+            Output::Nothing
+        } else if entry.number > expected {
+            self.stop(Stop::Overrun)
+        } else if entry.before != self.applied.link || entry.epoch < self.applied.epoch {
+            match self.doubt() {
+                Ok(()) => Output::Nothing,
+                Err(stop) => Output::Stopped(stop),
+            }
+        } else {
+            self.applying = true;
+            Output::Apply(Box::new(entry))
+        }
+    }
+
+    /// Notes that a copy does not fit the file. A second copy that does not fit either is believed.
+    fn doubt(&mut self) -> Result<(), Stop> {
+        if self.doubted {
+            self.role = Role::Stopped;
+            return Err(Stop::Diverged);
+        }
+        self.doubted = true;
+        Ok(())
+    }
+
+    fn caught_up(
+        &mut self,
+        now: BootMillis,
+        wall: UnixMillis,
+        lease: Lease,
+        target: Option<Head>,
+        answer: &Answer,
+    ) -> Output {
+        let (target, output) = match (target, answer) {
+            (None, Answer::Head(head)) => (Some(*head), Output::Nothing),
+            (Some(_), _) => (target, self.followed(now, answer)),
+            (None, _) => (None, Output::Nothing),
+        };
+        if matches!(self.role, Role::Stopped) {
+            return output;
+        }
+        self.role = Role::CatchingUp { lease, target };
+        self.begin_if_caught_up(wall);
+        if matches!(self.role, Role::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
+    }
+
+    /// Begins an epoch once everything up to the head is applied.
+    fn begin_if_caught_up(&mut self, wall: UnixMillis) {
+        let Role::CatchingUp { lease, target: Some(head) } = self.role else { return };
+        if head.number < self.applied.number || (head.number == self.applied.number && head != self.applied) {
+            self.role = Role::Stopped;
+        } else if head == self.applied {
+            let at = self.heard.begins_at(wall);
+            let Head { number, epoch, seq, link } = head;
+            let (number, epoch) = (number.saturating_add(1), epoch.saturating_add(1));
+            let entry = Entry { number, epoch, seq, before: link, link, at, batch: Batch::default() };
+            // An entry without events is short.
+            if let Ok(bytes) = entry.encode() {
+                let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
+                self.role = Role::Beginning { lease, append, at };
+            }
+        }
+    }
+
+    /// The leader's append has ended.
+    fn ended(&mut self, now: BootMillis, wall: UnixMillis, lease: Lease, epoch: u64, to: Head, fate: Fate) -> Output {
+        if matches!(fate, Fate::Stands | Fate::StandsBehind(_)) {
+            self.applied = to;
+            self.heard.note_own(now, wall);
+        }
+        match fate {
+            Fate::Stands => self.role = Role::Leading { lease, epoch, append: None },
+            Fate::StandsBehind(_) | Fate::NotApplied(_) | Fate::Unknown => {
+                self.follow(now);
+            }
+        }
+        Output::Appended(fate)
+    }
+
+    fn follow(&mut self, now: BootMillis) -> Output {
+        self.role = Role::Following;
+        self.next_poll = now;
+        self.heard.listen_again(now);
+        Output::Nothing
+    }
+
+    fn stop(&mut self, stop: Stop) -> Output {
+        self.role = Role::Stopped;
+        Output::Stopped(stop)
+    }
+
+    /// Leaves a tenure that may have ended, unless an entry is under way: that is resolved first.
+    fn leave_what_has_ended(&mut self, now: BootMillis) {
+        let (Role::CatchingUp { lease, .. } | Role::Leading { lease, append: None, .. }) = &self.role else { return };
+        if !lease.is_valid(&self.settings, now) {
+            self.follow(now);
+        }
+    }
+
+    fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.role {
+            Role::CatchingUp { lease, .. } | Role::Beginning { lease, .. } | Role::Leading { lease, .. } => Some(lease),
+            Role::Following | Role::Campaigning { .. } | Role::Stopped => None,
+        }
+    }
+}

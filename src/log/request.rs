@@ -1,0 +1,53 @@
+//! What a node asks of the log, and what it is answered. A node has no I/O of its own: somebody carries its requests to
+//! the log, an etcd client or a simulation, and brings the answers.
+
+use std::sync::Arc;
+
+use super::Head;
+
+/// A leader's right to append, as the log knows it: it ends with the lease, and no later right has the same number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tenure(pub u64);
+
+/// A request to the log. Each is one atomic step there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Puts an entry behind `from`, if the head is `from` and the tenure is the present leader's.
+    Append { tenure: Tenure, from: Head, to: Head, bytes: Arc<[u8]> },
+    /// Reads the head.
+    Head,
+    /// Reads the entry in the slot of a number.
+    Read {
+        number: u64,
+        /// True if the copy that answered before is doubted: another member of the log must answer.
+        elsewhere: bool,
+    },
+    /// Becomes the leader, if there is none.
+    Campaign,
+    /// Keeps the lease of a tenure.
+    KeepAlive { tenure: Tenure },
+    /// Ends a tenure before its lease does.
+    Resign { tenure: Tenure },
+}
+
+/// An answer of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The entry was put.
+    Appended,
+    /// The entry was not put by this request. The head is this one.
+    Fenced(Head),
+    Head(Head),
+    /// The bytes in the slot; empty if the slot was never written.
+    Entry(Arc<[u8]>),
+    /// The campaign was won.
+    Elected(Tenure),
+    /// There is a leader.
+    Held,
+    /// The lease runs anew.
+    Kept,
+    /// The tenure has ended.
+    Gone,
+    /// No answer came, or none that says whether the request was carried out.
+    Unknown,
+}
