@@ -21,5 +21,5 @@ pub use append::{Append, Fate, Step};
 pub use entry::{ENTRY_BYTES_MAX, Entry, EntryError};
 pub use head::Head;
 pub use node::{Node, Output, Stop};
-pub use request::{Answer, Request, Tenure};
+pub use request::{LogAnswer, LogRequest, Tenure};
 pub use times::{BootMillis, NodeSettings};

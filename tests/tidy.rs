@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "exit", "failpoints", "sqlite"]),
     // The replicated log: batches of the store in the engine's encodings, which captures began.
-    ("log", &["store", "capture", "engine", "types"]),
+    ("log", &["store", "capture", "engine", "types", "failpoints"]),
     ("writer", &["store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
     ("read", &["types", "config", "telemetry", "failpoints", "sqlite"]),
     ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::request::{Answer, Request, Tenure};
+use super::request::{LogAnswer, LogRequest, Tenure};
 use super::{Entry, Head};
 use crate::failpoints::{self, Bug};
 
@@ -27,7 +27,7 @@ enum Asked {
     Entry { head: Head, elsewhere: bool },
 }
 
-/// What follows from an answer.
+/// The step that follows from an answer.
 #[derive(Debug)]
 pub enum Step {
     /// The request of [`Append::request`] comes next.
@@ -35,7 +35,7 @@ pub enum Step {
     Done(Fate),
 }
 
-/// What became of an entry.
+/// The end of an append.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
     /// It is in the log, and the head is its own.
@@ -44,7 +44,7 @@ pub enum Fate {
     StandsBehind(Head),
     /// Another entry has its number: it is not in the log and never will be.
     NotApplied(Head),
-    /// Nobody can say: the slot was overwritten, the tenure ended before another entry came, or the log went back.
+    /// The log does not tell: the slot was overwritten, the tenure ended before another entry came, or the log went back.
     Unknown,
 }
 
@@ -62,27 +62,27 @@ impl Append {
 
     /// Returns the request to carry out next.
     #[must_use]
-    pub fn request(&self) -> Request {
+    pub fn request(&self) -> LogRequest {
         let Append { tenure, from, to, .. } = *self;
         match self.asked {
-            Asked::Append => Request::Append { tenure, from, to, bytes: Arc::clone(&self.bytes) },
-            Asked::Head => Request::Head,
-            Asked::Entry { elsewhere, .. } => Request::Read { number: to.number, elsewhere },
+            Asked::Append => LogRequest::Append { tenure, from, to, bytes: Arc::clone(&self.bytes) },
+            Asked::Head => LogRequest::Head,
+            Asked::Entry { elsewhere, .. } => LogRequest::Read { number: to.number, elsewhere },
         }
     }
 
     /// Takes the answer to the last request.
     #[must_use]
-    pub fn answered(self, answer: &Answer) -> Step {
+    pub fn answered(self, answer: &LogAnswer) -> Step {
         match (self.asked, answer) {
-            (Asked::Append, Answer::Appended) => Step::Done(Fate::Stands),
-            (Asked::Append, Answer::Fenced(head)) => self.judge(*head, true),
+            (Asked::Append, LogAnswer::Appended) => Step::Done(Fate::Stands),
+            (Asked::Append, LogAnswer::Fenced(head)) => self.judge(*head, true),
             (Asked::Append, _) if failpoints::enabled(Bug::UnknownIsNotApplied) => {
                 Step::Done(Fate::NotApplied(self.from))
             }
             (Asked::Append, _) => self.ask(Asked::Head),
-            (Asked::Head, Answer::Head(head)) => self.judge(*head, false),
-            (Asked::Entry { head, elsewhere }, Answer::Entry(bytes)) => self.compare(head, elsewhere, bytes),
+            (Asked::Head, LogAnswer::Head(head)) => self.judge(*head, false),
+            (Asked::Entry { head, elsewhere }, LogAnswer::Entry(bytes)) => self.compare(head, elsewhere, bytes),
             (Asked::Head | Asked::Entry { .. }, _) => Step::Ask(self),
         }
     }
@@ -128,12 +128,12 @@ mod tests {
         Entry { number, epoch, seq: Seq::ZERO, before: link, link, at: UnixMillis::ZERO, batch: Batch::default() }
     }
 
-    fn bytes(entry: &Entry) -> Answer {
-        Answer::Entry(entry.encode().expect("short").into())
+    fn bytes(entry: &Entry) -> LogAnswer {
+        LogAnswer::Entry(entry.encode().expect("short").into())
     }
 
     /// Answers an append of entry 5 of epoch 2 until it is done; returns what became of it and what was asked.
-    fn answer(answers: &[Answer]) -> (Option<Fate>, Vec<Request>) {
+    fn answer(answers: &[LogAnswer]) -> (Option<Fate>, Vec<LogRequest>) {
         let (from, own) = (entry(4, 2).head(), entry(5, 2));
         let mut append = Append::new(Tenure(1), from, own.head(), own.encode().expect("short").into());
         let mut asked = vec![append.request()];
@@ -149,41 +149,45 @@ mod tests {
 
     #[test]
     fn an_entry_that_the_log_took_stands() {
-        assert_eq!(answer(&[Answer::Appended]).0, Some(Fate::Stands));
-        assert_eq!(answer(&[Answer::Unknown, Answer::Head(entry(5, 2).head())]).0, Some(Fate::Stands));
-        assert_eq!(answer(&[Answer::Fenced(entry(5, 2).head())]).0, Some(Fate::Stands), "the first request was late");
+        assert_eq!(answer(&[LogAnswer::Appended]).0, Some(Fate::Stands));
+        assert_eq!(answer(&[LogAnswer::Unknown, LogAnswer::Head(entry(5, 2).head())]).0, Some(Fate::Stands));
+        assert_eq!(
+            answer(&[LogAnswer::Fenced(entry(5, 2).head())]).0,
+            Some(Fate::Stands),
+            "the first request was late"
+        );
     }
 
     #[test]
     fn an_entry_that_is_not_there_yet_is_sent_again_in_the_same_bytes() {
-        let (fate, asked) = answer(&[Answer::Unknown, Answer::Unknown, Answer::Head(entry(4, 2).head())]);
-        assert_eq!((fate, &asked[1], &asked[2]), (None, &Request::Head, &Request::Head));
+        let (fate, asked) = answer(&[LogAnswer::Unknown, LogAnswer::Unknown, LogAnswer::Head(entry(4, 2).head())]);
+        assert_eq!((fate, &asked[1], &asked[2]), (None, &LogRequest::Head, &LogRequest::Head));
         assert_eq!(asked[0], asked[3]);
     }
 
     #[test]
     fn behind_other_entries_the_entry_of_its_number_decides() {
         let later = entry(9, 3).head();
-        assert_eq!(answer(&[Answer::Fenced(later), bytes(&entry(5, 2))]).0, Some(Fate::StandsBehind(later)));
-        assert_eq!(answer(&[Answer::Fenced(later), bytes(&entry(5, 3))]).0, Some(Fate::NotApplied(later)));
-        assert_eq!(answer(&[Answer::Fenced(later), bytes(&entry(4101, 3))]).0, Some(Fate::Unknown), "overwritten");
+        assert_eq!(answer(&[LogAnswer::Fenced(later), bytes(&entry(5, 2))]).0, Some(Fate::StandsBehind(later)));
+        assert_eq!(answer(&[LogAnswer::Fenced(later), bytes(&entry(5, 3))]).0, Some(Fate::NotApplied(later)));
+        assert_eq!(answer(&[LogAnswer::Fenced(later), bytes(&entry(4101, 3))]).0, Some(Fate::Unknown), "overwritten");
     }
 
     #[test]
     fn a_damaged_or_an_old_copy_says_nothing_and_another_member_is_asked() {
         let later = entry(9, 3).head();
-        for copy in [Answer::Entry(Arc::from(&b"damaged"[..])), bytes(&entry(1, 1))] {
-            let (fate, asked) = answer(&[Answer::Fenced(later), copy]);
+        for copy in [LogAnswer::Entry(Arc::from(&b"damaged"[..])), bytes(&entry(1, 1))] {
+            let (fate, asked) = answer(&[LogAnswer::Fenced(later), copy]);
             assert_eq!(fate, None);
-            assert_eq!(asked[1], Request::Read { number: 5, elsewhere: false });
-            assert_eq!(asked[2], Request::Read { number: 5, elsewhere: true });
+            assert_eq!(asked[1], LogRequest::Read { number: 5, elsewhere: false });
+            assert_eq!(asked[2], LogRequest::Read { number: 5, elsewhere: true });
         }
     }
 
     #[test]
     fn a_tenure_that_ended_or_a_log_that_went_back_leaves_the_outcome_unknown() {
-        assert_eq!(answer(&[Answer::Fenced(entry(4, 2).head())]).0, Some(Fate::Unknown));
-        assert_eq!(answer(&[Answer::Unknown, Answer::Head(entry(2, 1).head())]).0, Some(Fate::Unknown));
-        assert_eq!(answer(&[Answer::Unknown, Answer::Head(entry(4, 3).head())]).0, Some(Fate::Unknown));
+        assert_eq!(answer(&[LogAnswer::Fenced(entry(4, 2).head())]).0, Some(Fate::Unknown));
+        assert_eq!(answer(&[LogAnswer::Unknown, LogAnswer::Head(entry(2, 1).head())]).0, Some(Fate::Unknown));
+        assert_eq!(answer(&[LogAnswer::Unknown, LogAnswer::Head(entry(4, 3).head())]).0, Some(Fate::Unknown));
     }
 }

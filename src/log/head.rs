@@ -4,7 +4,7 @@ use super::EntryError;
 use crate::store::chain::ChainLink;
 use crate::types::Seq;
 
-/// What the last entry says of itself. Two nodes with equal heads have equal files.
+/// The end of the log, as its last entry describes it. Two nodes with equal heads have equal files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// Number of the last entry; 0 before the first.

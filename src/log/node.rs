@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::append::{Append, Fate, Step};
-use super::request::{Answer, Request};
+use super::request::{LogAnswer, LogRequest};
 use super::times::{BootMillis, Heard, Lease, NodeSettings};
 use super::{Entry, EntryError, Head};
 use crate::failpoints::{self, Bug};
@@ -29,7 +29,7 @@ pub enum Stop {
     LogWentBack,
 }
 
-/// What the owner must do.
+/// The next task of the node's owner.
 #[derive(Debug)]
 pub enum Output {
     Nothing,
@@ -37,13 +37,13 @@ pub enum Output {
     Apply(Box<Entry>),
     /// The node leads, and may decide.
     Leads,
-    /// What became of the entry given to [`Node::append`]. Unless it stands, the state goes back to the file's.
+    /// The append of [`Node::append`] has ended. Unless it stands, the state goes back to the file's.
     Appended(Fate),
     Stopped(Stop),
 }
 
 #[derive(Debug)]
-enum Role {
+enum NodeRole {
     Following,
     Campaigning {
         since: BootMillis,
@@ -72,10 +72,10 @@ enum Role {
 pub struct Node {
     settings: NodeSettings,
     applied: Head,
-    role: Role,
+    role: NodeRole,
     /// True while a request of the role has no answer.
     waits: bool,
-    /// When that request, or the last one, was made.
+    /// Time at which that request, or the last one, was made.
     asked_at: BootMillis,
     next_poll: BootMillis,
     heard: Heard,
@@ -92,7 +92,7 @@ impl Node {
         Node {
             settings,
             applied,
-            role: Role::Following,
+            role: NodeRole::Following,
             waits: false,
             asked_at: now,
             next_poll: now,
@@ -111,7 +111,7 @@ impl Node {
     /// Returns the epoch in which the node leads.
     #[must_use]
     pub fn leads(&self) -> Option<u64> {
-        if let Role::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
+        if let NodeRole::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
     }
 
     /// Returns how far this node's wall clock is ahead of the leaders', in milliseconds. `None` until an entry came in time.
@@ -124,88 +124,88 @@ impl Node {
     /// Refusals of such a batch may be answered without an entry.
     #[must_use]
     pub fn may_decide(&self, now: BootMillis) -> bool {
-        let Role::Leading { lease, append: None, .. } = &self.role else { return false };
+        let NodeRole::Leading { lease, append: None, .. } = &self.role else { return false };
         lease.is_valid(&self.settings, now)
     }
 
     /// Returns the next request, if one is due and none is under way.
-    pub fn request(&mut self, now: BootMillis) -> Option<Request> {
+    pub fn request(&mut self, now: BootMillis) -> Option<LogRequest> {
         if self.waits || self.applying {
             return None;
         }
         self.leave_what_has_ended(now);
         let request = match &self.role {
-            Role::Following if self.heard.is_time_to_campaign(&self.settings, now) => {
-                self.role = Role::Campaigning { since: now };
-                Request::Campaign
+            NodeRole::Following if self.heard.is_time_to_campaign(&self.settings, now) => {
+                self.role = NodeRole::Campaigning { since: now };
+                LogRequest::Campaign
             }
-            Role::Following if now < self.next_poll => return None,
-            Role::Following | Role::CatchingUp { target: Some(_), .. } => {
-                Request::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
+            NodeRole::Following if now < self.next_poll => return None,
+            NodeRole::Following | NodeRole::CatchingUp { target: Some(_), .. } => {
+                LogRequest::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
             }
-            Role::CatchingUp { target: None, .. } => Request::Head,
-            Role::Beginning { append, .. } | Role::Leading { append: Some(append), .. } => append.request(),
-            Role::Campaigning { .. } | Role::Leading { append: None, .. } | Role::Stopped => return None,
+            NodeRole::CatchingUp { target: None, .. } => LogRequest::Head,
+            NodeRole::Beginning { append, .. } | NodeRole::Leading { append: Some(append), .. } => append.request(),
+            NodeRole::Campaigning { .. } | NodeRole::Leading { append: None, .. } | NodeRole::Stopped => return None,
         };
         (self.waits, self.asked_at) = (true, now);
         Some(request)
     }
 
     /// Returns a request that keeps the lease, every quarter of it. It travels beside the others.
-    pub fn lease_request(&mut self, now: BootMillis) -> Option<Request> {
+    pub fn lease_request(&mut self, now: BootMillis) -> Option<LogRequest> {
         let settings = self.settings;
         self.lease_mut()?.request(&settings, now)
     }
 
     /// Takes the answer to the request for the lease that was sent at `sent`.
-    pub fn lease_answered(&mut self, sent: BootMillis, answer: &Answer) {
+    pub fn lease_answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
         if let Some(lease) = self.lease_mut() {
             lease.answered(sent, answer);
         }
     }
 
     /// Takes the answer to the last request.
-    pub fn answered(&mut self, now: BootMillis, wall: UnixMillis, answer: &Answer) -> Output {
+    pub fn answered(&mut self, now: BootMillis, wall: UnixMillis, answer: &LogAnswer) -> Output {
         self.waits = false;
-        match std::mem::replace(&mut self.role, Role::Following) {
-            Role::Following => self.followed(now, answer),
-            Role::Campaigning { since } => {
-                if let Answer::Elected(tenure) = answer {
-                    self.role = Role::CatchingUp { lease: Lease::new(*tenure, since), target: None };
+        match std::mem::replace(&mut self.role, NodeRole::Following) {
+            NodeRole::Following => self.followed(now, answer),
+            NodeRole::Campaigning { since } => {
+                if let LogAnswer::Elected(tenure) = answer {
+                    self.role = NodeRole::CatchingUp { lease: Lease::new(*tenure, since), target: None };
                 } else {
                     self.heard.listen_again(now);
                 }
                 Output::Nothing
             }
-            Role::CatchingUp { lease, target } => self.caught_up(now, wall, lease, target, answer),
-            Role::Beginning { lease, append, at } => {
+            NodeRole::CatchingUp { lease, target } => self.caught_up(now, wall, lease, target, answer),
+            NodeRole::Beginning { lease, append, at } => {
                 let head = append.to();
                 match append.answered(answer) {
                     Step::Ask(append) => {
-                        self.role = Role::Beginning { lease, append, at };
+                        self.role = NodeRole::Beginning { lease, append, at };
                         Output::Nothing
                     }
                     Step::Done(Fate::Stands) => {
                         self.applied = head;
                         self.heard.note_own(now, at);
-                        self.role = Role::Leading { lease, epoch: head.epoch, append: None };
+                        self.role = NodeRole::Leading { lease, epoch: head.epoch, append: None };
                         Output::Leads
                     }
                     // It has no events, so nothing is lost: follow.
                     Step::Done(_) => self.follow(now),
                 }
             }
-            Role::Leading { lease, epoch, append: Some(append) } => {
+            NodeRole::Leading { lease, epoch, append: Some(append) } => {
                 let to = append.to();
                 match append.answered(answer) {
                     Step::Ask(append) => {
-                        self.role = Role::Leading { lease, epoch, append: Some(append) };
+                        self.role = NodeRole::Leading { lease, epoch, append: Some(append) };
                         Output::Nothing
                     }
                     Step::Done(fate) => self.ended(now, wall, lease, epoch, to, fate),
                 }
             }
-            role @ (Role::Leading { append: None, .. } | Role::Stopped) => {
+            role @ (NodeRole::Leading { append: None, .. } | NodeRole::Stopped) => {
                 self.role = role;
                 Output::Nothing
             }
@@ -217,7 +217,7 @@ impl Node {
     /// # Panics
     /// If the node may not append: it does not lead, or an entry is under way.
     pub fn append(&mut self, to: Head, bytes: Arc<[u8]>) {
-        let Role::Leading { lease, append: append @ None, .. } = &mut self.role else {
+        let NodeRole::Leading { lease, append: append @ None, .. } = &mut self.role else {
             panic!("only a leader without an entry under way appends")
         };
         assert!(to.number == self.applied.number.saturating_add(1), "entries are numbered without a gap");
@@ -239,9 +239,9 @@ impl Node {
         Ok(true)
     }
 
-    fn followed(&mut self, now: BootMillis, answer: &Answer) -> Output {
+    fn followed(&mut self, now: BootMillis, answer: &LogAnswer) -> Output {
         self.next_poll = now.plus(self.settings.poll_ms);
-        let Answer::Entry(bytes) = answer else { return Output::Nothing };
+        let LogAnswer::Entry(bytes) = answer else { return Output::Nothing };
         if bytes.is_empty() {
             self.heard.note_none(self.asked_at);
             return Output::Nothing;
@@ -276,7 +276,7 @@ impl Node {
     /// Notes that a copy does not fit the file. A second copy that does not fit either is believed.
     fn doubt(&mut self) -> Result<(), Stop> {
         if self.doubted {
-            self.role = Role::Stopped;
+            self.role = NodeRole::Stopped;
             return Err(Stop::Diverged);
         }
         self.doubted = true;
@@ -289,26 +289,26 @@ impl Node {
         wall: UnixMillis,
         lease: Lease,
         target: Option<Head>,
-        answer: &Answer,
+        answer: &LogAnswer,
     ) -> Output {
         let (target, output) = match (target, answer) {
-            (None, Answer::Head(head)) => (Some(*head), Output::Nothing),
+            (None, LogAnswer::Head(head)) => (Some(*head), Output::Nothing),
             (Some(_), _) => (target, self.followed(now, answer)),
             (None, _) => (None, Output::Nothing),
         };
-        if matches!(self.role, Role::Stopped) {
+        if matches!(self.role, NodeRole::Stopped) {
             return output;
         }
-        self.role = Role::CatchingUp { lease, target };
+        self.role = NodeRole::CatchingUp { lease, target };
         self.begin_if_caught_up(wall);
-        if matches!(self.role, Role::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
+        if matches!(self.role, NodeRole::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
     }
 
     /// Begins an epoch once everything up to the head is applied.
     fn begin_if_caught_up(&mut self, wall: UnixMillis) {
-        let Role::CatchingUp { lease, target: Some(head) } = self.role else { return };
+        let NodeRole::CatchingUp { lease, target: Some(head) } = self.role else { return };
         if head.number < self.applied.number || (head.number == self.applied.number && head != self.applied) {
-            self.role = Role::Stopped;
+            self.role = NodeRole::Stopped;
         } else if head == self.applied {
             let at = self.heard.begins_at(wall);
             let Head { number, epoch, seq, link } = head;
@@ -317,7 +317,7 @@ impl Node {
             // An entry without events is short.
             if let Ok(bytes) = entry.encode() {
                 let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
-                self.role = Role::Beginning { lease, append, at };
+                self.role = NodeRole::Beginning { lease, append, at };
             }
         }
     }
@@ -329,7 +329,7 @@ impl Node {
             self.heard.note_own(now, wall);
         }
         match fate {
-            Fate::Stands => self.role = Role::Leading { lease, epoch, append: None },
+            Fate::Stands => self.role = NodeRole::Leading { lease, epoch, append: None },
             Fate::StandsBehind(_) | Fate::NotApplied(_) | Fate::Unknown => {
                 self.follow(now);
             }
@@ -338,20 +338,22 @@ impl Node {
     }
 
     fn follow(&mut self, now: BootMillis) -> Output {
-        self.role = Role::Following;
+        self.role = NodeRole::Following;
         self.next_poll = now;
         self.heard.listen_again(now);
         Output::Nothing
     }
 
     fn stop(&mut self, stop: Stop) -> Output {
-        self.role = Role::Stopped;
+        self.role = NodeRole::Stopped;
         Output::Stopped(stop)
     }
 
     /// Leaves a tenure that may have ended, unless an entry is under way: that is resolved first.
     fn leave_what_has_ended(&mut self, now: BootMillis) {
-        let (Role::CatchingUp { lease, .. } | Role::Leading { lease, append: None, .. }) = &self.role else { return };
+        let (NodeRole::CatchingUp { lease, .. } | NodeRole::Leading { lease, append: None, .. }) = &self.role else {
+            return;
+        };
         if !lease.is_valid(&self.settings, now) {
             self.follow(now);
         }
@@ -359,8 +361,10 @@ impl Node {
 
     fn lease_mut(&mut self) -> Option<&mut Lease> {
         match &mut self.role {
-            Role::CatchingUp { lease, .. } | Role::Beginning { lease, .. } | Role::Leading { lease, .. } => Some(lease),
-            Role::Following | Role::Campaigning { .. } | Role::Stopped => None,
+            NodeRole::CatchingUp { lease, .. }
+            | NodeRole::Beginning { lease, .. }
+            | NodeRole::Leading { lease, .. } => Some(lease),
+            NodeRole::Following | NodeRole::Campaigning { .. } | NodeRole::Stopped => None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a node asks of the log, and what it is answered. A node has no I/O of its own: somebody carries its requests to
-//! the log, an etcd client or a simulation, and brings the answers.
+//! Requests of a node to the log, and their answers. A node has no I/O of its own: an etcd client or a simulation carries
+//! its requests out.
 
 use std::sync::Arc;
 
@@ -11,10 +11,14 @@ pub struct Tenure(pub u64);
 
 /// A request to the log. Each is one atomic step there.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Request {
+pub enum LogRequest {
     /// Puts an entry behind `from`, if the head is `from` and the tenure is the present leader's.
-    Append { tenure: Tenure, from: Head, to: Head, bytes: Arc<[u8]> },
-    /// Reads the head.
+    Append {
+        tenure: Tenure,
+        from: Head,
+        to: Head,
+        bytes: Arc<[u8]>,
+    },
     Head,
     /// Reads the entry in the slot of a number.
     Read {
@@ -22,17 +26,21 @@ pub enum Request {
         /// True if the copy that answered before is doubted: another member of the log must answer.
         elsewhere: bool,
     },
-    /// Becomes the leader, if there is none.
+    /// Becomes the leader, unless another node leads.
     Campaign,
     /// Keeps the lease of a tenure.
-    KeepAlive { tenure: Tenure },
+    KeepAlive {
+        tenure: Tenure,
+    },
     /// Ends a tenure before its lease does.
-    Resign { tenure: Tenure },
+    Resign {
+        tenure: Tenure,
+    },
 }
 
 /// An answer of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub enum LogAnswer {
     /// The entry was put.
     Appended,
     /// The entry was not put by this request. The head is this one.

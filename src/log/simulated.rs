@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Answer, Head, Request, Tenure};
+use super::{Head, LogAnswer, LogRequest, Tenure};
 use crate::failpoints::{self, Bug};
 
 /// The log.
@@ -45,44 +45,44 @@ impl SimulatedLog {
     }
 
     /// Carries out a request at the time `now`, in milliseconds.
-    pub fn carry_out(&mut self, request: &Request, now: u64) -> Answer {
+    pub fn carry_out(&mut self, request: &LogRequest, now: u64) -> LogAnswer {
         if self.leader.is_some_and(|(_, ends)| ends <= now) {
             self.leader = None;
         }
         let leads = |tenure: &Tenure| self.leader.is_some_and(|(leader, _)| leader == *tenure);
         match request {
-            Request::Append { tenure, from, to, bytes } => {
+            LogRequest::Append { tenure, from, to, bytes } => {
                 let fits = *from == self.head || failpoints::enabled(Bug::HeadNotCompared);
                 if !fits || !leads(tenure) {
-                    return Answer::Fenced(self.head);
+                    return LogAnswer::Fenced(self.head);
                 }
                 self.head = *to;
                 let slot = self.slot(to.number);
                 self.damaged.remove(&(slot as u64));
                 self.slots[slot] = Arc::clone(bytes);
-                Answer::Appended
+                LogAnswer::Appended
             }
-            Request::Head => Answer::Head(self.head),
-            Request::Read { number, elsewhere } => {
+            LogRequest::Head => LogAnswer::Head(self.head),
+            LogRequest::Read { number, elsewhere } => {
                 let slot = self.slot(*number);
                 let damaged = self.damaged.get(&(slot as u64)).filter(|_| !elsewhere);
-                Answer::Entry(Arc::clone(damaged.unwrap_or(&self.slots[slot])))
+                LogAnswer::Entry(Arc::clone(damaged.unwrap_or(&self.slots[slot])))
             }
-            Request::Campaign if self.leader.is_some() => Answer::Held,
-            Request::Campaign => {
+            LogRequest::Campaign if self.leader.is_some() => LogAnswer::Held,
+            LogRequest::Campaign => {
                 self.tenures += 1;
                 self.leader = Some((Tenure(self.tenures), now.saturating_add(self.lease_ms)));
-                Answer::Elected(Tenure(self.tenures))
+                LogAnswer::Elected(Tenure(self.tenures))
             }
-            Request::KeepAlive { tenure } if leads(tenure) => {
+            LogRequest::KeepAlive { tenure } if leads(tenure) => {
                 self.leader = Some((*tenure, now.saturating_add(self.lease_ms)));
-                Answer::Kept
+                LogAnswer::Kept
             }
-            Request::Resign { tenure } if leads(tenure) => {
+            LogRequest::Resign { tenure } if leads(tenure) => {
                 self.leader = None;
-                Answer::Kept
+                LogAnswer::Kept
             }
-            Request::KeepAlive { .. } | Request::Resign { .. } => Answer::Gone,
+            LogRequest::KeepAlive { .. } | LogRequest::Resign { .. } => LogAnswer::Gone,
         }
     }
 

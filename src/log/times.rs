@@ -1,6 +1,6 @@
-//! What a node knows of time: its lease, and the leader that it heard last.
+//! A node's knowledge of time: its lease, and the leader that it heard last.
 
-use super::request::{Answer, Request, Tenure};
+use super::request::{LogAnswer, LogRequest, Tenure};
 use crate::failpoints::{self, Bug};
 use crate::types::UnixMillis;
 
@@ -61,20 +61,20 @@ impl Lease {
     }
 
     /// Returns the request that keeps the lease, every quarter of it.
-    pub(super) fn request(&mut self, settings: &NodeSettings, now: BootMillis) -> Option<Request> {
+    pub(super) fn request(&mut self, settings: &NodeSettings, now: BootMillis) -> Option<LogRequest> {
         let last = self.asked.or(self.granted)?;
         if now < last.plus(settings.lease_ms / 4) {
             return None;
         }
         self.asked = Some(now);
-        Some(Request::KeepAlive { tenure: self.tenure })
+        Some(LogRequest::KeepAlive { tenure: self.tenure })
     }
 
     /// Takes the answer to the request that was sent at `sent`.
-    pub(super) fn answered(&mut self, sent: BootMillis, answer: &Answer) {
-        if self.asked == Some(sent) && *answer == Answer::Kept {
+    pub(super) fn answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
+        if self.asked == Some(sent) && *answer == LogAnswer::Kept {
             (self.granted, self.asked) = (Some(sent), None);
-        } else if *answer == Answer::Gone {
+        } else if *answer == LogAnswer::Gone {
             self.granted = None;
         }
     }
@@ -83,10 +83,10 @@ impl Lease {
 /// Longest time after a look that found nothing in which an entry counts as timely.
 const TIMELY_MS: u64 = 200;
 
-/// What a node has heard of leaders.
+/// The last entries of leaders, as this node heard them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
-    /// When the last entry came; before that, when the node began to listen.
+    /// Time at which the last entry came; before that, at which the node began to listen.
     since: BootMillis,
     /// The instant of the last entry.
     at: Option<UnixMillis>,
@@ -107,7 +107,7 @@ impl Heard {
         self.none_at = Some(asked);
     }
 
-    /// Notes an entry of another node. Clocks are compared by timely ones alone: of others nobody knows how late they are.
+    /// Notes an entry of another node. Clocks are compared by timely ones alone: others may be late by any time.
     pub(super) fn note(&mut self, now: BootMillis, wall: UnixMillis, at: UnixMillis) {
         if self.none_at.take().is_some_and(|none_at| now <= none_at.plus(TIMELY_MS)) {
             let lead_ms = wall.get().saturating_sub(at.get());

@@ -9,7 +9,7 @@ use firstcome::engine::{
 };
 use firstcome::failpoints::{self, Bug};
 use firstcome::log::simulated::SimulatedLog;
-use firstcome::log::{Answer, BootMillis, Entry, Fate, Head, Node, NodeSettings, Output, Request};
+use firstcome::log::{BootMillis, Entry, Fate, Head, LogAnswer, LogRequest, Node, NodeSettings, Output};
 use firstcome::store::chain::ChainLink;
 use firstcome::store::{Batch, PrivateData};
 use firstcome::types::{BuyerText, Digest, DropId, OrderSecret, Quantity, Seq, Shard, UnixMillis};
@@ -163,7 +163,7 @@ impl Member {
         judge: &mut Judge,
         is_quiet: bool,
         is_silent: bool,
-    ) -> Vec<(Lane, u64, BootMillis, Request)> {
+    ) -> Vec<(Lane, u64, BootMillis, LogRequest)> {
         let mut requests = Vec::new();
         if now < self.dead_until.max(self.stopped_until) || self.is_stopped_for_good {
             return requests;
@@ -171,7 +171,7 @@ impl Member {
         let boot = self.boot(now);
         if self.data.is_some_and(|(_, sent)| boot >= sent.plus(timeout_ms)) {
             self.data = None;
-            self.answered(now, &Answer::Unknown, judge);
+            self.answered(now, &LogAnswer::Unknown, judge);
         }
         if !is_quiet && random.one_in(3) && self.node.leads().is_some() {
             self.waiting.push(judge.attempt(random));
@@ -182,7 +182,7 @@ impl Member {
         if self.data.is_none()
             && let Some(request) = self.node.request(boot)
         {
-            if matches!(request, Request::Campaign) {
+            if matches!(request, LogRequest::Campaign) {
                 judge.campaigns(self.is_odd, self.node.clock_lead_ms().is_some());
             }
             self.numbers += 1;
@@ -242,7 +242,7 @@ impl Member {
         lane: Lane,
         number: u64,
         sent: BootMillis,
-        answer: &Answer,
+        answer: &LogAnswer,
         judge: &mut Judge,
     ) {
         if life != self.life || self.is_stopped_for_good || now < self.dead_until.max(self.stopped_until) {
@@ -258,7 +258,7 @@ impl Member {
         }
     }
 
-    fn answered(&mut self, now: u64, answer: &Answer, judge: &mut Judge) {
+    fn answered(&mut self, now: u64, answer: &LogAnswer, judge: &mut Judge) {
         let (boot, wall) = (self.boot(now), self.wall(now));
         match self.node.answered(boot, wall, answer) {
             Output::Nothing => {}

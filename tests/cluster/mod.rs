@@ -9,7 +9,7 @@ mod member;
 use std::collections::BTreeMap;
 
 use firstcome::log::simulated::SimulatedLog;
-use firstcome::log::{Answer, BootMillis, NodeSettings, Request};
+use firstcome::log::{BootMillis, LogAnswer, LogRequest, NodeSettings};
 
 use crate::model::Random;
 pub use judge::{Judge, Seen};
@@ -27,8 +27,8 @@ const SLOTS: [usize; 4] = [64, 64, 64, 8];
 
 /// What travels.
 enum Travelling {
-    Request { member: usize, life: u64, lane: Lane, number: u64, sent: BootMillis, request: Request },
-    Answer { member: usize, life: u64, lane: Lane, number: u64, sent: BootMillis, answer: Answer },
+    Request { member: usize, life: u64, lane: Lane, number: u64, sent: BootMillis, request: LogRequest },
+    Answer { member: usize, life: u64, lane: Lane, number: u64, sent: BootMillis, answer: LogAnswer },
 }
 
 pub struct Cluster {
