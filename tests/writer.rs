@@ -122,6 +122,27 @@ fn a_client_that_leaves_takes_nothing_with_it() {
 }
 
 #[test]
+fn commands_that_are_queued_share_a_commit_up_to_the_bound() {
+    const BATCH: i64 = 24;
+    let scratch = tempfile::tempdir().expect("scratch");
+    let bounds = WriterOptions { batch_commands_max: usize::try_from(BATCH).expect("small"), ..options() };
+    let (writer, handle) = prepare(scratch.path(), bounds);
+    let created = create(&handle, 100, 60);
+    let orders: Vec<_> = (1..2 * BATCH + 2).map(|n| order(&handle, &format!("b{n}")).expect("let in")).collect();
+    let thread = run(writer);
+    decided(created);
+    orders.into_iter().for_each(|ticket| drop(decided(ticket)));
+    end(&handle, thread);
+    // Every commit with events closes one link of the chain.
+    let connection = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
+    let links: Vec<i64> = connection
+        .prepare("SELECT seq FROM chain ORDER BY seq")
+        .and_then(|mut links| links.query_map([], |row| row.get(0))?.collect())
+        .expect("read");
+    assert_eq!(links, [BATCH, 2 * BATCH, 2 * BATCH + 2]);
+}
+
+#[test]
 fn reservations_lapse_by_themselves_in_bounded_transactions() {
     let scratch = tempfile::tempdir().expect("scratch");
     let small = WriterOptions { queue_capacity: 400, batch_events_max: 16, ..options() };

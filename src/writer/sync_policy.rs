@@ -81,3 +81,50 @@ impl SyncPolicy {
         self.synced
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sqlite::{self, Access};
+
+    fn seq(number: u64) -> Seq {
+        Seq::new(number).expect("in range")
+    }
+
+    /// The setting of a connection: 1 does not wait for the disk at a commit, 2 does.
+    fn synchronous(connection: &Connection) -> i64 {
+        connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("a setting")
+    }
+
+    #[test]
+    fn between_two_waits_for_the_disk_commits_do_not_wait_and_do_not_count_as_synced() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let connection = sqlite::open(file.path(), Access::Write).expect("opened");
+        set_synchronous(&connection, true).expect("set");
+        let mut policy = SyncPolicy::new(Durability::Interval(Duration::from_secs(3600)), seq(4));
+        assert_eq!((policy.is_dirty(), policy.due_at(), policy.synced()), (false, None, seq(4)));
+        policy.prepare(&connection).expect("set");
+        assert_eq!(synchronous(&connection), 1);
+        assert_eq!(policy.committed(seq(5)), seq(4));
+        assert!(policy.is_dirty() && policy.due_at().is_some() && !policy.is_due(), "the hour has not passed");
+        policy.durability = Durability::Interval(Duration::ZERO);
+        assert!(policy.is_due());
+        policy.prepare(&connection).expect("set");
+        assert_eq!(synchronous(&connection), 2);
+        assert_eq!((policy.committed(seq(6)), policy.is_dirty(), policy.is_due()), (seq(6), false, false));
+    }
+
+    #[test]
+    fn at_the_end_every_commit_waits_for_the_disk() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let connection = sqlite::open(file.path(), Access::Write).expect("opened");
+        let mut policy = SyncPolicy::new(Durability::Interval(Duration::from_secs(3600)), Seq::ZERO);
+        policy.prepare(&connection).expect("set");
+        assert_eq!(policy.committed(seq(1)), Seq::ZERO);
+        policy.make_due();
+        policy.prepare(&connection).expect("set");
+        assert_eq!((synchronous(&connection), policy.committed(seq(2)), policy.synced()), (2, seq(2), seq(2)));
+    }
+}
