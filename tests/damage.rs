@@ -383,3 +383,14 @@ fn a_file_of_this_schema_that_was_put_back_after_an_interrupted_migration_is_com
 fn marker_of(directory: &Path) -> FaultMarker {
     FaultMarker::open(directory).expect("opened")
 }
+
+#[test]
+fn an_emptied_database_is_a_matter_of_the_file_and_not_of_the_disk() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    drop(Store::open(scratch.path(), wall_clock()).expect("made"));
+    for name in [DATABASE, LOG] {
+        std::fs::write(scratch.path().join(name), "").expect("emptied");
+    }
+    let refused = verify::verify(scratch.path()).expect_err("it is empty");
+    assert!(refused.exit_code() == 65 && refused.to_string().contains("it is empty"), "{refused}");
+}

@@ -313,6 +313,22 @@ fn another_directory_in_the_place_of_this_one_is_noticed_however_it_came_there()
 }
 
 #[test]
+fn a_start_on_a_copy_in_the_place_of_the_lost_directory_says_how_many_events_are_missing() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let sale = sale(scratch.path());
+    let (data, older, log) = (sale.data.clone(), sale.older.clone(), scratch.path().join("start"));
+    fs::rename(&data, scratch.path().join("moved")).expect("moved");
+    assert!(check(scratch.path(), sale, "directory moved", Some(72)));
+    // The start that was refused has made it for its lock.
+    fs::remove_dir_all(&data).expect("removed");
+    fs::rename(&older, &data).expect("put in its place");
+    let environment = [("FIRSTCOME__LOG__LEVEL", "warn".to_string())];
+    drop(Process::start_saying(&data, &environment, Stdio::from(File::create(&log).expect("made"))));
+    let told = fs::read_to_string(&log).expect("read");
+    assert!(told.contains("a new epoch begins") && told.contains("events are missing"), "{told}");
+}
+
+#[test]
 fn a_note_that_is_removed_with_the_directory_is_written_again() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sale = sale(scratch.path());

@@ -34,8 +34,7 @@ pub struct Note {
     /// Inode and birth time of the database file; device and inode where there is no birth time. A file system may give the inode of a removed file to the next
     /// one; the birth time (nanoseconds since 1970; 0 where the file system has none) tells them apart.
     place: String,
-    /// An event that is on the disk, and the link of the chain that ends with it. `None` in a note of an older version, or
-    /// of a directory that was lost.
+    /// An event that is on the disk, and the link of the chain that ends with it. `None` in a note of an older version.
     known: Option<(Seq, String)>,
     /// Operators had tokens in this directory: without their file no request has the role owner.
     operators: bool,
@@ -62,12 +61,6 @@ impl Note {
         let known = Some((mark.seq, hex::encode(&mark.link.0)));
         let operators = path.with_file_name(OPERATORS_FILE).exists();
         Ok(Note { file_id: hex::encode(&mark.file_id), epoch: mark.epoch, place, known, operators })
-    }
-
-    /// Describes a database whose directory is lost: whatever comes in its place is a copy.
-    #[must_use]
-    pub fn of_a_lost_one(file_id: [u8; 16], epoch: u64, operators: bool) -> Note {
-        Note { file_id: hex::encode(&file_id), epoch, place: "0:0:0".into(), known: None, operators }
     }
 
     /// Returns what the database of this note was, if the one that was `found` is the same in another file, or in an older
@@ -197,6 +190,16 @@ pub fn write_of(path: &Path, mark: &WatermarkRecord) {
     if let Ok(note) = Note::of(path, mark) {
         write(path.parent().unwrap_or(path), &note);
     }
+}
+
+/// Notes the last event of a database that was lost under the running server, so that a start with less tells it. Where there
+/// is no note any more, one is made that calls whatever comes in its place a copy.
+pub(super) fn write_of_a_lost_one(directory: &Path, store: &Store, last: Option<(Seq, ChainLink)>, operators: bool) {
+    let (file_id, epoch) = (hex::encode(&store.file_id), store.epoch);
+    let before = read(directory).into_iter().find(|note| (&note.file_id, note.epoch) == (&file_id, epoch));
+    let (place, known) = before.map_or(("0:0:0".into(), None), |note| (note.place, note.known));
+    let known = last.map(|(seq, link)| (seq, hex::encode(&link.0))).or(known);
+    write(directory, &Note { file_id, epoch, place, known, operators });
 }
 
 /// Writes the note again after a rebuild: its copy is the file of the directory now.

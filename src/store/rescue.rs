@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{ErrorCode, ffi, params};
 
 use super::beside::{self, OPERATORS_FILE};
+use super::chain::ChainLink;
 use super::fault_marker::FaultMarker;
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, last_link};
@@ -43,6 +44,8 @@ pub struct Rescue {
     targets: Vec<PathBuf>,
     /// Content of the tokens file of operators, which is lost with the directory.
     operators: Option<String>,
+    /// Last event of the copy, and the link of the chain that ends with it.
+    kept: Option<(Seq, ChainLink)>,
     not_before: Option<Instant>,
     said: Option<Instant>,
 }
@@ -59,7 +62,7 @@ impl Rescue {
     /// Begins the rescue; `acknowledged` is the last event whose outcome was sent.
     #[must_use]
     pub fn begin(store: &Store, lost: Lost, acknowledged: u64, operators: Option<String>, now: UnixMillis) -> Rescue {
-        Rescue { lost, acknowledged, targets: targets(store, now), operators, not_before: None, said: None }
+        Rescue { lost, acknowledged, targets: targets(store, now), operators, kept: None, not_before: None, said: None }
     }
 
     /// Keeps what the open files hold, and returns the error that ends the server. `None` while there is no place for the
@@ -80,12 +83,9 @@ impl Rescue {
         };
         let directory = store.directory();
         let is_here = store.files.known().directory_is_here();
-        if !is_here && beside::read(directory).is_empty() {
-            // No empty database takes the place of this one, although the note was removed with the directory.
-            beside::write(
-                directory,
-                &beside::Note::of_a_lost_one(store.file_id, store.epoch, self.operators.is_some()),
-            );
+        if !content_is_safe {
+            // Also if the note was removed with the directory: no empty database takes the place of this one.
+            beside::write_of_a_lost_one(directory, store, self.kept, self.operators.is_some());
         }
         if !content_is_safe && is_here {
             let text = format!("{} {what} while the server ran; {kept}", path.display());
@@ -113,7 +113,8 @@ impl Rescue {
                 continue;
             }
             match copy(store, target, self.acknowledged, self.operators.as_deref()) {
-                Ok(seq) => {
+                Ok((seq, link)) => {
+                    self.kept = Some((seq, link));
                     return Some(format!(
                         "everything up to event {seq} is kept in {}: run `firstcome verify --data` on it, and put it in \
                          the place of the lost one",
@@ -201,8 +202,8 @@ fn free_bytes(target: &Path) -> u64 {
 }
 
 /// Copies the content through SQLite; if that cannot read it, such as after its index of the log was overwritten, copies
-/// the open files byte by byte. Leaves nothing behind on a failure. Returns the copy's last event.
-fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>) -> Result<u64, Failure> {
+/// the open files byte by byte. Leaves nothing behind on a failure. Returns the copy's last event and link.
+fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>) -> Result<(Seq, ChainLink), Failure> {
     let by_sqlite = made(target, || {
         let path = target.join(DATABASE_FILE);
         open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
@@ -225,7 +226,10 @@ fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>
 }
 
 /// Makes the directory `target` and its content, or neither.
-fn made(target: &Path, fill: impl FnOnce() -> Result<u64, StoreError>) -> Result<u64, Failure> {
+fn made(
+    target: &Path,
+    fill: impl FnOnce() -> Result<(Seq, ChainLink), StoreError>,
+) -> Result<(Seq, ChainLink), Failure> {
     let fresh =
         create_private_directory(target).map_err(|source| StoreError::Io { path: target.to_path_buf(), source });
     fresh.and_then(|()| fill()).map_err(|error| {
@@ -279,8 +283,8 @@ fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Verifies a copy, waits until it is on the disk, and puts a watermark beside it. Returns its last event.
-fn check(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, StoreError> {
+/// Verifies a copy, waits until it is on the disk, and puts a watermark beside it. Returns its last event and link.
+fn check(store: &Store, target: &Path, acknowledged: u64) -> Result<(Seq, ChainLink), StoreError> {
     let path = target.join(DATABASE_FILE);
     let copy = sqlite::open(&path, Access::Write)?;
     let report = verify::verify_connection(&copy)?;
@@ -299,7 +303,7 @@ fn check(store: &Store, target: &Path, acknowledged: u64) -> Result<u64, StoreEr
     let mark = WatermarkRecord { file_id: store.file_id, epoch: store.epoch, seq, link, synced: seq };
     Watermark::open(target)?.establish(&mark)?;
     sync_directory(target)?;
-    Ok(seq.get())
+    Ok((seq, link))
 }
 
 #[cfg(test)]
@@ -316,7 +320,7 @@ mod tests {
             accepted_loss::record(&mut store, &mut loaded, UnixMillis::ZERO, 0).expect("recorded");
         }
         let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, None) {
-            Ok(seq) => Ok(seq),
+            Ok((seq, _)) => Ok(seq.get()),
             Err(Failure::NoPlace(why) | Failure::Unsound(why)) => Err(why),
         };
         assert_eq!(copied("more", 1), Ok(2));

@@ -22,7 +22,7 @@ pub(super) use sealed_rows::{SealedRow, walk_sealed};
 use super::StoreError;
 use super::chain::{Chain, ChainLink};
 use super::early;
-use super::open::{self, DATABASE_FILE, check_identity};
+use super::open::{self, DATABASE_FILE, FileIdentity, check_identity};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
@@ -72,7 +72,9 @@ pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     super::ownership::check_readable(path)?;
     let connection = sqlite::open(path, Access::Read)?;
-    check_identity(&connection, path)?;
+    if check_identity(&connection, path)? == FileIdentity::Empty {
+        return Err(StoreError::NotOurs { path: path.to_path_buf(), found: "it is empty".into() });
+    }
     connection.execute_batch("BEGIN")?;
     Ok(connection)
 }
