@@ -124,6 +124,27 @@ fn a_server_whose_files_are_lost_on_a_full_disk_stays_until_there_is_space_for_a
 }
 
 #[test]
+fn an_index_that_is_overwritten_on_a_full_disk_needs_no_process_that_waits() {
+    let test = "an_index_that_is_overwritten_on_a_full_disk_needs_no_process_that_waits";
+    if !in_a_namespace(test, "a full disk") {
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("scratch");
+    let mut disk = FullDisk::new(scratch.path());
+    let index = disk.data.join("firstcome.db-shm");
+    let mut bytes = fs::read(&index).expect("read");
+    bytes[136..].fill(0);
+    std::os::unix::fs::FileExt::write_all_at(&OpenOptions::new().write(true).open(&index).expect("opened"), &bytes, 0)
+        .expect("written");
+    assert_eq!(disk.server.wait().code(), Some(72), "{}", disk.told());
+    assert!(disk.told().contains("firstcome recover") && !disk.told().contains("backup"), "{}", disk.told());
+    disk.free();
+    recover(&disk.data, wall_clock(), AcceptedRisks::default()).expect("recovered");
+    has_everything(&disk.data, &disk.sold, "index");
+    unmount(scratch.path());
+}
+
+#[test]
 fn two_signals_end_no_process_that_has_the_only_copy() {
     let test = "two_signals_end_no_process_that_has_the_only_copy";
     if !in_a_namespace(test, "a full disk") {

@@ -161,3 +161,15 @@ fn a_link_that_leads_to_an_older_copy_begins_a_new_epoch() {
     let told = fs::read_to_string(&log).expect("read");
     assert!(told.contains("a new epoch begins"), "{told}");
 }
+
+#[test]
+fn a_second_name_that_comes_while_the_server_runs_is_told_before_the_next_start_refuses_it() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, log) = (scratch.path().join("data"), scratch.path().join("log"));
+    let server = Process::start_saying(&data, &[], Stdio::from(fs::File::create(&log).expect("made")));
+    server.create_drop(1000);
+    fs::hard_link(data.join(FILES[0]), scratch.path().join("snapshot")).expect("linked");
+    let told = || fs::read_to_string(&log).expect("read");
+    process::wait_until("it tells", || told().contains("the next start will refuse it"));
+    order(&server, 0..3);
+}

@@ -110,7 +110,7 @@ impl ServerThreads {
             let shared = Arc::clone(&shared);
             let duties = Duties::Worker(listeners.wire);
             let run = move || serve(make(), &shared, listeners.public, duties);
-            threads.push(spawn(format!("fc-http-{index}"), panics.clone(), run)?);
+            threads.push(spawn(format!("fc-http-{index}"), panics.clone(), parts.writer.clone(), run)?);
         }
 
         let duties = QueryThreadDuties {
@@ -119,9 +119,9 @@ impl ServerThreads {
             mismatched: parts.mismatched,
             on_mismatch: parts.on_mismatch,
         };
-        let (writer, reader) = (parts.writer, parts.reader);
+        let (writer, ending, reader) = (parts.writer.clone(), parts.writer, parts.reader);
         let make = move || Worker::new(server, Listener::Admin, writer, query_mailbox, reader, queries);
-        threads.push(spawn("fc-query".into(), panics, move || {
+        threads.push(spawn("fc-query".into(), panics, ending, move || {
             serve(make(), &shared, admin, Duties::QueryThread(Box::new(duties)))
         })?);
         Ok(ServerThreads { public_address, admin_address, wire_address, stop, threads })
@@ -140,11 +140,15 @@ impl ServerThreads {
 
 /// Starts a thread whose panic ends the process: its connections and replies are gone, and a supervisor starts it again
 /// with everything that was acknowledged.
-fn spawn(name: String, panics: PanicMeter, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
+fn spawn(
+    name: String,
+    panics: PanicMeter,
+    writer: WriterHandle,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ServerError> {
     let work = move || {
         if panics.catch(run).is_none() {
-            logging::flush();
-            exit_now(exit::BUG);
+            end_for_a_panic(&writer);
         }
     };
     std::thread::Builder::new().name(name).spawn(work).map_err(ServerError::Thread)
@@ -154,15 +158,25 @@ fn spawn(name: String, panics: PanicMeter, run: impl FnOnce() + Send + 'static) 
 fn spawn_vital(worker: &Worker, work: impl Future<Output = ()> + 'static) {
     let panics = PanicMeter::new(&worker.server.telemetry, WORKERS);
     let work = tokio::task::spawn_local(work);
+    let writer = worker.writer.clone();
     tokio::task::spawn_local(async move {
         if let Err(ended) = work.await
             && ended.is_panic()
         {
             panics.note(&*ended.into_panic());
-            logging::flush();
-            exit_now(exit::BUG);
+            end_for_a_panic(&writer);
         }
     });
+}
+
+/// Ends the process, unless its open files are all that is left of lost ones: then the writer ends it, after the rescue.
+fn end_for_a_panic(writer: &WriterHandle) {
+    if writer.has_the_only_copy() {
+        tracing::error!("a worker panicked, and the process stays until the lost files are copied out");
+        return;
+    }
+    logging::flush();
+    exit_now(exit::BUG);
 }
 
 /// Duties of the query thread besides serving operators.

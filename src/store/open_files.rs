@@ -112,6 +112,8 @@ pub struct OpenFiles {
     database: File,
     log: LogIndex,
     written: Cell<Written>,
+    /// True after a second name of the database was told.
+    has_told: Cell<bool>,
 }
 
 impl OpenFiles {
@@ -130,6 +132,7 @@ impl OpenFiles {
             database: open(DATABASE_FILE)?,
             log: LogIndex::new(open(LOG_FILE)?, open(INDEX_FILE)?),
             written: Cell::new(Written::of(&stat(DATABASE_FILE)?)),
+            has_told: Cell::new(false),
         })
     }
 
@@ -177,6 +180,7 @@ impl OpenFiles {
                         return self.lost(name, "was cut", safe);
                     }
                     touched = Written::of(&found) != written;
+                    self.tell_of_a_second_name(&found);
                 }
                 Ok(found) if *name == WATERMARK_FILE && found.len() == 0 => return self.lost(name, "was cut", safe),
                 Ok(found) if *name == INDEX_FILE && found.len() < INDEX_BYTES => {
@@ -192,6 +196,18 @@ impl OpenFiles {
             // The database and its log have everything, unless SQLite has written by this index.
             Ok(LogState::IndexChanged) => self.lost(INDEX_FILE, "was overwritten", false),
             Err(error) => self.different(LOG_FILE, PathChange::of(&error, "was cut or overwritten"), false),
+        }
+    }
+
+    /// Tells once that the database has a second name, such as a snapshot with hard links makes: the next start refuses it.
+    fn tell_of_a_second_name(&self, found: &Metadata) {
+        if found.nlink() > 1 && !self.has_told.replace(true) {
+            tracing::error!(
+                path = %self.known.directory.join(DATABASE_FILE).display(),
+                names = found.nlink(),
+                "the database has a second name (a hard link), and the next start will refuse it: remove the other one; a hard \
+                 link is no backup"
+            );
         }
     }
 

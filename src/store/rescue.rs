@@ -134,6 +134,10 @@ impl Rescue {
                 "what the open file held could not be kept ({failures}): restore the file or a backup"
             ));
         }
+        if !store.files.known().content_is_lost() {
+            // The process may end: the files are where a recovery looks for them.
+            return Some(format!("no copy could be made ({failures}): free space, then run `firstcome recover`"));
+        }
         self.not_before = Some(Instant::now() + RETRY.max(now.elapsed() * SLOW_DOWN));
         self.say_what_is_needed(store, needed, &failures);
         None
