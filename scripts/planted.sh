@@ -24,6 +24,7 @@ InboxNotAsked          payment_shuffles providers_may_say_anything_in_any_order_
 LateBeatsLimit         payment_rules paying_late_never_beats_a_limit_nor_the_drops_end_nor_a_mismatch
 MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
 SellsWithoutFile       lost_files   a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept
+EndsWithoutCopy        lost_files   a_server_that_has_no_place_for_a_copy_waits_until_there_is_one
 NoteByInodeOnly        operators_files a_backup_that_is_copied_into_the_files_that_lie_there_begins_a_new_epoch
 SwapsStaleRebuilt      rebuild_kill a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on
 AlteredBody            hostile      pipelined::two_valid_requests_get_the_same_answers_wherever_their_bytes_are_cut

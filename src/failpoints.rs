@@ -41,6 +41,8 @@ pub enum Bug {
     MoneyForNothing,
     /// Orders are sold although the database file is gone.
     SellsWithoutFile,
+    /// A rescue that finds no place for its copy ends the process.
+    EndsWithoutCopy,
     /// A start does not compare the file with the event of the note beside the directory.
     NoteByInodeOnly,
     /// An interrupted recovery is completed although the files have changed since.

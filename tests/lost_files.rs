@@ -73,7 +73,11 @@ const SERVICE: u32 = 54_321;
 
 /// Starts a sale; copies of the files from its begin are in `older`.
 fn sale(scratch: &Path) -> Sale {
-    let (data, older, log) = (scratch.join("data"), scratch.join("older"), scratch.join("log"));
+    sale_in(scratch, scratch.join("data"))
+}
+
+fn sale_in(scratch: &Path, data: PathBuf) -> Sale {
+    let (older, log) = (scratch.join("older"), scratch.join("log"));
     fs::create_dir(&older).expect("made");
     // A checkpoint every few orders, so that the database file is written too.
     let environment = [("FIRSTCOME__WRITER__CHECKPOINT_WAL_BYTES", "1048576".to_string())];
@@ -310,6 +314,25 @@ fn another_directory_in_the_place_of_this_one_is_noticed_however_it_came_there()
         assert!(check(scratch.path(), sale, &format!("directory {way}"), Some(72)), "{way}: nothing is kept");
         assert!(!data.join(DATABASE).exists(), "{way}: no empty file");
     }
+}
+
+#[test]
+fn a_server_that_has_no_place_for_a_copy_waits_until_there_is_one() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let above = scratch.path().join("above");
+    fs::create_dir(&above).expect("made");
+    let mut sale = sale_in(scratch.path(), above.join("data"));
+    fs::remove_dir_all(&above).expect("removed");
+    let told = || fs::read_to_string(scratch.path().join("log")).expect("read");
+    let waits = || told().contains("there is no place for a copy");
+    wait_until("it ends, or tells that there is no place", || waits() || told().contains("the writer ended"));
+    assert!(waits(), "{}", told());
+    let acknowledged = sale.buyers.join().expect("the buyers");
+    fs::create_dir(&above).expect("made again");
+    assert_eq!(sale.server.wait().code(), Some(72), "{}", told());
+    let kept = rescued(&above).expect("a copy");
+    let sold = sold_in(&kept);
+    assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)), "{}", told());
 }
 
 #[test]

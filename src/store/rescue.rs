@@ -22,6 +22,7 @@ use super::ownership::{create_private_directory, open_private};
 use super::verify;
 use super::watermark::{WATERMARK_FILE, Watermark, WatermarkRecord};
 use super::{Store, StoreError};
+use crate::failpoints::{self, Bug};
 use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis};
 
@@ -129,7 +130,7 @@ impl Rescue {
             }
         }
         let failures = failures.join("; ");
-        if !may_succeed {
+        if !may_succeed || failpoints::enabled(Bug::EndsWithoutCopy) {
             return Some(format!(
                 "what the open file held could not be kept ({failures}): restore the file or a backup"
             ));
