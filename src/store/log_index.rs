@@ -52,20 +52,26 @@ impl LogIndex {
         LogIndex { log, index, seen: RefCell::default() }
     }
 
-    /// Looks at both. Called when nothing writes the log.
+    /// Looks at both, when this process writes nothing. Another program may begin the log again during a look, so that a
+    /// difference must be there twice.
     pub(super) fn look(&self) -> io::Result<LogState> {
+        match self.look_once()? {
+            LogState::Whole => Ok(LogState::Whole),
+            LogState::LogChanged | LogState::IndexChanged => self.look_once(),
+        }
+    }
+
+    fn look_once(&self) -> io::Result<LogState> {
         let (mut last_frame, mut salt) = ([0; 4], [0; 8]);
         self.index.read_exact_at(&mut last_frame, INDEX_LAST_FRAME_AT)?;
         self.index.read_exact_at(&mut salt, INDEX_SALT_AT)?;
         let frames = u64::from(u32::from_ne_bytes(last_frame));
-        if !self.seen.borrow().may_become(frames, salt) {
-            return Ok(LogState::IndexChanged);
-        }
+        let is_older = self.seen.borrow().is_newer_than(frames, salt);
         if frames == 0 {
-            return Ok(LogState::Whole);
+            return Ok(if is_older { LogState::IndexChanged } else { LogState::Whole });
         }
         if !self.log_has(frames, salt)? {
-            return Ok(LogState::LogChanged);
+            return Ok(if is_older { LogState::IndexChanged } else { LogState::LogChanged });
         }
         let pages = self.pages(frames)?;
         let mut seen = self.seen.borrow_mut();
@@ -126,18 +132,19 @@ impl LogIndex {
 }
 
 impl SeenIndex {
-    /// Returns true if the index can have become one of so many frames under this salt: a log only grows, and its first half of
-    /// the salt counts up by one when it begins again.
-    fn may_become(&self, frames: u64, salt: [u8; 8]) -> bool {
+    /// Returns true if an index of so many frames under this salt is from before this one: a log only grows, and the first half
+    /// of its salt counts up by one when it begins again. The first commit of a program that has not begun the log itself takes
+    /// any salt; then log and index have the same.
+    fn is_newer_than(&self, frames: u64, salt: [u8; 8]) -> bool {
         if self.pages.is_empty() {
-            return true;
+            return false;
         }
         if self.salt == salt {
-            return frames.saturating_mul(PAGE_NUMBER_BYTES) >= u64::try_from(self.pages.len()).unwrap_or(u64::MAX);
+            return frames.saturating_mul(PAGE_NUMBER_BYTES) < u64::try_from(self.pages.len()).unwrap_or(u64::MAX);
         }
         let count = |salt: [u8; 8]| salt.first_chunk().map_or(0, |first| u32::from_be_bytes(*first));
         let steps = count(salt).wrapping_sub(count(self.salt));
-        (1..=u32::MAX / 2).contains(&steps)
+        !(1..=u32::MAX / 2).contains(&steps)
     }
 }
 
@@ -151,6 +158,7 @@ mod tests {
     fn an_older_index_is_told_from_one_that_has_grown_or_begun_again() {
         let scratch = tempfile::tempdir().expect("scratch");
         let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
+        store.connection.pragma_update(None, "synchronous", "OFF").expect("set");
         let path = scratch.path().join("firstcome.db-shm");
         let open = |name: &str| File::open(scratch.path().join(name)).expect("opened");
         let looks = LogIndex::new(open("firstcome.db-wal"), open("firstcome.db-shm"));
@@ -188,6 +196,15 @@ mod tests {
         over(&[&newer[..136], &older[136..]].concat());
         assert_eq!(looks.look().expect("read"), LogState::IndexChanged, "with its header written again");
         over(&newer);
+        // Another program that begins the log takes a random salt.
+        for _ in 0..8 {
+            reset();
+            let other = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
+            other.execute_batch("UPDATE meta SET synced_at_ms = synced_at_ms + 1").expect("written");
+            assert_eq!(looks.look().expect("read"), LogState::Whole, "of another program");
+            write(1);
+            assert_eq!(looks.look().expect("read"), LogState::Whole);
+        }
         let fresh = LogIndex::new(open("firstcome.db-wal"), open("firstcome.db-shm"));
         assert_eq!(fresh.look().expect("read"), LogState::Whole, "nothing is known of it");
     }
