@@ -18,7 +18,7 @@ case $mode in quick | full) ;; *)
     ;;
 esac
 
-features=(--features failpoints,otlp)
+features=(--features failpoints,otlp,cluster)
 logs=$(mktemp -d)
 beside=
 end() {

@@ -50,13 +50,13 @@ done
 files=$(awk 'NF { print $2 }' <<<"$bugs" | sort -u)
 arguments=()
 for file in $files; do arguments+=(--test "$file"); done
-cargo test --locked --quiet --features failpoints,otlp --no-run "${arguments[@]}"
+cargo test --locked --quiet --features failpoints,otlp,cluster --no-run "${arguments[@]}"
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 run() { # bug, file, test; the output of the test goes to $output
     FIRSTCOME_PLANTED=$1 RUST_BACKTRACE=0 timeout 120 \
-        cargo test --locked --quiet --features failpoints,otlp --test "$2" -- --exact "$3" >"$output" 2>&1
+        cargo test --locked --quiet --features failpoints,otlp,cluster --test "$2" -- --exact "$3" >"$output" 2>&1
 }
 
 failed=0 checked=" "

@@ -4,16 +4,19 @@
 //! records the batch of an entry after the same link gets the same rows and the same next link, and compares it. `head`
 //! is the end of the log, by which appends are fenced. `request` is what may be asked of a log, `append` finds out what
 //! became of one append, `node` follows, campaigns and leads; neither has I/O or a clock. `simulated` is a log in memory
-//! with the faults of a network.
+//! with the faults of a network, `etcd` the real one (feature `cluster`), `seal` encrypts its entries.
 //!
-//! The parts without I/O are here so far; no program appends entries yet.
+//! No program appends entries yet.
 
 pub mod append;
 pub mod entry;
+#[cfg(feature = "cluster")]
+pub mod etcd;
 pub mod head;
 pub mod node;
 mod private_data;
 pub mod request;
+pub mod seal;
 pub mod simulated;
 mod times;
 

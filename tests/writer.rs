@@ -131,7 +131,9 @@ fn commands_that_are_queued_share_a_commit_up_to_the_bound() {
     let orders: Vec<_> = (1..2 * BATCH + 2).map(|n| order(&handle, &format!("b{n}")).expect("let in")).collect();
     let thread = run(writer);
     decided(created);
-    orders.into_iter().for_each(|ticket| drop(decided(ticket)));
+    for ticket in orders {
+        decided(ticket);
+    }
     end(&handle, thread);
     // Every commit with events closes one link of the chain.
     let connection = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");

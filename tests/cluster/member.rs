@@ -15,6 +15,7 @@ use firstcome::store::{Batch, PrivateData};
 use firstcome::types::{BuyerText, Digest, DropId, OrderSecret, Quantity, Seq, Shard, UnixMillis};
 
 use super::judge::{Attempt, Judge};
+use super::{Moment, Sender, TIMEOUT_MS};
 use crate::model::Random;
 use crate::test_drop::test_drop;
 
@@ -156,20 +157,19 @@ impl Member {
     /// Lets the node act. Returns the requests that it makes.
     pub fn step(
         &mut self,
-        now: u64,
-        timeout_ms: u64,
+        member: usize,
+        moment: Moment,
         random: &mut Random,
         log: &SimulatedLog,
         judge: &mut Judge,
-        is_quiet: bool,
-        is_silent: bool,
-    ) -> Vec<(Lane, u64, BootMillis, LogRequest)> {
+    ) -> Vec<(Sender, LogRequest)> {
+        let Moment { now, is_quiet, is_silent } = moment;
         let mut requests = Vec::new();
         if now < self.dead_until.max(self.stopped_until) || self.is_stopped_for_good {
             return requests;
         }
         let boot = self.boot(now);
-        if self.data.is_some_and(|(_, sent)| boot >= sent.plus(timeout_ms)) {
+        if self.data.is_some_and(|(_, sent)| boot >= sent.plus(TIMEOUT_MS)) {
             self.data = None;
             self.answered(now, &LogAnswer::Unknown, judge);
         }
@@ -187,10 +187,11 @@ impl Member {
             }
             self.numbers += 1;
             self.data = Some((self.numbers, boot));
-            requests.push((Lane::Data, self.numbers, boot, request));
+            let sender = Sender { member, life: self.life, lane: Lane::Data, number: self.numbers, sent: boot };
+            requests.push((sender, request));
         }
         if let Some(request) = self.node.lease_request(boot) {
-            requests.push((Lane::Lease, 0, boot, request));
+            requests.push((Sender { member, life: self.life, lane: Lane::Lease, number: 0, sent: boot }, request));
         }
         requests
     }
@@ -235,16 +236,8 @@ impl Member {
     }
 
     /// Takes an answer, unless its request was given up.
-    pub fn take(
-        &mut self,
-        now: u64,
-        life: u64,
-        lane: Lane,
-        number: u64,
-        sent: BootMillis,
-        answer: &LogAnswer,
-        judge: &mut Judge,
-    ) {
+    pub fn take(&mut self, now: u64, sender: Sender, answer: &LogAnswer, judge: &mut Judge) {
+        let Sender { life, lane, number, sent, .. } = sender;
         if life != self.life || self.is_stopped_for_good || now < self.dead_until.max(self.stopped_until) {
             return;
         }

@@ -1,6 +1,7 @@
 //! A simulated cluster: nodes with the real engine, a simulated log, and a network that is not to be trusted.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "only some commands matter to a helper")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 mod judge;
@@ -21,14 +22,36 @@ const QUIET_MS: u64 = 15_000;
 /// The last part of the quiet time, in which leaders append nothing and the others catch up.
 const SILENT_MS: u64 = 700;
 /// An answer that takes longer is given up.
-const TIMEOUT_MS: u64 = 800;
+pub const TIMEOUT_MS: u64 = 800;
 /// Entries that the log keeps. In some worlds so few that a node which was away finds its next one overwritten.
 const SLOTS: [usize; 4] = [64, 64, 64, 8];
 
-/// What travels.
+/// The sender of a request, to whom its answer goes.
+#[derive(Clone, Copy)]
+pub struct Sender {
+    member: usize,
+    /// A node that was killed does not get the answers of its life before.
+    life: u64,
+    lane: Lane,
+    number: u64,
+    sent: BootMillis,
+}
+
+/// A message on its way.
+#[derive(Clone)]
 enum Travelling {
-    Request { member: usize, life: u64, lane: Lane, number: u64, sent: BootMillis, request: LogRequest },
-    Answer { member: usize, life: u64, lane: Lane, number: u64, sent: BootMillis, answer: LogAnswer },
+    Request(Sender, LogRequest),
+    Answer(Sender, LogAnswer),
+}
+
+/// A step of the world.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    now: u64,
+    /// Everything heals, and no client comes.
+    is_quiet: bool,
+    /// Leaders append nothing.
+    is_silent: bool,
 }
 
 pub struct Cluster {
@@ -102,49 +125,49 @@ impl Cluster {
         let Cluster { now, random, log, members, judge, .. } = self;
         let member = &mut members[index];
         if is_quiet {
-            (member.stopped_until, member.cut_off_until) =
-                (member.stopped_until.min(*now), member.cut_off_until.min(*now));
+            member.stopped_until = member.stopped_until.min(*now);
+            member.cut_off_until = member.cut_off_until.min(*now);
         }
-        let mut requests = member.step(*now, TIMEOUT_MS, random, log, judge, is_quiet, is_silent);
-        while let Some((lane, number, sent, request)) = requests.pop() {
-            let life = self.members[index].life;
-            self.send(index, Travelling::Request { member: index, life, lane, number, sent, request }, is_quiet);
+        let moment = Moment { now: *now, is_quiet, is_silent };
+        for (sender, request) in member.step(index, moment, random, log, judge) {
+            self.send(Travelling::Request(sender, request), is_quiet);
         }
     }
 
     /// Sends something on its way, perhaps twice, late, or to nowhere.
-    fn send(&mut self, member: usize, travelling: Travelling, is_quiet: bool) {
-        let twice = !is_quiet && self.random.one_in(25);
-        let lost = !is_quiet && (self.random.one_in(25) || self.members[member].cut_off_until > self.now);
-        let mut delay = 1 + self.random.below(15);
+    fn send(&mut self, travelling: Travelling, is_quiet: bool) {
+        let (Travelling::Request(sender, _) | Travelling::Answer(sender, _)) = &travelling;
+        let is_cut_off = self.members[sender.member].cut_off_until > self.now;
+        let mut arrives = self.now + 1 + self.random.below(15);
         if !is_quiet && self.random.one_in(25) {
-            delay += self.random.below(2500);
+            arrives += self.random.below(2500);
         }
-        if twice && let Travelling::Request { member, life, lane, number, sent, request } = &travelling {
-            let again = self.now + delay + self.random.below(1500);
-            let (member, life, lane, number, sent) = (*member, *life, *lane, *number, *sent);
-            self.sent += 1;
-            let copy = Travelling::Request { member, life, lane, number, sent, request: request.clone() };
-            self.travelling.insert((again, self.sent), copy);
+        if !is_quiet && self.random.one_in(25) && matches!(travelling, Travelling::Request(..)) {
+            let again = arrives + self.random.below(1500);
+            self.put_on_way(again, travelling.clone());
         }
-        if !lost {
-            self.sent += 1;
-            self.travelling.insert((self.now + delay, self.sent), travelling);
+        if is_quiet || !(is_cut_off || self.random.one_in(25)) {
+            self.put_on_way(arrives, travelling);
         }
+    }
+
+    fn put_on_way(&mut self, arrives: u64, travelling: Travelling) {
+        self.sent += 1;
+        self.travelling.insert((arrives, self.sent), travelling);
     }
 
     fn deliver(&mut self) {
         let is_quiet = self.now >= RUN_MS;
         while let Some(entry) = self.travelling.first_entry().filter(|entry| entry.key().0 <= self.now) {
             match entry.remove() {
-                Travelling::Request { member, life, lane, number, sent, request } => {
+                Travelling::Request(sender, request) => {
                     let answer = self.log.carry_out(&request, self.now);
                     self.judge.carried_out(self.now, &request, &answer);
-                    self.send(member, Travelling::Answer { member, life, lane, number, sent, answer }, is_quiet);
+                    self.send(Travelling::Answer(sender, answer), is_quiet);
                 }
-                Travelling::Answer { member, life, lane, number, sent, answer } => {
+                Travelling::Answer(sender, answer) => {
                     let Cluster { now, members, judge, .. } = self;
-                    members[member].take(*now, life, lane, number, sent, &answer, judge);
+                    members[sender.member].take(*now, sender, &answer, judge);
                 }
             }
         }

@@ -1,0 +1,187 @@
+//! The log in etcd: one key for the head, a ring of keys for the entries, one key for the leader with a lease.
+//!
+//! One client per member and never the library's balancer, which keeps calling a member that is dead. A member is used until
+//! it does not answer in time; then the next one is. A request without an answer is [`LogAnswer::Unknown`]: nothing is
+//! tried again below the node, which alone knows how to find out.
+
+use std::time::Duration;
+
+use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
+
+use super::seal::Seal;
+use super::{Head, LogAnswer, LogRequest, Tenure};
+
+/// Longest time for a request, and for a connection: below the lease, so that a dead member is left before it ends.
+const REQUEST_MAX: Duration = Duration::from_millis(800);
+
+/// Entries that the log keeps; older ones are overwritten. Nothing is deleted: compacting at a deletion loses revisions
+/// (etcd#17780).
+pub const SLOTS: u64 = 4096;
+
+/// A log in etcd.
+pub struct EtcdLog {
+    members: Vec<Client>,
+    /// Position of the member that is used.
+    used: usize,
+    prefix: String,
+    node: String,
+    slots: u64,
+    lease_seconds: i64,
+    seal: Seal,
+    /// The lease of the last tenure of this node.
+    lease: Option<(Tenure, i64)>,
+}
+
+/// The place of a log in etcd, and its bounds.
+#[derive(Clone, Debug)]
+pub struct EtcdPlace {
+    /// The prefix of all keys, with a slash at its end: one per cluster and shard.
+    pub prefix: String,
+    /// The node's name, which the leader's key shows.
+    pub node: String,
+    pub slots: u64,
+    /// Seconds for which a tenure lives without being kept.
+    pub lease_seconds: i64,
+}
+
+impl EtcdLog {
+    /// Prepares clients of these members; each connects when it is first used.
+    ///
+    /// # Errors
+    /// If a member's URL or the TLS options are wrong.
+    pub async fn connect(
+        members: &[String],
+        options: ConnectOptions,
+        place: EtcdPlace,
+        seal: Seal,
+    ) -> Result<EtcdLog, Error> {
+        let options = options.with_connect_timeout(REQUEST_MAX);
+        let mut clients = Vec::with_capacity(members.len());
+        for member in members {
+            clients.push(Client::connect([member], Some(options.clone())).await?);
+        }
+        let EtcdPlace { prefix, node, slots, lease_seconds } = place;
+        Ok(EtcdLog { members: clients, used: 0, prefix, node, slots, lease_seconds, seal, lease: None })
+    }
+
+    /// Creates the log after `head`, unless there is one. Returns whether it was created.
+    ///
+    /// # Errors
+    /// What etcd says.
+    pub async fn create(&mut self, head: Head) -> Result<bool, Error> {
+        let key = self.head_key();
+        let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
+        let put = TxnOp::put(key, head.encode(), None);
+        Ok(self.member().txn(Txn::new().when([absent]).and_then([put])).await?.succeeded())
+    }
+
+    /// Carries out a request.
+    pub async fn carry_out(&mut self, request: &LogRequest) -> LogAnswer {
+        if let LogRequest::Read { elsewhere: true, .. } = request {
+            self.use_next();
+        }
+        let answer = match tokio::time::timeout(REQUEST_MAX, self.ask(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(Error::LeaseKeepAliveError(_))) => LogAnswer::Gone,
+            Ok(Err(_)) | Err(_) => LogAnswer::Unknown,
+        };
+        if answer == LogAnswer::Unknown {
+            self.use_next();
+        }
+        answer
+    }
+
+    async fn ask(&mut self, request: &LogRequest) -> Result<LogAnswer, Error> {
+        match request {
+            LogRequest::Append { tenure, from, to, bytes } => {
+                let sealed = self.seal.close(to.number, bytes);
+                self.append(*tenure, from, to, sealed).await
+            }
+            LogRequest::Head => {
+                let key = self.head_key();
+                let found = self.member().get(key, None).await?;
+                Ok(head_of(found.kvs()).map_or(LogAnswer::Unknown, LogAnswer::Head))
+            }
+            LogRequest::Read { number, .. } => {
+                let key = self.slot_key(*number);
+                let found = self.member().get(key, None).await?;
+                Ok(LogAnswer::Entry(self.entry_of(found.kvs()).into()))
+            }
+            LogRequest::Campaign => self.campaign().await,
+            LogRequest::KeepAlive { tenure } => match self.lease.filter(|(own, _)| own == tenure) {
+                Some((_, lease)) => self.member().lease_keep_alive(lease).await.map(|_| LogAnswer::Kept),
+                None => Ok(LogAnswer::Gone),
+            },
+            LogRequest::Resign { tenure } => match self.lease.take_if(|(own, _)| own == tenure) {
+                Some((_, lease)) => self.member().lease_revoke(lease).await.map(|_| LogAnswer::Kept),
+                None => Ok(LogAnswer::Gone),
+            },
+        }
+    }
+
+    async fn append(&mut self, tenure: Tenure, from: &Head, to: &Head, sealed: Vec<u8>) -> Result<LogAnswer, Error> {
+        let (head, leader, slot) = (self.head_key(), self.leader_key(), self.slot_key(to.number));
+        let tenure = i64::try_from(tenure.0).unwrap_or(0);
+        let follows = Compare::value(head.clone(), CompareOp::Equal, from.encode());
+        let leads = Compare::create_revision(leader, CompareOp::Equal, tenure);
+        let put = [TxnOp::put(head.clone(), to.encode(), None), TxnOp::put(slot, sealed, None)];
+        let txn = Txn::new().when([follows, leads]).and_then(put).or_else([TxnOp::get(head, None)]);
+        let answer = self.member().txn(txn).await?;
+        if answer.succeeded() {
+            return Ok(LogAnswer::Appended);
+        }
+        Ok(match answer.op_responses().first() {
+            Some(TxnOpResponse::Get(found)) => head_of(found.kvs()).map_or(LogAnswer::Unknown, LogAnswer::Fenced),
+            Some(_) | None => LogAnswer::Unknown,
+        })
+    }
+
+    async fn campaign(&mut self) -> Result<LogAnswer, Error> {
+        let (key, node, seconds) = (self.leader_key(), self.node.clone(), self.lease_seconds);
+        let member = self.member();
+        let lease = member.lease_grant(seconds, None).await?.id();
+        let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
+        let put = TxnOp::put(key, node, Some(PutOptions::new().with_lease(lease)));
+        let answer = member.txn(Txn::new().when([absent]).and_then([put])).await?;
+        if !answer.succeeded() {
+            // Without it the lease runs out by itself.
+            let _unused = member.lease_revoke(lease).await;
+            return Ok(LogAnswer::Held);
+        }
+        // The key was created by this transaction, whose revision it bears.
+        let revision = answer.header().and_then(|header| u64::try_from(header.revision()).ok());
+        let Some(tenure) = revision.map(Tenure) else { return Ok(LogAnswer::Unknown) };
+        self.lease = Some((tenure, lease));
+        Ok(LogAnswer::Elected(tenure))
+    }
+
+    /// Returns the bytes of an entry; what cannot be decrypted as it is, which is no entry either.
+    fn entry_of(&self, found: &[KeyValue]) -> Vec<u8> {
+        let Some(found) = found.first() else { return Vec::new() };
+        self.seal.open(found.value()).unwrap_or_else(|| found.value().to_vec())
+    }
+
+    fn member(&mut self) -> &mut Client {
+        &mut self.members[self.used]
+    }
+
+    fn use_next(&mut self) {
+        self.used = (self.used + 1) % self.members.len();
+    }
+
+    fn head_key(&self) -> String {
+        format!("{}head", self.prefix)
+    }
+
+    fn leader_key(&self) -> String {
+        format!("{}leader", self.prefix)
+    }
+
+    fn slot_key(&self, number: u64) -> String {
+        format!("{}log/{:04}", self.prefix, number % self.slots)
+    }
+}
+
+fn head_of(found: &[KeyValue]) -> Option<Head> {
+    Head::decode(found.first()?.value()).ok()
+}
