@@ -173,3 +173,24 @@ fn a_second_name_that_comes_while_the_server_runs_is_told_before_the_next_start_
     process::wait_until("it tells", || told().contains("the next start will refuse it"));
     order(&server, 0..3);
 }
+
+#[test]
+fn what_the_message_about_second_names_says_mends_all_files_at_once() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, snapshot, copy) =
+        (scratch.path().join("data"), scratch.path().join("snapshot"), scratch.path().join("copy"));
+    sell(&data, 0..3);
+    let run = |arguments: [&str; 2], from: &Path, to: &Path| {
+        assert!(Command::new(arguments[0]).arg(arguments[1]).arg(from).arg(to).status().expect("run").success());
+    };
+    run(["cp", "-al"], &data, &snapshot);
+    let refused = firstcome("serve", &data);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(64) && told.contains("cp -r"), "{told}");
+    run(["cp", "-r"], &data, &copy);
+    sell(&copy, 3..5);
+    assert_eq!(events(&copy), 6);
+    fs::remove_dir_all(&snapshot).expect("removed");
+    sell(&data, 3..5);
+    assert_eq!(events(&data), 6);
+}

@@ -83,7 +83,7 @@ pub(super) fn check_plain(directory: &Path) -> Result<(), StoreError> {
             "is not a regular file".to_string()
         } else if found.nlink() > 1 {
             format!(
-                "has {} names (hard links); give it a file of its own: `cp` it, and rename the copy over it",
+                "has {} names (hard links); delete the other names, or copy the whole directory with `cp -r`, and use the copy",
                 found.nlink()
             )
         } else {
