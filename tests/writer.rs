@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use firstcome::engine::{ChangeDrop, Command, DropCommand, Effect, Outcome, Refusal, Subject};
 use firstcome::store::{Durability, verify};
+use firstcome::writer::checkpoint::CheckpointLimits;
 use firstcome::writer::{Class, Submission, SubmitError, Ticket, WriterExit, WriterOptions, WriterReply};
 use writing::{create, decided, drop_one, end, options, order, prepare, run, until};
 
@@ -142,6 +143,27 @@ fn commands_that_are_queued_share_a_commit_up_to_the_bound() {
         .and_then(|mut links| links.query_map([], |row| row.get(0))?.collect())
         .expect("read");
     assert_eq!(links, [BATCH, 2 * BATCH, 2 * BATCH + 2]);
+}
+
+#[test]
+fn the_write_ahead_log_stays_below_its_limit_however_much_is_sold() {
+    const LIMIT: u64 = 256 * 1024;
+    let scratch = tempfile::tempdir().expect("scratch");
+    let gate_max = Duration::from_millis(5);
+    let checkpoint = CheckpointLimits { passive_bytes: LIMIT / 4, reset_bytes: LIMIT, gate_max };
+    let (writer, handle) = prepare(scratch.path(), WriterOptions { checkpoint, ..options() });
+    let thread = run(writer);
+    decided(create(&handle, 1000, 60));
+    let mut longest = 0;
+    for n in 0..150 {
+        // One commit each, of several pages.
+        decided(order(&handle, &format!("b{n}")).expect("let in"));
+        let log = std::fs::metadata(scratch.path().join("firstcome.db-wal")).expect("the log");
+        longest = longest.max(log.len());
+    }
+    end(&handle, thread);
+    assert!(longest > LIMIT / 8, "it grows: {longest}");
+    assert!(longest < 2 * LIMIT, "it is emptied: {longest}");
 }
 
 #[test]
