@@ -20,7 +20,7 @@ features=failpoints,otlp
 # The rooms below each stage; `tests/tidy.rs` holds that they need no others.
 rules="types engine failpoints"
 file="$rules config exit sqlite store"
-thread="$file capture telemetry writer read"
+thread="$file capture log telemetry writer read"
 doors="$thread admission"
 paid="$thread egress payments"
 served="$thread admission egress payments outbox deadlines web api wire http server"
@@ -29,10 +29,10 @@ served="$thread admission egress payments outbox deadlines web api wire http ser
 stages='
 engine    1  60 rules   engine_reports engine_rules auction_rules payment_rules
 engine    2  90 file    lib engine_model payment_orders payment_shuffles store_model
-store     1  60 file    lib store_model
-store     2 120 thread  damage writer
+store     1  60 file    lib store_model payment_orders
+store     2 120 thread  damage writer log_entries
 store     3 200 thread  altered_columns faults power growth
-store     4 240 all     lost_files operators_files rebuild_kill kill clocks
+store     4 240 all     lost_files operators_files full_disk_rescue linked_files operators_tokens foreign_writes disk_fault rebuild_kill kill clocks restart
 writer    1 120 thread  lib writer faults
 writer    2 240 all     clocks lost_files shutdown restart money
 payments  1  90 paid    lib payment_webhooks
