@@ -117,15 +117,14 @@ fn mistakes_are_told_in_their_order() {
 }
 
 #[test]
-fn a_path_has_one_spelling() {
+fn a_path_has_one_spelling_but_for_the_case_of_a_uuid() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
     server.create(5);
     let id = server.order("k", r#"{"buyer":"ann","quantity":1}"#).body["id"].as_str().expect("an id").to_string();
     assert_eq!(server.public("GET", "/v1/drops/1?whatever=1").status, 200);
-    let upper = id.to_uppercase();
     let encoded = id.replace('-', "%2D");
-    let orders = [upper, encoded, format!("{id}/")].map(|id| format!("/v1/orders/{id}"));
+    let orders = [encoded, format!("{id}/")].map(|id| format!("/v1/orders/{id}"));
     let drops = ["/v1/drops/", "/v1/drops/1/", "/v1//drops/1", "/v1/drops/01", "/v1/drops/+1", "/v1/drops/%31"];
     let others = ["/v1/drops/0", "/v1/drops/4294967296", "/v1/drops/1%00", "/v1/%64rops", "/", "/openapi.json/"];
     for path in drops.iter().chain(&others).copied().chain(orders.iter().map(String::as_str)) {

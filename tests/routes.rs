@@ -270,6 +270,11 @@ fn an_order_is_tagged_and_kept_by_nobody() {
     let path = format!("/v1/orders/{}", order.body["id"].as_str().expect("an id"));
     let read = server.public("GET", &path);
     assert_eq!(read.body, order.body, "the answer to an order is the order");
+    let upper_case = path.replace(
+        order.body["id"].as_str().expect("an id"),
+        &order.body["id"].as_str().expect("an id").to_ascii_uppercase(),
+    );
+    assert_eq!(server.public("GET", &upper_case).body, order.body, "a UUID has two spellings, and is answered in one");
     assert_eq!(read.headers.get("cache-control").map(String::as_str), Some("no-store"));
     let tag = format!("If-None-Match: {}\r\n", read.headers["etag"]);
     assert_eq!(call(server.0.server.public_address, "GET", &path, &tag, "").status, 304);

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::provider_event::{InvalidField, WebhookError};
 use crate::types::instant::{NotAnInstant, parse_instant};
+use crate::types::strict_json::whole_number;
 use crate::types::{Amount, Currency, UnixMillis, strict_json};
 
 /// The reader of one verified body.
@@ -44,13 +45,17 @@ impl JsonFields {
 
     /// Reads a positive whole number of minor units. Fractions and strings are invalid.
     pub(super) fn amount(&mut self, pointer: &'static str) -> Option<Amount> {
-        let number = self.root.pointer(pointer).and_then(Value::as_u64).filter(|number| *number > 0);
+        let number = self.whole_number(pointer).filter(|number| *number > 0);
         self.required(number.and_then(Amount::new), pointer, "must be a whole number of minor units from 1 to 2^53 - 1")
     }
 
     pub(super) fn integer(&mut self, pointer: &'static str) -> Option<u64> {
-        let number = self.root.pointer(pointer).and_then(Value::as_u64);
+        let number = self.whole_number(pointer);
         self.required(number, pointer, "must be a whole number")
+    }
+
+    fn whole_number(&self, pointer: &str) -> Option<u64> {
+        self.root.pointer(pointer).and_then(whole_number).and_then(|number| u64::try_from(number).ok())
     }
 
     /// Reads a currency of ISO 4217. Some providers write it in lower case.

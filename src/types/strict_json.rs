@@ -14,6 +14,17 @@ pub fn parse(body: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice::<Strict>(body).map(|strict| strict.0)
 }
 
+/// Returns a number without a fraction in any spelling: to JSON Schema `2`, `2.0` and `2e0` are the same integer.
+#[must_use]
+pub fn whole_number(value: &Value) -> Option<i64> {
+    if let Some(number) = value.as_i64() {
+        return Some(number);
+    }
+    // Up to 2^53 every integer has its own float.
+    let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_991.0)?;
+    format!("{number:.0}").parse().ok()
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

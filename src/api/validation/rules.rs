@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::types::instant::{NotAnInstant, parse_instant};
+use crate::types::strict_json::whole_number;
 use crate::types::text::BUYER_BYTES_MAX;
 use crate::types::{
     Amount, BuyerText, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange, Quantity, Seq,
@@ -39,22 +40,12 @@ impl<T, R: Fn(&Value) -> RuleResult<T>, S: Fn() -> Value> Rule<T> for DescribedR
 
 /// The pattern of text without control characters.
 pub const NO_CONTROL: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
-const NO_CONTROL_BUT_BREAKS: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
-
-/// Returns a number without a fraction in any spelling: to JSON Schema `2`, `2.0` and `2e0` are the same integer.
-fn integer(value: &Value) -> Option<i64> {
-    if let Some(number) = value.as_i64() {
-        return Some(number);
-    }
-    // Up to 2^53 every integer has its own float.
-    let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_991.0)?;
-    format!("{number:.0}").parse().ok()
-}
+const NO_CONTROL_BUT_BREAKS: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
 
 /// A whole number from `min` to `max`.
 fn whole(min: u64, max: u64) -> impl Rule<u64> {
     DescribedRule(
-        move |value: &Value| match integer(value).and_then(|number| u64::try_from(number).ok()) {
+        move |value: &Value| match whole_number(value).and_then(|number| u64::try_from(number).ok()) {
             Some(number) if (min..=max).contains(&number) => Ok(number),
             _ => Err(format!("must be a whole number from {min} to {max}")),
         },
@@ -128,7 +119,7 @@ pub fn seconds() -> impl Rule<u32> {
 pub fn delta() -> impl Rule<i64> {
     const MAX: i64 = u32::MAX as i64;
     DescribedRule(
-        |value: &Value| match integer(value) {
+        |value: &Value| match whole_number(value) {
             Some(delta) if delta != 0 && (-MAX..=MAX).contains(&delta) => Ok(delta),
             _ => Err(format!("must be a whole number from -{MAX} to {MAX}, not 0")),
         },
@@ -282,13 +273,25 @@ pub fn text(max: usize) -> impl Rule<Box<str>> {
     fitting(max, Some(NO_CONTROL), |c| !c.is_control(), "text without control characters")
 }
 
-/// A longer text of 1 to `max` bytes, which may have line breaks.
+/// A longer text of 1 to `max` bytes, which may have line breaks. It is kept with line feeds: a form of a page sends a
+/// carriage return before each (HTML, 4.10.22.4).
 pub fn long_text(max: usize) -> impl Rule<Box<str>> {
-    fitting(
+    let as_sent = fitting(
         max,
         Some(NO_CONTROL_BUT_BREAKS),
-        |c| !c.is_control() || c == '\n' || c == '\t',
+        |c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'),
         "text without control characters other than line breaks and tabs",
+    );
+    let schema = as_sent.schema();
+    DescribedRule(
+        move |value: &Value| {
+            let text = as_sent.read(value)?;
+            if !text.contains('\r') {
+                return Ok(text);
+            }
+            Ok(text.replace("\r\n", "\n").replace('\r', "\n").into())
+        },
+        move || schema.clone(),
     )
 }
 
@@ -346,6 +349,14 @@ mod tests {
         for text in ["2.5", "-1", "9007199254740992", "9007199254740993.0", "1e300", "18446744073709551616", "\"2\""] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn line_breaks_are_kept_as_line_feeds_in_whatever_form_they_come() {
+        for sent in ["1 High St\r\nYork", "1 High St\nYork", "1 High St\rYork"] {
+            assert_eq!(contact_address().read(&sent.into()).as_deref(), Ok("1 High St\nYork"), "{sent:?}");
+        }
+        assert!(contact_text().read(&"a\r\nb".into()).is_err(), "a name is one line");
     }
 
     #[test]

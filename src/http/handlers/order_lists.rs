@@ -112,8 +112,39 @@ fn contacts_of(worker: &Worker, orders: &[OrderRow]) -> Result<Vec<Option<Contac
 }
 
 fn wants_csv(call: &Call) -> bool {
-    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/csv"));
-    call.parts.headers.get_all(ACCEPT).iter().any(accepts)
+    let values = call.parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    prefers_csv(&values.collect::<Vec<_>>().join(","))
+}
+
+/// Returns whether an `Accept` header names CSV with a weight above 0 and above that of JSON (RFC 9110, 12.5.1). Without
+/// CSV by its name a list is JSON, whatever wildcards say.
+fn prefers_csv(accept: &str) -> bool {
+    let weight_of = |wanted: &[&str]| {
+        let ranges = accept.split(',').filter_map(|range| {
+            let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
+            wanted.iter().any(|wanted| name.trim().eq_ignore_ascii_case(wanted)).then(|| weight(parameters))
+        });
+        ranges.max()
+    };
+    let (csv, json) = (weight_of(&["text/csv"]), weight_of(&["application/json"]));
+    csv.is_some_and(|csv| csv > 0 && json.is_none_or(|json| csv >= json))
+}
+
+/// Returns the weight among the parameters of a media range, in thousandths: 1000 without one, 0 if it is malformed.
+fn weight(parameters: &str) -> u32 {
+    let named = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then_some(value.trim())
+    });
+    let Some(value) = named else { return 1000 };
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    match whole.parse::<u32>() {
+        Ok(whole @ 0..=1) if fraction.len() <= 3 => {
+            let thousandths = format!("{fraction:0<3}").parse::<u32>().unwrap_or(0);
+            (whole * 1000).saturating_add(thousandths).min(1000)
+        }
+        Ok(_) | Err(_) => 0,
+    }
 }
 
 fn bodies(worker: &Worker, orders: &[OrderRow]) -> Vec<Bytes> {
@@ -199,7 +230,32 @@ pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<B
 
 #[cfg(test)]
 mod tests {
-    use super::{cell, is_number};
+    use super::{cell, is_number, prefers_csv};
+
+    #[test]
+    fn a_list_is_csv_where_it_is_named_and_json_is_not_preferred() {
+        for csv in [
+            "text/csv",
+            "TEXT/CSV; q=0.1",
+            "application/json;q=0.4, text/csv;q=0.5",
+            "text/csv,*/*",
+            "text/csv;header=present",
+        ] {
+            assert!(prefers_csv(csv), "{csv}");
+        }
+        for json in [
+            "",
+            "*/*",
+            "text/*",
+            "text/csv;q=0",
+            "text/csv; q=0.000",
+            "application/json, text/csv;q=0.5",
+            "text/csvx",
+            "text/csv;q=x",
+        ] {
+            assert!(!prefers_csv(json), "{json}");
+        }
+    }
 
     #[test]
     fn formulae_and_quotes_do_no_harm_in_a_spreadsheet() {

@@ -78,6 +78,8 @@ fn form(request: &SessionRequest, ends: i64) -> Result<String, SessionError> {
     let unit = unit.ok_or_else(|| SessionError::Permanent("Stripe cannot represent this price".into()))?;
     let fields = [
         ("mode", "payment".into()),
+        // A payment in another currency than the order's would not be kept.
+        ("adaptive_pricing[enabled]", "false".into()),
         ("client_reference_id", id.clone()),
         ("metadata[order_id]", id.clone()),
         ("payment_intent_data[metadata][order_id]", id),
