@@ -7,7 +7,8 @@
 //! A session may be requested twice (lost response, restart): requests carry a key of the order, and the provider
 //! answers with the session that exists. At start the thread looks for all orders that await payment without a session.
 //!
-//! A session whose order has ended is closed at the provider; so are those of the last day at a start.
+//! A session whose order has ended is closed at the provider, also if the answer to its request was lost; so are those of
+//! the last day at a start.
 
 mod api;
 mod closing;
@@ -49,6 +50,7 @@ struct SessionRequest {
     quantity: Quantity,
     unit_price: UnitPrice,
     currency: Currency,
+    reserved_at: UnixMillis,
     expires_at: UnixMillis,
 }
 
@@ -102,11 +104,11 @@ enum SessionProvider {
 }
 
 impl SessionProvider {
-    async fn create(&self, request: &SessionRequest, now: UnixMillis) -> Result<ProviderSession, SessionError> {
+    async fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
         accepted_amounts::check(Some(self.provider()), request.currency, request.amount())
             .map_err(|not_taken| SessionError::Permanent(not_taken.sentence().into()))?;
         match self {
-            SessionProvider::Stripe(stripe) => stripe.create(request, now).await,
+            SessionProvider::Stripe(stripe) => stripe.create(request).await,
             SessionProvider::Payos(payos) => payos.create(request).await,
             SessionProvider::Link(link) => link.create(request),
         }
@@ -118,6 +120,19 @@ impl SessionProvider {
             SessionProvider::Stripe(stripe) => stripe.close(reference).await,
             SessionProvider::Payos(payos) => payos.close(order).await,
             // The link has an end, which the provider checks.
+            SessionProvider::Link(_) => Ok(()),
+        }
+    }
+
+    /// Closes the session of an order whose request may have had no answer: at Stripe, the same request returns the session
+    /// that exists.
+    async fn close_unsure(&self, order: Seq, request: &SessionRequest) -> Result<(), SessionError> {
+        match self {
+            SessionProvider::Stripe(stripe) => {
+                let session = stripe.create(request).await?;
+                stripe.close(&session.reference).await
+            }
+            SessionProvider::Payos(payos) => payos.close(order).await,
             SessionProvider::Link(_) => Ok(()),
         }
     }

@@ -14,10 +14,27 @@ pub struct OrderScan {
     pub orders: Vec<Seq>,
     /// Orders that ended: cancelled, expired, or paid, perhaps elsewhere.
     pub ended: Vec<Seq>,
+    /// Orders that ended without a session, although one may have been requested.
+    pub unsure: Vec<Seq>,
     /// Last row of the scan.
     pub last: Seq,
     /// True if there may be more at once.
     pub more: bool,
+}
+
+impl OrderScan {
+    fn after(last: Seq) -> OrderScan {
+        OrderScan { orders: Vec::new(), ended: Vec::new(), unsure: Vec::new(), last, more: false }
+    }
+}
+
+/// Instants since which orders that have ended matter to a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanSince {
+    /// Orders with a session, by their end.
+    pub ended: UnixMillis,
+    /// Orders without one, by the time until which they could be paid.
+    pub expired: UnixMillis,
 }
 
 pub fn last_event(connection: &Connection) -> rusqlite::Result<Seq> {
@@ -30,7 +47,7 @@ pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Resul
     let mut statement =
         connection.prepare_cached("SELECT seq, kind, order_seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = statement.query(params![since, ROWS_PER_SCAN])?;
-    let (mut scan, mut seen) = (OrderScan { orders: Vec::new(), ended: Vec::new(), last: since, more: false }, 0u32);
+    let (mut scan, mut seen) = (OrderScan::after(since), 0u32);
     while let Some(row) = rows.next()? {
         (scan.last, seen) = (row.get(0)?, seen.saturating_add(1));
         match row.get_ref(1)?.as_str()? {
@@ -50,13 +67,15 @@ pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<St
     statement.query_row(params![order], |row| row.get(0)).optional()
 }
 
-/// Returns the orders after `after` that await payment, and those with a session that ended or were paid since an instant.
-pub fn awaiting_payment(connection: &Connection, after: Seq, ended_since: UnixMillis) -> rusqlite::Result<OrderScan> {
+/// Returns the orders after `after` that await payment, and those that ended or were paid lately, with a session, or
+/// without one although they awaited payment.
+pub fn awaiting_payment(connection: &Connection, after: Seq, since: ScanSince) -> rusqlite::Result<OrderScan> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, state, coalesce(ended_at_ms, paid_at_ms) FROM orders WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        "SELECT seq, state, coalesce(ended_at_ms, paid_at_ms), expires_at_ms FROM orders WHERE seq > ?1
+         ORDER BY seq LIMIT ?2",
     )?;
     let mut rows = statement.query(params![after, ROWS_PER_SCAN])?;
-    let (mut scan, mut seen) = (OrderScan { orders: Vec::new(), ended: Vec::new(), last: after, more: false }, 0u32);
+    let (mut scan, mut seen) = (OrderScan::after(after), 0u32);
     while let Some(row) = rows.next()? {
         (scan.last, seen) = (row.get(0)?, seen.saturating_add(1));
         match row.get::<_, OrderState>(1)? {
@@ -67,8 +86,14 @@ pub fn awaiting_payment(connection: &Connection, after: Seq, ended_since: UnixMi
             | OrderState::Paid
             | OrderState::RefundDue
             | OrderState::Refunded => {
-                if row.get::<_, Option<UnixMillis>>(2)? >= Some(ended_since) && has_session(connection, scan.last)? {
+                let ended: Option<UnixMillis> = row.get(2)?;
+                if ended < Some(since.ended) {
+                    continue;
+                }
+                if has_session(connection, scan.last)? {
                     scan.ended.push(scan.last);
+                } else if row.get::<_, UnixMillis>(3)? >= since.expired && has_awaited(connection, scan.last)? {
+                    scan.unsure.push(scan.last);
                 }
             }
             OrderState::Reserved => {}
@@ -76,6 +101,15 @@ pub fn awaiting_payment(connection: &Connection, after: Seq, ended_since: UnixMi
     }
     scan.more = seen == ROWS_PER_SCAN;
     Ok(scan)
+}
+
+/// Returns whether an order has awaited its payment: only then it has a contact, or is an auction's.
+fn has_awaited(connection: &Connection, order: Seq) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM orders WHERE seq = ?1 AND (EXISTS (SELECT 1 FROM contacts WHERE order_seq = ?1)
+             OR EXISTS (SELECT 1 FROM auctions WHERE auctions.drop_id = orders.drop_id))",
+    )?;
+    statement.exists(params![order])
 }
 
 pub fn has_session(connection: &Connection, order: Seq) -> rusqlite::Result<bool> {

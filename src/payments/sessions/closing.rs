@@ -14,10 +14,20 @@ const ATTEMPTS_MAX: u32 = 1500;
 /// Sessions that wait to be closed: a provider that refuses to close them must not take the memory.
 const CLOSINGS_MAX: usize = 10_000;
 
+/// The session of an order that has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum EndedSession {
+    /// The provider's id of it.
+    Known(Box<str>),
+    /// Its id is in the file.
+    InFile,
+    /// A request for it has no answer that tells whether it exists.
+    Unsure,
+}
+
 /// A session to close.
 pub(super) struct Closing {
-    /// The provider's id of the session; it is in the file if not given.
-    pub(super) reference: Option<Box<str>>,
+    pub(super) session: EndedSession,
     pub(super) attempts: u32,
     not_before: Instant,
 }
@@ -41,11 +51,11 @@ impl Closings {
 
     /// Adds the session of an order that has ended. Returns false if too many wait: then it is not closed, and late money
     /// is handled as always.
-    pub(super) fn add(&mut self, order: Seq, reference: Option<Box<str>>) -> bool {
+    pub(super) fn add(&mut self, order: Seq, session: EndedSession) -> bool {
         if self.waiting.len() >= CLOSINGS_MAX {
             return false;
         }
-        let closing = Closing { reference, attempts: 0, not_before: Instant::now() };
+        let closing = Closing { session, attempts: 0, not_before: Instant::now() };
         self.waiting.entry(order).or_insert(closing);
         true
     }
@@ -107,7 +117,7 @@ mod tests {
     fn a_pause_that_the_provider_asks_for_holds_for_every_session_that_is_to_be_closed() {
         let mut closings = Closings::default();
         for order in 1..=9 {
-            assert!(closings.add(Seq::new(order).expect("in range"), None));
+            assert!(closings.add(Seq::new(order).expect("in range"), EndedSession::InFile));
         }
         let now = Instant::now();
         let (order, closing) = closings.take_due(now, 1).pop().expect("one is due");
@@ -122,7 +132,7 @@ mod tests {
         let mut closings = Closings::default();
         let later = Instant::now() + Duration::from_secs(600);
         for order in 1..=9 {
-            assert!(closings.add(Seq::new(order).expect("in range"), None));
+            assert!(closings.add(Seq::new(order).expect("in range"), EndedSession::InFile));
         }
         for (order, closing) in closings.take_due(later, 5) {
             assert!(closings.finished(order, closing, failed(None)));

@@ -67,7 +67,7 @@ impl PayosSessions {
 
     /// Cancels a link. PayOS reports one that is paid or cancelled in the body of a 200.
     pub(super) async fn close(&self, order: Seq) -> Result<(), SessionError> {
-        let path = format!("{PATH}/{order}/cancel");
+        let path = format!("{PATH}/{}/cancel", number_of(order)?);
         let body = json!({ "cancellationReason": "the order has ended" }).to_string();
         let response = self.api.send(Method::POST, &path, &self.headers, JSON, body).await?;
         if response.status == 200 { Ok(()) } else { Err(response.session_error(None)) }
@@ -75,7 +75,7 @@ impl PayosSessions {
 
     /// Returns the link that an earlier request has created.
     async fn existing(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
-        let path = format!("{PATH}/{}", request.id.seq);
+        let path = format!("{PATH}/{}", number_of(request.id.seq)?);
         let response = self.api.send(Method::GET, &path, &self.headers, JSON, String::new()).await?;
         let body = parse(&response);
         let data = self.data(&response, &body)?;
@@ -92,9 +92,7 @@ impl PayosSessions {
 
     fn body(&self, request: &SessionRequest) -> Result<String, SessionError> {
         let amount = request.amount().get();
-        let order_code = Shard::SINGLE.order_number(request.id.seq);
-        let order_code =
-            order_code.ok_or_else(|| SessionError::Permanent("the order's number is above 2^45".into()))?;
+        let order_code = number_of(request.id.seq)?;
         let page = &request.page;
         // Banks show at least nine characters: the order's code without its hyphen.
         let description = code_of(request.id.seq).replace('-', "");
@@ -126,6 +124,12 @@ impl PayosSessions {
             Err(SessionError::Permanent("PayOS' response is not signed with the checksum key".into()))
         }
     }
+}
+
+/// Returns an order's number at PayOS.
+fn number_of(order: Seq) -> Result<u64, SessionError> {
+    let number = Shard::SINGLE.order_number(order);
+    number.ok_or_else(|| SessionError::Permanent("the order's number is above 2^45".into()))
 }
 
 fn parse(response: &ApiResponse) -> Value {

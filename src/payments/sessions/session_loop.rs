@@ -3,22 +3,22 @@
 //! Bounded are the orders in memory and the requests in flight; while the provider fails, one request is in flight at a
 //! time. Requests for an order are repeated until the order expires.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::closing::{Closing, Closings};
+use super::closing::{Closing, Closings, EndedSession};
 use super::{ProviderSession, RefusedSessions, SessionDependencies, SessionError, SessionProvider, SessionRequest};
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::failpoints;
+use crate::read::rows::OrderRow;
 use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::{Amount, OrderState, Seq, random};
-use crate::writer::clock::wall_clock;
 use crate::writer::{Class, ClockReading, Submission, WriterHandle, WriterReply};
 
 /// Pause between two searches for new orders.
@@ -29,6 +29,8 @@ const WAITING_MAX: usize = 10_000;
 const FAILURES_IN_A_ROW: u32 = 5;
 /// The longest life of a session at a provider: a start closes those that may still be open.
 const SESSION_LIFE_MS_MAX: i64 = 25 * 60 * 60 * 1000;
+/// The longest time for which a session outlives its order at a provider. What is over is not asked for.
+const UNSURE_MS_MAX: i64 = 45 * 60 * 1000;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -46,6 +48,8 @@ pub(super) struct SessionLoop {
     scanned: Option<Seq>,
     /// Orders that need a session: the attempts so far, and the earliest time of the next one.
     waiting: BTreeMap<Seq, (u32, Instant)>,
+    /// Orders with a request whose answer, so far, does not tell whether a session exists.
+    unsure: BTreeSet<Seq>,
     /// Sessions whose order has ended.
     closings: Closings,
     refused: Arc<RefusedSessions>,
@@ -83,6 +87,14 @@ enum CreateError {
     NotRecorded,
 }
 
+/// The part of an ended order's session that is known.
+enum ToClose {
+    /// The provider's id of the session.
+    Session(Box<str>),
+    /// The request that may have made one.
+    Request(Box<SessionRequest>),
+}
+
 struct SessionMetrics {
     created: metrics::Counter,
     failed: metrics::Counter,
@@ -109,6 +121,7 @@ impl SessionLoop {
             read_to: None,
             scanned: Some(Seq::ZERO),
             waiting: BTreeMap::new(),
+            unsure: BTreeSet::new(),
             closings: Closings::default(),
             refused: parts.refused,
             in_flight: JoinSet::new(),
@@ -158,7 +171,11 @@ impl SessionLoop {
         };
         let found = match self.scanned {
             Some(scanned) => {
-                let since = self.writer.clock.now().plus_millis(-SESSION_LIFE_MS_MAX);
+                let now = self.writer.clock.now();
+                let since = sessions::ScanSince {
+                    ended: now.plus_millis(-SESSION_LIFE_MS_MAX),
+                    expired: now.plus_millis(-UNSURE_MS_MAX),
+                };
                 let batch = self.reader.read(|connection| sessions::awaiting_payment(connection, scanned, since))?;
                 self.scanned = batch.more.then_some(batch.last);
                 batch
@@ -178,16 +195,25 @@ impl SessionLoop {
             self.refused.remove(order);
             // Most orders that end have no open session, and must not hold up those that need one.
             let provider = self.provider.provider();
-            let reference = match self.reader.read(|connection| sessions::to_close(connection, order, provider)) {
+            let was_asked = self.unsure.remove(&order);
+            let session = match self.reader.read(|connection| sessions::to_close(connection, order, provider)) {
+                Ok(Some(reference)) => EndedSession::Known(reference),
+                Ok(None) if was_asked => EndedSession::Unsure,
                 Ok(None) => continue,
-                Ok(reference) => reference,
-                Err(_) => None,
+                Err(_) => EndedSession::InFile,
             };
-            if !self.closings.add(order, reference) {
-                self.meter.failed.increment(1);
-            }
+            self.close_later(order, session);
+        }
+        for order in found.unsure {
+            self.close_later(order, EndedSession::Unsure);
         }
         Ok(found.more || self.scanned.is_some())
+    }
+
+    fn close_later(&mut self, order: Seq, session: EndedSession) {
+        if !self.closings.add(order, session) {
+            self.meter.failed.increment(1);
+        }
     }
 
     /// Requests the sessions that are due.
@@ -205,6 +231,7 @@ impl SessionLoop {
             match self.request(order) {
                 Ok(Some(request)) => {
                     let (provider, writer) = (Arc::clone(&self.provider), self.writer.clone());
+                    self.unsure.insert(order);
                     self.in_flight.spawn(async move {
                         let result = create(&provider, &writer, order, &request).await;
                         Finished::Created(FinishedRequest { order, attempts, result })
@@ -228,14 +255,16 @@ impl SessionLoop {
         let free = self.in_flight_max.saturating_sub(self.in_flight.len());
         for (order, closing) in self.closings.take_due(now, free) {
             let provider = Arc::clone(&self.provider);
-            let known = match &closing.reference {
-                Some(reference) => Ok(Some(reference.clone())),
-                None => self.reader.read(|connection| sessions::to_close(connection, order, provider.provider())),
-            };
-            match known {
-                Ok(Some(reference)) => {
+            match self.what_to_close(order, &closing.session) {
+                Ok(Some(ToClose::Session(reference))) => {
                     self.in_flight.spawn(async move {
                         let result = provider.close(order, &reference).await;
+                        Finished::Closed { order, closing, result }
+                    });
+                }
+                Ok(Some(ToClose::Request(request))) => {
+                    self.in_flight.spawn(async move {
+                        let result = provider.close_unsure(order, &request).await;
                         Finished::Closed { order, closing, result }
                     });
                 }
@@ -248,6 +277,23 @@ impl SessionLoop {
         }
     }
 
+    /// Returns what must be closed of an order that has ended, if anything.
+    fn what_to_close(&self, order: Seq, session: &EndedSession) -> rusqlite::Result<Option<ToClose>> {
+        if let EndedSession::Known(reference) = session {
+            return Ok(Some(ToClose::Session(reference.clone())));
+        }
+        let provider = self.provider.provider();
+        if let Some(reference) = self.reader.read(|connection| sessions::to_close(connection, order, provider))? {
+            return Ok(Some(ToClose::Session(reference)));
+        }
+        let is_recorded = self.reader.read(|connection| sessions::has_session(connection, order))?;
+        if *session == EndedSession::InFile || is_recorded {
+            return Ok(None);
+        }
+        let row = self.reader.read(|connection| rows::order_by_seq(connection, order))?;
+        Ok(row.map(|row| self.describe(&row)).transpose()?.flatten().map(|request| ToClose::Request(Box::new(request))))
+    }
+
     /// Returns the request for an order, if the order still needs a session.
     fn request(&self, order: Seq) -> rusqlite::Result<Option<SessionRequest>> {
         let Some(row) = self.reader.read(|connection| rows::order_by_seq(connection, order))? else { return Ok(None) };
@@ -257,6 +303,10 @@ impl SessionLoop {
         if !needs_session || self.reader.read(|connection| sessions::has_session(connection, order))? {
             return Ok(None);
         }
+        self.describe(&row)
+    }
+
+    fn describe(&self, row: &OrderRow) -> rusqlite::Result<Option<SessionRequest>> {
         // An auction's order is of a hidden drop, which has the auction's name.
         let name = self.reader.read(|connection| sessions::name_of_drop(connection, row.drop_id))?;
         Ok(name.map(|name| SessionRequest {
@@ -267,6 +317,7 @@ impl SessionLoop {
             unit_price: row.unit_price,
             currency: row.currency,
             // The provider has the wall clock only.
+            reserved_at: self.writer.clock.for_peers(row.reserved_at, &ClockReading::take()),
             expires_at: self.writer.clock.for_peers(row.expires_at, &ClockReading::take()),
         }))
     }
@@ -276,16 +327,16 @@ impl SessionLoop {
         match result {
             Ok(created) => {
                 self.failures = 0;
+                self.unsure.remove(&order);
                 self.meter.created.increment(1);
-                if let Created::NotNeeded { reference } = created
-                    && !self.closings.add(order, Some(reference))
-                {
-                    self.meter.failed.increment(1);
+                if let Created::NotNeeded { reference } = created {
+                    self.close_later(order, EndedSession::Known(reference));
                 }
             }
             Err(CreateError::NotRecorded) => self.retry(order, attempts, None),
             Err(CreateError::NotCreated(SessionError::Permanent(reason))) => {
                 self.failures = 0;
+                self.unsure.remove(&order);
                 self.meter.refused.increment(1);
                 self.refused.add(order);
                 tracing::error!(%order, %reason, "payment session refused by the provider; it is not requested again");
@@ -325,8 +376,7 @@ async fn create(
     order: Seq,
     request: &SessionRequest,
 ) -> Result<Created, CreateError> {
-    let ProviderSession { url, reference } =
-        provider.create(request, wall_clock()).await.map_err(CreateError::NotCreated)?;
+    let ProviderSession { url, reference } = provider.create(request).await.map_err(CreateError::NotCreated)?;
     let command = Command::Payment(PaymentCommand::RecordSession { order, provider: provider.provider() });
     let private_data = Some(PrivateData::Session { reference: reference.clone(), url });
     let submission = Submission { command, private_data, class: Class::Operator };

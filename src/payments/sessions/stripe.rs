@@ -12,13 +12,14 @@ use crate::types::{Amount, UnixMillis};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Stripe's minimum of 30 minutes, and a minute for the request. A session may outlive its order; a payment after the
-/// order's end is then kept or refunded like any late payment.
-const LIFE_SECONDS_MIN: i64 = 31 * 60;
+/// Time by which a session outlives its order: Stripe's minimum life of 30 minutes, and a minute for the request. So every
+/// request for an order is valid as long as the order awaits its payment, and has the same end: Stripe answers a key that
+/// it knows with the session that exists, and refuses it with other parameters. A payment after the order's end is kept
+/// or refunded like any late payment.
+const LONGER_SECONDS: i64 = 31 * 60;
 /// Stripe's maximum of 24 hours, less a minute for the request.
 const LIFE_SECONDS_MAX: i64 = 24 * 60 * 60 - 60;
-/// Ends are multiples of this, so that a repeated request has the same parameters: Stripe refuses an idempotency key
-/// with other parameters.
+/// Ends are multiples of this: the times of requests to peers move by seconds while the clocks differ.
 const END_STEP_SECONDS: i64 = 10 * 60;
 
 /// Creates Checkout Sessions.
@@ -36,12 +37,8 @@ impl StripeSessions {
         }
     }
 
-    pub(super) async fn create(
-        &self,
-        request: &SessionRequest,
-        now: UnixMillis,
-    ) -> Result<ProviderSession, SessionError> {
-        let ends = ends_at(request.expires_at, now);
+    pub(super) async fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
+        let ends = ends_at(request.reserved_at, request.expires_at);
         let form = form(request, ends)?;
         let headers = [self.authorization(), (IDEMPOTENCY_KEY, secret(&format!("firstcome-{}-{ends}", request.id)))];
         let response = self.api.send(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
@@ -94,14 +91,10 @@ fn form(request: &SessionRequest, ends: i64) -> Result<String, SessionError> {
     serde_html_form::to_string(fields).map_err(|error| SessionError::Permanent(error.to_string()))
 }
 
-/// Returns the session's end in seconds since 1970: that of the order, if Stripe allows it.
-fn ends_at(expires_at: UnixMillis, now: UnixMillis) -> i64 {
-    let (order, now) = (expires_at.second(), now.second());
-    if (LIFE_SECONDS_MIN..=LIFE_SECONDS_MAX).contains(&order.saturating_sub(now)) {
-        return order;
-    }
-    let life = order.saturating_sub(now).clamp(LIFE_SECONDS_MIN, LIFE_SECONDS_MAX - END_STEP_SECONDS);
-    let end = now.saturating_add(life);
+/// Returns the end of an order's session in seconds since 1970. An order that lives longer than a day has a session of one.
+fn ends_at(reserved_at: UnixMillis, expires_at: UnixMillis) -> i64 {
+    let longest = reserved_at.second().saturating_add(LIFE_SECONDS_MAX - END_STEP_SECONDS);
+    let end = expires_at.second().saturating_add(LONGER_SECONDS).min(longest);
     end.saturating_add(END_STEP_SECONDS - 1) / END_STEP_SECONDS * END_STEP_SECONDS
 }
 
@@ -110,14 +103,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_ends_with_its_order_where_stripe_allows_it_and_repetitions_have_the_same_end() {
+    fn a_sessions_end_is_the_same_for_every_request_and_within_stripes_limits() {
         let at = |seconds: i64| UnixMillis::new(seconds * 1000).expect("in range");
-        let now = 1_795_251_600;
-        assert_eq!(ends_at(at(now + 3600), at(now)), now + 3600);
-        for (life, age) in [(900, 0), (900, 1), (900, 120), (90_000, 0), (-5, 0)] {
-            let end = ends_at(at(now + life), at(now + age)) - (now + age);
-            assert!((30 * 60..=24 * 60 * 60).contains(&end), "{life} {age}: {end}");
+        let reserved = 1_795_251_600;
+        for life in [60, 900, 3600, 80_000, 90_000, 400_000] {
+            let end = ends_at(at(reserved), at(reserved + life));
+            assert_eq!(end % END_STEP_SECONDS, 0);
+            assert!(end - reserved <= 24 * 60 * 60, "{life}: a request at once");
+            // Orders of about a day and more have a session of a day.
+            let last = (reserved + life).min(reserved + 22 * 60 * 60);
+            assert!(end - last >= 30 * 60, "{life}: a request while the order awaits its payment");
         }
-        assert_eq!(ends_at(at(now + 900), at(now + 1)), ends_at(at(now + 900), at(now + 500)), "repeated");
+        assert_eq!(
+            ends_at(at(reserved), at(reserved + 900)),
+            ends_at(at(reserved), at(reserved + 901)),
+            "clocks differ"
+        );
     }
 }
