@@ -277,6 +277,33 @@ fn stripe_events_are_mapped_as_documented() {
 }
 
 #[test]
+fn whole_numbers_are_read_however_a_provider_spells_them() {
+    let receiver = receiver();
+    for amount in ["1000", "1000.0", "1e3", "1.0E+3"] {
+        let sandbox = standard(&SANDBOX_KEY, "msg_1", NOW, &paid().replace("12900", amount));
+        let of_standard = standard(&STANDARD_KEY, "msg_1", NOW, &paid().replace("12900", amount));
+        let of_stripe = json!({ "id": "evt_1", "type": "checkout.session.completed", "created": NOW,
+            "data": { "object": { "payment_status": "paid", "payment_intent": "pi_1", "amount_total": 12_900,
+                "currency": "eur", "metadata": { "order_id": order().to_string() } } } });
+        let of_stripe = of_stripe.to_string().replace("12900", amount);
+        let of_stripe = of_stripe.replace(&NOW.to_string(), &format!("{}.0", NOW));
+        let number: Value = serde_json::from_str(amount).expect("JSON");
+        let of_payos = json!({ "orderCode": 123, "amount": number, "reference": "FT1", "code": "00",
+            "transactionDateTime": "2023-02-04 18:25:00", "currency": "VND" });
+        for (provider, webhook) in [
+            (Provider::Sandbox, sandbox),
+            (Provider::StandardWebhooks, of_standard),
+            (Provider::Stripe, stripe(STRIPE_SECRET, NOW, &of_stripe)),
+            (Provider::Payos, payos(&of_payos)),
+        ] {
+            let received =
+                receiver.receive(provider, &webhook).unwrap_or_else(|e| panic!("{provider:?} {amount}: {e:?}"));
+            assert_eq!(received.amount.get(), 1000, "{provider:?} {amount}");
+        }
+    }
+}
+
+#[test]
 fn a_forged_stripe_signature_is_unauthorized() {
     let receiver = receiver();
     let good = stripe(STRIPE_SECRET, NOW, &session("paid"));

@@ -75,7 +75,7 @@ impl JsonFields {
 
     /// Reads a time in seconds since 1970.
     pub(super) fn seconds(&mut self, pointer: &'static str) -> Option<UnixMillis> {
-        let seconds = self.root.pointer(pointer).and_then(Value::as_i64);
+        let seconds = self.root.pointer(pointer).and_then(strict_json::whole_number);
         let instant = seconds.and_then(|seconds| UnixMillis::new(seconds.checked_mul(1000)?));
         self.required(instant, pointer, "must be seconds since 1970")
     }
