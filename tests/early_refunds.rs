@@ -139,6 +139,38 @@ fn a_refund_that_failed_is_owed_again_once_whichever_is_told_first() {
 }
 
 #[test]
+fn a_refund_over_what_was_received_counts_when_another_one_fails_late_also_after_restarts() {
+    for provider in ["standard-webhooks", "stripe", "sandbox"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let server = open(scratch.path());
+        let id = order(&server, "ann");
+        server.stop();
+        let told = |event: &str, kind: &str, amount: u64, refund: &str| {
+            let server = open(scratch.path());
+            let answer = send(&server, provider, event, kind, &id, amount, refund);
+            let after = shown(&server, &id);
+            server.stop();
+            is_consistent(scratch.path());
+            (answer, after)
+        };
+        let is = |told: (String, (String, u64, u64)), answer: &str, state: &str, refunded: u64, due: u64| {
+            assert_eq!(told, (answer.into(), (state.into(), refunded, due)), "{provider}");
+        };
+        is(told("p1", "payment.succeeded", 100, ""), "applied", "paid", 0, 0);
+        is(told("r0", "refund.succeeded", 101, ""), "ignored exceeds-received", "paid", 0, 0);
+        is(told("r1", "refund.succeeded", 100, ""), "applied", "refunded", 100, 0);
+        is(told("r2", "refund.succeeded", 100, ""), "ignored exceeds-received", "refunded", 100, 0);
+        is(told("r2", "refund.succeeded", 100, ""), "duplicate", "refunded", 100, 0);
+        is(told("f1", "refund.failed", 100, "r1"), "applied", "refunded", 100, 0);
+        is(told("r3", "refund.succeeded", 30, ""), "ignored exceeds-received", "refunded", 100, 0);
+        is(told("f2", "refund.failed", 100, "r2"), "applied", "refund_due", 30, 70);
+        is(told("r4", "refund.succeeded", 100, ""), "applied", "refunded", 100, 0);
+        is(told("f4", "refund.failed", 100, "r4"), "applied", "refund_due", 30, 70);
+        is(told("f3", "refund.failed", 30, "r3"), "applied", "refund_due", 0, 100);
+    }
+}
+
+#[test]
 fn of_two_payments_one_stays_in_the_file_too_whichever_is_refunded() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = open(scratch.path());

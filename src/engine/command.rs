@@ -9,6 +9,7 @@ pub(super) mod endpoint;
 pub(super) mod file;
 pub(super) mod order;
 pub(super) mod payment;
+mod refunds;
 
 pub use auction::{AuctionCommand, BuyNow, CancelAuction, CreateAuction, PlaceBid};
 pub use drop::{AdjustStock, ChangeDrop, CreateDrop, DropCommand, PatchDrop};

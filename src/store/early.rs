@@ -1,5 +1,5 @@
-//! Refunds and chargebacks that were reported before their payment: rows of `payments` without money, found by the
-//! payment's name; their amounts are in the details of their events.
+//! Refunds and chargebacks that were reported before their payment, and refunds over what it received: rows of
+//! `payments` without money, found by the payment's name; their amounts are in the details of their events.
 
 use std::collections::BTreeMap;
 

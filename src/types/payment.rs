@@ -112,7 +112,7 @@ pub enum IgnoredReason {
     UnknownPayment,
     /// The currency is not that of the payment.
     CurrencyDiffers,
-    /// Refunds would exceed the amount received.
+    /// Refunds would exceed the amount received. A refund that is not larger than it waits for room.
     ExceedsReceived,
     /// The order has `PAYMENTS_PER_ORDER_MAX` payments already, which indicates a faulty sender.
     TooManyPayments,

@@ -49,13 +49,15 @@ pub struct NaivePayment {
     pub due: u64,
     /// It paid for the order.
     pub(super) pays: bool,
+    /// Of refunds, by the names of their failures, what is over the amount received.
+    pub(super) waits: Vec<(Digest, u64)>,
 }
 
 impl NaivePayment {
     /// The payment of a free order, which its checkout makes.
     pub(super) fn of_nothing(currency: Currency) -> NaivePayment {
         let (provider, reference) = (Provider::Manual, "free".to_string());
-        NaivePayment { provider, reference, currency, received: 0, refunded: 0, due: 0, pays: true }
+        NaivePayment { provider, reference, currency, received: 0, refunded: 0, due: 0, pays: true, waits: Vec::new() }
     }
 }
 

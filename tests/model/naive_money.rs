@@ -14,12 +14,17 @@ impl Naive {
         self.told.push(event.id);
         self.events += 1;
         let about = !matches!(event.kind, ProviderEventKind::PaymentSucceeded | ProviderEventKind::PaymentFailed);
+        let before = self.over_received(index);
         let result = match index {
             Some(index) => self.take_in(event, index),
             None if about && event.provider == Provider::Stripe => Err(IgnoredReason::UnknownPayment),
             None => Err(IgnoredReason::UnknownOrder),
         };
         let told = match result {
+            Ok(1) if self.over_received(index) > before => {
+                self.events += 1;
+                Disposition::Ignored(IgnoredReason::ExceedsReceived)
+            }
             Ok(events) => {
                 self.events += events;
                 Disposition::Applied
@@ -69,6 +74,7 @@ impl Naive {
                     refunded: 0,
                     due: if pays { 0 } else { received },
                     pays,
+                    waits: Vec::new(),
                 });
                 if pays {
                     order.state = OrderState::Paid;
@@ -92,24 +98,46 @@ impl Naive {
                     Err(IgnoredReason::UnknownRefund)
                 }
             }
-            (ProviderEventKind::RefundSucceeded, Some(known)) => {
-                let events = self.refund(event, index, known)?;
-                let failed = event.counterpart.is_some_and(|failure| self.told.contains(&failure));
-                Ok(events + if failed { self.fail_refund(event, index, known).unwrap_or(0) } else { 0 })
-            }
+            (ProviderEventKind::RefundSucceeded, Some(known)) => self.refund(event, index, known),
         }
     }
 
     fn refund(&mut self, event: &RecordProviderEvent, index: usize, known: usize) -> Result<u64, IgnoredReason> {
         let order = &mut self.orders[index];
-        let currency = self.drops[order.drop].spec.currency;
-        if order.payments[known].currency != event.currency {
+        let payment = &mut order.payments[known];
+        if payment.currency != event.currency {
             return Err(IgnoredReason::CurrencyDiffers);
         }
-        let back = event.amount.get();
-        if order.payments[known].refunded + back > order.payments[known].received {
+        let told = event.amount.get();
+        let back = told.min(payment.received - payment.refunded);
+        let failed = event.counterpart.is_some_and(|failure| self.told.contains(&failure));
+        if told > payment.received || (back < told && (event.counterpart.is_none() || (failed && back == 0))) {
             return Err(IgnoredReason::ExceedsReceived);
         }
+        if failed {
+            let events = self.give_back(index, known, back);
+            return Ok(events + self.owe_again(index, known, back));
+        }
+        if back < told {
+            if payment.waits.len() >= 100 {
+                return Err(IgnoredReason::TooManyPayments);
+            }
+            payment.waits.push((event.counterpart.expect("it may fail"), told - back));
+        }
+        let events = self.give_back(index, known, back);
+        Ok(events + u64::from(back < told))
+    }
+
+    /// How much of the refunds of an order is over the amounts received.
+    fn over_received(&self, index: Option<usize>) -> u64 {
+        let payments = index.iter().flat_map(|index| &self.orders[*index].payments);
+        payments.flat_map(|payment| &payment.waits).map(|(_, waits)| waits).sum()
+    }
+
+    /// So much of a payment went back; there is room for it.
+    fn give_back(&mut self, index: usize, known: usize, back: u64) -> u64 {
+        let order = &mut self.orders[index];
+        let currency = self.drops[order.drop].spec.currency;
         let mut events = 0;
         let kept = order.kept();
         if order.payments[known].pays && back > order.payments[known].due && kept > 0 {
@@ -131,7 +159,7 @@ impl Naive {
         if (order.state == OrderState::RefundDue && !order.owes()) || (over && more) {
             order.state = if order.owes() { OrderState::RefundDue } else { OrderState::Refunded };
         }
-        Ok(events + u64::from(owed > 0) + u64::from(more))
+        events + u64::from(owed > 0) + u64::from(more)
     }
 
     /// The money of a refund did not arrive: it is owed again.
@@ -141,15 +169,39 @@ impl Naive {
         if payment.currency != event.currency {
             return Err(IgnoredReason::CurrencyDiffers);
         }
-        if payment.refunded < event.amount.get() {
+        let waited = payment.waits.iter().position(|(failure, _)| *failure == event.id);
+        let never = waited.map_or(0, |at| payment.waits[at].1);
+        let counted = event.amount.get().saturating_sub(never);
+        if payment.refunded < counted {
             return Err(IgnoredReason::ExceedsReceived);
         }
-        payment.refunded -= event.amount.get();
-        payment.due += event.amount.get();
+        if let Some(at) = waited {
+            payment.waits.remove(at);
+        }
+        let mut events = u64::from(waited.is_some()) + self.owe_again(index, known, counted);
+        loop {
+            let payment = &mut self.orders[index].payments[known];
+            let room = payment.received - payment.refunded;
+            let Some((_, waits)) = payment.waits.first_mut().filter(|_| room > 0) else { break };
+            let counts = room.min(*waits);
+            *waits -= counts;
+            payment.waits.retain(|(_, waits)| *waits > 0);
+            events += 1 + self.give_back(index, known, counts);
+        }
+        Ok(events)
+    }
+
+    fn owe_again(&mut self, index: usize, known: usize, amount: u64) -> u64 {
+        if amount == 0 {
+            return 0;
+        }
+        let order = &mut self.orders[index];
+        order.payments[known].refunded -= amount;
+        order.payments[known].due += amount;
         if order.state == OrderState::Refunded {
             order.state = OrderState::RefundDue;
         }
-        Ok(1)
+        1
     }
 
     /// Whether an expired order's buyer could have its units now, paused or not.

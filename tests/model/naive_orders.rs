@@ -73,6 +73,7 @@ impl Naive {
                     refunded: 0,
                     due: 0,
                     pays: true,
+                    waits: Vec::new(),
                 });
                 order.left_at = Some(at);
                 let drop = order.drop;

@@ -2,12 +2,13 @@
 
 use super::CommandKey;
 use super::order::accept;
+use super::refunds::{Report, Uncounted, reported};
 use crate::engine::event::{
-    DeferredProviderEvent, EventBody, OrderPaid, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded,
-    Refund, RefundFailed, RefundReported, RefundSettled,
+    DeferredProviderEvent, EventBody, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund,
+    RefundSettled,
 };
 use crate::engine::orders::{find_order, refusal_of_transition};
-use crate::engine::payments::{Balance, PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
+use crate::engine::payments::{PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
 use crate::engine::{Decision, DropEntry, Effect, EventSubject, Invalid, Order, Outcome, Refusal, State, Subject};
 use crate::failpoints::{self, Bug};
 use crate::types::{
@@ -189,7 +190,13 @@ fn settle(decision: &mut Decision<'_>, command: &SettleRefund) -> Result<Outcome
     Ok(Outcome::changed(seq, Subject::Order(order.seq)))
 }
 
-fn settled(payment: &Payment, amount: Amount, state: OrderState, reference: &str, reason: &str) -> PaymentEvent {
+pub(super) fn settled(
+    payment: &Payment,
+    amount: Amount,
+    state: OrderState,
+    reference: &str,
+    reason: &str,
+) -> PaymentEvent {
     PaymentEvent::RefundSettled(Box::new(RefundSettled {
         provider: payment.received.provider,
         payment: payment.received.reference.clone(),
@@ -213,7 +220,10 @@ fn record_provider_event(decision: &mut Decision<'_>, event: &RecordProviderEven
         None if names_payment_alone(event) => Err(IgnoredReason::UnknownPayment),
         None => Err(IgnoredReason::UnknownOrder),
     }
-    .map_or_else(|because| not_applied(state, event, because), |effects| (Disposition::Applied, effects));
+    .map_or_else(
+        |because| not_applied(state, event, because),
+        |effects| (disposition_of(event.kind, &effects), effects),
+    );
     let (prev_seq, subject) =
         found.map_or((Seq::ZERO, EventSubject::File), |(order, _)| (order.last_seq, order.event_subject()));
     let RecordProviderEvent { provider, id, kind, .. } = *event;
@@ -225,6 +235,16 @@ fn record_provider_event(decision: &mut Decision<'_>, event: &RecordProviderEven
         seq = decision.emit(if found.is_some() { seq } else { Seq::ZERO }, subject, effect);
     }
     Outcome::Accepted(Effect::ProviderEventRecorded { seq, disposition })
+}
+
+/// A refund for which there is no room is only remembered.
+fn disposition_of(kind: ProviderEventKind, effects: &[PaymentEvent]) -> Disposition {
+    match (kind, effects) {
+        (ProviderEventKind::RefundSucceeded, [PaymentEvent::ProviderEventDeferred(_)]) => {
+            Disposition::Ignored(IgnoredReason::ExceedsReceived)
+        }
+        _ => Disposition::Applied,
+    }
 }
 
 /// Stripe's refunds and disputes name no order but their payment.
@@ -271,7 +291,13 @@ fn effects(
         ProviderEventKind::PaymentFailed if known || !order.state.is_live() => Err(IgnoredReason::NotAwaited),
         ProviderEventKind::PaymentFailed => Ok(vec![PaymentEvent::Failed(received)]),
         ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed | ProviderEventKind::ChargebackCreated => {
-            reported(state, &mut order.clone(), event.kind, received, event.counterpart)
+            let mut uncounted = Uncounted::of(state, event);
+            let failure =
+                if event.kind == ProviderEventKind::RefundFailed { Some(event.id) } else { event.counterpart };
+            let counterpart_heard = event.counterpart.is_some_and(|event| state.heard.contains(&event));
+            let RecordProviderEvent { kind, currency, .. } = *event;
+            let report = Report { kind, money: received, currency, failure, counterpart_heard };
+            reported(&mut order.clone(), &mut uncounted, report)
         }
     }
 }
@@ -311,43 +337,19 @@ fn payment_succeeded(
     };
     after.follow_money(&first);
     let mut events = vec![first];
+    let mut uncounted = Uncounted::of(state, event);
     for early in state.early.values().filter(|early| early.is_of(event.provider, &event.reference, event.order)) {
         if failpoints::enabled(Bug::EarlyRefundForgotten) {
             break;
         }
-        let DeferredProviderEvent { kind, provider, payment, amount, currency, counterpart } = &early.event;
-        let money = in_currency_of(entry, *provider, payment, *amount, *currency);
+        let DeferredProviderEvent { kind, provider, ref payment, amount, currency, counterpart } = early.event;
+        let money = in_currency_of(entry, provider, payment, amount, currency);
+        let counterpart_heard = counterpart.is_some_and(|event| state.heard.contains(&event));
+        let report = Report { kind, money, currency, failure: counterpart, counterpart_heard };
         // What does not fit its payment is in the audit and changes nothing, as if it had come after it.
-        events.extend(reported(state, &mut after, *kind, money, *counterpart).unwrap_or_default());
+        events.extend(reported(&mut after, &mut uncounted, report).unwrap_or_default());
     }
     Ok(events)
-}
-
-/// Returns the events of a report about a payment that is recorded. `order` follows.
-fn reported(
-    state: &State,
-    order: &mut Order,
-    kind: ProviderEventKind,
-    reported: ReceivedPayment,
-    counterpart: Option<Digest>,
-) -> Result<Vec<PaymentEvent>, IgnoredReason> {
-    let known = order.payments.iter().position(|payment| payment.is(reported.provider, &reported.reference));
-    let position = known.ok_or(IgnoredReason::UnknownPayment)?;
-    let counterpart_heard = counterpart.is_some_and(|event| state.heard.contains(&event));
-    match kind {
-        ProviderEventKind::RefundSucceeded => {
-            let mut events = refund_reported(order, position, &reported)?;
-            if counterpart_heard {
-                events.extend(refund_failed(order, position, &reported));
-            }
-            Ok(events)
-        }
-        ProviderEventKind::RefundFailed if counterpart_heard => Ok(vec![refund_failed(order, position, &reported)?]),
-        // It never reached the state in which it counts; if its success comes late, both are applied.
-        ProviderEventKind::RefundFailed => Err(IgnoredReason::UnknownRefund),
-        ProviderEventKind::ChargebackCreated => Ok(vec![PaymentEvent::ChargebackCreated(reported)]),
-        ProviderEventKind::PaymentSucceeded | ProviderEventKind::PaymentFailed => Ok(Vec::new()),
-    }
 }
 
 /// Returns whether the order's units must be taken again for a payment that pays for it; else the reason why it is owed
@@ -382,92 +384,6 @@ fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
         return Err(NotKeptReason::SoldOut);
     }
     Ok(())
-}
-
-/// Money went back: first it settles what is owed, of its payment and then of the order; the rest is a refund that no
-/// operator requested. `order` follows.
-fn refund_reported(
-    order: &mut Order,
-    position: usize,
-    reported: &ReceivedPayment,
-) -> Result<Vec<PaymentEvent>, IgnoredReason> {
-    let payment = order.payments.get(position).ok_or(IgnoredReason::UnknownPayment)?;
-    if payment.received.foreign != reported.foreign {
-        return Err(IgnoredReason::CurrencyDiffers);
-    }
-    let left = payment.received.amount.minus(payment.refunded).unwrap_or(Amount::ZERO);
-    if left < reported.amount {
-        return Err(IgnoredReason::ExceedsReceived);
-    }
-    let mut events = Vec::new();
-    if reported.amount > payment.refund_due
-        && let Some(replaced) = replacement(order, position)
-    {
-        let replaced = PaymentEvent::PaymentReplaced(Box::new(replaced));
-        order.follow_money(&replaced);
-        events.push(replaced);
-    }
-    let payment = order.payments.get(position).ok_or(IgnoredReason::UnknownPayment)?;
-    let owed = reported.amount.min(payment.refund_due);
-    if owed != Amount::ZERO {
-        let state = balance_after(order, position, |payment| payment.settle(owed)).state_with_less_owed(order.state);
-        let event = settled(payment, owed, state, "", "");
-        order.follow_money(&event);
-        events.push(event);
-    }
-    let unasked = reported.amount.minus(owed).unwrap_or(Amount::ZERO);
-    if unasked != Amount::ZERO {
-        let state = balance_after(order, position, |payment| payment.give_back(unasked)).state_with_less_kept();
-        let event = PaymentEvent::RefundReported(RefundReported {
-            provider: reported.provider,
-            payment: reported.reference.clone(),
-            amount: unasked,
-            state,
-        });
-        order.follow_money(&event);
-        events.push(event);
-    }
-    Ok(events)
-}
-
-/// Another payment of the order that is owed back and can pay for it instead of the one at `position`: of an order that
-/// was paid twice, one payment stays, whichever of them the provider refunds.
-fn replacement(order: &Order, position: usize) -> Option<PaymentReplaced> {
-    let before = order.payments.get(position).filter(|payment| payment.pays && order.state == OrderState::Paid)?;
-    let kept = Some(before.kept()).filter(|kept| *kept != Amount::ZERO)?;
-    let able = |payment: &&Payment| !payment.pays && payment.received.foreign.is_none() && payment.refund_due >= kept;
-    let after = order.payments.iter().find(able)?;
-    Some(PaymentReplaced {
-        provider: before.received.provider,
-        payment: before.received.reference.clone(),
-        by_provider: after.received.provider,
-        by_payment: after.received.reference.clone(),
-        amount: kept,
-    })
-}
-
-/// A refund that had succeeded did not arrive: it is owed again. `order` follows.
-fn refund_failed(
-    order: &mut Order,
-    position: usize,
-    reported: &ReceivedPayment,
-) -> Result<PaymentEvent, IgnoredReason> {
-    let payment = order.payments.get(position).ok_or(IgnoredReason::UnknownPayment)?;
-    if payment.received.foreign != reported.foreign {
-        return Err(IgnoredReason::CurrencyDiffers);
-    }
-    if payment.refunded < reported.amount {
-        return Err(IgnoredReason::ExceedsReceived);
-    }
-    let event = PaymentEvent::RefundFailed(Box::new(RefundFailed {
-        provider: reported.provider,
-        payment: reported.reference.clone(),
-        amount: reported.amount,
-        foreign: reported.foreign,
-        state: Balance::state_with_more_owed(order.state),
-    }));
-    order.follow_money(&event);
-    Ok(event)
 }
 
 fn record_session(decision: &mut Decision<'_>, order: Seq, provider: Provider) -> Result<Outcome, Refusal> {

@@ -24,7 +24,8 @@ pub enum PaymentEvent {
     /// A buyer's bank takes a payment back, or a part of it.
     ChargebackCreated(ReceivedPayment),
     ProviderEventRecorded(ProviderEventRecorded),
-    /// A refund or a chargeback of a payment that is not recorded yet: it waits for the payment.
+    /// A refund or a chargeback of a payment that is not recorded yet: it waits for the payment. Or the part of a refund
+    /// that is over what its payment received: it waits for the failure of another refund.
     ProviderEventDeferred(Box<DeferredProviderEvent>),
     /// Another payment of the order pays for it from here on.
     PaymentReplaced(Box<PaymentReplaced>),
@@ -106,7 +107,8 @@ pub struct ProviderEventRecorded {
     pub disposition: Disposition,
 }
 
-/// A refund or a chargeback that came before its payment.
+/// A refund or a chargeback that came before its payment, or what of a refund is over the amount received: that has the
+/// kind [`ProviderEventKind::RefundFailed`], replaces the one before it of the same counterpart, and ends with 0.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeferredProviderEvent {
     pub kind: ProviderEventKind,
@@ -119,7 +121,7 @@ pub struct DeferredProviderEvent {
     pub counterpart: Option<Digest>,
 }
 
-/// A refund or a chargeback that was reported before its payment.
+/// A refund or a chargeback that waits for its payment, or for room in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EarlyEvent {
     /// The order that it names. Refunds of Stripe name their payment alone.
