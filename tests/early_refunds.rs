@@ -171,6 +171,36 @@ fn a_refund_over_what_was_received_counts_when_another_one_fails_late_also_after
 }
 
 #[test]
+fn a_refund_that_an_operator_settled_by_its_name_is_counted_once_and_can_fail() {
+    for provider in ["standard-webhooks", "stripe", "sandbox"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let server = open(scratch.path());
+        let id = order(&server, "ann");
+        let told = |event: &str, kind: &str, amount: u64, refund: &str| {
+            send(&server, provider, event, kind, &id, amount, refund)
+        };
+        assert_eq!(told("p1", "payment.succeeded", 100, ""), "applied", "{provider}");
+        let post = |what: &str, body: &Value| {
+            let headers = "Content-Type: application/json\r\nIdempotency-Key: refund\r\n";
+            let path = format!("/v1/orders/{id}/{what}");
+            let answer = call(server.0.server.admin_address, "POST", &path, headers, &body.to_string());
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        };
+        post("refund", &json!({ "amount": 40, "reason": "a part" }));
+        assert_eq!(shown(&server, &id), ("paid".into(), 0, 40), "{provider}");
+        post("refund-settled", &json!({ "reference": "re_1", "reason": "seen at the provider" }));
+        assert_eq!(shown(&server, &id), ("paid".into(), 40, 0), "{provider}");
+        assert_eq!(told("re_1", "refund.succeeded", 40, ""), "duplicate", "{provider}");
+        assert_eq!(told("re_2", "refund.succeeded", 10, ""), "applied", "{provider}");
+        assert_eq!(shown(&server, &id), ("paid".into(), 50, 0), "{provider}");
+        assert_eq!(told("f1", "refund.failed", 40, "re_1"), "applied", "{provider}");
+        assert_eq!(shown(&server, &id), ("paid".into(), 10, 40), "{provider}");
+        server.stop();
+        is_consistent(scratch.path());
+    }
+}
+
+#[test]
 fn of_two_payments_one_stays_in_the_file_too_whichever_is_refunded() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = open(scratch.path());

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::StoreError;
 use crate::engine::{Admitted, DeferredProviderEvent, EarlyEvent, RecordProviderEvent};
-use crate::types::{Amount, Currency, Digest, Provider, ProviderEventKind, Seq, hex};
+use crate::types::{Amount, Currency, Digest, DigestKey, Provider, ProviderEventKind, Seq, hex};
 
 /// Loads what the decision about a provider's event needs of the events before it: whether it is in the inbox, and what
 /// waits for the payment that it names.
@@ -17,10 +17,12 @@ use crate::types::{Amount, Currency, Digest, Provider, ProviderEventKind, Seq, h
 /// [`StoreError::Inconsistent`] if a detail cannot be read.
 pub fn load_about(
     connection: &Connection,
+    digests: &DigestKey,
     event: &RecordProviderEvent,
     admitted: &mut Admitted,
 ) -> Result<(), StoreError> {
-    if has_heard(connection, &event.id)? {
+    let settled = settled_by_hand(connection, digests, event)?;
+    if has_heard(connection, &event.id)? || settled.contains(&event.id) {
         admitted.heard.insert(event.id);
         return Ok(());
     }
@@ -30,11 +32,42 @@ pub fn load_about(
     admitted.early = load_early(connection, event)?;
     let counterparts = admitted.early.values().filter_map(|early| early.event.counterpart).chain(event.counterpart);
     for counterpart in counterparts {
-        if has_heard(connection, &counterpart)? {
+        if has_heard(connection, &counterpart)? || settled.contains(&counterpart) {
             admitted.heard.insert(counterpart);
         }
     }
     Ok(())
+}
+
+/// Returns the inbox keys that the references of the order's refunds have that an operator settled: a refund that has
+/// such a key is counted already.
+fn settled_by_hand(
+    connection: &Connection,
+    digests: &DigestKey,
+    event: &RecordProviderEvent,
+) -> rusqlite::Result<Vec<Digest>> {
+    let mut keys = Vec::new();
+    if !matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed) {
+        return Ok(keys);
+    }
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE of_order (kind, prev_seq, detail) AS (
+             SELECT kind, prev_seq, detail FROM audit
+             WHERE seq = (SELECT last_seq FROM orders WHERE seq = ?1) AND order_seq = ?1
+             UNION ALL
+             SELECT audit.kind, audit.prev_seq, audit.detail FROM of_order JOIN audit ON audit.seq = of_order.prev_seq
+             WHERE audit.order_seq = ?1)
+         SELECT detail FROM of_order WHERE kind = 'refund_settled'",
+    )?;
+    for detail in statement.query_map(params![event.order], |row| row.get::<_, Option<String>>(0))? {
+        let detail: Value = detail?.and_then(|detail| serde_json::from_str(&detail).ok()).unwrap_or_default();
+        if detail["provider"] == event.provider.as_str()
+            && let Some(reference) = detail["refund_reference"].as_str()
+        {
+            keys.push(digests.provider_event(event.provider, reference));
+        }
+    }
+    Ok(keys)
 }
 
 fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bool> {
@@ -167,7 +200,7 @@ mod tests {
     }
 
     /// Events that wait for the payment that an event names.
-    fn waiting(connection: &Connection, provider: Provider, reference: &str) -> Vec<(u64, Option<u64>)> {
+    fn waiting(store: &Store, provider: Provider, reference: &str) -> Vec<(u64, Option<u64>)> {
         let event = RecordProviderEvent {
             provider,
             id: Digest([9; 16]),
@@ -179,7 +212,7 @@ mod tests {
             counterpart: None,
         };
         let mut admitted = Admitted::default();
-        load_about(connection, &event, &mut admitted).expect("loaded");
+        load_about(&store.connection, &store.digest_key, &event, &mut admitted).expect("loaded");
         admitted.early.iter().map(|(seq, early)| (seq.get(), early.order.map(Seq::get))).collect()
     }
 
@@ -194,9 +227,9 @@ mod tests {
         defer(connection, 13, None, Provider::Stripe, "other");
         defer(connection, 14, Some(ORDER), Provider::Payos, "pi");
         defer(connection, 15, Some(ORDER + 1), Provider::Payos, "pi");
-        assert_eq!(waiting(connection, Provider::Stripe, "pi"), [(10, None), (11, Some(ORDER))]);
-        assert_eq!(waiting(connection, Provider::Payos, "pi"), [(14, Some(ORDER))]);
-        assert_eq!(waiting(connection, Provider::Sandbox, "pi"), []);
+        assert_eq!(waiting(&store, Provider::Stripe, "pi"), [(10, None), (11, Some(ORDER))]);
+        assert_eq!(waiting(&store, Provider::Payos, "pi"), [(14, Some(ORDER))]);
+        assert_eq!(waiting(&store, Provider::Sandbox, "pi"), []);
 
         assert_eq!(order_of_stripes_payment(connection, "pi").expect("read"), None, "none has money");
         pay(connection, 20, ORDER, Provider::Payos, "paid", 5);

@@ -20,7 +20,7 @@ use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
 use crate::failpoints::{self, Bug, PausePoint};
 use crate::store::{Batch, Recorder, Severity, Store, StoreError, beside, early, load};
 use crate::telemetry::WriterMeter;
-use crate::types::{DropId, Published, UnixMillis};
+use crate::types::{DropId, ProviderEventKind, Published, UnixMillis};
 
 /// Time that another program may lock the file before commands are rejected.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -149,6 +149,13 @@ impl WriterLoop<'_> {
         if let Some(event) = submission.command.names_payment_alone() {
             self.find_order_of(event)?;
         }
+        let is_refund = |event: &RecordProviderEvent| {
+            matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed)
+        };
+        if submission.command.named_event().is_some_and(is_refund) && !self.batch.events.is_empty() {
+            // A settlement by an operator is found in the file alone.
+            self.flush()?;
+        }
         let at = self.clock.at(accepted).max(self.state.at());
         self.advance(at)?;
         if self.is_read_only() {
@@ -197,7 +204,7 @@ impl WriterLoop<'_> {
             admitted.order = load::load_order(connection, &self.store.digest_key, order)?;
         }
         if let Some(event) = command.named_event().filter(|event| !self.state.has_heard(&event.id)) {
-            early::load_about(connection, event, &mut admitted)?;
+            early::load_about(connection, &self.store.digest_key, event, &mut admitted)?;
         }
         if admitted.is_empty() {
             return Ok(admitted);

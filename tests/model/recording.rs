@@ -44,7 +44,7 @@ impl<'store> Recording<'store> {
             admitted.order = load::load_order(&store.connection, &store.digest_key, order).expect("read");
         }
         if let Some(event) = command.named_event() {
-            early::load_about(&store.connection, event, &mut admitted).expect("read");
+            early::load_about(&store.connection, &store.digest_key, event, &mut admitted).expect("read");
         }
         state.admit(admitted);
         let first = batch.events.len();
