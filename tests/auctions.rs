@@ -97,6 +97,31 @@ fn what_its_winner_does_not_pay_is_offered_to_the_next() {
 }
 
 #[test]
+fn what_its_winner_cancels_is_offered_to_the_next_before_the_cancellation_is_answered() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let id = made(&auction(&server, "one", &ends_in(2)));
+    let buyers = ["ann", "bob", "cat", "dan", "eve", "fay"];
+    for (place, buyer) in buyers.iter().enumerate() {
+        let amount = 900 - 100 * place;
+        let key = format!("k{place}");
+        let body = json!({ "buyer": buyer, "amount": 1000 - amount, "maximum": 1000 - amount });
+        assert_eq!(bid(&server, &id, &key, &body).status, 201, "{buyer}");
+    }
+    let own = |buyer: &str| server.public("GET", &format!("/v1/auctions/{id}/order?buyer={buyer}"));
+    until("the winner has an order", || own("fay").status == 200);
+    for pair in buyers.windows(2).rev() {
+        let order = own(pair[1]).body["id"].as_str().expect("an id").to_string();
+        let cancelled = call(server.0.server.public_address, "POST", &format!("/v1/orders/{order}/cancel"), JSON, "{}");
+        assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &json!("cancelled")));
+        let next = own(pair[0]);
+        assert_eq!((next.status, &next.body["state"]), (200, &json!("awaiting_payment")), "{}", pair[0]);
+    }
+    server.stop();
+    verified(scratch.path());
+}
+
+#[test]
 fn the_hidden_drop_is_nowhere_and_takes_no_orders() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());

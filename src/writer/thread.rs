@@ -189,11 +189,12 @@ fn run_loop(writer_loop: &mut WriterLoop<'_>) -> Result<(), StoreError> {
     loop {
         let first = writer_loop.wait();
         let stopping = writer_loop.shared.stopping.load(Ordering::SeqCst);
-        if writer_loop.drain(first)? == 0 {
-            // Without commands the clock moves the state. While commands wait, their own instants move it, so that each is
-            // decided at the instant at which it was queued, however long it waited.
-            writer_loop.advance(writer_loop.clock.now())?;
-        }
+        // Without commands the clock moves the state. While commands wait, their own instants move it, so that each is
+        // decided at the instant at which it was queued, however long it waited. What a command makes due at its own
+        // instant, as the offer to the next buyer after a cancellation, is in the commit of that command.
+        let is_idle = writer_loop.drain(first)? == 0;
+        let until = if is_idle { writer_loop.clock.now() } else { writer_loop.state.at() };
+        writer_loop.advance(until)?;
         writer_loop.flush()?;
         writer_loop.checkpoint()?;
         writer_loop.tick_if_due()?;
