@@ -121,7 +121,8 @@ impl EtcdLog {
 
     async fn append(&mut self, tenure: Tenure, from: &Head, to: &Head, sealed: Vec<u8>) -> Result<LogAnswer, Error> {
         let (head, leader, slot) = (self.head_key(), self.leader_key(), self.slot_key(to.number));
-        let tenure = i64::try_from(tenure.0).unwrap_or(0);
+        // 0 would be true of an absent key: a number out of range must be no revision.
+        let tenure = i64::try_from(tenure.0).ok().filter(|tenure| *tenure > 0).unwrap_or(-1);
         let follows = Compare::value(head.clone(), CompareOp::Equal, from.encode());
         let leads = Compare::create_revision(leader, CompareOp::Equal, tenure);
         let put = [TxnOp::put(head.clone(), to.encode(), None), TxnOp::put(slot, sealed, None)];

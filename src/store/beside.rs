@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::chain::ChainLink;
@@ -165,12 +166,19 @@ pub(super) fn replaced(
 /// Writes the notes unless they say that already. A directory above that is not writable has no note: that is no reason to
 /// refuse.
 pub fn write(directory: &Path, note: &Note) {
-    let text = Note { operators: note.operators || had_tokens(directory), ..note.clone() }.text(directory);
+    // The keeper of the note must not put an older event over the last one that a rescue has noted.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = WRITING.lock();
+    let is_of_the_same = |found: &Note| found.file_id == note.file_id && found.epoch == note.epoch;
+    let known = read(directory).into_iter().filter(is_of_the_same).filter_map(|found| found.known);
+    let known = known.chain(note.known.clone()).max_by_key(|(seq, _)| *seq);
+    let operators = note.operators || had_tokens(directory);
+    let text = Note { known, operators, ..note.clone() }.text(directory);
     for path in paths(directory) {
         if read_text(&path).is_some_and(|found| found == text) {
             continue;
         }
-        // In one write, which leaves the old note or the new one.
+        // In one write: a process that ends here leaves the old note or the new one.
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let written = open_private(&path)
             .and_then(|file| file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(length)));

@@ -51,12 +51,14 @@ fn settled_by_hand(
         return Ok(keys);
     }
     let mut statement = connection.prepare_cached(
-        "WITH RECURSIVE of_order (kind, prev_seq, detail) AS (
-             SELECT kind, prev_seq, detail FROM audit
+        // Each step goes back: a damaged row cannot make it endless.
+        "WITH RECURSIVE of_order (seq, kind, prev_seq, detail) AS (
+             SELECT seq, kind, prev_seq, detail FROM audit
              WHERE seq = (SELECT last_seq FROM orders WHERE seq = ?1) AND order_seq = ?1
              UNION ALL
-             SELECT audit.kind, audit.prev_seq, audit.detail FROM of_order JOIN audit ON audit.seq = of_order.prev_seq
-             WHERE audit.order_seq = ?1)
+             SELECT audit.seq, audit.kind, audit.prev_seq, audit.detail
+             FROM of_order JOIN audit ON audit.seq = of_order.prev_seq
+             WHERE audit.order_seq = ?1 AND audit.seq < of_order.seq)
          SELECT detail FROM of_order WHERE kind = 'refund_settled'",
     )?;
     for detail in statement.query_map(params![event.order], |row| row.get::<_, Option<String>>(0))? {

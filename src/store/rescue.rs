@@ -55,8 +55,10 @@ pub struct Rescue {
 enum Failure {
     /// No space, no permission, no directory: another attempt may succeed.
     NoPlace(String),
-    /// The open files do not have everything.
-    Unsound(String),
+    /// Not all of the open files can be read.
+    Unreadable(String),
+    /// A copy of the open files was made and stays, but it does not have everything, or has a problem.
+    Unverified(String),
 }
 
 impl Rescue {
@@ -126,7 +128,13 @@ impl Rescue {
                     failures.push(format!("{}: {why}", target.display()));
                     may_succeed = true;
                 }
-                Err(Failure::Unsound(why)) => failures.push(format!("{}: {why}", target.display())),
+                Err(Failure::Unreadable(why)) => failures.push(format!("{}: {why}", target.display())),
+                Err(Failure::Unverified(why)) => {
+                    return Some(format!(
+                        "what the open files held is kept in {}, but it is not sound ({why}): compare it with a backup                          before you use either",
+                        target.display()
+                    ));
+                }
             }
         }
         let failures = failures.join("; ");
@@ -191,13 +199,12 @@ fn targets(store: &Store, now: UnixMillis) -> Vec<PathBuf> {
     targets
 }
 
-/// Returns the bytes that a copy takes, which are at most those of the database and its log.
+/// Returns the bytes that a copy takes at most: those of the content, or of the open files, whichever are more.
 fn bytes_needed(store: &Store) -> u64 {
     let pragma = |name| store.connection.pragma_query_value::<i64, _>(None, name, |row| row.get(0)).ok();
     let logical = pragma("page_count").zip(pragma("page_size")).map(|(pages, bytes)| pages.saturating_mul(bytes));
-    let files = || store.files.content().iter().map(|(_, file)| file.metadata().map_or(0, |found| found.len())).sum();
-    let database = logical.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0).unwrap_or_else(files);
-    database.saturating_add(SMALL_FILES_BYTES)
+    let files: u64 = store.files.content().iter().map(|(_, file)| file.metadata().map_or(0, |found| found.len())).sum();
+    logical.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0).max(files).saturating_add(SMALL_FILES_BYTES)
 }
 
 /// Returns the free bytes of the file system that `target` would be on. If that fails, all space counts as free.
@@ -207,7 +214,8 @@ fn free_bytes(target: &Path) -> u64 {
 }
 
 /// Copies the content through SQLite; if that cannot read it, such as after its index of the log was overwritten, copies
-/// the open files byte by byte. Leaves nothing behind on a failure. Returns the copy's last event and link.
+/// the open files byte by byte. Returns the copy's last event and link. What cannot be made whole is removed; a whole copy
+/// of the bytes stays whatever is wrong with it, because the open files end with the process.
 fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>) -> Result<(Seq, ChainLink), Failure> {
     let by_sqlite = made(target, || {
         let path = target.join(DATABASE_FILE);
@@ -216,32 +224,53 @@ fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>
         write_operators(target, operators)?;
         check(store, target, acknowledged)
     });
-    match by_sqlite {
-        Err(Failure::Unsound(why)) => made(target, || {
-            copy_bytes(store, target)?;
-            write_operators(target, operators)?;
-            check(store, target, acknowledged)
-        })
-        .map_err(|failure| match failure {
-            Failure::NoPlace(why) => Failure::NoPlace(why),
-            Failure::Unsound(also) => Failure::Unsound(format!("{why}; byte by byte: {also}")),
-        }),
-        made => made,
-    }
+    let why = match by_sqlite {
+        Err(Failure::Unreadable(why)) => why,
+        made => return made,
+    };
+    let also = |failure| match failure {
+        Failure::Unreadable(also) => Failure::Unreadable(format!("{why}; byte by byte: {also}")),
+        Failure::NoPlace(_) | Failure::Unverified(_) => failure,
+    };
+    made(target, || {
+        copy_bytes(store, target)?;
+        write_operators(target, operators)
+    })
+    .map_err(also)?;
+    check(store, target, acknowledged).map_err(|error| {
+        if is_of_the_place(&error) {
+            let _not_made = fs::remove_dir_all(target);
+            Failure::NoPlace(error.to_string())
+        } else {
+            Failure::Unverified(error.to_string())
+        }
+    })
 }
 
 /// Makes the directory `target` and its content, or neither.
-fn made(
-    target: &Path,
-    fill: impl FnOnce() -> Result<(Seq, ChainLink), StoreError>,
-) -> Result<(Seq, ChainLink), Failure> {
+fn made<T>(target: &Path, fill: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
     let fresh =
         create_private_directory(target).map_err(|source| StoreError::Io { path: target.to_path_buf(), source });
     fresh.and_then(|()| fill()).map_err(|error| {
         let _not_made = fs::remove_dir_all(target);
-        if is_of_the_place(&error) { Failure::NoPlace(error.to_string()) } else { Failure::Unsound(error.to_string()) }
+        if is_of_the_place(&error) {
+            Failure::NoPlace(error.to_string())
+        } else {
+            Failure::Unreadable(error.to_string())
+        }
     })
 }
+
+/// Errors of a file system that the copy is written to. A copy of the bytes has a log, whose index takes space, too.
+const OF_THE_PLACE: [i32; 7] = [
+    ffi::SQLITE_IOERR_WRITE,
+    ffi::SQLITE_IOERR_FSYNC,
+    ffi::SQLITE_IOERR_DIR_FSYNC,
+    ffi::SQLITE_IOERR_TRUNCATE,
+    ffi::SQLITE_IOERR_SHMOPEN,
+    ffi::SQLITE_IOERR_SHMSIZE,
+    ffi::SQLITE_IOERR_SHMMAP,
+];
 
 /// Returns true if an error is one of the copy, and not of what is copied.
 fn is_of_the_place(error: &StoreError) -> bool {
@@ -251,8 +280,7 @@ fn is_of_the_place(error: &StoreError) -> bool {
     }
     error.sqlite_code().is_some_and(|code| {
         matches!(code.code, ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
-            || [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC]
-                .contains(&code.extended_code)
+            || OF_THE_PLACE.contains(&code.extended_code)
     })
 }
 
@@ -326,11 +354,14 @@ mod tests {
         }
         let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, None) {
             Ok((seq, _)) => Ok(seq.get()),
-            Err(Failure::NoPlace(why) | Failure::Unsound(why)) => Err(why),
+            Err(Failure::NoPlace(why) | Failure::Unreadable(why) | Failure::Unverified(why)) => Err(why),
         };
         assert_eq!(copied("more", 1), Ok(2));
         assert_eq!(copied("all", 2), Ok(2));
         let why = copied("less", 3).expect_err("an event is missing");
-        assert!(why.contains('3') && !scratch.path().join("less").exists(), "{why}");
+        assert!(why.contains('3'), "{why}");
+        // It stays all the same: two of three events are more than none.
+        let kept = sqlite::open(&scratch.path().join("less").join(DATABASE_FILE), Access::Read).expect("opened");
+        assert_eq!(last_link(&kept).expect("read").0.get(), 2);
     }
 }
