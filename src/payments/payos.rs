@@ -7,8 +7,8 @@
 //!   webhook that arrives hours later, after an outage, is valid. So only the future is stale, and the past is bounded by
 //!   the order: its payment cannot be older than the order (see `OrderRef::Seq`). The inbox recognizes replays. This also
 //!   rejects PayOS' own sample, which PayOS signs with the shop's key when a webhook address is set up.
-//! - `orderCode` is the order's number: its shard and its `seq`. An order may get several transfers, so the id of an event consists of the order
-//!   code, the result code and the transfer's reference.
+//! - `orderCode` is the order's number: its shard and its `seq`. An order may get several transfers, so the id of an event
+//!   consists of the order code, the result code and the transfer's reference.
 
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
