@@ -21,10 +21,32 @@ const NOTICED_LATE: Duration = Duration::from_millis(250);
 /// The timer's distance while nothing is due.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// Returns the deadline that comes first, and its cause. Each row is the start of a wait, if the connection is waiting
-/// for that, its longest duration, and the cause to close the connection then.
-pub fn earliest<C>(waits: impl IntoIterator<Item = (Option<Instant>, Duration, C)>) -> Option<(Instant, C)> {
-    let due = |(since, longest, cause): (Option<Instant>, Duration, C)| Some((since?.checked_add(longest)?, cause));
+/// The start of a wait. It begins again once at most: a server that is late with every deadline, because it has too much to
+/// do, must still close slow clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    since: Instant,
+    has_begun_again: bool,
+}
+
+impl Wait {
+    /// Returns a wait that begins now.
+    #[must_use]
+    pub const fn begun(now: Instant) -> Wait {
+        Wait { since: now, has_begun_again: false }
+    }
+
+    /// Returns the wait begun again, or as it is if it has begun again before.
+    #[must_use]
+    pub fn again(self, now: Instant) -> Wait {
+        if self.has_begun_again { self } else { Wait { since: now, has_begun_again: true } }
+    }
+}
+
+/// Returns the deadline that comes first, and its cause. Each row is a wait, if the connection is waiting for that, its
+/// longest duration, and the cause to close the connection then.
+pub fn earliest<C>(waits: impl IntoIterator<Item = (Option<Wait>, Duration, C)>) -> Option<(Instant, C)> {
+    let due = |(wait, longest, cause): (Option<Wait>, Duration, C)| Some((wait?.since.checked_add(longest)?, cause));
     waits.into_iter().filter_map(due).min_by_key(|(at, _)| *at)
 }
 
@@ -33,11 +55,12 @@ pub fn noticed_late(due: Instant, now: Instant) -> bool {
     now.saturating_duration_since(due) > NOTICED_LATE
 }
 
-/// Waits for `work`; returns `None` if it takes longer than `longest`. After a pause of the process the time begins again, so
-/// that what has arrived meanwhile is read before it is judged.
+/// Waits for `work`; returns `None` if it takes longer than `longest`. After a pause of the process the time begins again,
+/// once, so that what has arrived meanwhile is read before it is judged.
 pub async fn within<F: Future>(longest: Duration, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     let mut timer = pin!(tokio::time::sleep(longest));
+    let mut has_begun_again = false;
     poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
             return Poll::Ready(Some(done));
@@ -46,9 +69,10 @@ pub async fn within<F: Future>(longest: Duration, work: F) -> Option<F::Output> 
             let due = timer.deadline();
             ready!(timer.as_mut().poll(context));
             let now = tokio::time::Instant::now();
-            if !noticed_late(due.into_std(), now.into_std()) {
+            if has_begun_again || !noticed_late(due.into_std(), now.into_std()) {
                 return Poll::Ready(None);
             }
+            has_begun_again = true;
             timer.as_mut().reset(now + longest);
         }
     })
@@ -79,10 +103,11 @@ mod tests {
     #[test]
     fn the_earliest_deadline_is_the_one_that_counts() {
         let (at, second) = (Instant::now(), Duration::from_secs(1));
-        let waits = [(Some(at), 3 * second, 'a'), (None, second, 'b'), (Some(at), 2 * second, 'c')];
+        let wait = Some(Wait::begun(at));
+        let waits = [(wait, 3 * second, 'a'), (None, second, 'b'), (wait, 2 * second, 'c')];
         assert_eq!(earliest(waits), Some((at + 2 * second, 'c')));
         assert_eq!(earliest([(None, second, 'a')]), None);
-        assert_eq!(earliest([(Some(at), Duration::MAX, 'a')]), None, "a wait without an end");
+        assert_eq!(earliest([(wait, Duration::MAX, 'a')]), None, "a wait without an end");
     }
 
     #[test]
@@ -107,6 +132,17 @@ mod tests {
             }),
         ));
         assert_eq!((done, polled), (Some(()), 3));
+        // A process that is late each time does not wait for ever.
+        let mut looks = 0;
+        let never = runtime.block_on(within(
+            longest,
+            poll_fn(|_| -> Poll<()> {
+                looks += 1;
+                std::thread::park_timeout(pause);
+                Poll::Pending
+            }),
+        ));
+        assert!(never.is_none() && looks <= 3, "{looks}");
         let due = Instant::now();
         assert!(
             !noticed_late(due, due + NOTICED_LATE) && noticed_late(due, due + pause) && !noticed_late(due + pause, due)

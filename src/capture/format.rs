@@ -257,7 +257,7 @@ impl<W: Write> RecordWriter<W> {
     /// Begins a file.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn begin(mut output: W, header: &Header) -> io::Result<RecordWriter<W>> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -273,7 +273,7 @@ impl<W: Write> RecordWriter<W> {
     /// Writes a record.
     ///
     /// # Errors
-    /// What the system says, or that the record is too long to be read again.
+    /// The error of the operating system, or that the record is too long to be read again.
     pub fn write(&mut self, record: &Record) -> io::Result<()> {
         self.framed.clear();
         self.framed.extend_from_slice(&[0; FRAME_BYTES]);
@@ -292,7 +292,7 @@ impl<W: Write> RecordWriter<W> {
     /// Hands what was written to the system.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }

@@ -150,7 +150,9 @@ fn poll_timeouts(
         if let Some((at, cause)) = slow.filter(|(at, _)| *at <= now) {
             if noticed_late(at, now) {
                 timeouts.begin_again(now);
-                continue;
+                if timeouts.deadline() != slow {
+                    continue;
+                }
             }
             return Poll::Ready(cause);
         }

@@ -38,9 +38,9 @@ pub enum Step {
 /// The end of an append.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
-    /// It is in the log, and the head is its own.
+    /// The entry is in the log, and the head is its own.
     Stands,
-    /// It is in the log, and others have appended behind it.
+    /// The entry is in the log, and others have appended behind it.
     StandsBehind(Head),
     /// Another entry has its number: it is not in the log and never will be.
     NotApplied(Head),

@@ -67,7 +67,7 @@ impl EtcdLog {
     /// Creates the log after `head`, unless there is one. Returns whether it was created.
     ///
     /// # Errors
-    /// What etcd says.
+    /// The error of etcd, or of the connection to it.
     pub async fn create(&mut self, head: Head) -> Result<bool, Error> {
         let key = self.head_key();
         let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);

@@ -105,7 +105,7 @@ impl<'conn> Recorder<'conn> {
     /// Opens the transaction: no other connection can write from here on.
     ///
     /// # Errors
-    /// What SQLite says; nothing is written.
+    /// The error of SQLite; nothing is written.
     pub fn begin(&mut self) -> rusqlite::Result<()> {
         self.begin.execute([]).map(drop)
     }
@@ -113,7 +113,7 @@ impl<'conn> Recorder<'conn> {
     /// Writes a batch into the open transaction.
     ///
     /// # Errors
-    /// What SQLite says; the transaction must not be committed.
+    /// The error of SQLite; the transaction must not be committed.
     pub fn record(&mut self, batch: &Batch) -> rusqlite::Result<()> {
         let mut private_data = batch.private_data.iter().peekable();
         for event in &batch.events {
@@ -138,7 +138,7 @@ impl<'conn> Recorder<'conn> {
     /// Commits: with `synchronous=FULL` the batch is on the disk when this returns.
     ///
     /// # Errors
-    /// What SQLite says; whether the batch is in the file is then unknown.
+    /// The error of SQLite; whether the batch is in the file is then unknown.
     pub fn commit(&mut self) -> rusqlite::Result<()> {
         self.commit.execute([]).map(drop)
     }

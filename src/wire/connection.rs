@@ -340,15 +340,21 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
     fn poll_timeouts(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> io::Result<Poll<()>> {
         loop {
             let slow = self.timeouts.deadline();
-            let late = self.queue.front().and_then(QueuedReply::submitted);
-            let since = late.max(late.and(self.stood_still_until));
+            let submitted = self.queue.front().and_then(QueuedReply::submitted);
+            let since = submitted.max(submitted.and(self.stood_still_until));
             let late = since.and_then(|since| since.checked_add(self.wire.parts.reply_deadline));
             let next = [slow.map(|(at, _)| at), late].into_iter().flatten().min();
             let Poll::Ready(now) = poll_timer(timer.as_mut(), next, context) else { return Ok(Poll::Pending) };
             if next.is_some_and(|due| noticed_late(due, now)) {
                 self.timeouts.begin_again(now);
-                self.stood_still_until = Some(now);
-                continue;
+                // What was submitted before the last pause has waited once more already.
+                let is_first = submitted.is_some_and(|at| self.stood_still_until.is_none_or(|until| at > until));
+                if is_first {
+                    self.stood_still_until = Some(now);
+                }
+                if is_first || self.timeouts.deadline() != slow {
+                    continue;
+                }
             }
             if late.is_some_and(|at| at <= now)
                 && let Some(first) = self.queue.pop_front()

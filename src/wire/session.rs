@@ -38,7 +38,7 @@ pub(super) struct Session {
 
 /// The validity of a token by the wall clock.
 struct TokenValidity {
-    /// Its last second, in seconds since 1970.
+    /// Last second of the token, in seconds since 1970.
     valid_until: u64,
     /// The pass over the connection's frames that read the wall clock last.
     pass: Instant,

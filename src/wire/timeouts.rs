@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::WireLimits;
-use crate::deadlines::{LINGER, STOPPING_MAX, earliest};
+use crate::deadlines::{LINGER, STOPPING_MAX, Wait, earliest};
 
 /// The reason why the server closed a wire connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,15 +32,15 @@ pub(super) struct WireTimeouts {
     idle_max: Duration,
     write_max: Duration,
     /// Waiting for the first frame, or for a valid HELLO, since then.
-    opening: Option<Instant>,
+    opening: Option<Wait>,
     /// Waiting for the rest of a frame since then.
-    in_frame: Option<Instant>,
+    in_frame: Option<Wait>,
     /// Waiting for any frame since then.
-    idle: Option<Instant>,
+    idle: Option<Wait>,
     /// Waiting for the client to read since then.
-    writing: Option<Instant>,
+    writing: Option<Wait>,
     /// Waiting for the client to close its half since then.
-    lingering: Option<Instant>,
+    lingering: Option<Wait>,
 }
 
 impl WireTimeouts {
@@ -50,7 +50,7 @@ impl WireTimeouts {
             frame_max: limits.frame_timeout,
             idle_max: limits.idle_timeout,
             write_max: limits.write_timeout,
-            opening: Some(accepted),
+            opening: Some(Wait::begun(accepted)),
             in_frame: None,
             idle: None,
             writing: None,
@@ -72,16 +72,16 @@ impl WireTimeouts {
     /// Notes that no more bytes are there to read. Single bytes of a frame do not extend its deadline.
     pub(super) fn waiting_for_bytes(&mut self, in_frame: bool, idle: bool, now: Instant) {
         if in_frame {
-            self.in_frame.get_or_insert(now);
+            self.in_frame.get_or_insert(Wait::begun(now));
         }
         if idle {
-            self.idle.get_or_insert(now);
+            self.idle.get_or_insert(Wait::begun(now));
         }
     }
 
     /// Notes that the socket takes no more bytes for now.
     pub(super) fn write_blocked(&mut self, now: Instant) {
-        self.writing.get_or_insert(now);
+        self.writing.get_or_insert(Wait::begun(now));
     }
 
     /// Notes that everything is written.
@@ -93,19 +93,24 @@ impl WireTimeouts {
     pub(super) fn linger(&mut self, now: Instant) {
         self.not_waiting_for_frames();
         self.opening = None;
-        self.lingering = Some(now);
+        self.lingering = Some(Wait::begun(now));
     }
 
-    /// Begins every wait again: the process stood still, and what the client did meanwhile is not seen yet.
+    /// Begins every wait again that has not begun again before: the process stood still, and what the client did meanwhile
+    /// is not seen yet.
     pub(super) fn begin_again(&mut self, now: Instant) {
-        for since in [&mut self.opening, &mut self.in_frame, &mut self.idle, &mut self.writing, &mut self.lingering] {
-            *since = since.map(|_| now);
+        self.change_waits(|wait| wait.again(now));
+    }
+
+    fn change_waits(&mut self, change: impl Fn(Wait) -> Wait) {
+        for wait in [&mut self.opening, &mut self.in_frame, &mut self.idle, &mut self.writing, &mut self.lingering] {
+            *wait = wait.map(&change);
         }
     }
 
     /// Notes that the server is stopping: a client that does not read its replies must not hold the stop.
     pub(super) fn stopping(&mut self, now: Instant) {
-        self.begin_again(now);
+        self.change_waits(|_| Wait::begun(now));
         self.write_max = self.write_max.min(STOPPING_MAX);
     }
 
@@ -158,7 +163,10 @@ mod tests {
         timeouts.linger(at);
         assert_eq!(timeouts.deadline(), Some((at + LINGER, WireCloseCause::Lingering)));
         timeouts.begin_again(at + S);
-        assert_eq!(timeouts.deadline(), Some((at + S + LINGER, WireCloseCause::Lingering)));
+        let again = Some((at + S + LINGER, WireCloseCause::Lingering));
+        assert_eq!(timeouts.deadline(), again);
+        timeouts.begin_again(at + 2 * S);
+        assert_eq!(timeouts.deadline(), again, "once for each wait");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::types::{UnixMillis, hex};
 
 /// The name of the file in the data directory.
 pub const TOKENS_FILE: &str = "operators.json";
-/// Locked by the process that changes the file.
+/// Locked by the process that changes the file. It is not empty once there was a file with tokens.
 pub(super) const LOCK_FILE: &str = "operators.lock";
 /// The next version of the file, until it replaces the last.
 const NEXT_FILE: &str = "operators.json.next";
@@ -186,8 +186,14 @@ pub fn change<T>(
             fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
         }
     }
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&next, &path).and_then(|()| directory.sync_all()).map_err(failed)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&next, &path)) {
+        let _unused = fs::remove_file(&next);
+        return Err(failed(error));
+    }
+    // A disk without room for it leaves the memory to the note beside the directory.
+    let _remembered = lock.set_len(1);
+    directory.sync_all().map_err(failed)?;
     Ok(result)
 }
 
@@ -205,7 +211,7 @@ pub fn content(tokens: &[Token]) -> Result<String, ConfigError> {
 /// Returns true if tokens were made in this directory, whether or not their file is still there.
 #[must_use]
 pub fn had_tokens(data: &Path) -> bool {
-    data.join(LOCK_FILE).exists() || data.join(TOKENS_FILE).exists()
+    fs::metadata(data.join(LOCK_FILE)).is_ok_and(|lock| lock.len() > 0) || data.join(TOKENS_FILE).exists()
 }
 
 /// Makes room for one more token: the oldest expired or revoked one is removed.
@@ -254,6 +260,29 @@ mod tests {
         assert!(!written.contains(secret), "{written}");
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("set");
         assert!(read(&path).expect_err("refused").0.contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_change_that_fails_leaves_no_memory_of_tokens_that_never_were() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let refused = change(scratch.path(), |_| Err::<(), _>(ConfigError("no".into())));
+        assert!(refused.is_err() && !had_tokens(scratch.path()));
+        // A directory in place of the file: the new one is written whole and cannot take its place.
+        let path = scratch.path().join(TOKENS_FILE);
+        let put = |file: &mut Vec<Token>| {
+            file.push(Token::new("ann", Role::Owner, at(7), None).0);
+            fs::create_dir(&path).map_err(|error| ConfigError(error.to_string()))
+        };
+        assert!(change(scratch.path(), put).is_err());
+        fs::remove_dir(&path).expect("removed");
+        assert!(!had_tokens(scratch.path()) && !scratch.path().join(NEXT_FILE).exists());
+        change(scratch.path(), |file| {
+            file.push(Token::new("ann", Role::Owner, at(7), None).0);
+            Ok(())
+        })
+        .expect("written");
+        fs::remove_file(&path).expect("removed");
+        assert!(had_tokens(scratch.path()), "the lock remembers");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::config::ConnectionLimits;
-use crate::deadlines::{LINGER, STOPPING_MAX, earliest};
+use crate::deadlines::{LINGER, STOPPING_MAX, Wait, earliest};
 
 /// The reason why the server closed an HTTP connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,18 +32,18 @@ pub(super) const CLOSE_CAUSES: [&str; 5] = ["silent", "slow_head", "idle", "slow
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     /// Waiting for the first byte since then.
-    FirstByte(Instant),
+    FirstByte(Wait),
     /// The first bytes of a head have just come; most often they are all of it.
     HeadStarted,
     /// Waiting for the rest of a head since then.
-    Head(Instant),
+    Head(Wait),
     /// Serving a request. Its body and its handler have deadlines of their own.
     Serving,
     Responding,
     /// Waiting for another request since then.
-    Idle(Instant),
+    Idle(Wait),
     /// Waiting for the client to close its half since then.
-    Lingering(Instant),
+    Lingering(Wait),
 }
 
 /// The phase of a connection, and the longest durations of its waits.
@@ -54,7 +54,7 @@ pub(super) struct ConnectionTimeouts {
     write_max: Cell<Duration>,
     phase: Cell<Phase>,
     /// Waiting for the client to read since then.
-    writing: Cell<Option<Instant>>,
+    writing: Cell<Option<Wait>>,
     streaming: Cell<bool>,
     has_body: Cell<bool>,
     is_old: Cell<bool>,
@@ -73,7 +73,7 @@ impl ConnectionTimeouts {
             head_max: Cell::new(limits.header_read_timeout),
             idle_max: Cell::new(idle_max),
             write_max: Cell::new(limits.response_write_timeout),
-            phase: Cell::new(Phase::FirstByte(accepted)),
+            phase: Cell::new(Phase::FirstByte(Wait::begun(accepted))),
             writing: Cell::new(None),
             streaming: Cell::new(false),
             has_body: Cell::new(false),
@@ -96,8 +96,8 @@ impl ConnectionTimeouts {
     /// Notes that more bytes are wanted and none are there.
     pub(super) fn waiting_for_bytes(&self) {
         match self.phase.get() {
-            Phase::HeadStarted => self.phase.set(Phase::Head(Instant::now())),
-            Phase::Responding => self.phase.set(Phase::Idle(Instant::now())),
+            Phase::HeadStarted => self.phase.set(Phase::Head(Wait::begun(Instant::now()))),
+            Phase::Responding => self.phase.set(Phase::Idle(Wait::begun(Instant::now()))),
             Phase::FirstByte(_) | Phase::Head(_) | Phase::Serving | Phase::Idle(_) | Phase::Lingering(_) => {}
         }
     }
@@ -133,7 +133,7 @@ impl ConnectionTimeouts {
         match self.phase.get() {
             Phase::FirstByte(_) | Phase::Idle(_) => false,
             Phase::HeadStarted | Phase::Head(_) | Phase::Serving | Phase::Responding => {
-                self.phase.set(Phase::Lingering(Instant::now()));
+                self.phase.set(Phase::Lingering(Wait::begun(Instant::now())));
                 true
             }
             Phase::Lingering(_) => true,
@@ -148,7 +148,7 @@ impl ConnectionTimeouts {
     /// Notes that the socket takes no more bytes for now.
     pub(super) fn write_blocked(&self) {
         if self.writing.get().is_none() {
-            self.writing.set(Some(Instant::now()));
+            self.writing.set(Some(Wait::begun(Instant::now())));
         }
     }
 
@@ -157,21 +157,26 @@ impl ConnectionTimeouts {
         self.writing.set(None);
     }
 
-    /// Begins every wait again: the process stood still, and what the client did meanwhile is not seen yet.
+    /// Begins every wait again that has not begun again before: the process stood still, and what the client did meanwhile
+    /// is not seen yet.
     pub(super) fn begin_again(&self, now: Instant) {
+        self.change_waits(|wait| wait.again(now));
+    }
+
+    fn change_waits(&self, change: impl Fn(Wait) -> Wait) {
         self.phase.set(match self.phase.get() {
-            Phase::FirstByte(_) => Phase::FirstByte(now),
-            Phase::Head(_) => Phase::Head(now),
-            Phase::Idle(_) => Phase::Idle(now),
-            Phase::Lingering(_) => Phase::Lingering(now),
+            Phase::FirstByte(wait) => Phase::FirstByte(change(wait)),
+            Phase::Head(wait) => Phase::Head(change(wait)),
+            Phase::Idle(wait) => Phase::Idle(change(wait)),
+            Phase::Lingering(wait) => Phase::Lingering(change(wait)),
             phase @ (Phase::HeadStarted | Phase::Serving | Phase::Responding) => phase,
         });
-        self.writing.set(self.writing.get().map(|_| now));
+        self.writing.set(self.writing.get().map(change));
     }
 
     /// Notes that the server is stopping: a client that is slow must not hold the stop.
     pub(super) fn stopping(&self, now: Instant) {
-        self.begin_again(now);
+        self.change_waits(|_| Wait::begun(now));
         for longest in [&self.first_byte_max, &self.head_max, &self.idle_max, &self.write_max] {
             longest.set(longest.get().min(STOPPING_MAX));
         }
@@ -179,14 +184,14 @@ impl ConnectionTimeouts {
 
     /// Returns the first deadline, and the cause to close the connection then.
     pub(super) fn deadline(&self) -> Option<(Instant, CloseCause)> {
-        let (since, longest, cause) = match self.phase.get() {
-            Phase::FirstByte(since) => (Some(since), self.first_byte_max.get(), CloseCause::Silent),
-            Phase::Head(since) => (Some(since), self.head_max.get(), CloseCause::SlowHead),
-            Phase::Idle(since) => (Some(since), self.idle_max.get(), CloseCause::Idle),
-            Phase::Lingering(since) => (Some(since), LINGER, CloseCause::Lingering),
+        let (wait, longest, cause) = match self.phase.get() {
+            Phase::FirstByte(wait) => (Some(wait), self.first_byte_max.get(), CloseCause::Silent),
+            Phase::Head(wait) => (Some(wait), self.head_max.get(), CloseCause::SlowHead),
+            Phase::Idle(wait) => (Some(wait), self.idle_max.get(), CloseCause::Idle),
+            Phase::Lingering(wait) => (Some(wait), LINGER, CloseCause::Lingering),
             Phase::HeadStarted | Phase::Serving | Phase::Responding => (None, LINGER, CloseCause::Lingering),
         };
-        earliest([(since, longest, cause), (self.writing.get(), self.write_max.get(), CloseCause::SlowReader)])
+        earliest([(wait, longest, cause), (self.writing.get(), self.write_max.get(), CloseCause::SlowReader)])
     }
 }
 
@@ -258,7 +263,10 @@ mod tests {
         let timeouts = timeouts(true, Instant::now());
         let later = Instant::now() + Duration::from_secs(30);
         timeouts.begin_again(later);
-        assert_eq!(timeouts.deadline(), Some((later + Duration::from_secs(90), CloseCause::Silent)));
+        let again = Some((later + Duration::from_secs(90), CloseCause::Silent));
+        assert_eq!(timeouts.deadline(), again);
+        timeouts.begin_again(later + Duration::from_secs(1));
+        assert_eq!(timeouts.deadline(), again, "once for each wait");
         timeouts.received();
         timeouts.waiting_for_bytes();
         timeouts.begin_again(later);

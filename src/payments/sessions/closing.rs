@@ -19,7 +19,7 @@ const CLOSINGS_MAX: usize = 10_000;
 pub(super) enum EndedSession {
     /// The provider's id of it.
     Known(Box<str>),
-    /// Its id is in the file.
+    /// The file has the provider's id of it.
     InFile,
     /// A request for it has no answer that tells whether it exists.
     Unsure,
