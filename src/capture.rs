@@ -12,6 +12,7 @@
 
 pub(crate) mod encoding;
 pub mod format;
+mod outcomes;
 mod provider_events;
 pub mod recorder;
 pub mod replay;

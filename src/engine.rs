@@ -27,8 +27,8 @@ pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
 pub use command::{
     AdjustStock, AuctionCommand, BuyNow, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop, Command,
     CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand, FileCommand,
-    MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment,
-    RecordProviderEvent, RefundOrder, ResendDeliveries, SettleRefund,
+    KnownRefund, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid, PlaceOrder,
+    RecordPayment, RecordProviderEvent, RefundOrder, ResendDeliveries, SettleRefund,
 };
 pub use drops::DropEntry;
 pub use endpoints::{Endpoint, EndpointPatch};
@@ -70,13 +70,18 @@ pub struct Admitted {
     pub heard: BTreeSet<Digest>,
     /// Refunds and chargebacks that wait for the payment that it names, by their event.
     pub early: BTreeMap<Seq, EarlyEvent>,
+    /// Refunds that have the reference of its settlement, by order and reference.
+    pub known_refunds: KnownRefunds,
 }
+
+/// Refunds by their order and the reference of their settlement.
+pub type KnownRefunds = BTreeMap<(Seq, Box<str>), Vec<KnownRefund>>;
 
 impl Admitted {
     /// Returns whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_none() && self.heard.is_empty() && self.early.is_empty()
+        self.order.is_none() && self.heard.is_empty() && self.early.is_empty() && self.known_refunds.is_empty()
     }
 }
 
@@ -109,6 +114,8 @@ pub struct State {
     pub(crate) heard: BTreeSet<Digest>,
     /// Refunds and chargebacks before their payment: those of this batch, and those that a command of it needs.
     pub(crate) early: BTreeMap<Seq, EarlyEvent>,
+    /// Refunds that operators settled: those of this batch, and those that a command of it names.
+    pub(crate) known_refunds: KnownRefunds,
     /// Orders in each state, in the order of [`OrderState::ALL`]. Nothing is decided by it; after a
     /// capture's snapshot only live orders are counted.
     pub(crate) orders_by_state: [u64; OrderState::ALL.len()],
@@ -134,6 +141,7 @@ impl State {
             endpoints: BTreeMap::new(),
             heard: BTreeSet::new(),
             early: BTreeMap::new(),
+            known_refunds: KnownRefunds::new(),
             orders_by_state: [0; OrderState::ALL.len()],
         }
     }
@@ -323,7 +331,7 @@ impl State {
 
     /// Puts into memory what prefetch found for a command. Without effect as far as it is there already.
     pub fn admit(&mut self, admitted: Admitted) {
-        let Admitted { order, heard, early } = admitted;
+        let Admitted { order, heard, early, known_refunds } = admitted;
         if let Some(order) = order
             && !order.state.is_live()
             && !self.orders.contains_key(&order.seq)
@@ -333,6 +341,9 @@ impl State {
         }
         self.heard.extend(heard);
         self.early.extend(early);
+        for (name, known) in known_refunds {
+            self.known_refunds.entry(name).or_default().extend(known);
+        }
     }
 
     /// Returns whether memory knows that a provider's event has been recorded.
@@ -346,6 +357,7 @@ impl State {
     pub fn release_settled(&mut self) {
         self.heard.clear();
         self.early.clear();
+        self.known_refunds.clear();
         while let Some(seq) = self.settled.pop_first() {
             self.orders.remove(&seq);
         }
@@ -401,6 +413,7 @@ impl PartialEq for State {
             endpoints,
             heard,
             early,
+            known_refunds,
             orders_by_state: _,
         } = self;
         *seq == other.seq
@@ -416,6 +429,7 @@ impl PartialEq for State {
             && *endpoints == other.endpoints
             && *heard == other.heard
             && *early == other.early
+            && *known_refunds == other.known_refunds
     }
 }
 

@@ -33,6 +33,7 @@ pub mod recover;
 pub mod rescue;
 mod seals;
 pub mod settings;
+pub mod settlements;
 mod sql_types;
 mod two_slots;
 pub mod verify;

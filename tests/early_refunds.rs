@@ -195,6 +195,9 @@ fn a_refund_that_an_operator_settled_by_its_name_is_counted_once_and_can_fail() 
         assert_eq!(shown(&server, &id), ("paid".into(), 50, 0), "{provider}");
         assert_eq!(told("f1", "refund.failed", 40, "re_1"), "applied", "{provider}");
         assert_eq!(shown(&server, &id), ("paid".into(), 10, 40), "{provider}");
+        // The provider reported this one: to settle it by hand changes nothing.
+        post("refund-settled", &json!({ "reference": "re_2", "reason": "seen at the provider" }));
+        assert_eq!(shown(&server, &id), ("paid".into(), 10, 40), "{provider}");
         server.stop();
         is_consistent(scratch.path());
     }

@@ -109,11 +109,13 @@ fn every_command_has_the_name_of_its_verb() {
         (place("k"), "place_order"),
         (Command::Order(OrderCommand::EraseContact { order }), "erase_contact"),
         (
-            Command::Payment(PaymentCommand::SettleRefund(SettleRefund {
+            Command::Payment(PaymentCommand::SettleRefund(Box::new(SettleRefund {
                 order,
                 reference: "reference".into(),
+                payment: None,
+                amount: None,
                 reason: "because".into(),
-            })),
+            }))),
             "settle_refund",
         ),
         (Command::File(FileCommand::ExportContacts { drop_id: None }), "export_contacts"),

@@ -32,7 +32,8 @@ fn a_second_charge_is_owed_back_and_the_order_stays_paid() {
          3 money O1 -> paid received=300 refunded=100 due=100 kept=100
          4 settle O1 -> ok O1
          4 money O1 -> paid received=300 refunded=200 due=0 kept=100
-         5 settle O1 -> illegal paid->refunded",
+         5 settle O1 -> repeated O1
+         5 settle O1 ref=R2 -> illegal paid->refunded",
     );
 }
 
@@ -89,7 +90,7 @@ fn a_late_payment_for_units_that_are_gone_leaves_a_refund_due() {
          120003 hear O1 id=e4 type=refund.succeeded amount=60 -> applied
          120003 money O1 -> refunded received=100 refunded=100 due=0 kept=0
          120004 hear O1 id=e5 ref=P2 -> applied
-         120004 money O1 -> refunded received=200 refunded=100 due=100 kept=0",
+         120004 money O1 -> refund_due received=200 refunded=100 due=100 kept=0",
     );
 }
 
@@ -124,8 +125,95 @@ fn money_for_a_cancelled_order_is_owed_back() {
          2 money O1 -> cancelled received=99 refunded=0 due=99 kept=0
          2 hear O1 id=e2 -> applied
          2 money O1 -> refund_due received=199 refunded=0 due=199 kept=0
-         3 settle O1 -> ok O1
-         3 money O1 -> refunded received=199 refunded=199 due=0 kept=0",
+         3 settle O1 -> invalid payments_owed=2
+         3 settle O1 of=P1 -> ok O1
+         3 money O1 -> refund_due received=199 refunded=100 due=99 kept=0
+         4 settle O1 of=P0 -> ok O1
+         4 money O1 -> refunded received=199 refunded=199 due=0 kept=0",
+    );
+}
+
+#[test]
+fn a_settlement_is_of_one_payment_and_counts_once() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 ref=P1 -> applied
+         1 hear O1 id=e2 ref=P2 -> applied
+         1 hear O1 id=e3 ref=P3 -> applied
+         1 money O1 -> paid received=300 refunded=0 due=200 kept=100
+         2 settle O1 ref=T1 -> invalid payments_owed=2
+         2 settle O1 ref=T1 of=P1 -> invalid payments_owed=2
+         2 settle O1 ref=T1 of=P2 amount=101 -> invalid owed=100
+         2 settle O1 ref=T1 of=P2 amount=40 -> ok O1
+         2 settle O1 ref=T1 of=P2 amount=40 -> repeated O1
+         2 settle O1 ref=T1 -> repeated O1
+         2 settle O1 ref=T1 of=P2 amount=60 -> invalid settled=40
+         2 money O1 -> paid received=300 refunded=40 due=160 kept=100
+         3 settle O1 ref=T2 of=P2 -> ok O1
+         3 settle O1 ref=T2 of=P3 -> ok O1
+         3 settle O1 ref=T2 of=P3 -> repeated O1
+         3 money O1 -> paid received=300 refunded=200 due=0 kept=100",
+    );
+}
+
+#[test]
+fn payments_of_two_providers_with_one_reference_are_settled_one_by_one() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 cancel O1 -> ok O1
+         1 hear O1 id=e1 ref=P1 -> applied
+         1 hear O1 id=e2 ref=P1 by=payos -> applied
+         2 settle O1 ref=T1 of=P1 -> ok O1
+         2 money O1 -> refund_due received=200 refunded=100 due=100 kept=0
+         2 settle O1 ref=T2 of=P1 -> ok O1
+         2 money O1 -> refunded received=200 refunded=200 due=0 kept=0",
+    );
+}
+
+#[test]
+fn a_payment_by_hand_that_is_told_again_with_another_amount_is_a_mistake() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 paid O1 ref=T1 -> ok O1
+         1 paid O1 ref=T1 -> repeated O1
+         1 paid O1 ref=T1 amount=99 -> invalid payment_differs=100EUR
+         1 paid O1 ref=T1 currency=USD -> invalid payment_differs=100EUR
+         1 paid O1 ref=T2 -> illegal paid->paid",
+    );
+}
+
+#[test]
+fn money_that_comes_after_the_refund_is_owed_and_the_order_says_so() {
+    check(
+        "0 create price=100 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 ref=P1 -> applied
+         1 hear O1 id=e2 ref=P1 type=refund.succeeded -> applied
+         1 money O1 -> refunded received=100 refunded=100 due=0 kept=0
+         2 hear O1 id=e3 ref=P2 -> applied
+         2 money O1 -> refund_due received=200 refunded=100 due=100 kept=0
+         3 hear O1 id=e4 ref=P2 type=refund.succeeded -> applied
+         3 money O1 -> refunded received=200 refunded=200 due=0 kept=0",
+    );
+}
+
+#[test]
+fn a_refund_after_the_failure_of_another_takes_its_place_and_one_before_it_does_not() {
+    check(
+        "0 create price=500 -> ok D1
+         0 order D1 -> reserved O1 until=120000
+         1 hear O1 id=e1 ref=P1 amount=500 -> applied
+         1 hear O1 id=r1 ref=P1 amount=100 type=refund.succeeded opposite=f1 -> applied
+         2 hear O1 id=f1 ref=P1 amount=100 type=refund.failed opposite=r1 -> applied
+         2 money O1 -> paid received=500 refunded=0 due=100 kept=400
+         3 hear O1 id=r2 ref=P1 amount=100 type=refund.succeeded opposite=f2 -> applied
+         3 money O1 -> paid received=500 refunded=100 due=0 kept=400
+         4 hear O1 id=r3 ref=P1 amount=100 type=refund.succeeded opposite=f3 -> applied
+         4 hear O1 id=f2 ref=P1 amount=100 type=refund.failed opposite=r2 -> applied
+         4 money O1 -> paid received=500 refunded=100 due=100 kept=300",
     );
 }
 

@@ -169,7 +169,13 @@ fn operate(sale: &mut Sale, order: Seq, random: &mut Random) {
     let n = random.below(4);
     sale.ask(&match n {
         0 => Command::Order(OrderCommand::Cancel { order }),
-        1 => Command::Payment(PaymentCommand::SettleRefund(SettleRefund { order, reference: "R".into(), reason })),
+        1 => Command::Payment(PaymentCommand::SettleRefund(Box::new(SettleRefund {
+            order,
+            reference: random.pick(&["R", "S", "T"]).into(),
+            payment: random.one_in(2).then(|| random.pick(&["P1", "P2", "P9"]).into()),
+            amount: random.one_in(3).then(|| Amount::new(random.pick(&[1, PRICE])).expect("small")),
+            reason,
+        }))),
         2 => Command::Order(OrderCommand::Checkout { order }),
         _ => Command::Payment(PaymentCommand::Refund(Box::new(RefundOrder {
             order,

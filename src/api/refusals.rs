@@ -141,6 +141,15 @@ fn field_error(invalid: &Invalid) -> FieldError {
         Invalid::RestockOutOfRange { sold } => {
             ("/restock_quantity", format!("must be at most the {sold} sold units of the order"))
         }
+        Invalid::SettlementOutOfRange { owed } => {
+            ("/amount", format!("must be from 1 to {}, which is owed of the payment", owed.get()))
+        }
+        Invalid::PaymentNotOwed { owed } => {
+            ("/payment", format!("must be the reference of one of the {owed} payments of the order that are owed"))
+        }
+        Invalid::SettlementDiffers { amount } => {
+            ("/amount", format!("this reference settled {}; another settlement needs another reference", amount.get()))
+        }
     };
     FieldError { pointer: pointer.into(), detail }
 }

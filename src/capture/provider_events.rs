@@ -1,13 +1,14 @@
-//! The encoding of providers' events, and of what their decisions needed. Both have grown since captures of version 3
+//! The encoding of commands about money that have grown, and of what their decisions needed. They have grown since captures of version 3
 //! began: what is new has tags of its own, so that older captures stay readable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
-use crate::engine::{Admitted, RecordProviderEvent};
+use super::encoding::encoding_of_enum;
+use crate::engine::{Admitted, KnownRefund, RecordProviderEvent, SettleRefund};
 use crate::types::{Digest, ProviderEventKind};
 
 /// The tag before an event's counterpart, where it has one: no kind has this number, and captures without it stay
@@ -59,32 +60,80 @@ fn kind_of(tag: u8) -> Result<ProviderEventKind, DecodeError> {
         _ => return Err(DecodeError::OtherString(format!("{tag} is no ProviderEventKind"))),
     })
 }
+
+/// The mark of a settlement of one payment or of an amount: an empty reference, which no settlement has. Without it the
+/// reference follows, as in captures before there were such settlements.
+const OF_PAYMENT: &str = "";
+
+impl Encode for SettleRefund {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let SettleRefund { order, reference, payment, amount, reason } = self;
+        order.encode(encoder)?;
+        if payment.is_some() || amount.is_some() {
+            OF_PAYMENT.encode(encoder)?;
+            payment.encode(encoder)?;
+            amount.encode(encoder)?;
+        }
+        reference.encode(encoder)?;
+        reason.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for SettleRefund {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let (order, mut reference) = (Decode::decode(decoder)?, Box::<str>::decode(decoder)?);
+        let (mut payment, mut amount) = (None, None);
+        if *reference == *OF_PAYMENT {
+            (payment, amount) = (Decode::decode(decoder)?, Decode::decode(decoder)?);
+            reference = Decode::decode(decoder)?;
+        }
+        Ok(SettleRefund { order, reference, payment, amount, reason: Decode::decode(decoder)? })
+    }
+}
+
+encoding_of_enum!(KnownRefund {
+    1 = Settled { payment, amount },
+    2 = Reported,
+});
+
 /// The tag of what a command needed of its payment's other events. Without it there is an event of the inbox or none, as
 /// in captures of the versions before.
 const WITH_EARLY: u8 = 2;
+/// The tag of that, and of refunds that are known.
+const WITH_REFUNDS: u8 = 3;
 
 impl Encode for Admitted {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        let Admitted { order, heard, early } = self;
+        let Admitted { order, heard, early, known_refunds } = self;
         order.encode(encoder)?;
-        if heard.len() <= 1 && early.is_empty() {
+        if heard.len() <= 1 && early.is_empty() && known_refunds.is_empty() {
             return heard.first().copied().encode(encoder);
         }
-        WITH_EARLY.encode(encoder)?;
+        if known_refunds.is_empty() {
+            WITH_EARLY.encode(encoder)?
+        } else {
+            WITH_REFUNDS.encode(encoder)?
+        }
         heard.encode(encoder)?;
-        early.encode(encoder)
+        early.encode(encoder)?;
+        if known_refunds.is_empty() { Ok(()) } else { known_refunds.encode(encoder) }
     }
 }
 
 impl<Context> Decode<Context> for Admitted {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let order = Decode::decode(decoder)?;
-        let (heard, early) = match u8::decode(decoder)? {
-            0 => (BTreeSet::new(), BTreeMap::new()),
-            1 => (BTreeSet::from([Digest::decode(decoder)?]), BTreeMap::new()),
-            WITH_EARLY => (Decode::decode(decoder)?, Decode::decode(decoder)?),
+        let mut admitted = Admitted { order: Decode::decode(decoder)?, ..Admitted::default() };
+        match u8::decode(decoder)? {
+            0 => {}
+            1 => admitted.heard = BTreeSet::from([Digest::decode(decoder)?]),
+            tag @ (WITH_EARLY | WITH_REFUNDS) => {
+                (admitted.heard, admitted.early) = (Decode::decode(decoder)?, Decode::decode(decoder)?);
+                if tag == WITH_REFUNDS {
+                    admitted.known_refunds = Decode::decode(decoder)?;
+                }
+            }
             tag => return Err(DecodeError::OtherString(format!("{tag} is no Admitted"))),
-        };
-        Ok(Admitted { order, heard, early })
+        }
+        Ok(admitted)
     }
 }

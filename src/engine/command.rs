@@ -10,16 +10,18 @@ pub(super) mod file;
 pub(super) mod order;
 pub(super) mod payment;
 mod refunds;
+pub(super) mod settlement;
 
 pub use auction::{AuctionCommand, BuyNow, CancelAuction, CreateAuction, PlaceBid};
 pub use drop::{AdjustStock, ChangeDrop, CreateDrop, DropCommand, PatchDrop};
 pub use endpoint::{CreateEndpoint, DeleteEndpoint, EndpointCommand, MarkDeliveries, PatchEndpoint, ResendDeliveries};
 pub use file::FileCommand;
 pub use order::{CancelByOperator, OrderCommand, PlaceOrder};
-pub use payment::{PaymentCommand, RecordPayment, RecordProviderEvent, RefundOrder, SettleRefund};
+pub use payment::{PaymentCommand, RecordPayment, RecordProviderEvent, RefundOrder};
+pub use settlement::{KnownRefund, SettleRefund};
 
 use super::{Decision, Outcome};
-use crate::types::{Digest, DropId, Seq};
+use crate::types::{Digest, DropId, ProviderEventKind, Seq};
 
 /// A request to change state, or for an audited look at a contact. The writer decides one after another.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,6 +141,22 @@ impl Command {
     #[must_use]
     pub fn named_event(&self) -> Option<&RecordProviderEvent> {
         if let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self { Some(event) } else { None }
+    }
+
+    /// The settlement of a refund that this command is. The writer looks its reference up before the decision.
+    #[must_use]
+    pub fn named_settlement(&self) -> Option<&SettleRefund> {
+        if let Command::Payment(PaymentCommand::SettleRefund(settle)) = self { Some(settle) } else { None }
+    }
+
+    /// Returns whether the decision rests on what the file alone tells, so that every event before it must be in the
+    /// file: a refund's name is looked up among reports and settlements. Such commands are rare.
+    #[must_use]
+    pub fn needs_whole_file(&self) -> bool {
+        let is_refund = |event: &RecordProviderEvent| {
+            matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed)
+        };
+        self.named_settlement().is_some() || self.named_event().is_some_and(is_refund)
     }
 
     /// The provider's event of this command, if it names no order but the payment that it is about. The writer finds

@@ -183,6 +183,15 @@ pub enum Invalid {
         /// Units of the order that are sold.
         sold: u16,
     },
+    /// The settlement is of more than what is owed of the payment.
+    SettlementOutOfRange { owed: Amount },
+    /// The settlement names none of the payments that are owed, or does not say which of them it is of.
+    PaymentNotOwed {
+        /// The number of payments of the order that are owed.
+        owed: u16,
+    },
+    /// The reference is that of a settlement of another amount.
+    SettlementDiffers { amount: Amount },
 }
 
 /// The names of outcomes, as labels: the index is [`Outcome::index`].

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::StoreError;
+use super::settlements::settled_by_hand;
 use crate::engine::{Admitted, DeferredProviderEvent, EarlyEvent, RecordProviderEvent};
 use crate::types::{Amount, Currency, Digest, DigestKey, Provider, ProviderEventKind, Seq, hex};
 
@@ -37,39 +38,6 @@ pub fn load_about(
         }
     }
     Ok(())
-}
-
-/// Returns the inbox keys that the references of the order's refunds have that an operator settled: a refund that has
-/// such a key is counted already.
-fn settled_by_hand(
-    connection: &Connection,
-    digests: &DigestKey,
-    event: &RecordProviderEvent,
-) -> rusqlite::Result<Vec<Digest>> {
-    let mut keys = Vec::new();
-    if !matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed) {
-        return Ok(keys);
-    }
-    let mut statement = connection.prepare_cached(
-        // Each step goes back: a damaged row cannot make it endless.
-        "WITH RECURSIVE of_order (seq, kind, prev_seq, detail) AS (
-             SELECT seq, kind, prev_seq, detail FROM audit
-             WHERE seq = (SELECT last_seq FROM orders WHERE seq = ?1) AND order_seq = ?1
-             UNION ALL
-             SELECT audit.seq, audit.kind, audit.prev_seq, audit.detail
-             FROM of_order JOIN audit ON audit.seq = of_order.prev_seq
-             WHERE audit.order_seq = ?1 AND audit.seq < of_order.seq)
-         SELECT detail FROM of_order WHERE kind = 'refund_settled'",
-    )?;
-    for detail in statement.query_map(params![event.order], |row| row.get::<_, Option<String>>(0))? {
-        let detail: Value = detail?.and_then(|detail| serde_json::from_str(&detail).ok()).unwrap_or_default();
-        if detail["provider"] == event.provider.as_str()
-            && let Some(reference) = detail["refund_reference"].as_str()
-        {
-            keys.push(digests.provider_event(event.provider, reference));
-        }
-    }
-    Ok(keys)
 }
 
 fn has_heard(connection: &Connection, event: &Digest) -> rusqlite::Result<bool> {

@@ -18,9 +18,9 @@ use super::{Clock, ClockReading};
 use crate::capture::Tap;
 use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, State};
 use crate::failpoints::{self, Bug, PausePoint};
-use crate::store::{Batch, Recorder, Severity, Store, StoreError, beside, early, load};
+use crate::store::{Batch, Recorder, Severity, Store, StoreError, beside, early, load, settlements};
 use crate::telemetry::WriterMeter;
-use crate::types::{DropId, ProviderEventKind, Published, UnixMillis};
+use crate::types::{DropId, Published, UnixMillis};
 
 /// Time that another program may lock the file before commands are rejected.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -149,11 +149,7 @@ impl WriterLoop<'_> {
         if let Some(event) = submission.command.names_payment_alone() {
             self.find_order_of(event)?;
         }
-        let is_refund = |event: &RecordProviderEvent| {
-            matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed)
-        };
-        if submission.command.named_event().is_some_and(is_refund) && !self.batch.events.is_empty() {
-            // A settlement by an operator is found in the file alone.
+        if submission.command.needs_whole_file() && !self.batch.events.is_empty() {
             self.flush()?;
         }
         let at = self.clock.at(accepted).max(self.state.at());
@@ -205,6 +201,9 @@ impl WriterLoop<'_> {
         }
         if let Some(event) = command.named_event().filter(|event| !self.state.has_heard(&event.id)) {
             early::load_about(connection, &self.store.digest_key, event, &mut admitted)?;
+        }
+        if let Some(settle) = command.named_settlement() {
+            settlements::load_known_refunds(connection, &self.store.digest_key, settle, &mut admitted)?;
         }
         if admitted.is_empty() {
             return Ok(admitted);

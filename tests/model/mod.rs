@@ -219,11 +219,13 @@ impl World {
             22 if self.random.one_in(4) => {
                 Command::Payment(PaymentCommand::RecordSession { order, provider: Provider::Stripe })
             }
-            22 => Command::Payment(PaymentCommand::SettleRefund(SettleRefund {
+            22 => Command::Payment(PaymentCommand::SettleRefund(Box::new(SettleRefund {
                 order,
-                reference: "r".into(),
+                reference: self.random.pick(&["r", "s"]).into(),
+                payment: self.random.one_in(3).then(|| format!("ref{order}.{}", self.random.below(3)).into()),
+                amount: self.random.one_in(3).then(|| Amount::new(1).expect("small")),
                 reason: reason(),
-            })),
+            }))),
             23 => Command::File(FileCommand::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) }),
             31..=40 => self.auctions_command(),
             41 => {

@@ -37,6 +37,8 @@ pub struct NaiveOrder {
     /// When it stopped being live.
     pub(super) left_at: Option<i64>,
     pub(super) payments: Vec<NaivePayment>,
+    /// Settlements by operators: reference, payment, amount.
+    pub(super) settled: Vec<(Box<str>, Box<str>, u64)>,
 }
 
 /// Money that came in, and what of it went back or must.
@@ -430,6 +432,7 @@ impl Naive {
             state,
             expires_at,
             left_at: is_free.then_some(self.at),
+            settled: Vec::new(),
             payments: is_free.then(|| NaivePayment::of_nothing(spec.currency)).into_iter().collect(),
         });
         Outcome::Accepted(Effect::Reserved(Reservation {

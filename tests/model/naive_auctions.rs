@@ -120,6 +120,7 @@ impl Naive {
                     state: OrderState::AwaitingPayment,
                     expires_at: when + i64::from(seconds) * 1000,
                     left_at: None,
+                    settled: Vec::new(),
                     payments: Vec::new(),
                 });
             }
@@ -254,6 +255,7 @@ impl Naive {
             state: OrderState::Reserved,
             expires_at,
             left_at: None,
+            settled: Vec::new(),
             payments: Vec::new(),
         });
         let auction = &mut self.auctions[index];

@@ -1,9 +1,9 @@
 //! Money once more, as plain as can be: what providers tell, and what comes of it.
 
-use firstcome::engine::{Effect, Outcome, RecordProviderEvent, Subject};
-use firstcome::types::{Disposition, IgnoredReason, OrderState, Provider, ProviderEventKind};
+use firstcome::engine::{Effect, Invalid, Outcome, RecordProviderEvent, Refusal, SettleRefund, Subject};
+use firstcome::types::{Amount, Disposition, IgnoredReason, OrderState, Provider, ProviderEventKind};
 
-use super::naive::{Naive, NaiveOrder, NaivePayment, seq};
+use super::naive::{Naive, NaiveOrder, NaivePayment, instant, seq};
 
 impl Naive {
     pub(super) fn hear(&mut self, event: &RecordProviderEvent) -> Outcome {
@@ -64,6 +64,7 @@ impl Naive {
                 let lost = fits
                     && event.amount.get() > 0
                     && matches!(self.orders[index].state, OrderState::Cancelled | OrderState::Expired);
+                let lost = lost || (event.amount.get() > 0 && self.orders[index].state == OrderState::Refunded);
                 let order = &mut self.orders[index];
                 let received = event.amount.get();
                 order.payments.push(NaivePayment {
@@ -191,6 +192,51 @@ impl Naive {
         Ok(events)
     }
 
+    /// An operator says that a payment which is owed, or so much of it, has gone back.
+    pub(super) fn settle(&mut self, settle: &SettleRefund, index: usize) -> Outcome {
+        let order = &mut self.orders[index];
+        let number = order.seq;
+        let of_name = order.settled.iter().find(|(reference, payment, _)| {
+            **reference == *settle.reference && settle.payment.as_ref().is_none_or(|named| named == payment)
+        });
+        if let Some((_, _, amount)) = of_name {
+            let amount = Amount::new(*amount).expect("in range");
+            return match settle.amount.is_none_or(|told| told == amount) {
+                true => self.repeat(Subject::Order(seq(number))),
+                false => self.refuse(Refusal::Invalid(Invalid::SettlementDiffers { amount })),
+            };
+        }
+        let owed: Vec<usize> = (0..order.payments.len()).filter(|at| order.payments[*at].due > 0).collect();
+        let is_named = |at: &usize| settle.payment.as_ref().is_none_or(|name| *order.payments[*at].reference == **name);
+        let named: Vec<usize> = owed.iter().copied().filter(is_named).collect();
+        match (&*owed, &*named, order.state) {
+            ([], _, OrderState::Expired) => {
+                let expired_at = instant(order.expires_at);
+                return self.refuse(Refusal::OrderExpired { expired_at });
+            }
+            ([], _, from) => return self.refuse(Refusal::IllegalTransition { from, to: OrderState::Refunded }),
+            (_, [_], _) => {}
+            (_, [_, ..], _) if settle.payment.is_some() => {}
+            _ => {
+                let owed = u16::try_from(owed.len()).expect("few");
+                return self.refuse(Refusal::Invalid(Invalid::PaymentNotOwed { owed }));
+            }
+        }
+        let payment = &mut order.payments[named[0]];
+        let amount = settle.amount.map_or(payment.due, Amount::get);
+        if amount > payment.due {
+            let owed = Amount::new(payment.due).expect("in range");
+            return self.refuse(Refusal::Invalid(Invalid::SettlementOutOfRange { owed }));
+        }
+        payment.due -= amount;
+        payment.refunded += amount;
+        order.settled.push((settle.reference.clone(), payment.reference.clone().into(), amount));
+        if order.state == OrderState::RefundDue && !order.owes() {
+            order.state = OrderState::Refunded;
+        }
+        self.accept(Subject::Order(seq(number)))
+    }
+
     fn owe_again(&mut self, index: usize, known: usize, amount: u64) -> u64 {
         if amount == 0 {
             return 0;
@@ -222,7 +268,8 @@ impl Naive {
     pub fn money_is_accounted_for(&self) -> bool {
         self.orders.iter().all(|order| {
             let kept = order.payments.iter().map(|p| p.received - p.refunded - p.due).filter(|kept| *kept > 0);
-            kept.count() <= 1 && (order.kept() == 0 || order.state == OrderState::Paid)
+            let says_so = order.state != OrderState::Refunded || !order.owes();
+            kept.count() <= 1 && says_so && (order.kept() == 0 || order.state == OrderState::Paid)
         })
     }
 }

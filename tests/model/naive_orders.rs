@@ -2,7 +2,7 @@
 
 use firstcome::engine::{
     CancelByOperator, Command, Invalid, OrderCommand, Outcome, PaymentCommand, RecordPayment, RefundOrder, Refusal,
-    SettleRefund, Subject,
+    Subject,
 };
 use firstcome::types::{Amount, OrderState, Provider};
 
@@ -53,10 +53,12 @@ impl Naive {
                 _ => self.refuse(cannot(OrderState::Cancelled)),
             },
             Command::Payment(PaymentCommand::Record(RecordPayment { reference, amount, currency, .. })) => {
-                if order.payments.iter().any(|p| p.provider == Provider::Manual && *p.reference == **reference) {
+                let known =
+                    order.payments.iter().any(|p| p.provider == Provider::Manual && *p.reference == **reference);
+                if known && amount.get() == order.amount() && *currency == spec.currency {
                     return self.repeat(subject);
                 }
-                if !order.live() {
+                if !known && !order.live() {
                     return self.refuse(cannot(OrderState::Paid));
                 }
                 if amount.get() != order.amount() || *currency != spec.currency {
@@ -115,22 +117,7 @@ impl Naive {
                 self.remember(key, number);
                 self.accept(subject)
             }
-            Command::Payment(PaymentCommand::SettleRefund(SettleRefund { .. })) if !order.owes() => {
-                self.refuse(cannot(OrderState::Refunded))
-            }
-            Command::Payment(PaymentCommand::SettleRefund(SettleRefund { .. })) => {
-                let order = &mut self.orders[index];
-                let mut settled = 0;
-                for payment in order.payments.iter_mut().filter(|p| p.due > 0) {
-                    payment.refunded += std::mem::take(&mut payment.due);
-                    settled += 1;
-                }
-                if order.state == OrderState::RefundDue {
-                    order.state = OrderState::Refunded;
-                }
-                self.events += settled - 1;
-                self.accept(subject)
-            }
+            Command::Payment(PaymentCommand::SettleRefund(settle)) => self.settle(settle, index),
             Command::Payment(PaymentCommand::RecordSession { .. }) if order.live() => self.accept(subject),
             Command::Payment(PaymentCommand::RecordSession { .. }) => self.refuse(cannot(OrderState::AwaitingPayment)),
             Command::Order(OrderCommand::ReadContact { .. }) | Command::Order(OrderCommand::EraseContact { .. }) => {

@@ -1,7 +1,7 @@
 //! The writer's work on one command without its threads: prefetch, decide, evolve, and what the next commit records.
 
 use firstcome::engine::{Admitted, Command, State};
-use firstcome::store::{Batch, Recorder, Store, early, load};
+use firstcome::store::{Batch, Recorder, Store, early, load, settlements};
 use firstcome::types::UnixMillis;
 
 use super::World;
@@ -45,6 +45,9 @@ impl<'store> Recording<'store> {
         }
         if let Some(event) = command.named_event() {
             early::load_about(&store.connection, &store.digest_key, event, &mut admitted).expect("read");
+        }
+        if let Some(settle) = command.named_settlement() {
+            settlements::load_known_refunds(&store.connection, &store.digest_key, settle, &mut admitted).expect("read");
         }
         state.admit(admitted);
         let first = batch.events.len();

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome::engine::{
-    Admitted, Command, EarlyEvent, Event, EventBody, Order, Outcome, PaymentEvent, State, invariants,
+    Admitted, Command, EarlyEvent, Event, EventBody, KnownRefund, KnownRefunds, Order, Outcome, PaymentEvent, State,
+    invariants,
 };
 use firstcome::types::{Digest, Seq, UnixMillis};
 
@@ -20,6 +21,7 @@ pub struct Sale {
     events: Vec<Event>,
     file: BTreeMap<Seq, Order>,
     early: BTreeMap<Seq, EarlyEvent>,
+    refunds: KnownRefunds,
 }
 
 impl Sale {
@@ -33,6 +35,7 @@ impl Sale {
             events: Vec::new(),
             file: BTreeMap::new(),
             early: BTreeMap::new(),
+            refunds: KnownRefunds::new(),
         }
     }
 
@@ -45,6 +48,12 @@ impl Sale {
         let order = named.and_then(|order| self.file.get(&order).cloned());
         let mut admitted = Admitted { order, ..Admitted::default() };
         super::admit_about(command, &self.inbox, &self.early, &mut admitted);
+        if let Some(settle) = command.named_settlement() {
+            let name = (settle.order, settle.reference.clone());
+            admitted
+                .known_refunds
+                .extend(self.refunds.get_key_value(&name).map(|(name, known)| (name.clone(), known.clone())));
+        }
         self.state.admit(admitted);
         let first = self.events.len();
         let outcome = self.state.decide(command, &mut self.events);
@@ -63,6 +72,12 @@ impl Sale {
                 assert!(self.inbox.insert(recorded.id), "{}: an event is in the inbox twice", self.what);
             }
             self.early.extend(super::early_of(&event));
+            if let (Some(order), EventBody::Payment(PaymentEvent::RefundSettled(settled))) =
+                (event.order(), &event.body)
+            {
+                let known = KnownRefund::Settled { payment: settled.payment.clone(), amount: settled.amount };
+                self.refunds.entry((order, settled.reference.clone())).or_default().push(known);
+            }
             let order = event.order().and_then(|order| self.state.order(order));
             if let Some(order) = order.filter(|order| !order.state.is_live()) {
                 self.file.insert(order.seq, order.clone());

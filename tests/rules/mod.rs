@@ -195,11 +195,13 @@ impl Table {
             "session" => {
                 Command::Payment(PaymentCommand::RecordSession { order: self.order(line), provider: Provider::Stripe })
             }
-            "settle" => Command::Payment(PaymentCommand::SettleRefund(SettleRefund {
+            "settle" => Command::Payment(PaymentCommand::SettleRefund(Box::new(SettleRefund {
                 order: self.order(line),
-                reference: "R".into(),
+                reference: line.text("ref", "R").into(),
+                payment: line.maybe::<String>("of").map(Into::into),
+                amount: line.maybe("amount").map(|amount| Amount::new(amount).expect("an amount")),
                 reason,
-            })),
+            }))),
             "advance" => Command::Advance,
             other => panic!("no verb: {other}"),
         }
@@ -337,6 +339,9 @@ fn refusal_words(refusal: &Refusal) -> String {
             }
             Invalid::RefundOutOfRange { remaining } => format!("invalid refund_remaining={}", remaining.get()),
             Invalid::RestockOutOfRange { sold } => format!("invalid restock_sold={sold}"),
+            Invalid::SettlementOutOfRange { owed } => format!("invalid owed={}", owed.get()),
+            Invalid::PaymentNotOwed { owed } => format!("invalid payments_owed={owed}"),
+            Invalid::SettlementDiffers { amount } => format!("invalid settled={}", amount.get()),
         },
     }
 }

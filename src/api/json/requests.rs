@@ -251,18 +251,29 @@ fn refund(fields: &mut BodyFields) -> Option<(Option<Amount>, u16, Box<str>)> {
     Some((amount, restock_quantity, reason(fields)?))
 }
 
-/// Reads the settlement of a refund: the reference and the reason.
+/// `POST /v1/orders/{id}/refund-settled`.
+pub struct SettlementRequest {
+    pub reference: Box<str>,
+    /// The reference of the payment that was owed.
+    pub payment: Option<Box<str>>,
+    pub amount: Option<Amount>,
+    pub reason: Box<str>,
+}
+
+/// Reads the settlement of a refund.
 ///
 /// # Errors
 /// `malformed`, or `validation` with every mistake.
-pub fn parse_settled(body: &[u8]) -> Result<(Box<str>, Box<str>), Problem> {
+pub fn parse_settled(body: &[u8]) -> Result<SettlementRequest, Problem> {
     BodyFields::read(body, settled)
 }
 
-fn settled(fields: &mut BodyFields) -> Option<(Box<str>, Box<str>)> {
+fn settled(fields: &mut BodyFields) -> Option<SettlementRequest> {
     let reference = fields.required("reference", rules::text(REFERENCE_BYTES_MAX));
+    let payment = fields.optional("payment", rules::text(REFERENCE_BYTES_MAX));
+    let amount = fields.optional("amount", rules::amount());
     let reason = reason(fields);
-    Some((reference?, reason?))
+    Some(SettlementRequest { reference: reference?, payment, amount, reason: reason? })
 }
 
 /// `POST /v1/drops/{drop_id}/remedy`.

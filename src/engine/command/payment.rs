@@ -3,12 +3,12 @@
 use super::CommandKey;
 use super::order::accept;
 use super::refunds::{Report, Uncounted, reported};
+use super::settlement::{SettleRefund, settle};
 use crate::engine::event::{
     DeferredProviderEvent, EventBody, OrderPaid, PaymentEvent, PaymentNotKept, ProviderEventRecorded, Refund,
-    RefundSettled,
 };
 use crate::engine::orders::{find_order, refusal_of_transition};
-use crate::engine::payments::{PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
+use crate::engine::payments::{PAYMENTS_PER_ORDER_MAX, balance_after};
 use crate::engine::{Decision, DropEntry, Effect, EventSubject, Invalid, Order, Outcome, Refusal, State, Subject};
 use crate::failpoints::{self, Bug};
 use crate::types::{
@@ -24,7 +24,7 @@ pub enum PaymentCommand {
     /// Gives money back, and units if wanted.
     Refund(Box<RefundOrder>),
     /// Records that a refund which was due has been paid out.
-    SettleRefund(SettleRefund),
+    SettleRefund(Box<SettleRefund>),
     /// Records an event of a payment provider, and does what follows from it.
     RecordProviderEvent(Box<RecordProviderEvent>),
     /// Notes that a provider is ready to take an order's money; the address is private data.
@@ -60,15 +60,6 @@ pub struct RefundOrder {
     pub amount: Option<Amount>,
     /// Units that go back on sale.
     pub restock_quantity: u16,
-    /// The operator's reason, for the audit.
-    pub reason: Box<str>,
-}
-
-/// The parameters of the settlement of a refund.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SettleRefund {
-    pub order: Seq,
-    pub reference: Box<str>,
     /// The operator's reason, for the audit.
     pub reason: Box<str>,
 }
@@ -116,14 +107,16 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &PaymentCommand) -> R
 
 fn record(decision: &mut Decision<'_>, payment: &RecordPayment) -> Result<Outcome, Refusal> {
     let (order, entry) = find_order(decision.state, payment.order)?;
-    if order.payments.iter().any(|known| known.is(Provider::Manual, &payment.reference)) {
+    let (amount, currency) = (order.amount(), entry.spec.currency);
+    let differs = (payment.amount, payment.currency) != (amount, currency);
+    let is_known = order.payments.iter().any(|known| known.is(Provider::Manual, &payment.reference));
+    if is_known && !differs {
         return Ok(decision.repeat(Subject::Order(order.seq)));
     }
-    if !order.state.is_live() {
+    if !is_known && !order.state.is_live() {
         return Err(refusal_of_transition(order, OrderState::Paid));
     }
-    let (amount, currency) = (order.amount(), entry.spec.currency);
-    if (payment.amount, payment.currency) != (amount, currency) {
+    if differs {
         return Err(Refusal::Invalid(Invalid::PaymentDiffers { amount, currency }));
     }
     let received =
@@ -166,46 +159,6 @@ fn refund(decision: &mut Decision<'_>, command: &RefundOrder) -> Result<Outcome,
     let refund = Box::new(refund);
     let event = if by_hand { PaymentEvent::Refunded(refund) } else { PaymentEvent::RefundRequested(refund) };
     Ok(accept(decision, order, event))
-}
-
-/// An operator says that everything owed to an order's buyer has gone back.
-fn settle(decision: &mut Decision<'_>, command: &SettleRefund) -> Result<Outcome, Refusal> {
-    let (order, _) = find_order(decision.state, command.order)?;
-    let mut order = order.clone();
-    let mut seq = None;
-    for position in 0..order.payments.len() {
-        let Some(payment) = order.payments.get(position).filter(|payment| payment.refund_due != Amount::ZERO) else {
-            continue;
-        };
-        let amount = payment.refund_due;
-        let state = balance_after(&order, position, |payment| payment.settle(amount)).state_with_less_owed(order.state);
-        let event = settled(payment, amount, state, &command.reference, &command.reason);
-        let event = decision.emit(order.last_seq, order.event_subject(), event);
-        (order.last_seq, order.state, seq) = (event, state, Some(event));
-        if let Some(payment) = order.payments.get_mut(position) {
-            payment.settle(amount);
-        }
-    }
-    let seq = seq.ok_or_else(|| refusal_of_transition(&order, OrderState::Refunded))?;
-    Ok(Outcome::changed(seq, Subject::Order(order.seq)))
-}
-
-pub(super) fn settled(
-    payment: &Payment,
-    amount: Amount,
-    state: OrderState,
-    reference: &str,
-    reason: &str,
-) -> PaymentEvent {
-    PaymentEvent::RefundSettled(Box::new(RefundSettled {
-        provider: payment.received.provider,
-        payment: payment.received.reference.clone(),
-        amount,
-        foreign: payment.received.foreign,
-        state,
-        reference: reference.into(),
-        reason: reason.into(),
-    }))
 }
 
 /// Records an event once, however often it is repeated, and in whatever order events arrive.
@@ -358,9 +311,8 @@ fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<b
     let differs = payment.foreign.is_some() || payment.amount != order.amount();
     let owed = if payment.amount == Amount::ZERO { order.state } else { OrderState::RefundDue };
     match order.state {
-        OrderState::Paid | OrderState::RefundDue | OrderState::Refunded => {
-            Err((NotKeptReason::PaidBefore, order.state))
-        }
+        OrderState::Paid | OrderState::RefundDue => Err((NotKeptReason::PaidBefore, order.state)),
+        OrderState::Refunded => Err((NotKeptReason::PaidBefore, owed)),
         _ if differs => Err((NotKeptReason::Differs, order.state)),
         OrderState::Reserved | OrderState::AwaitingPayment => Ok(false),
         OrderState::Cancelled => Err((NotKeptReason::Cancelled, owed)),

@@ -3,7 +3,8 @@
 //! The refunds of a payment that succeeded and did not fail count up to the amount received: the amount that counts does
 //! not depend on the order of the events. The rest is remembered, and counts when another refund fails.
 
-use super::payment::{RecordProviderEvent, settled};
+use super::payment::RecordProviderEvent;
+use super::settlement::settled;
 use crate::engine::event::{DeferredProviderEvent, PaymentEvent, PaymentReplaced, RefundFailed, RefundReported};
 use crate::engine::payments::{Balance, PAYMENTS_PER_ORDER_MAX, Payment, balance_after};
 use crate::engine::{Order, State};

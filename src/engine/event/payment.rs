@@ -2,7 +2,7 @@
 
 use super::metadata::{EventHeader, StockDelta};
 use crate::engine::orders::{follow, leave, move_buyer};
-use crate::engine::{CommandKey, Order, Payment, State, auctions};
+use crate::engine::{CommandKey, KnownRefund, Order, Payment, State, auctions};
 use crate::types::{
     Amount, Currency, Digest, Disposition, NotKeptReason, OrderState, Provider, ProviderEventKind, Quantity,
     ReceivedPayment, Seq,
@@ -245,6 +245,10 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Pa
         PaymentEvent::RefundSettled(settled) => {
             state.order_mut(order).payment_mut(settled.provider, &settled.payment).settle(settled.amount);
             state.set_order_state(order, settled.state);
+            if !settled.reference.is_empty() {
+                let known = KnownRefund::Settled { payment: settled.payment.clone(), amount: settled.amount };
+                state.known_refunds.entry((order, settled.reference.clone())).or_default().push(known);
+            }
         }
         PaymentEvent::RefundReported(reported) => {
             state.order_mut(order).payment_mut(reported.provider, &reported.payment).give_back(reported.amount);

@@ -8,7 +8,7 @@ use super::orders::{current_order_response, find_order};
 use super::{RouteEntry, fault, submit};
 use crate::admission::operators::Role;
 use crate::api::Problem;
-use crate::api::json::{page_body, parse_payment, parse_refund, parse_settled, payment_body};
+use crate::api::json::{SettlementRequest, page_body, parse_payment, parse_refund, parse_settled, payment_body};
 use crate::engine::{Command, CommandKey, Outcome, PaymentCommand, RecordPayment, RefundOrder, SettleRefund};
 use crate::http::allowed_responses::{BODY, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
@@ -47,7 +47,10 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         "SettleRefund",
         "Record that a refund was paid out",
     )
-    .body("RefundSettlement", || json!({ "reference": "transfer 4712", "reason": "paid out" }))
+    .body(
+        "RefundSettlement",
+        || json!({ "reference": "transfer 4712", "payment": "pay_1", "amount": 12900, "reason": "paid out" }),
+    )
     .responds(&[200], &[Json("Order")])
     .problems(&[BODY, ID, STATE, WRITER])
     .later(|worker, call| Box::pin(settle_refund(worker, call))),
@@ -113,10 +116,11 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `POST /v1/orders/{order_id}/refund-settled`.
 pub(super) async fn settle_refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (reference, reason) = parse_settled(&call.json(&worker.server.config.limits).await?)?;
+    let SettlementRequest { reference, payment, amount, reason } =
+        parse_settled(&call.json(&worker.server.config.limits).await?)?;
     let order = find_order(worker, &call)?.seq;
-    let reason = call.signed(reason);
-    let command = Command::Payment(PaymentCommand::SettleRefund(SettleRefund { order, reference, reason }));
+    let settle = SettleRefund { order, reference, payment, amount, reason: call.signed(reason) };
+    let command = Command::Payment(PaymentCommand::SettleRefund(Box::new(settle)));
     let decided = submit(worker, &call.caller, command, None).await?;
     current_order_response(worker, order, &decided)
 }
