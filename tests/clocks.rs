@@ -136,7 +136,7 @@ fn live(
 
 #[test]
 fn a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything() {
-    let mut seen = [0u32; 4];
+    let mut seen = [0u32; 5];
     for seed in 1..=60u64 {
         let (mut dice, mut machine) = (Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Machine::new());
         let scratch = tempfile::tempdir().expect("scratch");
@@ -145,6 +145,8 @@ fn a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything() {
             let file = ClockFile::open(scratch.path(), FILE_ID).expect("opened");
             let anything_due = !dice.one_in(4);
             let evidence = StartEvidence { last_event, kept: file.read(), orders_live: anything_due, anything_due };
+            let kept_boot = evidence.kept.and_then(|kept| kept.boot).map(|boot| boot.boot_id);
+            let within_one_boot = kept_boot == Some(machine.boot.boot_id);
             let told = |what: &str, now: &ClockReading| {
                 format!("seed {seed}, life {life}: {what}: {evidence:?} {now:?}, uncounted {} ms", machine.uncounted)
             };
@@ -159,6 +161,9 @@ fn a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything() {
                     if anything_due && error > 0 && error + machine.uncounted > HOUR + SLACK {
                         assert!(matches!(found, Err(ClockError::Ahead(_))), "{}", told("too far ahead", &now));
                         seen[0] += 1;
+                    } else if !anything_due && within_one_boot && machine.kept_error == 0 && error > HOUR + SLACK {
+                        assert!(matches!(found, Err(ClockError::Stepped(_))), "{}", told("a step", &now));
+                        seen[4] += 1;
                     } else if -error > machine.uncounted + MINUTE + SLACK - machine.kept_error.min(0) {
                         assert!(matches!(found, Err(ClockError::Behind(_))), "{}", told("behind", &now));
                         seen[1] += 1;
@@ -167,10 +172,10 @@ fn a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything() {
                 machine.wall_error = 0;
                 let (now, uncounted) = (machine.reading(), machine.uncounted);
                 let found = evidence.check(&now);
-                if uncounted < HOUR - SLACK || !anything_due {
+                if uncounted < HOUR - SLACK || (!anything_due && !within_one_boot) {
                     assert_eq!(found, Ok(()), "{}", told("a right clock", &now));
                     seen[2] += 1;
-                } else if uncounted > HOUR + SLACK {
+                } else if anything_due && uncounted > HOUR + SLACK {
                     // No clock of this machine knows that so much time has passed.
                     assert!(matches!(found, Err(ClockError::Ahead(_))), "{}", told("unknown time", &now));
                     seen[3] += 1;
@@ -308,6 +313,10 @@ fn a_clock_far_ahead_ends_no_drop_and_no_auction_without_orders() {
         let evidence = evidence(&config(scratch.path()).data);
         let found = evidence.check(&later(0, 3 * HOUR));
         assert_eq!(matches!(found, Err(ClockError::Ahead(_))), due, "{body}: {found:?}");
+        // The boot clock knows that it was set, whatever is due.
+        assert_eq!(matches!(found, Err(ClockError::Stepped(_))), !due, "{body}: {found:?}");
+        let another_boot = ClockReading { boot: None, ..later(0, 3 * HOUR) };
+        assert_eq!(evidence.check(&another_boot).is_err(), due, "{body}: after a boot");
         assert_eq!(evidence.check(&later(HOUR * 30, 0)), Ok(()), "{body}: a right clock after a long stop");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A wrong wall clock at a start expires orders and ends drops and auctions for good. The guard compares it with the
 //! instant that the last run kept (`store/clock_file.rs`), carried on by the boot clock if the machine has not been
-//! booted since: then any length of a stop is known. Otherwise a stop of more than an hour looks like a wrong clock. If no
+//! booted since: then any length of a stop is known, and a step of more than an hour is refused. Otherwise a stop of more than an hour looks like a wrong clock. If no
 //! instant was kept, as before the first start of this version, it compares with the last event, and only live orders count.
 
 use std::time::{Duration, Instant};
@@ -30,6 +30,11 @@ pub enum ClockError {
          auctions would expire, begin or end by it; set the clock, or start with --accept-clock"
     )]
     Ahead(i64),
+    #[error(
+        "the wall clock is {0} s ahead of the clock of this boot since the last run: it was set while nothing ran; set the \
+         clock, or start with --accept-clock"
+    )]
+    Stepped(i64),
 }
 
 /// One reading of all clocks of the machine.
@@ -107,10 +112,10 @@ impl StartEvidence {
     /// # Errors
     /// If the two differ too much.
     pub fn check(&self, now: &ClockReading) -> Result<(), ClockError> {
-        if self.last_event == UnixMillis::ZERO {
+        let kept = self.kept.filter(|_| !failpoints::enabled(Bug::ClockByLastEvent));
+        if self.last_event == UnixMillis::ZERO && kept.is_none() {
             return Ok(());
         }
-        let kept = self.kept.filter(|_| !failpoints::enabled(Bug::ClockByLastEvent));
         // The earliest and the likeliest time that it can be now.
         let (earliest, likeliest) = match kept {
             None => (self.last_event, self.last_event),
@@ -134,7 +139,17 @@ impl StartEvidence {
         if ahead_ms > AHEAD_MAX_MS && ends_something {
             return Err(ClockError::Ahead(ahead_ms / 1000));
         }
-        Ok(())
+        // Within one boot it is known how long the stop was. Even where nothing is due, a file of the future would forget
+        // idempotency keys and could not go back.
+        let stepped_ms = kept.and_then(|kept| self.lead_over_boot_clock_ms(&kept, now)).unwrap_or(0);
+        if stepped_ms > AHEAD_MAX_MS { Err(ClockError::Stepped(stepped_ms / 1000)) } else { Ok(()) }
+    }
+
+    /// The lead of the wall clock over what the boot clock makes of the later of the kept instants; `None` after a boot.
+    fn lead_over_boot_clock_ms(&self, kept: &KeptInstant, now: &ClockReading) -> Option<i64> {
+        let elapsed = i64::try_from(now.since_boot_reading(kept.boot)?.as_millis()).ok()?;
+        let expected = self.last_event.max(kept.known.max(kept.wall).plus_millis(elapsed));
+        Some(now.wall.get().saturating_sub(expected.get()))
     }
 }
 
