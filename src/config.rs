@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use layers::Layers;
-pub use limits::{OPERATOR_CONNECTIONS_MAX, settle_connections_max, somaxconn, warnings};
+pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
     AccessLogSettings, AuctionSettings, Config, ConfigError, ConnectionLimits, KeyFile, OutboxSettings,
     PaymentSettings, PinCore, PlanSettings, TlsFiles, TraceSettings, WireLimits,

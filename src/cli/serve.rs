@@ -204,13 +204,14 @@ fn shut_down(runtime: &Runtime, running: RunningServer, traces: RunningExport) -
         })
     };
     while !in_time() {
-        // A rescue of lost files takes as long as it takes: without it what was acknowledged is gone.
+        let limit = STOP_WITHIN.as_secs();
         if !writer.has_the_only_copy() {
-            let limit = STOP_WITHIN.as_secs();
             tracing::error!("shutdown took longer than {limit} s and was cut off; acknowledged orders are kept");
             logging::flush();
             exit_now(exit::BUG);
         }
+        // A rescue of lost files takes as long as it takes: without it what was acknowledged is gone.
+        tracing::error!("shutdown goes on beyond {limit} s: {STILL_RESCUING}");
     }
     stopping.join().map_err(|_| Exit::bug("the shutdown panicked"))
 }

@@ -51,6 +51,8 @@ pub(super) fn relations(config: &Config) -> [Relation; 6] {
 
 /// Connections of operators beyond `http.connections_max`, so that buyers cannot shut operators out.
 pub const OPERATOR_CONNECTIONS_MAX: usize = 256;
+/// Connections of buyers for which a start wants descriptors.
+const CONNECTIONS_MIN: usize = 16;
 /// Maximum number of listeners per worker.
 const LISTENERS_MAX: usize = 16;
 
@@ -102,11 +104,41 @@ pub fn warnings(config: &Config, somaxconn: Option<i32>, descriptors_max: Option
 /// Reduces `http.connections_max` to what the process has descriptors for: further connections are closed at once, and
 /// opening files for the sale never fails.
 pub fn settle_connections_max(config: &mut Config, descriptors_max: Option<u64>) {
-    const CONNECTIONS_MIN: usize = 16;
     let Some(max) = descriptors_max else { return };
     let free = max.saturating_sub(descriptors_beside(config.serving_threads()));
     let free = usize::try_from(free).unwrap_or(usize::MAX).max(CONNECTIONS_MIN);
     config.limits.connections_max = config.limits.connections_max.min(free);
+}
+
+/// Refuses a limit of open descriptors with which the threads cannot start, or no client could connect.
+///
+/// # Errors
+/// The number that is needed, and the number that the process has.
+pub fn check_descriptors(
+    config: &Config,
+    somaxconn: Option<i32>,
+    descriptors_max: Option<u64>,
+) -> Result<(), ConfigError> {
+    let needed = descriptors_min(config, somaxconn);
+    let Some(max) = descriptors_max.filter(|max| *max < needed) else { return Ok(()) };
+    Err(ConfigError(format!(
+        "file descriptors: the process may open {max}, and {needed} are needed for http.threads = {} and {CONNECTIONS_MIN} \
+         connections: raise `ulimit -n` (systemd: LimitNOFILE) to at least {needed}, or set fewer http.threads",
+        config.serving_threads()
+    )))
+}
+
+/// Descriptors without which no server starts: files and outgoing calls, and for each thread its runtime, its connection to
+/// the database, and its listeners with a spare descriptor for each.
+fn descriptors_min(config: &Config, somaxconn: Option<i32>) -> u64 {
+    const OF_ALL: usize = 64;
+    const OF_A_THREAD: usize = 12;
+    /// A listener for HTTP and one for the wire protocol, with their spare descriptors.
+    const OF_A_LISTENER: usize = 4;
+    let threads = config.serving_threads();
+    let listeners = config.limits.listeners_per_thread(threads, somaxconn).saturating_mul(OF_A_LISTENER);
+    let of_threads = threads.saturating_mul(listeners.saturating_add(OF_A_THREAD));
+    u64::try_from(of_threads.saturating_add(OF_ALL).saturating_add(CONNECTIONS_MIN)).unwrap_or(u64::MAX)
 }
 
 /// Descriptors besides those of buyers' connections: database, log and listeners, connections of operators, and each
@@ -141,6 +173,20 @@ mod tests {
         assert_eq!(told(None, None), 0);
         assert_eq!(told(Some(128), Some(20_000)), 1);
         assert_eq!(told(Some(128), Some(1024)), 2);
+    }
+
+    #[test]
+    fn too_few_descriptors_for_the_threads_are_refused_with_the_number_that_is_needed() {
+        let mut config = Config::defaults();
+        let needed = |threads, descriptors| {
+            config.http_threads = threads;
+            check_descriptors(&config, Some(4096), Some(descriptors)).err().map(|error| error.to_string())
+        };
+        let mut told = needed;
+        assert!(told(2, 40).is_some_and(|line| line.contains("may open 40, and 120 are needed")));
+        assert_eq!((told(2, 119).is_some(), told(2, 120)), (true, None));
+        assert!(told(128, 1024).is_some_and(|line| line.contains("2128 are needed")));
+        assert_eq!(check_descriptors(&Config::defaults(), None, None), Ok(()));
     }
 
     #[test]

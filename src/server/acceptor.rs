@@ -14,10 +14,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::per_address::ConnectionsPerAddress;
+use super::threads::end_without;
 use super::tls::Tls;
 use crate::admission::address::{AddressGroup, ClientAddress};
 use crate::config::OPERATOR_CONNECTIONS_MAX;
 use crate::deadlines::within;
+use crate::exit;
 use crate::http::connection::HttpConnections;
 use crate::http::routes::Listener;
 use crate::http::worker::Worker;
@@ -79,8 +81,8 @@ async fn accept_from(acceptor: Rc<Acceptor>, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!(%error, "listener unusable");
-            return;
+            tracing::error!(%error, "the system refused a listener to its thread, and connections to it would wait for ever");
+            return end_without("a listener is unusable", exit::SYSTEM, &acceptor.worker.writer);
         }
     };
     let mut spare = SpareDescriptor::new();

@@ -69,6 +69,9 @@ pub struct RunningServer {
 pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<RunningServer, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
+    let descriptors_max = raise_descriptor_limit();
+    config::check_descriptors(&config, config::somaxconn(), descriptors_max)
+        .map_err(|error| Exit::system(error.to_string()))?;
     // Before the tokens are read: a directory of another user is one mistake, not one of each file.
     ownership::check(&config.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
@@ -101,7 +104,6 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
-    let descriptors_max = raise_descriptor_limit();
     for warning in config::warnings(&config, config::somaxconn(), descriptors_max) {
         tracing::warn!("{warning}");
     }
@@ -190,7 +192,10 @@ fn tell_of_a_copy(store: &Store, replaced: Replaced, found: Seq) {
         ),
         Some(known) => format!("; event {known} of the one before is not in it: its history is another one"),
     };
-    tracing::warn!(epoch = store.epoch, "the database is a copy of the one that lay here: a new epoch begins{missing}");
+    tracing::error!(
+        epoch = store.epoch,
+        "the database is a copy of the one that lay here: a new epoch begins{missing}"
+    );
 }
 
 /// Returns the mistakes of the files that the settings name, one line each: tokens, certificates, keys and secrets.

@@ -1,9 +1,10 @@
 //! The threads of the server: one worker per core, each a current-thread runtime with listeners of its own on the shared
 //! ports, and the query thread for operators and long queries.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -103,13 +104,15 @@ impl ServerThreads {
         let panics = PanicMeter::new(&server.telemetry, WORKERS);
         let query_mailbox = workers.len();
         let mut threads = Vec::with_capacity(query_mailbox.saturating_add(1));
+        let (ready, readiness) = mpsc::channel();
         for (index, listeners) in workers.into_iter().enumerate() {
             let (server, writer, queries) = (Arc::clone(&server), parts.writer.clone(), queries.clone());
             let reader = parts.reader.clone();
             let make = move || Worker::new(server, Listener::Public, writer, index, reader, queries);
             let shared = Arc::clone(&shared);
             let duties = Duties::Worker(listeners.wire);
-            let run = move || serve(make(), &shared, listeners.public, duties);
+            let ready = ready.clone();
+            let run = move || serve(make(), &shared, listeners.public, duties, &ready);
             threads.push(spawn(format!("fc-http-{index}"), panics.clone(), parts.writer.clone(), run)?);
         }
 
@@ -122,8 +125,10 @@ impl ServerThreads {
         let (writer, ending, reader) = (parts.writer.clone(), parts.writer, parts.reader);
         let make = move || Worker::new(server, Listener::Admin, writer, query_mailbox, reader, queries);
         threads.push(spawn("fc-query".into(), panics, ending, move || {
-            serve(make(), &shared, admin, Duties::QueryThread(Box::new(duties)))
+            serve(make(), &shared, admin, Duties::QueryThread(Box::new(duties)), &ready)
         })?);
+        // A thread without a runtime would leave its share of the connections without an answer.
+        readiness.iter().take(threads.len()).collect::<io::Result<()>>().map_err(ServerError::Thread)?;
         Ok(ServerThreads { public_address, admin_address, wire_address, stop, threads })
     }
 
@@ -169,14 +174,19 @@ fn spawn_vital(worker: &Worker, work: impl Future<Output = ()> + 'static) {
     });
 }
 
-/// Ends the process, unless its open files are all that is left of lost ones: then the writer ends it, after the rescue.
 fn end_for_a_panic(writer: &WriterHandle) {
+    end_without("a worker panicked", exit::BUG, writer);
+}
+
+/// Ends the process because a part of it is missing, unless its open files are all that is left of lost ones: then the writer
+/// ends it, after the rescue.
+pub(super) fn end_without(what: &str, exit_code: u8, writer: &WriterHandle) {
     if writer.has_the_only_copy() {
-        tracing::error!("a worker panicked, and the process stays until the lost files are copied out");
+        tracing::error!("{what}, and the process stays until the lost files are copied out");
         return;
     }
     logging::flush();
-    exit_now(exit::BUG);
+    exit_now(exit_code);
 }
 
 /// Duties of the query thread besides serving operators.
@@ -195,16 +205,23 @@ enum Duties {
     QueryThread(Box<QueryThreadDuties>),
 }
 
-/// Runs a thread until the server stops.
-fn serve(worker: Worker, shared: &Arc<SharedConnections>, listeners: Vec<TcpListener>, duties: Duties) {
+/// Runs a thread until the server stops. Reports to `ready` when it has its runtime, or why it has none.
+fn serve(
+    worker: Worker,
+    shared: &Arc<SharedConnections>,
+    listeners: Vec<TcpListener>,
+    duties: Duties,
+    ready: &mpsc::Sender<io::Result<()>>,
+) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().max_blocking_threads(LOOK_UPS_MAX).build_local(Default::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "runtime of a worker thread failed to start");
+            let _start_given_up = ready.send(Err(error));
             return;
         }
     };
+    let _start_given_up = ready.send(Ok(()));
     // The thread's first client does not wait for it.
     if let Err(error) = worker.reader.connect() {
         tracing::error!(%error, "a worker's connection to the database failed to open");
