@@ -260,6 +260,12 @@ fn stripe_events_are_mapped_as_documented() {
     let of_shop = with(session.clone(), "client_reference_id", "cart 7".into());
     let received = receive_stripe(&receiver, &event("checkout.session.completed", of_shop)).expect("accepted");
     assert_eq!(received.order, OrderRef::Unknown);
+    for of_shop in ["12345", ""] {
+        let both = with(session.clone(), "metadata", json!({ "order_id": of_shop }));
+        let both = with(both, "client_reference_id", order().to_string().into());
+        let received = receive_stripe(&receiver, &event("checkout.session.completed", both)).expect("accepted");
+        assert_eq!(received.order, OrderRef::Id(order()), "the shop's own number is {of_shop:?}");
+    }
     for (currency, theirs, ours) in
         [("isk", 500, Some(5)), ("isk", 501, None), ("vnd", 3000, Some(3000)), ("mga", 7, Some(700))]
     {

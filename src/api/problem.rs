@@ -20,6 +20,12 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl std::fmt::Display for FieldError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.pointer.is_empty() { f.write_str(&self.detail) } else { write!(f, "{}: {}", self.pointer, self.detail) }
+    }
+}
+
 /// A problem, in the order of the table in `src/http/README.md`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Problem {
@@ -174,7 +180,7 @@ impl Problem {
         match self {
             Problem::Malformed(detail) => detail.clone(),
             Problem::Validation(errors) => {
-                errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ")
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
             Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
             Problem::BadSignature => "Sign the webhook with a secret that this server knows.".into(),

@@ -134,8 +134,10 @@ fn is_about_a_charge(word: &str) -> bool {
 }
 
 fn order_named(fields: &JsonFields) -> Option<OrderRef> {
-    let named = fields.str_at("/data/object/metadata/order_id");
-    named.or_else(|| fields.str_at("/data/object/client_reference_id")).map(OrderRef::parse)
+    let named = ["/data/object/metadata/order_id", "/data/object/client_reference_id"];
+    let orders = || named.iter().filter_map(|pointer| fields.str_at(pointer)).map(OrderRef::parse);
+    // A shop may have numbers of its own in one of them.
+    orders().find(|order| *order != OrderRef::Unknown).or_else(|| orders().next())
 }
 
 /// Verifies the signature and its age.

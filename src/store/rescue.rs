@@ -131,7 +131,7 @@ impl Rescue {
                 Err(Failure::Unreadable(why)) => failures.push(format!("{}: {why}", target.display())),
                 Err(Failure::Unverified(why)) => {
                     return Some(format!(
-                        "what the open files held is kept in {}, but it is not sound ({why}): compare it with a backup                          before you use either",
+                        "what the open files held is kept in {}, but it is not sound ({why}): compare it with a backup before you use either",
                         target.display()
                     ));
                 }
