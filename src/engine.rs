@@ -91,6 +91,8 @@ pub struct State {
     pub(crate) seq: Seq,
     /// The last instant: nothing is decided before it.
     pub(crate) at: UnixMillis,
+    /// The end of the last stop in which an auction's unit is offered; zero once all that was due by then is done.
+    pub(crate) stopped_until: UnixMillis,
     /// Every drop, by `id - 1`: ids are given in order.
     pub(crate) drops: Vec<DropEntry>,
     /// Every auction, by `id - 1`.
@@ -130,6 +132,7 @@ impl State {
         State {
             seq: Seq::ZERO,
             at: UnixMillis::ZERO,
+            stopped_until: UnixMillis::ZERO,
             drops: Vec::new(),
             auctions: Vec::new(),
             awards: Vec::new(),
@@ -243,6 +246,9 @@ impl State {
             return;
         }
         self.at = at;
+        if self.stopped_until <= at {
+            self.stopped_until = UnixMillis::ZERO;
+        }
         self.order_keys.forget_until(at);
         self.command_keys.forget_until(at);
     }
@@ -307,6 +313,7 @@ impl State {
             EventBody::Auction { auction_id, event: body } => event::auction::evolve(self, header, *auction_id, body),
             EventBody::Endpoint { endpoint, event: body } => event::endpoint::evolve(self, header, *endpoint, body),
             EventBody::File(FileEvent::ContactsExported | FileEvent::EventsLost { .. }) => {}
+            EventBody::File(FileEvent::StopEnded { until }) => self.stopped_until = *until,
         }
     }
 
@@ -402,6 +409,7 @@ impl PartialEq for State {
         let State {
             seq,
             at,
+            stopped_until,
             drops,
             auctions,
             awards,
@@ -418,6 +426,7 @@ impl PartialEq for State {
         } = self;
         *seq == other.seq
             && *at == other.at
+            && *stopped_until == other.stopped_until
             && *drops == other.drops
             && *auctions == other.auctions
             && *awards == other.awards

@@ -31,6 +31,7 @@ pub mod rebuild;
 pub mod record;
 pub mod recover;
 pub mod rescue;
+pub mod resumption;
 mod seals;
 pub mod settings;
 pub mod settlements;

@@ -37,6 +37,20 @@ fn bids_are_taken_from_the_start_to_before_the_end() {
 }
 
 #[test]
+fn an_offer_within_a_stop_has_its_time_to_pay_from_the_end_of_the_stop() {
+    check(
+        "0 auction -> ok A1
+         1 bid A1 buyer=A amount=100 max=200 -> leads at=100 next=110 until=1000
+         2 bid A1 buyer=B amount=110 max=190 -> beaten at=200 next=210 until=1000
+         3 stopped until=50000 -> ok file
+         1000 show O1 -> awaiting_payment returned=0 amount=200 until=950000
+         1001 cancel O1 -> ok O1
+         1001 show O2 -> awaiting_payment returned=0 amount=190 until=950000
+         950000 show O2 -> expired returned=1 amount=190 until=950000",
+    );
+}
+
+#[test]
 fn both_secret_maxima_are_resolved_in_one_step() {
     check(
         "0 auction -> ok A1
@@ -51,7 +65,7 @@ fn both_secret_maxima_are_resolved_in_one_step() {
 }
 
 #[test]
-fn a_winner_pays_no_more_than_an_increment_above_the_next_and_no_more_than_he_said() {
+fn a_winner_pays_no_more_than_an_increment_above_the_next_and_no_more_than_they_said() {
     check(
         "0 auction -> ok A1
          1 bid A1 buyer=A amount=100 max=200 -> leads at=100 next=110 until=1000

@@ -62,7 +62,7 @@ fn an_auction_goes_to_the_highest_bid_over_a_restart_and_its_winner_pays() {
         (&json!("bob"), &json!("awaiting_payment"), &json!(310))
     );
     let won = server.public("GET", &bobs);
-    assert_eq!((won.status, &won.body), (200, &order), "the winner finds it by himself");
+    assert_eq!((won.status, &won.body), (200, &order), "the winner finds it");
     is(&server.public("GET", &format!("/v1/auctions/{id}/order?buyer=ann")), Code::NotFound);
     let order = order["id"].as_str().expect("an id");
     let contact = json!({ "contact": { "email": "bob@example.org" } }).to_string();
@@ -88,10 +88,38 @@ fn what_its_winner_does_not_pay_is_offered_to_the_next() {
     until("both were offered it", || orders_of(&server, &id).len() == 2);
     let orders = orders_of(&server, &id);
     assert_eq!((&orders[0]["buyer"], &orders[0]["state"]), (&json!("ann"), &json!("expired")));
-    assert_eq!((&orders[0]["amount"], &orders[1]["amount"]), (&json!(200), &json!(150)), "he pays what he would");
+    assert_eq!(
+        (&orders[0]["amount"], &orders[1]["amount"]),
+        (&json!(200), &json!(150)),
+        "the next pays the most that they bid"
+    );
     assert_eq!(orders[1]["buyer"], "bob");
     assert_eq!(server.public("GET", &format!("/v1/auctions/{id}/order?buyer=bob")).body["id"], orders[1]["id"]);
     is(&server.public("GET", &format!("/v1/auctions/{id}/order?buyer=ann")), Code::NotFound);
+    server.stop();
+    verified(scratch.path());
+}
+
+#[test]
+fn a_winner_whose_time_to_pay_lies_in_a_stop_has_it_from_the_start_on() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let open = || serve_with(scratch.path(), |config| config.auctions.payment_seconds = 2);
+    let server = open();
+    let ending = wall_clock().plus_seconds(2);
+    let id = made(&auction(&server, "one", &json!({ "ends_at": rfc3339(ending) })));
+    for (buyer, amount) in [("bob", 100), ("ann", 200)] {
+        let body = json!({ "buyer": buyer, "amount": amount, "maximum": amount });
+        assert_eq!(bid(&server, &id, buyer, &body).status, 201);
+    }
+    server.stop();
+    // Longer than both of them would have had in turn.
+    until("the time to pay lapses", || wall_clock() > ending.plus_seconds(5));
+    let started = wall_clock();
+    let server = open();
+    let orders = orders_of(&server, &id);
+    assert_eq!((orders.len(), &orders[0]["buyer"]), (1, &json!("ann")), "{orders:?}");
+    assert!(orders[0]["expires_at"].as_str().expect("an instant") >= &*rfc3339(started.plus_seconds(2)), "{orders:?}");
+    until("ann does not pay, so that bob is offered it", || orders_of(&server, &id).len() == 2);
     server.stop();
     verified(scratch.path());
 }

@@ -311,7 +311,7 @@ encoding_of_enum!(EndpointCommand {
     4 = Mark(command),
     5 = Resend(command),
 });
-encoding_of_enum!(FileCommand { 1 = ExportContacts { drop_id }, 2 = RecordLoss { lost, acknowledged } });
+encoding_of_enum!(FileCommand { 1 = ExportContacts { drop_id }, 2 = RecordLoss { lost, acknowledged }, 3 = RecordStop { until } });
 encoding_of_enum!(Command {
     1 = Drop(command),
     2 = Order(command),
@@ -398,7 +398,7 @@ encoding_of_enum!(EndpointEvent {
     4 = Marked(event),
     5 = Resent(event),
 });
-encoding_of_enum!(FileEvent { 1 = ContactsExported, 2 = EventsLost { lost, acknowledged } });
+encoding_of_enum!(FileEvent { 1 = ContactsExported, 2 = EventsLost { lost, acknowledged }, 3 = StopEnded { until } });
 encoding_of_enum!(EventBody {
     1 = Drop(event),
     2 = Order(event),

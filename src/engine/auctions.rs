@@ -234,6 +234,17 @@ impl State {
         self.auctions.iter()
     }
 
+    /// Returns whether an auction's unit is offered to a buyer, or may be, if the state advances to `at`.
+    #[must_use]
+    pub fn offers_a_unit_until(&self, at: UnixMillis) -> bool {
+        let due = self.due.iter().take_while(|(due_at, _)| *due_at <= at);
+        due.into_iter().any(|(_, due)| match due {
+            Due::AuctionEnd(_) | Due::AuctionOffer(_) => true,
+            Due::OrderExpiry(drop_id) => self.auction_of(*drop_id).is_some(),
+            Due::DropStart(_) | Due::AuctionStart(_) | Due::DropEnd(_) => false,
+        })
+    }
+
     fn auction_of(&self, drop_id: DropId) -> Option<AuctionId> {
         self.drops.get(index(drop_id)).and_then(|entry| entry.auction)
     }

@@ -177,7 +177,7 @@ impl Command {
             | Command::Payment(_)
             | Command::Auction(_)
             | Command::Endpoint(_)
-            | Command::File(FileCommand::RecordLoss { .. })
+            | Command::File(FileCommand::RecordLoss { .. } | FileCommand::RecordStop { .. })
             | Command::Advance => None,
         }
     }

@@ -22,7 +22,7 @@ use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::beside::{self, NoteKeeper, Replaced};
 use crate::store::clock_file::ClockFile;
-use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership};
+use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership, resumption};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::text::rfc3339;
@@ -87,6 +87,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     unpayable::warn(&config, &loaded.state);
     let found = start_state(&loaded);
+    let options = writer_options(&config);
     // The wall clock is read again: a file of a million orders takes seconds to load.
     let clock = start_clock(&store, &loaded, config.accept_clock)?;
     if let Some(lost) = store.lost {
@@ -102,6 +103,14 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     if let Some(replaced) = replaced.map_err(|error| at_file(error, &store.path))? {
         tell_of_a_copy(&store, replaced, found_seq);
     }
+    let now = clock.now();
+    if resumption::record(&mut store, &mut loaded, now, options.batch_events_max)
+        .map_err(|error| at_file(error, &store.path))?
+    {
+        tracing::warn!(
+            "auctions' units were due to be offered while the server was stopped: their buyers' time to pay begins now"
+        );
+    }
     let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     config.settle_public_url(listeners.public_address);
     for warning in config::warnings(&config, config::somaxconn(), descriptors_max) {
@@ -114,7 +123,6 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, note) = (store.epoch, NoteKeeper::new(&store));
     let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
-    let options = writer_options(&config);
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
     let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
     let operators = Arc::clone(&admission.operators);

@@ -2,7 +2,7 @@
 //! lost events never match later ones.
 
 use super::beside::{self, Replaced};
-use super::{Batch, Loaded, Recorder, Store, StoreError};
+use super::{Batch, Loaded, Recorder, Store, StoreError, resumption};
 use crate::engine::{Command, FileCommand};
 use crate::types::{Seq, UnixMillis};
 
@@ -25,6 +25,7 @@ pub(super) fn record_above(
     let acknowledged = Seq::new(acknowledged).unwrap_or(Seq::ZERO);
     let mut batch = Batch::default();
     let at = at.max(loaded.state.at());
+    resumption::advance(&mut loaded.state, at, &mut batch);
     loaded.state.apply(at, &Command::File(FileCommand::RecordLoss { lost, acknowledged }), &mut batch.events);
     let mut recorder = Recorder::new(&store.connection, loaded.link)?;
     recorder.begin()?;

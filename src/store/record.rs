@@ -204,7 +204,7 @@ impl<'conn> Recorder<'conn> {
                 self.endpoints.record(event, *endpoint, body, private_data)
             }
             EventBody::File(FileEvent::EventsLost { .. }) => self.raise_epoch.execute([]).map(drop),
-            EventBody::File(FileEvent::ContactsExported) => Ok(()),
+            EventBody::File(FileEvent::ContactsExported | FileEvent::StopEnded { .. }) => Ok(()),
         }
     }
 }
@@ -221,5 +221,6 @@ fn columns(event: &Event) -> Columns {
         EventBody::File(FileEvent::EventsLost { lost, acknowledged }) => {
             Columns::of(json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }))
         }
+        EventBody::File(FileEvent::StopEnded { until }) => Columns::of(json!({ "until_ms": until.get() })),
     }
 }

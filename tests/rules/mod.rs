@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use firstcome::engine::{
     AdjustStock, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command, CommandKey,
-    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, Event, Invalid, OrderCommand, Outcome,
-    PatchDrop, Payment, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, Refusal,
-    SettleRefund, State, Subject, invariants,
+    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, Event, FileCommand, Invalid, OrderCommand,
+    Outcome, PatchDrop, Payment, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder,
+    Refusal, SettleRefund, State, Subject, invariants,
 };
 use firstcome::types::{
     Amount, AuctionId, AuctionState, Currency, Digest, DigestKey, Disposition, DropId, Increment, Provider,
@@ -163,6 +163,9 @@ impl Table {
             "cancel_auction" => {
                 Command::Auction(AuctionCommand::Cancel(CancelAuction { auction_id: self.auction_id(line), reason }))
             }
+            "stopped" => Command::File(FileCommand::RecordStop {
+                until: UnixMillis::new(line.number("until", 0)).expect("an instant"),
+            }),
             "checkout" => Command::Order(OrderCommand::Checkout { order: self.order(line) }),
             "cancel" => Command::Order(OrderCommand::Cancel { order: self.order(line) }),
             "withdraw" => {

@@ -3,7 +3,7 @@
 use crate::engine::drops::find;
 use crate::engine::event::FileEvent;
 use crate::engine::{Decision, EventSubject, Outcome, Refusal, Subject};
-use crate::types::{DropId, Seq};
+use crate::types::{DropId, Seq, UnixMillis};
 
 /// A command about the file as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,9 +20,14 @@ pub enum FileCommand {
         /// The last event that was acknowledged.
         acknowledged: Seq,
     },
+    /// Notes after a stop that no buyer could pay before this instant.
+    RecordStop {
+        /// The instant of the start.
+        until: UnixMillis,
+    },
 }
 
-super::names!(FileCommand { ExportContacts = "export_contacts", RecordLoss = "record_loss" });
+super::names!(FileCommand { ExportContacts = "export_contacts", RecordLoss = "record_loss", RecordStop = "record_stop" });
 
 pub(super) fn decide(decision: &mut Decision<'_>, command: &FileCommand) -> Result<Outcome, Refusal> {
     let seq = match command {
@@ -36,6 +41,9 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &FileCommand) -> Resu
         FileCommand::RecordLoss { lost, acknowledged } => {
             let event = FileEvent::EventsLost { lost: *lost, acknowledged: *acknowledged };
             decision.emit(Seq::ZERO, EventSubject::File, event)
+        }
+        FileCommand::RecordStop { until } => {
+            decision.emit(Seq::ZERO, EventSubject::File, FileEvent::StopEnded { until: *until })
         }
     };
     Ok(Outcome::changed(seq, Subject::File))

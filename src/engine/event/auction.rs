@@ -167,7 +167,8 @@ pub(in crate::engine) fn due(
         (hidden.last_seq, of_the_auction, AuctionEvent::Started)
     } else if due == Due::AuctionOffer(id) {
         let (buyer, Best { bid, .. }, unit_price) = auction.next_award()?;
-        let expires_at = at.plus_seconds(auction.spec.payment_seconds);
+        // A stop of the server is no time to pay.
+        let expires_at = at.max(state.stopped_until).plus_seconds(auction.spec.payment_seconds);
         let awarded = AuctionAwarded { buyer, bid, unit_price, expires_at };
         (Seq::ZERO, EventSubject::Order { order: seq, drop_id }, AuctionEvent::Awarded(awarded))
     } else {

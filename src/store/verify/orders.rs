@@ -53,12 +53,19 @@ pub(super) struct AuditedOrders {
     orders: HashMap<Seq, Told>,
     /// Reasons of operators' cancellations, which are rare.
     cancel_reasons: HashMap<Seq, String>,
+    /// The end of the last stop in which units of auctions were offered, in milliseconds since 1970.
+    stopped_until: i64,
 }
 
 impl AuditedOrders {
     /// Returns the last event of an order so far; 0 if it has none.
     pub(super) fn last_seq(&self, order: Seq) -> Seq {
         self.orders.get(&order).map_or(Seq::ZERO, |told| told.order.last_seq)
+    }
+
+    /// Notes the end of a stop.
+    pub(super) fn add_stop(&mut self, row: &AuditRow) {
+        self.stopped_until = detail_of(row)["until_ms"].as_i64().unwrap_or(0);
     }
 
     /// Adds a row that belongs to an order of a drop.
@@ -75,7 +82,9 @@ impl AuditedOrders {
         let payment = known.and_then(|drop| drop.payment_ms);
         if makes_order(row) {
             let is_reserved = &*row.kind == "order_reserved";
-            let expires = after(if is_reserved { reservation } else { payment });
+            let offered = row.at.get().max(self.stopped_until);
+            let to_pay = payment.map_or(UNKNOWN, |ms| offered.saturating_add(ms));
+            let expires = if is_reserved { after(reservation) } else { to_pay };
             let state = if is_reserved { OrderState::Reserved } else { OrderState::AwaitingPayment };
             self.orders.insert(order, Told::new(row, drop_id, state, expires));
             return;

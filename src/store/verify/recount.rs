@@ -68,6 +68,9 @@ impl AuditRecount {
         }
         if row.drop_id.is_none() {
             self.endpoints.add(row);
+            if &*row.kind == "stop_ended" {
+                self.orders.add_stop(row);
+            }
         }
         if let Some(drop_id) = row.drop_id {
             self.drops.add(drop_id, row);
