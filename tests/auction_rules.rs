@@ -17,6 +17,7 @@ fn a_bid_holds_against_the_price_and_its_increment() {
          6 bid A1 buyer=A amount=200 -> leads at=200 next=250 until=1000
          7 bid A1 buyer=B amount=249 -> too_low at=200 next=250
          8 bid A1 buyer=B amount=100000000000 -> leads at=100000000000 next=100000000000 until=1000
+         9 bid A1 buyer=A amount=100000000000 -> too_low at=100000000000 next=100000000000
          9 show A1 -> live leader=B at=100000000000 bids=4 until=1000",
     );
 }

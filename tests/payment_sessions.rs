@@ -16,7 +16,7 @@ use firstcome::config::PaymentSettings;
 use firstcome::types::text::rfc3339;
 use firstcome::types::{Provider, hex};
 use firstcome::writer::clock::wall_clock;
-use http::{call, until};
+use http::{Server, call, until};
 use provider_stub::{StubProvider, StubRequest, StubResponses, made, new_drop, order, sessions, shop, with_stripe};
 use provider_webhooks::{PAYOS_KEY, hmac, secret_file, settings};
 use serde_json::{Value, json};
@@ -148,6 +148,36 @@ fn a_session_is_expired_at_stripe_when_its_order_ends_and_again_until_that_succe
     assert_eq!(server.admin("POST", &path(&paid, "payments"), &payment).status, 200);
     until("the other one is expired too", || of(&reference(&paid)) == 1);
     assert!(stub.requests().iter().all(|asked| asked.headers["authorization"] == "Bearer sk_test_stub"));
+    server.stop();
+}
+
+#[test]
+fn sessions_at_a_provider_that_is_no_longer_chosen_are_closed_while_its_keys_are_there() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let closed = |asked: &StubRequest| asked.line.contains("/expire");
+    let stub = StubProvider::new(Box::new(move |number, asked| match asked.line.contains("/expire") {
+        true => Some((200, "", "{}".into())),
+        false => made(number),
+    }));
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+    new_drop(&server, "EUR");
+    let (first, second) = (order(&server, "a"), order(&server, "b"));
+    until("both sessions are recorded", || sessions(scratch.path()).len() == 2);
+    let cancel = |server: &Server, order: &Value| {
+        let path = format!("/v1/orders/{}/cancel", order["id"].as_str().expect("an id"));
+        assert_eq!(server.public("POST", &path).status, 200);
+    };
+    server.stop();
+    let server = shop(scratch.path(), PaymentSettings { provider: None, ..with_stripe(scratch.path(), &stub.url()) });
+    let third = order(&server, "c");
+    cancel(&server, &first);
+    until("the session at the former provider is closed", || stub.requests().iter().filter(|a| closed(a)).count() == 1);
+    server.stop();
+    assert_eq!(stub.requests().iter().filter(|asked| !closed(asked)).count(), 2, "none is made: {third}");
+    // Without its keys nothing can be closed, and nobody is sent there.
+    let server = shop(scratch.path(), PaymentSettings::default());
+    let page = format!("/pay/{}", second["id"].as_str().expect("an id"));
+    assert_eq!(server.public("GET", &page).status, 200, "no redirect to a provider whose webhooks are not taken");
     server.stop();
 }
 

@@ -131,6 +131,13 @@ impl Layers {
                     .into(),
             ),
             (
+                ["capture.file", "data"],
+                config.capture_file.as_deref().is_none_or(|file| !is_kept_name(file, &config.data)),
+                "capture.file has the name of a file that the server keeps in its data directory; choose another name, such \
+                 as traffic.capture"
+                    .into(),
+            ),
+            (
                 ["public.listen", "admin.listen"],
                 apart(config.public_listen, config.admin_listen)
                     && apart(config.public_listen, config.wire_listen)
@@ -150,6 +157,19 @@ impl Layers {
     }
 }
 
+/// Returns whether a path has a name that the server keeps for itself in the data directory: those of the database, of
+/// what lies beside it, of operators' tokens, and of recoveries and migrations.
+fn is_kept_name(file: &Path, data: &Path) -> bool {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let is_within = match (directory.canonicalize(), data.canonicalize()) {
+        (Ok(directory), Ok(data)) => directory == data,
+        _ => directory == data,
+    };
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    is_within && ["firstcome.", "operators.", "rebuil"].iter().any(|begin| name.starts_with(begin))
+}
+
 /// Returns true if two listeners can both be bound: 0.0.0.0 includes every address of the machine, and port 0 is always
 /// a free port.
 fn apart(one: SocketAddr, other: SocketAddr) -> bool {
@@ -163,4 +183,24 @@ fn shown(text: &str) -> String {
     let cut = if text.chars().nth(CHARS_MAX).is_some() { "…" } else { "" };
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().take(CHARS_MAX).map(escape).collect::<String>() + cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_the_server_keeps_is_refused_in_the_data_directory_alone() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let data = scratch.path().join("data");
+        std::fs::create_dir(&data).expect("made");
+        let kept = ["rebuilt", "rebuilding", "operators.json", "firstcome.db-journal", "firstcome.clock"];
+        for name in kept {
+            assert!(is_kept_name(&data.join(name), &data), "{name}");
+            assert!(is_kept_name(&data.join("../data").join(name), &data), "{name} by another way");
+            assert!(!is_kept_name(&scratch.path().join(name), &data), "{name} beside the directory");
+        }
+        assert!(!is_kept_name(&data.join("sale.capture"), &data));
+        assert!(!is_kept_name(Path::new("sale.capture"), &data));
+    }
 }

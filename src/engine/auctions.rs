@@ -158,6 +158,12 @@ impl AuctionEntry {
         self.spec.minimum_next(self.current)
     }
 
+    /// Returns whether a bid of this amount is high enough. At the highest price that there is, none is.
+    #[must_use]
+    pub fn is_beaten_by(&self, amount: UnitPrice) -> bool {
+        amount >= self.minimum_next() && self.current.is_none_or(|current| current < amount)
+    }
+
     /// Notes what a buyer would pay. Who would pay the same again said so first then.
     pub fn note_best(&mut self, buyer: Digest, said: Best) {
         let best = self.best.entry(buyer).or_insert(said);

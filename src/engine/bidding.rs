@@ -23,14 +23,14 @@ pub(super) fn resolve(
     let resolved = match (auction.leader, auction.current) {
         (Some(leader), Some(current)) if leader.buyer == buyer => {
             // A higher amount, or a higher maximum alone: a buyer's maximum never bids against the same buyer.
-            let asks_more = amount >= auction.minimum_next();
+            let asks_more = auction.is_beaten_by(amount);
             let would_pay_more = amount == leader.amount && maximum > leader.maximum;
             if !asks_more && !would_pay_more {
                 return None;
             }
             Resolved { leads: true, current: current.max(amount) }
         }
-        (Some(_), Some(_)) if amount < auction.minimum_next() => return None,
+        (Some(_), Some(_)) if !auction.is_beaten_by(amount) => return None,
         // The earlier of two equal maxima wins.
         (Some(leader), Some(_)) if maximum <= leader.maximum => {
             Resolved { leads: false, current: leader.maximum.min(spec.above(maximum)).max(amount) }
@@ -38,7 +38,7 @@ pub(super) fn resolve(
         (Some(leader), Some(_)) => {
             Resolved { leads: true, current: maximum.min(spec.above(leader.maximum)).max(amount) }
         }
-        _ if amount < auction.minimum_next() => return None,
+        _ if !auction.is_beaten_by(amount) => return None,
         _ => Resolved { leads: true, current: amount },
     };
     Some(at_the_reserve(auction, maximum, resolved))

@@ -149,6 +149,11 @@ pub(super) fn move_buyer(state: &mut State, drop_id: DropId, buyer: Digest, unit
 }
 
 impl State {
+    /// Returns the live orders in memory, in the order of their numbers.
+    pub fn live_orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values().map(AsRef::as_ref).filter(|order: &&Order| order.state.is_live())
+    }
+
     /// An order that an event names.
     pub(super) fn order_mut(&mut self, seq: Seq) -> &mut Order {
         self.orders.get_mut(&seq).unwrap_or_else(|| panic!("order {seq} is not in memory"))

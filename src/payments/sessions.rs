@@ -146,9 +146,19 @@ impl SessionProvider {
     }
 }
 
-/// The session service, ready to start.
+/// The work of a session service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Duty {
+    /// Sessions are made and closed.
+    Sessions,
+    /// Sessions that were made while the settings named this provider are closed.
+    Closing,
+}
+
+/// The session service of one provider, ready to start.
 pub struct SessionService {
     provider: Arc<SessionProvider>,
+    duty: Duty,
     in_flight_max: usize,
 }
 
@@ -171,19 +181,40 @@ pub struct SessionDependencies {
 }
 
 impl SessionService {
-    /// Reads the keys. `None` if the configured provider has no sessions.
+    /// Reads the keys: of the configured provider if it has sessions, and of others whose keys are still configured,
+    /// which may have sessions of a time before.
     ///
     /// # Errors
     /// All mistakes at once. Messages never contain secrets.
-    pub fn open(config: &Config) -> Result<Option<SessionService>, Vec<ConfigError>> {
+    pub fn open(config: &Config) -> Result<Vec<SessionService>, Vec<ConfigError>> {
         let settings = &config.payments;
-        let provider = match settings.provider {
-            Some(Provider::Stripe) => SessionProvider::Stripe(stripe::StripeSessions::open(settings)?),
-            Some(Provider::Payos) => SessionProvider::Payos(payos::PayosSessions::open(settings)?),
-            Some(Provider::StandardWebhooks) => SessionProvider::Link(link_template::LinkTemplate::open(settings)?),
-            Some(Provider::Sandbox | Provider::Manual) | None => return Ok(None),
+        let is_chosen = |provider| settings.provider == Some(provider);
+        let (mut services, mut mistakes) = (Vec::new(), Vec::new());
+        let mut add = |provider: Result<SessionProvider, Vec<ConfigError>>, duty| match provider {
+            Ok(provider) => {
+                let provider = Arc::new(provider);
+                services.push(SessionService { provider, duty, in_flight_max: settings.sessions_in_flight_max });
+            }
+            Err(more) => mistakes.extend(more),
         };
-        Ok(Some(SessionService { provider: Arc::new(provider), in_flight_max: settings.sessions_in_flight_max }))
+        let duty = |provider| if is_chosen(provider) { Duty::Sessions } else { Duty::Closing };
+        if is_chosen(Provider::Stripe) || settings.stripe_api_key_file.is_some() {
+            add(stripe::StripeSessions::open(settings).map(SessionProvider::Stripe), duty(Provider::Stripe));
+        }
+        if is_chosen(Provider::Payos) || settings.payos_api_key_file.is_some() {
+            add(payos::PayosSessions::open(settings).map(SessionProvider::Payos), duty(Provider::Payos));
+        }
+        if is_chosen(Provider::StandardWebhooks) {
+            // Its links have an end in themselves.
+            add(link_template::LinkTemplate::open(settings).map(SessionProvider::Link), Duty::Sessions);
+        }
+        if mistakes.is_empty() { Ok(services) } else { Err(mistakes) }
+    }
+
+    /// Returns the provider whose sessions it closes.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider.provider()
     }
 
     /// Starts the thread.
@@ -197,7 +228,7 @@ impl SessionService {
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
             let work = || {
                 let provider = Arc::clone(&self.provider);
-                let work = session_loop::SessionLoop::new(provider, self.in_flight_max, parts.clone());
+                let work = session_loop::SessionLoop::new(provider, self.duty, self.in_flight_max, parts.clone());
                 runtime.block_on(work.run(stopping.clone()));
             };
             // The scan at a start finds the orders again that need a session.

@@ -61,10 +61,15 @@ pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Resul
     Ok(scan)
 }
 
-/// Returns the payment URL of an order, if its provider has created the session.
-pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<String>> {
-    let mut statement = connection.prepare_cached("SELECT url FROM sessions WHERE order_seq = ?1")?;
-    statement.query_row(params![order], |row| row.get(0)).optional()
+/// Returns the provider at which an order can be paid and the URL there, if the session has been created.
+pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<(Provider, String)>> {
+    let mut statement = connection.prepare_cached("SELECT provider, url FROM sessions WHERE order_seq = ?1")?;
+    statement.query_row(params![order], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// Returns the provider of an order's session.
+pub fn provider_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<Provider>> {
+    Ok(url_of(connection, order)?.map(|(provider, _)| provider))
 }
 
 /// Returns the orders after `after` that await payment, and those that ended or were paid lately, with a session, or

@@ -57,7 +57,7 @@ pub struct RunningServer {
     pub telemetry: Arc<Telemetry>,
     thread: JoinHandle<WriterExit>,
     recorder: Option<JoinHandle<()>>,
-    sessions: Option<sessions::SessionThread>,
+    sessions: Vec<sessions::SessionThread>,
     relay: Relay,
     access_log: Option<AccessLogThread>,
 }
@@ -86,6 +86,9 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "others can use this file: chmod go-rwx");
     }
     unpayable::warn(&config, &loaded.state);
+    let closed_at: Vec<_> = sessions.iter().map(SessionService::provider).collect();
+    unpayable::warn_of_open_sessions(&store.connection, &loaded.state, &closed_at)
+        .map_err(|error| at_file(error.into(), &store.path))?;
     let found = start_state(&loaded);
     let options = writer_options(&config);
     // The wall clock is read again: a file of a million orders takes seconds to load.
@@ -160,12 +163,12 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     };
     let server =
         ServerThreads::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    let sessions = sessions.map(|sessions| {
-        let (reader, writer, telemetry) = (session_reader, handle.clone(), session_telemetry);
-        sessions.start(sessions::SessionDependencies { reader, writer, public_url, telemetry, refused })
-    });
+    let (reader, writer, telemetry) = (session_reader, handle.clone(), session_telemetry);
+    let parts = sessions::SessionDependencies { reader, writer, public_url, telemetry, refused };
     let sessions = sessions
-        .transpose()
+        .into_iter()
+        .map(|sessions| sessions.start(parts.clone()))
+        .collect::<Result<_, _>>()
         .map_err(|error| Exit::system(format!("the thread of payment sessions could not start: {error}")))?;
     Ok(RunningServer {
         server,
@@ -185,7 +188,7 @@ struct OpenedFiles {
     admission: Admission,
     tls: Tls,
     verifiers: WebhookVerifiers,
-    sessions: Option<SessionService>,
+    sessions: Vec<SessionService>,
     outbox: OutboxSetup,
 }
 
@@ -383,7 +386,7 @@ impl RunningServer {
         if let Some(access_log) = self.access_log {
             access_log.stop();
         }
-        if let Some(sessions) = self.sessions {
+        for sessions in self.sessions {
             sessions.stop();
         }
         self.relay.stop();

@@ -301,10 +301,11 @@ impl Naive {
         {
             return self.receipt(id, index, standing.seq, true, true, amount);
         }
-        // A leader's word stands: his maximum never goes down.
+        // A leader's word stands: their maximum never goes down.
         let said = standing.filter(|bid| bid.buyer == buyer).map_or(0, |bid| bid.maximum);
         let raises = leads && standing.is_some_and(|bid| bid.amount == amount && bid.maximum < maximum);
-        if amount < auction.minimum() && !raises {
+        let too_low = amount < auction.minimum() || auction.price.is_some_and(|price| amount <= price);
+        if too_low && !raises {
             let (minimum_next, ends_at) = (price(auction.minimum()), instant(auction.ends));
             let current = price(auction.price.unwrap_or(0));
             return self.refuse(Refusal::BidTooLow { current, minimum_next, ends_at });

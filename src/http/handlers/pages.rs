@@ -140,7 +140,9 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
     };
     if order.state.is_live() {
         let session = worker.reader.read(|connection| sessions::url_of(connection, order.seq));
-        if let Some(url) = session.map_err(|error| fault(&error))? {
+        // Money at a provider whose webhooks are not taken would stay unknown.
+        let is_heard = |provider| worker.server.verifiers.is_configured(provider);
+        if let Some((_, url)) = session.map_err(|error| fault(&error))?.filter(|(provider, _)| is_heard(*provider)) {
             return see_other(&url);
         }
     }

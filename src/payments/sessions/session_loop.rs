@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::closing::{Closing, Closings, EndedSession};
-use super::{ProviderSession, RefusedSessions, SessionDependencies, SessionError, SessionProvider, SessionRequest};
+use super::{
+    Duty, ProviderSession, RefusedSessions, SessionDependencies, SessionError, SessionProvider, SessionRequest,
+};
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::failpoints;
 use crate::read::rows::OrderRow;
@@ -37,6 +39,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The state of the session thread.
 pub(super) struct SessionLoop {
     provider: Arc<SessionProvider>,
+    duty: Duty,
     in_flight_max: usize,
     reader: Reader,
     writer: WriterHandle,
@@ -99,20 +102,27 @@ struct SessionMetrics {
     created: metrics::Counter,
     failed: metrics::Counter,
     refused: metrics::Counter,
-    waiting: metrics::Gauge,
+    /// Set by the service of the configured provider.
+    waiting: Option<metrics::Gauge>,
 }
 
 impl SessionLoop {
-    pub(super) fn new(provider: Arc<SessionProvider>, in_flight_max: usize, parts: SessionDependencies) -> SessionLoop {
+    pub(super) fn new(
+        provider: Arc<SessionProvider>,
+        duty: Duty,
+        in_flight_max: usize,
+        parts: SessionDependencies,
+    ) -> SessionLoop {
         let counter = |result| parts.telemetry.counter(&metric::SESSIONS, &[("result", result)]);
         let meter = SessionMetrics {
             created: counter("made"),
             failed: counter("failed"),
             refused: counter("refused"),
-            waiting: parts.telemetry.gauge(&metric::SESSIONS_WAITING, &[]),
+            waiting: (duty == Duty::Sessions).then(|| parts.telemetry.gauge(&metric::SESSIONS_WAITING, &[])),
         };
         SessionLoop {
             provider,
+            duty,
             in_flight_max,
             reader: parts.reader,
             writer: parts.writer,
@@ -141,7 +151,9 @@ impl SessionLoop {
             failpoints::panic_in("fc-sessions");
             self.close_due();
             let known = self.waiting.len().saturating_add(self.closings.len()).saturating_add(self.in_flight.len());
-            self.meter.waiting.set(f64::from(u32::try_from(known).unwrap_or(u32::MAX)));
+            if let Some(waiting) = &self.meter.waiting {
+                waiting.set(f64::from(u32::try_from(known).unwrap_or(u32::MAX)));
+            }
             let pause = if more { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
                 Some(ended) = self.in_flight.join_next() => match ended {
@@ -187,7 +199,8 @@ impl SessionLoop {
             }
         };
         let now = Instant::now();
-        for order in found.orders {
+        let wanted = if self.duty == Duty::Sessions { found.orders } else { Vec::new() };
+        for order in wanted {
             self.waiting.entry(order).or_insert((0, now));
         }
         for order in found.ended {
@@ -204,7 +217,9 @@ impl SessionLoop {
             };
             self.close_later(order, session);
         }
-        for order in found.unsure {
+        // A service that makes none has no request without an answer.
+        let unsure = if self.duty == Duty::Sessions { found.unsure } else { Vec::new() };
+        for order in unsure {
             self.close_later(order, EndedSession::Unsure);
         }
         Ok(found.more || self.scanned.is_some())
