@@ -10,15 +10,16 @@ mod provider_webhooks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use firstcome::config::PaymentSettings;
 use firstcome::types::text::rfc3339;
-use firstcome::types::{Provider, hex};
+use firstcome::types::{Provider, Shard, hex};
 use firstcome::writer::clock::wall_clock;
 use http::{Server, call, until};
 use provider_stub::{StubProvider, StubRequest, StubResponses, made, new_drop, order, sessions, shop, with_stripe};
-use provider_webhooks::{PAYOS_KEY, hmac, secret_file, settings};
+use provider_webhooks::{PAYOS_KEY, hmac, payos, secret_file, settings, transfer};
 use serde_json::{Value, json};
 
 fn with_payos(directory: &Path, url: &str) -> PaymentSettings {
@@ -216,8 +217,75 @@ fn a_link_is_cancelled_at_payos_when_its_order_ends() {
     until("the link is recorded", || sessions(scratch.path()).len() == 1);
     let path = format!("/v1/orders/{}/cancel", order["id"].as_str().expect("an id"));
     assert_eq!(server.public("POST", &path).status, 200);
-    let line = format!("POST /v2/payment-requests/{}/cancel HTTP/1.1", order["seq"]);
+    let line = "POST /v2/payment-requests/link1/cancel HTTP/1.1";
     until("the link is cancelled", || stub.requests().iter().any(|asked| asked.line == line));
+    server.stop();
+}
+
+#[test]
+fn after_a_copy_is_put_back_no_buyer_gets_the_link_or_the_payment_of_another() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // PayOS keeps a link per number and shows it to whoever asks for that number again.
+    let links: Arc<Mutex<BTreeMap<u64, Value>>> = Arc::default();
+    let kept = Arc::clone(&links);
+    let stub = StubProvider::new(Box::new(move |number, asked| {
+        let mut links = kept.lock().expect("locked");
+        if asked.line.starts_with("GET") {
+            let of = asked.line.split(['/', ' ']).nth_back(2).and_then(|number| number.parse().ok()).expect("a number");
+            return Some((200, "", signed_by_payos(&links[&of])));
+        }
+        let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
+        let Some(of) = body["orderCode"].as_u64() else { return Some((200, "", "{}".into())) };
+        if links.contains_key(&of) {
+            return Some((200, "", json!({ "code": "231", "desc": "exists" }).to_string()));
+        }
+        let id = format!("link{number}");
+        links.insert(of, json!({ "id": id, "status": "PENDING", "amount": body["amount"], "amountPaid": 0 }));
+        let data = json!({ "amount": body["amount"], "orderCode": of, "currency": "VND", "paymentLinkId": id,
+                           "status": "PENDING", "checkoutUrl": format!("https://pay.payos.vn/web/{id}") });
+        Some((200, "", signed_by_payos(&data)))
+    }));
+    let open = || shop(scratch.path(), with_payos(scratch.path(), &stub.url()));
+    let server = open();
+    new_drop(&server, "VND");
+    server.stop();
+    let (data, copy) = (scratch.path().join("data"), scratch.path().join("copy"));
+    std::fs::create_dir(&copy).expect("made");
+    let copied = ["firstcome.db", "firstcome.watermark"];
+    for name in copied {
+        std::fs::copy(data.join(name), copy.join(name)).expect("copied");
+    }
+    let server = open();
+    // The loss is an event, too.
+    let stock = json!({ "delta": 1, "expected_total": 50, "reason": "one event" });
+    assert_eq!(server.admin("POST", "/v1/drops/1/stock", &stock).status, 200);
+    let eves = order(&server, "eve");
+    until("eve's link is recorded", || sessions(scratch.path()).len() == 1);
+    server.stop();
+    for name in copied {
+        std::fs::copy(copy.join(name), data.join(name)).expect("put back");
+    }
+    let server = open();
+    let fays = order(&server, "fay");
+    assert_eq!(fays["seq"], eves["seq"], "the number is given again");
+    until("fay's link is recorded", || sessions(scratch.path()).len() == 1);
+    let of_fay = sessions(scratch.path()).remove(0).2;
+    let number_of_eve = *links.lock().expect("locked").keys().next().expect("a link");
+    assert_eq!(links.lock().expect("locked").len(), 2, "fay has a link of her own");
+    let today = rfc3339(wall_clock().plus_seconds(7 * 3600))[..19].replace('T', " ");
+    let pay = |number: u64, reference: &str, link: &str| {
+        let mut data = transfer(number, reference, 6000, &today);
+        data["paymentLinkId"] = link.into();
+        let webhook = payos(&data);
+        let path = "/v1/payments/payos";
+        call(server.0.server.public_address, "POST", path, &webhook.head(), &webhook.body).body["result"].clone()
+    };
+    assert_eq!(pay(number_of_eve, "FTe", "link1"), "ignored", "eve's payment is not for fay");
+    let state =
+        || server.public("GET", &format!("/v1/orders/{}", fays["id"].as_str().expect("an id"))).body["state"].clone();
+    assert_eq!(state(), "awaiting_payment");
+    assert_eq!(pay(fays["seq"].as_u64().expect("a number"), "FTf", &of_fay), "applied");
+    assert_eq!(state(), "paid");
     server.stop();
 }
 
@@ -295,16 +363,22 @@ fn payos_links_are_requested_as_documented_and_responses_must_be_signed() {
     assert_eq!(sessions(scratch.path()), [link(&first, "link1"), link(&second, "link2")]);
     let asked = stub.requests();
     assert_eq!(asked[0].line, "POST /v2/payment-requests HTTP/1.1");
-    assert_eq!(asked[2].line, format!("GET /v2/payment-requests/{} HTTP/1.1", seq(&second)));
+    let body_of = |asked: &StubRequest| serde_json::from_str::<Value>(&asked.body).expect("JSON");
+    let number = |at: usize| body_of(&asked[at])["orderCode"].as_u64().expect("a number");
+    assert_eq!(asked[2].line, format!("GET /v2/payment-requests/{} HTTP/1.1", number(1)));
+    for (at, order) in [(0, &first), (1, &second)] {
+        let named = Shard::SINGLE.order_of_number(number(at)).expect("an order's");
+        assert!(named.seq.get() == seq(order) && named.series.is_some(), "{named:?}");
+    }
     assert_eq!((&*asked[0].headers["x-client-id"], &*asked[0].headers["x-api-key"]), ("client-7", "payos-api-key"));
-    let body: Value = serde_json::from_str(&asked[0].body).expect("JSON");
+    let body = body_of(&asked[0]);
     let page = format!("https://drops.example/pay/{}", first["id"].as_str().expect("an id"));
-    assert_eq!((&body["orderCode"], &body["amount"]), (&json!(seq(&first)), &json!(6000)));
+    assert_eq!((&body["orderCode"], &body["amount"]), (&json!(number(0)), &json!(6000)));
     assert_eq!((&body["returnUrl"], &body["cancelUrl"]), (&json!(page), &json!(page)));
     let description = body["description"].as_str().expect("a description");
     assert!(description.len() <= 9 && description.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{description}");
     let signed =
-        format!("amount=6000&cancelUrl={page}&description={description}&orderCode={}&returnUrl={page}", seq(&first));
+        format!("amount=6000&cancelUrl={page}&description={description}&orderCode={}&returnUrl={page}", number(0));
     assert_eq!(body["signature"], hex::encode(&hmac(PAYOS_KEY.as_bytes(), &[signed.as_bytes()])));
     let expires_at = firstcome::types::text::parse_rfc3339(first["expires_at"].as_str().expect("a time"));
     assert_eq!(body["expiredAt"], expires_at.expect("a time").second());

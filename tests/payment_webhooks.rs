@@ -6,6 +6,7 @@ mod provider_webhooks;
 
 use firstcome::config::{Config, PaymentSettings};
 use firstcome::payments::{OrderRef, ProviderEvent, WebhookError, WebhookRequest, WebhookVerifiers};
+use firstcome::types::shard::NumberedOrder;
 use firstcome::types::{OrderId, OrderSecret, Provider, ProviderEventKind as Kind, Seq, Shard, UnixMillis};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use provider_webhooks::{
@@ -359,7 +360,13 @@ fn payos_own_example_is_heard() {
     });
     let webhook = Webhook { headers: Vec::new(), body: example.to_string() };
     let received = receiver.receive(Provider::Payos, &webhook).expect("accepted");
-    assert_eq!(received.order, Seq::new(123).map(OrderRef::Seq).expect("in range"));
+    assert_eq!(
+        received.order,
+        OrderRef::Number {
+            order: NumberedOrder { seq: Seq::new(123).expect("in range"), series: None },
+            session: Some("124c33293c43417ab7879e14c8d9eb18".into()),
+        }
+    );
     assert_eq!((&*received.event_id, &*received.reference), ("123/00/TF230204212323", "TF230204212323"));
     assert_eq!(
         (received.amount.get(), received.currency.as_str(), received.kind),

@@ -35,6 +35,7 @@ use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, PageCac
 use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
+use crate::types::shard::NumberSeries;
 use crate::types::{UnixMillis, hex};
 use crate::web::shop::ShopPage;
 use crate::writer::WriterHandle;
@@ -52,6 +53,8 @@ pub struct ServerState {
     pub openapi_gzip: OnceLock<Bytes>,
     pub config: Config,
     pub epoch: u64,
+    /// The series of the numbers that orders get at providers.
+    pub series: NumberSeries,
     pub admission: Arc<Admission>,
     pub verifiers: WebhookVerifiers,
     /// Orders that the provider does not take.

@@ -5,9 +5,9 @@
 //!   member that is read must occur once in the signed text.
 //! - The signature has no time. `transactionDateTime` is the time of the transfer, in Vietnam's time without a zone; a
 //!   webhook that arrives hours later, after an outage, is valid. So only the future is stale, and the past is bounded by
-//!   the order: its payment cannot be older than the order (see `OrderRef::Seq`). The inbox recognizes replays. This also
+//!   the order: its payment cannot be older than the order (see `OrderRef::Number`). The inbox recognizes replays. This also
 //!   rejects PayOS' own sample, which PayOS signs with the shop's key when a webhook address is set up.
-//! - `orderCode` is the order's number: its shard and its `seq`. An order may get several transfers, so the id of an event
+//! - `orderCode` is the order's number: its shard, the file's series and its `seq`. An order may get several transfers, so the id of an event
 //!   consists of the order code, the result code and the transfer's reference.
 
 use jiff::civil::DateTime;
@@ -21,6 +21,8 @@ use crate::types::{ProviderEventKind, Shard, UnixMillis, hex};
 
 /// The members of `data` that are read.
 const USED: [&str; 6] = ["amount", "code", "currency", "orderCode", "reference", "transactionDateTime"];
+/// A member that is read if it is there once.
+const SESSION: &str = "paymentLinkId";
 /// The longest reference of a transfer, in bytes: with both codes an event's id stays within its bound.
 const TRANSFER_BYTES_MAX: usize = 200;
 /// Bound of the members of `data`; PayOS sends sixteen.
@@ -39,11 +41,14 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     let currency = fields.currency("/data/currency");
     let at = fields.str_at("/data/transactionDateTime").and_then(vietnam);
     let at = fields.required(at, "/data/transactionDateTime", "must be a time such as 2026-11-21 09:00:00");
+    let session = fields.str_at("/data/paymentLinkId").filter(|id| !id.is_empty()).map(Box::from);
     let event = || {
         let (code, order_code, reference) = (code?, order_code?, transfer?);
+        let order = Shard::SINGLE.order_of_number(order_code);
+        let order = order.map_or(OrderRef::Unknown, |order| OrderRef::Number { order, session });
         Some(ProviderEvent {
             event_id: format!("{order_code}/{code}/{reference}").into(),
-            order: Shard::SINGLE.order_of_number(order_code).map_or(OrderRef::Unknown, OrderRef::Seq),
+            order,
             kind: if &*code == "00" { ProviderEventKind::PaymentSucceeded } else { ProviderEventKind::PaymentFailed },
             reference,
             amount: amount?,
@@ -105,7 +110,7 @@ fn signed_text(data: &Value) -> Option<String> {
 /// Returns true if each member that is read occurs once in the signed text.
 fn has_one_reading(signed: &str) -> bool {
     let starts = |name: &str| signed.split('&').filter(|part| part.split('=').next() == Some(name)).count();
-    USED.iter().all(|name| starts(name) == 1)
+    USED.iter().all(|name| starts(name) == 1) && starts(SESSION) <= 1
 }
 
 /// Returns the signature of a request for a payment link.

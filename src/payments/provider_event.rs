@@ -2,7 +2,8 @@
 
 use hyper::header::{HeaderMap, HeaderName};
 
-use crate::types::{Amount, Currency, OrderId, ProviderEventKind, Seq, UnixMillis};
+use crate::types::shard::NumberedOrder;
+use crate::types::{Amount, Currency, OrderId, ProviderEventKind, UnixMillis};
 
 /// The longest id of a provider's event, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 255;
@@ -69,8 +70,12 @@ pub(super) fn failure_of(refund: &str) -> Box<str> {
 pub enum OrderRef {
     /// The public id, which cannot be guessed.
     Id(OrderId),
-    /// The number, which can be guessed: the event must not be older than the order.
-    Seq(Seq),
+    /// The number, which can be guessed and may be of another file: the session or the time must fit the order.
+    Number {
+        order: NumberedOrder,
+        /// The provider's id of the session that was paid.
+        session: Option<Box<str>>,
+    },
     /// No order is named; it is found by the payment's reference.
     Payment,
     /// The text names no order of this server.

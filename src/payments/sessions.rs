@@ -33,7 +33,8 @@ use super::secrets::{ApiKey, Keys};
 use crate::config::{Config, ConfigError};
 use crate::read::Reader;
 use crate::telemetry::{PanicMeter, Telemetry};
-use crate::types::{Amount, Currency, OrderId, Provider, Quantity, Seq, UnitPrice, UnixMillis};
+use crate::types::shard::NumberSeries;
+use crate::types::{Amount, Currency, OrderId, Provider, Quantity, UnitPrice, UnixMillis};
 use crate::writer::WriterHandle;
 
 /// The longest URL of a session, in bytes.
@@ -43,6 +44,8 @@ const URL_BYTES_MAX: usize = 2048;
 #[derive(Clone, Debug)]
 struct SessionRequest {
     id: OrderId,
+    /// The order's number for providers that want an integer, unless it is too large.
+    number: Option<u64>,
     /// URL of this server's page of the order, to which the buyer returns.
     page: String,
     /// Name of the product.
@@ -115,10 +118,10 @@ impl SessionProvider {
     }
 
     /// Closes a session. [`SessionError::Permanent`] says that it was closed, or paid, before.
-    async fn close(&self, order: Seq, reference: &str) -> Result<(), SessionError> {
+    async fn close(&self, reference: &str) -> Result<(), SessionError> {
         match self {
             SessionProvider::Stripe(stripe) => stripe.close(reference).await,
-            SessionProvider::Payos(payos) => payos.close(order).await,
+            SessionProvider::Payos(payos) => payos.close(reference).await,
             // The link has an end, which the provider checks.
             SessionProvider::Link(_) => Ok(()),
         }
@@ -126,13 +129,13 @@ impl SessionProvider {
 
     /// Closes the session of an order whose request may have had no answer: at Stripe, the same request returns the session
     /// that exists.
-    async fn close_unsure(&self, order: Seq, request: &SessionRequest) -> Result<(), SessionError> {
+    async fn close_unsure(&self, request: &SessionRequest) -> Result<(), SessionError> {
         match self {
             SessionProvider::Stripe(stripe) => {
                 let session = stripe.create(request).await?;
                 stripe.close(&session.reference).await
             }
-            SessionProvider::Payos(payos) => payos.close(order).await,
+            SessionProvider::Payos(payos) => payos.close(&payos::number_of(request)?.to_string()).await,
             SessionProvider::Link(_) => Ok(()),
         }
     }
@@ -176,6 +179,8 @@ pub struct SessionDependencies {
     /// URL at which buyers reach this server.
     pub public_url: String,
     pub telemetry: Arc<Telemetry>,
+    /// The series of the numbers that orders get at the provider.
+    pub series: NumberSeries,
     /// Shared with the pages of orders.
     pub refused: Arc<RefusedSessions>,
 }

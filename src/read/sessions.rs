@@ -67,6 +67,13 @@ pub fn url_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<(P
     statement.query_row(params![order], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
+/// Returns the provider's id of an order's session, if the order has one at this provider.
+pub fn reference_at(connection: &Connection, order: Seq, provider: Provider) -> rusqlite::Result<Option<Box<str>>> {
+    let mut statement =
+        connection.prepare_cached("SELECT reference FROM sessions WHERE order_seq = ?1 AND provider = ?2")?;
+    statement.query_row(params![order, provider], |row| row.get::<_, String>(0)).optional().map(|r| r.map(Into::into))
+}
+
 /// Returns the provider of an order's session.
 pub fn provider_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<Provider>> {
     Ok(url_of(connection, order)?.map(|(provider, _)| provider))

@@ -25,6 +25,7 @@ use crate::store::clock_file::ClockFile;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership, resumption};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
+use crate::types::shard::NumberSeries;
 use crate::types::text::rfc3339;
 use crate::types::{DropId, Seq, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
@@ -125,6 +126,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, note) = (store.epoch, NoteKeeper::new(&store));
+    let series = NumberSeries::of(&store.file_id, epoch);
     let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
     let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
@@ -148,6 +150,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let parts = ServerParts {
         config,
         epoch,
+        series,
         reader,
         admission,
         verifiers,
@@ -164,7 +167,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let server =
         ServerThreads::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let (reader, writer, telemetry) = (session_reader, handle.clone(), session_telemetry);
-    let parts = sessions::SessionDependencies { reader, writer, public_url, telemetry, refused };
+    let parts = sessions::SessionDependencies { reader, writer, public_url, telemetry, series, refused };
     let sessions = sessions
         .into_iter()
         .map(|sessions| sessions.start(parts.clone()))

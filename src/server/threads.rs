@@ -31,6 +31,7 @@ use crate::store::beside::NoteKeeper;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric, logging};
 use crate::types::DropId;
+use crate::types::shard::NumberSeries;
 use crate::wire::{self, WireWorker, WireWorkerParts};
 use crate::writer::WriterHandle;
 
@@ -47,6 +48,7 @@ pub struct ServerThreads {
 pub(super) struct ServerParts {
     pub(super) config: Config,
     pub(super) epoch: u64,
+    pub(super) series: NumberSeries,
     pub(super) reader: Reader,
     pub(super) admission: Admission,
     pub(super) verifiers: WebhookVerifiers,
@@ -90,6 +92,7 @@ impl ServerThreads {
             queue_rejections: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,
+            series: parts.series,
             admission: Arc::new(parts.admission),
             verifiers: parts.verifiers,
             refused_sessions: parts.refused_sessions,

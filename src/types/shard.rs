@@ -12,8 +12,38 @@ pub struct Shard(u8);
 /// Bits of a drop's or an auction's id below the shard: 16,777,215 of them in a shard.
 const NUMBER_BITS: u32 = 24;
 
-/// Bits of an order's number below the shard. With 8 above, it stays below 2^53: PayOS takes no larger integer.
-const ORDER_NUMBER_BITS: u32 = 45;
+/// Bits of a provider's number of an order below its shard. With 8 above, it stays below 2^53: PayOS takes no larger
+/// integer.
+const PROVIDER_NUMBER_BITS: u32 = 45;
+/// Bits of the order's own number in it, below the series.
+const ORDER_NUMBER_BITS: u32 = 37;
+
+/// A series of the numbers that orders have at payment providers. Each file begins one in each epoch, because a file that
+/// was put back from a copy gives its own numbers again, and a provider must not take the new order for the old one.
+///
+/// 1 to 255: a number of the series 0 is the order's own, which shops use that make payment links of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NumberSeries(u8);
+
+impl NumberSeries {
+    /// Returns the series of a file in an epoch. Those of 255 epochs in a row differ; two files have the same with a
+    /// probability of 1 in 255.
+    #[must_use]
+    pub fn of(file_id: &[u8; 16], epoch: u64) -> NumberSeries {
+        let [first, second, ..] = *file_id;
+        let begin = u64::from(first).saturating_mul(256).saturating_add(u64::from(second));
+        let place = begin.wrapping_add(epoch) % 255;
+        NumberSeries(u8::try_from(place).unwrap_or(0).saturating_add(1))
+    }
+}
+
+/// The order that a provider's number names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NumberedOrder {
+    pub seq: Seq,
+    /// The series of the number; `None` if it is the order's own.
+    pub series: Option<NumberSeries>,
+}
 
 impl Shard {
     /// The shard of a server without a cluster.
@@ -29,12 +59,13 @@ impl Shard {
         self.0
     }
 
-    /// Returns the number of an order for payment providers, unique over all shards. `None` from 2^45 events in a shard
-    /// on: a year at a million events per second.
+    /// Returns the number of an order for payment providers, unique over all shards. `None` from 2^37 events in a shard
+    /// on: four years at a thousand events per second.
     #[must_use]
-    pub const fn order_number(self, order: Seq) -> Option<u64> {
+    pub const fn order_number(self, series: NumberSeries, order: Seq) -> Option<u64> {
         if order.get() >> ORDER_NUMBER_BITS == 0 {
-            Some(((self.0 as u64) << ORDER_NUMBER_BITS) | order.get())
+            let above = ((self.0 as u64) << PROVIDER_NUMBER_BITS) | ((series.0 as u64) << ORDER_NUMBER_BITS);
+            Some(above | order.get())
         } else {
             None
         }
@@ -42,9 +73,11 @@ impl Shard {
 
     /// Returns the order with this number. `None` if the number is out of range, or of another shard.
     #[must_use]
-    pub fn order_of_number(self, number: u64) -> Option<Seq> {
-        let order = Seq::new(number & ((1 << ORDER_NUMBER_BITS) - 1))?;
-        (number >> ORDER_NUMBER_BITS == u64::from(self.0)).then_some(order)
+    pub fn order_of_number(self, number: u64) -> Option<NumberedOrder> {
+        let seq = Seq::new(number & ((1 << ORDER_NUMBER_BITS) - 1))?;
+        let series = u8::try_from((number >> ORDER_NUMBER_BITS) & 0xff).ok()?;
+        let series = (series != 0).then_some(NumberSeries(series));
+        (number >> PROVIDER_NUMBER_BITS == u64::from(self.0)).then_some(NumberedOrder { seq, series })
     }
 }
 
@@ -109,17 +142,28 @@ mod tests {
 
     #[test]
     fn an_orders_number_for_providers_is_below_2_to_the_53_and_comes_back_to_its_shard_alone() {
-        let last = Seq::new((1 << 45) - 1).expect("in range");
+        let last = Seq::new((1 << 37) - 1).expect("in range");
+        let series = [0, 1, 253, 254].map(|epoch| NumberSeries::of(&[0; 16], epoch));
+        assert_eq!(series.map(|series| series.0), [1, 2, 254, 255]);
         for shard in [0, 1, 255].map(Shard::new) {
-            for order in [Seq::new(1).expect("in range"), last] {
-                let number = shard.order_number(order).expect("in range");
+            for (series, order) in series.into_iter().flat_map(|s| [(s, Seq::new(1).expect("in range")), (s, last)]) {
+                let number = shard.order_number(series, order).expect("in range");
                 assert!(number <= JSON_INTEGER_MAX);
-                assert_eq!(shard.order_of_number(number), Some(order));
+                assert_eq!(shard.order_of_number(number), Some(NumberedOrder { seq: order, series: Some(series) }));
                 assert_eq!(Shard::new(shard.get() ^ 4).order_of_number(number), None);
             }
-            assert_eq!(shard.order_number(last.next()), None);
+            assert_eq!(shard.order_number(series[0], last.next()), None);
         }
-        assert_eq!(Shard::SINGLE.order_number(last), Some(last.get()), "numbers of a server alone stay as they are");
+        let own = Shard::SINGLE.order_of_number(last.get());
+        assert_eq!(own, Some(NumberedOrder { seq: last, series: None }), "an order's own number is one, too");
         assert_eq!(Shard::SINGLE.order_of_number(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_file_begins_another_series_in_each_epoch() {
+        for file in [[0; 16], [0xff; 16], [7; 16]] {
+            let seen: std::collections::BTreeSet<u8> = (0..255).map(|epoch| NumberSeries::of(&file, epoch).0).collect();
+            assert!(seen.len() == 255 && !seen.contains(&0));
+        }
     }
 }

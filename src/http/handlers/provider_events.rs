@@ -3,6 +3,7 @@
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{RouteEntry, accepted_seq, fault, overloaded, submit_as, with_write_headers};
@@ -20,12 +21,13 @@ use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::payments::provider_event::InvalidField;
 use crate::payments::{BODY_BYTES_MAX, OrderRef, ProviderEvent, TOLERANCE_SECONDS, WebhookError, WebhookRequest};
-use crate::read::rows;
+use crate::read::{rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
-use crate::types::{Disposition, Provider, Seq};
-use crate::writer::Class;
+use crate::types::shard::NumberedOrder;
+use crate::types::{Disposition, Provider, Seq, UnixMillis};
 use crate::writer::clock::wall_clock;
+use crate::writer::{Class, ClockReading};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     // No token is needed: the handler verifies the provider's signature. A provider's events take milliseconds each, so
@@ -133,7 +135,7 @@ async fn record(
         Err(WebhookError::Unused) => return Ok(unused("unused")),
         Err(error) => return Err(rejected_event(error)),
     };
-    let order = find_order(worker, &event)?;
+    let order = find_order(worker, provider, &event)?;
     let ProviderEvent { event_id, kind, reference, amount, currency, counterpart, .. } = event;
     let key = |event_id: &str| worker.writer.digest_key.provider_event(provider, event_id);
     let (id, counterpart) = (key(&event_id), counterpart.as_deref().map(key));
@@ -206,17 +208,46 @@ fn rejected_event(error: WebhookError) -> RejectedEvent {
 }
 
 /// Finds the order that an event names. The lookup is here so that unknown orders never reach the writer.
-fn find_order(worker: &Worker, event: &ProviderEvent) -> Result<Option<Seq>, Problem> {
+fn find_order(worker: &Worker, provider: Provider, event: &ProviderEvent) -> Result<Option<Seq>, Problem> {
     let found = worker.reader.read(|connection| match &event.order {
         OrderRef::Id(id) => Ok(rows::order_by_id(connection, *id)?.map(|row| row.seq)),
-        OrderRef::Seq(seq) => {
-            let row = rows::order_by_seq(connection, *seq)?;
-            // A number is not secret, and other databases have the same: a payment older than its order is not for it.
-            let old_enough = |row: &rows::OrderRow| event.at >= row.reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX);
-            Ok(row.filter(old_enough).map(|row| row.seq))
+        OrderRef::Number { order, session } => {
+            order_of_number(worker, connection, provider, event.at, *order, session.as_deref())
         }
         // The writer finds it, after every payment that was reported before.
         OrderRef::Payment | OrderRef::Unknown => Ok(None),
     });
     found.map_err(|error| fault(&error))
+}
+
+/// Returns the order of a number, which is not secret, and which another file may have given, too: either its session was
+/// paid, or the payment is not older than the order.
+fn order_of_number(
+    worker: &Worker,
+    connection: &Connection,
+    provider: Provider,
+    at: UnixMillis,
+    NumberedOrder { seq, series }: NumberedOrder,
+    session: Option<&str>,
+) -> rusqlite::Result<Option<Seq>> {
+    let Some(row) = rows::order_by_seq(connection, seq)? else { return Ok(None) };
+    let recorded = sessions::reference_at(connection, seq, provider)?;
+    let fits = match (recorded.as_deref(), session) {
+        (Some(recorded), Some(session)) => recorded == session,
+        (None, _) | (_, None) => {
+            // The provider has the wall clock only.
+            let reserved_at = worker.writer.clock.for_peers(row.reserved_at, &ClockReading::take());
+            let is_of_this_file = series.is_none_or(|series| series == worker.server.series);
+            is_of_this_file && at >= reserved_at.plus_millis(-OLDER_BY_MILLIS_MAX)
+        }
+    };
+    if !fits {
+        tracing::warn!(
+            order = seq.get(),
+            provider = provider.as_str(),
+            "a payment names this order by its number, but it is of another session or older than the order: it is not \
+             applied; look for it at the provider"
+        );
+    }
+    Ok(fits.then_some(seq))
 }

@@ -8,8 +8,8 @@ use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
+use crate::types::instant::parse_instant;
 use crate::types::order_id::code_of;
-use crate::types::{Seq, Shard};
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -17,6 +17,8 @@ const JSON: &str = "application/json";
 const PATH: &str = "/v2/payment-requests";
 /// PayOS' code for success.
 const SUCCESS: &str = "00";
+/// The longest time by which PayOS' clock may be behind: a link is not older than its order.
+const CREATED_BEFORE_MILLIS_MAX: i64 = 5 * 60 * 1000;
 /// PayOS' code for an `orderCode` that has a link already.
 const EXISTS: &str = "231";
 
@@ -65,9 +67,9 @@ impl PayosSessions {
         }
     }
 
-    /// Cancels a link. PayOS reports one that is paid or cancelled in the body of a 200.
-    pub(super) async fn close(&self, order: Seq) -> Result<(), SessionError> {
-        let path = format!("{PATH}/{}/cancel", number_of(order)?);
+    /// Cancels a link by its id or its order's number. PayOS reports one that is paid or cancelled in the body of a 200.
+    pub(super) async fn close(&self, link: &str) -> Result<(), SessionError> {
+        let path = format!("{PATH}/{link}/cancel");
         let body = json!({ "cancellationReason": "the order has ended" }).to_string();
         let response = self.api.send(Method::POST, &path, &self.headers, JSON, body).await?;
         if response.status == 200 { Ok(()) } else { Err(response.session_error(None)) }
@@ -75,13 +77,16 @@ impl PayosSessions {
 
     /// Returns the link that an earlier request has created.
     async fn existing(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
-        let path = format!("{PATH}/{}", number_of(request.id.seq)?);
+        let path = format!("{PATH}/{}", number_of(request)?);
         let response = self.api.send(Method::GET, &path, &self.headers, JSON, String::new()).await?;
         let body = parse(&response);
         let data = self.data(&response, &body)?;
-        let is_ours = data["amount"].as_u64() == Some(request.amount().get());
+        let made_at = data["createdAt"].as_str().and_then(|at| parse_instant(at).ok());
+        // A link from before the order is another order's, of a copy of this file.
+        let is_old = made_at.is_some_and(|at| at < request.reserved_at.plus_millis(-CREATED_BEFORE_MILLIS_MAX));
+        let is_ours = data["amount"].as_u64() == Some(request.amount().get()) && !is_old;
         match (data["id"].as_str(), data["status"].as_str()) {
-            (Some(id), Some("PENDING" | "PROCESSING" | "UNDERPAID" | "PAID")) if is_ours => {
+            (Some(id), Some("PENDING" | "PROCESSING" | "UNDERPAID")) if is_ours => {
                 ProviderSession::new(&format!("{}/{id}", self.checkout_url), id)
             }
             _ => Err(SessionError::Permanent(
@@ -92,7 +97,7 @@ impl PayosSessions {
 
     fn body(&self, request: &SessionRequest) -> Result<String, SessionError> {
         let amount = request.amount().get();
-        let order_code = number_of(request.id.seq)?;
+        let order_code = number_of(request)?;
         let page = &request.page;
         // Banks show at least nine characters: the order's code without its hyphen.
         let description = code_of(request.id.seq).replace('-', "");
@@ -127,9 +132,8 @@ impl PayosSessions {
 }
 
 /// Returns an order's number at PayOS.
-fn number_of(order: Seq) -> Result<u64, SessionError> {
-    let number = Shard::SINGLE.order_number(order);
-    number.ok_or_else(|| SessionError::Permanent("the order's number is above 2^45".into()))
+pub(super) fn number_of(request: &SessionRequest) -> Result<u64, SessionError> {
+    request.number.ok_or_else(|| SessionError::Permanent("the order's number is above 2^37".into()))
 }
 
 fn parse(response: &ApiResponse) -> Value {

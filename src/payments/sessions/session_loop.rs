@@ -20,7 +20,8 @@ use crate::read::rows::OrderRow;
 use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
-use crate::types::{Amount, OrderState, Seq, random};
+use crate::types::shard::NumberSeries;
+use crate::types::{Amount, OrderState, Seq, Shard, random};
 use crate::writer::{Class, ClockReading, Submission, WriterHandle, WriterReply};
 
 /// Pause between two searches for new orders.
@@ -44,6 +45,7 @@ pub(super) struct SessionLoop {
     reader: Reader,
     writer: WriterHandle,
     public_url: String,
+    series: NumberSeries,
     meter: SessionMetrics,
     /// The last event that was read; `None` before the first read.
     read_to: Option<Seq>,
@@ -127,6 +129,7 @@ impl SessionLoop {
             reader: parts.reader,
             writer: parts.writer,
             public_url: parts.public_url,
+            series: parts.series,
             meter,
             read_to: None,
             scanned: Some(Seq::ZERO),
@@ -273,13 +276,13 @@ impl SessionLoop {
             match self.what_to_close(order, &closing.session) {
                 Ok(Some(ToClose::Session(reference))) => {
                     self.in_flight.spawn(async move {
-                        let result = provider.close(order, &reference).await;
+                        let result = provider.close(&reference).await;
                         Finished::Closed { order, closing, result }
                     });
                 }
                 Ok(Some(ToClose::Request(request))) => {
                     self.in_flight.spawn(async move {
-                        let result = provider.close_unsure(order, &request).await;
+                        let result = provider.close_unsure(&request).await;
                         Finished::Closed { order, closing, result }
                     });
                 }
@@ -326,6 +329,7 @@ impl SessionLoop {
         let name = self.reader.read(|connection| sessions::name_of_drop(connection, row.drop_id))?;
         Ok(name.map(|name| SessionRequest {
             id: row.id(),
+            number: Shard::SINGLE.order_number(self.series, row.seq),
             page: format!("{}/pay/{}", self.public_url, row.id()),
             name,
             quantity: row.quantity,
