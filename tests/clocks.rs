@@ -235,6 +235,29 @@ fn a_quiet_shop_starts_again_while_an_order_is_live() {
     }
 }
 
+#[test]
+fn a_crash_and_a_restart_within_a_boot_end_no_reservation_early_whatever_the_wall_clock_shows() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (writer, handle) = writing::prepare(scratch.path(), writing::options());
+    let thread = writing::run(writer);
+    writing::decided(writing::create(&handle, 5, 900));
+    writing::decided(writing::order(&handle, "ann").expect("let in"));
+    writing::end(&handle, thread);
+    let due = evidence(scratch.path());
+    let quiet = StartEvidence { orders_live: false, anything_due: false, ..due };
+    for (ahead, believed) in [(50 * SECOND, true), (70 * SECOND, false), (50 * MINUTE, false)] {
+        let now = later(5 * SECOND, ahead);
+        let right = now.wall.plus_millis(-ahead);
+        let started = |evidence: &StartEvidence| {
+            let clock = Clock::start(evidence, &now, false).expect("accepted");
+            clock.at(now.monotonic).get() - right.get()
+        };
+        let expected = if believed { ahead } else { 0 };
+        assert!((started(&due) - expected).abs() < 2 * SECOND, "{ahead}: {} ms ahead", started(&due));
+        assert!((started(&quiet) - ahead).abs() < 2 * SECOND, "with nothing due the wall clock counts");
+    }
+}
+
 /// Ways to lose the clock file; before the first start of this version there is none.
 fn lose_clock_file(directory: &Path, way: &str) {
     let path = directory.join(CLOCK_FILE);

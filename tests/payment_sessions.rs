@@ -153,6 +153,34 @@ fn a_session_is_expired_at_stripe_when_its_order_ends_and_again_until_that_succe
 }
 
 #[test]
+fn an_order_can_be_paid_although_its_drop_was_renamed_after_an_answer_was_lost() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // Stripe keeps the parameters of a key; the answer to the first request is lost.
+    let known: Mutex<BTreeMap<String, String>> = Mutex::default();
+    let stub = StubProvider::new(Box::new(move |number, asked| {
+        let mut known = known.lock().expect("locked");
+        let body = known.entry(asked.headers["idempotency-key"].clone()).or_insert_with(|| asked.body.clone());
+        match number {
+            1 => None,
+            _ if *body != asked.body => {
+                Some((400, "", json!({ "error": { "type": "idempotency_error" } }).to_string()))
+            }
+            _ => made(number),
+        }
+    }));
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+    new_drop(&server, "EUR");
+    order(&server, "k");
+    until("the first request arrives", || !stub.requests().is_empty());
+    let revision = server.public("GET", "/v1/drops/1").body["revision"].clone();
+    let patch = json!({ "name": "Renamed", "reason": "a typo", "expected_revision": revision });
+    let patched = server.admin("PATCH", "/v1/drops/1", &patch);
+    assert_eq!(patched.status, 200, "{}", patched.text);
+    until("the session is recorded", || !sessions(scratch.path()).is_empty());
+    server.stop();
+}
+
+#[test]
 fn sessions_at_a_provider_that_is_no_longer_chosen_are_closed_while_its_keys_are_there() {
     let scratch = tempfile::tempdir().expect("scratch");
     let closed = |asked: &StubRequest| asked.line.contains("/expire");

@@ -289,6 +289,14 @@ fn start_clock(store: &Store, loaded: &Loaded, accept: bool) -> Result<Clock, Ex
         );
     }
     let clock = Clock::start(&evidence, &now, accept).map_err(|error| Exit::clock(error.to_string()))?;
+    if let Some(believed) = evidence.by_boot_clock(&now).filter(|_| !accept) {
+        let seconds = now.wall.since(believed) / 1000;
+        tracing::error!(
+            seconds,
+            "the wall clock is ahead of the clock of this boot since the last run: decisions go on by that one, so that no \
+             reservation ends early; set the wall clock, or start with --accept-clock if it is right"
+        );
+    }
     let ahead_ms = clock.at(now.monotonic).since(now.wall);
     if ahead_ms > CLOCK_AHEAD_LOGGED_MS {
         let seconds = ahead_ms / 1000;

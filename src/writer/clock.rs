@@ -44,15 +44,19 @@ pub fn wall_clock_us() -> u64 {
 }
 
 impl Clock {
-    /// Starts a clock at the later of the file's last event and the wall clock.
+    /// Starts a clock at the later of the file's last event and the wall clock, or the boot clock's account of it.
     ///
     /// # Errors
     /// If the wall clock differs too much from what is known, unless the operator accepts the difference with `accept`.
     pub fn start(evidence: &StartEvidence, now: &ClockReading, accept: bool) -> Result<Clock, ClockError> {
-        if !accept {
-            evidence.check(now)?;
+        if accept {
+            return Ok(Clock::unguarded(evidence.last_event, now));
         }
-        Ok(Clock::unguarded(evidence.last_event, now))
+        evidence.check(now)?;
+        // Within one boot a crash and its restart change nothing: a wall clock that was set meanwhile, or before and not
+        // believed, is not believed now.
+        let wall = evidence.by_boot_clock(now).unwrap_or(now.wall);
+        Ok(Clock::unguarded(evidence.last_event, &ClockReading { wall, ..*now }))
     }
 
     /// Starts a clock without the guard, for a file that has just been made and for tests.

@@ -145,6 +145,15 @@ impl StartEvidence {
         if stepped_ms > AHEAD_MAX_MS { Err(ClockError::Stepped(stepped_ms / 1000)) } else { Ok(()) }
     }
 
+    /// Returns the time that the boot clock makes of the last run's, if a wall clock ahead of it would end something early.
+    #[must_use]
+    pub fn by_boot_clock(&self, now: &ClockReading) -> Option<UnixMillis> {
+        let kept = self.kept.filter(|_| self.anything_due)?;
+        let elapsed = i64::try_from(now.since_boot_reading(kept.boot)?.as_millis()).ok()?;
+        let expected = kept.known.plus_millis(elapsed);
+        (now.wall.get().saturating_sub(expected.get()) > BEHIND_MAX_MS).then_some(expected)
+    }
+
     /// The lead of the wall clock over what the boot clock makes of the later of the kept instants; `None` after a boot.
     fn lead_over_boot_clock_ms(&self, kept: &KeptInstant, now: &ClockReading) -> Option<i64> {
         let elapsed = i64::try_from(now.since_boot_reading(kept.boot)?.as_millis()).ok()?;

@@ -1,16 +1,19 @@
 //! Stripe's Checkout SessionService.
 
+use aws_lc_rs::digest;
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::api::ProviderApi;
+use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::accepted_amounts::to_stripe;
-use crate::types::{Amount, UnixMillis};
+use crate::types::{Amount, UnixMillis, hex};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The type of Stripe's error for a key that it knows with other parameters.
+const KEY_WITH_OTHER_PARAMETERS: &str = "idempotency_error";
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Time by which a session outlives its order: Stripe's minimum life of 30 minutes, and a minute for the request. So every
 /// request for an order is valid as long as the order awaits its payment, and has the same end: Stripe answers a key that
@@ -40,14 +43,30 @@ impl StripeSessions {
     pub(super) async fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
         let ends = ends_at(request.reserved_at, request.expires_at);
         let form = form(request, ends)?;
-        let headers = [self.authorization(), (IDEMPOTENCY_KEY, secret(&format!("firstcome-{}-{ends}", request.id)))];
-        let response = self.api.send(Method::POST, "/v1/checkout/sessions", &headers, FORM, form).await?;
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let key = format!("firstcome-{}-{ends}", request.id);
+        let (mut response, mut body) = self.request(&key, &form).await?;
+        if body["error"]["type"] == KEY_WITH_OTHER_PARAMETERS {
+            tracing::warn!(
+                order = request.id.seq.get(),
+                "the drop's name or public_url changed after a request for a payment session whose answer was lost: a new \
+                 session is requested; the earlier one, if it exists, stays open at the provider until its end"
+            );
+            let digest = digest::digest(&digest::SHA256, form.as_bytes());
+            let digest: String = hex::encode(digest.as_ref()).chars().take(16).collect();
+            (response, body) = self.request(&format!("{key}-{digest}"), &form).await?;
+        }
         match (response.status, body["url"].as_str(), body["id"].as_str()) {
             (200, Some(url), Some(id)) => ProviderSession::new(url, id),
             // Only the error's code or type is logged: its message may repeat data of the request.
             _ => Err(response.session_error(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
         }
+    }
+
+    async fn request(&self, key: &str, form: &str) -> Result<(ApiResponse, Value), SessionError> {
+        let headers = [self.authorization(), (IDEMPOTENCY_KEY, secret(key))];
+        let response = self.api.send(Method::POST, "/v1/checkout/sessions", &headers, FORM, form.to_string()).await?;
+        let body = serde_json::from_slice(&response.body).unwrap_or_default();
+        Ok((response, body))
     }
 
     /// Expires a session. Stripe refuses it (400) for one that is complete or expired.
