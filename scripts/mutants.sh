@@ -29,7 +29,7 @@ served="$thread admission egress payments outbox deadlines web api wire http ser
 stages='
 engine    1  60 rules   engine_reports engine_rules auction_rules payment_rules
 engine    2  90 file    lib engine_model payment_orders payment_shuffles store_model
-store     1  60 file    lib store_model payment_orders
+store     1  60 file    lib store_model payment_orders recorded_money
 store     2 120 thread  damage writer log_entries
 store     3 200 thread  altered_columns faults power growth
 store     4 240 all     lost_files operators_files full_disk_rescue linked_files operators_tokens foreign_writes disk_fault rebuild_kill kill clocks restart

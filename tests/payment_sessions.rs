@@ -10,7 +10,7 @@ mod provider_webhooks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome::config::PaymentSettings;
@@ -18,6 +18,7 @@ use firstcome::types::text::rfc3339;
 use firstcome::types::{Provider, Shard, hex};
 use firstcome::writer::clock::wall_clock;
 use http::{Server, call, until};
+use parking_lot::Mutex;
 use provider_stub::{StubProvider, StubRequest, StubResponses, made, new_drop, order, sessions, shop, with_stripe};
 use provider_webhooks::{PAYOS_KEY, hmac, payos, secret_file, settings, transfer};
 use serde_json::{Value, json};
@@ -158,7 +159,7 @@ fn an_order_can_be_paid_although_its_drop_was_renamed_after_an_answer_was_lost()
     // Stripe keeps the parameters of a key; the answer to the first request is lost.
     let known: Mutex<BTreeMap<String, String>> = Mutex::default();
     let stub = StubProvider::new(Box::new(move |number, asked| {
-        let mut known = known.lock().expect("locked");
+        let mut known = known.lock();
         let body = known.entry(asked.headers["idempotency-key"].clone()).or_insert_with(|| asked.body.clone());
         match number {
             1 => None,
@@ -257,7 +258,7 @@ fn after_a_copy_is_put_back_no_buyer_gets_the_link_or_the_payment_of_another() {
     let links: Arc<Mutex<BTreeMap<u64, Value>>> = Arc::default();
     let kept = Arc::clone(&links);
     let stub = StubProvider::new(Box::new(move |number, asked| {
-        let mut links = kept.lock().expect("locked");
+        let mut links = kept.lock();
         if asked.line.starts_with("GET") {
             let of = asked.line.split(['/', ' ']).nth_back(2).and_then(|number| number.parse().ok()).expect("a number");
             return Some((200, "", signed_by_payos(&links[&of])));
@@ -298,8 +299,8 @@ fn after_a_copy_is_put_back_no_buyer_gets_the_link_or_the_payment_of_another() {
     assert_eq!(fays["seq"], eves["seq"], "the number is given again");
     until("fay's link is recorded", || sessions(scratch.path()).len() == 1);
     let of_fay = sessions(scratch.path()).remove(0).2;
-    let number_of_eve = *links.lock().expect("locked").keys().next().expect("a link");
-    assert_eq!(links.lock().expect("locked").len(), 2, "fay has a link of her own");
+    let number_of_eve = *links.lock().keys().next().expect("a link");
+    assert_eq!(links.lock().len(), 2, "fay has a link of her own");
     let today = rfc3339(wall_clock().plus_seconds(7 * 3600))[..19].replace('T', " ");
     let pay = |number: u64, reference: &str, link: &str| {
         let mut data = transfer(number, reference, 6000, &today);

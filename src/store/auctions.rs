@@ -215,3 +215,31 @@ pub(super) fn increments_of(text: &str) -> Option<Box<[Increment]>> {
         |[from, step]: [u64; 2]| Some(Increment { from: UnitPrice::new(from)?, step: UnitPrice::new(step)? });
     pairs.into_iter().map(increment).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Digest, UnitPrice, UnixMillis};
+
+    #[test]
+    fn the_audit_of_an_auction_has_its_unit_and_the_price_after_a_bid() {
+        let (id, price) = (AuctionId::new(1).expect("not 0"), UnitPrice::new(700).expect("a price"));
+        let bid = Seq::new(4).expect("in range");
+        let placed = BidPlaced {
+            buyer: Digest([1; 16]),
+            amount: UnitPrice::new(600).expect("a price"),
+            maximum: UnitPrice::new(900).expect("a price"),
+            leads: false,
+            current: price,
+            ends_at: UnixMillis::ZERO,
+            extended: false,
+            key: None,
+        };
+        let placed = columns(id, &AuctionEvent::BidPlaced(placed));
+        assert_eq!((placed.quantity, placed.amount, placed.detail), (None, Some(700), None));
+        let awarded = AuctionAwarded { buyer: Digest([1; 16]), bid, unit_price: price, expires_at: UnixMillis::ZERO };
+        let awarded = columns(id, &AuctionEvent::Awarded(awarded));
+        assert_eq!(awarded.quantity, Some(1));
+        assert_eq!(awarded.detail, Some(json!({ "auction_id": 1, "bid_seq": 4, "unit_price": 700 })));
+    }
+}

@@ -243,3 +243,15 @@ fn patch_detail(patch: &DropPatch, reason: &str) -> Value {
     note("reason", Some(reason.into()));
     Value::Object(detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_of_a_change_of_stock_has_its_units() {
+        let columns = columns(&DropEvent::StockAdjusted(StockAdjusted { delta: -3, reason: "broken".into() }));
+        assert_eq!((columns.quantity, columns.amount), (Some(-3), None));
+        assert_eq!(columns.detail, Some(json!({ "reason": "broken" })));
+    }
+}

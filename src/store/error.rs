@@ -262,6 +262,24 @@ mod tests {
     use rusqlite::ffi;
 
     #[test]
+    fn a_write_for_which_there_is_no_room_is_a_full_disk_and_another_fault_of_the_disk_is_none() {
+        let fault = |code, errno| StoreError::DiskFault {
+            path: PathBuf::from("firstcome.db"),
+            cause: rusqlite::Error::SqliteFailure(ffi::Error::new(code), None),
+            source: std::io::Error::from_raw_os_error(errno),
+        };
+        let (no_space, no_device) = (rustix::io::Errno::NOSPC.raw_os_error(), rustix::io::Errno::IO.raw_os_error());
+        for (code, errno, severity) in [
+            (ffi::SQLITE_IOERR_WRITE, no_space, Severity::Full),
+            (ffi::SQLITE_IOERR_SHMSIZE, no_space, Severity::Full),
+            (ffi::SQLITE_IOERR_FSYNC, no_space, Severity::Storage),
+            (ffi::SQLITE_IOERR_WRITE, no_device, Severity::Storage),
+        ] {
+            assert_eq!(fault(code, errno).severity(), severity, "{code} {errno}");
+        }
+    }
+
+    #[test]
     fn an_sql_error_has_the_exit_code_of_its_cause() {
         for (code, exit) in [
             (ffi::SQLITE_CONSTRAINT, exit::BUG),

@@ -155,6 +155,24 @@ mod tests {
     use crate::types::UnixMillis;
 
     #[test]
+    fn a_log_that_is_shorter_under_its_salt_or_begun_before_is_older() {
+        let salt = |count: u32| {
+            let mut salt = [7; 8];
+            salt[..4].copy_from_slice(&count.to_be_bytes());
+            salt
+        };
+        let seen = SeenIndex { salt: salt(5), pages: vec![1; 40] };
+        // Ten pages were seen.
+        for (frames, older) in [(0, true), (9, true), (10, false), (11, false)] {
+            assert_eq!(seen.is_newer_than(frames, salt(5)), older, "{frames} frames");
+        }
+        for (count, older) in [(6, false), (7, false), (900, false), (4, true), (0, true), (u32::MAX, true)] {
+            assert_eq!(seen.is_newer_than(1, salt(count)), older, "begun {count} times");
+        }
+        assert!(!SeenIndex::default().is_newer_than(0, salt(1)), "nothing was seen");
+    }
+
+    #[test]
     fn an_older_index_is_told_from_one_that_has_grown_or_begun_again() {
         let scratch = tempfile::tempdir().expect("scratch");
         let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");

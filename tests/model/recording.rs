@@ -1,7 +1,7 @@
 //! The writer's work on one command without its threads: prefetch, decide, evolve, and what the next commit records.
 
-use firstcome::engine::{Admitted, Command, State};
-use firstcome::store::{Batch, Recorder, Store, early, load, settlements};
+use firstcome::engine::{Admitted, Command, Outcome, State};
+use firstcome::store::{Batch, PrivateData, Recorder, Store, early, load, settlements};
 use firstcome::types::UnixMillis;
 
 use super::World;
@@ -38,6 +38,13 @@ impl<'store> Recording<'store> {
 
     /// Decides a command of a world, which learns from the outcome.
     pub fn decide(&mut self, world: &mut World, command: &Command, at: UnixMillis) {
+        let private_data = world.private_data(command);
+        let outcome = self.decide_with(command, private_data, at);
+        world.learn(&self.state, &outcome);
+    }
+
+    /// Decides a command with its private data.
+    pub fn decide_with(&mut self, command: &Command, private_data: Option<PrivateData>, at: UnixMillis) -> Outcome {
         let Recording { state, batch, store } = self;
         let mut admitted = Admitted::default();
         if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
@@ -55,13 +62,13 @@ impl<'store> Recording<'store> {
         for event in &batch.events[first..] {
             state.evolve(event);
         }
-        if let (Some(event), Some(private_data)) = (batch.events.get(first), world.private_data(command)) {
+        if let (Some(event), Some(private_data)) = (batch.events.get(first), private_data) {
             batch.private_data.push((event.seq, private_data));
         }
-        world.learn(state, &outcome);
         if let Some(id) = command.named_drop().filter(|id| state.drop_entry(*id).is_some()) {
             batch.tally.count(id, at, &outcome, std::time::Duration::ZERO);
         }
+        outcome
     }
 
     /// Commits what was decided. `what` names the run and the step in a failure.
