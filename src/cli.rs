@@ -17,6 +17,7 @@ pub mod wire;
 use clap::{Parser, Subcommand};
 
 use crate::exit::{self, Exit};
+use crate::output;
 
 /// First come, first served: an inventory engine for limited drops and flash sales. One program, one SQLite file.
 #[derive(Parser, Debug)]
@@ -72,8 +73,26 @@ pub enum CliCommand {
 /// # Errors
 /// The exit code and the lines for the operator.
 pub fn run(arguments: Arguments) -> Result<(), Exit> {
-    match arguments.command {
-        CliCommand::Serve(args) => serve::run(args),
+    run_command(arguments.command)?;
+    output::failure().map_or(Ok(()), |error| Err(unprinted(&error)))
+}
+
+/// Returns the end of a command whose result did not reach standard output.
+#[must_use]
+pub fn unprinted(error: &std::io::Error) -> Exit {
+    Exit::cannot_create(format!(
+        "the command has done its work, and its result could not be written to standard output: {error}"
+    ))
+}
+
+fn run_command(command: CliCommand) -> Result<(), Exit> {
+    match command {
+        CliCommand::Serve(args) => {
+            let ended = serve::run(args);
+            // Its addresses are in the log as well.
+            let _banner_lost = output::failure();
+            ended
+        }
         CliCommand::Rush(args) => rush::run(args),
         CliCommand::Verify(args) => verify::run(&args),
         CliCommand::Replay(args) => replay::run(&args),

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use firstcome::cli::{self, Arguments};
-use firstcome::{exit, output};
+use firstcome::exit::{self, Exit};
+use firstcome::output;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -18,8 +19,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             if !error.use_stderr() {
-                let _closed_pipe = error.print();
-                return ExitCode::SUCCESS;
+                let printed = error.print().err().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+                return printed.map_or(ExitCode::SUCCESS, |error| end(&cli::unprinted(&error)));
             }
             if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
                 let _closed_pipe = error.print();
@@ -31,11 +32,14 @@ fn main() -> ExitCode {
     };
     match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => {
-            for line in exit.message.lines() {
-                output::note(format!("firstcome: {line}"));
-            }
-            ExitCode::from(exit.code)
-        }
+        Err(exit) => end(&exit),
     }
+}
+
+/// Reports an unsuccessful end.
+fn end(exit: &Exit) -> ExitCode {
+    for line in exit.message.lines() {
+        output::note(format!("firstcome: {line}"));
+    }
+    ExitCode::from(exit.code)
 }

@@ -31,6 +31,81 @@ fn stop(mut server: Process) {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+/// Makes a token whose text goes to `to`.
+fn create_token_to(to: Stdio, data: &Path) -> Output {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    run.args(["token", "create", "--role", "owner", "--name", "ann", "--before-first-start", "--data"]).arg(data);
+    run.stdin(Stdio::null())
+        .stdout(to)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|child| child.wait_with_output())
+        .expect("run")
+}
+
+#[test]
+fn a_token_that_could_not_be_printed_is_not_made_and_closes_nothing() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let server = Process::start(&data, &[]);
+    for way in ["a full disk", "a closed pipe"] {
+        let to = if way == "a full disk" {
+            Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").expect("opened"))
+        } else {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            Stdio::from(writer)
+        };
+        let refused = create_token_to(to, &data);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(73), "{way}: {told}");
+        assert!(told.contains("no token was made") && told.contains("os error") && !told.contains("fc_"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(!data.join(TOKENS).exists(), "{way}");
+        let listed = firstcome(&["token", "list"], &data);
+        assert!(String::from_utf8_lossy(&listed.stderr).contains("no tokens in"), "{way}: {listed:?}");
+    }
+    assert_eq!(status(&server, None), 200, "the listener is as open as before");
+    let file = fs::File::create(scratch.path().join("secret")).expect("made");
+    assert!(create_token_to(Stdio::from(file), &data).status.success());
+    let token = fs::read_to_string(scratch.path().join("secret")).expect("read");
+    process::wait_until("the token is in force", || status(&server, Some(token.trim())) == 200);
+}
+
+#[test]
+fn a_result_that_standard_output_did_not_take_ends_with_73_and_a_pipe_that_is_closed_does_not() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, _) = used(scratch.path());
+    let id = firstcome(&["token", "list", "--json"], &data);
+    let id = String::from_utf8(id.stdout).expect("text");
+    let id = id.split("\"id\": \"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id").to_string();
+    let of_data = ["--data".to_string(), data.display().to_string()];
+    for (arguments, is_of_data) in [
+        (&["--help"][..], false),
+        (&["openapi"], false),
+        (&["verify"], true),
+        (&["migrate"], true),
+        (&["recover"], true),
+        (&["token", "list"], true),
+        (&["token", "list", "--json"], true),
+        (&["token", "revoke", &id], true),
+    ] {
+        for way in ["a full disk", "a closed pipe"] {
+            let mut run = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+            run.args(arguments).args(of_data.iter().filter(|_| is_of_data)).stdin(Stdio::null());
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("opened");
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            run.stdout(if way == "a full disk" { Stdio::from(full) } else { Stdio::from(writer) });
+            let ended = run.stderr(Stdio::piped()).spawn().and_then(|child| child.wait_with_output()).expect("run");
+            let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+            let expected = if way == "a full disk" { 73 } else { 0 };
+            assert_eq!(ended.status.code(), Some(expected), "{arguments:?}, {way}: {told}");
+            assert_eq!(told.contains("has done its work"), way == "a full disk", "{arguments:?}, {way}: {told}");
+        }
+    }
+}
+
 /// The status of an operator's request.
 fn status(server: &Process, token: Option<&str>) -> u16 {
     let authorization = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
@@ -164,9 +239,9 @@ fn a_named_pipe_that_comes_while_the_server_runs_hangs_nothing() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (data, token) = used(scratch.path());
     let note = scratch.path().join("data.firstcome");
+    let server = Process::start(&data, &[]);
     fs::remove_file(&note).expect("removed");
     make_pipe(&note);
-    let server = Process::start(&data, &[]);
     fs::remove_file(data.join(TOKENS)).expect("removed");
     make_pipe(&data.join(TOKENS));
     assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 200), "the tokens known before");

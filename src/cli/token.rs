@@ -29,7 +29,7 @@ const CREATE_EXAMPLES: &str = "Examples:
   firstcome token create --role operator --name shop --data /var/lib/firstcome/data
   firstcome token create --role owner --name ann --data /var/lib/firstcome/data --before-first-start
 
-The token is the only line on standard output. It is shown only once: the server stores its SHA-256.
+The token is the only line on standard output. It is shown only once: the server stores its SHA-256. Exit code 73: it could not be written there, and no token was made.
 
 Roles: viewer reads drops, audit log and metrics; operator also manages sales, payments, refunds, orders and contacts; owner may do everything.";
 
@@ -122,7 +122,8 @@ fn usage(error: ConfigError) -> Exit {
 /// Creates, lists or revokes tokens.
 ///
 /// # Errors
-/// 64: the token file cannot be used, no server uses the directory, or the id is unknown. 77: this user may not enter it.
+/// 64: the token file cannot be used, no server uses the directory, or the id is unknown. 73: the token could not be printed.
+/// 77: this user may not enter it.
 pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
     match &args.command {
@@ -163,14 +164,23 @@ fn require_use(data: &Path) -> Result<(), Exit> {
 fn create(data: &Path, role: Role, name: &str, lives: Option<Duration>, now: UnixMillis) -> Result<(), Exit> {
     let expires_at = lives.map(|lives| now.plus_millis(i64::try_from(lives.as_millis()).unwrap_or(i64::MAX)));
     let (token, text) = Token::new(name, role, now, expires_at);
-    let (id, first) = change(data, |tokens| {
+    let mut unprinted = None;
+    let made = change(data, |tokens| {
         make_room(tokens, now)?;
         let (id, first) = (token.id.clone(), tokens.is_empty());
         tokens.push(token);
+        // First: a token in force whose secret is lost would close the admin listener.
+        if let Err(error) = output::secret(text) {
+            unprinted = Some(format!("the token could not be written to standard output: {error}; no token was made"));
+            return Err(ConfigError(String::new()));
+        }
         Ok((id, first))
-    })
-    .map_err(usage)?;
-    output::line(text);
+    });
+    let (id, first) = match (made, unprinted) {
+        (Ok(made), _) => made,
+        (Err(_), Some(line)) => return Err(Exit::cannot_create(line)),
+        (Err(error), None) => return Err(usage(error)),
+    };
     let end = expires_at.map_or_else(|| "never expires".into(), |end| format!("expires {}", rfc3339(end)));
     output::note(format!("token {id} of {name} ({}), {end}; it is not shown again", role.as_str()));
     if first {
