@@ -88,6 +88,66 @@ fn a_file_that_is_a_link_or_has_a_second_name_is_refused_by_every_command() {
     }
 }
 
+#[test]
+fn a_note_that_is_a_link_or_has_a_second_name_is_refused_by_every_command_and_never_written_through() {
+    for way in ["link", "second name", "directory", "FIFO"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (data, note, elsewhere) =
+            (scratch.path().join("data"), scratch.path().join("data.firstcome"), scratch.path().join("elsewhere"));
+        sell(&data, 0..3);
+        let before = fs::read(&note).expect("a note");
+        match way {
+            "second name" => fs::hard_link(&note, &elsewhere).expect("linked"),
+            "link" => {
+                fs::rename(&note, &elsewhere).expect("moved");
+                symlink(&elsewhere, &note).expect("linked");
+            }
+            other => {
+                fs::remove_file(&note).expect("removed");
+                let made = if other == "FIFO" { "mkfifo" } else { "mkdir" };
+                assert!(Command::new(made).arg(&note).status().expect("run").success());
+            }
+        }
+        for command in COMMANDS {
+            let refused = firstcome(command, &data);
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(64), "{command}, {way}: {told}");
+            assert!(told.contains("data.firstcome"), "{command}, {way}: it names the note: {told}");
+        }
+        if elsewhere.exists() {
+            assert_eq!(fs::read(&elsewhere).expect("read"), before, "{way}");
+        }
+    }
+}
+
+#[test]
+fn a_note_that_becomes_a_link_under_the_running_server_is_not_written_through() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, note, target) =
+        (scratch.path().join("data"), scratch.path().join("data.firstcome"), scratch.path().join("target"));
+    for linked in [true, false] {
+        let _from_before = fs::remove_file(&target);
+        fs::write(&target, "a file of another program").expect("written");
+        let mut server = Process::start_saying(&data, &[], Stdio::null());
+        if linked {
+            server.create_drop(1000);
+        }
+        order(&server, if linked { 0..3 } else { 3..6 });
+        fs::remove_file(&note).expect("a note");
+        if linked {
+            symlink(&target, &note).expect("linked");
+        } else {
+            fs::hard_link(&target, &note).expect("linked");
+        }
+        server.signal(rustix::process::Signal::TERM);
+        assert_eq!(server.wait().code(), Some(0));
+        assert_eq!(fs::read_to_string(&target).expect("read"), "a file of another program", "link: {linked}");
+        let written = fs::read_to_string(&note).expect("a note");
+        assert!(written.contains(" seq ") && !note.is_symlink(), "{written}");
+    }
+    assert_eq!(events(&data), 7);
+}
+
 /// A data directory that is a link.
 struct Linked {
     data: PathBuf,

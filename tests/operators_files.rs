@@ -312,6 +312,88 @@ fn a_running_server_keeps_the_note_up_to_date_and_a_kill_leaves_one_that_is_true
 }
 
 #[test]
+fn a_note_that_is_empty_cut_or_no_note_is_refused_with_what_to_do_and_what_that_says_helps() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, note) = (scratch.path().join("data"), scratch.path().join("data.firstcome"));
+    sell_and_stop(&data, 0..5);
+    let whole = fs::read(&note).expect("a note");
+    let cut = whole[..whole.len() / 3].to_vec();
+    for bad in [Vec::new(), b"nothing\n".to_vec(), vec![0xff; 4096], vec![0; 300], cut] {
+        fs::write(&note, &bad).expect("written");
+        for command in ["serve", "recover", "migrate"] {
+            let refused = firstcome_as(0, command, &data);
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(64), "{command}, {bad:?}: {told}");
+            let told = told.lines().last().expect("a line");
+            assert!(told.contains("data.firstcome") && told.contains("delete it"), "{command}, {bad:?}: {told}");
+            assert_eq!(fs::read(&note).expect("there"), bad, "it is left as it is");
+        }
+        assert!(firstcome_as(0, "verify", &data).status.success(), "as the message says");
+        fs::remove_file(&note).expect("removed");
+        assert_eq!(sell_and_stop(&data, 0..1), "");
+        assert!(fs::read_to_string(&note).expect("written again").starts_with("file "));
+    }
+}
+
+#[test]
+fn a_note_that_the_user_may_not_read_is_a_matter_of_permission() {
+    if !rustix::process::geteuid().is_root() {
+        println!("needs root: not run");
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("scratch");
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let data = scratch.path().join("data");
+    sell(&data, 0..3);
+    chown(&data, Some(SERVICE), Some(SERVICE)).expect("given");
+    for entry in fs::read_dir(&data).expect("read") {
+        chown(entry.expect("read").path(), Some(SERVICE), Some(SERVICE)).expect("given");
+    }
+    let refused = firstcome_as(SERVICE, "serve", &data);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(77) && told.contains("data.firstcome"), "{told}");
+    chown(scratch.path().join("data.firstcome"), Some(SERVICE), Some(SERVICE)).expect("given");
+    let done = firstcome_as(SERVICE, "recover", &data);
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[test]
+fn a_note_is_written_beside_and_renamed_and_both_are_on_the_disk() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, log) = (scratch.path().join("data"), scratch.path().join("calls"));
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=openat,write,fsync,rename,pwrite64", "-o"]).arg(&log);
+    if !Command::new("strace").arg("-V").output().is_ok_and(|ran| ran.status.success()) {
+        println!("needs strace: not run");
+        return;
+    }
+    command.arg(env!("CARGO_BIN_EXE_firstcome")).args(["serve", "--public", "192.0.2.1:1", "--data"]).arg(&data);
+    let ended = command.stdin(Stdio::null()).output().expect("run");
+    let calls = fs::read_to_string(&log).unwrap_or_default();
+    if calls.is_empty() {
+        println!("strace cannot be used here ({ended:?}): not run");
+        return;
+    }
+    let line =
+        |text: &str| calls.lines().position(|line| line.contains(text)).unwrap_or_else(|| panic!("no {text}: {calls}"));
+    let above = scratch.path().display();
+    let order = [
+        line("data.firstcome.next\", O_RDWR|O_CREAT|O_EXCL"),
+        line(&format!("{above}/data.firstcome.next>, \"file ")),
+        calls
+            .lines()
+            .position(|line| line.contains("fsync(") && line.contains("data.firstcome.next>"))
+            .expect("a sync"),
+        line(&format!("rename(\"{above}/data.firstcome.next\", \"{above}/data.firstcome\")")),
+        calls
+            .lines()
+            .position(|line| line.contains("fsync(") && line.contains(&format!("<{above}>)")))
+            .expect("a sync"),
+    ];
+    assert!(order.is_sorted(), "{order:?}: {calls}");
+}
+
+#[test]
 fn a_directory_or_a_file_that_may_not_be_used_is_a_matter_of_permission_with_the_advice_that_fits() {
     if !rustix::process::geteuid().is_root() {
         println!("needs root: not run");

@@ -74,7 +74,9 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     config::check_descriptors(&config, config::somaxconn(), descriptors_max)
         .map_err(|error| Exit::system(error.to_string()))?;
     // Before the tokens are read: a directory of another user is one mistake, not one of each file.
-    ownership::check(&config.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    ownership::check(&config.data)
+        .and_then(|()| beside::check(&config.data))
+        .map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
     if beside::had_tokens(&config.data) || file::had_tokens(&config.data) {
         admission.operators.require_token();

@@ -2,8 +2,9 @@
 //! survives the removal of the directory, after which no empty file is created in its place; and it tells a file that was
 //! put back from the one that lay there, also one that was copied into the same file.
 
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -12,7 +13,7 @@ use rusqlite::Connection;
 
 use super::chain::ChainLink;
 use super::open::{last_link, link_at};
-use super::ownership::{give, open_private};
+use super::ownership::{self, give, open_private};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError};
 use crate::config::secret_file::open_regular;
@@ -94,13 +95,21 @@ impl Note {
         )
     }
 
+    /// Reads a whole note; `None` if it is cut or altered.
     fn parse(text: &str) -> Option<Note> {
-        let words: Vec<&str> = text.lines().next()?.split(' ').collect();
+        let first = text.lines().next().filter(|_| text.ends_with('\n'))?;
+        let words: Vec<&str> = first.split(' ').collect();
         let value = |name| words.as_chunks::<2>().0.iter().find_map(|[key, value]| (*key == name).then_some(*value));
-        let (file_id, epoch, place) = (value("file")?.into(), value("epoch")?.parse().ok()?, value("inode")?.into());
-        let seq = value("seq").and_then(|seq| Seq::new(seq.parse().ok()?));
-        let known = seq.and_then(|seq| Some((seq, value("link")?.into())));
-        Some(Note { file_id, epoch, place, known, operators: value("operators") == Some("yes") })
+        let digits = |name, count: usize| {
+            let text = value(name).filter(|text| text.len() == count)?;
+            text.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| text.to_string())
+        };
+        let known = match value("seq") {
+            Some(seq) => Some((Seq::new(seq.parse().ok()?)?, digits("link", 64)?)),
+            None => None,
+        };
+        let (epoch, place) = (value("epoch")?.parse().ok()?, value("inode")?.into());
+        Some(Note { file_id: digits("file", 32)?, epoch, place, known, operators: value("operators") == Some("yes") })
     }
 }
 
@@ -127,16 +136,53 @@ pub fn existing(directory: &Path) -> Option<PathBuf> {
     paths(directory).into_iter().find(|path| path.exists())
 }
 
-/// Reads the notes of a directory.
-#[must_use]
-pub fn read(directory: &Path) -> Vec<Note> {
-    paths(directory).iter().filter_map(|path| Note::parse(&read_text(path)?)).collect()
+/// Refuses a note that is a link, has a second name, or is no file.
+///
+/// # Errors
+/// The note, and what to do.
+pub(super) fn check_plain(directory: &Path) -> Result<(), StoreError> {
+    paths(directory).iter().try_for_each(|path| ownership::check_plain_note(path))
 }
 
-fn read_text(path: &Path) -> Option<String> {
+/// Refuses a note that is a link or no whole note, or that this user may not read: without it a copy that is put back is not
+/// noticed.
+///
+/// # Errors
+/// The note, and what to do.
+pub fn check(directory: &Path) -> Result<(), StoreError> {
+    check_plain(directory)?;
+    for path in paths(directory) {
+        let what = match read_text(&path) {
+            Ok(text) if Note::parse(&text).is_some() => continue,
+            Ok(text) if text.is_empty() => "is empty",
+            Ok(_) => "is cut or altered",
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                // A directory that may not be entered has a refusal of its own.
+                let Ok(found) = fs::symlink_metadata(&path) else { continue };
+                let user = rustix::process::geteuid().as_raw();
+                let whose = format!("it belongs to user {}, and this is user {user}", found.uid());
+                let advice = "give it to the user of the server with `chown`, or delete it";
+                return Err(StoreError::Denied { path, whose, advice });
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidData => "is not a text",
+            Err(source) => return Err(StoreError::Io { path, source }),
+        };
+        return Err(StoreError::BadNote { path, what, directory: directory.to_path_buf() });
+    }
+    Ok(())
+}
+
+/// Reads the notes of a directory, as far as they are whole.
+#[must_use]
+pub fn read(directory: &Path) -> Vec<Note> {
+    paths(directory).iter().filter_map(|path| Note::parse(&read_text(path).ok()?)).collect()
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    open_regular(path).ok()?.take(NOTE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+    open_regular(path)?.take(NOTE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Returns true if a note says that operators had tokens in a directory.
@@ -175,22 +221,53 @@ pub fn write(directory: &Path, note: &Note) {
     let operators = note.operators || had_tokens(directory);
     let text = Note { known, operators, ..note.clone() }.text(directory);
     for path in paths(directory) {
-        if read_text(&path).is_some_and(|found| found == text) {
+        if read_text(&path).is_ok_and(|found| found == text) {
             continue;
         }
-        // In one write: a process that ends here leaves the old note or the new one.
-        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let written = open_private(&path)
-            .and_then(|file| file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(length)));
-        if let Ok(owner) = std::fs::metadata(directory) {
-            let _not_root = give(&path, &owner);
-        }
+        let owner = fs::metadata(directory).ok();
+        // A directory above that is not writable, or a full disk, leaves the file of a note as its only place.
+        let written = replace(&path, &text, owner.as_ref()).or_else(|first| overwrite(&path, &text).map_err(|_| first));
         if let Err(error) = written
-            && !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+            && !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
         {
             tracing::warn!(%error, path = %path.display(), "note beside the data directory not written");
         }
     }
+}
+
+/// Puts a new file in the place of the note, also of one that has become a link: an interruption leaves the old note or the
+/// new one.
+fn replace(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()> {
+    let mut next = path.to_path_buf().into_os_string();
+    next.push(".next");
+    let next = PathBuf::from(next);
+    // A process that was killed may have left one.
+    let _none = fs::remove_file(&next);
+    let written = open_private(&next).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        if let Some(owner) = owner {
+            let _not_root = give(&next, owner);
+        }
+        fs::rename(&next, path)
+    });
+    if let Err(error) = written {
+        let _unused = fs::remove_file(&next);
+        return Err(error);
+    }
+    path.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
+}
+
+/// Writes into the note that lies there, in one write. A link is not followed.
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.nlink() > 1 {
+        return Err(io::Error::other("it is no file of its own"));
+    }
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))?;
+    file.sync_all()
 }
 
 /// Writes the note of the database at `path`, all of which is on the disk up to the record's event.
@@ -270,9 +347,14 @@ mod tests {
         let note = Note::of(&path, &mark).expect("described");
         assert_eq!(read(&scratch.path().join("data")), std::slice::from_ref(&note));
         let text = note.text(scratch.path());
-        let (older, _) = text.split_once(" seq").expect("a sequence number");
-        assert_eq!(Note::parse(older), Some(Note { known: None, ..note }));
-        assert_eq!(Note::parse("file 00"), None);
+        let (older, rest) = text.split_once(" seq").expect("a sequence number");
+        let (_, lines) = rest.split_once('\n').expect("lines");
+        let older = format!("{older}\n{lines}");
+        assert_eq!(Note::parse(&older), Some(Note { known: None, ..note }));
+        for cut in 0..text.len() {
+            let is_whole = text.as_bytes()[..cut].ends_with(b"\n");
+            assert_eq!(Note::parse(&text[..cut]).is_some(), is_whole, "cut at {cut}");
+        }
     }
 
     #[test]

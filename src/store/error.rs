@@ -23,6 +23,18 @@ pub enum StoreError {
         /// Predicate of the path, and what to do.
         what: String,
     },
+    /// The note beside the data directory says nothing, and without it a copy that is put back is not noticed.
+    #[error(
+        "the note {path} {what}: it tells a database that is put back, or an empty directory, from the database that lay in \
+         {directory}; restore the note, or, if `firstcome verify --data {directory}` shows the right database, delete it: the \
+         next start writes it again"
+    )]
+    BadNote {
+        path: PathBuf,
+        /// Predicate of the path.
+        what: &'static str,
+        directory: PathBuf,
+    },
     /// This user may not use a file of the data directory.
     #[error("permission denied for {path}: {whose}; {advice}; nothing is wrong with the disk")]
     Denied {
@@ -166,6 +178,7 @@ impl StoreError {
             StoreError::Directory { .. }
             | StoreError::Network { .. }
             | StoreError::NotPlain { .. }
+            | StoreError::BadNote { .. }
             | StoreError::OtherLoss { .. } => exit::USAGE,
             StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
@@ -209,6 +222,7 @@ impl StoreError {
             StoreError::Directory { .. }
             | StoreError::Network { .. }
             | StoreError::NotPlain { .. }
+            | StoreError::BadNote { .. }
             | StoreError::InUse { .. }
             | StoreError::Denied { .. }
             | StoreError::NotOurs { .. }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
+use super::beside;
 use super::chain::{Chain, ChainLink};
 use super::fault_marker::FaultMarker;
 use super::lock::DirectoryLock;
@@ -44,6 +45,7 @@ pub fn migrate(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
         return Err(StoreError::Missing { path });
     }
     let _lock = DirectoryLock::take(directory)?;
+    beside::check(directory)?;
     // In the middle of a swap the database is in neither place.
     let completed = complete_interrupted(directory, now)?;
     if !is_there(&path)? {

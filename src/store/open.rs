@@ -90,6 +90,7 @@ impl Store {
 
     pub(super) fn open_trusting(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
         let lock = DirectoryLock::take(directory)?;
+        beside::check(directory)?;
         if let Some(what) = FaultMarker::read(directory)? {
             return Err(StoreError::Marked { directory: directory.to_path_buf(), what });
         }

@@ -72,26 +72,32 @@ pub(super) fn give_back(directory: &Path) -> Result<(), StoreError> {
 /// and a second server could open a file of two names by the other one.
 pub(super) fn check_plain(directory: &Path) -> Result<(), StoreError> {
     for path in KEPT.map(|name| directory.join(name)) {
-        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
-        let what = if found.is_symlink() {
-            let target = std::fs::read_link(&path).unwrap_or_default();
-            format!(
-                "is a link to {}; move the files of the data directory into one directory, which may be a link itself",
-                target.display()
-            )
-        } else if !found.is_file() {
-            "is not a regular file".to_string()
-        } else if found.nlink() > 1 {
-            format!(
-                "has {} names (hard links); delete the other names, or copy the whole directory with `cp -r`, and use the copy",
-                found.nlink()
-            )
-        } else {
-            continue;
-        };
-        return Err(StoreError::NotPlain { path, what });
+        let of_a_link = "move the files of the data directory into one directory, which may be a link itself";
+        let of_names = "delete the other names, or copy the whole directory with `cp -r`, and use the copy";
+        check_plain_file(&path, of_a_link, of_names)?;
     }
     Ok(())
+}
+
+/// Refuses a note beside a data directory that leads elsewhere.
+pub(super) fn check_plain_note(path: &Path) -> Result<(), StoreError> {
+    let of_a_link = "delete the link, and move the note itself here, or let the next start write it again";
+    check_plain_file(path, of_a_link, "delete the other names")
+}
+
+fn check_plain_file(path: &Path, of_a_link: &str, of_names: &str) -> Result<(), StoreError> {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let what = if found.is_symlink() {
+        let target = std::fs::read_link(path).unwrap_or_default();
+        format!("is a link to {}; {of_a_link}", target.display())
+    } else if !found.is_file() {
+        "is not a regular file".to_string()
+    } else if found.nlink() > 1 {
+        format!("has {} names (hard links); {of_names}", found.nlink())
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::NotPlain { path: path.to_path_buf(), what })
 }
 
 /// Refuses a directory with files that are not plain, or that this user may not read and write.

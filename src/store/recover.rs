@@ -48,6 +48,7 @@ pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
         return Err(StoreError::Missing { path });
     }
     let _lock = DirectoryLock::take(directory)?;
+    beside::check(directory)?;
     recover_locked(directory, now, accepted)
 }
 

@@ -44,6 +44,7 @@ pub(super) enum Sealed {
 pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
     super::ownership::check_plain(directory)?;
+    super::beside::check_plain(directory)?;
     if !super::ownership::is_there(&path)? {
         return Err(StoreError::Missing { path });
     }

@@ -120,6 +120,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::ForeignWriter { .. } => true,
         StoreError::Network { .. }
         | StoreError::NotPlain { .. }
+        | StoreError::BadNote { .. }
         | StoreError::NotOurs { .. }
         | StoreError::OlderSchema { .. }
         | StoreError::NewerSchema { .. }
