@@ -27,6 +27,7 @@ pub use affinity::CpuAffinity;
 pub use clock::Clock;
 pub use clock_guard::{ClockError, ClockReading, StartEvidence};
 pub use handle::{Class, Submission, SubmitError, Ticket, WriterHandle};
+pub use instant_keeper::keep_and_sync;
 pub use options::WriterOptions;
 pub use replies::{Decided, NotApplied, Timing, WriterReply};
 pub use thread::{Writer, WriterExit};

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod http;
+mod process;
 mod webhook_sink;
 mod writing;
 
@@ -20,6 +21,7 @@ use firstcome::types::{SigningSecret, UnixMillis};
 use firstcome::writer::clock::wall_clock;
 use firstcome::writer::{Clock, ClockError, ClockReading, StartEvidence};
 use http::{call, config, serve_with, try_serve, until};
+use process::{Client, Process};
 use serde_json::json;
 use webhook_sink::{Sink, SinkReply};
 use writing::test_drop;
@@ -404,4 +406,20 @@ fn what_leaves_the_server_is_dated_by_the_wall_clock_however_far_off_the_clock_o
     server.stop();
     // What the operator has accepted once need not be accepted at each start.
     start(false).stop();
+}
+
+#[test]
+fn a_clock_that_was_accepted_stays_accepted_if_the_server_is_killed_after_its_first_answer() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    file_of_the_future(&data);
+    let mut server = Process::start(&data, &[("FIRSTCOME__CLOCK__ACCEPT", "true".into())]);
+    let mut client = Client::connect(server.public).expect("connected");
+    let answer = client.order("first").expect("answered");
+    assert_eq!(answer.status, 201, "{:?}", answer.body);
+    server.kill();
+    // As a supervisor starts it again: without the flag.
+    let server = Process::start(&data, &[]);
+    let mut client = Client::connect(server.public).expect("connected");
+    assert_eq!(client.order("second").expect("answered").status, 201);
 }

@@ -31,7 +31,8 @@ use crate::types::{DropId, Seq, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{
-    Class, Clock, ClockReading, CpuAffinity, StartEvidence, Submission, Writer, WriterExit, WriterHandle, WriterOptions,
+    Class, Clock, ClockReading, CpuAffinity, StartEvidence, Submission, Writer, WriterExit, WriterHandle,
+    WriterOptions, keep_and_sync,
 };
 
 /// Lead of the clock of decisions over the wall clock from which a start logs it; less is slewed away.
@@ -308,6 +309,7 @@ fn start_clock(store: &Store, loaded: &Loaded, accept: bool) -> Result<Clock, Ex
              and reservations begin and end this many seconds early: see FirstcomeClockOff"
         );
     }
+    keep_and_sync(store.clock_file.as_ref(), &clock, &now);
     Ok(clock)
 }
 

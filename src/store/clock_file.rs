@@ -1,6 +1,6 @@
 //! The clock file beside the database: the last instant that a running server knew, for the guard of the next start.
 //!
-//! The file is written once a minute and at an ordered end (`two_slots`). Nothing that is acknowledged depends on it: without it
+//! The file is written at a start, once a minute and at an ordered end (`two_slots`). Nothing that is acknowledged depends on it: without it
 //! the guard compares with the last event.
 
 use std::io;

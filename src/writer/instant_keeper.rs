@@ -1,5 +1,6 @@
-//! Keeps the instant for the guard of the next start: once a minute, and at an ordered end.
+//! Keeps the instant for the guard of the next start: at the start, once a minute, and at an ordered end.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::clock::is_slewed;
@@ -38,16 +39,22 @@ impl<'a> InstantKeeper<'a> {
 
     /// Keeps the instant of an ordered end, and waits for the disk.
     pub(super) fn keep_at_end(&self, clock: &Clock) {
-        self.keep(clock, &ClockReading::take());
-        if let Some(Err(error)) = self.file.map(ClockFile::sync) {
-            tracing::warn!(%error, "the clock file cannot be written");
-        }
+        keep_and_sync(self.file, clock, &ClockReading::take());
     }
 
-    /// A failure only weakens the guard of the next start.
     fn keep(&self, clock: &Clock, now: &ClockReading) {
-        if let Some(Err(error)) = self.file.map(|file| file.keep(&clock.kept_instant(now))) {
-            tracing::warn!(%error, "the clock file cannot be written");
-        }
+        warn_of(self.file.map(|file| file.keep(&clock.kept_instant(now))));
+    }
+}
+
+/// Keeps an instant, and waits for the disk: what a start accepted holds for the next one, however soon this one ends.
+pub fn keep_and_sync(file: Option<&ClockFile>, clock: &Clock, now: &ClockReading) {
+    warn_of(file.map(|file| file.keep(&clock.kept_instant(now)).and_then(|()| file.sync())));
+}
+
+/// A failure only weakens the guard of the next start.
+fn warn_of(kept: Option<io::Result<()>>) {
+    if let Some(Err(error)) = kept {
+        tracing::warn!(%error, "the clock file cannot be written");
     }
 }
