@@ -10,7 +10,7 @@ mod model;
 use std::path::Path;
 
 use firstcome::engine::{Event, EventBody, EventSubject, OrderEvent, OrderReserved};
-use firstcome::log::{ENTRY_BYTES_MAX, Entry, EntryError};
+use firstcome::log::{ENTRY_BYTES_MAX, Entry, EntryError, Tenure};
 use firstcome::sqlite::{self, Access};
 use firstcome::store::chain::ChainLink;
 use firstcome::store::{Batch, PerSecondFigures, PrivateData, Recorder, Store, load};
@@ -76,7 +76,7 @@ fn run_world(seed: u64) {
         let before = recorder.link();
         let batch = recording.take_and_commit(&mut recorder, &what);
         let (seq, at, link) = (recording.state.seq(), recording.state.at(), recorder.link());
-        let entry = Entry { number, epoch: 1, seq, before, link, at, batch };
+        let entry = Entry { number, epoch: 1, tenure: Tenure(1), seq, before, link, at, batch };
         let bytes = entry.encode().expect("encoded");
         let read = Entry::decode(&bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(read, entry, "{what}");
@@ -136,14 +136,23 @@ fn sample() -> Entry {
     let figures =
         PerSecondFigures { orders: 1, units: 2, queue_wait_us: 41, queue_wait_us_max: 41, ..Default::default() };
     batch.tally.figures.insert((drop_id, at.second()), figures);
-    Entry { number: 3, epoch: 1, seq: seq(7), before: ChainLink([1; 32]), link: ChainLink([2; 32]), at, batch }
+    Entry {
+        number: 3,
+        epoch: 1,
+        tenure: Tenure(5),
+        seq: seq(7),
+        before: ChainLink([1; 32]),
+        link: ChainLink([2; 32]),
+        at,
+        batch,
+    }
 }
 
-const GOLDEN: &str = "0103010701010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202\
-    020202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010201b0b0b0b0b0b0\
-    b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001070100025e5e5e5e5e5e\
-    5e5e03616e6e0100010f616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000f2\
-    990dcc";
+const GOLDEN: &str = "0103010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
+    02020202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010201b0b0b0b0b0\
+    b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001070100025e5e5e5e5e\
+    5e5e5e03616e6e0100010f616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000\
+    4bdf79dd";
 
 #[test]
 fn the_bytes_of_an_entry_change_only_with_the_version() {

@@ -34,7 +34,7 @@ fn first_head() -> Head {
 fn entry_after(from: Head, epoch: u64, mark: u8) -> Entry {
     let (number, link) = (from.number + 1, ChainLink::START);
     let at = UnixMillis::new(i64::from(mark)).expect("in range");
-    Entry { number, epoch, seq: from.seq, before: link, link, at, batch: Batch::default() }
+    Entry { number, epoch, tenure: Tenure(epoch), seq: from.seq, before: link, link, at, batch: Batch::default() }
 }
 
 fn append_request(tenure: Tenure, from: Head, entry: &Entry) -> LogRequest {

@@ -125,7 +125,17 @@ mod tests {
 
     fn entry(number: u64, epoch: u64) -> Entry {
         let link = ChainLink::START;
-        Entry { number, epoch, seq: Seq::ZERO, before: link, link, at: UnixMillis::ZERO, batch: Batch::default() }
+        let tenure = Tenure(epoch);
+        Entry {
+            number,
+            epoch,
+            tenure,
+            seq: Seq::ZERO,
+            before: link,
+            link,
+            at: UnixMillis::ZERO,
+            batch: Batch::default(),
+        }
     }
 
     fn bytes(entry: &Entry) -> LogAnswer {

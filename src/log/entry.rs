@@ -13,7 +13,7 @@ use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
-use super::{Head, private_data};
+use super::{Head, Tenure, private_data};
 use crate::capture::encoding::encoding_of_struct;
 use crate::store::chain::ChainLink;
 use crate::store::{Batch, PerSecondFigures, PerSecondTally};
@@ -38,6 +38,8 @@ pub struct Entry {
     pub number: u64,
     /// The epoch of the leader that made it.
     pub epoch: u64,
+    /// The tenure in which it was made.
+    pub tenure: Tenure,
     /// The last event of the file after it.
     pub seq: Seq,
     /// The link of the chain that the batch follows.
@@ -67,8 +69,8 @@ impl Entry {
     /// The head of the log after the entry.
     #[must_use]
     pub fn head(&self) -> Head {
-        let Entry { number, epoch, seq, link, .. } = *self;
-        Head { number, epoch, seq, link }
+        let Entry { number, epoch, tenure, seq, link, .. } = *self;
+        Head { number, epoch, tenure, seq, link }
     }
 
     /// Returns the entry's bytes.
@@ -144,7 +146,19 @@ impl<Context> Decode<Context> for ChainLink {
     }
 }
 
-encoding_of_struct!(Entry { number, epoch, seq, before, link, at, batch });
+impl Encode for Tenure {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Tenure {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        u64::decode(decoder).map(Tenure)
+    }
+}
+
+encoding_of_struct!(Entry { number, epoch, tenure, seq, before, link, at, batch });
 encoding_of_struct!(Batch { events, private_data, tally });
 encoding_of_struct!(PerSecondTally { figures });
 encoding_of_struct!(PerSecondFigures {

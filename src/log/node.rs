@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::append::{Append, Fate, Step};
-use super::request::{LogAnswer, LogRequest};
+use super::request::{LogAnswer, LogRequest, Tenure};
 use super::times::{BootMillis, Heard, Lease, NodeSettings};
 use super::{Entry, EntryError, Head};
 use crate::failpoints::{self, Bug};
@@ -52,6 +52,12 @@ enum NodeRole {
     CatchingUp {
         lease: Lease,
         target: Option<Head>,
+        /// The end of the time for it.
+        until: BootMillis,
+    },
+    /// It gives its tenure back.
+    Resigning {
+        tenure: Tenure,
     },
     /// The entry that begins the epoch, without events, is under way.
     Beginning {
@@ -78,6 +84,8 @@ pub struct Node {
     /// Time at which that request, or the last one, was made.
     asked_at: BootMillis,
     next_poll: BootMillis,
+    /// Time before which the node does not campaign: it has resigned.
+    campaigns_from: BootMillis,
     heard: Heard,
     /// The copy of the next entry was wrong: another member is asked, and a second one is believed.
     doubted: bool,
@@ -96,6 +104,7 @@ impl Node {
             waits: false,
             asked_at: now,
             next_poll: now,
+            campaigns_from: now,
             heard: Heard::nothing(now),
             doubted: false,
             applying: false,
@@ -112,6 +121,12 @@ impl Node {
     #[must_use]
     pub fn leads(&self) -> Option<u64> {
         if let NodeRole::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
+    }
+
+    /// Returns the tenure in which the node leads: its entries bear it.
+    #[must_use]
+    pub fn tenure(&self) -> Option<Tenure> {
+        if let NodeRole::Leading { lease, .. } = self.role { Some(lease.tenure) } else { None }
     }
 
     /// Returns how far this node's wall clock is ahead of the leaders', in milliseconds. `None` until an entry came in time.
@@ -135,7 +150,9 @@ impl Node {
         }
         self.leave_what_has_ended(now);
         let request = match &self.role {
-            NodeRole::Following if self.heard.is_time_to_campaign(&self.settings, now) => {
+            NodeRole::Following
+                if now >= self.campaigns_from && self.heard.is_time_to_campaign(&self.settings, now) =>
+            {
                 self.role = NodeRole::Campaigning { since: now };
                 LogRequest::Campaign
             }
@@ -144,6 +161,7 @@ impl Node {
                 LogRequest::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
             }
             NodeRole::CatchingUp { target: None, .. } => LogRequest::Head,
+            NodeRole::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
             NodeRole::Beginning { append, .. } | NodeRole::Leading { append: Some(append), .. } => append.request(),
             NodeRole::Campaigning { .. } | NodeRole::Leading { append: None, .. } | NodeRole::Stopped => return None,
         };
@@ -158,9 +176,10 @@ impl Node {
     }
 
     /// Takes the answer to the request for the lease that was sent at `sent`.
-    pub fn lease_answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
+    pub fn lease_answered(&mut self, now: BootMillis, sent: BootMillis, answer: &LogAnswer) {
+        let settings = self.settings;
         if let Some(lease) = self.lease_mut() {
-            lease.answered(sent, answer);
+            lease.answered(&settings, now, sent, answer);
         }
     }
 
@@ -171,13 +190,16 @@ impl Node {
             NodeRole::Following => self.followed(now, answer),
             NodeRole::Campaigning { since } => {
                 if let LogAnswer::Elected(tenure) = answer {
-                    self.role = NodeRole::CatchingUp { lease: Lease::new(*tenure, since), target: None };
+                    let until = now.plus(self.settings.catch_up_max_ms);
+                    self.role = NodeRole::CatchingUp { lease: Lease::new(*tenure, since), target: None, until };
                 } else {
                     self.heard.listen_again(now);
                 }
                 Output::Nothing
             }
-            NodeRole::CatchingUp { lease, target } => self.caught_up(now, wall, lease, target, answer),
+            NodeRole::CatchingUp { lease, target, until } => self.caught_up(now, wall, (lease, target, until), answer),
+            // Whatever the answer is: the lease ends by itself.
+            NodeRole::Resigning { .. } => self.follow(now),
             NodeRole::Beginning { lease, append, at } => {
                 let head = append.to();
                 match append.answered(answer) {
@@ -262,7 +284,7 @@ impl Node {
             Output::Nothing
         } else if entry.number > expected {
             self.stop(Stop::Overrun)
-        } else if entry.before != self.applied.link || entry.epoch < self.applied.epoch {
+        } else if entry.before != self.applied.link || !self.may_follow(&entry) {
             match self.doubt() {
                 Ok(()) => Output::Nothing,
                 Err(stop) => Output::Stopped(stop),
@@ -270,6 +292,15 @@ impl Node {
         } else {
             self.applying = true;
             Output::Apply(Box::new(entry))
+        }
+    }
+
+    /// Returns whether an entry's epoch may follow the last one's: an epoch is of one tenure.
+    fn may_follow(&self, entry: &Entry) -> bool {
+        match entry.epoch.cmp(&self.applied.epoch) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => entry.tenure == self.applied.tenure,
+            std::cmp::Ordering::Greater => true,
         }
     }
 
@@ -287,8 +318,7 @@ impl Node {
         &mut self,
         now: BootMillis,
         wall: UnixMillis,
-        lease: Lease,
-        target: Option<Head>,
+        (lease, target, until): (Lease, Option<Head>, BootMillis),
         answer: &LogAnswer,
     ) -> Output {
         let (target, output) = match (target, answer) {
@@ -299,21 +329,21 @@ impl Node {
         if matches!(self.role, NodeRole::Stopped) {
             return output;
         }
-        self.role = NodeRole::CatchingUp { lease, target };
+        self.role = NodeRole::CatchingUp { lease, target, until };
         self.begin_if_caught_up(wall);
         if matches!(self.role, NodeRole::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
     }
 
     /// Begins an epoch once everything up to the head is applied.
     fn begin_if_caught_up(&mut self, wall: UnixMillis) {
-        let NodeRole::CatchingUp { lease, target: Some(head) } = self.role else { return };
+        let NodeRole::CatchingUp { lease, target: Some(head), .. } = self.role else { return };
         if head.number < self.applied.number || (head.number == self.applied.number && head != self.applied) {
             self.role = NodeRole::Stopped;
         } else if head == self.applied {
             let at = self.heard.begins_at(wall);
-            let Head { number, epoch, seq, link } = head;
-            let (number, epoch) = (number.saturating_add(1), epoch.saturating_add(1));
-            let entry = Entry { number, epoch, seq, before: link, link, at, batch: Batch::default() };
+            let Head { number, epoch, seq, link, .. } = head;
+            let (number, epoch, tenure) = (number.saturating_add(1), epoch.saturating_add(1), lease.tenure);
+            let entry = Entry { number, epoch, tenure, seq, before: link, link, at, batch: Batch::default() };
             // An entry without events is short.
             if let Ok(bytes) = entry.encode() {
                 let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
@@ -354,8 +384,13 @@ impl Node {
         let (NodeRole::CatchingUp { lease, .. } | NodeRole::Leading { lease, append: None, .. }) = &self.role else {
             return;
         };
-        if !lease.is_valid(&self.settings, now) {
+        let (tenure, is_valid) = (lease.tenure, lease.is_valid(&self.settings, now));
+        if !is_valid {
             self.follow(now);
+        } else if matches!(self.role, NodeRole::CatchingUp { until, .. } if now >= until) {
+            // Another node goes first, which may be able to.
+            self.campaigns_from = now.plus(self.settings.silence_ms.saturating_mul(4));
+            self.role = NodeRole::Resigning { tenure };
         }
     }
 
@@ -364,7 +399,47 @@ impl Node {
             NodeRole::CatchingUp { lease, .. }
             | NodeRole::Beginning { lease, .. }
             | NodeRole::Leading { lease, .. } => Some(lease),
-            NodeRole::Following | NodeRole::Campaigning { .. } | NodeRole::Stopped => None,
+            NodeRole::Following | NodeRole::Campaigning { .. } | NodeRole::Resigning { .. } | NodeRole::Stopped => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Seq;
+
+    #[test]
+    fn an_elected_node_that_cannot_catch_up_resigns_and_lets_others_go_first() {
+        let settings = NodeSettings::default();
+        let mut node = Node::new(settings, Head::before_all(Seq::ZERO, ChainLink::START), BootMillis(0));
+        let wall = UnixMillis::ZERO;
+        let mut ask = |node: &mut Node, now: u64| {
+            let at = BootMillis(now);
+            if let Some(request) = node.lease_request(at) {
+                assert!(matches!(request, LogRequest::KeepAlive { .. }));
+                node.lease_answered(at, at, &LogAnswer::Kept);
+            }
+            let request = node.request(at);
+            let answer = match &request {
+                Some(LogRequest::Campaign) => LogAnswer::Elected(Tenure(7)),
+                Some(LogRequest::Resign { tenure: Tenure(7) }) => LogAnswer::Kept,
+                // The log does not answer this node's reads.
+                _ => LogAnswer::Unknown,
+            };
+            if request.is_some() {
+                drop(node.answered(at, wall, &answer));
+            }
+            request
+        };
+        let asked: Vec<_> = (0..20_000).step_by(100).map(|now| (now, ask(&mut node, now))).collect();
+        let first = |wanted: fn(&LogRequest) -> bool| {
+            asked.iter().find(|(_, request)| request.as_ref().is_some_and(wanted)).map(|(now, _)| *now)
+        };
+        let elected = first(|request| *request == LogRequest::Campaign).expect("it campaigns");
+        let resigned = first(|request| matches!(request, LogRequest::Resign { .. })).expect("it resigns");
+        assert_eq!(resigned - elected, 10_000);
+        let again = asked.iter().filter(|(_, request)| *request == Some(LogRequest::Campaign)).count();
+        assert_eq!(again, 1, "it waits before it campaigns again");
     }
 }

@@ -25,6 +25,9 @@ pub struct NodeSettings {
     pub lease_margin_ms: u64,
     /// Time without an entry after which a follower campaigns. Longer than the leader's heartbeat of one second.
     pub silence_ms: u64,
+    /// Longest time for which an elected node may apply what it lacks before its first entry; then it resigns: its key or
+    /// its disk may be what is wrong.
+    pub catch_up_max_ms: u64,
     /// Interval at which a follower looks for the next entry.
     pub poll_ms: u64,
     /// Largest difference between a candidate's wall clock and the leader's: with a larger one reservations would lapse
@@ -34,7 +37,14 @@ pub struct NodeSettings {
 
 impl Default for NodeSettings {
     fn default() -> NodeSettings {
-        NodeSettings { lease_ms: 2000, lease_margin_ms: 500, silence_ms: 1500, poll_ms: 20, clock_offset_max_ms: 1000 }
+        NodeSettings {
+            lease_ms: 2000,
+            lease_margin_ms: 500,
+            silence_ms: 1500,
+            catch_up_max_ms: 10_000,
+            poll_ms: 20,
+            clock_offset_max_ms: 1000,
+        }
     }
 }
 
@@ -70,10 +80,12 @@ impl Lease {
         Some(LogRequest::KeepAlive { tenure: self.tenure })
     }
 
-    /// Takes the answer to the request that was sent at `sent`.
-    pub(super) fn answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
+    /// Takes the answer to the request that was sent at `sent`. A lease that has ended here stays ended, however late an
+    /// answer says otherwise: the node may have left the tenure since.
+    pub(super) fn answered(&mut self, settings: &NodeSettings, now: BootMillis, sent: BootMillis, answer: &LogAnswer) {
         if self.asked == Some(sent) && *answer == LogAnswer::Kept {
-            (self.granted, self.asked) = (Some(sent), None);
+            let granted = self.is_valid(settings, now).then_some(sent);
+            (self.granted, self.asked) = (granted, None);
         } else if *answer == LogAnswer::Gone {
             self.granted = None;
         }
@@ -83,6 +95,36 @@ impl Lease {
 /// Longest time after a look that found nothing in which an entry counts as timely.
 const TIMELY_MS: u64 = 200;
 
+/// Time after which a comparison of clocks is forgotten, as long as newer ones come: one leader with a wrong clock must not
+/// keep its followers from leading after it.
+const COMPARED_MS: u64 = 10_000;
+
+/// The smallest lead of a wall clock over entries of the last [`COMPARED_MS`] to twice that. An entry comes late, never
+/// early: the smallest lead is nearest to the difference of the clocks.
+#[derive(Clone, Copy, Debug)]
+struct Lead {
+    since: BootMillis,
+    smallest_ms: i64,
+    before_ms: Option<i64>,
+}
+
+impl Lead {
+    const fn new(now: BootMillis, lead_ms: i64) -> Lead {
+        Lead { since: now, smallest_ms: lead_ms, before_ms: None }
+    }
+
+    fn with(self, now: BootMillis, lead_ms: i64) -> Lead {
+        if now >= self.since.plus(COMPARED_MS) {
+            return Lead { since: now, smallest_ms: lead_ms, before_ms: Some(self.smallest_ms) };
+        }
+        Lead { smallest_ms: self.smallest_ms.min(lead_ms), ..self }
+    }
+
+    fn smallest_ms(self) -> i64 {
+        self.before_ms.map_or(self.smallest_ms, |before| before.min(self.smallest_ms))
+    }
+}
+
 /// The last entries of leaders, as this node heard them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
@@ -90,16 +132,15 @@ pub(super) struct Heard {
     since: BootMillis,
     /// The instant of the last entry.
     at: Option<UnixMillis>,
-    /// The smallest lead of this node's wall clock over a timely entry at its arrival. An entry comes late, never early: the
-    /// smallest one is nearest to the difference of the clocks.
-    lead_ms: Option<i64>,
+    /// The lead of this node's wall clock over timely entries at their arrival.
+    lead: Option<Lead>,
     /// The last look at the log, at this time, found no entry: one that comes now is not older.
     none_at: Option<BootMillis>,
 }
 
 impl Heard {
     pub(super) const fn nothing(now: BootMillis) -> Heard {
-        Heard { since: now, at: None, lead_ms: None, none_at: None }
+        Heard { since: now, at: None, lead: None, none_at: None }
     }
 
     /// Notes that a look at the log, at `asked`, found no entry.
@@ -111,7 +152,7 @@ impl Heard {
     pub(super) fn note(&mut self, now: BootMillis, wall: UnixMillis, at: UnixMillis) {
         if self.none_at.take().is_some_and(|none_at| now <= none_at.plus(TIMELY_MS)) {
             let lead_ms = wall.get().saturating_sub(at.get());
-            self.lead_ms = Some(self.lead_ms.map_or(lead_ms, |before| before.min(lead_ms)));
+            self.lead = Some(self.lead.map_or_else(|| Lead::new(now, lead_ms), |lead| lead.with(now, lead_ms)));
         }
         self.note_own(now, at);
     }
@@ -122,8 +163,8 @@ impl Heard {
     }
 
     /// Lead of this node's wall clock over the leaders', in milliseconds.
-    pub(super) const fn lead_ms(&self) -> Option<i64> {
-        self.lead_ms
+    pub(super) fn lead_ms(&self) -> Option<i64> {
+        self.lead.map(|lead| lead.smallest_ms())
     }
 
     /// The silence begins anew.
@@ -134,7 +175,7 @@ impl Heard {
     /// Returns whether the node should campaign: no leader was heard for long, and the wall clock is near those of the
     /// leaders before. A node that cannot compare waits three times as long, so that one that can goes first.
     pub(super) fn is_time_to_campaign(&self, settings: &NodeSettings, now: BootMillis) -> bool {
-        match self.lead_ms {
+        match self.lead_ms() {
             Some(lead_ms) => {
                 now >= self.since.plus(settings.silence_ms) && lead_ms.unsigned_abs() <= settings.clock_offset_max_ms
             }
@@ -145,5 +186,39 @@ impl Heard {
     /// Returns the instant at which an epoch begins: the wall clock's, but none before the last entry's.
     pub(super) fn begins_at(&self, wall: UnixMillis) -> UnixMillis {
         self.at.map_or(wall, |at| at.max(wall))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_of_clocks_is_forgotten_once_newer_ones_came_for_long() {
+        let wall = |ms: i64| UnixMillis::new(ms).expect("in range");
+        let mut heard = Heard::nothing(BootMillis(0));
+        let mut hear = |boot: u64, lead_ms: i64| {
+            heard.note_none(BootMillis(boot));
+            heard.note(BootMillis(boot), wall(1_000_000 + lead_ms), wall(1_000_000));
+            heard.lead_ms()
+        };
+        // A leader whose clock is five seconds ahead of this node's.
+        assert_eq!((hear(0, -5000), hear(1000, -4990)), (Some(-5000), Some(-5000)));
+        // The next one has a right clock.
+        assert_eq!((hear(2000, 30), hear(11_000, 20)), (Some(-5000), Some(-5000)));
+        assert_eq!((hear(21_500, 25), hear(21_600, 10)), (Some(20), Some(10)));
+    }
+
+    #[test]
+    fn a_lease_that_has_ended_does_not_come_back_by_a_late_answer() {
+        let settings = NodeSettings::default();
+        let mut lease = Lease::new(Tenure(1), BootMillis(0));
+        let sent = BootMillis(600);
+        assert!(lease.request(&settings, sent).is_some());
+        let mut late = lease;
+        lease.answered(&settings, BootMillis(1400), sent, &LogAnswer::Kept);
+        assert!(lease.is_valid(&settings, BootMillis(2000)), "kept in time");
+        late.answered(&settings, BootMillis(1600), sent, &LogAnswer::Kept);
+        assert!(!late.is_valid(&settings, BootMillis(1601)), "1500 ms of the lease were usable");
     }
 }

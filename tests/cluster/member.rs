@@ -225,7 +225,8 @@ impl Member {
         let before = self.file.head;
         let link = link_after(before.link, &batch.events);
         let (number, seq) = (before.number + 1, state.seq());
-        let entry = Entry { number, epoch, seq, before: before.link, link, at, batch };
+        let tenure = self.node.tenure().expect("it leads");
+        let entry = Entry { number, epoch, tenure, seq, before: before.link, link, at, batch };
         state.release_settled();
         if failpoints::enabled(Bug::ReplyBeforeAppend) {
             judge.decided(std::mem::take(&mut attempts));
@@ -242,7 +243,7 @@ impl Member {
             return;
         }
         match lane {
-            Lane::Lease => self.node.lease_answered(sent, answer),
+            Lane::Lease => self.node.lease_answered(self.boot(now), sent, answer),
             Lane::Data if self.data.is_some_and(|(waited, _)| waited == number) => {
                 self.data = None;
                 self.answered(now, answer, judge);
