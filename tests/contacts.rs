@@ -192,6 +192,42 @@ fn files_with(directory: &Path, text: &str) -> Vec<String> {
 }
 
 #[test]
+fn of_many_erased_contacts_no_page_keeps_a_copy_and_after_a_kill_the_log_has_none_either() {
+    const ORDERS: u32 = 120;
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let start = || Process::start_saying(&data, &[], Stdio::null());
+    let mut process = start();
+    let (public, admin) = (process.public, process.admin);
+    let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": ORDERS,
+                       "per_buyer_limit": ORDERS, "starts_at": "2020-01-01T00:00:00Z" });
+    let head = |key: u32| format!("Content-Type: application/json\r\nIdempotency-Key: k{key}\r\n");
+    assert_eq!(call(admin, "POST", "/v1/drops", &head(0), &drop.to_string()).status, 201);
+    let order = |number: u32| {
+        let text = |field: &str| format!("{MARKER}-{field}-{number:06}");
+        let contact = json!({ "name": text("name"), "email": format!("{}@example.org", text("e")),
+                              "phone": format!("+49 30 {number:08}"), "address": text("address").repeat(6) });
+        let body = json!({ "buyer": "ann", "quantity": 1, "contact": contact }).to_string();
+        let made = call(public, "POST", "/v1/drops/1/orders", &head(number), &body);
+        assert_eq!(made.status, 201, "{}", made.text);
+        made.body["id"].as_str().expect("an id").to_string()
+    };
+    let mut orders: Vec<String> = (1..=ORDERS).map(order).collect();
+    // Another order of erasures than that of the rows.
+    orders.sort_unstable_by_key(|id| id.chars().rev().collect::<String>());
+    for id in &orders {
+        assert_eq!(call(admin, "DELETE", &format!("/v1/orders/{id}/contact"), "", "").status, 204);
+    }
+    process.signal(Signal::KILL);
+    process.wait();
+    let mut process = start();
+    until("no file has an erased contact", || files_with(&data, MARKER).is_empty());
+    process.signal(Signal::TERM);
+    assert!(process.wait().success());
+    assert_eq!(files_with(&data, MARKER), Vec::<String>::new());
+}
+
+#[test]
 fn a_contact_is_in_its_table_and_in_the_answers_of_its_routes_and_nowhere_else() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (data, log, capture) =

@@ -414,7 +414,7 @@ mod tests {
         let settings = NodeSettings::default();
         let mut node = Node::new(settings, Head::before_all(Seq::ZERO, ChainLink::START), BootMillis(0));
         let wall = UnixMillis::ZERO;
-        let mut ask = |node: &mut Node, now: u64| {
+        let ask = |node: &mut Node, now: u64| {
             let at = BootMillis(now);
             if let Some(request) = node.lease_request(at) {
                 assert!(matches!(request, LogRequest::KeepAlive { .. }));

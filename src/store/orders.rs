@@ -11,7 +11,6 @@ use crate::types::{Contact, Digest, Quantity, Seq, UnixMillis};
 
 /// Writes the rows of orders and their contacts.
 pub(super) struct OrderWriter<'conn> {
-    connection: &'conn Connection,
     /// True once a contact was erased or overwritten: the log still has the pages with it.
     has_erased: bool,
     insert_order: Statement<'conn>,
@@ -34,7 +33,6 @@ impl<'conn> OrderWriter<'conn> {
     pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<OrderWriter<'conn>> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(OrderWriter {
-            connection,
             has_erased: false,
             insert_order: prepare(
                 "INSERT INTO orders (seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state,
@@ -76,7 +74,8 @@ impl<'conn> OrderWriter<'conn> {
             }
             OrderEvent::ContactCorrected => {
                 self.touch(event)?;
-                self.without_trace(|writer| writer.write_private_contact(event, private_data))
+                self.has_erased = true;
+                self.write_private_contact(event, private_data)
             }
             OrderEvent::Cancelled { .. } => self.update(event, &ended("cancelled")),
             OrderEvent::CancelledByOperator(CancelledByOperator { reason, .. }) => {
@@ -87,19 +86,10 @@ impl<'conn> OrderWriter<'conn> {
             OrderEvent::ContactRead => self.touch(event),
             OrderEvent::ContactErased => {
                 self.touch(event)?;
-                self.without_trace(|writer| writer.erase_contact.execute(params![event.order()]).map(drop))
+                self.has_erased = true;
+                self.erase_contact.execute(params![event.order()]).map(drop)
             }
         }
-    }
-
-    /// Runs a change of contacts after which no page has what it deletes. Contacts are erased and corrected at human
-    /// pace; everything else is spared the overwriting.
-    fn without_trace(&mut self, change: impl FnOnce(&mut Self) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
-        self.has_erased = true;
-        self.connection.pragma_update(None, "secure_delete", true)?;
-        let changed = change(self);
-        self.connection.pragma_update(None, "secure_delete", false)?;
-        changed
     }
 
     /// Returns whether a contact was erased or overwritten since the last call.

@@ -150,7 +150,8 @@ impl Writer {
                 is_unmarked: false,
                 drained: 0,
                 last_tick: Instant::now(),
-                log_has_erased: false,
+                // The run before may have ended between an erasure and its emptying of the log.
+                log_has_erased: true,
                 instants: InstantKeeper::new(store.clock_file.as_ref()),
                 clock: &clock,
                 published: &published,
