@@ -6,6 +6,7 @@
 pub mod address;
 pub mod buyers;
 pub mod in_flight;
+mod jwt;
 pub mod operators;
 pub mod rejected;
 pub mod verified;
@@ -156,7 +157,7 @@ impl Admission {
     /// Counts a rejected request.
     pub fn count(&self, rejected: Rejected) {
         match rejected {
-            Rejected::Unauthorized => self.counters.unauthorized.increment(1),
+            Rejected::Unauthorized | Rejected::TokenTooLong => self.counters.unauthorized.increment(1),
             Rejected::Forbidden => self.counters.forbidden.increment(1),
             Rejected::TooManyInFlight => self.counters.in_flight.increment(1),
         }

@@ -98,6 +98,14 @@ fn eddsa(key: &ShopKey, claims: &Value) -> String {
     encode(&Header::new(Algorithm::EdDSA), claims, &key.signing).expect("signed")
 }
 
+/// The same, with the algorithm by another name.
+fn signed_as(algorithm: &str, key: &ShopKey, claims: &Value) -> String {
+    let part = |value: &Value| base64(value.to_string().as_bytes(), URL, false);
+    let signed = format!("{}.{}", part(&json!({ "alg": algorithm })), part(claims));
+    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key.signing, Algorithm::EdDSA).expect("signed");
+    format!("{signed}.{signature}")
+}
+
 fn with_token(server: &Server, method: &str, path: &str, token: &str, body: &str) -> Answer {
     let json = "Content-Type: application/json\r\nRequest-Id: r1\r\nIdempotency-Key: k\r\n";
     let headers = format!("{json}Authorization: Bearer {token}\r\n");
@@ -123,6 +131,8 @@ fn good_tokens_order_in_the_name_of_their_buyer() {
         ("a5", hs256(SECRET, None, &claims("a5", json!({ "aud": ["other", "drops"] })))),
         // Within the leeway of 30 s.
         ("a6", hs256(SECRET, None, &claims("a6", json!({ "exp": now - 10, "iat": now + 10, "nbf": now + 10 })))),
+        // The newer name of the algorithm (RFC 9864).
+        ("a7", signed_as("Ed25519", &key, &claims("a7", json!({})))),
     ];
     for (buyer, token) in &good {
         let made = order(&server, token, r#"{"quantity":1}"#);
@@ -204,7 +214,9 @@ fn bad_tokens_are_all_told_the_same() {
             "other claims",
             format!("{}.{}.{signature}", part(json!({ "alg": "HS256" })), part(shop(json!({ "sub": "bob" })))),
         ),
-        ("long", format!("{good}{}", "A".repeat(5000))),
+        ("Ed448 by name", signed_as("Ed448", &key, &shop(json!({})))),
+        ("Ed25519 by name, of a foreign key", signed_as("Ed25519", &foreign_key, &shop(json!({})))),
+        ("as long as can be", format!("{good}{}", "A".repeat(4096 - good.len()))),
         ("garbage", "garbage".into()),
         ("dots", "..".into()),
         ("empty", String::new()),
@@ -217,6 +229,9 @@ fn bad_tokens_are_all_told_the_same() {
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
         assert_eq!(*told.get_or_insert(answer.text.clone()), answer.text, "no hint: {what}");
     }
+    let long = order(&server, &format!("{good}{}", "A".repeat(4097 - good.len())), r#"{"quantity":1}"#);
+    assert_eq!((long.status, long.body["code"].as_str()), (401, Some("unauthorized")));
+    assert_eq!(long.body["detail"], "The token is longer than 4096 bytes; leave claims out.");
     let twice = format!("{good}\r\nAuthorization: Bearer {good}");
     assert_eq!(Some(order(&server, &twice, r#"{"quantity":1}"#).text), told, "two tokens");
     let none = call(server.0.server.public_address, "POST", "/v1/drops/1/orders", "Request-Id: r1\r\n", "nonsense");

@@ -5,6 +5,8 @@
 pub enum Rejected {
     /// The token is missing, unknown, invalid or expired.
     Unauthorized,
+    /// A buyer's token is longer than any that is verified.
+    TokenTooLong,
     /// The token is valid, but its role may not do this.
     Forbidden,
     /// The client has its maximum of requests in flight.

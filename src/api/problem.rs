@@ -39,6 +39,11 @@ pub enum Problem {
     KeyMissing(&'static str),
     /// The token is missing or invalid. The response does not say which of the two.
     Unauthorized,
+    /// The buyer's token is too long to be verified.
+    TokenTooLong {
+        /// The limit in bytes.
+        max: usize,
+    },
     /// The signature is missing or invalid. The response does not say which of the two.
     BadSignature,
     /// The request's address or caller may not do this.
@@ -101,7 +106,7 @@ impl Problem {
             Problem::BadHead(_) | Problem::Malformed(_) | Problem::BodyTooSlow => Code::Malformed,
             Problem::Validation(_) => Code::Validation,
             Problem::KeyMissing(_) => Code::KeyMissing,
-            Problem::Unauthorized | Problem::BadSignature => Code::Unauthorized,
+            Problem::Unauthorized | Problem::TokenTooLong { .. } | Problem::BadSignature => Code::Unauthorized,
             Problem::Forbidden(_) => Code::Forbidden,
             Problem::NotFound => Code::NotFound,
             Problem::MethodNotAllowed { .. } => Code::MethodNotAllowed,
@@ -136,6 +141,7 @@ impl Problem {
             | Problem::Validation(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
+            | Problem::TokenTooLong { .. }
             | Problem::BadSignature
             | Problem::Forbidden(_)
             | Problem::NotFound
@@ -184,6 +190,7 @@ impl Problem {
             }
             Problem::BadHead(detail) | Problem::KeyMissing(detail) | Problem::Forbidden(detail) => (*detail).into(),
             Problem::BadSignature => "Sign the webhook with a secret that this server knows.".into(),
+            Problem::TokenTooLong { max } => format!("The token is longer than {max} bytes; leave claims out."),
             Problem::Unauthorized => "Send Authorization: Bearer with a valid token.".into(),
             Problem::NotFound => "Check the path and the id.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed methods: {allow}."),
@@ -228,6 +235,7 @@ impl Problem {
             | Problem::Malformed(_)
             | Problem::KeyMissing(_)
             | Problem::Unauthorized
+            | Problem::TokenTooLong { .. }
             | Problem::BadSignature
             | Problem::Forbidden(_)
             | Problem::NotFound

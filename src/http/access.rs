@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use super::route::{RequiredRole, Route};
+use crate::admission::buyers::TOKEN_BYTES_MAX;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::operators::Role;
 use crate::admission::verified::VerifiedTokens;
@@ -42,6 +43,7 @@ pub fn admit<'server>(
         admission.count(rejected);
         match rejected {
             Rejected::Unauthorized => Problem::Unauthorized,
+            Rejected::TokenTooLong => Problem::TokenTooLong { max: TOKEN_BYTES_MAX },
             Rejected::Forbidden => Problem::Forbidden("The token's role may not do this."),
             Rejected::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
         }

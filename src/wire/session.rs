@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use compact_str::ToCompactString as _;
-use jsonwebtoken::get_current_timestamp;
 
 use super::frame::FrameType;
 use super::messages::{Bid, Reply, Request, Reserve, VERSION};
@@ -21,6 +20,7 @@ use crate::read::connection::is_moved;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, Shard, UnitPrice, hex, random};
+use crate::writer::clock::wall_clock_second;
 use crate::writer::{Class, Submission, SubmitError, Ticket};
 
 /// The client of a connection: its identity and its subscriptions.
@@ -101,7 +101,7 @@ impl Session {
     /// connection's frames, which begins at `now`, so that a step of it is seen.
     pub(super) fn is_authenticated(&mut self, wire: &WireWorker, now: Instant) -> bool {
         wire.parts.admission.buyers.is_none()
-            || self.validity.as_mut().is_some_and(|validity| validity.holds_in(now, get_current_timestamp))
+            || self.validity.as_mut().is_some_and(|validity| validity.holds_in(now, wall_clock_second))
     }
 
     /// Handles a request, and returns its reply or the pending one.

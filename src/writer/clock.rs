@@ -35,6 +35,12 @@ pub fn wall_clock() -> UnixMillis {
     i64::try_from(since_1970.as_millis()).ok().and_then(UnixMillis::new).unwrap_or(UnixMillis::MAX)
 }
 
+/// Returns the wall clock's time in whole seconds since 1970; 0 before.
+#[must_use]
+pub fn wall_clock_second() -> u64 {
+    u64::try_from(wall_clock().second()).unwrap_or(0)
+}
+
 /// Returns the wall clock's time in microseconds since 1970, for traces.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]

@@ -209,6 +209,7 @@ mod tests {
             Problem::invalid("/a", "b"),
             Problem::KeyMissing("x"),
             Problem::Unauthorized,
+            Problem::TokenTooLong { max: 1 },
             Problem::BadSignature,
             Problem::Forbidden("x"),
             Problem::NotFound,
