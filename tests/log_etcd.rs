@@ -46,7 +46,7 @@ async fn connected(etcd: &Etcd, first: usize, prefix: &str, lease_seconds: i64) 
     let place = EtcdPlace { prefix: prefix.into(), node: "n1".into(), slots: SLOTS, lease_seconds };
     let seal = Seal::parse(&"5e".repeat(32)).expect("a key");
     let log = EtcdLog::connect(&etcd.urls_from(first), ConnectOptions::new(), place, seal).await;
-    let mut log = log.expect("URLs");
+    let log = log.expect("URLs");
     let until = Instant::now() + WAIT;
     while log.create(first_head()).await.is_err() {
         assert!(Instant::now() < until, "no leader among the members");
@@ -65,7 +65,7 @@ fn etcd_answers_as_the_simulated_log_does() {
     println!("seed {seed}");
     on_one_thread(async {
         let etcd = Etcd::start(3);
-        let mut real = connected(&etcd, 0, "/firstcome/test/0/", 60).await;
+        let real = connected(&etcd, 0, "/firstcome/test/0/", 60).await;
         assert!(!real.create(first_head()).await.expect("asked"), "a log is created once");
         let mut simulated = SimulatedLog::new(first_head(), usize::try_from(SLOTS).expect("small"), 60_000);
         let mut random = Random(seed);
@@ -103,7 +103,7 @@ fn etcd_answers_as_the_simulated_log_does() {
 }
 
 /// Asks until the append is known. Returns its fate and how long that took.
-async fn appended(log: &mut EtcdLog, mut append: Append) -> (Fate, Duration) {
+async fn appended(log: &EtcdLog, mut append: Append) -> (Fate, Duration) {
     let began = Instant::now();
     loop {
         assert!(began.elapsed() < WAIT, "nothing is known of an append");
@@ -123,7 +123,7 @@ fn whatever_member_dies_every_append_is_known_and_stands_once() {
     const ENTRIES: u64 = 60;
     on_one_thread(async {
         let mut etcd = Etcd::start(3);
-        let mut log = connected(&etcd, 0, "/firstcome/test/1/", 60).await;
+        let log = connected(&etcd, 0, "/firstcome/test/1/", 60).await;
         let LogAnswer::Elected(tenure) = log.carry_out(&LogRequest::Campaign).await else { panic!("not elected") };
         let (mut head, mut longest) = (first_head(), Duration::ZERO);
         for number in 1..=ENTRIES {
@@ -136,7 +136,7 @@ fn whatever_member_dies_every_append_is_known_and_stands_once() {
             let entry = entry_after(head, 1, u8::try_from(number).expect("small"));
             let bytes = entry.encode().expect("short");
             let append = Append::new(tenure, head, entry.head(), bytes.clone().into());
-            let (fate, took) = appended(&mut log, append).await;
+            let (fate, took) = appended(&log, append).await;
             assert_eq!(fate, Fate::Stands, "entry {number}");
             (head, longest) = (entry.head(), longest.max(took));
             let found = log.carry_out(&LogRequest::Read { number, elsewhere: false }).await;
@@ -152,10 +152,46 @@ fn whatever_member_dies_every_append_is_known_and_stands_once() {
 }
 
 #[test]
+fn the_lease_is_kept_beside_appends_while_the_member_that_is_used_dies() {
+    on_one_thread(async {
+        let mut etcd = Etcd::start(3);
+        let log = connected(&etcd, 0, "/firstcome/test/3/", 5).await;
+        let LogAnswer::Elected(tenure) = log.carry_out(&LogRequest::Campaign).await else { panic!("not elected") };
+        let keeps = async {
+            let (mut kept, began) = (0, Instant::now());
+            // Longer than the lease: without being kept it would end.
+            while began.elapsed() < Duration::from_secs(8) {
+                let answer = log.carry_out(&LogRequest::KeepAlive { tenure }).await;
+                assert!(matches!(answer, LogAnswer::Kept | LogAnswer::Unknown), "the lease ended: {answer:?}");
+                kept += u32::from(answer == LogAnswer::Kept);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            kept
+        };
+        let appends = async {
+            let mut head = first_head();
+            for number in 1..=40 {
+                if number == 10 {
+                    etcd.kill(0);
+                }
+                let entry = entry_after(head, 1, number);
+                let append = Append::new(tenure, head, entry.head(), entry.encode().expect("short").into());
+                assert_eq!(appended(&log, append).await.0, Fate::Stands, "entry {number}");
+                head = entry.head();
+            }
+        };
+        let (kept, ()) = tokio::join!(keeps, appends);
+        assert!(kept > 1, "kept {kept} times");
+        // The tenure is the same one still.
+        assert_eq!(log.carry_out(&LogRequest::KeepAlive { tenure }).await, LogAnswer::Kept);
+    });
+}
+
+#[test]
 fn a_damaged_copy_at_one_member_is_no_entry_and_another_member_has_it() {
     on_one_thread(async {
         let mut etcd = Etcd::start(3);
-        let mut log = connected(&etcd, 0, "/firstcome/test/2/", 60).await;
+        let log = connected(&etcd, 0, "/firstcome/test/2/", 60).await;
         let LogAnswer::Elected(tenure) = log.carry_out(&LogRequest::Campaign).await else { panic!("not elected") };
         let entry = entry_after(first_head(), 1, 9);
         let request = append_request(tenure, first_head(), &entry);
@@ -178,12 +214,12 @@ fn a_damaged_copy_at_one_member_is_no_entry_and_another_member_has_it() {
         }
         std::fs::write(etcd.database(0), database).expect("written");
         etcd.run(0);
-        let mut log = connected(&etcd, 0, "/firstcome/test/2/", 60).await;
+        let log = connected(&etcd, 0, "/firstcome/test/2/", 60).await;
         let read = |elsewhere| LogRequest::Read { number: 1, elsewhere };
         let until = Instant::now() + WAIT;
         let damaged = loop {
             assert!(Instant::now() < until, "the member does not come back");
-            let mut own = connected(&etcd, 0, "/firstcome/test/2/", 60).await;
+            let own = connected(&etcd, 0, "/firstcome/test/2/", 60).await;
             if let LogAnswer::Entry(bytes) = own.carry_out(&read(false)).await
                 && Entry::decode(&bytes).is_err()
             {

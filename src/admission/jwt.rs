@@ -17,11 +17,11 @@ pub(super) struct Jwt<'a> {
     signed: &'a str,
     claims: &'a str,
     signature: &'a str,
-    header: Header,
+    header: TokenHeader,
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: String,
     kid: Option<String>,
     crit: Option<IgnoredAny>,
@@ -66,7 +66,7 @@ impl<'a> Jwt<'a> {
     pub(super) fn parse(token: &'a str) -> Option<Jwt<'a>> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.rsplit_once('.')?;
-        let header: Header = decode(header)?;
+        let header: TokenHeader = decode(header)?;
         // Extensions that must be understood (RFC 7515, 4.1.11): this server knows none.
         header.crit.is_none().then_some(Jwt { signed, claims, signature, header })
     }

@@ -4,9 +4,12 @@
 //! it does not answer in time; then the next one is. A request without an answer is [`LogAnswer::Unknown`]: nothing is
 //! tried again below the node, which alone knows how to find out.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
+
+use parking_lot::Mutex;
 
 use super::seal::Seal;
 use super::{Head, LogAnswer, LogRequest, Tenure};
@@ -14,22 +17,27 @@ use super::{Head, LogAnswer, LogRequest, Tenure};
 /// Longest time for a request, and for a connection: below the lease, so that a dead member is left before it ends.
 const REQUEST_MAX: Duration = Duration::from_millis(800);
 
+/// Longest time for a request that keeps the lease: another member is asked in time to keep it, if one does not answer.
+const KEEP_ALIVE_MAX: Duration = Duration::from_millis(400);
+
 /// Entries that the log keeps; older ones are overwritten. Nothing is deleted: compacting at a deletion loses revisions
 /// (etcd#17780).
 pub const SLOTS: u64 = 4096;
 
-/// A log in etcd.
+/// A log in etcd. Requests may be under way at the same time: an append, and one that keeps the lease.
 pub struct EtcdLog {
     members: Vec<Client>,
     /// Position of the member that is used.
-    used: usize,
+    used: AtomicUsize,
+    /// Position of the member that answered the last read.
+    read_from: AtomicUsize,
     prefix: String,
     node: String,
     slots: u64,
     lease_seconds: i64,
     seal: Seal,
     /// The lease of the last tenure of this node.
-    lease: Option<(Tenure, i64)>,
+    lease: Mutex<Option<(Tenure, i64)>>,
 }
 
 /// The place of a log in etcd, and its bounds.
@@ -48,78 +56,116 @@ impl EtcdLog {
     /// Prepares clients of these members; each connects when it is first used.
     ///
     /// # Errors
-    /// If a member's URL or the TLS options are wrong.
+    /// If a member's URL or the TLS options are wrong, or there is no member.
     pub async fn connect(
         members: &[String],
         options: ConnectOptions,
         place: EtcdPlace,
         seal: Seal,
     ) -> Result<EtcdLog, Error> {
+        if members.is_empty() {
+            return Err(Error::InvalidArgs("no member of the log is named".into()));
+        }
         let options = options.with_connect_timeout(REQUEST_MAX);
         let mut clients = Vec::with_capacity(members.len());
         for member in members {
             clients.push(Client::connect([member], Some(options.clone())).await?);
         }
         let EtcdPlace { prefix, node, slots, lease_seconds } = place;
-        Ok(EtcdLog { members: clients, used: 0, prefix, node, slots, lease_seconds, seal, lease: None })
+        Ok(EtcdLog {
+            members: clients,
+            used: AtomicUsize::new(0),
+            read_from: AtomicUsize::new(0),
+            prefix,
+            node,
+            slots,
+            lease_seconds,
+            seal,
+            lease: Mutex::new(None),
+        })
     }
 
-    /// Creates the log after `head`, unless there is one. Returns whether it was created.
+    /// Creates the log after `head`, unless there is one. Returns whether it was created. Each member is asked once.
     ///
     /// # Errors
-    /// The error of etcd, or of the connection to it.
-    pub async fn create(&mut self, head: Head) -> Result<bool, Error> {
-        let key = self.head_key();
-        let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
-        let put = TxnOp::put(key, head.encode(), None);
-        Ok(self.member().txn(Txn::new().when([absent]).and_then([put])).await?.succeeded())
+    /// The error of the last member that was asked, or [`Error::WatchError`] if it did not answer in time.
+    pub async fn create(&self, head: Head) -> Result<bool, Error> {
+        let mut last = Error::WatchError("no member answered in time".into());
+        for _ in 0..self.members.len() {
+            let (at, mut member) = self.member();
+            let key = self.head_key();
+            let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
+            let txn = Txn::new().when([absent]).and_then([TxnOp::put(key, head.encode(), None)]);
+            match tokio::time::timeout(REQUEST_MAX, member.txn(txn)).await {
+                Ok(Ok(answer)) => return Ok(answer.succeeded()),
+                Ok(Err(error)) => last = error,
+                Err(_) => {}
+            }
+            self.leave(at);
+        }
+        Err(last)
     }
 
     /// Carries out a request.
-    pub async fn carry_out(&mut self, request: &LogRequest) -> LogAnswer {
-        if let LogRequest::Read { elsewhere: true, .. } = request {
-            self.use_next();
-        }
-        let answer = match tokio::time::timeout(REQUEST_MAX, self.ask(request)).await {
+    pub async fn carry_out(&self, request: &LogRequest) -> LogAnswer {
+        let is_doubted = matches!(request, LogRequest::Read { elsewhere: true, .. });
+        let (at, member) = if is_doubted { self.another_reader() } else { self.member() };
+        let longest = if matches!(request, LogRequest::KeepAlive { .. }) { KEEP_ALIVE_MAX } else { REQUEST_MAX };
+        let answer = match tokio::time::timeout(longest, self.ask(member, request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(Error::LeaseKeepAliveError(_))) => LogAnswer::Gone,
             Ok(Err(_)) | Err(_) => LogAnswer::Unknown,
         };
         if answer == LogAnswer::Unknown {
-            self.use_next();
+            self.leave(at);
+        }
+        if matches!(request, LogRequest::Read { .. }) {
+            self.read_from.store(at, Ordering::Relaxed);
         }
         answer
     }
 
-    async fn ask(&mut self, request: &LogRequest) -> Result<LogAnswer, Error> {
+    async fn ask(&self, mut member: Client, request: &LogRequest) -> Result<LogAnswer, Error> {
         match request {
             LogRequest::Append { tenure, from, to, bytes } => {
                 let sealed = self.seal.close(to.number, bytes);
-                self.append(*tenure, from, to, sealed).await
+                self.append(member, *tenure, from, to, sealed).await
             }
             LogRequest::Head => {
-                let key = self.head_key();
-                let found = self.member().get(key, None).await?;
+                let found = member.get(self.head_key(), None).await?;
                 Ok(head_of(found.kvs()).map_or(LogAnswer::Unknown, LogAnswer::Head))
             }
             LogRequest::Read { number, .. } => {
-                let key = self.slot_key(*number);
-                let found = self.member().get(key, None).await?;
+                let found = member.get(self.slot_key(*number), None).await?;
                 Ok(LogAnswer::Entry(self.entry_of(found.kvs()).into()))
             }
-            LogRequest::Campaign => self.campaign().await,
-            LogRequest::KeepAlive { tenure } => match self.lease.filter(|(own, _)| own == tenure) {
-                Some((_, lease)) => self.member().lease_keep_alive(lease).await.map(|_| LogAnswer::Kept),
+            LogRequest::Campaign => self.campaign(member).await,
+            LogRequest::KeepAlive { tenure } => match self.lease_of(*tenure) {
+                Some(lease) => member.lease_keep_alive(lease).await.map(|_| LogAnswer::Kept),
                 None => Ok(LogAnswer::Gone),
             },
-            LogRequest::Resign { tenure } => match self.lease.take_if(|(own, _)| own == tenure) {
-                Some((_, lease)) => self.member().lease_revoke(lease).await.map(|_| LogAnswer::Kept),
+            LogRequest::Resign { tenure } => match self.lease_of(*tenure) {
+                Some(lease) => {
+                    *self.lease.lock() = None;
+                    member.lease_revoke(lease).await.map(|_| LogAnswer::Kept)
+                }
                 None => Ok(LogAnswer::Gone),
             },
         }
     }
 
-    async fn append(&mut self, tenure: Tenure, from: &Head, to: &Head, sealed: Vec<u8>) -> Result<LogAnswer, Error> {
+    fn lease_of(&self, tenure: Tenure) -> Option<i64> {
+        self.lease.lock().filter(|(own, _)| *own == tenure).map(|(_, lease)| lease)
+    }
+
+    async fn append(
+        &self,
+        mut member: Client,
+        tenure: Tenure,
+        from: &Head,
+        to: &Head,
+        sealed: Vec<u8>,
+    ) -> Result<LogAnswer, Error> {
         let (head, leader, slot) = (self.head_key(), self.leader_key(), self.slot_key(to.number));
         // 0 would be true of an absent key: a number out of range must be no revision.
         let tenure = i64::try_from(tenure.0).ok().filter(|tenure| *tenure > 0).unwrap_or(-1);
@@ -127,7 +173,7 @@ impl EtcdLog {
         let leads = Compare::create_revision(leader, CompareOp::Equal, tenure);
         let put = [TxnOp::put(head.clone(), to.encode(), None), TxnOp::put(slot, sealed, None)];
         let txn = Txn::new().when([follows, leads]).and_then(put).or_else([TxnOp::get(head, None)]);
-        let answer = self.member().txn(txn).await?;
+        let answer = member.txn(txn).await?;
         if answer.succeeded() {
             return Ok(LogAnswer::Appended);
         }
@@ -137,9 +183,8 @@ impl EtcdLog {
         })
     }
 
-    async fn campaign(&mut self) -> Result<LogAnswer, Error> {
+    async fn campaign(&self, mut member: Client) -> Result<LogAnswer, Error> {
         let (key, node, seconds) = (self.leader_key(), self.node.clone(), self.lease_seconds);
-        let member = self.member();
         let lease = member.lease_grant(seconds, None).await?.id();
         let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
         let put = TxnOp::put(key, node, Some(PutOptions::new().with_lease(lease)));
@@ -152,7 +197,7 @@ impl EtcdLog {
         // The key was created by this transaction, whose revision it bears.
         let revision = answer.header().and_then(|header| u64::try_from(header.revision()).ok());
         let Some(tenure) = revision.map(Tenure) else { return Ok(LogAnswer::Unknown) };
-        self.lease = Some((tenure, lease));
+        *self.lease.lock() = Some((tenure, lease));
         Ok(LogAnswer::Elected(tenure))
     }
 
@@ -162,12 +207,25 @@ impl EtcdLog {
         self.seal.open(found.value()).unwrap_or_else(|| found.value().to_vec())
     }
 
-    fn member(&mut self) -> &mut Client {
-        &mut self.members[self.used]
+    /// The member that is used, and its position.
+    fn member(&self) -> (usize, Client) {
+        self.at(self.used.load(Ordering::Relaxed))
     }
 
-    fn use_next(&mut self) {
-        self.used = (self.used + 1) % self.members.len();
+    /// A member that did not answer the last read, and its position: the copy of that one is doubted.
+    fn another_reader(&self) -> (usize, Client) {
+        self.at(self.read_from.load(Ordering::Relaxed).wrapping_add(1))
+    }
+
+    fn at(&self, position: usize) -> (usize, Client) {
+        let position = position % self.members.len();
+        (position, self.members[position].clone())
+    }
+
+    /// Uses the next member from here on, unless another request has left this one before.
+    fn leave(&self, at: usize) {
+        let next = (at + 1) % self.members.len();
+        let _left_before = self.used.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn head_key(&self) -> String {
