@@ -157,6 +157,15 @@ pub fn unblock_signals() {
     }
 }
 
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) fail with an error that names its file, instead of ending the
+/// process.
+pub fn ignore_file_size_signal() {
+    #[expect(unsafe_code, reason = "the call takes two numbers, and no handler is installed")]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! The writer and the readers add their own: `store::settings::configure_writer`, `read::connection`.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -85,6 +86,26 @@ pub fn open(path: &Path, access: Access) -> Result<Connection, ConnectError> {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     let connection = Connection::open_with_flags(file_name(path), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file that no process changes, such as a backup, to read: nothing is made beside it, and a log beside it is not read.
+///
+/// # Errors
+/// If the file cannot be opened, or a setting has no effect.
+pub fn open_unchanging(path: &Path) -> Result<Connection, ConnectError> {
+    let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut uri = String::from("file:");
+    for byte in file_name(path).as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let connection = Connection::open_with_flags(uri, access)?;
     configure(&connection)?;
     Ok(connection)
 }
@@ -184,6 +205,21 @@ mod tests {
         for wanted in ["DEFAULT_MEMSTATUS=0", "DQS=0", "OMIT_SHARED_CACHE", "OMIT_LOAD_EXTENSION"] {
             assert!(has(wanted), "{wanted}: {options:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_no_process_changes_is_opened_by_any_name_and_gets_no_other_beside_it() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let path = scratch.path().join("a b?immutable=0#%20;\u{e4}.db");
+        let made = Connection::open(file_name(&path)).expect("made");
+        made.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("set");
+        made.execute_batch("CREATE TABLE t (x)").expect("made");
+        drop(made);
+        let count: i64 = open_unchanging(&path)
+            .expect("opened")
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .expect("read");
+        assert_eq!((count, std::fs::read_dir(scratch.path()).expect("read").count()), (1, 1));
     }
 
     #[test]

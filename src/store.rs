@@ -5,8 +5,10 @@
 //! that the engine has in memory.
 
 pub mod accepted_loss;
+pub mod advice;
 mod auctions;
 pub mod audit;
+pub mod backup;
 pub mod beside;
 pub mod chain;
 pub mod clock_file;

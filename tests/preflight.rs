@@ -46,6 +46,79 @@ fn metric(server: &Server, name: &str) -> f64 {
     server.metric(name)
 }
 
+/// Makes a backup into one file; the server is idle.
+fn back_up(data: &Path, to: &Path) {
+    std::fs::copy(data.join("firstcome.db"), to).expect("copied");
+    std::fs::copy(data.join("firstcome.db-wal"), to.with_extension("db-wal")).expect("copied");
+    let copy = rusqlite::Connection::open(to).expect("opened");
+    copy.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("one file");
+}
+
+#[test]
+fn a_backup_is_read_and_must_be_a_whole_copy_of_this_database() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (server, data) = (serve(scratch.path()), scratch.path().join("data"));
+    assert_eq!(server.create(40).status, 201);
+    let place = |name: &str| scratch.path().join(name);
+    back_up(&data, &place("good.db"));
+    for n in 0..5 {
+        assert_eq!(server.order(&format!("k{n}"), &format!("{{\"buyer\":\"b{n}\",\"quantity\":1}}")).status, 201);
+    }
+    let good = std::fs::read(place("good.db")).expect("read");
+    let other = tempfile::tempdir().expect("scratch");
+    let elsewhere = serve(other.path());
+    assert_eq!(elsewhere.create(40).status, 201);
+    back_up(&other.path().join("data"), &place("other.db"));
+    elsewhere.stop();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(place(name), bytes).expect("written");
+    write("random.db", &(0..20_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>());
+    write("page.db", &good[..4096]);
+    write("cut.db", &good[..good.len() / 2]);
+    write("nothing.db", b"");
+    std::fs::copy(data.join("firstcome.db"), place("without-log.db")).expect("copied");
+    let theirs = rusqlite::Connection::open(place("theirs.db")).expect("opened");
+    theirs.execute_batch("CREATE TABLE theirs (x)").expect("made");
+    drop(theirs);
+    // A branch of the same file: it sold something else since.
+    std::fs::copy(place("good.db"), place("branch.db")).expect("copied");
+    let branch = rusqlite::Connection::open(place("branch.db")).expect("opened");
+    branch
+        .execute_batch("UPDATE chain SET hash = zeroblob(32) WHERE seq = (SELECT max(seq) FROM chain)")
+        .expect("changed");
+    drop(branch);
+    for (name, verdict, part) in [
+        ("good.db", "pass", "5 events behind"),
+        ("random.db", "fail", "is not a firstcome database"),
+        ("page.db", "fail", "page.db "),
+        ("cut.db", "fail", "is damaged"),
+        ("nothing.db", "fail", "empty"),
+        ("without-log.db", "fail", "without-log.db "),
+        ("theirs.db", "fail", "is not a firstcome database"),
+        ("other.db", "fail", "is of another database: its file id is"),
+        ("branch.db", "fail", "another history"),
+    ] {
+        let path = place(name);
+        let before = (std::fs::read(&path).expect("read"), std::fs::read_dir(scratch.path()).expect("read").count());
+        let found = verdicts(&preflight(&server, &data, &["1", "--json", "--backup", path.to_str().expect("a path")]));
+        let (given, told) = &found["backup"];
+        assert!(given == verdict && told.contains(part), "{name}: {given} {told}");
+        let after = (std::fs::read(&path).expect("read"), std::fs::read_dir(scratch.path()).expect("read").count());
+        assert!(before == after, "{name}: only read");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_data_directory_in_memory_is_a_warning() {
+    let Ok(scratch) = tempfile::tempdir_in("/dev/shm") else { return };
+    let (server, data) = (serve(scratch.path()), scratch.path().join("data"));
+    assert_eq!(server.create(40).status, 201);
+    let found = verdicts(&preflight(&server, &data, &["1", "--json"]));
+    let (given, told) = &found["disk kind"];
+    assert!(given == "warn" && told.contains("tmpfs"), "{given} {told}");
+    server.stop();
+}
+
 #[test]
 fn a_good_server_passes_and_nothing_of_it_is_changed() {
     let scratch = tempfile::tempdir().expect("scratch");
@@ -53,7 +126,7 @@ fn a_good_server_passes_and_nothing_of_it_is_changed() {
     assert_eq!(server.create(40).status, 201);
     until("the auditor has counted", || metric(&server, "firstcome_audit_lag") == 0.0);
     let backup = scratch.path().join("backup.db");
-    std::fs::write(&backup, "x").expect("written");
+    back_up(&data, &backup);
     let files = || std::fs::read_dir(&data).expect("a directory").count();
     let before = (metric(&server, "firstcome_seq "), files(), server.public("GET", "/v1/drops/1").text);
     let output = preflight(&server, &data, &["1", "--json", "--backup", backup.to_str().expect("a path")]);

@@ -4,6 +4,7 @@
 //! measure the disk, and one test alert to the Alertmanager that was given.
 
 mod alerts;
+mod backup;
 mod finding;
 mod machine;
 mod price;
@@ -62,7 +63,7 @@ pub struct PreflightArgs {
     /// With https://: trust the authorities in this PEM file as well
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Newest backup of the database, to check its age
+    /// Newest backup of the database, to check its content and its age
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
     /// Prometheus, to check that it scrapes the server and has the alert rules
@@ -145,11 +146,12 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
     findings.push(public_url::public_url(public).await);
     findings.push(server::reads(public, &path).await.map_err(|error| public.exit(&path, &error))?);
     findings.extend([machine::clock_synchronization(), machine::clock_guard(config.accept_clock), clock]);
-    findings.extend([server::disk_space(&page, config, total), machine::disk_syncs(&config.data)]);
+    findings.extend([server::disk_space(&page, config, total), machine::disk_kind(&config.data)]);
+    findings.push(machine::disk_syncs(&config.data));
     findings.extend(machine::kernel(config, descriptors_max));
     findings.push(secrets::secrets(config, has_play_money));
     findings.push(server::endpoints(admin, &page, config).await);
-    findings.push(machine::backup(args.backup.as_deref()));
+    findings.push(backup::backup(args.backup.as_deref(), &config.data));
     findings.extend(alerts::rules(prometheus.as_ref(), &alerts::names(RULES)).await);
     findings.push(alerts::test_alert(alertmanager.as_ref(), args.drop).await);
 

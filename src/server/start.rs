@@ -22,6 +22,8 @@ use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::beside::{self, NoteKeeper, Replaced};
 use crate::store::clock_file::ClockFile;
+use crate::store::open::DATABASE_FILE;
+use crate::store::recover::explain;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership, resumption};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
@@ -82,10 +84,15 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     if beside::had_tokens(&config.data) || file::had_tokens(&config.data) {
         admission.operators.require_token();
     }
-    let mut store = Store::open(&config.data, wall).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), format!("{}: {error}", path.display()));
-    let mut loaded = load::load_verified(&store, config.idempotency_keys_max)
-        .map_err(|error| at_file(store.with_cause(error), &store.path))?;
+    let database = config.data.join(DATABASE_FILE);
+    let explained = |error: StoreError| {
+        let error = explain(&database, error);
+        Exit::new(error.exit_code(), with_file(&database, error.to_string()))
+    };
+    let mut store = Store::open(&config.data, wall).map_err(explained)?;
+    let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), with_file(path, error.to_string()));
+    let mut loaded =
+        load::load_verified(&store, config.idempotency_keys_max).map_err(|error| explained(store.with_cause(error)))?;
     for (path, mode) in ownership::open_to_others(store.directory()) {
         tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "others can use this file: chmod go-rwx");
     }
@@ -350,6 +357,12 @@ fn access_log(config: &Config, telemetry: &Telemetry) -> Result<Option<(AccessLo
 
 fn disk_fault(path: &Path, error: &rusqlite::Error) -> Exit {
     Exit::disk(format!("{}: {error}", path.display()))
+}
+
+/// Returns a line with the file that it is about.
+fn with_file(path: &Path, line: String) -> String {
+    let path = path.display().to_string();
+    if line.contains(&path) { line } else { format!("{path}: {line}") }
 }
 
 /// Starts the outbox, after the endpoints of the configuration are stored.

@@ -138,6 +138,31 @@ pub enum StoreError {
         /// Error of the operating system.
         source: std::io::Error,
     },
+    /// The directory is on a file system that is mounted read-only.
+    #[error(
+        "{path}: the file system is read-only (os error 30), which the kernel makes it after an error of the disk (`dmesg` \
+         says so); nothing was changed; copy the directory to another disk now, before any reboot, with `cp -a {directory} COPY`, \
+         and run `firstcome recover --data COPY`; or mount it read-write, if it was mounted so on purpose"
+    )]
+    ReadOnlyFileSystem { path: PathBuf, directory: PathBuf },
+    /// SQLite reads a database with a log only where it may write its index.
+    #[error(
+        "{path} cannot be read where nothing can be written, because its log needs an index; copy the directory with \
+         `cp -r {directory} COPY` to a disk that is writable, and run `firstcome verify --data COPY`"
+    )]
+    NotInPlace { path: PathBuf, directory: PathBuf },
+    /// The log beside the database is of another state of it.
+    #[error(
+        "{path} and its log do not fit together ({cause}): a backup was copied over the database beside the log of another \
+         state, or one of them is damaged; restore all files of one state, or move firstcome.db-wal and firstcome.db-shm out of \
+         the directory, and run the command again: it says how many events the database alone lacks"
+    )]
+    Mixed { path: PathBuf, cause: String },
+    /// The database has no tables.
+    #[error("{path} is empty: there is nothing to recover or to migrate; restore the file or a backup")]
+    Empty { path: PathBuf },
+    #[error("{path}: SQLite: {cause}")]
+    AtFile { path: PathBuf, cause: rusqlite::Error },
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("{path}: {source}")]
@@ -179,6 +204,7 @@ impl StoreError {
             | StoreError::Network { .. }
             | StoreError::NotPlain { .. }
             | StoreError::BadNote { .. }
+            | StoreError::NotInPlace { .. }
             | StoreError::OtherLoss { .. } => exit::USAGE,
             StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
@@ -187,6 +213,8 @@ impl StoreError {
             | StoreError::EventsMissing { .. }
             | StoreError::Strange { .. }
             | StoreError::PageSize { .. }
+            | StoreError::Mixed { .. }
+            | StoreError::Empty { .. }
             | StoreError::Inconsistent(_) => exit::BAD_DATA,
             StoreError::Missing { .. } | StoreError::Vanished { .. } | StoreError::NoEmptyFile { .. } => exit::MISSING,
             StoreError::Denied { .. } => exit::DENIED,
@@ -194,9 +222,10 @@ impl StoreError {
             StoreError::Setting { .. } => exit::BUG,
             StoreError::Marked { .. }
             | StoreError::Interrupted { .. }
+            | StoreError::ReadOnlyFileSystem { .. }
             | StoreError::DiskFault { .. }
             | StoreError::Io { .. } => exit::DISK,
-            StoreError::Sqlite(error) => exit_code_of(error),
+            StoreError::Sqlite(error) | StoreError::AtFile { cause: error, .. } => exit_code_of(error),
         }
     }
 
@@ -214,7 +243,7 @@ impl StoreError {
             StoreError::Setting { .. } => Severity::Bug,
             // A quota, or a full disk that SQLite does not call one. After a failed sync nothing is known.
             StoreError::DiskFault { cause, source, .. } if is_full(source) && is_of_a_write(cause) => Severity::Full,
-            StoreError::Sqlite(error) => match error.sqlite_error_code() {
+            StoreError::Sqlite(error) | StoreError::AtFile { cause: error, .. } => match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => Severity::Full,
                 Some(rusqlite::ErrorCode::ConstraintViolation) => Severity::Bug,
                 _ => Severity::Storage,
@@ -223,6 +252,10 @@ impl StoreError {
             | StoreError::Network { .. }
             | StoreError::NotPlain { .. }
             | StoreError::BadNote { .. }
+            | StoreError::ReadOnlyFileSystem { .. }
+            | StoreError::NotInPlace { .. }
+            | StoreError::Mixed { .. }
+            | StoreError::Empty { .. }
             | StoreError::InUse { .. }
             | StoreError::Denied { .. }
             | StoreError::NotOurs { .. }

@@ -43,8 +43,11 @@ impl FaultMarker {
         let mut bytes = Vec::with_capacity(TEXT_BYTES);
         let room = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX);
         file.take(room).read_to_end(&mut bytes).map_err(|source| StoreError::Io { path, source })?;
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.trim();
+        let Some(text) =
+            std::str::from_utf8(&bytes).ok().map(str::trim).filter(|text| !text.contains(char::is_control))
+        else {
+            return Ok(Some(format!("{MARKER_FILE} is damaged: it has no line of text")));
+        };
         Ok((!text.is_empty() && text != CLEAR.trim()).then(|| text.to_string()))
     }
 

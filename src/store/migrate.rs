@@ -12,7 +12,7 @@ use super::beside;
 use super::chain::{Chain, ChainLink};
 use super::fault_marker::FaultMarker;
 use super::lock::DirectoryLock;
-use super::open::{DATABASE_FILE, SCHEMA, SCHEMA_VERSION, check_identity};
+use super::open::{DATABASE_FILE, FileIdentity, SCHEMA, SCHEMA_VERSION, check_identity};
 use super::ownership::is_there;
 use super::rebuild::{complete_interrupted, is_marked_interrupted, rebuild};
 use super::recover::{AcceptedRisks, Compared};
@@ -41,6 +41,11 @@ pub struct Migrated {
 /// loss was not accepted. Nothing is changed in these cases.
 pub fn migrate(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Migrated, StoreError> {
     let path = directory.join(DATABASE_FILE);
+    migrate_directory(directory, now, accepted).map_err(|error| recover::explain(&path, error))
+}
+
+fn migrate_directory(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Migrated, StoreError> {
+    let path = directory.join(DATABASE_FILE);
     if !is_there(&path)? && !directory.is_dir() {
         return Err(StoreError::Missing { path });
     }
@@ -53,6 +58,7 @@ pub fn migrate(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
     }
     let connection = sqlite::open(&path, Access::Read)?;
     let from = match check_identity(&connection, &path) {
+        Ok(FileIdentity::Empty) => return Err(StoreError::Empty { path }),
         Ok(_) if completed.is_none() => {
             drop(connection);
             return check_current(directory, now, accepted);

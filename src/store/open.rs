@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
+use super::advice;
 use super::beside::{self, Replaced};
 use super::chain::ChainLink;
 use super::clock_file::ClockFile;
@@ -89,6 +90,11 @@ impl Store {
     }
 
     pub(super) fn open_trusting(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
+        let path = directory.join(DATABASE_FILE);
+        Store::open_files(directory, now, trust).map_err(|error| advice::named(&path, None, error))
+    }
+
+    fn open_files(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         beside::check(directory)?;
         if let Some(what) = FaultMarker::read(directory)? {
@@ -107,7 +113,8 @@ impl Store {
             made.map_err(|source| StoreError::Directory { path: path.clone(), source })?;
         }
         let connection = sqlite::open(&path, Access::Write).map_err(|error| cannot_open(&path, error))?;
-        let fresh = check_identity(&connection, &path)? == FileIdentity::Empty;
+        let named = |error| advice::named(&path, Some(&connection), error);
+        let fresh = check_identity(&connection, &path).map_err(named)? == FileIdentity::Empty;
         if fresh && (found != WatermarkState::Absent || had_one) {
             let what = "the database is empty, and there was one with events".into();
             return Err(StoreError::Strange { path, what });
@@ -115,15 +122,16 @@ impl Store {
         if !fresh {
             refuse_other_pages(&connection, &path)?;
         }
-        configure_writer(&connection)?;
+        configure_writer(&connection).map_err(named)?;
         if fresh {
-            create(&connection, now)?;
+            create(&connection, now).map_err(named)?;
         }
-        let (epoch, key, file_id): (u64, [u8; DIGEST_KEY_BYTES], [u8; 16]) =
-            connection.query_row("SELECT epoch, digest_key, file_id FROM meta WHERE id = 1", [], |row| {
+        let (epoch, key, file_id): (u64, [u8; DIGEST_KEY_BYTES], [u8; 16]) = connection
+            .query_row("SELECT epoch, digest_key, file_id FROM meta WHERE id = 1", [], |row| {
                 Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(1), row.get(1)?, row.get(2)?))
-            })?;
-        let last = last_link(&connection)?;
+            })
+            .map_err(|error| named(error.into()))?;
+        let last = last_link(&connection).map_err(|error| named(error.into()))?;
         let mark = WatermarkRecord { file_id, epoch, seq: last.0, link: last.1, synced: last.0 };
         let (watermark, lost) = match (found, trust) {
             (WatermarkState::Present(written), Trust::Watermark) => {
@@ -304,7 +312,8 @@ pub(super) fn cannot_open(path: &Path, error: impl Into<StoreError>) -> StoreErr
     let StoreError::Sqlite(cause) = &error else { return error };
     match cause.sqlite_error_code() {
         Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => {
-            StoreError::Directory { path: path.to_path_buf(), source: std::io::Error::other(cause.to_string()) }
+            let source = advice::refused_open(path).unwrap_or_else(|| std::io::Error::other(cause.to_string()));
+            StoreError::Directory { path: path.to_path_buf(), source }
         }
         _ => error,
     }

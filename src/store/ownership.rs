@@ -23,6 +23,9 @@ const KEPT: [&str; 7] = [
     "firstcome.clock",
 ];
 
+/// Directories that a rebuild makes.
+const DIRECTORIES: [&str; 2] = ["rebuilding", "rebuilt"];
+
 /// Opens a file to read and write; creates it readable by its owner alone.
 pub(super) fn open_private(path: &Path) -> io::Result<File> {
     match OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path) {
@@ -75,6 +78,12 @@ pub(super) fn check_plain(directory: &Path) -> Result<(), StoreError> {
         let of_a_link = "move the files of the data directory into one directory, which may be a link itself";
         let of_names = "delete the other names, or copy the whole directory with `cp -r`, and use the copy";
         check_plain_file(&path, of_a_link, of_names)?;
+    }
+    for path in DIRECTORIES.map(|name| directory.join(name)) {
+        if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
+            let what = "is not a directory, and `firstcome recover` makes one of that name; move it away".into();
+            return Err(StoreError::NotPlain { path, what });
+        }
     }
     Ok(())
 }

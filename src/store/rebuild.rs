@@ -10,10 +10,11 @@ use rusqlite::params;
 
 use self::origin::{Leftover, RebuildOrigin};
 use super::StoreError;
+use super::advice;
 use super::beside;
 use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
 use super::lock::sync_directory;
-use super::open::DATABASE_FILE;
+use super::open::{DATABASE_FILE, FileIdentity, check_identity};
 use super::ownership::{adopt, create_private_directory, give, give_back, is_there, open_private};
 use super::settings::PAGE_BYTES;
 use super::watermark::WATERMARK_FILE;
@@ -76,6 +77,11 @@ fn grow<T>(
     at_path(growing, create_private_directory(growing))?;
     let database = directory.join(DATABASE_FILE);
     copy(&database, &growing.join(DATABASE_FILE))?;
+    match check_identity(&sqlite::open(&growing.join(DATABASE_FILE), Access::Read)?, &database) {
+        Ok(FileIdentity::Empty) => return Err(StoreError::Empty { path: database }),
+        Ok(FileIdentity::Ours) | Err(StoreError::OlderSchema { .. }) => {}
+        Err(other) => return Err(other),
+    }
     let origin = RebuildOrigin::note(directory, growing, format!("before-{}", now.get()))?;
     let made = change(growing)?;
     let replaced = at_path(&database, fs::metadata(&database))?;
@@ -197,9 +203,11 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     at_path(to, open_private(to))?;
     let to = to.to_string_lossy();
     // Whatever size the source has.
-    source.pragma_update(None, "page_size", PAGE_BYTES)?;
-    source.execute("VACUUM INTO ?1", params![to])?;
-    Ok(())
+    let copied = source.pragma_update(None, "page_size", PAGE_BYTES).and_then(|()| {
+        source.execute("VACUUM INTO ?1", params![to])?;
+        Ok(())
+    });
+    copied.map_err(|error| advice::named(from, Some(&source), error.into()))
 }
 
 fn remove_directory(path: &Path) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::advice;
 use super::beside::{self, Replaced};
 use super::load::load;
 use super::lock::DirectoryLock;
@@ -47,9 +48,26 @@ pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Re
     if !is_there(&path)? && !directory.is_dir() {
         return Err(StoreError::Missing { path });
     }
-    let _lock = DirectoryLock::take(directory)?;
-    beside::check(directory)?;
-    recover_locked(directory, now, accepted)
+    let recovered = DirectoryLock::take(directory).and_then(|_lock| {
+        beside::check(directory)?;
+        recover_locked(directory, now, accepted)
+    });
+    recovered.map_err(|error| explain(&path, error))
+}
+
+/// Returns an error of the files of a directory in which no server runs, with the advice that fits: a loss is not offered for
+/// acceptance if the database and its log do not fit together.
+#[must_use]
+pub fn explain(path: &Path, error: StoreError) -> StoreError {
+    let error = advice::advise(path, error);
+    if !matches!(error, StoreError::EventsMissing { .. } | StoreError::OtherLoss { .. }) || !advice::has_log(path) {
+        return error;
+    }
+    let cause = match verify::verify_file(path) {
+        Ok(report) => report.problems.into_iter().next(),
+        Err(problem) => Some(problem.to_string()),
+    };
+    cause.map_or(error, |cause| StoreError::Mixed { path: path.to_path_buf(), cause })
 }
 
 /// Rebuilds the file of `directory`, whose lock this process holds.

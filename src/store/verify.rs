@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension};
 pub(super) use sealed_rows::{SealedRow, walk_sealed};
 
 use super::StoreError;
+use super::advice;
 use super::chain::{Chain, ChainLink};
 use super::early;
 use super::open::{self, DATABASE_FILE, FileIdentity, check_identity};
@@ -42,6 +43,14 @@ pub(super) enum Sealed {
 /// # Errors
 /// If the file is missing, unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    verify_directory(directory).map_err(|error| match advice::advise(&path, error) {
+        StoreError::ReadOnlyFileSystem { path, directory } => StoreError::NotInPlace { path, directory },
+        other => other,
+    })
+}
+
+fn verify_directory(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
     super::ownership::check_plain(directory)?;
     super::beside::check_plain(directory)?;

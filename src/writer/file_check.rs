@@ -94,7 +94,7 @@ pub(super) fn check(path: &Path, last: u64) -> FileVerdict {
 /// from the content.
 fn may_pass(error: &StoreError) -> bool {
     match error {
-        StoreError::Sqlite(error) => matches!(
+        StoreError::Sqlite(error) | StoreError::AtFile { cause: error, .. } => matches!(
             error.sqlite_error_code(),
             Some(
                 ErrorCode::DatabaseBusy
@@ -116,11 +116,15 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::Denied { .. }
         | StoreError::InUse { .. }
         | StoreError::DiskFault { .. }
+        | StoreError::ReadOnlyFileSystem { .. }
+        | StoreError::NotInPlace { .. }
         | StoreError::Setting { .. }
         | StoreError::ForeignWriter { .. } => true,
         StoreError::Network { .. }
         | StoreError::NotPlain { .. }
         | StoreError::BadNote { .. }
+        | StoreError::Mixed { .. }
+        | StoreError::Empty { .. }
         | StoreError::NotOurs { .. }
         | StoreError::OlderSchema { .. }
         | StoreError::NewerSchema { .. }

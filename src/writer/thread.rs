@@ -21,7 +21,7 @@ use super::writer_loop::WriterLoop;
 use super::{Clock, affinity};
 use crate::capture::Tap;
 use crate::exit;
-use crate::store::{Batch, Loaded, Recorder, Severity, Store, StoreError};
+use crate::store::{Batch, Loaded, Recorder, Severity, Store, StoreError, advice};
 use crate::telemetry::WriterMeter;
 use crate::types::{Published, SnapshotGate};
 
@@ -168,7 +168,11 @@ impl Writer {
         }));
         let (message, exit_code, severity) = match ended {
             Ok(Ok(())) => return WriterExit::Orderly,
-            Ok(Err(error)) => (error.to_string(), error.exit_code(), error.severity()),
+            Ok(Err(error)) => {
+                let severity = error.severity();
+                let named = advice::named(&store.path, Some(&store.connection), error);
+                (named.to_string(), named.exit_code(), severity)
+            }
             Err(panic) => (panic_message(&*panic), exit::BUG, Severity::Bug),
         };
         reject_queued(&receiver, &shared);

@@ -1,4 +1,4 @@
-//! Checks of the machine: clock, disk, kernel, and the age of the backup.
+//! Checks of the machine: clock, disk and kernel.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,8 +18,6 @@ const SYNCS: usize = 11;
 /// Every batch waits for a sync: above the first limit buyers notice it, above the second the plan's 150 ms are exceeded.
 const SYNC_WARN: Duration = Duration::from_millis(10);
 const SYNC_FAIL: Duration = Duration::from_millis(50);
-/// Events since the backup would be lost with the disk.
-const BACKUP_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Checks that a time service keeps the clock.
 pub(super) fn clock_synchronization() -> Finding {
@@ -184,32 +182,36 @@ fn judge_cookies(setting: Option<&str>) -> Finding {
     }
 }
 
-/// Checks the age and the size of the backup.
-pub(super) fn backup(file: Option<&Path>) -> Finding {
-    const CHECK: &str = "backup";
-    let Some(path) = file else {
-        return Finding::warn(CHECK, "no backup given", "make one and pass it with --backup FILE");
-    };
-    let found = fs::metadata(path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
-    match found {
-        Ok((bytes, at)) => judge_backup(bytes, at.elapsed().ok()),
-        Err(error) => {
-            Finding::fail(CHECK, format!("{}: {error}", path.display()), "make one and pass it with --backup FILE")
-        }
-    }
+/// File systems whose files end with the machine or the container, by their `statfs(2)` type.
+const PASSING: [(u64, &str, &str); 3] = [
+    (0x0102_1994, "tmpfs", "it is memory: a reboot or a power loss takes everything that was sold"),
+    (0x8584_58f6, "ramfs", "it is memory: a reboot or a power loss takes everything that was sold"),
+    (0x794c_7630, "an overlay", "it ends with its container, and everything that was sold with it"),
+];
+
+/// Checks that the file system of the database outlives the machine's and the container's end.
+pub(super) fn disk_kind(data: &Path) -> Finding {
+    let found = rustix::fs::statfs(data).map(|found| u64::try_from(found.f_type).unwrap_or(0));
+    judge_disk_kind(data, found.map_err(io::Error::from))
 }
 
-/// `age` is `None` if the file's time is in the future.
-fn judge_backup(bytes: u64, age: Option<Duration>) -> Finding {
-    const CHECK: &str = "backup";
-    if bytes == 0 {
-        return Finding::fail(CHECK, "the file is empty", "make a new backup");
+fn judge_disk_kind(data: &Path, found: io::Result<u64>) -> Finding {
+    const CHECK: &str = "disk kind";
+    match found {
+        Ok(magic) => match PASSING.iter().find(|(known, ..)| *known == magic) {
+            Some((_, kind, why)) => Finding::warn(
+                CHECK,
+                format!("{} is on {kind}: {why}", data.display()),
+                "keep the data directory on a disk of the machine; in a container, on a volume",
+            ),
+            None => Finding::pass(CHECK, "neither memory nor a layer of a container"),
+        },
+        Err(error) => Finding::warn(
+            CHECK,
+            format!("unknown: {}: {error}", data.display()),
+            "run preflight on the server's machine as the server's user, with its --data or --config",
+        ),
     }
-    let Some(age) = age else {
-        return Finding::warn(CHECK, "the file's time is in the future", "compare the clocks of both machines");
-    };
-    let found = format!("{} hours and {} minutes old, {bytes} bytes", age.as_secs() / 3600, age.as_secs() / 60 % 60);
-    Finding::graded(CHECK, age, (BACKUP_AGE_MAX, Duration::MAX), found, "make a new backup before the sale")
 }
 
 #[cfg(test)]
@@ -261,16 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_exists_is_not_empty_and_is_recent() {
-        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
-        assert_eq!(judge_backup(1, hours(24)).verdict, Verdict::Pass);
-        assert_eq!(judge_backup(1, hours(25)).verdict, Verdict::Warn);
-        assert_eq!((judge_backup(0, hours(1)).verdict, judge_backup(1, None).verdict), (Verdict::Fail, Verdict::Warn));
-        assert_eq!(backup(None).verdict, Verdict::Warn);
-        let scratch = tempfile::tempdir().expect("scratch");
-        assert_eq!(backup(Some(&scratch.path().join("none"))).verdict, Verdict::Fail);
-        let file = scratch.path().join("backup");
-        fs::write(&file, "x").expect("written");
-        assert!(backup(Some(&file)).found.starts_with("0 hours and 0 minutes old"), "{:?}", backup(Some(&file)));
+    fn a_file_system_that_ends_with_the_machine_or_the_container_is_a_warning() {
+        let verdict = |magic| judge_disk_kind(Path::new("data"), Ok(magic)).verdict;
+        assert_eq!([0x0102_1994, 0x8584_58f6, 0x794c_7630].map(verdict), [Verdict::Warn; 3]);
+        assert_eq!([0xef53, 0x5846_5342, 0x9123_683e].map(verdict), [Verdict::Pass; 3], "ext4, XFS, Btrfs");
+        assert_eq!(disk_kind(Path::new("/no/such/directory")).verdict, Verdict::Warn);
     }
 }

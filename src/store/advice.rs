@@ -1,0 +1,97 @@
+//! Words for errors of the file and the disk as an operator sees them: always the file and the error of the operating system,
+//! and what to do where the error alone says too little.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::StoreError;
+use crate::sqlite;
+
+/// Returns an error of SQLite with the database at `path`, and with the error of the operating system behind it.
+#[must_use]
+fn at(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreError {
+    let StoreError::Sqlite(cause) = error else { return error };
+    let source = match cause.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => connection.and_then(sqlite::system_error).or_else(|| refused_open(path)),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => refused_open(path),
+        _ => None,
+    };
+    let path = path.to_path_buf();
+    match source {
+        Some(source) => StoreError::DiskFault { path, cause, source },
+        None => StoreError::AtFile { path, cause },
+    }
+}
+
+/// Returns the error with which the system refuses to open a database, its log or its index to write, or to make a file beside
+/// them: SQLite falls back to reading, or calls it only "unable to open database file".
+pub(super) fn refused_open(path: &Path) -> Option<io::Error> {
+    let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path).err();
+    let beside = ["-wal", "-shm"].map(|end| with_end(path, end));
+    let of_a_file = beside.iter().map(PathBuf::as_path).chain([path]).filter(|path| path.exists()).find_map(open);
+    of_a_file.or_else(|| {
+        let above = path.parent()?;
+        rustix::fs::access(above, rustix::fs::Access::WRITE_OK).err().map(io::Error::from)
+    })
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_os_string();
+    whole.push(end);
+    PathBuf::from(whole)
+}
+
+/// Returns an error with its file, with the error of the operating system, and with what to do on a file system that is mounted
+/// read-only. `connection` is the one that failed.
+#[must_use]
+pub fn named(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreError {
+    let error = at(path, connection, error);
+    match of_read_only_file_system(&error) {
+        Some(file) => {
+            let directory = path.parent().unwrap_or(path).to_path_buf();
+            StoreError::ReadOnlyFileSystem { path: file.to_path_buf(), directory }
+        }
+        None => error,
+    }
+}
+
+/// Returns true if the database at `path` has a log with content.
+#[must_use]
+pub(super) fn has_log(path: &Path) -> bool {
+    fs::metadata(with_end(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// Returns an error of the files of a directory in which no server runs, with the advice that fits: also for a log that does not
+/// belong to its database.
+#[must_use]
+pub fn advise(path: &Path, error: StoreError) -> StoreError {
+    let error = named(path, None, error);
+    let is_of_content = match &error {
+        StoreError::AtFile { cause, .. } | StoreError::DiskFault { cause, .. } => {
+            cause.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+        }
+        StoreError::Inconsistent(_) => true,
+        _ => false,
+    };
+    if is_of_content && has_log(path) {
+        return StoreError::Mixed { path: path.to_path_buf(), cause: error.to_string() };
+    }
+    error
+}
+
+/// Returns the file that an error calls part of a read-only file system.
+fn of_read_only_file_system(error: &StoreError) -> Option<&Path> {
+    match error {
+        StoreError::Directory { path, source }
+        | StoreError::Io { path, source }
+        | StoreError::DiskFault { path, source, .. }
+            if source.kind() == ErrorKind::ReadOnlyFilesystem =>
+        {
+            Some(path)
+        }
+        _ => None,
+    }
+}
