@@ -7,6 +7,7 @@
 //!
 //! Invariant: after every event `total >= held + sold` for every drop, and `held` is the sum of its live orders.
 
+mod admitted;
 pub mod auctions;
 mod bidding;
 pub mod command;
@@ -23,6 +24,7 @@ pub mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use admitted::{Admitted, KnownRefunds};
 pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
 pub use command::{
     AdjustStock, AuctionCommand, BuyNow, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop, Command,
@@ -59,30 +61,6 @@ pub enum Due {
     AuctionOffer(AuctionId),
     DropEnd(DropId),
     AuctionEnd(AuctionId),
-}
-
-/// State that memory lacked for a command, and that prefetch found in the file.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Admitted {
-    /// The order that it names.
-    pub order: Option<Order>,
-    /// Providers' events that are in the inbox, of those that it names.
-    pub heard: BTreeSet<Digest>,
-    /// Refunds and chargebacks that wait for the payment that it names, by their event.
-    pub early: BTreeMap<Seq, EarlyEvent>,
-    /// Refunds that have the reference of its settlement, by order and reference.
-    pub known_refunds: KnownRefunds,
-}
-
-/// Refunds by their order and the reference of their settlement.
-pub type KnownRefunds = BTreeMap<(Seq, Box<str>), Vec<KnownRefund>>;
-
-impl Admitted {
-    /// Returns whether nothing was found.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.order.is_none() && self.heard.is_empty() && self.early.is_empty() && self.known_refunds.is_empty()
-    }
 }
 
 /// Everything that decisions need: drops, live orders, buyers' counts, remembered keys, what is due.
@@ -334,72 +312,6 @@ impl State {
             self.evolve(event);
         }
         outcome
-    }
-
-    /// Puts into memory what prefetch found for a command. Without effect as far as it is there already.
-    pub fn admit(&mut self, admitted: Admitted) {
-        let Admitted { order, heard, early, known_refunds } = admitted;
-        if let Some(order) = order
-            && !order.state.is_live()
-            && !self.orders.contains_key(&order.seq)
-        {
-            self.settled.insert(order.seq);
-            self.orders.insert(order.seq, Box::new(order));
-        }
-        self.heard.extend(heard);
-        self.early.extend(early);
-        for (name, known) in known_refunds {
-            self.known_refunds.entry(name).or_default().extend(known);
-        }
-    }
-
-    /// Returns whether memory knows that a provider's event has been recorded.
-    #[must_use]
-    pub fn has_heard(&self, event: &Digest) -> bool {
-        self.heard.contains(event)
-    }
-
-    /// Lets those orders go that are not live, and the events of providers: their batch is durable, and prefetch will
-    /// find them in the file.
-    pub fn release_settled(&mut self) {
-        self.heard.clear();
-        self.early.clear();
-        self.known_refunds.clear();
-        while let Some(seq) = self.settled.pop_first() {
-            self.orders.remove(&seq);
-        }
-    }
-
-    /// Puts a live order's expiry on the list of its drop, and the drop's earliest on the list of all.
-    pub(crate) fn schedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
-        let Some(entry) = self.drops.get_mut(drops::index(drop_id)) else { return };
-        let before = entry.next_expiry();
-        entry.expiries.insert((expires_at, seq));
-        let after = entry.next_expiry();
-        self.reschedule(drop_id, before, after);
-    }
-
-    /// Takes a live order's expiry off the lists.
-    pub(crate) fn unschedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
-        let Some(entry) = self.drops.get_mut(drops::index(drop_id)) else { return };
-        let before = entry.next_expiry();
-        let was_there = entry.expiries.remove(&(expires_at, seq));
-        assert!(was_there, "every live order has an expiry");
-        let after = entry.next_expiry();
-        self.reschedule(drop_id, before, after);
-    }
-
-    fn reschedule(&mut self, drop_id: DropId, before: Option<(UnixMillis, Seq)>, after: Option<(UnixMillis, Seq)>) {
-        let (before, after) = (before.map(|(at, _)| at), after.map(|(at, _)| at));
-        if before == after {
-            return;
-        }
-        if let Some(at) = before {
-            self.due.remove(&(at, Due::OrderExpiry(drop_id)));
-        }
-        if let Some(at) = after {
-            self.due.insert((at, Due::OrderExpiry(drop_id)));
-        }
     }
 }
 

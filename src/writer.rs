@@ -11,6 +11,7 @@ pub mod affinity;
 pub mod checkpoint;
 pub mod clock;
 pub mod clock_guard;
+mod decide;
 mod disk_space;
 mod file_check;
 pub mod handle;

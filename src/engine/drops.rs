@@ -189,3 +189,37 @@ impl State {
         }
     }
 }
+
+impl State {
+    /// Puts a live order's expiry on the list of its drop, and the drop's earliest on the list of all.
+    pub(crate) fn schedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
+        let Some(entry) = self.drops.get_mut(index(drop_id)) else { return };
+        let before = entry.next_expiry();
+        entry.expiries.insert((expires_at, seq));
+        let after = entry.next_expiry();
+        self.reschedule(drop_id, before, after);
+    }
+
+    /// Takes a live order's expiry off the lists.
+    pub(crate) fn unschedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
+        let Some(entry) = self.drops.get_mut(index(drop_id)) else { return };
+        let before = entry.next_expiry();
+        let was_there = entry.expiries.remove(&(expires_at, seq));
+        assert!(was_there, "every live order has an expiry");
+        let after = entry.next_expiry();
+        self.reschedule(drop_id, before, after);
+    }
+
+    fn reschedule(&mut self, drop_id: DropId, before: Option<(UnixMillis, Seq)>, after: Option<(UnixMillis, Seq)>) {
+        let (before, after) = (before.map(|(at, _)| at), after.map(|(at, _)| at));
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.due.remove(&(at, Due::OrderExpiry(drop_id)));
+        }
+        if let Some(at) = after {
+            self.due.insert((at, Due::OrderExpiry(drop_id)));
+        }
+    }
+}

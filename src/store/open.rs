@@ -15,7 +15,7 @@ use super::clock_file::ClockFile;
 use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
 use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
-use super::open_files::OpenFiles;
+use super::open_files::{LOG_FILE, OpenFiles};
 use super::ownership::open_private;
 use super::settings::{PAGE_BYTES, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -63,6 +63,8 @@ pub struct Store {
     pub clock_file: Option<ClockFile>,
     /// Events lost in a power failure that durability `interval` did not promise to keep.
     pub lost: Option<MissingEvents>,
+    /// The run before left a write-ahead log with content: it may have ended between an erasure and its emptying of the log.
+    pub found_log: bool,
     _lock: DirectoryLock,
 }
 
@@ -104,6 +106,7 @@ impl Store {
             return Err(StoreError::Interrupted { directory: directory.to_path_buf() });
         }
         let path = directory.join(DATABASE_FILE);
+        let found_log = std::fs::metadata(directory.join(LOG_FILE)).is_ok_and(|log| log.len() > 0);
         let found = Watermark::read(directory)?;
         let had_one = trust == Trust::Watermark && had_a_database(directory);
         refuse_vanished(&path, found, had_one)?;
@@ -180,6 +183,7 @@ impl Store {
             marker,
             clock_file,
             lost,
+            found_log,
             _lock: lock,
         })
     }

@@ -16,7 +16,7 @@ use super::log_index::{INDEX_BYTES, LogIndex, LogState};
 use super::open::DATABASE_FILE;
 use super::watermark::WATERMARK_FILE;
 
-const LOG_FILE: &str = "firstcome.db-wal";
+pub(super) const LOG_FILE: &str = "firstcome.db-wal";
 const INDEX_FILE: &str = "firstcome.db-shm";
 
 /// A file that is no longer the one that was opened.

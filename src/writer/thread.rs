@@ -150,8 +150,7 @@ impl Writer {
                 is_unmarked: false,
                 drained: 0,
                 last_tick: Instant::now(),
-                // The run before may have ended between an erasure and its emptying of the log.
-                log_has_erased: true,
+                log_has_erased: store.found_log,
                 instants: InstantKeeper::new(store.clock_file.as_ref()),
                 clock: &clock,
                 published: &published,

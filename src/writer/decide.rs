@@ -1,0 +1,104 @@
+//! The way of one command through the writer: what memory lacks is read, the engine decides, the outcome waits for its commit.
+
+use std::time::{Duration, Instant};
+
+use super::handle::{Class, QueuedCommand};
+use super::replies::{NotApplied, Timing, WriterReply};
+use super::writer_loop::{PendingReply, WriterLoop};
+use crate::engine::{Admitted, Command, RecordProviderEvent};
+use crate::failpoints::{self, Bug};
+use crate::store::{StoreError, early, load, settlements};
+
+impl WriterLoop<'_> {
+    /// Decides one command: stamp, advance, prefetch, decide, evolve.
+    pub(super) fn take(&mut self, queued: QueuedCommand) -> Result<(), StoreError> {
+        let QueuedCommand { mut submission, accepted, reply } = queued;
+        let started = Instant::now();
+        let queue = started.saturating_duration_since(accepted);
+        self.meter.queue_wait(queue);
+        let too_old = submission.class == Class::Buyer && queue > self.options.queue_wait_max;
+        if too_old && !failpoints::enabled(Bug::NeverTooOld) {
+            self.meter.too_old();
+            self.outgoing.push(reply, WriterReply::TooOld);
+            return Ok(());
+        }
+        if failpoints::enabled(Bug::LeaverCancels) && reply.sender.is_closed() {
+            return Ok(());
+        }
+        if let Some(event) = submission.command.names_payment_alone() {
+            self.find_order_of(event)?;
+        }
+        if submission.command.needs_whole_file() && !self.batch.events.is_empty() {
+            self.flush()?;
+        }
+        let at = self.clock.at(accepted).max(self.state.at());
+        self.advance(at)?;
+        if self.is_read_only() {
+            self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
+            return Ok(());
+        }
+        let admitted = self.prefetch(&submission.command)?;
+        let first = self.batch.events.len();
+        let outcome = self.state.decide(&submission.command, &mut self.batch.events);
+        for event in &self.batch.events[first..] {
+            self.state.evolve(event);
+        }
+        if let (Some(event), Some(private_data)) = (self.batch.events.get(first), submission.private_data) {
+            self.batch.private_data.push((event.seq, private_data));
+        }
+        if let Some(command) = submission.command.index() {
+            self.meter.outcome(command, outcome.index());
+        }
+        if let Some(drop_id) = submission.command.named_drop().filter(|id| self.state.drop_entry(*id).is_some()) {
+            self.batch.tally.count(drop_id, at, &outcome, queue);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.note(at, submission.command, admitted, outcome.clone(), self.batch.events.len());
+        }
+        let decide = started.elapsed();
+        self.meter.decide(decide);
+        self.replies.push(PendingReply {
+            reply,
+            outcome,
+            at,
+            timing: Timing { queue, decide, commit: Duration::ZERO },
+        });
+        if failpoints::enabled(Bug::AckBeforeCommit) {
+            self.send_replies(Duration::ZERO);
+        }
+        if self.batch.events.len() >= self.options.batch_events_max { self.flush() } else { Ok(()) }
+    }
+
+    /// Loads what a command refers to and the state does not hold. Returns a copy of it for the capture.
+    fn prefetch(&mut self, command: &Command) -> Result<Admitted, StoreError> {
+        let connection = &self.store.connection;
+        let mut admitted = Admitted::default();
+        if let Some(order) = command.named_order()
+            && self.state.order(order).is_none()
+        {
+            admitted.order = load::load_order(connection, &self.store.digest_key, order)?;
+        }
+        if let Some(event) = command.named_event().filter(|event| !self.state.has_heard(&event.id)) {
+            early::load_about(connection, &self.store.digest_key, event, &mut admitted)?;
+        }
+        if let Some(settle) = command.named_settlement() {
+            settlements::load_known_refunds(connection, &self.store.digest_key, settle, &mut admitted)?;
+        }
+        if admitted.is_empty() {
+            return Ok(admitted);
+        }
+        let noted = self.tap.as_ref().map(|_| admitted.clone());
+        self.state.admit(admitted);
+        Ok(noted.unwrap_or_default())
+    }
+
+    /// Finds the order of an event that names its payment alone. Every payment before it is durable then, so that none
+    /// is overlooked; such events are rare.
+    fn find_order_of(&mut self, event: &mut RecordProviderEvent) -> Result<(), StoreError> {
+        if !self.batch.events.is_empty() {
+            self.flush()?;
+        }
+        event.order = early::order_of_stripes_payment(&self.store.connection, &event.reference)?;
+        Ok(())
+    }
+}
