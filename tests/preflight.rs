@@ -71,7 +71,7 @@ fn a_backup_is_read_and_must_be_a_whole_copy_of_this_database() {
     back_up(&other.path().join("data"), &place("other.db"));
     elsewhere.stop();
     let write = |name: &str, bytes: &[u8]| std::fs::write(place(name), bytes).expect("written");
-    write("random.db", &(0..20_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>());
+    write("random.db", &(0..20_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect::<Vec<_>>());
     write("page.db", &good[..4096]);
     write("cut.db", &good[..good.len() / 2]);
     write("nothing.db", b"");

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use crate::exit::Exit;
 use crate::load::bids::{self, LoadParams};
@@ -21,8 +22,7 @@ pub use arguments::RushArgs;
 pub fn run(args: RushArgs) -> Result<(), Exit> {
     let (json, html) = (args.json.clone(), args.ladder.html.clone());
     let RushPlan { plan, ladder, bids } = check::plan(args)?;
-    let json = json.as_ref().map(File::create).transpose();
-    let json = json.map_err(|error| Exit::cannot_create(format!("--json: {error}")))?;
+    let json = json.as_deref().map(|path| create("--json", path)).transpose()?;
     if cfg!(debug_assertions) {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
     }
@@ -40,16 +40,15 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
         return conclude(&report.failures());
     }
     if let Some(ladder) = ladder {
-        let html = html.as_ref().map(File::create).transpose();
-        let mut html = html.map_err(|error| Exit::cannot_create(format!("--html: {error}")))?;
+        let mut html = html.as_deref().map(|path| create("--html", path)).transpose()?;
         let result = ladder::run(&plan, &ladder, &mut |line| output::line(line))?;
         if !result.has_metrics() {
             output::note("the admin listener gave no /metrics: the page has no queue and no batches");
         }
         write_json(json, &result.json())?;
-        if let Some(file) = &mut html {
+        if let Some((file, name)) = &mut html {
             let written = file.write_all(ladder::page(&result).as_bytes());
-            written.map_err(|error| Exit::cannot_create(format!("--html: {error}")))?;
+            written.map_err(|error| Exit::cannot_create(format!("{name}: {error}")))?;
         }
         return conclude(&result.failures());
     }
@@ -65,9 +64,18 @@ fn print(lines: Vec<String>) {
     }
 }
 
-fn write_json(file: Option<File>, value: &serde_json::Value) -> Result<(), Exit> {
-    let Some(mut file) = file else { return Ok(()) };
-    writeln!(file, "{value:#}").map_err(|error| Exit::cannot_create(format!("--json: {error}")))
+/// Creates a file for a result; returns it with its name for errors.
+fn create(flag: &str, path: &Path) -> Result<(File, String), Exit> {
+    let name = format!("{flag} {}", path.display());
+    match File::create(path) {
+        Ok(file) => Ok((file, name)),
+        Err(error) => Err(Exit::cannot_create(format!("{name}: {error}"))),
+    }
+}
+
+fn write_json(file: Option<(File, String)>, value: &serde_json::Value) -> Result<(), Exit> {
+    let Some((mut file, name)) = file else { return Ok(()) };
+    writeln!(file, "{value:#}").map_err(|error| Exit::cannot_create(format!("{name}: {error}")))
 }
 
 /// The end of the command: 1 if anything of the check does not hold.

@@ -92,7 +92,7 @@ impl Reader {
                 None => std::thread::yield_now(),
             }
         };
-        query(&connection)
+        query(&connection).map_err(|error| with_cause(&self.0.path, &connection, error))
     }
 
     /// Runs several statements at one snapshot. It must be short, because an open snapshot prevents a reset of the log. The
@@ -161,6 +161,18 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 #[must_use]
 pub fn is_moved(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_READONLY_DBMOVED)
+}
+
+/// Returns an I/O error with the file and the error of the operating system.
+fn with_cause(path: &Path, connection: &Connection, error: rusqlite::Error) -> rusqlite::Error {
+    if error.sqlite_error_code() != Some(rusqlite::ErrorCode::SystemIoFailure) {
+        return error;
+    }
+    let (Some(code), Some(cause)) = (error.sqlite_error().copied(), sqlite::system_error(connection)) else {
+        return error;
+    };
+    let text = format!("{} or its log: {error}: {cause}", path.display());
+    rusqlite::Error::SqliteFailure(code, Some(text))
 }
 
 /// SQLite's error of a file that is no longer at its path.

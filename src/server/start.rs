@@ -361,8 +361,8 @@ fn disk_fault(path: &Path, error: &rusqlite::Error) -> Exit {
 
 /// Returns a line with the file that it is about.
 fn with_file(path: &Path, line: String) -> String {
-    let path = path.display().to_string();
-    if line.contains(&path) { line } else { format!("{path}: {line}") }
+    let has_one = path.parent().is_some_and(|directory| line.contains(&directory.display().to_string()));
+    if has_one { line } else { format!("{}: {line}", path.display()) }
 }
 
 /// Starts the outbox, after the endpoints of the configuration are stored.

@@ -69,12 +69,10 @@ pub(super) fn has_log(path: &Path) -> bool {
 #[must_use]
 pub fn advise(path: &Path, error: StoreError) -> StoreError {
     let error = named(path, None, error);
-    let is_of_content = match &error {
-        StoreError::AtFile { cause, .. } | StoreError::DiskFault { cause, .. } => {
-            cause.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
-        }
-        StoreError::Inconsistent(_) => true,
-        _ => false,
+    let is_of_content = if let StoreError::AtFile { cause, .. } | StoreError::DiskFault { cause, .. } = &error {
+        cause.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+    } else {
+        matches!(error, StoreError::Inconsistent(_))
     };
     if is_of_content && has_log(path) {
         return StoreError::Mixed { path: path.to_path_buf(), cause: error.to_string() };
@@ -84,14 +82,11 @@ pub fn advise(path: &Path, error: StoreError) -> StoreError {
 
 /// Returns the file that an error calls part of a read-only file system.
 fn of_read_only_file_system(error: &StoreError) -> Option<&Path> {
-    match error {
-        StoreError::Directory { path, source }
-        | StoreError::Io { path, source }
-        | StoreError::DiskFault { path, source, .. }
-            if source.kind() == ErrorKind::ReadOnlyFilesystem =>
-        {
-            Some(path)
-        }
-        _ => None,
-    }
+    let (StoreError::Directory { path, source }
+    | StoreError::Io { path, source }
+    | StoreError::DiskFault { path, source, .. }) = error
+    else {
+        return None;
+    };
+    (source.kind() == ErrorKind::ReadOnlyFilesystem).then_some(path)
 }

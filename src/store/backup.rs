@@ -8,6 +8,7 @@ use super::StoreError;
 use super::advice::has_log;
 use super::chain::ChainLink;
 use super::open::{DATABASE_FILE, FileIdentity, check_identity, last_link, link_at};
+use crate::exit;
 use crate::sqlite::{self, Access};
 use crate::types::{Seq, hex};
 
@@ -95,15 +96,18 @@ fn file_id(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
 }
 
 fn predicate(error: &StoreError) -> String {
-    match error {
-        StoreError::NotOurs { found, .. } => format!("is not a firstcome database: {found}"),
-        StoreError::OlderSchema { found, expected, .. } | StoreError::NewerSchema { found, expected, .. } => {
-            format!("has schema {found}, and this program needs {expected}")
-        }
-        StoreError::Empty { .. } => "has no tables".into(),
-        StoreError::Sqlite(cause) if cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-            format!("is damaged: {cause}")
-        }
-        other => format!("cannot be read: {other}"),
+    if let StoreError::NotOurs { found, .. } = error {
+        return format!("is not a firstcome database: {found}");
+    }
+    if let StoreError::OlderSchema { found, expected, .. } | StoreError::NewerSchema { found, expected, .. } = error {
+        return format!("has schema {found}, and this program needs {expected}");
+    }
+    if let StoreError::Empty { .. } = error {
+        return "has no tables".into();
+    }
+    if error.exit_code() == exit::BAD_DATA {
+        format!("is damaged: {error}")
+    } else {
+        format!("cannot be read: {error}")
     }
 }

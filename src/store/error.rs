@@ -141,7 +141,7 @@ pub enum StoreError {
     /// The directory is on a file system that is mounted read-only.
     #[error(
         "{path}: the file system is read-only (os error 30), which the kernel makes it after an error of the disk (`dmesg` \
-         says so); nothing was changed; copy the directory to another disk now, before any reboot, with `cp -a {directory} COPY`, \
+         says so); copy the directory to another disk now, before any reboot, with `cp -a {directory} COPY`, \
          and run `firstcome recover --data COPY`; or mount it read-write, if it was mounted so on purpose"
     )]
     ReadOnlyFileSystem { path: PathBuf, directory: PathBuf },

@@ -23,6 +23,8 @@ const KEPT: [&str; 7] = [
     "firstcome.clock",
 ];
 
+/// Predicate of an immutable file, in a refusal.
+const IMMUTABLE: &str = "it is immutable (os error 1)";
 /// Directories that a rebuild makes.
 const DIRECTORIES: [&str; 2] = ["rebuilding", "rebuilt"];
 
@@ -112,13 +114,19 @@ fn check_plain_file(path: &Path, of_a_link: &str, of_names: &str) -> Result<(), 
 /// Refuses a directory with files that are not plain, or that this user may not read and write.
 pub fn check(directory: &Path) -> Result<(), StoreError> {
     check_plain(directory)?;
-    if denied(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
-        return Err(refusal(directory));
+    let files = KEPT.map(|name| directory.join(name));
+    let all =
+        std::iter::once((directory, Access::EXEC_OK)).chain(files.iter().map(|path| (path.as_path(), Access::empty())));
+    for (path, more) in all {
+        if denied(path, Access::READ_OK | Access::WRITE_OK | more) {
+            return Err(refusal(path));
+        }
+        if is_immutable(path) {
+            let advice = "take that attribute away with `chattr -i`";
+            return Err(StoreError::Denied { path: path.to_path_buf(), whose: IMMUTABLE.into(), advice });
+        }
     }
-    match KEPT.map(|name| directory.join(name)).iter().find(|path| denied(path, Access::READ_OK | Access::WRITE_OK)) {
-        Some(path) => Err(refusal(path)),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Returns true if there is a file or directory at a path.
@@ -143,6 +151,11 @@ pub(super) fn check_readable(path: &Path) -> Result<(), StoreError> {
 
 fn denied(path: &Path, access: Access) -> bool {
     accessat(CWD, path, access, AtFlags::EACCESS).is_err_and(|error| error == rustix::io::Errno::ACCESS)
+}
+
+/// Returns true for a file that no user may write, root included: an attribute of the file system.
+fn is_immutable(path: &Path) -> bool {
+    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_err_and(|error| error == rustix::io::Errno::PERM)
 }
 
 /// Describes what this user may not use: the file at `path`, or the directory on the way to it that may not be entered.

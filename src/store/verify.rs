@@ -44,9 +44,12 @@ pub(super) enum Sealed {
 /// If the file is missing, unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
-    verify_directory(directory).map_err(|error| match advice::advise(&path, error) {
-        StoreError::ReadOnlyFileSystem { path, directory } => StoreError::NotInPlace { path, directory },
-        other => other,
+    verify_directory(directory).map_err(|error| {
+        let error = advice::advise(&path, error);
+        if let StoreError::ReadOnlyFileSystem { path, directory } = error {
+            return StoreError::NotInPlace { path, directory };
+        }
+        error
     })
 }
 

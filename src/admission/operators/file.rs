@@ -158,7 +158,8 @@ pub fn change<T>(
     data: &Path,
     change: impl FnOnce(&mut Vec<Token>) -> Result<T, ConfigError>,
 ) -> Result<T, ConfigError> {
-    let failed = |error: std::io::Error| ConfigError(format!("{}: {error}", data.display()));
+    let at = |path: &Path, error: std::io::Error| ConfigError(format!("{}: {error}", path.display()));
+    let failed = |error| at(data, error);
     match fs::DirBuilder::new().mode(0o700).create(data) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -169,8 +170,9 @@ pub fn change<T>(
     let mut options = OpenOptions::new();
     // A named pipe in its place is refused instead of waited for.
     options.create(true).append(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
-    let lock = options.open(data.join(LOCK_FILE)).map_err(failed)?;
-    lock.lock().map_err(failed)?;
+    let lock_path = data.join(LOCK_FILE);
+    let lock =
+        options.open(&lock_path).and_then(|lock| lock.lock().map(|()| lock)).map_err(|error| at(&lock_path, error))?;
     let path = data.join(TOKENS_FILE);
     let mut tokens = read(&path)?.map(|(tokens, _)| tokens).unwrap_or_default();
     let result = change(&mut tokens)?;
@@ -178,7 +180,8 @@ pub fn change<T>(
     let next = data.join(NEXT_FILE);
     // A command that was killed may have left one.
     let _none = fs::remove_file(&next);
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&next).map_err(failed)?;
+    let mut file =
+        OpenOptions::new().create_new(true).write(true).mode(0o600).open(&next).map_err(|error| at(&next, error))?;
     // Created by root for a server that runs as another user: the server must be able to read it.
     let made = file.metadata().map_err(failed)?;
     if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
@@ -189,7 +192,7 @@ pub fn change<T>(
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if let Err(error) = written.and_then(|()| fs::rename(&next, &path)) {
         let _unused = fs::remove_file(&next);
-        return Err(failed(error));
+        return Err(at(&path, error));
     }
     // A disk without room for it leaves the memory to the note beside the directory.
     let _remembered = lock.set_len(1);
