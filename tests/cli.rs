@@ -114,9 +114,14 @@ fn what_is_in_the_way_is_named_with_its_exit_code() {
 
     let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = taken.local_addr().expect("an address").to_string();
-    let (code, line) = refused_serve(&scratch.path().join("a"), &["--public", &address]);
-    assert_eq!(code, 69, "{line}");
-    assert!(line.contains(&address) && line.contains("--public"), "{line}");
+    for flag in ["--public", "--admin", "--wire"] {
+        let (code, line) = refused_serve(&scratch.path().join("a"), &[flag, &address]);
+        assert!(code == 69 && line.contains(&address) && line.contains(flag), "{code}: {line}");
+        assert!(
+            !scratch.path().join("a").exists() && !scratch.path().join("a.firstcome").exists(),
+            "{flag}: no database"
+        );
+    }
 
     let theirs = scratch.path().join("theirs");
     std::fs::create_dir(&theirs).expect("made");
@@ -131,7 +136,14 @@ fn what_is_in_the_way_is_named_with_its_exit_code() {
     let (code, line) = refused_serve(&ours, &[]);
     assert_eq!(code, 73, "{line}");
     assert!(line.contains(&std::process::id().to_string()), "{line}");
+    let refused = firstcome(&["recover", "--data", ours.to_str().expect("a path")]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(73), "{told}");
+    assert!(!told.contains("copying"), "nothing was copied: {told}");
     drop(held);
+    let recovered = firstcome(&["recover", "--data", ours.to_str().expect("a path")]);
+    let told = String::from_utf8_lossy(&recovered.stderr).into_owned();
+    assert!(recovered.status.success() && told.contains("copying and verifying the file"), "{told}");
 }
 
 #[test]

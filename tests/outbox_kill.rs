@@ -251,3 +251,35 @@ fn kills_at_any_step_lose_no_payment_count_none_twice_and_skip_no_event() {
         assert!(cut_on_both_sides && again > 0, "seed {seed}: the kills missed a step");
     }
 }
+
+#[test]
+fn money_for_an_order_that_this_database_does_not_have_is_told_with_its_reference() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, log) = (scratch.path().join("data"), scratch.path().join("log"));
+    let provider = secret_file(scratch.path(), "provider", &whsec(&STANDARD_KEY));
+    let environment = [
+        ("FIRSTCOME__LOG__LEVEL", "warn".to_string()),
+        ("FIRSTCOME__PAYMENTS__STANDARD_WEBHOOKS_SECRET_FILES", provider.to_str().expect("a path").to_string()),
+    ];
+    let said = std::process::Stdio::from(std::fs::File::create(&log).expect("made"));
+    let server = Process::start_saying(&data, &environment, said);
+    server.create_drop(10);
+    let mut client = Client::connect(server.public).expect("connected");
+    let known = client.order("ann").expect("answered").body["id"].as_str().expect("an id").to_string();
+    let (kept, last) = known.split_at(known.len() - 4);
+    let lost = format!("{kept}{}", if last == "0000" { "ffff" } else { "0000" });
+    let mut send = |id: &str, kind: &str, order: &str, reference: &str| {
+        let body = event(kind, order, reference, PRICE, "EUR").to_string();
+        send_event(&mut client, id, &body).expect("answered")
+    };
+    assert_eq!(send("e1", "payment.failed", &lost, "pay_of_nothing"), "ignored");
+    assert_eq!(send("e2", "payment.succeeded", "order 12345 of the shop's", "pay_of_others"), "ignored");
+    assert_eq!(send("e3", "payment.succeeded", &known, "pay_of_ann"), "applied");
+    assert_eq!(send("e4", "payment.succeeded", &lost, "pay_4711"), "ignored");
+    let told = || std::fs::read_to_string(&log).expect("read");
+    wait_until("the money is told", || told().contains("pay_4711"));
+    assert!(told().contains("standard-webhooks") && !told().contains(&lost), "{}", told());
+    for quiet in ["pay_of_nothing", "pay_of_others", "pay_of_ann"] {
+        assert!(!told().contains(quiet), "{}", told());
+    }
+}

@@ -243,6 +243,10 @@ fn payos_names_an_order_by_its_number_and_older_transfers_do_not_pay_it() {
     assert_eq!(shop.state(&id)["refund_due_amount"], 3000);
     let unknown = payos(&transfer(999_999, "FT3", 3000, &today));
     assert_eq!(result(&shop.send("payos", &unknown)), words("ignored", "unknown-order"));
+    let ahead = shop.send("payos", &payos(&transfer(seq, "FT4", 3000, "2199-01-01 00:00:00")));
+    assert_eq!((ahead.status, &ahead.body["errors"][0]["pointer"]), (400, &json!("/data/transactionDateTime")));
+    let detail = ahead.body["detail"].as_str().expect("a text");
+    assert!(detail.contains("is more than 300 s ahead") && !detail.contains("signed"), "{detail}");
     shop.server.stop();
 }
 

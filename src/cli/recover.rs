@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::output;
-use crate::store::recover::{AcceptedRisks, recover};
+use crate::store::recover::{AcceptedRisks, recover_telling};
 use crate::writer::clock::wall_clock;
 
 const EXAMPLES: &str = "Examples:
@@ -38,10 +38,10 @@ pub struct RecoverArgs {
 /// # Errors
 /// The exit code of the storage error.
 pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
-    output::note("copying and verifying the file; do not reboot before this ends");
     let accepted = AcceptedRisks { loss: args.accept_loss, without_watermark: args.without_watermark };
-    let recovered =
-        recover(&args.data, wall_clock(), accepted).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let begins = || output::note("copying and verifying the file; do not reboot before this ends");
+    let recovered = recover_telling(&args.data, wall_clock(), accepted, begins)
+        .map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     if let Some(report) = &recovered.report {
         output::line(format!(
             "verified: {} drops, {} orders, {} events; {} units held, {} sold",

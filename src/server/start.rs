@@ -22,7 +22,7 @@ use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::beside::{self, NoteKeeper, Replaced};
 use crate::store::clock_file::ClockFile;
-use crate::store::open::DATABASE_FILE;
+use crate::store::open::{self, DATABASE_FILE};
 use crate::store::recover::explain;
 use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership, resumption};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
@@ -84,6 +84,11 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     if beside::had_tokens(&config.data) || file::had_tokens(&config.data) {
         admission.operators.require_token();
     }
+    check_wall_clock(wall)?;
+    let bind = || Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()));
+    // A start that cannot listen leaves no new database behind. With a database its load comes first: until it ends, clients
+    // of a bound port would hang.
+    let bound = if open::is_new(&config.data) { Some(bind()?) } else { None };
     let database = config.data.join(DATABASE_FILE);
     let explained = |error: StoreError| {
         let error = explain(&database, error);
@@ -125,7 +130,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
             "auctions' units were due to be offered while the server was stopped: their buyers' time to pay begins now"
         );
     }
-    let listeners = Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let listeners = bound.map_or_else(bind, Ok)?;
     config.settle_public_url(listeners.public_address);
     for warning in config::warnings(&config, config::somaxconn(), descriptors_max) {
         tracing::warn!("{warning}");

@@ -25,7 +25,7 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Creates the directory if only its last component is missing, locks it, and writes the process id into the lock.
+    /// Creates the directory if only its last component is missing, locks it, and writes who has it into the lock.
     ///
     /// # Errors
     /// If the directory cannot be used, or another process has it.
@@ -46,19 +46,39 @@ impl DirectoryLock {
             }
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(refuse)?;
-        // The process id informs operators only: on a full disk it may be missing, and the lock holds anyway.
-        let _unwritten = writeln!(file, "{}", std::process::id());
+        // It informs operators only: on a full disk it may be missing, and the lock holds anyway.
+        let _unwritten = writeln!(file, "{} {} {}", std::process::id(), pid_namespace(), host_name());
         Ok(DirectoryLock { _file: file })
     }
 }
 
-/// Describes the process that has the lock. Its id is missing for a moment after it took the lock, and on a full disk.
+/// Describes the process that has the lock. Its id is missing for a moment after it took the lock, and on a full disk. In
+/// another container it is the id of something else here.
 fn holder(file: &mut File) -> String {
-    let mut id = String::new();
-    match file.read_to_string(&mut id) {
-        Ok(_) if !id.trim().is_empty() => format!("process {}", id.trim()),
-        Ok(_) | Err(_) => "another process".into(),
+    let mut written = String::new();
+    if file.read_to_string(&mut written).is_err() {
+        return "another process".into();
     }
+    let mut words = written.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (None, ..) => "another process".into(),
+        (Some(id), Some(namespace), host) if namespace != pid_namespace() => {
+            let host = host.unwrap_or("unknown");
+            format!("process {id} of another container (host name {host}, pid namespace {namespace})")
+        }
+        (Some(id), ..) => format!("process {id}"),
+    }
+}
+
+/// Returns the namespace in which this process has its id, `pid:[4026531836]`; a minus sign if it cannot be read.
+fn pid_namespace() -> String {
+    let read = std::fs::read_link("/proc/self/ns/pid");
+    read.map_or_else(|_| "-".into(), |name| name.display().to_string())
+}
+
+/// Returns the name of this host, in a container usually the container's id.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().into()
 }
 
 /// Waits until the names in a directory are on the disk.
@@ -115,6 +135,14 @@ mod tests {
         let known = format!("is locked by process {}; only one server", std::process::id());
         let told = refusal();
         assert!(told.contains(&known), "{told}");
+        // As a server in a container has it, to which another container or the host has the same volume.
+        std::fs::write(scratch.path().join(LOCK_FILE), "1 pid:[4026532201] 5d1f9e0c2a77\n").expect("written");
+        let told = refusal();
+        let of_another = "is locked by process 1 of another container (host name 5d1f9e0c2a77, pid namespace pid:[4026532201]); only";
+        assert!(told.contains(of_another), "{told}");
+        std::fs::write(scratch.path().join(LOCK_FILE), "4711\n").expect("written by an older version");
+        let told = refusal();
+        assert!(told.contains("is locked by process 4711; only"), "{told}");
         std::fs::write(scratch.path().join(LOCK_FILE), "").expect("cut");
         let told = refusal();
         assert!(told.contains("is locked by another process; only one server"), "{told}");

@@ -16,7 +16,7 @@ use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
 use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::{LOG_FILE, OpenFiles};
-use super::ownership::open_private;
+use super::ownership::{is_there, open_private};
 use super::settings::{PAGE_BYTES, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
@@ -219,6 +219,12 @@ fn refuse_other_pages(connection: &Connection, path: &Path) -> Result<(), StoreE
     }
     let directory = path.parent().unwrap_or(path).to_path_buf();
     Err(StoreError::PageSize { path: path.to_path_buf(), found, directory })
+}
+
+/// Returns true if the directory neither has a database nor had one; false if this user cannot see that.
+#[must_use]
+pub fn is_new(directory: &Path) -> bool {
+    is_there(&directory.join(DATABASE_FILE)).is_ok_and(|is_there| !is_there) && !had_a_database(directory)
 }
 
 /// Returns true if something tells that the directory had a database: the note beside it, or the fault marker inside, which

@@ -44,12 +44,26 @@ pub struct Recovered {
 /// If the file is unreadable or inconsistent, or events are missing and exactly that loss was not accepted. Nothing is
 /// changed in these cases.
 pub fn recover(directory: &Path, now: UnixMillis, accepted: AcceptedRisks) -> Result<Recovered, StoreError> {
+    recover_telling(directory, now, accepted, || {})
+}
+
+/// The same; `begins` is called once the directory is this process's, before anything is read.
+///
+/// # Errors
+/// As of `recover`.
+pub fn recover_telling(
+    directory: &Path,
+    now: UnixMillis,
+    accepted: AcceptedRisks,
+    begins: impl FnOnce(),
+) -> Result<Recovered, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !is_there(&path)? && !directory.is_dir() {
         return Err(StoreError::Missing { path });
     }
     let recovered = DirectoryLock::take(directory).and_then(|_lock| {
         beside::check(directory)?;
+        begins();
         recover_locked(directory, now, accepted)
     });
     recovered.map_err(|error| explain(&path, error))

@@ -84,11 +84,15 @@ impl Clock {
     #[must_use]
     pub fn kept_instant(&self, now: &ClockReading) -> KeptInstant {
         let decided = self.at(now.monotonic);
-        let awake = now.monotonic.saturating_duration_since(self.anchor);
-        let asleep = now.since_boot_reading(self.anchor_boot).map_or(Duration::ZERO, |all| all.saturating_sub(awake));
-        let asleep_ms = i64::try_from(asleep.as_millis()).unwrap_or(i64::MAX);
+        let asleep_ms = i64::try_from(self.asleep(now).as_millis()).unwrap_or(i64::MAX);
         let known = decided.plus_millis(self.accepted_ms).plus_millis(asleep_ms);
         KeptInstant { known, decided, wall: now.wall, boot: now.boot }
+    }
+
+    /// Returns the time that the machine was suspended since the clock began: the boot clock counts it, this one does not.
+    pub(super) fn asleep(&self, now: &ClockReading) -> Duration {
+        let awake = now.monotonic.saturating_duration_since(self.anchor);
+        now.since_boot_reading(self.anchor_boot).map_or(Duration::ZERO, |all| all.saturating_sub(awake))
     }
 
     /// Returns the clock's time at a monotonic instant.

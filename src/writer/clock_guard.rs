@@ -26,6 +26,17 @@ pub enum ClockError {
     )]
     Behind(i64),
     #[error(
+        "the wall clock is {behind} s behind the file's last known instant and the {counted} s that the boot clock \
+         (/proc/uptime) counted since: set the wall clock; if it is right, the uptime is another one than the last run's, \
+         as of a container: start with --accept-clock"
+    )]
+    BehindBootClock {
+        /// Lag of the wall clock, in seconds.
+        behind: i64,
+        /// Time that the boot clock counted since the last known instant, in seconds.
+        counted: i64,
+    },
+    #[error(
         "the wall clock is {0} s ahead of the file's last known instant, and live orders, or live or scheduled drops or \
          auctions would expire, begin or end by it; set the clock, or start with --accept-clock"
     )]
@@ -116,12 +127,13 @@ impl StartEvidence {
         if self.last_event == UnixMillis::ZERO && kept.is_none() {
             return Ok(());
         }
+        let counted = kept.and_then(|kept| now.since_boot_reading(kept.boot)).unwrap_or_default();
+        let counted_ms = i64::try_from(counted.as_millis()).unwrap_or(i64::MAX);
         // The earliest and the likeliest time that it can be now.
         let (earliest, likeliest) = match kept {
             None => (self.last_event, self.last_event),
             Some(kept) => {
-                let elapsed = now.since_boot_reading(kept.boot).unwrap_or_default();
-                let later = |at: UnixMillis| at.plus_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
+                let later = |at: UnixMillis| at.plus_millis(counted_ms);
                 // The last event by the clock that the start before had accepted.
                 let offset_ms = kept.known.get().saturating_sub(kept.decided.get());
                 let last_event = self.last_event.plus_millis(offset_ms);
@@ -131,7 +143,14 @@ impl StartEvidence {
         };
         let behind_ms = earliest.get().saturating_sub(now.wall.get());
         if behind_ms > BEHIND_MAX_MS {
-            return Err(ClockError::Behind(behind_ms / 1000));
+            let behind = behind_ms / 1000;
+            // Without what the boot clock counted the wall clock would do: one of the two is wrong.
+            let by_boot_clock = behind_ms.saturating_sub(counted_ms) <= BEHIND_MAX_MS;
+            return Err(if by_boot_clock {
+                ClockError::BehindBootClock { behind, counted: counted_ms / 1000 }
+            } else {
+                ClockError::Behind(behind)
+            });
         }
         let ahead_ms = now.wall.get().saturating_sub(likeliest.get());
         // The last event tells little: a right clock is far ahead of it in a quiet shop that has a drop scheduled.

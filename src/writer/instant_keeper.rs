@@ -29,10 +29,12 @@ impl<'a> InstantKeeper<'a> {
         self.kept = Some(now.monotonic);
         self.keep(clock, now);
         if !is_slewed(offset_ms) {
-            let seconds = offset_ms / 1000;
+            let (seconds, suspended_seconds) = (offset_ms / 1000, clock.asleep(now).as_secs());
             tracing::warn!(
                 seconds,
-                "the wall clock is this far ahead of the clock of decisions (behind it, if negative): see FirstcomeClockOff"
+                suspended_seconds,
+                "the wall clock is this far ahead of the clock of decisions (behind it, if negative), which stood still while \
+                 the machine was suspended: see FirstcomeClockOff"
             );
         }
     }

@@ -36,7 +36,10 @@ pub(super) fn clock_guard(accept_clock: bool) -> Finding {
             "remove clock.accept (FIRSTCOME__CLOCK__ACCEPT) after the start that needed it",
         );
     }
-    Finding::pass(CHECK, "a start with a wrong clock is refused")
+    Finding::pass(
+        CHECK,
+        "a start is refused if the wall clock is 60 s behind the last run's, or 1 h ahead of it (after a boot: while anything is due)",
+    )
 }
 
 fn judge_clock(systemd: Option<&str>, chrony: Option<&str>) -> Finding {

@@ -25,7 +25,7 @@ use crate::read::{rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::shard::NumberedOrder;
-use crate::types::{Disposition, Provider, Seq, UnixMillis};
+use crate::types::{Disposition, IgnoredReason, Provider, ProviderEventKind, Seq, UnixMillis};
 use crate::writer::clock::wall_clock;
 use crate::writer::{Class, ClockReading};
 
@@ -133,10 +133,12 @@ async fn record(
     let event = match worker.server.verifiers.receive(provider, delivery) {
         Ok(event) => event,
         Err(WebhookError::Unused) => return Ok(unused("unused")),
-        Err(error) => return Err(rejected_event(error)),
+        Err(error) => return Err(rejected_event(provider, error)),
     };
     let order = find_order(worker, provider, &event)?;
+    let is_ours = matches!(event.order, OrderRef::Id(_) | OrderRef::Number { .. });
     let ProviderEvent { event_id, kind, reference, amount, currency, counterpart, .. } = event;
+    let came_in = (is_ours && kind == ProviderEventKind::PaymentSucceeded).then(|| reference.clone());
     let key = |event_id: &str| worker.writer.digest_key.provider_event(provider, event_id);
     let (id, counterpart) = (key(&event_id), counterpart.as_deref().map(key));
     let command = Command::Payment(PaymentCommand::RecordProviderEvent(Box::new(RecordProviderEvent {
@@ -156,12 +158,27 @@ async fn record(
     let result = match &decided.outcome {
         Outcome::Accepted(Effect::ProviderEventRecorded { disposition, .. }) => match disposition {
             Disposition::Applied => ProviderEventResult::Applied,
-            Disposition::Ignored(because) => ProviderEventResult::Ignored(because.as_str()),
+            Disposition::Ignored(because) => {
+                if let (IgnoredReason::UnknownOrder, Some(reference)) = (because, came_in) {
+                    warn_of_money(provider, &reference);
+                }
+                ProviderEventResult::Ignored(because.as_str())
+            }
         },
         Outcome::Repeated { .. } => ProviderEventResult::Duplicate,
         Outcome::Accepted(_) | Outcome::Refused { .. } | Outcome::Advanced => return Err(Problem::Internal.into()),
     };
     Ok((result, with_write_headers(json(StatusCode::OK, provider_event_body(result)), done.seq, &decided)))
+}
+
+/// Tells of money for an order that this file does not have, as after a backup was put back: nothing else does.
+fn warn_of_money(provider: Provider, reference: &str) {
+    tracing::warn!(
+        provider = provider.as_str(),
+        reference,
+        "a buyer paid for an order that this database does not have (perhaps one that a restored copy has lost): pay it back at \
+         the provider, or find the buyer there"
+    );
 }
 
 /// Reads a webhook. Senders are not authenticated yet, so the number of long bodies read at once is limited.
@@ -187,13 +204,18 @@ fn unused(why: &'static str) -> (ProviderEventResult, Response<Body>) {
     (result, json(StatusCode::OK, provider_event_body(result)))
 }
 
-fn rejected_event(error: WebhookError) -> RejectedEvent {
+fn rejected_event(provider: Provider, error: WebhookError) -> RejectedEvent {
     let (label, problem) = match error {
         WebhookError::Unauthorized => ("unauthorized", Problem::BadSignature),
         WebhookError::Stale => {
-            let detail =
-                format!("was signed more than {TOLERANCE_SECONDS} s ago or ahead; check the clocks and send it again");
-            ("stale", Problem::invalid("", detail))
+            // PayOS signs no time of sending: there the time of the payment itself lies ahead.
+            let (pointer, what) = match provider {
+                Provider::Payos => ("/data/transactionDateTime", format!("is more than {TOLERANCE_SECONDS} s ahead")),
+                Provider::Sandbox | Provider::Manual | Provider::StandardWebhooks | Provider::Stripe => {
+                    ("", format!("The webhook was signed more than {TOLERANCE_SECONDS} s ago or ahead"))
+                }
+            };
+            ("stale", Problem::invalid(pointer, format!("{what}; check the clocks and send it again")))
         }
         WebhookError::Malformed(detail) => ("unfit", Problem::Malformed(detail)),
         WebhookError::InvalidFields(fields) => {

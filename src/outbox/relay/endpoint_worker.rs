@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::RelayOptions;
@@ -228,17 +228,23 @@ fn attempt_result(response: Result<OutboundResponse, SendError>, now: UnixMillis
         return (AttemptResult::Delivered, false);
     }
     let status = response.status.as_u16();
-    let retry_after = response.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
+    let text = |name| response.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    // Dates of one response are of one clock, which may be far from ours.
+    let date = text(DATE).and_then(http_date).unwrap_or(now);
+    let retry_after = text(RETRY_AFTER).and_then(|value| retry_after(value, date));
     (AttemptResult::Failed { error: AttemptError::Status(status), retry_after }, status == 410)
 }
 
-/// Parses `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
-fn retry_after(value: &str, now: UnixMillis) -> Option<Duration> {
+/// Parses `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), which is compared with the date of the response.
+fn retry_after(value: &str, date: UnixMillis) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let until = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
-    Some(Duration::from_millis(UnixMillis::new(until)?.since(now)))
+    Some(Duration::from_millis(http_date(value)?.since(date)))
+}
+
+fn http_date(value: &str) -> Option<UnixMillis> {
+    UnixMillis::new(jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond())
 }
 
 #[cfg(test)]
@@ -253,5 +259,28 @@ mod tests {
         assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
         assert_eq!(wait("Sun, 06 Nov 1994 08:48:37 GMT"), Some(0));
         assert_eq!((wait("soon"), wait("-1"), wait("")), (None, None, None));
+    }
+
+    #[test]
+    fn a_date_of_the_endpoint_is_compared_with_its_own_clock() {
+        let now = UnixMillis::new(784_111_777_000).expect("in range");
+        let wait = |ours_behind_days: i64, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 06 Nov 1994 08:50:37 GMT"));
+            date.map(|date| headers.insert(DATE, HeaderValue::from_static(date)));
+            let response = OutboundResponse {
+                status: hyper::StatusCode::SERVICE_UNAVAILABLE,
+                headers,
+                body: hyper::body::Bytes::new(),
+            };
+            let (result, _) = attempt_result(Ok(response), now.plus_millis(-ours_behind_days * 86_400_000));
+            let AttemptResult::Failed { retry_after, .. } = result else { panic!("delivered: {result:?}") };
+            retry_after.map(|wait| wait.as_secs())
+        };
+        for days in [-2, 0, 2] {
+            assert_eq!(wait(days, Some("Sun, 06 Nov 1994 08:49:37 GMT")), Some(60), "{days}");
+        }
+        assert_eq!(wait(0, None), Some(60), "without a date, with ours");
+        assert_eq!(wait(0, Some("yesterday")), Some(60), "nor with one that is none");
     }
 }
