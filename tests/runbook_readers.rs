@@ -66,7 +66,8 @@ fn the_page_of_a_foreign_lock_says_which_process_is_the_server() {
     let script = format!("data={}\n{}", data.display(), commands("FirstcomeReadOnly.md"));
     let ran = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().expect("run");
     let told = String::from_utf8_lossy(&ran.stdout).into_owned();
-    let id = fs::read_to_string(data.join("firstcome.lock")).expect("read");
-    assert!(told.contains(&format!("the server is process {}: do not end it", id.trim())), "{told}");
+    let lock = fs::read_to_string(data.join("firstcome.lock")).expect("read");
+    let id: u32 = lock.split_whitespace().next().expect("a process").parse().expect("its id");
+    assert!(told.contains(&format!("the server is process {id}: do not end it")), "{told}");
     drop(server);
 }
