@@ -375,4 +375,104 @@ mod tests {
         let copy = Note::of(&scratch.path().join("copy"), &mark).expect("noted");
         assert_ne!(copy.place, expected, "another file with the same content");
     }
+
+    /// A data directory with a file in the place of a database, and its record.
+    fn place(scratch: &Path, seq: u64) -> (PathBuf, PathBuf, WatermarkRecord) {
+        let directory = scratch.join("data");
+        std::fs::create_dir(&directory).expect("made");
+        let path = directory.join("firstcome.db");
+        std::fs::write(&path, "").expect("made");
+        let seq = Seq::new(seq).expect("in range");
+        (directory, path, WatermarkRecord { file_id: [7; 16], epoch: 3, seq, link: ChainLink([9; 32]), synced: seq })
+    }
+
+    #[test]
+    fn a_later_note_keeps_the_last_event_that_was_known_and_that_there_were_tokens() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (directory, path, mark) = place(scratch.path(), 41);
+        assert_eq!(existing(&directory), None);
+        std::fs::write(directory.join(OPERATORS_FILE), "[]").expect("made");
+        write_of(&path, &mark);
+        assert_eq!(existing(&directory), Some(scratch.path().join("data.firstcome").canonicalize().expect("there")));
+        assert!(had_tokens(&directory));
+        std::fs::remove_file(directory.join(OPERATORS_FILE)).expect("removed");
+        let earlier = Seq::new(12).expect("in range");
+        write_of(&path, &WatermarkRecord { seq: earlier, synced: earlier, link: ChainLink([1; 32]), ..mark });
+        let notes = read(&directory);
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].known, Some((mark.seq, hex::encode(&[9; 32]))), "the later event, with its link");
+        assert!(had_tokens(&directory), "tokens were known once");
+        // Another epoch begins anew.
+        write_of(&path, &WatermarkRecord { epoch: 4, seq: earlier, synced: earlier, ..mark });
+        assert_eq!(read(&directory)[0].known.as_ref().map(|(seq, _)| *seq), Some(earlier));
+    }
+
+    #[test]
+    fn a_note_that_is_empty_cut_no_text_or_a_link_is_refused_and_a_whole_or_missing_one_is_not() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (directory, path, mark) = place(scratch.path(), 41);
+        assert!(check(&directory).is_ok(), "there is none");
+        write_of(&path, &mark);
+        assert!(check(&directory).is_ok());
+        let note = existing(&directory).expect("written");
+        let whole = std::fs::read(&note).expect("read");
+        for (bytes, what) in
+            [(&b""[..], "is empty"), (&whole[..40], "is cut or altered"), (&[0xff; 9], "is not a text")]
+        {
+            std::fs::write(&note, bytes).expect("written");
+            let refused = check(&directory).expect_err(what);
+            assert!(matches!(&refused, StoreError::BadNote { what: found, .. } if *found == what), "{refused}");
+        }
+        std::fs::remove_file(&note).expect("removed");
+        std::os::unix::fs::symlink(scratch.path().join("elsewhere"), &note).expect("linked");
+        assert!(check(&directory).is_err(), "a link");
+        assert!(overwrite(&note, "a note\n").is_err(), "a link is not followed");
+        assert!(!scratch.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn the_keeper_notes_what_the_watermark_says_is_on_the_disk_with_the_link_of_that_event() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(&scratch.path().join("data"), crate::types::UnixMillis::ZERO).expect("made");
+        let directory = store.path.parent().expect("a directory").to_path_buf();
+        let mut keeper = NoteKeeper::new(&store);
+        let known = || read(&directory).pop().and_then(|note| note.known);
+        let at = |number| Seq::new(number).expect("in range");
+        let mark = |seq: u64, synced: u64| {
+            let mark = store.mark(at(seq), ChainLink([3; 32]), at(synced));
+            store.watermark.establish(&mark).expect("written");
+        };
+        mark(9, 9);
+        keeper.keep(|_| None);
+        assert_eq!(known(), Some((at(9), hex::encode(&[3; 32]))));
+        mark(14, 12);
+        keeper.keep(|seq| (seq == at(12)).then_some(ChainLink([4; 32])));
+        assert_eq!(known(), Some((at(12), hex::encode(&[4; 32]))), "what is not on the disk is not known");
+        mark(13, 11);
+        keeper.keep(|_| Some(ChainLink([5; 32])));
+        assert_eq!(known(), Some((at(12), hex::encode(&[4; 32]))), "never an earlier one");
+    }
+
+    #[test]
+    fn a_copy_is_told_from_the_file_that_lay_here_by_its_place_its_epoch_and_its_events() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(&scratch.path().join("data"), crate::types::UnixMillis::ZERO).expect("made");
+        let note = |epoch, place: &str, known: Option<u64>| Note {
+            file_id: hex::encode(&store.file_id),
+            epoch,
+            place: place.into(),
+            known: known.map(|seq| (Seq::new(seq).expect("in range"), hex::encode(&[6; 32]))),
+            operators: false,
+        };
+        let found = note(3, "here", None);
+        let replaced = |of: &Note| of.replaced_by(&found, &store.connection).expect("asked");
+        assert_eq!(replaced(&note(3, "here", None)), None);
+        assert_eq!(replaced(&note(3, "there", None)), Some(Replaced { epoch: 3, known: None }), "another file");
+        assert_eq!(replaced(&note(4, "here", None)), Some(Replaced { epoch: 4, known: None }), "an older state");
+        // Event 5 is not in the file.
+        let known = Seq::new(5);
+        assert_eq!(replaced(&note(3, "here", Some(5))), Some(Replaced { epoch: 3, known }));
+        assert_eq!(replaced(&note(2, "here", Some(5))), None, "given up in an epoch before");
+        assert_eq!(replaced(&Note { file_id: "0".repeat(32), ..note(3, "there", Some(5)) }), None, "another shop's");
+    }
 }
