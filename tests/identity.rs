@@ -118,6 +118,30 @@ fn every_role_against_every_route() {
 }
 
 #[test]
+fn who_has_no_token_learns_of_no_path_and_no_method() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let viewer = token(&data, "ann", Role::Viewer, |_| {});
+    let server = serve(scratch.path());
+    let nowhere =
+        [("GET", "/"), ("GET", "/v1/none"), ("GET", "/v1/drops/1/none"), ("POST", "/v2/drops"), ("GET", "//")];
+    let otherwise = [("TRACE", "/v1/drops"), ("POST", "/metrics"), ("DELETE", "/v1/orders"), ("POST", "/healthz")];
+    let requests = nowhere.map(|request| (request, 404)).into_iter().chain(otherwise.map(|request| (request, 405)));
+    for ((method, path), status) in requests {
+        for token in [None, Some("fc_0123456789ab_x")] {
+            let told = admin(&server, method, path, token, &Value::Null);
+            assert_eq!((told.status, &told.body["code"]), (401, &json!("unauthorized")), "{method} {path} {token:?}");
+            assert!(!told.headers.contains_key("allow"), "{method} {path}");
+        }
+        assert_eq!(admin(&server, method, path, Some(&viewer), &Value::Null).status, status, "{method} {path}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(admin(&server, "GET", path, None, &Value::Null).status, 200, "{path}");
+    }
+    server.stop();
+}
+
+#[test]
 fn without_tokens_every_call_is_an_owners_and_two_authorizations_are_none() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());

@@ -68,13 +68,14 @@ impl BuyerTokens {
         self.find_or_verify(token, known, wall_clock_second()).map(|verified| verified.buyer)
     }
 
-    /// Returns the buyer and the last second of the token, in seconds since 1970: a wire connection sends its token only once.
+    /// Returns the buyer and the first second in which the token is not valid, in seconds since 1970: a wire connection
+    /// sends its token only once.
     ///
     /// # Errors
     /// `unauthorized`, for every kind of failure but a token that is too long to be looked at.
     pub fn check_with_end(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, u64), Rejected> {
         let verified = self.find_or_verify(token, known, wall_clock_second())?;
-        Ok((verified.buyer, verified.valid_until))
+        Ok((verified.buyer, verified.expires))
     }
 
     fn find_or_verify(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<VerifiedToken, Rejected> {
@@ -97,8 +98,8 @@ impl BuyerTokens {
         };
         let verify = |key: &VerificationKey| token.verified_by(&key.decoding, key.algorithm);
         let claims = self.keys.iter().filter(may_be).find_map(verify)?;
-        let valid_until = claims.valid_until(&self.audience, &self.issuer, now, self.leeway_seconds)?;
-        Some(VerifiedToken { buyer: BuyerText::new(&claims.sub)?, valid_until })
+        let expires = claims.expires(&self.audience, &self.issuer, now, self.leeway_seconds)?;
+        Some(VerifiedToken { buyer: BuyerText::new(&claims.sub)?, expires })
     }
 }
 
@@ -141,17 +142,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wall_clock_within_the_leeway_after_1970_admits_tokens_like_any_other() {
+    fn a_token_is_admitted_before_its_exp_and_neither_on_nor_after_it_and_in_1970_like_ever() {
         let secret = [7u8; SECRET_BYTES_MIN];
         let key =
             VerificationKey { kid: None, decoding: DecodingKey::from_secret(&secret), algorithm: Algorithm::HS256 };
-        let tokens =
+        let mut tokens =
             BuyerTokens { keys: vec![key], audience: "drops".into(), issuer: String::new(), leeway_seconds: 30 };
-        let claims = json!({ "sub": "ann", "aud": "drops", "exp": 100, "nbf": 0 });
-        let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(&secret)).expect("signed");
-        let is_admitted = |now| tokens.find_or_verify(&token, &mut VerifiedTokens::default(), now).is_ok();
-        for (now, admitted) in [(0, true), (3, true), (29, true), (130, true), (131, false), (u64::MAX, false)] {
-            assert_eq!(is_admitted(now), admitted, "{now}");
+        for (leeway, exp, end) in [(30, json!(100), 130), (0, json!(100), 100), (0, json!(100.2), 101)] {
+            tokens.leeway_seconds = leeway;
+            let claims = json!({ "sub": "ann", "aud": "drops", "exp": exp, "nbf": 0 });
+            let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(&secret)).expect("signed");
+            let is_admitted = |now| tokens.find_or_verify(&token, &mut VerifiedTokens::default(), now).is_ok();
+            for (now, admitted) in
+                [(0, true), (3, true), (29, true), (end - 1, true), (end, false), (end + 1, false), (u64::MAX, false)]
+            {
+                assert_eq!(is_admitted(now), admitted, "{exp} {leeway} {now}");
+            }
+            let mut known = VerifiedTokens::default();
+            let mut was_admitted = |now| tokens.find_or_verify(&token, &mut known, now).is_ok();
+            assert!(was_admitted(end - 1) && !was_admitted(end), "{exp} {leeway}: known by heart");
         }
     }
 }

@@ -88,22 +88,23 @@ impl<'a> Jwt<'a> {
 }
 
 impl Claims {
-    /// Returns the last second of the validity, in seconds since 1970, if the token is for this server and valid now. A
-    /// token that is issued in the future is as wrong as one that is not valid yet.
-    pub(super) fn valid_until(&self, audience: &str, issuer: &str, now: u64, leeway: u64) -> Option<u64> {
+    /// Returns the first second in which the token is not valid, in seconds since 1970, if it is for this server and valid
+    /// now: on its `exp` it is not (RFC 7519, 4.1.4). A token that is issued in the future is as wrong as one that is not
+    /// valid yet.
+    pub(super) fn expires(&self, audience: &str, issuer: &str, now: u64, leeway: u64) -> Option<u64> {
         let is_ours = self.aud.as_ref().is_some_and(|names| names.contain(audience));
         let is_issued = issuer.is_empty() || self.iss.as_ref().is_some_and(|names| names.contain(issuer));
         let latest = now.saturating_add(leeway);
-        let has_begun = seconds(self.nbf)? <= latest
+        let has_begun = seconds(self.nbf.round())? <= latest
             && self.iat.is_none_or(|issued| issued <= Duration::from_secs(latest).as_secs_f64());
-        let valid_until = seconds(self.exp)?.saturating_add(leeway);
-        (is_ours && is_issued && has_begun && now <= valid_until).then_some(valid_until)
+        let expires = seconds(self.exp.ceil())?.saturating_add(leeway);
+        (is_ours && is_issued && has_begun && now < expires).then_some(expires)
     }
 }
 
-/// Rounds a time to whole seconds; `None` if it is before 1970 or beyond all times.
+/// Returns a time in whole seconds; `None` if it is before 1970 or beyond all times.
 fn seconds(time: f64) -> Option<u64> {
-    Duration::try_from_secs_f64(time.round()).ok().map(|since_1970| since_1970.as_secs())
+    Duration::try_from_secs_f64(time).ok().map(|since_1970| since_1970.as_secs())
 }
 
 fn decode<T: DeserializeOwned>(part: &str) -> Option<T> {

@@ -19,18 +19,18 @@ pub struct VerifiedTokens {
 #[derive(Clone)]
 pub struct VerifiedToken {
     pub buyer: BuyerText,
-    /// The last second of its validity, in seconds since 1970.
-    pub valid_until: u64,
+    /// The first second in which it is not valid, in seconds since 1970.
+    pub expires: u64,
 }
 
 impl VerifiedTokens {
     /// Returns the claims of a token that was verified before and has not expired.
     pub(super) fn find(&mut self, token: &str, now: u64) -> Option<VerifiedToken> {
         if let Some(verified) = self.young.get(token) {
-            return (verified.valid_until >= now).then(|| verified.clone());
+            return (now < verified.expires).then(|| verified.clone());
         }
         let verified = self.old.remove(token)?;
-        let valid = (verified.valid_until >= now).then(|| verified.clone());
+        let valid = (now < verified.expires).then(|| verified.clone());
         self.keep(token, verified);
         valid
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn of(buyer: &str) -> VerifiedToken {
-        VerifiedToken { buyer: BuyerText::new(buyer).expect("a buyer"), valid_until: 100 }
+        VerifiedToken { buyer: BuyerText::new(buyer).expect("a buyer"), expires: 101 }
     }
 
     #[test]

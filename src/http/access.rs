@@ -39,15 +39,7 @@ pub fn admit<'server>(
     peer: IpAddr,
     now: impl FnOnce() -> UnixMillis,
 ) -> Result<(Caller, Option<InFlightPermit<'server>>), Problem> {
-    let rejected = |rejected| {
-        admission.count(rejected);
-        match rejected {
-            Rejected::Unauthorized => Problem::Unauthorized,
-            Rejected::TokenTooLong => Problem::TokenTooLong { max: TOKEN_BYTES_MAX },
-            Rejected::Forbidden => Problem::Forbidden("The token's role may not do this."),
-            Rejected::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
-        }
-    };
+    let rejected = |rejected| problem(admission, rejected);
     let caller = identify(admission, known, route, headers, now).map_err(rejected)?;
     let permit = if route.counts_in_flight {
         let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
@@ -56,6 +48,30 @@ pub fn admit<'server>(
         None
     };
     Ok((caller, permit))
+}
+
+/// Checks that an operator sends the request, of whatever role.
+///
+/// # Errors
+/// `unauthorized`.
+pub fn check_operator(
+    admission: &Admission,
+    headers: &HeaderMap,
+    now: impl FnOnce() -> UnixMillis,
+) -> Result<(), Problem> {
+    let found = admission.operators.check(bearer(headers), now());
+    found.map(|_any_role| ()).map_err(|rejected| problem(admission, rejected))
+}
+
+/// Counts a rejection, and returns its problem.
+fn problem(admission: &Admission, rejected: Rejected) -> Problem {
+    admission.count(rejected);
+    match rejected {
+        Rejected::Unauthorized => Problem::Unauthorized,
+        Rejected::TokenTooLong => Problem::TokenTooLong { max: TOKEN_BYTES_MAX },
+        Rejected::Forbidden => Problem::Forbidden("The token's role may not do this."),
+        Rejected::TooManyInFlight => Problem::RateLimited { in_flight_max: admission.in_flight_max() },
+    }
 }
 
 fn identify(

@@ -28,4 +28,5 @@ pub const DROP: &[Code] = &[Code::NotStarted, Code::Ended, Code::DropPaused, Cod
 pub const AUCTION: &[Code] = &[Code::NotStarted, Code::Ended, Code::BidTooLow];
 
 /// Problems of requests that lead to no route, or whose head is not well formed.
-pub const UNROUTED: &[Code] = &[Code::Malformed, Code::NotFound, Code::MethodNotAllowed, Code::Forbidden];
+pub const UNROUTED: &[Code] =
+    &[Code::Malformed, Code::Unauthorized, Code::NotFound, Code::MethodNotAllowed, Code::Forbidden];

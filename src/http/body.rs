@@ -53,7 +53,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`, in this order.
 pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
-    if !is_json(headers) || is_encoded(headers) {
+    if !is_media_type(headers, "application/json") || is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
     read_whole(headers, body, limits, limits.body_bytes_max).await
@@ -68,10 +68,7 @@ pub async fn read_form<T: DeserializeOwned>(
     body: Option<Incoming>,
     limits: &ConnectionLimits,
 ) -> Result<T, Problem> {
-    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        || is_encoded(headers)
-    {
+    if !is_media_type(headers, "application/x-www-form-urlencoded") || is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
     let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
@@ -161,8 +158,41 @@ pub fn is_encoded(headers: &HeaderMap) -> bool {
     codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let media_type = value.split(';').next().unwrap_or("").trim();
-    media_type.eq_ignore_ascii_case("application/json")
+/// Returns true if the body has this media type, and no other: two headers, or a list in one, are ambiguous.
+fn is_media_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Ok(value) = value.to_str() else { return false };
+    let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
+    media_type.trim().eq_ignore_ascii_case(wanted) && !parameters.contains(',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_media_type_is_a_body_s_and_two_are_none() {
+        let is_json = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_TYPE, hyper::header::HeaderValue::from_static(value));
+            }
+            is_media_type(&headers, "application/json")
+        };
+        for good in ["application/json", "Application/JSON ; charset=utf-8", "application/json;"] {
+            assert!(is_json(&[good]), "{good}");
+        }
+        for bad in [
+            &[][..],
+            &["text/plain"],
+            &["application/json", "application/json"],
+            &["application/json", "text/plain"],
+            &["text/plain", "application/json"],
+            &["application/json, text/plain"],
+            &["application/json; charset=utf-8, text/plain"],
+        ] {
+            assert!(!is_json(bad), "{bad:?}");
+        }
+    }
 }

@@ -78,6 +78,7 @@ fn make(public_url: Option<&str>) -> Value {
             "headers": headers::components(),
             "responses": {
                 "Malformed": problem(None, &[Code::Malformed]),
+                "Unauthorized": problem(None, &[Code::Unauthorized]),
                 "NotFound": problem(None, &[Code::NotFound]),
                 "MethodNotAllowed": problem(None, &[Code::MethodNotAllowed]),
                 "Forbidden": problem(None, &[Code::Forbidden]),

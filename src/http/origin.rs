@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Response, StatusCode};
 
@@ -53,8 +53,7 @@ pub(super) fn add_origin_headers(allowed: &[String], origin: Option<HeaderValue>
 
 /// Checks that a request names the admin listener by an address or by a configured name. Otherwise any page in an
 /// operator's browser could send requests under a name that it resolves to the listener (DNS rebinding).
-pub(super) fn check_admin_host(known: &[String], headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+pub(super) fn check_admin_host(known: &[String], host: &str) -> Result<(), Problem> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

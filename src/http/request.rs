@@ -9,7 +9,9 @@ use hyper::header::{
     TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode, Version};
+use hyper::http::uri::Scheme;
+use hyper::{Response, StatusCode, Uri, Version};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::body::{Body, discard, full, read_json};
@@ -45,9 +47,7 @@ const CACHED_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-a
 /// # Errors
 /// `malformed`.
 pub fn check_head(parts: &Parts) -> Result<(), Problem> {
-    if parts.uri.authority().is_some() {
-        return Err(Problem::BadHead("The request line must have only the path."));
-    }
+    check_absolute_form(&parts.uri)?;
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(host.as_bytes()) => {}
@@ -62,6 +62,25 @@ pub fn check_head(parts: &Parts) -> Result<(), Problem> {
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         (Some(_), _) => Err(Problem::BadHead("The only supported Transfer-Encoding is chunked.")),
     }
+}
+
+/// Accepts the absolute form, as every server must (RFC 9112, 3.2.2): a proxy in front may send it. A tunnel has a host and
+/// no scheme.
+fn check_absolute_form(uri: &Uri) -> Result<(), Problem> {
+    let Some(authority) = uri.authority() else { return Ok(()) };
+    let known = uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    if known && is_host(authority.as_str().as_bytes()) {
+        Ok(())
+    } else {
+        Err(Problem::BadHead("The request line must have a path, or a URL of http:// or https:// without a user."))
+    }
+}
+
+/// Returns the host that a request names: that of the absolute form, which overrides the header (RFC 9112, 3.2.2).
+#[must_use]
+pub fn named_host(parts: &Parts) -> &str {
+    let of_header = || parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    parts.uri.authority().map_or_else(of_header, |authority| authority.as_str())
 }
 
 /// Returns true if `Host` has only characters of names, addresses and ports.
@@ -145,19 +164,7 @@ impl Call {
     /// # Errors
     /// `validation`.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let query = self.parts.uri.query().unwrap_or("");
-        // An empty value would read as a parameter that is not there, and a list would have more than was asked for.
-        for part in query.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            if value.is_empty() {
-                return Err(Problem::invalid(
-                    format!("/{name}"),
-                    "must have a value; leave the parameter out otherwise",
-                ));
-            }
-        }
-        serde_html_form::from_str(query)
-            .map_err(|error| Problem::invalid(wrong_parameter::<T>(query), error.to_string()))
+        parse_query(self.parts.uri.query().unwrap_or(""))
     }
 
     /// Reads the body of a route that has none, and drops it: some clients send `{}` with every POST.
@@ -175,6 +182,31 @@ impl Call {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
         read_json(&self.parts.headers, body, limits).await
     }
+}
+
+/// Parses a query into a struct that denies unknown fields.
+fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    // An empty value would read as a parameter that is not there, and a list would have more than was asked for.
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        if value.is_empty() {
+            return Err(Problem::invalid(format!("/{name}"), "must have a value; leave the parameter out otherwise"));
+        }
+    }
+    serde_html_form::from_str(query).map_err(|error| Problem::invalid(wrong_parameter::<T>(query), error.to_string()))
+}
+
+/// The query of a route that has no parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParameters {}
+
+/// Refuses the parameters of a query where the route has none.
+///
+/// # Errors
+/// `validation`.
+pub fn refuse_parameters(query: &str) -> Result<(), Problem> {
+    parse_query::<NoParameters>(query).map(|NoParameters {}| ())
 }
 
 /// Returns the pointer of the first parameter of a query that is wrong by itself or repeated. The parser does not tell.

@@ -91,6 +91,8 @@ pub struct Route {
     pub(super) request_body: Option<RequestBody>,
     /// The schema of the query, as that of an object.
     pub(super) query: Option<fn() -> Value>,
+    /// Parameters of the query are ignored: people and providers call the address that the shop has given them.
+    pub ignores_query: bool,
     /// The bodies of successful responses; empty if they have none.
     pub(super) response_bodies: &'static [ResponseBody],
     /// Headers of successful responses, where the usual rules do not hold (`openapi::headers`).
@@ -122,6 +124,7 @@ impl Route {
             problems: &[],
             request_body: None,
             query: None,
+            ignores_query: false,
             response_bodies: &[],
             headers: &[],
             links: &[],
@@ -179,6 +182,11 @@ impl Route {
         self
     }
 
+    pub(super) const fn ignores_query(mut self) -> Route {
+        self.ignores_query = true;
+        self
+    }
+
     pub(super) const fn body(mut self, schema: &'static str, example: fn() -> Value) -> Route {
         self.request_body = Some(RequestBody { schema, example });
         self
@@ -228,7 +236,14 @@ impl Route {
         let unauthorized = (self.required_role != RequiredRole::None).then_some(Code::Unauthorized);
         let limited = self.counts_in_flight.then_some(Code::RateLimited);
         let own = self.problems.iter().copied().flatten().chain(everywhere(self.listener)).copied();
-        own.chain(unauthorized).chain(limited)
+        let of_query = (self.refuses_parameters() && !self.lists(Code::Validation)).then_some(Code::Validation);
+        own.chain(unauthorized).chain(limited).chain(of_query)
+    }
+
+    /// Returns true if any parameter of a query is a mistake.
+    #[must_use]
+    pub const fn refuses_parameters(&self) -> bool {
+        self.query.is_none() && !self.ignores_query
     }
 
     /// Returns true if one of its own problems has this code.

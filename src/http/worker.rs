@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use hyper::body::{Body as _, Bytes};
 use hyper::header::{DATE, HeaderMap, HeaderValue};
-use hyper::{Method, Response};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, Uri};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access;
@@ -16,7 +17,7 @@ use super::body::Body;
 use super::date_header::DateHeader;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
-use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID};
+use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters};
 use super::route::{Listener, Route};
 use super::router::{RouteMatch, Router};
 use super::slow_queries::QueryQueue;
@@ -274,12 +275,29 @@ impl Worker {
         }
     }
 
-    /// Checks the Host header of requests to the admin listener.
-    pub(super) fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Checks the host that a request to the admin listener names.
+    pub(super) fn check_host(&self, parts: &Parts) -> Result<(), Problem> {
         match self.listener {
             Listener::Public => Ok(()),
-            Listener::Admin => check_admin_host(&self.server.config.admin_hosts, headers),
+            Listener::Admin => check_admin_host(&self.server.config.admin_hosts, named_host(parts)),
         }
+    }
+
+    /// Returns the problem of a request that leads to no route. The admin listener tells operators only which paths it has.
+    pub(super) fn unrouted(&self, headers: &HeaderMap, problem: Problem) -> Problem {
+        match self.listener {
+            Listener::Public => problem,
+            Listener::Admin => {
+                access::check_operator(&self.server.admission, headers, wall_clock).err().unwrap_or(problem)
+            }
+        }
+    }
+
+    /// Refuses the parameters of a query on a route that has none.
+    pub(super) fn check_query(&self, route: usize, uri: &Uri) -> Result<(), Problem> {
+        let Some(query) = uri.query() else { return Ok(()) };
+        let refuses = self.server.routes.get(route).is_some_and(|route| route.refuses_parameters());
+        if refuses { refuse_parameters(query) } else { Ok(()) }
     }
 
     /// Counts a problem, and returns its response.

@@ -1,17 +1,39 @@
 //! JSON read without ambiguity: a member that is there twice is a mistake, not a choice of the reader (RFC 8259, 4;
 //! RFC 7493, 2.3). Else what one program checks and what the next one uses could be two values.
 
+use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+
+/// The reason why a text is not read.
+#[derive(Debug)]
+pub enum Mistake {
+    NotJson(serde_json::Error),
+    /// A member is there twice: its JSON pointer.
+    Repeated(String),
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mistake::NotJson(error) => error.fmt(f),
+            Mistake::Repeated(pointer) => write!(f, "the member {pointer:?} is there twice"),
+        }
+    }
+}
 
 /// Reads JSON whose objects have each member once.
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn parse(body: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice::<Strict>(body).map(|strict| strict.0)
+pub fn parse(body: &[u8]) -> Result<Value, Mistake> {
+    let repeated = RefCell::new(None);
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = Strict { place: &Place::Root, repeated: &repeated }.deserialize(&mut deserializer);
+    let read = read.and_then(|value| deserializer.end().map(|()| value));
+    read.map_err(|error| repeated.take().map_or(Mistake::NotJson(error), Mistake::Repeated))
 }
 
 /// Returns a number without a fraction in any spelling: to JSON Schema `2`, `2.0` and `2e0` are the same integer.
@@ -25,17 +47,42 @@ pub fn whole_number(value: &Value) -> Option<i64> {
     format!("{number:.0}").parse().ok()
 }
 
-struct Strict(Value);
+/// The place of a value in the text. It lies on the stack, so that a place costs nothing until a mistake names it.
+enum Place<'p> {
+    Root,
+    Member(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
+impl Place<'_> {
+    /// Returns the JSON pointer (RFC 6901).
+    fn pointer(&self) -> String {
+        match self {
+            Place::Root => String::new(),
+            Place::Member(parent, name) => {
+                format!("{}/{}", parent.pointer(), name.replace('~', "~0").replace('/', "~1"))
+            }
+            Place::Item(parent, index) => format!("{}/{index}", parent.pointer()),
+        }
     }
 }
 
-struct StrictVisitor;
+/// Reads the value at a place.
+struct Strict<'p> {
+    place: &'p Place<'p>,
+    /// The pointer of the first repeated member.
+    repeated: &'p RefCell<Option<String>>,
+}
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +108,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        loop {
+            let place = Place::Item(self.place, list.len());
+            let Some(item) = items.next_element_seed(Strict { place: &place, repeated: self.repeated })? else { break };
             list.push(item);
         }
         Ok(list.into())
@@ -69,10 +118,12 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let Strict(value) = members.next_value()?;
+            let place = Place::Member(self.place, &name);
             if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the member {name:?} is there twice")));
+                self.repeated.replace(Some(place.pointer()));
+                return Err(A::Error::custom("a member is there twice"));
             }
+            let value = members.next_value_seed(Strict { place: &place, repeated: self.repeated })?;
             map.insert(name, value);
         }
         Ok(map.into())
@@ -90,10 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_there_twice_is_a_mistake_at_any_depth() {
-        for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"b":1,"c":2,"b":3}]}"#, r#"{"a":1,"\u0061":2}"#] {
-            let error = parse(text.as_bytes()).expect_err(text).to_string();
-            assert!(error.contains("twice"), "{error}");
+    fn a_member_that_is_there_twice_is_a_mistake_with_its_place_at_any_depth() {
+        for (text, place) in [
+            (r#"{"a":1,"a":1}"#, "/a"),
+            (r#"{"x":[{},{"b":1,"c":2,"b":3}]}"#, "/x/1/b"),
+            (r#"{"a":1,"\u0061":2}"#, "/a"),
+            (r#"{"":{"~/":1,"~/":1}}"#, "//~0~1"),
+            (r#"{"a":1,"a":{"b":1,"b":2}}"#, "/a"),
+        ] {
+            let mistake = parse(text.as_bytes()).expect_err(text);
+            assert!(matches!(&mistake, Mistake::Repeated(pointer) if pointer == place), "{text}: {mistake}");
+        }
+        for text in ["", "{", r#"{"a":1} x"#, r#"{"a":1,}"#, r#"[1,"#] {
+            assert!(matches!(parse(text.as_bytes()), Err(Mistake::NotJson(_))), "{text}");
         }
     }
 }

@@ -38,8 +38,8 @@ pub(super) struct Session {
 
 /// The validity of a token by the wall clock.
 struct TokenValidity {
-    /// Last second of the token, in seconds since 1970.
-    valid_until: u64,
+    /// The first second in which the token is not valid, in seconds since 1970.
+    expires: u64,
     /// The pass over the connection's frames that read the wall clock last.
     pass: Instant,
     /// True if the token was valid then.
@@ -79,7 +79,7 @@ impl TokenValidity {
     /// Returns whether the token is valid in a pass, which reads the wall clock (seconds since 1970) once.
     fn holds_in(&mut self, pass: Instant, wall_clock: impl FnOnce() -> u64) -> bool {
         if self.pass != pass {
-            (self.pass, self.valid) = (pass, wall_clock() <= self.valid_until);
+            (self.pass, self.valid) = (pass, wall_clock() < self.expires);
         }
         self.valid
     }
@@ -138,7 +138,9 @@ impl Session {
             if is_moved(&error) { reason::DRAINING } else { reason::INTERNAL }
         })?;
         let seq = latest.ok_or(reason::NOT_FOUND)?.seq.get();
-        let subscription = Subscription { auction_id, sent: from_seq };
+        // A number that no event has yet is of another file, or a mistake: no change of this file is known to the client.
+        let sent = if from_seq > wire.parts.writer.published.seq() { 0 } else { from_seq };
+        let subscription = Subscription { auction_id, sent };
         match known.and_then(|at| self.subscriptions.get_mut(at)) {
             Some(known) => *known = subscription,
             None => self.subscriptions.push(subscription),
@@ -170,9 +172,9 @@ impl Session {
         if let Some(buyers) = &wire.parts.admission.buyers {
             let token = std::str::from_utf8(token).unwrap_or("");
             match buyers.check_with_end(token, &mut wire.parts.verified.borrow_mut()) {
-                Ok((buyer, valid_until)) => {
+                Ok((buyer, expires)) => {
                     self.caller = Caller::Buyer(buyer);
-                    self.validity = Some(TokenValidity { valid_until, pass: now, valid: true });
+                    self.validity = Some(TokenValidity { expires, pass: now, valid: true });
                 }
                 Err(rejected) => {
                     wire.parts.admission.count(rejected);
@@ -324,12 +326,13 @@ mod tests {
     #[test]
     fn a_step_of_the_wall_clock_ends_a_token_with_the_next_pass_which_reads_it_once() {
         let (began, next) = (Instant::now(), std::time::Duration::from_nanos(1));
-        let mut validity = TokenValidity { valid_until: 100, pass: began, valid: true };
+        let mut validity = TokenValidity { expires: 100, pass: began, valid: true };
         assert!(validity.holds_in(began, || unreachable!("HELLO has read the clock in this pass")));
-        assert!(validity.holds_in(began + next, || 100), "a token is valid to the end of its last second");
-        assert!(!validity.holds_in(began + 2 * next, || 3_600), "the clock was stepped");
+        assert!(validity.holds_in(began + next, || 99), "a token is valid to the end of its last second");
+        assert!(!validity.holds_in(began + 2 * next, || 100), "it is not valid on its `exp`");
         assert!(!validity.holds_in(began + 2 * next, || unreachable!("one reading in a pass")));
-        assert!(validity.holds_in(began + 3 * next, || 50), "the clock was stepped back");
+        assert!(!validity.holds_in(began + 3 * next, || 3_600), "the clock was stepped");
+        assert!(validity.holds_in(began + 4 * next, || 50), "the clock was stepped back");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests that two readers might read in two ways, and requests that are too large.
 
-use super::raw::{LOOK, Said, Site, order};
+use super::raw::{LOOK, Raw, Said, Site, order};
 
 /// Sends this and everything behind it in one piece; the server closes the connection.
 fn told(site: &Site, bytes: &str) -> Said {
@@ -47,7 +47,10 @@ fn heads_that_may_be_read_in_two_ways_are_refused_and_what_follows_is_not_served
         ("two Hosts", get("Host: shop\r\nHost: shop\r\n")),
         ("a Host that is none", get("Host: shop, evil\r\n")),
         ("a Host with a path", get("Host: shop/evil\r\n")),
-        ("the absolute form", "GET http://evil/v1/drops/1 HTTP/1.1\r\nHost: shop\r\n\r\n".into()),
+        ("the absolute form without a host", "GET http:///v1/drops/1 HTTP/1.1\r\nHost: shop\r\n\r\n".into()),
+        ("the absolute form with a user", "GET http://ann@shop/v1/drops/1 HTTP/1.1\r\nHost: shop\r\n\r\n".into()),
+        ("the absolute form of another scheme", "GET ftp://shop/v1/drops/1 HTTP/1.1\r\nHost: shop\r\n\r\n".into()),
+        ("the absolute form without Host", "GET http://shop/v1/drops/1 HTTP/1.1\r\n\r\n".into()),
         ("a tunnel", "CONNECT evil:80 HTTP/1.1\r\nHost: shop\r\n\r\n".into()),
         ("a version of its own", "GET /v1/drops/1 HTTP/1.7\r\nHost: shop\r\n\r\n".into()),
         ("two spaces", "GET  /v1/drops/1 HTTP/1.1\r\nHost: shop\r\n\r\n".into()),
@@ -162,4 +165,29 @@ fn what_is_too_large_is_told_so_although_the_client_goes_on_sending() {
         assert_eq!((said.statuses(), said.closed), (vec![status], true), "{what}: {said:?}");
     }
     site.end();
+}
+
+#[test]
+fn the_absolute_form_is_served_as_the_path_and_its_host_is_the_one_that_counts() {
+    let site = Site::open(|_| {});
+    let form = |url: &str, host: &str| format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let body = |said: Said| {
+        assert_eq!(said.statuses(), [200], "{said:?}");
+        said.text.split_once("\r\n\r\n").expect("a head").1.to_string()
+    };
+    let by_path = body(told(&site, &form("/v1/drops/1", "shop")));
+    for url in ["http://shop/v1/drops/1", "HTTP://shop:8080/v1/drops/1", "https://[::1]:1/v1/drops/1"] {
+        assert_eq!(body(told(&site, &form(url, "shop"))), by_path, "{url}");
+    }
+    assert_eq!(body(told(&site, &form("http://other/v1/drops/1", "shop"))), by_path, "the header is ignored");
+    let bidden = "OPTIONS http://shop HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n";
+    assert_eq!(told(&site, bidden).statuses().len(), 1, "a URL without a path");
+    let admin = |url: &str, host: &str| {
+        let mut raw = Raw::connect(site.server.0.server.admin_address);
+        raw.send(form(url, host)).expect("sent");
+        raw.hear_all().statuses()
+    };
+    assert_eq!(admin("http://localhost/healthz", "rebound.example"), [200]);
+    assert_eq!(admin("http://rebound.example/healthz", "localhost"), [403], "a rebound name");
+    nothing_was_smuggled(site);
 }

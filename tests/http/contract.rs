@@ -115,6 +115,7 @@ pub fn check(exchange: &Exchange<'_>) {
         (_, 400) if headers.get("connection").is_some_and(|value| value == "close") && is_malformed(text) => {
             elsewhere("Malformed")
         }
+        (None, 401) => elsewhere("Unauthorized"),
         (None, 404) => elsewhere("NotFound"),
         (None, 403) => elsewhere("Forbidden"),
         (None, 204) => elsewhere("Preflight"),

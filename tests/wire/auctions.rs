@@ -226,6 +226,27 @@ fn who_subscribes_hears_the_latest_state_if_it_is_news_and_then_each_change() {
 }
 
 #[test]
+fn who_has_seen_what_is_still_to_come_hears_the_latest_state_at_once() {
+    let site = Site::open(|_| {});
+    let id = auction(&site, 1, |_| {});
+    let mut bidder = site.connect();
+    let first = result(bidder.ask(bid(id, 7, 1000)));
+    // The last event of the file is known; every higher number is of no event.
+    for from_seq in [first.seq + 1, first.seq + 1_000_000, u64::MAX] {
+        let mut peer = site.connect();
+        assert_eq!(peer.ask(subscribe(id, from_seq)), Said::Ok(first.seq), "{from_seq}");
+        assert_eq!(update(&mut peer).seq, first.seq, "{from_seq}");
+    }
+    let mut peer = site.connect();
+    assert_eq!(peer.ask(subscribe(id, u64::MAX)), Said::Ok(first.seq));
+    assert_eq!(update(&mut peer).seq, first.seq);
+    let second = result(bidder.ask(bid(id, 8, 1200)));
+    assert_eq!(update(&mut peer).seq, second.seq, "and then each change");
+    drop((peer, bidder));
+    site.end();
+}
+
+#[test]
 fn who_has_his_answer_never_hears_of_an_older_state() {
     let site = Site::open(|_| {});
     let id = auction(&site, 1, |_| {});

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::rules::{Rule, RuleResult};
 use crate::api::problem::{FieldError, Problem};
-use crate::types::strict_json;
+use crate::types::strict_json::{self, Mistake};
 
 /// The fields of a JSON object that is being read.
 pub struct BodyFields {
@@ -29,9 +29,13 @@ impl BodyFields {
     /// Reads a body with a function that names its fields.
     ///
     /// # Errors
-    /// `malformed` if it is not JSON, `validation` with every mistake and every unknown field.
+    /// `malformed` if it is not JSON, `validation` with the first repeated field, or else with every mistake and every unknown
+    /// field.
     pub fn read<T>(body: &[u8], read: impl FnOnce(&mut BodyFields) -> Option<T>) -> Result<T, Problem> {
-        let value = strict_json::parse(body).map_err(|error| Problem::Malformed(format!("Not JSON: {error}.")))?;
+        let value = strict_json::parse(body).map_err(|mistake| match mistake {
+            Mistake::NotJson(error) => Problem::Malformed(format!("Not JSON: {error}.")),
+            Mistake::Repeated(pointer) => Problem::invalid(pointer, "is there twice"),
+        })?;
         let Value::Object(map) = value else { return Err(Problem::invalid("", "must be an object")) };
         let mut fields = BodyFields { map, prefix: "", errors: Vec::new(), description: None };
         let made = read(&mut fields);

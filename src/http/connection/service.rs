@@ -111,10 +111,12 @@ impl<'c> RequestFuture<'c> {
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
         context.route = index;
-        let (caller, permit) = match worker.admit(index, &parts.headers, peer) {
-            Ok(admitted) => admitted,
-            Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
-        };
+        let admitted = worker.admit(index, &parts.headers, peer);
+        let (caller, permit) =
+            match admitted.and_then(|admitted| worker.check_query(index, &parts.uri).map(|()| admitted)) {
+                Ok(admitted) => admitted,
+                Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
+            };
         let call = Call { started, caller, parts, body: Some(body), parameter };
         match catch_panic(|| routes::handle(worker, index, call)) {
             Ok(HandlerResponse::Now(result)) => RequestFuture::Ready(context.respond(result)),
@@ -201,10 +203,10 @@ fn find_target(worker: &Worker, parts: &Parts, has_origin: bool) -> Result<Reque
     if has_origin && parts.method == Method::OPTIONS {
         return Ok(RequestTarget::Preflight);
     }
-    worker.check_host(&parts.headers)?;
+    worker.check_host(parts)?;
     match worker.find(&parts.method, parts.uri.path()) {
-        RouteMatch::Nothing => Err(Problem::NotFound),
-        RouteMatch::OtherMethods(allow) => Err(Problem::MethodNotAllowed { allow }),
+        RouteMatch::Nothing => Err(worker.unrouted(&parts.headers, Problem::NotFound)),
+        RouteMatch::OtherMethods(allow) => Err(worker.unrouted(&parts.headers, Problem::MethodNotAllowed { allow })),
         RouteMatch::Route(index, parameter) => Ok(RequestTarget::Route(index, parameter.into())),
     }
 }

@@ -32,6 +32,7 @@ use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/pay/{order_id}", "OrderPage", "Show the page of an order, where it is paid")
+        .ignores_query()
         // An unknown id gets a page, too.
         .responds(
             &[200, 303, 404],
@@ -50,22 +51,26 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .now(|worker, call| order(worker, call)),
     Route::public(Method::GET, "/", "DemoShop", "The demo shop")
         .demo()
+        .ignores_query()
         .responds(&[200], &[])
         .problems(&[ID])
         .now(|worker, _| shop(worker)),
     Route::public(Method::POST, "/", "DemoReserve", "Reserve in the demo shop")
         .demo()
+        .ignores_query()
         // Refusals are pages, too.
         .responds(&[303, 409], &[])
         .problems(&[BODY, ID, WRITER])
         .later(|worker, call| Box::pin(reserve(worker, call))),
     Route::public(Method::POST, "/pay/{order_id}/checkout", "DemoCheckout", "Check out in the demo shop")
         .demo()
+        .ignores_query()
         .responds(&[303, 409], &[])
         .problems(&[BODY, ID, WRITER])
         .later(|worker, call| Box::pin(check_out(worker, call))),
     Route::public(Method::POST, "/pay/{order_id}/sandbox", "DemoSandbox", "Pay with play money")
         .demo()
+        .ignores_query()
         .responds(&[303], &[])
         .problems(&[BODY, ID, WRITER])
         .later(|worker, call| Box::pin(sandbox(worker, call))),

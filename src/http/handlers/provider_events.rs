@@ -38,6 +38,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         "ReceiveProviderEvent",
         "Receive a payment provider's webhook",
     )
+    .ignores_query()
     .body("ProviderEvent", || {
         json!({
             "type": "payment.succeeded", "timestamp": "2026-11-21T09:00:00Z",
