@@ -246,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_typed_where_the_name_of_a_file_belongs_is_not_shown() {
+        let told = |key: &'static str, value: &str| load(&[], &[(key, value.into())]).expect_err("refused").join("; ");
+        for (key, value) in [
+            ("payments.stripe_secret_files", "a,b,c,d,whsec_TopSecret"),
+            ("payments.payos_checksum_key_files", "TopSecret,b,c,d,e"),
+            ("identity.hs256_secret_files", "=TopSecret"),
+            ("public_url", "https://ann:TopSecret@shop.example"),
+            ("payments.stripe_url", "https://ann:TopSecret@shop.example"),
+        ] {
+            let told = told(key, value);
+            assert!(told.contains(key) && told.contains(" bytes)") && !told.contains("TopSecret"), "{told}");
+        }
+        for text in
+            ["payments.stripe_api_key_file = [\"TopSecret\"]", "payments.stripe_secret_files = { a = \"TopSecret\" }"]
+        {
+            let told = load_file(text).expect_err("refused").join("; ");
+            assert!(told.contains(" bytes)") && !told.contains("TopSecret"), "{told}");
+        }
+    }
+
+    #[test]
     fn a_message_never_moves_the_cursor_of_a_terminal() {
         let told =
             load(&[("FIRSTCOME__LOG__LEVEL", "\u{1b}[2J\n"), ("FIRSTCOME__A\u{7}", "")], &[]).expect_err("refused");

@@ -50,10 +50,11 @@ impl WebhookVerifiers {
                 None
             })
         };
-        let standard_webhooks = keys(Keys::standard(&settings.standard_webhooks_secret_files));
-        let stripe = keys(Keys::text(&settings.stripe_secret_files));
-        let payos = keys(Keys::text(&settings.payos_checksum_key_files));
-        let configured = keys(Keys::standard(&settings.sandbox_secret_files));
+        let standard_webhooks =
+            keys(Keys::standard("payments.standard_webhooks_secret_files", &settings.standard_webhooks_secret_files));
+        let stripe = keys(Keys::text("payments.stripe_secret_files", &settings.stripe_secret_files));
+        let payos = keys(Keys::text("payments.payos_checksum_key_files", &settings.payos_checksum_key_files));
+        let configured = keys(Keys::standard("payments.sandbox_secret_files", &settings.sandbox_secret_files));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }

@@ -104,7 +104,7 @@ impl BuyerTokens {
 }
 
 fn secret(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
-    let bytes = read(&file.path, FileProtection::Secret, KEY_BYTES_MAX)?;
+    let bytes = read("identity.hs256_secret_files", &file.path, FileProtection::Secret, KEY_BYTES_MAX)?;
     // Editors and `echo` end a file with a newline, which is not part of the secret.
     let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
@@ -124,7 +124,7 @@ fn secret(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
 }
 
 fn public_key(file: &KeyFile) -> Result<DecodingKey, ConfigError> {
-    let bytes = read(&file.path, FileProtection::Unforgeable, KEY_BYTES_MAX)?;
+    let bytes = read("identity.eddsa_public_key_files", &file.path, FileProtection::Unforgeable, KEY_BYTES_MAX)?;
     let wrong = || {
         ConfigError(format!(
             "{}: is not an Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)",

@@ -37,7 +37,8 @@ impl Layers {
         };
         if let Err(allowed) = (setting.set)(&mut self.config, value) {
             self.wrong.insert(setting.key);
-            self.mistakes.push(ConfigError(format!("{key} = \"{}\" ({source}): expected {allowed}", shown(value))));
+            let value = if setting.may_hold_secret(value) { not_shown(value) } else { format!("\"{}\"", shown(value)) };
+            self.mistakes.push(ConfigError(format!("{key} = {value} ({source}): expected {allowed}")));
         }
     }
 
@@ -80,7 +81,9 @@ impl Layers {
 
     /// Notes a value of the wrong type, as it stands in the file.
     fn mistake(&mut self, key: &str, value: &toml::Value, source: &str, expected: &str) {
-        let value = shown(&value.to_string());
+        let value = value.to_string();
+        let is_secret = all_settings().any(|setting| setting.key == key && setting.may_hold_secret(&value));
+        let value = if is_secret { not_shown(&value) } else { shown(&value) };
         self.mistakes.push(ConfigError(format!("{} = {value} ({source}): expected {expected}", shown(key))));
     }
 
@@ -175,6 +178,11 @@ fn is_kept_name(file: &Path, data: &Path) -> bool {
 fn apart(one: SocketAddr, other: SocketAddr) -> bool {
     let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == 0 || one.port() != other.port() || !overlap
+}
+
+/// Returns the words for a value that may be a secret.
+fn not_shown(text: &str) -> String {
+    format!("(a value of {} bytes)", text.len())
 }
 
 /// Returns a text of an operator cut and escaped for one line of a terminal.

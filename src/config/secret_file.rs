@@ -48,12 +48,19 @@ impl From<&fs::Metadata> for FileStamp {
     }
 }
 
-/// Reads a whole file after checking its mode.
+/// Reads the whole file that a setting names, after checking its mode.
 ///
 /// # Errors
-/// One sentence that contains nothing of the file's content.
-pub fn read(path: &Path, protection: FileProtection, bytes_max: u64) -> Result<Vec<u8>, ConfigError> {
-    let told = |error: std::io::Error| ConfigError(format!("{}: {error}", path.display()));
+/// One sentence that contains nothing of the file's content. A value that names no file is not shown either: it may be the
+/// secret, typed where the name of its file belongs.
+pub fn read(setting: &str, path: &Path, protection: FileProtection, bytes_max: u64) -> Result<Vec<u8>, ConfigError> {
+    let told = |error: std::io::Error| match fs::symlink_metadata(path) {
+        Ok(_) => ConfigError(format!("{}: {error}", path.display())),
+        Err(_) => {
+            let bytes = path.as_os_str().len();
+            ConfigError(format!("no such file: {setting} (its {bytes} bytes are not shown: a secret may stand there)"))
+        }
+    };
     let file = open_regular(path).map_err(told)?;
     read_open(&file, path, protection, bytes_max)
 }
@@ -92,4 +99,28 @@ pub fn read_open(
         return Err(ConfigError(format!("{name}: larger than {bytes_max} bytes")));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_typed_where_the_name_of_its_file_belongs_is_not_shown() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let long = "x".repeat(5000);
+        for secret in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "/whsec/MfKQ9r8G", "sk_live_MfKQ/9r8G", "a\0b", &long]
+        {
+            let path = scratch.path().join(secret);
+            for path in [Path::new(secret), &path] {
+                let told = read("payments.stripe_secret_files", path, FileProtection::Secret, 10);
+                let told = told.expect_err("refused").to_string();
+                assert!(told.starts_with("no such file: payments.stripe_secret_files"), "{told}");
+                assert!(told.contains(&format!("{} bytes", path.as_os_str().len())), "{told}");
+                assert!(!told.contains(secret) && !told.contains("MfKQ"), "{told}");
+            }
+        }
+        let told = read("payments.stripe_secret_files", scratch.path(), FileProtection::Secret, 10);
+        assert!(told.expect_err("a directory").to_string().contains("not a regular file"));
+    }
 }

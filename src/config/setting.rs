@@ -27,6 +27,11 @@ pub(super) enum ValueKind {
 }
 
 impl Setting {
+    /// Returns true if a secret may stand in a value, by mistake: where a file's name belongs, or as the user of a URL.
+    pub(super) fn may_hold_secret(&self, value: &str) -> bool {
+        self.unit == "file" || self.key.ends_with("_files") || (self.unit == "URL" && value.contains('@'))
+    }
+
     /// Returns the type of the value. All units that are not named here count something.
     pub(super) fn kind(&self) -> ValueKind {
         match self.unit {

@@ -119,13 +119,13 @@ fn submission(command: EndpointCommand, url: Option<EndpointUrl>, secret: Option
 }
 
 fn secret_in(path: &std::path::Path) -> Result<SigningSecret, ConfigError> {
-    let bytes = read(path, FileProtection::Secret, SECRET_BYTES_MAX)?;
+    let bytes = read("outbox.endpoint_secret_file", path, FileProtection::Secret, SECRET_BYTES_MAX)?;
     let secret = std::str::from_utf8(&bytes).ok().and_then(SigningSecret::parse);
     secret.ok_or_else(|| ConfigError(format!("{}: must be `whsec_` and the base64 of 24 to 64 bytes", path.display())))
 }
 
 fn authorities_in(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let bytes = read(path, FileProtection::Unforgeable, AUTHORITIES_BYTES_MAX)?;
+    let bytes = read("outbox.authorities_file", path, FileProtection::Unforgeable, AUTHORITIES_BYTES_MAX)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),

@@ -28,8 +28,8 @@ impl Keys {
     }
 
     /// Reads secrets in the format of Standard Webhooks: `whsec_` and base64. `None` without files.
-    pub(super) fn standard(files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
-        Keys::from_files(files, |path, line| {
+    pub(super) fn standard(setting: &str, files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
+        Keys::from_files(setting, files, |path, line| {
             let decoded = STANDARD.decode(line.strip_prefix("whsec_").unwrap_or(line)).unwrap_or_default();
             if STANDARD_BYTES.contains(&decoded.len()) {
                 Ok(decoded)
@@ -41,8 +41,8 @@ impl Keys {
     }
 
     /// Reads secrets whose text is the key. `None` without files.
-    pub(super) fn text(files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
-        Keys::from_files(files, |path, line| {
+    pub(super) fn text(setting: &str, files: &[PathBuf]) -> Result<Option<Keys>, Vec<ConfigError>> {
+        Keys::from_files(setting, files, |path, line| {
             if line.len() >= TEXT_BYTES_MIN {
                 Ok(line.as_bytes().to_vec())
             } else {
@@ -52,12 +52,13 @@ impl Keys {
     }
 
     fn from_files(
+        setting: &str,
         files: &[PathBuf],
         key: impl Fn(&Path, &str) -> Result<Vec<u8>, ConfigError>,
     ) -> Result<Option<Keys>, Vec<ConfigError>> {
         let (mut keys, mut mistakes) = (Vec::new(), Vec::new());
         for path in files {
-            match line(path).and_then(|line| key(path, &line)) {
+            match line(setting, path).and_then(|line| key(path, &line)) {
                 Ok(key) => keys.push(hmac::Key::new(hmac::HMAC_SHA256, &key)),
                 Err(mistake) => mistakes.push(mistake),
             }
@@ -95,8 +96,8 @@ fn sign(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {
 pub(super) struct ApiKey(Box<str>);
 
 impl ApiKey {
-    pub(super) fn read(path: &Path) -> Result<ApiKey, ConfigError> {
-        let line = line(path)?;
+    pub(super) fn read(setting: &str, path: &Path) -> Result<ApiKey, ConfigError> {
+        let line = line(setting, path)?;
         if line.len() < API_KEY_BYTES_MIN {
             return Err(ConfigError(format!("{}: must have at least {API_KEY_BYTES_MIN} characters", path.display())));
         }
@@ -115,8 +116,8 @@ impl std::fmt::Debug for ApiKey {
 }
 
 /// Reads the one line of a secret's file. Editors and `echo` append a newline, which does not belong to the secret.
-fn line(path: &Path) -> Result<String, ConfigError> {
-    let bytes = read(path, FileProtection::Secret, FILE_BYTES_MAX)?;
+fn line(setting: &str, path: &Path) -> Result<String, ConfigError> {
+    let bytes = read(setting, path, FileProtection::Secret, FILE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).unwrap_or_default();
     let line = text.trim_end_matches(['\n', '\r']);
     if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -142,21 +143,21 @@ mod tests {
             path
         };
         let good = format!("whsec_{}\n", STANDARD.encode([7u8; 32]));
-        let keys = Keys::standard(&[file("a", &good, 0o600)]).map_err(|_| ()).expect("good").expect("a key");
+        let keys = Keys::standard("s", &[file("a", &good, 0o600)]).map_err(|_| ()).expect("good").expect("a key");
         let same = Keys::of(&[&[7u8; 32]]);
         let tag = same.sign(&[b"x"]).expect("a key");
         assert!(keys.verify(&[b"x"], [tag.as_ref()].into_iter()) && !keys.verify(&[b"y"], [tag.as_ref()].into_iter()));
-        assert!(matches!(Keys::standard(&[]), Ok(None)), "no file: no provider");
+        assert!(matches!(Keys::standard("s", &[]), Ok(None)), "no file: no provider");
         let wrong = [
             file("b", &good, 0o644),
             file("c", "whsec_c2hvcnQ=", 0o600),
             file("d", "not base64 at all", 0o600),
             file("e", "", 0o600),
         ];
-        let errors = Keys::standard(&wrong).err().expect("four mistakes");
+        let errors = Keys::standard("s", &wrong).err().expect("four mistakes");
         assert_eq!(errors.len(), 4, "{errors:?}");
         assert!(errors.iter().all(|mistake| !mistake.0.contains("c2hvcnQ")), "nothing of a secret: {errors:?}");
-        assert!(Keys::text(&[file("f", "short", 0o600)]).is_err());
-        assert!(ApiKey::read(&file("g", "sk_test_1\n", 0o600)).is_ok_and(|key| key.secret() == "sk_test_1"));
+        assert!(Keys::text("s", &[file("f", "short", 0o600)]).is_err());
+        assert!(ApiKey::read("s", &file("g", "sk_test_1\n", 0o600)).is_ok_and(|key| key.secret() == "sk_test_1"));
     }
 }

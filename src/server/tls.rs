@@ -42,15 +42,16 @@ impl Tls {
     /// All mistakes at once.
     pub(super) fn open(config: &Config, telemetry: &Telemetry) -> Result<Tls, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
-        let mut endpoint = |files: &Option<TlsFiles>, protocols: &[&[u8]]| {
-            let opened = files.clone().map(|files| TlsEndpoint::open(files, protocols)).transpose();
+        let mut endpoint = |section, files: &Option<TlsFiles>, protocols: &[&[u8]]| {
+            let opened = files.clone().map(|files| TlsEndpoint::open(section, files, protocols)).transpose();
             opened.unwrap_or_else(|more| {
                 mistakes.extend(more);
                 None
             })
         };
-        let (public, admin) = (endpoint(&config.public_tls, HTTP), endpoint(&config.admin_tls, HTTP));
-        let wire = endpoint(&config.wire_tls, &[]);
+        let (public, admin) =
+            (endpoint("public", &config.public_tls, HTTP), endpoint("admin", &config.admin_tls, HTTP));
+        let wire = endpoint("wire", &config.wire_tls, &[]);
         let loads = |result| telemetry.counter(&metric::TLS_RELOADS, &[("result", result)]);
         if mistakes.is_empty() {
             Ok(Tls { public, admin, wire, reloaded: loads("ok"), failed: loads("failed") })
@@ -95,6 +96,8 @@ impl Tls {
 
 /// A listener's certificate.
 struct TlsEndpoint {
+    /// The section of its settings.
+    section: &'static str,
     files: TlsFiles,
     acceptor: TlsAcceptor,
     current: Arc<CurrentCertificate>,
@@ -103,10 +106,10 @@ struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    fn open(files: TlsFiles, protocols: &[&[u8]]) -> Result<TlsEndpoint, Vec<ConfigError>> {
+    fn open(section: &'static str, files: TlsFiles, protocols: &[&[u8]]) -> Result<TlsEndpoint, Vec<ConfigError>> {
         let seen = Mutex::new(FileStamps::of(&files));
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(load(&files, &provider)?))));
+        let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(load(section, &files, &provider)?))));
         let failed = |error: rustls::Error| vec![ConfigError(format!("TLS: {error}"))];
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -116,7 +119,7 @@ impl TlsEndpoint {
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // A returning client needs no full handshake, on any worker.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
-        Ok(TlsEndpoint { files, acceptor: TlsAcceptor::from(Arc::new(config)), current, seen })
+        Ok(TlsEndpoint { section, files, acceptor: TlsAcceptor::from(Arc::new(config)), current, seen })
     }
 
     /// Returns `None` if the files are unchanged.
@@ -127,7 +130,7 @@ impl TlsEndpoint {
             return None;
         }
         *seen = now;
-        let loaded = load(&self.files, &aws_lc_rs::default_provider());
+        let loaded = load(self.section, &self.files, &aws_lc_rs::default_provider());
         Some(loaded.map(|key| *self.current.0.write() = Arc::new(key)))
     }
 }
@@ -158,10 +161,11 @@ impl FileStamps {
 }
 
 /// Reads a chain and its key, and checks that they belong together.
-fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec<ConfigError>> {
+fn load(section: &str, files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec<ConfigError>> {
     let mut mistakes = Vec::new();
-    let chain = chain(&files.certificate).map_err(|mistake| mistakes.push(mistake));
-    let key = key(&files.key).map_err(|mistake| mistakes.push(mistake));
+    let chain =
+        chain(&format!("{section}.tls_certificate"), &files.certificate).map_err(|mistake| mistakes.push(mistake));
+    let key = key(&format!("{section}.tls_key"), &files.key).map_err(|mistake| mistakes.push(mistake));
     let (Ok(chain), Ok(key)) = (chain, key) else { return Err(mistakes) };
     CertifiedKey::from_der(chain, key, provider).map_err(|error| {
         let (certificate, key) = (files.certificate.display(), files.key.display());
@@ -169,8 +173,8 @@ fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Vec
     })
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let bytes = read(path, FileProtection::Unforgeable, FILE_BYTES_MAX)?;
+fn chain(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let bytes = read(setting, path, FileProtection::Unforgeable, FILE_BYTES_MAX)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
@@ -179,8 +183,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
 }
 
 /// Errors do not quote the content.
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
-    let bytes = read(path, FileProtection::Secret, FILE_BYTES_MAX)?;
+fn key(setting: &str, path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    let bytes = read(setting, path, FileProtection::Secret, FILE_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&bytes)
         .map_err(|_| ConfigError(format!("{}: contains no private key in PEM", path.display())))
 }

@@ -35,7 +35,7 @@ pub(super) fn secrets(config: &Config, has_play_money: bool) -> Finding {
     let weak: Vec<String> = files
         .iter()
         .filter_map(|path| {
-            let text = read(path, FileProtection::Secret, FILE_BYTES_MAX).ok()?;
+            let text = read("", path, FileProtection::Secret, FILE_BYTES_MAX).ok()?;
             let weakness = weakness_of(&String::from_utf8_lossy(&text))?;
             Some(format!("{} {weakness}", path.display()))
         })

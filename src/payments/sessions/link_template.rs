@@ -21,10 +21,11 @@ pub(super) struct LinkTemplate {
 impl LinkTemplate {
     pub(super) fn open(settings: &PaymentSettings) -> Result<LinkTemplate, Vec<ConfigError>> {
         let mut mistakes = template_mistakes(&settings.link_template);
-        let keys = Keys::standard(&settings.standard_webhooks_secret_files).unwrap_or_else(|more| {
-            mistakes.extend(more);
-            None
-        });
+        let keys = Keys::standard("payments.standard_webhooks_secret_files", &settings.standard_webhooks_secret_files)
+            .unwrap_or_else(|more| {
+                mistakes.extend(more);
+                None
+            });
         match keys {
             Some(keys) if mistakes.is_empty() => {
                 Ok(LinkTemplate { template: settings.link_template.as_str().into(), keys })

@@ -35,10 +35,12 @@ impl PayosSessions {
         let mut mistakes = Vec::new();
         let api_key = api_key(settings.payos_api_key_file.as_ref(), "payments.payos_api_key_file")
             .map_err(|mistake| mistakes.push(mistake));
-        let keys = Keys::text(&settings.payos_checksum_key_files).unwrap_or_else(|more| {
-            mistakes.extend(more);
-            None
-        });
+        let keys = Keys::text("payments.payos_checksum_key_files", &settings.payos_checksum_key_files).unwrap_or_else(
+            |more| {
+                mistakes.extend(more);
+                None
+            },
+        );
         let api =
             ProviderApi::open(&settings.payos_url, settings.session_timeout).map_err(|mistake| mistakes.push(mistake));
         let client_id = HeaderValue::from_str(&settings.payos_client_id)
