@@ -184,11 +184,15 @@ pub fn reach_of(connection: &Connection, drop_id: DropId) -> rusqlite::Result<(S
     }
 }
 
-/// Returns the orders whose contact has this e-mail address or telephone number, newest last.
+/// Returns the orders whose contact has this e-mail address, in either case of ASCII letters, or this telephone number,
+/// newest last.
 pub fn orders_by_contact(connection: &Connection, by: ContactKey<'_>, limit: u32) -> rusqlite::Result<Vec<OrderRow>> {
     let (sql, value) = match by {
         ContactKey::Email(email) => {
-            ("SELECT order_seq FROM contacts WHERE email = ?1 ORDER BY order_seq LIMIT ?2", email)
+            // The index is in the order of bytes: all of it is scanned, 35 bytes of each contact.
+            let sql = "SELECT order_seq FROM contacts INDEXED BY contacts_by_email \
+                       WHERE email IS NOT NULL AND email = ?1 COLLATE NOCASE ORDER BY order_seq LIMIT ?2";
+            (sql, email)
         }
         ContactKey::Phone(phone) => {
             ("SELECT order_seq FROM contacts WHERE phone = ?1 ORDER BY order_seq LIMIT ?2", phone)

@@ -160,10 +160,11 @@ pub fn run() -> impl Rule<OrderRange> {
     )
 }
 
-/// Returns true if ISO 4217 has this currency.
+/// Returns true if ISO 4217 has this currency, and it is money: not a metal, a unit of account, or a code for tests or for
+/// no currency.
 #[must_use]
 pub fn is_currency(code: &str) -> bool {
-    iso_currency::Currency::from_code(code).is_some()
+    iso_currency::Currency::from_code(code).is_some_and(|currency| !currency.is_special())
 }
 
 pub fn flag() -> impl Rule<bool> {
