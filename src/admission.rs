@@ -7,6 +7,7 @@ pub mod address;
 pub mod buyers;
 pub mod in_flight;
 mod jwt;
+pub mod largest_amounts;
 pub mod operators;
 pub mod rejected;
 pub mod verified;

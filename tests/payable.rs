@@ -6,6 +6,8 @@
 mod http;
 mod provider_webhooks;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -99,6 +101,82 @@ fn every_route_that_sets_a_price_or_a_currency_refuses_what_the_provider_does_no
         assert_eq!(post(&server, "/v1/auctions", "a", &auction("KWD", &json!({ "start_price": 0 }))).status, 201);
         server.stop();
     }
+}
+
+/// Sends a frame and returns the reason in its answer, a RESULT or a RESERVED.
+fn frame(server: &Server, sent: &[u8]) -> u8 {
+    let mut stream = TcpStream::connect(server.0.server.wire_address).expect("connected");
+    stream.write_all(sent).expect("sent");
+    let mut answer = [0; 36];
+    stream.read_exact(&mut answer).expect("answered");
+    answer[3]
+}
+
+fn bid_frame(amount: u64) -> Vec<u8> {
+    [&[1, 16, 0, 0, 0, 1, 0, 0, 0, 7], amount.to_be_bytes().as_slice()].concat()
+}
+
+fn reserve_frame(drop_id: u8, quantity: u8) -> Vec<u8> {
+    [&[9, 24, 0, 0, 0, drop_id, quantity], [quantity; 16].as_slice(), b"eve"].concat()
+}
+
+#[test]
+fn bids_and_orders_above_the_largest_amount_of_the_provider_are_refused_on_both_protocols() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = shop(scratch.path(), Some(Provider::Stripe));
+    assert_eq!(post(&server, "/v1/auctions", "a", &auction("EUR", &json!({ "start_price": 100 }))).status, 201);
+    let buyer = |path: &str, body: &Value| {
+        let headers = format!("Content-Type: application/json\r\nIdempotency-Key: {}\r\n", body.to_string().len());
+        call(server.0.server.public_address, "POST", path, &headers, &body.to_string())
+    };
+    let bid = |amount: u64, maximum: u64| {
+        buyer("/v1/auctions/1/bids", &json!({ "buyer": "ann", "amount": amount, "maximum": maximum }))
+    };
+    for repeated in ["first", "by heart"] {
+        assert_eq!(pointers(&bid(100_000_000, 100_000_000)), ["/amount"], "{repeated}");
+        assert_eq!(pointers(&bid(200, 100_000_000)), ["/maximum"], "{repeated}");
+        assert_eq!(frame(&server, &bid_frame(100_000_000)), 2, "{repeated}");
+    }
+    assert_eq!(server.public("GET", "/v1/auctions/1").body["bids"], 0, "nobody is kept from bidding");
+    assert_eq!(frame(&server, &bid_frame(99_999_998)), 0);
+    assert_eq!(bid(99_999_999, 99_999_999).status, 409, "the next step is beyond what anybody can pay");
+    assert_eq!(post(&server, "/v1/auctions", "b", &auction("JPY", &json!({ "start_price": 100 }))).status, 201);
+    let yen = json!({ "buyer": "ann", "amount": 100_000_000 });
+    assert_eq!(buyer("/v1/auctions/2/bids", &yen).status, 201, "each currency has its own");
+
+    assert_eq!(post(&server, "/v1/drops", "d", &drop("EUR", 40_000_000)).status, 201);
+    let id = server.public("GET", "/v1/drops").body["data"][0]["id"].as_u64().expect("an id");
+    let number = u8::try_from(id).expect("small");
+    let order = |buyer_name: &str, quantity: u32| {
+        buyer(&format!("/v1/drops/{id}/orders"), &json!({ "buyer": buyer_name, "quantity": quantity }))
+    };
+    assert_eq!(pointers(&order("ann", 3)), ["/quantity"], "1,200,000.00 EUR");
+    assert_eq!(frame(&server, &reserve_frame(number, 3)), 2);
+    assert_eq!((order("ann", 2).status, frame(&server, &reserve_frame(number, 2))), (201, 0));
+    let patch = |revision: u64, price: u64| {
+        let body = json!({ "expected_revision": revision, "reason": "r", "unit_price": price });
+        server.admin("PATCH", &format!("/v1/drops/{id}"), &body).status
+    };
+    assert_eq!(patch(1, 60_000_000), 200);
+    assert_eq!(pointers(&order("cleo", 2)), ["/quantity"], "the new price counts at once");
+    assert_eq!(patch(2, 10_000), 200);
+    assert_eq!(order("bob", 1).status, 201);
+    server.stop();
+
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = shop(scratch.path(), None);
+    let large = auction("EUR", &json!({ "start_price": 100, "buy_now": 100_000_000 }));
+    assert_eq!(post(&server, "/v1/auctions", "a", &large).status, 201);
+    assert_eq!(post(&server, "/v1/drops", "d", &drop("EUR", 100_000_000)).status, 201);
+    server.stop();
+    // The provider is newer than the prices.
+    let server = shop(scratch.path(), Some(Provider::Stripe));
+    let headers = "Content-Type: application/json\r\nIdempotency-Key: k\r\n";
+    let public = |path: &str, body: &str| call(server.0.server.public_address, "POST", path, headers, body);
+    assert_eq!(pointers(&public("/v1/auctions/1/buy-now", r#"{"buyer":"ann"}"#)), [""]);
+    let id = server.public("GET", "/v1/drops").body["data"][0]["id"].as_u64().expect("an id");
+    assert_eq!(pointers(&public(&format!("/v1/drops/{id}/orders"), r#"{"buyer":"ann","quantity":1}"#)), ["/quantity"]);
+    server.stop();
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Request and response bodies.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::Problem;
 use crate::config::ConnectionLimits;
-use crate::deadlines::within;
+use crate::deadlines::{STOPPING_MAX, within};
 
 /// A response's body: whole, or piece by piece.
 pub type Body = Either<Full<Bytes>, Pieces>;
@@ -42,6 +43,14 @@ pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
     (sender, Either::Right(Pieces(receiver)))
 }
 
+/// The bounds in which a body is read.
+#[derive(Clone, Copy)]
+pub struct BodyBounds<'s> {
+    pub limits: &'s ConnectionLimits,
+    /// Turns true when the server is stopping.
+    pub stopping: &'s watch::Receiver<bool>,
+}
+
 /// Returns a body that is sent whole.
 #[must_use]
 pub fn full(bytes: impl Into<Bytes>) -> Body {
@@ -52,11 +61,11 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 ///
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`, in this order.
-pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
+pub async fn read_json(headers: &HeaderMap, body: Incoming, bounds: BodyBounds<'_>) -> Result<Bytes, Problem> {
     if !is_media_type(headers, "application/json") || is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
-    read_whole(headers, body, limits, limits.body_bytes_max).await
+    read_whole(headers, body, bounds, bounds.limits.body_bytes_max).await
 }
 
 /// Reads the form of a page.
@@ -66,13 +75,13 @@ pub async fn read_json(headers: &HeaderMap, body: Incoming, limits: &ConnectionL
 pub async fn read_form<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Option<Incoming>,
-    limits: &ConnectionLimits,
+    bounds: BodyBounds<'_>,
 ) -> Result<T, Problem> {
     if !is_media_type(headers, "application/x-www-form-urlencoded") || is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
     let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
-    let bytes = read_whole(headers, body, limits, limits.body_bytes_max).await?;
+    let bytes = read_whole(headers, body, bounds, bounds.limits.body_bytes_max).await?;
     // The input is not quoted in the response: a form has names and addresses.
     serde_html_form::from_bytes(&bytes).map_err(|_| Problem::Malformed("Not the form of this page.".into()))
 }
@@ -80,11 +89,11 @@ pub async fn read_form<T: DeserializeOwned>(
 /// Reads a body of any kind of at most `bytes_max` bytes, in time.
 ///
 /// # Errors
-/// `body-too-large`, `malformed`.
+/// `body-too-large`, `malformed`; `draining` if the rest of it would hold a stop of the server.
 pub async fn read_whole(
     headers: &HeaderMap,
     body: Incoming,
-    limits: &ConnectionLimits,
+    BodyBounds { limits, stopping }: BodyBounds<'_>,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
     let too_large = || Problem::BodyTooLarge { max: bytes_max };
@@ -92,7 +101,8 @@ pub async fn read_whole(
         return Err(too_large());
     }
     let whole = read(Limited::new(body, bytes_max), limits.body_stall_timeout);
-    match within(limits.body_read_timeout, whole).await {
+    let read = before_stop(stopping, within(limits.body_read_timeout, whole)).await.ok_or(Problem::Draining)?;
+    match read {
         Some(Ok(whole)) => Ok(whole),
         Some(Err(BodyError::Stalled)) | None => Err(Problem::BodyTooSlow),
         Some(Err(BodyError::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
@@ -100,9 +110,30 @@ pub async fn read_whole(
     }
 }
 
+/// Waits for a body; returns `None` if it is not there when the server has been stopping for as long as any client may
+/// hold a stop.
+async fn before_stop<F: Future>(stopping: &watch::Receiver<bool>, body: F) -> Option<F::Output> {
+    let mut body = pin!(body);
+    // Most often all of it is there.
+    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(body.as_mut().poll(context))).await {
+        return Some(read);
+    }
+    let mut stopping = stopping.clone();
+    let stopped = async {
+        let _or_ended = stopping.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(STOPPING_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        read = body => Some(read),
+        () = stopped => None,
+    }
+}
+
 /// Reads a body that no route reads, and drops it: hyper closes a connection on which a body is left. Returns false if it is
 /// too long or too late.
-pub async fn discard(headers: &HeaderMap, body: &mut Incoming, limits: &ConnectionLimits) -> bool {
+pub async fn discard(headers: &HeaderMap, body: &mut Incoming, bounds: BodyBounds<'_>) -> bool {
+    let BodyBounds { limits, stopping } = bounds;
     if announced(headers).is_some_and(|length| length > limits.body_bytes_max) {
         return false;
     }
@@ -117,7 +148,7 @@ pub async fn discard(headers: &HeaderMap, body: &mut Incoming, limits: &Connecti
         }
         false
     };
-    within(limits.body_read_timeout, all).await.unwrap_or(false)
+    before_stop(stopping, within(limits.body_read_timeout, all)).await.flatten().unwrap_or(false)
 }
 
 /// Returns the length that the head announces, in bytes.

@@ -14,12 +14,11 @@ use hyper::{Response, StatusCode, Uri, Version};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::body::{Body, discard, full, read_json};
+use super::body::{Body, BodyBounds, discard, full, read_json};
 use crate::admission::Caller;
 use crate::admission::operators::OWNER;
 use crate::api::Problem;
 use crate::api::json::{CreatedBody, drop_body, etag};
-use crate::config::ConnectionLimits;
 use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;
 use crate::types::{AuctionId, DropId, OrderId};
@@ -168,9 +167,9 @@ impl Call {
     }
 
     /// Reads the body of a route that has none, and drops it: some clients send `{}` with every POST.
-    pub async fn discard_body(&mut self, limits: &ConnectionLimits) {
+    pub async fn discard_body(&mut self, bounds: BodyBounds<'_>) {
         if let Some(mut body) = self.body.take() {
-            let _complete = discard(&self.parts.headers, &mut body, limits).await;
+            let _complete = discard(&self.parts.headers, &mut body, bounds).await;
         }
     }
 
@@ -178,9 +177,9 @@ impl Call {
     ///
     /// # Errors
     /// See [`read_json`].
-    pub async fn json(&mut self, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
+    pub async fn json(&mut self, bounds: BodyBounds<'_>) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        read_json(&self.parts.headers, body, limits).await
+        read_json(&self.parts.headers, body, bounds).await
     }
 }
 

@@ -13,7 +13,7 @@ use hyper::{Method, Response, Uri};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access;
-use super::body::Body;
+use super::body::{Body, BodyBounds};
 use super::date_header::DateHeader;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
@@ -23,14 +23,15 @@ use super::router::{RouteMatch, Router};
 use super::slow_queries::QueryQueue;
 use super::trace_context::{self, TraceContext, TracedResponse};
 use crate::admission::in_flight::InFlightPermit;
+use crate::admission::largest_amounts::LargestAmounts;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::api::Problem;
 use crate::api::code::Code;
 use crate::config::Config;
 use crate::egress::EgressClient;
-use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::RefusedSessions;
+use crate::payments::{WebhookVerifiers, accepted_amounts};
 use crate::read::metrics_sample::MetricsSampler;
 use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, PageCache, Reader};
 use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
@@ -111,6 +112,8 @@ pub struct Worker {
     pub streams: Cell<usize>,
     router: Router,
     pub verified: Rc<RefCell<VerifiedTokens>>,
+    /// Shared with the wire connections of the thread.
+    pub largest_amounts: Rc<LargestAmounts>,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
     /// The time of the last response, with its header value.
@@ -138,6 +141,7 @@ impl Worker {
         let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
         let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
         let router = Router::new(server.routes, listener);
+        let largest = accepted_amounts::largest(server.config.payments.provider);
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Worker {
@@ -160,6 +164,7 @@ impl Worker {
             streams: Cell::new(0),
             router,
             verified: Rc::default(),
+            largest_amounts: Rc::new(LargestAmounts::new(largest)),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
             last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),
@@ -250,6 +255,11 @@ impl Worker {
     ) -> Result<(Caller, Option<InFlightPermit<'_>>), Problem> {
         let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };
         access::admit(&self.server.admission, &self.verified, route, headers, peer, wall_clock)
+    }
+
+    /// Returns the bounds in which the body of a request is read.
+    pub(super) fn body_bounds(&self) -> BodyBounds<'_> {
+        BodyBounds { limits: &self.server.config.limits, stopping: &self.server.stopping }
     }
 
     /// Returns the client's request id if it is valid, else a new one.

@@ -127,6 +127,15 @@ fn stripe_takes(currency: Currency) -> Taken {
     Taken { step, min: amount(scaled(min).max(step)), max: amount(scaled(max) / step * step) }
 }
 
+/// Returns the largest amounts that a provider takes; none if it takes every amount.
+#[must_use]
+pub fn largest(provider: Option<Provider>) -> Option<fn(Currency) -> Amount> {
+    match provider {
+        Some(Provider::Stripe) => Some(|currency| stripe_takes(currency).max),
+        Some(Provider::Payos | Provider::StandardWebhooks | Provider::Sandbox | Provider::Manual) | None => None,
+    }
+}
+
 /// Checks that a provider takes a payment of an amount. `None`: the shop takes payments itself.
 ///
 /// # Errors

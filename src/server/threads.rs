@@ -275,6 +275,7 @@ fn wire_parts(worker: &Worker) -> WireWorkerParts {
         mailbox: worker.mailbox,
         reader: worker.reader.clone(),
         verified: Rc::clone(&worker.verified),
+        largest_amounts: Rc::clone(&worker.largest_amounts),
     }
 }
 

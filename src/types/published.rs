@@ -21,6 +21,8 @@ pub struct Published {
     /// The newest version of any drop.
     newest_change: AtomicU64,
     seq: AtomicU64,
+    /// Counts the requests that may have changed the price of a drop.
+    price_changes: AtomicU64,
 }
 
 impl Default for Published {
@@ -29,6 +31,7 @@ impl Default for Published {
             chunks: std::array::from_fn(|_| OnceLock::new()),
             newest_change: AtomicU64::new(0),
             seq: AtomicU64::new(0),
+            price_changes: AtomicU64::new(0),
         }
     }
 }
@@ -64,6 +67,17 @@ impl Published {
     /// Publishes the newest durable event. Only the writer calls it, after COMMIT.
     pub fn publish_seq(&self, seq: Seq) {
         self.seq.store(seq.get(), Ordering::Release);
+    }
+
+    /// Returns the count of price changes: a price that was read before the last one may be another now.
+    #[must_use]
+    pub fn price_changes(&self) -> u64 {
+        self.price_changes.load(Ordering::Acquire)
+    }
+
+    /// Notes that a price may have changed, after COMMIT.
+    pub fn note_price_change(&self) {
+        self.price_changes.fetch_add(1, Ordering::Release);
     }
 
     fn cell(&self, drop_id: DropId, create: bool) -> Option<&AtomicU64> {

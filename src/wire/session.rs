@@ -12,11 +12,10 @@ use super::messages::{Bid, Reply, Request, Reserve, VERSION};
 use super::reason;
 use super::replies::{bid_result, negative, reason_of, reserved};
 use super::subscriptions::SubscriptionWaker;
-use super::worker::WireWorker;
+use super::worker::{WireWorker, fault};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::{Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
-use crate::read::connection::is_moved;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, Shard, UnitPrice, hex, random};
@@ -133,10 +132,7 @@ impl Session {
         if known.is_none() && self.subscriptions.len() >= wire.parts.limits.subscriptions_max {
             return Err(reason::LIMIT_REACHED);
         }
-        let latest = wire.subscriptions.subscribe(auction_id, &self.waker).map_err(|error| {
-            tracing::error!(%error, "database read failed");
-            if is_moved(&error) { reason::DRAINING } else { reason::INTERNAL }
-        })?;
+        let latest = wire.subscriptions.subscribe(auction_id, &self.waker).map_err(|error| fault(&error))?;
         let seq = latest.ok_or(reason::NOT_FOUND)?.seq.get();
         // A number that no event has yet is of another file, or a mistake: no change of this file is known to the client.
         let sent = if from_seq > wire.parts.writer.published.seq() { 0 } else { from_seq };
@@ -193,6 +189,7 @@ impl Session {
         }
         let amount = UnitPrice::new(amount).ok_or(reason::VALIDATION)?;
         let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
+        wire.check_bid(auction_id, amount)?;
         let permit = self.acquire_permit(wire)?;
         let digest = match self.last_bidder {
             Some((last, digest)) if last == user_id => digest,
@@ -216,6 +213,7 @@ impl Session {
         let parts = &wire.parts;
         let exists = |drop_id: &DropId| parts.writer.published.version(*drop_id) > 0;
         let drop_id = DropId::new(drop_id).filter(exists).ok_or(reason::NOT_FOUND)?;
+        wire.check_order(drop_id, quantity)?;
         let permit = self.acquire_permit(wire)?;
         let digests = &parts.writer.digest_key;
         let buyer_digest = digests.buyer(buyer.as_str());

@@ -12,11 +12,14 @@ use super::reason;
 use super::subscriptions::Subscriptions;
 use super::timeouts::{WIRE_CLOSE_CAUSES, WireCloseCause};
 use crate::admission::Admission;
+use crate::admission::largest_amounts::{Above, LargestAmounts};
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
-use crate::read::Reader;
+use crate::read::connection::is_moved;
+use crate::read::{Reader, auctions, rows};
 use crate::telemetry::traces::{TraceOptions, TraceReason, Tracer, WriteTimeline, WriteTrace};
 use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
+use crate::types::{AuctionId, DropId, Quantity, UnitPrice};
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock_us;
 
@@ -38,6 +41,7 @@ pub struct WireWorkerParts {
     pub mailbox: usize,
     pub reader: Reader,
     pub verified: Rc<RefCell<VerifiedTokens>>,
+    pub largest_amounts: Rc<LargestAmounts>,
 }
 
 /// The shared state of a worker's wire connections.
@@ -92,7 +96,41 @@ fn emit_trace(kind: FrameType, reason: u8, received: Instant, timeline: WriteTim
     write.emit(why);
 }
 
+/// Returns the reason of a failed read, which is logged. If the file was replaced, the server ends within a second.
+pub(super) fn fault(error: &rusqlite::Error) -> u8 {
+    tracing::error!(%error, "database read failed");
+    if is_moved(error) { reason::DRAINING } else { reason::INTERNAL }
+}
+
+fn refuse_above(above: rusqlite::Result<Option<Above>>) -> Result<(), u8> {
+    match above {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(reason::VALIDATION),
+        Err(error) => Err(fault(&error)),
+    }
+}
+
 impl WireWorker {
+    /// Refuses a bid above the largest amount that the payment provider takes.
+    pub(super) fn check_bid(&self, auction_id: AuctionId, amount: UnitPrice) -> Result<(), u8> {
+        let WireWorkerParts { largest_amounts, reader, .. } = &self.parts;
+        let read = || {
+            let row = reader.read(|connection| auctions::auction_by_id(connection, auction_id))?;
+            Ok(row.map(|row| row.currency))
+        };
+        refuse_above(largest_amounts.of_bid(auction_id, amount, read))
+    }
+
+    /// Refuses an order above the largest amount that the payment provider takes.
+    pub(super) fn check_order(&self, drop_id: DropId, quantity: Quantity) -> Result<(), u8> {
+        let WireWorkerParts { largest_amounts, reader, writer, .. } = &self.parts;
+        let read = || {
+            let row = reader.read(|connection| rows::drop_by_id(connection, drop_id))?;
+            Ok(row.map(|row| (row.currency, row.unit_price)))
+        };
+        refuse_above(largest_amounts.of_order(&writer.published, drop_id, quantity, read))
+    }
+
     #[must_use]
     pub fn new(parts: WireWorkerParts) -> WireWorker {
         let telemetry = &parts.telemetry;

@@ -79,9 +79,9 @@ impl<'c> RequestFuture<'c> {
             return RequestFuture::new(worker, peer, request);
         }
         let (parts, mut body) = request.into_parts();
-        let limits = &worker.server.config.limits;
+        let bounds = worker.body_bounds();
         let discarding = Box::pin(async move {
-            let complete = discard(&parts.headers, &mut body, limits).await;
+            let complete = discard(&parts.headers, &mut body, bounds).await;
             (parts, body, complete)
         });
         RequestFuture::Discarding(Box::new(DiscardingRequest { worker, peer, discarding }))

@@ -192,13 +192,14 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
 /// `POST /v1/auctions/{auction_id}/bids`.
 pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
-    let request = parse_bid(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
+    let request = parse_bid(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
     let digests = &worker.writer.digest_key;
     let buyer = digests.buyer(request.buyer.as_str());
     // Without a maximum the amount is the maximum: both spellings are the same bid.
     let maximum = request.maximum.unwrap_or(request.amount);
+    prices::check_bid(worker, auction_id, request.amount, maximum)?;
     let key = CommandKey {
         digest: digests.command_key(KeyScope::Bid(auction_id, buyer), "", &key),
         params: digests.params(format!("{} {}", request.amount.get(), maximum.get()).as_bytes()),
@@ -241,9 +242,11 @@ fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<CreatedB
 /// `POST /v1/auctions/{auction_id}/buy-now`.
 pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
-    let buyer = parse_buy_now(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
+    let buyer = parse_buy_now(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
-    let AuctionRow { id, drop_id, .. } = find_auction(worker, call.auction_id()?)?;
+    let auction = find_auction(worker, call.auction_id()?)?;
+    prices::check_buy_now(worker, &auction)?;
+    let AuctionRow { id, drop_id, .. } = auction;
     let digests = &worker.writer.digest_key;
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
@@ -255,7 +258,7 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
 
 /// `POST /v1/auctions`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let spec = parse_auction(&call.json(&worker.server.config.limits).await?, &worker.server.config.auctions)?;
+    let spec = parse_auction(&call.json(worker.body_bounds()).await?, &worker.server.config.auctions)?;
     prices::check_new_auction(worker, &spec)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
@@ -269,7 +272,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `POST /v1/auctions/{auction_id}/cancel`.
 pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = parse_reason(&call.json(&worker.server.config.limits).await?)?;
+    let reason = parse_reason(&call.json(worker.body_bounds()).await?)?;
     let auction_id = call.auction_id()?;
     let reason = call.signed(reason);
     operate(worker, &call, AuctionCommand::Cancel(CancelAuction { auction_id, reason }), StatusCode::OK).await

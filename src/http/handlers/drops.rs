@@ -114,7 +114,7 @@ fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
 
 /// `POST /v1/drops`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let spec = parse_drop(&call.json(&worker.server.config.limits).await?)?;
+    let spec = parse_drop(&call.json(worker.body_bounds()).await?)?;
     prices::check_drop(worker, &spec)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
@@ -128,12 +128,17 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `PATCH /v1/drops/{drop_id}`.
 pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (expected_revision, patch, reason) = parse_patch(&call.json(&worker.server.config.limits).await?)?;
+    let (expected_revision, patch, reason) = parse_patch(&call.json(worker.body_bounds()).await?)?;
     let drop_id = call.drop_id()?;
     prices::check_new_price(worker, drop_id, patch.unit_price)?;
     let reason = call.signed(reason);
+    let may_change_price = patch.unit_price.is_some();
     let command = DropCommand::Patch(PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason });
-    operate(worker, &call, command, StatusCode::OK).await
+    let response = operate(worker, &call, command, StatusCode::OK).await;
+    if may_change_price {
+        worker.writer.published.note_price_change();
+    }
+    response
 }
 
 /// `POST /v1/drops/{drop_id}/pause`, `/resume`, `/close`.
@@ -142,14 +147,14 @@ pub(super) async fn with_reason(
     mut call: Call,
     command: impl FnOnce(ChangeDrop) -> DropCommand,
 ) -> Result<Response<Body>, Problem> {
-    let reason = parse_reason(&call.json(&worker.server.config.limits).await?)?;
+    let reason = parse_reason(&call.json(worker.body_bounds()).await?)?;
     let command = command(ChangeDrop { drop_id: call.drop_id()?, reason: call.signed(reason) });
     operate(worker, &call, command, StatusCode::OK).await
 }
 
 /// `POST /v1/drops/{drop_id}/stock`.
 pub(super) async fn adjust_stock(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (delta, expected_total, reason) = parse_stock(&call.json(&worker.server.config.limits).await?)?;
+    let (delta, expected_total, reason) = parse_stock(&call.json(worker.body_bounds()).await?)?;
     let drop_id = call.drop_id()?;
     let reason = call.signed(reason);
     let adjust = AdjustStock { drop_id, delta, expected_total, reason };

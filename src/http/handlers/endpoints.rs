@@ -106,7 +106,7 @@ const ENDPOINT: &str = "/v1/webhook-endpoints/{endpoint_id}";
 
 /// `POST /v1/webhook-endpoints`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (url, events) = parse_new_endpoint(&call.json(&worker.server.config.limits).await?)?;
+    let (url, events) = parse_new_endpoint(&call.json(worker.body_bounds()).await?)?;
     let key = call.idempotency_key()?;
     let url = reachable(worker, &url).await?;
     let digests = &worker.writer.digest_key;
@@ -135,7 +135,7 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
 /// `PATCH /v1/webhook-endpoints/{endpoint_id}`.
 pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let EndpointChanges { url, events, state, reason } =
-        parse_endpoint_changes(&call.json(&worker.server.config.limits).await?)?;
+        parse_endpoint_changes(&call.json(worker.body_bounds()).await?)?;
     let known = find_endpoint(worker, &call)?;
     let url = match url {
         Some(url) if *url != *known.url.reveal() => Some(reachable(worker, &url).await?),
@@ -148,7 +148,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret`.
 pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let reason = crate::api::json::parse_reason(&call.json(&worker.server.config.limits).await?)?;
+    let reason = crate::api::json::parse_reason(&call.json(worker.body_bounds()).await?)?;
     let endpoint = find_endpoint(worker, &call)?.id;
     let patch = EndpointPatch { new_secret: true, ..EndpointPatch::default() };
     let command = EndpointCommand::Patch(PatchEndpoint { endpoint, patch, reason: call.signed(reason) });
@@ -157,7 +157,7 @@ pub(super) async fn rotate(worker: &Worker, mut call: Call) -> Result<Response<B
 
 /// `POST /v1/webhook-endpoints/{endpoint_id}/resend`.
 pub(super) async fn resend(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (from_seq, all, reason) = parse_resend(&call.json(&worker.server.config.limits).await?)?;
+    let (from_seq, all, reason) = parse_resend(&call.json(worker.body_bounds()).await?)?;
     let endpoint = find_endpoint(worker, &call)?.id;
     let command =
         EndpointCommand::Resend(ResendDeliveries { endpoint, from_seq, dead_only: !all, reason: call.signed(reason) });

@@ -215,7 +215,7 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
 
 /// `POST /v1/orders/search`.
 pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let search = parse_search(&call.json(&worker.server.config.limits).await?)?;
+    let search = parse_search(&call.json(worker.body_bounds()).await?)?;
     let found = worker.reader.read(|connection| match &search {
         OrderSearch::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
         OrderSearch::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),

@@ -77,7 +77,7 @@ pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, P
 
 /// `POST /v1/orders/{order_id}/payments`.
 pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let payment = parse_payment(&call.json(&worker.server.config.limits).await?)?;
+    let payment = parse_payment(&call.json(worker.body_bounds()).await?)?;
     let order = find_order(worker, &call)?.seq;
     let payment = RecordPayment {
         order,
@@ -93,7 +93,7 @@ pub(super) async fn record_payment(worker: &Worker, mut call: Call) -> Result<Re
 
 /// `POST /v1/orders/{order_id}/refund`.
 pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let (amount, restock_quantity, reason) = parse_refund(&call.json(&worker.server.config.limits).await?)?;
+    let (amount, restock_quantity, reason) = parse_refund(&call.json(worker.body_bounds()).await?)?;
     let key = call.idempotency_key()?;
     let order = find_order(worker, &call)?.seq;
     let digests = &worker.writer.digest_key;
@@ -117,7 +117,7 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
 /// `POST /v1/orders/{order_id}/refund-settled`.
 pub(super) async fn settle_refund(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let SettlementRequest { reference, payment, amount, reason } =
-        parse_settled(&call.json(&worker.server.config.limits).await?)?;
+        parse_settled(&call.json(worker.body_bounds()).await?)?;
     let order = find_order(worker, &call)?.seq;
     let settle = SettleRefund { order, reference, payment, amount, reason: call.signed(reason) };
     let command = Command::Payment(PaymentCommand::SettleRefund(Box::new(settle)));

@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, accepted_seq, after_decision, fault, rejected, submit, with_write_headers};
+use super::{RouteEntry, accepted_seq, after_decision, fault, prices, rejected, submit, with_write_headers};
 use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, purchase_body, reservation_body};
@@ -53,7 +53,7 @@ fn frame(worker: &Worker) -> OrderContext<'_> {
 /// `POST /v1/drops/{drop_id}/orders`: the hot path.
 pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
-    let request = OrderRequest::parse(&call.json(&worker.server.config.limits).await?, call.caller.buyer())?;
+    let request = OrderRequest::parse(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
     let buyer = request.buyer.clone();
     let (decided, secret) = submit_order(worker, &call.caller, call.drop_id()?, request, &key).await?;
@@ -97,6 +97,7 @@ pub(super) async fn submit_order(
         return Err(Problem::NotFound);
     }
     let OrderRequest { buyer, quantity, contact } = request;
+    prices::check_order(worker, drop_id, quantity)?;
     let digests = &worker.writer.digest_key;
     let buyer_digest = digests.buyer(buyer.as_str());
     let command = Command::Order(OrderCommand::Place(PlaceOrder {
@@ -156,7 +157,7 @@ pub(super) fn order_response(worker: &Worker, call: &Call, row: &OrderRow) -> Re
 
 /// `POST /v1/orders/{order_id}/checkout`.
 pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let contact = parse_checkout(&call.json(&worker.server.config.limits).await?)?;
+    let contact = parse_checkout(&call.json(worker.body_bounds()).await?)?;
     let order = find_own_order(worker, &call)?.seq;
     let private_data = PrivateData::Contact(Box::new(contact));
     let decided =
@@ -166,7 +167,7 @@ pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response
 
 /// `POST /v1/orders/{order_id}/cancel`.
 pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    call.discard_body(&worker.server.config.limits).await;
+    call.discard_body(worker.body_bounds()).await;
     let order = find_own_order(worker, &call)?.seq;
     let decided = submit(worker, &call.caller, Command::Order(OrderCommand::Cancel { order }), None).await?;
     current_order_response(worker, order, &decided)

@@ -254,7 +254,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
     if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    let form: ReserveForm = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let form: ReserveForm = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
     let drop_id = DropId::new(form.drop_id).ok_or(Problem::NotFound)?;
     let buyer = BuyerText::new(&form.buyer)
         .ok_or_else(|| Problem::invalid("/buyer", "must be 1 to 128 bytes of text without control characters"))?;
@@ -291,7 +291,7 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
     if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
-    let form: CheckoutForm = read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let form: CheckoutForm = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
     let order = find_order(worker, &call)?;
     let CheckoutForm { name, email, phone, address } = form;
     let mut contact = Map::new();
@@ -337,8 +337,7 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
     if payment_option(worker) != PaymentOption::Sandbox {
         return Err(Problem::NotFound);
     }
-    let SandboxForm { what, seen } =
-        read_form(&call.parts.headers, call.body.take(), &worker.server.config.limits).await?;
+    let SandboxForm { what, seen } = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
     let order = find_order(worker, &call)?;
     // A late payment is possible for an expired order only.
     if what == SandboxAction::PayLate && order.state != OrderState::Expired {

@@ -184,19 +184,19 @@ fn warn_of_money(provider: Provider, reference: &str) {
 
 /// Reads a webhook. Senders are not authenticated yet, so the number of long bodies read at once is limited.
 async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
-    let (headers, limits) = (&call.parts.headers, &worker.server.config.limits);
+    let (headers, bounds) = (&call.parts.headers, worker.body_bounds());
     if is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
     let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
-    let is_short = announced(headers).is_some_and(|length| length <= limits.body_bytes_max);
+    let is_short = announced(headers).is_some_and(|length| length <= bounds.limits.body_bytes_max);
     let _place = if is_short {
         None
     } else {
         let place = worker.server.long_bodies.try_acquire();
         Some(place.map_err(|_| overloaded(worker, worker.writer.queue_depth()))?)
     };
-    read_whole(headers, body, limits, BODY_BYTES_MAX).await
+    read_whole(headers, body, bounds, BODY_BYTES_MAX).await
 }
 
 /// Acknowledges an event that is not about orders of this server and is not recorded.

@@ -76,7 +76,7 @@ pub(super) async fn preview(worker: &Worker, call: &Call) -> Result<Response<Bod
 
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let Undo { run, below, reason } = parse_undo(&call.json(&worker.server.config.limits).await?)?;
+    let Undo { run, below, reason } = parse_undo(&call.json(worker.body_bounds()).await?)?;
     let drop = find_drop(worker, &call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let end = run.last.next();
