@@ -47,6 +47,9 @@ impl FullDisk {
             assert_eq!(client.order(&buyer).expect("answered").status, 201);
             sold.push(buyer);
         }
+        let mut token = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        token.args(["token", "create", "--role", "owner", "--name", "ann", "--data"]).arg(&data).stdout(Stdio::null());
+        assert!(token.status().expect("run").success());
         fill(scratch);
         FullDisk { server, scratch: scratch.to_path_buf(), data, sold }
     }
@@ -192,6 +195,10 @@ fn the_commands_that_the_line_tells_keep_everything() {
     disk.server.kill();
     has_everything(&copy, &disk.sold, &commands);
     recover(&copy, wall_clock(), AcceptedRisks::default()).expect("recovered");
+    let server = Process::start(&copy, &[]);
+    let audit = Client::connect(server.admin).expect("connected").get("/v1/audit").expect("answered");
+    assert_eq!(audit.status, 401, "operators had tokens: {commands}");
+    drop(server);
     unmount(scratch.path());
 }
 

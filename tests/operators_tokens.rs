@@ -175,6 +175,67 @@ fn a_rescued_copy_has_the_tokens() {
     }
 }
 
+/// Returns the copy that a rescue has made of `data`.
+fn copy_of(data: &Path) -> PathBuf {
+    let entries = fs::read_dir(data.parent().expect("above")).expect("listed");
+    let mut paths = entries.map(|entry| entry.expect("read").path());
+    paths.find(|path| path.to_string_lossy().contains("rescued-")).expect("a copy")
+}
+
+#[test]
+fn tokens_that_no_request_has_shown_to_the_server_are_in_force_in_a_copy_of_a_lost_directory() {
+    for (was_seen, is_put_back, has_note) in
+        [(false, true, true), (false, false, true), (true, true, true), (true, false, false)]
+    {
+        let case = format!("seen {was_seen}, put back {is_put_back}, note {has_note}");
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (data, log) = (scratch.path().join("data"), scratch.path().join("log"));
+        let level = [("FIRSTCOME__LOG__LEVEL", "info".to_string())];
+        let saying = Stdio::from(fs::File::create(&log).expect("made"));
+        let mut server = Process::start_saying(&data, &level, saying);
+        server.create_drop(10);
+        let token = create_token(&data);
+        let note = scratch.path().join("data.firstcome");
+        assert!(fs::read_to_string(&note).expect("read").contains("operators yes"), "{case}: the note says so at once");
+        if was_seen {
+            process::wait_until("it has read the tokens", || {
+                fs::read_to_string(&log).is_ok_and(|told| told.contains("tokens reloaded"))
+            });
+        }
+        if !has_note {
+            fs::remove_file(&note).expect("removed");
+        }
+        fs::remove_dir_all(&data).expect("removed");
+        assert_eq!(server.wait().code(), Some(72), "{case}");
+        let mut copy = copy_of(&data);
+        if is_put_back {
+            fs::rename(&copy, &data).expect("put back");
+            copy = data;
+        }
+        let server = Process::start(&copy, &[]);
+        assert_eq!(status(&server, None), 401, "{case}");
+        // A race may show them also where nothing waited for it.
+        if was_seen {
+            assert_eq!(status(&server, Some(&token)), 200, "{case}");
+        }
+        let new = create_token(&copy);
+        assert_eq!((status(&server, None), status(&server, Some(&new))), (401, 200), "{case}");
+    }
+}
+
+#[test]
+fn a_token_is_remembered_by_the_note_when_its_files_are_removed_and_the_server_is_killed() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let data = scratch.path().join("data");
+    let mut server = Process::start(&data, &[]);
+    create_token(&data);
+    for name in [TOKENS, "operators.lock"] {
+        fs::remove_file(data.join(name)).expect("removed");
+    }
+    server.kill();
+    assert_eq!(status(&Process::start(&data, &[]), None), 401);
+}
+
 #[test]
 fn a_link_to_no_tokens_admits_nobody() {
     let scratch = tempfile::tempdir().expect("scratch");

@@ -84,6 +84,16 @@ impl Operators {
         }
     }
 
+    /// Reads the tokens file if it has changed, without waiting for a request. Returns true if there are tokens now and were
+    /// none before.
+    #[must_use]
+    pub fn look(&self) -> bool {
+        let mut known = self.known.lock();
+        let had = known.tokens.is_some();
+        self.reload_if_changed(&mut known);
+        known.tokens.is_some() && !had
+    }
+
     /// Returns the content of the tokens file as it was last known; `None` where there are no tokens.
     #[must_use]
     pub fn file_content(&self) -> Option<String> {

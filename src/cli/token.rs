@@ -11,6 +11,7 @@ use crate::admission::operators::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_n
 use crate::config::ConfigError;
 use crate::exit::{self, Exit};
 use crate::output;
+use crate::store::beside;
 use crate::store::open::DATABASE_FILE;
 use crate::types::UnixMillis;
 use crate::types::text::rfc3339;
@@ -181,6 +182,7 @@ fn create(data: &Path, role: Role, name: &str, lives: Option<Duration>, now: Uni
         (Err(_), Some(line)) => return Err(Exit::cannot_create(line)),
         (Err(error), None) => return Err(usage(error)),
     };
+    beside::note_tokens(data);
     let end = expires_at.map_or_else(|| "never expires".into(), |end| format!("expires {}", rfc3339(end)));
     output::note(format!("token {id} of {name} ({}), {end}; it is not shown again", role.as_str()));
     if first {

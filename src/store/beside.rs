@@ -23,6 +23,8 @@ use crate::types::{Seq, hex};
 
 /// Tokens of operators, inside the data directory.
 pub const OPERATORS_FILE: &str = "operators.json";
+/// Not empty once there were tokens, inside the data directory.
+pub const OPERATORS_LOCK_FILE: &str = "operators.lock";
 /// More than a note has.
 const NOTE_BYTES_MAX: u64 = 65_536;
 
@@ -191,6 +193,13 @@ pub fn had_tokens(directory: &Path) -> bool {
     read(directory).iter().any(|note| note.operators)
 }
 
+/// Notes that operators have tokens in a directory, if it has a note: a copy of its database in its place needs one.
+pub fn note_tokens(directory: &Path) {
+    for note in read(directory).into_iter().filter(|note| !note.operators) {
+        write(directory, &Note { operators: true, ..note });
+    }
+}
+
 /// Returns the database that lay in the place of the one at `path`, if the notes say that this one is a copy.
 /// `connection` sees its content, whose last event `mark` has.
 pub(super) fn replaced(
@@ -313,6 +322,11 @@ impl NoteKeeper {
     #[must_use]
     pub fn new(store: &Store) -> NoteKeeper {
         NoteKeeper { database: store.path.clone(), file_id: store.file_id, epoch: store.epoch, noted: Seq::ZERO }
+    }
+
+    /// Notes that operators have tokens, which the server has just read.
+    pub fn keep_tokens(&self) {
+        note_tokens(self.database.parent().unwrap_or(&self.database));
     }
 
     /// Notes the last event that is known to be on the disk, as the watermark has it; never an earlier one than before.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{ErrorCode, ffi, params};
 
-use super::beside::{self, OPERATORS_FILE};
+use super::beside;
 use super::chain::ChainLink;
 use super::fault_marker::FaultMarker;
 use super::lock::sync_directory;
@@ -25,6 +25,9 @@ use super::{Store, StoreError};
 use crate::failpoints::{self, Bug};
 use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis};
+use tokens::RescuedTokens;
+
+mod tokens;
 
 /// Bytes beside the database that a copy takes: its watermark, directory and fault marker.
 const SMALL_FILES_BYTES: u64 = 65_536;
@@ -43,8 +46,8 @@ pub struct Rescue {
     /// Last event whose outcome was sent.
     acknowledged: u64,
     targets: Vec<PathBuf>,
-    /// Content of the tokens file of operators, which is lost with the directory.
-    operators: Option<String>,
+    /// Tokens of operators, whose file is lost with the directory.
+    tokens: RescuedTokens,
     /// Last event of the copy, and the link of the chain that ends with it.
     kept: Option<(Seq, ChainLink)>,
     not_before: Option<Instant>,
@@ -65,7 +68,8 @@ impl Rescue {
     /// Begins the rescue; `acknowledged` is the last event whose outcome was sent.
     #[must_use]
     pub fn begin(store: &Store, lost: Lost, acknowledged: u64, operators: Option<String>, now: UnixMillis) -> Rescue {
-        Rescue { lost, acknowledged, targets: targets(store, now), operators, kept: None, not_before: None, said: None }
+        let (targets, tokens) = (targets(store, now), RescuedTokens::of(store.directory(), operators));
+        Rescue { lost, acknowledged, targets, tokens, kept: None, not_before: None, said: None }
     }
 
     /// Keeps what the open files hold, and returns the error that ends the server. `None` while there is no place for the
@@ -88,7 +92,7 @@ impl Rescue {
         let is_here = store.files.known().directory_is_here();
         if !content_is_safe {
             // Also if the note was removed with the directory: no empty database takes the place of this one.
-            beside::write_of_a_lost_one(directory, store, self.kept, self.operators.is_some());
+            beside::write_of_a_lost_one(directory, store, self.kept, self.tokens.had());
         }
         if !content_is_safe && is_here {
             let text = format!("{} {what} while the server ran; {kept}", path.display());
@@ -115,7 +119,7 @@ impl Rescue {
                 may_succeed = true;
                 continue;
             }
-            match copy(store, target, self.acknowledged, self.operators.as_deref()) {
+            match copy(store, target, self.acknowledged, &self.tokens) {
                 Ok((seq, link)) => {
                     self.kept = Some((seq, link));
                     return Some(format!(
@@ -164,18 +168,19 @@ impl Rescue {
              copy is made within seconds; or copy the files to another disk: {}",
             path.display(),
             store.directory().display(),
-            by_hand(store)
+            by_hand(store, &self.tokens)
         );
     }
 }
 
 /// Returns the commands that copy the open files of this process into a directory `COPY`.
-fn by_hand(store: &Store) -> String {
+fn by_hand(store: &Store, tokens: &RescuedTokens) -> String {
     let process = std::process::id();
     let content = store.files.content().map(|(name, file)| (name, file.as_raw_fd()));
     let files = content.into_iter().chain([(WATERMARK_FILE, store.watermark.descriptor())]);
-    let lines: Vec<String> =
-        files.map(|(name, number)| format!("cp /proc/{process}/fd/{number} COPY/{name}")).collect();
+    let copied = files.map(|(name, number)| format!("cp /proc/{process}/fd/{number} COPY/{name}"));
+    // First: a copy that ends in the middle is closed, too.
+    let lines: Vec<String> = tokens.by_hand().into_iter().chain(copied).collect();
     lines.join(" && ")
 }
 
@@ -216,12 +221,12 @@ fn free_bytes(target: &Path) -> u64 {
 /// Copies the content through SQLite; if that cannot read it, such as after its index of the log was overwritten, copies
 /// the open files byte by byte. Returns the copy's last event and link. What cannot be made whole is removed; a whole copy
 /// of the bytes stays whatever is wrong with it, because the open files end with the process.
-fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>) -> Result<(Seq, ChainLink), Failure> {
+fn copy(store: &Store, target: &Path, acknowledged: u64, tokens: &RescuedTokens) -> Result<(Seq, ChainLink), Failure> {
     let by_sqlite = made(target, || {
         let path = target.join(DATABASE_FILE);
         open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         store.connection.execute("VACUUM INTO ?1", params![path.to_string_lossy()])?;
-        write_operators(target, operators)?;
+        tokens.write(target)?;
         check(store, target, acknowledged)
     });
     let why = match by_sqlite {
@@ -234,7 +239,7 @@ fn copy(store: &Store, target: &Path, acknowledged: u64, operators: Option<&str>
     };
     made(target, || {
         copy_bytes(store, target)?;
-        write_operators(target, operators)
+        tokens.write(target)
     })
     .map_err(also)?;
     check(store, target, acknowledged).map_err(|error| {
@@ -282,16 +287,6 @@ fn is_of_the_place(error: &StoreError) -> bool {
         matches!(code.code, ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
             || OF_THE_PLACE.contains(&code.extended_code)
     })
-}
-
-fn write_operators(target: &Path, operators: Option<&str>) -> Result<(), StoreError> {
-    let Some(operators) = operators else { return Ok(()) };
-    let path = target.join(OPERATORS_FILE);
-    let written = open_private(&path).and_then(|file| {
-        file.write_all_at(operators.as_bytes(), 0)?;
-        file.sync_all()
-    });
-    written.map_err(|source| StoreError::Io { path, source })
 }
 
 fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
@@ -352,7 +347,8 @@ mod tests {
         for _ in 0..2 {
             accepted_loss::record(&mut store, &mut loaded, UnixMillis::ZERO, 0).expect("recorded");
         }
-        let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, None) {
+        let tokens = RescuedTokens::of(store.directory(), None);
+        let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, &tokens) {
             Ok((seq, _)) => Ok(seq.get()),
             Err(Failure::NoPlace(why) | Failure::Unreadable(why) | Failure::Unverified(why)) => Err(why),
         };
