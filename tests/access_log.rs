@@ -90,7 +90,7 @@ fn each_request_is_a_line_with_its_route_and_nothing_secret_or_personal() {
     let lines: Vec<&str> = out.lines().filter(|line| line.contains(" listener=")).collect();
     for (number, parts) in [
         &[
-            " listener=public method=GET route=/v1/orders/{order_id} status=404 problem=not-found bytes=",
+            " listener=public method=GET route=/v1/orders/{order_id} status=400 problem=validation bytes=",
             " request_id=r-0",
         ][..],
         &[" listener=public method=GET route=/v1/drops status=200 bytes=", " took_us="],
