@@ -43,7 +43,7 @@ rehearse_stalled() { # the writer stops after BEGIN, at a failpoint
     alert FirstcomeWriterStalled
     kill "$rush" 2>/dev/null || true
     types FirstcomeQueueFull 1
-    types FirstcomeWriterStalled 1 2
+    types FirstcomeWriterStalled 1 2 3
     over FirstcomeWriterStalled
     before=$full
     over FirstcomeQueueFull
@@ -263,7 +263,7 @@ rehearse_pages() {
         -H 'webhook-signature: v1,AAAA' -d '{}'
     wait_until 20 "the metrics of these requests" is_counted
     # UndoOrders, the last of the pages, asks the operator for an order range.
-    run=$(curl -s "http://$admin_at/v1/drops/$drop/remedy?last=2" | sed -n 's/.*"run":"\([0-9-]*\)".*/\1/p')
+    run=$(curl -s "http://$admin_at/v1/drops/$drop/remedy?last=2" | sed -n 's/.*"run":"\([0-9-]*\)".*/\1/p') orders=2
     local page alert blocks typed_pages=0 from
     for page in dashboards/runbooks/*.md; do
         alert=$(basename "$page" .md)

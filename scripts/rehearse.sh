@@ -144,6 +144,7 @@ types() { # alert, numbers of blocks of its runbook: runs them, without lines ma
 
 # --- stubs of the tools of a machine with systemd ----------------------------------------------------------------------------
 firstcome() { "$program" "$@"; }
+fsfreeze() { echo 'fsfreeze: unfreeze failed: Invalid argument'; }
 systemctl() {
     case "$*" in
     "start firstcome") if [ -z "$server" ]; then start_on "$data"; fi ;;

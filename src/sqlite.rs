@@ -110,6 +110,14 @@ pub fn open_unchanging(path: &Path) -> Result<Connection, ConnectError> {
     Ok(connection)
 }
 
+/// Opens an empty database in memory, for which the settings of files mean nothing.
+///
+/// # Errors
+/// If there is no memory.
+pub fn open_in_memory() -> rusqlite::Result<Connection> {
+    Connection::open_in_memory()
+}
+
 /// Returns the path as SQLite must get it: absolute, because this build takes a name that begins with `file:` for a URI,
 /// whose query may open something else (sqlite.org/uri.html).
 fn file_name(path: &Path) -> PathBuf {

@@ -100,12 +100,14 @@ fn a_look_changes_nothing_and_its_run_takes_back_what_it_showed_once() {
     let run = look["run"].as_str().expect("a run").to_string();
     assert_eq!(run, format!("{}-{}", made[1].1, made[6].1));
     let table = said(&remedy(&server, &["1", "--last", "4"]));
-    for part in [&format!("remedy 1 --run {run} --yes"), "2 to cancel, 2 to refund", "0.60 EUR", "Pause it first"] {
+    for part in
+        [&format!("remedy 1 --run {run} --orders 4 --yes"), "2 to cancel, 2 to refund", "0.60 EUR", "Pause it first"]
+    {
         assert!(table.contains(part), "{part}: {table}");
     }
     assert!((seq(&server) - before).abs() < 0.5, "a look is no event");
 
-    let act = ["1", "--run", &run, "--yes", "--reason", "too many"];
+    let act = ["1", "--run", &run, "--orders", "4", "--yes", "--reason", "too many"];
     let selling = remedy(&server, &act);
     assert_eq!(selling.status.code(), Some(64), "{}", said(&selling));
     assert!(said(&selling).contains("drop 1 is live"), "{}", said(&selling));
@@ -159,7 +161,7 @@ fn a_long_run_goes_in_parts_and_one_that_broke_off_goes_on_where_it_stopped() {
     let done = part["orders"].as_array().expect("orders");
     assert!(done.iter().all(|entry| entry["ending"] == "done"), "{part}");
     assert_eq!((done.len(), part["next_below"].as_u64()), (20, Some(made[30].1)), "newest first");
-    let rest = remedy(&server, &["1", "--run", &run, "--yes", "--reason", "the rest", "--json"]);
+    let rest = remedy(&server, &["1", "--run", &run, "--orders", "25", "--yes", "--reason", "the rest", "--json"]);
     let told: Value = serde_json::from_slice(&rest.stdout).expect("JSON");
     assert_eq!(
         (told["cancelled"].as_u64(), told["refunded"].as_u64(), told["complete"].as_bool()),
@@ -169,6 +171,31 @@ fn a_long_run_goes_in_parts_and_one_that_broke_off_goes_on_where_it_stopped() {
         let live = if n % 2 == 0 { "paid" } else { "reserved" };
         let gone = if n % 2 == 0 { "refunded" } else { "cancelled" };
         assert_eq!(state(&server, id)["state"], if n < 5 { live } else { gone }, "{n}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_range_with_more_orders_than_the_preview_listed_is_refused_and_nothing_is_undone() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    create(&server, "one", 60);
+    let made: Vec<(String, u64)> = (0..50).map(|n| order(&server, 1, &format!("k{n}"))).collect();
+    pause(&server);
+    for (run, orders) in [("1-999999", "25"), ("1-999999", "49"), (&*format!("{}-999999", made[48].1), "1")] {
+        let refused = remedy(&server, &["1", "--run", run, "--orders", orders, "--yes", "--reason", "x"]);
+        let told = said(&refused);
+        assert!(refused.status.code() == Some(69) && told.contains("/orders_max"), "{run}: {told}");
+        assert!(told.contains(&format!("more than {orders} live and paid orders")), "{run}: {told}");
+    }
+    assert!(made.iter().all(|(id, _)| state(&server, id)["state"] == "reserved"));
+    // A repeat with the same number, after a part was undone, goes on.
+    let run = format!("{}-{}", made[20].1, made[49].1);
+    let body = json!({ "run": run, "reason": "the first part", "orders_max": 30 });
+    assert_eq!(server.admin("POST", "/v1/drops/1/remedy", &body).status, 200);
+    for cancelled in ["10 cancelled", "0 cancelled"] {
+        let done = said(&remedy(&server, &["1", "--run", &run, "--orders", "30", "--yes", "--reason", "the rest"]));
+        assert!(done.contains(cancelled), "{done}");
     }
     server.stop();
 }
@@ -185,7 +212,11 @@ fn a_run_needs_a_look_a_yes_and_a_reason() {
         &["1", "--last", "5", "--yes", "--reason", "x"],
         &["1", "--run", "1-2"],
         &["1", "--run", "1-2", "--yes"],
-        &["1", "--run", "2", "--yes", "--reason", "x"],
+        &["1", "--run", "1-2", "--yes", "--reason", "x"],
+        &["1", "--run", "1-2", "--orders", "0", "--yes", "--reason", "x"],
+        &["1", "--run", "2", "--orders", "1", "--yes", "--reason", "x"],
+        &["1", "--run", "FIRST-LAST", "--orders", "1", "--yes", "--reason", "x"],
+        &["1", "--run", "1-2", "--orders", "COUNT", "--yes", "--reason", "x"],
         &["0", "--last", "5"],
     ] {
         let output = remedy(&server, arguments);

@@ -13,6 +13,7 @@ use crate::exit::{self, Exit};
 use crate::output;
 use crate::store::beside;
 use crate::store::open::DATABASE_FILE;
+use crate::store::ownership::create_data_directory;
 use crate::types::UnixMillis;
 use crate::types::text::rfc3339;
 use crate::writer::clock::wall_clock;
@@ -129,7 +130,9 @@ pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
     match &args.command {
         TokenCommand::Create { role, name, expires_in, before_first_start, directory } => {
-            if !before_first_start {
+            if *before_first_start {
+                make_directory(&directory.data)?;
+            } else {
                 require_use(&directory.data)?;
             }
             create(&directory.data, *role, name, *expires_in, now)
@@ -142,6 +145,17 @@ pub fn run(args: &TokenArgs) -> Result<(), Exit> {
             require_use(&directory.data)?;
             revoke(&directory.data, id, now)
         }
+    }
+}
+
+/// Makes the directory of a server that starts later, for the user who has the directory above.
+fn make_directory(data: &Path) -> Result<(), Exit> {
+    match create_data_directory(data) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            let code = if error.kind() == ErrorKind::PermissionDenied { exit::DENIED } else { exit::USAGE };
+            Err(Exit::new(code, format!("{}: {error}", data.display())))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

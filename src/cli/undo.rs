@@ -13,11 +13,11 @@ use crate::types::{Amount, Currency, OrderRange, money};
 
 const EXAMPLES: &str = "Examples:
   firstcome remedy 7 --last 20                       list the last 20 orders; change nothing
-  firstcome remedy 7 --run 1201-1234 --yes --reason 'ten more than there are'
+  firstcome remedy 7 --run 1201-1234 --orders 20 --yes --reason 'twenty more than there are'
                                                      cancel and refund the orders of that range
   firstcome remedy 7 --last 20 --json | jq '.orders[].order.code'
 
-The orders that --last lists form a range. Only a range is undone, newest order first. The command can be repeated: each order is undone once.
+The orders that --last lists form a range. Only a range is undone, newest order first, and only if it has no more orders than --orders says. The command can be repeated: each order is undone once.
 
 Live orders are cancelled and their units become available again, so pause the drop first. Paid orders are refunded in full and their units stay sold. Add --while-selling to proceed while the drop is on sale.
 
@@ -35,11 +35,14 @@ pub struct UndoArgs {
     drop: u32,
     /// List this many of the last live and paid orders; change nothing
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000), required_unless_present = "run",
-        conflicts_with_all = ["run", "yes", "reason", "while_selling"])]
+        conflicts_with_all = ["run", "orders", "yes", "reason", "while_selling"])]
     last: Option<u32>,
     /// Range of orders as printed by --last
-    #[arg(long, value_name = "RANGE", value_parser = parse_range, requires_all = ["yes", "reason"])]
+    #[arg(long, value_name = "RANGE", value_parser = parse_range, requires_all = ["orders", "yes", "reason"])]
     run: Option<OrderRange>,
+    /// Number of orders that --last printed; a range with more is refused, and nothing is undone
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000), requires = "run")]
+    orders: Option<u32>,
     /// Cancel and refund the orders of the range
     #[arg(long, requires = "run")]
     yes: bool,
@@ -109,7 +112,8 @@ async fn preview(args: &UndoArgs, admin: &HttpClient) -> Result<(), Exit> {
         ));
     }
     output::line("nothing was changed. To undo these orders:");
-    output::line(format!("  firstcome remedy {drop} --run {range} --yes --reason '...'"));
+    let count = list(&found).len();
+    output::line(format!("  firstcome remedy {drop} --run {range} --orders {count} --yes --reason '...'"));
     Ok(())
 }
 
@@ -185,7 +189,7 @@ async fn undo(args: &UndoArgs, admin: &HttpClient, range: OrderRange, reason: &s
     let path = route(args.drop);
     let mut summary = UndoSummary::default();
     let mut all = Vec::new();
-    let mut body = json!({ "run": range.to_string(), "reason": reason });
+    let mut body = json!({ "run": range.to_string(), "reason": reason, "orders_max": args.orders });
     loop {
         let answer = match admin.post_json(&path, &body, None).await {
             Ok(answer) => answer,

@@ -106,6 +106,18 @@ pub enum StoreError {
          (`firstcome migrate --accept-loss={missing}`, if the file has an older schema)"
     )]
     EventsMissing { path: PathBuf, found: u64, acknowledged: u64, missing: u64 },
+    /// The log beside the database is an older one, or of another database.
+    #[error(
+        "{log} does not belong to {path}: without {log} the file has every acknowledged event, up to event {seq}, and \
+         verifies; with it, it {why}. Nothing is lost: move {log} away, and start again"
+    )]
+    StrayLog {
+        path: PathBuf,
+        log: PathBuf,
+        seq: u64,
+        /// Predicate of the database with its log.
+        why: String,
+    },
     /// The file and the watermark do not match.
     #[error(
         "{path} does not match its watermark: {what}; restore the file that belongs here, or verify this one and adopt \
@@ -211,6 +223,7 @@ impl StoreError {
             | StoreError::OlderSchema { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::EventsMissing { .. }
+            | StoreError::StrayLog { .. }
             | StoreError::Strange { .. }
             | StoreError::PageSize { .. }
             | StoreError::Mixed { .. }
@@ -267,6 +280,7 @@ impl StoreError {
             | StoreError::Marked { .. }
             | StoreError::Interrupted { .. }
             | StoreError::EventsMissing { .. }
+            | StoreError::StrayLog { .. }
             | StoreError::Strange { .. }
             | StoreError::OtherLoss { .. }
             | StoreError::Inconsistent(_)
@@ -299,8 +313,14 @@ fn exit_code_of(error: &rusqlite::Error) -> u8 {
         Some(ErrorCode::PermissionDenied) => exit::DENIED,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => exit::CANNOT_CREATE,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => exit::BAD_DATA,
+        // A table or column that is not there: no disk is at fault.
+        Some(ErrorCode::Unknown) if is_of_a_statement(error) => exit::BAD_DATA,
         _ => exit::DISK,
     }
+}
+
+fn is_of_a_statement(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|code| code.extended_code == rusqlite::ffi::SQLITE_ERROR)
 }
 
 #[cfg(test)]
@@ -335,6 +355,7 @@ mod tests {
             (ffi::SQLITE_LOCKED, exit::CANNOT_CREATE),
             (ffi::SQLITE_CORRUPT, exit::BAD_DATA),
             (ffi::SQLITE_NOTADB, exit::BAD_DATA),
+            (ffi::SQLITE_ERROR, exit::BAD_DATA),
             (ffi::SQLITE_IOERR, exit::DISK),
             (ffi::SQLITE_FULL, exit::DISK),
         ] {

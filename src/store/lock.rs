@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::StoreError;
-use super::ownership::{self, create_private_directory, open_private};
+use super::ownership::{self, create_data_directory, open_private};
 
 /// Lock file inside the data directory.
 pub const LOCK_FILE: &str = "firstcome.lock";
@@ -89,7 +89,7 @@ pub fn sync_directory(directory: &Path) -> Result<(), StoreError> {
 
 fn make_directory(directory: &Path) -> Result<(), StoreError> {
     let refuse = |source| StoreError::Directory { path: directory.to_path_buf(), source };
-    match create_private_directory(directory) {
+    match create_data_directory(directory) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
         Err(error) => match std::fs::read_link(directory) {

@@ -17,6 +17,7 @@ use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::{LOG_FILE, OpenFiles};
 use super::ownership::{is_there, open_private};
+use super::schema_parts::{self, SCHEMA};
 use super::settings::{PAGE_BYTES, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
@@ -29,7 +30,6 @@ pub const DATABASE_FILE: &str = "firstcome.db";
 const APPLICATION_ID: i64 = 0x4643_5331; // "FCS1"
 /// Version of the schema in `schema.sql`.
 pub(super) const SCHEMA_VERSION: i64 = 3;
-pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// Durability of commits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,6 +124,7 @@ impl Store {
         }
         if !fresh {
             refuse_other_pages(&connection, &path)?;
+            schema_parts::require_all(&connection)?;
         }
         configure_writer(&connection).map_err(named)?;
         if fresh {

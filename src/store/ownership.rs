@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -42,6 +42,17 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
 pub fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))
+}
+
+/// Creates a data directory that its owner alone may enter. One that root makes belongs to the owner of the directory above:
+/// the service that has that one is to use it.
+pub fn create_data_directory(path: &Path) -> io::Result<()> {
+    create_private_directory(path)?;
+    let whole = std::path::absolute(path)?;
+    let Some(above) = whole.parent().filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let owner = std::fs::metadata(above)?;
+    // The owner of the directory above may have exchanged it for a link meanwhile.
+    lchown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Gives a file the owner and the mode of the one that it replaces.

@@ -16,6 +16,7 @@ use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, FileIdentity, check_identity};
 use super::ownership::{adopt, create_private_directory, give, give_back, is_there, open_private};
+use super::schema_parts;
 use super::settings::PAGE_BYTES;
 use super::watermark::WATERMARK_FILE;
 use crate::failpoints::{self, Bug};
@@ -77,11 +78,7 @@ fn grow<T>(
     at_path(growing, create_private_directory(growing))?;
     let database = directory.join(DATABASE_FILE);
     copy(&database, &growing.join(DATABASE_FILE))?;
-    match check_identity(&sqlite::open(&growing.join(DATABASE_FILE), Access::Read)?, &database) {
-        Ok(FileIdentity::Empty) => return Err(StoreError::Empty { path: database }),
-        Ok(FileIdentity::Ours) | Err(StoreError::OlderSchema { .. }) => {}
-        Err(other) => return Err(other),
-    }
+    refuse_incomplete(&database, &growing.join(DATABASE_FILE))?;
     let origin = RebuildOrigin::note(directory, growing, format!("before-{}", now.get()))?;
     let made = change(growing)?;
     let replaced = at_path(&database, fs::metadata(&database))?;
@@ -208,6 +205,18 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
         Ok(())
     });
     copied.map_err(|error| advice::named(from, Some(&source), error.into()))
+}
+
+/// Refuses the copy of a database that has no tables, or lacks one. What an older schema lacks is the business of its
+/// migration.
+fn refuse_incomplete(database: &Path, copy: &Path) -> Result<(), StoreError> {
+    let copied = sqlite::open(copy, Access::Read)?;
+    match check_identity(&copied, database) {
+        Ok(FileIdentity::Ours) => schema_parts::require_all(&copied),
+        Ok(FileIdentity::Empty) => Err(StoreError::Empty { path: database.to_path_buf() }),
+        Err(StoreError::OlderSchema { .. }) => Ok(()),
+        Err(other) => Err(other),
+    }
 }
 
 fn remove_directory(path: &Path) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
 use super::ownership::is_there;
 use super::rebuild::rebuild;
+use super::stray_log;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError, accepted_loss};
@@ -73,7 +74,7 @@ pub fn recover_telling(
 /// acceptance if the database and its log do not fit together.
 #[must_use]
 pub fn explain(path: &Path, error: StoreError) -> StoreError {
-    let error = advice::advise(path, error);
+    let error = advice::advise(path, stray_log::explain(path.parent().unwrap_or(path), error));
     if !matches!(error, StoreError::EventsMissing { .. } | StoreError::OtherLoss { .. }) || !advice::has_log(path) {
         return error;
     }
@@ -120,6 +121,12 @@ pub(super) fn compare_copy(directory: &Path, copy: &Path, accepted: AcceptedRisk
         return Ok(Compared { missing: 0, epoch: Some(last_epoch(directory, acknowledged)) });
     }
     let (missing, replaced) = missing_events(&path, copy, acknowledged)?;
+    if missing > 0
+        && accepted.loss.is_some()
+        && let Some(nothing_lost) = stray_log::whole_without_log(directory, &format!("lacks {missing} events"))
+    {
+        return Err(nothing_lost);
+    }
     match (missing, accepted.loss) {
         (0, None | Some(0)) => {}
         (missing, Some(quoted)) if missing == quoted => {}

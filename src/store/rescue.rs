@@ -68,6 +68,13 @@ impl Rescue {
     /// Begins the rescue; `acknowledged` is the last event whose outcome was sent.
     #[must_use]
     pub fn begin(store: &Store, lost: Lost, acknowledged: u64, operators: Option<String>, now: UnixMillis) -> Rescue {
+        if !lost.content_is_safe
+            && let Some(last) = store.watermark.last()
+            && let Err(error) = store.watermark.write(&last)
+        {
+            // An older one that was written into the open file would call an older database complete.
+            tracing::warn!(%error, "the watermark cannot be written again");
+        }
         let (targets, tokens) = (targets(store, now), RescuedTokens::of(store.directory(), operators));
         Rescue { lost, acknowledged, targets, tokens, kept: None, not_before: None, said: None }
     }
@@ -239,7 +246,8 @@ fn copy(store: &Store, target: &Path, acknowledged: u64, tokens: &RescuedTokens)
     };
     made(target, || {
         copy_bytes(store, target)?;
-        tokens.write(target)
+        tokens.write(target)?;
+        write_acknowledged(store, target)
     })
     .map_err(also)?;
     check(store, target, acknowledged).map_err(|error| {
@@ -289,6 +297,15 @@ fn is_of_the_place(error: &StoreError) -> bool {
     })
 }
 
+/// Puts the watermark of what was acknowledged beside a copy that may lack some of it, so that a start, `verify` and
+/// `recover` count what is missing. The process ends by no power failure: all of it counts as on the disk.
+fn write_acknowledged(store: &Store, target: &Path) -> Result<(), StoreError> {
+    if let Some(last) = store.watermark.last() {
+        Watermark::open(target)?.establish(&WatermarkRecord { synced: last.seq, ..last })?;
+    }
+    sync_directory(target)
+}
+
 fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
     for (name, from) in store.files.content() {
         let path = target.join(name);
@@ -297,7 +314,7 @@ fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
             let mut at = 0u64;
             loop {
                 let read = match from.read_at(&mut chunk, at) {
-                    Ok(0) => return Ok(()),
+                    Ok(0) => return to.sync_all(),
                     Ok(read) => read,
                     Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                     Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
@@ -337,6 +354,7 @@ fn check(store: &Store, target: &Path, acknowledged: u64) -> Result<(Seq, ChainL
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::watermark::WatermarkState;
     use crate::store::{accepted_loss, load::load};
 
     #[test]
@@ -359,5 +377,7 @@ mod tests {
         // It stays all the same: two of three events are more than none.
         let kept = sqlite::open(&scratch.path().join("less").join(DATABASE_FILE), Access::Read).expect("opened");
         assert_eq!(last_link(&kept).expect("read").0.get(), 2);
+        let found = Watermark::read(&scratch.path().join("less")).expect("read");
+        assert_eq!(found, WatermarkState::Present(store.watermark.last().expect("written")));
     }
 }

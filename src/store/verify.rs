@@ -23,7 +23,9 @@ use super::StoreError;
 use super::advice;
 use super::chain::{Chain, ChainLink};
 use super::early;
-use super::open::{self, DATABASE_FILE, FileIdentity, check_identity};
+use super::open::{self, DATABASE_FILE, FileIdentity, MissingEvents, check_identity};
+use super::schema_parts;
+use super::stray_log;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
@@ -43,6 +45,15 @@ pub(super) enum Sealed {
 /// # Errors
 /// If the file is missing, unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify(directory: &Path) -> Result<VerifyReport, StoreError> {
+    let report = verify_with_log(directory).map_err(|error| stray_log::explain(directory, error))?;
+    if report.problem_count == 0 {
+        return Ok(report);
+    }
+    let why = format!("has {} problems", report.problem_count);
+    stray_log::whole_without_log(directory, &why).map_or(Ok(report), Err)
+}
+
+fn verify_with_log(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
     verify_directory(directory).map_err(|error| {
         let error = advice::advise(&path, error);
@@ -65,7 +76,14 @@ fn verify_directory(directory: &Path) -> Result<VerifyReport, StoreError> {
     let connection = open_to_read(&path)?;
     let mut report = verify_connection(&connection)?;
     match acknowledged {
-        WatermarkState::Present(mark) => check_watermark(&connection, &path, &mark, &mut report)?,
+        WatermarkState::Present(mark) => match compare_watermark(&connection, &path, &mark) {
+            Ok(None) => {}
+            Ok(Some(lost)) => report.problem(format!("{} acknowledged events are missing", lost.events)),
+            // A file that lacks a table cannot be compared.
+            Err(StoreError::Sqlite(error)) if report.problem_count == 0 => return Err(error.into()),
+            Err(StoreError::Sqlite(_)) => {}
+            Err(error) => report.problem(error.to_string()),
+        },
         WatermarkState::Unreadable => report.problem("the watermark is damaged".into()),
         WatermarkState::Absent if report.last_seq == Seq::ZERO => {}
         WatermarkState::Absent => report.problem("the watermark is missing: missing events cannot be detected".into()),
@@ -94,7 +112,15 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 
 /// Verifies the content that a connection sees.
 pub fn verify_connection(connection: &Connection) -> Result<VerifyReport, StoreError> {
-    verify_sealed(connection, Sealed::EventsAndOrders)
+    let missing = schema_parts::missing(connection)?;
+    if missing.is_empty() {
+        let mut report = verify_sealed(connection, Sealed::EventsAndOrders)?;
+        (report.epoch, report.file_id) = epoch_and_id(connection)?;
+        return Ok(report);
+    }
+    let mut report = VerifyReport::default();
+    missing.into_iter().for_each(|problem| report.problem(problem));
+    Ok(report)
 }
 
 pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, StoreError> {
@@ -122,23 +148,22 @@ pub(super) fn digest_key(connection: &Connection) -> rusqlite::Result<DigestKey>
     Ok(DigestKey::new(&bytes))
 }
 
-fn check_watermark(
+fn epoch_and_id(connection: &Connection) -> rusqlite::Result<(u64, [u8; 16])> {
+    connection.query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| {
+        Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(1), row.get(1)?))
+    })
+}
+
+/// Compares the file that a connection sees with a watermark, as [`open::compare`] does.
+pub(super) fn compare_watermark(
     connection: &Connection,
     path: &Path,
     acknowledged: &WatermarkRecord,
-    report: &mut VerifyReport,
-) -> Result<(), StoreError> {
-    let (epoch, file_id): (i64, [u8; 16]) =
-        connection
-            .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+) -> Result<Option<MissingEvents>, StoreError> {
+    let (epoch, file_id) = epoch_and_id(connection)?;
     let (seq, link) = open::last_link(connection)?;
-    let file = WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
-    match open::compare(connection, path, acknowledged, &file) {
-        Ok(None) => {}
-        Ok(Some(lost)) => report.problem(format!("{} acknowledged events are missing", lost.events)),
-        Err(error) => report.problem(error.to_string()),
-    }
-    Ok(())
+    let file = WatermarkRecord { file_id, epoch, seq, link, synced: seq };
+    open::compare(connection, path, acknowledged, &file)
 }
 
 fn check_pages(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 //!
 //! The file is written after every COMMIT and before the replies, without waiting for the disk: one small write (`two_slots`).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,8 @@ pub enum WatermarkState {
 /// The open watermark.
 pub struct Watermark {
     slots: TwoSlotFile<CONTENT_BYTES>,
+    /// Record that was written last: another program may have changed the file since.
+    last: Cell<Option<WatermarkRecord>>,
     path: PathBuf,
 }
 
@@ -54,7 +57,10 @@ impl Watermark {
     pub fn open(directory: &Path) -> Result<Watermark, StoreError> {
         let path = directory.join(WATERMARK_FILE);
         match TwoSlotFile::open(&path, MAGIC) {
-            Ok(slots) => Ok(Watermark { slots, path }),
+            Ok(slots) => {
+                let last = Cell::new(slots.newest().and_then(|content| decode(&content)));
+                Ok(Watermark { slots, last, path })
+            }
             Err(source) => Err(StoreError::Io { path, source }),
         }
     }
@@ -75,7 +81,15 @@ impl Watermark {
 
     /// Writes the record into the next slot. Does not wait for the disk.
     pub fn write(&self, mark: &WatermarkRecord) -> Result<(), StoreError> {
-        self.slots.write(&encode(mark)).map_err(|source| self.fault(source))
+        self.slots.write(&encode(mark)).map_err(|source| self.fault(source))?;
+        self.last.set(Some(*mark));
+        Ok(())
+    }
+
+    /// Returns the record that was written last, or was in the file when it was opened.
+    #[must_use]
+    pub fn last(&self) -> Option<WatermarkRecord> {
+        self.last.get()
     }
 
     /// Returns the number of the open file's descriptor.

@@ -8,6 +8,7 @@ use rusqlite::ErrorCode;
 
 use super::affinity;
 use crate::failpoints::{self, PausePoint};
+use crate::store::verify::VerifyReport;
 use crate::store::{StoreError, verify};
 
 /// The way in which another program wrote the file.
@@ -29,11 +30,19 @@ pub(super) enum FileVerdict {
     Failed(String),
 }
 
+/// The state of the file as the writer left it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownFile {
+    /// Last event that the writer committed.
+    pub(super) last: u64,
+    pub(super) epoch: u64,
+    pub(super) file_id: [u8; 16],
+}
+
 /// A check in progress.
 pub(super) struct FileCheck {
     path: PathBuf,
-    /// Last event that the writer committed.
-    last: u64,
+    known: KnownFile,
     pub(super) write: ForeignWrite,
     /// The file was written again after the check had begun.
     stale: bool,
@@ -42,15 +51,15 @@ pub(super) struct FileCheck {
 }
 
 impl FileCheck {
-    pub(super) fn begin(path: &Path, last: u64, write: ForeignWrite) -> FileCheck {
+    pub(super) fn begin(path: &Path, known: KnownFile, write: ForeignWrite) -> FileCheck {
         let owned = path.to_path_buf();
         let thread = std::thread::Builder::new().name("file-check".into());
         let running = thread.spawn(move || {
             affinity::release();
             failpoints::pause(PausePoint::FileCheck);
-            check(&owned, last)
+            check(&owned, known)
         });
-        FileCheck { path: path.to_path_buf(), last, write, stale: false, running }
+        FileCheck { path: path.to_path_buf(), known, write, stale: false, running }
     }
 
     /// Notes that the file was written again: what this check finds counts no more.
@@ -76,14 +85,19 @@ impl FileCheck {
         } else if !self.stale {
             return Ok(verdict);
         }
-        Err(FileCheck::begin(&self.path, self.last, self.write))
+        Err(FileCheck::begin(&self.path, self.known, self.write))
     }
 }
 
-/// Verifies the file on the calling thread. `last` is the last event that the writer committed.
-pub(super) fn check(path: &Path, last: u64) -> FileVerdict {
+/// Verifies the file on the calling thread, and compares it with what the writer knows: a start compares the watermark with
+/// the same.
+pub(super) fn check(path: &Path, known: KnownFile) -> FileVerdict {
+    let KnownFile { last, epoch, file_id } = known;
+    let is_known = |report: &VerifyReport| {
+        (report.last_seq.get(), report.epoch, report.file_id) == (last, epoch, file_id) && report.problem_count == 0
+    };
     match verify::verify_file(path) {
-        Ok(report) if report.problem_count == 0 && report.last_seq.get() == last => FileVerdict::Sound,
+        Ok(report) if is_known(&report) => FileVerdict::Sound,
         Ok(_) => FileVerdict::Unsound,
         Err(error) if may_pass(&error) => FileVerdict::Failed(error.to_string()),
         Err(_) => FileVerdict::Unsound,
@@ -135,6 +149,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::Marked { .. }
         | StoreError::Interrupted { .. }
         | StoreError::EventsMissing { .. }
+        | StoreError::StrayLog { .. }
         | StoreError::Strange { .. }
         | StoreError::PageSize { .. }
         | StoreError::OtherLoss { .. }
@@ -148,28 +163,35 @@ mod tests {
     use crate::store::Store;
     use crate::types::UnixMillis;
 
+    fn made(directory: &Path) -> KnownFile {
+        let store = Store::open(directory, UnixMillis::ZERO).expect("made");
+        KnownFile { last: 0, epoch: store.epoch, file_id: store.file_id }
+    }
+
     #[test]
     fn errors_of_the_moment_say_nothing_about_the_file_and_errors_of_the_content_do() {
         let scratch = tempfile::tempdir().expect("scratch");
         let path = scratch.path().join("firstcome.db");
-        drop(Store::open(scratch.path(), UnixMillis::ZERO).expect("made"));
-        assert!(matches!(check(&path, 0), FileVerdict::Sound));
-        assert!(matches!(check(&path, 1), FileVerdict::Unsound), "an event is missing");
-        assert!(matches!(check(&scratch.path().join("none"), 0), FileVerdict::Failed(_)));
+        let known = made(scratch.path());
+        assert!(matches!(check(&path, known), FileVerdict::Sound));
+        assert!(matches!(check(&path, KnownFile { last: 1, ..known }), FileVerdict::Unsound), "an event is missing");
+        assert!(matches!(check(&path, KnownFile { epoch: 2, ..known }), FileVerdict::Unsound), "another epoch");
+        assert!(matches!(check(&path, KnownFile { file_id: [0; 16], ..known }), FileVerdict::Unsound), "another id");
+        assert!(matches!(check(&scratch.path().join("none"), known), FileVerdict::Failed(_)));
         let other = rusqlite::Connection::open(&path).expect("opened");
         other.execute_batch("DROP TABLE drop_seconds; DROP TABLE deliveries").expect("changed");
-        assert!(matches!(check(&path, 0), FileVerdict::Unsound), "a table is gone");
+        assert!(matches!(check(&path, known), FileVerdict::Unsound), "a table is gone");
         drop(other);
         std::fs::write(&path, [7; 8192]).expect("written");
-        assert!(matches!(check(&path, 0), FileVerdict::Unsound), "no database");
+        assert!(matches!(check(&path, known), FileVerdict::Unsound), "no database");
     }
 
     #[test]
     fn a_check_is_made_again_if_the_file_is_written_meanwhile() {
         let scratch = tempfile::tempdir().expect("scratch");
         let path = scratch.path().join("firstcome.db");
-        drop(Store::open(scratch.path(), UnixMillis::ZERO).expect("made"));
-        let mut first = FileCheck::begin(&path, 0, ForeignWrite::InPlace);
+        let known = made(scratch.path());
+        let mut first = FileCheck::begin(&path, known, ForeignWrite::InPlace);
         first.written_again(ForeignWrite::InPlace);
         let second = first.finish().expect_err("made again");
         assert!(matches!(second.finish(), Ok(FileVerdict::Sound)));

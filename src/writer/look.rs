@@ -10,7 +10,7 @@ use crossbeam_channel::bounded;
 
 use super::clock::wall_clock;
 use super::disk_space::FreeSpace;
-use super::file_check::{self, FileVerdict, ForeignWrite};
+use super::file_check::{self, FileVerdict, ForeignWrite, KnownFile};
 use super::thread::reject_queued;
 use super::writer_loop::WriterLoop;
 use crate::failpoints::{self, Bug};
@@ -76,6 +76,10 @@ impl WriterLoop<'_> {
         }
     }
 
+    pub(super) fn known_file(&self) -> KnownFile {
+        KnownFile { last: self.published.seq(), epoch: self.store.epoch, file_id: self.store.file_id }
+    }
+
     fn overwritten(&self) -> Lost {
         Lost { path: self.store.path.clone(), what: "was overwritten", content_is_safe: false }
     }
@@ -103,7 +107,7 @@ impl WriterLoop<'_> {
             Look::Lost(lost) => self.end_without(lost),
             Look::Touched => {
                 reject_queued(self.receiver, self.shared);
-                match file_check::check(&self.store.path, self.published.seq()) {
+                match file_check::check(&self.store.path, self.known_file()) {
                     FileVerdict::Unsound => self.end_without(self.overwritten()),
                     FileVerdict::Sound | FileVerdict::Failed(_) => error,
                 }

@@ -159,7 +159,7 @@ impl WriterLoop<'_> {
         }
         let path = &self.store.path;
         tracing::error!(path = %path.display(), "another program has written the database: nothing is sold until it is verified");
-        let check = FileCheck::begin(path, self.published.seq(), write);
+        let check = FileCheck::begin(path, self.known_file(), write);
         self.stand_still(Standstill::Unverified(check));
     }
 

@@ -276,11 +276,16 @@ fn settled(fields: &mut BodyFields) -> Option<SettlementRequest> {
     Some(SettlementRequest { reference: reference?, payment, amount, reason: reason? })
 }
 
+/// Maximum number of orders in a preview of an undo.
+pub const UNDO_ORDERS_MAX: u32 = 1000;
+
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub struct Undo {
     pub run: OrderRange,
     /// Only orders below this number, if given.
     pub below: Option<Seq>,
+    /// Number of live and paid orders above which nothing is undone.
+    pub orders_max: Option<u32>,
     pub reason: Box<str>,
 }
 
@@ -295,8 +300,9 @@ pub fn parse_undo(body: &[u8]) -> Result<Undo, Problem> {
 fn undo(fields: &mut BodyFields) -> Option<Undo> {
     let run = fields.required("run", rules::run());
     let below = fields.optional("below", rules::seq());
+    let orders_max = fields.optional("orders_max", rules::whole_u32_to(1, UNDO_ORDERS_MAX));
     let reason = reason(fields);
-    Some(Undo { run: run?, below, reason: reason? })
+    Some(Undo { run: run?, below, orders_max, reason: reason? })
 }
 
 /// The key of a search for orders.

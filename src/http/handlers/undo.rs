@@ -11,7 +11,9 @@ use super::{RouteEntry, accepted_seq, after_decision, fault, submit};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::queries::UndoQuery;
-use crate::api::json::{OrderContext, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body};
+use crate::api::json::{
+    OrderContext, UNDO_ORDERS_MAX, Undo, UndoReport, UndoResult, UndoneOrder, parse_undo, undo_body,
+};
 use crate::engine::{CancelByOperator, Command, CommandKey, OrderCommand, PaymentCommand, RefundOrder, Refusal};
 use crate::http::allowed_responses::{BODY, ID, QUERY};
 use crate::http::body::Body;
@@ -51,7 +53,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 ];
 
 /// The maximum of orders in a preview.
-const LAST_MAX: u32 = 1000;
+const LAST_MAX: u32 = UNDO_ORDERS_MAX;
 /// The maximum of orders that one request undoes; the response says where the next request continues.
 const UNDONE_AT_ONCE: u32 = 20;
 /// The scope of the refunds' idempotency keys. It is the same for all operators, so that another operator can continue
@@ -76,11 +78,15 @@ pub(super) async fn preview(worker: &Worker, call: &Call) -> Result<Response<Bod
 
 /// `POST /v1/drops/{drop_id}/remedy`.
 pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let Undo { run, below, reason } = parse_undo(&call.json(worker.body_bounds()).await?)?;
+    let Undo { run, below, orders_max, reason } = parse_undo(&call.json(worker.body_bounds()).await?)?;
     let drop = find_drop(worker, &call)?;
     let (drop_id, drop_state) = (drop.id, drop.state());
     let end = run.last.next();
     let below = below.map_or(end, |below| end.min(below));
+    if let Some(most) = orders_max {
+        let wanted = LastOrders { drop_id, from: run.first, below, limit: most.saturating_add(1) };
+        refuse_more(worker, wanted, most).await?;
+    }
     let (found, more) =
         find_orders(worker, LastOrders { drop_id, from: run.first, below, limit: UNDONE_AT_ONCE }).await?;
     let mut next_below = found.last().filter(|_| more).map(|order| order.seq);
@@ -98,6 +104,16 @@ pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Bod
         }
     }
     response(worker, UndoReport { drop_id, drop_state, run: Some(run), orders, next_below })
+}
+
+/// Refuses a run that has more live and paid orders than its preview listed. Undone orders are neither: a repeat has fewer.
+async fn refuse_more(worker: &Worker, wanted: LastOrders, most: u32) -> Result<(), Problem> {
+    let (found, _) = find_orders(worker, wanted).await?;
+    if u32::try_from(found.len()).is_ok_and(|found| found <= most) {
+        return Ok(());
+    }
+    let what = format!("the run has more than {most} live and paid orders: preview it again; nothing was undone");
+    Err(Problem::invalid("/orders_max", what))
 }
 
 fn find_drop(worker: &Worker, call: &Call) -> Result<DropRow, Problem> {

@@ -17,6 +17,10 @@ pub struct VerifyReport {
     /// Units sold, over all drops.
     pub sold: u64,
     pub last_seq: Seq,
+    /// Number of times that the file's history was set back.
+    pub epoch: u64,
+    /// Random id that the file got at its creation.
+    pub file_id: [u8; 16],
     /// Problems, one sentence each; at most 100.
     pub problems: Vec<String>,
     /// Number of problems, listed or not.
