@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 /// First SQLite version without the WAL-reset corruption bug (release notes of 2026-03-13).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -61,6 +61,8 @@ pub enum Access {
 pub enum ConnectError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    #[error("{path}: {cause}: {source}")]
+    Disk { path: PathBuf, cause: rusqlite::Error, source: io::Error },
     #[error("SQLite setting {name} is {found} instead of {expected}")]
     Setting { name: &'static str, found: String, expected: String },
 }
@@ -68,7 +70,7 @@ pub enum ConnectError {
 impl From<ConnectError> for rusqlite::Error {
     fn from(error: ConnectError) -> rusqlite::Error {
         match error {
-            ConnectError::Sqlite(error) => error,
+            ConnectError::Sqlite(error) | ConnectError::Disk { cause: error, .. } => error,
             ConnectError::Setting { .. } => {
                 rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_MISUSE), Some(error.to_string()))
             }
@@ -85,9 +87,24 @@ pub fn open(path: &Path, access: Access) -> Result<Connection, ConnectError> {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
-    let connection = Connection::open_with_flags(file_name(path), access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    configure(&connection)?;
-    Ok(connection)
+    let opened = Connection::open_with_flags(file_name(path), access | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let connection = opened.map_err(|cause| match cause.sqlite_error_code() {
+        // A failed opening keeps no error of the system. The first read has failed, which is nearly always this one.
+        Some(ErrorCode::SystemIoFailure) => {
+            ConnectError::Disk { path: path.to_path_buf(), cause, source: io::Error::from_raw_os_error(libc::EIO) }
+        }
+        _ => ConnectError::Sqlite(cause),
+    })?;
+    let configured = configure(&connection);
+    match (configured, read_error(&connection)) {
+        (Ok(()), _) => Ok(connection),
+        // The connection knows the error of the system, and ends here.
+        (Err(ConnectError::Sqlite(_)), Some(source)) => {
+            let cause = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_READ), None);
+            Err(ConnectError::Disk { path: path.to_path_buf(), cause, source })
+        }
+        (Err(error), _) => Err(error),
+    }
 }
 
 /// Opens a file that no process changes, such as a backup, to read: nothing is made beside it, and a log beside it is not read.
@@ -124,13 +141,51 @@ fn file_name(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
+/// Error numbers of the operating system that SQLite keeps, or 0.
+struct ErrorNumbers {
+    of_connection: i32,
+    of_database: i32,
+    of_log: i32,
+}
+
+fn error_numbers(connection: &Connection) -> ErrorNumbers {
+    let mut found = ErrorNumbers { of_connection: 0, of_database: 0, of_log: 0 };
+    let mut log: *mut ffi::sqlite3_file = std::ptr::null_mut();
+    let (of_database, of_log) = (std::ptr::from_mut(&mut found.of_database), std::ptr::from_mut(&mut found.of_log));
+    #[expect(unsafe_code, reason = "rusqlite has no calls for it; handle and files are valid while it is borrowed")]
+    unsafe {
+        let (handle, name) = (connection.handle(), c"main".as_ptr());
+        found.of_connection = ffi::sqlite3_system_errno(handle);
+        ffi::sqlite3_file_control(handle, name, ffi::SQLITE_FCNTL_LAST_ERRNO, of_database.cast());
+        let of_file = std::ptr::from_mut(&mut log).cast();
+        ffi::sqlite3_file_control(handle, name, ffi::SQLITE_FCNTL_JOURNAL_POINTER, of_file);
+        // The log is a file of SQLite's own, whose table of functions is null while it is closed.
+        let methods = log.as_ref().and_then(|file| file.pMethods.as_ref());
+        if let Some(control) = methods.and_then(|methods| methods.xFileControl) {
+            control(log, ffi::SQLITE_FCNTL_LAST_ERRNO, of_log.cast());
+        }
+    }
+    found
+}
+
 /// Returns the error of the operating system behind the last I/O error of a connection, which SQLite calls only "disk I/O
 /// error"; `None` if there was none.
 #[must_use]
 pub fn system_error(connection: &Connection) -> Option<io::Error> {
-    #[expect(unsafe_code, reason = "rusqlite has no call for it; the handle is valid while the connection is borrowed")]
-    let errno = unsafe { ffi::sqlite3_system_errno(connection.handle()) };
+    let errno = error_numbers(connection).of_connection;
     (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+}
+
+/// Errors of a read that SQLite takes for a damaged file system, and calls a damaged file where a statement meets them.
+const UNREADABLE: [i32; 3] = [libc::EIO, libc::ENXIO, libc::ERANGE];
+
+/// Returns the error of the operating system with which a read of a connection's database or log failed, also where SQLite
+/// says that the file is malformed; `None` if the content was read.
+#[must_use]
+pub fn read_error(connection: &Connection) -> Option<io::Error> {
+    let ErrorNumbers { of_database, of_log, .. } = error_numbers(connection);
+    let errno = [of_database, of_log].into_iter().find(|errno| UNREADABLE.contains(errno));
+    errno.map(io::Error::from_raw_os_error)
 }
 
 fn configure(connection: &Connection) -> Result<(), ConnectError> {

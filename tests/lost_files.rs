@@ -351,6 +351,43 @@ fn a_start_on_a_copy_in_the_place_of_the_lost_directory_says_how_many_events_are
     assert!(told.contains("a new epoch begins") && told.contains("events are missing"), "{told}");
 }
 
+/// Runs a subcommand on a data directory. Returns its exit code and what it told.
+fn told_by(arguments: &[&str], data: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    let ran = command.args(arguments).arg("--data").arg(data).stdin(Stdio::null()).output().expect("run");
+    (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
+}
+
+#[test]
+fn start_and_recovery_tell_of_a_rescue_with_commands_that_work_and_give_nothing_up_that_it_has() {
+    for lost in [DATABASE, LOG, "directory"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut sale = sale(scratch.path());
+        let data = sale.data.clone();
+        match lost {
+            "directory" => fs::remove_dir_all(&data).expect("removed"),
+            name => fs::remove_file(data.join(name)).expect("removed"),
+        }
+        assert_eq!(sale.server.wait().code(), Some(72), "{lost}");
+        let acknowledged = sale.buyers.join().expect("the buyers");
+        let kept = rescued(scratch.path()).expect("a copy");
+        let name = kept.file_name().expect("a name").to_string_lossy().into_owned();
+        let started = String::from_utf8_lossy(&serve(&data).stderr).into_owned();
+        assert!(started.contains(&name) && !started.contains("recover"), "{lost}: {started}");
+        for arguments in [&["recover"][..], &["recover", "--accept-loss=1"], &["recover", "--without-watermark"]] {
+            let (code, told) = told_by(arguments, &data);
+            assert!(matches!(code, Some(65 | 66)), "{lost} {arguments:?}: {code:?} {told}");
+            assert!(told.contains(&name) && !told.contains("--accept-loss"), "{lost} {arguments:?}: {told}");
+        }
+        let (_, commands) = started.split_once("place of the directory with `").expect("commands");
+        let (commands, _) = commands.split_once('`').expect("their end");
+        assert!(Command::new("sh").args(["-c", commands]).status().expect("run").success(), "{lost}: {commands}");
+        let sold = sold_in(&data);
+        assert!(acknowledged.iter().all(|buyer| sold.contains(buyer)), "{lost}: {commands}");
+        drop(Process::start(&data, &[]));
+    }
+}
+
 #[test]
 fn a_note_that_is_removed_with_the_directory_is_written_again() {
     let scratch = tempfile::tempdir().expect("scratch");

@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::StoreError;
 use crate::sqlite;
@@ -13,9 +13,12 @@ use crate::sqlite;
 /// Returns an error of SQLite with the database at `path`, and with the error of the operating system behind it.
 #[must_use]
 fn at(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreError {
+    let error = connection.and_then(|connection| unread(path, connection, &error)).unwrap_or(error);
     let StoreError::Sqlite(cause) = error else { return error };
     let source = match cause.sqlite_error_code() {
-        Some(ErrorCode::SystemIoFailure) => connection.and_then(sqlite::system_error).or_else(|| refused_open(path)),
+        Some(ErrorCode::SystemIoFailure) => connection
+            .and_then(|connection| sqlite::system_error(connection).or_else(|| sqlite::read_error(connection)))
+            .or_else(|| refused_open(path)),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => refused_open(path),
         _ => None,
     };
@@ -24,6 +27,25 @@ fn at(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreE
         Some(source) => StoreError::DiskFault { path, cause, source },
         None => StoreError::AtFile { path, cause },
     }
+}
+
+/// Returns the fault of the disk behind an error of the content: what cannot be read now may be whole.
+pub(super) fn unread(path: &Path, connection: &Connection, error: &StoreError) -> Option<StoreError> {
+    let is_of_content = match error {
+        StoreError::Sqlite(cause) => {
+            matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        }
+        StoreError::Inconsistent(_) | StoreError::NotOurs { .. } => true,
+        _ => false,
+    };
+    let source = sqlite::read_error(connection).filter(|_| is_of_content)?;
+    Some(read_fault(path, source))
+}
+
+/// Returns the fault of a disk that did not read the database at `path`.
+pub(super) fn read_fault(path: &Path, source: io::Error) -> StoreError {
+    let cause = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_READ), None);
+    StoreError::DiskFault { path: path.to_path_buf(), cause, source }
 }
 
 /// Returns the error with which the system refuses to open a database, its log or its index to write, or to make a file beside

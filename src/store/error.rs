@@ -93,6 +93,21 @@ pub enum StoreError {
          reboot: data that exists only in the OS page cache would be lost"
     )]
     Marked { directory: PathBuf, what: String },
+    /// A rescue has what the directory lacks.
+    #[error(
+        "{directory} may lack what was acknowledged, and {path} has everything up to event {seq}: the last run kept it there, \
+         because a file was lost; verify it with `firstcome verify --data {path}`, put it in the place of the directory with \
+         `{commands}`, and start; nothing was changed (to give the copy up, move it to another directory)"
+    )]
+    Rescued {
+        path: PathBuf,
+        seq: u64,
+        directory: PathBuf,
+        /// Commands that an operator may type.
+        commands: String,
+        /// Exit code of the error without the rescue.
+        code: u8,
+    },
     /// A rebuilt file lies in the directory and has not taken its place.
     #[error(
         "a recovery or migration of {directory} was interrupted; run `firstcome recover --data {directory}` to complete it: \
@@ -201,6 +216,7 @@ impl From<ConnectError> for StoreError {
     fn from(error: ConnectError) -> StoreError {
         match error {
             ConnectError::Sqlite(error) => StoreError::Sqlite(error),
+            ConnectError::Disk { path, cause, source } => StoreError::DiskFault { path, cause, source },
             ConnectError::Setting { name, found, expected } => StoreError::Setting { name, found, expected },
         }
     }
@@ -233,6 +249,7 @@ impl StoreError {
             StoreError::Denied { .. } => exit::DENIED,
             StoreError::FileLost { .. } => exit::FILE_LOST,
             StoreError::Setting { .. } => exit::BUG,
+            StoreError::Rescued { code, .. } => *code,
             StoreError::Marked { .. }
             | StoreError::Interrupted { .. }
             | StoreError::ReadOnlyFileSystem { .. }
@@ -278,6 +295,7 @@ impl StoreError {
             | StoreError::Vanished { .. }
             | StoreError::NoEmptyFile { .. }
             | StoreError::Marked { .. }
+            | StoreError::Rescued { .. }
             | StoreError::Interrupted { .. }
             | StoreError::EventsMissing { .. }
             | StoreError::StrayLog { .. }

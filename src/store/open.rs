@@ -17,6 +17,7 @@ use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::{LOG_FILE, OpenFiles};
 use super::ownership::{is_there, open_private};
+use super::rescue::found;
 use super::schema_parts::{self, SCHEMA};
 use super::settings::{PAGE_BYTES, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -93,7 +94,8 @@ impl Store {
 
     pub(super) fn open_trusting(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
         let path = directory.join(DATABASE_FILE);
-        Store::open_files(directory, now, trust).map_err(|error| advice::named(&path, None, error))
+        Store::open_files(directory, now, trust)
+            .map_err(|error| found::tell(directory, advice::named(&path, None, error)))
     }
 
     fn open_files(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
@@ -139,7 +141,7 @@ impl Store {
         let mark = WatermarkRecord { file_id, epoch, seq: last.0, link: last.1, synced: last.0 };
         let (watermark, lost) = match (found, trust) {
             (WatermarkState::Present(written), Trust::Watermark) => {
-                let lost = compare(&connection, &path, &written, &mark)?;
+                let lost = compare(&connection, &path, &written, &mark).map_err(named)?;
                 (Watermark::open(directory)?, lost)
             }
             (WatermarkState::Absent, Trust::Watermark) if mark.seq != Seq::ZERO => {
@@ -192,6 +194,7 @@ impl Store {
     /// Returns an I/O error of SQLite with the file and the cause in words.
     #[must_use]
     pub fn with_cause(&self, error: StoreError) -> StoreError {
+        let error = advice::unread(&self.path, &self.connection, &error).unwrap_or(error);
         let StoreError::Sqlite(cause) = error else { return error };
         let is_of_the_disk = cause.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
         match sqlite::system_error(&self.connection).filter(|_| is_of_the_disk) {

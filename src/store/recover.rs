@@ -12,6 +12,7 @@ use super::lock::DirectoryLock;
 use super::open::{DATABASE_FILE, Trust, check_identity, compare, last_link};
 use super::ownership::is_there;
 use super::rebuild::rebuild;
+use super::rescue::found;
 use super::stray_log;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -60,14 +61,14 @@ pub fn recover_telling(
 ) -> Result<Recovered, StoreError> {
     let path = directory.join(DATABASE_FILE);
     if !is_there(&path)? && !directory.is_dir() {
-        return Err(StoreError::Missing { path });
+        return Err(found::tell(directory, StoreError::Missing { path }));
     }
     let recovered = DirectoryLock::take(directory).and_then(|_lock| {
         beside::check(directory)?;
         begins();
         recover_locked(directory, now, accepted)
     });
-    recovered.map_err(|error| explain(&path, error))
+    recovered.map_err(|error| found::tell(directory, explain(&path, error)))
 }
 
 /// Returns an error of the files of a directory in which no server runs, with the advice that fits: a loss is not offered for
@@ -80,6 +81,7 @@ pub fn explain(path: &Path, error: StoreError) -> StoreError {
     }
     let cause = match verify::verify_file(path) {
         Ok(report) => report.problems.into_iter().next(),
+        Err(fault @ StoreError::DiskFault { .. }) => return fault,
         Err(problem) => Some(problem.to_string()),
     };
     cause.map_or(error, |cause| StoreError::Mixed { path: path.to_path_buf(), cause })
@@ -117,6 +119,9 @@ pub(super) struct Compared {
 pub(super) fn compare_copy(directory: &Path, copy: &Path, accepted: AcceptedRisks) -> Result<Compared, StoreError> {
     let path = directory.join(DATABASE_FILE);
     let acknowledged = Watermark::read(directory)?;
+    if accepted.without_watermark || accepted.loss.is_some_and(|loss| loss > 0) {
+        found::refuse_loss(directory, last_link(&sqlite::open(copy, Access::Write)?)?.0.get())?;
+    }
     if accepted.without_watermark {
         return Ok(Compared { missing: 0, epoch: Some(last_epoch(directory, acknowledged)) });
     }

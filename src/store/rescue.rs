@@ -27,6 +27,7 @@ use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis};
 use tokens::RescuedTokens;
 
+pub mod found;
 mod tokens;
 
 /// Bytes beside the database that a copy takes: its watermark, directory and fault marker.

@@ -103,7 +103,8 @@ pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     super::ownership::check_readable(path)?;
     let connection = sqlite::open(path, Access::Read)?;
-    if check_identity(&connection, path)? == FileIdentity::Empty {
+    let identity = check_identity(&connection, path).map_err(|error| advice::named(path, Some(&connection), error))?;
+    if identity == FileIdentity::Empty {
         return Err(StoreError::NotOurs { path: path.to_path_buf(), found: "it is empty".into() });
     }
     connection.execute_batch("BEGIN")?;
@@ -124,6 +125,18 @@ pub fn verify_connection(connection: &Connection) -> Result<VerifyReport, StoreE
 }
 
 pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, StoreError> {
+    let report = compare_all(connection, sealed);
+    if report.as_ref().is_ok_and(|report| report.problem_count == 0) {
+        return report;
+    }
+    // What could not be read is no damage: the disk may read it the next time.
+    match sqlite::read_error(connection) {
+        Some(source) => Err(advice::read_fault(Path::new(connection.path().unwrap_or_default()), source)),
+        None => report,
+    }
+}
+
+fn compare_all(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
     check_pages(connection, &mut report)?;
     let key = digest_key(connection)?;

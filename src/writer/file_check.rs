@@ -138,6 +138,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::NotPlain { .. }
         | StoreError::BadNote { .. }
         | StoreError::Mixed { .. }
+        | StoreError::Rescued { .. }
         | StoreError::Empty { .. }
         | StoreError::NotOurs { .. }
         | StoreError::OlderSchema { .. }

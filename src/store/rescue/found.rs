@@ -1,0 +1,86 @@
+//! A copy that a rescue has made, in or beside a data directory that lacks what the copy has.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::sqlite;
+use crate::store::StoreError;
+use crate::store::open::{DATABASE_FILE, last_link};
+use crate::store::watermark::{Watermark, WatermarkRecord, WatermarkState};
+
+/// Returns an error of a directory that does not start, with the commands that put a rescue in its place, if there is one.
+#[must_use]
+pub fn tell(directory: &Path, error: StoreError) -> StoreError {
+    let is_of_content = matches!(
+        error,
+        StoreError::Marked { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Vanished { .. }
+            | StoreError::NoEmptyFile { .. }
+            | StoreError::EventsMissing { .. }
+            | StoreError::OtherLoss { .. }
+            | StoreError::Strange { .. }
+            | StoreError::Inconsistent(_)
+            | StoreError::Mixed { .. }
+            | StoreError::Empty { .. }
+    );
+    match newest(directory).filter(|_| is_of_content) {
+        Some((path, mark)) => refusal(directory, path, &mark, error.exit_code()),
+        None => error,
+    }
+}
+
+/// Refuses to give up events that a rescue has. `seq` is the last event without it.
+///
+/// # Errors
+/// The rescue, and the commands that put it in the place of the directory.
+pub fn refuse_loss(directory: &Path, seq: u64) -> Result<(), StoreError> {
+    match newest(directory).filter(|(_, mark)| mark.seq.get() > seq) {
+        Some((path, mark)) => Err(refusal(directory, path, &mark, crate::exit::BAD_DATA)),
+        None => Ok(()),
+    }
+}
+
+/// Returns the rescue that goes furthest, if it has all that the watermark of the directory says was acknowledged.
+fn newest(directory: &Path) -> Option<(PathBuf, WatermarkRecord)> {
+    let whole = std::path::absolute(directory).ok()?;
+    let (above, name) = (whole.parent()?, whole.file_name()?.to_string_lossy());
+    let beside = format!("{name}.rescued-");
+    let named = |at: &Path, beginning: &str| -> Vec<PathBuf> {
+        let entries = fs::read_dir(at).into_iter().flatten().filter_map(Result::ok);
+        let is_one = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(beginning);
+        entries.filter(is_one).map(|entry| entry.path()).collect()
+    };
+    let present = |at: &Path| match Watermark::read(at) {
+        Ok(WatermarkState::Present(mark)) => Some(mark),
+        Ok(WatermarkState::Absent | WatermarkState::Unreadable) | Err(_) => None,
+    };
+    let own = present(&whole);
+    let has_all = |mark: &WatermarkRecord| {
+        own.as_ref().is_none_or(|own| own.file_id == mark.file_id && (own.epoch, own.seq) <= (mark.epoch, mark.seq))
+    };
+    let all = named(&whole, "rescued-").into_iter().chain(named(above, &beside));
+    let marked = all.filter_map(|path| {
+        present(&path).filter(has_all).filter(|mark| has_events(&path, mark)).map(|mark| (path, mark))
+    });
+    marked.max_by_key(|(_, mark)| (mark.epoch, mark.seq))
+}
+
+/// Returns true if a copy has what its watermark says: one that is not whole has the watermark of what was acknowledged.
+fn has_events(path: &Path, mark: &WatermarkRecord) -> bool {
+    let copy = sqlite::open_unchanging(&path.join(DATABASE_FILE)).ok();
+    let last = copy.and_then(|copy| last_link(&copy).ok());
+    last.is_some_and(|(seq, _)| seq >= mark.seq)
+}
+
+fn refusal(directory: &Path, path: PathBuf, mark: &WatermarkRecord, code: u8) -> StoreError {
+    let old = format!("{}.lost", directory.display());
+    let whole = std::path::absolute(directory).unwrap_or_default();
+    let from = match path.strip_prefix(&whole) {
+        Ok(inside) => format!("{old}/{}", inside.display()),
+        Err(_) => path.display().to_string(),
+    };
+    let away = if directory.exists() { format!("mv {} {old} && ", directory.display()) } else { String::new() };
+    let commands = format!("{away}mv {from} {}", directory.display());
+    StoreError::Rescued { path, seq: mark.seq.get(), directory: directory.to_path_buf(), commands, code }
+}
