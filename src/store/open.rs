@@ -17,7 +17,6 @@ use super::foreign_commits::ForeignCommits;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::{LOG_FILE, OpenFiles};
 use super::ownership::{is_there, open_private};
-use super::rescue::found;
 use super::schema_parts::{self, SCHEMA};
 use super::settings::{PAGE_BYTES, configure_writer};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -94,8 +93,7 @@ impl Store {
 
     pub(super) fn open_trusting(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {
         let path = directory.join(DATABASE_FILE);
-        Store::open_files(directory, now, trust)
-            .map_err(|error| found::tell(directory, advice::named(&path, None, error)))
+        Store::open_files(directory, now, trust).map_err(|error| advice::named(&path, None, error))
     }
 
     fn open_files(directory: &Path, now: UnixMillis, trust: Trust) -> Result<Store, StoreError> {

@@ -68,13 +68,17 @@ pub fn recover_telling(
         begins();
         recover_locked(directory, now, accepted)
     });
-    recovered.map_err(|error| found::tell(directory, explain(&path, error)))
+    recovered.map_err(|error| explain(&path, error))
 }
 
 /// Returns an error of the files of a directory in which no server runs, with the advice that fits: a loss is not offered for
 /// acceptance if the database and its log do not fit together.
 #[must_use]
 pub fn explain(path: &Path, error: StoreError) -> StoreError {
+    found::tell(path.parent().unwrap_or(path), explain_files(path, error))
+}
+
+fn explain_files(path: &Path, error: StoreError) -> StoreError {
     let error = advice::advise(path, stray_log::explain(path.parent().unwrap_or(path), error));
     if !matches!(error, StoreError::EventsMissing { .. } | StoreError::OtherLoss { .. }) || !advice::has_log(path) {
         return error;
