@@ -308,3 +308,20 @@ fn a_named_pipe_that_comes_while_the_server_runs_hangs_nothing() {
     assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 200), "the tokens known before");
     stop(server);
 }
+
+#[test]
+fn a_settings_file_that_is_no_file_or_has_no_end_is_refused_at_once() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (pipe, large) = (scratch.path().join("pipe"), scratch.path().join("large"));
+    make_pipe(&pipe);
+    fs::write(&large, "#".repeat(2 << 20)).expect("written");
+    for (path, what) in
+        [("/dev/zero".into(), "not a regular file"), (pipe, "not a regular file"), (large, "larger than")]
+    {
+        let mut run = Command::new("timeout");
+        run.args(["10", env!("CARGO_BIN_EXE_firstcome"), "serve", "--config"]).arg(&path);
+        let ran = run.stdin(Stdio::null()).output().expect("run");
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.code() == Some(64) && told.contains(what), "{}: {told}", path.display());
+    }
+}

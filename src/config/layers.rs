@@ -1,10 +1,12 @@
 //! The layers of a configuration, and the relations that must hold between settings once all layers are applied.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::model::{Config, ConfigError};
+use super::secret_file::open_regular;
 use super::settings::all_settings;
 use super::{limits, outbox, payments, wire};
 
@@ -44,7 +46,7 @@ impl Layers {
 
     pub(super) fn read_file(&mut self, path: &Path) {
         let source = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
+        let text = match settings_text(path) {
             Ok(text) => text,
             Err(error) => return self.mistakes.push(ConfigError(format!("{source}: {error}"))),
         };
@@ -211,4 +213,17 @@ mod tests {
         assert!(!is_kept_name(&data.join("sale.capture"), &data));
         assert!(!is_kept_name(Path::new("sale.capture"), &data));
     }
+}
+
+/// More than a settings file has.
+const SETTINGS_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a settings file. A pipe, a device or a directory is refused and never waited for.
+fn settings_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.take(SETTINGS_BYTES_MAX.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SETTINGS_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {SETTINGS_BYTES_MAX} bytes")));
+    }
+    Ok(text)
 }
