@@ -195,6 +195,19 @@ fn shown(text: &str) -> String {
     text.chars().take(CHARS_MAX).map(escape).collect::<String>() + cut
 }
 
+/// More than a settings file has.
+const SETTINGS_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a settings file. A pipe, a device or a directory is refused and never waited for.
+fn settings_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.take(SETTINGS_BYTES_MAX.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SETTINGS_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {SETTINGS_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,17 +226,4 @@ mod tests {
         assert!(!is_kept_name(&data.join("sale.capture"), &data));
         assert!(!is_kept_name(Path::new("sale.capture"), &data));
     }
-}
-
-/// More than a settings file has.
-const SETTINGS_BYTES_MAX: u64 = 1 << 20;
-
-/// Reads a settings file. A pipe, a device or a directory is refused and never waited for.
-fn settings_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    open_regular(path)?.take(SETTINGS_BYTES_MAX.saturating_add(1)).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SETTINGS_BYTES_MAX {
-        return Err(std::io::Error::other(format!("larger than {SETTINGS_BYTES_MAX} bytes")));
-    }
-    Ok(text)
 }

@@ -31,13 +31,10 @@ fn at(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreE
 
 /// Returns the fault of the disk behind an error of the content: what cannot be read now may be whole.
 pub(super) fn unread(path: &Path, connection: &Connection, error: &StoreError) -> Option<StoreError> {
-    let is_of_content = match error {
-        StoreError::Sqlite(cause) => {
-            matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        }
-        StoreError::Inconsistent(_) | StoreError::NotOurs { .. } => true,
-        _ => false,
-    };
+    let is_of_content = matches!(error, StoreError::Inconsistent(_) | StoreError::NotOurs { .. })
+        || error
+            .sqlite_code()
+            .is_some_and(|found| matches!(found.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
     let source = sqlite::read_error(connection).filter(|_| is_of_content)?;
     Some(read_fault(path, source))
 }
