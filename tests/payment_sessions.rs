@@ -252,6 +252,26 @@ fn a_link_is_cancelled_at_payos_when_its_order_ends() {
 }
 
 #[test]
+fn an_answer_that_is_no_refusal_of_the_provider_is_not_taken_for_one() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // A redirect is not followed and is not a session.
+    const STRAY: [(u16, &str); 5] =
+        [(404, ""), (405, ""), (303, "Location: http://127.0.0.1:1/\r\n"), (201, ""), (400, "")];
+    let stub = StubProvider::new(Box::new(|number, _| match STRAY.get(number.wrapping_sub(1)) {
+        Some((status, headers)) => Some((*status, headers, "<html></html>".into())),
+        None => made(number),
+    }));
+    let server = shop(scratch.path(), with_stripe(scratch.path(), &stub.url()));
+    new_drop(&server, "EUR");
+    for number in 1..=STRAY.len() {
+        order(&server, &format!("k{number}"));
+    }
+    until("each order has a session", || sessions(scratch.path()).len() == STRAY.len());
+    assert!(server.metric("firstcome_payment_sessions_total{result=\"refused\"}") < 0.5);
+    server.stop();
+}
+
+#[test]
 fn after_a_copy_is_put_back_no_buyer_gets_the_link_or_the_payment_of_another() {
     let scratch = tempfile::tempdir().expect("scratch");
     // PayOS keeps a link per number and shows it to whoever asks for that number again.
@@ -324,8 +344,7 @@ fn a_session_that_the_provider_refuses_is_not_requested_again() {
     let refused = json!({ "error": { "type": "invalid_request_error", "message": "sk_test_stub is wrong" } });
     let answers: StubResponses = Box::new(move |number, _| match number {
         1 => Some((400, "", refused.to_string())),
-        // A redirect is not followed and is not a session.
-        2 => Some((303, "Location: http://127.0.0.1:1/\r\n", String::new())),
+        2 => Some((402, "", refused.to_string())),
         3 => Some((200, "", json!({ "id": "cs_3", "url": "javascript:alert(1)" }).to_string())),
         _ => made(number),
     });

@@ -60,10 +60,18 @@ impl ProviderApi {
 }
 
 impl ApiResponse {
-    /// Returns the error for a response without a session. `reason` is the provider's text.
+    /// Returns the error for a response without a session. `reason` is the provider's text: only an error that has one, and
+    /// the status of a refusal, is for good. Any other answer may be that of something between.
     pub(super) fn session_error(&self, reason: Option<&str>) -> SessionError {
-        let shown: String = reason.unwrap_or("").chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
-        let detail = format!("{} {shown}", self.status);
+        if matches!((self.status, reason), (400 | 402 | 422, Some(_))) {
+            return SessionError::Permanent(self.detail(reason));
+        }
+        SessionError::Retry { reason: self.detail(reason), retry_after: self.retry_after }
+    }
+
+    /// Returns the error for a response that does not say that a session was closed.
+    pub(super) fn closing_error(&self) -> SessionError {
+        let detail = self.detail(None);
         match self.status {
             // A wrong key can be replaced, and a conflict is with another request of this server. PayOS reports errors
             // in the body of a 200, which may be temporary.
@@ -72,6 +80,11 @@ impl ApiResponse {
             }
             _ => SessionError::Permanent(detail),
         }
+    }
+
+    fn detail(&self, reason: Option<&str>) -> String {
+        let shown: String = reason.unwrap_or("").chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
+        format!("{} {shown}", self.status)
     }
 }
 

@@ -74,7 +74,7 @@ impl PayosSessions {
         let path = format!("{PATH}/{link}/cancel");
         let body = json!({ "cancellationReason": "the order has ended" }).to_string();
         let response = self.api.send(Method::POST, &path, &self.headers, JSON, body).await?;
-        if response.status == 200 { Ok(()) } else { Err(response.session_error(None)) }
+        if response.status == 200 { Ok(()) } else { Err(response.closing_error()) }
     }
 
     /// Returns the link that an earlier request has created.

@@ -73,7 +73,7 @@ impl StripeSessions {
     pub(super) async fn close(&self, reference: &str) -> Result<(), SessionError> {
         let path = format!("/v1/checkout/sessions/{reference}/expire");
         let response = self.api.send(Method::POST, &path, &[self.authorization()], FORM, String::new()).await?;
-        if response.status == 200 { Ok(()) } else { Err(response.session_error(None)) }
+        if response.status == 200 { Ok(()) } else { Err(response.closing_error()) }
     }
 
     fn authorization(&self) -> (HeaderName, HeaderValue) {
