@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::sqlite;
 use crate::store::StoreError;
 use crate::store::open::{DATABASE_FILE, last_link};
-use crate::store::watermark::{Watermark, WatermarkRecord, WatermarkState};
+use crate::store::watermark::{WATERMARK_FILE, Watermark, WatermarkRecord, WatermarkState};
 
 /// Returns an error of a directory that does not start, with the commands that put a rescue in its place, if there is one.
 #[must_use]
@@ -24,7 +24,10 @@ pub fn tell(directory: &Path, error: StoreError) -> StoreError {
             | StoreError::Mixed { .. }
             | StoreError::Empty { .. }
     );
-    match newest(directory).filter(|_| is_of_content) {
+    if !is_of_content {
+        return error;
+    }
+    match newest(directory) {
         Some((path, mark)) => refusal(directory, path, &mark, error.exit_code()),
         None => error,
     }
@@ -51,9 +54,11 @@ fn newest(directory: &Path) -> Option<(PathBuf, WatermarkRecord)> {
         let is_one = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(beginning);
         entries.filter(is_one).map(|entry| entry.path()).collect()
     };
-    let present = |at: &Path| match Watermark::read(at) {
-        Ok(WatermarkState::Present(mark)) => Some(mark),
-        Ok(WatermarkState::Absent | WatermarkState::Unreadable) | Err(_) => None,
+    // A pipe in its place would wait for a writer.
+    let is_file = |at: &Path| fs::metadata(at.join(WATERMARK_FILE)).is_ok_and(|found| found.is_file());
+    let present = |at: &Path| match is_file(at).then(|| Watermark::read(at)) {
+        Some(Ok(WatermarkState::Present(mark))) => Some(mark),
+        Some(Ok(WatermarkState::Absent | WatermarkState::Unreadable) | Err(_)) | None => None,
     };
     let own = present(&whole);
     let has_all = |mark: &WatermarkRecord| {
