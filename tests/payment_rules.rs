@@ -145,6 +145,7 @@ fn a_settlement_is_of_one_payment_and_counts_once() {
          2 settle O1 ref=T1 -> invalid payments_owed=2
          2 settle O1 ref=T1 of=P1 -> invalid payments_owed=2
          2 settle O1 ref=T1 of=P2 amount=101 -> invalid owed=100
+         2 settle O1 ref=T1 of=P2 amount=0 -> invalid owed=100
          2 settle O1 ref=T1 of=P2 amount=40 -> ok O1
          2 settle O1 ref=T1 of=P2 amount=40 -> repeated O1
          2 settle O1 ref=T1 -> repeated O1

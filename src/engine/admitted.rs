@@ -44,7 +44,12 @@ impl State {
         self.heard.extend(heard);
         self.early.extend(early);
         for (name, known) in known_refunds {
-            self.known_refunds.entry(name).or_default().extend(known);
+            let before = self.known_refunds.entry(name).or_default();
+            for refund in known {
+                if !before.contains(&refund) {
+                    before.push(refund);
+                }
+            }
         }
     }
 

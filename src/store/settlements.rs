@@ -40,17 +40,19 @@ pub fn load_known_refunds(
     Ok(())
 }
 
-/// Returns whether a provider reported a refund of the order by the settlement's reference, and its amount counts or
-/// waits for room.
+/// Returns whether a provider reported a refund of the order by the settlement's reference, and its amount counts, waits
+/// for room, or waited for its payment, for which Stripe names no order.
 fn is_reported(connection: &Connection, digests: &DigestKey, command: &SettleRefund) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
         "SELECT 1 FROM inbox
-         WHERE digest = ?1 AND order_seq = ?2 AND kind = ?3 AND (ignored IS NULL OR ignored = ?4)",
+         WHERE digest = ?1 AND coalesce(order_seq, 0) IN (0, ?2) AND kind = ?3
+             AND (ignored IS NULL OR ignored IN (?4, ?5))",
     )?;
     for provider in Provider::ALL {
         let digest = digests.provider_event(provider, &command.reference);
         let kind = ProviderEventKind::RefundSucceeded.as_str();
-        if statement.exists(params![digest, command.order, kind, IgnoredReason::ExceedsReceived.as_str()])? {
+        let waits = [IgnoredReason::ExceedsReceived, IgnoredReason::UnknownPayment].map(IgnoredReason::as_str);
+        if statement.exists(params![digest, command.order, kind, waits[0], waits[1]])? {
             return Ok(true);
         }
     }

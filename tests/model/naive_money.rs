@@ -196,14 +196,15 @@ impl Naive {
     pub(super) fn settle(&mut self, settle: &SettleRefund, index: usize) -> Outcome {
         let order = &mut self.orders[index];
         let number = order.seq;
-        let of_name = order.settled.iter().find(|(reference, payment, _)| {
-            **reference == *settle.reference && settle.payment.as_ref().is_none_or(|named| named == payment)
-        });
-        if let Some((_, _, amount)) = of_name {
-            let amount = Amount::new(*amount).expect("in range");
-            return match settle.amount.is_none_or(|told| told == amount) {
+        let is_of_name = |reference: &str, payment: &str| {
+            *reference == *settle.reference && settle.payment.as_ref().is_none_or(|named| **named == *payment)
+        };
+        let of_name = order.settled.iter().filter(|(reference, payment, _)| is_of_name(reference, payment));
+        let of_name: Vec<Amount> = of_name.map(|(_, _, amount)| Amount::new(*amount).expect("in range")).collect();
+        if let Some(first) = of_name.first() {
+            return match settle.amount.is_none_or(|told| of_name.contains(&told)) {
                 true => self.repeat(Subject::Order(seq(number))),
-                false => self.refuse(Refusal::Invalid(Invalid::SettlementDiffers { amount })),
+                false => self.refuse(Refusal::Invalid(Invalid::SettlementDiffers { amount: *first })),
             };
         }
         let owed: Vec<usize> = (0..order.payments.len()).filter(|at| order.payments[*at].due > 0).collect();
@@ -224,7 +225,7 @@ impl Naive {
         }
         let payment = &mut order.payments[named[0]];
         let amount = settle.amount.map_or(payment.due, Amount::get);
-        if amount > payment.due {
+        if amount == 0 || amount > payment.due {
             let owed = Amount::new(payment.due).expect("in range");
             return self.refuse(Refusal::Invalid(Invalid::SettlementOutOfRange { owed }));
         }

@@ -36,7 +36,8 @@ pub(super) fn settle(decision: &mut Decision<'_>, command: &SettleRefund) -> Res
     }
     let (position, payment) = owed_payment(order, command)?;
     let amount = command.amount.unwrap_or(payment.refund_due);
-    if amount > payment.refund_due {
+    // A settlement of nothing would take the reference from the refund that follows.
+    if amount == Amount::ZERO || amount > payment.refund_due {
         return Err(Refusal::Invalid(Invalid::SettlementOutOfRange { owed: payment.refund_due }));
     }
     let state = balance_after(order, position, |payment| payment.settle(amount)).state_with_less_owed(order.state);
@@ -48,6 +49,7 @@ pub(super) fn settle(decision: &mut Decision<'_>, command: &SettleRefund) -> Res
 /// Returns whether the settlement was made before.
 fn is_repeated(state: &State, command: &SettleRefund) -> Result<bool, Refusal> {
     let key = (command.order, command.reference.clone());
+    let mut another = None;
     for known in state.known_refunds.get(&key).into_iter().flatten() {
         match known {
             KnownRefund::Reported => return Ok(true),
@@ -55,12 +57,11 @@ fn is_repeated(state: &State, command: &SettleRefund) -> Result<bool, Refusal> {
             KnownRefund::Settled { amount, .. } if command.amount.is_none_or(|told| told == *amount) => {
                 return Ok(true);
             }
-            KnownRefund::Settled { amount, .. } => {
-                return Err(Refusal::Invalid(Invalid::SettlementDiffers { amount: *amount }));
-            }
+            // Older files have one reference on several payments: another one may match.
+            KnownRefund::Settled { amount, .. } => another = another.or(Some(*amount)),
         }
     }
-    Ok(false)
+    another.map_or(Ok(false), |amount| Err(Refusal::Invalid(Invalid::SettlementDiffers { amount })))
 }
 
 /// Returns the payment that is owed, and its place: the one that is named, or the only one.

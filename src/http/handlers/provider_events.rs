@@ -177,8 +177,8 @@ fn warn_of_money(provider: Provider, reference: &str) {
     tracing::warn!(
         provider = provider.as_str(),
         reference,
-        "a buyer paid for an order that this database does not have (perhaps one that a restored copy has lost): pay it back at \
-         the provider, or find the buyer there"
+        "a payment names an order that this database does not have, or is not of it. If it is this shop's (a restored copy may \
+         have lost the order), find the buyer at the provider, or pay it back there"
     );
 }
 
