@@ -204,6 +204,40 @@ fn a_refund_that_an_operator_settled_by_its_name_is_counted_once_and_can_fail() 
 }
 
 #[test]
+fn of_a_refund_that_an_operator_settled_in_part_the_rest_counts_when_it_is_reported_and_its_failure_owes_what_counted()
+{
+    for provider in ["standard-webhooks", "stripe", "sandbox"] {
+        for is_reported in [true, false] {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let server = open(scratch.path());
+            let id = order(&server, "ann");
+            let told = |event: &str, kind: &str, amount: u64, refund: &str| {
+                send(&server, provider, event, kind, &id, amount, refund)
+            };
+            let post = |what: &str, body: &Value| {
+                let headers = "Content-Type: application/json\r\nIdempotency-Key: refund\r\n";
+                let path = format!("/v1/orders/{id}/{what}");
+                let answer = call(server.0.server.admin_address, "POST", &path, headers, &body.to_string());
+                assert_eq!(answer.status, 200, "{}", answer.text);
+            };
+            assert_eq!(told("p1", "payment.succeeded", 100, ""), "applied", "{provider}");
+            post("refund", &json!({ "reason": "all of it" }));
+            post("refund-settled", &json!({ "reference": "re_1", "amount": 60, "reason": "typed too little" }));
+            assert_eq!(shown(&server, &id), ("refund_due".into(), 60, 40), "{provider}");
+            if is_reported {
+                assert_eq!(told("re_1", "refund.succeeded", 100, ""), "applied", "{provider}");
+                assert_eq!(shown(&server, &id), ("refunded".into(), 100, 0), "{provider}");
+                assert_eq!(told("re_1", "refund.succeeded", 100, ""), "duplicate", "{provider}");
+            }
+            assert_eq!(told("f1", "refund.failed", 100, "re_1"), "applied", "{provider}");
+            assert_eq!(shown(&server, &id), ("refund_due".into(), 0, 100), "{provider}: {is_reported}");
+            server.stop();
+            is_consistent(scratch.path());
+        }
+    }
+}
+
+#[test]
 fn of_two_payments_one_stays_in_the_file_too_whichever_is_refunded() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = open(scratch.path());

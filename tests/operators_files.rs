@@ -104,7 +104,9 @@ fn the_files_are_their_owners_alone_whatever_the_umask_says() {
         );
         let mut shell = Command::new("sh");
         let mut server = shell.args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("run");
-        process::wait_until("it has its files", || data.join("firstcome.fault").exists() && !is_empty(&data));
+        // The last of them: it is written before anything is served.
+        let clock = data.join("firstcome.clock");
+        process::wait_until("it has its files", || fs::metadata(&clock).is_ok_and(|found| found.len() > 0));
         server.kill().expect("killed");
         server.wait().expect("ended");
         assert_eq!(mode(&data), 0o700, "umask {umask}");
@@ -115,10 +117,6 @@ fn the_files_are_their_owners_alone_whatever_the_umask_says() {
         recover(&data, wall_clock(), AcceptedRisks::default()).expect("recovered");
         assert_eq!((mode(&data.join(PARTS[0])), mode(&data.join(PARTS[2]))), (0o600, 0o600));
     }
-}
-
-fn is_empty(data: &Path) -> bool {
-    fs::metadata(data.join("firstcome.fault")).is_ok_and(|found| found.len() == 0)
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! The encoding of commands about money that have grown, and of what their decisions needed. They have grown since captures of version 3
 //! began: what is new has tags of its own, so that older captures stay readable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use super::encoding::encoding_of_enum;
-use crate::engine::{Admitted, KnownRefund, RecordProviderEvent, SettleRefund};
+use crate::engine::{Admitted, KnownRefund, KnownRefunds, RecordProviderEvent, SettleRefund};
 use crate::types::{Digest, ProviderEventKind};
 
 /// The tag before an event's counterpart, where it has one: no kind has this number, and captures without it stay
@@ -122,18 +122,14 @@ impl Encode for Admitted {
 
 impl<Context> Decode<Context> for Admitted {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let mut admitted = Admitted { order: Decode::decode(decoder)?, ..Admitted::default() };
-        match u8::decode(decoder)? {
-            0 => {}
-            1 => admitted.heard = BTreeSet::from([Digest::decode(decoder)?]),
-            tag @ (WITH_EARLY | WITH_REFUNDS) => {
-                (admitted.heard, admitted.early) = (Decode::decode(decoder)?, Decode::decode(decoder)?);
-                if tag == WITH_REFUNDS {
-                    admitted.known_refunds = Decode::decode(decoder)?;
-                }
-            }
+        let order = Decode::decode(decoder)?;
+        let (heard, early, known_refunds) = match u8::decode(decoder)? {
+            0 => (BTreeSet::new(), BTreeMap::new(), KnownRefunds::new()),
+            1 => (BTreeSet::from([Digest::decode(decoder)?]), BTreeMap::new(), KnownRefunds::new()),
+            WITH_EARLY => (Decode::decode(decoder)?, Decode::decode(decoder)?, KnownRefunds::new()),
+            WITH_REFUNDS => (Decode::decode(decoder)?, Decode::decode(decoder)?, Decode::decode(decoder)?),
             tag => return Err(DecodeError::OtherString(format!("{tag} is no Admitted"))),
-        }
-        Ok(admitted)
+        };
+        Ok(Admitted { order, heard, early, known_refunds })
     }
 }

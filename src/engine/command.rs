@@ -143,6 +143,11 @@ impl Command {
         if let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self { Some(event) } else { None }
     }
 
+    /// The provider's event of this command, to be completed by what the file tells of it.
+    pub fn named_event_mut(&mut self) -> Option<&mut RecordProviderEvent> {
+        if let Command::Payment(PaymentCommand::RecordProviderEvent(event)) = self { Some(event) } else { None }
+    }
+
     /// The settlement of a refund that this command is. The writer looks its reference up before the decision.
     #[must_use]
     pub fn named_settlement(&self) -> Option<&SettleRefund> {

@@ -31,6 +31,8 @@ pub struct EtcdLog {
     used: AtomicUsize,
     /// Position of the member that answered the last read.
     read_from: AtomicUsize,
+    /// Members that were asked for another copy since, and did not answer.
+    silent: AtomicUsize,
     prefix: String,
     node: String,
     slots: u64,
@@ -76,6 +78,7 @@ impl EtcdLog {
             members: clients,
             used: AtomicUsize::new(0),
             read_from: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
             prefix,
             node,
             slots,
@@ -118,9 +121,12 @@ impl EtcdLog {
         };
         if answer == LogAnswer::Unknown {
             self.leave(at);
-        }
-        if matches!(request, LogRequest::Read { .. }) {
+            if is_doubted {
+                self.silent.fetch_add(1, Ordering::Relaxed);
+            }
+        } else if matches!(request, LogRequest::Read { .. }) {
             self.read_from.store(at, Ordering::Relaxed);
+            self.silent.store(0, Ordering::Relaxed);
         }
         answer
     }
@@ -214,7 +220,9 @@ impl EtcdLog {
 
     /// A member that did not answer the last read, and its position: the copy of that one is doubted.
     fn another_reader(&self) -> (usize, Client) {
-        self.at(self.read_from.load(Ordering::Relaxed).wrapping_add(1))
+        let others = self.members.len().saturating_sub(1).max(1);
+        let further = self.silent.load(Ordering::Relaxed) % others;
+        self.at(self.read_from.load(Ordering::Relaxed).wrapping_add(1).wrapping_add(further))
     }
 
     fn at(&self, position: usize) -> (usize, Client) {

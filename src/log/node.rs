@@ -55,7 +55,7 @@ enum NodeRole {
         /// The end of the time for it.
         until: BootMillis,
     },
-    /// It gives its tenure back.
+    /// The node gives its tenure back.
     Resigning {
         tenure: Tenure,
     },

@@ -122,6 +122,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     if let Some(replaced) = replaced.map_err(|error| at_file(error, &store.path))? {
         tell_of_a_copy(&store, replaced, found_seq);
     }
+    let listeners = bound.map_or_else(bind, Ok)?;
+    // A start that could not serve must not begin anybody's time to pay.
     let now = clock.now();
     if resumption::record(&mut store, &mut loaded, now, options.batch_events_max)
         .map_err(|error| at_file(error, &store.path))?
@@ -130,7 +132,6 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
             "auctions' units were due to be offered while the server was stopped: their buyers' time to pay begins now"
         );
     }
-    let listeners = bound.map_or_else(bind, Ok)?;
     config.settle_public_url(listeners.public_address);
     for warning in config::warnings(&config, config::somaxconn(), descriptors_max) {
         tracing::warn!("{warning}");

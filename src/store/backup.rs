@@ -26,7 +26,7 @@ pub struct BackupState {
 /// Checks the file at `backup`, and that its history is the beginning of the one of the database in `data`.
 ///
 /// # Errors
-/// What the file is instead, as a predicate of it.
+/// A predicate of the file, such as `is damaged: …`.
 pub fn check(backup: &Path, data: &Path) -> Result<BackupState, String> {
     let connection = open(backup).map_err(|error| predicate(&error))?;
     let damaged = |error: rusqlite::Error| format!("is damaged: {error}");

@@ -12,20 +12,25 @@ use crate::engine::{Admitted, DeferredProviderEvent, EarlyEvent, RecordProviderE
 use crate::types::{Amount, Currency, Digest, DigestKey, Provider, ProviderEventKind, Seq, hex};
 
 /// Loads what the decision about a provider's event needs of the events before it: whether it is in the inbox, and what
-/// waits for the payment that it names.
+/// waits for the payment that it names. Of a refund that an operator settled in part by the provider's name of it, the
+/// event's amount becomes that which is not counted yet; of the failure of such a refund, that which was.
 ///
 /// # Errors
 /// [`StoreError::Inconsistent`] if a detail cannot be read.
 pub fn load_about(
     connection: &Connection,
     digests: &DigestKey,
-    event: &RecordProviderEvent,
+    event: &mut RecordProviderEvent,
     admitted: &mut Admitted,
 ) -> Result<(), StoreError> {
     let settled = settled_by_hand(connection, digests, event)?;
-    if has_heard(connection, &event.id)? || settled.contains(&event.id) {
+    let is_all_settled = settled.get(&event.id).is_some_and(|by_hand| *by_hand >= event.amount);
+    if is_all_settled || has_heard(connection, &event.id)? {
         admitted.heard.insert(event.id);
         return Ok(());
+    }
+    if let Some(rest) = settled.get(&event.id).and_then(|by_hand| event.amount.minus(*by_hand)) {
+        event.amount = rest;
     }
     if event.kind == ProviderEventKind::PaymentFailed {
         return Ok(());
@@ -33,8 +38,13 @@ pub fn load_about(
     admitted.early = load_early(connection, event)?;
     let counterparts = admitted.early.values().filter_map(|early| early.event.counterpart).chain(event.counterpart);
     for counterpart in counterparts {
-        if has_heard(connection, &counterpart)? || settled.contains(&counterpart) {
+        if has_heard(connection, &counterpart)? {
             admitted.heard.insert(counterpart);
+        } else if let Some(by_hand) = settled.get(&counterpart) {
+            admitted.heard.insert(counterpart);
+            if event.counterpart == Some(counterpart) {
+                event.amount = event.amount.min(*by_hand);
+            }
         }
     }
     Ok(())
@@ -171,7 +181,7 @@ mod tests {
 
     /// Events that wait for the payment that an event names.
     fn waiting(store: &Store, provider: Provider, reference: &str) -> Vec<(u64, Option<u64>)> {
-        let event = RecordProviderEvent {
+        let mut event = RecordProviderEvent {
             provider,
             id: Digest([9; 16]),
             order: Some(seq(ORDER)),
@@ -182,7 +192,7 @@ mod tests {
             counterpart: None,
         };
         let mut admitted = Admitted::default();
-        load_about(&store.connection, &store.digest_key, &event, &mut admitted).expect("loaded");
+        load_about(&store.connection, &store.digest_key, &mut event, &mut admitted).expect("loaded");
         admitted.early.iter().map(|(seq, early)| (seq.get(), early.order.map(Seq::get))).collect()
     }
 

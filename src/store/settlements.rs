@@ -1,5 +1,7 @@
 //! Refunds that operators settled, by the references that they gave: in the file they are events of their order alone.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
@@ -59,18 +61,22 @@ fn is_reported(connection: &Connection, digests: &DigestKey, command: &SettleRef
     Ok(false)
 }
 
-/// Returns the inbox keys that the references of the order's settlements have: a refund that has such a key is counted
-/// already.
+/// Returns what operators settled of the payment that an event is about, by the inbox keys that their references have: so
+/// much of a refund that has such a key is counted already.
 pub(super) fn settled_by_hand(
     connection: &Connection,
     digests: &DigestKey,
     event: &RecordProviderEvent,
-) -> rusqlite::Result<Vec<Digest>> {
+) -> rusqlite::Result<BTreeMap<Digest, Amount>> {
     let is_refund = matches!(event.kind, ProviderEventKind::RefundSucceeded | ProviderEventKind::RefundFailed);
-    let Some(order) = event.order.filter(|_| is_refund) else { return Ok(Vec::new()) };
-    let settlements = settlements_of(connection, order)?;
-    let of_provider = settlements.iter().filter(|settlement| settlement.provider == Some(event.provider));
-    Ok(of_provider.map(|settlement| digests.provider_event(event.provider, &settlement.reference)).collect())
+    let Some(order) = event.order.filter(|_| is_refund) else { return Ok(BTreeMap::new()) };
+    let mut settled = BTreeMap::new();
+    for settlement in settlements_of(connection, order)? {
+        if settlement.provider == Some(event.provider) && settlement.payment == event.reference {
+            settled.insert(digests.provider_event(event.provider, &settlement.reference), settlement.amount);
+        }
+    }
+    Ok(settled)
 }
 
 /// Returns the settlements of an order that have a reference, the last first.

@@ -75,7 +75,7 @@ impl Published {
         self.price_changes.load(Ordering::Acquire)
     }
 
-    /// Notes that a price may have changed, after COMMIT.
+    /// Notes that a price may have changed. Only the writer calls it, after COMMIT.
     pub fn note_price_change(&self) {
         self.price_changes.fetch_add(1, Ordering::Release);
     }

@@ -37,7 +37,7 @@ impl WriterLoop<'_> {
             self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
             return Ok(());
         }
-        let admitted = self.prefetch(&submission.command)?;
+        let admitted = self.prefetch(&mut submission.command)?;
         let first = self.batch.events.len();
         let outcome = self.state.decide(&submission.command, &mut self.batch.events);
         for event in &self.batch.events[first..] {
@@ -70,7 +70,7 @@ impl WriterLoop<'_> {
     }
 
     /// Loads what a command refers to and the state does not hold. Returns a copy of it for the capture.
-    fn prefetch(&mut self, command: &Command) -> Result<Admitted, StoreError> {
+    fn prefetch(&mut self, command: &mut Command) -> Result<Admitted, StoreError> {
         let connection = &self.store.connection;
         let mut admitted = Admitted::default();
         if let Some(order) = command.named_order()
@@ -78,7 +78,7 @@ impl WriterLoop<'_> {
         {
             admitted.order = load::load_order(connection, &self.store.digest_key, order)?;
         }
-        if let Some(event) = command.named_event().filter(|event| !self.state.has_heard(&event.id)) {
+        if let Some(event) = command.named_event_mut().filter(|event| !self.state.has_heard(&event.id)) {
             early::load_about(connection, &self.store.digest_key, event, &mut admitted)?;
         }
         if let Some(settle) = command.named_settlement() {

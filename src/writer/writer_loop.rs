@@ -16,7 +16,7 @@ use super::sync_policy::SyncPolicy;
 use super::thread::OperatorsFile;
 use super::{Clock, ClockReading};
 use crate::capture::Tap;
-use crate::engine::{Outcome, State};
+use crate::engine::{DropEvent, EventBody, Outcome, State};
 use crate::failpoints::{self, Bug, PausePoint};
 use crate::store::{Batch, Recorder, Severity, Store, StoreError, beside, load};
 use crate::telemetry::WriterMeter;
@@ -282,10 +282,15 @@ impl WriterLoop<'_> {
     /// Publishes the versions of the drops that the batch changed: after COMMIT, before the replies.
     fn publish(&mut self, commit: Duration) {
         let mut touched: BTreeMap<DropId, UnixMillis> = BTreeMap::new();
+        let mut has_new_price = false;
         for event in &self.batch.events {
             if let Some(drop_id) = event.drop_id() {
                 touched.insert(drop_id, event.at);
             }
+            has_new_price |= matches!(event.body, EventBody::Drop(DropEvent::Patched(_)));
+        }
+        if has_new_price {
+            self.published.note_price_change();
         }
         for (drop_id, at) in touched {
             if let Some(entry) = self.state.drop_entry(drop_id) {

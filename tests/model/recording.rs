@@ -51,7 +51,9 @@ impl<'store> Recording<'store> {
             admitted.order = load::load_order(&store.connection, &store.digest_key, order).expect("read");
         }
         if let Some(event) = command.named_event() {
-            early::load_about(&store.connection, &store.digest_key, event, &mut admitted).expect("read");
+            // References of settlements are no events' names here: amounts stay as they are.
+            let mut event = event.clone();
+            early::load_about(&store.connection, &store.digest_key, &mut event, &mut admitted).expect("read");
         }
         if let Some(settle) = command.named_settlement() {
             settlements::load_known_refunds(&store.connection, &store.digest_key, settle, &mut admitted).expect("read");

@@ -132,13 +132,8 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let drop_id = call.drop_id()?;
     prices::check_new_price(worker, drop_id, patch.unit_price)?;
     let reason = call.signed(reason);
-    let may_change_price = patch.unit_price.is_some();
     let command = DropCommand::Patch(PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason });
-    let response = operate(worker, &call, command, StatusCode::OK).await;
-    if may_change_price {
-        worker.writer.published.note_price_change();
-    }
-    response
+    operate(worker, &call, command, StatusCode::OK).await
 }
 
 /// `POST /v1/drops/{drop_id}/pause`, `/resume`, `/close`.

@@ -126,8 +126,12 @@ fn payment_option(worker: &Worker) -> PaymentOption {
 fn payment_option_of(worker: &Worker, order: &OrderRow) -> PaymentOption {
     let option = payment_option(worker);
     let provider = worker.server.config.payments.provider;
+    // No second session is made for an order whose session is at a provider that is not heard any more.
+    let session = worker.reader.read(|connection| sessions::provider_of(connection, order.seq));
+    let is_heard = |provider| worker.server.verifiers.is_configured(provider);
     let is_taken = accepted_amounts::check(provider, order.currency, order.amount()).is_ok()
-        && !worker.server.refused_sessions.contains(order.seq);
+        && !worker.server.refused_sessions.contains(order.seq)
+        && session.ok().flatten().is_none_or(is_heard);
     if option == PaymentOption::SessionPending && !is_taken { PaymentOption::NotTaken } else { option }
 }
 

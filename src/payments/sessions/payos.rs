@@ -45,6 +45,10 @@ impl PayosSessions {
             ProviderApi::open(&settings.payos_url, settings.session_timeout).map_err(|mistake| mistakes.push(mistake));
         let client_id = HeaderValue::from_str(&settings.payos_client_id)
             .map_err(|_| mistakes.push(ConfigError("payments.payos_client_id: visible ASCII characters".into())));
+        if keys.is_none() && mistakes.is_empty() {
+            mistakes
+                .push(ConfigError("payments.payos_checksum_key_files must be set: requests are signed with it".into()));
+        }
         match (api_key, keys, api, client_id) {
             (Ok(api_key), Some(keys), Ok(api), Ok(client_id)) => Ok(PayosSessions {
                 api,

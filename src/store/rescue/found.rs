@@ -79,13 +79,50 @@ fn has_events(path: &Path, mark: &WatermarkRecord) -> bool {
 }
 
 fn refusal(directory: &Path, path: PathBuf, mark: &WatermarkRecord, code: u8) -> StoreError {
-    let old = format!("{}.lost", directory.display());
     let whole = std::path::absolute(directory).unwrap_or_default();
-    let from = match path.strip_prefix(&whole) {
-        Ok(inside) => format!("{old}/{}", inside.display()),
-        Err(_) => path.display().to_string(),
-    };
-    let away = if directory.exists() { format!("mv {} {old} && ", directory.display()) } else { String::new() };
-    let commands = format!("{away}mv {from} {}", directory.display());
+    // Without the slash that a shell completes it with; a name that is free, or the second command would move into it.
+    let place: PathBuf = directory.components().collect();
+    let old = (1..).map(|number| place.with_file_name(format!("{}.lost-{number}", name_of(&place))));
+    let old = old.into_iter().find(|old| !old.exists()).unwrap_or_default();
+    let from = path.strip_prefix(&whole).map_or_else(|_| path.clone(), |inside| old.join(inside));
+    let away = if directory.exists() { format!("mv {} {} && ", quoted(&place), quoted(&old)) } else { String::new() };
+    let commands = format!("{away}mv {} {}", quoted(&from), quoted(&place));
     StoreError::Rescued { path, seq: mark.seq.get(), directory: directory.to_path_buf(), commands, code }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Writes a path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::chain::ChainLink;
+    use crate::types::Seq;
+
+    #[test]
+    fn the_commands_are_words_of_a_shell_and_move_into_nothing_that_exists() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let directory = scratch.path().join("a shop's");
+        std::fs::create_dir_all(directory.join("rescued-1")).expect("made");
+        std::fs::create_dir(scratch.path().join("a shop's.lost-1")).expect("made");
+        std::fs::write(directory.join("rescued-1/kept"), "").expect("written");
+        let (seq, link) = (Seq::ZERO, ChainLink::START);
+        let mark = WatermarkRecord { file_id: [1; 16], epoch: 1, seq, link, synced: seq };
+        // With the slash that a shell completes it with.
+        let typed = PathBuf::from(format!("{}/", directory.display()));
+        let refused = refusal(&typed, directory.join("rescued-1"), &mark, crate::exit::DISK);
+        let StoreError::Rescued { commands, .. } = refused else { panic!("{refused}") };
+        let ran = std::process::Command::new("sh").arg("-c").arg(&commands).status().expect("run");
+        assert!(ran.success(), "{commands}");
+        assert!(directory.join("kept").exists(), "{commands}");
+        assert!(scratch.path().join("a shop's.lost-2").exists(), "{commands}");
+    }
 }
