@@ -11,7 +11,6 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
 use hyper::{Response, StatusCode, Uri, Version};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::body::{Body, BodyBounds, discard, full, read_json};
@@ -195,17 +194,20 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     serde_html_form::from_str(query).map_err(|error| Problem::invalid(wrong_parameter::<T>(query), error.to_string()))
 }
 
-/// The query of a route that has no parameters.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoParameters {}
-
 /// Refuses the parameters of a query where the route has none.
 ///
 /// # Errors
 /// `validation`.
 pub fn refuse_parameters(query: &str) -> Result<(), Problem> {
-    parse_query::<NoParameters>(query).map(|NoParameters {}| ())
+    let Some(part) = query.split('&').find(|part| !part.is_empty()) else { return Ok(()) };
+    let decoded: Vec<(String, String)> = serde_html_form::from_str(part).unwrap_or_default();
+    let name = decoded.into_iter().next().map(|(name, _)| name).unwrap_or_default();
+    Err(Problem::invalid(pointer_to(&name), "is an unknown parameter: this route has none"))
+}
+
+/// Returns the JSON pointer (RFC 6901) to a parameter.
+fn pointer_to(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Returns the pointer of the first parameter of a query that is wrong by itself or repeated. The parser does not tell.
@@ -215,7 +217,7 @@ fn wrong_parameter<T: DeserializeOwned>(query: &str) -> String {
         let decoded: Vec<(String, String)> = serde_html_form::from_str(pair).unwrap_or_default();
         let name = decoded.into_iter().next().map(|(name, _)| name).unwrap_or_default();
         if names.contains(&name) || serde_html_form::from_str::<T>(pair).is_err() {
-            return format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            return pointer_to(&name);
         }
         names.push(name);
     }
