@@ -86,6 +86,15 @@ impl<Context> Decode<Context> for SettleRefund {
         if *reference == *OF_PAYMENT {
             (payment, amount) = (Decode::decode(decoder)?, Decode::decode(decoder)?);
             reference = Decode::decode(decoder)?;
+            // Written again, such a settlement would have no mark, and its empty reference would be read as one.
+            if payment.is_none() && amount.is_none() {
+                return Err(DecodeError::Other(
+                    "a settlement is marked as one of a payment or an amount, and names neither",
+                ));
+            }
+        }
+        if reference.is_empty() {
+            return Err(DecodeError::Other("a settlement has no reference"));
         }
         Ok(SettleRefund { order, reference, payment, amount, reason: Decode::decode(decoder)? })
     }

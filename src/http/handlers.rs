@@ -121,7 +121,7 @@ pub(super) async fn submit_as(
         }
         Some(WriterReply::TooOld) => Err(overloaded(worker, worker.writer.queue_depth())),
         Some(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
-        Some(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
+        Some(WriterReply::NotApplied(NotApplied::Ending | NotApplied::NotLeader)) => Err(Problem::Draining),
         Some(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
         None => {
             worker.server.reply_timeouts.increment(1);
@@ -135,7 +135,7 @@ pub(super) fn rejected(worker: &Worker, submit_error: SubmitError) -> Problem {
     worker.server.queue_rejections.increment(1);
     match submit_error {
         SubmitError::QueueFull { depth } => overloaded(worker, depth),
-        SubmitError::Stopping => Problem::Draining,
+        SubmitError::Stopping | SubmitError::NotLeader => Problem::Draining,
         SubmitError::ReadOnly => Problem::ReadOnly,
     }
 }

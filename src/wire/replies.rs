@@ -49,7 +49,7 @@ fn decision(answer: WriterReply) -> Result<Outcome, u8> {
         WriterReply::Decided(decided) => Ok(decided.outcome),
         WriterReply::TooOld => Err(reason::OVERLOADED),
         WriterReply::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
-        WriterReply::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
+        WriterReply::NotApplied(NotApplied::Ending | NotApplied::NotLeader) => Err(reason::DRAINING),
         WriterReply::Unknown => Err(reason::OUTCOME_UNKNOWN),
     }
 }

@@ -250,7 +250,7 @@ fn submit(wire: &WireWorker, submission: Submission) -> Result<Ticket, u8> {
         wire.count_rejected();
         match error {
             SubmitError::QueueFull { .. } => reason::OVERLOADED,
-            SubmitError::Stopping => reason::DRAINING,
+            SubmitError::Stopping | SubmitError::NotLeader => reason::DRAINING,
             SubmitError::ReadOnly => reason::READ_ONLY,
         }
     })

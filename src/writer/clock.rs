@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::clock_guard::{ClockError, ClockReading, StartEvidence};
+use crate::log::BootMillis;
 use crate::store::{BootTime, KeptInstant};
 use crate::types::UnixMillis;
 
@@ -47,6 +48,14 @@ pub fn wall_clock_second() -> u64 {
 pub fn wall_clock_us() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Returns the time of the boot clock, which goes on while the machine is suspended.
+#[must_use]
+pub fn boot_clock() -> BootMillis {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanoseconds) = (u64::try_from(now.tv_sec).unwrap_or(0), u64::try_from(now.tv_nsec).unwrap_or(0));
+    BootMillis(seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000))
 }
 
 impl Clock {

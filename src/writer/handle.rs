@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::oneshot;
 
 use super::Clock;
+use super::node_view::NodeView;
 use super::replies::{ReplyAddress, ReplyMailboxes, WriterReply};
 use crate::engine::Command;
 use crate::store::PrivateData;
@@ -46,6 +47,8 @@ pub enum SubmitError {
     ReadOnly,
     /// The program is shutting down.
     Stopping,
+    /// Another node of the cluster decides, or none does.
+    NotLeader,
 }
 
 /// A command in the queue.
@@ -85,6 +88,8 @@ pub struct WriterHandle {
     pub published: Arc<Published>,
     pub digest_key: DigestKey,
     pub(super) files: Arc<KnownFiles>,
+    /// The node's place in its cluster; `None` on a single machine.
+    pub node: Option<Arc<NodeView>>,
 }
 
 /// A pending reply. Dropping it does not cancel the command.
@@ -141,6 +146,9 @@ impl WriterHandle {
         }
         if self.is_read_only() {
             return Err(SubmitError::ReadOnly);
+        }
+        if self.node.as_ref().is_some_and(|node| !node.may_lead()) {
+            return Err(SubmitError::NotLeader);
         }
         if submission.class == Class::Buyer {
             // Workers that check at the same moment may exceed the limit by one each: the reserve is larger than that.

@@ -43,6 +43,8 @@ pub enum NotApplied {
     ReadOnly,
     /// The program is shutting down, or ends after a fault.
     Ending,
+    /// Another node of the cluster decides, or none does.
+    NotLeader,
 }
 
 /// A decision with its instant and its timing.

@@ -93,6 +93,7 @@ impl Writer {
             published: Arc::clone(&published),
             digest_key: store.digest_key.clone(),
             files: Arc::new(store.files.known().clone()),
+            node: None,
         };
         (
             Writer {

@@ -1,0 +1,159 @@
+//! A node's knowledge of its place in a cluster. The writer and the log's thread write it; serving threads read it, and a
+//! cached response takes no lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::clock::{boot_clock, wall_clock};
+use crate::log::BootMillis;
+use crate::types::UnixMillis;
+
+/// The addresses under which the leader of a cluster can be reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaderAddress {
+    /// The leader's name.
+    pub node: String,
+    /// URL of its public listener, without a slash at the end.
+    pub public_url: String,
+    /// URL of its admin listener, without a slash at the end.
+    pub admin_url: String,
+    /// Host and port of its listener of the wire protocol.
+    pub wire: String,
+}
+
+/// The part that a node has in its cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeRole {
+    /// It decides and appends, and its lease is surely valid.
+    Leader,
+    /// It applies entries, and answers reads.
+    Follower,
+    /// It neither leads nor follows any more, and must not serve: its file is not what the log says.
+    Stopped,
+}
+
+/// What a node of a cluster knows of itself and of its leader.
+#[derive(Debug)]
+pub struct NodeView {
+    name: String,
+    /// Time of the boot clock until which this node surely leads, in milliseconds; 0 while it does not.
+    leads_until: AtomicU64,
+    /// Number of the last entry in its file.
+    applied: AtomicU64,
+    /// The instant of that entry, in milliseconds since 1970; 0 before the first.
+    applied_at: AtomicI64,
+    stopped: AtomicBool,
+    leader: Mutex<Option<Arc<LeaderAddress>>>,
+}
+
+impl NodeView {
+    /// Returns the view of a follower that has applied nothing yet.
+    #[must_use]
+    pub fn new(name: String) -> NodeView {
+        NodeView {
+            name,
+            leads_until: AtomicU64::new(0),
+            applied: AtomicU64::new(0),
+            applied_at: AtomicI64::new(0),
+            stopped: AtomicBool::new(false),
+            leader: Mutex::new(None),
+        }
+    }
+
+    /// The node's name in its cluster.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the node's role at this moment. Reads the boot clock.
+    #[must_use]
+    pub fn role(&self) -> NodeRole {
+        if self.stopped.load(Ordering::Relaxed) {
+            NodeRole::Stopped
+        } else if boot_clock() < BootMillis(self.leads_until.load(Ordering::Acquire)) {
+            NodeRole::Leader
+        } else {
+            NodeRole::Follower
+        }
+    }
+
+    /// Returns whether the node leads, as far as the writer knows: its lease may have ended a moment ago. What is decided
+    /// then is fenced.
+    #[must_use]
+    pub fn may_lead(&self) -> bool {
+        self.leads_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// Number of the last entry in the node's file.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Returns how far the node's state may be behind, in milliseconds: nothing while it leads, otherwise the age of the
+    /// last entry, of which there is one a second. `None` before the first.
+    #[must_use]
+    pub fn stale_ms(&self) -> Option<u64> {
+        if self.role() == NodeRole::Leader {
+            return Some(0);
+        }
+        let at = self.applied_at.load(Ordering::Acquire);
+        let at = UnixMillis::new(at).filter(|at| *at != UnixMillis::ZERO)?;
+        Some(wall_clock().since(at))
+    }
+
+    /// The leader's addresses. `None` while no node leads, or none is known.
+    #[must_use]
+    pub fn leader(&self) -> Option<Arc<LeaderAddress>> {
+        self.leader.lock().clone()
+    }
+
+    /// Notes the leader that the log names.
+    pub fn set_leader(&self, leader: Option<LeaderAddress>) {
+        let mut known = self.leader.lock();
+        if known.as_deref() != leader.as_ref() {
+            *known = leader.map(Arc::new);
+        }
+    }
+
+    /// Notes until when the node surely leads; `None` if it does not.
+    pub fn set_leads_until(&self, until: Option<BootMillis>) {
+        self.leads_until.store(until.map_or(0, |until| until.0), Ordering::Release);
+    }
+
+    /// Notes the number and the instant of the last entry in the file.
+    pub fn set_applied(&self, number: u64, at: UnixMillis) {
+        self.applied.store(number, Ordering::Release);
+        self.applied_at.store(at.get(), Ordering::Release);
+    }
+
+    /// Notes that the node must not serve any more.
+    pub fn set_stopped(&self) {
+        self.leads_until.store(0, Ordering::Release);
+        self.stopped.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_ended_makes_a_follower_and_a_node_that_stopped_stays_stopped() {
+        let view = NodeView::new("n1".into());
+        assert_eq!((view.role(), view.stale_ms()), (NodeRole::Follower, None));
+        view.set_leads_until(Some(boot_clock().plus(60_000)));
+        assert_eq!((view.role(), view.stale_ms()), (NodeRole::Leader, Some(0)));
+        view.set_leads_until(Some(boot_clock()));
+        assert_eq!((view.role(), view.may_lead()), (NodeRole::Follower, true));
+        view.set_leads_until(None);
+        view.set_applied(7, wall_clock());
+        assert!(!view.may_lead() && view.applied() == 7 && view.stale_ms().is_some_and(|age| age < 60_000));
+        view.set_stopped();
+        view.set_leads_until(Some(boot_clock().plus(60_000)));
+        assert_eq!(view.role(), NodeRole::Stopped);
+    }
+}
