@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use refused::RefusedSessions;
+pub use refused::{NoSession, RefusedSessions};
 
 use super::accepted_amounts;
 use super::provider_event::REFERENCE_BYTES_MAX;
@@ -75,15 +75,34 @@ struct ProviderSession {
 impl ProviderSession {
     /// Checks the provider's response, since the buyer is sent to its URL.
     fn new(url: &str, reference: &str) -> Result<ProviderSession, SessionError> {
-        let is_link = url.starts_with("https://") || url.starts_with("http://127.0.0.1");
-        let plain =
-            |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_link && plain(url, URL_BYTES_MAX) && plain(reference, REFERENCE_BYTES_MAX) {
-            Ok(ProviderSession { url: url.into(), reference: reference.into() })
-        } else {
-            Err(SessionError::Permanent("the provider's response has no valid session URL".into()))
+        let reference = is_plain(reference, REFERENCE_BYTES_MAX).then(|| reference.into());
+        match reference {
+            Some(reference) if is_link(url) => Ok(ProviderSession { url: url.into(), reference }),
+            Some(reference) => {
+                let reason = format!(
+                    "buyers are not sent to the URL of the session: {} bytes; it must be https:// and at most \
+                     {URL_BYTES_MAX} visible ASCII characters",
+                    url.len()
+                );
+                Err(SessionError::Unusable { reason, reference: Some(reference) })
+            }
+            None => Err(SessionError::unusable("the provider's id of the session is too long or not ASCII")),
         }
     }
+}
+
+/// Returns whether a buyer may be sent to a URL of a session: over a network only by HTTPS.
+fn is_link(url: &str) -> bool {
+    let is_ours = |rest: &str| {
+        let after = ["127.0.0.1", "localhost", "[::1]"].iter().find_map(|host| rest.strip_prefix(host));
+        after.is_some_and(|after| after.starts_with([':', '/']))
+    };
+    let is_private = url.starts_with("https://") || url.strip_prefix("http://").is_some_and(is_ours);
+    is_private && is_plain(url, URL_BYTES_MAX)
+}
+
+fn is_plain(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The reason why no session was created.
@@ -96,7 +115,24 @@ enum SessionError {
         retry_after: Option<Duration>,
     },
     /// The provider rejects this order for good.
-    Permanent(String),
+    Refused(String),
+    /// There is, or may be, a session at the provider to which no buyer can be sent.
+    Unusable {
+        reason: String,
+        /// The provider's id of the session, if it is known, so that the session is closed.
+        reference: Option<Box<str>>,
+    },
+}
+
+impl SessionError {
+    fn unusable(reason: impl Into<String>) -> SessionError {
+        SessionError::Unusable { reason: reason.into(), reference: None }
+    }
+
+    /// A failure after which the request is repeated.
+    fn retry(reason: impl Into<String>) -> SessionError {
+        SessionError::Retry { reason: reason.into(), retry_after: None }
+    }
 }
 
 /// The provider of `payments.provider`.
@@ -109,7 +145,7 @@ enum SessionProvider {
 impl SessionProvider {
     async fn create(&self, request: &SessionRequest) -> Result<ProviderSession, SessionError> {
         accepted_amounts::check(Some(self.provider()), request.currency, request.amount())
-            .map_err(|not_taken| SessionError::Permanent(not_taken.sentence().into()))?;
+            .map_err(|not_taken| SessionError::Refused(not_taken.sentence().into()))?;
         match self {
             SessionProvider::Stripe(stripe) => stripe.create(request).await,
             SessionProvider::Payos(payos) => payos.create(request).await,
@@ -117,7 +153,7 @@ impl SessionProvider {
         }
     }
 
-    /// Closes a session. [`SessionError::Permanent`] says that it was closed, or paid, before.
+    /// Closes a session. [`SessionError::Refused`] says that it was closed, or paid, before.
     async fn close(&self, reference: &str) -> Result<(), SessionError> {
         match self {
             SessionProvider::Stripe(stripe) => stripe.close(reference).await,
@@ -132,8 +168,12 @@ impl SessionProvider {
     async fn close_unsure(&self, request: &SessionRequest) -> Result<(), SessionError> {
         match self {
             SessionProvider::Stripe(stripe) => {
-                let session = stripe.create(request).await?;
-                stripe.close(&session.reference).await
+                let reference = match stripe.create(request).await {
+                    Ok(session) => session.reference,
+                    Err(SessionError::Unusable { reference: Some(reference), .. }) => reference,
+                    Err(error) => return Err(error),
+                };
+                stripe.close(&reference).await
             }
             SessionProvider::Payos(payos) => payos.close(&payos::number_of(request)?.to_string()).await,
             SessionProvider::Link(_) => Ok(()),

@@ -13,6 +13,8 @@ pub enum PaymentOption {
     SessionPending,
     /// The provider does not take the order: its currency, its amount, or for a reason of its own.
     NotTaken,
+    /// No buyer can be sent to the provider's session, or it is at a provider that the server does not hear.
+    NoPage,
     Sandbox,
     /// The shop takes the money itself.
     Shop,
@@ -49,6 +51,9 @@ const LOOK_AGAIN_SECONDS: u64 = 2;
 
 const CANNOT_BE_PAID: &str = "This order cannot be paid online, because the shop's payment provider does not take it. Ask the \
                               shop how to pay; your order is held for you meanwhile.";
+
+const NO_PAGE: &str = "This order cannot be paid online, because the shop has no page of its payment provider for it that \
+                       works. Ask the shop how to pay; your order is held for you meanwhile.";
 
 impl OrderPage<'_> {
     fn live_seconds(&self) -> Option<u64> {
@@ -93,6 +98,9 @@ impl OrderPage<'_> {
             OrderState::Reserved if self.payment_option == PaymentOption::NotTaken => {
                 ("Reserved for you", CANNOT_BE_PAID.into())
             }
+            OrderState::Reserved if self.payment_option == PaymentOption::NoPage => {
+                ("Reserved for you", NO_PAGE.into())
+            }
             OrderState::Reserved => {
                 ("Reserved for you", "Enter your contact details, then pay. Your order is held for you meanwhile.".into())
             }
@@ -103,6 +111,7 @@ impl OrderPage<'_> {
                         "Your payment is being prepared. This page reloads by itself.".into()
                     }
                     PaymentOption::NotTaken => CANNOT_BE_PAID.into(),
+                    PaymentOption::NoPage => NO_PAGE.into(),
                     PaymentOption::Sandbox => "Pay with play money below.".into(),
                     PaymentOption::Shop => "The shop will tell you how to pay.".into(),
                 },
@@ -221,8 +230,12 @@ mod tests {
         assert!(shown(|page| page.payment_option = PaymentOption::SessionPending).0.contains("being prepared"));
         assert_eq!(shown(|page| page.payment_option = PaymentOption::NotTaken).1, Some(63));
         for state in [OrderState::Reserved, OrderState::AwaitingPayment] {
-            let (page, _) = shown(|page| (page.state, page.payment_option) = (state, PaymentOption::NotTaken));
-            assert!(page.contains("cannot be paid online") && !page.contains("being prepared"), "{page}");
+            for option in [PaymentOption::NotTaken, PaymentOption::NoPage] {
+                let (page, again) = shown(|page| (page.state, page.payment_option) = (state, option));
+                assert!(page.contains("cannot be paid online") && !page.contains("being prepared"), "{page}");
+                assert_eq!(page.contains("does not take it"), option == PaymentOption::NotTaken, "{page}");
+                assert_eq!(again, Some(63));
+            }
         }
         assert_eq!(shown(|_| {}).1, Some(63));
         assert_eq!(shown(|page| page.state = OrderState::Paid).1, None);

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstcome::config::PaymentSettings;
-use firstcome::types::Provider;
+use firstcome::types::{Provider, hex};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::http::{Server, serve_with};
-use crate::provider_webhooks::{secret_file, settings};
+use crate::provider_webhooks::{PAYOS_KEY, hmac, secret_file, settings};
 
 #[derive(Clone, Debug)]
 pub struct StubRequest {
@@ -139,4 +139,23 @@ pub fn sessions(directory: &Path) -> Vec<(u64, String, String, String)> {
 pub fn made(number: usize) -> Option<(u16, &'static str, String)> {
     let url = format!("https://checkout.stripe.com/c/pay/cs_{number}");
     Some((200, "", json!({ "id": format!("cs_{number}"), "url": url }).to_string()))
+}
+
+pub fn with_payos(directory: &Path, url: &str) -> PaymentSettings {
+    PaymentSettings {
+        provider: Some(Provider::Payos),
+        payos_api_key_file: Some(secret_file(directory, "payos-key", "payos-api-key")),
+        payos_client_id: "client-7".into(),
+        payos_url: url.into(),
+        ..settings(directory)
+    }
+}
+
+/// A response of PayOS, signed.
+pub fn signed_by_payos(data: &Value) -> String {
+    let sorted: BTreeMap<&String, &Value> = data.as_object().expect("an object").iter().collect();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    let signed: Vec<String> = sorted.into_iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    let signature = hex::encode(&hmac(PAYOS_KEY.as_bytes(), &[signed.join("&").as_bytes()]));
+    json!({ "code": "00", "desc": "success", "data": data, "signature": signature }).to_string()
 }

@@ -20,6 +20,7 @@ use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::payments::accepted_amounts;
+use crate::payments::sessions::NoSession;
 use crate::read::{OrderRow, lists, rows, sessions};
 use crate::store::PrivateData;
 use crate::types::order_id::code_of;
@@ -129,10 +130,15 @@ fn payment_option_of(worker: &Worker, order: &OrderRow) -> PaymentOption {
     // No second session is made for an order whose session is at a provider that is not heard any more.
     let session = worker.reader.read(|connection| sessions::provider_of(connection, order.seq));
     let is_heard = |provider| worker.server.verifiers.is_configured(provider);
-    let is_taken = accepted_amounts::check(provider, order.currency, order.amount()).is_ok()
-        && !worker.server.refused_sessions.contains(order.seq)
-        && session.ok().flatten().is_none_or(is_heard);
-    if option == PaymentOption::SessionPending && !is_taken { PaymentOption::NotTaken } else { option }
+    let is_taken = accepted_amounts::check(provider, order.currency, order.amount()).is_ok();
+    let refused = worker.server.refused_sessions.reason(order.seq);
+    match (option, refused) {
+        (PaymentOption::SessionPending, _) if !is_taken => PaymentOption::NotTaken,
+        (PaymentOption::SessionPending, Some(NoSession::Refused)) => PaymentOption::NotTaken,
+        (PaymentOption::SessionPending, Some(NoSession::Unusable)) => PaymentOption::NoPage,
+        (PaymentOption::SessionPending, None) if !session.ok().flatten().is_none_or(is_heard) => PaymentOption::NoPage,
+        (option, _) => option,
+    }
 }
 
 /// Returns true if there is a demo shop. It does not authenticate buyers, so it requires play money, and that buyers have

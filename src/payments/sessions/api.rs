@@ -47,24 +47,28 @@ impl ProviderApi {
         body: String,
     ) -> Result<ApiResponse, SessionError> {
         let url = format!("{}{path}", self.base_url);
-        let target =
-            Target::parse(&url, self.client.guard()).map_err(|bad| SessionError::Permanent(bad.to_string()))?;
+        let target = Target::parse(&url, self.client.guard()).map_err(|bad| SessionError::unusable(bad.to_string()))?;
         let mut headers: HeaderMap = with.iter().cloned().collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let response = self.client.send(OutboundRequest { target: &target, method, headers, body: body.into() }).await;
-        let response =
-            response.map_err(|failure| SessionError::Retry { reason: failure.to_string(), retry_after: None })?;
+        let response = response.map_err(|failure| SessionError::retry(failure.to_string()))?;
         let retry_after = retry_after(&response.headers);
         Ok(ApiResponse { status: response.status.as_u16(), retry_after, body: response.body })
     }
 }
 
 impl ApiResponse {
-    /// Returns the error for a response without a session. `reason` is the provider's text: only an error that has one, and
-    /// the status of a refusal, is for good. Any other answer may be that of something between.
-    pub(super) fn session_error(&self, reason: Option<&str>) -> SessionError {
-        if matches!((self.status, reason), (400 | 402 | 422, Some(_))) {
-            return SessionError::Permanent(self.detail(reason));
+    #[cfg(test)]
+    pub(super) fn of(status: u16, body: String) -> ApiResponse {
+        ApiResponse { status, retry_after: None, body: body.into() }
+    }
+
+    /// Returns the error for a response without a session. `reason` is the provider's text, and `is_of_order` says that the
+    /// provider's error is about the order: only such an error with the status of a refusal is for good. Any other answer
+    /// may be that of something between, or about the state of the provider.
+    pub(super) fn session_error(&self, reason: Option<&str>, is_of_order: bool) -> SessionError {
+        if is_of_order && matches!(self.status, 400 | 402 | 422) {
+            return SessionError::Refused(self.detail(reason));
         }
         SessionError::Retry { reason: self.detail(reason), retry_after: self.retry_after }
     }
@@ -78,7 +82,7 @@ impl ApiResponse {
             200 | 401 | 403 | 408 | 409 | 429 | 500.. => {
                 SessionError::Retry { reason: detail, retry_after: self.retry_after }
             }
-            _ => SessionError::Permanent(detail),
+            _ => SessionError::Refused(detail),
         }
     }
 

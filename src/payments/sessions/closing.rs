@@ -79,9 +79,14 @@ impl Closings {
                 false
             }
             // It is paid, closed or expired already.
-            Err(SessionError::Permanent(reason)) => {
+            Err(SessionError::Refused(reason)) => {
                 self.failures = 0;
                 tracing::debug!(%order, %reason, "payment session cannot be closed");
+                false
+            }
+            Err(SessionError::Unusable { reason, .. }) => {
+                self.failures = 0;
+                tracing::warn!(%order, %reason, "payment session cannot be closed; it stays open until its end");
                 false
             }
             Err(SessionError::Retry { reason, retry_after }) => {

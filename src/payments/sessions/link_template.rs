@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Keys, ProviderSession, SessionError, SessionRequest};
+use super::{Keys, ProviderSession, SessionError, SessionRequest, is_link};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::types::hex;
 
@@ -41,7 +41,7 @@ impl LinkTemplate {
         let expires_at = request.expires_at.second();
         let signed = format!("{id}.{amount}.{currency}.{expires_at}.{}", request.page);
         let signature = self.keys.sign(&[signed.as_bytes()]);
-        let signature = signature.ok_or_else(|| SessionError::Permanent("no secret to sign with".into()))?;
+        let signature = signature.ok_or_else(|| SessionError::unusable("no secret to sign with"))?;
         let url = self
             .template
             .replace("{order_id}", &id)
@@ -55,7 +55,7 @@ impl LinkTemplate {
     }
 }
 
-/// Returns unknown placeholders, and required ones that are missing.
+/// Returns unknown placeholders, required ones that are missing, and a URL to which no buyer would be sent.
 fn template_mistakes(template: &str) -> Vec<ConfigError> {
     let mut mistakes = Vec::new();
     for part in template.split('{').skip(1) {
@@ -64,6 +64,9 @@ fn template_mistakes(template: &str) -> Vec<ConfigError> {
             let known = PLACEHOLDERS.join(", ");
             mistakes.push(ConfigError(format!("payments.link_template: {{{word}}} is unknown; use {known}")));
         }
+    }
+    if !is_link(template) {
+        mistakes.push(ConfigError("payments.link_template: a URL that begins with https://, of visible ASCII".into()));
     }
     if !template.contains("{signature}") || !template.contains("{order_id}") {
         mistakes.push(ConfigError("payments.link_template: needs {order_id} and {signature}".into()));
@@ -129,5 +132,12 @@ mod tests {
         assert_eq!(template_mistakes("https://p.example/{order_id}/{signature}"), []);
         let mistakes = template_mistakes("https://p.example/{order}/{signature");
         assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        for wrong in ["http://p.example", "http://127.0.0.1.p.example", "https://p.example/a b", "//p", "https://p/ü"]
+        {
+            assert_eq!(template_mistakes(&format!("{wrong}/{{order_id}}{{signature}}")).len(), 1, "{wrong}");
+        }
+        for right in ["https://p.example", "http://127.0.0.1:7", "http://localhost", "http://[::1]:7"] {
+            assert_eq!(template_mistakes(&format!("{right}/{{order_id}}{{signature}}")), [], "{right}");
+        }
     }
 }

@@ -69,7 +69,8 @@ impl PayosSessions {
         let data = self.data(&response, &body)?;
         match (data["checkoutUrl"].as_str(), data["paymentLinkId"].as_str()) {
             (Some(url), Some(id)) => ProviderSession::new(url, id),
-            _ => Err(SessionError::Permanent("PayOS' response has no link".into())),
+            // The link exists, and the next request asks for it.
+            _ => Err(SessionError::retry("PayOS' response has no link")),
         }
     }
 
@@ -95,9 +96,8 @@ impl PayosSessions {
             (Some(id), Some("PENDING" | "PROCESSING" | "UNDERPAID")) if is_ours => {
                 ProviderSession::new(&format!("{}/{id}", self.checkout_url), id)
             }
-            _ => Err(SessionError::Permanent(
-                "PayOS has another link for this order number; is this database a copy?".into(),
-            )),
+            // It may be another order's, so it is not closed.
+            _ => Err(SessionError::unusable("PayOS has another link for this order number; is this database a copy?")),
         }
     }
 
@@ -108,7 +108,7 @@ impl PayosSessions {
         // Banks show at least nine characters: the order's code without its hyphen.
         let description = code_of(request.id.seq).replace('-', "");
         let signature = sign_request(&self.keys, amount, page, &description, order_code, page);
-        let signature = signature.ok_or_else(|| SessionError::Permanent("no checksum key".into()))?;
+        let signature = signature.ok_or_else(|| SessionError::unusable("no checksum key"))?;
         let body = json!({
             "orderCode": order_code,
             "amount": amount,
@@ -125,21 +125,19 @@ impl PayosSessions {
     /// Returns the data of a successful response after checking its signature: the buyer is sent to the URL in it.
     fn data<'a>(&self, response: &ApiResponse, body: &'a Value) -> Result<&'a Value, SessionError> {
         if response.status != 200 || body["code"] != SUCCESS {
-            return Err(response.session_error(body["code"].as_str().or(body["desc"].as_str())));
+            let reason = body["code"].as_str().or(body["desc"].as_str());
+            return Err(response.session_error(reason, reason.is_some()));
         }
         let data = &body["data"];
         let signed = body["signature"].as_str().is_some_and(|signature| is_signed(&self.keys, data, signature));
-        if signed {
-            Ok(data)
-        } else {
-            Err(SessionError::Permanent("PayOS' response is not signed with the checksum key".into()))
-        }
+        // An answer of something between is not signed either.
+        if signed { Ok(data) } else { Err(SessionError::retry("PayOS' response is not signed with the checksum key")) }
     }
 }
 
 /// Returns an order's number at PayOS.
 pub(super) fn number_of(request: &SessionRequest) -> Result<u64, SessionError> {
-    request.number.ok_or_else(|| SessionError::Permanent("the order's number is above 2^37".into()))
+    request.number.ok_or_else(|| SessionError::unusable("the order's number is above 2^37"))
 }
 
 fn parse(response: &ApiResponse) -> Value {

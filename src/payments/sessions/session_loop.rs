@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use super::closing::{Closing, Closings, EndedSession};
 use super::{
-    Duty, ProviderSession, RefusedSessions, SessionDependencies, SessionError, SessionProvider, SessionRequest,
+    Duty, NoSession, ProviderSession, RefusedSessions, SessionDependencies, SessionError, SessionProvider,
+    SessionRequest,
 };
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::failpoints;
@@ -220,7 +221,9 @@ impl SessionLoop {
             };
             self.close_later(order, session);
         }
-        // A service that makes none has no request without an answer.
+        // Of an order without a session the file does not tell which provider was asked. A service that only closes asks
+        // for none, because Stripe would make one: a session whose answer was lost before the provider was changed stays
+        // open until its end.
         let unsure = if self.duty == Duty::Sessions { found.unsure } else { Vec::new() };
         for order in unsure {
             self.close_later(order, EndedSession::Unsure);
@@ -288,7 +291,7 @@ impl SessionLoop {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let retry = SessionError::Retry { reason: error.to_string(), retry_after: None };
+                    let retry = SessionError::retry(error.to_string());
                     self.closings.finished(order, closing, Err(retry));
                 }
             }
@@ -353,12 +356,21 @@ impl SessionLoop {
                 }
             }
             Err(CreateError::NotRecorded) => self.retry(order, attempts, None),
-            Err(CreateError::NotCreated(SessionError::Permanent(reason))) => {
-                self.failures = 0;
-                self.unsure.remove(&order);
-                self.meter.refused.increment(1);
-                self.refused.add(order);
+            Err(CreateError::NotCreated(SessionError::Refused(reason))) => {
+                self.no_session(order, NoSession::Refused);
                 tracing::error!(%order, %reason, "payment session refused by the provider; it is not requested again");
+            }
+            Err(CreateError::NotCreated(SessionError::Unusable { reason, reference })) => {
+                self.no_session(order, NoSession::Unusable);
+                let session = reference.as_deref();
+                tracing::error!(
+                    %order, session, %reason,
+                    "payment session of the provider cannot be used: the order cannot be paid online; the session is closed \
+                     if its id is known, and stays open at the provider otherwise"
+                );
+                if let Some(reference) = reference {
+                    self.close_later(order, EndedSession::Known(reference));
+                }
             }
             Err(CreateError::NotCreated(SessionError::Retry { reason, retry_after })) => {
                 self.meter.failed.increment(1);
@@ -371,6 +383,14 @@ impl SessionLoop {
                 }
             }
         }
+    }
+
+    /// Notes that no session is requested for an order any more.
+    fn no_session(&mut self, order: Seq, reason: NoSession) {
+        self.failures = 0;
+        self.unsure.remove(&order);
+        self.meter.refused.increment(1);
+        self.refused.add(order, reason);
     }
 
     fn retry(&mut self, order: Seq, attempts: u32, retry_after: Option<Duration>) {

@@ -12,8 +12,11 @@ use crate::payments::accepted_amounts::to_stripe;
 use crate::types::{Amount, UnixMillis, hex};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The type of Stripe's error for a key that it knows with other parameters.
-const KEY_WITH_OTHER_PARAMETERS: &str = "idempotency_error";
+/// The type of Stripe's errors about a key: with 400 it is known with other parameters, with 409 its first request has not
+/// ended.
+const IDEMPOTENCY_ERROR: &str = "idempotency_error";
+/// The types of Stripe's errors about the order. Others are about the key, the limits or the state of Stripe.
+const ERRORS_OF_ORDER: [&str; 2] = ["invalid_request_error", "card_error"];
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Time by which a session outlives its order: Stripe's minimum life of 30 minutes, and a minute for the request. So every
 /// request for an order is valid as long as the order awaits its payment, and has the same end: Stripe answers a key that
@@ -45,7 +48,7 @@ impl StripeSessions {
         let form = form(request, ends)?;
         let key = format!("firstcome-{}-{ends}", request.id);
         let (mut response, mut body) = self.request(&key, &form).await?;
-        if body["error"]["type"] == KEY_WITH_OTHER_PARAMETERS {
+        if is_key_of_other_parameters(response.status, &body) {
             tracing::warn!(
                 order = request.id.seq.get(),
                 "the drop's name or public_url changed after a request for a payment session whose answer was lost: a new \
@@ -57,8 +60,7 @@ impl StripeSessions {
         }
         match (response.status, body["url"].as_str(), body["id"].as_str()) {
             (200, Some(url), Some(id)) => ProviderSession::new(url, id),
-            // Only the error's code or type is logged: its message may repeat data of the request.
-            _ => Err(response.session_error(body["error"]["code"].as_str().or(body["error"]["type"].as_str()))),
+            _ => Err(error(&response, &body)),
         }
     }
 
@@ -81,6 +83,18 @@ impl StripeSessions {
     }
 }
 
+/// Returns whether a request had an idempotency key that Stripe knows with other parameters.
+fn is_key_of_other_parameters(status: u16, body: &Value) -> bool {
+    status == 400 && body["error"]["type"] == IDEMPOTENCY_ERROR
+}
+
+/// Returns the error of a response without a session. Only the error's code or type is logged: its message may repeat data
+/// of the request.
+fn error(response: &ApiResponse, body: &Value) -> SessionError {
+    let (code, class) = (body["error"]["code"].as_str(), body["error"]["type"].as_str());
+    response.session_error(code.or(class), class.is_some_and(|class| ERRORS_OF_ORDER.contains(&class)))
+}
+
 fn secret(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
@@ -91,7 +105,7 @@ fn secret(text: &str) -> HeaderValue {
 fn form(request: &SessionRequest, ends: i64) -> Result<String, SessionError> {
     let (id, page) = (request.id.to_string(), &request.page);
     let unit = Amount::new(request.unit_price.get()).and_then(|unit| to_stripe(unit, request.currency));
-    let unit = unit.ok_or_else(|| SessionError::Permanent("Stripe cannot represent this price".into()))?;
+    let unit = unit.ok_or_else(|| SessionError::Refused("Stripe cannot represent this price".into()))?;
     let fields = [
         ("mode", "payment".into()),
         // A payment in another currency than the order's would not be kept.
@@ -107,7 +121,7 @@ fn form(request: &SessionRequest, ends: i64) -> Result<String, SessionError> {
         ("success_url", page.clone()),
         ("cancel_url", page.clone()),
     ];
-    serde_html_form::to_string(fields).map_err(|error| SessionError::Permanent(error.to_string()))
+    serde_html_form::to_string(fields).map_err(|error| SessionError::unusable(error.to_string()))
 }
 
 /// Returns the end of an order's session in seconds since 1970. An order that lives longer than a day has a session of one.
@@ -119,7 +133,41 @@ fn ends_at(reserved_at: UnixMillis, expires_at: UnixMillis) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn only_an_error_about_the_order_refuses_it_and_a_key_in_use_makes_no_second_session() {
+        // Status, type and code of Stripe's error; whether the order is refused, and whether a new key is used.
+        for (status, class, code, refuses, asks_with_new_key) in [
+            (400, Some("invalid_request_error"), Some("amount_too_small"), true, false),
+            (400, Some("invalid_request_error"), None, true, false),
+            (402, Some("card_error"), Some("card_declined"), true, false),
+            (422, Some("invalid_request_error"), None, true, false),
+            (400, Some(IDEMPOTENCY_ERROR), None, false, true),
+            (402, Some(IDEMPOTENCY_ERROR), None, false, false),
+            (409, Some(IDEMPOTENCY_ERROR), Some("idempotency_key_in_use"), false, false),
+            (422, Some(IDEMPOTENCY_ERROR), None, false, false),
+            (409, Some("invalid_request_error"), None, false, false),
+            (400, Some("api_error"), None, false, false),
+            (402, Some("api_error"), None, false, false),
+            (429, Some("rate_limit_error"), Some("rate_limit"), false, false),
+            (401, Some("authentication_error"), None, false, false),
+            (401, Some("invalid_request_error"), Some("api_key_expired"), false, false),
+            (404, Some("invalid_request_error"), Some("resource_missing"), false, false),
+            (400, None, Some("amount_too_small"), false, false),
+            (400, None, None, false, false),
+            (200, None, None, false, false),
+            (500, Some("api_error"), None, false, false),
+        ] {
+            let body = json!({ "error": { "type": class, "code": code } });
+            let response = ApiResponse::of(status, body.to_string());
+            let is_refused = matches!(error(&response, &body), SessionError::Refused(_));
+            assert_eq!(is_refused, refuses, "{status} {body}");
+            assert_eq!(is_key_of_other_parameters(status, &body), asks_with_new_key, "{status} {body}");
+        }
+    }
 
     #[test]
     fn a_sessions_end_is_the_same_for_every_request_and_within_stripes_limits() {
