@@ -5,6 +5,7 @@
 //! environment, the environment over the file, the file over the defaults. All errors are reported at once.
 
 mod auctions;
+mod cluster;
 mod layers;
 mod limits;
 mod log;
@@ -15,6 +16,7 @@ mod plan;
 pub mod secret_file;
 mod setting;
 mod settings;
+mod toml_file;
 mod traces;
 mod values;
 mod wire;
@@ -22,11 +24,12 @@ mod wire;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use cluster::read_key_file;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
-    AccessLogSettings, AuctionSettings, Config, ConfigError, ConnectionLimits, KeyFile, OutboxSettings,
-    PaymentSettings, PinCore, PlanSettings, TlsFiles, TraceSettings, WireLimits,
+    AccessLogSettings, AdvertisedAddresses, AuctionSettings, ClusterConfig, Config, ConfigError, ConnectionLimits,
+    KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore, PlanSettings, TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;
@@ -58,7 +61,7 @@ impl Config {
     ) -> (Config, Vec<ConfigError>) {
         let mut layers = Layers::over(Config::blank());
         for setting in all_settings() {
-            layers.place(setting.key, setting.default, "default");
+            layers.place(setting.key, setting.default, layers::DEFAULT);
         }
         if let Some(path) = file {
             layers.read_file(path);

@@ -57,6 +57,9 @@ pub struct ServeArgs {
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Be a node of the cluster that this TOML file describes (src/log/README.md)
+    #[arg(long, value_name = "FILE")]
+    cluster: Option<String>,
     /// Start although the wall clock is far from the file's last instant
     #[arg(long)]
     accept_clock: bool,
@@ -81,6 +84,7 @@ impl ServeArgs {
         flag("wire.listen", &self.wire);
         flag("writer.durability", &self.durability);
         flag("capture.file", &self.capture);
+        flag("cluster.file", &self.cluster);
         if self.accept_clock {
             flags.push(("clock.accept", "true".into()));
         }

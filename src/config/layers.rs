@@ -1,14 +1,16 @@
 //! The layers of a configuration, and the relations that must hold between settings once all layers are applied.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::model::{Config, ConfigError};
-use super::secret_file::open_regular;
+use super::model::{ClusterConfig, Config, ConfigError};
 use super::settings::all_settings;
+use super::toml_file::{not_shown, shown, toml_table};
 use super::{limits, outbox, payments, wire};
+
+/// The source of the values that no layer sets.
+pub(super) const DEFAULT: &str = "default";
 
 /// A configuration in the making. Each layer replaces values of the one before; replaced values are checked as well.
 pub(super) struct Layers {
@@ -16,17 +18,35 @@ pub(super) struct Layers {
     /// Keys with an error. Their relations are not checked, because they would only repeat it.
     wrong: BTreeSet<&'static str>,
     mistakes: Vec<ConfigError>,
+    /// A layer above the defaults sets `writer.durability`.
+    has_durability: bool,
 }
 
 impl Layers {
     pub(super) fn over(config: Config) -> Layers {
-        Layers { config, wrong: BTreeSet::new(), mistakes: Vec::new() }
+        Layers { config, wrong: BTreeSet::new(), mistakes: Vec::new(), has_durability: false }
     }
 
     /// Returns the configuration, in which a key with an error has its value of the layer before, and all errors.
     pub(super) fn finish(mut self) -> (Config, Vec<ConfigError>) {
         self.check_relations();
+        self.read_cluster();
         (self.config, self.mistakes)
+    }
+
+    /// Reads the file of the cluster, which takes addresses of the listeners.
+    fn read_cluster(&mut self) {
+        let Some(path) = self.config.cluster_file.clone() else { return };
+        if self.has_durability {
+            self.mistakes.push(ConfigError(
+                "writer.durability must not be set with cluster.file: an order is acknowledged once the log of the cluster has it"
+                    .into(),
+            ));
+        }
+        match ClusterConfig::read(&path, Some(&self.config)) {
+            Ok(cluster) => self.config.cluster = Some(cluster),
+            Err(mistakes) => self.mistakes.extend(mistakes),
+        }
     }
 
     pub(super) fn place(&mut self, key: &str, value: &str, source: &str) {
@@ -37,6 +57,7 @@ impl Layers {
             )));
             return;
         };
+        self.has_durability |= setting.key == "writer.durability" && source != DEFAULT;
         if let Err(allowed) = (setting.set)(&mut self.config, value) {
             self.wrong.insert(setting.key);
             let value = if setting.may_hold_secret(value) { not_shown(value) } else { format!("\"{}\"", shown(value)) };
@@ -45,19 +66,9 @@ impl Layers {
     }
 
     pub(super) fn read_file(&mut self, path: &Path) {
-        let source = path.display().to_string();
-        let text = match settings_text(path) {
-            Ok(text) => text,
-            Err(error) => return self.mistakes.push(ConfigError(format!("{source}: {error}"))),
-        };
-        match text.parse::<toml::Table>() {
-            Ok(table) => self.place_table("", &table, &source),
-            Err(error) => {
-                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
-                let line = before.matches('\n').count().saturating_add(1);
-                let message = error.message().replace('\n', ", ");
-                self.mistakes.push(ConfigError(format!("{source}: line {line}: {message}")));
-            }
+        match toml_table(path) {
+            Ok(table) => self.place_table("", &table, &path.display().to_string()),
+            Err(mistake) => self.mistakes.push(mistake),
         }
     }
 
@@ -180,32 +191,6 @@ fn is_kept_name(file: &Path, data: &Path) -> bool {
 fn apart(one: SocketAddr, other: SocketAddr) -> bool {
     let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == 0 || one.port() != other.port() || !overlap
-}
-
-/// Returns the words for a value that may be a secret.
-fn not_shown(text: &str) -> String {
-    format!("(a value of {} bytes)", text.len())
-}
-
-/// Returns a text of an operator cut and escaped for one line of a terminal.
-fn shown(text: &str) -> String {
-    const CHARS_MAX: usize = 80;
-    let cut = if text.chars().nth(CHARS_MAX).is_some() { "…" } else { "" };
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().take(CHARS_MAX).map(escape).collect::<String>() + cut
-}
-
-/// More than a settings file has.
-const SETTINGS_BYTES_MAX: u64 = 1 << 20;
-
-/// Reads a settings file. A pipe, a device or a directory is refused and never waited for.
-fn settings_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    open_regular(path)?.take(SETTINGS_BYTES_MAX.saturating_add(1)).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SETTINGS_BYTES_MAX {
-        return Err(std::io::Error::other(format!("larger than {SETTINGS_BYTES_MAX} bytes")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+use crate::types::shard::Shard;
 use crate::types::{Amount, EventFilter, Provider};
 
 /// The configuration of a server. The text of each field's [`Setting`](super::setting::Setting) explains it.
@@ -62,6 +63,9 @@ pub struct Config {
     pub log_level: LevelFilter,
     pub log_json: bool,
     pub access_log: AccessLogSettings,
+    pub cluster_file: Option<PathBuf>,
+    /// The content of that file, if a server is a node of a cluster.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// CPU core of the writer's thread.
@@ -154,6 +158,8 @@ impl Config {
             log_level: LevelFilter::INFO,
             log_json: false,
             access_log: AccessLogSettings::default(),
+            cluster_file: None,
+            cluster: None,
         }
     }
 }
@@ -272,4 +278,50 @@ pub struct WireLimits {
     pub frame_timeout: Duration,
     pub idle_timeout: Duration,
     pub write_timeout: Duration,
+}
+
+/// A node's part in a cluster, as its file describes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterConfig {
+    /// The file that it was read from, for messages.
+    pub file: PathBuf,
+    /// The id of the cluster, part of every key in etcd.
+    pub cluster: String,
+    pub shard: Shard,
+    /// The node's name, which no other node of the cluster has.
+    pub node: String,
+    /// URLs of the members of etcd.
+    pub members: Vec<String>,
+    /// TLS to the members; none in drills on one machine.
+    pub tls: Option<MemberTls>,
+    /// File with the key that encrypts entries.
+    pub key_file: PathBuf,
+    pub advertise: AdvertisedAddresses,
+    /// The members' `--quota-backend-bytes`, which etcd does not tell before version 3.6.
+    pub quota_bytes: u64,
+    /// A drill on one machine: fewer members, old versions of etcd, and loopback without TLS are allowed.
+    pub test: bool,
+}
+
+/// The files of TLS to the members of etcd.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberTls {
+    /// Authorities of the members' certificates.
+    pub ca: PathBuf,
+    /// The node's own certificate, which the members demand.
+    pub certificate: PathBuf,
+    /// The private key of that certificate.
+    pub key: PathBuf,
+}
+
+/// The addresses at which clients of other nodes reach this one. Empty where a verb of the command line needs none, and
+/// until the listeners are bound to a port that the system chose.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct AdvertisedAddresses {
+    /// URL of the node's own public listener, not of the balancer in front of all: writes are redirected to it.
+    pub public_url: String,
+    /// URL of the node's admin listener.
+    pub admin_url: String,
+    /// Host and port of the wire listener.
+    pub wire: String,
 }

@@ -10,11 +10,19 @@ use super::values::{
     address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
     public_url, tls_file,
 };
-use super::{auctions, log, outbox, plan, traces, wire};
+use super::{auctions, cluster, log, outbox, plan, traces, wire};
 
 /// All settings by section, in the order of the table in `README.md`.
-static SECTIONS: &[&[Setting]] =
-    &[CORE, log::SETTINGS, outbox::SETTINGS, auctions::SETTINGS, plan::SETTINGS, traces::SETTINGS, wire::SETTINGS];
+static SECTIONS: &[&[Setting]] = &[
+    CORE,
+    log::SETTINGS,
+    outbox::SETTINGS,
+    auctions::SETTINGS,
+    plan::SETTINGS,
+    traces::SETTINGS,
+    wire::SETTINGS,
+    cluster::SETTINGS,
+];
 
 /// Returns every setting, in the order of the table in `README.md`.
 pub fn all_settings() -> impl Iterator<Item = &'static Setting> {
