@@ -13,6 +13,7 @@ pub mod entry;
 #[cfg(feature = "cluster")]
 pub mod etcd;
 pub mod head;
+pub mod lanes;
 pub mod node;
 mod private_data;
 pub mod request;
@@ -23,6 +24,7 @@ mod times;
 pub use append::{Append, Fate, Step};
 pub use entry::{ENTRY_BYTES_MAX, Entry, EntryError};
 pub use head::Head;
+pub use lanes::{Lane, LogJob, LogLanes, LogReply};
 pub use node::{Node, Output, Stop};
 pub use request::{LogAnswer, LogRequest, Tenure};
 pub use times::{BootMillis, NodeSettings};

@@ -21,6 +21,7 @@ pub mod foreign_commits;
 pub mod load;
 pub mod lock;
 mod log_index;
+pub mod log_position;
 pub mod migrate;
 mod money;
 pub mod open;

@@ -10,13 +10,15 @@
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::{Decode, Decoder};
+use bincode::enc::write::SizeWriter;
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use super::{Head, Tenure, private_data};
 use crate::capture::encoding::encoding_of_struct;
+use crate::engine::Event;
 use crate::store::chain::ChainLink;
-use crate::store::{Batch, PerSecondFigures, PerSecondTally};
+use crate::store::{Batch, PerSecondFigures, PerSecondTally, PrivateData};
 use crate::types::{Seq, UnixMillis};
 
 /// The version of the encoding, and of the engine's types in it. A node that reads a newer one stops following.
@@ -132,6 +134,20 @@ impl Entry {
         }
         if private_data.next().is_some() { Err("private data of no event") } else { Ok(()) }
     }
+}
+
+/// Returns the length that events and their private data add to an entry, in bytes.
+#[must_use]
+pub fn encoded_bytes(events: &[Event], private_data: &[(Seq, PrivateData)]) -> usize {
+    let mut counted = SizeWriter::default();
+    for event in events {
+        // Nothing is limited here, and the writer cannot fail.
+        let _counted = bincode::encode_into_writer(event, &mut counted, CONFIG.with_no_limit());
+    }
+    for own in private_data {
+        let _counted = bincode::encode_into_writer(own, &mut counted, CONFIG.with_no_limit());
+    }
+    counted.bytes_written
 }
 
 impl Encode for ChainLink {

@@ -143,6 +143,32 @@ impl Node {
         lease.is_valid(&self.settings, now)
     }
 
+    /// Returns the time until which the node surely leads; `None` if it does not lead, or its tenure has ended.
+    #[must_use]
+    pub fn leads_until(&self) -> Option<BootMillis> {
+        if let NodeRole::Leading { lease, .. } = &self.role { lease.valid_until(&self.settings) } else { None }
+    }
+
+    /// Returns the instant of the last entry that the node has, of any leader; `None` before the first.
+    #[must_use]
+    pub fn heard_at(&self) -> Option<UnixMillis> {
+        self.heard.at()
+    }
+
+    /// Gives the tenure back after the entry under way. Without effect unless the node leads and none is.
+    pub fn resign(&mut self, now: BootMillis) {
+        if let NodeRole::Leading { lease, append: None, .. } = &self.role {
+            self.campaigns_from = now.plus(self.settings.silence_ms.saturating_mul(4));
+            self.role = NodeRole::Resigning { tenure: lease.tenure };
+        }
+    }
+
+    /// The owner could not record the entry of [`Output::Apply`]: it is read again.
+    pub fn not_applied(&mut self, now: BootMillis) {
+        self.applying = false;
+        self.next_poll = now.plus(self.settings.poll_ms);
+    }
+
     /// Returns the next request, if one is due and none is under way.
     pub fn request(&mut self, now: BootMillis) -> Option<LogRequest> {
         if self.waits || self.applying {

@@ -66,8 +66,12 @@ impl Lease {
 
     /// Returns whether the log surely keeps the tenure: its time began after the request was sent.
     pub(super) fn is_valid(&self, settings: &NodeSettings, now: BootMillis) -> bool {
-        let usable = settings.lease_ms.saturating_sub(settings.lease_margin_ms);
-        self.granted.is_some_and(|granted| now < granted.plus(usable)) || failpoints::enabled(Bug::LeaseNotChecked)
+        self.valid_until(settings).is_some_and(|until| now < until) || failpoints::enabled(Bug::LeaseNotChecked)
+    }
+
+    /// Returns the time until which the log surely keeps the tenure; `None` once it is known to have ended.
+    pub(super) fn valid_until(&self, settings: &NodeSettings) -> Option<BootMillis> {
+        self.granted.map(|granted| granted.plus(settings.lease_ms.saturating_sub(settings.lease_margin_ms)))
     }
 
     /// Returns the request that keeps the lease, every quarter of it.
@@ -160,6 +164,11 @@ impl Heard {
     /// Notes an entry of this node.
     pub(super) fn note_own(&mut self, now: BootMillis, at: UnixMillis) {
         (self.since, self.at) = (now, Some(at));
+    }
+
+    /// Returns the instant of the last entry.
+    pub(super) fn at(&self) -> Option<UnixMillis> {
+        self.at
     }
 
     /// Lead of this node's wall clock over the leaders', in milliseconds.

@@ -87,6 +87,13 @@ pub enum StoreError {
         /// Result of the rescue, for the operator.
         kept: String,
     },
+    /// The file and the replicated log do not belong together, or this program cannot read the log.
+    #[error("{path}: {what}; this node serves nothing")]
+    NotOfTheLog {
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// The fault marker is set: the last run ended with a storage fault.
     #[error(
         "the last run ended with a storage fault ({what}); run `firstcome recover --data {directory}` now, before any \
@@ -205,6 +212,8 @@ pub enum Severity {
     Full,
     /// A file was removed, moved, replaced or cut: the process ends, and no supervisor restarts it.
     FileLost,
+    /// The node cannot follow its log: nothing is wrong with the file by itself, and the process ends.
+    Log,
     /// A bug: the batch is rolled back, and the process ends and may be restarted.
     Bug,
     /// The file or the disk is not reliable: the batch may or may not be in the file. No start before
@@ -236,6 +245,7 @@ impl StoreError {
             | StoreError::OtherLoss { .. } => exit::USAGE,
             StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
+            | StoreError::NotOfTheLog { .. }
             | StoreError::OlderSchema { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::EventsMissing { .. }
@@ -271,6 +281,7 @@ impl StoreError {
             StoreError::ForeignWriter { .. } => Severity::ForeignWriter,
             StoreError::FileLost { .. } => Severity::FileLost,
             StoreError::Setting { .. } => Severity::Bug,
+            StoreError::NotOfTheLog { .. } => Severity::Log,
             // A quota, or a full disk that SQLite does not call one. After a failed sync nothing is known.
             StoreError::DiskFault { cause, source, .. } if is_full(source) && is_of_a_write(cause) => Severity::Full,
             StoreError::Sqlite(error) | StoreError::AtFile { cause: error, .. } => match error.sqlite_error_code() {

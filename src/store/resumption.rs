@@ -42,8 +42,9 @@ pub(super) fn advance(state: &mut State, now: UnixMillis, batch: &mut Batch) {
     batch.draw_secrets_of_awards(first);
 }
 
-/// The engine does not advance before this command: everything that is due follows it.
-fn resume(state: &mut State, now: UnixMillis, batch: &mut Batch) {
+/// Records that nothing could be paid until `now`. The engine does not advance before this command: everything that is due
+/// follows it.
+pub fn resume(state: &mut State, now: UnixMillis, batch: &mut Batch) {
     let first = batch.events.len();
     state.decide(&Command::File(FileCommand::RecordStop { until: now }), &mut batch.events);
     for event in &batch.events[first..] {

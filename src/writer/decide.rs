@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::handle::{Class, QueuedCommand};
-use super::replies::{NotApplied, Timing, WriterReply};
+use super::replies::{Timing, WriterReply};
 use super::writer_loop::{PendingReply, WriterLoop};
 use crate::engine::{Admitted, Command, RecordProviderEvent};
 use crate::failpoints::{self, Bug};
@@ -33,12 +33,12 @@ impl WriterLoop<'_> {
         }
         let at = self.clock.at(accepted).max(self.state.at());
         self.advance(at)?;
-        if self.is_read_only() {
-            self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::ReadOnly));
+        if self.stands_still() {
+            self.outgoing.push(reply, WriterReply::NotApplied(self.why_not()));
             return Ok(());
         }
         let admitted = self.prefetch(&mut submission.command)?;
-        let first = self.batch.events.len();
+        let (first, first_private) = (self.batch.events.len(), self.batch.private_data.len());
         let outcome = self.state.decide(&submission.command, &mut self.batch.events);
         for event in &self.batch.events[first..] {
             self.state.evolve(event);
@@ -66,7 +66,12 @@ impl WriterLoop<'_> {
         if failpoints::enabled(Bug::AckBeforeCommit) {
             self.send_replies(Duration::ZERO);
         }
-        if self.batch.events.len() >= self.options.batch_events_max { self.flush() } else { Ok(()) }
+        let entry_is_full = self
+            .replica
+            .as_mut()
+            .is_some_and(|replica| replica.add(&self.batch.events[first..], &self.batch.private_data[first_private..]));
+        let is_full = entry_is_full || self.batch.events.len() >= self.options.batch_events_max;
+        if is_full { self.flush() } else { Ok(()) }
     }
 
     /// Loads what a command refers to and the state does not hold. Returns a copy of it for the capture.

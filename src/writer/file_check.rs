@@ -136,6 +136,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::ForeignWriter { .. } => true,
         StoreError::Network { .. }
         | StoreError::NotPlain { .. }
+        | StoreError::NotOfTheLog { .. }
         | StoreError::BadNote { .. }
         | StoreError::Mixed { .. }
         | StoreError::Rescued { .. }

@@ -90,7 +90,9 @@ impl WriterLoop<'_> {
         let error = self.store.with_cause(error);
         match error.severity() {
             Severity::Storage => {}
-            Severity::ForeignWriter | Severity::Full | Severity::FileLost | Severity::Bug => return error,
+            Severity::ForeignWriter | Severity::Full | Severity::FileLost | Severity::Log | Severity::Bug => {
+                return error;
+            }
         }
         match self.look_at_files() {
             // The error has a cause of its own.

@@ -15,6 +15,7 @@ use super::checkpoint::Checkpointer;
 use super::handle::{WriterHandle, WriterMessage, WriterShared};
 use super::instant_keeper::InstantKeeper;
 use super::options::WriterOptions;
+use super::replica::{Replica, ReplicaParts};
 use super::replies::{NotApplied, ReplyBatch, ReplyMailboxes, WriterReply};
 use super::sync_policy::SyncPolicy;
 use super::writer_loop::WriterLoop;
@@ -56,6 +57,7 @@ pub struct Writer {
     options: WriterOptions,
     tap: Option<Tap>,
     operators_file: Option<OperatorsFile>,
+    replica: Option<ReplicaParts>,
 }
 
 /// Source of the content of the operators' tokens file, for a rescue of lost files; `None` without tokens.
@@ -108,6 +110,7 @@ impl Writer {
                 options,
                 tap: None,
                 operators_file: None,
+                replica: None,
             },
             handle,
         )
@@ -123,14 +126,33 @@ impl Writer {
         self.operators_file = Some(operators_file);
     }
 
+    /// Makes the writer a node of a cluster: it follows the log until it is elected. Returns the handle of such a node.
+    pub fn replicate(&mut self, parts: ReplicaParts, handle: WriterHandle) -> WriterHandle {
+        let node = Some(Arc::clone(&parts.view));
+        self.replica = Some(parts);
+        WriterHandle { node, ..handle }
+    }
+
     /// Runs on the calling thread until the writer is stopped or a fault ends it.
     ///
     /// `on_fault` gets a fault's line and exit code while the file is still open. The process must end there without
     /// closing the file, because a close may write.
     #[must_use]
     pub fn run(self, on_fault: impl FnOnce(&str, u8)) -> WriterExit {
-        let Writer { mut store, loaded, clock, published, gate, receiver, shared, meter, options, tap, operators_file } =
-            self;
+        let Writer {
+            mut store,
+            loaded,
+            clock,
+            published,
+            gate,
+            receiver,
+            shared,
+            meter,
+            options,
+            tap,
+            operators_file,
+            replica,
+        } = self;
         if let Some(core) = affinity::apply(options.affinity) {
             tracing::info!(core, "writer thread pinned");
         }
@@ -138,6 +160,8 @@ impl Writer {
             let checkpointer = Checkpointer::new(&mut store.connection, gate, options.checkpoint)?;
             let mut meter = meter;
             meter.orders(loaded.state.orders_by_state());
+            let (seq, link) = (loaded.state.seq(), loaded.link);
+            let replica = replica.map(|parts| Replica::new(parts, &store, seq, link)).transpose()?;
             let mut writer_loop = WriterLoop {
                 recorder: Recorder::new(&store.connection, loaded.link)?,
                 store: &store,
@@ -162,6 +186,7 @@ impl Writer {
                 fetched: VecDeque::new(),
                 tap,
                 operators_file,
+                replica,
             };
             run_loop(&mut writer_loop).map_err(|error| writer_loop.explain(error))?;
             writer_loop.end()
@@ -192,7 +217,7 @@ impl Writer {
 /// Runs the loop until a stop is requested and every queued command is decided.
 fn run_loop(writer_loop: &mut WriterLoop<'_>) -> Result<(), StoreError> {
     loop {
-        let first = writer_loop.wait();
+        let first = writer_loop.wait()?;
         let stopping = writer_loop.shared.stopping.load(Ordering::SeqCst);
         // Without commands the clock moves the state. While commands wait, their own instants move it, so that each is
         // decided at the instant at which it was queued, however long it waited. What a command makes due at its own

@@ -10,6 +10,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::handle::{QueuedCommand, WriterMessage, WriterShared};
 use super::instant_keeper::InstantKeeper;
 use super::options::WriterOptions;
+use super::replica::Replica;
 use super::replies::{Decided, NotApplied, ReplyAddress, ReplyBatch, Timing, WriterReply};
 use super::standstill::Standstill;
 use super::sync_policy::SyncPolicy;
@@ -70,21 +71,27 @@ pub(super) struct WriterLoop<'a> {
     /// Destination of captured batches.
     pub(super) tap: Option<Tap>,
     pub(super) operators_file: Option<OperatorsFile>,
+    /// The node of a cluster; `None` on a single machine.
+    pub(super) replica: Option<Replica<'a>>,
 }
 
 impl WriterLoop<'_> {
     /// Waits for a command until the next due instant, the next tick or the next sync.
-    pub(super) fn wait(&self) -> Option<WriterMessage> {
+    pub(super) fn wait(&mut self) -> Result<Option<WriterMessage>, StoreError> {
         let mut until = self.last_tick + TICK;
-        if !self.is_read_only() {
+        if !self.stands_still() {
             if let Some(due) = self.state.next_due() {
                 until = until.min(self.clock.instant_of(due));
             }
-            if let Some(sync) = self.sync.due_at() {
+            // The entries of a cluster, one a second at least, wait for the disk in their turn.
+            if let Some(sync) = self.sync.due_at().filter(|_| self.replica.is_none()) {
                 until = until.min(sync);
             }
         }
-        self.receiver.recv_deadline(until).ok()
+        if self.replica.is_some() {
+            return self.wait_with_log(until);
+        }
+        Ok(self.receiver.recv_deadline(until).ok())
     }
 
     /// Decides the queued commands, up to a batch; never waits to fill it. Returns the number of commands.
@@ -133,7 +140,7 @@ impl WriterLoop<'_> {
 
     /// Advances the state to `at`, in as many transactions as needed.
     pub(super) fn advance(&mut self, at: UnixMillis) -> Result<(), StoreError> {
-        while !self.is_read_only() {
+        while !self.stands_still() {
             let room = self.options.batch_events_max.saturating_sub(self.batch.events.len());
             let first = self.batch.events.len();
             let is_done = self.state.advance(at, &mut self.batch.events, room);
@@ -148,6 +155,9 @@ impl WriterLoop<'_> {
 
     /// Makes everything decided so far durable, publishes it, and sends the replies.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        if self.replica.is_some() {
+            return self.flush_entry();
+        }
         let mut commit = Duration::ZERO;
         let must_sync = self.sync.is_due() && !self.is_read_only();
         if failpoints::enabled(Bug::PublishBeforeCommit) {
@@ -245,7 +255,12 @@ impl WriterLoop<'_> {
                 Ok(())
             }
             Severity::ForeignWriter if self.is_rolled_back() => self.stand_still_while_locked(),
-            Severity::ForeignWriter | Severity::Full | Severity::Bug | Severity::FileLost | Severity::Storage => {
+            Severity::ForeignWriter
+            | Severity::Full
+            | Severity::Bug
+            | Severity::FileLost
+            | Severity::Log
+            | Severity::Storage => {
                 if failpoints::enabled(Bug::FaultIsNotApplied) {
                     self.reply_to_all(|| WriterReply::NotApplied(NotApplied::Ending));
                 }
@@ -280,7 +295,7 @@ impl WriterLoop<'_> {
     }
 
     /// Publishes the versions of the drops that the batch changed: after COMMIT, before the replies.
-    fn publish(&mut self, commit: Duration) {
+    pub(super) fn publish(&mut self, commit: Duration) {
         let mut touched: BTreeMap<DropId, UnixMillis> = BTreeMap::new();
         let mut has_new_price = false;
         for event in &self.batch.events {
@@ -329,7 +344,10 @@ impl WriterLoop<'_> {
         }
         self.last_tick = Instant::now();
         self.look()?;
-        if !self.batch.tally.is_empty()
+        if self.replica.is_some() {
+            self.resign_if_it_cannot_write();
+            self.heartbeat()?;
+        } else if !self.batch.tally.is_empty()
             && !self.is_read_only()
             && let Err(error) = self.commit()
         {
@@ -382,6 +400,7 @@ impl WriterLoop<'_> {
     pub(super) fn end(mut self) -> Result<(), StoreError> {
         self.look()?;
         self.wait_for_verdict()?;
+        self.leave_cluster();
         if !self.is_read_only() {
             if !self.batch.tally.is_empty() || self.sync.is_dirty() {
                 self.sync.make_due();

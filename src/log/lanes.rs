@@ -1,0 +1,41 @@
+//! The way between a node's owner, which must not wait for a network, and the thread that carries its requests out.
+//!
+//! Two requests may be under way at the same time: one that keeps the lease, and another one.
+
+use crossbeam_channel::Receiver;
+
+use super::{LogAnswer, LogRequest};
+
+/// The kind of a request under way: each has its own answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// Requests of [`Node::request`](super::Node::request).
+    Data,
+    /// Requests of [`Node::lease_request`](super::Node::lease_request).
+    Lease,
+}
+
+/// A request to be carried out.
+#[derive(Debug)]
+pub struct LogJob {
+    pub lane: Lane,
+    /// Number of the request in its lane.
+    pub number: u64,
+    pub request: LogRequest,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct LogReply {
+    pub lane: Lane,
+    /// Number of the request that it answers.
+    pub number: u64,
+    pub answer: LogAnswer,
+}
+
+/// The owner's ends of both lanes. Every job has one reply, after the longest time of a request at the latest.
+pub struct LogLanes {
+    /// Hands a job over; does not block. A job whose thread has ended is dropped, and `replies` is disconnected.
+    pub submit: Box<dyn Fn(LogJob) + Send>,
+    pub replies: Receiver<LogReply>,
+}

@@ -1,0 +1,81 @@
+//! Writers as nodes of a cluster, with real files, over a simulated log: one decides, the others' files become equal, and
+//! a leader that is cut off loses its place without losing anything it acknowledged.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod replicas;
+mod writing;
+
+use std::time::Duration;
+
+use firstcome::engine::Outcome;
+use firstcome::writer::{NodeRole, NotApplied, SubmitError, WriterReply};
+use replicas::{Network, Replicas};
+use writing::{create, decided, order};
+
+#[test]
+fn one_node_decides_and_the_files_of_all_become_equal() {
+    let replicas = Replicas::start(3);
+    let leader = replicas.leader();
+    decided(create(&replicas.nodes[leader].handle, 5, 600));
+    for buyer in 0..8 {
+        let outcome = decided(order(&replicas.nodes[leader].handle, &format!("b{buyer}")).expect("let in")).outcome;
+        assert_eq!(matches!(outcome, Outcome::Accepted(_)), buyer < 5, "{outcome:?}");
+    }
+    replicas.settle();
+    for (position, node) in replicas.nodes.iter().enumerate() {
+        let role = node.handle.node.as_ref().expect("a node").role();
+        assert_eq!(role == NodeRole::Leader, position == leader);
+        if position != leader {
+            assert_eq!(order(&node.handle, "late").err(), Some(SubmitError::NotLeader));
+        }
+    }
+    replicas.end_with_equal_files();
+}
+
+#[test]
+fn a_leader_that_is_cut_off_is_followed_by_another_and_follows_it_later() {
+    let replicas = Replicas::start(3);
+    let first = replicas.leader();
+    decided(create(&replicas.nodes[first].handle, 50, 600));
+    decided(order(&replicas.nodes[first].handle, "before").expect("let in"));
+    replicas.nodes[first].connect(Network::Cut);
+    // It is appended and never answered, until the network is back.
+    let hanging = order(&replicas.nodes[first].handle, "during").expect("let in");
+    let second = replicas.leader_besides(first);
+    decided(order(&replicas.nodes[second].handle, "after").expect("let in"));
+    replicas.nodes[first].connect(Network::Whole);
+    let reply = hanging.wait();
+    assert!(matches!(reply, WriterReply::NotApplied(NotApplied::NotLeader)), "another entry has its number: {reply:?}");
+    replicas.settle();
+    assert_eq!(order(&replicas.nodes[first].handle, "later").err(), Some(SubmitError::NotLeader));
+    replicas.end_with_equal_files();
+}
+
+#[test]
+fn an_entry_whose_answer_was_lost_is_found_in_the_log_and_counts_once() {
+    let replicas = Replicas::start(2);
+    let leader = replicas.leader();
+    decided(create(&replicas.nodes[leader].handle, 50, 600));
+    replicas.nodes[leader].connect(Network::LosesAnswers(3));
+    let outcome = decided(order(&replicas.nodes[leader].handle, "ann").expect("let in")).outcome;
+    assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
+    replicas.nodes[leader].connect(Network::Whole);
+    let again = decided(order(&replicas.nodes[leader].handle, "ann").expect("let in")).outcome;
+    assert!(matches!(again, Outcome::Repeated { .. }), "{again:?}");
+    replicas.end_with_equal_files();
+}
+
+#[test]
+fn an_ordered_stop_of_the_leader_hands_over_at_once() {
+    let mut replicas = Replicas::start(3);
+    let first = replicas.leader();
+    decided(create(&replicas.nodes[first].handle, 50, 600));
+    replicas.settle();
+    let since = std::time::Instant::now();
+    replicas.stop(first);
+    let second = replicas.leader_besides(first);
+    assert!(since.elapsed() < Duration::from_secs(30), "a leader");
+    decided(order(&replicas.nodes[second].handle, "ann").expect("let in"));
+    replicas.end_with_equal_files();
+}
