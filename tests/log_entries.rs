@@ -81,6 +81,7 @@ fn run_world(seed: u64) {
         let read = Entry::decode(&bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(read, entry, "{what}");
         assert_eq!(read.before, applied.link(), "{what}");
+        load::admit_orders_of(&follower, &store.digest_key, &read.batch.events, &mut followed).expect("loaded");
         applied.begin().expect("begun");
         applied.record(&read.batch).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(applied.link(), read.link, "{what}: the links differ");
@@ -88,9 +89,16 @@ fn run_world(seed: u64) {
         for event in &read.batch.events {
             followed.evolve(event);
         }
+        followed.release_settled();
         assert_eq!(followed.seq(), recording.state.seq(), "{what}");
     }
     drop((recorder, applied));
+    // A follower that is elected goes on with what it has in memory.
+    let mut loaded = load::load(&follower, &store.digest_key, KEYS_MAX).expect("loaded").state;
+    for state in [&mut loaded, &mut followed] {
+        assert!(state.advance(recording.state.at(), &mut Vec::new(), usize::MAX), "seed {seed}");
+    }
+    assert!(followed == loaded, "seed {seed}: in memory\n{followed:#?}\nloaded\n{loaded:#?}");
     assert_eq!(rows_of_all_tables(&follower), rows_of_all_tables(&store.connection), "seed {seed}");
 }
 

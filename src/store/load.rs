@@ -9,8 +9,8 @@ use super::auctions::increments_of;
 use super::chain::ChainLink;
 use super::{Store, open, verify};
 use crate::engine::{
-    AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, KEY_RETENTION_MS, Leader, Order, Payment, RememberedCommand,
-    RememberedOrder, State, invariants,
+    Admitted, AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, Event, KEY_RETENTION_MS, Leader, Order, Payment,
+    RememberedCommand, RememberedOrder, State, invariants,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
@@ -211,6 +211,25 @@ fn order_of(row: &Row<'_>, key: &DigestKey) -> rusqlite::Result<(Order, Option<U
         payments: Box::default(),
     };
     Ok((order, row.get(10)?))
+}
+
+/// Loads the orders that events of another node change and that memory lacks. The leader had loaded them for its commands.
+///
+/// # Errors
+/// The error of SQLite.
+pub fn admit_orders_of(
+    connection: &Connection,
+    key: &DigestKey,
+    events: &[Event],
+    state: &mut State,
+) -> rusqlite::Result<()> {
+    for event in events {
+        if let Some(seq) = event.order().filter(|seq| *seq != event.seq && state.order(*seq).is_none()) {
+            let order = load_order(connection, key, seq)?;
+            state.admit(Admitted { order, ..Admitted::default() });
+        }
+    }
+    Ok(())
 }
 
 /// Loads one order by its number, for a command that names it.

@@ -127,13 +127,8 @@ impl WriterLoop<'_> {
 
     fn record_of_another(&mut self, entry: &Entry) -> Result<(), StoreError> {
         self.sync.prepare(&self.store.connection)?;
-        for event in &entry.batch.events {
-            if let Some(order) = event.order().filter(|order| *order != event.seq && self.state.order(*order).is_none())
-            {
-                let found = load::load_order(&self.store.connection, &self.store.digest_key, order)?;
-                self.state.admit(crate::engine::Admitted { order: found, ..Default::default() });
-            }
-        }
+        let events = &entry.batch.events;
+        load::admit_orders_of(&self.store.connection, &self.store.digest_key, events, &mut self.state)?;
         self.begin()?;
         self.recorder.record(&entry.batch)?;
         Ok(())
