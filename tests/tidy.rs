@@ -31,7 +31,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["engine", "types", "config", "exit", "failpoints", "sqlite"]),
     // The replicated log: batches of the store in the engine's encodings, which captures began.
     ("log", &["store", "capture", "engine", "types", "failpoints"]),
-    ("writer", &["store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
+    // A writer is a node of a cluster, if there is one.
+    ("writer", &["log", "store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
     ("read", &["types", "config", "telemetry", "failpoints", "sqlite"]),
     ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
@@ -69,6 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "exit",
             "failpoints",
             "http",
+            "log",
             "wire",
             "capture",
             "admission",

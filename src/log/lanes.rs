@@ -9,9 +9,7 @@ use super::{LogAnswer, LogRequest};
 /// The kind of a request under way: each has its own answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lane {
-    /// Requests of [`Node::request`](super::Node::request).
     Data,
-    /// Requests of [`Node::lease_request`](super::Node::lease_request).
     Lease,
 }
 

@@ -43,7 +43,7 @@ pub enum Output {
 }
 
 #[derive(Debug)]
-enum NodeRole {
+enum NodeState {
     Following,
     Campaigning {
         since: BootMillis,
@@ -78,7 +78,7 @@ enum NodeRole {
 pub struct Node {
     settings: NodeSettings,
     applied: Head,
-    role: NodeRole,
+    role: NodeState,
     /// True while a request of the role has no answer.
     waits: bool,
     /// Time at which that request, or the last one, was made.
@@ -100,7 +100,7 @@ impl Node {
         Node {
             settings,
             applied,
-            role: NodeRole::Following,
+            role: NodeState::Following,
             waits: false,
             asked_at: now,
             next_poll: now,
@@ -120,13 +120,13 @@ impl Node {
     /// Returns the epoch in which the node leads.
     #[must_use]
     pub fn leads(&self) -> Option<u64> {
-        if let NodeRole::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
+        if let NodeState::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
     }
 
     /// Returns the tenure in which the node leads: its entries bear it.
     #[must_use]
     pub fn tenure(&self) -> Option<Tenure> {
-        if let NodeRole::Leading { lease, .. } = self.role { Some(lease.tenure) } else { None }
+        if let NodeState::Leading { lease, .. } = self.role { Some(lease.tenure) } else { None }
     }
 
     /// Returns how far this node's wall clock is ahead of the leaders', in milliseconds. `None` until an entry came in time.
@@ -139,14 +139,14 @@ impl Node {
     /// Refusals of such a batch may be answered without an entry.
     #[must_use]
     pub fn may_decide(&self, now: BootMillis) -> bool {
-        let NodeRole::Leading { lease, append: None, .. } = &self.role else { return false };
+        let NodeState::Leading { lease, append: None, .. } = &self.role else { return false };
         lease.is_valid(&self.settings, now)
     }
 
     /// Returns the time until which the node surely leads; `None` if it does not lead, or its tenure has ended.
     #[must_use]
     pub fn leads_until(&self) -> Option<BootMillis> {
-        if let NodeRole::Leading { lease, .. } = &self.role { lease.valid_until(&self.settings) } else { None }
+        if let NodeState::Leading { lease, .. } = &self.role { lease.valid_until(&self.settings) } else { None }
     }
 
     /// Returns the instant of the last entry that the node has, of any leader; `None` before the first.
@@ -157,9 +157,9 @@ impl Node {
 
     /// Gives the tenure back after the entry under way. Without effect unless the node leads and none is.
     pub fn resign(&mut self, now: BootMillis) {
-        if let NodeRole::Leading { lease, append: None, .. } = &self.role {
+        if let NodeState::Leading { lease, append: None, .. } = &self.role {
             self.campaigns_from = now.plus(self.settings.silence_ms.saturating_mul(4));
-            self.role = NodeRole::Resigning { tenure: lease.tenure };
+            self.role = NodeState::Resigning { tenure: lease.tenure };
         }
     }
 
@@ -176,20 +176,22 @@ impl Node {
         }
         self.leave_what_has_ended(now);
         let request = match &self.role {
-            NodeRole::Following
+            NodeState::Following
                 if now >= self.campaigns_from && self.heard.is_time_to_campaign(&self.settings, now) =>
             {
-                self.role = NodeRole::Campaigning { since: now };
+                self.role = NodeState::Campaigning { since: now };
                 LogRequest::Campaign
             }
-            NodeRole::Following if now < self.next_poll => return None,
-            NodeRole::Following | NodeRole::CatchingUp { target: Some(_), .. } => {
+            NodeState::Following if now < self.next_poll => return None,
+            NodeState::Following | NodeState::CatchingUp { target: Some(_), .. } => {
                 LogRequest::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
             }
-            NodeRole::CatchingUp { target: None, .. } => LogRequest::Head,
-            NodeRole::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
-            NodeRole::Beginning { append, .. } | NodeRole::Leading { append: Some(append), .. } => append.request(),
-            NodeRole::Campaigning { .. } | NodeRole::Leading { append: None, .. } | NodeRole::Stopped => return None,
+            NodeState::CatchingUp { target: None, .. } => LogRequest::Head,
+            NodeState::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
+            NodeState::Beginning { append, .. } | NodeState::Leading { append: Some(append), .. } => append.request(),
+            NodeState::Campaigning { .. } | NodeState::Leading { append: None, .. } | NodeState::Stopped => {
+                return None;
+            }
         };
         (self.waits, self.asked_at) = (true, now);
         Some(request)
@@ -212,48 +214,48 @@ impl Node {
     /// Takes the answer to the last request.
     pub fn answered(&mut self, now: BootMillis, wall: UnixMillis, answer: &LogAnswer) -> Output {
         self.waits = false;
-        match std::mem::replace(&mut self.role, NodeRole::Following) {
-            NodeRole::Following => self.followed(now, answer),
-            NodeRole::Campaigning { since } => {
+        match std::mem::replace(&mut self.role, NodeState::Following) {
+            NodeState::Following => self.followed(now, answer),
+            NodeState::Campaigning { since } => {
                 if let LogAnswer::Elected(tenure) = answer {
                     let until = now.plus(self.settings.catch_up_max_ms);
-                    self.role = NodeRole::CatchingUp { lease: Lease::new(*tenure, since), target: None, until };
+                    self.role = NodeState::CatchingUp { lease: Lease::new(*tenure, since), target: None, until };
                 } else {
                     self.heard.listen_again(now);
                 }
                 Output::Nothing
             }
-            NodeRole::CatchingUp { lease, target, until } => self.caught_up(now, wall, (lease, target, until), answer),
+            NodeState::CatchingUp { lease, target, until } => self.caught_up(now, wall, (lease, target, until), answer),
             // Whatever the answer is: the lease ends by itself.
-            NodeRole::Resigning { .. } => self.follow(now),
-            NodeRole::Beginning { lease, append, at } => {
+            NodeState::Resigning { .. } => self.follow(now),
+            NodeState::Beginning { lease, append, at } => {
                 let head = append.to();
                 match append.answered(answer) {
                     Step::Ask(append) => {
-                        self.role = NodeRole::Beginning { lease, append, at };
+                        self.role = NodeState::Beginning { lease, append, at };
                         Output::Nothing
                     }
                     Step::Done(Fate::Stands) => {
                         self.applied = head;
                         self.heard.note_own(now, at);
-                        self.role = NodeRole::Leading { lease, epoch: head.epoch, append: None };
+                        self.role = NodeState::Leading { lease, epoch: head.epoch, append: None };
                         Output::Leads
                     }
                     // It has no events, so nothing is lost: follow.
                     Step::Done(_) => self.follow(now),
                 }
             }
-            NodeRole::Leading { lease, epoch, append: Some(append) } => {
+            NodeState::Leading { lease, epoch, append: Some(append) } => {
                 let to = append.to();
                 match append.answered(answer) {
                     Step::Ask(append) => {
-                        self.role = NodeRole::Leading { lease, epoch, append: Some(append) };
+                        self.role = NodeState::Leading { lease, epoch, append: Some(append) };
                         Output::Nothing
                     }
                     Step::Done(fate) => self.ended(now, wall, lease, epoch, to, fate),
                 }
             }
-            role @ (NodeRole::Leading { append: None, .. } | NodeRole::Stopped) => {
+            role @ (NodeState::Leading { append: None, .. } | NodeState::Stopped) => {
                 self.role = role;
                 Output::Nothing
             }
@@ -265,7 +267,7 @@ impl Node {
     /// # Panics
     /// If the node may not append: it does not lead, or an entry is under way.
     pub fn append(&mut self, to: Head, bytes: Arc<[u8]>) {
-        let NodeRole::Leading { lease, append: append @ None, .. } = &mut self.role else {
+        let NodeState::Leading { lease, append: append @ None, .. } = &mut self.role else {
             panic!("only a leader without an entry under way appends")
         };
         assert!(to.number == self.applied.number.saturating_add(1), "entries are numbered without a gap");
@@ -333,7 +335,7 @@ impl Node {
     /// Notes that a copy does not fit the file. A second copy that does not fit either is believed.
     fn doubt(&mut self) -> Result<(), Stop> {
         if self.doubted {
-            self.role = NodeRole::Stopped;
+            self.role = NodeState::Stopped;
             return Err(Stop::Diverged);
         }
         self.doubted = true;
@@ -352,19 +354,19 @@ impl Node {
             (Some(_), _) => (target, self.followed(now, answer)),
             (None, _) => (None, Output::Nothing),
         };
-        if matches!(self.role, NodeRole::Stopped) {
+        if matches!(self.role, NodeState::Stopped) {
             return output;
         }
-        self.role = NodeRole::CatchingUp { lease, target, until };
+        self.role = NodeState::CatchingUp { lease, target, until };
         self.begin_if_caught_up(wall);
-        if matches!(self.role, NodeRole::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
+        if matches!(self.role, NodeState::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
     }
 
     /// Begins an epoch once everything up to the head is applied.
     fn begin_if_caught_up(&mut self, wall: UnixMillis) {
-        let NodeRole::CatchingUp { lease, target: Some(head), .. } = self.role else { return };
+        let NodeState::CatchingUp { lease, target: Some(head), .. } = self.role else { return };
         if head.number < self.applied.number || (head.number == self.applied.number && head != self.applied) {
-            self.role = NodeRole::Stopped;
+            self.role = NodeState::Stopped;
         } else if head == self.applied {
             let at = self.heard.begins_at(wall);
             let Head { number, epoch, seq, link, .. } = head;
@@ -373,7 +375,7 @@ impl Node {
             // An entry without events is short.
             if let Ok(bytes) = entry.encode() {
                 let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
-                self.role = NodeRole::Beginning { lease, append, at };
+                self.role = NodeState::Beginning { lease, append, at };
             }
         }
     }
@@ -385,7 +387,7 @@ impl Node {
             self.heard.note_own(now, wall);
         }
         match fate {
-            Fate::Stands => self.role = NodeRole::Leading { lease, epoch, append: None },
+            Fate::Stands => self.role = NodeState::Leading { lease, epoch, append: None },
             Fate::StandsBehind(_) | Fate::NotApplied(_) | Fate::Unknown => {
                 self.follow(now);
             }
@@ -394,38 +396,40 @@ impl Node {
     }
 
     fn follow(&mut self, now: BootMillis) -> Output {
-        self.role = NodeRole::Following;
+        self.role = NodeState::Following;
         self.next_poll = now;
         self.heard.listen_again(now);
         Output::Nothing
     }
 
     fn stop(&mut self, stop: Stop) -> Output {
-        self.role = NodeRole::Stopped;
+        self.role = NodeState::Stopped;
         Output::Stopped(stop)
     }
 
     /// Leaves a tenure that may have ended, unless an entry is under way: that is resolved first.
     fn leave_what_has_ended(&mut self, now: BootMillis) {
-        let (NodeRole::CatchingUp { lease, .. } | NodeRole::Leading { lease, append: None, .. }) = &self.role else {
+        let (NodeState::CatchingUp { lease, .. } | NodeState::Leading { lease, append: None, .. }) = &self.role else {
             return;
         };
         let (tenure, is_valid) = (lease.tenure, lease.is_valid(&self.settings, now));
         if !is_valid {
             self.follow(now);
-        } else if matches!(self.role, NodeRole::CatchingUp { until, .. } if now >= until) {
+        } else if matches!(self.role, NodeState::CatchingUp { until, .. } if now >= until) {
             // Another node goes first, which may be able to.
             self.campaigns_from = now.plus(self.settings.silence_ms.saturating_mul(4));
-            self.role = NodeRole::Resigning { tenure };
+            self.role = NodeState::Resigning { tenure };
         }
     }
 
     fn lease_mut(&mut self) -> Option<&mut Lease> {
         match &mut self.role {
-            NodeRole::CatchingUp { lease, .. }
-            | NodeRole::Beginning { lease, .. }
-            | NodeRole::Leading { lease, .. } => Some(lease),
-            NodeRole::Following | NodeRole::Campaigning { .. } | NodeRole::Resigning { .. } | NodeRole::Stopped => None,
+            NodeState::CatchingUp { lease, .. }
+            | NodeState::Beginning { lease, .. }
+            | NodeState::Leading { lease, .. } => Some(lease),
+            NodeState::Following | NodeState::Campaigning { .. } | NodeState::Resigning { .. } | NodeState::Stopped => {
+                None
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ pub enum StoreError {
     #[error("{path}: {what}; this node serves nothing")]
     NotOfTheLog {
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The disagreement, and the operator's next step.
         what: String,
     },
     /// The fault marker is set: the last run ended with a storage fault.

@@ -13,7 +13,6 @@ use crate::types::UnixMillis;
 /// The addresses under which the leader of a cluster can be reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeaderAddress {
-    /// The leader's name.
     pub node: String,
     /// URL of its public listener, without a slash at the end.
     pub public_url: String,
@@ -34,7 +33,7 @@ pub enum NodeRole {
     Stopped,
 }
 
-/// What a node of a cluster knows of itself and of its leader.
+/// The knowledge that a node of a cluster has of itself and of its leader.
 #[derive(Debug)]
 pub struct NodeView {
     name: String,

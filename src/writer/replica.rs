@@ -29,7 +29,7 @@ const HEARTBEAT: Duration = Duration::from_millis(900);
 /// Length of the events of an entry from which no further command is added to it. One command adds less than the rest.
 const ENTRY_BYTES_FULL: usize = ENTRY_BYTES_MAX / 2;
 
-/// What makes a writer a node of a cluster.
+/// The parts that make a writer a node of a cluster.
 pub struct ReplicaParts {
     pub lanes: LogLanes,
     pub view: Arc<NodeView>,
@@ -209,7 +209,7 @@ impl<'a> Replica<'a> {
     }
 }
 
-/// What came first.
+/// The first of what a wait was for.
 pub(super) enum Waited {
     Reply(LogReply),
     Message(WriterMessage),

@@ -2,7 +2,7 @@
 //!
 //! The order is what keeps the promises. A leader records its batch in an open transaction first, so that a broken rule of
 //! the tables is found before another node sees the batch. Then it appends, and only when the entry stands it commits and
-//! replies. From the append on, nobody is told *not applied* unless another entry has the number.
+//! replies. From the append on, a client gets *not applied* only if another entry has the number.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ impl WriterLoop<'_> {
         self.write_position()?;
         self.recorder.commit()?;
         tracing::info!(epoch = head.epoch, entry = head.number, seq = head.seq.get(), "this node leads");
-        // While no node led, nobody could pay: buyers who were offered a unit then have their time from now on.
+        // While no node led, no buyer could pay: those who were offered a unit then have their time from now on.
         let now = self.clock.now();
         if self.state.offers_a_unit_until(now) {
             resumption::resume(&mut self.state, now, &mut self.batch);
