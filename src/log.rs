@@ -4,16 +4,21 @@
 //! records the batch of an entry after the same link gets the same rows and the same next link, and compares it. `head`
 //! is the end of the log, by which appends are fenced. `request` is what may be asked of a log, `append` finds out what
 //! became of one append, `node` follows, campaigns and leads; neither has I/O or a clock. `simulated` is a log in memory
-//! with the faults of a network, `etcd` the real one (feature `cluster`), `seal` encrypts its entries.
+//! with the faults of a network, `etcd` the real one (feature `cluster`), `seal` encrypts its entries. `etcd_connect` opens it
+//! from the file of a cluster; `meta` is what never changes in a log, `announcement` what nodes tell of themselves there.
 //!
 //! No program appends entries yet.
 
+pub mod announcement;
 pub mod append;
 pub mod entry;
 #[cfg(feature = "cluster")]
 pub mod etcd;
+#[cfg(feature = "cluster")]
+pub mod etcd_connect;
 pub mod head;
 pub mod lanes;
+pub mod meta;
 pub mod node;
 mod private_data;
 pub mod request;

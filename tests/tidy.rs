@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capture", &["engine", "types"]),
     ("store", &["engine", "types", "config", "exit", "failpoints", "sqlite"]),
     // The replicated log: batches of the store in the engine's encodings, which captures began.
-    ("log", &["store", "capture", "engine", "types", "failpoints"]),
+    ("log", &["store", "capture", "engine", "types", "config", "failpoints"]),
     // A writer is a node of a cluster, if there is one.
     ("writer", &["log", "store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
     ("read", &["types", "config", "telemetry", "failpoints", "sqlite"]),
