@@ -9,6 +9,9 @@ mod acceptor;
 mod auditor_task;
 mod capture_file;
 mod listeners;
+#[cfg(feature = "cluster")]
+mod log_thread;
+mod node;
 mod note_task;
 mod per_address;
 mod start;

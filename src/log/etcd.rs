@@ -4,6 +4,7 @@
 //! it does not answer in time; then the next one is. A request without an answer is [`LogAnswer::Unknown`]: nothing is
 //! tried again below the node, which alone knows how to find out.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, KeyValue, P
 
 use parking_lot::Mutex;
 
+use super::announcement::LeaderAnnouncement;
+use super::meta::LogMeta;
 use super::seal::Seal;
 use super::{Head, LogAnswer, LogRequest, Tenure};
 
@@ -23,6 +26,16 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_millis(400);
 /// Entries that the log keeps; older ones are overwritten. Nothing is deleted: compacting at a deletion loses revisions
 /// (etcd#17780).
 pub const SLOTS: u64 = 4096;
+
+/// Appends between two compactions: what was overwritten takes room until then.
+const COMPACT_EVERY: usize = 200;
+
+/// Appends that are kept behind a compaction, for members and readers that are a little late. The revision at which a
+/// compaction ends is that of an entry's put, never the newest and never a deletion's (etcd#17780).
+const COMPACT_BEHIND: usize = 100;
+
+/// Seconds for which a node's announcement is kept after its last one.
+const ANNOUNCED_SECONDS: i64 = 5;
 
 /// A log in etcd. Requests may be under way at the same time: an append, and one that keeps the lease.
 pub struct EtcdLog {
@@ -40,6 +53,12 @@ pub struct EtcdLog {
     seal: Seal,
     /// The lease of the last tenure of this node.
     lease: Mutex<Option<(Tenure, i64)>>,
+    /// The lease of the node's announcement.
+    announced: Mutex<Option<i64>>,
+    /// The value of the leader's key in a tenure of this node.
+    leader_value: Mutex<Vec<u8>>,
+    /// Revisions of this node's appends since the last compaction, oldest first.
+    appended: Mutex<VecDeque<i64>>,
 }
 
 /// The place of a log in etcd, and its bounds.
@@ -80,11 +99,14 @@ impl EtcdLog {
             read_from: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
             prefix,
-            node,
             slots,
             lease_seconds,
             seal,
             lease: Mutex::new(None),
+            announced: Mutex::new(None),
+            leader_value: Mutex::new(node.clone().into_bytes()),
+            appended: Mutex::new(VecDeque::new()),
+            node,
         })
     }
 
@@ -107,6 +129,77 @@ impl EtcdLog {
             self.leave(at);
         }
         Err(last)
+    }
+
+    /// Sets the value of the leader's key for the tenures of this node.
+    pub fn lead_as(&self, value: Vec<u8>) {
+        *self.leader_value.lock() = value;
+    }
+
+    /// Reads the addresses of the node that leads. `None` while there is none, or if it did not say.
+    ///
+    /// # Errors
+    /// If the member that is used does not answer; the next one is used from then on.
+    pub async fn leader(&self) -> Result<Option<LeaderAnnouncement>, Error> {
+        Ok(self.value(self.leader_key()).await?.and_then(|value| LeaderAnnouncement::parse(&value)))
+    }
+
+    /// Reads the constants of the log. `None` if there is no log here.
+    ///
+    /// # Errors
+    /// If the member that is used does not answer; the next one is used from then on.
+    pub async fn meta(&self) -> Result<Option<LogMeta>, Error> {
+        Ok(self.value(format!("{}meta", self.prefix)).await?.and_then(|value| LogMeta::parse(&value)))
+    }
+
+    /// Tells others of this node: the value is kept for [`ANNOUNCED_SECONDS`] after the last call.
+    ///
+    /// # Errors
+    /// If the member that is used does not answer; the next one is used from then on.
+    pub async fn announce(&self, value: Vec<u8>) -> Result<(), Error> {
+        let known = *self.announced.lock();
+        let key = format!("{}nodes/{}", self.prefix, self.node);
+        let put = self.in_time(async |mut member: Client| {
+            let lease = match known {
+                Some(lease) if member.lease_keep_alive(lease).await.is_ok() => lease,
+                Some(_) | None => member.lease_grant(ANNOUNCED_SECONDS, None).await?.id(),
+            };
+            member.put(key.clone(), value.clone(), Some(PutOptions::new().with_lease(lease))).await.map(|_| lease)
+        });
+        let lease = put.await?;
+        *self.announced.lock() = Some(lease);
+        Ok(())
+    }
+
+    /// Compacts what was overwritten, once enough was. A compaction that fails is made up for by the next one.
+    pub async fn compact_if_due(&self) {
+        let revision = {
+            let mut appended = self.appended.lock();
+            if appended.len() < COMPACT_EVERY + COMPACT_BEHIND {
+                return;
+            }
+            appended.drain(..COMPACT_EVERY).next_back()
+        };
+        if let Some(revision) = revision {
+            let compacted = self.in_time(async |mut member: Client| member.compact(revision, None).await.map(drop));
+            let _next_time = compacted.await;
+        }
+    }
+
+    async fn value(&self, key: String) -> Result<Option<Vec<u8>>, Error> {
+        let found = self.in_time(async |mut member: Client| member.get(key.clone(), None).await).await?;
+        Ok(found.kvs().first().map(|pair| pair.value().to_vec()))
+    }
+
+    /// Asks the member that is used, and leaves it if it does not answer in time.
+    async fn in_time<T>(&self, ask: impl AsyncFnOnce(Client) -> Result<T, Error>) -> Result<T, Error> {
+        let (at, member) = self.member();
+        let answer = tokio::time::timeout(REQUEST_MAX, ask(member)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Error::WatchError("no answer in time".into())));
+        if answer.is_err() {
+            self.leave(at);
+        }
+        answer
     }
 
     /// Carries out a request.
@@ -181,6 +274,9 @@ impl EtcdLog {
         let txn = Txn::new().when([follows, leads]).and_then(put).or_else([TxnOp::get(head, None)]);
         let answer = member.txn(txn).await?;
         if answer.succeeded() {
+            if let Some(header) = answer.header() {
+                self.appended.lock().push_back(header.revision());
+            }
             return Ok(LogAnswer::Appended);
         }
         Ok(match answer.op_responses().first() {
@@ -190,7 +286,7 @@ impl EtcdLog {
     }
 
     async fn campaign(&self, mut member: Client) -> Result<LogAnswer, Error> {
-        let (key, node, seconds) = (self.leader_key(), self.node.clone(), self.lease_seconds);
+        let (key, node, seconds) = (self.leader_key(), self.leader_value.lock().clone(), self.lease_seconds);
         let lease = member.lease_grant(seconds, None).await?.id();
         let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
         let put = TxnOp::put(key, node, Some(PutOptions::new().with_lease(lease)));

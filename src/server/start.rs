@@ -4,10 +4,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::auditor_task::MismatchHook;
 use super::capture_file;
 use super::listeners::Listeners;
+use super::node::{self, NodeStart, NodeThread};
 use super::threads::{ServerParts, ServerThreads};
 use super::tls::Tls;
 use super::unpayable;
@@ -40,6 +42,9 @@ use crate::writer::{
 /// Lead of the clock of decisions over the wall clock from which a start logs it; less is slewed away.
 const CLOCK_AHEAD_LOGGED_MS: u64 = 1000;
 
+/// Interval at which a node's commits wait for its disk: the log has every entry on most of its members' disks.
+const NODE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The state of the file at the start.
 #[derive(Clone, Copy, Debug)]
 pub struct StartState {
@@ -64,6 +69,7 @@ pub struct RunningServer {
     sessions: Vec<sessions::SessionThread>,
     relay: Relay,
     access_log: Option<AccessLogThread>,
+    node: Option<NodeThread>,
 }
 
 /// Starts a server. `on_fault` is called on the writer's thread if the writer ends in a fault: the process must end then.
@@ -109,24 +115,19 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let options = writer_options(&config);
     // The wall clock is read again: a file of a million orders takes seconds to load.
     let clock = start_clock(&store, &loaded, config.accept_clock)?;
-    if let Some(lost) = store.lost {
-        tracing::error!(
-            events = lost.events,
-            "a power loss took events that --durability interval does not promise to keep"
-        );
-        accepted_loss::record(&mut store, &mut loaded, clock.now(), lost.events)
-            .map_err(|error| at_file(error, &store.path))?;
-    }
-    let found_seq = loaded.state.seq();
-    let replaced = accepted_loss::of_a_copy(&mut store, &mut loaded, clock.now());
-    if let Some(replaced) = replaced.map_err(|error| at_file(error, &store.path))? {
-        tell_of_a_copy(&store, replaced, found_seq);
+    if config.cluster.is_none() {
+        record_losses(&mut store, &mut loaded, &clock).map_err(|error| at_file(error, &store.path))?;
+    } else {
+        // The log has what the file lacks. An event that only this file had would be in no other node's.
+        let mark = store.mark(loaded.state.seq(), loaded.link, loaded.state.seq());
+        store.watermark.establish(&mark).map_err(|error| at_file(error, &store.path))?;
     }
     let listeners = bound.map_or_else(bind, Ok)?;
     // A start that could not serve must not begin anybody's time to pay.
     let now = clock.now();
-    if resumption::record(&mut store, &mut loaded, now, options.batch_events_max)
-        .map_err(|error| at_file(error, &store.path))?
+    if config.cluster.is_none()
+        && resumption::record(&mut store, &mut loaded, now, options.batch_events_max)
+            .map_err(|error| at_file(error, &store.path))?
     {
         tracing::warn!(
             "auctions' units were due to be offered while the server was stopped: their buyers' time to pay begins now"
@@ -138,6 +139,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     }
     config::settle_connections_max(&mut config, descriptors_max);
 
+    let node = node::join(&mut config, &store, &listeners)?;
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
@@ -146,6 +148,10 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
     let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
+    let (handle, node_thread) = match node {
+        Some(NodeStart { parts, thread }) => (writer.replicate(parts, handle), Some(thread)),
+        None => (handle, None),
+    };
     let operators = Arc::clone(&admission.operators);
     writer.rescue_with(Box::new(move || operators.file_content()));
     let recorder = capture.map(|capture| {
@@ -199,6 +205,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         sessions,
         relay,
         access_log: access_thread,
+        node: node_thread,
     })
 }
 
@@ -226,6 +233,22 @@ fn tell_of_a_copy(store: &Store, replaced: Replaced, found: Seq) {
         epoch = store.epoch,
         "the database is a copy of the one that lay here: a new epoch begins{missing}"
     );
+}
+
+/// Records what a power failure took, and that the file is a copy of the one that lay there.
+fn record_losses(store: &mut Store, loaded: &mut Loaded, clock: &Clock) -> Result<(), StoreError> {
+    if let Some(lost) = store.lost {
+        tracing::error!(
+            events = lost.events,
+            "a power loss took events that --durability interval does not promise to keep"
+        );
+        accepted_loss::record(store, loaded, clock.now(), lost.events)?;
+    }
+    let found = loaded.state.seq();
+    if let Some(replaced) = accepted_loss::of_a_copy(store, loaded, clock.now())? {
+        tell_of_a_copy(store, replaced, found);
+    }
+    Ok(())
 }
 
 /// Returns the mistakes of the files that the settings name, one line each: tokens, certificates, keys and secrets.
@@ -333,7 +356,11 @@ fn writer_options(config: &Config) -> WriterOptions {
         queue_wait_max: config.queue_wait_max,
         batch_commands_max: config.batch_commands_max,
         batch_events_max: config.batch_events_max,
-        durability: if config.durability_full { Durability::Full } else { Durability::Interval(config.sync_interval) },
+        durability: match &config.cluster {
+            Some(_) => Durability::Interval(NODE_SYNC_INTERVAL),
+            None if config.durability_full => Durability::Full,
+            None => Durability::Interval(config.sync_interval),
+        },
         affinity: match config.pin_core {
             PinCore::Auto => CpuAffinity::Auto,
             PinCore::Off => CpuAffinity::Off,
@@ -380,7 +407,10 @@ fn relay(
 ) -> Result<Relay, Exit> {
     let endpoints = reader.read(outbox_rows::endpoints);
     let endpoints = endpoints.map_err(|error| disk_fault(reader.path(), &error))?;
-    outbox.apply(&endpoints, writer).map_err(Exit::usage)?;
+    // A node's endpoints are in the log: whoever leads has them.
+    if writer.node.is_none() {
+        outbox.apply(&endpoints, writer).map_err(Exit::usage)?;
+    }
     let parts = RelayDependencies {
         options: outbox.options,
         reader: reader.clone(),
@@ -426,6 +456,9 @@ impl RunningServer {
         self.relay.stop();
         self.writer.stop();
         let stopped = self.thread.join();
+        if let Some(node) = self.node {
+            node.stop();
+        }
         if let Some(recorder) = self.recorder {
             // The recorder has logged how it ended.
             let _panicked = recorder.join();

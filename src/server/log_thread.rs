@@ -1,0 +1,202 @@
+//! The thread of a node's log: it carries the writer's requests to etcd, tells other nodes how far this one is, and reads
+//! which node leads.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::config::ClusterConfig;
+use crate::exit::{self, Exit};
+use crate::log::announcement::{LeaderAnnouncement, NodeAnnouncement};
+use crate::log::etcd::EtcdLog;
+use crate::log::etcd_connect::open_log;
+use crate::log::meta::LogMeta;
+use crate::log::{LogJob, LogLanes, LogReply};
+use crate::types::hex;
+use crate::writer::{LeaderAddress, NodeView};
+
+/// Interval at which the leader's addresses are read: half of the time in which a lease ends, so that redirects follow a
+/// takeover soon.
+const LEADER_EVERY: Duration = Duration::from_millis(500);
+/// Interval at which the node tells others how far it is.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+/// Longest time for the first answer of a log: three members may just be electing a leader.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// The running thread.
+pub(super) struct LogThread {
+    stop: mpsc::UnboundedSender<LogJob>,
+    thread: JoinHandle<()>,
+}
+
+impl LogThread {
+    /// Ends the thread, after the writer.
+    pub(super) fn stop(self) {
+        // The writer's end of the channel is gone by then, and this is the last one.
+        drop(self.stop);
+        let _panicked = self.thread.join();
+    }
+}
+
+/// Starts the thread, and waits until the log has answered.
+///
+/// # Errors
+/// One line if the log cannot be reached, is another file's, or the thread could not start.
+pub(super) fn start(
+    cluster: &ClusterConfig,
+    file_id: [u8; 16],
+    view: Arc<NodeView>,
+) -> Result<(LogLanes, LogThread), Exit> {
+    let (jobs, taken) = mpsc::unbounded_channel();
+    let (answered, replies) = unbounded();
+    let (opened, is_open) = bounded(1);
+    let cluster = cluster.clone();
+    let thread = std::thread::Builder::new()
+        .name("fc-log".into())
+        .spawn(move || run(&cluster, file_id, &view, taken, answered, &opened))
+        .map_err(|error| Exit::system(format!("the log's thread could not start: {error}")))?;
+    await_opened(&is_open)?;
+    let stop = jobs.clone();
+    let submit = Box::new(move |job| {
+        let _ended = jobs.send(job);
+    });
+    Ok((LogLanes { submit, replies }, LogThread { stop, thread }))
+}
+
+fn await_opened(is_open: &Receiver<Result<(), Exit>>) -> Result<(), Exit> {
+    is_open.recv().unwrap_or_else(|_| Err(Exit::bug("the log's thread panicked")))
+}
+
+fn run(
+    cluster: &ClusterConfig,
+    file_id: [u8; 16],
+    view: &Arc<NodeView>,
+    jobs: mpsc::UnboundedReceiver<LogJob>,
+    answered: Sender<LogReply>,
+    opened: &Sender<Result<(), Exit>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _left = opened.send(Err(Exit::system(format!("no runtime for the log: {error}"))));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        match open(cluster, file_id).await {
+            Ok(log) => {
+                let _waits = opened.send(Ok(()));
+                serve(&Arc::new(log), cluster, view, jobs, answered).await;
+            }
+            Err(exit) => {
+                let _waits = opened.send(Err(exit));
+            }
+        }
+    });
+}
+
+/// Opens the log, and compares the file that it is of with this node's.
+async fn open(cluster: &ClusterConfig, file_id: [u8; 16]) -> Result<EtcdLog, Exit> {
+    let usage = |error: crate::config::ConfigError| Exit::usage(error.to_string());
+    let unknown_ring = open_log(cluster, crate::log::etcd::SLOTS).await.map_err(usage)?;
+    let meta = read_meta(&unknown_ring, cluster).await?;
+    let expected = hex::encode(&file_id);
+    if meta.file_id != expected {
+        return Err(Exit::bad_data(format!(
+            "the log of cluster {} is of the file {}, and this node has the file {expected}: this directory is another \
+             cluster's, or was not made with a copy of another node's file",
+            cluster.cluster, meta.file_id
+        )));
+    }
+    open_log(cluster, meta.slots).await.map_err(usage)
+}
+
+async fn read_meta(log: &EtcdLog, cluster: &ClusterConfig) -> Result<LogMeta, Exit> {
+    let until = Instant::now() + FIRST_ANSWER_MAX;
+    loop {
+        let error = match log.meta().await {
+            Ok(Some(meta)) => return Ok(meta),
+            Ok(None) => {
+                return Err(Exit::new(
+                    exit::MISSING,
+                    format!(
+                        "cluster {} has no log under {}: make one with `firstcome cluster init`",
+                        cluster.cluster,
+                        cluster.prefix()
+                    ),
+                ));
+            }
+            Err(error) => error,
+        };
+        if Instant::now() >= until {
+            let members = cluster.members.join(", ");
+            return Err(Exit::unavailable(format!("no member of the log answers ({members}): {error}")));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Carries requests out until the writer and [`LogThread`] are gone.
+async fn serve(
+    log: &Arc<EtcdLog>,
+    cluster: &ClusterConfig,
+    view: &Arc<NodeView>,
+    mut jobs: mpsc::UnboundedReceiver<LogJob>,
+    answered: Sender<LogReply>,
+) {
+    log.lead_as(address_of(cluster).to_bytes());
+    let mut look = every(LEADER_EVERY);
+    let mut announce = every(ANNOUNCE_EVERY);
+    loop {
+        tokio::select! {
+            job = jobs.recv() => match job {
+                Some(job) => drop(tokio::spawn(carry_out(Arc::clone(log), job, answered.clone()))),
+                None => return,
+            },
+            _ = look.tick() => drop(tokio::spawn(see_leader(Arc::clone(log), Arc::clone(view)))),
+            _ = announce.tick() => {
+                let node = NodeAnnouncement {
+                    address: address_of(cluster),
+                    applied: view.applied(),
+                    synced_seq: 0,
+                    clock_offset_ms: None,
+                };
+                let log = Arc::clone(log);
+                // A node that cannot announce itself still follows and leads.
+                drop(tokio::spawn(async move { drop(log.announce(node.to_bytes()).await) }));
+            }
+        }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = interval_at(Instant::now(), period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn carry_out(log: Arc<EtcdLog>, job: LogJob, answered: Sender<LogReply>) {
+    let LogJob { lane, number, request } = job;
+    let answer = log.carry_out(&request).await;
+    let _ended = answered.send(LogReply { lane, number, answer });
+    log.compact_if_due().await;
+}
+
+/// Reads which node leads, for redirects. What a member does not answer leaves the last answer.
+async fn see_leader(log: Arc<EtcdLog>, view: Arc<NodeView>) {
+    if let Ok(leader) = log.leader().await {
+        view.set_leader(leader.map(|leader| {
+            let LeaderAnnouncement { node, public_url, admin_url, wire } = leader;
+            LeaderAddress { node, public_url, admin_url, wire }
+        }));
+    }
+}
+
+fn address_of(cluster: &ClusterConfig) -> LeaderAnnouncement {
+    let crate::config::AdvertisedAddresses { public_url, admin_url, wire } = cluster.advertise.clone();
+    LeaderAnnouncement { node: cluster.node.clone(), public_url, admin_url, wire }
+}

@@ -1,0 +1,67 @@
+//! The start of a node of a cluster: its view, its way to the log, and the thread of that way.
+//!
+//! Without `cluster.file` nothing here runs, and a build without the feature `cluster` has none of it.
+
+use super::listeners::Listeners;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::store::Store;
+use crate::writer::ReplicaParts;
+
+/// The parts of a node, before its writer runs.
+pub(super) struct NodeStart {
+    pub(super) parts: ReplicaParts,
+    pub(super) thread: NodeThread,
+}
+
+#[cfg(feature = "cluster")]
+pub(super) use super::log_thread::LogThread as NodeThread;
+
+/// Without the feature there is no thread of a node.
+#[cfg(not(feature = "cluster"))]
+pub(super) enum NodeThread {}
+
+#[cfg(not(feature = "cluster"))]
+impl NodeThread {
+    pub(super) fn stop(self) {
+        match self {}
+    }
+}
+
+/// Connects a node to its log, if the configuration makes this server one.
+///
+/// # Errors
+/// One line for each reason why the node must not start.
+#[cfg(feature = "cluster")]
+pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) -> Result<Option<NodeStart>, Exit> {
+    use std::sync::Arc;
+
+    use super::log_thread;
+    use crate::log::NodeSettings;
+    use crate::writer::NodeView;
+
+    let mut refused = Vec::new();
+    if config.cluster.is_some() && config.capture_file.is_some() {
+        refused.push("capture.file: a node of a cluster records no capture: its log is one");
+    }
+    if config.cluster.is_some() && !config.outbox.endpoint_url.is_empty() {
+        refused
+            .push("outbox.endpoint_url: in a cluster endpoints are made with POST /v1/endpoints, once for all nodes");
+    }
+    if !refused.is_empty() {
+        return Err(Exit::usage(refused.join("\n")));
+    }
+    let Some(cluster) = &mut config.cluster else { return Ok(None) };
+    let url = |address| format!("http://{address}");
+    cluster.settle_advertised(&url(listeners.public_address), &url(listeners.admin_address), listeners.wire_address);
+    let view = Arc::new(NodeView::new(cluster.node.clone()));
+    let (lanes, thread) = log_thread::start(cluster, store.file_id, Arc::clone(&view))?;
+    let settings = NodeSettings::default();
+    Ok(Some(NodeStart { parts: ReplicaParts { lanes, view, settings }, thread }))
+}
+
+#[cfg(not(feature = "cluster"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature a start may fail")]
+pub(super) fn join(_: &mut Config, _: &Store, _: &Listeners) -> Result<Option<NodeStart>, Exit> {
+    Ok(None)
+}
