@@ -12,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 use firstcome::store::verify;
 use process::{Client, Process};
+use rustix::process::Signal;
 
 const FILES: [&str; 5] =
     ["firstcome.db", "firstcome.db-wal", "firstcome.db-shm", "firstcome.watermark", "firstcome.lock"];
@@ -232,6 +233,34 @@ fn a_second_name_that_comes_while_the_server_runs_is_told_before_the_next_start_
     let told = || fs::read_to_string(&log).expect("read");
     process::wait_until("it tells", || told().contains("the next start will refuse it"));
     order(&server, 0..3);
+}
+
+#[test]
+fn a_link_that_takes_the_place_of_a_file_while_the_server_runs_is_told_with_the_command_that_helps() {
+    for name in FILES {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (data, log, moved) =
+            (scratch.path().join("data"), scratch.path().join("log"), scratch.path().join("elsewhere"));
+        let mut server = Process::start_saying(&data, &[], Stdio::from(fs::File::create(&log).expect("made")));
+        server.create_drop(1000);
+        order(&server, 0..3);
+        let path = data.join(name);
+        // At once, so that no look finds nothing there.
+        fs::hard_link(&path, &moved).expect("linked");
+        symlink(&moved, scratch.path().join("link")).expect("linked");
+        fs::rename(scratch.path().join("link"), &path).expect("moved");
+        let told = || fs::read_to_string(&log).expect("read");
+        let command = format!("mv -T {} {}", moved.display(), path.display());
+        process::wait_until("it tells", || told().contains(&command));
+        assert!(told().contains("the next start will refuse it"), "{}", told());
+        order(&server, 3..5);
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(Command::new(words[0]).args(&words[1..]).status().expect("run").success());
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait().code(), Some(0), "{name}: {}", told());
+        assert!(firstcome("verify", &data).status.success(), "{name}");
+        sell(&data, 5..6);
+    }
 }
 
 #[test]

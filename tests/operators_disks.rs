@@ -280,7 +280,7 @@ fn a_limit_on_file_sizes_is_an_error_with_the_file_and_the_cause_and_ends_no_com
         let scratch = tempfile::tempdir().expect("scratch");
         let data = scratch.path().join("data");
         sell(&data, 0..100);
-        for command in ["recover", "serve"] {
+        for command in ["recover", "serve", "verify", "migrate"] {
             let output = limited(&format!("ulimit -f {blocks};"), &[command], &data);
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
             let what = format!("{command}, {blocks} blocks: {:?} {told}", output.status);
@@ -291,6 +291,7 @@ fn a_limit_on_file_sizes_is_an_error_with_the_file_and_the_cause_and_ends_no_com
             let is_of_the_end = |line: &&str| line.starts_with("firstcome: ") || line.contains("the writer ended: ");
             let line = told.lines().rfind(is_of_the_end).unwrap_or_else(|| panic!("{what}"));
             assert!(line.contains(data.to_str().expect("a path")) && line.contains("os error"), "{what}");
+            assert!(line.contains("File too large") && line.contains("`ulimit -f`"), "{what}");
         }
         assert!(limited("", &["verify"], &data).status.success(), "{blocks}");
     }

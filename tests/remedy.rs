@@ -189,6 +189,11 @@ fn a_range_with_more_orders_than_the_preview_listed_is_refused_and_nothing_is_un
         assert!(told.contains(&format!("more than {orders} live and paid orders")), "{run}: {told}");
     }
     assert!(made.iter().all(|(id, _)| state(&server, id)["state"] == "reserved"));
+    // A request that goes on below another one cannot say what that one did.
+    let body = json!({ "run": "1-999999", "reason": "x", "orders_max": 2, "below": made[40].1 });
+    let refused = server.admin("POST", "/v1/drops/1/remedy", &body);
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.text.contains("this request undid nothing") && !refused.text.contains("nothing was undone"));
     // A repeat with the same number, after a part was undone, goes on.
     let run = format!("{}-{}", made[20].1, made[49].1);
     let body = json!({ "run": run, "reason": "the first part", "orders_max": 30 });

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::exit::Exit;
 use crate::output;
 use crate::store::migrate::migrate;
+use crate::store::open::DATABASE_FILE;
 use crate::store::recover::AcceptedRisks;
 use crate::writer::clock::wall_clock;
 
@@ -42,8 +43,8 @@ pub struct MigrateArgs {
 /// The exit code of the storage error.
 pub fn run(args: &MigrateArgs) -> Result<(), Exit> {
     let accepted = AcceptedRisks { loss: args.accept_loss, without_watermark: args.without_watermark };
-    let migrated =
-        migrate(&args.data, wall_clock(), accepted).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let migrated = migrate(&args.data, wall_clock(), accepted)
+        .map_err(|error| Exit::new(error.exit_code(), error.told(&args.data.join(DATABASE_FILE))))?;
     let Some(kept) = migrated.kept else {
         output::line("nothing to do: the file has the schema of this version");
         return Ok(());

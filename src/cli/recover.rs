@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::output;
+use crate::store::open::DATABASE_FILE;
 use crate::store::recover::{AcceptedRisks, recover_telling};
 use crate::writer::clock::wall_clock;
 
@@ -41,7 +42,7 @@ pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
     let accepted = AcceptedRisks { loss: args.accept_loss, without_watermark: args.without_watermark };
     let begins = || output::note("copying and verifying the file; do not reboot before this ends");
     let recovered = recover_telling(&args.data, wall_clock(), accepted, begins)
-        .map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+        .map_err(|error| Exit::new(error.exit_code(), error.told(&args.data.join(DATABASE_FILE))))?;
     if let Some(report) = &recovered.report {
         output::line(format!(
             "verified: {} drops, {} orders, {} events; {} units held, {} sold",

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::admission::operators::file::{TOKENS_FILE, change, had_tokens, list_as_json, make_room, read};
+use crate::admission::operators::file::{LOCK_FILE, TOKENS_FILE, change, had_tokens, list_as_json, make_room, read};
 use crate::admission::operators::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_name};
 use crate::config::ConfigError;
 use crate::exit::{self, Exit};
 use crate::output;
 use crate::store::beside;
 use crate::store::open::DATABASE_FILE;
-use crate::store::ownership::create_data_directory;
+use crate::store::ownership::{check_readable, check_writable, create_data_directory};
 use crate::types::UnixMillis;
 use crate::types::text::rfc3339;
 use crate::writer::clock::wall_clock;
@@ -125,7 +125,7 @@ fn usage(error: ConfigError) -> Exit {
 ///
 /// # Errors
 /// 64: the token file cannot be used, no server uses the directory, or the id is unknown. 73: the token could not be printed.
-/// 77: this user may not enter it.
+/// 77: this user may not use the directory, the file or its lock.
 pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
     match &args.command {
@@ -135,14 +135,17 @@ pub fn run(args: &TokenArgs) -> Result<(), Exit> {
             } else {
                 require_use(&directory.data)?;
             }
+            require_permission(&directory.data, Wanted::Change)?;
             create(&directory.data, *role, name, *expires_in, now)
         }
         TokenCommand::List { json, directory } => {
             require_use(&directory.data)?;
+            require_permission(&directory.data, Wanted::Read)?;
             list(&directory.data, *json, now)
         }
         TokenCommand::Revoke { id, directory } => {
             require_use(&directory.data)?;
+            require_permission(&directory.data, Wanted::Change)?;
             revoke(&directory.data, id, now)
         }
     }
@@ -174,6 +177,22 @@ fn require_use(data: &Path) -> Result<(), Exit> {
          with `firstcome token create --before-first-start`",
         whole.display()
     )))
+}
+
+/// The use that a command makes of the tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Read,
+    Change,
+}
+
+/// Refuses tokens that this user may not use.
+fn require_permission(data: &Path, wanted: Wanted) -> Result<(), Exit> {
+    let mut allowed = check_readable(&data.join(TOKENS_FILE));
+    if wanted == Wanted::Change {
+        allowed = allowed.and_then(|()| check_writable(data)).and_then(|()| check_writable(&data.join(LOCK_FILE)));
+    }
+    allowed.map_err(|error| Exit::new(error.exit_code(), error.to_string()))
 }
 
 fn create(data: &Path, role: Role, name: &str, lives: Option<Duration>, now: UnixMillis) -> Result<(), Exit> {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::output;
+use crate::store::open::DATABASE_FILE;
 use crate::store::verify;
 
 const EXAMPLES: &str = "Examples:
@@ -29,7 +30,8 @@ pub struct VerifyArgs {
 /// # Errors
 /// 65 with a line per problem, or the error that prevented reading.
 pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
-    let report = verify::verify(&args.data).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let report = verify::verify(&args.data)
+        .map_err(|error| Exit::new(error.exit_code(), error.told(&args.data.join(DATABASE_FILE))))?;
     output::line(format!(
         "{}: {} drops, {} orders, {} events in {} links, up to event {}; {} units held, {} sold",
         args.data.display(),

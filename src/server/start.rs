@@ -84,6 +84,7 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
         .map_err(|error| Exit::system(error.to_string()))?;
     // Before the tokens are read: a directory of another user is one mistake, not one of each file.
     ownership::check(&config.data)
+        .and_then(|()| ownership::check_readable(&config.data.join(file::TOKENS_FILE)))
         .and_then(|()| beside::check(&config.data))
         .map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
     let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
@@ -98,10 +99,10 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let database = config.data.join(DATABASE_FILE);
     let explained = |error: StoreError| {
         let error = explain(&database, error);
-        Exit::new(error.exit_code(), with_file(&database, error.to_string()))
+        Exit::new(error.exit_code(), error.told(&database))
     };
     let mut store = Store::open(&config.data, wall).map_err(explained)?;
-    let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), with_file(path, error.to_string()));
+    let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), error.told(path));
     let mut loaded =
         load::load_verified(&store, config.idempotency_keys_max).map_err(|error| explained(store.with_cause(error)))?;
     for (path, mode) in ownership::open_to_others(store.directory()) {
@@ -390,12 +391,6 @@ fn access_log(config: &Config, telemetry: &Telemetry) -> Result<Option<(AccessLo
 
 fn disk_fault(path: &Path, error: &rusqlite::Error) -> Exit {
     Exit::disk(format!("{}: {error}", path.display()))
-}
-
-/// Returns a line with the file that it is about.
-fn with_file(path: &Path, line: String) -> String {
-    let has_one = path.parent().is_some_and(|directory| line.contains(&directory.display().to_string()));
-    if has_one { line } else { format!("{}: {line}", path.display()) }
 }
 
 /// Starts the outbox, after the endpoints of the configuration are stored.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use super::StoreError;
+use super::{StoreError, ownership};
 use crate::sqlite;
 
 /// Returns an error of SQLite with the database at `path`, and with the error of the operating system behind it.
@@ -15,18 +15,28 @@ use crate::sqlite;
 fn at(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreError {
     let error = connection.and_then(|connection| unread(path, connection, &error)).unwrap_or(error);
     let StoreError::Sqlite(cause) = error else { return error };
-    let source = match cause.sqlite_error_code() {
+    let found = match cause.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => connection
             .and_then(|connection| sqlite::system_error(connection).or_else(|| sqlite::read_error(connection)))
+            .map(|source| (path.to_path_buf(), source))
             .or_else(|| refused_open(path)),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => refused_open(path),
         _ => None,
     };
-    let path = path.to_path_buf();
-    match source {
-        Some(source) => StoreError::DiskFault { path, cause, source },
-        None => StoreError::AtFile { path, cause },
+    match found {
+        Some((path, source)) => StoreError::DiskFault { path, cause, source },
+        None => StoreError::AtFile { path: path.to_path_buf(), cause },
     }
+}
+
+/// Returns what to do about an error of the system, where its words alone say too little.
+pub(super) fn next_step(error: &io::Error) -> &'static str {
+    const STEPS: [(ErrorKind, &str); 3] = [
+        (ErrorKind::FileTooLarge, "; raise the limit on the sizes of files (`ulimit -f`, `LimitFSIZE` of the unit)"),
+        (ErrorKind::StorageFull, "; free space on its disk"),
+        (ErrorKind::QuotaExceeded, "; free space within the quota of this user"),
+    ];
+    STEPS.into_iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, step)| step)
 }
 
 /// Returns the fault of the disk behind an error of the content: what cannot be read now may be whole.
@@ -46,14 +56,17 @@ pub(super) fn read_fault(path: &Path, source: io::Error) -> StoreError {
 }
 
 /// Returns the error with which the system refuses to open a database, its log or its index to write, or to make a file beside
-/// them: SQLite falls back to reading, or calls it only "unable to open database file".
-pub(super) fn refused_open(path: &Path) -> Option<io::Error> {
-    let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path).err();
-    let beside = ["-wal", "-shm"].map(|end| with_end(path, end));
-    let of_a_file = beside.iter().map(PathBuf::as_path).chain([path]).filter(|path| path.exists()).find_map(open);
-    of_a_file.or_else(|| {
+/// them, and the file or directory: SQLite falls back to reading, or calls it only "unable to open database file".
+pub(super) fn refused_open(path: &Path) -> Option<(PathBuf, io::Error)> {
+    let open = |path: PathBuf| {
+        let refused = OpenOptions::new().read(true).write(true).open(&path).err();
+        refused.map(|error| (path, error))
+    };
+    let files = ["-wal", "-shm", ""].map(|end| with_end(path, end));
+    files.into_iter().filter(|path| path.exists()).find_map(open).or_else(|| {
         let above = path.parent()?;
-        rustix::fs::access(above, rustix::fs::Access::WRITE_OK).err().map(io::Error::from)
+        let refused = rustix::fs::access(above, rustix::fs::Access::WRITE_OK).err()?;
+        Some((above.to_path_buf(), refused.into()))
     })
 }
 
@@ -64,10 +77,13 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 }
 
 /// Returns an error with its file, with the error of the operating system, and with what to do on a file system that is mounted
-/// read-only. `connection` is the one that failed.
+/// read-only, or where this user may not use the file. `connection` is the one that failed.
 #[must_use]
 pub fn named(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreError {
     let error = at(path, connection, error);
+    if let Some(refused) = of_permission(&error) {
+        return ownership::refused(refused);
+    }
     match of_read_only_file_system(&error) {
         Some(file) => {
             let directory = path.parent().unwrap_or(path).to_path_buf();
@@ -101,11 +117,23 @@ pub fn advise(path: &Path, error: StoreError) -> StoreError {
 
 /// Returns the file that an error calls part of a read-only file system.
 fn of_read_only_file_system(error: &StoreError) -> Option<&Path> {
+    of_kind(error, ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Returns the file that this user may not use. Of a data directory that this user may not make, the error
+/// itself says so.
+fn of_permission(error: &StoreError) -> Option<&Path> {
+    let path = of_kind(error, ErrorKind::PermissionDenied)?;
+    let is_to_be_made = matches!(error, StoreError::Directory { .. }) && !path.exists();
+    (!is_to_be_made).then_some(path)
+}
+
+fn of_kind(error: &StoreError, kind: ErrorKind) -> Option<&Path> {
     let (StoreError::Directory { path, source }
     | StoreError::Io { path, source }
     | StoreError::DiskFault { path, source, .. }) = error
     else {
         return None;
     };
-    (source.kind() == ErrorKind::ReadOnlyFilesystem).then_some(path)
+    (source.kind() == kind).then_some(path)
 }

@@ -1,8 +1,9 @@
 //! Errors of the file and the disk, each with its exit code (`src/exit.rs`) and its meaning for the current batch.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::advice;
 use crate::exit;
 use crate::sqlite::ConnectError;
 
@@ -165,7 +166,7 @@ pub enum StoreError {
     )]
     PageSize { path: PathBuf, found: i64, directory: PathBuf },
     /// An I/O error of SQLite with its cause.
-    #[error("{path} or its log: {cause}: {source}")]
+    #[error("{path} or its log: {cause}: {source}{}", advice::next_step(.source))]
     DiskFault {
         path: PathBuf,
         cause: rusqlite::Error,
@@ -199,7 +200,7 @@ pub enum StoreError {
     AtFile { path: PathBuf, cause: rusqlite::Error },
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", advice::next_step(.source))]
     Io { path: PathBuf, source: std::io::Error },
 }
 
@@ -236,7 +237,13 @@ impl StoreError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            StoreError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => exit::DENIED,
+            StoreError::Io { source, .. }
+            | StoreError::Directory { source, .. }
+            | StoreError::DiskFault { source, .. }
+                if source.kind() == ErrorKind::PermissionDenied =>
+            {
+                exit::DENIED
+            }
             StoreError::Directory { .. }
             | StoreError::Network { .. }
             | StoreError::NotPlain { .. }
@@ -267,6 +274,19 @@ impl StoreError {
             | StoreError::Io { .. } => exit::DISK,
             StoreError::Sqlite(error) | StoreError::AtFile { cause: error, .. } => exit_code_of(error),
         }
+    }
+
+    /// Returns the error as an operator reads it, with the file at `path` if it names none.
+    #[must_use]
+    pub fn told(&self, path: &Path) -> String {
+        let has_no_path = matches!(
+            self,
+            StoreError::Sqlite(_)
+                | StoreError::Setting { .. }
+                | StoreError::Inconsistent(_)
+                | StoreError::OtherLoss { .. }
+        );
+        if has_no_path { format!("{}: {self}", path.display()) } else { self.to_string() }
     }
 
     /// Returns SQLite's codes, if the error is one of SQLite.
@@ -372,6 +392,30 @@ mod tests {
             (ffi::SQLITE_IOERR_WRITE, no_device, Severity::Storage),
         ] {
             assert_eq!(fault(code, errno).severity(), severity, "{code} {errno}");
+        }
+    }
+
+    #[test]
+    fn an_error_without_a_path_gets_that_of_the_file_in_any_directory_and_another_keeps_its_own() {
+        for directory in ["", ".", "/", "./a", "/var/lib/firstcome"] {
+            let path = Path::new(directory).join("firstcome.db");
+            let told = StoreError::Inconsistent("a.b".into()).told(&path);
+            assert!(told.starts_with(&format!("{}: the file is inconsistent: a.b", path.display())), "{told}");
+            let told = StoreError::Missing { path: "/other/firstcome.db".into() }.told(&path);
+            assert!(told.starts_with("/other/firstcome.db does not exist"), "{told}");
+        }
+    }
+
+    #[test]
+    fn permission_has_its_exit_code_wherever_the_system_refuses_it() {
+        let source = |errno: rustix::io::Errno| std::io::Error::from_raw_os_error(errno.raw_os_error());
+        let path = || PathBuf::from("firstcome.db");
+        let cause = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), None);
+        for errno in [rustix::io::Errno::ACCESS, rustix::io::Errno::PERM] {
+            let io = StoreError::Io { path: path(), source: source(errno) };
+            let directory = StoreError::Directory { path: path(), source: source(errno) };
+            let fault = StoreError::DiskFault { path: path(), cause: cause(), source: source(errno) };
+            assert_eq!([io, directory, fault].map(|error| error.exit_code()), [exit::DENIED; 3], "{errno}");
         }
     }
 

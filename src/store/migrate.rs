@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
+use super::advice;
 use super::beside;
 use super::chain::{Chain, ChainLink};
 use super::fault_marker::FaultMarker;
@@ -58,7 +59,8 @@ fn migrate_directory(directory: &Path, now: UnixMillis, accepted: AcceptedRisks)
         return Err(StoreError::Missing { path });
     }
     let connection = sqlite::open(&path, Access::Read)?;
-    let from = match check_identity(&connection, &path) {
+    let identity = check_identity(&connection, &path).map_err(|error| advice::named(&path, Some(&connection), error));
+    let from = match identity {
         Ok(FileIdentity::Empty) => return Err(StoreError::Empty { path }),
         Ok(_) if completed.is_none() => {
             drop(connection);

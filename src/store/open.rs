@@ -324,8 +324,9 @@ pub(super) fn cannot_open(path: &Path, error: impl Into<StoreError>) -> StoreErr
     let StoreError::Sqlite(cause) = &error else { return error };
     match cause.sqlite_error_code() {
         Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => {
-            let source = advice::refused_open(path).unwrap_or_else(|| std::io::Error::other(cause.to_string()));
-            StoreError::Directory { path: path.to_path_buf(), source }
+            let (path, source) = advice::refused_open(path)
+                .unwrap_or_else(|| (path.to_path_buf(), std::io::Error::other(cause.to_string())));
+            StoreError::Directory { path, source }
         }
         _ => error,
     }

@@ -112,8 +112,10 @@ pub struct OpenFiles {
     database: File,
     log: LogIndex,
     written: Cell<Written>,
-    /// True after a second name of the database was told.
-    has_told: Cell<bool>,
+    /// True after a second name of a file was told.
+    has_told_name: Cell<bool>,
+    /// True after a link to a file was told.
+    has_told_link: Cell<bool>,
 }
 
 impl OpenFiles {
@@ -132,7 +134,8 @@ impl OpenFiles {
             database: open(DATABASE_FILE)?,
             log: LogIndex::new(open(LOG_FILE)?, open(INDEX_FILE)?),
             written: Cell::new(Written::of(&stat(DATABASE_FILE)?)),
-            has_told: Cell::new(false),
+            has_told_name: Cell::new(false),
+            has_told_link: Cell::new(false),
         })
     }
 
@@ -172,7 +175,11 @@ impl OpenFiles {
         let mut touched = false;
         for (name, id) in parts {
             let safe = ![DATABASE_FILE, LOG_FILE].contains(name);
-            match same(&directory.join(name), *id) {
+            let found = same_or_link(&directory.join(name), *id);
+            if let Ok(found) = &found {
+                self.tell_of_another_name(name, found);
+            }
+            match found.map(|found| found.metadata) {
                 Err(difference) => return self.different(name, difference, safe),
                 Ok(found) if *name == DATABASE_FILE => {
                     let written = self.written.get();
@@ -180,7 +187,6 @@ impl OpenFiles {
                         return self.lost(name, "was cut", safe);
                     }
                     touched = Written::of(&found) != written;
-                    self.tell_of_a_second_name(&found);
                 }
                 Ok(found) if *name == WATERMARK_FILE && found.len() == 0 => return self.lost(name, "was cut", safe),
                 Ok(found) if *name == INDEX_FILE && found.len() < INDEX_BYTES => {
@@ -199,15 +205,26 @@ impl OpenFiles {
         }
     }
 
-    /// Tells once that the database has a second name, such as a snapshot with hard links makes: the next start refuses it.
-    fn tell_of_a_second_name(&self, found: &Metadata) {
-        if found.nlink() > 1 && !self.has_told.replace(true) {
-            tracing::error!(
-                path = %self.known.directory.join(DATABASE_FILE).display(),
-                names = found.nlink(),
-                "the database has a second name (a hard link), and the next start will refuse it: remove the other one; a hard \
+    /// Tells once each that a file has a second name, such as a snapshot with hard links makes, and that it was moved and a
+    /// link leads to it: the next start refuses it.
+    fn tell_of_another_name(&self, name: &str, found: &FoundFile) {
+        let (names, path) = (found.metadata.nlink(), || self.known.directory.join(name));
+        match &found.link {
+            Some(target) if !self.has_told_link.replace(true) => tracing::error!(
+                path = %path().display(),
+                target = %target.display(),
+                "the file was moved, and a link to it lies in its place, and the next start will refuse it: move the file \
+                 itself back with `mv -T {} {}`",
+                target.display(),
+                path().display()
+            ),
+            None if names > 1 && !self.has_told_name.replace(true) => tracing::error!(
+                path = %path().display(),
+                names,
+                "the file has a second name (a hard link), and the next start will refuse it: remove the other one; a hard \
                  link is no backup"
-            );
+            ),
+            Some(_) | None => {}
         }
     }
 
@@ -220,6 +237,26 @@ impl OpenFiles {
 
     fn lost(&self, name: &str, what: &'static str, content_is_safe: bool) -> Look {
         Look::Lost(Lost { path: self.known.directory.join(name), what, content_is_safe })
+    }
+}
+
+/// A file that is the one that was opened.
+struct FoundFile {
+    metadata: Metadata,
+    /// The path of the file if a symbolic link leads to it.
+    link: Option<PathBuf>,
+}
+
+/// Compares the file of a name in the directory with the one that was opened. Only for a link this is a second call.
+fn same_or_link(path: &Path, id: FileId) -> Result<FoundFile, PathChange> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if FileId::of(&metadata) == id => Ok(FoundFile { metadata, link: None }),
+        Ok(found) if found.is_symlink() => {
+            let metadata = same(path, id)?;
+            let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+            Ok(FoundFile { metadata, link: Some(target) })
+        }
+        Ok(_) | Err(_) => same(path, id).map(|metadata| FoundFile { metadata, link: None }),
     }
 }
 

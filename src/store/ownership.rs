@@ -122,8 +122,13 @@ fn check_plain_file(path: &Path, of_a_link: &str, of_names: &str) -> Result<(), 
     Err(StoreError::NotPlain { path: path.to_path_buf(), what })
 }
 
-/// Refuses a directory with files that are not plain, or that this user may not read and write.
+/// Refuses a path that is not a directory, or one with files that are not plain, or that this user may not read and write.
 pub fn check(directory: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(directory) {
+        Ok(found) if !found.is_dir() => return Err(no_directory(directory)),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return Err(no_directory(directory)),
+        Ok(_) | Err(_) => {}
+    }
     check_plain(directory)?;
     let files = KEPT.map(|name| directory.join(name));
     let all =
@@ -133,8 +138,7 @@ pub fn check(directory: &Path) -> Result<(), StoreError> {
             return Err(refusal(path));
         }
         if is_immutable(path) {
-            let advice = "take that attribute away with `chattr -i`";
-            return Err(StoreError::Denied { path: path.to_path_buf(), whose: IMMUTABLE.into(), advice });
+            return Err(immutable(path));
         }
     }
     Ok(())
@@ -148,16 +152,32 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
     match path.try_exists() {
         Ok(is_there) => Ok(is_there),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(refusal(path)),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(no_directory(path)),
         Err(source) => Err(StoreError::Io { path: path.to_path_buf(), source }),
     }
 }
 
+/// Describes a path on which a file lies where a directory must be.
+fn no_directory(path: &Path) -> StoreError {
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    let what = "is not a directory; name the directory of the database with --data".into();
+    StoreError::NotPlain { path: there.to_path_buf(), what }
+}
+
 /// Refuses a file that this user may not read.
-pub(super) fn check_readable(path: &Path) -> Result<(), StoreError> {
-    if denied(path, Access::READ_OK) {
-        return Err(refusal(path));
-    }
-    Ok(())
+///
+/// # Errors
+/// [`StoreError::Denied`].
+pub fn check_readable(path: &Path) -> Result<(), StoreError> {
+    if denied(path, Access::READ_OK) { Err(refusal(path)) } else { Ok(()) }
+}
+
+/// Refuses a file that this user may not write.
+///
+/// # Errors
+/// [`StoreError::Denied`].
+pub fn check_writable(path: &Path) -> Result<(), StoreError> {
+    if denied(path, Access::WRITE_OK) { Err(refusal(path)) } else { Ok(()) }
 }
 
 fn denied(path: &Path, access: Access) -> bool {
@@ -167,6 +187,25 @@ fn denied(path: &Path, access: Access) -> bool {
 /// Returns true for a file that no user may write, root included: an attribute of the file system.
 fn is_immutable(path: &Path) -> bool {
     accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_err_and(|error| error == rustix::io::Errno::PERM)
+}
+
+/// Describes why the system did not let this user use the file at `path`, or make or remove it.
+pub(super) fn refused(path: &Path) -> StoreError {
+    let all = Access::READ_OK | Access::WRITE_OK;
+    let is_refused = |path: &&Path| match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => denied(path, all | Access::EXEC_OK),
+        Ok(_) => denied(path, all),
+        Err(_) => false,
+    };
+    if is_immutable(path) {
+        return immutable(path);
+    }
+    refusal(path.ancestors().find(is_refused).unwrap_or(path))
+}
+
+fn immutable(path: &Path) -> StoreError {
+    let advice = "take that attribute away with `chattr -i`";
+    StoreError::Denied { path: path.to_path_buf(), whose: IMMUTABLE.into(), advice }
 }
 
 /// Describes what this user may not use: the file at `path`, or the directory on the way to it that may not be entered.

@@ -58,11 +58,52 @@ pub struct Rescue {
 /// Reason of a copy that was not made.
 enum Failure {
     /// No space, no permission, no directory: another attempt may succeed.
-    NoPlace(String),
+    NoPlace { why: String, lack: Lack },
     /// Not all of the open files can be read.
     Unreadable(String),
     /// A copy of the open files was made and stays, but it does not have everything, or has a problem.
     Unverified(String),
+}
+
+/// The part of a place for a copy that is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lack {
+    Space,
+    /// This user may not write there, or no user may.
+    Permission,
+    /// The directory above is gone.
+    Directory,
+}
+
+impl Lack {
+    fn of(error: &StoreError) -> Lack {
+        let StoreError::Io { source, .. } = error else {
+            let is_denied = error.sqlite_code().is_some_and(|code| code.code == ErrorCode::PermissionDenied);
+            return if is_denied { Lack::Permission } else { Lack::Space };
+        };
+        if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
+            Lack::Permission
+        } else if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+            Lack::Directory
+        } else {
+            Lack::Space
+        }
+    }
+
+    /// Returns what an operator may do, so that `target` can be made.
+    fn remedy(self, target: &Path, needed: u64) -> String {
+        let above = target.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")).display();
+        match self {
+            Lack::Space => format!("free {needed} bytes in {above}"),
+            Lack::Permission => {
+                let user = rustix::process::geteuid().as_raw();
+                format!(
+                    "let user {user} make a directory in {above} (`chown`, `chmod`, `chattr -i`, or mount it read-write)"
+                )
+            }
+            Lack::Directory => format!("make the directory {above}"),
+        }
+    }
 }
 
 impl Rescue {
@@ -119,12 +160,12 @@ impl Rescue {
         }
         let is_first = self.not_before.is_none();
         let needed = bytes_needed(store);
-        let (mut failures, mut may_succeed) = (Vec::new(), false);
+        let (mut failures, mut remedies) = (Vec::new(), Vec::new());
         for target in &self.targets {
             let free = free_bytes(target);
             if !is_first && free < needed {
                 failures.push(format!("{}: {free} bytes are free", target.display()));
-                may_succeed = true;
+                remedies.push(Lack::Space.remedy(target, needed));
                 continue;
             }
             match copy(store, target, self.acknowledged, &self.tokens) {
@@ -136,9 +177,9 @@ impl Rescue {
                         target.display()
                     ));
                 }
-                Err(Failure::NoPlace(why)) => {
+                Err(Failure::NoPlace { why, lack }) => {
                     failures.push(format!("{}: {why}", target.display()));
-                    may_succeed = true;
+                    remedies.push(lack.remedy(target, needed));
                 }
                 Err(Failure::Unreadable(why)) => failures.push(format!("{}: {why}", target.display())),
                 Err(Failure::Unverified(why)) => {
@@ -150,21 +191,22 @@ impl Rescue {
             }
         }
         let failures = failures.join("; ");
-        if !may_succeed || failpoints::enabled(Bug::EndsWithoutCopy) {
+        let remedies = remedies.join(", or ");
+        if remedies.is_empty() || failpoints::enabled(Bug::EndsWithoutCopy) {
             return Some(format!(
                 "what the open file held could not be kept ({failures}): restore the file or a backup"
             ));
         }
         if !store.files.known().content_is_lost() {
             // The process may end: the files are where a recovery looks for them.
-            return Some(format!("no copy could be made ({failures}): free space, then run `firstcome recover`"));
+            return Some(format!("no copy could be made ({failures}): {remedies}; then run `firstcome recover`"));
         }
         self.not_before = Some(Instant::now() + RETRY.max(now.elapsed() * SLOW_DOWN));
-        self.say_what_is_needed(store, needed, &failures);
+        self.say_what_is_needed(store, &remedies, &failures);
         None
     }
 
-    fn say_what_is_needed(&mut self, store: &Store, needed: u64, failures: &str) {
+    fn say_what_is_needed(&mut self, store: &Store, remedies: &str, failures: &str) {
         if self.said.is_some_and(|at| at.elapsed() < SAY_AGAIN) {
             return;
         }
@@ -172,10 +214,9 @@ impl Rescue {
         let Lost { path, what, .. } = &self.lost;
         tracing::error!(
             "{} {what} while the server ran, and there is no place for a copy of what was acknowledged ({failures}). Nothing is \
-             sold. Do not end this process: only its open files have everything. Free {needed} bytes beside {}, and the \
-             copy is made within seconds; or copy the files to another disk: {}",
+             sold. Do not end this process: only its open files have everything. Do one of these, and the copy is made within \
+             seconds: {remedies}; or copy the files to another disk: {}",
             path.display(),
-            store.directory().display(),
             by_hand(store, &self.tokens)
         );
     }
@@ -243,7 +284,7 @@ fn copy(store: &Store, target: &Path, acknowledged: u64, tokens: &RescuedTokens)
     };
     let also = |failure| match failure {
         Failure::Unreadable(also) => Failure::Unreadable(format!("{why}; byte by byte: {also}")),
-        Failure::NoPlace(_) | Failure::Unverified(_) => failure,
+        Failure::NoPlace { .. } | Failure::Unverified(_) => failure,
     };
     made(target, || {
         copy_bytes(store, target)?;
@@ -254,7 +295,7 @@ fn copy(store: &Store, target: &Path, acknowledged: u64, tokens: &RescuedTokens)
     check(store, target, acknowledged).map_err(|error| {
         if is_of_the_place(&error) {
             let _not_made = fs::remove_dir_all(target);
-            Failure::NoPlace(error.to_string())
+            Failure::NoPlace { why: error.to_string(), lack: Lack::of(&error) }
         } else {
             Failure::Unverified(error.to_string())
         }
@@ -268,7 +309,7 @@ fn made<T>(target: &Path, fill: impl FnOnce() -> Result<T, StoreError>) -> Resul
     fresh.and_then(|()| fill()).map_err(|error| {
         let _not_made = fs::remove_dir_all(target);
         if is_of_the_place(&error) {
-            Failure::NoPlace(error.to_string())
+            Failure::NoPlace { why: error.to_string(), lack: Lack::of(&error) }
         } else {
             Failure::Unreadable(error.to_string())
         }
@@ -369,7 +410,7 @@ mod tests {
         let tokens = RescuedTokens::of(store.directory(), None);
         let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, &tokens) {
             Ok((seq, _)) => Ok(seq.get()),
-            Err(Failure::NoPlace(why) | Failure::Unreadable(why) | Failure::Unverified(why)) => Err(why),
+            Err(Failure::NoPlace { why, .. } | Failure::Unreadable(why) | Failure::Unverified(why)) => Err(why),
         };
         assert_eq!(copied("more", 1), Ok(2));
         assert_eq!(copied("all", 2), Ok(2));

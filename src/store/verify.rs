@@ -24,6 +24,7 @@ use super::advice;
 use super::chain::{Chain, ChainLink};
 use super::early;
 use super::open::{self, DATABASE_FILE, FileIdentity, MissingEvents, check_identity};
+use super::ownership;
 use super::schema_parts;
 use super::stray_log;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
@@ -57,8 +58,13 @@ fn verify_with_log(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
     verify_directory(directory).map_err(|error| {
         let error = advice::advise(&path, error);
+        // The files can be read, and only the index cannot be made.
+        let is_read = |refused: &Path| [refused, &path].iter().all(|path| ownership::check_readable(path).is_ok());
         if let StoreError::ReadOnlyFileSystem { path, directory } = error {
             return StoreError::NotInPlace { path, directory };
+        }
+        if matches!(&error, StoreError::Denied { path: refused, .. } if is_read(refused)) {
+            return StoreError::NotInPlace { path: path.clone(), directory: directory.to_path_buf() };
         }
         error
     })
@@ -66,9 +72,9 @@ fn verify_with_log(directory: &Path) -> Result<VerifyReport, StoreError> {
 
 fn verify_directory(directory: &Path) -> Result<VerifyReport, StoreError> {
     let path = directory.join(DATABASE_FILE);
-    super::ownership::check_plain(directory)?;
+    ownership::check_plain(directory)?;
     super::beside::check_plain(directory)?;
-    if !super::ownership::is_there(&path)? {
+    if !ownership::is_there(&path)? {
         return Err(StoreError::Missing { path });
     }
     // Read before the snapshot: the file of a running server has at least the events of this watermark.
@@ -101,7 +107,7 @@ pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
 
 /// Opens a read-only connection at one snapshot.
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    super::ownership::check_readable(path)?;
+    ownership::check_readable(path)?;
     let connection = sqlite::open(path, Access::Read)?;
     let identity = check_identity(&connection, path).map_err(|error| advice::named(path, Some(&connection), error))?;
     if identity == FileIdentity::Empty {

@@ -16,7 +16,7 @@ use crate::types::{UnixMillis, hex};
 /// The name of the file in the data directory.
 pub const TOKENS_FILE: &str = "operators.json";
 /// Locked by the process that changes the file. It is not empty once there was a file with tokens.
-pub(super) const LOCK_FILE: &str = "operators.lock";
+pub const LOCK_FILE: &str = "operators.lock";
 /// The next version of the file, until it replaces the last.
 const NEXT_FILE: &str = "operators.json.next";
 /// Tokens in a file at most, expired and revoked ones included.

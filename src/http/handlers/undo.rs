@@ -85,7 +85,8 @@ pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Bod
     let below = below.map_or(end, |below| end.min(below));
     if let Some(most) = orders_max {
         let wanted = LastOrders { drop_id, from: run.first, below, limit: most.saturating_add(1) };
-        refuse_more(worker, wanted, most).await?;
+        let is_first = below == end;
+        refuse_more(worker, wanted, most, is_first).await?;
     }
     let (found, more) =
         find_orders(worker, LastOrders { drop_id, from: run.first, below, limit: UNDONE_AT_ONCE }).await?;
@@ -107,12 +108,20 @@ pub(super) async fn undo(worker: &Worker, mut call: Call) -> Result<Response<Bod
 }
 
 /// Refuses a run that has more live and paid orders than its preview listed. Undone orders are neither: a repeat has fewer.
-async fn refuse_more(worker: &Worker, wanted: LastOrders, most: u32) -> Result<(), Problem> {
+/// A request that goes on below an earlier one knows nothing of what that one did.
+async fn refuse_more(worker: &Worker, wanted: LastOrders, most: u32, is_first: bool) -> Result<(), Problem> {
     let (found, _) = find_orders(worker, wanted).await?;
     if u32::try_from(found.len()).is_ok_and(|found| found <= most) {
         return Ok(());
     }
-    let what = format!("the run has more than {most} live and paid orders: preview it again; nothing was undone");
+    let what = if is_first {
+        format!("the run has more than {most} live and paid orders: preview it again; nothing was undone")
+    } else {
+        format!(
+            "the rest of the run has more than {most} live and paid orders: preview it again; this request undid nothing, and \
+             what an earlier one undid stays so"
+        )
+    };
     Err(Problem::invalid("/orders_max", what))
 }
 
