@@ -11,11 +11,15 @@
 
 pub mod announcement;
 pub mod append;
+pub mod checks;
 pub mod entry;
 #[cfg(feature = "cluster")]
 pub mod etcd;
 #[cfg(feature = "cluster")]
 pub mod etcd_connect;
+#[cfg(feature = "cluster")]
+pub mod etcd_members;
+mod etcd_version;
 pub mod head;
 pub mod lanes;
 pub mod meta;

@@ -1,10 +1,11 @@
 //! Three members of etcd on this machine: Debian's package `etcd-server`.
 
+#![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 pub struct Etcd {
@@ -12,6 +13,9 @@ pub struct Etcd {
     clients: Vec<u16>,
     peers: Vec<u16>,
     members: Vec<Option<Child>>,
+    /// Scheme of the clients' URLs, and further flags of every member.
+    scheme: &'static str,
+    more: Vec<String>,
 }
 
 /// Ports that are free now, all different.
@@ -22,10 +26,25 @@ fn free_ports(count: usize) -> Vec<u16> {
 
 impl Etcd {
     pub fn start(count: usize) -> Etcd {
+        Etcd::start_with(count, "http", &[])
+    }
+
+    /// Starts members that demand certificates of their clients: `ca.crt`, `member.crt` and `member.key` of a directory.
+    pub fn start_tls(count: usize, files: &Path) -> Etcd {
+        let file = |name: &str| files.join(name).display().to_string();
+        let (ca, certificate, key) = (file("ca.crt"), file("member.crt"), file("member.key"));
+        let flags = ["--client-cert-auth", "--trusted-ca-file", &ca, "--cert-file", &certificate, "--key-file", &key];
+        Etcd::start_with(count, "https", &flags)
+    }
+
+    /// Starts members with further flags.
+    pub fn start_with(count: usize, scheme: &'static str, more: &[&str]) -> Etcd {
         let directory = tempfile::tempdir().expect("scratch");
         let mut ports = free_ports(2 * count);
         let peers = ports.split_off(count);
-        let mut etcd = Etcd { directory, clients: ports, peers, members: (0..count).map(|_| None).collect() };
+        let more = more.iter().map(ToString::to_string).collect();
+        let members = (0..count).map(|_| None).collect();
+        let mut etcd = Etcd { directory, clients: ports, peers, members, scheme, more };
         (0..count).for_each(|member| etcd.run(member));
         etcd
     }
@@ -34,7 +53,7 @@ impl Etcd {
     pub fn run(&mut self, member: usize) {
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let all = self.peers.iter().enumerate().map(|(at, port)| format!("m{at}={}", url(*port)));
-        let (client, peer) = (url(self.clients[member]), url(self.peers[member]));
+        let (client, peer) = (self.url(member), url(self.peers[member]));
         let process = Command::new("etcd")
             .args(["--name", &format!("m{member}"), "--log-level", "error", "--snapshot-count", "2000"])
             .arg("--data-dir")
@@ -42,6 +61,7 @@ impl Etcd {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &all.collect::<Vec<_>>().join(",")])
+            .args(&self.more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -59,7 +79,11 @@ impl Etcd {
     /// The members' URLs, from this one on.
     pub fn urls_from(&self, first: usize) -> Vec<String> {
         let count = self.clients.len();
-        (0..count).map(|at| format!("http://127.0.0.1:{}", self.clients[(first + at) % count])).collect()
+        (0..count).map(|at| self.url((first + at) % count)).collect()
+    }
+
+    fn url(&self, member: usize) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.clients[member])
     }
 
     fn data(&self, member: usize) -> PathBuf {
