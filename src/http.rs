@@ -12,6 +12,7 @@ pub mod compression;
 pub mod connection;
 mod date_header;
 pub mod handlers;
+mod node;
 pub mod openapi;
 mod origin;
 mod problem_response;

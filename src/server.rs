@@ -19,5 +19,5 @@ mod threads;
 mod tls;
 mod unpayable;
 
-pub use start::{RunningServer, StartState, mistakes_of_files, start};
+pub use start::{RunningServer, StartState, mistakes_of_files, start, start_viewed};
 pub use threads::ServerThreads;

@@ -29,6 +29,8 @@ pub enum Code {
     ReadOnly,
     OutcomeUnknown,
     Internal,
+    NotLeader,
+    Behind,
 }
 
 /// The constant part of a problem: a row of the table.
@@ -48,7 +50,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// All codes in the order of the table.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 27] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -74,6 +76,8 @@ impl Code {
         Code::ReadOnly,
         Code::OutcomeUnknown,
         Code::Internal,
+        Code::NotLeader,
+        Code::Behind,
     ];
 
     /// The names of all codes in the order of the table.
@@ -123,7 +127,15 @@ impl Code {
             Code::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Server temporarily read-only"),
             Code::OutcomeUnknown => kind(24, "outcome-unknown", S::SERVICE_UNAVAILABLE, "Outcome unknown"),
             Code::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "Internal server error"),
+            Code::NotLeader => kind(26, "not-leader", S::SERVICE_UNAVAILABLE, "Another node leads"),
+            Code::Behind => kind(27, "behind", S::SERVICE_UNAVAILABLE, "Node is behind"),
         }
+    }
+
+    /// Returns the status of a problem of this code that sends the client on to another address.
+    #[must_use]
+    pub const fn redirect(self) -> Option<StatusCode> {
+        if matches!(self, Code::NotLeader) { Some(StatusCode::TEMPORARY_REDIRECT) } else { None }
     }
 }
 

@@ -88,6 +88,30 @@ pub enum Problem {
     /// A fault or a timeout after the command was accepted.
     OutcomeUnknown,
     Internal,
+    /// Another node of the cluster decides, or none does. Nothing was decided.
+    NotLeader {
+        /// URL of the leader's listener, if a leader is known.
+        leader: Option<Box<str>>,
+        /// The same request's URL at the leader: a redirect.
+        location: Option<Box<str>>,
+    },
+    /// The node does not have the state that was asked for.
+    Behind {
+        missing: MissingState,
+        /// URL of the leader's listener, if a leader is known.
+        leader: Option<Box<str>>,
+    },
+}
+
+/// The state that a node does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MissingState {
+    /// The event that the request names.
+    Event,
+    /// A state that is young enough to be ready for readers.
+    Young,
+    /// That of a follower: the node leads, or is the only one.
+    Follower,
 }
 
 /// The policy's name of the limit of requests in flight per client.
@@ -119,6 +143,8 @@ impl Problem {
             Problem::ReadOnly => Code::ReadOnly,
             Problem::OutcomeUnknown => Code::OutcomeUnknown,
             Problem::Internal => Code::Internal,
+            Problem::NotLeader { .. } => Code::NotLeader,
+            Problem::Behind { .. } => Code::Behind,
         }
     }
 
@@ -127,12 +153,27 @@ impl Problem {
         self.code().kind()
     }
 
+    /// Returns the status of its response.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.location().and_then(|_| self.code().redirect()).unwrap_or(self.kind().status)
+    }
+
+    /// Returns the address to which it sends the client.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        if let Problem::NotLeader { location, .. } = self { location.as_deref() } else { None }
+    }
+
     /// Returns the value of `Retry-After`, if a repeat makes sense.
     #[must_use]
     pub fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
         match self {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
-            Problem::RateLimited { .. } => Some(Duration::from_secs(1)),
+            Problem::NotLeader { location: Some(_), .. } => None,
+            Problem::RateLimited { .. } | Problem::NotLeader { .. } | Problem::Behind { .. } => {
+                Some(Duration::from_secs(1))
+            }
             Problem::Draining | Problem::OutcomeUnknown => Some(Duration::from_secs(2)),
             Problem::ReadOnly => Some(Duration::from_secs(5)),
             Problem::Refused { refusal, .. } => refusals::retry_after(refusal, now),
@@ -173,6 +214,7 @@ impl Problem {
         if matches!(self, Problem::OutcomeUnknown) {
             return Some("unknown");
         }
+        // A redirect to the leader says so, too: its code is that of a 503.
         (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
     }
 
@@ -209,6 +251,17 @@ impl Problem {
             }
             Problem::OutcomeUnknown => "Retry with the same key to learn the outcome.".into(),
             Problem::Internal => "The server's log has the details under this request_id.".into(),
+            Problem::NotLeader { leader: Some(_), .. } => {
+                "Another node decides. Nothing was decided. Send the request to the leader, with the same key.".into()
+            }
+            Problem::NotLeader { leader: None, .. } => {
+                "No node is known to lead at this moment. Nothing was decided. Retry soon with the same key.".into()
+            }
+            Problem::Behind { missing, .. } => match missing {
+                MissingState::Event => "This node does not have the event of Firstcome-Min-Seq yet.".into(),
+                MissingState::Young => "This node's state is too old.".into(),
+                MissingState::Follower => "This node does not follow another.".into(),
+            },
         }
     }
 
@@ -230,6 +283,11 @@ impl Problem {
             }
             Problem::RateLimited { .. } => {
                 out.insert("violated_policies".into(), json!([IN_FLIGHT_POLICY]));
+            }
+            Problem::NotLeader { leader, .. } | Problem::Behind { leader, .. } => {
+                if let Some(leader) = leader {
+                    out.insert("leader".into(), (**leader).into());
+                }
             }
             Problem::BadHead(_)
             | Problem::Malformed(_)
@@ -261,7 +319,7 @@ impl Problem {
         body.insert("type".into(), format!("https://firstcome.dev/problems/{}", kind.code).into());
         body.insert("code".into(), kind.code.into());
         body.insert("title".into(), kind.title.into());
-        body.insert("status".into(), kind.status.as_u16().into());
+        body.insert("status".into(), self.status().as_u16().into());
         body.insert("detail".into(), self.detail().into());
         body.insert("request_id".into(), request_id.into());
         self.members(&mut body);
@@ -289,6 +347,22 @@ mod tests {
         let body: Value = serde_json::from_str(&problem.body("r1")).expect("JSON");
         assert_eq!((&body["applied"], &body["queue_depth"], &body["status"]), (&"no".into(), &7.into(), &503.into()));
         assert_eq!(Problem::Draining.quota(100), None);
+    }
+
+    #[test]
+    fn a_write_at_a_follower_is_a_redirect_only_with_an_address() {
+        let leader = || Some(Box::from("https://a.example"));
+        for (leader, location, status, retry) in [
+            (None, None, 503, Some(1)),
+            (leader(), None, 503, Some(1)),
+            (leader(), Some("https://a.example/v1/drops".into()), 307, None),
+        ] {
+            let problem = Problem::NotLeader { leader: leader.clone(), location };
+            assert_eq!(problem.retry_after(UnixMillis::ZERO).map(whole_seconds), retry);
+            let body: Value = serde_json::from_str(&problem.body("r1")).expect("JSON");
+            assert_eq!((&body["status"], &body["applied"]), (&status.into(), &"no".into()));
+            assert_eq!(body.get("leader").and_then(Value::as_str), leader.as_deref());
+        }
     }
 
     #[test]

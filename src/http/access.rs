@@ -41,13 +41,22 @@ pub fn admit<'server>(
 ) -> Result<(Caller, Option<InFlightPermit<'server>>), Problem> {
     let rejected = |rejected| problem(admission, rejected);
     let caller = identify(admission, known, route, headers, now).map_err(rejected)?;
-    let permit = if route.counts_in_flight {
-        let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
-        admission.acquire_permit(&caller, peer, forwarded_for).map_err(rejected)?
-    } else {
-        None
-    };
+    let permit = if route.counts_in_flight { permit(admission, &caller, headers, peer)? } else { None };
     Ok((caller, permit))
+}
+
+/// Counts a request as in flight.
+///
+/// # Errors
+/// `rate-limited`.
+pub fn permit<'server>(
+    admission: &'server Admission,
+    caller: &Caller,
+    headers: &HeaderMap,
+    peer: IpAddr,
+) -> Result<Option<InFlightPermit<'server>>, Problem> {
+    let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
+    admission.acquire_permit(caller, peer, forwarded_for).map_err(|rejected| problem(admission, rejected))
 }
 
 /// Checks that an operator sends the request, of whatever role.

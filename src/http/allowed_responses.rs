@@ -13,7 +13,7 @@ pub const QUERY: &[Code] = &[Code::Validation];
 /// Mistakes of an idempotency key.
 pub const KEY: &[Code] = &[Code::KeyMissing, Code::KeyReused];
 /// Reasons why a command is not decided, beside those of every request.
-pub const WRITER: &[Code] = &[Code::Overloaded, Code::ReadOnly, Code::OutcomeUnknown];
+pub const WRITER: &[Code] = &[Code::Overloaded, Code::ReadOnly, Code::OutcomeUnknown, Code::NotLeader];
 /// The query thread is busy, or a worker has too many streams.
 pub const BUSY: &[Code] = &[Code::Overloaded];
 /// The path names nothing that exists.

@@ -26,6 +26,7 @@ use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::node;
 use super::request::{Call, FIRSTCOME_SEQ, SERVER_TIMING};
 use super::route::Route;
 use super::worker::Worker;
@@ -121,7 +122,8 @@ pub(super) async fn submit_as(
         }
         Some(WriterReply::TooOld) => Err(overloaded(worker, worker.writer.queue_depth())),
         Some(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
-        Some(WriterReply::NotApplied(NotApplied::Ending | NotApplied::NotLeader)) => Err(Problem::Draining),
+        Some(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
+        Some(WriterReply::NotApplied(NotApplied::NotLeader)) => Err(node::not_leader(worker)),
         Some(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
         None => {
             worker.server.reply_timeouts.increment(1);
@@ -132,12 +134,15 @@ pub(super) async fn submit_as(
 
 /// Returns the problem for a command that was not accepted into the queue. Nothing was decided.
 pub(super) fn rejected(worker: &Worker, submit_error: SubmitError) -> Problem {
-    worker.server.queue_rejections.increment(1);
-    match submit_error {
+    let problem = match submit_error {
         SubmitError::QueueFull { depth } => overloaded(worker, depth),
-        SubmitError::Stopping | SubmitError::NotLeader => Problem::Draining,
+        SubmitError::Stopping => Problem::Draining,
         SubmitError::ReadOnly => Problem::ReadOnly,
-    }
+        // The queue is not the reason.
+        SubmitError::NotLeader => return node::not_leader(worker),
+    };
+    worker.server.queue_rejections.increment(1);
+    problem
 }
 
 /// Logs an operator's command. Buyers' commands are only counted in the metrics.

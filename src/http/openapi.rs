@@ -30,6 +30,9 @@ const ABOUT: &str = "An inventory engine for limited drops: it never oversells, 
     Errors are RFC 9457 problems with a `code`. A refusal has `as_of_seq` and `at`. A 503 has `applied`: after `no` there \
     is never an effect; after `unknown` retry with the same Idempotency-Key to learn the outcome. Malformed HTTP is \
     answered with `malformed` or without a problem (400, 414, 431), and its connection is closed.\n\n\
+    In a cluster any node answers reads, with the headers Firstcome-Node, Firstcome-As-Of and Firstcome-Stale-Ms. A write at \
+    a node that does not lead is answered with 307 to the leader, or with `not-leader`. A read with Firstcome-Min-Seq is \
+    answered from a state that has that event.\n\n\
     Unknown members of a request are refused. Optional members of a response are omitted, never null. Responses may get \
     new members: ignore unknown ones.";
 
@@ -77,11 +80,11 @@ fn make(public_url: Option<&str>) -> Value {
             "securitySchemes": security_schemes(),
             "headers": headers::components(),
             "responses": {
-                "Malformed": problem(None, &[Code::Malformed]),
-                "Unauthorized": problem(None, &[Code::Unauthorized]),
-                "NotFound": problem(None, &[Code::NotFound]),
-                "MethodNotAllowed": problem(None, &[Code::MethodNotAllowed]),
-                "Forbidden": problem(None, &[Code::Forbidden]),
+                "Malformed": unrouted(&[Code::Malformed]),
+                "Unauthorized": unrouted(&[Code::Unauthorized]),
+                "NotFound": unrouted(&[Code::NotFound]),
+                "MethodNotAllowed": unrouted(&[Code::MethodNotAllowed]),
+                "Forbidden": unrouted(&[Code::Forbidden]),
                 "Preflight": {
                     "description": "A preflight request of an origin on the allow-list.",
                     "headers": headers::of(None, ResponseKind::NoBody),
@@ -193,10 +196,13 @@ fn responses(route: &Route) -> Map<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in route.problem_codes() {
         by_status.entry(code.kind().status.as_u16()).or_default().push(code);
+        if let Some(status) = code.redirect().filter(|_| route.submits()) {
+            responses.insert(status.as_u16().to_string(), problem(ResponseKind::Redirect, Some(route), &[code]));
+        }
     }
     for (status, mut codes) in by_status {
         codes.sort_unstable();
-        responses.insert(status.to_string(), problem(Some(route), &codes));
+        responses.insert(status.to_string(), problem(ResponseKind::Problem(&codes), Some(route), &codes));
     }
     responses.insert("414".into(), json!({ "$ref": "#/components/responses/UriTooLong" }));
     responses
@@ -235,14 +241,19 @@ fn content(body: &ResponseBody) -> (String, Value) {
     (media_type.into(), json!({ "schema": schema }))
 }
 
-fn problem(route: Option<&Route>, codes: &[Code]) -> Value {
+fn problem(kind: ResponseKind<'_>, route: Option<&Route>, codes: &[Code]) -> Value {
     let words: Vec<String> =
         codes.iter().map(|code| format!("`{}`: {}.", code.kind().code, code.kind().title)).collect();
     json!({
         "description": words.join(" "),
-        "headers": headers::of(route, ResponseKind::Problem(codes)),
+        "headers": headers::of(route, kind),
         "content": { "application/problem+json": { "schema": problems::any_of(codes) } },
     })
+}
+
+/// Returns the response to a request that led to no route.
+fn unrouted(codes: &[Code]) -> Value {
+    problem(ResponseKind::Problem(codes), None, codes)
 }
 
 fn uri_too_long() -> Value {

@@ -1,6 +1,8 @@
 //! Problems as responses (RFC 9457), with the headers that belong to them.
 
-use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 
 use super::body::{Body, full};
@@ -18,7 +20,7 @@ pub(super) fn problem_response(
     let kind = problem.kind();
     let request_id = request_id.to_str().unwrap_or("");
     let mut response = Response::new(full(problem.body(request_id)));
-    *response.status_mut() = kind.status;
+    *response.status_mut() = problem.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -39,6 +41,9 @@ pub(super) fn problem_response(
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
         headers.insert(ALLOW, allow);
+    }
+    if let Some(location) = problem.location().map(str::as_bytes).and_then(|url| HeaderValue::from_bytes(url).ok()) {
+        headers.insert(LOCATION, location);
     }
     if kind.status == StatusCode::UNAUTHORIZED {
         // A token does not help a sender of webhooks.

@@ -234,16 +234,31 @@ impl Route {
     /// Returns every code that it may respond with.
     pub fn problem_codes(&self) -> impl Iterator<Item = Code> {
         let unauthorized = (self.required_role != RequiredRole::None).then_some(Code::Unauthorized);
-        let limited = self.counts_in_flight.then_some(Code::RateLimited);
+        // A read that waits for an event counts in flight.
+        let limited = (self.counts_in_flight || self.is_read()).then_some(Code::RateLimited);
         let own = self.problems.iter().copied().flatten().chain(everywhere(self.listener)).copied();
-        let of_query = (self.refuses_parameters() && !self.lists(Code::Validation)).then_some(Code::Validation);
-        own.chain(unauthorized).chain(limited).chain(of_query)
+        let checks_more = self.refuses_parameters() || self.is_read();
+        let of_query = (checks_more && !self.lists(Code::Validation)).then_some(Code::Validation);
+        let behind = (self.is_read() && !self.lists(Code::Behind)).then_some(Code::Behind);
+        own.chain(unauthorized).chain(limited).chain(of_query).chain(behind)
     }
 
     /// Returns true if any parameter of a query is a mistake.
     #[must_use]
     pub const fn refuses_parameters(&self) -> bool {
         self.query.is_none() && !self.ignores_query
+    }
+
+    /// Returns true if it is a GET: it may name an event that the state must have.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    /// Returns true if it submits commands to the writer, always or for some parameters.
+    #[must_use]
+    pub fn submits(&self) -> bool {
+        self.lists(Code::OutcomeUnknown)
     }
 
     /// Returns true if one of its own problems has this code.

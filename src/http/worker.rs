@@ -257,6 +257,16 @@ impl Worker {
         access::admit(&self.server.admission, &self.verified, route, headers, peer, wall_clock)
     }
 
+    /// Counts a request as in flight whose route does not always wait.
+    pub(super) fn permit(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<Option<InFlightPermit<'_>>, Problem> {
+        access::permit(&self.server.admission, caller, headers, peer)
+    }
+
     /// Returns the bounds in which the body of a request is read.
     pub(super) fn body_bounds(&self) -> BodyBounds<'_> {
         BodyBounds { limits: &self.server.config.limits, stopping: &self.server.stopping }

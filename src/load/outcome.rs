@@ -22,6 +22,7 @@ pub(super) enum RequestOutcome {
     DropPaused,
     Draining,
     ReadOnly,
+    NotLeader,
     OtherRejected,
     Unknown,
     Internal,
@@ -33,7 +34,7 @@ pub(super) enum RequestOutcome {
 
 impl RequestOutcome {
     /// Every outcome, in the order of the table.
-    pub(super) const ALL: [RequestOutcome; 26] = [
+    pub(super) const ALL: [RequestOutcome; 27] = [
         RequestOutcome::Reserved,
         RequestOutcome::Repeated,
         RequestOutcome::CheckedOut,
@@ -53,6 +54,7 @@ impl RequestOutcome {
         RequestOutcome::DropPaused,
         RequestOutcome::Draining,
         RequestOutcome::ReadOnly,
+        RequestOutcome::NotLeader,
         RequestOutcome::OtherRejected,
         RequestOutcome::Unknown,
         RequestOutcome::Internal,
@@ -89,6 +91,7 @@ impl RequestOutcome {
             RequestOutcome::DropPaused => ("drop_paused", "rejected: drop paused"),
             RequestOutcome::Draining => ("draining", "rejected: shutting down"),
             RequestOutcome::ReadOnly => ("read_only", "rejected: read-only"),
+            RequestOutcome::NotLeader => ("not_leader", "rejected: another node leads"),
             RequestOutcome::OtherRejected => ("other_turned_away", "rejected: anything else"),
             RequestOutcome::Unknown => ("outcome_unknown", "outcome unknown"),
             RequestOutcome::Internal => ("internal", "internal error"),

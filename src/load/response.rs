@@ -166,7 +166,7 @@ fn decode_problem(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOut
     let applied = problem.as_ref().and_then(|problem| problem.applied.as_deref());
     match head.status {
         429 => (rejected(head), RequestOutcome::RateLimited),
-        503 if applied == Some("no") => (rejected(head), rejection_outcome(code)),
+        307 | 503 if applied == Some("no") => (rejected(head), rejection_outcome(code)),
         503 => (LoadResponse::Unsure, RequestOutcome::Unknown),
         408 | 500..=599 => (LoadResponse::Unsure, RequestOutcome::Internal),
         400..=499 if !code.is_empty() => {
@@ -188,6 +188,7 @@ fn rejection_outcome(code: &str) -> RequestOutcome {
         "drop-paused" => RequestOutcome::DropPaused,
         "draining" => RequestOutcome::Draining,
         "read-only" => RequestOutcome::ReadOnly,
+        "not-leader" => RequestOutcome::NotLeader,
         _ => RequestOutcome::OtherRejected,
     }
 }
@@ -235,6 +236,13 @@ mod tests {
         assert_eq!(decode_order(&retry, no), (wait, RequestOutcome::Overloaded));
         let unknown = br#"{"code":"outcome-unknown","applied":"unknown"}"#;
         assert_eq!(decode_order(&retry, unknown), (LoadResponse::Unsure, RequestOutcome::Unknown));
+        let follower = br#"{"code":"not-leader","applied":"no","leader":"http://b.example"}"#;
+        for status in [307, 503] {
+            let head = ResponseHead { status, ..retry };
+            let wait = LoadResponse::Rejected { retry_after: Duration::from_secs(3) };
+            assert_eq!(decode_order(&head, follower), (wait, RequestOutcome::NotLeader), "{status}");
+        }
+        assert_eq!(decode_order(&head(307), b"gateway").0, LoadResponse::Invalid);
         assert_eq!(decode_order(&retry, b"gateway"), (LoadResponse::Unsure, RequestOutcome::Unknown));
         assert_eq!(decode_order(&head(500), b""), (LoadResponse::Unsure, RequestOutcome::Internal));
         assert_eq!(decode_order(&head(429), b"").1, RequestOutcome::RateLimited);

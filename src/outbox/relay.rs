@@ -112,6 +112,8 @@ struct RelayLoop {
     generation: u64,
     paused_until: Instant,
     gauges_at: Instant,
+    /// Another node of the cluster leads.
+    stands_by: bool,
 }
 
 impl RelayLoop {
@@ -132,6 +134,7 @@ impl RelayLoop {
             generation: 0,
             paused_until: now,
             gauges_at: now,
+            stands_by: false,
         }
     }
 
@@ -167,11 +170,24 @@ impl RelayLoop {
         let _late = tokio::time::timeout(SHUTDOWN_TIMEOUT, last_checkpoints).await;
     }
 
+    /// Returns whether another node leads. Requests in flight are given up then: the leader repeats those that were not stored,
+    /// and this node begins again from what the file says.
+    fn stands_by(&mut self) -> bool {
+        let stands_by = !self.writer.may_act();
+        if stands_by && !self.stands_by {
+            self.workers.clear();
+            self.forget_revisions();
+            self.meter.show(0, 0, 0, 0);
+        }
+        self.stands_by = stands_by;
+        stands_by
+    }
+
     /// Scans, sends and stores everything that is due now.
     fn work(&mut self) -> rusqlite::Result<()> {
         let started = Instant::now();
         // While no checkpoint can be stored nothing is sent: it would all be sent again.
-        if started < self.paused_until || self.writer.is_read_only() {
+        if self.stands_by() || started < self.paused_until || self.writer.is_read_only() {
             return Ok(());
         }
         self.refresh_endpoints()?;

@@ -40,6 +40,9 @@ use crate::writer::WriterHandle;
 /// The longest URL of a session, in bytes.
 const URL_BYTES_MAX: usize = 2048;
 
+/// Interval at which a node of a cluster looks whether it leads now.
+const LEADS_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The data of an order that the provider needs.
 #[derive(Clone, Debug)]
 struct SessionRequest {
@@ -271,17 +274,30 @@ impl SessionService {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let panics = PanicMeter::new(&parts.telemetry, "fc-sessions");
         let thread = std::thread::Builder::new().name("fc-sessions".into()).spawn(move || {
-            let work = || {
-                let provider = Arc::clone(&self.provider);
-                let work = session_loop::SessionLoop::new(provider, self.duty, self.in_flight_max, parts.clone());
-                runtime.block_on(work.run(stopping.clone()));
-            };
+            let work = || runtime.block_on(self.run(&parts, stopping.clone()));
             // The scan at a start finds the orders again that need a session.
             panics.restart_until(|| *stopping.borrow(), work);
             // A name that is still being resolved must not delay the end of the program.
             runtime.shutdown_background();
         })?;
         Ok(SessionThread { stop, thread })
+    }
+
+    /// Runs until `stopping` becomes true. In a cluster it works while this node leads, and looks again for all orders that
+    /// need a session whenever it begins to.
+    async fn run(&self, parts: &SessionDependencies, mut stopping: watch::Receiver<bool>) {
+        while !*stopping.borrow() {
+            if parts.writer.may_act() {
+                let provider = Arc::clone(&self.provider);
+                let work = session_loop::SessionLoop::new(provider, self.duty, self.in_flight_max, parts.clone());
+                work.run(stopping.clone()).await;
+            } else {
+                tokio::select! {
+                    () = tokio::time::sleep(LEADS_POLL_INTERVAL) => {}
+                    _ = stopping.changed() => {}
+                }
+            }
+        }
     }
 }
 

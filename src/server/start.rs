@@ -35,7 +35,7 @@ use crate::types::{DropId, Seq, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{
-    Class, Clock, ClockReading, CpuAffinity, StartEvidence, Submission, Writer, WriterExit, WriterHandle,
+    Class, Clock, ClockReading, CpuAffinity, NodeView, StartEvidence, Submission, Writer, WriterExit, WriterHandle,
     WriterOptions, keep_and_sync,
 };
 
@@ -76,7 +76,19 @@ pub struct RunningServer {
 ///
 /// # Errors
 /// Lines for the operator, and the exit code.
-pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<RunningServer, Exit> {
+pub fn start(config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'static) -> Result<RunningServer, Exit> {
+    start_viewed(config, None, on_fault)
+}
+
+/// Starts a server without a log, which takes itself for the node of this view, if there is one.
+///
+/// # Errors
+/// Lines for the operator, and the exit code.
+pub fn start_viewed(
+    mut config: Config,
+    view: Option<Arc<NodeView>>,
+    on_fault: impl FnOnce(&str, u8) + Send + 'static,
+) -> Result<RunningServer, Exit> {
     let wall = wall_clock();
     let telemetry = Arc::new(Telemetry::new());
     let descriptors_max = raise_descriptor_limit();
@@ -148,7 +160,8 @@ pub fn start(mut config: Config, on_fault: impl FnOnce(&str, u8) + Send + 'stati
     let series = NumberSeries::of(&store.file_id, epoch);
     let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
-    let (mut writer, handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
+    let (mut writer, mut handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
+    handle.node = view;
     let (handle, node_thread) = match node {
         Some(NodeStart { parts, thread }) => (writer.replicate(parts, handle), Some(thread)),
         None => (handle, None),
@@ -420,7 +433,7 @@ fn relay(
 fn mismatch_hook(writer: WriterHandle) -> MismatchHook {
     Arc::new(move |drop_id, stands| {
         let command = Command::Drop(DropCommand::ReportMismatch { drop_id, stands });
-        writer.submit(Submission { command, private_data: None, class: Class::Operator }).is_ok()
+        writer.may_act() && writer.submit(Submission { command, private_data: None, class: Class::Operator }).is_ok()
     })
 }
 

@@ -85,6 +85,9 @@ catalogue! {
     TURNED_AWAY = MetricKind::Counter, "firstcome_turned_away_total", "Requests rejected before admission, by reason: queue full, unauthenticated, forbidden, in-flight limit.";
     REPLY_TIMEOUT = MetricKind::Counter, "firstcome_reply_timeout_total", "Requests answered outcome-unknown because the writer's reply was late.";
     SEQ = MetricKind::Gauge, "firstcome_seq", "Number of the last durable event.";
+    NODE_LEADS = MetricKind::Gauge, "firstcome_node_leads", "1 while this node of a cluster surely leads, otherwise 0; absent on a single machine.";
+    NODE_APPLIED = MetricKind::Gauge, "firstcome_node_applied_entry", "Number of the last entry of the log in this node's file; absent on a single machine.";
+    NODE_STALE = MetricKind::Gauge, "firstcome_node_stale_seconds", "Time that this node's state may be behind: 0 while it leads, otherwise the age of its last entry; absent before the first, and on a single machine.";
     READS = MetricKind::Counter, "firstcome_reads_total", "Reads of drops and orders by source: hot (cached response) or cold (file).";
     READ = MetricKind::Histogram(&SECONDS), "firstcome_read_seconds", "Time of a read by source: hot (cached response) or cold (file).";
     HTTP_REQUESTS = MetricKind::Counter, "firstcome_http_requests_total", "Answered requests by route, method and status.";

@@ -16,6 +16,7 @@ use super::frame::{Inbox, Malformed, Sender};
 use super::messages::{Reply, Request};
 use super::rate_limit::FrameRateLimit;
 use super::reason;
+use super::replies::reason_of;
 use super::session::{QueuedReply, Session};
 use super::timeouts::{WireCloseCause, WireTimeouts};
 use super::worker::WireWorker;
@@ -183,9 +184,21 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
                 self.oks_queued = self.oks_queued.saturating_sub(1);
             }
             reply.write(&mut self.outbox);
+            self.send_on(&reply);
             progress = true;
         }
         progress
+    }
+
+    /// Closes the connection after a reply that names another leader, with the leader's address. While none is known, the
+    /// connection stays, and the client sends its command again.
+    fn send_on(&mut self, reply: &Reply<'_>) {
+        let Some(node) = self.wire.parts.writer.node.as_ref().filter(|_| reason_of(reply) == reason::NOT_LEADER) else {
+            return;
+        };
+        if let Some(leader) = node.leader().filter(|leader| leader.node != node.name()) {
+            self.close(Some((reason::NOT_LEADER, leader.wire.clone())));
+        }
     }
 
     /// Writes auctions' updates, but never before the OK of their SUBSCRIBE, and not while the client has replies to
@@ -278,7 +291,10 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
             self.timeouts.opened();
         }
         match reply {
-            QueuedReply::Ready(reply) if self.queue.is_empty() => reply.write(&mut self.outbox),
+            QueuedReply::Ready(reply) if self.queue.is_empty() => {
+                reply.write(&mut self.outbox);
+                self.send_on(&reply);
+            }
             reply @ (QueuedReply::Ready(_) | QueuedReply::Pending(_)) => {
                 if let QueuedReply::Ready(Reply::Ok { .. }) = reply {
                     self.oks_queued = self.oks_queued.saturating_add(1);

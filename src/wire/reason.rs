@@ -29,6 +29,8 @@ pub const READ_ONLY: u8 = 23;
 pub const OUTCOME_UNKNOWN: u8 = 24;
 /// An internal error of the server.
 pub const INTERNAL: u8 = 25;
+/// Another node of the cluster decides, or none does. Nothing was decided.
+pub const NOT_LEADER: u8 = 26;
 
 /// Returns the number of a refusal.
 #[must_use]
@@ -54,7 +56,9 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
 pub const fn fate(reason: u8) -> FrameResult {
     match reason {
         0 => FrameResult::Accepted,
-        UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY => FrameResult::Rejected,
+        UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY | NOT_LEADER => {
+            FrameResult::Rejected
+        }
         OUTCOME_UNKNOWN | INTERNAL => FrameResult::Fault,
         _ => FrameResult::Refused,
     }

@@ -35,6 +35,7 @@ pub(super) fn negative(kind: FrameType, reason: u8) -> Reply<'static> {
             let message = match reason {
                 reason::UNAUTHORIZED => "send HELLO with a valid token first",
                 reason::NOT_FOUND => "there is no such auction",
+                reason::DRAINING => "this node does not serve any more",
                 reason::LIMIT_REACHED => "no more subscriptions on this connection",
                 _ => "",
             };
@@ -49,7 +50,8 @@ fn decision(answer: WriterReply) -> Result<Outcome, u8> {
         WriterReply::Decided(decided) => Ok(decided.outcome),
         WriterReply::TooOld => Err(reason::OVERLOADED),
         WriterReply::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
-        WriterReply::NotApplied(NotApplied::Ending | NotApplied::NotLeader) => Err(reason::DRAINING),
+        WriterReply::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
+        WriterReply::NotApplied(NotApplied::NotLeader) => Err(reason::NOT_LEADER),
         WriterReply::Unknown => Err(reason::OUTCOME_UNKNOWN),
     }
 }

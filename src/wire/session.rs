@@ -106,6 +106,9 @@ impl Session {
     /// Handles a request, and returns its reply or the pending one.
     pub(super) fn handle<'w>(&mut self, wire: &'w WireWorker, request: Request<'_>, now: Instant) -> QueuedReply<'w> {
         let kind = request.kind();
+        if !wire.parts.writer.may_serve() && kind != FrameType::Ping {
+            return ready(wire, kind, negative(kind, reason::DRAINING));
+        }
         if let Request::Hello { version, token } = request {
             return ready(wire, kind, self.hello(wire, version, token, now));
         }
@@ -148,6 +151,10 @@ impl Session {
     /// Writes the updates that are pending. Returns whether there were any.
     pub(super) fn write_updates(&mut self, wire: &WireWorker, out: &mut Vec<u8>) -> bool {
         if !self.waker.take_pending() {
+            return false;
+        }
+        // A node of a cluster whose file is not what the log says sends nothing of it.
+        if !wire.parts.writer.may_serve() {
             return false;
         }
         let before = out.len();
@@ -247,12 +254,15 @@ fn key_digits(key: [u8; 16]) -> [[u8; 16]; 2] {
 
 fn submit(wire: &WireWorker, submission: Submission) -> Result<Ticket, u8> {
     wire.parts.writer.submit_from(submission, wire.parts.mailbox).map_err(|error| {
-        wire.count_rejected();
-        match error {
+        let reason = match error {
             SubmitError::QueueFull { .. } => reason::OVERLOADED,
-            SubmitError::Stopping | SubmitError::NotLeader => reason::DRAINING,
+            SubmitError::Stopping => reason::DRAINING,
             SubmitError::ReadOnly => reason::READ_ONLY,
-        }
+            // The queue is not the reason.
+            SubmitError::NotLeader => return reason::NOT_LEADER,
+        };
+        wire.count_rejected();
+        reason
     })
 }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::oneshot;
 
 use super::Clock;
-use super::node_view::NodeView;
+use super::node_view::{NodeRole, NodeView};
 use super::replies::{ReplyAddress, ReplyMailboxes, WriterReply};
 use crate::engine::Command;
 use crate::store::PrivateData;
@@ -163,6 +163,19 @@ impl WriterHandle {
             Err(TrySendError::Full(_)) => Err(SubmitError::QueueFull { depth: self.sender.len() }),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Stopping),
         }
+    }
+
+    /// Returns whether background work may act for the shop: call others, or submit commands by itself. In a cluster that is
+    /// the leader's alone. Reads the boot clock there.
+    #[must_use]
+    pub fn may_act(&self) -> bool {
+        self.node.as_ref().is_none_or(|node| node.role() == NodeRole::Leader)
+    }
+
+    /// Returns whether the file may be read for clients: not on a node of a cluster whose file is not what the log says.
+    #[must_use]
+    pub fn may_serve(&self) -> bool {
+        self.node.as_ref().is_none_or(|node| !node.is_stopped())
     }
 
     /// Returns true while nothing is sold: the disk is full, or another program has the file locked.

@@ -86,6 +86,12 @@ impl NodeView {
         self.leads_until.load(Ordering::Relaxed) != 0
     }
 
+    /// Returns whether the node must not serve any more. Reads no clock.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     /// Number of the last entry in the node's file.
     #[must_use]
     pub fn applied(&self) -> u64 {

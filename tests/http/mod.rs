@@ -11,10 +11,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome::config::{Config, TlsFiles};
-use firstcome::server::{RunningServer, start};
+use firstcome::server::{RunningServer, start, start_viewed};
+use firstcome::writer::NodeView;
 use serde_json::{Value, json};
 
 /// The real server on port 0.
@@ -29,6 +31,15 @@ pub fn serve_with(directory: &Path, change: impl FnOnce(&mut Config)) -> Server 
     let mut config = config(directory);
     change(&mut config);
     try_serve(config).unwrap_or_else(|(code, message)| panic!("{code}: {message}"))
+}
+
+/// The same, as the node of a cluster with this view.
+pub fn serve_node(directory: &Path, node: &Arc<NodeView>, change: impl FnOnce(&mut Config)) -> Server {
+    let mut config = config(directory);
+    change(&mut config);
+    let ended = |message: &str, code| panic!("the writer ended with {code}: {message}");
+    let running = start_viewed(config, Some(Arc::clone(node)), ended);
+    Server(running.unwrap_or_else(|exit| panic!("{}: {}", exit.code, exit.message)))
 }
 
 /// The same, with its admin listener under TLS: the server, the listener's URL, and the file of its authority.

@@ -183,6 +183,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         (reason::READ_ONLY, Code::ReadOnly),
         (reason::OUTCOME_UNKNOWN, Code::OutcomeUnknown),
         (reason::INTERNAL, Code::Internal),
+        (reason::NOT_LEADER, Code::NotLeader),
     ] {
         assert_eq!(here, number(there), "{there:?}");
     }

@@ -97,6 +97,26 @@ pub struct DeliveriesQuery {
     pub limit: u32,
 }
 
+/// `GET /readyz`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyQuery {
+    /// `leader`: the node decides. `follower`: it follows, and its state is at most 5 s old. `any`: it serves reads.
+    #[serde(default)]
+    #[schemars(with = "Option<scalars::ReadyRole>")]
+    pub role: ReadyRole,
+}
+
+/// The part of a node in its cluster that a probe asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadyRole {
+    #[default]
+    Any,
+    Leader,
+    Follower,
+}
+
 /// `GET /v1/audit`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

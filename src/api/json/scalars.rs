@@ -73,6 +73,7 @@ scalar! {
     });
     AuctionState = json!({ "type": "string", "enum": ["scheduled", "live", "ended", "cancelled"] });
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
+    ReadyRole = json!({ "type": "string", "enum": ["any", "leader", "follower"], "default": "any" });
     DeliveryState = json!({ "type": "string", "enum": ["dead", "waiting"], "default": "dead" });
     EndReason = json!({
         "type": "string",

@@ -16,10 +16,12 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
+use crate::admission::Caller;
 use crate::admission::in_flight::InFlightPermit;
 use crate::api::Problem;
 use crate::http::body::{Body, discard};
 use crate::http::handlers::{HandlerFuture, HandlerResponse};
+use crate::http::node::{self, MinSeq, NodeRequest};
 use crate::http::origin::preflight_response;
 use crate::http::request::{Call, check_head, empty};
 use crate::http::route::allows;
@@ -62,6 +64,8 @@ struct RequestContext<'c> {
     route: usize,
     started: Instant,
     trace: TraceContext,
+    /// On a node of a cluster: what its response says of the node. Boxed, so that it costs nothing elsewhere.
+    node: Option<Box<NodeRequest>>,
     /// The rest of its body is left: the connection ends with the response.
     is_last: bool,
 }
@@ -92,8 +96,8 @@ impl<'c> RequestFuture<'c> {
         let request_id = worker.request_id(&parts.headers);
         let origin = worker.allowed_origin(&parts.headers);
         let trace = TraceContext::of(&parts);
-        let mut context =
-            RequestContext { worker, request_id, origin, route: worker.server.routes.len(), started, trace, is_last };
+        let route = worker.server.routes.len();
+        let mut context = RequestContext { worker, request_id, origin, route, started, trace, node: None, is_last };
         if parts
             .uri
             .path_and_query()
@@ -111,13 +115,19 @@ impl<'c> RequestFuture<'c> {
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
         context.route = index;
-        let admitted = worker.admit(index, &parts.headers, peer);
-        let (caller, permit) =
-            match admitted.and_then(|admitted| worker.check_query(index, &parts.uri).map(|()| admitted)) {
-                Ok(admitted) => admitted,
-                Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
-            };
+        let (caller, mut permit) = match context.admit(&parts, peer) {
+            Ok(admitted) => admitted,
+            Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
+        };
+        let missing = match context.missing_event(&parts, &caller, peer, &mut permit) {
+            Ok(missing) => missing,
+            Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
+        };
         let call = Call { started, caller, parts, body: Some(body), parameter };
+        if let Some(event) = missing {
+            let handling = handle_after(worker, event, index, call);
+            return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit });
+        }
         match catch_panic(|| routes::handle(worker, index, call)) {
             Ok(HandlerResponse::Now(result)) => RequestFuture::Ready(context.respond(result)),
             Ok(HandlerResponse::Later(handling)) => {
@@ -164,8 +174,47 @@ impl WaitingRequest<'_> {
     }
 }
 
-impl RequestContext<'_> {
+impl<'c> RequestContext<'c> {
+    /// Admits the request, whose route is known, unless another node must answer it.
+    fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<AdmittedCaller<'c>, Problem> {
+        let worker = self.worker;
+        let mut is_served = Ok(());
+        if let (Some(node), Some(route)) = (&worker.writer.node, worker.server.routes.get(self.route)) {
+            self.node = Some(Box::new(NodeRequest::new(worker, node, route, parts)));
+            is_served = node::check(worker, node, route);
+        }
+        let admitted = worker.admit(self.route, &parts.headers, peer)?;
+        worker.check_query(self.route, &parts.uri)?;
+        is_served.map(|()| admitted)
+    }
+
+    /// Returns the event that a read has to wait for. It counts as in flight then.
+    fn missing_event(
+        &mut self,
+        parts: &Parts,
+        caller: &Caller,
+        peer: IpAddr,
+        permit: &mut Option<InFlightPermit<'c>>,
+    ) -> Result<Option<MinSeq>, Problem> {
+        let worker = self.worker;
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Ok(None);
+        }
+        let Some(event) = MinSeq::missing(worker, &parts.headers)? else { return Ok(None) };
+        if permit.is_none() {
+            *permit = worker.permit(caller, &parts.headers, peer)?;
+        }
+        if let Some(node) = &mut self.node {
+            node.waits_for(&event);
+        }
+        Ok(Some(event))
+    }
+
     fn respond(mut self, result: Result<Response<Body>, Problem>) -> Response<Body> {
+        let result = match &self.node {
+            Some(node) => result.map_err(|problem| node.redirected(problem)),
+            None => result,
+        };
         debug_assert!(
             allows(
                 self.worker.server.routes.get(self.route).copied(),
@@ -176,7 +225,13 @@ impl RequestContext<'_> {
             result.as_ref().map(Response::status),
         );
         self.trace.problem = result.as_ref().err().map(Problem::code);
-        let response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
+        let Some(node) = &self.node else {
+            let response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
+            return self.finish(response);
+        };
+        let is_behind = matches!(result, Err(Problem::Behind { .. }));
+        let mut response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
+        node.add_headers(self.worker, is_behind, response.headers_mut());
         self.finish(response)
     }
 
@@ -188,6 +243,20 @@ impl RequestContext<'_> {
         }
         response
     }
+}
+
+/// The caller of a request, and its permit if it counts as in flight.
+type AdmittedCaller<'c> = (Caller, Option<InFlightPermit<'c>>);
+
+/// Handles a read once the state has an event.
+fn handle_after<'c>(worker: &'c Rc<Worker>, event: MinSeq, route: usize, call: Call) -> HandlerFuture<'c> {
+    Box::pin(async move {
+        event.wait(worker).await?;
+        match routes::handle(worker, route, call) {
+            HandlerResponse::Now(result) => result,
+            HandlerResponse::Later(handling) => handling.await,
+        }
+    })
 }
 
 /// The target of a request.

@@ -61,9 +61,10 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
     let (worker, caller) = (Rc::clone(worker), call.caller.clone());
     // The token of a client that follows for hours may be revoked meanwhile.
     let still_in = move || {
-        caller
-            .operator()
-            .is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, wall_clock()))
+        worker.writer.may_serve()
+            && caller
+                .operator()
+                .is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, wall_clock()))
     };
     tokio::task::spawn_local(async move {
         let _slot = slot;

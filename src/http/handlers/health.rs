@@ -1,5 +1,7 @@
 //! Probes, and the OpenAPI document.
 
+use std::rc::Rc;
+
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
@@ -8,12 +10,17 @@ use serde_json::json;
 use super::RouteEntry;
 use crate::api::Problem;
 use crate::api::code::Code;
+use crate::api::json::queries::{ReadyQuery, ReadyRole};
+use crate::api::problem::MissingState;
+use crate::http::allowed_responses::QUERY;
 use crate::http::body::{Body, full};
 use crate::http::compression::{accepts_gzip, gzip, mark};
+use crate::http::node;
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{COMPRESSED_FOR_SOME, ResponseBody, Route};
 use crate::http::worker::Worker;
+use crate::writer::{NodeRole, NodeView};
 
 const OK_BODY: &[ResponseBody] = &[Inline("text/plain", || json!({ "type": "string", "description": "`ok`." }))];
 
@@ -27,9 +34,10 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .now(|worker, call| Ok(openapi(worker, call))),
     Route::probe("/healthz", "Healthz", "The process is alive").responds(&[200], OK_BODY).now(|_, _| Ok(alive())),
     Route::probe("/readyz", "Readyz", "The server accepts traffic")
+        .query::<ReadyQuery>()
         .responds(&[200], OK_BODY)
-        .problems(&[&[Code::ReadOnly]])
-        .now(|worker, _| ready(worker)),
+        .problems(&[QUERY, &[Code::ReadOnly, Code::NotLeader, Code::Behind]])
+        .now(ready),
 ];
 
 pub(super) fn text(body: impl Into<Bytes>, content_type: &'static str) -> Response<Body> {
@@ -44,12 +52,39 @@ pub(super) fn alive() -> Response<Body> {
     text("ok\n", "text/plain; charset=utf-8")
 }
 
+/// The oldest state of a follower that is ready: five of the leader's heartbeats, of which one comes a second, so that a
+/// takeover of four or five seconds takes no follower out of rotation.
+const STALE_MS_MAX: u64 = 5_000;
+
 /// `GET /readyz`.
-pub(super) fn ready(worker: &Worker) -> Result<Response<Body>, Problem> {
+pub(super) fn ready(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
+    let ReadyQuery { role } = call.query()?;
     if *worker.server.stopping.borrow() {
         return Err(Problem::Draining);
     }
+    match role {
+        ReadyRole::Any => {}
+        ReadyRole::Leader if worker.writer.may_act() => {}
+        ReadyRole::Leader => return Err(node::not_leader(worker)),
+        ReadyRole::Follower => {
+            let missing = worker.writer.node.as_deref().map_or(Some(MissingState::Follower), missing_of_a_follower);
+            if let Some(missing) = missing {
+                return Err(node::behind(worker, missing));
+            }
+        }
+    }
     if worker.writer.is_read_only() { Err(Problem::ReadOnly) } else { Ok(alive()) }
+}
+
+/// Returns what a node lacks of a follower that is ready.
+fn missing_of_a_follower(node: &NodeView) -> Option<MissingState> {
+    match node.role() {
+        NodeRole::Leader | NodeRole::Stopped => Some(MissingState::Follower),
+        NodeRole::Follower => {
+            let is_young = node.stale_ms().is_some_and(|age| age <= STALE_MS_MAX);
+            (!is_young).then_some(MissingState::Young)
+        }
+    }
 }
 
 /// `GET /openapi.json`.

@@ -1,6 +1,7 @@
 //! `GET /metrics`: counters, and values that are sampled at each scrape.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::{Method, Response};
 use serde_json::json;
@@ -17,8 +18,9 @@ use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
 use crate::read::metrics_sample::{AuctionStanding, DropStock, MetricsSample};
 use crate::read::payments;
-use crate::telemetry::{TransientSeries, catalogue as metric};
+use crate::telemetry::{Telemetry, TransientSeries, catalogue as metric};
 use crate::types::UnixMillis;
+use crate::writer::{NodeRole, NodeView};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] =
     &[Route::admin(Role::Viewer, Method::GET, "/metrics", "Metrics", "Metrics for Prometheus")
@@ -50,6 +52,9 @@ pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
     ] {
         telemetry.set(gauge, value);
     }
+    if let Some(node) = &worker.writer.node {
+        show_node(telemetry, node);
+    }
     let plan = &worker.server.config.plan;
     if plan.requests_per_second > 0 {
         telemetry.set(&metric::PLAN_REQUESTS, u64::from(plan.requests_per_second));
@@ -61,6 +66,16 @@ pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
         telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], auctions);
     }
     respond(worker, call, telemetry.render_with(&series))
+}
+
+/// Shows the node's place in its cluster.
+fn show_node(telemetry: &Telemetry, node: &NodeView) {
+    telemetry.set(&metric::NODE_LEADS, u64::from(node.role() == NodeRole::Leader));
+    telemetry.set(&metric::NODE_APPLIED, node.applied());
+    if let Some(age) = node.stale_ms() {
+        let seconds = Duration::from_millis(age).as_secs_f64();
+        telemetry.gauge(&metric::NODE_STALE, &[]).set(seconds);
+    }
 }
 
 /// Responds with the metrics, compressed if the client accepts it: Prometheus does, and names change little.

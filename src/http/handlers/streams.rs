@@ -98,7 +98,7 @@ fn changes(
         if sender.send(event("snapshot", worker.server.epoch, &first)).await.is_err() {
             return;
         }
-        while !*stopping.borrow() {
+        while !*stopping.borrow() && worker.writer.may_serve() {
             tokio::select! {
                 () = tokio::time::sleep(UPDATE_EVERY) => {}
                 _ = stopping.changed() => continue,

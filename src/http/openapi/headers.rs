@@ -70,7 +70,22 @@ const HEADERS: &[HeaderSpec] = &[
         schema: || json!({ "const": "gzip" }),
         why: "The body is compressed; for clients that accept it, from `http.gzip_bytes_min` on.",
     },
-    HeaderSpec { name: "Location", schema: text, why: "The path of what was created, or the next address." },
+    HeaderSpec {
+        name: "Location",
+        schema: text,
+        why: "The path of what was created, or the next address: of a write at a node that does not lead, the leader's.",
+    },
+    HeaderSpec { name: "Firstcome-Node", schema: text, why: "In a cluster: the name of the node that answers." },
+    HeaderSpec {
+        name: "Firstcome-As-Of",
+        schema: || json!({ "type": "string", "pattern": "^[0-9]+-[0-9]+$" }),
+        why: "In a cluster: epoch and number of an event that the state has, and all before it.",
+    },
+    HeaderSpec {
+        name: "Firstcome-Stale-Ms",
+        schema: number,
+        why: "In a cluster: milliseconds that the state may be behind; 0 at the leader.",
+    },
     HeaderSpec { name: "Refresh", schema: number, why: "Seconds until the page reloads." },
     HeaderSpec {
         name: "Content-Security-Policy",
@@ -104,6 +119,8 @@ const HEADERS: &[HeaderSpec] = &[
 pub(super) enum ResponseKind<'a> {
     Success,
     Problem(&'a [Code]),
+    /// A problem that sends the client on.
+    Redirect,
     NoBody,
 }
 
@@ -112,7 +129,7 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
     use Presence::{Always, Never, Sometimes};
     let codes = match kind {
         ResponseKind::Problem(codes) => codes,
-        ResponseKind::Success | ResponseKind::NoBody => &[],
+        ResponseKind::Success | ResponseKind::NoBody | ResponseKind::Redirect => &[],
     };
     let of_codes = |has: fn(Code) -> bool| match codes.iter().filter(|code| has(**code)).count() {
         0 => Never,
@@ -125,9 +142,17 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
         "RateLimit-Policy" | "RateLimit" => of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited)),
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
+        "Firstcome-Node" | "Firstcome-As-Of" | "Firstcome-Stale-Ms" => match (kind, route) {
+            (ResponseKind::NoBody, _) | (_, None) => Never,
+            (_, Some(route)) if route.is_read() => Sometimes,
+            (_, Some(_)) => Never,
+        },
         _ => match (kind, route) {
             (ResponseKind::Success, Some(route)) => of_success(name, route),
-            (ResponseKind::Success | ResponseKind::Problem(_) | ResponseKind::NoBody, _) => Never,
+            (ResponseKind::Redirect, _) if name == "Location" => Always,
+            (ResponseKind::Success | ResponseKind::Problem(_) | ResponseKind::NoBody | ResponseKind::Redirect, _) => {
+                Never
+            }
         },
     }
 }
@@ -140,8 +165,7 @@ fn of_success(name: &str, route: &Route) -> Presence {
     match name {
         "ETag" if is_tagged(route) => Presence::Always,
         "Location" if route.success.contains(&201) => Presence::Always,
-        // The route submits a command to the writer.
-        "Firstcome-Seq" | "Server-Timing" if route.lists(Code::OutcomeUnknown) => Presence::Always,
+        "Firstcome-Seq" | "Server-Timing" if route.submits() => Presence::Always,
         "Idempotent-Replayed" if has_key(route) => Presence::Sometimes,
         _ => Presence::Never,
     }
@@ -202,6 +226,14 @@ pub(super) fn parameters(route: &Route) -> Vec<Value> {
             "schema": { "type": "string", "pattern": KEY_PATTERN },
             "description": "1 to 255 visible ASCII characters, bare or quoted. Send the same key with every retry.",
             "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+        }));
+    }
+    if route.is_read() {
+        parameters.push(json!({
+            "name": "Firstcome-Min-Seq", "in": "header",
+            "schema": { "type": "string", "pattern": "^([0-9]{1,10}-)?[0-9]{1,15}$" },
+            "description": "The state must have the event of this number, bare or as `epoch-seq` of an ETag. The server \
+                waits for it up to 200 ms, else answers `behind`.",
         }));
     }
     if is_tagged(route) {

@@ -44,7 +44,9 @@ fn refused(code: Code) -> Presence {
         | Code::Draining
         | Code::ReadOnly
         | Code::OutcomeUnknown
-        | Code::Internal => Presence::Never,
+        | Code::Internal
+        | Code::NotLeader
+        | Code::Behind => Presence::Never,
         // The HTTP layer uses these codes, too.
         Code::Validation | Code::NotFound => Presence::Sometimes,
         Code::KeyReused
@@ -99,6 +101,7 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         Code::RateLimited => {
             vec![("violated_policies", json!({ "type": "array", "items": { "enum": [IN_FLIGHT_POLICY] } }), true)]
         }
+        Code::NotLeader | Code::Behind => vec![("leader", json!({ "type": "string", "minLength": 1 }), false)],
         Code::Overloaded => vec![("queue_depth", json!({ "type": "integer", "minimum": 0 }), true)],
     }
 }
@@ -120,7 +123,11 @@ fn schema(code: Code) -> Value {
     put("type", json!({ "const": format!("{TYPE}{}", kind.code) }));
     put("code", json!({ "const": kind.code }));
     put("title", json!({ "const": kind.title }));
-    put("status", json!({ "const": kind.status.as_u16() }));
+    let status = match code.redirect() {
+        Some(redirect) => json!({ "enum": [redirect.as_u16(), kind.status.as_u16()] }),
+        None => json!({ "const": kind.status.as_u16() }),
+    };
+    put("status", status);
     put("detail", json!({ "type": "string", "description": "A sentence about this occurrence; not to be parsed." }));
     put("request_id", json!({ "type": "string", "minLength": 1, "maxLength": 64 }));
     if refused(code) != Presence::Never {
@@ -179,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::api::Problem;
+    use crate::api::problem::MissingState;
     use crate::engine::{Invalid, Refusal};
     use crate::types::{Amount, UnitPrice, UnixMillis};
 
@@ -223,6 +231,10 @@ mod tests {
             Problem::ReadOnly,
             Problem::OutcomeUnknown,
             Problem::Internal,
+            Problem::NotLeader { leader: None, location: None },
+            Problem::NotLeader { leader: Some("http://a".into()), location: Some("http://a/v1/drops".into()) },
+            Problem::Behind { missing: MissingState::Event, leader: Some("http://a".into()) },
+            Problem::Behind { missing: MissingState::Young, leader: None },
         ];
         refused.chain(others).collect()
     }

@@ -90,6 +90,7 @@ impl ReplayReport {
                     | RequestOutcome::Overloaded
                     | RequestOutcome::Draining
                     | RequestOutcome::ReadOnly
+                    | RequestOutcome::NotLeader
                     | RequestOutcome::OtherRejected
                     | RequestOutcome::Unknown
                     | RequestOutcome::Internal

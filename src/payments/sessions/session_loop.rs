@@ -144,9 +144,10 @@ impl SessionLoop {
         }
     }
 
-    /// Runs until `stopping` becomes true. Requests in flight then are repeated at the next start.
+    /// Runs until `stopping` becomes true, or another node of the cluster leads. Requests in flight then are repeated at the
+    /// next start, or by that node.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
-        while !*stopping.borrow() {
+        while !*stopping.borrow() && self.writer.may_act() {
             let more = self.find_orders().unwrap_or_else(|error| {
                 tracing::error!(%error, "payment sessions: orders could not be read");
                 false
@@ -172,6 +173,9 @@ impl SessionLoop {
                 () = tokio::time::sleep(pause) => {}
                 _ = stopping.changed() => {}
             }
+        }
+        if let Some(waiting) = &self.meter.waiting {
+            waiting.set(0.0);
         }
     }
 
