@@ -18,6 +18,7 @@ mod endpoints;
 pub mod error;
 pub mod fault_marker;
 pub mod foreign_commits;
+mod kept_tokens;
 pub mod load;
 pub mod lock;
 mod log_index;

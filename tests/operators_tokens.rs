@@ -311,6 +311,41 @@ fn a_named_pipe_that_comes_while_the_server_runs_hangs_nothing() {
 }
 
 #[test]
+fn files_that_a_recovery_keeps_are_never_served_without_the_tokens_of_their_time() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, token) = used(scratch.path());
+    assert!(firstcome(&["recover"], &data).status.success());
+    let kept = |directory: &Path, name: &str| -> PathBuf {
+        let entries = fs::read_dir(directory).expect("read").map(|entry| entry.expect("read").path());
+        let mut found =
+            entries.filter(|path| path.file_name().is_some_and(|at| at.to_string_lossy().starts_with(name)));
+        found.next().unwrap_or_else(|| panic!("no {name} directory"))
+    };
+    let before = kept(&data, "before-");
+    let (code, told) = serve(&before, &[]);
+    assert!(code == Some(74) && told.contains("recover --data"), "{code:?}: {told}");
+    let is_closed = |directory: &Path, what: &str| {
+        assert!(firstcome(&["recover"], directory).status.success(), "{what}");
+        let server = Process::start(directory, &[]);
+        assert_eq!((status(&server, None), status(&server, Some(&token))), (401, 200), "{what}");
+        stop(server);
+    };
+    is_closed(&before, "replaced files");
+    // A finished copy whose origin has moved on is set aside.
+    let ready = data.join("rebuilt");
+    fs::create_dir(&ready).expect("made");
+    for name in ["firstcome.db", "firstcome.watermark"] {
+        fs::copy(data.join(name), ready.join(name)).expect("copied");
+    }
+    assert!(firstcome(&["recover"], &data).status.success());
+    is_closed(&kept(&data, "unused-"), "a copy that was set aside");
+    // Where the file is gone, nobody is admitted.
+    fs::remove_file(data.join(TOKENS)).expect("removed");
+    make_pipe(&data.join(TOKENS));
+    assert!(firstcome(&["recover"], &data).status.success(), "a named pipe is not waited for");
+}
+
+#[test]
 fn a_settings_file_that_is_no_file_or_has_no_end_is_refused_at_once() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (pipe, large) = (scratch.path().join("pipe"), scratch.path().join("large"));

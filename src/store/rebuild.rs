@@ -11,8 +11,9 @@ use rusqlite::params;
 use self::origin::{Leftover, RebuildOrigin};
 use super::StoreError;
 use super::advice;
-use super::beside;
+use super::beside::{self, OPERATORS_FILE, OPERATORS_LOCK_FILE};
 use super::fault_marker::{FaultMarker, MARKER_FILE, READY};
+use super::kept_tokens::KeptTokens;
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, FileIdentity, check_identity};
 use super::ownership::{adopt, create_private_directory, give, give_back, is_there, open_private};
@@ -141,6 +142,7 @@ fn judge(directory: &Path, ready: &Path) -> Result<Option<(RebuildOrigin, Leftov
 fn set_aside(directory: &Path, ready: &Path, now: UnixMillis) -> Result<(), StoreError> {
     let aside = directory.join(format!("unused-{}", now.get()));
     FaultMarker::open(ready)?.raise("this rebuilt file was never used; delete it when it is no longer needed")?;
+    close(directory, ready)?;
     at_path(ready, fs::rename(ready, &aside))?;
     sync_directory(directory)
 }
@@ -163,6 +165,7 @@ fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
     }
     // A marker beside the old files keeps a server from starting on them.
     FaultMarker::open(kept)?.raise("these files were replaced; delete them when they are no longer needed")?;
+    close(directory, kept)?;
     let owner = at_path(directory, fs::metadata(directory))?;
     for path in [kept.to_path_buf(), kept.join(MARKER_FILE)] {
         give(&path, &owner)?;
@@ -174,6 +177,19 @@ fn swap(directory: &Path, ready: &Path, kept: &Path) -> Result<(), StoreError> {
             at_path(&new, fs::rename(&new, directory.join(part)))?;
             // The watermark is on the disk before the database, so that an interruption finds both or neither.
             sync_directory(directory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the operators' tokens of `directory` beside files that leave it: a server that is started there later, after a
+/// `recover`, must not take every request for the owner's.
+fn close(directory: &Path, kept: &Path) -> Result<(), StoreError> {
+    KeptTokens::in_directory(directory).write(kept)?;
+    let owner = at_path(directory, fs::metadata(directory))?;
+    for path in [OPERATORS_LOCK_FILE, OPERATORS_FILE].map(|name| kept.join(name)) {
+        if path.exists() {
+            give(&path, &owner)?;
         }
     }
     Ok(())

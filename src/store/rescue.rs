@@ -15,6 +15,7 @@ use rusqlite::{ErrorCode, ffi, params};
 use super::beside;
 use super::chain::ChainLink;
 use super::fault_marker::FaultMarker;
+use super::kept_tokens::KeptTokens;
 use super::lock::sync_directory;
 use super::open::{DATABASE_FILE, last_link};
 use super::open_files::Lost;
@@ -25,10 +26,8 @@ use super::{Store, StoreError};
 use crate::failpoints::{self, Bug};
 use crate::sqlite::{self, Access};
 use crate::types::{Seq, UnixMillis};
-use tokens::RescuedTokens;
 
 pub mod found;
-mod tokens;
 
 /// Bytes beside the database that a copy takes: its watermark, directory and fault marker.
 const SMALL_FILES_BYTES: u64 = 65_536;
@@ -48,7 +47,7 @@ pub struct Rescue {
     acknowledged: u64,
     targets: Vec<PathBuf>,
     /// Tokens of operators, whose file is lost with the directory.
-    tokens: RescuedTokens,
+    tokens: KeptTokens,
     /// Last event of the copy, and the link of the chain that ends with it.
     kept: Option<(Seq, ChainLink)>,
     not_before: Option<Instant>,
@@ -117,7 +116,7 @@ impl Rescue {
             // An older one that was written into the open file would call an older database complete.
             tracing::warn!(%error, "the watermark cannot be written again");
         }
-        let (targets, tokens) = (targets(store, now), RescuedTokens::of(store.directory(), operators));
+        let (targets, tokens) = (targets(store, now), KeptTokens::of(store.directory(), operators));
         Rescue { lost, acknowledged, targets, tokens, kept: None, not_before: None, said: None }
     }
 
@@ -223,7 +222,7 @@ impl Rescue {
 }
 
 /// Returns the commands that copy the open files of this process into a directory `COPY`.
-fn by_hand(store: &Store, tokens: &RescuedTokens) -> String {
+fn by_hand(store: &Store, tokens: &KeptTokens) -> String {
     let process = std::process::id();
     let content = store.files.content().map(|(name, file)| (name, file.as_raw_fd()));
     let files = content.into_iter().chain([(WATERMARK_FILE, store.watermark.descriptor())]);
@@ -270,7 +269,7 @@ fn free_bytes(target: &Path) -> u64 {
 /// Copies the content through SQLite; if that cannot read it, such as after its index of the log was overwritten, copies
 /// the open files byte by byte. Returns the copy's last event and link. What cannot be made whole is removed; a whole copy
 /// of the bytes stays whatever is wrong with it, because the open files end with the process.
-fn copy(store: &Store, target: &Path, acknowledged: u64, tokens: &RescuedTokens) -> Result<(Seq, ChainLink), Failure> {
+fn copy(store: &Store, target: &Path, acknowledged: u64, tokens: &KeptTokens) -> Result<(Seq, ChainLink), Failure> {
     let by_sqlite = made(target, || {
         let path = target.join(DATABASE_FILE);
         open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
@@ -407,7 +406,7 @@ mod tests {
         for _ in 0..2 {
             accepted_loss::record(&mut store, &mut loaded, UnixMillis::ZERO, 0).expect("recorded");
         }
-        let tokens = RescuedTokens::of(store.directory(), None);
+        let tokens = KeptTokens::of(store.directory(), None);
         let copied = |name: &str, acknowledged| match copy(&store, &scratch.path().join(name), acknowledged, &tokens) {
             Ok((seq, _)) => Ok(seq.get()),
             Err(Failure::NoPlace { why, .. } | Failure::Unreadable(why) | Failure::Unverified(why)) => Err(why),

@@ -34,7 +34,8 @@ impl<'a> InstantKeeper<'a> {
                 seconds,
                 suspended_seconds,
                 "the wall clock is this far ahead of the clock of decisions (behind it, if negative), which stood still while \
-                 the machine was suspended: see FirstcomeClockOff"
+                 the machine was suspended: a restart adopts it, but one of 60 s to 1 h within a boot only with --accept-clock while \
+                 anything is due: see FirstcomeClockOff"
             );
         }
     }

@@ -38,7 +38,8 @@ pub(super) fn clock_guard(accept_clock: bool) -> Finding {
     }
     Finding::pass(
         CHECK,
-        "a start is refused if the wall clock is 60 s behind the last run's, or 1 h ahead of it (after a boot: while anything is due)",
+        "a start is refused if the wall clock is 60 s behind the last run's, or 1 h ahead of it (after a boot: while anything is \
+         due); within a boot a step of 60 s to 1 h is not adopted while anything is due",
     )
 }
 

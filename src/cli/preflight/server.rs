@@ -81,7 +81,8 @@ pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page:
     let inside = value_of(page, &metric::CLOCK_OFFSET);
     let found = format!("{apart} ms from this machine's clock; clock of decisions off by {inside:+.3} s");
     let worst = apart.max(if inside.abs() > 1.0 { OFFSET_FAIL_MS.saturating_add(1) } else { 0 });
-    let to_do = "see FirstcomeClockOff: correct the wrong one; the server's follows the wall clock at its next start, and never goes back";
+    let to_do = "see FirstcomeClockOff: correct the wrong one; the server's follows the wall clock at its next start (one that is \
+                 60 s to 1 h ahead, within a boot and while anything is due, only with --accept-clock), and never goes back";
     Finding::graded(CHECK, worst, (OFFSET_WARN_MS, OFFSET_FAIL_MS), found, to_do)
 }
 

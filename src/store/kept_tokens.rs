@@ -1,29 +1,41 @@
-//! Operators' tokens in a copy of a lost directory: their file as the server knew it last, and the memory that there was
-//! one, without which a start takes every request to the admin listener for the owner's.
+//! Operators' tokens beside a copy of the database: their file as it is known, and the memory that there was one, without
+//! which a start takes every request to the admin listener for the owner's.
 
 use std::fs;
+use std::io::{Read, read_to_string};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::store::StoreError;
-use crate::store::beside::{self, OPERATORS_FILE, OPERATORS_LOCK_FILE};
-use crate::store::ownership::open_private;
+use super::StoreError;
+use super::beside::{self, OPERATORS_FILE, OPERATORS_LOCK_FILE};
+use super::ownership::open_private;
+use crate::config::secret_file::open_regular;
 
-/// The tokens of the operators of a lost directory.
-pub(super) struct RescuedTokens {
+/// More than a file of tokens has.
+const BYTES_MAX: u64 = 2 << 20;
+
+/// The tokens of the operators of a directory whose database is copied or moved to another one.
+pub(super) struct KeptTokens {
     /// Content of their file as it was known last.
     file: Option<String>,
     /// There were tokens, also if the server does not know them.
     had: bool,
 }
 
-impl RescuedTokens {
+impl KeptTokens {
     /// Judges by the file, by the note beside the directory, which the command that makes a token writes, and by the
     /// directory, if it is still there.
-    pub(super) fn of(directory: &Path, file: Option<String>) -> RescuedTokens {
+    pub(super) fn of(directory: &Path, file: Option<String>) -> KeptTokens {
         let locked = || fs::metadata(directory.join(OPERATORS_LOCK_FILE)).is_ok_and(|lock| lock.len() > 0);
         let had = file.is_some() || beside::had_tokens(directory) || locked();
-        RescuedTokens { file, had }
+        KeptTokens { file, had }
+    }
+
+    /// Returns the tokens of a directory in which no server runs.
+    pub(super) fn in_directory(directory: &Path) -> KeptTokens {
+        // A named pipe in its place is not waited for.
+        let file = open_regular(&directory.join(OPERATORS_FILE)).and_then(|file| read_to_string(file.take(BYTES_MAX)));
+        KeptTokens::of(directory, file.ok())
     }
 
     pub(super) const fn had(&self) -> bool {
@@ -49,6 +61,8 @@ fn put(target: &Path, name: &str, text: &str) -> Result<(), StoreError> {
     let path = target.join(name);
     let written = open_private(&path).and_then(|file| {
         file.write_all_at(text.as_bytes(), 0)?;
+        // An interrupted attempt may have left a longer one.
+        file.set_len(u64::try_from(text.len()).unwrap_or(0))?;
         file.sync_all()
     });
     written.map_err(|source| StoreError::Io { path, source })
