@@ -29,7 +29,7 @@ pub const DISK: u8 = 74;
 /// Exit code 77, `EX_NOPERM`.
 pub const DENIED: u8 = 77;
 /// Exit code 78, `EX_CONFIG`.
-pub const CLOCK: u8 = 78;
+pub const CONFIG: u8 = 78;
 /// Exit code 130: 128 and the number of SIGINT, as shells report it.
 pub const INTERRUPTED: u8 = 130;
 
@@ -63,7 +63,7 @@ pub const TABLE: [Row; 14] = [
     row(CANNOT_CREATE, "EX_CANTCREAT", false, "another process uses the file, or an output file cannot be written"),
     row(DISK, "EX_IOERR", false, "a disk fault, now or earlier: run `firstcome recover` before a reboot"),
     row(DENIED, "EX_NOPERM", false, "this user may not use a file of the data directory: its owner or mode"),
-    row(CLOCK, "EX_CONFIG", false, "the wall clock is far from the file's last instant (--accept-clock)"),
+    row(CONFIG, "EX_CONFIG", false, "the wall clock is far off (--accept-clock), or a cluster refuses a start"),
     row(INTERRUPTED, "", true, "ended at once by a second SIGTERM or SIGINT; acknowledged orders are kept"),
 ];
 
@@ -132,9 +132,15 @@ impl Exit {
         Exit::new(DISK, message)
     }
 
+    /// A cluster that must be put in order before a node of it starts.
+    #[must_use]
+    pub fn cluster(message: impl Into<String>) -> Exit {
+        Exit::new(CONFIG, message)
+    }
+
     #[must_use]
     pub fn clock(message: impl Into<String>) -> Exit {
-        Exit::new(CLOCK, message)
+        Exit::new(CONFIG, message)
     }
 }
 

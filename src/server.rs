@@ -8,6 +8,8 @@
 mod acceptor;
 mod auditor_task;
 mod capture_file;
+#[cfg(feature = "cluster")]
+mod cluster_checks;
 mod listeners;
 #[cfg(feature = "cluster")]
 mod log_thread;

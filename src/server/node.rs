@@ -4,8 +4,8 @@
 
 use super::listeners::Listeners;
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::store::Store;
+use crate::exit::{self, Exit};
+use crate::store::{Store, open};
 use crate::writer::ReplicaParts;
 
 /// The parts of a node, before its writer runs.
@@ -36,7 +36,7 @@ impl NodeThread {
 pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) -> Result<Option<NodeStart>, Exit> {
     use std::sync::Arc;
 
-    use super::log_thread;
+    use super::{cluster_checks, log_thread};
     use crate::log::NodeSettings;
     use crate::writer::NodeView;
 
@@ -52,8 +52,11 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
         return Err(Exit::usage(refused.join("\n")));
     }
     let Some(cluster) = &mut config.cluster else { return Ok(None) };
-    let url = |address| format!("http://{address}");
-    cluster.settle_advertised(&url(listeners.public_address), &url(listeners.admin_address), listeners.wire_address);
+    let url = |tls, address| format!("{}://{address}", Config::scheme(tls));
+    let (public, admin) =
+        (url(&config.public_tls, listeners.public_address), url(&config.admin_tls, listeners.admin_address));
+    cluster.settle_advertised(&public, &admin, listeners.wire_address);
+    cluster_checks::check(cluster, &store.file_id)?;
     let view = Arc::new(NodeView::new(cluster.node.clone()));
     let (lanes, thread) = log_thread::start(cluster, store.file_id, Arc::clone(&view))?;
     let settings = NodeSettings::default();
@@ -64,4 +67,22 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
 #[expect(clippy::unnecessary_wraps, reason = "with the feature a start may fail")]
 pub(super) fn join(_: &mut Config, _: &Store, _: &Listeners) -> Result<Option<NodeStart>, Exit> {
     Ok(None)
+}
+
+/// Refuses to make a database for a node: all nodes of a cluster have copies of one file.
+///
+/// # Errors
+/// One line, if the directory has no database.
+pub(super) fn refuse_new_file(config: &Config) -> Result<(), Exit> {
+    if config.cluster.is_none() || !open::is_new(&config.data) {
+        return Ok(());
+    }
+    Err(Exit::new(
+        exit::MISSING,
+        format!(
+            "{} has no database: a node of a cluster begins with a copy of another node's database, and the first one with the \
+             database that `firstcome cluster init` made the log of",
+            config.data.display()
+        ),
+    ))
 }

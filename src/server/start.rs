@@ -104,6 +104,7 @@ pub fn start_viewed(
         admission.operators.require_token();
     }
     check_wall_clock(wall)?;
+    node::refuse_new_file(&config)?;
     let bind = || Listeners::bind(&config).map_err(|error| Exit::new(error.exit_code(), error.to_string()));
     // A start that cannot listen leaves no new database behind. With a database its load comes first: until it ends, clients
     // of a bound port would hang.
