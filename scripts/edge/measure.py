@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 import time
+import traceback
 
 READERS = 8
 # The recipe's bound: one second as nginx counts, which is up to two, and a request to the server on a busy machine.
@@ -36,6 +37,7 @@ class Sale:
         self.first_seen = []  # (time, version), ascending
         self.reads = []  # (time before the read, version, X-Cache)
         self.orders = self.misspelled = 0
+        self.failures = []  # what ended a thread before its time
 
     def watch(self):
         connection = http.client.HTTPConnection(self.direct)
@@ -79,9 +81,16 @@ class Sale:
             assert through.getheader("X-Cache") in (None, "BYPASS"), (path, through.getheader("X-Cache"))
             self.misspelled += 1
 
+    def attempt(self, work):
+        try:
+            work()
+        except Exception as error:
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            self.failures.append(f"{work.__name__}, line {at.lineno}: {type(error).__name__}: {error}")
+
     def run(self):
         work = [self.watch, self.buy, self.misspell, *[self.read] * READERS]
-        threads = [threading.Thread(target=work) for work in work]
+        threads = [threading.Thread(target=self.attempt, args=(work,)) for work in work]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -109,6 +118,9 @@ def main():
     assert first.startswith((b"event:", b"retry:", b"id:", b":")), first
     sale = Sale(direct, edge, time.monotonic() + seconds)
     sale.run()
+    if sale.failures:
+        print("\n".join(sorted(set(sale.failures))), f"{len(sale.failures)} threads have failed", sep="\n", file=sys.stderr)
+        return 1
     hits = sum(1 for _, _, cache in sale.reads if cache in ("HIT", "UPDATING", "STALE", "REVALIDATED"))
     ages = sorted(sale.ages())
     share, oldest = hits / len(sale.reads), ages[-1]
