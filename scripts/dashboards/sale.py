@@ -4,6 +4,7 @@ malformed frames; slow clients.
 
     sale.py PUBLIC ADMIN WIRE SECRETS SECONDS STUB_PORT
 
+It lasts SECONDS, and then until the file `enough` is in SECRETS.
 The stub (an endpoint of the outbox, and a payment provider's API) must run before the server starts: `sale.py stub PORT`.
 """
 
@@ -19,6 +20,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -29,7 +31,7 @@ KINDS = 10
 # Runs of each kind, even on a slow machine: a rate needs more than one event.
 EACH_KIND = 8
 # Seconds after its time at which the sale ends all the same.
-PATIENCE = 60
+PATIENCE = 120
 
 
 class Stub(http.server.BaseHTTPRequestHandler):
@@ -54,19 +56,31 @@ class Stub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class StubServer(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        # A server that ends closes its connections.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Sale:
     def __init__(self, public, admin, wire, secrets, seconds, stub):
         self.public, self.admin = public, admin
         self.wire = (wire.split(":")[0], int(wire.split(":")[1]))
         self.secret = base64.b64decode((Path(secrets) / "sandbox").read_text().strip().removeprefix("whsec_"))
         self.until = time.monotonic() + float(seconds)
+        self.enough = Path(secrets) / "enough"
         self.stub = stub
         self.buyers = itertools.count(1)
         self.served = [0] * KINDS
+        self.failures = []  # what ended a thread before its time
 
     def goes_on(self):
         now = time.monotonic()
-        return now < self.until or (min(self.served) < EACH_KIND and now < self.until + PATIENCE)
+        is_enough = min(self.served) >= EACH_KIND and self.enough.exists()
+        return now < self.until or (not is_enough and now < self.until + PATIENCE)
 
     def ask(self, address, method, path, body=None, headers=()):
         connection = http.client.HTTPConnection(address, timeout=10)
@@ -186,6 +200,7 @@ class Sale:
             while self.goes_on():
                 try:
                     if not stream.recv(65536):
+                        time.sleep(0.1)  # over the limit of connections
                         return
                 except TimeoutError:
                     pass
@@ -205,12 +220,16 @@ class Sale:
         for one in open_ones:
             one.close()
 
-    def repeat(self, what):
+    def repeat(self, what, *arguments):
         while self.goes_on():
             try:
-                what(next(numbers))
+                what(*(arguments or (next(numbers),)))
             except OSError:  # connections over the limit, and slow ones, are closed
                 time.sleep(0.1)
+            except Exception as error:
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                self.failures.append(f"{what.__name__}, line {at.lineno}: {type(error).__name__}: {error}")
+                return
 
     def run(self):
         self.prepare()
@@ -218,16 +237,17 @@ class Sale:
         threads = [threading.Thread(target=self.repeat, args=(what,)) for what in work]
         for path, address in ((f"/v1/drops/{self.drop}/stream", None), (f"/v1/auctions/{self.auction}/stream", None),
                               ("/v1/audit?follow=true", self.admin)):
-            threads.append(threading.Thread(target=self.follow, args=(path, address)))
+            threads.append(threading.Thread(target=self.repeat, args=(self.follow, path, address)))
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         print(f"buyers by kind: {self.served}")
+        if self.failures:
+            sys.exit("\n".join(self.failures))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "stub":
-        http.server.ThreadingHTTPServer.request_queue_size = 128
-        http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Stub).serve_forever()
+        StubServer(("127.0.0.1", int(sys.argv[2])), Stub).serve_forever()
     Sale(*sys.argv[1:]).run()
