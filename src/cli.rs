@@ -1,5 +1,6 @@
 //! The command line: arguments and output, one file per subcommand.
 
+pub mod cluster;
 pub mod health;
 pub mod migrate;
 pub mod openapi;
@@ -57,6 +58,8 @@ pub enum CliCommand {
     Top(top::TopArgs),
     /// Ask a running server whether it is alive, or ready for traffic
     Health(health::HealthArgs),
+    /// Run on several machines: make the log of a cluster, show its state, make its key
+    Cluster(cluster::ClusterArgs),
     /// Create, list and revoke operators' tokens
     Token(token::TokenArgs),
     /// After a disk fault: save the readable data into a new file
@@ -101,6 +104,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Preflight(args) => preflight::run(&args),
         CliCommand::Top(args) => top::run(&args),
         CliCommand::Health(args) => health::run(&args),
+        CliCommand::Cluster(args) => cluster::run(&args),
         CliCommand::Token(args) => token::run(&args),
         CliCommand::Recover(args) => recover::run(&args),
         CliCommand::Migrate(args) => migrate::run(&args),
@@ -175,6 +179,10 @@ mod tests {
             "token create ",
             "token list ",
             "token revoke ",
+            "cluster ",
+            "cluster init ",
+            "cluster status ",
+            "cluster key ",
         ] {
             let line = format!("{command}--help");
             let help = error_of(&line).to_string();

@@ -135,6 +135,24 @@ const fn most_bytes(quota_bytes: u64) -> u64 {
 /// Returns what forbids a node to start, one line each. `file_id` is the id of its database, if it has one.
 #[must_use]
 pub fn refusals(cluster: &ClusterConfig, file_id: Option<&str>, found: &Findings) -> Vec<String> {
+    let mut lines = member_refusals(cluster, found);
+    if let Ok(log) = &found.log {
+        refuse_log(cluster, file_id, log, &mut lines);
+    }
+    if found.has_rival {
+        lines.push(format!(
+            "node = \"{}\": a process of this name is alive ({}nodes/{}): stop it, or give this node another name",
+            cluster.node,
+            cluster.prefix(),
+            cluster.node
+        ));
+    }
+    lines
+}
+
+/// Returns what forbids the use of the members, one line each.
+#[must_use]
+pub fn member_refusals(cluster: &ClusterConfig, found: &Findings) -> Vec<String> {
     let mut lines = Vec::new();
     refuse_members(cluster, found, &mut lines);
     refuse_alarms(found, &mut lines);
@@ -150,42 +168,40 @@ pub fn refusals(cluster: &ClusterConfig, file_id: Option<&str>, found: &Findings
             ));
         }
     }
-    match &found.log {
-        Ok(log) => refuse_log(cluster, file_id, log, &mut lines),
-        Err(reason) => lines.push(format!(
+    if let Err(reason) = &found.log {
+        lines.push(format!(
             "{}: no quorum of etcd answers: {reason}; start its members, or name the right ones in `members`",
             cluster.file.display()
-        )),
-    }
-    if found.has_rival {
-        lines.push(format!(
-            "node = \"{}\": a process of this name is alive ({}nodes/{}): stop it, or give this node another name",
-            cluster.node,
-            cluster.prefix(),
-            cluster.node
         ));
     }
     lines
 }
 
+/// Returns a line for each member that does not answer.
+#[must_use]
+pub fn silent_members(found: &Findings) -> Vec<String> {
+    let line = |member: &MemberFinding| {
+        let (url, reason) = (&member.url, member.answer.as_ref().err()?);
+        Some(format!(
+            "{url}: does not answer ({reason}): the log goes on without this member, and not without another one"
+        ))
+    };
+    found.members.iter().filter_map(line).collect()
+}
+
 /// Returns what an operator should know, although it forbids no start.
 #[must_use]
 pub fn warnings(cluster: &ClusterConfig, found: &Findings) -> Vec<String> {
-    let mut lines = Vec::new();
-    for member in &found.members {
-        match &member.answer {
-            Err(reason) => lines.push(format!(
-                "{}: does not answer ({reason}): the log goes on without this member, and not without another one",
-                member.url
-            )),
-            Ok(status) => {
-                let version = EtcdVersion::parse(&status.version);
-                if let Some(fault) = version.and_then(EtcdVersion::fault).filter(|_| cluster.test) {
-                    let (url, version) = (&member.url, &status.version);
-                    lines.push(format!("{url}: etcd {version} {fault}: allowed by test = true, for a drill alone"));
-                }
-            }
+    let mut lines = silent_members(found);
+    let mut old: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (url, status) in found.answers().filter(|_| cluster.test) {
+        if let Some(fault) = EtcdVersion::parse(&status.version).and_then(EtcdVersion::fault) {
+            old.entry((&status.version, fault)).or_default().push(url);
         }
+    }
+    for ((version, fault), urls) in old {
+        let urls = urls.join(", ");
+        lines.push(format!("{urls}: etcd {version} {fault}: allowed by test = true, for a drill alone"));
     }
     let named: BTreeSet<u64> = found.answers().map(|(_, status)| status.member_id).collect();
     let all_answer = found.members.iter().all(|member| member.answer.is_ok());

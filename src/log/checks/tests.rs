@@ -173,7 +173,7 @@ fn a_member_that_is_silent_old_or_not_named_is_a_warning() {
     member(&mut found, 0).version = "3.4.23".into();
     assert_eq!(refusals(&cluster(true), Some(FILE), &found), Vec::<String>::new());
     let told = warnings(&cluster(true), &found);
-    assert!(told.len() == 2 && told[0].contains("etcd#17780") && told[1].contains("http://b:1: does not"), "{told:?}");
+    assert!(told.len() == 2 && told[1].contains("etcd#17780") && told[0].contains("http://b:1: does not"), "{told:?}");
     let mut found = in_order();
     found.members.truncate(2);
     let told = warnings(&cluster(true), &found);

@@ -1,0 +1,122 @@
+//! `firstcome cluster init`: makes the log of a cluster, which begins after the last event of a database.
+
+use std::path::Path;
+
+use super::block_on;
+use crate::config::{ClusterConfig, Config};
+use crate::exit::{self, Exit};
+use crate::log::Head;
+use crate::log::checks::{Findings, KeyState, LogFinding, member_refusals};
+use crate::log::etcd::SLOTS;
+use crate::log::etcd_members::{Creation, EtcdMembers};
+use crate::log::meta::LogMeta;
+use crate::output;
+use crate::store::open::{self, DATABASE_FILE};
+use crate::store::recover::explain;
+use crate::store::{Loaded, Store, StoreError, load, log_position};
+use crate::types::hex;
+use crate::writer::clock::wall_clock;
+
+/// Makes the log. The database is locked, verified and not changed.
+///
+/// # Errors
+/// The exit code, and one line for each reason.
+pub(super) fn run(cluster: &ClusterConfig, data: &Path) -> Result<(), Exit> {
+    let database = data.join(DATABASE_FILE);
+    if open::is_new(data) {
+        let database = database.display();
+        return Err(Exit::new(
+            exit::MISSING,
+            format!("{database}: there is no database; name its directory with --data"),
+        ));
+    }
+    let told = |error: StoreError| {
+        let error = explain(&database, error);
+        Exit::new(error.exit_code(), error.told(&database))
+    };
+    let store = Store::open(data, wall_clock()).map_err(told)?;
+    let loaded = load::load_verified(&store, Config::defaults().idempotency_keys_max)
+        .map_err(|error| told(store.with_cause(error)))?;
+    refuse_file(&store)?;
+    let (seq, meta) = (loaded.state.seq(), LogMeta::new(&store.file_id, SLOTS));
+    let head = Head::before_all(seq, loaded.link);
+    block_on(create(cluster, &meta, head))??;
+    tell(cluster, data, &store, &loaded);
+    Ok(())
+}
+
+/// Refuses a file that is not the whole of what was acknowledged, or that has entries of a log.
+fn refuse_file(store: &Store) -> Result<(), Exit> {
+    let path = store.path.display();
+    if store.lost.is_some() || store.replaced.is_some() {
+        return Err(Exit::bad_data(format!(
+            "{path}: events are missing, or the file is a copy of the one that lay here: start the server once without a \
+             cluster, which records it, and stop it in order"
+        )));
+    }
+    let position = log_position::read(&store.connection).map_err(|error| Exit::disk(format!("{path}: {error}")))?;
+    match position {
+        None => Ok(()),
+        Some(position) => Err(Exit::usage(format!(
+            "{path}: this database was a node's of a log, and has its entries up to {}: a new log does not go on behind them",
+            position.number
+        ))),
+    }
+}
+
+async fn create(cluster: &ClusterConfig, meta: &LogMeta, head: Head) -> Result<(), Exit> {
+    let members = EtcdMembers::connect(cluster).await.map_err(|mistake| Exit::usage(mistake.to_string()))?;
+    let found = members.findings(true).await;
+    let refused = member_refusals(cluster, &found);
+    match &found {
+        Findings { log: Err(_), .. } => return Err(Exit::unavailable(refused.join("\n"))),
+        Findings { log: Ok(log), .. } => refuse_existing(cluster, meta, log)?,
+    }
+    if !refused.is_empty() {
+        return Err(Exit::cluster(refused.join("\n")));
+    }
+    match members.create(meta, head).await {
+        Ok(Creation::Created) => Ok(()),
+        Ok(Creation::Exists) => Err(Exit::usage(exists(cluster, "a log that was just made"))),
+        Err(reasons) => Err(Exit::unavailable(format!(
+            "{}head: it is unknown whether the log was made ({reasons}): see `firstcome cluster status`",
+            cluster.prefix()
+        ))),
+    }
+}
+
+fn refuse_existing(cluster: &ClusterConfig, own: &LogMeta, log: &LogFinding) -> Result<(), Exit> {
+    let which = match &log.meta {
+        KeyState::Absent if log.head == KeyState::Absent => return Ok(()),
+        KeyState::Present(meta) if meta.file_id == own.file_id => "a log of this database".to_owned(),
+        KeyState::Present(meta) => format!("a log of another database ({})", meta.file_id),
+        KeyState::Absent | KeyState::Unreadable => "something that is no log of this program".to_owned(),
+    };
+    Err(Exit::usage(exists(cluster, &which)))
+}
+
+fn exists(cluster: &ClusterConfig, which: &str) -> String {
+    format!(
+        "{}: etcd has {which} there; `cluster` and `shard` in {} name another log, or it is used as it is",
+        cluster.prefix(),
+        cluster.file.display()
+    )
+}
+
+fn tell(cluster: &ClusterConfig, data: &Path, store: &Store, loaded: &Loaded) {
+    let (file, data) = (cluster.file.display(), data.display());
+    output::line(format!(
+        "made the log of cluster {}, shard {}: {}",
+        cluster.cluster,
+        cluster.shard.get(),
+        cluster.prefix()
+    ));
+    output::line(format!("  database  {data}, id {}", hex::encode(&store.file_id)));
+    output::line(format!("  begins    after event {}", loaded.state.seq()));
+    output::line("next:");
+    output::line(format!(
+        "  1. copy {data} to each other node while no server runs on it: all nodes begin with this database"
+    ));
+    output::line(format!("  2. on each node:  firstcome serve --cluster {file} --data {data}"));
+    output::line(format!("  3. firstcome cluster status --cluster {file}"));
+}
