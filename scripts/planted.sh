@@ -37,6 +37,7 @@ LeaseNotChecked        log_simulated whatever_happens_to_nodes_and_network_there
 LinkNotCompared        log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
 HeadNotCompared        log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
 ReplyBeforeAppend      log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
+AppendsUnrecorded      replicated   a_batch_that_breaks_a_rule_of_the_tables_is_in_no_log
 '
 
 # Every bug in the code has a line above.

@@ -68,6 +68,8 @@ pub enum Bug {
     HeadNotCompared,
     /// A leader replies to a batch before its append has an answer.
     ReplyBeforeAppend,
+    /// A leader appends a batch that breaks a rule of the tables.
+    AppendsUnrecorded,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use etcd::Etcd;
 use etcd_client::ConnectOptions;
 use firstcome::log::etcd::{EtcdLog, EtcdPlace};
+use firstcome::log::meta::LogMeta;
 use firstcome::log::seal::Seal;
 use firstcome::log::simulated::SimulatedLog;
 use firstcome::log::{Append, Entry, Fate, Head, LogAnswer, LogRequest, Step, Tenure};
@@ -48,7 +49,7 @@ async fn connected(etcd: &Etcd, first: usize, prefix: &str, lease_seconds: i64) 
     let log = EtcdLog::connect(&etcd.urls_from(first), ConnectOptions::new(), place, seal).await;
     let log = log.expect("URLs");
     let until = Instant::now() + WAIT;
-    while log.create(first_head()).await.is_err() {
+    while log.create(first_head(), &LogMeta::new(&[7; 16], SLOTS)).await.is_err() {
         assert!(Instant::now() < until, "no leader among the members");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -66,7 +67,10 @@ fn etcd_answers_as_the_simulated_log_does() {
     on_one_thread(async {
         let etcd = Etcd::start(3);
         let real = connected(&etcd, 0, "/firstcome/test/0/", 60).await;
-        assert!(!real.create(first_head()).await.expect("asked"), "a log is created once");
+        assert!(
+            !real.create(first_head(), &LogMeta::new(&[7; 16], SLOTS)).await.expect("asked"),
+            "a log is created once"
+        );
         let mut simulated = SimulatedLog::new(first_head(), usize::try_from(SLOTS).expect("small"), 60_000);
         let mut random = Random(seed);
         // Tenures have other numbers in etcd: the simulated one's, and the real one.

@@ -67,6 +67,21 @@ fn an_entry_whose_answer_was_lost_is_found_in_the_log_and_counts_once() {
 }
 
 #[test]
+fn a_batch_that_breaks_a_rule_of_the_tables_is_in_no_log() {
+    let replicas = Replicas::start(2);
+    let leader = replicas.leader();
+    decided(create(&replicas.nodes[leader].handle, 3, 600));
+    replicas.settle();
+    // Behind the leader's back all units are sold: the next order of its file breaks a rule.
+    replicas.change(leader, "UPDATE drops SET sold = total");
+    let reply = order(&replicas.nodes[leader].handle, "ann").expect("let in").wait();
+    assert!(matches!(reply, WriterReply::Unknown), "a bug of the file is nothing that a client can know: {reply:?}");
+    let second = replicas.leader_besides(leader);
+    let outcome = decided(order(&replicas.nodes[second].handle, "ann").expect("let in")).outcome;
+    assert!(matches!(outcome, Outcome::Accepted(_)), "the order is in no log: {outcome:?}");
+}
+
+#[test]
 fn an_ordered_stop_of_the_leader_hands_over_at_once() {
     let mut replicas = Replicas::start(3);
     let first = replicas.leader();

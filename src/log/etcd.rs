@@ -110,17 +110,19 @@ impl EtcdLog {
         })
     }
 
-    /// Creates the log after `head`, unless there is one. Returns whether it was created. Each member is asked once.
+    /// Creates the log of a file after `head`, unless there is one. Returns whether it was created. Each member is asked once.
     ///
     /// # Errors
     /// The error of the last member that was asked, or [`Error::WatchError`] if it did not answer in time.
-    pub async fn create(&self, head: Head) -> Result<bool, Error> {
+    pub async fn create(&self, head: Head, meta: &LogMeta) -> Result<bool, Error> {
         let mut last = Error::WatchError("no member answered in time".into());
         for _ in 0..self.members.len() {
             let (at, mut member) = self.member();
-            let key = self.head_key();
-            let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
-            let txn = Txn::new().when([absent]).and_then([TxnOp::put(key, head.encode(), None)]);
+            let keys = [self.head_key(), self.meta_key()];
+            let absent = keys.clone().map(|key| Compare::create_revision(key, CompareOp::Equal, 0));
+            let [head_key, meta_key] = keys;
+            let put = [TxnOp::put(head_key, head.encode(), None), TxnOp::put(meta_key, meta.to_bytes(), None)];
+            let txn = Txn::new().when(absent).and_then(put);
             match tokio::time::timeout(REQUEST_MAX, member.txn(txn)).await {
                 Ok(Ok(answer)) => return Ok(answer.succeeded()),
                 Ok(Err(error)) => last = error,
@@ -136,7 +138,7 @@ impl EtcdLog {
         *self.leader_value.lock() = value;
     }
 
-    /// Reads the addresses of the node that leads. `None` while there is none, or if it did not say.
+    /// Reads the addresses of the node that leads. `None` while no node leads, or if the leader gave none.
     ///
     /// # Errors
     /// If the member that is used does not answer; the next one is used from then on.
@@ -149,7 +151,7 @@ impl EtcdLog {
     /// # Errors
     /// If the member that is used does not answer; the next one is used from then on.
     pub async fn meta(&self) -> Result<Option<LogMeta>, Error> {
-        Ok(self.value(format!("{}meta", self.prefix)).await?.and_then(|value| LogMeta::parse(&value)))
+        Ok(self.value(self.meta_key()).await?.and_then(|value| LogMeta::parse(&value)))
     }
 
     /// Tells others of this node: the value is kept for [`ANNOUNCED_SECONDS`] after the last call.
@@ -334,6 +336,10 @@ impl EtcdLog {
 
     fn head_key(&self) -> String {
         format!("{}head", self.prefix)
+    }
+
+    fn meta_key(&self) -> String {
+        format!("{}meta", self.prefix)
     }
 
     fn leader_key(&self) -> String {

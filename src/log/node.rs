@@ -204,10 +204,9 @@ impl Node {
     }
 
     /// Takes the answer to the request for the lease that was sent at `sent`.
-    pub fn lease_answered(&mut self, now: BootMillis, sent: BootMillis, answer: &LogAnswer) {
-        let settings = self.settings;
+    pub fn lease_answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
         if let Some(lease) = self.lease_mut() {
-            lease.answered(&settings, now, sent, answer);
+            lease.answered(sent, answer);
         }
     }
 
@@ -221,7 +220,8 @@ impl Node {
                     let until = now.plus(self.settings.catch_up_max_ms);
                     self.role = NodeState::CatchingUp { lease: Lease::new(*tenure, since), target: None, until };
                 } else {
-                    self.heard.listen_again(now);
+                    // The lease of a leader that died may have a while to go.
+                    self.campaigns_from = now.plus(self.settings.campaign_again_ms);
                 }
                 Output::Nothing
             }
@@ -407,13 +407,14 @@ impl Node {
         Output::Stopped(stop)
     }
 
-    /// Leaves a tenure that may have ended, unless an entry is under way: that is resolved first.
+    /// Leaves a tenure that has ended, unless an entry is under way: that is resolved first. One that may have ended is kept:
+    /// appends are fenced, and refusals wait for the lease.
     fn leave_what_has_ended(&mut self, now: BootMillis) {
         let (NodeState::CatchingUp { lease, .. } | NodeState::Leading { lease, append: None, .. }) = &self.role else {
             return;
         };
-        let (tenure, is_valid) = (lease.tenure, lease.is_valid(&self.settings, now));
-        if !is_valid {
+        let (tenure, has_ended) = (lease.tenure, lease.has_ended());
+        if has_ended {
             self.follow(now);
         } else if matches!(self.role, NodeState::CatchingUp { until, .. } if now >= until) {
             // Another node goes first, which may be able to.
@@ -448,7 +449,7 @@ mod tests {
             let at = BootMillis(now);
             if let Some(request) = node.lease_request(at) {
                 assert!(matches!(request, LogRequest::KeepAlive { .. }));
-                node.lease_answered(at, at, &LogAnswer::Kept);
+                node.lease_answered(at, &LogAnswer::Kept);
             }
             let request = node.request(at);
             let answer = match &request {

@@ -28,6 +28,8 @@ pub struct NodeSettings {
     /// Longest time for which an elected node may apply what it lacks before its first entry; then it resigns: its key or
     /// its disk may be what is wrong.
     pub catch_up_max_ms: u64,
+    /// Time between two campaigns, while the lease of a leader that is silent has not ended.
+    pub campaign_again_ms: u64,
     /// Interval at which a follower looks for the next entry.
     pub poll_ms: u64,
     /// Largest difference between a candidate's wall clock and the leader's: with a larger one reservations would lapse
@@ -42,6 +44,7 @@ impl Default for NodeSettings {
             lease_margin_ms: 500,
             silence_ms: 1500,
             catch_up_max_ms: 10_000,
+            campaign_again_ms: 200,
             poll_ms: 20,
             clock_offset_max_ms: 1000,
         }
@@ -52,7 +55,7 @@ impl Default for NodeSettings {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) tenure: Tenure,
-    /// The request that was granted last was sent then. `None` once the tenure is known to have ended.
+    /// The request that was granted last was sent then. `None` once the log has said that the tenure has ended.
     granted: Option<BootMillis>,
     /// A request to keep the lease was sent then, and has no answer.
     asked: Option<BootMillis>,
@@ -84,14 +87,20 @@ impl Lease {
         Some(LogRequest::KeepAlive { tenure: self.tenure })
     }
 
-    /// Takes the answer to the request that was sent at `sent`. A lease that has ended here stays ended, however late an
-    /// answer says otherwise: the node may have left the tenure since.
-    pub(super) fn answered(&mut self, settings: &NodeSettings, now: BootMillis, sent: BootMillis, answer: &LogAnswer) {
-        if self.asked == Some(sent) && *answer == LogAnswer::Kept {
-            let granted = self.is_valid(settings, now).then_some(sent);
-            (self.granted, self.asked) = (granted, None);
-        } else if *answer == LogAnswer::Gone {
+    /// Returns whether the log has said that the tenure has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.granted.is_none()
+    }
+
+    /// Takes the answer to the request that was sent at `sent`. The time of a lease that is kept begins with its request, so
+    /// a late answer grants what is left of it. A tenure that was not known to be kept for a while is still the same one:
+    /// another begins only after the log has ended it, and then no answer keeps it.
+    pub(super) fn answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
+        if *answer == LogAnswer::Gone {
             self.granted = None;
+        } else if self.asked == Some(sent) && *answer == LogAnswer::Kept {
+            self.granted = self.granted.map(|granted| granted.max(sent));
+            self.asked = None;
         }
     }
 }
@@ -219,15 +228,19 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_has_ended_does_not_come_back_by_a_late_answer() {
+    fn a_late_answer_grants_what_is_left_of_a_lease_and_none_revives_an_ended_tenure() {
         let settings = NodeSettings::default();
         let mut lease = Lease::new(Tenure(1), BootMillis(0));
         let sent = BootMillis(600);
         assert!(lease.request(&settings, sent).is_some());
-        let mut late = lease;
-        lease.answered(&settings, BootMillis(1400), sent, &LogAnswer::Kept);
-        assert!(lease.is_valid(&settings, BootMillis(2000)), "kept in time");
-        late.answered(&settings, BootMillis(1600), sent, &LogAnswer::Kept);
-        assert!(!late.is_valid(&settings, BootMillis(1601)), "1500 ms of the lease were usable");
+        assert!(!lease.is_valid(&settings, BootMillis(1500)), "1500 ms of the lease are usable");
+        lease.answered(sent, &LogAnswer::Kept);
+        assert!(lease.is_valid(&settings, BootMillis(2099)) && !lease.is_valid(&settings, BootMillis(2100)));
+        let again = BootMillis(2600);
+        assert!(lease.request(&settings, again).is_some());
+        lease.answered(BootMillis(1), &LogAnswer::Gone);
+        lease.answered(again, &LogAnswer::Kept);
+        assert!(lease.has_ended() && !lease.is_valid(&settings, again));
+        assert!(lease.request(&settings, BootMillis(9000)).is_none());
     }
 }

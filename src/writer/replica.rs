@@ -123,7 +123,7 @@ impl<'a> Replica<'a> {
         let now = boot_clock();
         let output = match reply.lane {
             Lane::Lease => {
-                self.node.lease_answered(now, BootMillis(reply.number), &reply.answer);
+                self.node.lease_answered(BootMillis(reply.number), &reply.answer);
                 Output::Nothing
             }
             Lane::Data if reply.number == self.asked => self.node.answered(now, wall_clock(), &reply.answer),

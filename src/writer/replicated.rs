@@ -219,7 +219,10 @@ impl WriterLoop<'_> {
     fn record_entry(&mut self) -> Result<(crate::log::Head, Vec<u8>), StoreError> {
         self.sync.prepare(&self.store.connection)?;
         self.begin()?;
-        self.recorder.record(&self.batch)?;
+        let recorded = self.recorder.record(&self.batch);
+        if !failpoints::enabled(Bug::AppendsUnrecorded) {
+            recorded?;
+        }
         let (seq, link, at) = (self.state.seq(), self.recorder.link(), self.entry_at());
         let Some(replica) = &mut self.replica else { return Err(self.log_ended()) };
         let Some((epoch, tenure)) = replica.tenure() else { return Err(self.log_ended()) };

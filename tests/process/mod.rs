@@ -209,8 +209,13 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Result<Client, Broken> {
+        Client::connect_patiently(address, Duration::from_secs(20))
+    }
+
+    /// The same, with the longest wait for an answer.
+    pub fn connect_patiently(address: SocketAddr, wait: Duration) -> Result<Client, Broken> {
         let stream = TcpStream::connect(address).map_err(|_| Broken)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|_| Broken)?;
+        stream.set_read_timeout(Some(wait)).map_err(|_| Broken)?;
         stream.set_nodelay(true).map_err(|_| Broken)?;
         Ok(Client { stream: BufReader::new(stream) })
     }

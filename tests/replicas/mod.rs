@@ -132,6 +132,13 @@ impl Replicas {
         }
     }
 
+    /// Changes a row of a node's file behind its back.
+    pub fn change(&self, node: usize, sql: &str) {
+        let path = directory(self.scratch.path(), node).join("firstcome.db");
+        let other = sqlite::open(&path, Access::Write).expect("opened");
+        other.execute_batch(sql).expect("changed");
+    }
+
     pub fn stop(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         node.handle.stop();

@@ -1,0 +1,106 @@
+//! A cluster of real processes: three members of etcd and three nodes, under buyers whose every answer is noted.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod etcd;
+mod nodes;
+mod process;
+
+use nodes::{Buyers, Nodes, assert_equal_files, check};
+use rustix::process::Signal;
+
+const BUYERS: usize = 8;
+/// Orders after which a fault counts as survived.
+const AFTER: u64 = 60;
+
+#[test]
+fn whatever_dies_nothing_acknowledged_is_lost_and_writes_come_back() {
+    let mut nodes = Nodes::start(3);
+    let first = nodes.leader();
+    nodes.node(first).create_drop(1_000_000);
+    let buyers = Buyers::begin(BUYERS, nodes.public());
+    buyers.wait_for(AFTER);
+    let mut table = Vec::new();
+    for fault in Fault::ALL {
+        let leader = nodes.leader();
+        fault.begin(&mut nodes, leader);
+        buyers.know(nodes.public());
+        if fault.writes_go_on() {
+            table.push((fault, buyers.wait_for(AFTER)));
+        }
+        fault.end(&mut nodes, leader);
+        buyers.know(nodes.public());
+        let gap = buyers.wait_for(AFTER);
+        if !fault.writes_go_on() {
+            table.push((fault, gap));
+        }
+    }
+    let ledger = buyers.end();
+    for (fault, gap) in table {
+        println!("{fault:?}: {} ms without an order", gap.as_millis());
+    }
+    let (accepted, unknown, other) = (ledger.accepted.len(), ledger.unknown.len(), ledger.not_applied.len());
+    println!("{accepted} accepted, {unknown} unknown, {other} not applied");
+    let leader = nodes.leader();
+    check(&ledger, nodes.node(leader).public);
+    let directories: Vec<_> = (0..3).map(|node| nodes.directory(node)).collect();
+    nodes.stop_all(leader);
+    assert_equal_files(&directories);
+}
+
+/// A fault, and its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    LeaderKilled,
+    FollowerKilled,
+    LeaderPaused,
+    MemberKilled(usize),
+    LeaderAndMemberKilled,
+    AllMembersKilled,
+}
+
+impl Fault {
+    /// Each member in turn, because one of them leads the others.
+    const ALL: [Fault; 8] = [
+        Fault::LeaderKilled,
+        Fault::FollowerKilled,
+        Fault::LeaderPaused,
+        Fault::MemberKilled(0),
+        Fault::MemberKilled(1),
+        Fault::MemberKilled(2),
+        Fault::LeaderAndMemberKilled,
+        Fault::AllMembersKilled,
+    ];
+
+    fn writes_go_on(self) -> bool {
+        self != Fault::AllMembersKilled
+    }
+
+    fn begin(self, nodes: &mut Nodes, leader: usize) {
+        match self {
+            Fault::LeaderKilled => nodes.kill(leader),
+            Fault::FollowerKilled => nodes.kill((leader + 1) % 3),
+            Fault::LeaderPaused => nodes.node(leader).signal(Signal::STOP),
+            Fault::MemberKilled(member) => nodes.etcd.kill(member),
+            Fault::LeaderAndMemberKilled => {
+                nodes.etcd.kill(leader);
+                nodes.kill(leader);
+            }
+            Fault::AllMembersKilled => (0..3).for_each(|member| nodes.etcd.kill(member)),
+        }
+    }
+
+    fn end(self, nodes: &mut Nodes, leader: usize) {
+        match self {
+            Fault::LeaderKilled => nodes.run(leader),
+            Fault::FollowerKilled => nodes.run((leader + 1) % 3),
+            Fault::LeaderPaused => nodes.node(leader).signal(Signal::CONT),
+            Fault::MemberKilled(member) => nodes.etcd.run(member),
+            Fault::LeaderAndMemberKilled => {
+                nodes.etcd.run(leader);
+                nodes.run(leader);
+            }
+            Fault::AllMembersKilled => (0..3).for_each(|member| nodes.etcd.run(member)),
+        }
+    }
+}

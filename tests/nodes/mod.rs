@@ -1,0 +1,331 @@
+//! Nodes as processes of their own over members of etcd, and buyers who note every answer.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+#![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use etcd_client::ConnectOptions;
+use firstcome::log::Head;
+use firstcome::log::etcd::{EtcdLog, EtcdPlace, SLOTS};
+use firstcome::log::meta::LogMeta;
+use firstcome::log::seal::Seal;
+use firstcome::sqlite::{self, Access};
+use firstcome::store::chain::ChainLink;
+use firstcome::store::{Store, log_position};
+use firstcome::types::Seq;
+use firstcome::writer::clock::wall_clock;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::etcd::Etcd;
+use crate::process::{Client, Process, wait_until};
+
+/// The key of entries of all tests.
+const KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+
+pub struct Nodes {
+    pub etcd: Etcd,
+    pub nodes: Vec<Option<Process>>,
+    scratch: tempfile::TempDir,
+}
+
+impl Nodes {
+    /// Starts three members and so many nodes of one new file.
+    pub fn start(count: usize) -> Nodes {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let etcd = Etcd::start(3);
+        make_files(scratch.path(), count, &etcd);
+        let mut nodes = Nodes { etcd, nodes: Vec::new(), scratch };
+        for node in 0..count {
+            nodes.nodes.push(None);
+            nodes.run(node);
+        }
+        nodes
+    }
+
+    pub fn directory(&self, node: usize) -> PathBuf {
+        directory(self.scratch.path(), node)
+    }
+
+    /// Starts a node, again if it ran before.
+    pub fn run(&mut self, node: usize) {
+        let file = self.scratch.path().join(format!("n{node}.toml"));
+        let members: Vec<String> = self.etcd.urls_from(node % 3);
+        let text = format!(
+            "test = true\ncluster = \"drill\"\nnode = \"n{node}\"\nmembers = {members:?}\nkey_file = {:?}\n",
+            key_file(self.scratch.path())
+        );
+        std::fs::write(&file, text).expect("written");
+        let cluster = ("FIRSTCOME__CLUSTER__FILE", file.to_str().expect("a path").to_string());
+        self.nodes[node] = Some(Process::start(&self.directory(node), &[cluster]));
+    }
+
+    pub fn node(&self, node: usize) -> &Process {
+        self.nodes[node].as_ref().expect("it runs")
+    }
+
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].take().expect("it runs").kill();
+    }
+
+    /// Waits until one of the nodes takes orders, and returns it.
+    pub fn leader(&self) -> usize {
+        wait_until("a leader", || self.leads().is_some());
+        self.leads().unwrap_or_else(|| self.leader())
+    }
+
+    fn leads(&self) -> Option<usize> {
+        (0..self.nodes.len()).find(|node| self.nodes[*node].as_ref().is_some_and(|process| leads(process.admin)))
+    }
+
+    /// Stops all nodes in order, the leader first: what another one appends then has no events.
+    pub fn stop_all(&mut self, leader: usize) {
+        let entry = |directory: &PathBuf| position(directory);
+        let leaders = self.directory(leader);
+        self.stop(leader);
+        for node in (0..self.nodes.len()).filter(|node| *node != leader) {
+            let directory = self.directory(node);
+            wait_until("the entries", || entry(&directory) >= entry(&leaders));
+            self.stop(node);
+        }
+    }
+
+    fn stop(&mut self, node: usize) {
+        let mut process = self.nodes[node].take().expect("it runs");
+        process.signal(Signal::TERM);
+        let status = process.wait();
+        assert!(status.success(), "n{node}: {status}");
+    }
+
+    pub fn public(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().flatten().map(|process| process.public).collect()
+    }
+}
+
+/// Returns whether a node leads, and its lease is valid.
+fn leads(admin: SocketAddr) -> bool {
+    let Ok(mut client) = Client::connect(admin) else { return false };
+    client.get("/readyz?role=leader").is_ok_and(|answer| answer.status == 200)
+}
+
+fn directory(scratch: &Path, node: usize) -> PathBuf {
+    scratch.join(format!("n{node}"))
+}
+
+fn key_file(scratch: &Path) -> PathBuf {
+    scratch.join("key")
+}
+
+/// Makes a file and its copies, and the log of it.
+fn make_files(scratch: &Path, count: usize, etcd: &Etcd) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut key = std::fs::OpenOptions::new();
+    let mut key = key.create(true).write(true).truncate(true).mode(0o600).open(key_file(scratch)).expect("made");
+    std::io::Write::write_all(&mut key, KEY.as_bytes()).expect("written");
+    let store = Store::open(&directory(scratch, 0), wall_clock()).expect("made");
+    for node in 1..count {
+        std::fs::create_dir(directory(scratch, node)).expect("made");
+        let path = directory(scratch, node).join("firstcome.db");
+        store.connection.execute("VACUUM INTO ?1", [path.to_str().expect("a path")]).expect("copied");
+    }
+    let (head, meta) = (Head::before_all(Seq::ZERO, ChainLink::START), LogMeta::new(&store.file_id, SLOTS));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let place =
+            EtcdPlace { prefix: "/firstcome/drill/0/".into(), node: "init".into(), slots: SLOTS, lease_seconds: 2 };
+        let seal = Seal::parse(KEY).expect("a key");
+        let log = EtcdLog::connect(&etcd.urls_from(0), ConnectOptions::new(), place, seal).await.expect("URLs");
+        let until = Instant::now() + Duration::from_secs(30);
+        while log.create(head, &meta).await.is_err() {
+            assert!(Instant::now() < until, "no leader among the members");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+/// Everything that buyers were answered.
+#[derive(Default)]
+pub struct Ledger {
+    /// The key of each order that was accepted, with its id.
+    pub accepted: Vec<(String, String)>,
+    /// Keys whose outcome is not known: the connection broke, or the answer said so.
+    pub unknown: Vec<String>,
+    /// Keys of orders that were certainly not decided.
+    pub not_applied: Vec<String>,
+}
+
+/// Longest wait of a buyer for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The part of the buyers that the test sees while they buy.
+struct Shared {
+    stop: AtomicBool,
+    addresses: Mutex<Vec<SocketAddr>>,
+    accepted: AtomicU64,
+    /// Time of the last accepted order, and the longest time between two of them.
+    gap: Mutex<(Instant, Duration)>,
+}
+
+/// Buyers who place orders at any node until they are stopped.
+pub struct Buyers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<Ledger>>,
+}
+
+impl Buyers {
+    pub fn begin(count: usize, addresses: Vec<SocketAddr>) -> Buyers {
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            addresses: Mutex::new(addresses),
+            accepted: AtomicU64::new(0),
+            gap: Mutex::new((Instant::now(), Duration::ZERO)),
+        });
+        let threads = (0..count).map(|buyer| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || buy(buyer, &shared))
+        });
+        Buyers { threads: threads.collect(), shared }
+    }
+
+    /// The nodes that buyers know, from now on.
+    pub fn know(&self, addresses: Vec<SocketAddr>) {
+        *self.shared.addresses.lock().expect("no panic") = addresses;
+    }
+
+    /// Waits for so many further orders. Returns the longest time without one since the last call.
+    pub fn wait_for(&self, more: u64) -> Duration {
+        let before = self.shared.accepted.load(Ordering::Relaxed);
+        wait_until("further orders", || self.shared.accepted.load(Ordering::Relaxed) >= before + more);
+        let mut gap = self.shared.gap.lock().expect("no panic");
+        std::mem::take(&mut gap.1)
+    }
+
+    pub fn end(self) -> Ledger {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut all = Ledger::default();
+        for thread in self.threads {
+            let one = thread.join().expect("a buyer");
+            all.accepted.extend(one.accepted);
+            all.unknown.extend(one.unknown);
+            all.not_applied.extend(one.not_applied);
+        }
+        all
+    }
+}
+
+fn buy(buyer: usize, shared: &Shared) -> Ledger {
+    let mut ledger = Ledger::default();
+    let (mut at, mut client) = (buyer, None);
+    for order in 0_u64.. {
+        if shared.stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("b{buyer}-o{order}");
+        let body = json!({ "buyer": key, "quantity": 1 });
+        let address = {
+            let known = shared.addresses.lock().expect("no panic");
+            known[at % known.len()]
+        };
+        let mut open = client.take().or_else(|| Client::connect_patiently(address, PATIENCE).ok());
+        let answer = open.as_mut().map(|client| client.post("/v1/drops/1/orders", &key, &body));
+        match answer {
+            Some(Ok(answer)) if answer.status == 201 => {
+                let id = answer.body["id"].as_str().expect("an id").to_string();
+                ledger.accepted.push((key, id));
+                shared.accepted.fetch_add(1, Ordering::Relaxed);
+                let mut gap = shared.gap.lock().expect("no panic");
+                *gap = (Instant::now(), gap.1.max(gap.0.elapsed()));
+                client = open;
+                continue;
+            }
+            // The leader's address, of which the next order makes use.
+            Some(Ok(answer)) if answer.status == 307 => {
+                let leader = answer.header("Location").and_then(address_of);
+                client = leader.and_then(|leader| Client::connect_patiently(leader, PATIENCE).ok());
+                ledger.not_applied.push(key);
+                if client.is_some() {
+                    continue;
+                }
+            }
+            Some(Ok(answer)) if answer.body["code"] == "outcome-unknown" => ledger.unknown.push(key),
+            Some(Ok(_)) | None => ledger.not_applied.push(key),
+            Some(Err(_)) => ledger.unknown.push(key),
+        }
+        // Another node, a little later.
+        at += 1;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    ledger
+}
+
+/// Returns the host and port of a URL.
+fn address_of(url: &str) -> Option<SocketAddr> {
+    url.split_once("//")?.1.split('/').next()?.parse().ok()
+}
+
+/// Asks what became of every unknown order, by its key, and compares everything with what the leader has.
+pub fn check(ledger: &Ledger, leader: SocketAddr) {
+    let mut client = Client::connect(leader).expect("connected");
+    for key in &ledger.unknown {
+        let body = json!({ "buyer": key, "quantity": 1 });
+        let answer = client.post("/v1/drops/1/orders", key, &body).expect("answered");
+        assert_eq!(answer.status, 201, "{key}: {:?}", answer.body);
+    }
+    for key in &ledger.not_applied {
+        let body = json!({ "buyer": key, "quantity": 1 });
+        let answer = client.post("/v1/drops/1/orders", key, &body).expect("answered");
+        assert!(answer.status == 201 && !answer.is_repeat(), "{key} was answered as not applied: {:?}", answer.body);
+    }
+    for (key, id) in &ledger.accepted {
+        let answer = client.get(&format!("/v1/orders/{id}")).expect("answered");
+        assert_eq!(answer.status, 200, "{key} was accepted as {id}");
+        assert_eq!(answer.body["state"], "reserved", "{key}: {:?}", answer.body);
+    }
+    let sold = ledger.accepted.len() + ledger.unknown.len() + ledger.not_applied.len();
+    let drop: Value = client.get("/v1/drops/1").expect("answered").body;
+    assert_eq!(drop["held"], sold, "each key has one order: {drop}");
+}
+
+/// Waits until the files of two nodes are at the same entry, and compares the rows of their tables.
+pub fn assert_equal_files(directories: &[PathBuf]) {
+    let rows: Vec<Vec<String>> = directories.iter().map(|directory| rows(directory)).collect();
+    for (directory, other) in directories.iter().zip(&rows) {
+        assert!(other == &rows[0], "{} at {:?} differs", directory.display(), position(directory));
+    }
+}
+
+/// Number of the last entry in the file of a node.
+fn position(directory: &Path) -> Option<u64> {
+    let connection = sqlite::open(&directory.join("firstcome.db"), Access::Read).expect("opened");
+    log_position::read(&connection).expect("read").map(|position| position.number)
+}
+
+/// The rows of every table but those that each node has for itself.
+fn rows(directory: &Path) -> Vec<String> {
+    let connection = sqlite::open(&directory.join("firstcome.db"), Access::Read).expect("opened");
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+                 AND name NOT IN ('meta', 'log_position', 'drop_seconds') ORDER BY name";
+    let mut statement = connection.prepare(names).expect("prepared");
+    let tables: Vec<String> =
+        statement.query_map([], |row| row.get(0)).expect("read").collect::<Result<_, _>>().expect("names");
+    let mut all = Vec::new();
+    for table in tables {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("prepared");
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).expect("read");
+        while let Some(row) = rows.next().expect("a row") {
+            let values: Vec<_> =
+                (0..columns).map(|column| format!("{:?}", row.get_ref(column).expect("a value"))).collect();
+            all.push(format!("{table}: {}", values.join(", ")));
+        }
+    }
+    all.sort();
+    all
+}
