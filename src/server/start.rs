@@ -416,7 +416,7 @@ fn relay(
 ) -> Result<Relay, Exit> {
     let endpoints = reader.read(outbox_rows::endpoints);
     let endpoints = endpoints.map_err(|error| disk_fault(reader.path(), &error))?;
-    // A node's endpoints are in the log: whoever leads has them.
+    // A node's endpoints are in the log, so every leader has them.
     if writer.node.is_none() {
         outbox.apply(&endpoints, writer).map_err(Exit::usage)?;
     }
