@@ -8,6 +8,8 @@ mod provider_stub;
 mod provider_webhooks;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use firstcome::config::PaymentSettings;
 use firstcome::types::Provider;
@@ -119,6 +121,48 @@ fn a_request_of_the_same_key_that_has_not_ended_makes_no_second_session() {
     assert_eq!((keys.len(), stub.requests().len()), (1, 2), "{keys:?}");
     assert!(server.metric(REFUSED) < 0.5);
     server.stop();
+}
+
+#[test]
+fn a_session_is_closed_at_every_provider_although_something_between_answers_first() {
+    const STRAY: [(u16, &str); 2] = [(404, "<html></html>"), (200, "<html></html>")];
+    for provider in [Provider::Stripe, Provider::Payos] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let closings = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&closings);
+        let stub = StubProvider::new(Box::new(move |number, asked| {
+            if asked.line.contains("/expire") || asked.line.contains("/cancel") {
+                let (status, text) = match STRAY.get(count.fetch_add(1, Ordering::SeqCst)) {
+                    Some((status, text)) => (*status, (*text).to_string()),
+                    None => (200, json!({ "code": "00", "status": "expired" }).to_string()),
+                };
+                return Some((status, "", text));
+            }
+            if provider == Provider::Stripe {
+                return made(number);
+            }
+            let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
+            Some((
+                200,
+                "",
+                signed_by_payos(&json!({ "amount": body["amount"], "orderCode": body["orderCode"],
+                "currency": "VND", "paymentLinkId": "link1", "checkoutUrl": "https://pay.payos.vn/web/link1" })),
+            ))
+        }));
+        let (settings, currency) = if provider == Provider::Payos {
+            (with_payos(scratch.path(), &stub.url()), "VND")
+        } else {
+            (with_stripe(scratch.path(), &stub.url()), "EUR")
+        };
+        let server = shop(scratch.path(), settings);
+        new_drop(&server, currency);
+        let order = order(&server, "k");
+        until("the session is recorded", || sessions(scratch.path()).len() == 1);
+        let path = format!("/v1/orders/{}/cancel", order["id"].as_str().expect("an id"));
+        assert_eq!(server.public("POST", &path).status, 200);
+        until("the provider itself is asked", || closings.load(Ordering::SeqCst) == STRAY.len() + 1);
+        server.stop();
+    }
 }
 
 #[test]

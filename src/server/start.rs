@@ -22,6 +22,7 @@ use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
+use crate::store::advice;
 use crate::store::beside::{self, NoteKeeper, Replaced};
 use crate::store::clock_file::ClockFile;
 use crate::store::open::{self, DATABASE_FILE};
@@ -159,7 +160,7 @@ pub fn start_viewed(
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, note) = (store.epoch, NoteKeeper::new(&store));
     let series = NumberSeries::of(&store.file_id, epoch);
-    let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| disk_fault(&store.path, &error))?;
+    let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| read_fault(&store.path, error))?;
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
     let (mut writer, mut handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
     handle.node = view;
@@ -403,8 +404,9 @@ fn access_log(config: &Config, telemetry: &Telemetry) -> Result<Option<(AccessLo
     started.map(Some).map_err(|error| Exit::system(format!("the thread of the access log could not start: {error}")))
 }
 
-fn disk_fault(path: &Path, error: &rusqlite::Error) -> Exit {
-    Exit::disk(format!("{}: {error}", path.display()))
+fn read_fault(path: &Path, error: rusqlite::Error) -> Exit {
+    let error = advice::named(path, None, error.into());
+    Exit::new(error.exit_code(), error.told(path))
 }
 
 /// Starts the outbox, after the endpoints of the configuration are stored.
@@ -415,7 +417,7 @@ fn relay(
     telemetry: &Arc<Telemetry>,
 ) -> Result<Relay, Exit> {
     let endpoints = reader.read(outbox_rows::endpoints);
-    let endpoints = endpoints.map_err(|error| disk_fault(reader.path(), &error))?;
+    let endpoints = endpoints.map_err(|error| read_fault(reader.path(), error))?;
     // A node's endpoints are in the log, so every leader has them.
     if writer.node.is_none() {
         outbox.apply(&endpoints, writer).map_err(Exit::usage)?;

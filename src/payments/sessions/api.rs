@@ -73,17 +73,14 @@ impl ApiResponse {
         SessionError::Retry { reason: self.detail(reason), retry_after: self.retry_after }
     }
 
-    /// Returns the error for a response that does not say that a session was closed.
-    pub(super) fn closing_error(&self) -> SessionError {
-        let detail = self.detail(None);
-        match self.status {
-            // A wrong key can be replaced, and a conflict is with another request of this server. PayOS reports errors
-            // in the body of a 200, which may be temporary.
-            200 | 401 | 403 | 408 | 409 | 429 | 500.. => {
-                SessionError::Retry { reason: detail, retry_after: self.retry_after }
-            }
-            _ => SessionError::Refused(detail),
+    /// Returns the error for a response that does not say that a session was closed. `is_of_session` says that the provider's
+    /// error is about the session: with one of these statuses it was closed or paid before, or it does not exist. Any other
+    /// answer may be that of something between, and a wrong key can be replaced.
+    pub(super) fn closing_error(&self, reason: Option<&str>, is_of_session: bool) -> SessionError {
+        if is_of_session && matches!(self.status, 200 | 400 | 404 | 410 | 422) {
+            return SessionError::Refused(self.detail(reason));
         }
+        SessionError::Retry { reason: self.detail(reason), retry_after: self.retry_after }
     }
 
     fn detail(&self, reason: Option<&str>) -> String {

@@ -74,12 +74,17 @@ impl PayosSessions {
         }
     }
 
-    /// Cancels a link by its id or its order's number. PayOS reports one that is paid or cancelled in the body of a 200.
+    /// Cancels a link by its id or its order's number. PayOS reports one that is paid or cancelled in the body of a 200, as a
+    /// code.
     pub(super) async fn close(&self, link: &str) -> Result<(), SessionError> {
         let path = format!("{PATH}/{link}/cancel");
         let body = json!({ "cancellationReason": "the order has ended" }).to_string();
         let response = self.api.send(Method::POST, &path, &self.headers, JSON, body).await?;
-        if response.status == 200 { Ok(()) } else { Err(response.closing_error()) }
+        let body = parse(&response);
+        match body["code"].as_str() {
+            Some(SUCCESS) if response.status == 200 => Ok(()),
+            code => Err(response.closing_error(code, code.is_some())),
+        }
     }
 
     /// Returns the link that an earlier request has created.

@@ -16,7 +16,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// ended.
 const IDEMPOTENCY_ERROR: &str = "idempotency_error";
 /// The types of Stripe's errors about the order. Others are about the key, the limits or the state of Stripe.
-const ERRORS_OF_ORDER: [&str; 2] = ["invalid_request_error", "card_error"];
+const ERRORS_OF_ORDER: [&str; 2] = [INVALID_REQUEST, "card_error"];
+const INVALID_REQUEST: &str = "invalid_request_error";
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Time by which a session outlives its order: Stripe's minimum life of 30 minutes, and a minute for the request. So every
 /// request for an order is valid as long as the order awaits its payment, and has the same end: Stripe answers a key that
@@ -75,7 +76,9 @@ impl StripeSessions {
     pub(super) async fn close(&self, reference: &str) -> Result<(), SessionError> {
         let path = format!("/v1/checkout/sessions/{reference}/expire");
         let response = self.api.send(Method::POST, &path, &[self.authorization()], FORM, String::new()).await?;
-        if response.status == 200 { Ok(()) } else { Err(response.closing_error()) }
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        // Stripe answers with the session.
+        if response.status == 200 && body.is_object() { Ok(()) } else { Err(closing_error(&response, &body)) }
     }
 
     fn authorization(&self) -> (HeaderName, HeaderValue) {
@@ -93,6 +96,13 @@ fn is_key_of_other_parameters(status: u16, body: &Value) -> bool {
 fn error(response: &ApiResponse, body: &Value) -> SessionError {
     let (code, class) = (body["error"]["code"].as_str(), body["error"]["type"].as_str());
     response.session_error(code.or(class), class.is_some_and(|class| ERRORS_OF_ORDER.contains(&class)))
+}
+
+/// Returns the error of a response that does not say that a session was expired: Stripe refuses one that is complete or
+/// expired, and knows none of another account.
+fn closing_error(response: &ApiResponse, body: &Value) -> SessionError {
+    let (code, class) = (body["error"]["code"].as_str(), body["error"]["type"].as_str());
+    response.closing_error(code.or(class), class == Some(INVALID_REQUEST))
 }
 
 fn secret(text: &str) -> HeaderValue {
@@ -166,6 +176,31 @@ mod tests {
             let is_refused = matches!(error(&response, &body), SessionError::Refused(_));
             assert_eq!(is_refused, refuses, "{status} {body}");
             assert_eq!(is_key_of_other_parameters(status, &body), asks_with_new_key, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_left_open_only_if_stripe_itself_says_that_it_cannot_be_expired() {
+        // Status, type of Stripe's error, and whether the request is repeated.
+        for (status, class, is_repeated) in [
+            (400, Some(INVALID_REQUEST), false),
+            (404, Some(INVALID_REQUEST), false),
+            (400, Some("api_error"), true),
+            (401, Some(INVALID_REQUEST), true),
+            (403, Some(INVALID_REQUEST), true),
+            (409, Some(IDEMPOTENCY_ERROR), true),
+            (429, Some("rate_limit_error"), true),
+            (200, None, true),
+            (302, None, true),
+            (400, None, true),
+            (404, None, true),
+            (405, None, true),
+            (410, None, true),
+            (500, Some("api_error"), true),
+        ] {
+            let body = json!({ "error": { "type": class } });
+            let error = closing_error(&ApiResponse::of(status, body.to_string()), &body);
+            assert_eq!(matches!(error, SessionError::Retry { .. }), is_repeated, "{status} {body}");
         }
     }
 
