@@ -18,6 +18,7 @@ use firstcome::log::checks::{Findings, KeyState, refusals, warnings};
 use firstcome::log::etcd_connect::open_log;
 use firstcome::log::etcd_members::{Creation, EtcdMembers};
 use firstcome::log::meta::LogMeta;
+use firstcome::log::seal::Seal;
 use firstcome::log::{Head, LogAnswer, LogRequest};
 use firstcome::store::chain::ChainLink;
 use firstcome::types::Seq;
@@ -46,6 +47,10 @@ fn cluster(scratch: &Path, members: &[String], more: &str) -> ClusterConfig {
     ClusterConfig::read(&file, None).expect("a good file")
 }
 
+fn meta(slots: u64) -> LogMeta {
+    LogMeta::new(&FILE, slots, &Seal::parse(&"5e".repeat(32)).expect("a key"))
+}
+
 /// The findings, once the members have a leader.
 async fn findings(members: &EtcdMembers, probes: bool) -> Findings {
     let until = Instant::now() + WAIT;
@@ -71,7 +76,7 @@ fn faults_of_members_and_of_keys_are_found_and_the_probe_leaves_no_key() {
         let mut etcd = Etcd::start(3);
         let config = cluster(scratch.path(), &etcd.urls_from(0), "");
         let members = EtcdMembers::connect(&config).await.expect("prepared");
-        let own = LogMeta::new(&FILE, 4096);
+        let own = meta(4096);
         let judge = |found: &Findings| refusals(&config, Some(&own.file_id), found);
 
         // Before there is a log.
@@ -98,6 +103,13 @@ fn faults_of_members_and_of_keys_are_found_and_the_probe_leaves_no_key() {
         let log = found.log.as_ref().expect("read");
         assert_eq!((log.meta.present(), log.head.present()), (Some(&own), Some(&first_head())));
         only(&refusals(&config, Some("cd"), &found), &["is of the database abab", "is cd"]);
+
+        let digits = "6e".repeat(32);
+        fs::write(&config.key_file, &digits).expect("written");
+        let with_another_key = EtcdMembers::connect(&config).await.expect("prepared");
+        let found_so = with_another_key.findings(false).await;
+        only(&judge(&found_so), &["key_file = ", "is not the key of this log"]);
+        fs::write(&config.key_file, "5e".repeat(32)).expect("written");
 
         // Its keys are those of the log that nodes use.
         let opened = open_log(&config, own.slots).await.expect("opened");
@@ -138,7 +150,7 @@ fn members_of_two_clusters_and_one_member_under_two_names_are_told_apart() {
         let config = cluster(scratch.path(), &[url(&one), url(&other)], "");
         let members = EtcdMembers::connect(&config).await.expect("prepared");
         findings(&members, false).await;
-        members.create(&LogMeta::new(&FILE, 8), first_head()).await.expect("created");
+        members.create(&meta(8), first_head()).await.expect("created");
         let lines = refusals(&config, None, &findings(&members, true).await);
         only(&lines, &[&config.members[1], "another etcd", &config.members[0]]);
 
@@ -158,7 +170,7 @@ fn a_member_that_takes_only_short_requests_is_found() {
         let config = cluster(scratch.path(), &etcd.urls_from(0), "");
         let members = EtcdMembers::connect(&config).await.expect("prepared");
         findings(&members, false).await;
-        members.create(&LogMeta::new(&FILE, 8), first_head()).await.expect("created");
+        members.create(&meta(8), first_head()).await.expect("created");
         let lines = refusals(&config, None, &findings(&members, true).await);
         only(
             &lines,
@@ -250,7 +262,7 @@ fn members_with_tls_take_the_nodes_certificate_and_no_other() {
         let config = cluster(scratch.path(), &etcd.urls_from(0), &tls(scratch.path(), scratch.path()));
         let members = EtcdMembers::connect(&config).await.expect("prepared");
         findings(&members, false).await;
-        let own = LogMeta::new(&FILE, 8);
+        let own = meta(8);
         assert_eq!(members.create(&own, first_head()).await, Ok(Creation::Created));
         assert_eq!(refusals(&config, Some(&own.file_id), &findings(&members, true).await), Vec::<String>::new());
         let opened = open_log(&config, own.slots).await.expect("opened");

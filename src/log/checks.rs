@@ -90,6 +90,8 @@ pub enum KeyState<T> {
 #[derive(Clone, Debug)]
 pub struct LogFinding {
     pub meta: KeyState<LogMeta>,
+    /// The log's entries are encrypted with the key of the cluster's file; true as well if there is no log.
+    pub is_of_key: bool,
     pub head: KeyState<Head>,
     pub leader: KeyState<LeaderAnnouncement>,
     /// Nodes that are alive, by name; `None` if the value is unreadable.
@@ -324,6 +326,12 @@ fn refuse_log(cluster: &ClusterConfig, file_id: Option<&str>, log: &LogFinding, 
             "{prefix}meta: the log is of the database {}, and this node's is {own}: a node begins with a copy of another node's \
              database, or `cluster` or `shard` is wrong in {file}",
             meta.file_id
+        ));
+    }
+    if !log.is_of_key {
+        lines.push(format!(
+            "key_file = {}: is not the key of this log ({prefix}meta): copy the file of another node",
+            cluster.key_file.display()
         ));
     }
     if log.head.present().is_none() {

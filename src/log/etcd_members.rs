@@ -19,8 +19,9 @@ use super::announcement::{LeaderAnnouncement, NodeAnnouncement};
 use super::checks::{
     AlarmKind, Findings, KeyState, KnownMember, LogFinding, MemberAlarm, MemberFinding, MemberStatus, is_nearly_full,
 };
-use super::etcd_connect::connect_options;
+use super::etcd_connect::{connect_options, seal};
 use super::meta::LogMeta;
+use super::seal::Seal;
 use crate::config::{ClusterConfig, ConfigError};
 
 /// Longest time for a request: a member that elects its leader answers within it.
@@ -37,6 +38,7 @@ const ERROR_CHARS_MAX: usize = 200;
 /// Clients of the members, one for each.
 pub struct EtcdMembers {
     cluster: ClusterConfig,
+    seal: Seal,
     members: Vec<(String, Client)>,
 }
 
@@ -52,7 +54,7 @@ impl EtcdMembers {
     /// Prepares the clients; each connects when it is first used.
     ///
     /// # Errors
-    /// One line if a file of TLS cannot be read, or a URL is wrong.
+    /// One line if a file of TLS or of the key cannot be read, or a URL is wrong.
     pub async fn connect(cluster: &ClusterConfig) -> Result<EtcdMembers, ConfigError> {
         let options = connect_options(cluster)?.with_connect_timeout(REQUEST_MAX);
         let mut members = Vec::with_capacity(cluster.members.len());
@@ -61,7 +63,7 @@ impl EtcdMembers {
             let client = client.map_err(|error| ConfigError(format!("members: {url}: {}", told(&error))))?;
             members.push((url.clone(), client));
         }
-        Ok(EtcdMembers { cluster: cluster.clone(), members })
+        Ok(EtcdMembers { cluster: cluster.clone(), seal: seal(cluster)?, members })
     }
 
     /// Asks all members at the same time; `probes` asks each to take a request of 1 MiB, too. Does not look for rivals.
@@ -147,8 +149,10 @@ impl EtcdMembers {
             one_line(name)
         };
         let node = |kv: &KeyValue| (name(kv), NodeAnnouncement::parse(kv.value()));
+        let meta = state(values(0), LogMeta::parse);
         Ok(LogFinding {
-            meta: state(values(0), LogMeta::parse),
+            is_of_key: meta.present().is_none_or(|meta| meta.is_of_key(&self.seal)),
+            meta,
             head: state(values(1), |bytes| Head::decode(bytes).ok()),
             leader: state(values(2), LeaderAnnouncement::parse),
             nodes: values(3).iter().map(node).collect::<BTreeMap<_, _>>(),

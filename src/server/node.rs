@@ -56,7 +56,7 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
     let (public, admin) =
         (url(&config.public_tls, listeners.public_address), url(&config.admin_tls, listeners.admin_address));
     cluster.settle_advertised(&public, &admin, listeners.wire_address);
-    cluster_checks::check(cluster, &store.file_id)?;
+    cluster_checks::check(cluster, store)?;
     let view = Arc::new(NodeView::new(cluster.node.clone()));
     let (lanes, thread) = log_thread::start(cluster, store.file_id, Arc::clone(&view))?;
     let settings = NodeSettings::default();

@@ -8,6 +8,7 @@ use crate::exit::{self, Exit};
 use crate::log::Head;
 use crate::log::checks::{Findings, KeyState, LogFinding, member_refusals};
 use crate::log::etcd::SLOTS;
+use crate::log::etcd_connect::seal;
 use crate::log::etcd_members::{Creation, EtcdMembers};
 use crate::log::meta::LogMeta;
 use crate::output;
@@ -38,8 +39,9 @@ pub(super) fn run(cluster: &ClusterConfig, data: &Path) -> Result<(), Exit> {
     let loaded = load::load_verified(&store, Config::defaults().idempotency_keys_max)
         .map_err(|error| told(store.with_cause(error)))?;
     refuse_file(&store)?;
-    let (seq, meta) = (loaded.state.seq(), LogMeta::new(&store.file_id, SLOTS));
-    let head = Head::before_all(seq, loaded.link);
+    let seal = seal(cluster).map_err(|mistake| Exit::usage(mistake.to_string()))?;
+    let meta = LogMeta::new(&store.file_id, SLOTS, &seal);
+    let head = Head::before_all(loaded.state.seq(), loaded.link);
     block_on(create(cluster, &meta, head))??;
     tell(cluster, data, &store, &loaded);
     Ok(())

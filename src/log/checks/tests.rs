@@ -21,6 +21,10 @@ fn cluster(test: bool) -> ClusterConfig {
     }
 }
 
+fn meta(form: u8, file_id: &str) -> LogMeta {
+    LogMeta { form, file_id: file_id.into(), slots: 4096, key_check: String::new() }
+}
+
 /// Three members in order, and a log of the node's file.
 fn in_order() -> Findings {
     let known = |id: u64| KnownMember { id, name: format!("m{id}"), is_voting: true };
@@ -38,7 +42,8 @@ fn in_order() -> Findings {
     Findings {
         members: (1..).zip(urls).map(|(id, url)| MemberFinding { url: url.into(), answer: Ok(status(id)) }).collect(),
         log: Ok(LogFinding {
-            meta: KeyState::Present(LogMeta { form: 1, file_id: FILE.into(), slots: 4096 }),
+            meta: KeyState::Present(meta(1, FILE)),
+            is_of_key: true,
             head: KeyState::Present(Head::before_all(Seq::ZERO, ChainLink::START)),
             leader: KeyState::Absent,
             nodes: BTreeMap::new(),
@@ -136,12 +141,12 @@ fn each_fault_is_one_line_with_the_place_and_the_remedy() {
         (|found| log(found).meta = KeyState::Unreadable, &["/firstcome/shop/0/meta: is missing or unreadable"], true),
         (|found| log(found).head = KeyState::Absent, &["/firstcome/shop/0/head: is missing or unreadable"], true),
         (
-            |found| log(found).meta = KeyState::Present(LogMeta { form: 9, file_id: FILE.into(), slots: 1 }),
+            |found| log(found).meta = KeyState::Present(meta(9, FILE)),
             &["version 9", "reads up to 1", "upgrade it"],
             true,
         ),
         (
-            |found| log(found).meta = KeyState::Present(LogMeta { form: 1, file_id: "cd".into(), slots: 1 }),
+            |found| log(found).meta = KeyState::Present(meta(1, "cd")),
             &["the database cd", FILE, "copy of another node's"],
             true,
         ),

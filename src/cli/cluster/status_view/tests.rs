@@ -5,6 +5,7 @@ use crate::config::AdvertisedAddresses;
 use crate::log::Tenure;
 use crate::log::checks::{KeyState, KnownMember, MemberAlarm, MemberFinding};
 use crate::log::meta::LogMeta;
+use crate::log::seal::Seal;
 use crate::store::chain::ChainLink;
 use crate::types::Seq;
 use crate::types::shard::Shard;
@@ -46,6 +47,7 @@ fn in_order() -> Findings {
         known: vec![KnownMember { id: 1, name: "m1".into(), is_voting: true }],
         ..MemberStatus::default()
     };
+    let seal = Seal::parse(&"5e".repeat(32)).expect("a key");
     let seq = Seq::new(9000).expect("in range");
     let head = Head { number: 5000, epoch: 2, tenure: Tenure(9), seq, link: ChainLink([1; 32]) };
     let nodes: BTreeMap<_, _> = [node("n1", 5000, Some(0)), node("n2", 4990, Some(-12))].into();
@@ -53,7 +55,8 @@ fn in_order() -> Findings {
     Findings {
         members: vec![MemberFinding { url: "http://a:1".into(), answer: Ok(status) }],
         log: Ok(LogFinding {
-            meta: KeyState::Present(LogMeta::new(&[0xab; 16], 4096)),
+            meta: KeyState::Present(LogMeta::new(&[0xab; 16], 4096, &seal)),
+            is_of_key: true,
             head: KeyState::Present(head),
             leader: KeyState::Present(leader),
             nodes,
