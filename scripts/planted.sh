@@ -38,6 +38,8 @@ LinkNotCompared        log_simulated whatever_happens_to_nodes_and_network_there
 HeadNotCompared        log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
 ReplyBeforeAppend      log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true
 AppendsUnrecorded      replicated   a_batch_that_breaks_a_rule_of_the_tables_is_in_no_log
+StoppedNodeServes      node_reads a_node_that_must_not_serve_answers_nothing_but_that
+AsOfAfterRead          node_reads what_is_read_is_never_older_than_the_state_that_the_answer_names
 '
 
 # Every bug in the code has a line above.

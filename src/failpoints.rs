@@ -70,6 +70,10 @@ pub enum Bug {
     ReplyBeforeAppend,
     /// A leader appends a batch that breaks a rule of the tables.
     AppendsUnrecorded,
+    /// A node of a cluster serves although its file is not what the log says.
+    StoppedNodeServes,
+    /// A read names the state after it as the one that it has.
+    AsOfAfterRead,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -220,6 +220,8 @@ fn health_asks_the_listener_of_the_settings_and_tells_alive_from_ready() {
     let good = standin("200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(health(&[], &good), (Some(0), String::new()));
     assert_eq!(health(&["--ready"], &good), (Some(0), String::new()));
+    assert_eq!(health(&["--role", "leader"], &good), (Some(0), String::new()));
+    assert_eq!(health(&["--role", "boss"], &good).0, Some(64));
     let everywhere = good.replace("127.0.0.1", "0.0.0.0");
     assert_eq!(health(&[], &everywhere), (Some(0), String::new()), "a wildcard is asked on loopback");
     let ending = standin("503 Service Unavailable\r\nContent-Length: 19\r\n\r\n{\"code\":\"draining\"}");

@@ -11,6 +11,7 @@ mod viewed_node;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use firstcome::api::code::Code;
@@ -185,6 +186,74 @@ fn a_read_waits_for_the_event_that_it_names_or_is_behind() {
 }
 
 #[test]
+fn what_is_read_is_never_older_than_the_state_that_the_answer_names() {
+    const ORDERS: usize = 300;
+    let node = Node::leading(|_, _| {});
+    let total = json!({ "delta": 1000, "expected_total": 9, "reason": "a test" });
+    assert_eq!(node.server.admin("POST", "/v1/drops/1/stock", &total).status, 200);
+    let sold = AtomicUsize::new(0);
+    let end = |version: &str| -> u64 { version.rsplit('-').next().and_then(|seq| seq.parse().ok()).expect("a number") };
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (node, sold) = (&node, &sold);
+            scope.spawn(move || {
+                for number in 0..ORDERS / 2 {
+                    let buyer = format!("b{writer}-{number}");
+                    let body = json!({ "buyer": buyer, "quantity": 1 }).to_string();
+                    assert_eq!(node.server.order(&buyer, &body).status, 201);
+                    sold.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for path in ["/v1/drops/1", "/v1/drops"] {
+            let (node, sold) = (&node, &sold);
+            scope.spawn(move || {
+                while sold.load(Ordering::SeqCst) < ORDERS {
+                    let read = node.get(path, "");
+                    let drop = read.body.get("data").map_or(&read.body, |data| &data[0]);
+                    // Every event here changes the drop.
+                    let version = end(drop["version"].as_str().expect("a version"));
+                    let as_of = end(&read.headers["firstcome-as-of"]);
+                    assert!(version >= as_of, "{path}: the drop of event {version}, said to be of event {as_of}");
+                }
+            });
+        }
+    });
+    node.server.stop();
+}
+
+#[test]
+fn reads_that_wait_count_in_flight() {
+    let node = Node::leading(|_, config| {
+        config.in_flight_per_client_max = 2;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
+    let ask = |client: &str| {
+        let mut stream = TcpStream::connect(node.public()).expect("connected");
+        let head = format!("GET /v1/drops/1 HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\n");
+        write!(stream, "{head}Connection: close\r\nFirstcome-Min-Seq: 1000\r\n\r\n").expect("sent");
+        stream
+    };
+    let mut crowd: Vec<_> = (0..12).map(|_| ask("203.0.113.7")).collect();
+    crowd.push(ask("203.0.113.8"));
+    let said: Vec<u16> = crowd
+        .into_iter()
+        .map(|mut stream| {
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).expect("answered");
+            answer(&heard).status
+        })
+        .collect();
+    assert_eq!(said.last(), Some(&503), "another client waits");
+    let turned_away = said.iter().filter(|status| **status == 429).count();
+    assert!((1..=10).contains(&turned_away), "{said:?}");
+    assert_eq!(said.len() - 1 - turned_away, said[..12].iter().filter(|status| **status == 503).count(), "{said:?}");
+    // What does not wait is served as ever.
+    assert_eq!(node.get("/v1/drops/1", "X-Forwarded-For: 203.0.113.7\r\n").status, 200);
+    node.server.stop();
+}
+
+#[test]
 fn a_single_machine_waits_for_an_event_too_and_what_is_no_event_is_a_mistake() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
@@ -274,13 +343,14 @@ fn a_node_that_must_not_serve_answers_nothing_but_that() {
     let mut peer = Peer::connect(&node.server);
     assert_eq!(peer.ask(ping("before")), pong("before"));
     let mut stream = TcpStream::connect(node.public()).expect("connected");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
     write!(stream, "GET /v1/drops/1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut first = [0u8; 16];
     stream.read_exact(&mut first).expect("it begins");
     node.view.set_stopped();
-    let mut rest = String::new();
+    let (mut rest, deadline) = (String::new(), Instant::now() + Duration::from_secs(10));
     while !rest.ends_with("0\r\n\r\n") {
+        assert!(Instant::now() < deadline, "the stream goes on: {rest}");
         let mut piece = [0u8; 4096];
         let read = stream.read(&mut piece).expect("the stream ends");
         assert_ne!(read, 0, "{rest}");

@@ -251,8 +251,8 @@ impl Problem {
             }
             Problem::OutcomeUnknown => "Retry with the same key to learn the outcome.".into(),
             Problem::Internal => "The server's log has the details under this request_id.".into(),
-            Problem::NotLeader { leader: Some(_), .. } => {
-                "Another node decides. Nothing was decided. Send the request to the leader, with the same key.".into()
+            Problem::NotLeader { leader: Some(leader), .. } => {
+                format!("Another node decides. Nothing was decided. Send the request to {leader}, with the same key.")
             }
             Problem::NotLeader { leader: None, .. } => {
                 "No node is known to lead at this moment. Nothing was decided. Retry soon with the same key.".into()

@@ -14,9 +14,10 @@ use crate::output;
 const EXAMPLES: &str = "Examples:
   firstcome health                             the server on this machine answers
   firstcome health --ready                     it takes traffic: it neither ends nor is read-only
+  firstcome health --role leader               it is the node of its cluster that decides
   firstcome health --admin 10.0.0.5:8081
 
-The request is GET /healthz or GET /readyz on the admin listener, which need no token.
+The request is GET /healthz, GET /readyz or GET /readyz?role= on the admin listener, which need no token.
 
 Exit codes: 0; 1 not ready; 64 wrong arguments or settings; 69 no answer.";
 
@@ -29,6 +30,9 @@ pub struct HealthArgs {
     /// Ask whether the server takes traffic instead of whether it answers
     #[arg(long)]
     ready: bool,
+    /// Ask whether the node of a cluster is ready for this role; any: it serves reads
+    #[arg(long, value_name = "ROLE", value_parser = ["leader", "follower", "any"])]
+    role: Option<String>,
     /// TOML file with settings
     #[arg(long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
@@ -47,9 +51,13 @@ pub fn run(args: &HealthArgs) -> Result<(), Exit> {
         None => own_address(&load_config(args.config.as_deref(), &[])?),
     };
     let client = HttpClient::new(&address, "--admin", args.ca.as_deref())?;
-    let path = if args.ready { "/readyz" } else { "/healthz" };
+    let path = match &args.role {
+        Some(role) => format!("/readyz?role={role}"),
+        None if args.ready => "/readyz".into(),
+        None => "/healthz".into(),
+    };
     block_on(async {
-        match client.get_text(path).await {
+        match client.get_text(&path).await {
             Ok(_) => {
                 output::line("ok");
                 Ok(())

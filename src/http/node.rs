@@ -11,6 +11,7 @@ use super::route::{Listener, Route};
 use super::worker::Worker;
 use crate::api::Problem;
 use crate::api::problem::MissingState;
+use crate::failpoints::{self, Bug};
 use crate::types::Seq;
 use crate::writer::NodeView;
 
@@ -85,7 +86,8 @@ impl NodeRequest {
     /// Adds the headers of a read. If it is behind, the event that it waited for did not come.
     pub(super) fn add_headers(&self, worker: &Worker, is_behind: bool, headers: &mut HeaderMap) {
         let (Some(read), Some(node)) = (&self.read, &worker.writer.node) else { return };
-        let as_of = if is_behind { worker.writer.published.seq() } else { read.as_of };
+        let is_late = is_behind || failpoints::enabled(Bug::AsOfAfterRead);
+        let as_of = if is_late { worker.writer.published.seq() } else { read.as_of };
         let as_of = format!("{}-{as_of}", worker.server.epoch);
         for (name, value) in [(FIRSTCOME_NODE, HeaderValue::from_str(node.name())), (FIRSTCOME_AS_OF, as_of.parse())] {
             if let Ok(value) = value {
@@ -101,7 +103,7 @@ impl NodeRequest {
 /// Refuses what this node of a cluster does not answer: everything once it must not serve, and commands while another one
 /// leads, before their bodies are read.
 pub(super) fn check(worker: &Worker, node: &NodeView, route: &Route) -> Result<(), Problem> {
-    if node.is_stopped() && !OF_STOPPED_NODES.contains(&route.path) {
+    if !worker.writer.may_serve() && !OF_STOPPED_NODES.contains(&route.path) {
         return Err(Problem::Draining);
     }
     if !route.is_read() && route.submits() && !node.may_lead() {

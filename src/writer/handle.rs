@@ -14,6 +14,7 @@ use super::Clock;
 use super::node_view::{NodeRole, NodeView};
 use super::replies::{ReplyAddress, ReplyMailboxes, WriterReply};
 use crate::engine::Command;
+use crate::failpoints::{self, Bug};
 use crate::store::PrivateData;
 use crate::store::open_files::KnownFiles;
 use crate::types::{DigestKey, Published};
@@ -175,7 +176,7 @@ impl WriterHandle {
     /// Returns whether the file may be read for clients: not on a node of a cluster whose file is not what the log says.
     #[must_use]
     pub fn may_serve(&self) -> bool {
-        self.node.as_ref().is_none_or(|node| !node.is_stopped())
+        self.node.as_ref().is_none_or(|node| !node.is_stopped() || failpoints::enabled(Bug::StoppedNodeServes))
     }
 
     /// Returns true while nothing is sold: the disk is full, or another program has the file locked.
