@@ -82,6 +82,29 @@ fn a_batch_that_breaks_a_rule_of_the_tables_is_in_no_log() {
 }
 
 #[test]
+fn a_node_whose_log_has_lost_entries_stops_and_keeps_its_file() {
+    let mut replicas = Replicas::start(2);
+    let first = replicas.leader();
+    let second = 1 - first;
+    decided(create(&replicas.nodes[first].handle, 5, 600));
+    replicas.settle();
+    let backup = replicas.backup_of_the_log();
+    replicas.nodes[second].connect(Network::Cut);
+    for buyer in ["ann", "bob", "cyd", "dan", "eve"] {
+        decided(order(&replicas.nodes[first].handle, buyer).expect("let in"));
+    }
+    // An operator puts a backup of the log in its place: the other node has everything that it knows.
+    replicas.nodes[first].connect(Network::Cut);
+    replicas.restore_the_log(backup);
+    replicas.nodes[second].connect(Network::Whole);
+    assert_eq!(replicas.leader_besides(first), second);
+    replicas.nodes[first].connect(Network::Whole);
+    let (message, exit_code) = replicas.fault(first);
+    assert_eq!(exit_code, 65, "{message}");
+    assert!(message.contains("the log ends before event 6 of this file"), "{message}");
+}
+
+#[test]
 fn an_ordered_stop_of_the_leader_hands_over_at_once() {
     let mut replicas = Replicas::start(3);
     let first = replicas.leader();

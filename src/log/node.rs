@@ -5,15 +5,15 @@
 //! count. A refusal or a fresh read has no entry: it is answered only while the lease is surely valid, when no other
 //! node can have appended.
 
+mod following;
+
 use std::sync::Arc;
 
 use super::append::{Append, Fate, Step};
 use super::request::{LogAnswer, LogRequest, Tenure};
 use super::times::{BootMillis, Heard, Lease, NodeSettings};
-use super::{Entry, EntryError, Head};
-use crate::failpoints::{self, Bug};
+use super::{Entry, Head};
 use crate::store::Batch;
-use crate::store::chain::ChainLink;
 use crate::types::UnixMillis;
 
 /// Reasons why a node neither follows nor leads any more.
@@ -48,6 +48,8 @@ enum NodeState {
     Campaigning {
         since: BootMillis,
     },
+    /// Another node leads, and this one has heard nothing of it: does the log still have what the file has?
+    Comparing,
     /// Elected: everything in the log must be applied before the first own entry.
     CatchingUp {
         lease: Lease,
@@ -186,7 +188,7 @@ impl Node {
             NodeState::Following | NodeState::CatchingUp { target: Some(_), .. } => {
                 LogRequest::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
             }
-            NodeState::CatchingUp { target: None, .. } => LogRequest::Head,
+            NodeState::Comparing | NodeState::CatchingUp { target: None, .. } => LogRequest::Head,
             NodeState::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
             NodeState::Beginning { append, .. } | NodeState::Leading { append: Some(append), .. } => append.request(),
             NodeState::Campaigning { .. } | NodeState::Leading { append: None, .. } | NodeState::Stopped => {
@@ -219,12 +221,19 @@ impl Node {
                 if let LogAnswer::Elected(tenure) = answer {
                     let until = now.plus(self.settings.catch_up_max_ms);
                     self.role = NodeState::CatchingUp { lease: Lease::new(*tenure, since), target: None, until };
-                } else {
-                    // The lease of a leader that died may have a while to go.
-                    self.campaigns_from = now.plus(self.settings.campaign_again_ms);
+                    return Output::Nothing;
+                }
+                // The lease of a leader that died may have a while to go.
+                self.campaigns_from = now.plus(self.settings.campaign_again_ms);
+                if *answer == LogAnswer::Held {
+                    self.role = NodeState::Comparing;
                 }
                 Output::Nothing
             }
+            NodeState::Comparing => match answer {
+                LogAnswer::Head(head) if self.went_back(*head) => self.stop(Stop::LogWentBack),
+                _ => Output::Nothing,
+            },
             NodeState::CatchingUp { lease, target, until } => self.caught_up(now, wall, (lease, target, until), answer),
             // Whatever the answer is: the lease ends by itself.
             NodeState::Resigning { .. } => self.follow(now),
@@ -274,74 +283,6 @@ impl Node {
         *append = Some(Append::new(lease.tenure, self.applied, to, bytes));
     }
 
-    /// Takes the link of the file after the entry of [`Output::Apply`] was recorded. `true`: commit it. `false`: roll it
-    /// back; the entry is read again from another member, and a second one that differs stops the node.
-    pub fn applied(&mut self, now: BootMillis, wall: UnixMillis, entry: &Entry, link: ChainLink) -> Result<bool, Stop> {
-        self.applying = false;
-        if link != entry.link && !failpoints::enabled(Bug::LinkNotCompared) {
-            return self.doubt().map(|()| false);
-        }
-        self.doubted = false;
-        self.applied = Head { link, ..entry.head() };
-        self.heard.note(now, wall, entry.at);
-        // The next one may be there already.
-        self.next_poll = now;
-        Ok(true)
-    }
-
-    fn followed(&mut self, now: BootMillis, answer: &LogAnswer) -> Output {
-        self.next_poll = now.plus(self.settings.poll_ms);
-        let LogAnswer::Entry(bytes) = answer else { return Output::Nothing };
-        if bytes.is_empty() {
-            self.heard.note_none(self.asked_at);
-            return Output::Nothing;
-        }
-        let entry = match Entry::decode(bytes) {
-            Ok(entry) => entry,
-            Err(EntryError::Newer { found }) => return self.stop(Stop::Newer { found }),
-            Err(EntryError::Damaged | EntryError::Malformed(_) | EntryError::TooLong { .. }) => {
-                // Nothing is known of its number: what is damaged may be an old entry of the slot.
-                self.doubted = !self.doubted;
-                return Output::Nothing;
-            }
-        };
-        let expected = self.applied.number.saturating_add(1);
-        if entry.number < expected {
-            // The slot has its entry of the round before.
-            self.heard.note_none(self.asked_at);
-            Output::Nothing
-        } else if entry.number > expected {
-            self.stop(Stop::Overrun)
-        } else if entry.before != self.applied.link || !self.may_follow(&entry) {
-            match self.doubt() {
-                Ok(()) => Output::Nothing,
-                Err(stop) => Output::Stopped(stop),
-            }
-        } else {
-            self.applying = true;
-            Output::Apply(Box::new(entry))
-        }
-    }
-
-    /// Returns whether an entry's epoch may follow the last one's: an epoch is of one tenure.
-    fn may_follow(&self, entry: &Entry) -> bool {
-        match entry.epoch.cmp(&self.applied.epoch) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => entry.tenure == self.applied.tenure,
-            std::cmp::Ordering::Greater => true,
-        }
-    }
-
-    /// Notes that a copy does not fit the file. A second copy that does not fit either is believed.
-    fn doubt(&mut self) -> Result<(), Stop> {
-        if self.doubted {
-            self.role = NodeState::Stopped;
-            return Err(Stop::Diverged);
-        }
-        self.doubted = true;
-        Ok(())
-    }
-
     fn caught_up(
         &mut self,
         now: BootMillis,
@@ -362,10 +303,15 @@ impl Node {
         if matches!(self.role, NodeState::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
     }
 
+    /// Returns whether the log ends before the file, or otherwise.
+    fn went_back(&self, head: Head) -> bool {
+        head.number < self.applied.number || (head.number == self.applied.number && head != self.applied)
+    }
+
     /// Begins an epoch once everything up to the head is applied.
     fn begin_if_caught_up(&mut self, wall: UnixMillis) {
         let NodeState::CatchingUp { lease, target: Some(head), .. } = self.role else { return };
-        if head.number < self.applied.number || (head.number == self.applied.number && head != self.applied) {
+        if self.went_back(head) {
             self.role = NodeState::Stopped;
         } else if head == self.applied {
             let at = self.heard.begins_at(wall);
@@ -428,9 +374,11 @@ impl Node {
             NodeState::CatchingUp { lease, .. }
             | NodeState::Beginning { lease, .. }
             | NodeState::Leading { lease, .. } => Some(lease),
-            NodeState::Following | NodeState::Campaigning { .. } | NodeState::Resigning { .. } | NodeState::Stopped => {
-                None
-            }
+            NodeState::Following
+            | NodeState::Campaigning { .. }
+            | NodeState::Comparing
+            | NodeState::Resigning { .. }
+            | NodeState::Stopped => None,
         }
     }
 }
@@ -438,6 +386,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::chain::ChainLink;
     use crate::types::Seq;
 
     #[test]

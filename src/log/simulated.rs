@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::{Head, LogAnswer, LogRequest, Tenure};
 use crate::failpoints::{self, Bug};
 
-/// The log.
-#[derive(Debug)]
+/// The log. A clone is what a backup of it has.
+#[derive(Clone, Debug)]
 pub struct SimulatedLog {
     head: Head,
     slots: Vec<Arc<[u8]>>,

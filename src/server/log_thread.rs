@@ -56,7 +56,7 @@ pub(super) fn start(
     let (opened, is_open) = bounded(1);
     let cluster = cluster.clone();
     let thread = std::thread::Builder::new()
-        .name("fc-log".into())
+        .name("fc-node".into())
         .spawn(move || run(&cluster, file_id, &view, taken, answered, &opened))
         .map_err(|error| Exit::system(format!("the log's thread could not start: {error}")))?;
     await_opened(&is_open)?;

@@ -386,8 +386,9 @@ fn sentence_of(stop: Stop, last: Seq) -> String {
              copy of another node's file"
         ),
         Stop::Diverged => format!(
-            "the file is not what the log says after event {last}, and two members of the log agree: keep the file for \
-             inspection, and join again with a copy of another node's"
+            "the log continues otherwise after event {last} of this file, and two of its members agree: keep this file, which \
+             may have what a log that was put back from a backup has lost; otherwise join again with a copy of another \
+             node's file"
         ),
         Stop::LogWentBack => format!(
             "the log ends before event {last} of this file, or continues otherwise: it has lost entries, and this file may be \

@@ -132,6 +132,21 @@ impl Replicas {
         }
     }
 
+    pub fn backup_of_the_log(&self) -> SimulatedLog {
+        self.log.lock().clone()
+    }
+
+    pub fn restore_the_log(&self, backup: SimulatedLog) {
+        *self.log.lock() = backup;
+    }
+
+    /// Waits for the end of a node by a fault. Returns its line and exit code.
+    pub fn fault(&mut self, node: usize) -> (String, u8) {
+        let exit = self.nodes[node].thread.take().expect("it runs").join().expect("the writer's thread");
+        let WriterExit::Fault { message, exit_code } = exit else { panic!("{exit:?}") };
+        (message, exit_code)
+    }
+
     /// Changes a row of a node's file behind its back.
     pub fn change(&self, node: usize, sql: &str) {
         let path = directory(self.scratch.path(), node).join("firstcome.db");

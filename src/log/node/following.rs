@@ -1,0 +1,78 @@
+//! A follower's way of one entry: it is read, compared with the file that it follows, recorded by the owner, and compared again.
+
+use super::{Node, NodeState, Output, Stop};
+use crate::failpoints::{self, Bug};
+use crate::log::times::BootMillis;
+use crate::log::{Entry, EntryError, Head, LogAnswer};
+use crate::store::chain::ChainLink;
+use crate::types::UnixMillis;
+
+impl Node {
+    /// Takes the link of the file after the entry of [`Output::Apply`] was recorded. `true`: commit it. `false`: roll it
+    /// back; the entry is read again from another member, and a second one that differs stops the node.
+    pub fn applied(&mut self, now: BootMillis, wall: UnixMillis, entry: &Entry, link: ChainLink) -> Result<bool, Stop> {
+        self.applying = false;
+        if link != entry.link && !failpoints::enabled(Bug::LinkNotCompared) {
+            return self.doubt().map(|()| false);
+        }
+        self.doubted = false;
+        self.applied = Head { link, ..entry.head() };
+        self.heard.note(now, wall, entry.at);
+        // The next one may be there already.
+        self.next_poll = now;
+        Ok(true)
+    }
+
+    pub(super) fn followed(&mut self, now: BootMillis, answer: &LogAnswer) -> Output {
+        self.next_poll = now.plus(self.settings.poll_ms);
+        let LogAnswer::Entry(bytes) = answer else { return Output::Nothing };
+        if bytes.is_empty() {
+            self.heard.note_none(self.asked_at);
+            return Output::Nothing;
+        }
+        let entry = match Entry::decode(bytes) {
+            Ok(entry) => entry,
+            Err(EntryError::Newer { found }) => return self.stop(Stop::Newer { found }),
+            Err(EntryError::Damaged | EntryError::Malformed(_) | EntryError::TooLong { .. }) => {
+                // Nothing is known of its number: what is damaged may be an old entry of the slot.
+                self.doubted = !self.doubted;
+                return Output::Nothing;
+            }
+        };
+        let expected = self.applied.number.saturating_add(1);
+        if entry.number < expected {
+            // The slot has its entry of the round before.
+            self.heard.note_none(self.asked_at);
+            Output::Nothing
+        } else if entry.number > expected {
+            self.stop(Stop::Overrun)
+        } else if entry.before != self.applied.link || !self.may_follow(&entry) {
+            match self.doubt() {
+                Ok(()) => Output::Nothing,
+                Err(stop) => Output::Stopped(stop),
+            }
+        } else {
+            self.applying = true;
+            Output::Apply(Box::new(entry))
+        }
+    }
+
+    /// Returns whether an entry's epoch may follow the last one's: an epoch is of one tenure.
+    fn may_follow(&self, entry: &Entry) -> bool {
+        match entry.epoch.cmp(&self.applied.epoch) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => entry.tenure == self.applied.tenure,
+            std::cmp::Ordering::Greater => true,
+        }
+    }
+
+    /// Notes that a copy does not fit the file. A second copy that does not fit either is believed.
+    pub(super) fn doubt(&mut self) -> Result<(), Stop> {
+        if self.doubted {
+            self.role = NodeState::Stopped;
+            return Err(Stop::Diverged);
+        }
+        self.doubted = true;
+        Ok(())
+    }
+}
