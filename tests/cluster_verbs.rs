@@ -45,11 +45,27 @@ impl Drill {
         fs::set_permissions(scratch.path().join("cluster.key"), fs::Permissions::from_mode(0o600)).expect("set");
         let drill = Drill { scratch, etcd };
         end(Process::start(&drill.data("n1"), &[]));
+        drill.await_quorum();
+        drill
+    }
+
+    fn await_quorum(&self) {
         let until = Instant::now() + WAIT;
-        while drill.status("n1").0 == 69 {
+        while self.status("n1").0 == 69 {
             assert!(Instant::now() < until, "no leader among the members");
         }
-        drill
+    }
+
+    /// Waits until all is well, with so many nodes; returns the status.
+    fn await_order(&self, nodes: usize) -> Value {
+        let until = Instant::now() + WAIT;
+        loop {
+            let (code, shown, lines) = self.status("n1");
+            if code == 0 && shown["nodes"].as_array().is_some_and(|found| found.len() == nodes) {
+                return shown;
+            }
+            assert!(Instant::now() < until, "{code}: {lines}");
+        }
     }
 
     fn data(&self, node: &str) -> PathBuf {
@@ -155,14 +171,7 @@ fn a_log_is_made_once_from_a_database_and_nodes_of_other_databases_are_refused()
     // Two nodes, and a third one of a name that is alive.
     drill.copy("n1", "n2");
     let (_one, _two) = (drill.node("n1"), drill.node("n2"));
-    let until = Instant::now() + WAIT;
-    let shown = loop {
-        let (code, shown, lines) = drill.status("n1");
-        if code == 0 && shown["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2) {
-            break shown;
-        }
-        assert!(Instant::now() < until, "{code}: {lines}");
-    };
+    let shown = drill.await_order(2);
     assert!(shown["head"]["number"].as_u64().is_some_and(|number| number > 0), "{shown}");
     assert!(shown["leader"]["public_url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{shown}");
     let text = firstcome(&["cluster", "status", "--cluster", &drill.file("n1")]);
@@ -177,4 +186,57 @@ fn a_log_is_made_once_from_a_database_and_nodes_of_other_databases_are_refused()
     let (code, lines) = end_of(&firstcome(&[&arguments[..], &listen].concat()));
     assert!(code == 78 && lines.contains("a process of this name is alive"), "{code}: {lines}");
     assert!(lines.contains("copy of another node's"), "all at once: {lines}");
+}
+
+#[test]
+fn a_node_with_another_key_and_one_whose_entries_etcd_lost_do_not_start() {
+    let mut drill = Drill::start();
+    assert_eq!(drill.init("n1").0, 0);
+    drill.copy("n1", "before");
+    let node = drill.node("n1");
+    drill.await_order(1);
+    end(node);
+
+    let key = drill.scratch.path().join("cluster.key");
+    let kept = fs::read(&key).expect("read");
+    fs::write(&key, firstcome(&["cluster", "key"]).stdout).expect("written");
+    let (code, lines) = drill.refused("n1");
+    assert!(
+        code == 78 && lines.lines().count() == 1 && lines.contains("is not the key of this log"),
+        "{code}: {lines}"
+    );
+    fs::write(&key, kept).expect("written");
+
+    // etcd has lost everything, and a log is made from an old copy: the node's file is the better witness.
+    drill.etcd = Etcd::start(3);
+    drill.await_quorum();
+    let (code, lines) = drill.init("n1");
+    assert!(code == 64 && lines.contains("was a node's of a log"), "{code}: {lines}");
+    assert_eq!(drill.init("before").0, 0);
+    let (code, lines) = drill.refused("n1");
+    assert!(code == 65 && lines.contains("etcd lost entries"), "{code}: {lines}");
+}
+
+#[test]
+fn a_file_of_a_cluster_with_mistakes_shows_all_of_them_to_verbs_and_to_a_start() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let file = scratch.path().join("cluster.toml");
+    fs::write(&file, "cluster = \"Shop\"\nmembers = []\nkey_file = \"/no/such/cluster.key\"\ncolour = 1\n")
+        .expect("written");
+    let (file, data) = (file.to_str().expect("a path"), scratch.path().join("data"));
+    let data = data.to_str().expect("a path");
+    for arguments in [
+        &["cluster", "status", "--cluster", file][..],
+        &["cluster", "init", "--cluster", file, "--data", data],
+        &["serve", "--public", "127.0.0.1:0", "--durability", "full", "--cluster", file, "--data", data],
+    ] {
+        let (code, lines) = end_of(&firstcome(arguments));
+        assert_eq!(code, 64, "{lines}");
+        for part in ["cluster = ", "node (", "members = ", "no such file: key_file", "colour ("] {
+            let found = lines.lines().filter(|line| line.starts_with(&format!("firstcome: {part}"))).count();
+            assert_eq!(found, 1, "{part}: {lines}");
+        }
+        assert_eq!(lines.contains("writer.durability must not be set"), arguments[0] == "serve", "{lines}");
+    }
+    assert!(!Path::new(data).exists(), "nothing was made");
 }

@@ -108,10 +108,13 @@ fn run_status(file: &ClusterFile, json: bool) -> Result<(), Exit> {
 #[cfg(feature = "cluster")]
 impl ClusterFile {
     fn read(&self) -> Result<crate::config::ClusterConfig, Exit> {
-        crate::config::ClusterConfig::read(&self.cluster, None).map_err(|mistakes| {
+        let refused = |mistakes: &[crate::config::ConfigError]| {
             let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             Exit::usage(lines.join("\n"))
-        })
+        };
+        let cluster = crate::config::ClusterConfig::read(&self.cluster, None).map_err(|mistakes| refused(&mistakes))?;
+        let mistakes = cluster.mistakes_of_files();
+        if mistakes.is_empty() { Ok(cluster) } else { Err(refused(&mistakes)) }
     }
 }
 

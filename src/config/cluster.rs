@@ -1,22 +1,18 @@
 //! The file of a node's cluster (`cluster.file`): the log's members, the node's name and the addresses that it tells others.
 
 mod fields;
+mod files;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-
 use self::fields::Fields;
+use self::files::NamedFiles;
+pub use self::files::read_key_file;
 use super::model::{AdvertisedAddresses, ClusterConfig, Config, ConfigError, MemberTls};
-use super::secret_file::{self, FileProtection};
 use super::setting::{Setting, setting};
 use super::toml_file::toml_table;
 use super::values::{after_scheme, host_address};
-use crate::types::hex;
 use crate::types::shard::Shard;
 
 pub(super) const SETTINGS: &[Setting] = &[setting!(
@@ -52,26 +48,22 @@ const QUOTA_BYTES: u64 = 4 << 30;
 /// Limits of the quota; the lower one is for tests.
 const QUOTA_BYTES_MIN: u64 = 16 << 20;
 const QUOTA_BYTES_MAX: u64 = 64 << 30;
-/// Limit of a file of TLS; a usual chain is a few kilobytes.
-const TLS_BYTES_MAX: u64 = 1 << 20;
-/// Limit of the file with the key: 64 digits and a line end.
-const KEY_BYTES_MAX: u64 = 128;
-/// Length of the decoded key.
-const KEY_BYTES: usize = 32;
 
 impl ClusterConfig {
-    /// Reads a file, and the files that it names. With the settings of a server, the addresses that are not given are those
-    /// of its listeners.
+    /// Reads a file. With the settings of a server, the addresses that are not given are those of its listeners.
     ///
     /// # Errors
-    /// All mistakes, each with its key.
+    /// All mistakes, each with its key, and with them those of the files that it names.
     pub fn read(path: &Path, server: Option<&Config>) -> Result<ClusterConfig, Vec<ConfigError>> {
         let table = toml_table(path).map_err(|mistake| vec![mistake])?;
         let mut mistakes = Vec::new();
-        let read = read_table(path, &table, server, &mut mistakes);
-        match read {
+        let mut named = NamedFiles::default();
+        match read_table(path, &table, server, &mut named, &mut mistakes) {
             Some(config) if mistakes.is_empty() => Ok(config),
-            Some(_) | None => Err(mistakes),
+            Some(_) | None => {
+                mistakes.extend(named.mistakes());
+                Err(mistakes)
+            }
         }
     }
 
@@ -97,6 +89,7 @@ fn read_table(
     path: &Path,
     table: &toml::Table,
     server: Option<&Config>,
+    named: &mut NamedFiles,
     mistakes: &mut Vec<ConfigError>,
 ) -> Option<ClusterConfig> {
     let source = path.display().to_string();
@@ -108,17 +101,14 @@ fn read_table(
     let shard = fields.optional("shard", "a whole number from 0 to 255", shard);
     let node = fields.required("node", NAME, name);
     let members = fields.required("members", MEMBERS, |value| members(value, test));
-    let key_file = fields.required("key_file", FILE, file);
+    named.key_file = fields.required("key_file", FILE, file);
     let quota = |value: &toml::Value| quota_bytes(value, test);
     let quota_bytes = fields.optional("quota_bytes", QUOTA, quota).unwrap_or(QUOTA_BYTES);
     tls_table = fields.section("tls");
     advertise_table = fields.section("advertise");
     fields.finish();
-    let tls = tls_table.map(|table| read_tls(table, &source, mistakes));
+    let tls = tls_table.map(|table| read_tls(table, &source, named, mistakes));
     check_transport(members.as_deref().unwrap_or_default(), tls.is_some(), test, &source, mistakes);
-    if let Some(path) = &key_file {
-        check_key_file(path, mistakes);
-    }
     let advertise = read_advertised(advertise_table, server, test, &source, mistakes);
     Some(ClusterConfig {
         file: path.into(),
@@ -127,7 +117,7 @@ fn read_table(
         node: node?,
         members: members?,
         tls: tls.flatten(),
-        key_file: key_file?,
+        key_file: named.key_file.clone()?,
         advertise,
         quota_bytes,
         test,
@@ -207,62 +197,17 @@ fn check_transport(members: &[String], tls: bool, test: bool, source: &str, mist
     }
 }
 
-fn read_tls(table: &toml::Table, source: &str, mistakes: &mut Vec<ConfigError>) -> Option<MemberTls> {
+fn read_tls(
+    table: &toml::Table,
+    source: &str,
+    named: &mut NamedFiles,
+    mistakes: &mut Vec<ConfigError>,
+) -> Option<MemberTls> {
     let mut fields = Fields::new("tls.", table, source, mistakes);
-    let (ca, certificate) = (fields.required("ca", FILE, file), fields.required("certificate", FILE, file));
-    let key = fields.required("key", FILE, file);
+    (named.ca, named.certificate) = (fields.required("ca", FILE, file), fields.required("certificate", FILE, file));
+    named.key = fields.required("key", FILE, file);
     fields.finish();
-    if let Some(ca) = &ca {
-        keep(certificates("tls.ca", ca), mistakes);
-    }
-    let tls = MemberTls { ca: ca?, certificate: certificate?, key: key? };
-    let chain = keep(certificates("tls.certificate", &tls.certificate), mistakes);
-    let key = keep(private_key(&tls.key), mistakes);
-    if let (Some(chain), Some(key)) = (chain, key)
-        && let Err(error) = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-    {
-        let (certificate, key) = (tls.certificate.display(), tls.key.display());
-        mistakes.push(ConfigError(format!("tls.key ({source}): {key} is not the key of {certificate}: {error}")));
-    }
-    Some(tls)
-}
-
-/// Notes a mistake, or returns the value.
-fn keep<T>(read: Result<T, ConfigError>, mistakes: &mut Vec<ConfigError>) -> Option<T> {
-    read.map_err(|mistake| mistakes.push(mistake)).ok()
-}
-
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let pem = secret_file::read(key, path, FileProtection::Unforgeable, TLS_BYTES_MAX)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    chain.ok_or_else(|| ConfigError(format!("{key}: {}: no certificate (PEM)", path.display())))
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
-    let pem = secret_file::read("tls.key", path, FileProtection::Secret, TLS_BYTES_MAX)?;
-    PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| ConfigError(format!("tls.key: {}: no private key (PEM)", path.display())))
-}
-
-/// Returns the digits of the cluster's key.
-///
-/// # Errors
-/// If the file cannot be read, may be read by others, or has another form. Nothing of its content is shown.
-pub fn read_key_file(path: &Path) -> Result<String, ConfigError> {
-    let bytes = secret_file::read("key_file", path, FileProtection::Secret, KEY_BYTES_MAX)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or("").trim();
-    let is_key = hex::decode(text).is_some_and(|bytes| bytes.len() == KEY_BYTES);
-    is_key.then(|| text.into()).ok_or_else(|| {
-        ConfigError(format!(
-            "key_file: {}: expected 64 hexadecimal digits in lower case, as `firstcome cluster key` prints them",
-            path.display()
-        ))
-    })
-}
-
-fn check_key_file(path: &Path, mistakes: &mut Vec<ConfigError>) {
-    keep(read_key_file(path), mistakes);
+    Some(MemberTls { ca: named.ca.clone()?, certificate: named.certificate.clone()?, key: named.key.clone()? })
 }
 
 fn read_advertised(

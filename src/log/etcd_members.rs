@@ -250,13 +250,10 @@ async fn within<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T,
 
 /// Returns an error of the library in one line: the status of a call without its headers, and the causes behind it.
 fn told(error: &Error) -> String {
-    let mut text = match error {
-        Error::GRpcStatus(status) => status.message().to_owned(),
-        other => other.to_string(),
-    };
-    let mut source = match error {
-        Error::GRpcStatus(status) => status.source(),
-        other => other.source(),
+    let (mut text, mut source) = if let Error::GRpcStatus(status) = error {
+        (status.message().to_owned(), status.source())
+    } else {
+        (error.to_string(), error.source())
     };
     while let Some(cause) = source {
         let cause_text = cause.to_string();

@@ -15,7 +15,7 @@ use super::tls::Tls;
 use super::unpayable;
 use crate::admission::Admission;
 use crate::admission::operators::file;
-use crate::config::{self, AccessLogSettings, Config, PinCore, TlsFiles};
+use crate::config::{self, AccessLogSettings, ClusterConfig, Config, PinCore, TlsFiles};
 use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
 use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
@@ -288,12 +288,13 @@ fn open_configured_files(config: &Config, telemetry: &Telemetry, wall: UnixMilli
     let admission = Admission::open(config, telemetry, wall);
     let tls = Tls::open(config, telemetry);
     let (verifiers, sessions) = (WebhookVerifiers::open(config), SessionService::open(config));
+    let cluster = config.cluster.as_ref().map(ClusterConfig::mistakes_of_files).filter(|found| !found.is_empty());
     match (admission, tls, verifiers, sessions, OutboxSetup::open(config)) {
-        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox)) => {
+        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox)) if cluster.is_none() => {
             Ok(OpenedFiles { admission, tls, verifiers, sessions, outbox })
         }
         (admission, tls, verifiers, sessions, outbox) => {
-            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox.err()];
+            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox.err(), cluster];
             let mut lines: Vec<String> =
                 mistakes.into_iter().flatten().flatten().map(|mistake| mistake.to_string()).collect();
             // A checksum key of PayOS is read for its webhooks and for its sessions: one line is enough.

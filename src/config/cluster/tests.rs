@@ -16,11 +16,14 @@ fn write(directory: &Path, name: &str, text: &str, mode: u32) {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
 }
 
-/// Reads a file with this text; `DIR` in it is the directory.
+/// Reads a file with this text, and the files that it names; `DIR` in it is the directory.
 fn read(directory: &Path, text: &str, server: Option<&Config>) -> Result<ClusterConfig, Vec<String>> {
     let path = directory.join("cluster.toml");
     fs::write(&path, text.replace("DIR", directory.to_str().expect("a path"))).expect("written");
-    let read = ClusterConfig::read(&path, server);
+    let read = ClusterConfig::read(&path, server).and_then(|cluster| {
+        let mistakes = cluster.mistakes_of_files();
+        if mistakes.is_empty() { Ok(cluster) } else { Err(mistakes) }
+    });
     read.map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.0).collect())
 }
 
