@@ -31,6 +31,14 @@ fn first_head() -> Head {
     Head::before_all(Seq::ZERO, ChainLink::START)
 }
 
+fn seal() -> Seal {
+    Seal::parse(&"5e".repeat(32)).expect("a key")
+}
+
+fn meta() -> LogMeta {
+    LogMeta::new(&[7; 16], SLOTS, &seal())
+}
+
 /// An entry without events; `mark` makes it another than others of its number.
 fn entry_after(from: Head, epoch: u64, mark: u8) -> Entry {
     let (number, link) = (from.number + 1, ChainLink::START);
@@ -45,11 +53,10 @@ fn append_request(tenure: Tenure, from: Head, entry: &Entry) -> LogRequest {
 /// Connects to a log, and creates it once the members have a leader.
 async fn connected(etcd: &Etcd, first: usize, prefix: &str, lease_seconds: i64) -> EtcdLog {
     let place = EtcdPlace { prefix: prefix.into(), node: "n1".into(), slots: SLOTS, lease_seconds };
-    let seal = Seal::parse(&"5e".repeat(32)).expect("a key");
-    let log = EtcdLog::connect(&etcd.urls_from(first), ConnectOptions::new(), place, seal).await;
+    let log = EtcdLog::connect(&etcd.urls_from(first), ConnectOptions::new(), place, seal()).await;
     let log = log.expect("URLs");
     let until = Instant::now() + WAIT;
-    while log.create(first_head(), &LogMeta::new(&[7; 16], SLOTS)).await.is_err() {
+    while log.create(first_head(), &meta()).await.is_err() {
         assert!(Instant::now() < until, "no leader among the members");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -67,10 +74,7 @@ fn etcd_answers_as_the_simulated_log_does() {
     on_one_thread(async {
         let etcd = Etcd::start(3);
         let real = connected(&etcd, 0, "/firstcome/test/0/", 60).await;
-        assert!(
-            !real.create(first_head(), &LogMeta::new(&[7; 16], SLOTS)).await.expect("asked"),
-            "a log is created once"
-        );
+        assert!(!real.create(first_head(), &meta()).await.expect("asked"), "a log is created once");
         let mut simulated = SimulatedLog::new(first_head(), usize::try_from(SLOTS).expect("small"), 60_000);
         let mut random = Random(seed);
         // Tenures have other numbers in etcd: the simulated one's, and the real one.

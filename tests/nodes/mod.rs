@@ -135,12 +135,12 @@ fn make_files(scratch: &Path, count: usize, etcd: &Etcd) {
         let path = directory(scratch, node).join("firstcome.db");
         store.connection.execute("VACUUM INTO ?1", [path.to_str().expect("a path")]).expect("copied");
     }
-    let (head, meta) = (Head::before_all(Seq::ZERO, ChainLink::START), LogMeta::new(&store.file_id, SLOTS));
+    let seal = Seal::parse(KEY).expect("a key");
+    let (head, meta) = (Head::before_all(Seq::ZERO, ChainLink::START), LogMeta::new(&store.file_id, SLOTS, &seal));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let place =
             EtcdPlace { prefix: "/firstcome/drill/0/".into(), node: "init".into(), slots: SLOTS, lease_seconds: 2 };
-        let seal = Seal::parse(KEY).expect("a key");
         let log = EtcdLog::connect(&etcd.urls_from(0), ConnectOptions::new(), place, seal).await.expect("URLs");
         let until = Instant::now() + Duration::from_secs(30);
         while log.create(head, &meta).await.is_err() {
