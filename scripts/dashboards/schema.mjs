@@ -51,7 +51,9 @@ for (const name of names) {
       if (source.uid !== "${source}") wrong.push(`${where}: a data source that is not the variable`);
     }
     for (const { expr } of panel.targets) {
-      if (!expr.includes('instance=~"$instance"')) wrong.push(`${where}: the query lacks the variable instance: ${expr}`);
+      // Members of etcd are no instances of this program.
+      const chosen = expr.includes('instance=~"$instance"') || expr.includes('job="etcd"');
+      if (!chosen) wrong.push(`${where}: the query lacks the variable instance: ${expr}`);
     }
   });
   const file = name.replace(".json", ".ts");
@@ -60,7 +62,7 @@ for (const name of names) {
   writeFileSync(join(scratch, file), `import type { Board } from "${types}";\nexport const board: Board = ${text};\n`);
 }
 unique("uid", uids);
-if (names.length !== 5) wrong.push(`five dashboards, not ${names.length}`);
+if (names.length !== 6) wrong.push(`six dashboards, not ${names.length}`);
 
 const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"];
 try {
