@@ -53,6 +53,15 @@ run_tests() {
     fi
 }
 
+# With the program of the tests, which has the feature `cluster`.
+cluster_drill() {
+    if ! command -v etcd >/dev/null; then
+        echo "skipped: etcd is not installed (apt-get install etcd-server)"
+        return
+    fi
+    FIRSTCOME=target/debug/firstcome timeout 90 scripts/cluster/drill.sh 12
+}
+
 # In release code: randomised tests, and what holds only without the feature `otlp`.
 release_tests=()
 for name in engine_model store_model log_entries log_simulated payment_shuffles faults damage power witness traces; do release_tests+=(--test "$name"); done
@@ -79,6 +88,7 @@ if [ "$mode" = full ]; then
     set +m
     renice -n 10 -g "$beside" >/dev/null 2>&1 || true
     stage smoke scripts/smoke.sh
+    stage cluster cluster_drill
     stage alerts scripts/alerts.sh
     stage signatures scripts/signatures.sh
     stage contract scripts/contract.sh
