@@ -118,12 +118,7 @@ impl EtcdLog {
         let mut last = Error::WatchError("no member answered in time".into());
         for _ in 0..self.members.len() {
             let (at, mut member) = self.member();
-            let keys = [self.head_key(), self.meta_key()];
-            let absent = keys.clone().map(|key| Compare::create_revision(key, CompareOp::Equal, 0));
-            let [head_key, meta_key] = keys;
-            let put = [TxnOp::put(head_key, head.encode(), None), TxnOp::put(meta_key, meta.to_bytes(), None)];
-            let txn = Txn::new().when(absent).and_then(put);
-            match tokio::time::timeout(REQUEST_MAX, member.txn(txn)).await {
+            match tokio::time::timeout(REQUEST_MAX, member.txn(creation(&self.prefix, head, meta))).await {
                 Ok(Ok(answer)) => return Ok(answer.succeeded()),
                 Ok(Err(error)) => last = error,
                 Err(_) => {}
@@ -171,6 +166,15 @@ impl EtcdLog {
         let lease = put.await?;
         *self.announced.lock() = Some(lease);
         Ok(())
+    }
+
+    /// Withdraws the announcement, so that the node may start again at once.
+    pub async fn withdraw(&self) {
+        let lease = self.announced.lock().take();
+        if let Some(lease) = lease {
+            // Without an answer it runs out by itself.
+            let _unused = self.in_time(async |mut member: Client| member.lease_revoke(lease).await).await;
+        }
     }
 
     /// Compacts what was overwritten, once enough was. A compaction that fails is made up for by the next one.
@@ -353,4 +357,13 @@ impl EtcdLog {
 
 fn head_of(found: &[KeyValue]) -> Option<Head> {
     Head::decode(found.first()?.value()).ok()
+}
+
+/// Returns the transaction that creates a log: its constants and its first head, both or nothing.
+pub(super) fn creation(prefix: &str, head: Head, meta: &LogMeta) -> Txn {
+    let keys = ["head", "meta"].map(|name| format!("{prefix}{name}"));
+    let absent = keys.clone().map(|key| Compare::create_revision(key, CompareOp::Equal, 0));
+    let [head_key, meta_key] = keys;
+    let puts = [TxnOp::put(head_key, head.encode(), None), TxnOp::put(meta_key, meta.to_bytes(), None)];
+    Txn::new().when(absent).and_then(puts)
 }

@@ -19,6 +19,7 @@ use super::announcement::{LeaderAnnouncement, NodeAnnouncement};
 use super::checks::{
     AlarmKind, Findings, KeyState, KnownMember, LogFinding, MemberAlarm, MemberFinding, MemberStatus, is_nearly_full,
 };
+use super::etcd::creation;
 use super::etcd_connect::{connect_options, seal};
 use super::meta::LogMeta;
 use super::seal::Seal;
@@ -112,10 +113,7 @@ impl EtcdMembers {
     /// # Errors
     /// The reasons of all members, if none answered.
     pub async fn create(&self, meta: &LogMeta, head: Head) -> Result<Creation, String> {
-        let absent = |name: &str| Compare::create_revision(self.key(name), CompareOp::Equal, 0);
-        let puts =
-            [TxnOp::put(self.key("meta"), meta.to_bytes(), None), TxnOp::put(self.key("head"), head.encode(), None)];
-        let txn = Txn::new().when([absent("meta"), absent("head")]).and_then(puts);
+        let txn = creation(&self.cluster.prefix(), head, meta);
         let mut reasons = Vec::new();
         for (url, client) in &self.members {
             match within(client.clone().txn(txn.clone())).await {

@@ -155,7 +155,7 @@ async fn serve(
         tokio::select! {
             job = jobs.recv() => match job {
                 Some(job) => drop(tokio::spawn(carry_out(Arc::clone(log), job, answered.clone()))),
-                None => return,
+                None => return log.withdraw().await,
             },
             _ = look.tick() => drop(tokio::spawn(see_leader(Arc::clone(log), Arc::clone(view)))),
             _ = announce.tick() => {
