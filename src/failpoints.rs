@@ -74,6 +74,8 @@ pub enum Bug {
     StoppedNodeServes,
     /// A read names the state after it as the one that it has.
     AsOfAfterRead,
+    /// A node calls its state fresh although its lease may have ended.
+    FreshWithoutLease,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -41,7 +41,9 @@ struct Placed {
 fn place(address: SocketAddr, buyer: &str) -> Placed {
     let (mut at, mut was_sent_on, mut placed) = (address, false, None);
     for _ in 0..600 {
-        let answer = Client::connect(at).and_then(|mut client| client.order(buyer));
+        // A leader that hangs is named until its lease has ended.
+        let client = Client::connect_patiently(at, Duration::from_secs(1));
+        let answer = client.and_then(|mut client| client.order(buyer));
         match answer {
             Ok(answer) if answer.status == 201 => {
                 placed = Some(answer);
@@ -136,6 +138,51 @@ fn a_buyer_who_asks_any_node_reads_their_own_order_through_every_node_and_goes_o
     nodes.run(leader);
     wait_until("the old leader follows", || ready(&nodes, leader, "follower"));
     read_own(nodes.node(leader).public, &place(nodes.node(leader).public, "at-last"));
+}
+
+#[test]
+fn a_leader_that_was_paused_never_calls_an_old_state_fresh() {
+    const QUESTIONS: usize = 16;
+    let nodes = Nodes::start(3);
+    nodes.node(nodes.leader()).create_drop(10_000);
+    let (mut fresh, mut old) = (0, 0);
+    for round in 0..3 {
+        let paused = nodes.leader();
+        let others: Vec<usize> = (0..3).filter(|node| *node != paused).collect();
+        let mut asking: Vec<Client> =
+            (0..QUESTIONS).map(|_| Client::connect(nodes.node(paused).public).expect("connected")).collect();
+        // They are known to their threads before the pause.
+        for client in &mut asking {
+            assert_eq!(client.get("/v1/drops/1").expect("answered").header("Firstcome-Stale-Ms"), Some("0"));
+        }
+        let mut decided = 0;
+        nodes.node(paused).stand_still(|| {
+            decided = place(nodes.node(others[0]).public, &format!("meanwhile-{round}")).seq;
+            // Asked after another node has decided, and before this one goes on.
+            for client in &mut asking {
+                client.send("GET /v1/drops/1 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+            }
+        });
+        for mut client in asking {
+            let mut read = client.receive().expect("answered");
+            for _ in 0..20 {
+                let version = end(read.body["version"].as_str().expect("a version"));
+                if read.header("Firstcome-Stale-Ms") == Some("0") {
+                    assert!(version >= decided, "event {version} is called fresh, and {decided} was decided before");
+                    fresh += 1;
+                } else {
+                    old += usize::from(version < decided);
+                }
+                read = client.get("/v1/drops/1").expect("answered");
+            }
+        }
+        wait_until("it follows", || {
+            get(nodes.node(paused).admin, "/readyz?role=follower", "").status == 200
+                || get(nodes.node(paused).admin, "/readyz?role=leader", "").status == 200
+        });
+    }
+    println!("{fresh} reads were marked fresh after a pause, {old} others were old");
+    assert!(old > 0, "no read came before the node knew");
 }
 
 fn the_wire_and_streams_of_a_follower(nodes: &Nodes, follower: usize, leader: usize) {

@@ -63,8 +63,8 @@ impl NodeRequest {
         }
     }
 
-    /// Notes that the read waits for an event of this epoch, and begins only then.
-    pub(super) fn waits_for(&mut self, event: &MinSeq) {
+    /// Notes that the read begins only when the state has an event.
+    pub(super) fn begins_after(&mut self, event: &MinSeq) {
         if let (Some(read), Some(seq)) = (&mut self.read, event.seq_of_this_epoch) {
             read.as_of = read.as_of.max(seq);
         }
@@ -83,11 +83,11 @@ impl NodeRequest {
         }
     }
 
-    /// Adds the headers of a read. If it is behind, the event that it waited for did not come.
-    pub(super) fn add_headers(&self, worker: &Worker, is_behind: bool, headers: &mut HeaderMap) {
+    /// Adds the headers of a read. If nothing was read, the event that it names may not be there.
+    pub(super) fn add_headers(&self, worker: &Worker, was_read: bool, headers: &mut HeaderMap) {
         let (Some(read), Some(node)) = (&self.read, &worker.writer.node) else { return };
-        let is_late = is_behind || failpoints::enabled(Bug::AsOfAfterRead);
-        let as_of = if is_late { worker.writer.published.seq() } else { read.as_of };
+        let was_before = was_read && !failpoints::enabled(Bug::AsOfAfterRead);
+        let as_of = if was_before { read.as_of } else { worker.writer.published.seq() };
         let as_of = format!("{}-{as_of}", worker.server.epoch);
         for (name, value) in [(FIRSTCOME_NODE, HeaderValue::from_str(node.name())), (FIRSTCOME_AS_OF, as_of.parse())] {
             if let Ok(value) = value {
@@ -147,11 +147,11 @@ pub(super) struct MinSeq {
 }
 
 impl MinSeq {
-    /// Returns the event that a request names, if the state does not have it yet.
+    /// Returns the event that a request names.
     ///
     /// # Errors
     /// `validation`.
-    pub(super) fn missing(worker: &Worker, headers: &HeaderMap) -> Result<Option<MinSeq>, Problem> {
+    pub(super) fn named(worker: &Worker, headers: &HeaderMap) -> Result<Option<MinSeq>, Problem> {
         let mut given = headers.get_all(FIRSTCOME_MIN_SEQ).iter();
         let Some(first) = given.next() else { return Ok(None) };
         let parsed = first.to_str().ok().filter(|_| given.next().is_none()).and_then(parse_min_seq);
@@ -159,11 +159,11 @@ impl MinSeq {
             Problem::invalid("", "Firstcome-Min-Seq must be the number of an event, or `epoch-seq`, once")
         })?;
         let seq_of_this_epoch = epoch.is_none_or(|epoch| epoch == worker.server.epoch).then_some(seq);
-        Ok(Some(MinSeq { epoch, seq, seq_of_this_epoch }).filter(|event| !event.is_there(worker)))
+        Ok(Some(MinSeq { epoch, seq, seq_of_this_epoch }))
     }
 
     /// Returns whether the state has the event. An older epoch has ended: what is left of it is in this one.
-    fn is_there(&self, worker: &Worker) -> bool {
+    pub(super) fn is_there(&self, worker: &Worker) -> bool {
         match self.epoch {
             Some(epoch) if epoch != worker.server.epoch => epoch < worker.server.epoch,
             Some(_) | None => worker.writer.published.seq() >= self.seq,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::clock::{boot_clock, wall_clock};
+use crate::failpoints::{self, Bug};
 use crate::log::BootMillis;
 use crate::types::UnixMillis;
 
@@ -102,7 +103,7 @@ impl NodeView {
     /// last entry, of which there is one a second. `None` before the first.
     #[must_use]
     pub fn stale_ms(&self) -> Option<u64> {
-        if self.role() == NodeRole::Leader {
+        if self.role() == NodeRole::Leader || (failpoints::enabled(Bug::FreshWithoutLease) && self.may_lead()) {
             return Some(0);
         }
         let at = self.applied_at.load(Ordering::Acquire);

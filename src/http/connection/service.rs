@@ -200,12 +200,15 @@ impl<'c> RequestContext<'c> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(None);
         }
-        let Some(event) = MinSeq::missing(worker, &parts.headers)? else { return Ok(None) };
+        let Some(event) = MinSeq::named(worker, &parts.headers)? else { return Ok(None) };
+        if let Some(node) = &mut self.node {
+            node.begins_after(&event);
+        }
+        if event.is_there(worker) {
+            return Ok(None);
+        }
         if permit.is_none() {
             *permit = worker.permit(caller, &parts.headers, peer)?;
-        }
-        if let Some(node) = &mut self.node {
-            node.waits_for(&event);
         }
         Ok(Some(event))
     }
@@ -229,9 +232,9 @@ impl<'c> RequestContext<'c> {
             let response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
             return self.finish(response);
         };
-        let is_behind = matches!(result, Err(Problem::Behind { .. }));
+        let was_read = !matches!(result, Err(Problem::Behind { .. } | Problem::RateLimited { .. } | Problem::Draining));
         let mut response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
-        node.add_headers(self.worker, is_behind, response.headers_mut());
+        node.add_headers(self.worker, was_read, response.headers_mut());
         self.finish(response)
     }
 
