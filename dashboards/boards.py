@@ -369,19 +369,21 @@ AUCTIONS = Board("auctions", "Auctions", "Prices, bids and subscribers.", [
 CLUSTER = Board("cluster", "Cluster", "The nodes of a cluster and the members of etcd that keep its log.", [
     Row("Nodes", [
         stat("Leaders", "Nodes that surely lead; 0 for longer than a takeover means that nothing is sold.", "short",
-             "sum by (cluster, shard) (firstcome_node_leads{@})", [], width=6),
+             "sum by (cluster, shard) (firstcome_node_leads{@})", [], ["FirstcomeNoLeader"], width=6),
         stat("Nodes", "Nodes that answer Prometheus.", "short",
-             "count by (cluster, shard) (firstcome_node_leads{@})", [], width=6),
+             "count by (cluster, shard) (firstcome_node_leads{@})", [], ["FirstcomeDown"], width=6),
         stat("Takeovers", "Times that a node began to lead or ceased to, within the last hour.", "short",
-             "sum by (cluster, shard) (changes(firstcome_node_leads{@}[1h]))", [(6, ORANGE), (20, RED)], width=6),
+             "sum by (cluster, shard) (changes(firstcome_node_leads{@}[1h]))", [(6, ORANGE), (20, RED)],
+             ["FirstcomeLeaderChanges"], width=6),
         stat("Members of etcd", "Members of etcd that answer Prometheus; a log needs two of three.", "short",
-             'sum(up{job="etcd"})', [], width=6),
+             'sum(up{job="etcd"})', [], ["FirstcomeEtcdMemberLost"], width=6),
         Panel("Leader", "1 at the node that surely leads.", "short", [("firstcome_node_leads{@}", "{{instance}}")]),
         Panel("Staleness", "Time that a node's state may be behind; a leader writes an entry every second.", "s",
-              [("firstcome_node_stale_seconds{@}", "{{instance}}")], [(2, ORANGE), (5, RED)]),
+              [("firstcome_node_stale_seconds{@}", "{{instance}}")], [(2, ORANGE), (5, RED)],
+              ["FirstcomeNodeBehind"]),
         Panel("Entries behind", "Entries of the log that the foremost node has applied and this one has not.", "short",
               [("scalar(max(firstcome_node_applied_entry{@})) - firstcome_node_applied_entry{@}", "{{instance}}")],
-              [(100, ORANGE), (1024, RED)]),
+              [(100, ORANGE), (1024, RED)], ["FirstcomeNodeBehind"]),
     ]),
     Row("Log", [
         Panel("Entries", "Entries per second that a node applies: one per group commit, and one a second when idle.",
@@ -397,13 +399,13 @@ CLUSTER = Board("cluster", "Cluster", "The nodes of a cluster and the members of
         Panel("Used quota", "Used share of a member's quota: above 60 % no node starts, at the whole of it nothing is sold.",
               "percentunit", [('etcd_mvcc_db_total_size_in_bytes{job="etcd"} / '
                                'etcd_server_quota_backend_bytes{job="etcd"}', "{{instance}}")],
-              [(0.4, ORANGE), (0.6, RED)]),
+              [(0.4, ORANGE), (0.5, RED)], ["FirstcomeEtcdNearlyFull"]),
         Panel("Disk syncs", "99th percentile of a sync of a member's write-ahead log; every order waits for two of them.",
               "s", [('histogram_quantile(0.99, sum by (le, instance) '
                      '(rate(etcd_disk_wal_fsync_duration_seconds_bucket{job="etcd"}[])))', "{{instance}}")],
-              [(0.01, ORANGE), (0.1, RED)]),
+              [(0.01, ORANGE), (0.05, RED)], ["FirstcomeEtcdSlow"]),
         Panel("Members with a leader", "1 while the member knows a leader of etcd; 0 at a member that was cut off.",
-              "short", [('etcd_server_has_leader{job="etcd"}', "{{instance}}")]),
+              "short", [('etcd_server_has_leader{job="etcd"}', "{{instance}}")], runbooks=["FirstcomeEtcdMemberLost"]),
     ]),
 ])
 

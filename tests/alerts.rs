@@ -21,7 +21,7 @@ fn text(name: &str) -> String {
 }
 
 /// Runbooks for what an operator decides, without an alert.
-const PROCEDURES: [&str; 1] = ["UndoOrders"];
+const PROCEDURES: [&str; 3] = ["ReplaceNode", "UndoOrders", "UpgradeCluster"];
 
 /// The lines of each alert, by its name.
 fn alerts() -> BTreeMap<String, String> {

@@ -54,7 +54,7 @@ while true; do
     code=0
     { wait -n -p ended; } 2>/dev/null || code=$?
     for node in "${nodes[@]}"; do
-        [ "${node_pid[$node]}" = "${ended:-}" ] || continue
+        [ "${node_pid[$node]:-none}" = "${ended:-}" ] || continue
         echo "n$node ended with code $code"
         case $code in
             70 | 71 | 130 | 137 | 139 | 143)
@@ -67,7 +67,7 @@ while true; do
         esac
     done
     for member in "${members[@]}"; do
-        [ "${member_pid[$member]}" = "${ended:-}" ] || continue
+        [ "${member_pid[$member]:-none}" = "${ended:-}" ] || continue
         echo "etcd$member ended with code $code; started again"
         sleep 5 &
         wait $! || true
