@@ -26,3 +26,4 @@ scripts/fuzz.sh 600
 scripts/full-disk.sh 20
 # All runbooks.
 scripts/rehearse.sh
+scripts/cluster/rehearse.sh

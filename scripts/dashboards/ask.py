@@ -1,9 +1,11 @@
 """Runs every query of every dashboard on a Prometheus, and checks every alert rule that it has loaded.
 
     ask.py PROMETHEUS BUSY EMPTY FROM
+    ask.py --cluster PROMETHEUS FROM
 
 BUSY is the instance of the sale: since FROM (seconds since 1970) each query must have had a value other than 0 there, or its
 metric is listed below with a reason. EMPTY is an idle instance, at which no query may be an error.
+With --cluster: each query of the dashboard of clusters must have had a value other than 0 at some instance.
 """
 
 import json
@@ -109,6 +111,20 @@ def check_alerts(prometheus, busy, since):
     return wrong
 
 
+def check_cluster(prometheus, since):
+    """Shows the last values of every query of the dashboard of clusters. Returns those without any."""
+    board, wrong = json.loads((BOARDS / "cluster.json").read_text()), []
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            expression = target["expr"].replace("$instance", ".+").replace("$__rate_interval", "10s")
+            values = [value for value in prometheus.values(expression, since) if value == value]
+            if not any(values):
+                wrong.append(f"{panel['title']}: {target['expr']}: {'only 0' if values else 'nothing'}")
+                continue
+            print(f"  {panel['title']}: {len(values)} values from {min(values):.4g} to {max(values):.4g}")
+    return wrong
+
+
 def main(url, busy, empty, since):
     prometheus = Prometheus(url)
     wrong = check_boards(prometheus, busy, empty, float(since)) + check_alerts(prometheus, busy, float(since))
@@ -119,4 +135,7 @@ def main(url, busy, empty, since):
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "--cluster":
+        without = check_cluster(Prometheus(sys.argv[2]), float(sys.argv[3]))
+        sys.exit("\n".join(without) if without else 0)
     sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Rehearses the alerts of a cluster and asks every query of its dashboard, on this machine: a cluster in a directory of its own under
+# Debian's Prometheus and buyers; a node is killed, then one member of etcd, then a second one. Waits for the alert of each and,
+# when they are started again, for its end. Loopback only, about two minutes.
+#
+# FIRSTCOME: a program that was built with the feature `cluster`; default: builds one. Needs what start.sh needs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+. scripts/cluster/parts.sh
+. scripts/prometheus.sh
+need_tools
+directory=$(mktemp -d)
+base=$(free_base)
+helpers=()
+end() {
+    local pid
+    for pid in "${helpers[@]}"; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    end_all
+    rm -rf "$directory"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+start_cluster
+make_drop rehearsal 1000000 >/dev/null
+at=127.0.0.1:$((base + 5))
+targets() { # FUNCTION: three addresses as a list of YAML
+    echo "['$("$1" 1)', '$("$1" 2)', '$("$1" 3)']" | sed 's|http://||g'
+}
+cat >"$directory/prometheus.yml" <<YAML
+global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }
+rule_files: ['$PWD/dashboards/alerts.yml']
+scrape_configs:
+  - { job_name: firstcome, static_configs: [{ targets: $(targets admin_of) }] }
+  - { job_name: etcd, static_configs: [{ targets: $(targets client_of) }] }
+YAML
+began=$(date +%s)
+"$prometheus" --config.file="$directory/prometheus.yml" --storage.tsdb.path="$directory/series" --web.listen-address="$at" \
+    --log.level=warn 2>"$directory/prometheus.err" &
+helpers+=($!)
+up() { curl -sfG "http://$at/api/v1/query" --data-urlencode 'query=count(up == 1)' | grep -q '"6"\]'; }
+wait_until 30 up || failed "Prometheus does not see six targets" "$directory/prometheus.err"
+
+fires() {
+    curl -sfG "http://$at/api/v1/query" --data-urlencode "query=ALERTS{alertname=\"$1\",alertstate=\"firing\"}" | grep -q '"alertname"'
+}
+silent() { ! fires "$1"; }
+expect() { # fires|silent ALERT
+    local since=$SECONDS
+    wait_until 60 "$1" "$2" || failed "$2 is not $1 within 60 s" "$directory/prometheus.err"
+    echo "  $2 $1 after $((SECONDS - since)) s"
+}
+stop_hard() { # PROCESS
+    kill -KILL "$1"
+    { wait "$1"; } 2>/dev/null || true
+}
+
+timeout 60 python3 scripts/cluster/buyers.py 20 "$(public_of 1)" "$(public_of 2)" "$(public_of 3)" >"$directory/buyers.out" 2>&1 &
+buyers=$!
+sleep 5
+killed=$leader
+echo "the leader n$killed is killed, for 10 s"
+stop_hard "${node_pid[$killed]}"
+expect fires FirstcomeDown
+silent FirstcomeNoLeader || failed "a takeover is not the loss of the leader"
+start_node "$killed"
+expect silent FirstcomeDown
+wait "$buyers" || failed "the buyers" "$directory/buyers.out"
+tail -n 1 "$directory/buyers.out"
+
+echo "a member of etcd is killed"
+stop_hard "${member_pid[1]}"
+expect fires FirstcomeEtcdMemberLost
+silent FirstcomeNoLeader || failed "one member of three is not the majority"
+echo "a second member is killed"
+stop_hard "${member_pid[2]}"
+expect fires FirstcomeNoLeader
+expect fires FirstcomeNodeBehind
+echo "both are started"
+start_member 1
+start_member 2
+for alert in FirstcomeNoLeader FirstcomeNodeBehind FirstcomeEtcdMemberLost; do expect silent $alert; done
+wait_until 30 all_ready || failed "a node is not ready" "$directory/n1.log"
+PYTHONDONTWRITEBYTECODE=1 python3 scripts/dashboards/ask.py --cluster "http://$at" "$began"
