@@ -13,6 +13,7 @@ pub mod connection;
 mod date_header;
 pub mod handlers;
 mod node;
+mod node_headers;
 pub mod openapi;
 mod origin;
 mod problem_response;

@@ -15,12 +15,6 @@ use crate::failpoints::{self, Bug};
 use crate::types::Seq;
 use crate::writer::NodeView;
 
-/// The name of the node that answers.
-const FIRSTCOME_NODE: HeaderName = HeaderName::from_static("firstcome-node");
-/// Epoch and number of an event that the state has which was read.
-const FIRSTCOME_AS_OF: HeaderName = HeaderName::from_static("firstcome-as-of");
-/// Milliseconds that the state may be behind.
-const FIRSTCOME_STALE_MS: HeaderName = HeaderName::from_static("firstcome-stale-ms");
 /// The event that the state must have.
 const FIRSTCOME_MIN_SEQ: HeaderName = HeaderName::from_static("firstcome-min-seq");
 
@@ -85,18 +79,10 @@ impl NodeRequest {
 
     /// Adds the headers of a read. If nothing was read, the event that it names may not be there.
     pub(super) fn add_headers(&self, worker: &Worker, was_read: bool, headers: &mut HeaderMap) {
-        let (Some(read), Some(node)) = (&self.read, &worker.writer.node) else { return };
+        let (Some(read), Some(node)) = (&self.read, &worker.node_headers) else { return };
         let was_before = was_read && !failpoints::enabled(Bug::AsOfAfterRead);
         let as_of = if was_before { read.as_of } else { worker.writer.published.seq() };
-        let as_of = format!("{}-{as_of}", worker.server.epoch);
-        for (name, value) in [(FIRSTCOME_NODE, HeaderValue::from_str(node.name())), (FIRSTCOME_AS_OF, as_of.parse())] {
-            if let Ok(value) = value {
-                headers.insert(name, value);
-            }
-        }
-        if let Some(stale_ms) = read.stale_ms {
-            headers.insert(FIRSTCOME_STALE_MS, HeaderValue::from(stale_ms));
-        }
+        node.borrow_mut().add(as_of, read.stale_ms, headers);
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use super::access;
 use super::body::{Body, BodyBounds};
 use super::date_header::DateHeader;
+use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
 use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters};
@@ -116,6 +117,8 @@ pub struct Worker {
     pub largest_amounts: Rc<LargestAmounts>,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
+    /// On a node of a cluster: the headers of its reads.
+    pub(super) node_headers: Option<RefCell<NodeHeaders>>,
     /// The time of the last response, with its header value.
     last_time: RefCell<(UnixMillis, HeaderValue)>,
     date: RefCell<DateHeader>,
@@ -142,6 +145,7 @@ impl Worker {
         let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
         let router = Router::new(server.routes, listener);
         let largest = accepted_amounts::largest(server.config.payments.provider);
+        let node_headers = writer.node.as_ref().map(|node| RefCell::new(NodeHeaders::new(node.name(), server.epoch)));
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Worker {
@@ -167,6 +171,7 @@ impl Worker {
             largest_amounts: Rc::new(LargestAmounts::new(largest)),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
+            node_headers,
             last_time: RefCell::new((UnixMillis::ZERO, HeaderValue::from_static("0"))),
             date: RefCell::default(),
         }
