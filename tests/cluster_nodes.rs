@@ -6,7 +6,7 @@ mod etcd;
 mod nodes;
 mod process;
 
-use nodes::{Buyers, Nodes, assert_equal_files, check};
+use nodes::{Buyers, Nodes, Way, assert_equal_files, check};
 use rustix::process::Signal;
 
 const BUYERS: usize = 8;
@@ -46,6 +46,10 @@ fn whatever_dies_nothing_acknowledged_is_lost_and_writes_come_back() {
     let directories: Vec<_> = (0..3).map(|node| nodes.directory(node)).collect();
     nodes.stop_all(leader);
     assert_equal_files(&directories);
+    for member in 0..3 {
+        assert!(nodes.etcd.holds(member, b"/firstcome/drill/0/log/"), "the log is there");
+        assert!(!nodes.etcd.holds(member, b"b0-o1"), "a buyer's name is on the disk of a member in clear");
+    }
 }
 
 /// A fault, and its end.
@@ -57,11 +61,20 @@ enum Fault {
     MemberKilled(usize),
     LeaderAndMemberKilled,
     AllMembersKilled,
+    /// Nothing passes between the leader and the members.
+    LeaderCutOff,
+    /// The leader's requests arrive, and no answer comes back.
+    LeaderWithoutAnswers,
+    /// Each request of every node takes 100 ms more, and each answer.
+    SlowNetwork,
+    /// No file of the leader may grow any more.
+    LeaderDiskFull,
+    FollowerDiskFull,
 }
 
 impl Fault {
     /// Each member in turn, because one of them leads the others.
-    const ALL: [Fault; 8] = [
+    const ALL: [Fault; 13] = [
         Fault::LeaderKilled,
         Fault::FollowerKilled,
         Fault::LeaderPaused,
@@ -70,6 +83,11 @@ impl Fault {
         Fault::MemberKilled(2),
         Fault::LeaderAndMemberKilled,
         Fault::AllMembersKilled,
+        Fault::LeaderCutOff,
+        Fault::LeaderWithoutAnswers,
+        Fault::SlowNetwork,
+        Fault::LeaderDiskFull,
+        Fault::FollowerDiskFull,
     ];
 
     fn writes_go_on(self) -> bool {
@@ -87,6 +105,11 @@ impl Fault {
                 nodes.kill(leader);
             }
             Fault::AllMembersKilled => (0..3).for_each(|member| nodes.etcd.kill(member)),
+            Fault::LeaderCutOff => nodes.connect(leader, Way::Cut),
+            Fault::LeaderWithoutAnswers => nodes.connect(leader, Way::NoAnswers),
+            Fault::SlowNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Slow)),
+            Fault::LeaderDiskFull => nodes.fill_disk(leader),
+            Fault::FollowerDiskFull => nodes.fill_disk((leader + 1) % 3),
         }
     }
 
@@ -101,6 +124,10 @@ impl Fault {
                 nodes.run(leader);
             }
             Fault::AllMembersKilled => (0..3).for_each(|member| nodes.etcd.run(member)),
+            Fault::LeaderCutOff | Fault::LeaderWithoutAnswers => nodes.connect(leader, Way::Open),
+            Fault::SlowNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Open)),
+            Fault::LeaderDiskFull => nodes.node(leader).unlimit_file_size(),
+            Fault::FollowerDiskFull => nodes.node((leader + 1) % 3).unlimit_file_size(),
         }
     }
 }

@@ -162,8 +162,8 @@ async fn serve(
                 let node = NodeAnnouncement {
                     address: address_of(cluster),
                     applied: view.applied(),
-                    synced_seq: 0,
-                    clock_offset_ms: None,
+                    synced_seq: view.synced(),
+                    clock_offset_ms: view.clock_lead_ms(),
                 };
                 let log = Arc::clone(log);
                 // A node that cannot announce itself still follows and leads.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::clock::{boot_clock, wall_clock};
 use crate::failpoints::{self, Bug};
 use crate::log::BootMillis;
-use crate::types::UnixMillis;
+use crate::types::{Seq, UnixMillis};
 
 /// The addresses under which the leader of a cluster can be reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +34,9 @@ pub enum NodeRole {
     Stopped,
 }
 
+/// Stands for a clock that was not compared yet.
+const NOT_COMPARED: i64 = i64::MIN;
+
 /// The knowledge that a node of a cluster has of itself and of its leader.
 #[derive(Debug)]
 pub struct NodeView {
@@ -44,6 +47,10 @@ pub struct NodeView {
     applied: AtomicU64,
     /// The instant of that entry, in milliseconds since 1970; 0 before the first.
     applied_at: AtomicI64,
+    /// Last event of its file that is surely on its disk.
+    synced: AtomicU64,
+    /// Lead of its wall clock over the leaders', in milliseconds; [`NOT_COMPARED`] until it could compare.
+    clock_lead_ms: AtomicI64,
     stopped: AtomicBool,
     leader: Mutex<Option<Arc<LeaderAddress>>>,
 }
@@ -57,6 +64,8 @@ impl NodeView {
             leads_until: AtomicU64::new(0),
             applied: AtomicU64::new(0),
             applied_at: AtomicI64::new(0),
+            synced: AtomicU64::new(0),
+            clock_lead_ms: AtomicI64::new(NOT_COMPARED),
             stopped: AtomicBool::new(false),
             leader: Mutex::new(None),
         }
@@ -136,6 +145,24 @@ impl NodeView {
         self.applied_at.store(at.get(), Ordering::Release);
     }
 
+    /// Last event of the node's file that is surely on its disk.
+    #[must_use]
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Relaxed)
+    }
+
+    /// Returns how far the node's wall clock is ahead of the leaders', in milliseconds. `None` until it could compare.
+    #[must_use]
+    pub fn clock_lead_ms(&self) -> Option<i64> {
+        Some(self.clock_lead_ms.load(Ordering::Relaxed)).filter(|lead| *lead != NOT_COMPARED)
+    }
+
+    /// Notes the last event on the disk, and the lead of the wall clock.
+    pub fn set_health(&self, synced: Seq, clock_lead_ms: Option<i64>) {
+        self.synced.store(synced.get(), Ordering::Relaxed);
+        self.clock_lead_ms.store(clock_lead_ms.unwrap_or(NOT_COMPARED), Ordering::Relaxed);
+    }
+
     /// Notes that the node must not serve any more.
     pub fn set_stopped(&self) {
         self.leads_until.store(0, Ordering::Release);
@@ -157,6 +184,9 @@ mod tests {
         assert_eq!((view.role(), view.may_lead()), (NodeRole::Follower, true));
         view.set_leads_until(None);
         view.set_applied(7, wall_clock());
+        assert_eq!((view.synced(), view.clock_lead_ms()), (0, None));
+        view.set_health(Seq::new(5).expect("in range"), Some(-3));
+        assert_eq!((view.synced(), view.clock_lead_ms()), (5, Some(-3)));
         assert!(!view.may_lead() && view.applied() == 7 && view.stale_ms().is_some_and(|age| age < 60_000));
         view.set_stopped();
         view.set_leads_until(Some(boot_clock().plus(60_000)));

@@ -195,6 +195,11 @@ impl<'a> Replica<'a> {
         self.show();
     }
 
+    /// Shows others the last event on the disk, and the wall clock's lead.
+    pub(super) fn show_health(&self, synced: Seq) {
+        self.view.set_health(synced, self.node.clock_lead_ms());
+    }
+
     /// The node neither follows nor leads any more: nothing is served.
     pub(super) fn stop(&self) {
         self.view.set_stopped();

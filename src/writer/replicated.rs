@@ -191,6 +191,9 @@ impl WriterLoop<'_> {
 
     /// Appends a heartbeat with the figures of the last second, if this node leads.
     pub(super) fn heartbeat(&mut self) -> Result<(), StoreError> {
+        if let Some(replica) = &self.replica {
+            replica.show_health(self.sync.synced());
+        }
         let is_due = self.replica.as_ref().is_some_and(|replica| replica.leads() && replica.is_heartbeat_due());
         let has_figures = !self.batch.tally.is_empty();
         if !self.stands_still() && (is_due || has_figures) { self.append_entry() } else { Ok(()) }

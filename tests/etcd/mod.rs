@@ -90,6 +90,21 @@ impl Etcd {
         self.directory.path().join(format!("m{member}"))
     }
 
+    /// Returns whether a file of a member has these bytes: its keys and values, its write-ahead log, a snapshot.
+    pub fn holds(&self, member: usize, text: &[u8]) -> bool {
+        let mut directories = vec![self.data(member)];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+                if entry.path().is_dir() {
+                    directories.push(entry.path());
+                } else if std::fs::read(entry.path()).expect("a file").windows(text.len()).any(|part| part == text) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// The file of a member's keys and values.
     pub fn database(&self, member: usize) -> PathBuf {
         self.data(member).join("member/snap/db")

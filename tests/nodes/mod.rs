@@ -4,6 +4,8 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
+mod proxy;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +26,8 @@ use firstcome::writer::clock::wall_clock;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use self::proxy::Proxy;
+pub use self::proxy::Way;
 use crate::etcd::Etcd;
 use crate::process::{Client, Process, wait_until};
 
@@ -33,6 +37,8 @@ const KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5
 pub struct Nodes {
     pub etcd: Etcd,
     pub nodes: Vec<Option<Process>>,
+    /// The ways of each node to the members.
+    ways: Vec<Vec<Proxy>>,
     scratch: tempfile::TempDir,
 }
 
@@ -42,7 +48,9 @@ impl Nodes {
         let scratch = tempfile::tempdir().expect("scratch");
         let etcd = Etcd::start(3);
         make_files(scratch.path(), count, &etcd);
-        let mut nodes = Nodes { etcd, nodes: Vec::new(), scratch };
+        let members = || etcd.urls_from(0).into_iter().map(|url| address_of(&url).expect("an address"));
+        let ways = (0..count).map(|_| members().map(Proxy::start).collect()).collect();
+        let mut nodes = Nodes { nodes: Vec::new(), ways, etcd, scratch };
         for node in 0..count {
             nodes.nodes.push(None);
             nodes.run(node);
@@ -57,7 +65,9 @@ impl Nodes {
     /// Starts a node, again if it ran before.
     pub fn run(&mut self, node: usize) {
         let file = self.scratch.path().join(format!("n{node}.toml"));
-        let members: Vec<String> = self.etcd.urls_from(node % 3);
+        let mut members: Vec<String> =
+            self.ways[node].iter().map(|proxy| format!("http://{}", proxy.address)).collect();
+        members.rotate_left(node % 3);
         let text = format!(
             "test = true\ncluster = \"drill\"\nnode = \"n{node}\"\nmembers = {members:?}\nkey_file = {:?}\n",
             key_file(self.scratch.path())
@@ -65,6 +75,18 @@ impl Nodes {
         std::fs::write(&file, text).expect("written");
         let cluster = ("FIRSTCOME__CLUSTER__FILE", file.to_str().expect("a path").to_string());
         self.nodes[node] = Some(Process::start(&self.directory(node), &[cluster]));
+    }
+
+    /// From now on no file of a node may grow beyond its longest one.
+    pub fn fill_disk(&self, node: usize) {
+        let files = std::fs::read_dir(self.directory(node)).expect("a directory");
+        let longest = files.map(|file| file.expect("a file").metadata().expect("its length").len()).max();
+        self.node(node).limit_file_size(longest.expect("files"));
+    }
+
+    /// Sets the ways of a node to all members.
+    pub fn connect(&self, node: usize, way: Way) {
+        self.ways[node].iter().for_each(|proxy| proxy.set(way));
     }
 
     pub fn node(&self, node: usize) -> &Process {

@@ -113,6 +113,12 @@ impl Process {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).expect("our own process");
     }
 
+    /// From now on its files may grow again.
+    pub fn unlimit_file_size(&self) {
+        let limit = Rlimit { current: None, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).expect("our own process");
+    }
+
     /// kill -9, and the end of it.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

@@ -1,0 +1,76 @@
+//! A TCP proxy between a node and a member of the log, whose network a test may take away.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// The state of the way between a node and a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    Open,
+    /// Nothing passes in either direction, and connections stay open, as in a network that was cut.
+    Cut,
+    /// What the node sends arrives, and no answer comes back.
+    NoAnswers,
+    /// Each piece takes 100 ms more.
+    Slow,
+}
+
+const WAYS: [Way; 4] = [Way::Open, Way::Cut, Way::NoAnswers, Way::Slow];
+
+/// Time for which a piece waits before the state of its way is looked at again.
+const LOOK: Duration = Duration::from_millis(5);
+const SLOW: Duration = Duration::from_millis(100);
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    way: Arc<AtomicU8>,
+}
+
+impl Proxy {
+    pub fn start(member: SocketAddr) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (address, way) = (listener.local_addr().expect("bound"), Arc::new(AtomicU8::new(0)));
+        let shared = Arc::clone(&way);
+        std::thread::spawn(move || {
+            for node in listener.incoming().flatten() {
+                let Ok(member) = TcpStream::connect(member) else { continue };
+                for (from, to, is_answer) in [(&node, &member, false), (&member, &node, true)] {
+                    let (from, to) = (from.try_clone().expect("cloned"), to.try_clone().expect("cloned"));
+                    let way = Arc::clone(&shared);
+                    std::thread::spawn(move || carry(from, to, is_answer, &way));
+                }
+            }
+        });
+        Proxy { address, way }
+    }
+
+    pub fn set(&self, way: Way) {
+        let position = WAYS.iter().position(|other| *other == way).expect("one of them");
+        self.way.store(u8::try_from(position).expect("few"), Ordering::Relaxed);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, way: &AtomicU8) {
+    let mut piece = [0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        loop {
+            match WAYS[usize::from(way.load(Ordering::Relaxed))] {
+                Way::Open => break,
+                Way::Slow => {
+                    std::thread::park_timeout(SLOW);
+                    break;
+                }
+                Way::NoAnswers if !is_answer => break,
+                Way::NoAnswers | Way::Cut => std::thread::park_timeout(LOOK),
+            }
+        }
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+    let _closed = to.shutdown(Shutdown::Both);
+    let _closed = from.shutdown(Shutdown::Both);
+}
