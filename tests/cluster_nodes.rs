@@ -23,6 +23,7 @@ fn whatever_dies_nothing_acknowledged_is_lost_and_writes_come_back() {
     let mut table = Vec::new();
     for fault in Fault::ALL {
         let leader = nodes.leader();
+        println!("{fault:?}, n{leader} leads");
         fault.begin(&mut nodes, leader);
         buyers.know(nodes.public());
         if fault.writes_go_on() {
@@ -126,7 +127,11 @@ impl Fault {
             Fault::AllMembersKilled => (0..3).for_each(|member| nodes.etcd.run(member)),
             Fault::LeaderCutOff | Fault::LeaderWithoutAnswers => nodes.connect(leader, Way::Open),
             Fault::SlowNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Open)),
-            Fault::LeaderDiskFull => nodes.node(leader).unlimit_file_size(),
+            // It has ended, because what its log has cannot be in its file.
+            Fault::LeaderDiskFull => {
+                nodes.kill(leader);
+                nodes.run(leader);
+            }
             Fault::FollowerDiskFull => nodes.node((leader + 1) % 3).unlimit_file_size(),
         }
     }

@@ -88,6 +88,8 @@ pub struct Node {
     next_poll: BootMillis,
     /// Time before which the node does not campaign: it has resigned.
     campaigns_from: BootMillis,
+    /// Time of the log's last answer that told anything.
+    answered_at: BootMillis,
     heard: Heard,
     /// The copy of the next entry was wrong: another member is asked, and a second one is believed.
     doubted: bool,
@@ -107,6 +109,7 @@ impl Node {
             asked_at: now,
             next_poll: now,
             campaigns_from: now,
+            answered_at: now,
             heard: Heard::nothing(now),
             doubted: false,
             applying: false,
@@ -191,6 +194,8 @@ impl Node {
             NodeState::Comparing | NodeState::CatchingUp { target: None, .. } => LogRequest::Head,
             NodeState::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
             NodeState::Beginning { append, .. } | NodeState::Leading { append: Some(append), .. } => append.request(),
+            // Nothing keeps the lease any more: what has become of the log?
+            NodeState::Leading { append: None, .. } if self.is_unheard(now) => LogRequest::Head,
             NodeState::Campaigning { .. } | NodeState::Leading { append: None, .. } | NodeState::Stopped => {
                 return None;
             }
@@ -199,22 +204,39 @@ impl Node {
         Some(request)
     }
 
-    /// Returns a request that keeps the lease, every quarter of it. It travels beside the others.
+    /// Returns a request that keeps the lease, every quarter of it. It travels beside the others. A node that gets no answers
+    /// does not keep its lease: its requests may arrive, and no other node could lead.
     pub fn lease_request(&mut self, now: BootMillis) -> Option<LogRequest> {
         let settings = self.settings;
+        if self.is_unheard(now) {
+            return None;
+        }
         self.lease_mut()?.request(&settings, now)
     }
 
     /// Takes the answer to the request for the lease that was sent at `sent`.
-    pub fn lease_answered(&mut self, sent: BootMillis, answer: &LogAnswer) {
+    pub fn lease_answered(&mut self, now: BootMillis, sent: BootMillis, answer: &LogAnswer) {
+        self.note_answer(now, answer);
         if let Some(lease) = self.lease_mut() {
             lease.answered(sent, answer);
+        }
+    }
+
+    /// Returns whether the log has answered nothing for as long as a lease.
+    fn is_unheard(&self, now: BootMillis) -> bool {
+        now >= self.answered_at.plus(self.settings.lease_ms)
+    }
+
+    fn note_answer(&mut self, now: BootMillis, answer: &LogAnswer) {
+        if *answer != LogAnswer::Unknown {
+            self.answered_at = now;
         }
     }
 
     /// Takes the answer to the last request.
     pub fn answered(&mut self, now: BootMillis, wall: UnixMillis, answer: &LogAnswer) -> Output {
         self.waits = false;
+        self.note_answer(now, answer);
         match std::mem::replace(&mut self.role, NodeState::Following) {
             NodeState::Following => self.followed(now, answer),
             NodeState::Campaigning { since } => {
@@ -230,10 +252,10 @@ impl Node {
                 }
                 Output::Nothing
             }
-            NodeState::Comparing => match answer {
-                LogAnswer::Head(head) if self.went_back(*head) => self.stop(Stop::LogWentBack),
-                _ => Output::Nothing,
-            },
+            NodeState::Comparing => {
+                let went_back = matches!(answer, LogAnswer::Head(head) if self.went_back(*head));
+                if went_back { self.stop(Stop::LogWentBack) } else { Output::Nothing }
+            }
             NodeState::CatchingUp { lease, target, until } => self.caught_up(now, wall, (lease, target, until), answer),
             // Whatever the answer is: the lease ends by itself.
             NodeState::Resigning { .. } => self.follow(now),
@@ -265,6 +287,10 @@ impl Node {
                 }
             }
             role @ (NodeState::Leading { append: None, .. } | NodeState::Stopped) => {
+                let others_lead = matches!(answer, LogAnswer::Head(head) if *head != self.applied);
+                if others_lead && !matches!(role, NodeState::Stopped) {
+                    return self.follow(now);
+                }
                 self.role = role;
                 Output::Nothing
             }
@@ -398,7 +424,7 @@ mod tests {
             let at = BootMillis(now);
             if let Some(request) = node.lease_request(at) {
                 assert!(matches!(request, LogRequest::KeepAlive { .. }));
-                node.lease_answered(at, &LogAnswer::Kept);
+                node.lease_answered(at, at, &LogAnswer::Kept);
             }
             let request = node.request(at);
             let answer = match &request {

@@ -44,6 +44,7 @@ pub(super) struct Replica<'a> {
     /// Number of the last request of the data lane, and the time at which that of the lease was sent.
     asked: u64,
     lease_sent: BootMillis,
+    lease_ms: u64,
     /// True while the node leads, as far as the writer has acted on it.
     is_leading: bool,
     /// Length of the events that wait for their entry.
@@ -68,6 +69,7 @@ impl<'a> Replica<'a> {
             view,
             asked: 0,
             lease_sent: BootMillis(0),
+            lease_ms: settings.lease_ms,
             is_leading: false,
             bytes: 0,
             last_entry: Instant::now(),
@@ -123,7 +125,7 @@ impl<'a> Replica<'a> {
         let now = boot_clock();
         let output = match reply.lane {
             Lane::Lease => {
-                self.node.lease_answered(BootMillis(reply.number), &reply.answer);
+                self.node.lease_answered(now, BootMillis(reply.number), &reply.answer);
                 Output::Nothing
             }
             Lane::Data if reply.number == self.asked => self.node.answered(now, wall_clock(), &reply.answer),
@@ -205,9 +207,11 @@ impl<'a> Replica<'a> {
         self.view.set_stopped();
     }
 
-    /// Shows the serving threads the node's place.
+    /// Shows the serving threads the node's place. A lease that ended long ago, while an entry is resolved, is none: commands
+    /// that come then belong to another node.
     fn show(&self) {
-        self.view.set_leads_until(self.node.leads_until().filter(|_| self.is_leading));
+        let until = self.node.leads_until().filter(|until| self.is_leading && boot_clock() < until.plus(self.lease_ms));
+        self.view.set_leads_until(until);
         if let Some(at) = self.node.heard_at() {
             self.view.set_applied(self.node.head().number, at);
         }

@@ -243,7 +243,7 @@ impl Member {
             return;
         }
         match lane {
-            Lane::Lease => self.node.lease_answered(sent, answer),
+            Lane::Lease => self.node.lease_answered(self.boot(now), sent, answer),
             Lane::Data if self.data.is_some_and(|(waited, _)| waited == number) => {
                 self.data = None;
                 self.answered(now, answer, judge);

@@ -8,8 +8,8 @@ mod proxy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use firstcome::store::chain::ChainLink;
 use firstcome::store::{Store, log_position};
 use firstcome::types::Seq;
 use firstcome::writer::clock::wall_clock;
+use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -218,14 +219,14 @@ impl Buyers {
 
     /// The nodes that buyers know, from now on.
     pub fn know(&self, addresses: Vec<SocketAddr>) {
-        *self.shared.addresses.lock().expect("no panic") = addresses;
+        *self.shared.addresses.lock() = addresses;
     }
 
     /// Waits for so many further orders. Returns the longest time without one since the last call.
     pub fn wait_for(&self, more: u64) -> Duration {
         let before = self.shared.accepted.load(Ordering::Relaxed);
         wait_until("further orders", || self.shared.accepted.load(Ordering::Relaxed) >= before + more);
-        let mut gap = self.shared.gap.lock().expect("no panic");
+        let mut gap = self.shared.gap.lock();
         std::mem::take(&mut gap.1)
     }
 
@@ -252,7 +253,7 @@ fn buy(buyer: usize, shared: &Shared) -> Ledger {
         let key = format!("b{buyer}-o{order}");
         let body = json!({ "buyer": key, "quantity": 1 });
         let address = {
-            let known = shared.addresses.lock().expect("no panic");
+            let known = shared.addresses.lock();
             known[at % known.len()]
         };
         let mut open = client.take().or_else(|| Client::connect_patiently(address, PATIENCE).ok());
@@ -262,7 +263,7 @@ fn buy(buyer: usize, shared: &Shared) -> Ledger {
                 let id = answer.body["id"].as_str().expect("an id").to_string();
                 ledger.accepted.push((key, id));
                 shared.accepted.fetch_add(1, Ordering::Relaxed);
-                let mut gap = shared.gap.lock().expect("no panic");
+                let mut gap = shared.gap.lock();
                 *gap = (Instant::now(), gap.1.max(gap.0.elapsed()));
                 client = open;
                 continue;
