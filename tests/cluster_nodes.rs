@@ -44,8 +44,7 @@ fn whatever_dies_nothing_acknowledged_is_lost_and_writes_come_back() {
     println!("{accepted} accepted, {unknown} unknown, {other} not applied");
     let leader = nodes.leader();
     check(&ledger, nodes.node(leader).public);
-    let directories: Vec<_> = (0..3).map(|node| nodes.directory(node)).collect();
-    nodes.stop_all(leader);
+    let directories = nodes.stop_all(leader);
     assert_equal_files(&directories);
     for member in 0..3 {
         assert!(nodes.etcd.holds(member, b"/firstcome/drill/0/log/"), "the log is there");
@@ -68,14 +67,13 @@ enum Fault {
     LeaderWithoutAnswers,
     /// Each request of every node takes 100 ms more, and each answer.
     SlowNetwork,
-    /// No file of the leader may grow any more.
-    LeaderDiskFull,
-    FollowerDiskFull,
+    /// No file of the leader may grow any more: it ends, and its directory needs a new copy.
+    LeaderDiskFails,
 }
 
 impl Fault {
     /// Each member in turn, because one of them leads the others.
-    const ALL: [Fault; 13] = [
+    const ALL: [Fault; 12] = [
         Fault::LeaderKilled,
         Fault::FollowerKilled,
         Fault::LeaderPaused,
@@ -87,8 +85,7 @@ impl Fault {
         Fault::LeaderCutOff,
         Fault::LeaderWithoutAnswers,
         Fault::SlowNetwork,
-        Fault::LeaderDiskFull,
-        Fault::FollowerDiskFull,
+        Fault::LeaderDiskFails,
     ];
 
     fn writes_go_on(self) -> bool {
@@ -109,8 +106,7 @@ impl Fault {
             Fault::LeaderCutOff => nodes.connect(leader, Way::Cut),
             Fault::LeaderWithoutAnswers => nodes.connect(leader, Way::NoAnswers),
             Fault::SlowNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Slow)),
-            Fault::LeaderDiskFull => nodes.fill_disk(leader),
-            Fault::FollowerDiskFull => nodes.fill_disk((leader + 1) % 3),
+            Fault::LeaderDiskFails => nodes.fill_disk(leader),
         }
     }
 
@@ -127,12 +123,7 @@ impl Fault {
             Fault::AllMembersKilled => (0..3).for_each(|member| nodes.etcd.run(member)),
             Fault::LeaderCutOff | Fault::LeaderWithoutAnswers => nodes.connect(leader, Way::Open),
             Fault::SlowNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Open)),
-            // It has ended, because what its log has cannot be in its file.
-            Fault::LeaderDiskFull => {
-                nodes.kill(leader);
-                nodes.run(leader);
-            }
-            Fault::FollowerDiskFull => nodes.node((leader + 1) % 3).unlimit_file_size(),
+            Fault::LeaderDiskFails => nodes.kill(leader),
         }
     }
 }

@@ -50,14 +50,6 @@ fn append_request(tenure: Tenure, from: Head, entry: &Entry) -> LogRequest {
     LogRequest::Append { tenure, from, to: entry.head(), bytes: entry.encode().expect("short").into() }
 }
 
-fn meta() -> LogMeta {
-    LogMeta::new(&[7; 16], SLOTS, &seal())
-}
-
-fn seal() -> Seal {
-    Seal::parse(&"5e".repeat(32)).expect("a key")
-}
-
 /// Connects to a log, and creates it once the members have a leader.
 async fn connected(etcd: &Etcd, first: usize, prefix: &str, lease_seconds: i64) -> EtcdLog {
     let place = EtcdPlace { prefix: prefix.into(), node: "n1".into(), slots: SLOTS, lease_seconds };

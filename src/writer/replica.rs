@@ -207,7 +207,7 @@ impl<'a> Replica<'a> {
         self.view.set_stopped();
     }
 
-    /// Shows the serving threads the node's place. A lease that ended long ago, while an entry is resolved, is none: commands
+    /// Shows the serving threads the node's place. A lease that ended long ago, while an entry is resolved, does not count: commands
     /// that come then belong to another node.
     fn show(&self) {
         let until = self.node.leads_until().filter(|until| self.is_leading && boot_clock() < until.plus(self.lease_ms));
