@@ -109,3 +109,26 @@ fn the_place_of_a_node_is_shown_and_a_single_machine_has_none() {
     assert!((2.5..60.0).contains(&stale), "{stale}");
     node.server.stop();
 }
+
+#[test]
+fn counters_that_are_wrong_are_told_by_every_node_and_pause_the_drop_when_the_node_leads() {
+    let node = Node::leading(|_, _| {});
+    // The writer would decide, the lease has ended.
+    node.view.set_leads_until(Some(boot_clock()));
+    let meddle = |sql: &str| {
+        let connection = rusqlite::Connection::open(node.directory().join("firstcome.db")).expect("opened");
+        connection.busy_timeout(Duration::from_secs(5)).expect("patient");
+        connection.execute(sql, []).expect("changed");
+    };
+    meddle("UPDATE drops SET held = held + 4");
+    let before = node.seq();
+    until("the gauge rises", || node.server.metric("firstcome_undersold_units ") >= 4.0);
+    let comparisons = Instant::now() + Duration::from_millis(500);
+    until("several comparisons", || Instant::now() > comparisons);
+    assert_eq!(node.seq(), before, "a node that does not surely lead decides nothing by itself");
+    lead(&node.view);
+    until("the drop is paused", || node.get("/v1/drops/1", "").body["state"] == "paused");
+    meddle("UPDATE drops SET held = held - 4");
+    until("the gauge falls", || node.server.metric("firstcome_undersold_units ") == 0.0);
+    node.server.stop();
+}

@@ -5,7 +5,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use firstcome::api::code::Code;
@@ -23,7 +23,7 @@ pub const LEADER_WIRE: &str = "b.shop.example:8082";
 pub struct Node {
     pub server: Server,
     pub view: Arc<NodeView>,
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
 impl Node {
@@ -34,7 +34,7 @@ impl Node {
         lead(&view);
         let server = serve_node(scratch.path(), &view, |config| change(scratch.path(), config));
         assert_eq!(server.create(9).status, 201);
-        Node { server, view, _scratch: scratch }
+        Node { server, view, scratch }
     }
 
     /// A node that follows another, with a drop of nine units.
@@ -42,6 +42,11 @@ impl Node {
         let node = Node::leading(|_, _| {});
         follow(&node.view);
         node
+    }
+
+    /// The directory of its file.
+    pub fn directory(&self) -> PathBuf {
+        self.scratch.path().join("data")
     }
 
     pub fn public(&self) -> SocketAddr {
