@@ -156,13 +156,25 @@ fn a_leader_that_was_paused_never_calls_an_old_state_fresh() {
             assert_eq!(client.get("/v1/drops/1").expect("answered").header("Firstcome-Stale-Ms"), Some("0"));
         }
         let mut decided = 0;
+        let buyer = format!("late-{round}");
+        let mut ordering = Client::connect(nodes.node(paused).public).expect("connected");
+        assert_eq!(ordering.get("/healthz").expect("answered").status, 404, "known to its thread, too");
         nodes.node(paused).stand_still(|| {
             decided = place(nodes.node(others[0]).public, &format!("meanwhile-{round}")).seq;
             // Asked after another node has decided, and before this one goes on.
             for client in &mut asking {
                 client.send("GET /v1/drops/1 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
             }
+            let body = format!(r#"{{"buyer":"{buyer}","quantity":1}}"#);
+            let head = "POST /v1/drops/1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+            let (head, length) = (format!("{head}\r\nIdempotency-Key: {buyer}"), body.len());
+            ordering.send(&format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}")).expect("sent");
         });
+        let late = ordering.receive().expect("answered");
+        assert_eq!((&late.body["code"], &late.body["applied"]), (&"not-leader".into(), &"no".into()), "{late:?}");
+        let again = Client::connect(nodes.node(nodes.leader()).public).and_then(|mut client| client.order(&buyer));
+        let again = again.expect("answered");
+        assert!(again.status == 201 && !again.is_repeat(), "it was said to be not applied: {again:?}");
         for mut client in asking {
             let mut read = client.receive().expect("answered");
             for _ in 0..20 {
