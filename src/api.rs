@@ -4,6 +4,7 @@
 
 pub mod code;
 pub mod json;
+mod node_conflict;
 pub mod problem;
 mod refusals;
 pub mod validation;

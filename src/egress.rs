@@ -13,6 +13,6 @@ mod guard;
 mod pool;
 mod target;
 
-pub use client::{ClientOptions, EgressClient, OutboundRequest, OutboundResponse, Resolve, SendError};
+pub use client::{ClientOptions, EgressClient, OpenResponse, OutboundRequest, OutboundResponse, Resolve, SendError};
 pub use guard::AddressGuard;
 pub use target::{Target, TargetError};

@@ -91,6 +91,14 @@ pub enum PausePoint {
     AfterWatermark,
     /// The check of a file that another program has written, before it reads anything.
     FileCheck,
+    /// `cluster join`, with a part of the copy.
+    JoinCopies,
+    /// `cluster join`, with the whole copy, before it is verified.
+    JoinVerifies,
+    /// `cluster join`, between two entries that it applies.
+    JoinApplies,
+    /// `cluster join`, between its watermark and its database.
+    JoinInstalls,
     /// The relay, before it sends a delivery.
     BeforeDelivery,
     /// The relay, when a delivery has its response and before the result is recorded.
@@ -156,8 +164,12 @@ mod on {
         if let Ok(directory) = std::env::var("FIRSTCOME_PAUSE_DIR") {
             let _told = std::fs::write(std::path::Path::new(&directory).join("paused"), name);
         }
-        loop {
-            std::thread::park();
+        let goes_on = || {
+            let directory = std::env::var("FIRSTCOME_PAUSE_DIR").ok()?;
+            std::fs::remove_file(std::path::Path::new(&directory).join("go-on")).ok()
+        };
+        while goes_on().is_none() {
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
     }
 }

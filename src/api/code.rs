@@ -31,6 +31,7 @@ pub enum Code {
     Internal,
     NotLeader,
     Behind,
+    NodeConflict,
 }
 
 /// The constant part of a problem: a row of the table.
@@ -50,7 +51,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// All codes in the order of the table.
-    pub const ALL: [Code; 27] = [
+    pub const ALL: [Code; 28] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -78,6 +79,7 @@ impl Code {
         Code::Internal,
         Code::NotLeader,
         Code::Behind,
+        Code::NodeConflict,
     ];
 
     /// The names of all codes in the order of the table.
@@ -129,6 +131,7 @@ impl Code {
             Code::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "Internal server error"),
             Code::NotLeader => kind(26, "not-leader", S::SERVICE_UNAVAILABLE, "Another node leads"),
             Code::Behind => kind(27, "behind", S::SERVICE_UNAVAILABLE, "Node is behind"),
+            Code::NodeConflict => kind(28, "node-conflict", S::CONFLICT, "Not at this node now"),
         }
     }
 

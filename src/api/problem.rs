@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::code::{Code, ProblemKind};
+pub use super::node_conflict::NodeConflict;
 use super::refusals;
 use crate::engine::Refusal;
 use crate::types::text::rfc3339;
@@ -101,6 +102,8 @@ pub enum Problem {
         /// URL of the leader's listener, if a leader is known.
         leader: Option<Box<str>>,
     },
+    /// The node does not do that for its cluster, as it is now.
+    NodeConflict(NodeConflict),
 }
 
 /// The state that a node does not have.
@@ -145,6 +148,7 @@ impl Problem {
             Problem::Internal => Code::Internal,
             Problem::NotLeader { .. } => Code::NotLeader,
             Problem::Behind { .. } => Code::Behind,
+            Problem::NodeConflict(_) => Code::NodeConflict,
         }
     }
 
@@ -190,6 +194,7 @@ impl Problem {
             | Problem::BodyTooLarge { .. }
             | Problem::BodyTooSlow
             | Problem::UnsupportedMediaType
+            | Problem::NodeConflict(_)
             | Problem::Internal => None,
         }
     }
@@ -262,6 +267,7 @@ impl Problem {
                 MissingState::Young => "This node's state is too old.".into(),
                 MissingState::Follower => "This node does not follow another.".into(),
             },
+            Problem::NodeConflict(conflict) => conflict.detail().into(),
         }
     }
 
@@ -304,6 +310,7 @@ impl Problem {
             | Problem::Draining
             | Problem::ReadOnly
             | Problem::OutcomeUnknown
+            | Problem::NodeConflict(_)
             | Problem::Internal => {}
         }
         if let Some(applied) = self.applied() {

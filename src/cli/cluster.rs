@@ -1,7 +1,10 @@
 //! `firstcome cluster`: makes the log of a cluster, shows the state of its members and nodes, and makes its key.
 
+mod handover;
 #[cfg(feature = "cluster")]
 mod init;
+#[cfg(feature = "cluster")]
+mod join;
 #[cfg(feature = "cluster")]
 mod status;
 mod status_view;
@@ -38,6 +41,27 @@ const STATUS_EXAMPLES: &str = "Examples:
 Exit codes: 0 all is well; 1 something is wrong, a line each on standard error; 64 wrong arguments or a wrong file of the
 cluster; 69 no quorum of etcd answers.";
 
+const JOIN_EXAMPLES: &str = "Examples:
+  firstcome cluster join --cluster /etc/firstcome/cluster.toml --data /var/lib/firstcome/data --from https://n2.example:8081
+  firstcome serve --cluster /etc/firstcome/cluster.toml --data /var/lib/firstcome/data
+
+Copies the file of a running follower while the sale goes on, verifies it, and applies what the log got meanwhile. The
+token of an owner is in --token-file or in the variable FIRSTCOME_TOKEN. After an interruption the same command begins
+again; no server starts in the directory before it has ended.
+
+Exit codes: 64 wrong arguments, or the directory has a database; 65 the copy is damaged, or of another log; 69 the node or
+a quorum of etcd is unreachable or refuses; 73 a process uses the directory; 74 the disk; 78 the members must be put in
+order first.";
+
+const HANDOVER_EXAMPLES: &str = "Examples:
+  firstcome cluster handover --admin https://n1.example:8081
+  firstcome cluster handover --admin https://n1.example:8081 --to n2
+
+The leader ends its batch, gives the leadership up, and another node leads a moment later. Nothing is lost; buyers whose
+request comes in that moment are told to repeat it. The token of an owner is in the variable FIRSTCOME_TOKEN.
+
+Exit codes: 0 another node leads; 64 wrong arguments; 69 the node is unreachable, does not lead, or no other one can.";
+
 const KEY_EXAMPLES: &str = "Examples:
   firstcome cluster key | install -m 600 /dev/stdin /etc/firstcome/cluster.key
 
@@ -71,6 +95,40 @@ enum ClusterCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make the database of a new node from another node's, while the sale goes on
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join {
+        #[command(flatten)]
+        file: ClusterFile,
+        /// Directory of the new database, which has none yet
+        #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
+        data: PathBuf,
+        /// Admin listener of a node that follows: host:port, http://host:port or https://host:port
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// File with the token of an owner there
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// With https://: trust the authorities in this PEM file as well
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// Copy the leader if it is the only node
+        #[arg(long)]
+        from_leader: bool,
+    },
+    /// Hand the leadership over to another node, before the leader is stopped
+    #[command(after_help = HANDOVER_EXAMPLES)]
+    Handover {
+        /// Admin listener of the leader: host:port, http://host:port or https://host:port
+        #[arg(long, value_name = "URL", default_value = "127.0.0.1:8081")]
+        admin: String,
+        /// Name of the node that is to lead; otherwise the one that is furthest
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// With https://: trust the authorities in this PEM file as well
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
     /// Print a new key of a cluster
     #[command(after_help = KEY_EXAMPLES)]
     Key,
@@ -91,6 +149,16 @@ pub fn run(args: &ClusterArgs) -> Result<(), Exit> {
     match &args.command {
         ClusterCommand::Init { file, data } => run_init(file, data),
         ClusterCommand::Status { file, json } => run_status(file, *json),
+        ClusterCommand::Join { file, data, from, token_file, ca, from_leader } => {
+            let source = CopySource {
+                url: from,
+                token_file: token_file.as_deref(),
+                ca: ca.as_deref(),
+                from_leader: *from_leader,
+            };
+            run_join(file, data, &source)
+        }
+        ClusterCommand::Handover { admin, to, ca } => handover::run(admin, ca.as_deref(), to.as_deref()),
         ClusterCommand::Key => print_key(),
     }
 }
@@ -98,6 +166,20 @@ pub fn run(args: &ClusterArgs) -> Result<(), Exit> {
 #[cfg(feature = "cluster")]
 fn run_init(file: &ClusterFile, data: &std::path::Path) -> Result<(), Exit> {
     init::run(&file.read()?, data)
+}
+
+/// The place of a copy.
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "this build joins nothing"))]
+struct CopySource<'a> {
+    url: &'a str,
+    token_file: Option<&'a std::path::Path>,
+    ca: Option<&'a std::path::Path>,
+    from_leader: bool,
+}
+
+#[cfg(feature = "cluster")]
+fn run_join(file: &ClusterFile, data: &std::path::Path, source: &CopySource<'_>) -> Result<(), Exit> {
+    join::run(&file.read()?, data, source)
 }
 
 #[cfg(feature = "cluster")]
@@ -127,6 +209,11 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
 
 #[cfg(not(feature = "cluster"))]
 fn run_init(file: &ClusterFile, _: &std::path::Path) -> Result<(), Exit> {
+    Err(not_built(file))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn run_join(file: &ClusterFile, _: &std::path::Path, _: &CopySource<'_>) -> Result<(), Exit> {
     Err(not_built(file))
 }
 

@@ -15,7 +15,9 @@ use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use super::wire::read_authorities;
-use crate::egress::{AddressGuard, ClientOptions, EgressClient, OutboundRequest, OutboundResponse, SendError, Target};
+use crate::egress::{
+    AddressGuard, ClientOptions, EgressClient, OpenResponse, OutboundRequest, OutboundResponse, SendError, Target,
+};
 use crate::exit::Exit;
 
 /// Limit for a whole response; a server under load responds within 2 s.
@@ -109,6 +111,17 @@ impl HttpClient {
         Ok(HttpClient { token, ..HttpClient::new(address, flag, ca)? })
     }
 
+    /// Sends this operator's token instead of the variable's.
+    ///
+    /// # Errors
+    /// Exit code 64: it is no token.
+    pub fn with_token(self, token: &str) -> Result<HttpClient, Exit> {
+        let header = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut header = header.map_err(|_| Exit::usage("--token-file: its content is no token"))?;
+        header.set_sensitive(true);
+        Ok(HttpClient { token: Some(header), ..self })
+    }
+
     /// Makes a client with connections of its own, for another thread.
     ///
     /// # Errors
@@ -169,14 +182,42 @@ impl HttpClient {
         String::from_utf8(response.reply.body.to_vec()).map_err(|_| RequestError::Invalid("not UTF-8".into()))
     }
 
+    /// Opens a body of any length. The server may take `head_max` until it begins.
+    ///
+    /// # Errors
+    /// No response, or a status other than 200.
+    pub async fn open(&self, path: &str, head_max: Duration) -> Result<OpenResponse, RequestError> {
+        let target = self.target(path)?;
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &self.token {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        let request = OutboundRequest { target: &target, method: Method::GET, headers, body: Bytes::new() };
+        let mut response = self.client.open(request, head_max).await.map_err(RequestError::NoResponse)?;
+        if response.status.as_u16() == 200 {
+            return Ok(response);
+        }
+        let mut problem = Vec::new();
+        while problem.len() < BODY_BYTES_MAX
+            && let Ok(Some(piece)) = response.piece(TIMEOUT).await
+        {
+            problem.extend_from_slice(&piece);
+        }
+        Err(RequestError::Status(response.status.as_u16(), problem_of(&problem)))
+    }
+
+    fn target(&self, path: &str) -> Result<Target, RequestError> {
+        Target::parse(&format!("{}{path}", self.url), self.client.guard())
+            .map_err(|wrong| RequestError::Invalid(wrong.to_string()))
+    }
+
     async fn send(
         &self,
         method: Method,
         path: &str,
         options: RequestOptions<'_>,
     ) -> Result<TimedResponse, RequestError> {
-        let target = Target::parse(&format!("{}{path}", self.url), self.client.guard())
-            .map_err(|wrong| RequestError::Invalid(wrong.to_string()))?;
+        let target = self.target(path)?;
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());

@@ -92,6 +92,32 @@ pub struct OutboundResponse {
     pub body: Bytes,
 }
 
+/// One response of any status, whose body comes piece by piece.
+pub struct OpenResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+    /// Ends with the response.
+    _connection: PooledConnection,
+}
+
+impl OpenResponse {
+    /// Returns the next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// `Broken` if the body ends before its length; `TimedOut` if no piece comes within `piece_max`.
+    pub async fn piece(&mut self, piece_max: Duration) -> Result<Option<Bytes>, SendError> {
+        loop {
+            let frame = timeout(piece_max, self.body.frame()).await.map_err(|_| SendError::TimedOut)?;
+            match frame.transpose().map_err(|_| SendError::Broken)?.map(hyper::body::Frame::into_data) {
+                Some(Ok(piece)) => return Ok(Some(piece)),
+                None => return Ok(None),
+                Some(Err(_trailers)) => {}
+            }
+        }
+    }
+}
+
 /// The reason why a request got no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SendError {
@@ -188,6 +214,21 @@ impl EgressClient {
         let mut connection = self.connect(origin, allowance).await?;
         let response = connection.sender.send_request(call.request()).await.map_err(|_| SendError::Broken)?;
         self.read(origin, connection, response).await
+    }
+
+    /// Sends a request on a connection of its own, and returns the response once its head is there. Its body may have any
+    /// length, and takes any time.
+    ///
+    /// # Errors
+    /// As [`EgressClient::send`]; `TimedOut` if there is no head within `head_max`.
+    pub async fn open(&self, call: OutboundRequest<'_>, head_max: Duration) -> Result<OpenResponse, SendError> {
+        let opened = async {
+            let mut connection = self.connect(&call.target.origin, ByteAllowance::new(usize::MAX)).await?;
+            let response = connection.sender.send_request(call.request()).await.map_err(|_| SendError::Broken)?;
+            let (parts, body) = response.into_parts();
+            Ok(OpenResponse { status: parts.status, headers: parts.headers, body, _connection: connection })
+        };
+        timeout(head_max, opened).await.unwrap_or(Err(SendError::TimedOut))
     }
 
     async fn read(

@@ -8,6 +8,7 @@ pub(super) mod drops;
 pub(super) mod endpoints;
 pub(super) mod health;
 pub(super) mod metrics;
+pub(super) mod nodes;
 pub(super) mod order_lists;
 pub(super) mod order_payments;
 pub(super) mod orders;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handler, HandlerResponse, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, order_lists,
-    order_payments, orders, pages, provider_events, streams, undo,
+    Handler, HandlerResponse, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, nodes,
+    order_lists, order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -25,6 +25,7 @@ const ROWS: &[&[RouteEntry]] = &[
     pages::ROUTES,
     endpoints::ROUTES,
     audit::ROUTES,
+    nodes::ROUTES,
     metrics::ROUTES,
     health::ROUTES,
 ];

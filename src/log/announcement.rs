@@ -35,6 +35,29 @@ pub struct NodeAnnouncement {
     pub clock_offset_ms: Option<i64>,
 }
 
+/// The value of the key `leader` while its node hands the leadership over: others leave it to the successor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HandoverAnnouncement {
+    #[serde(flatten)]
+    pub leader: LeaderAnnouncement,
+    /// The name of the node that is to lead next.
+    pub successor: String,
+}
+
+impl HandoverAnnouncement {
+    /// Returns the object's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Returns the successor that the value of the key names, if it names one.
+    #[must_use]
+    pub fn successor(bytes: &[u8]) -> Option<String> {
+        parse(bytes).map(|announced: HandoverAnnouncement| announced.successor)
+    }
+}
+
 impl LeaderAnnouncement {
     /// Returns the object's bytes.
     #[must_use]

@@ -4,6 +4,8 @@
 //! it does not answer in time; then the next one is. A request without an answer is [`LogAnswer::Unknown`]: nothing is
 //! tried again below the node, which alone knows how to find out.
 
+mod nodes;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, KeyValue, P
 
 use parking_lot::Mutex;
 
-use super::announcement::LeaderAnnouncement;
+pub use self::nodes::LeaderKey;
 use super::meta::LogMeta;
 use super::seal::Seal;
 use super::{Head, LogAnswer, LogRequest, Tenure};
@@ -33,9 +35,6 @@ const COMPACT_EVERY: usize = 200;
 /// Appends that are kept behind a compaction, for members and readers that are a little late. The revision at which a
 /// compaction ends is that of an entry's put, never the newest and never a deletion's (etcd#17780).
 const COMPACT_BEHIND: usize = 100;
-
-/// Seconds for which a node's announcement is kept after its last one.
-const ANNOUNCED_SECONDS: i64 = 5;
 
 /// A log in etcd. Requests may be under way at the same time: an append, and one that keeps the lease.
 pub struct EtcdLog {
@@ -128,53 +127,12 @@ impl EtcdLog {
         Err(last)
     }
 
-    /// Sets the value of the leader's key for the tenures of this node.
-    pub fn lead_as(&self, value: Vec<u8>) {
-        *self.leader_value.lock() = value;
-    }
-
-    /// Reads the addresses of the node that leads. `None` while no node leads, or if the leader gave none.
-    ///
-    /// # Errors
-    /// If the member that is used does not answer; the next one is used from then on.
-    pub async fn leader(&self) -> Result<Option<LeaderAnnouncement>, Error> {
-        Ok(self.value(self.leader_key()).await?.and_then(|value| LeaderAnnouncement::parse(&value)))
-    }
-
     /// Reads the constants of the log. `None` if there is no log here.
     ///
     /// # Errors
     /// If the member that is used does not answer; the next one is used from then on.
     pub async fn meta(&self) -> Result<Option<LogMeta>, Error> {
         Ok(self.value(self.meta_key()).await?.and_then(|value| LogMeta::parse(&value)))
-    }
-
-    /// Tells others of this node: the value is kept for [`ANNOUNCED_SECONDS`] after the last call.
-    ///
-    /// # Errors
-    /// If the member that is used does not answer; the next one is used from then on.
-    pub async fn announce(&self, value: Vec<u8>) -> Result<(), Error> {
-        let known = *self.announced.lock();
-        let key = format!("{}nodes/{}", self.prefix, self.node);
-        let put = self.in_time(async |mut member: Client| {
-            let lease = match known {
-                Some(lease) if member.lease_keep_alive(lease).await.is_ok() => lease,
-                Some(_) | None => member.lease_grant(ANNOUNCED_SECONDS, None).await?.id(),
-            };
-            member.put(key.clone(), value.clone(), Some(PutOptions::new().with_lease(lease))).await.map(|_| lease)
-        });
-        let lease = put.await?;
-        *self.announced.lock() = Some(lease);
-        Ok(())
-    }
-
-    /// Withdraws the announcement, so that the node may start again at once.
-    pub async fn withdraw(&self) {
-        let lease = self.announced.lock().take();
-        if let Some(lease) = lease {
-            // Without an answer it runs out by itself.
-            let _unused = self.in_time(async |mut member: Client| member.lease_revoke(lease).await).await;
-        }
     }
 
     /// Compacts what was overwritten, once enough was. A compaction that fails is made up for by the next one.

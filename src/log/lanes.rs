@@ -11,6 +11,8 @@ use super::{LogAnswer, LogRequest};
 pub enum Lane {
     Data,
     Lease,
+    /// No request: the log's thread tells by itself, with [`LogAnswer::Gone`], that no node leads.
+    Vacancy,
 }
 
 /// A request to be carried out.
@@ -31,7 +33,12 @@ pub struct LogReply {
     pub answer: LogAnswer,
 }
 
-/// The owner's ends of both lanes. Every job has one reply, after the longest time of a request at the latest.
+impl LogReply {
+    /// The number of the news that no node leads, at the node that the last leader has named.
+    pub const NAMED: u64 = 1;
+}
+
+/// The owner's ends of both lanes. Every job of the first two lanes has one reply, after the longest time of a request at the latest.
 pub struct LogLanes {
     /// Hands a job over; does not block. A job whose thread has ended is dropped, and `replies` is disconnected.
     pub submit: Box<dyn Fn(LogJob) + Send>,

@@ -168,6 +168,17 @@ impl Node {
         }
     }
 
+    /// Takes the news that no node leads: a follower does not wait for the end of the silence. One that the last leader has
+    /// named does not wait either because it has resigned before.
+    pub fn no_leader(&mut self, now: BootMillis, is_named: bool) {
+        if matches!(self.role, NodeState::Following) {
+            self.heard.note_vacancy(true);
+            if is_named {
+                self.campaigns_from = self.campaigns_from.min(now);
+            }
+        }
+    }
+
     /// The owner could not record the entry of [`Output::Apply`]: it is read again.
     pub fn not_applied(&mut self, now: BootMillis) {
         self.applying = false;
@@ -246,6 +257,7 @@ impl Node {
                     return Output::Nothing;
                 }
                 // The lease of a leader that died may have a while to go.
+                self.heard.note_vacancy(false);
                 self.campaigns_from = now.plus(self.settings.campaign_again_ms);
                 if *answer == LogAnswer::Held {
                     self.role = NodeState::Comparing;

@@ -149,11 +149,18 @@ pub(super) struct Heard {
     lead: Option<Lead>,
     /// The last look at the log, at this time, found no entry: one that comes now is not older.
     none_at: Option<BootMillis>,
+    /// The log has said in this epoch that no node leads.
+    is_vacant: bool,
 }
 
 impl Heard {
     pub(super) const fn nothing(now: BootMillis) -> Heard {
-        Heard { since: now, at: None, lead: None, none_at: None }
+        Heard { since: now, at: None, lead: None, none_at: None, is_vacant: false }
+    }
+
+    /// Notes whether it is known that no node leads.
+    pub(super) fn note_vacancy(&mut self, is_vacant: bool) {
+        self.is_vacant = is_vacant;
     }
 
     /// Notes that a look at the log, at `asked`, found no entry.
@@ -188,6 +195,7 @@ impl Heard {
     /// The silence begins anew.
     pub(super) fn listen_again(&mut self, now: BootMillis) {
         self.since = self.since.max(now);
+        self.is_vacant = false;
     }
 
     /// Returns whether the node should campaign: no leader was heard for long, and the wall clock is near those of the
@@ -195,7 +203,8 @@ impl Heard {
     pub(super) fn is_time_to_campaign(&self, settings: &NodeSettings, now: BootMillis) -> bool {
         match self.lead_ms() {
             Some(lead_ms) => {
-                now >= self.since.plus(settings.silence_ms) && lead_ms.unsigned_abs() <= settings.clock_offset_max_ms
+                (self.is_vacant || now >= self.since.plus(settings.silence_ms))
+                    && lead_ms.unsigned_abs() <= settings.clock_offset_max_ms
             }
             None => now >= self.since.plus(settings.silence_ms.saturating_mul(3)),
         }

@@ -6,16 +6,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::config::ClusterConfig;
 use crate::exit::{self, Exit};
-use crate::log::announcement::{LeaderAnnouncement, NodeAnnouncement};
-use crate::log::etcd::EtcdLog;
+use crate::log::announcement::{HandoverAnnouncement, LeaderAnnouncement, NodeAnnouncement};
+use crate::log::etcd::{EtcdLog, LeaderKey};
 use crate::log::etcd_connect::open_log;
 use crate::log::meta::LogMeta;
-use crate::log::{LogJob, LogLanes, LogReply};
+use crate::log::{Lane, LogAnswer, LogJob, LogLanes, LogReply};
 use crate::types::hex;
 use crate::writer::{LeaderAddress, NodeView};
 
@@ -24,6 +25,10 @@ use crate::writer::{LeaderAddress, NodeView};
 const LEADER_EVERY: Duration = Duration::from_millis(500);
 /// Interval at which the node tells others how far it is.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+/// Pause before the leader's key is watched again through another member.
+const WATCH_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Time for which the others leave the leadership to the node that the last leader has named.
+const SUCCESSOR_FIRST: Duration = Duration::from_millis(500);
 /// Longest time for the first answer of a log: three members may just be electing a leader.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(20);
 
@@ -149,6 +154,9 @@ async fn serve(
     answered: Sender<LogReply>,
 ) {
     log.lead_as(address_of(cluster).to_bytes());
+    let vacancy = Arc::new(Vacancy { node: cluster.node.clone(), successor: Mutex::default(), told: answered.clone() });
+    drop(tokio::spawn(watch_leader(Arc::clone(log), Arc::clone(view), Arc::clone(&vacancy))));
+    drop(tokio::spawn(hand_over(Arc::clone(log), Arc::clone(view), address_of(cluster))));
     let mut look = every(LEADER_EVERY);
     let mut announce = every(ANNOUNCE_EVERY);
     loop {
@@ -157,7 +165,7 @@ async fn serve(
                 Some(job) => drop(tokio::spawn(carry_out(Arc::clone(log), job, answered.clone()))),
                 None => return log.withdraw().await,
             },
-            _ = look.tick() => drop(tokio::spawn(see_leader(Arc::clone(log), Arc::clone(view)))),
+            _ = look.tick() => drop(tokio::spawn(see_leader(Arc::clone(log), Arc::clone(view), Arc::clone(&vacancy)))),
             _ = announce.tick() => {
                 let node = NodeAnnouncement {
                     address: address_of(cluster),
@@ -187,12 +195,73 @@ async fn carry_out(log: Arc<EtcdLog>, job: LogJob, answered: Sender<LogReply>) {
 }
 
 /// Reads which node leads, for redirects. What a member does not answer leaves the last answer.
-async fn see_leader(log: Arc<EtcdLog>, view: Arc<NodeView>) {
+async fn see_leader(log: Arc<EtcdLog>, view: Arc<NodeView>, vacancy: Arc<Vacancy>) {
     if let Ok(leader) = log.leader().await {
+        if leader.is_none() {
+            vacancy.tell();
+        }
         view.set_leader(leader.map(|leader| {
             let LeaderAnnouncement { node, public_url, admin_url, wire } = leader;
             LeaderAddress { node, public_url, admin_url, wire }
         }));
+    }
+}
+
+/// Watches the leader's key, so that a follower campaigns and redirects follow as soon as it changes.
+async fn watch_leader(log: Arc<EtcdLog>, view: Arc<NodeView>, vacancy: Arc<Vacancy>) {
+    loop {
+        let changed = |key| {
+            match key {
+                LeaderKey::Put { successor } => vacancy.set_successor(successor),
+                LeaderKey::Deleted => vacancy.tell(),
+            }
+            drop(tokio::spawn(see_leader(Arc::clone(&log), Arc::clone(&view), Arc::clone(&vacancy))));
+        };
+        log.watch_leader(changed).await;
+        tokio::time::sleep(WATCH_AGAIN_AFTER).await;
+    }
+}
+
+/// Names the successor in the log for each handover that an operator asks for.
+async fn hand_over(log: Arc<EtcdLog>, view: Arc<NodeView>, leader: LeaderAnnouncement) {
+    loop {
+        let to = view.handover().asked().await;
+        let mut found = log.nodes().await.unwrap_or_default();
+        found.retain(|node| node.address.node != leader.node && to.as_ref().is_none_or(|to| *to == node.address.node));
+        let successor = found.into_iter().max_by_key(|node| node.applied).map(|node| node.address.node);
+        let named = match successor {
+            Some(successor) => {
+                let announced = HandoverAnnouncement { leader: leader.clone(), successor };
+                let is_named = log.name_successor(&announced).await.unwrap_or(false);
+                is_named.then_some(announced.successor)
+            }
+            None => None,
+        };
+        view.handover().set_named(named);
+    }
+}
+
+/// The news that no node leads: the writer gets it, unless the leadership goes to another node.
+struct Vacancy {
+    node: String,
+    /// The node that the last leader has named, and when this one learned it.
+    successor: Mutex<Option<(String, Instant)>>,
+    told: Sender<LogReply>,
+}
+
+impl Vacancy {
+    fn set_successor(&self, successor: Option<String>) {
+        *self.successor.lock() = successor.map(|successor| (successor, Instant::now()));
+    }
+
+    fn tell(&self) {
+        let named = self.successor.lock().as_ref().filter(|(_, at)| at.elapsed() < SUCCESSOR_FIRST).cloned();
+        let number = match named {
+            Some((successor, _)) if successor == self.node => LogReply::NAMED,
+            Some(_) => return,
+            None => 0,
+        };
+        let _ended = self.told.send(LogReply { lane: Lane::Vacancy, number, answer: LogAnswer::Gone });
     }
 }
 

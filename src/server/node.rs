@@ -5,7 +5,7 @@
 use super::listeners::Listeners;
 use crate::config::Config;
 use crate::exit::{self, Exit};
-use crate::store::{Store, open};
+use crate::store::{Store, joining, open};
 use crate::writer::ReplicaParts;
 
 /// The parts of a node, before its writer runs.
@@ -52,6 +52,8 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
         return Err(Exit::usage(refused.join("\n")));
     }
     let Some(cluster) = &mut config.cluster else { return Ok(None) };
+    crate::store::node_copy::remove_leftover(store.directory());
+    joining::remove_leftover(store.directory());
     let url = |tls, address| format!("{}://{address}", Config::scheme(tls));
     let (public, admin) =
         (url(&config.public_tls, listeners.public_address), url(&config.admin_tls, listeners.admin_address));
@@ -74,14 +76,23 @@ pub(super) fn join(_: &mut Config, _: &Store, _: &Listeners) -> Result<Option<No
 /// # Errors
 /// One line, if the directory has no database.
 pub(super) fn refuse_new_file(config: &Config) -> Result<(), Exit> {
+    if joining::is_under_way(&config.data) {
+        return Err(Exit::new(
+            exit::MISSING,
+            format!(
+                "{} has no database yet: `firstcome cluster join` was interrupted; run it again with the same --data",
+                config.data.display()
+            ),
+        ));
+    }
     if config.cluster.is_none() || !open::is_new(&config.data) {
         return Ok(());
     }
     Err(Exit::new(
         exit::MISSING,
         format!(
-            "{} has no database: a node of a cluster begins with a copy of another node's database, and the first one with the \
-             database that `firstcome cluster init` made the log of",
+            "{} has no database: a node of a cluster begins with a copy of another node's database (`firstcome cluster join`), and \
+             the first one with the database that `firstcome cluster init` made the log of",
             config.data.display()
         ),
     ))

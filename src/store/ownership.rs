@@ -38,6 +38,14 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Creates a new file that its owner alone may read and write.
+///
+/// # Errors
+/// If there is one, or it cannot be made.
+pub fn open_new_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
 /// Creates a directory that its owner alone may enter.
 pub fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::clock::{boot_clock, wall_clock};
+use super::handover::Handover;
 use crate::failpoints::{self, Bug};
 use crate::log::BootMillis;
 use crate::types::{Seq, UnixMillis};
@@ -53,6 +54,18 @@ pub struct NodeView {
     clock_lead_ms: AtomicI64,
     stopped: AtomicBool,
     leader: Mutex<Option<Arc<LeaderAddress>>>,
+    is_copying: Arc<AtomicBool>,
+    handover: Arc<Handover>,
+}
+
+/// The right to copy the node's file, which one thread has at a time.
+#[derive(Debug)]
+pub struct CopyTurn(Arc<AtomicBool>);
+
+impl Drop for CopyTurn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl NodeView {
@@ -68,6 +81,8 @@ impl NodeView {
             clock_lead_ms: AtomicI64::new(NOT_COMPARED),
             stopped: AtomicBool::new(false),
             leader: Mutex::new(None),
+            is_copying: Arc::default(),
+            handover: Arc::default(),
         }
     }
 
@@ -118,6 +133,19 @@ impl NodeView {
         let at = self.applied_at.load(Ordering::Acquire);
         let at = UnixMillis::new(at).filter(|at| *at != UnixMillis::ZERO)?;
         Some(wall_clock().since(at))
+    }
+
+    /// Returns the right to copy the node's file, unless a copy is under way.
+    #[must_use]
+    pub fn copy_turn(&self) -> Option<CopyTurn> {
+        let was_copying = self.is_copying.swap(true, Ordering::Acquire);
+        (!was_copying).then(|| CopyTurn(Arc::clone(&self.is_copying)))
+    }
+
+    /// The handover of the leadership to another node.
+    #[must_use]
+    pub fn handover(&self) -> &Arc<Handover> {
+        &self.handover
     }
 
     /// The leader's addresses. `None` while no node leads, or none is known.

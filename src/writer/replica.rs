@@ -128,6 +128,10 @@ impl<'a> Replica<'a> {
                 self.node.lease_answered(now, BootMillis(reply.number), &reply.answer);
                 Output::Nothing
             }
+            Lane::Vacancy => {
+                self.node.no_leader(now, reply.number == LogReply::NAMED);
+                Output::Nothing
+            }
             Lane::Data if reply.number == self.asked => self.node.answered(now, wall_clock(), &reply.answer),
             Lane::Data => Output::Nothing,
         };
@@ -200,6 +204,16 @@ impl<'a> Replica<'a> {
     /// Shows others the last event on the disk, and the wall clock's lead.
     pub(super) fn show_health(&self, synced: Seq) {
         self.view.set_health(synced, self.node.clock_lead_ms());
+    }
+
+    /// Gives the tenure back if the leadership goes to a node that the log names by now. Returns true if it did.
+    pub(super) fn hand_over(&mut self) -> bool {
+        if !self.is_leading || !self.view.handover().is_named() {
+            return false;
+        }
+        self.resign();
+        self.view.handover().set_given_up();
+        true
     }
 
     /// The node neither follows nor leads any more: nothing is served.

@@ -47,6 +47,10 @@ impl WriterLoop<'_> {
     pub(super) fn wait_with_log(&mut self, until: Instant) -> Result<Option<WriterMessage>, StoreError> {
         loop {
             let Some(replica) = &mut self.replica else { return Ok(self.receiver.recv_deadline(until).ok()) };
+            // Nothing is decided and not replied to here.
+            if replica.hand_over() {
+                tracing::info!("this node hands the leadership over");
+            }
             // A node that cannot write asks for nothing: it neither follows nor campaigns, and its lease runs out.
             if self.standstill.is_none() {
                 replica.send_due();

@@ -179,6 +179,10 @@ impl Member {
         if !is_silent && self.node.may_decide(boot) && (!self.waiting.is_empty() || now >= self.last_entry + 1000) {
             self.decide(now, log, judge);
         }
+        // True news and false ones: a campaign is never wrong, it only may be lost.
+        if self.numbers % 61 == 7 {
+            self.node.no_leader(boot, self.numbers % 122 == 7);
+        }
         if self.data.is_none()
             && let Some(request) = self.node.request(boot)
         {

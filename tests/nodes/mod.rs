@@ -14,10 +14,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use etcd_client::ConnectOptions;
-use firstcome::log::Head;
 use firstcome::log::etcd::{EtcdLog, EtcdPlace, SLOTS};
 use firstcome::log::meta::LogMeta;
 use firstcome::log::seal::Seal;
+use firstcome::log::{Head, LogAnswer, LogRequest};
 use firstcome::sqlite::{self, Access};
 use firstcome::store::chain::ChainLink;
 use firstcome::store::{Store, log_position};
@@ -46,11 +46,17 @@ pub struct Nodes {
 impl Nodes {
     /// Starts three members and so many nodes of one new file.
     pub fn start(count: usize) -> Nodes {
+        Nodes::start_with_ring(count, SLOTS)
+    }
+
+    /// The same, over a log of so many slots.
+    pub fn start_with_ring(count: usize, slots: u64) -> Nodes {
         let scratch = tempfile::tempdir().expect("scratch");
         let etcd = Etcd::start(3);
-        make_files(scratch.path(), count, &etcd);
+        make_files(scratch.path(), count, &etcd, slots);
         let members = || etcd.urls_from(0).into_iter().map(|url| address_of(&url).expect("an address"));
-        let ways = (0..count).map(|_| members().map(Proxy::start).collect()).collect();
+        // One more node may join.
+        let ways = (0..=count).map(|_| members().map(Proxy::start).collect()).collect();
         let mut nodes = Nodes { nodes: Vec::new(), ways, etcd, scratch };
         for node in 0..count {
             nodes.nodes.push(None);
@@ -65,6 +71,12 @@ impl Nodes {
 
     /// Starts a node, again if it ran before.
     pub fn run(&mut self, node: usize) {
+        let cluster = ("FIRSTCOME__CLUSTER__FILE", self.file(node));
+        self.nodes[node] = Some(Process::start(&self.directory(node), &[cluster]));
+    }
+
+    /// Writes the file of a node's cluster, and returns its path.
+    pub fn file(&self, node: usize) -> String {
         let file = self.scratch.path().join(format!("n{node}.toml"));
         let mut members: Vec<String> =
             self.ways[node].iter().map(|proxy| format!("http://{}", proxy.address)).collect();
@@ -74,8 +86,28 @@ impl Nodes {
             key_file(self.scratch.path())
         );
         std::fs::write(&file, text).expect("written");
-        let cluster = ("FIRSTCOME__CLUSTER__FILE", file.to_str().expect("a path").to_string());
-        self.nodes[node] = Some(Process::start(&self.directory(node), &[cluster]));
+        file.to_str().expect("a path").to_string()
+    }
+
+    /// Makes a log of another file, which is empty.
+    pub fn create_log(&self, cluster: &str, file_id: [u8; 16]) {
+        create_log(&self.etcd, cluster, file_id, SLOTS);
+    }
+
+    /// Number of the last entry of the log.
+    pub fn head(&self) -> u64 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            match open_log(&self.etcd, "drill", SLOTS).await.carry_out(&LogRequest::Head).await {
+                LogAnswer::Head(head) => head.number,
+                _ => 0,
+            }
+        })
+    }
+
+    /// A directory of the test's own.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// From now on no file of a node may grow beyond its longest one.
@@ -124,7 +156,8 @@ impl Nodes {
         directories
     }
 
-    fn stop(&mut self, node: usize) {
+    /// Stops a node in order.
+    pub fn stop(&mut self, node: usize) {
         let mut process = self.nodes[node].take().expect("it runs");
         process.signal(Signal::TERM);
         let status = process.wait();
@@ -151,7 +184,7 @@ fn key_file(scratch: &Path) -> PathBuf {
 }
 
 /// Makes a file and its copies, and the log of it.
-fn make_files(scratch: &Path, count: usize, etcd: &Etcd) {
+fn make_files(scratch: &Path, count: usize, etcd: &Etcd, slots: u64) {
     use std::os::unix::fs::OpenOptionsExt;
     let mut key = std::fs::OpenOptions::new();
     let mut key = key.create(true).write(true).truncate(true).mode(0o600).open(key_file(scratch)).expect("made");
@@ -162,19 +195,28 @@ fn make_files(scratch: &Path, count: usize, etcd: &Etcd) {
         let path = directory(scratch, node).join("firstcome.db");
         store.connection.execute("VACUUM INTO ?1", [path.to_str().expect("a path")]).expect("copied");
     }
+    create_log(etcd, "drill", store.file_id, slots);
+}
+
+/// Makes the log of a file that is empty.
+fn create_log(etcd: &Etcd, cluster: &str, file_id: [u8; 16], slots: u64) {
     let seal = Seal::parse(KEY).expect("a key");
-    let (head, meta) = (Head::before_all(Seq::ZERO, ChainLink::START), LogMeta::new(&store.file_id, SLOTS, &seal));
+    let (head, meta) = (Head::before_all(Seq::ZERO, ChainLink::START), LogMeta::new(&file_id, slots, &seal));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let place =
-            EtcdPlace { prefix: "/firstcome/drill/0/".into(), node: "init".into(), slots: SLOTS, lease_seconds: 2 };
-        let log = EtcdLog::connect(&etcd.urls_from(0), ConnectOptions::new(), place, seal).await.expect("URLs");
+        let log = open_log(etcd, cluster, slots).await;
         let until = Instant::now() + Duration::from_secs(30);
         while log.create(head, &meta).await.is_err() {
             assert!(Instant::now() < until, "no leader among the members");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
+}
+
+async fn open_log(etcd: &Etcd, cluster: &str, slots: u64) -> EtcdLog {
+    let place = EtcdPlace { prefix: format!("/firstcome/{cluster}/0/"), node: "init".into(), slots, lease_seconds: 2 };
+    let seal = Seal::parse(KEY).expect("a key");
+    EtcdLog::connect(&etcd.urls_from(0), ConnectOptions::new(), place, seal).await.expect("URLs")
 }
 
 /// Everything that buyers were answered.

@@ -117,6 +117,24 @@ pub enum ReadyRole {
     Follower,
 }
 
+/// `GET /v1/node/copy`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopyQuery {
+    /// Copies the file of the leader, too.
+    #[serde(default)]
+    pub from_leader: bool,
+}
+
+/// `POST /v1/node/handover`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandoverQuery {
+    /// The name of the node that is to lead; otherwise the one that is furthest.
+    #[schemars(length(min = 1, max = 64))]
+    pub to: Option<String>,
+}
+
 /// `GET /v1/audit`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

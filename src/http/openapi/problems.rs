@@ -46,7 +46,8 @@ fn refused(code: Code) -> Presence {
         | Code::OutcomeUnknown
         | Code::Internal
         | Code::NotLeader
-        | Code::Behind => Presence::Never,
+        | Code::Behind
+        | Code::NodeConflict => Presence::Never,
         // The HTTP layer uses these codes, too.
         Code::Validation | Code::NotFound => Presence::Sometimes,
         Code::KeyReused
@@ -78,7 +79,8 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         | Code::Draining
         | Code::ReadOnly
         | Code::OutcomeUnknown
-        | Code::Internal => Vec::new(),
+        | Code::Internal
+        | Code::NodeConflict => Vec::new(),
         Code::Validation => vec![("errors", json!({ "$ref": "#/components/schemas/FieldErrors" }), true)],
         Code::NotStarted => vec![("starts_at", instant(), true)],
         Code::Ended => vec![("ends_at", instant(), true)],
@@ -186,7 +188,7 @@ mod tests {
 
     use super::*;
     use crate::api::Problem;
-    use crate::api::problem::MissingState;
+    use crate::api::problem::{MissingState, NodeConflict};
     use crate::engine::{Invalid, Refusal};
     use crate::types::{Amount, UnitPrice, UnixMillis};
 
@@ -235,6 +237,7 @@ mod tests {
             Problem::NotLeader { leader: Some("http://a".into()), location: Some("http://a/v1/drops".into()) },
             Problem::Behind { missing: MissingState::Event, leader: Some("http://a".into()) },
             Problem::Behind { missing: MissingState::Young, leader: None },
+            Problem::NodeConflict(NodeConflict::NoSuccessor),
         ];
         refused.chain(others).collect()
     }

@@ -16,6 +16,10 @@ impl Node {
             return self.doubt().map(|()| false);
         }
         self.doubted = false;
+        if entry.epoch > self.applied.epoch {
+            // The last entries of a leader may come after the news that it is gone.
+            self.heard.note_vacancy(false);
+        }
         self.applied = Head { link, ..entry.head() };
         self.heard.note(now, wall, entry.at);
         // The next one may be there already.
