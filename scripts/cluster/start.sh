@@ -32,6 +32,12 @@ trap 'echo; echo "ending nodes and members"; exit 0' INT TERM
 start_cluster
 if ! curl -sf -o /dev/null "http://$(public_of "$leader")/v1/drops/1"; then make_drop demo 10000 >/dev/null; fi
 
+others() { # the public listeners of the nodes that follow
+    local node all=()
+    for node in "${nodes[@]}"; do [ "$node" = "$leader" ] || all+=("$(public_of "$node")"); done
+    (IFS=, && echo "${all[*]}")
+}
+
 echo "a cluster of three nodes, below $directory"
 for node in "${nodes[@]}"; do
     role=follows
@@ -42,6 +48,7 @@ for member in "${members[@]}"; do echo "  etcd$member  $(client_of "$member")  p
 cat <<END
 type in a second terminal:
   $program cluster status --cluster $directory/n1.toml
+  $program rush --public $(public_of "$leader") --nodes $(others) --admin $(admin_of "$leader") --rate 300 --buyers 10000
   python3 scripts/cluster/buyers.py 20 $(for node in "${nodes[@]}"; do printf '%s ' "$(public_of "$node")"; done)
   kill -9 ${node_pid[$leader]}        # the leader, while they buy: another node leads within seconds
   tail -n 5 $directory/n*.log

@@ -49,6 +49,8 @@ pub(super) struct BehaviorRules {
     pub(super) lapse_after: Option<Duration>,
     /// Buyers send nothing a second time: more requests than were offered would blur the cost of a rate.
     pub(super) asks_once: bool,
+    /// Buyers ask further nodes where one is gone: attempts at it do not count as those of a server that fails.
+    pub(super) has_other_nodes: bool,
 }
 
 /// A well-mixed number out of a seed (splitmix64's finisher).

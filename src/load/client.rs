@@ -62,6 +62,8 @@ pub(super) struct HttpReply<'a> {
 
 /// A kept-alive connection.
 pub(super) struct LoadConnection {
+    /// The address of the server.
+    pub(super) address: SocketAddr,
     stream: TcpStream,
     input: Vec<u8>,
     /// The joined body of a chunked response.
@@ -81,6 +83,7 @@ impl LoadConnection {
         };
         stream.set_nodelay(true).map_err(ExchangeError::NotConnected)?;
         Ok(LoadConnection {
+            address,
             stream,
             input: Vec::with_capacity(INPUT_BYTES),
             joined: Vec::new(),

@@ -68,13 +68,17 @@ impl BehaviorRules {
                 let wait = (*retry_after).min(RETRY_AFTER_MAX);
                 self.try_again(buyer, step, REJECTED_MAX, wait, ledger)
             }
-            LoadResponse::NotSent => self.try_again(buyer, step, FAILURES_MAX, doubled(buyer.tries), ledger),
+            LoadResponse::NotSent => self.try_again(buyer, step, self.failures_max(), doubled(buyer.tries), ledger),
             LoadResponse::Unsure => {
                 buyer.unsure = true;
-                self.try_again(buyer, step, FAILURES_MAX, doubled(buyer.tries), ledger)
+                self.try_again(buyer, step, self.failures_max(), doubled(buyer.tries), ledger)
             }
             LoadResponse::Drop(_) | LoadResponse::Invalid => violation(buyer, Violation::InvalidResponse, ledger),
         }
+    }
+
+    const fn failures_max(&self) -> u16 {
+        if self.has_other_nodes { REJECTED_MAX } else { FAILURES_MAX }
     }
 
     /// The same step with the same key, after a pause of once to one and a half times `wait`.

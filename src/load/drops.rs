@@ -62,19 +62,34 @@ pub(super) async fn create_at(admin: &HttpClient, path: &str, body: &Value) -> R
     made.map_err(|error| admin.exit(&format!("POST {path}"), &error))
 }
 
-/// Reads a drop; without a response, again for some seconds.
+/// Reads a drop at a server that is not behind: a single machine, or the node that leads. Without a response, again for
+/// some seconds.
 ///
 /// # Errors
-/// 69: the public listener is unreachable, or has no such drop.
-pub(super) async fn read_patiently(public: &ServerAddress, id: u32) -> Result<DropView, Exit> {
-    let public = reader(public)?;
+/// 69: no public listener is reachable, or none has such a drop.
+pub(super) async fn read_patiently(servers: impl Iterator<Item = &ServerAddress>, id: u32) -> Result<DropView, Exit> {
+    let servers = servers.map(reader).collect::<Result<Vec<_>, Exit>>()?;
     for _ in 1..LOOKS_MAX {
-        if let Ok(drop) = read(&public, id).await {
-            return view(drop);
+        for server in &servers {
+            if let Some(drop) = read_current(server, id).await {
+                return view(drop);
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    view(read(&public, id).await?)
+    let first = servers.first().ok_or_else(|| Exit::bug("no server to ask"))?;
+    view(read(first, id).await?)
+}
+
+/// Reads a drop, unless the server does not answer or follows another node.
+async fn read_current(server: &HttpClient, id: u32) -> Option<Value> {
+    let reply = server.request(Method::GET, &format!("/v1/drops/{id}"), None).await.ok()?.reply;
+    // A single machine sends no such header.
+    let is_current = reply.headers.get("firstcome-stale-ms").is_none_or(|age| age == "0");
+    if reply.status != 200 || !is_current {
+        return None;
+    }
+    serde_json::from_slice(&reply.body).ok()
 }
 
 /// Reads a drop that should be on sale.

@@ -69,6 +69,18 @@ impl RequestOutcome {
         !matches!(self, RequestOutcome::NotConnected | RequestOutcome::ConnectionLost)
     }
 
+    /// True for outcomes after which another node of a cluster may answer: the one that was asked does not decide.
+    pub(super) const fn is_for_another_node(self) -> bool {
+        matches!(
+            self,
+            RequestOutcome::NotLeader
+                | RequestOutcome::Draining
+                | RequestOutcome::NotConnected
+                | RequestOutcome::ConnectionLost
+                | RequestOutcome::TimedOut
+        )
+    }
+
     /// The name in JSON, and the text in the table.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {

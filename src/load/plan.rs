@@ -17,6 +17,8 @@ const PAYMENT_SECONDS_MIN: u64 = 900;
 #[derive(Clone, Debug)]
 pub(crate) struct LoadPlan {
     pub(crate) public: ServerAddress,
+    /// The other nodes of a cluster.
+    pub(crate) others: Vec<ServerAddress>,
     pub(crate) admin: HttpClient,
     pub(crate) buyers: u32,
     pub(crate) units: u32,
@@ -37,6 +39,11 @@ pub(crate) struct LoadPlan {
 }
 
 impl LoadPlan {
+    /// The public listeners of all nodes, or of the one server.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &ServerAddress> {
+        std::iter::once(&self.public).chain(&self.others)
+    }
+
     /// The length of a reservation of the load's own drop.
     pub(super) const fn reservation_seconds(&self) -> u64 {
         if self.expire { EXPIRE_SECONDS } else { self.deadline.as_secs() + OUTLAST_SECONDS }

@@ -67,7 +67,7 @@ pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<
         let took = start.elapsed();
         let mut after = BTreeMap::new();
         for (id, new) in &made {
-            after.insert(*id, drops::read_patiently(&public, *new).await?);
+            after.insert(*id, drops::read_patiently(std::iter::once(&public), *new).await?);
         }
         Ok(ReplayReport { script, requests: requests as u64, counts, after, took })
     })

@@ -14,6 +14,9 @@ use crate::types::{OrderId, OrderState};
 /// The pause before the next attempt, where the server names none.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
+/// The pause before a request goes to another node, to which a redirect sends it.
+const REDIRECTED_AFTER: Duration = Duration::from_millis(100);
+
 /// An instant in the server's format: RFC 3339, UTC, milliseconds, so that text order is time order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct ServerTime([u8; 24]);
@@ -179,7 +182,8 @@ fn decode_problem(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOut
 
 fn rejected(head: &ResponseHead) -> LoadResponse {
     let seconds = head.retry_after_seconds.map(u64::from);
-    LoadResponse::Rejected { retry_after: seconds.map_or(RETRY_AFTER_DEFAULT, Duration::from_secs) }
+    let default = if head.status == 307 { REDIRECTED_AFTER } else { RETRY_AFTER_DEFAULT };
+    LoadResponse::Rejected { retry_after: seconds.map_or(default, Duration::from_secs) }
 }
 
 fn rejection_outcome(code: &str) -> RequestOutcome {
@@ -242,6 +246,8 @@ mod tests {
             let wait = LoadResponse::Rejected { retry_after: Duration::from_secs(3) };
             assert_eq!(decode_order(&head, follower), (wait, RequestOutcome::NotLeader), "{status}");
         }
+        let at_once = LoadResponse::Rejected { retry_after: REDIRECTED_AFTER };
+        assert_eq!(decode_order(&head(307), follower).0, at_once);
         assert_eq!(decode_order(&head(307), b"gateway").0, LoadResponse::Invalid);
         assert_eq!(decode_order(&retry, b"gateway"), (LoadResponse::Unsure, RequestOutcome::Unknown));
         assert_eq!(decode_order(&head(500), b""), (LoadResponse::Unsure, RequestOutcome::Internal));

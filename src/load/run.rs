@@ -1,5 +1,6 @@
 //! One run of orders and reads: the drop, the threads, the check.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -80,7 +81,7 @@ pub(super) struct RunFigures {
 impl RunFigures {
     /// Reads the drop once more, and compares.
     pub(super) fn check(&self, plan: &LoadPlan, before: DropView, lapses_unwatched: bool) -> CheckResult {
-        let after = block_on(drops::read_patiently(&plan.public, before.id)).map_err(|exit| exit.message);
+        let after = block_on(drops::read_patiently(plan.nodes(), before.id)).map_err(|exit| exit.message);
         let (ledger, buyers, waiting) = (&self.ledger, self.schedule.buyers(), self.waiting);
         check(&CheckInput { ledger, before, after, buyers, waiting, lapses_unwatched })
     }
@@ -130,15 +131,17 @@ fn jobs(
         asks_twice: drop.per_buyer_limit == 1,
         lapse_after: plan.expire.then(|| Duration::from_secs(drop.reservation_seconds)),
         asks_once: plan.asks_once,
+        has_other_nodes: !plan.others.is_empty(),
     });
     let requests = Arc::new(Requests::new(&plan.public.authority, drop.id, plan.seed));
+    let nodes: Arc<[SocketAddr]> = plan.nodes().map(|node| node.address).collect();
     let (_, never) = bounded(0);
     let job = |thread: usize| {
         Ok(WorkerJob {
             run: Arc::clone(run),
             rules: Arc::clone(&rules),
             requests: Arc::clone(&requests),
-            public: plan.public.clone(),
+            nodes: Arc::clone(&nodes),
             thread,
             connections: plan.connections / plan.threads + usize::from(thread < plan.connections % plan.threads),
             queue: WorkQueue::new(schedule, thread as u64, plan.threads as u64),

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,6 @@ use super::response::{LoadResponse, decode_drop, decode_order};
 use super::schedule::{DueWork, LoadWork, WorkQueue};
 use super::shared::{SharedRun, nanos};
 use super::waiting_list::WaitingBuyer;
-use crate::client::target::ServerAddress;
 
 /// One of this number of reads of the drop adds up its counters.
 const COUNTERS_EVERY: u64 = 16;
@@ -37,7 +37,8 @@ pub(super) struct WorkerJob {
     pub(super) run: Arc<SharedRun>,
     pub(super) rules: Arc<BehaviorRules>,
     pub(super) requests: Arc<Requests>,
-    pub(super) public: ServerAddress,
+    /// The server, or the nodes of a cluster, of which the first is used first.
+    pub(super) nodes: Arc<[SocketAddr]>,
     pub(super) thread: usize,
     pub(super) connections: usize,
     pub(super) queue: WorkQueue,
@@ -60,7 +61,7 @@ pub(super) struct WorkerResult {
 /// The runtime cannot be made: no descriptors left.
 pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let opened = runtime.block_on(open_all(&job.public, job.connections));
+    let opened = runtime.block_on(open_all(job.nodes[0], job.connections));
     let (connections, report) = match opened {
         Ok(connections) => (connections, Ok(())),
         Err(fault) => (Vec::new(), Err(fault)),
@@ -71,7 +72,8 @@ pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
         run: job.run,
         rules: job.rules,
         requests: job.requests,
-        public: job.public,
+        nodes: job.nodes,
+        node: Cell::new(0),
         thread: job.thread,
         start,
         queue: RefCell::new(job.queue),
@@ -91,10 +93,10 @@ pub(super) fn work(job: WorkerJob) -> io::Result<Option<WorkerResult>> {
         .map(|state| WorkerResult { ledger: state.ledger.into_inner(), meter: state.meter.into_inner() }))
 }
 
-async fn open_all(public: &ServerAddress, count: usize) -> Result<Vec<LoadConnection>, ExchangeError> {
+async fn open_all(address: SocketAddr, count: usize) -> Result<Vec<LoadConnection>, ExchangeError> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
-        connections.push(LoadConnection::open(public.address).await?);
+        connections.push(LoadConnection::open(address).await?);
     }
     Ok(connections)
 }
@@ -123,7 +125,7 @@ async fn serve(state: Rc<WorkerState>, first: LoadConnection) {
             }
         }
         if connection.is_none() {
-            connection = LoadConnection::open(state.public.address).await.ok();
+            connection = state.open().await;
             if connection.is_none() {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
@@ -151,7 +153,9 @@ struct WorkerState {
     run: Arc<SharedRun>,
     rules: Arc<BehaviorRules>,
     requests: Arc<Requests>,
-    public: ServerAddress,
+    nodes: Arc<[SocketAddr]>,
+    /// Index of the node that connections are opened to.
+    node: Cell<usize>,
     thread: usize,
     start: Instant,
     queue: RefCell<WorkQueue>,
@@ -206,6 +210,24 @@ impl WorkerState {
         }
     }
 
+    /// Opens a connection to the present node.
+    async fn open(&self) -> Option<LoadConnection> {
+        let address = self.nodes[self.node.get()];
+        let opened = LoadConnection::open(address).await.ok();
+        if opened.is_none() {
+            self.leave(address);
+        }
+        opened
+    }
+
+    /// Takes the next node for further connections, unless another connection of this thread has left this one.
+    fn leave(&self, address: SocketAddr) {
+        let node = self.node.get();
+        if self.nodes[node] == address {
+            self.node.set((node + 1) % self.nodes.len());
+        }
+    }
+
     /// Sends a request and decodes its response.
     async fn ask(
         &self,
@@ -214,7 +236,7 @@ impl WorkerState {
         decode: impl FnOnce(&ResponseHead, &[u8]) -> (LoadResponse, RequestOutcome),
     ) -> RequestResult {
         if connection.as_ref().is_some_and(|open| !open.is_quiet()) {
-            *connection = LoadConnection::open(self.public.address).await.ok();
+            *connection = self.open().await;
         }
         let sent_ns = self.now_ns();
         let Some(open) = connection.as_mut() else {
@@ -232,7 +254,11 @@ impl WorkerState {
             Err(ExchangeError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
             Err(ExchangeError::Invalid(_)) => (LoadResponse::Unsure, RequestOutcome::Invalid),
         };
-        if !open.is_reusable() {
+        let elsewhere = self.nodes.len() > 1 && outcome.is_for_another_node();
+        if elsewhere {
+            self.leave(open.address);
+        }
+        if elsewhere || !open.is_reusable() {
             *connection = None;
         }
         RequestResult { answer, outcome, sent_ns, done_ns: self.now_ns() }

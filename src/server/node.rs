@@ -38,6 +38,7 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
 
     use super::{cluster_checks, log_thread};
     use crate::log::NodeSettings;
+    use crate::store::log_position;
     use crate::writer::NodeView;
 
     let mut refused = Vec::new();
@@ -60,6 +61,9 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
     cluster.settle_advertised(&public, &admin, listeners.wire_address);
     cluster_checks::check(cluster, store)?;
     let view = Arc::new(NodeView::new(cluster.node.clone()));
+    // Otherwise the node would announce that it has nothing, until the first entry that it applies.
+    let position = log_position::read(&store.connection).ok().flatten();
+    view.begin_at(position.map_or(0, |position| position.number));
     let (lanes, thread) = log_thread::start(cluster, store.file_id, Arc::clone(&view))?;
     let settings = NodeSettings::default();
     Ok(Some(NodeStart { parts: ReplicaParts { lanes, view, settings }, thread }))

@@ -167,6 +167,12 @@ impl NodeView {
         self.leads_until.store(until.map_or(0, |until| until.0), Ordering::Release);
     }
 
+    /// Sets the entry at which the file of this node ends at its start. How old the state is stays unknown until the next
+    /// entry.
+    pub fn begin_at(&self, number: u64) {
+        self.applied.store(number, Ordering::Release);
+    }
+
     /// Notes the number and the instant of the last entry in the file.
     pub fn set_applied(&self, number: u64, at: UnixMillis) {
         self.applied.store(number, Ordering::Release);

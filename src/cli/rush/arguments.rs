@@ -16,6 +16,7 @@ Examples:
   firstcome rush --expire                            lapsed reservations are sold again
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
+  firstcome rush --public 127.0.0.1:8110 --nodes 127.0.0.1:8120,127.0.0.1:8130 --admin 127.0.0.1:8111   nodes of a cluster
   firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
   firstcome rush --bids 50 --connections 1000 --pace-ms 10   1,000 bidders in a new auction, over the wire protocol
   firstcome rush --bids 500 --connections 8 --subscribers 1000   the delay of the last price at 1,000 subscribers
@@ -30,6 +31,9 @@ pub struct RushArgs {
     /// The server's public listener: host:port or http://host:port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) public: String,
+    /// With a cluster: public listeners of the other nodes; buyers go on there when the node that they use does not lead
+    #[arg(long, value_name = "ADDRS", value_delimiter = ',', conflicts_with_all = ["bids", "ladder"])]
+    pub(super) nodes: Vec<String>,
     /// The server's admin listener, where rush creates its drop; https://host:port if it is under TLS
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     pub(super) admin: String,

@@ -33,6 +33,9 @@ pub(super) struct RushPlan {
 pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
     let mut mistakes = Vec::new();
     let public = ServerAddress::parse(&args.public, args.allow_remote).map_err(|mistake| mistakes.push(mistake)).ok();
+    let others: Vec<_> = args.nodes.iter().map(|node| ServerAddress::parse(node, args.allow_remote)).collect();
+    let others: Vec<_> =
+        others.into_iter().filter_map(|node| node.map_err(|mistake| mistakes.push(mistake)).ok()).collect();
     let admin = admin_client(&args).map_err(|mistake| mistakes.push(mistake)).ok();
     if args.expire && args.crowd != Crowd::Real {
         mistakes.push(
@@ -65,6 +68,7 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
     };
     let plan = LoadPlan {
         public,
+        others,
         admin,
         buyers: args.buyers,
         units: args.units,

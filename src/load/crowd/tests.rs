@@ -5,7 +5,14 @@ use crate::types::{OrderId, Shard};
 const SECRET: [u8; 10] = [0; 10];
 
 fn rules(lapse_after: Option<Duration>) -> BehaviorRules {
-    BehaviorRules { seed: 7, crowd: Crowd::Real, asks_twice: true, lapse_after, asks_once: false }
+    BehaviorRules {
+        seed: 7,
+        crowd: Crowd::Real,
+        asks_twice: true,
+        lapse_after,
+        asks_once: false,
+        has_other_nodes: false,
+    }
 }
 
 fn view(seq: u64, state: OrderState) -> OrderView {
@@ -200,5 +207,21 @@ fn a_second_unit_is_right_only_after_the_first_reservation_ended() {
         let second = OrderView { reserved_at: ServerTime::parse(from), ..view(2, OrderState::Reserved) };
         answer(&rules, &mut buyer, BuyerStep::AskTwice, LoadResponse::Order(second), &mut ledger);
         assert_eq!(ledger.violations().count(), violations, "{from}");
+    }
+}
+
+#[test]
+fn buyers_who_know_other_nodes_outlast_redirects_and_refused_connections_of_a_takeover() {
+    let cluster = BehaviorRules { has_other_nodes: true, ..rules(None) };
+    for (rules, goes_on) in [(&cluster, true), (&rules(None), false)] {
+        let (mut buyer, mut ledger) = (Buyer::new(1, 0), Ledger::default());
+        let redirected = || LoadResponse::Rejected { retry_after: Duration::from_millis(100) };
+        for _ in 0..20 {
+            let next = answer(rules, &mut buyer, BuyerStep::Order, redirected(), &mut ledger).0;
+            assert_eq!(next, Some(BuyerStep::Order));
+        }
+        let next = answer(rules, &mut buyer, BuyerStep::Order, LoadResponse::NotSent, &mut ledger).0;
+        assert_eq!(next.is_some(), goes_on);
+        assert_eq!(ledger.ended(BuyerEnd::GaveUp), u64::from(!goes_on));
     }
 }
