@@ -7,7 +7,7 @@
 //! with the faults of a network, `etcd` the real one (feature `cluster`), `seal` encrypts its entries. `etcd_connect` opens it
 //! from the file of a cluster; `meta` is what never changes in a log, `announcement` what nodes tell of themselves there.
 //!
-//! No program appends entries yet.
+//! `writer` is what appends and applies entries, `server` what carries its requests to etcd.
 
 pub mod announcement;
 pub mod append;
