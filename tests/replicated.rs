@@ -11,7 +11,7 @@ use std::time::Duration;
 use firstcome::engine::Outcome;
 use firstcome::writer::{NodeRole, NotApplied, SubmitError, WriterReply};
 use replicas::{Network, Replicas};
-use writing::{create, decided, order};
+use writing::{create, decided, order, submit_resume};
 
 #[test]
 fn one_node_decides_and_the_files_of_all_become_equal() {
@@ -79,6 +79,26 @@ fn a_batch_that_breaks_a_rule_of_the_tables_is_in_no_log() {
     let second = replicas.leader_besides(leader);
     let outcome = decided(order(&replicas.nodes[second].handle, "ann").expect("let in")).outcome;
     assert!(matches!(outcome, Outcome::Accepted(_)), "the order is in no log: {outcome:?}");
+}
+
+#[test]
+fn a_leader_whose_log_is_nearly_full_takes_operators_commands_and_then_none() {
+    let replicas = Replicas::start(1);
+    let leader = &replicas.nodes[replicas.leader()].handle;
+    let view = leader.node.as_ref().expect("a node");
+    decided(create(leader, 5, 600));
+    for (percent, buyers, operators) in [(59, true, true), (60, false, true), (79, false, true), (80, false, false)] {
+        view.set_log_use(percent);
+        let taken = |submitted: Result<firstcome::writer::Ticket, SubmitError>| match submitted {
+            Ok(ticket) => matches!(ticket.wait(), WriterReply::Decided(_)),
+            Err(error) => {
+                assert_eq!(error, SubmitError::ReadOnly, "at {percent} %");
+                false
+            }
+        };
+        assert_eq!(taken(order(leader, "ann")), buyers, "at {percent} %");
+        assert_eq!(taken(submit_resume(leader)), operators, "at {percent} %");
+    }
 }
 
 #[test]

@@ -135,6 +135,15 @@ impl EtcdLog {
         Ok(self.value(self.meta_key()).await?.and_then(|value| LogMeta::parse(&value)))
     }
 
+    /// Reads the length of the database of the member that is used, in bytes: what etcd compares with its quota.
+    ///
+    /// # Errors
+    /// If the member does not answer; the next one is used from then on.
+    pub async fn database_bytes(&self) -> Result<u64, Error> {
+        let status = self.in_time(async |mut member: Client| member.status().await).await?;
+        Ok(u64::try_from(status.db_size()).unwrap_or(0))
+    }
+
     /// Compacts what was overwritten, once enough was. A compaction that fails is made up for by the next one.
     pub async fn compact_if_due(&self) {
         let revision = {

@@ -29,6 +29,8 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 const WATCH_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Time for which the others leave the leadership to the node that the last leader has named.
 const SUCCESSOR_FIRST: Duration = Duration::from_millis(500);
+/// Interval at which the room of the log is looked at: a sale of 40,000 orders/s fills 1 % of 4 GiB in 4 s.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// Longest time for the first answer of a log: three members may just be electing a leader.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(20);
 
@@ -159,6 +161,8 @@ async fn serve(
     drop(tokio::spawn(hand_over(Arc::clone(log), Arc::clone(view), address_of(cluster))));
     let mut look = every(LEADER_EVERY);
     let mut announce = every(ANNOUNCE_EVERY);
+    let mut room = every(ROOM_EVERY);
+    let quota_bytes = cluster.quota_bytes;
     loop {
         tokio::select! {
             job = jobs.recv() => match job {
@@ -166,6 +170,7 @@ async fn serve(
                 None => return log.withdraw().await,
             },
             _ = look.tick() => drop(tokio::spawn(see_leader(Arc::clone(log), Arc::clone(view), Arc::clone(&vacancy)))),
+            _ = room.tick() => drop(tokio::spawn(see_room(Arc::clone(log), Arc::clone(view), quota_bytes))),
             _ = announce.tick() => {
                 let node = NodeAnnouncement {
                     address: address_of(cluster),
@@ -262,6 +267,14 @@ impl Vacancy {
             None => 0,
         };
         let _ended = self.told.send(LogReply { lane: Lane::Vacancy, number, answer: LogAnswer::Gone });
+    }
+}
+
+/// Compares the length of the log's database with its quota.
+async fn see_room(log: Arc<EtcdLog>, view: Arc<NodeView>, quota_bytes: u64) {
+    if let Ok(bytes) = log.database_bytes().await {
+        let percent = bytes.saturating_mul(100) / quota_bytes.max(1);
+        view.set_log_use(u8::try_from(percent).unwrap_or(u8::MAX));
     }
 }
 

@@ -148,8 +148,13 @@ impl WriterHandle {
         if self.is_read_only() {
             return Err(SubmitError::ReadOnly);
         }
-        if self.node.as_ref().is_some_and(|node| !node.may_lead()) {
-            return Err(SubmitError::NotLeader);
+        if let Some(node) = &self.node {
+            if !node.may_lead() {
+                return Err(SubmitError::NotLeader);
+            }
+            if node.log_is_short(submission.class) {
+                return Err(SubmitError::ReadOnly);
+            }
         }
         if submission.class == Class::Buyer {
             // Workers that check at the same moment may exceed the limit by one each: the reserve is larger than that.

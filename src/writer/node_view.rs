@@ -2,10 +2,11 @@
 //! cached response takes no lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::Class;
 use super::clock::{boot_clock, wall_clock};
 use super::handover::Handover;
 use crate::failpoints::{self, Bug};
@@ -35,6 +36,12 @@ pub enum NodeRole {
     Stopped,
 }
 
+/// Share of etcd's quota from which buyers' commands are rejected, in percent: what is under way must still fit.
+const LOG_USE_BUYERS_MAX: u8 = 60;
+/// Share of etcd's quota from which all commands are rejected, in percent. At 100 etcd takes no write until an operator has
+/// made room, not even that of a lease.
+const LOG_USE_MAX: u8 = 80;
+
 /// Stands for a clock that was not compared yet.
 const NOT_COMPARED: i64 = i64::MIN;
 
@@ -52,6 +59,8 @@ pub struct NodeView {
     synced: AtomicU64,
     /// Lead of its wall clock over the leaders', in milliseconds; [`NOT_COMPARED`] until it could compare.
     clock_lead_ms: AtomicI64,
+    /// Share of its quota that the log's database has, in percent.
+    log_use: AtomicU8,
     stopped: AtomicBool,
     leader: Mutex<Option<Arc<LeaderAddress>>>,
     is_copying: Arc<AtomicBool>,
@@ -79,6 +88,7 @@ impl NodeView {
             applied_at: AtomicI64::new(0),
             synced: AtomicU64::new(0),
             clock_lead_ms: AtomicI64::new(NOT_COMPARED),
+            log_use: AtomicU8::new(0),
             stopped: AtomicBool::new(false),
             leader: Mutex::new(None),
             is_copying: Arc::default(),
@@ -189,6 +199,21 @@ impl NodeView {
     #[must_use]
     pub fn clock_lead_ms(&self) -> Option<i64> {
         Some(self.clock_lead_ms.load(Ordering::Relaxed)).filter(|lead| *lead != NOT_COMPARED)
+    }
+
+    /// Returns whether the log has too little room for a command of this class.
+    #[must_use]
+    pub fn log_is_short(&self, class: Class) -> bool {
+        let most = if class == Class::Buyer { LOG_USE_BUYERS_MAX } else { LOG_USE_MAX };
+        self.log_use.load(Ordering::Relaxed) >= most
+    }
+
+    /// Notes the share of its quota that the log's database has, in percent.
+    pub fn set_log_use(&self, percent: u8) {
+        let before = self.log_use.swap(percent, Ordering::Relaxed);
+        if percent >= LOG_USE_BUYERS_MAX && before < LOG_USE_BUYERS_MAX {
+            tracing::error!(percent, "etcd's database has much of its quota: nothing is sold until there is room");
+        }
     }
 
     /// Notes the last event on the disk, and the lead of the wall clock.

@@ -14,7 +14,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use firstcome::engine::{
-    COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, OUTCOME_NAMES, OrderCommand, PlaceOrder,
+    COMMAND_NAMES, ChangeDrop, Command, CommandKey, CreateDrop, DropCommand, DropSpec, OUTCOME_NAMES, OrderCommand,
+    PlaceOrder,
 };
 use firstcome::store::chain::ChainLink;
 use firstcome::store::watermark::{Watermark, WatermarkRecord};
@@ -83,6 +84,11 @@ pub fn create_drop(handle: &WriterHandle, key: &str, spec: DropSpec) -> Ticket {
         spec: Box::new(spec),
     }));
     handle.submit(Submission { command, private_data: None, class: Class::Operator }).expect("let in")
+}
+
+pub fn submit_resume(handle: &WriterHandle) -> Result<Ticket, SubmitError> {
+    let command = Command::Drop(DropCommand::Resume(ChangeDrop { drop_id: drop_one(), reason: "test".into() }));
+    handle.submit(Submission { command, private_data: None, class: Class::Operator })
 }
 
 pub fn drop_one() -> DropId {
