@@ -27,3 +27,5 @@ scripts/full-disk.sh 20
 # All runbooks.
 scripts/rehearse.sh
 scripts/cluster/rehearse.sh
+# A hundred random faults of nodes, members and networks, under buyers.
+FIRSTCOME_TEST_FAULTS=100 cargo test --locked --release --features cluster --test cluster_nodes -- --nocapture

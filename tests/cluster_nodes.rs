@@ -3,9 +3,11 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod etcd;
+mod model;
 mod nodes;
 mod process;
 
+use model::Random;
 use nodes::{Buyers, Nodes, Way, assert_equal_files, check};
 use rustix::process::Signal;
 
@@ -21,7 +23,7 @@ fn whatever_dies_nothing_acknowledged_is_lost_and_writes_come_back() {
     let buyers = Buyers::begin(BUYERS, nodes.public());
     buyers.wait_for(AFTER);
     let mut table = Vec::new();
-    for fault in Fault::ALL {
+    for fault in faults() {
         let leader = nodes.leader();
         println!("{fault:?}, n{leader} leads");
         fault.begin(&mut nodes, leader);
@@ -69,6 +71,18 @@ enum Fault {
     SlowNetwork,
     /// No file of the leader may grow any more: it ends, and its directory needs a new copy.
     LeaderDiskFails,
+}
+
+/// Every fault once; with `FIRSTCOME_TEST_FAULTS` so many of them at random, by the seed `FIRSTCOME_TEST_SEED`.
+fn faults() -> Vec<Fault> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let Some(count) = number("FIRSTCOME_TEST_FAULTS") else { return Fault::ALL.into() };
+    let seed = number("FIRSTCOME_TEST_SEED").unwrap_or(15);
+    println!("{count} faults, seed {seed}");
+    let mut random = Random(seed);
+    // A disk that fails leaves one node less.
+    let lasting = &Fault::ALL[..Fault::ALL.len() - 1];
+    (0..count).map(|_| random.pick(lasting)).collect()
 }
 
 impl Fault {
