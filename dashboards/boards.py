@@ -372,7 +372,7 @@ CLUSTER = Board("cluster", "Cluster", "The nodes of a cluster and the members of
              "sum by (cluster, shard) (firstcome_node_leads{@})", [], ["FirstcomeNoLeader"], width=6),
         stat("Nodes", "Nodes that answer Prometheus.", "short",
              "count by (cluster, shard) (firstcome_node_leads{@})", [], ["FirstcomeDown"], width=6),
-        stat("Takeovers", "Times that a node began to lead or ceased to, within the last hour.", "short",
+        stat("Leader changes", "Times that a node began to lead or ceased to, within the last hour.", "short",
              "sum by (cluster, shard) (changes(firstcome_node_leads{@}[1h]))", [(6, ORANGE), (20, RED)],
              ["FirstcomeLeaderChanges"], width=6),
         stat("Members of etcd", "Members of etcd that answer Prometheus; a log needs two of three.", "short",

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Rehearses the alerts of a cluster and asks every query of its dashboard, on this machine: a cluster in a directory of its own under
-# Debian's Prometheus and buyers; a node is killed, then one member of etcd, then a second one. Waits for the alert of each and,
-# when they are started again, for its end. Loopback only, about two minutes.
+# Rehearses the alerts and runbooks of a cluster, and asks every query of its dashboard, on this machine: a cluster in a
+# directory of its own under Debian's Prometheus and buyers. The leader is killed, a follower loses its disk and joins again,
+# the leader hands over; then one member of etcd is killed, and a second one. Waits for each alert and for its end. Loopback
+# only, about two minutes.
 #
 # FIRSTCOME: a program that was built with the feature `cluster`; default: builds one. Needs what start.sh needs.
 set -euo pipefail
@@ -59,16 +60,28 @@ stop_hard() { # PROCESS
     { wait "$1"; } 2>/dev/null || true
 }
 
-timeout 60 python3 scripts/cluster/buyers.py 20 "$(public_of 1)" "$(public_of 2)" "$(public_of 3)" >"$directory/buyers.out" 2>&1 &
+timeout 90 python3 scripts/cluster/buyers.py 30 "$(public_of 1)" "$(public_of 2)" "$(public_of 3)" >"$directory/buyers.out" 2>&1 &
 buyers=$!
 sleep 5
 killed=$leader
-echo "the leader n$killed is killed, for 10 s"
+echo "the leader n$killed is killed"
 stop_hard "${node_pid[$killed]}"
 expect fires FirstcomeDown
 silent FirstcomeNoLeader || failed "a takeover is not the loss of the leader"
 start_node "$killed"
 expect silent FirstcomeDown
+wait_until 30 find_leader || failed "no node leads"
+for lost in "${nodes[@]}"; do [ "$lost" = "$leader" ] || break; done
+for from in "${nodes[@]}"; do [ "$from" = "$leader" ] || [ "$from" = "$lost" ] || break; done
+echo "the follower n$lost loses its disk, and joins again from n$from"
+stop_hard "${node_pid[$lost]}"
+rm -rf "$directory/n$lost"
+"$program" cluster join --cluster "$directory/n$lost.toml" --data "$directory/n$lost" --from "$(admin_of "$from")" >"$directory/join.out" 2>&1 ||
+    failed "join" "$directory/join.out"
+start_node "$lost"
+wait_until 30 ready "$lost" '?role=follower' || failed "n$lost does not follow" "$directory/n$lost.log"
+echo "the leader n$leader hands over"
+"$program" cluster handover --admin "$(admin_of "$leader")" || failed "handover"
 wait "$buyers" || failed "the buyers" "$directory/buyers.out"
 tail -n 1 "$directory/buyers.out"
 
