@@ -74,6 +74,7 @@ enum Fault {
 }
 
 /// Every fault once; with `FIRSTCOME_TEST_FAULTS` so many of them at random, by the seed `FIRSTCOME_TEST_SEED`.
+#[expect(clippy::print_stdout, reason = "the seed replays a run")]
 fn faults() -> Vec<Fault> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let Some(count) = number("FIRSTCOME_TEST_FAULTS") else { return Fault::ALL.into() };

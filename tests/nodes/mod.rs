@@ -1,6 +1,7 @@
 //! Nodes as processes of their own over members of etcd, and buyers who note every answer.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a helper cares for one answer")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
