@@ -178,6 +178,85 @@ fn a_node_follows_from_an_old_copy_of_its_directory_and_joins_no_log_of_another_
     assert_equal_files(&directories);
 }
 
+#[test]
+fn a_log_that_is_lost_begins_anew_from_the_longest_file_and_the_others_join_again() {
+    let mut nodes = Nodes::start(3);
+    let first = nodes.leader();
+    nodes.node(first).create_drop(1_000_000);
+    let buyers = Buyers::begin(BUYERS, nodes.public());
+    buyers.wait_for(AFTER);
+    // One of them is behind the others.
+    let (short, long) = ((first + 1) % 3, (first + 2) % 3);
+    nodes.stop(short);
+    buyers.know(nodes.public());
+    buyers.wait_for(AFTER);
+    let before = buyers.end();
+    nodes.stop_all(first);
+    let output = adopt(&nodes, first, Some(1));
+    assert!(output.status.code() == Some(64) && text(&output).contains("not up to 1"), "{}", text(&output));
+    let output = adopt(&nodes, long, Some(number_in(&text(&adopt(&nodes, long, None)))));
+    assert!(output.status.code() == Some(64) && text(&output).contains("a log of this database"), "{}", text(&output));
+
+    nodes.etcd.lose_everything();
+    let (code, lines) = wait_for_quorum(&nodes, long);
+    assert!(code == Some(78) && lines.contains("cluster init"), "{lines}");
+    let numbers: Vec<u64> = (0..3).map(|node| number_in(&text(&adopt(&nodes, node, None)))).collect();
+    assert!(numbers[short] < numbers[long] && numbers[first] <= numbers[long], "{numbers:?}");
+    let output = adopt(&nodes, long, Some(numbers[long]));
+    assert!(output.status.success(), "{}", text(&output));
+    println!("{}", text(&output));
+    nodes.run(long);
+    assert_eq!(nodes.leader(), long);
+    for other in [short, first] {
+        let (code, lines) = refused(&nodes, other, true);
+        assert!(code == Some(65), "{code:?}: {lines}");
+        let aside = nodes.scratch().join(format!("aside-{other}"));
+        std::fs::rename(nodes.directory(other), aside).expect("moved");
+        let output = join(&nodes, other, long, &["--from-leader"]).output().expect("run");
+        assert!(output.status.success(), "{}", text(&output));
+        nodes.run(other);
+    }
+    let buyers = Buyers::begin(BUYERS, nodes.public());
+    // They begin with the keys of orders that are there.
+    let repeated = before.accepted.len() + before.unknown.len() + before.not_applied.len();
+    buyers.wait_for(AFTER + u64::try_from(repeated).expect("few"));
+    drop(buyers.end());
+    let mut client = Client::connect(nodes.node(short).public).expect("connected");
+    for (key, id) in &before.accepted {
+        let answer = client.get(&format!("/v1/orders/{id}")).expect("answered");
+        assert_eq!(answer.status, 200, "{key} was accepted as {id}");
+    }
+    let leader = nodes.leader();
+    let directories = nodes.stop_all(leader);
+    assert_equal_files(&directories);
+}
+
+fn adopt(nodes: &Nodes, node: usize, accepted: Option<u64>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    command.args(["cluster", "adopt", "--cluster", &nodes.file(node), "--data"]).arg(nodes.directory(node));
+    if let Some(accepted) = accepted {
+        command.args(["--accept-n", &accepted.to_string()]);
+    }
+    command.stdin(Stdio::null()).output().expect("run")
+}
+
+/// The number that the command wants to be accepted.
+fn number_in(text: &str) -> u64 {
+    let (_, after) = text.split_once("--accept-n ").expect("a number");
+    after.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// Waits until new members have elected a leader, by the refusal of a node.
+fn wait_for_quorum(nodes: &Nodes, node: usize) -> (Option<i32>, String) {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (code, lines) = refused(nodes, node, true);
+        if code != Some(69) || Instant::now() >= until {
+            return (code, lines);
+        }
+    }
+}
+
 fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("made");
     for entry in std::fs::read_dir(from).expect("a directory") {

@@ -1,5 +1,7 @@
 //! `firstcome cluster`: makes the log of a cluster, shows the state of its members and nodes, and makes its key.
 
+#[cfg(feature = "cluster")]
+mod adopt;
 mod handover;
 #[cfg(feature = "cluster")]
 mod init;
@@ -52,6 +54,17 @@ again; no server starts in the directory before it has ended.
 Exit codes: 64 wrong arguments, or the directory has a database; 65 the copy is damaged, or of another log; 69 the node or
 a quorum of etcd is unreachable or refuses; 73 a process uses the directory; 74 the disk; 78 the members must be put in
 order first.";
+
+const ADOPT_EXAMPLES: &str = "Examples:
+  firstcome cluster adopt --cluster /etc/firstcome/cluster.toml --data /var/lib/firstcome/data
+                                        says up to which entry the database of this node goes
+  firstcome cluster adopt --cluster /etc/firstcome/cluster.toml --data /var/lib/firstcome/data --accept-n 48211
+
+For a cluster whose etcd has lost its data. Stop all nodes first. The new log begins after the last event of this database,
+which must be the longest of all nodes: what only another one has is lost. The others join again.
+
+Exit codes: 64 wrong arguments, the number is another one, or there is a log; 65 the database is damaged; 66 there is no
+database; 69 no quorum of etcd answers; 73 a server runs on the directory; 78 the members must be put in order first.";
 
 const HANDOVER_EXAMPLES: &str = "Examples:
   firstcome cluster handover --admin https://n1.example:8081
@@ -116,6 +129,18 @@ enum ClusterCommand {
         #[arg(long)]
         from_leader: bool,
     },
+    /// Make a new log from the longest database, after etcd has lost its data
+    #[command(after_help = ADOPT_EXAMPLES)]
+    Adopt {
+        #[command(flatten)]
+        file: ClusterFile,
+        /// Directory of the database
+        #[arg(long, value_name = "DIR", default_value = "./firstcome-data")]
+        data: PathBuf,
+        /// Number of the last entry that the database has; without it nothing is changed
+        #[arg(long, value_name = "N")]
+        accept_n: Option<u64>,
+    },
     /// Hand the leadership over to another node, before the leader is stopped
     #[command(after_help = HANDOVER_EXAMPLES)]
     Handover {
@@ -158,6 +183,7 @@ pub fn run(args: &ClusterArgs) -> Result<(), Exit> {
             };
             run_join(file, data, &source)
         }
+        ClusterCommand::Adopt { file, data, accept_n } => run_adopt(file, data, *accept_n),
         ClusterCommand::Handover { admin, to, ca } => handover::run(admin, ca.as_deref(), to.as_deref()),
         ClusterCommand::Key => print_key(),
     }
@@ -180,6 +206,11 @@ struct CopySource<'a> {
 #[cfg(feature = "cluster")]
 fn run_join(file: &ClusterFile, data: &std::path::Path, source: &CopySource<'_>) -> Result<(), Exit> {
     join::run(&file.read()?, data, source)
+}
+
+#[cfg(feature = "cluster")]
+fn run_adopt(file: &ClusterFile, data: &std::path::Path, accept_n: Option<u64>) -> Result<(), Exit> {
+    adopt::run(&file.read()?, data, accept_n)
 }
 
 #[cfg(feature = "cluster")]
@@ -214,6 +245,11 @@ fn run_init(file: &ClusterFile, _: &std::path::Path) -> Result<(), Exit> {
 
 #[cfg(not(feature = "cluster"))]
 fn run_join(file: &ClusterFile, _: &std::path::Path, _: &CopySource<'_>) -> Result<(), Exit> {
+    Err(not_built(file))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn run_adopt(file: &ClusterFile, _: &std::path::Path, _: Option<u64>) -> Result<(), Exit> {
     Err(not_built(file))
 }
 

@@ -76,6 +76,14 @@ impl Etcd {
         process.wait().expect("ended");
     }
 
+    /// Kills all members and takes their data away; they start again, as new ones.
+    pub fn lose_everything(&mut self) {
+        let count = self.members.len();
+        (0..count).for_each(|member| self.kill(member));
+        (0..count).for_each(|member| std::fs::remove_dir_all(self.data(member)).expect("removed"));
+        (0..count).for_each(|member| self.run(member));
+    }
+
     /// The members' URLs, from this one on.
     pub fn urls_from(&self, first: usize) -> Vec<String> {
         let count = self.clients.len();

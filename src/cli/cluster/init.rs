@@ -23,6 +23,15 @@ use crate::writer::clock::wall_clock;
 /// # Errors
 /// The exit code, and one line for each reason.
 pub(super) fn run(cluster: &ClusterConfig, data: &Path) -> Result<(), Exit> {
+    let (store, loaded) = open_verified(data)?;
+    refuse_file(&store)?;
+    make_log(cluster, &store, &loaded)?;
+    tell(cluster, data, &store, &loaded);
+    Ok(())
+}
+
+/// Locks and verifies a database that is there.
+pub(super) fn open_verified(data: &Path) -> Result<(Store, Loaded), Exit> {
     let database = data.join(DATABASE_FILE);
     if open::is_new(data) {
         let database = database.display();
@@ -38,13 +47,15 @@ pub(super) fn run(cluster: &ClusterConfig, data: &Path) -> Result<(), Exit> {
     let store = Store::open(data, wall_clock()).map_err(told)?;
     let loaded = load::load_verified(&store, Config::defaults().idempotency_keys_max)
         .map_err(|error| told(store.with_cause(error)))?;
-    refuse_file(&store)?;
+    Ok((store, loaded))
+}
+
+/// Makes the log, which begins after the last event of a database.
+pub(super) fn make_log(cluster: &ClusterConfig, store: &Store, loaded: &Loaded) -> Result<(), Exit> {
     let seal = seal(cluster).map_err(|mistake| Exit::usage(mistake.to_string()))?;
     let meta = LogMeta::new(&store.file_id, SLOTS, &seal);
     let head = Head::before_all(loaded.state.seq(), loaded.link);
-    block_on(create(cluster, &meta, head))??;
-    tell(cluster, data, &store, &loaded);
-    Ok(())
+    block_on(create(cluster, &meta, head))?
 }
 
 /// Refuses a file that is not the whole of what was acknowledged, or that has entries of a log.
