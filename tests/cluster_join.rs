@@ -295,6 +295,14 @@ fn a_leader_hands_over_under_buyers_and_nothing_is_lost() {
         assert!(answer.status.code() == Some(69) && text(&answer).contains("node-conflict"), "{}", text(&answer));
     }
     assert_eq!(nodes.leader(), leader, "it goes on");
+    for round in ["promoted", "leads already"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        let answer = command.args(["cluster", "promote", "--cluster", &nodes.file(follower)]).output().expect("run");
+        let told = text(&answer);
+        assert!(answer.status.success() && told.contains(&format!("n{follower} leads")), "{round}: {told}");
+        assert_eq!(nodes.leader(), follower);
+    }
+    leader = follower;
     let ledger = buyers.end();
     println!(
         "{} accepted, {} unknown, {} not applied",

@@ -8,6 +8,8 @@ mod init;
 #[cfg(feature = "cluster")]
 mod join;
 #[cfg(feature = "cluster")]
+mod promote;
+#[cfg(feature = "cluster")]
 mod status;
 mod status_view;
 
@@ -74,6 +76,15 @@ The leader ends its batch, gives the leadership up, and another node leads a mom
 request comes in that moment are told to repeat it. The token of an owner is in the variable FIRSTCOME_TOKEN.
 
 Exit codes: 0 another node leads; 64 wrong arguments; 69 the node is unreachable, does not lead, or no other one can.";
+
+const PROMOTE_EXAMPLES: &str = "Examples:
+  firstcome cluster promote --cluster /etc/firstcome/cluster.toml
+
+The node that `node` in the file names leads next: the present leader, which the log names, hands over to it. The token of an
+owner there is in the variable FIRSTCOME_TOKEN, and is sent to that address.
+
+Exit codes: 0 it leads; 64 wrong arguments or a wrong file of the cluster; 69 no quorum of etcd answers, or the leader is
+unreachable or refuses.";
 
 const KEY_EXAMPLES: &str = "Examples:
   firstcome cluster key | install -m 600 /dev/stdin /etc/firstcome/cluster.key
@@ -154,6 +165,18 @@ enum ClusterCommand {
         #[arg(long, value_name = "FILE")]
         ca: Option<PathBuf>,
     },
+    /// Let this node lead: the present leader hands over to it
+    #[command(after_help = PROMOTE_EXAMPLES)]
+    Promote {
+        #[command(flatten)]
+        file: ClusterFile,
+        /// Admin listener of the leader, if it is not the one that the log names
+        #[arg(long, value_name = "URL")]
+        admin: Option<String>,
+        /// With https://: trust the authorities in this PEM file as well
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
     /// Print a new key of a cluster
     #[command(after_help = KEY_EXAMPLES)]
     Key,
@@ -185,6 +208,7 @@ pub fn run(args: &ClusterArgs) -> Result<(), Exit> {
         }
         ClusterCommand::Adopt { file, data, accept_n } => run_adopt(file, data, *accept_n),
         ClusterCommand::Handover { admin, to, ca } => handover::run(admin, ca.as_deref(), to.as_deref()),
+        ClusterCommand::Promote { file, admin, ca } => run_promote(file, admin.as_deref(), ca.as_deref()),
         ClusterCommand::Key => print_key(),
     }
 }
@@ -211,6 +235,11 @@ fn run_join(file: &ClusterFile, data: &std::path::Path, source: &CopySource<'_>)
 #[cfg(feature = "cluster")]
 fn run_adopt(file: &ClusterFile, data: &std::path::Path, accept_n: Option<u64>) -> Result<(), Exit> {
     adopt::run(&file.read()?, data, accept_n)
+}
+
+#[cfg(feature = "cluster")]
+fn run_promote(file: &ClusterFile, admin: Option<&str>, ca: Option<&std::path::Path>) -> Result<(), Exit> {
+    promote::run(&file.read()?, admin, ca)
 }
 
 #[cfg(feature = "cluster")]
@@ -250,6 +279,11 @@ fn run_join(file: &ClusterFile, _: &std::path::Path, _: &CopySource<'_>) -> Resu
 
 #[cfg(not(feature = "cluster"))]
 fn run_adopt(file: &ClusterFile, _: &std::path::Path, _: Option<u64>) -> Result<(), Exit> {
+    Err(not_built(file))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn run_promote(file: &ClusterFile, _: Option<&str>, _: Option<&std::path::Path>) -> Result<(), Exit> {
     Err(not_built(file))
 }
 

@@ -99,10 +99,8 @@ impl Nodes {
     pub fn head(&self) -> u64 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            match open_log(&self.etcd, "drill", SLOTS).await.carry_out(&LogRequest::Head).await {
-                LogAnswer::Head(head) => head.number,
-                _ => 0,
-            }
+            let answer = open_log(&self.etcd, "drill", SLOTS).await.carry_out(&LogRequest::Head).await;
+            if let LogAnswer::Head(head) = answer { head.number } else { 0 }
         })
     }
 

@@ -127,9 +127,9 @@ fn tell(cluster: &ClusterConfig, data: &Path, store: &Store, loaded: &Loaded) {
     output::line(format!("  database  {data}, id {}", hex::encode(&store.file_id)));
     output::line(format!("  begins    after event {}", loaded.state.seq()));
     output::line("next:");
-    output::line(format!(
-        "  1. copy {data} to each other node while no server runs on it: all nodes begin with this database"
-    ));
-    output::line(format!("  2. on each node:  firstcome serve --cluster {file} --data {data}"));
+    output::line(format!("  1. on this node:        firstcome serve --cluster {file} --data {data}"));
+    output::line(
+        "  2. on each other node:  `firstcome cluster join`, and then the same; or copy the directory before the first start",
+    );
     output::line(format!("  3. firstcome cluster status --cluster {file}"));
 }
