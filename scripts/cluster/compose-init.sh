@@ -25,7 +25,7 @@ firstcome serve --data n1 --public 127.0.0.1:8110 --admin 127.0.0.1:8111 --wire 
 server=$!
 until firstcome health --admin 127.0.0.1:8111; do sleep 1; done
 kill -TERM $server
-wait $server
+wait $server || true # a signal that comes before the server handles it ends it as kill -9 would
 until firstcome cluster init --cluster n1.toml --data n1; do sleep 2; done
 cp -R n1 n2
 cp -R n1 n3

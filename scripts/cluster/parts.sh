@@ -98,7 +98,8 @@ make_cluster() {
     for node in "${nodes[@]}"; do write_file "$node"; done
     "$program" serve --data "$first" --public 127.0.0.1:0 --admin "$(admin_of 1)" --wire 127.0.0.1:0 >"$directory/n1.log" 2>&1 &
     node_pid[1]=$!
-    wait_until 30 ready 1 || failed "the first node's database could not be made" "$directory/n1.log"
+    # A line of its log, not /readyz: that answers before signals are handled.
+    wait_until 30 grep -qs ' serving ' "$directory/n1.log" || failed "the first node's database could not be made" "$directory/n1.log"
     kill -TERM "${node_pid[1]}"
     wait "${node_pid[1]}" || failed "the first node's database could not be made" "$directory/n1.log"
     unset 'node_pid[1]'
