@@ -179,6 +179,11 @@ impl Node {
         }
     }
 
+    /// The owner could not commit the entry of [`Node::applied`]: the file still ends at `before`.
+    pub fn take_back(&mut self, before: Head) {
+        self.applied = before;
+    }
+
     /// The owner could not record the entry of [`Output::Apply`]: it is read again.
     pub fn not_applied(&mut self, now: BootMillis) {
         self.applying = false;

@@ -95,6 +95,9 @@ pub enum StoreError {
         /// The disagreement, and the operator's next step.
         what: String,
     },
+    /// The thread that carries a node's requests has ended: a bug.
+    #[error("{path}: the thread of the replicated log has ended; this node stops, and may be started again")]
+    LogThreadEnded { path: PathBuf },
     /// The fault marker is set: the last run ended with a storage fault.
     #[error(
         "the last run ended with a storage fault ({what}); run `firstcome recover --data {directory}` now, before any \
@@ -265,7 +268,7 @@ impl StoreError {
             StoreError::Missing { .. } | StoreError::Vanished { .. } | StoreError::NoEmptyFile { .. } => exit::MISSING,
             StoreError::Denied { .. } => exit::DENIED,
             StoreError::FileLost { .. } => exit::FILE_LOST,
-            StoreError::Setting { .. } => exit::BUG,
+            StoreError::Setting { .. } | StoreError::LogThreadEnded { .. } => exit::BUG,
             StoreError::Rescued { code, .. } => *code,
             StoreError::Marked { .. }
             | StoreError::Interrupted { .. }
@@ -301,7 +304,7 @@ impl StoreError {
             StoreError::ForeignWriter { .. } => Severity::ForeignWriter,
             StoreError::FileLost { .. } => Severity::FileLost,
             StoreError::Setting { .. } => Severity::Bug,
-            StoreError::NotOfTheLog { .. } => Severity::Log,
+            StoreError::NotOfTheLog { .. } | StoreError::LogThreadEnded { .. } => Severity::Log,
             // A quota, or a full disk that SQLite does not call one. After a failed sync nothing is known.
             StoreError::DiskFault { cause, source, .. } if is_full(source) && is_of_a_write(cause) => Severity::Full,
             StoreError::Sqlite(error) | StoreError::AtFile { cause: error, .. } => match error.sqlite_error_code() {

@@ -137,6 +137,7 @@ fn may_pass(error: &StoreError) -> bool {
         StoreError::Network { .. }
         | StoreError::NotPlain { .. }
         | StoreError::NotOfTheLog { .. }
+        | StoreError::LogThreadEnded { .. }
         | StoreError::BadNote { .. }
         | StoreError::Mixed { .. }
         | StoreError::Rescued { .. }

@@ -175,6 +175,11 @@ impl<'a> Replica<'a> {
         is_right
     }
 
+    /// Notes that the file still ends at `before`, because the entry could not be committed.
+    pub(super) fn take_back(&mut self, before: Head) {
+        self.node.take_back(before);
+    }
+
     pub(super) fn not_applied(&mut self) {
         self.node.not_applied(boot_clock());
     }

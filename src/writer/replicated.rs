@@ -93,9 +93,7 @@ impl WriterLoop<'_> {
         let Some(replica) = &mut self.replica else { return Ok(()) };
         replica.begin();
         let head = replica.head();
-        self.begin()?;
-        self.write_position()?;
-        self.recorder.commit()?;
+        // The file learns of that entry with the next one: it has no events, and may be read again.
         tracing::info!(epoch = head.epoch, entry = head.number, seq = head.seq.get(), "this node leads");
         // While no node led, no buyer could pay: those who were offered a unit then have their time from now on.
         let now = self.clock.now();
@@ -113,8 +111,17 @@ impl WriterLoop<'_> {
         }
         let link = self.recorder.link();
         let Some(replica) = &mut self.replica else { return Ok(()) };
+        let before = replica.head();
         match replica.applied(&entry, link) {
-            Ok(true) => self.commit_of_another(entry),
+            Ok(true) => {
+                if let Err(error) = self.write_position().and_then(|()| Ok(self.recorder.commit()?)) {
+                    if let Some(replica) = &mut self.replica {
+                        replica.take_back(before);
+                    }
+                    return self.not_recorded(error);
+                }
+                self.take_over_entry(entry)
+            }
             Ok(false) => {
                 tracing::error!(
                     entry = entry.number,
@@ -138,9 +145,8 @@ impl WriterLoop<'_> {
         Ok(())
     }
 
-    fn commit_of_another(&mut self, entry: Entry) -> Result<(), StoreError> {
-        self.write_position()?;
-        self.recorder.commit()?;
+    /// Takes a committed entry of another node into memory, and publishes it.
+    fn take_over_entry(&mut self, entry: Entry) -> Result<(), StoreError> {
         for event in &entry.batch.events {
             self.state.evolve(event);
         }
@@ -157,13 +163,17 @@ impl WriterLoop<'_> {
         Ok(())
     }
 
-    /// Handles an entry of another node that could not be recorded.
+    /// Handles an entry of another node that could not be recorded or committed.
     fn not_recorded(&mut self, error: StoreError) -> Result<(), StoreError> {
         let error = self.store.with_cause(error);
-        if error.severity() != Severity::Full || !self.is_rolled_back() {
+        if !self.is_rolled_back() {
             return Err(error);
         }
-        self.become_read_only(&error.to_string());
+        match error.severity() {
+            Severity::Full => self.become_read_only(&error.to_string()),
+            Severity::ForeignWriter => self.stand_still_while_locked()?,
+            Severity::FileLost | Severity::Log | Severity::Bug | Severity::Storage => return Err(error),
+        }
         self.forget_transaction()
     }
 
@@ -378,7 +388,7 @@ impl WriterLoop<'_> {
     }
 
     fn log_ended(&self) -> StoreError {
-        StoreError::NotOfTheLog { path: self.store.path.clone(), what: "the thread of the log has ended".into() }
+        StoreError::LogThreadEnded { path: self.store.path.clone() }
     }
 }
 
