@@ -24,6 +24,12 @@ pub(super) fn run(cluster: &ClusterConfig, data: &Path, accepted: Option<u64>) -
             "{path}: this database was no node's: make its log with `firstcome cluster init`"
         )));
     };
+    if let Some(lost) = store.lost {
+        output::note(format!(
+            "{path}: {} events that it had acknowledged are missing: its disk was not synced",
+            lost.events
+        ));
+    }
     refuse_another(&store, &loaded, position, accepted)?;
     // Before the log is there: a node does not start behind a head that its file is ahead of.
     let mut writer = PositionWriter::new(&store.connection).map_err(disk)?;
@@ -44,7 +50,7 @@ fn refuse_another(store: &Store, loaded: &Loaded, position: LogPosition, accepte
     let (path, number, seq) = (store.path.display(), position.number, loaded.state.seq());
     let quoted = accepted.map_or(String::new(), |accepted| format!(", not up to {accepted}"));
     Err(Exit::usage(format!(
-        "{path}: it has the entries of its log up to {number} (event {seq}){quoted}: run this on the directory of every node, \
+        "{path}: it has the entries of its log up to {number} (event {seq}){quoted}; run this on the directory of every node, \
          take the one with the highest entry, and add --accept-n {number} if it is this one: what no file has is lost"
     )))
 }
