@@ -59,7 +59,7 @@ cluster_drill() {
         echo "skipped: etcd is not installed (apt-get install etcd-server)"
         return
     fi
-    FIRSTCOME=target/debug/firstcome timeout 120 scripts/cluster/drill.sh 9
+    FIRSTCOME=target/debug/firstcome timeout 90 scripts/cluster/drill.sh 9
 }
 
 # In release code: randomised tests, and what holds only without the feature `otlp`.
