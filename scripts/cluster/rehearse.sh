@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Rehearses the alerts and runbooks of a cluster, and asks every query of its dashboard, on this machine: a cluster in a
 # directory of its own under Debian's Prometheus and buyers. The leader is killed, a follower loses its disk and joins again,
-# the leader hands over; then one member of etcd is killed, and a second one. Waits for each alert and for its end. Loopback
-# only, about two minutes.
+# the leader hands over; then one member of etcd is killed, and a second one, and at last all data of etcd are lost. Waits for
+# each alert and for its end. Loopback only, about two minutes.
 #
 # FIRSTCOME: a program that was built with the feature `cluster`; default: builds one. Needs what start.sh needs.
 set -euo pipefail
@@ -99,3 +99,32 @@ start_member 2
 for alert in FirstcomeNoLeader FirstcomeNodeBehind FirstcomeEtcdMemberLost; do expect silent $alert; done
 wait_until 30 all_ready || failed "a node is not ready" "$directory/n1.log"
 PYTHONDONTWRITEBYTECODE=1 python3 scripts/dashboards/ask.py --cluster "http://$at" "$began"
+
+echo "all members lose their data"
+for member in "${members[@]}"; do stop_hard "${member_pid[$member]}"; done
+for node in "${nodes[@]}"; do kill -TERM "${node_pid[$node]}"; done
+for node in "${nodes[@]}"; do wait "${node_pid[$node]}" || failed "n$node did not end in order" "$directory/n$node.log"; done
+rm -rf "$directory"/etcd?
+for member in "${members[@]}"; do start_member "$member"; done
+adopt() { "$program" cluster adopt --cluster "$directory/n$1.toml" --data "$directory/n$1" "${@:2}" 2>&1; }
+longest=1 highest=0
+# Without --accept-n it tells the number of the last entry, and fails.
+tells() { number=$({ adopt "$1" || true; } | sed -n 's/.*--accept-n \([0-9]*\) .*/\1/p') && [ -n "$number" ]; }
+for node in "${nodes[@]}"; do
+    wait_until 30 tells "$node" || failed "adopt does not tell the entry of n$node"
+    if [ "$number" -gt "$highest" ]; then longest=$node highest=$number; fi
+done
+adopted() { adopt "$longest" --accept-n "$highest" >"$directory/adopt.out"; }
+wait_until 30 adopted || failed "adopt of n$longest with entry $highest" "$directory/adopt.out"
+start_node "$longest"
+wait_until 30 find_leader || failed "no node leads" "$directory/n$longest.log"
+echo "the new log begins with the file of n$longest, entry $highest; the others join it"
+for node in "${nodes[@]}"; do
+    [ "$node" != "$longest" ] || continue
+    rm -rf "$directory/n$node"
+    "$program" cluster join --cluster "$directory/n$node.toml" --data "$directory/n$node" --from "$(admin_of "$longest")" --from-leader \
+        >"$directory/join.out" 2>&1 || failed "join" "$directory/join.out"
+    start_node "$node"
+done
+wait_until 30 all_ready || failed "a node is not ready" "$directory/n1.log"
+timeout 60 python3 scripts/cluster/buyers.py 3 "$(public_of 1)" "$(public_of 2)" "$(public_of 3)" | tail -n 1
