@@ -44,7 +44,6 @@ pub(super) struct Replica<'a> {
     /// Number of the last request of the data lane, and the time at which that of the lease was sent.
     asked: u64,
     lease_sent: BootMillis,
-    lease_ms: u64,
     /// True while the node leads, as far as the writer has acted on it.
     is_leading: bool,
     /// Length of the events that wait for their entry.
@@ -69,7 +68,6 @@ impl<'a> Replica<'a> {
             view,
             asked: 0,
             lease_sent: BootMillis(0),
-            lease_ms: settings.lease_ms,
             is_leading: false,
             bytes: 0,
             last_entry: Instant::now(),
@@ -226,10 +224,10 @@ impl<'a> Replica<'a> {
         self.view.set_stopped();
     }
 
-    /// Shows the serving threads the node's place. A lease that ended long ago, while an entry is resolved, does not count: commands
-    /// that come then belong to another node.
+    /// Shows the serving threads the node's place. Without a valid lease another node may lead, and commands that come then
+    /// are rejected at once, rather than queued behind an entry whose end is not known.
     fn show(&self) {
-        let until = self.node.leads_until().filter(|until| self.is_leading && boot_clock() < until.plus(self.lease_ms));
+        let until = self.node.leads_until().filter(|until| self.is_leading && boot_clock() < *until);
         self.view.set_leads_until(until);
         if let Some(at) = self.node.heard_at() {
             self.view.set_applied(self.node.head().number, at);
