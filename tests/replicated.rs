@@ -137,3 +137,34 @@ fn an_ordered_stop_of_the_leader_hands_over_at_once() {
     decided(order(&replicas.nodes[second].handle, "ann").expect("let in"));
     replicas.end_with_equal_files();
 }
+
+#[test]
+fn a_leader_that_stops_while_the_log_is_away_ends_in_order_and_its_last_order_is_unknown() {
+    let mut replicas = Replicas::start(2);
+    let leader = replicas.leader();
+    decided(create(&replicas.nodes[leader].handle, 5, 600));
+    replicas.settle();
+    for node in &replicas.nodes {
+        node.connect(Network::Cut);
+    }
+    let hanging = order(&replicas.nodes[leader].handle, "ann").expect("let in");
+    replicas.stop(leader);
+    let reply = hanging.wait();
+    assert!(matches!(reply, WriterReply::Unknown), "{reply:?}");
+}
+
+#[test]
+fn the_file_of_a_node_sells_nothing_without_its_cluster() {
+    let mut replicas = Replicas::start(1);
+    let leader = replicas.leader();
+    decided(create(&replicas.nodes[leader].handle, 5, 600));
+    replicas.stop(leader);
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0", "--data"])
+        .arg(replicas.directory(leader))
+        .output()
+        .expect("started");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(78), "{told}");
+    assert!(told.contains("is the database of a node") && told.contains("--cluster FILE"), "{told}");
+}

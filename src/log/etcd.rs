@@ -276,10 +276,10 @@ impl EtcdLog {
         Ok(LogAnswer::Elected(tenure))
     }
 
-    /// Returns the bytes of an entry; what cannot be decrypted as it is, which is no entry either.
+    /// Returns the bytes of an entry; for those that were not encrypted with the log's key, a byte that is no entry.
     fn entry_of(&self, found: &[KeyValue]) -> Vec<u8> {
         let Some(found) = found.first() else { return Vec::new() };
-        self.seal.open(found.value()).unwrap_or_else(|| found.value().to_vec())
+        self.seal.open(found.value()).unwrap_or_else(|| vec![0])
     }
 
     /// The member that is used, and its position.

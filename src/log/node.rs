@@ -88,6 +88,8 @@ pub struct Node {
     next_poll: BootMillis,
     /// Time before which the node does not campaign: it has resigned.
     campaigns_from: BootMillis,
+    /// Time before which nothing is asked: the last answer told nothing.
+    asks_from: BootMillis,
     /// Time of the log's last answer that told anything.
     answered_at: BootMillis,
     heard: Heard,
@@ -109,6 +111,7 @@ impl Node {
             asked_at: now,
             next_poll: now,
             campaigns_from: now,
+            asks_from: now,
             answered_at: now,
             heard: Heard::nothing(now),
             doubted: false,
@@ -179,6 +182,13 @@ impl Node {
         }
     }
 
+    /// Gives the entry under way up, because the process ends: the next start finds in the log what became of it.
+    pub fn abandon(&mut self, now: BootMillis) {
+        if matches!(self.role, NodeState::Leading { .. }) {
+            self.follow(now);
+        }
+    }
+
     /// The owner could not commit the entry of [`Node::applied`]: the file still ends at `before`.
     pub fn take_back(&mut self, before: Head) {
         self.applied = before;
@@ -192,7 +202,7 @@ impl Node {
 
     /// Returns the next request, if one is due and none is under way.
     pub fn request(&mut self, now: BootMillis) -> Option<LogRequest> {
-        if self.waits || self.applying {
+        if self.waits || self.applying || now < self.asks_from {
             return None;
         }
         self.leave_what_has_ended(now);
@@ -253,6 +263,10 @@ impl Node {
     pub fn answered(&mut self, now: BootMillis, wall: UnixMillis, answer: &LogAnswer) -> Output {
         self.waits = false;
         self.note_answer(now, answer);
+        if *answer == LogAnswer::Unknown {
+            // Members that refuse at once are not asked as fast as they refuse.
+            self.asks_from = now.plus(self.settings.poll_ms);
+        }
         match std::mem::replace(&mut self.role, NodeState::Following) {
             NodeState::Following => self.followed(now, answer),
             NodeState::Campaigning { since } => {

@@ -53,7 +53,8 @@ fn judge_position(position: LogPosition, head: &Head, slots: u64) -> Option<Stri
     if own > last || (own == last && !is_of_head) {
         return Some(format!(
             "has the entries of the log up to {own}, and the log ends at entry {last}: etcd lost entries, or was restored from \
-             a copy; the database with the most entries is the better witness: keep the databases of all nodes, and start none"
+             a copy, or `firstcome cluster adopt` did not end and must be repeated; the database with the most entries is the \
+             better witness: keep the databases of all nodes, and start none"
         ));
     }
     (last - own > slots).then(|| {

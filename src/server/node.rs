@@ -5,7 +5,7 @@
 use super::listeners::Listeners;
 use crate::config::Config;
 use crate::exit::{self, Exit};
-use crate::store::{Store, joining, open};
+use crate::store::{Store, joining, log_position, open};
 use crate::writer::ReplicaParts;
 
 /// The parts of a node, before its writer runs.
@@ -38,7 +38,6 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
 
     use super::{cluster_checks, log_thread};
     use crate::log::NodeSettings;
-    use crate::store::log_position;
     use crate::types::Shard;
     use crate::writer::NodeView;
 
@@ -77,6 +76,31 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
 #[expect(clippy::unnecessary_wraps, reason = "with the feature a start may fail")]
 pub(super) fn join(_: &mut Config, _: &Store, _: &Listeners) -> Result<Option<NodeStart>, Exit> {
     Ok(None)
+}
+
+/// Most events of an entry: those that are due at once have about 100 bytes each, and fit beside half an entry of commands.
+const ENTRY_EVENTS_MAX: usize = 2048;
+
+/// Returns the most events of a batch, which is an entry in a cluster.
+pub(super) fn batch_events_max(config: &Config) -> usize {
+    let max = config.batch_events_max;
+    if config.cluster.is_some() { max.min(ENTRY_EVENTS_MAX) } else { max }
+}
+
+/// Refuses to sell from a node's database without its cluster: orders would be in this file alone.
+///
+/// # Errors
+/// One line, if the database was a node's.
+pub(super) fn refuse_alone(store: &Store) -> Result<(), Exit> {
+    let path = store.path.display();
+    let position = log_position::read(&store.connection).map_err(|error| Exit::disk(format!("{path}: {error}")))?;
+    let Some(position) = position else { return Ok(()) };
+    Err(Exit::cluster(format!(
+        "{path} is the database of a node, with the entries of its log up to {}: start it with --cluster FILE, because orders \
+         that it takes alone would be in no other node's; to leave the cluster for good, stop all nodes and run \
+         `firstcome recover` on it, which makes a database of one machine",
+        position.number
+    )))
 }
 
 /// Refuses to make a database for a node: all nodes of a cluster have copies of one file.

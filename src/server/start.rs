@@ -131,11 +131,8 @@ pub fn start_viewed(
     // The wall clock is read again: a file of a million orders takes seconds to load.
     let clock = start_clock(&store, &loaded, config.accept_clock)?;
     if config.cluster.is_none() {
+        node::refuse_alone(&store)?;
         record_losses(&mut store, &mut loaded, &clock).map_err(|error| at_file(error, &store.path))?;
-    } else {
-        // The log has what the file lacks. An event that only this file had would be in no other node's.
-        let mark = store.mark(loaded.state.seq(), loaded.link, loaded.state.seq());
-        store.watermark.establish(&mark).map_err(|error| at_file(error, &store.path))?;
     }
     let listeners = bound.map_or_else(bind, Ok)?;
     // A start that could not serve must not begin anybody's time to pay.
@@ -155,6 +152,11 @@ pub fn start_viewed(
     config::settle_connections_max(&mut config, descriptors_max);
 
     let node = node::join(&mut config, &store, &listeners)?;
+    if node.is_some() {
+        // The log has what the file lacks. An event that only this file had would be in no other node's.
+        let mark = store.mark(loaded.state.seq(), loaded.link, loaded.state.seq());
+        store.watermark.establish(&mark).map_err(|error| at_file(error, &store.path))?;
+    }
     let meter = WriterMeter::new(&telemetry, WriterLabels { commands: &COMMAND_NAMES, outcomes: &OUTCOME_NAMES });
     let gate = Arc::new(SnapshotGate::default());
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
@@ -372,7 +374,7 @@ fn writer_options(config: &Config) -> WriterOptions {
         queue_reserve: config.queue_reserve,
         queue_wait_max: config.queue_wait_max,
         batch_commands_max: config.batch_commands_max,
-        batch_events_max: config.batch_events_max,
+        batch_events_max: node::batch_events_max(config),
         durability: match &config.cluster {
             Some(_) => Durability::Interval(NODE_SYNC_INTERVAL),
             None if config.durability_full => Durability::Full,

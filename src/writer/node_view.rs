@@ -133,8 +133,8 @@ impl NodeView {
         self.applied.load(Ordering::Acquire)
     }
 
-    /// Returns how far the node's state may be behind, in milliseconds: nothing while it leads, otherwise the age of the
-    /// last entry, of which there is one a second. `None` before the first.
+    /// Returns how far the node's state may be behind, in milliseconds: 0 while it leads, otherwise the age of the last
+    /// entry, of which there is one a second; at least 1. `None` before the first.
     #[must_use]
     pub fn stale_ms(&self) -> Option<u64> {
         if self.role() == NodeRole::Leader || (failpoints::enabled(Bug::FreshWithoutLease) && self.may_lead()) {
@@ -142,7 +142,9 @@ impl NodeView {
         }
         let at = self.applied_at.load(Ordering::Acquire);
         let at = UnixMillis::new(at).filter(|at| *at != UnixMillis::ZERO)?;
-        Some(wall_clock().since(at))
+        // A wall clock behind the leader's would make the entry younger than it is.
+        let behind_ms = self.clock_lead_ms().map_or(0, |lead| u64::try_from(lead.saturating_neg()).unwrap_or(0));
+        Some(wall_clock().since(at).saturating_add(behind_ms).max(1))
     }
 
     /// Returns the right to copy the node's file, unless a copy is under way.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::clock::{boot_clock, wall_clock};
+use super::clock::{Clock, boot_clock};
 use super::handle::WriterMessage;
 use super::node_view::NodeView;
 use crate::engine::Event;
@@ -39,6 +39,8 @@ pub struct ReplicaParts {
 /// The node of the writer.
 pub(super) struct Replica<'a> {
     node: Node,
+    /// The clock of decisions: those of two leaders must be near each other, whatever their wall clocks say.
+    clock: &'a Clock,
     lanes: LogLanes,
     view: Arc<NodeView>,
     /// Number of the last request of the data lane, and the time at which that of the lease was sent.
@@ -59,11 +61,18 @@ impl<'a> Replica<'a> {
         store: &'a Store,
         seq: Seq,
         link: ChainLink,
+        clock: &'a Clock,
     ) -> rusqlite::Result<Replica<'a>> {
         let ReplicaParts { lanes, view, settings } = parts;
         let applied = head_of_file(store, seq, link)?;
+        let mut position = PositionWriter::new(&store.connection)?;
+        if log_position::read(&store.connection)?.is_none() {
+            // From now on the file says that it is a node's, even if this one ends before its first entry.
+            position.write(position_of(&applied))?;
+        }
         Ok(Replica {
             node: Node::new(settings, applied, boot_clock()),
+            clock,
             lanes,
             view,
             asked: 0,
@@ -71,7 +80,7 @@ impl<'a> Replica<'a> {
             is_leading: false,
             bytes: 0,
             last_entry: Instant::now(),
-            position: PositionWriter::new(&store.connection)?,
+            position,
         })
     }
 
@@ -130,7 +139,7 @@ impl<'a> Replica<'a> {
                 self.node.no_leader(now, reply.number == LogReply::NAMED);
                 Output::Nothing
             }
-            Lane::Data if reply.number == self.asked => self.node.answered(now, wall_clock(), &reply.answer),
+            Lane::Data if reply.number == self.asked => self.node.answered(now, self.clock.now(), &reply.answer),
             Lane::Data => Output::Nothing,
         };
         self.show();
@@ -168,7 +177,7 @@ impl<'a> Replica<'a> {
 
     /// Takes the link of an entry that was recorded: see [`Node::applied`].
     pub(super) fn applied(&mut self, entry: &crate::log::Entry, link: ChainLink) -> Result<bool, Stop> {
-        let is_right = self.node.applied(boot_clock(), wall_clock(), entry, link);
+        let is_right = self.node.applied(boot_clock(), self.clock.now(), entry, link);
         self.show();
         is_right
     }
@@ -196,6 +205,13 @@ impl<'a> Replica<'a> {
             self.show();
         }
         has
+    }
+
+    /// Gives an entry up whose end is not known, because the process ends.
+    pub(super) fn abandon(&mut self) {
+        self.node.abandon(boot_clock());
+        self.is_leading = false;
+        self.show();
     }
 
     /// Gives the tenure back, so that another node leads without waiting for the end of the lease.

@@ -78,6 +78,20 @@ impl WriterLoop<'_> {
 
     /// Does what the node asks its owner for. Returns true if the file or the role has changed.
     fn obey(&mut self, output: Output) -> Result<bool, StoreError> {
+        // An answer that was under way when the writer came to stand still: nothing may be written.
+        if let (true, Some(replica)) = (self.standstill.is_some(), &mut self.replica) {
+            match output {
+                Output::Apply(_) => {
+                    replica.not_applied();
+                    return Ok(false);
+                }
+                Output::Leads => {
+                    replica.resign();
+                    return Ok(false);
+                }
+                Output::Nothing | Output::Appended(_) | Output::Stopped(_) => {}
+            }
+        }
         match output {
             Output::Nothing => Ok(false),
             Output::Apply(entry) => self.apply(*entry).map(|()| true),
@@ -93,7 +107,11 @@ impl WriterLoop<'_> {
         let Some(replica) = &mut self.replica else { return Ok(()) };
         replica.begin();
         let head = replica.head();
-        // The file learns of that entry with the next one: it has no events, and may be read again.
+        if let Err(error) = self.note_beginning() {
+            // The file learns of that entry with the next one: it has no events, and may be read again.
+            let _uncommitted = self.is_rolled_back();
+            tracing::warn!(%error, "the entry that began the epoch is not noted in the file");
+        }
         tracing::info!(epoch = head.epoch, entry = head.number, seq = head.seq.get(), "this node leads");
         // While no node led, no buyer could pay: those who were offered a unit then have their time from now on.
         let now = self.clock.now();
@@ -101,6 +119,13 @@ impl WriterLoop<'_> {
             resumption::resume(&mut self.state, now, &mut self.batch);
         }
         Ok(())
+    }
+
+    /// Notes in the file that it has the entry which began the epoch.
+    fn note_beginning(&mut self) -> Result<(), StoreError> {
+        self.begin()?;
+        self.write_position()?;
+        Ok(self.recorder.commit()?)
     }
 
     /// Applies the entry of another node: the same rows, and by the same link the same history.
@@ -283,6 +308,7 @@ impl WriterLoop<'_> {
             if self.shared.stopping.load(std::sync::atomic::Ordering::Relaxed) {
                 let until = *stop_at.get_or_insert_with(|| Instant::now() + RESOLVE_AT_STOP_MAX);
                 if Instant::now() >= until {
+                    replica.abandon();
                     break Fate::Unknown;
                 }
             }

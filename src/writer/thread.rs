@@ -161,7 +161,7 @@ impl Writer {
             let mut meter = meter;
             meter.orders(loaded.state.orders_by_state());
             let (seq, link) = (loaded.state.seq(), loaded.link);
-            let replica = replica.map(|parts| Replica::new(parts, &store, seq, link)).transpose()?;
+            let replica = replica.map(|parts| Replica::new(parts, &store, seq, link, &clock)).transpose()?;
             let mut writer_loop = WriterLoop {
                 recorder: Recorder::new(&store.connection, loaded.link)?,
                 store: &store,

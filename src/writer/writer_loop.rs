@@ -145,6 +145,10 @@ impl WriterLoop<'_> {
             let first = self.batch.events.len();
             let is_done = self.state.advance(at, &mut self.batch.events, room);
             self.batch.draw_secrets_of_awards(first);
+            if let Some(replica) = &mut self.replica {
+                // Counted, so that the commands behind them leave room.
+                let _is_full = replica.add(&self.batch.events[first..], &[]);
+            }
             if is_done {
                 return Ok(());
             }

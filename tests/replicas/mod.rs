@@ -132,6 +132,10 @@ impl Replicas {
         }
     }
 
+    pub fn directory(&self, node: usize) -> std::path::PathBuf {
+        directory(self.scratch.path(), node)
+    }
+
     pub fn backup_of_the_log(&self) -> SimulatedLog {
         self.log.lock().clone()
     }

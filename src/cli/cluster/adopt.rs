@@ -31,13 +31,10 @@ pub(super) fn run(cluster: &ClusterConfig, data: &Path, accepted: Option<u64>) -
         ));
     }
     refuse_another(&store, &loaded, position, accepted)?;
-    // Before the log is there: a node does not start behind a head that its file is ahead of.
+    make_log(cluster, &store, &loaded, true)?;
+    // Behind the log: whatever ends this, the file keeps its entries' number, and a repeat finds the log and goes on here.
     let mut writer = PositionWriter::new(&store.connection).map_err(disk)?;
     writer.write(BEFORE_ALL).map_err(disk)?;
-    if let Err(exit) = make_log(cluster, &store, &loaded) {
-        writer.write(position).map_err(disk)?;
-        return Err(exit);
-    }
     tell(cluster, data, &loaded);
     Ok(())
 }

@@ -25,7 +25,7 @@ use crate::writer::clock::wall_clock;
 pub(super) fn run(cluster: &ClusterConfig, data: &Path) -> Result<(), Exit> {
     let (store, loaded) = open_verified(data)?;
     refuse_file(&store)?;
-    make_log(cluster, &store, &loaded)?;
+    make_log(cluster, &store, &loaded, false)?;
     tell(cluster, data, &store, &loaded);
     Ok(())
 }
@@ -50,12 +50,13 @@ pub(super) fn open_verified(data: &Path) -> Result<(Store, Loaded), Exit> {
     Ok((store, loaded))
 }
 
-/// Makes the log, which begins after the last event of a database.
-pub(super) fn make_log(cluster: &ClusterConfig, store: &Store, loaded: &Loaded) -> Result<(), Exit> {
+/// Makes the log, which begins after the last event of a database. With `finds_own`, one that was made of this database
+/// before and has no entry yet counts as made.
+pub(super) fn make_log(cluster: &ClusterConfig, store: &Store, loaded: &Loaded, finds_own: bool) -> Result<(), Exit> {
     let seal = seal(cluster).map_err(|mistake| Exit::usage(mistake.to_string()))?;
     let meta = LogMeta::new(&store.file_id, SLOTS, &seal);
     let head = Head::before_all(loaded.state.seq(), loaded.link);
-    block_on(create(cluster, &meta, head))?
+    block_on(create(cluster, &meta, head, finds_own))?
 }
 
 /// Refuses a file that is not the whole of what was acknowledged, or that has entries of a log.
@@ -77,12 +78,13 @@ fn refuse_file(store: &Store) -> Result<(), Exit> {
     }
 }
 
-async fn create(cluster: &ClusterConfig, meta: &LogMeta, head: Head) -> Result<(), Exit> {
+async fn create(cluster: &ClusterConfig, meta: &LogMeta, head: Head, finds_own: bool) -> Result<(), Exit> {
     let members = EtcdMembers::connect(cluster).await.map_err(|mistake| Exit::usage(mistake.to_string()))?;
     let found = members.findings(true).await;
     let refused = member_refusals(cluster, &found);
     match &found {
         Findings { log: Err(_), .. } => return Err(Exit::unavailable(refused.join("\n"))),
+        Findings { log: Ok(log), .. } if finds_own && is_own(log, meta, &head) => return Ok(()),
         Findings { log: Ok(log), .. } => refuse_existing(cluster, meta, log)?,
     }
     if !refused.is_empty() {
@@ -96,6 +98,10 @@ async fn create(cluster: &ClusterConfig, meta: &LogMeta, head: Head) -> Result<(
             cluster.prefix()
         ))),
     }
+}
+
+fn is_own(log: &LogFinding, meta: &LogMeta, head: &Head) -> bool {
+    log.meta.present().is_some_and(|found| found.file_id == meta.file_id) && log.head.present() == Some(head)
 }
 
 fn refuse_existing(cluster: &ClusterConfig, own: &LogMeta, log: &LogFinding) -> Result<(), Exit> {

@@ -74,7 +74,8 @@ pub(super) fn run(cluster: &ClusterConfig, data: &Path, source: &CopySource<'_>)
 
 /// Returns the client of the node that is copied. Its file has contacts of buyers: they travel encrypted between machines.
 fn client(cluster: &ClusterConfig, source: &CopySource<'_>) -> Result<HttpClient, Exit> {
-    let plain = source.url.strip_prefix("http://").or((!source.url.contains("://")).then_some(source.url));
+    let (scheme, host) = source.url.split_once("://").unwrap_or(("http", source.url));
+    let plain = (!scheme.eq_ignore_ascii_case("https")).then_some(host);
     if plain.is_some_and(|host| !is_loopback(host)) && !cluster.test {
         return Err(Exit::usage(format!(
             "--from {}: a copy has buyers' contacts: it needs https:// unless it comes from this machine",
