@@ -12,7 +12,6 @@ use super::worker::Worker;
 use crate::api::Problem;
 use crate::api::problem::MissingState;
 use crate::failpoints::{self, Bug};
-use crate::types::Seq;
 use crate::writer::NodeView;
 
 /// The event that the state must have.
@@ -175,6 +174,9 @@ impl MinSeq {
     }
 }
 
+/// Digits of the largest event's number, 2^48 - 1.
+const SEQ_DIGITS_MAX: usize = 15;
+
 /// Reads `seq` or `epoch-seq`, as an ETag has it.
 fn parse_min_seq(text: &str) -> Option<(Option<u64>, u64)> {
     let number = |digits: &str| digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
@@ -182,8 +184,9 @@ fn parse_min_seq(text: &str) -> Option<(Option<u64>, u64)> {
         Some((epoch, seq)) => (Some(number(epoch)?), seq),
         None => (None, text),
     };
-    let seq = number(seq).and_then(Seq::new)?;
-    Some((epoch, seq.get()))
+    // As the document's pattern says; beyond the last event that there can be, no node ever has it.
+    let seq = number(seq).filter(|_| seq.len() <= SEQ_DIGITS_MAX)?;
+    Some((epoch, seq))
 }
 
 #[cfg(test)]
@@ -197,11 +200,12 @@ mod tests {
             ("17", Some((None, 17))),
             ("3-17", Some((Some(3), 17))),
             ("281474976710655", Some((None, (1 << 48) - 1))),
+            ("999999999999999", Some((None, 999_999_999_999_999))),
         ] {
             assert_eq!(parse_min_seq(text), event, "{text}");
         }
         for bad in
-            ["", "-", "+1", "-1", "1-", "-1-2", "1-2-3", " 1", "1 ", "1.0", "0x1", "281474976710656", "\"d1-1-2\""]
+            ["", "-", "+1", "-1", "1-", "-1-2", "1-2-3", " 1", "1 ", "1.0", "0x1", "1000000000000000", "\"d1-1-2\""]
         {
             assert_eq!(parse_min_seq(bad), None, "{bad}");
         }
