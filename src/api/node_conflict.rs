@@ -3,9 +3,9 @@
 /// The reason why a node does not do something for its cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeConflict {
-    /// It leads, and a copy would keep its write-ahead log from being emptied.
+    /// The node leads, and a copy would keep its write-ahead log from being emptied.
     CopiesAtLeader,
-    /// Its disk has no room for a copy of its file.
+    /// The node's disk has no room for a copy of its file.
     NoRoomForCopy,
     /// The node to which the leadership was to go is not there, or it is this one.
     NoSuccessor,

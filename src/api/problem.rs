@@ -113,7 +113,7 @@ pub enum MissingState {
     Event,
     /// A state that is young enough to be ready for readers.
     Young,
-    /// That of a follower: the node leads, or is the only one.
+    /// A state of a follower: the node leads, or is the only one.
     Follower,
 }
 

@@ -127,7 +127,7 @@ fn leader_url(worker: &Worker) -> Option<Box<str>> {
 pub(super) struct MinSeq {
     epoch: Option<u64>,
     seq: u64,
-    /// Its number, unless it is of another epoch than the file.
+    /// The event's number, unless it is of another epoch than the file.
     seq_of_this_epoch: Option<u64>,
 }
 

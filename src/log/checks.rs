@@ -57,7 +57,7 @@ pub struct MemberStatus {
 pub struct KnownMember {
     pub id: u64,
     pub name: String,
-    /// It votes: a learner does not.
+    /// A member that votes counts for the quorum; a learner does not.
     pub is_voting: bool,
 }
 
@@ -81,7 +81,7 @@ pub enum AlarmKind {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyState<T> {
     Absent,
-    /// Its value is damaged, or of a newer version.
+    /// The key has a value that is damaged, or of a newer version.
     Unreadable,
     Present(T),
 }

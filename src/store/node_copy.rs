@@ -1,6 +1,6 @@
 //! A copy of an open file for another node of a cluster: it is made in the data directory, without a name once it is there.
 //!
-//! It is read through a connection of its own, and has all that was committed when it began. While it is made the
+//! The copy is read through a connection of its own, and has all that was committed when it began. Meanwhile the
 //! write-ahead log of the file grows.
 
 use std::fs::{self, File};

@@ -28,11 +28,11 @@ pub struct LeaderAddress {
 /// The part that a node has in its cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeRole {
-    /// It decides and appends, and its lease is surely valid.
+    /// The leader decides and appends, and its lease is surely valid.
     Leader,
-    /// It applies entries, and answers reads.
+    /// A follower applies entries, and answers reads.
     Follower,
-    /// It neither leads nor follows any more, and must not serve: its file is not what the log says.
+    /// The node neither leads nor follows any more, and must not serve: its file is not what the log says.
     Stopped,
 }
 

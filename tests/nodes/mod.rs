@@ -5,6 +5,8 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
+#[path = "../file_rows/mod.rs"]
+mod file_rows;
 mod proxy;
 
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use self::file_rows::rows_of_tables_but;
 use self::proxy::Proxy;
 pub use self::proxy::Way;
 use crate::etcd::Etcd;
@@ -384,22 +387,5 @@ fn position(directory: &Path) -> Option<u64> {
 /// The rows of every table but those that each node has for itself.
 fn rows(directory: &Path) -> Vec<String> {
     let connection = sqlite::open(&directory.join("firstcome.db"), Access::Read).expect("opened");
-    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-                 AND name NOT IN ('meta', 'log_position', 'drop_seconds') ORDER BY name";
-    let mut statement = connection.prepare(names).expect("prepared");
-    let tables: Vec<String> =
-        statement.query_map([], |row| row.get(0)).expect("read").collect::<Result<_, _>>().expect("names");
-    let mut all = Vec::new();
-    for table in tables {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("prepared");
-        let columns = statement.column_count();
-        let mut rows = statement.query([]).expect("read");
-        while let Some(row) = rows.next().expect("a row") {
-            let values: Vec<_> =
-                (0..columns).map(|column| format!("{:?}", row.get_ref(column).expect("a value"))).collect();
-            all.push(format!("{table}: {}", values.join(", ")));
-        }
-    }
-    all.sort();
-    all
+    rows_of_tables_but(&connection, &["meta", "log_position", "drop_seconds"])
 }

@@ -3,6 +3,9 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
+#[path = "../file_rows/mod.rs"]
+mod file_rows;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,8 +21,8 @@ use firstcome::types::Seq;
 use firstcome::writer::clock::{boot_clock, wall_clock};
 use firstcome::writer::{NodeRole, NodeView, ReplicaParts, WriterExit, WriterHandle, WriterOptions};
 use parking_lot::Mutex;
-use rusqlite::Connection;
 
+use self::file_rows::rows_of_tables_but;
 use crate::writing::{options, prepare, run};
 
 /// Longest wait for what must happen.
@@ -207,23 +210,6 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// The rows of every table but those that each node has for itself.
 fn rows(directory: &Path) -> Vec<String> {
-    let connection: Connection = sqlite::open(&directory.join("firstcome.db"), Access::Read).expect("opened");
-    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-                 AND name NOT IN ('meta', 'log_position') ORDER BY name";
-    let mut statement = connection.prepare(names).expect("prepared");
-    let tables: Vec<String> =
-        statement.query_map([], |row| row.get(0)).expect("read").collect::<Result<_, _>>().expect("names");
-    let mut all = Vec::new();
-    for table in tables {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("prepared");
-        let columns = statement.column_count();
-        let mut rows = statement.query([]).expect("read");
-        while let Some(row) = rows.next().expect("a row") {
-            let values: Vec<_> =
-                (0..columns).map(|column| format!("{:?}", row.get_ref(column).expect("a value"))).collect();
-            all.push(format!("{table}: {}", values.join(", ")));
-        }
-    }
-    all.sort();
-    all
+    let connection = sqlite::open(&directory.join("firstcome.db"), Access::Read).expect("opened");
+    rows_of_tables_but(&connection, &["meta", "log_position"])
 }
