@@ -48,7 +48,7 @@ pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 pub use spec::{DropPatch, DropSpec};
 
 use crate::failpoints::{self, Bug};
-use crate::types::{AuctionId, Digest, DropId, OrderState, Seq, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, OrderState, Seq, Shard, UnixMillis};
 
 /// Work that is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -71,9 +71,11 @@ pub struct State {
     pub(crate) at: UnixMillis,
     /// The end of the last stop in which an auction's unit is offered; zero once all that was due by then is done.
     pub(crate) stopped_until: UnixMillis,
-    /// Every drop, by `id - 1`: ids are given in order.
+    /// The shard of every id that it makes.
+    pub(crate) shard: Shard,
+    /// Every drop, by its place in the shard: ids are given in order.
     pub(crate) drops: Vec<DropEntry>,
-    /// Every auction, by `id - 1`.
+    /// Every auction, by its place in the shard.
     pub(crate) auctions: Vec<AuctionEntry>,
     /// While a state is loaded: whom auctions have awarded their unit.
     pub(crate) awards: Vec<(DropId, Digest)>,
@@ -102,7 +104,7 @@ pub struct State {
 }
 
 impl State {
-    /// Returns the state before the first event.
+    /// Returns the state of shard 0 before the first event.
     ///
     /// `idempotency_keys_max` bounds the remembered keys of orders, and by itself those of other commands.
     #[must_use]
@@ -111,6 +113,7 @@ impl State {
             seq: Seq::ZERO,
             at: UnixMillis::ZERO,
             stopped_until: UnixMillis::ZERO,
+            shard: Shard::SINGLE,
             drops: Vec::new(),
             auctions: Vec::new(),
             awards: Vec::new(),
@@ -125,6 +128,12 @@ impl State {
             known_refunds: KnownRefunds::new(),
             orders_by_state: [0; OrderState::ALL.len()],
         }
+    }
+
+    /// The shard of every id that the state has and makes.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// The last event.
@@ -142,7 +151,7 @@ impl State {
     /// A drop, if there is one of this number.
     #[must_use]
     pub fn drop_entry(&self, id: DropId) -> Option<&DropEntry> {
-        self.drops.get(drops::index(id))
+        self.drops.get(id.place_in(self.shard))
     }
 
     /// All drops, in the order of their ids.
@@ -322,6 +331,7 @@ impl PartialEq for State {
             seq,
             at,
             stopped_until,
+            shard,
             drops,
             auctions,
             awards,
@@ -339,6 +349,7 @@ impl PartialEq for State {
         *seq == other.seq
             && *at == other.at
             && *stopped_until == other.stopped_until
+            && *shard == other.shard
             && *drops == other.drops
             && *auctions == other.auctions
             && *awards == other.awards

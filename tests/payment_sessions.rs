@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome::config::PaymentSettings;
+use firstcome::types::shard::NumberedOrder;
 use firstcome::types::text::rfc3339;
 use firstcome::types::{Shard, hex};
 use firstcome::writer::clock::wall_clock;
@@ -398,8 +399,8 @@ fn payos_links_are_requested_as_documented_and_responses_must_be_signed() {
     let number = |at: usize| body_of(&asked[at])["orderCode"].as_u64().expect("a number");
     assert_eq!(asked[2].line, format!("GET /v2/payment-requests/{} HTTP/1.1", number(1)));
     for (at, order) in [(0, &first), (1, &second)] {
-        let named = Shard::SINGLE.order_of_number(number(at)).expect("an order's");
-        assert!(named.seq.get() == seq(order) && named.series.is_some(), "{named:?}");
+        let named = NumberedOrder::of(number(at)).expect("an order's");
+        assert!(named.seq.get() == seq(order) && named.shard == Shard::SINGLE && named.series.is_some(), "{named:?}");
     }
     assert_eq!((&*asked[0].headers["x-client-id"], &*asked[0].headers["x-api-key"]), ("client-7", "payos-api-key"));
     let body = body_of(&asked[0]);

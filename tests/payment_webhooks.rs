@@ -363,7 +363,7 @@ fn payos_own_example_is_heard() {
     assert_eq!(
         received.order,
         OrderRef::Number {
-            order: NumberedOrder { seq: Seq::new(123).expect("in range"), series: None },
+            order: NumberedOrder { shard: Shard::SINGLE, seq: Seq::new(123).expect("in range"), series: None },
             session: Some("124c33293c43417ab7879e14c8d9eb18".into()),
         }
     );

@@ -74,6 +74,8 @@ pub enum Record {
     Committed(Committed),
     /// So many commands were decided but not recorded; a snapshot follows.
     Gap(u64),
+    /// The shard of the state, before its drops; 0 without it.
+    OfShard(u8),
 }
 encoding_of_enum!(Record {
     1 = SnapshotBegun(begun),
@@ -89,6 +91,7 @@ encoding_of_enum!(Record {
     11 = Auction(saved),
     12 = Best(best),
     13 = Endpoint(saved),
+    14 = OfShard(number),
 });
 
 /// The parts of a state that are not lists.

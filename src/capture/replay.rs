@@ -160,6 +160,7 @@ impl RunningReplay {
             | Record::CommandKey(_)
             | Record::Auction(_)
             | Record::Best(_)
+            | Record::OfShard(_)
             | Record::Endpoint(_)) => match &mut self.stage {
                 Stage::Restoring(restoring) => restoring.take(part).map_err(Wrong::Damaged),
                 Stage::Nothing | Stage::Running(_) => Err(Wrong::Damaged("a part of no snapshot".into())),

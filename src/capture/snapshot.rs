@@ -7,7 +7,7 @@ use super::format::{
     Used,
 };
 use crate::engine::{AuctionEntry, DropEntry, Endpoint, RememberedOrder, State, invariants};
-use crate::types::UnixMillis;
+use crate::types::{Shard, UnixMillis};
 
 /// Writes a state between two batches: live orders and nothing that a running batch holds.
 pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io::Result<()> {
@@ -21,6 +21,9 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
         parts = parts.saturating_add(1);
         output.write(record)
     };
+    if state.shard() != Shard::SINGLE {
+        part(&Record::OfShard(state.shard().get()))?;
+    }
     for entry in state.drops() {
         part(&Record::Drop(Box::new(saved(entry))))?;
     }
@@ -100,6 +103,7 @@ fn auction_of(saved: SavedAuction) -> AuctionEntry {
 /// A state in the making.
 pub(super) struct Restoring {
     begun: SnapshotBegun,
+    shard: Shard,
     drops: Vec<DropEntry>,
     auctions: Vec<AuctionEntry>,
     /// Made once the drops are there.
@@ -109,13 +113,14 @@ pub(super) struct Restoring {
 
 impl Restoring {
     pub(super) fn new(begun: SnapshotBegun) -> Restoring {
-        Restoring { begun, drops: Vec::new(), auctions: Vec::new(), state: None, parts: 0 }
+        Restoring { begun, shard: Shard::SINGLE, drops: Vec::new(), auctions: Vec::new(), state: None, parts: 0 }
     }
 
     /// Takes a part in; whether it is one that may stand here.
     pub(super) fn take(&mut self, record: Record) -> Result<(), String> {
         self.parts = self.parts.saturating_add(1);
         match record {
+            Record::OfShard(number) if self.drops.is_empty() && self.state.is_none() => self.shard = Shard::new(number),
             Record::Drop(saved) if self.state.is_none() => self.drops.push(entry_of(*saved)),
             Record::Used(used) => self.state().restore_used(used.drop_id, used.buyer, used.units),
             Record::Auction(saved) => {
@@ -140,7 +145,8 @@ impl Restoring {
                 let SavedEndpoint { id, state, events, configured, position, revision } = saved;
                 self.state().restore_endpoint(id, Endpoint { state, events, configured, position, revision });
             }
-            Record::Drop(_)
+            Record::OfShard(_)
+            | Record::Drop(_)
             | Record::LiveOrder(_)
             | Record::SnapshotBegun(_)
             | Record::SnapshotEnded(_)
@@ -167,7 +173,10 @@ impl Restoring {
         }
         let auctions = std::mem::take(&mut self.auctions);
         self.state().restore_auctions(auctions);
-        let Some(state) = self.state else { return Err("a snapshot without a state".into()) };
+        let Some(mut state) = self.state else { return Err("a snapshot without a state".into()) };
+        let strange =
+            |found: Shard| format!("a state of shard {} has drops of shard {}", self.shard.get(), found.get());
+        state.settle_shard(self.shard).map_err(strange)?;
         invariants::check_loaded(&state).map_err(|broken| format!("a snapshot that contradicts itself: {broken}"))?;
         Ok(state)
     }

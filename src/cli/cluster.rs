@@ -35,7 +35,7 @@ const INIT_EXAMPLES: &str = "Examples:
 The log begins after the last event of this database. All nodes of the cluster begin with copies of it.
 
 Exit codes: 64 wrong arguments or a wrong file of the cluster, there is a log already, or the database was a node's; 65 the
-database is damaged; 66 there is no database; 69 no quorum of etcd answers; 73 a server runs on the directory; 78 the
+database is damaged, or of another shard; 66 there is no database; 69 no quorum of etcd answers; 73 a server runs on the directory; 78 the
 members must be put in order first.";
 
 const STATUS_EXAMPLES: &str = "Examples:
@@ -65,8 +65,9 @@ const ADOPT_EXAMPLES: &str = "Examples:
 For a cluster whose etcd has lost its data. Stop all nodes first. The new log begins after the last event of this database,
 which must be the longest of all nodes: what only another one has is lost. The others join again.
 
-Exit codes: 64 wrong arguments, the number is another one, or there is a log; 65 the database is damaged; 66 there is no
-database; 69 no quorum of etcd answers; 73 a server runs on the directory; 78 the members must be put in order first.";
+Exit codes: 64 wrong arguments, the number is another one, or there is a log; 65 the database is damaged, or of another
+shard; 66 there is no database; 69 no quorum of etcd answers; 73 a server runs on the directory; 78 the members must be put
+in order first.";
 
 const HANDOVER_EXAMPLES: &str = "Examples:
   firstcome cluster handover --admin https://n1.example:8081

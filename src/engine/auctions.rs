@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::drops::index;
 use super::event::metadata::EventHeader;
 use super::{DropEntry, DropSpec, Due, Refusal, State};
 use crate::types::{
@@ -127,11 +126,6 @@ pub struct AuctionEntry {
     pub awards: u32,
 }
 
-/// The position of an auction in memory.
-pub(crate) fn position(id: AuctionId) -> usize {
-    usize::try_from(id.get().saturating_sub(1)).unwrap_or(usize::MAX)
-}
-
 impl AuctionEntry {
     /// An auction as its creation makes it.
     #[must_use]
@@ -194,7 +188,7 @@ impl AuctionEntry {
 
 /// An auction that a command names, and its hidden drop.
 pub(super) fn find(state: &State, id: AuctionId) -> Result<(&AuctionEntry, &DropEntry), Refusal> {
-    let auction = state.auctions.get(position(id)).ok_or(Refusal::NotFound)?;
+    let auction = state.auctions.get(id.place_in(state.shard)).ok_or(Refusal::NotFound)?;
     Ok((auction, state.drop_entry(auction.drop_id).ok_or(Refusal::NotFound)?))
 }
 
@@ -224,7 +218,7 @@ pub(super) fn offer_again(state: &mut State, event: EventHeader) {
 
 /// An auction that an event names.
 pub(super) fn entry(state: &mut State, id: AuctionId) -> &mut AuctionEntry {
-    let found = state.auctions.get_mut(position(id));
+    let found = state.auctions.get_mut(id.place_in(state.shard));
     found.unwrap_or_else(|| panic!("an event is about auction {id}, which does not exist"))
 }
 
@@ -232,7 +226,7 @@ impl State {
     /// An auction, if there is one of this number.
     #[must_use]
     pub fn auction(&self, id: AuctionId) -> Option<&AuctionEntry> {
-        self.auctions.get(position(id))
+        self.auctions.get(id.place_in(self.shard))
     }
 
     /// All auctions, in the order of their ids.
@@ -252,12 +246,12 @@ impl State {
     }
 
     fn auction_of(&self, drop_id: DropId) -> Option<AuctionId> {
-        self.drops.get(index(drop_id)).and_then(|entry| entry.auction)
+        self.drops.get(drop_id.place_in(self.shard)).and_then(|entry| entry.auction)
     }
 
     /// Puts an auction's start or end on the list of what is due.
     pub(crate) fn schedule_auction(&mut self, id: AuctionId) {
-        let Some(auction) = self.auctions.get(position(id)) else { return };
+        let Some(auction) = self.auctions.get(id.place_in(self.shard)) else { return };
         match auction.state {
             AuctionState::Scheduled => drop(self.due.insert((auction.spec.starts_at, Due::AuctionStart(id)))),
             AuctionState::Live => drop(self.due.insert((auction.ends_at, Due::AuctionEnd(id)))),
@@ -267,15 +261,15 @@ impl State {
 
     /// Takes it off the list.
     pub(crate) fn unschedule_auction(&mut self, id: AuctionId) {
-        let Some(auction) = self.auctions.get(position(id)) else { return };
+        let Some(auction) = self.auctions.get(id.place_in(self.shard)) else { return };
         self.due.remove(&(auction.spec.starts_at, Due::AuctionStart(id)));
         self.due.remove(&(auction.ends_at, Due::AuctionEnd(id)));
     }
 
     /// Schedules the offer to the next buyer if one is owed.
     pub(crate) fn schedule_award(&mut self, id: AuctionId, at: UnixMillis) {
-        let Some(auction) = self.auctions.get(position(id)) else { return };
-        let hidden = self.drops.get(index(auction.drop_id));
+        let Some(auction) = self.auctions.get(id.place_in(self.shard)) else { return };
+        let hidden = self.drops.get(auction.drop_id.place_in(self.shard));
         if hidden.is_some_and(|hidden| auction.owes_an_award(hidden)) {
             self.due.insert((at, Due::AuctionOffer(id)));
         }

@@ -38,11 +38,6 @@ pub struct DropEntry {
     pub(crate) expiries: BTreeSet<(UnixMillis, Seq)>,
 }
 
-/// The position of a drop in memory.
-pub(crate) fn index(id: DropId) -> usize {
-    usize::try_from(id.get().saturating_sub(1)).unwrap_or(usize::MAX)
-}
-
 impl DropEntry {
     /// A drop as its creation makes it.
     #[must_use]
@@ -149,7 +144,7 @@ pub(super) fn ended(entry: &DropEntry) -> Refusal {
 /// Moves the counters and the version of an event's drop: by its own events, and by those of its orders.
 pub(super) fn count(state: &mut State, event: EventHeader, delta: Option<StockDelta>) {
     let Some(drop_id) = event.drop_id() else { return };
-    let Some(entry) = state.drops.get_mut(index(drop_id)) else {
+    let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) else {
         panic!("event {} is about drop {drop_id}, which does not exist", event.seq)
     };
     if let Some(delta) = delta {
@@ -170,7 +165,7 @@ impl DropEntry {
 impl State {
     /// Puts a drop's start and end on the list of what is due, as far as they lie ahead.
     pub(crate) fn schedule_window(&mut self, drop_id: DropId) {
-        let Some(entry) = self.drops.get(index(drop_id)) else { return };
+        let Some(entry) = self.drops.get(drop_id.place_in(self.shard)) else { return };
         if entry.ended {
             return;
         }
@@ -193,7 +188,7 @@ impl State {
 impl State {
     /// Puts a live order's expiry on the list of its drop, and the drop's earliest on the list of all.
     pub(crate) fn schedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
-        let Some(entry) = self.drops.get_mut(index(drop_id)) else { return };
+        let Some(entry) = self.drops.get_mut(drop_id.place_in(self.shard)) else { return };
         let before = entry.next_expiry();
         entry.expiries.insert((expires_at, seq));
         let after = entry.next_expiry();
@@ -202,7 +197,7 @@ impl State {
 
     /// Takes a live order's expiry off the lists.
     pub(crate) fn unschedule_expiry(&mut self, drop_id: DropId, expires_at: UnixMillis, seq: Seq) {
-        let Some(entry) = self.drops.get_mut(index(drop_id)) else { return };
+        let Some(entry) = self.drops.get_mut(drop_id.place_in(self.shard)) else { return };
         let before = entry.next_expiry();
         let was_there = entry.expiries.remove(&(expires_at, seq));
         assert!(was_there, "every live order has an expiry");

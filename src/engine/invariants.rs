@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::drops::index;
 use super::{AuctionEntry, Due, State};
 use crate::types::{Amount, AuctionState, Digest, DropId, OrderState, Seq, UnixMillis};
 
@@ -44,7 +43,7 @@ fn check_done(state: &State, done: Done) -> Result<(), String> {
     let recounts = recount(state, done)?;
     for (position, entry) in state.drops.iter().enumerate() {
         let id = entry.id;
-        if index(id) != position {
+        if id.place_in(state.shard) != position {
             return Err(format!("drop {id} stands at place {position}"));
         }
         let taken = u64::from(entry.held).saturating_add(u64::from(entry.sold));

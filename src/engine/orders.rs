@@ -2,7 +2,6 @@
 //!
 //! `quantity - returned` units of an order are taken from its drop in every state: held while it is live, sold after.
 
-use super::drops::index;
 use super::event::metadata::{EventHeader, EventSubject};
 use super::{DropEntry, Payment, Refusal, State};
 use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis};
@@ -143,7 +142,7 @@ pub(super) fn leave(state: &mut State, event: EventHeader, seq: Seq, to: OrderSt
 }
 
 pub(super) fn move_buyer(state: &mut State, drop_id: DropId, buyer: Digest, units: i64) {
-    if let Some(entry) = state.drops.get_mut(index(drop_id)) {
+    if let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) {
         entry.use_units(buyer, units);
     }
 }

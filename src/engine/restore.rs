@@ -2,13 +2,27 @@
 //! before the first command; nothing here decides.
 
 use super::{AuctionEntry, DropEntry, DropSpec, Order, RememberedCommand, RememberedOrder, State};
-use crate::types::{AuctionId, Digest, DropId, Seq, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, Seq, Shard, UnixMillis};
 
 impl State {
-    /// Sets the last event, the last instant and the drops; puts the drops' windows on the list of what is due.
+    /// Makes ids of this shard from now on, if the state has none of another.
+    ///
+    /// # Errors
+    /// The shard of the drops, if they are of another one.
+    pub fn settle_shard(&mut self, shard: Shard) -> Result<(), Shard> {
+        if self.shard != shard && !self.drops.is_empty() {
+            return Err(self.shard);
+        }
+        self.shard = shard;
+        Ok(())
+    }
+
+    /// Sets the last event, the last instant and the drops, whose shard is the state's; puts the drops' windows on the list
+    /// of what is due.
     pub fn restore(&mut self, seq: Seq, at: UnixMillis, drops: Vec<DropEntry>) {
         self.seq = seq;
         self.at = at;
+        self.shard = drops.first().map_or(self.shard, |first| first.id.shard());
         self.drops = drops;
         let ids: Vec<_> = self.drops.iter().map(|entry| entry.id).collect();
         for id in ids {
@@ -18,7 +32,7 @@ impl State {
 
     /// Notes that a drop is an auction's, and gives what it sells.
     pub fn hide_drop(&mut self, drop_id: DropId, auction: AuctionId) -> Option<&DropSpec> {
-        let entry = self.drops.get_mut(super::drops::index(drop_id))?;
+        let entry = self.drops.get_mut(drop_id.place_in(self.shard))?;
         entry.auction = Some(auction);
         Some(&entry.spec)
     }
@@ -29,7 +43,7 @@ impl State {
         self.auctions = auctions;
         for (drop_id, buyer) in awards {
             let auction = self.drop_entry(drop_id).and_then(|entry| entry.auction);
-            if let Some(auction) = auction.and_then(|id| self.auctions.get_mut(super::auctions::position(id))) {
+            if let Some(auction) = auction.and_then(|id| self.auctions.get_mut(id.place_in(self.shard))) {
                 auction.best.remove(&buyer);
                 auction.awards = auction.awards.saturating_add(1);
             }
@@ -46,7 +60,7 @@ impl State {
         if order.key == Digest::of_award(order.seq) {
             self.awards.push((order.drop_id, order.buyer));
         }
-        if let Some(entry) = self.drops.get_mut(super::drops::index(order.drop_id)) {
+        if let Some(entry) = self.drops.get_mut(order.drop_id.place_in(self.shard)) {
             entry.use_units(order.buyer, i64::from(order.taken()));
         }
         if !order.state.is_live() {
@@ -67,7 +81,7 @@ impl State {
 
     /// Sets the units that a buyer holds or has bought of a drop.
     pub fn restore_used(&mut self, drop_id: DropId, buyer: Digest, units: u32) {
-        if let Some(entry) = self.drops.get_mut(super::drops::index(drop_id)) {
+        if let Some(entry) = self.drops.get_mut(drop_id.place_in(self.shard)) {
             entry.used.insert(buyer, units);
         }
     }

@@ -17,7 +17,8 @@ use serde_json::Value;
 use super::json_fields::{JsonFields, parse};
 use super::provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookRequest};
 use super::secrets::Keys;
-use crate::types::{ProviderEventKind, Shard, UnixMillis, hex};
+use crate::types::shard::NumberedOrder;
+use crate::types::{ProviderEventKind, UnixMillis, hex};
 
 /// The members of `data` that are read.
 const USED: [&str; 6] = ["amount", "code", "currency", "orderCode", "reference", "transactionDateTime"];
@@ -44,7 +45,7 @@ pub(super) fn receive(keys: &Keys, request: &WebhookRequest<'_>) -> Result<Provi
     let session = fields.str_at("/data/paymentLinkId").filter(|id| !id.is_empty()).map(Box::from);
     let event = || {
         let (code, order_code, reference) = (code?, order_code?, transfer?);
-        let order = Shard::SINGLE.order_of_number(order_code);
+        let order = NumberedOrder::of(order_code);
         let order = order.map_or(OrderRef::Unknown, |order| OrderRef::Number { order, session });
         Some(ProviderEvent {
             event_id: format!("{order_code}/{code}/{reference}").into(),

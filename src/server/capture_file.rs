@@ -33,10 +33,11 @@ pub(super) fn begin(
     let dropped = telemetry.counter(&catalogue::CAPTURE_DROPPED, &[]);
     let Some(path) = &config.capture_file else { return Ok(None) };
     let (reader, key) = (reader.clone(), store.digest_key.clone());
-    let keys_max = config.idempotency_keys_max;
+    let (keys_max, shard) = (config.idempotency_keys_max, state.shard());
     let load = move || {
         let loaded = reader.snapshot(|connection| Ok(load::load(connection, &key, keys_max)));
-        let loaded = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let mut loaded = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        loaded.settle_shard(shard).map_err(|error| error.to_string())?;
         Ok(loaded.state)
     };
     let header = Header { file_id: store.file_id, epoch: store.epoch };

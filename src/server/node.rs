@@ -38,7 +38,6 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
 
     use super::{cluster_checks, log_thread};
     use crate::log::NodeSettings;
-    use crate::types::Shard;
     use crate::writer::NodeView;
 
     let mut refused = Vec::new();
@@ -48,9 +47,6 @@ pub(super) fn join(config: &mut Config, store: &Store, listeners: &Listeners) ->
     if config.cluster.is_some() && !config.outbox.endpoint_url.is_empty() {
         refused
             .push("outbox.endpoint_url: in a cluster endpoints are made with POST /v1/endpoints, once for all nodes");
-    }
-    if config.cluster.as_ref().is_some_and(|cluster| cluster.shard != Shard::SINGLE) {
-        refused.push("shard: this version makes ids of shard 0 only; give each shard a cluster of its own");
     }
     if !refused.is_empty() {
         return Err(Exit::usage(refused.join("\n")));

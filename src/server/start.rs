@@ -32,7 +32,7 @@ use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogT
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::shard::NumberSeries;
 use crate::types::text::rfc3339;
-use crate::types::{DropId, Seq, SnapshotGate, UnixMillis};
+use crate::types::{DropId, Seq, Shard, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{
@@ -119,6 +119,8 @@ pub fn start_viewed(
     let at_file = |error: StoreError, path: &Path| Exit::new(error.exit_code(), error.told(path));
     let mut loaded =
         load::load_verified(&store, config.idempotency_keys_max).map_err(|error| explained(store.with_cause(error)))?;
+    let shard = config.cluster.as_ref().map_or(Shard::SINGLE, |cluster| cluster.shard);
+    loaded.settle_shard(shard).map_err(|error| at_file(error, &store.path))?;
     for (path, mode) in ownership::open_to_others(store.directory()) {
         tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "others can use this file: chmod go-rwx");
     }

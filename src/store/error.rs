@@ -88,6 +88,12 @@ pub enum StoreError {
         /// Result of the rescue, for the operator.
         kept: String,
     },
+    /// The ids in the file are of another shard than those that the start would make.
+    #[error(
+        "its drops are of shard {found}, and this start is of shard {expected}: name the directory of shard {expected} with \
+         --data, or a cluster file with `shard = {found}` (without a cluster the shard is 0); nothing was changed"
+    )]
+    OtherShard { found: u8, expected: u8 },
     /// The file and the replicated log do not belong together, or this program cannot read the log.
     #[error("{path}: {what}; this node serves nothing")]
     NotOfTheLog {
@@ -255,6 +261,7 @@ impl StoreError {
             | StoreError::OtherLoss { .. } => exit::USAGE,
             StoreError::InUse { .. } | StoreError::ForeignWriter { .. } => exit::CANNOT_CREATE,
             StoreError::NotOurs { .. }
+            | StoreError::OtherShard { .. }
             | StoreError::NotOfTheLog { .. }
             | StoreError::OlderSchema { .. }
             | StoreError::NewerSchema { .. }
@@ -287,6 +294,7 @@ impl StoreError {
             StoreError::Sqlite(_)
                 | StoreError::Setting { .. }
                 | StoreError::Inconsistent(_)
+                | StoreError::OtherShard { .. }
                 | StoreError::OtherLoss { .. }
         );
         if has_no_path { format!("{}: {self}", path.display()) } else { self.to_string() }
@@ -323,6 +331,7 @@ impl StoreError {
             | StoreError::InUse { .. }
             | StoreError::Denied { .. }
             | StoreError::NotOurs { .. }
+            | StoreError::OtherShard { .. }
             | StoreError::OlderSchema { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::Missing { .. }

@@ -14,7 +14,7 @@ use crate::engine::{
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, DigestKey, DropId, ReceivedPayment, Seq, UnitPrice, UnixMillis,
+    AuctionEnding, AuctionId, AuctionState, DigestKey, DropId, ReceivedPayment, Seq, Shard, UnitPrice, UnixMillis,
 };
 
 /// The state of a file, and the end of its chain.
@@ -24,7 +24,18 @@ pub struct Loaded {
     pub link: ChainLink,
 }
 
-/// Loads the state.
+impl Loaded {
+    /// Makes ids of this shard from now on: a file without drops may be of any.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherShard`] if its drops are of another shard.
+    pub fn settle_shard(&mut self, shard: Shard) -> Result<(), StoreError> {
+        let strange = |found: Shard| StoreError::OtherShard { found: found.get(), expected: shard.get() };
+        self.state.settle_shard(shard).map_err(strange)
+    }
+}
+
+/// Loads the state, which is of the shard of the file's drops; of shard 0 without any.
 ///
 /// # Errors
 /// [`StoreError::Inconsistent`] if the rows contradict each other.
@@ -293,8 +304,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
         if order.state.is_live() && !not_kept.is_empty() {
             order.payments = not_kept.remove(&order.seq).unwrap_or_default().into();
         }
-        let Some(sold) = usize::try_from(order.drop_id.get()).ok().and_then(|id| sold.get_mut(id.wrapping_sub(1)))
-        else {
+        let Some(sold) = sold.get_mut(order.drop_id.place_in(state.shard())) else {
             return Err(StoreError::Inconsistent(format!(
                 "order {} is of drop {}, which has no row",
                 order.seq, order.drop_id

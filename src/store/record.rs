@@ -17,7 +17,7 @@ use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use super::private_data::PrivateData;
 use super::{seals, verify};
 use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, PaymentEvent};
-use crate::types::{DigestKey, Seq, Shard, UnixMillis, random};
+use crate::types::{DigestKey, Seq, UnixMillis, random};
 
 /// All that a transaction writes: [`Recorder::record`] draws and counts nothing by itself, so the same batch after the
 /// same link makes the same rows and the same next link in every file.
@@ -42,8 +42,11 @@ impl Batch {
     /// due: no command brought them.
     pub fn draw_secrets_of_awards(&mut self, first: usize) {
         for event in &self.events[first..] {
-            if matches!(event.body, EventBody::Auction { event: AuctionEvent::Awarded(_), .. }) {
-                self.private_data.push((event.seq, PrivateData::Award { secret: random::order_secret(Shard::SINGLE) }));
+            if let (EventBody::Auction { event: AuctionEvent::Awarded(_), .. }, Some(drop_id)) =
+                (&event.body, event.drop_id())
+            {
+                let secret = random::order_secret(drop_id.shard());
+                self.private_data.push((event.seq, PrivateData::Award { secret }));
             }
         }
     }

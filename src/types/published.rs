@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::{DropId, Seq};
+use super::{DropId, Seq, Shard};
 
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 98;
@@ -16,7 +16,11 @@ const CHUNKS: usize = 98;
 pub const DROPS_MAX: usize = CHUNK * CHUNKS;
 
 /// The newest version of every drop, and the newest durable event.
+///
+/// The shard lies beside the first chunks, which every look-up reads: not where the writer stores with each commit.
+#[repr(C)]
 pub struct Published {
+    shard: Shard,
     chunks: [OnceLock<Box<[AtomicU64; CHUNK]>>; CHUNKS],
     /// The newest version of any drop.
     newest_change: AtomicU64,
@@ -27,17 +31,24 @@ pub struct Published {
 
 impl Default for Published {
     fn default() -> Self {
+        Published::of(Shard::SINGLE)
+    }
+}
+
+impl Published {
+    /// Returns the table of a shard's drops, without any version.
+    #[must_use]
+    pub fn of(shard: Shard) -> Published {
         Published {
+            shard,
             chunks: std::array::from_fn(|_| OnceLock::new()),
             newest_change: AtomicU64::new(0),
             seq: AtomicU64::new(0),
             price_changes: AtomicU64::new(0),
         }
     }
-}
 
-impl Published {
-    /// Returns the newest published version of a drop; 0 if none was published.
+    /// Returns the newest published version of a drop; 0 if none was published, and for drops of other shards.
     #[must_use]
     pub fn version(&self, drop_id: DropId) -> u64 {
         self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire))
@@ -81,7 +92,7 @@ impl Published {
     }
 
     fn cell(&self, drop_id: DropId, create: bool) -> Option<&AtomicU64> {
-        let index = usize::try_from(drop_id.get()).ok()?;
+        let index = drop_id.place_in(self.shard);
         let chunk = self.chunks.get(index / CHUNK)?;
         let cells = if create {
             chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))))
@@ -158,6 +169,19 @@ mod tests {
         assert_eq!(published.version(id(99_999)), 6);
         assert_eq!(published.version(id(u32::MAX)), 0);
         assert_eq!(published.newest_change(), 6);
+    }
+
+    #[test]
+    fn a_drop_of_another_shard_has_no_version() {
+        let (own, other) = (Shard::new(3), Shard::new(5));
+        let published = Published::of(own);
+        let id = |shard, number| DropId::in_shard(shard, number).expect("in range");
+        published.publish_version(id(own, 1), Seq::new(5).expect("in range"));
+        published.publish_version(id(other, 1), Seq::new(6).expect("in range"));
+        assert_eq!(published.version(id(own, 1)), 5);
+        for strange in [id(other, 1), id(Shard::SINGLE, 1), DropId::new(3 << 24).expect("not 0")] {
+            assert_eq!(published.version(strange), 0, "{strange}");
+        }
     }
 
     #[test]

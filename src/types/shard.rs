@@ -40,6 +40,7 @@ impl NumberSeries {
 /// The order that a provider's number names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NumberedOrder {
+    pub shard: Shard,
     pub seq: Seq,
     /// The series of the number; `None` if it is the order's own.
     pub series: Option<NumberSeries>,
@@ -70,14 +71,16 @@ impl Shard {
             None
         }
     }
+}
 
-    /// Returns the order with this number. `None` if the number is out of range, or of another shard.
+impl NumberedOrder {
+    /// Returns the order with this number of a provider. `None` if the number is out of range.
     #[must_use]
-    pub fn order_of_number(self, number: u64) -> Option<NumberedOrder> {
+    pub fn of(number: u64) -> Option<NumberedOrder> {
+        let shard = u8::try_from(number >> PROVIDER_NUMBER_BITS).ok().map(Shard)?;
         let seq = Seq::new(number & ((1 << ORDER_NUMBER_BITS) - 1))?;
         let series = u8::try_from((number >> ORDER_NUMBER_BITS) & 0xff).ok()?;
-        let series = (series != 0).then_some(NumberSeries(series));
-        (number >> PROVIDER_NUMBER_BITS == u64::from(self.0)).then_some(NumberedOrder { seq, series })
+        Some(NumberedOrder { shard, seq, series: (series != 0).then_some(NumberSeries(series)) })
     }
 }
 
@@ -85,6 +88,13 @@ impl Shard {
 const fn of_id(id: u32) -> Shard {
     let [shard, ..] = id.to_be_bytes();
     Shard(shard)
+}
+
+/// Returns the place of an id among those of a shard, from 0: its number less one. An id of another shard, or without a
+/// number, is beyond every place that a table has.
+fn place(id: u32, shard: Shard) -> usize {
+    let number = id ^ (u32::from(shard.0) << NUMBER_BITS);
+    usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX)
 }
 
 impl DropId {
@@ -99,6 +109,12 @@ impl DropId {
     pub const fn shard(self) -> Shard {
         of_id(self.get())
     }
+
+    /// The place of the drop among those of a shard, from 0; beyond all of them for a drop of another shard.
+    #[must_use]
+    pub fn place_in(self, shard: Shard) -> usize {
+        place(self.get(), shard)
+    }
 }
 
 impl AuctionId {
@@ -112,6 +128,12 @@ impl AuctionId {
     #[must_use]
     pub const fn shard(self) -> Shard {
         of_id(self.get())
+    }
+
+    /// The place of the auction among those of a shard, from 0; beyond all of them for an auction of another shard.
+    #[must_use]
+    pub fn place_in(self, shard: Shard) -> usize {
+        place(self.get(), shard)
     }
 }
 
@@ -141,7 +163,26 @@ mod tests {
     }
 
     #[test]
-    fn an_orders_number_for_providers_is_below_2_to_the_53_and_comes_back_to_its_shard_alone() {
+    fn an_id_has_a_place_in_its_own_shard_alone() {
+        let last = Shard::new(255);
+        for shard in [Shard::SINGLE, Shard::new(3), last] {
+            let at = |number| DropId::in_shard(shard, number).map(|id| id.place_in(shard));
+            assert_eq!((at(1), at(2), at((1 << 24) - 1)), (Some(0), Some(1), Some((1 << 24) - 2)));
+            for other in
+                [Shard::SINGLE, Shard::new(3), Shard::new(67), last].into_iter().filter(|other| *other != shard)
+            {
+                let (drop, auction) = (DropId::in_shard(other, 1), AuctionId::in_shard(other, 1));
+                assert!(drop.is_some_and(|id| id.place_in(shard) >= 1 << 24), "{other:?} in {shard:?}");
+                assert!(auction.is_some_and(|id| id.place_in(shard) >= 1 << 24), "{other:?} in {shard:?}");
+            }
+            // A number of 0 under a shard is an id by its value, and no drop's.
+            let none = DropId::new(u32::from(shard.0) << NUMBER_BITS);
+            assert!(none.is_none_or(|id| id.place_in(shard) >= 1 << 24));
+        }
+    }
+
+    #[test]
+    fn an_orders_number_for_providers_is_below_2_to_the_53_and_names_its_shard() {
         let last = Seq::new((1 << 37) - 1).expect("in range");
         let series = [0, 1, 253, 254].map(|epoch| NumberSeries::of(&[0; 16], epoch));
         assert_eq!(series.map(|series| series.0), [1, 2, 254, 255]);
@@ -149,14 +190,13 @@ mod tests {
             for (series, order) in series.into_iter().flat_map(|s| [(s, Seq::new(1).expect("in range")), (s, last)]) {
                 let number = shard.order_number(series, order).expect("in range");
                 assert!(number <= JSON_INTEGER_MAX);
-                assert_eq!(shard.order_of_number(number), Some(NumberedOrder { seq: order, series: Some(series) }));
-                assert_eq!(Shard::new(shard.get() ^ 4).order_of_number(number), None);
+                assert_eq!(NumberedOrder::of(number), Some(NumberedOrder { shard, seq: order, series: Some(series) }));
             }
             assert_eq!(shard.order_number(series[0], last.next()), None);
         }
-        let own = Shard::SINGLE.order_of_number(last.get());
-        assert_eq!(own, Some(NumberedOrder { seq: last, series: None }), "an order's own number is one, too");
-        assert_eq!(Shard::SINGLE.order_of_number(u64::MAX), None);
+        let own = NumberedOrder { shard: Shard::SINGLE, seq: last, series: None };
+        assert_eq!(NumberedOrder::of(last.get()), Some(own), "an order's own number is one, too");
+        assert_eq!([JSON_INTEGER_MAX + 1, u64::MAX].map(NumberedOrder::of), [None, None]);
     }
 
     #[test]

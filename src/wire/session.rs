@@ -18,7 +18,7 @@ use crate::admission::{Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
-use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, Shard, UnitPrice, hex, random};
+use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
 use crate::writer::clock::wall_clock_second;
 use crate::writer::{Class, Submission, SubmitError, Ticket};
 
@@ -231,7 +231,7 @@ impl Session {
             quantity,
             contact_given: false,
         }));
-        let secret = random::order_secret(Shard::SINGLE);
+        let secret = random::order_secret(drop_id.shard());
         let private_data = Some(PrivateData::Order { secret, buyer, contact: None });
         let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
         Ok(AwaitedReply { command: PendingCommand::Order(secret), ticket, submitted: now, _permit: permit })

@@ -156,6 +156,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::Strange { .. }
         | StoreError::PageSize { .. }
         | StoreError::OtherLoss { .. }
+        | StoreError::OtherShard { .. }
         | StoreError::Inconsistent(_) => false,
     }
 }

@@ -82,7 +82,7 @@ impl Writer {
             drain_per_second: AtomicU32::new(DRAIN_PER_SECOND_AT_FIRST),
             mailboxes: ReplyMailboxes::new(options.mailboxes),
         });
-        let published = Arc::new(Published::default());
+        let published = Arc::new(Published::of(loaded.state.shard()));
         for entry in loaded.state.drops() {
             published.publish_version(entry.id, entry.version);
         }

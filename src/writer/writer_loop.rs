@@ -286,7 +286,8 @@ impl WriterLoop<'_> {
     /// Replaces the state by that of the file, which does not have the failed batch.
     pub(super) fn reload_state(&mut self) -> Result<(), StoreError> {
         let keys_max = self.state.idempotency_keys_max();
-        let loaded = load::load(&self.store.connection, &self.store.digest_key, keys_max)?;
+        let mut loaded = load::load(&self.store.connection, &self.store.digest_key, keys_max)?;
+        loaded.settle_shard(self.state.shard())?;
         self.state = loaded.state;
         self.log_has_erased |= self.recorder.take_has_erased();
         self.recorder = Recorder::new(&self.store.connection, loaded.link)?;

@@ -16,7 +16,7 @@ const BEFORE_ALL: LogPosition = LogPosition { number: 0, epoch: 0, tenure: 0 };
 /// # Errors
 /// The exit code, and one line for each reason.
 pub(super) fn run(cluster: &ClusterConfig, data: &Path, accepted: Option<u64>) -> Result<(), Exit> {
-    let (store, loaded) = open_verified(data)?;
+    let (store, loaded) = open_verified(cluster, data)?;
     let path = store.path.display();
     let disk = |error: rusqlite::Error| Exit::disk(format!("{path}: {error}"));
     let Some(position) = log_position::read(&store.connection).map_err(disk)? else {

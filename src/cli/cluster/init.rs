@@ -23,15 +23,15 @@ use crate::writer::clock::wall_clock;
 /// # Errors
 /// The exit code, and one line for each reason.
 pub(super) fn run(cluster: &ClusterConfig, data: &Path) -> Result<(), Exit> {
-    let (store, loaded) = open_verified(data)?;
+    let (store, loaded) = open_verified(cluster, data)?;
     refuse_file(&store)?;
     make_log(cluster, &store, &loaded, false)?;
     tell(cluster, data, &store, &loaded);
     Ok(())
 }
 
-/// Locks and verifies a database that is there.
-pub(super) fn open_verified(data: &Path) -> Result<(Store, Loaded), Exit> {
+/// Locks and verifies a database that is there, and refuses one of another shard than the cluster's file names.
+pub(super) fn open_verified(cluster: &ClusterConfig, data: &Path) -> Result<(Store, Loaded), Exit> {
     let database = data.join(DATABASE_FILE);
     if open::is_new(data) {
         let database = database.display();
@@ -45,8 +45,9 @@ pub(super) fn open_verified(data: &Path) -> Result<(Store, Loaded), Exit> {
         Exit::new(error.exit_code(), error.told(&database))
     };
     let store = Store::open(data, wall_clock()).map_err(told)?;
-    let loaded = load::load_verified(&store, Config::defaults().idempotency_keys_max)
+    let mut loaded = load::load_verified(&store, Config::defaults().idempotency_keys_max)
         .map_err(|error| told(store.with_cause(error)))?;
+    loaded.settle_shard(cluster.shard).map_err(told)?;
     Ok((store, loaded))
 }
 

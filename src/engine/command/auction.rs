@@ -9,9 +9,7 @@ use crate::engine::{
     Refusal, Reservation, Subject,
 };
 use crate::types::published::DROPS_MAX;
-use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, Digest, DropId, OrderState, Quantity, Seq, Shard, UnitPrice,
-};
+use crate::types::{AuctionEnding, AuctionId, AuctionState, Digest, DropId, OrderState, Quantity, Seq, UnitPrice};
 
 /// A command about an auction.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,11 +99,10 @@ fn create(decision: &mut Decision<'_>, command: &CreateAuction) -> Result<Outcom
         return Err(Refusal::Invalid(Invalid::EndInThePast));
     }
     let next = |count: usize| u32::try_from(count.saturating_add(1)).ok();
-    let drops = decision.state.drops.len();
-    let drop_id = next(drops)
-        .and_then(|number| DropId::in_shard(Shard::SINGLE, number))
-        .filter(|_| drops.saturating_add(1) < DROPS_MAX);
-    let auction_id = next(decision.state.auctions.len()).and_then(|number| AuctionId::in_shard(Shard::SINGLE, number));
+    let (drops, shard) = (decision.state.drops.len(), decision.state.shard);
+    let drop_id =
+        next(drops).and_then(|number| DropId::in_shard(shard, number)).filter(|_| drops.saturating_add(1) < DROPS_MAX);
+    let auction_id = next(decision.state.auctions.len()).and_then(|number| AuctionId::in_shard(shard, number));
     let (Some(drop_id), Some(auction_id)) = (drop_id, auction_id) else {
         return Err(Refusal::Invalid(Invalid::TooManyDrops));
     };

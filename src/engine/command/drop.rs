@@ -5,7 +5,7 @@ use crate::engine::drops::{find, find_open};
 use crate::engine::event::{DropCreated, DropEvent, DropPatched, StockAdjusted};
 use crate::engine::{Decision, DropEntry, DropPatch, DropSpec, EventSubject, Invalid, Outcome, Refusal, Subject};
 use crate::types::published::DROPS_MAX;
-use crate::types::{DropId, Seq, Shard};
+use crate::types::{DropId, Seq};
 
 /// A command about a drop.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,8 +121,9 @@ fn create(decision: &mut Decision<'_>, command: &CreateDrop) -> Result<Outcome, 
     }
     spec.check_window(decision.at())?;
     let count = decision.state.drops.len();
-    // Ids start at 1 and their versions are published in a table of DROPS_MAX places.
-    let id = u32::try_from(count.saturating_add(1)).ok().and_then(|number| DropId::in_shard(Shard::SINGLE, number));
+    // Versions are published in a table of DROPS_MAX places.
+    let shard = decision.state.shard;
+    let id = u32::try_from(count.saturating_add(1)).ok().and_then(|number| DropId::in_shard(shard, number));
     let Some(drop_id) = id.filter(|_| count.saturating_add(1) < DROPS_MAX) else {
         return Err(Refusal::Invalid(Invalid::TooManyDrops));
     };

@@ -2,8 +2,7 @@
 
 use super::metadata::{EventHeader, EventSubject};
 use super::order::{self, OrderReserved};
-use crate::engine::auctions::{Best, Leader, entry, find, position};
-use crate::engine::drops::index;
+use crate::engine::auctions::{Best, Leader, entry, find};
 use crate::engine::{AuctionEntry, AuctionSpec, CommandKey, DropEntry, Due, State};
 use crate::types::{AuctionEnding, AuctionId, AuctionState, Digest, OrderState, Quantity, Seq, UnitPrice, UnixMillis};
 
@@ -118,8 +117,8 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, id: Aucti
 fn create(state: &mut State, event: EventHeader, id: AuctionId, created: &AuctionCreated) {
     let AuctionCreated { spec, key } = created;
     let Some(drop_id) = event.drop_id() else { return };
-    assert_eq!(index(drop_id), state.drops.len(), "drops are numbered in order");
-    assert_eq!(position(id), state.auctions.len(), "auctions are numbered in order");
+    assert_eq!(drop_id.place_in(state.shard), state.drops.len(), "drops are numbered in order");
+    assert_eq!(id.place_in(state.shard), state.auctions.len(), "auctions are numbered in order");
     let mut hidden = DropEntry::created(drop_id, Box::new(spec.hidden_drop(event.at)), event.seq, event.at);
     hidden.auction = Some(id);
     state.drops.push(hidden);

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::metadata::{EventHeader, StockDelta};
-use crate::engine::drops::index;
 use crate::engine::{CommandKey, DropEntry, DropPatch, DropSpec, Due, State};
 use crate::types::DropId;
 
@@ -111,12 +110,12 @@ impl DropEvent {
 pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &DropEvent) {
     let Some(drop_id) = event.drop_id() else { return };
     if let DropEvent::Created(DropCreated { spec, key }) = body {
-        assert_eq!(index(drop_id), state.drops.len(), "drops are numbered in order");
+        assert_eq!(drop_id.place_in(state.shard), state.drops.len(), "drops are numbered in order");
         state.remember(key, event, u64::from(drop_id.get()));
         state.drops.push(DropEntry::created(drop_id, spec.clone(), event.seq, event.at));
         return state.schedule_window(drop_id);
     }
-    let Some(entry) = state.drops.get_mut(index(drop_id)) else { return };
+    let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) else { return };
     if body.revises() {
         entry.count_revision();
     }
@@ -136,7 +135,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Dr
         DropEvent::Ended => end(state, drop_id),
         DropEvent::Closed { .. } => {
             end(state, drop_id);
-            if let Some(entry) = state.drops.get_mut(index(drop_id)) {
+            if let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) {
                 entry.spec.ends_at = Some(event.at);
             }
         }
@@ -152,7 +151,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Dr
 }
 
 fn end(state: &mut State, drop_id: DropId) {
-    let Some(entry) = state.drops.get_mut(index(drop_id)) else { return };
+    let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) else { return };
     let (starts_at, ends_at) = (entry.spec.starts_at, entry.spec.ends_at);
     entry.ended = true;
     entry.used = HashMap::default();

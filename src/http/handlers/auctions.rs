@@ -34,7 +34,7 @@ use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
-use crate::types::{AuctionId, BuyerText, DropId, Seq, Shard, random};
+use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/auctions", "ListAuctions", "List auctions")
@@ -251,7 +251,7 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
     let digest = digests.buyer(buyer.as_str());
     let key = digests.order_key(drop_id, &digest, &key);
     let command = Command::Auction(AuctionCommand::BuyNow(BuyNow { auction_id: id, buyer: digest, key }));
-    let private_data = PrivateData::Order { secret: random::order_secret(Shard::SINGLE), buyer, contact: None };
+    let private_data = PrivateData::Order { secret: random::order_secret(drop_id.shard()), buyer, contact: None };
     let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
     purchase_response(worker, &decided)
 }

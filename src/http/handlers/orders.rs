@@ -20,7 +20,7 @@ use crate::http::worker::Worker;
 use crate::read::{OrderRow, rows};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
-use crate::types::{DropId, OrderSecret, Seq, Shard, random};
+use crate::types::{DropId, OrderSecret, Seq, random};
 use crate::writer::Decided;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -107,7 +107,7 @@ pub(super) async fn submit_order(
         quantity,
         contact_given: contact.is_some(),
     }));
-    let secret = random::order_secret(Shard::SINGLE);
+    let secret = random::order_secret(drop_id.shard());
     let private_data = PrivateData::Order { secret, buyer, contact: contact.map(Box::new) };
     let decided = submit(worker, caller, command, Some(private_data)).await?;
     Ok((decided, secret))

@@ -250,10 +250,11 @@ fn order_of_number(
     connection: &Connection,
     provider: Provider,
     at: UnixMillis,
-    NumberedOrder { seq, series }: NumberedOrder,
+    NumberedOrder { shard, seq, series }: NumberedOrder,
     session: Option<&str>,
 ) -> rusqlite::Result<Option<Seq>> {
-    let Some(row) = rows::order_by_seq(connection, seq)? else { return Ok(None) };
+    let row = rows::order_by_seq(connection, seq)?.filter(|row| row.drop_id.shard() == shard);
+    let Some(row) = row else { return Ok(None) };
     let recorded = sessions::reference_at(connection, seq, provider)?;
     let fits = match (recorded.as_deref(), session) {
         (Some(recorded), Some(session)) => recorded == session,

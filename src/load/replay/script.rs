@@ -78,6 +78,7 @@ impl ReplayScript {
                     | Record::SnapshotEnded(_)
                     | Record::Auction(_)
                     | Record::Best(_)
+                    | Record::OfShard(_)
                     | Record::Committed(_)
                     | Record::Endpoint(_)
                     | Record::Gap(_),

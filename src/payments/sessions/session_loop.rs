@@ -22,7 +22,7 @@ use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::shard::NumberSeries;
-use crate::types::{Amount, OrderState, Seq, Shard, random};
+use crate::types::{Amount, OrderState, Seq, random};
 use crate::writer::{Class, ClockReading, Submission, WriterHandle, WriterReply};
 
 /// Pause between two searches for new orders.
@@ -336,7 +336,7 @@ impl SessionLoop {
         let name = self.reader.read(|connection| sessions::name_of_drop(connection, row.drop_id))?;
         Ok(name.map(|name| SessionRequest {
             id: row.id(),
-            number: Shard::SINGLE.order_number(self.series, row.seq),
+            number: row.drop_id.shard().order_number(self.series, row.seq),
             page: format!("{}/pay/{}", self.public_url, row.id()),
             name,
             quantity: row.quantity,

@@ -1,0 +1,322 @@
+//! Two shards of one cluster as processes over a real member of etcd: each sells by itself, with ids of its own, and neither
+//! takes an id of the other for one of its own.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod etcd;
+mod http;
+#[allow(dead_code, reason = "this test uses its part")]
+#[path = "wire/peer.rs"]
+mod peer;
+mod process;
+mod provider_webhooks;
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use etcd::Etcd;
+use firstcome::types::{OrderId, Shard};
+use firstcome::wire::messages::{Bid, Request, Reserve};
+use peer::{Peer, Said};
+use process::{Answer, Client, Process, wait_until};
+use provider_webhooks::{PAYOS_KEY, payos, secret_file, transfer};
+use serde_json::{Value, json};
+
+const SHARDS: [u8; 2] = [3, 5];
+/// Longest wait for a member to elect itself.
+const WAIT: Duration = Duration::from_secs(30);
+
+struct Shards {
+    scratch: tempfile::TempDir,
+    etcd: Etcd,
+}
+
+impl Shards {
+    /// One member, and the database and the log of each shard.
+    fn start() -> Shards {
+        let (scratch, etcd) = (tempfile::tempdir().expect("scratch"), Etcd::start(1));
+        secret_file(scratch.path(), "cluster.key", &"5e".repeat(32));
+        let shards = Shards { scratch, etcd };
+        for shard in SHARDS {
+            end(Process::start(&shards.data(shard), &[]));
+            let until = Instant::now() + WAIT;
+            while shards.init(shard, shard).0 != 0 {
+                assert!(Instant::now() < until, "no log of shard {shard}");
+            }
+        }
+        shards
+    }
+
+    fn data(&self, shard: u8) -> PathBuf {
+        self.scratch.path().join(format!("data{shard}"))
+    }
+
+    /// The file of a node of a shard.
+    fn file(&self, shard: u8) -> String {
+        let (key, members) = (self.scratch.path().join("cluster.key"), self.etcd.urls_from(0));
+        let text = format!(
+            "cluster = \"shop\"\nshard = {shard}\nnode = \"n{shard}\"\ntest = true\nmembers = {members:?}\nkey_file = {key:?}\n"
+        );
+        let file = self.scratch.path().join(format!("shard{shard}.toml"));
+        std::fs::write(&file, text).expect("written");
+        file.to_str().expect("a path").into()
+    }
+
+    fn init(&self, shard: u8, of: u8) -> (i32, String) {
+        let data = self.data(of);
+        end_of(&firstcome(&[
+            "cluster",
+            "init",
+            "--cluster",
+            &self.file(shard),
+            "--data",
+            data.to_str().expect("a path"),
+        ]))
+    }
+
+    /// Starts the node of a shard, and waits until it leads.
+    fn run(&self, shard: u8) -> Process {
+        let secret = secret_file(self.scratch.path(), "payos", PAYOS_KEY);
+        let environment = [
+            ("FIRSTCOME__CLUSTER__FILE", self.file(shard)),
+            ("FIRSTCOME__PAYMENTS__PAYOS_CHECKSUM_KEY_FILES", secret.to_str().expect("a path").into()),
+        ];
+        let process = Process::start(&self.data(shard), &environment);
+        wait_until("it leads", || get(process.admin, "/readyz?role=leader").status == 200);
+        process
+    }
+
+    /// Starts a server that must end by itself, before it serves anything.
+    fn refused(&self, data: u8, more: &[&str]) -> (i32, String) {
+        let data = self.data(data);
+        let mut arguments = vec!["serve", "--data", data.to_str().expect("a path")];
+        for flag in ["--public", "--admin", "--wire"] {
+            arguments.extend([flag, "127.0.0.1:0"]);
+        }
+        arguments.extend(more);
+        let output = firstcome(&arguments);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "it says nowhere that it serves");
+        end_of(&output)
+    }
+}
+
+fn firstcome(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    command.env("FIRSTCOME__LOG__LEVEL", "error").args(arguments).stdin(Stdio::null()).output().expect("run")
+}
+
+fn end_of(output: &Output) -> (i32, String) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("firstcome: ")).collect();
+    (output.status.code().expect("an exit code"), lines.join("\n"))
+}
+
+/// Ends a server in order.
+fn end(mut server: Process) {
+    server.signal(rustix::process::Signal::TERM);
+    assert!(server.wait().success());
+}
+
+fn get(address: SocketAddr, path: &str) -> Answer {
+    Client::connect(address).and_then(|mut client| client.get(path)).expect("answered")
+}
+
+fn post(address: SocketAddr, path: &str, key: &str, body: &Value) -> Answer {
+    Client::connect(address).and_then(|mut client| client.post(path, key, body)).expect("answered")
+}
+
+fn number(answer: &Answer, status: u16, member: &str) -> u32 {
+    assert_eq!(answer.status, status, "{:?}", answer.body);
+    answer.body[member].as_u64().and_then(|number| u32::try_from(number).ok()).expect("a number")
+}
+
+fn wire(node: &Process) -> Peer {
+    let stream = TcpStream::connect(node.wire).expect("connected");
+    stream.set_read_timeout(Some(peer::PATIENCE)).expect("set");
+    Peer::over(stream)
+}
+
+/// Everything that a shard sold.
+struct Sold {
+    drop: u32,
+    auction: u32,
+    /// An order with its seq, paid by its number at PayOS.
+    order: String,
+    seq: u64,
+    /// All order ids.
+    orders: Vec<String>,
+}
+
+fn reserve(drop_id: u32, key: u8) -> Request<'static> {
+    Request::Reserve(Reserve { drop_id, quantity: 1, key: [key; 16], buyer: b"wired" })
+}
+
+fn create_drop(node: &Process, key: &str) -> u32 {
+    let drop = json!({ "sku": "S", "name": "N", "currency": "VND", "unit_price": 3000, "total": 50,
+        "starts_at": "2020-01-01T00:00:00.000Z", "reservation_seconds": 86_400 });
+    number(&post(node.admin, "/v1/drops", key, &drop), 201, "id")
+}
+
+fn create_auction(node: &Process, key: &str) -> u32 {
+    let auction = json!({ "sku": "A", "name": "N", "currency": "EUR", "start_price": 1000, "increments": [[0, 100]],
+        "starts_at": "2020-01-01T00:00:00Z", "ends_at": "2099-11-21T10:00:00Z", "buy_now": 90_000 });
+    number(&post(node.admin, "/v1/auctions", key, &auction), 201, "id")
+}
+
+fn pay(node: &Process, order_code: u64, reference: &str) -> (Value, Value) {
+    let today = firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock());
+    let webhook = payos(&transfer(order_code, reference, 3000, &today[..19].replace('T', " ")));
+    let answer = http::call(node.public, "POST", "/v1/payments/payos", &webhook.head(), &webhook.body);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    (answer.body["result"].clone(), answer.body["reason"].clone())
+}
+
+/// The number that a shop gives PayOS for an order: its seq below its shard.
+fn order_code(shard: u8, seq: u64) -> u64 {
+    (u64::from(shard) << 45) | seq
+}
+
+/// Sells, pays and auctions on a shard.
+fn sell(shard: u8, node: &Process) -> Sold {
+    let above = u32::from(shard) << 24;
+    let mut orders = Vec::new();
+    let mut note = |answer: &Answer| {
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        let id = answer.body["id"].as_str().expect("an id").to_string();
+        assert_eq!(OrderId::parse(&id).map(|id| id.secret.shard()), Some(Shard::new(shard)), "{id}");
+        orders.push(id.clone());
+        id
+    };
+    let drop = create_drop(node, "d1");
+    assert_eq!((drop, create_drop(node, "d2")), (above + 1, above + 2));
+    assert_eq!(create_drop(node, "d1"), above + 1, "a repeat names the drop that was made");
+    let placed =
+        post(node.public, &format!("/v1/drops/{drop}/orders"), "o1", &json!({ "buyer": "ann", "quantity": 1 }));
+    let order = note(&placed);
+    let checkout = json!({ "contact": { "email": "ann@example.org" } });
+    let checked_out = post(node.public, &format!("/v1/orders/{order}/checkout"), "c1", &checkout);
+    assert_eq!(checked_out.status, 200, "{:?}", checked_out.body);
+    let seq = placed.body["seq"].as_u64().expect("a number");
+    assert_eq!(pay(node, order_code(shard, seq), "FT1"), (json!("applied"), Value::Null));
+    assert_eq!(get(node.public, &format!("/v1/orders/{order}")).body["state"], "paid");
+
+    let auction = create_auction(node, "a1");
+    let hidden = get(node.admin, &format!("/v1/auctions/{auction}")).body;
+    assert_eq!(auction, above + 1, "{hidden}");
+    let bid = json!({ "buyer": "7", "amount": 1000 });
+    assert_eq!(post(node.public, &format!("/v1/auctions/{auction}/bids"), "b1", &bid).status, 201);
+    let bought = create_auction(node, "a2");
+    note(&post(node.public, &format!("/v1/auctions/{bought}/buy-now"), "n1", &json!({ "buyer": "bob" })));
+    assert_eq!(create_drop(node, "d3"), above + 5, "auctions have hidden drops of the same shard");
+
+    let mut wired = wire(node);
+    let reserved = wired.ask(reserve(drop, 1)).order();
+    let id = OrderId::from_bytes(reserved.order_id).expect("an id");
+    assert_eq!(id.secret.shard(), Shard::new(shard));
+    orders.push(id.to_string());
+    assert_eq!(wired.ask(Request::Bid(Bid { auction_id: auction, user_id: 8, amount: 1100 })).no(), 0);
+    assert!(matches!(wired.ask(Request::Subscribe { auction_id: auction, from_seq: 0 }), Said::Ok(_)));
+    Sold { drop, auction, order, seq, orders }
+}
+
+/// Asks a node for everything that another shard sold: nothing of it is found.
+fn finds_nothing_of(node: &Process, shard: u8, sold: &Sold) {
+    let Sold { drop, auction, order, seq, .. } = sold;
+    for path in [
+        format!("/v1/drops/{drop}"),
+        format!("/v1/drops/{drop}/stream"),
+        format!("/v1/auctions/{auction}"),
+        format!("/v1/auctions/{auction}/bids"),
+        format!("/v1/orders/{order}"),
+        format!("/v1/drops/{}", u32::from(shard) << 24),
+    ] {
+        let answer = get(node.public, &path);
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (404, Some("not-found")),
+            "{path}: {:?}",
+            answer.body
+        );
+    }
+    let bid = json!({ "buyer": "7", "amount": 9000 });
+    for (path, body) in [
+        (format!("/v1/drops/{drop}/orders"), json!({ "buyer": "eve", "quantity": 1 })),
+        (format!("/v1/orders/{order}/checkout"), json!({ "contact": { "email": "eve@example.org" } })),
+        (format!("/v1/orders/{order}/cancel"), json!({})),
+        (format!("/v1/auctions/{auction}/bids"), bid.clone()),
+        (format!("/v1/auctions/{auction}/buy-now"), json!({ "buyer": "eve" })),
+    ] {
+        let answer = post(node.public, &path, "strange", &body);
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (404, Some("not-found")),
+            "{path}: {:?}",
+            answer.body
+        );
+    }
+    let reason = json!({ "reason": "not mine" });
+    for path in [
+        format!("/v1/drops/{drop}/pause"),
+        format!("/v1/drops/{drop}/close"),
+        format!("/v1/auctions/{auction}/cancel"),
+        format!("/v1/orders/{order}/operator-cancel"),
+    ] {
+        let answer = post(node.admin, &path, "strange", &reason);
+        assert_eq!(answer.status, 404, "{path}: {:?}", answer.body);
+    }
+    let mut wired = wire(node);
+    assert_eq!(wired.ask(reserve(*drop, 9)).no(), 7);
+    assert_eq!(wired.ask(Request::Bid(Bid { auction_id: *auction, user_id: 9, amount: 9000 })).no(), 7);
+    assert_eq!(wired.ask(Request::Subscribe { auction_id: *auction, from_seq: 0 }).no(), 7);
+    // The numbers below both shards are the same: only the shard tells the orders apart.
+    assert_eq!(pay(node, order_code(shard, *seq), "FT-strange"), (json!("ignored"), json!("unknown-order")));
+}
+
+#[test]
+fn two_shards_sell_side_by_side_and_neither_knows_the_others_ids() {
+    let shards = Shards::start();
+    let nodes = SHARDS.map(|shard| shards.run(shard));
+    let sold = [sell(SHARDS[0], &nodes[0]), sell(SHARDS[1], &nodes[1])];
+    assert_eq!(sold[0].seq, sold[1].seq, "both files have equal numbers, so that only shards differ");
+    finds_nothing_of(&nodes[0], SHARDS[1], &sold[1]);
+    finds_nothing_of(&nodes[1], SHARDS[0], &sold[0]);
+    let ids: BTreeSet<&String> = sold.iter().flat_map(|sold| &sold.orders).collect();
+    assert_eq!(ids.len(), 6, "{ids:?}");
+
+    for (shard, node) in SHARDS.into_iter().zip(nodes) {
+        let (drop, above) = (create_drop(&node, "before"), u32::from(shard) << 24);
+        end(node);
+        let data = shards.data(shard);
+        let verified = firstcome(&["verify", "--data", data.to_str().expect("a path")]);
+        assert!(verified.status.success(), "{verified:?}");
+        let node = shards.run(shard);
+        assert_eq!((create_drop(&node, "before"), create_drop(&node, "after")), (drop, drop + 1));
+        assert_eq!(create_auction(&node, "after"), above + 3);
+        let page = get(node.public, &format!("/v1/drops?limit=2&after={}", above + 1)).body;
+        let listed: Vec<u64> =
+            page["data"].as_array().expect("a list").iter().filter_map(|item| item["id"].as_u64()).collect();
+        assert_eq!(listed, [above + 2, above + 5].map(u64::from), "{page}");
+        end(node);
+    }
+}
+
+#[test]
+fn a_start_with_another_shard_than_that_of_the_files_ids_is_refused() {
+    let shards = Shards::start();
+    let node = shards.run(3);
+    create_drop(&node, "d1");
+    end(node);
+    let other = shards.file(5);
+    for (what, (code, lines)) in [
+        ("a node of another shard", shards.refused(3, &["--cluster", &other])),
+        ("a server without a cluster", shards.refused(3, &[])),
+        ("a new log", shards.init(5, 3)),
+    ] {
+        assert_eq!((code, lines.lines().count()), (65, 1), "{what}: {lines}");
+        assert!(lines.contains("drops are of shard 3") && lines.contains("firstcome.db"), "{what}: {lines}");
+    }
+    let _leads_as_ever = shards.run(3);
+}
