@@ -5,6 +5,7 @@
 //! tried again below the node, which alone knows how to find out.
 
 mod nodes;
+mod tail;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, KeyValue, P
 use parking_lot::Mutex;
 
 pub use self::nodes::LeaderKey;
+use self::tail::Tail;
 use super::meta::LogMeta;
 use super::seal::Seal;
 use super::{Head, LogAnswer, LogRequest, Tenure};
@@ -58,6 +60,8 @@ pub struct EtcdLog {
     leader_value: Mutex<Vec<u8>>,
     /// Revisions of this node's appends since the last compaction, oldest first.
     appended: Mutex<VecDeque<i64>>,
+    /// The newest entries.
+    tail: Tail,
 }
 
 /// The place of a log in etcd, and its bounds.
@@ -105,6 +109,7 @@ impl EtcdLog {
             announced: Mutex::new(None),
             leader_value: Mutex::new(node.clone().into_bytes()),
             appended: Mutex::new(VecDeque::new()),
+            tail: Tail::default(),
             node,
         })
     }
@@ -177,6 +182,9 @@ impl EtcdLog {
 
     /// Carries out a request.
     pub async fn carry_out(&self, request: &LogRequest) -> LogAnswer {
+        if let LogRequest::Await { number } = request {
+            return self.await_entry(*number).await;
+        }
         let is_doubted = matches!(request, LogRequest::Read { elsewhere: true, .. });
         let (at, member) = if is_doubted { self.another_reader() } else { self.member() };
         let longest = if matches!(request, LogRequest::KeepAlive { .. }) { KEEP_ALIVE_MAX } else { REQUEST_MAX };
@@ -211,6 +219,7 @@ impl EtcdLog {
                 let found = member.get(self.slot_key(*number), None).await?;
                 Ok(LogAnswer::Entry(self.entry_of(found.kvs()).into()))
             }
+            LogRequest::Await { number } => Ok(self.await_entry(*number).await),
             LogRequest::Campaign => self.campaign(member).await,
             LogRequest::KeepAlive { tenure } => match self.lease_of(*tenure) {
                 Some(lease) => member.lease_keep_alive(lease).await.map(|_| LogAnswer::Kept),
@@ -278,8 +287,11 @@ impl EtcdLog {
 
     /// Returns the bytes of an entry; for those that were not encrypted with the log's key, a byte that is no entry.
     fn entry_of(&self, found: &[KeyValue]) -> Vec<u8> {
-        let Some(found) = found.first() else { return Vec::new() };
-        self.seal.open(found.value()).unwrap_or_else(|| vec![0])
+        found.first().map(|found| self.open_entry(found.value())).unwrap_or_default()
+    }
+
+    fn open_entry(&self, sealed: &[u8]) -> Vec<u8> {
+        self.seal.open(sealed).unwrap_or_else(|| vec![0])
     }
 
     /// The member that is used, and its position.

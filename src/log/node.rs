@@ -6,14 +6,12 @@
 //! node can have appended.
 
 mod following;
-
-use std::sync::Arc;
+mod leading;
 
 use super::append::{Append, Fate, Step};
 use super::request::{LogAnswer, LogRequest, Tenure};
 use super::times::{BootMillis, Heard, Lease, NodeSettings};
 use super::{Entry, Head};
-use crate::store::Batch;
 use crate::types::UnixMillis;
 
 /// Reasons why a node neither follows nor leads any more.
@@ -95,6 +93,9 @@ pub struct Node {
     heard: Heard,
     /// The copy of the next entry was wrong: another member is asked, and a second one is believed.
     doubted: bool,
+    /// The last look at the log, at `looked_at`, found that the file has all entries: the next one is waited for.
+    has_all: bool,
+    looked_at: BootMillis,
     /// The owner records an entry.
     applying: bool,
 }
@@ -115,6 +116,8 @@ impl Node {
             answered_at: now,
             heard: Heard::nothing(now),
             doubted: false,
+            has_all: false,
+            looked_at: now,
             applying: false,
         }
     }
@@ -214,9 +217,7 @@ impl Node {
                 LogRequest::Campaign
             }
             NodeState::Following if now < self.next_poll => return None,
-            NodeState::Following | NodeState::CatchingUp { target: Some(_), .. } => {
-                LogRequest::Read { number: self.applied.number.saturating_add(1), elsewhere: self.doubted }
-            }
+            NodeState::Following | NodeState::CatchingUp { target: Some(_), .. } => self.next_entry_request(now),
             NodeState::Comparing | NodeState::CatchingUp { target: None, .. } => LogRequest::Head,
             NodeState::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
             NodeState::Beginning { append, .. } | NodeState::Leading { append: Some(append), .. } => append.request(),
@@ -254,7 +255,7 @@ impl Node {
     }
 
     fn note_answer(&mut self, now: BootMillis, answer: &LogAnswer) {
-        if *answer != LogAnswer::Unknown {
+        if !matches!(answer, LogAnswer::Unknown | LogAnswer::NoNews) {
             self.answered_at = now;
         }
     }
@@ -328,76 +329,6 @@ impl Node {
         }
     }
 
-    /// Appends a batch that was decided and recorded after [`Node::head`]. `to` is the head after it.
-    ///
-    /// # Panics
-    /// If the node may not append: it does not lead, or an entry is under way.
-    pub fn append(&mut self, to: Head, bytes: Arc<[u8]>) {
-        let NodeState::Leading { lease, append: append @ None, .. } = &mut self.role else {
-            panic!("only a leader without an entry under way appends")
-        };
-        assert!(to.number == self.applied.number.saturating_add(1), "entries are numbered without a gap");
-        *append = Some(Append::new(lease.tenure, self.applied, to, bytes));
-    }
-
-    fn caught_up(
-        &mut self,
-        now: BootMillis,
-        wall: UnixMillis,
-        (lease, target, until): (Lease, Option<Head>, BootMillis),
-        answer: &LogAnswer,
-    ) -> Output {
-        let (target, output) = match (target, answer) {
-            (None, LogAnswer::Head(head)) => (Some(*head), Output::Nothing),
-            (Some(_), _) => (target, self.followed(now, answer)),
-            (None, _) => (None, Output::Nothing),
-        };
-        if matches!(self.role, NodeState::Stopped) {
-            return output;
-        }
-        self.role = NodeState::CatchingUp { lease, target, until };
-        self.begin_if_caught_up(wall);
-        if matches!(self.role, NodeState::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
-    }
-
-    /// Returns whether the log ends before the file, or otherwise.
-    fn went_back(&self, head: Head) -> bool {
-        head.number < self.applied.number || (head.number == self.applied.number && head != self.applied)
-    }
-
-    /// Begins an epoch once everything up to the head is applied.
-    fn begin_if_caught_up(&mut self, wall: UnixMillis) {
-        let NodeState::CatchingUp { lease, target: Some(head), .. } = self.role else { return };
-        if self.went_back(head) {
-            self.role = NodeState::Stopped;
-        } else if head == self.applied {
-            let at = self.heard.begins_at(wall);
-            let Head { number, epoch, seq, link, .. } = head;
-            let (number, epoch, tenure) = (number.saturating_add(1), epoch.saturating_add(1), lease.tenure);
-            let entry = Entry { number, epoch, tenure, seq, before: link, link, at, batch: Batch::default() };
-            // An entry without events is short.
-            if let Ok(bytes) = entry.encode() {
-                let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
-                self.role = NodeState::Beginning { lease, append, at };
-            }
-        }
-    }
-
-    /// The leader's append has ended.
-    fn ended(&mut self, now: BootMillis, wall: UnixMillis, lease: Lease, epoch: u64, to: Head, fate: Fate) -> Output {
-        if matches!(fate, Fate::Stands | Fate::StandsBehind(_)) {
-            self.applied = to;
-            self.heard.note_own(now, wall);
-        }
-        match fate {
-            Fate::Stands => self.role = NodeState::Leading { lease, epoch, append: None },
-            Fate::StandsBehind(_) | Fate::NotApplied(_) | Fate::Unknown => {
-                self.follow(now);
-            }
-        }
-        Output::Appended(fate)
-    }
-
     fn follow(&mut self, now: BootMillis) -> Output {
         self.role = NodeState::Following;
         self.next_poll = now;
@@ -441,42 +372,4 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::chain::ChainLink;
-    use crate::types::Seq;
-
-    #[test]
-    fn an_elected_node_that_cannot_catch_up_resigns_and_lets_others_go_first() {
-        let settings = NodeSettings::default();
-        let mut node = Node::new(settings, Head::before_all(Seq::ZERO, ChainLink::START), BootMillis(0));
-        let wall = UnixMillis::ZERO;
-        let ask = |node: &mut Node, now: u64| {
-            let at = BootMillis(now);
-            if let Some(request) = node.lease_request(at) {
-                assert!(matches!(request, LogRequest::KeepAlive { .. }));
-                node.lease_answered(at, at, &LogAnswer::Kept);
-            }
-            let request = node.request(at);
-            let answer = match &request {
-                Some(LogRequest::Campaign) => LogAnswer::Elected(Tenure(7)),
-                Some(LogRequest::Resign { tenure: Tenure(7) }) => LogAnswer::Kept,
-                // The log does not answer this node's reads.
-                _ => LogAnswer::Unknown,
-            };
-            if request.is_some() {
-                drop(node.answered(at, wall, &answer));
-            }
-            request
-        };
-        let asked: Vec<_> = (0..20_000).step_by(100).map(|now| (now, ask(&mut node, now))).collect();
-        let first = |wanted: fn(&LogRequest) -> bool| {
-            asked.iter().find(|(_, request)| request.as_ref().is_some_and(wanted)).map(|(now, _)| *now)
-        };
-        let elected = first(|request| *request == LogRequest::Campaign).expect("it campaigns");
-        let resigned = first(|request| matches!(request, LogRequest::Resign { .. })).expect("it resigns");
-        assert_eq!(resigned - elected, 10_000);
-        let again = asked.iter().filter(|(_, request)| *request == Some(LogRequest::Campaign)).count();
-        assert_eq!(again, 1, "it waits before it campaigns again");
-    }
-}
+mod tests;

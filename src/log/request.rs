@@ -26,6 +26,10 @@ pub enum LogRequest {
         /// True if the copy that answered before is doubted: another member of the log must answer.
         elsewhere: bool,
     },
+    /// Waits for a short time for the entry of a number that a look did not find. An entry that is there may be missed.
+    Await {
+        number: u64,
+    },
     /// Becomes the leader, unless another node leads.
     Campaign,
     /// Keeps the lease of a tenure.
@@ -48,6 +52,8 @@ pub enum LogAnswer {
     Head(Head),
     /// The bytes in the slot; empty if the slot was never written.
     Entry(Arc<[u8]>),
+    /// A wait has ended without an entry, which says nothing about the log.
+    NoNews,
     /// The campaign was won.
     Elected(Tenure),
     /// There is a leader.

@@ -68,6 +68,10 @@ impl SimulatedLog {
                 let damaged = self.damaged.get(&(slot as u64)).filter(|_| !elsewhere);
                 LogAnswer::Entry(Arc::clone(damaged.unwrap_or(&self.slots[slot])))
             }
+            LogRequest::Await { number } if *number > self.head.number => LogAnswer::NoNews,
+            LogRequest::Await { number } => {
+                self.carry_out(&LogRequest::Read { number: *number, elsewhere: false }, now)
+            }
             LogRequest::Campaign if self.leader.is_some() => LogAnswer::Held,
             LogRequest::Campaign => {
                 self.tenures += 1;

@@ -30,8 +30,11 @@ pub struct NodeSettings {
     pub catch_up_max_ms: u64,
     /// Time between two campaigns, while the lease of a leader that is silent has not ended.
     pub campaign_again_ms: u64,
-    /// Interval at which a follower looks for the next entry.
+    /// Interval at which a follower asks for the next entry.
     pub poll_ms: u64,
+    /// Interval at which a follower that waits for the next entry looks at the log itself. Not longer than [`TIMELY_MS`],
+    /// so that clocks are compared by most entries that come after it.
+    pub look_ms: u64,
     /// Largest difference between a candidate's wall clock and the leader's: with a larger one reservations would lapse
     /// early.
     pub clock_offset_max_ms: u64,
@@ -46,6 +49,7 @@ impl Default for NodeSettings {
             catch_up_max_ms: 10_000,
             campaign_again_ms: 200,
             poll_ms: 20,
+            look_ms: TIMELY_MS,
             clock_offset_max_ms: 1000,
         }
     }

@@ -158,6 +158,7 @@ async fn serve(
     log.lead_as(address_of(cluster).to_bytes());
     let vacancy = Arc::new(Vacancy { node: cluster.node.clone(), successor: Mutex::default(), told: answered.clone() });
     drop(tokio::spawn(watch_leader(Arc::clone(log), Arc::clone(view), Arc::clone(&vacancy))));
+    drop(tokio::spawn(watch_entries(Arc::clone(log))));
     drop(tokio::spawn(hand_over(Arc::clone(log), Arc::clone(view), address_of(cluster))));
     let mut look = every(LEADER_EVERY);
     let mut announce = every(ANNOUNCE_EVERY);
@@ -220,11 +221,17 @@ async fn watch_leader(log: Arc<EtcdLog>, view: Arc<NodeView>, vacancy: Arc<Vacan
                 LeaderKey::Put { successor } => vacancy.set_successor(successor),
                 LeaderKey::Deleted => vacancy.tell(),
             }
+            // A node that waits for an entry campaigns at once.
+            log.end_waits();
             drop(tokio::spawn(see_leader(Arc::clone(&log), Arc::clone(&view), Arc::clone(&vacancy))));
         };
         log.watch_leader(changed).await;
         tokio::time::sleep(WATCH_AGAIN_AFTER).await;
     }
+}
+
+async fn watch_entries(log: Arc<EtcdLog>) {
+    log.watch_entries().await;
 }
 
 /// Names the successor in the log for each handover that an operator asks for.

@@ -161,7 +161,10 @@ impl Cluster {
         while let Some(entry) = self.travelling.first_entry().filter(|entry| entry.key().0 <= self.now) {
             match entry.remove() {
                 Travelling::Request(sender, request) => {
-                    let answer = self.log.carry_out(&request, self.now);
+                    let mut answer = self.log.carry_out(&request, self.now);
+                    if matches!(request, LogRequest::Await { .. }) && self.random.one_in(4) {
+                        answer = LogAnswer::NoNews;
+                    }
                     self.judge.carried_out(self.now, &request, &answer);
                     self.send(Travelling::Answer(sender, answer), is_quiet);
                 }

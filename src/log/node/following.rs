@@ -3,7 +3,7 @@
 use super::{Node, NodeState, Output, Stop};
 use crate::failpoints::{self, Bug};
 use crate::log::times::BootMillis;
-use crate::log::{Entry, EntryError, Head, LogAnswer};
+use crate::log::{Entry, EntryError, Head, LogAnswer, LogRequest};
 use crate::store::chain::ChainLink;
 use crate::types::UnixMillis;
 
@@ -27,12 +27,23 @@ impl Node {
         Ok(true)
     }
 
+    /// Returns the request for the next entry: a look at the log, which any entry before it is found by, or, soon after one
+    /// that found none, a wait for what comes.
+    pub(super) fn next_entry_request(&mut self, now: BootMillis) -> LogRequest {
+        let number = self.applied.number.saturating_add(1);
+        if self.has_all && !self.doubted && now < self.looked_at.plus(self.settings.look_ms) {
+            return LogRequest::Await { number };
+        }
+        (self.looked_at, self.has_all) = (now, false);
+        LogRequest::Read { number, elsewhere: self.doubted }
+    }
+
     pub(super) fn followed(&mut self, now: BootMillis, answer: &LogAnswer) -> Output {
-        self.next_poll = now.plus(self.settings.poll_ms);
+        // A wait has taken its time.
+        self.next_poll = if self.has_all { self.asked_at } else { now }.plus(self.settings.poll_ms);
         let LogAnswer::Entry(bytes) = answer else { return Output::Nothing };
         if bytes.is_empty() {
-            self.heard.note_none(self.asked_at);
-            return Output::Nothing;
+            return self.found_none();
         }
         let entry = match Entry::decode(bytes) {
             Ok(entry) => entry,
@@ -46,8 +57,7 @@ impl Node {
         let expected = self.applied.number.saturating_add(1);
         if entry.number < expected {
             // The slot has its entry of the round before.
-            self.heard.note_none(self.asked_at);
-            Output::Nothing
+            self.found_none()
         } else if entry.number > expected {
             self.stop(Stop::Overrun)
         } else if entry.before != self.applied.link || !self.may_follow(&entry) {
@@ -59,6 +69,15 @@ impl Node {
             self.applying = true;
             Output::Apply(Box::new(entry))
         }
+    }
+
+    /// A look at the log, or a wait, has found no further entry. Only a look says that there was none.
+    fn found_none(&mut self) -> Output {
+        if !self.has_all {
+            self.heard.note_none(self.asked_at);
+            self.has_all = true;
+        }
+        Output::Nothing
     }
 
     /// Returns whether an entry's epoch may follow the last one's: an epoch is of one tenure.
