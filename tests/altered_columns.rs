@@ -299,6 +299,35 @@ fn links_of_older_programs_which_have_no_bids_in_them_are_verified_too() {
 }
 
 #[test]
+fn the_idempotency_key_of_every_creation_and_refund_is_noticed_when_it_is_altered() {
+    let kinds = ["auction_created", "drop_created", "endpoint_created", "order_refunded", "refund_requested"];
+    let mut rest = BTreeSet::from(kinds);
+    for seed in 0..WORLDS.1 {
+        if rest.is_empty() {
+            break;
+        }
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = record(&scratch.path().join("data"), seed);
+        rest.retain(|kind| {
+            let sql = "SELECT max(keys.seq) FROM keys JOIN audit USING (seq) WHERE kind = ?1";
+            let event: Option<i64> = store.connection.query_row(sql, [kind], |row| row.get(0)).expect("read");
+            let Some(event) = event else { return true };
+            for column in ["digest", "params"] {
+                store.connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+                let sql = format!("UPDATE keys SET {column} = x'000102030405060708090a0b0c0d0e0f' WHERE seq = ?1");
+                assert_eq!(store.connection.execute(&sql, [event]).expect("altered"), 1);
+                let problems = verify::verify_connection(&store.connection).expect("verified").problems;
+                store.connection.execute_batch("ROLLBACK").expect("undone");
+                let expected = format!("the idempotency key of event {event} and the audit differ");
+                assert_eq!(problems, [expected], "seed {seed}: {column} of {kind}");
+            }
+            false
+        });
+    }
+    assert_eq!(rest, BTreeSet::new(), "every kind has had a key");
+}
+
+#[test]
 fn what_neither_verify_nor_a_start_notices_is_the_documents_list() {
     let (mut tried, mut unnoticed) = (Columns::new(), Columns::new());
     let scratch = tempfile::tempdir().expect("scratch");

@@ -350,6 +350,7 @@ fn a_note_that_the_user_may_not_read_is_a_matter_of_permission() {
     let refused = firstcome_as(SERVICE, "serve", &data);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(77) && told.contains("data.firstcome"), "{told}");
+    assert!(told.contains("give it to the user of the server with `chown`, or delete it"), "{told}");
     chown(scratch.path().join("data.firstcome"), Some(SERVICE), Some(SERVICE)).expect("given");
     let done = firstcome_as(SERVICE, "recover", &data);
     assert!(done.status.success(), "{done:?}");

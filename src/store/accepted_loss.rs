@@ -60,7 +60,10 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    use crate::engine::{AuctionCommand, AuctionSpec, CommandKey, CreateAuction, PlaceBid};
     use crate::store::load::load;
+    use crate::store::{PrivateData, verify};
+    use crate::types::{AuctionId, BuyerText, Currency, Digest, Increment, UnitPrice};
 
     fn epoch_after(directory: &Path, change: impl FnOnce(&mut Store, &mut Loaded)) -> (u64, u64) {
         let mut store = Store::open(directory, UnixMillis::ZERO).expect("opened");
@@ -86,5 +89,60 @@ mod tests {
             record(store, loaded, UnixMillis::ZERO, 5).expect("recorded");
         };
         assert_eq!(epoch_after(scratch.path(), loss), (11, 11));
+    }
+
+    /// An auction from the first instant to the thousandth.
+    fn auction() -> AuctionSpec {
+        let price = |minor| UnitPrice::new(minor).expect("a price");
+        AuctionSpec {
+            sku: "S".into(),
+            name: "N".into(),
+            currency: Currency::new("EUR").expect("a currency"),
+            start_price: price(100),
+            reserve_price: None,
+            increments: [Increment { from: price(0), step: price(10) }].into_iter().collect(),
+            buy_now: None,
+            starts_at: UnixMillis::ZERO,
+            ends_at: UnixMillis::ZERO.plus_millis(1000),
+            soft_close_seconds: 0,
+            extensions_max: 0,
+            hard_end_at: None,
+            payment_seconds: 900,
+            offer_next: true,
+            exposure_limit: None,
+        }
+    }
+
+    #[test]
+    fn an_auction_that_ended_before_a_loss_is_accepted_leaves_its_winner_the_whole_time_to_pay() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut store = Store::open(scratch.path(), UnixMillis::ZERO).expect("opened");
+        let mut loaded = load(&store.connection, &store.digest_key, 10).expect("loaded");
+        let mut batch = Batch::default();
+        let key = CommandKey { digest: Digest([1; 16]), params: Digest([2; 16]) };
+        let create = Command::Auction(AuctionCommand::Create(CreateAuction { key, spec: Box::new(auction()) }));
+        let bid = Command::Auction(AuctionCommand::Bid(PlaceBid {
+            auction_id: AuctionId::new(1).expect("not 0"),
+            buyer: store.digest_key.buyer("ann"),
+            amount: UnitPrice::new(100).expect("a price"),
+            maximum: None,
+            key: None,
+        }));
+        for command in [create, bid] {
+            loaded.state.apply(UnixMillis::ZERO, &command, &mut batch.events);
+        }
+        let buyer = BuyerText::new("ann").expect("a buyer");
+        batch.private_data.push((loaded.state.seq(), PrivateData::Bid { buyer }));
+        let mut recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
+        recorder.begin().and_then(|()| recorder.record(&batch)).and_then(|()| recorder.commit()).expect("recorded");
+        loaded.link = recorder.link();
+        drop(recorder);
+
+        let accepted = UnixMillis::ZERO.plus_seconds(3600);
+        record(&mut store, &mut loaded, accepted, 5).expect("recorded");
+        let expires_at: UnixMillis =
+            store.connection.query_row("SELECT expires_at_ms FROM orders", [], |row| row.get(0)).expect("an award");
+        assert_eq!(expires_at, accepted.plus_seconds(900));
+        assert_eq!(verify::verify_connection(&store.connection).expect("verified").problems, Vec::<String>::new());
     }
 }

@@ -438,10 +438,12 @@ mod tests {
             assert!(matches!(&refused, StoreError::BadNote { what: found, .. } if *found == what), "{refused}");
         }
         std::fs::remove_file(&note).expect("removed");
-        std::os::unix::fs::symlink(scratch.path().join("elsewhere"), &note).expect("linked");
+        let elsewhere = scratch.path().join("elsewhere");
+        std::fs::write(&elsewhere, "theirs").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, &note).expect("linked");
         assert!(check(&directory).is_err(), "a link");
         assert!(overwrite(&note, "a note\n").is_err(), "a link is not followed");
-        assert!(!scratch.path().join("elsewhere").exists());
+        assert_eq!(std::fs::read(&elsewhere).expect("read"), b"theirs");
     }
 
     #[test]

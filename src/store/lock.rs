@@ -131,6 +131,10 @@ mod tests {
     fn a_refusal_names_the_process_as_far_as_its_id_is_known() {
         let scratch = tempfile::tempdir().expect("scratch");
         let _server = DirectoryLock::take(scratch.path()).expect("taken");
+        let written = std::fs::read_to_string(scratch.path().join(LOCK_FILE)).expect("read");
+        let host = std::process::Command::new("uname").arg("-n").output().expect("run").stdout;
+        let host = String::from_utf8(host).expect("a text");
+        assert!(written.trim_end().ends_with(&format!(" {}", host.trim_end())), "{written}");
         let refusal = || DirectoryLock::take(scratch.path()).err().expect("refused").to_string();
         let known = format!("is locked by process {}; only one server", std::process::id());
         let told = refusal();

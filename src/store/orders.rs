@@ -181,3 +181,30 @@ pub(super) fn columns(event: &OrderEvent) -> Columns {
     };
     Columns { quantity: event.quantity().map(|quantity| i64::from(quantity.get())), amount: None, detail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EventSubject;
+    use crate::store::Store;
+    use crate::store::chain::ChainLink;
+    use crate::types::DropId;
+
+    #[test]
+    fn an_erased_or_overwritten_contact_is_told_once_and_nothing_else_is() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
+        let mut writer = OrderWriter::new(&store.connection).expect("prepared");
+        let (order, drop_id) = (Seq::new(2).expect("in range"), DropId::new(1).expect("not 0"));
+        let mut tells = |body: OrderEvent| {
+            let subject = EventSubject::Order { order, drop_id };
+            let event =
+                Event { seq: order.next(), at: UnixMillis::ZERO, prev_seq: order, subject, body: body.clone().into() };
+            writer.record(&event, &body, None, &mut Chain::after(ChainLink::START)).expect("written");
+            [writer.take_has_erased(), writer.take_has_erased()]
+        };
+        assert_eq!(tells(OrderEvent::ContactRead), [false, false]);
+        assert_eq!(tells(OrderEvent::ContactErased), [true, false]);
+        assert_eq!(tells(OrderEvent::ContactCorrected), [true, false]);
+    }
+}

@@ -350,23 +350,26 @@ fn write_acknowledged(store: &Store, target: &Path) -> Result<(), StoreError> {
 fn copy_bytes(store: &Store, target: &Path) -> Result<(), StoreError> {
     for (name, from) in store.files.content() {
         let path = target.join(name);
-        let mut chunk = vec![0u8; CHUNK_BYTES];
-        let copied = open_private(&path).and_then(|to| {
-            let mut at = 0u64;
-            loop {
-                let read = match from.read_at(&mut chunk, at) {
-                    Ok(0) => return to.sync_all(),
-                    Ok(read) => read,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
-                };
-                to.write_all_at(chunk.get(..read).unwrap_or_default(), at)?;
-                at = at.saturating_add(u64::try_from(read).unwrap_or(0));
-            }
-        });
-        copied.map_err(|source: io::Error| StoreError::Io { path, source })?;
+        let copied = open_private(&path).and_then(|to| copy_open_file(from, &to));
+        copied.map_err(|source| StoreError::Io { path, source })?;
     }
     Ok(())
+}
+
+/// Copies an open file from its first byte on. A read that fails is [`ErrorKind::InvalidData`].
+fn copy_open_file(from: &File, to: &File) -> io::Result<()> {
+    let mut chunk = vec![0u8; CHUNK_BYTES];
+    let mut at = 0u64;
+    loop {
+        let read = match from.read_at(&mut chunk, at) {
+            Ok(0) => return to.sync_all(),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
+        };
+        to.write_all_at(chunk.get(..read).unwrap_or_default(), at)?;
+        at = at.saturating_add(u64::try_from(read).unwrap_or(0));
+    }
 }
 
 /// Verifies a copy, waits until it is on the disk, and puts a watermark beside it. Returns its last event and link.
@@ -420,5 +423,31 @@ mod tests {
         assert_eq!(last_link(&kept).expect("read").0.get(), 2);
         let found = Watermark::read(&scratch.path().join("less")).expect("read");
         assert_eq!(found, WatermarkState::Present(store.watermark.last().expect("written")));
+    }
+
+    #[test]
+    fn a_copy_needs_the_bytes_of_the_open_files_also_if_sqlite_counts_less() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = Store::open(&scratch.path().join("data"), UnixMillis::ZERO).expect("made");
+        store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("emptied");
+        let bytes = fs::metadata(&store.path).expect("there").len();
+        assert_eq!(bytes_needed(&store), bytes + SMALL_FILES_BYTES);
+        let log = fs::OpenOptions::new().write(true).open(store.directory().join("firstcome.db-wal")).expect("opened");
+        log.set_len(3_000_000).expect("grown");
+        assert_eq!(bytes_needed(&store), bytes + 3_000_000 + SMALL_FILES_BYTES);
+    }
+
+    #[test]
+    fn a_read_of_the_open_file_that_fails_ends_the_copy_and_is_told_from_an_error_of_its_place() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let to = File::create(scratch.path().join("to")).expect("made");
+        // Its first bytes cannot be read: EIO.
+        let from = File::open("/proc/self/mem").expect("opened");
+        let failed = copy_open_file(&from, &to).expect_err("unreadable");
+        assert_eq!(failed.kind(), ErrorKind::InvalidData);
+        let bytes: Vec<u8> = (0..CHUNK_BYTES + 7).map(|at| (at % 251) as u8).collect();
+        fs::write(scratch.path().join("from"), &bytes).expect("written");
+        copy_open_file(&File::open(scratch.path().join("from")).expect("opened"), &to).expect("copied");
+        assert!(fs::read(scratch.path().join("to")).expect("read") == bytes);
     }
 }

@@ -82,19 +82,31 @@ fn verify_directory(directory: &Path) -> Result<VerifyReport, StoreError> {
     let connection = open_to_read(&path)?;
     let mut report = verify_connection(&connection)?;
     match acknowledged {
-        WatermarkState::Present(mark) => match compare_watermark(&connection, &path, &mark) {
-            Ok(None) => {}
-            Ok(Some(lost)) => report.problem(format!("{} acknowledged events are missing", lost.events)),
-            // A file that lacks a table cannot be compared.
-            Err(StoreError::Sqlite(error)) if report.problem_count == 0 => return Err(error.into()),
-            Err(StoreError::Sqlite(_)) => {}
-            Err(error) => report.problem(error.to_string()),
-        },
+        WatermarkState::Present(mark) => add_missing(&mut report, compare_watermark(&connection, &path, &mark))?,
         WatermarkState::Unreadable => report.problem("the watermark is damaged".into()),
         WatermarkState::Absent if report.last_seq == Seq::ZERO => {}
         WatermarkState::Absent => report.problem("the watermark is missing: missing events cannot be detected".into()),
     }
     Ok(report)
+}
+
+/// Adds what a comparison with the watermark says to the report of the database.
+///
+/// # Errors
+/// The error of SQLite if the database has no problem otherwise: nothing may be missing that was not compared.
+fn add_missing(
+    report: &mut VerifyReport,
+    compared: Result<Option<MissingEvents>, StoreError>,
+) -> Result<(), StoreError> {
+    match compared {
+        Ok(None) => {}
+        Ok(Some(lost)) => report.problem(format!("{} acknowledged events are missing", lost.events)),
+        // A file that lacks a table cannot be compared.
+        Err(StoreError::Sqlite(error)) if report.problem_count == 0 => return Err(error.into()),
+        Err(StoreError::Sqlite(_)) => {}
+        Err(error) => report.problem(error.to_string()),
+    }
+    Ok(())
 }
 
 /// Verifies a database without its watermark, through a connection of its own.
@@ -277,4 +289,23 @@ fn compare(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_that_failed_is_an_error_of_a_database_without_problems_and_no_further_problem_of_others() {
+        let failed = || Err(StoreError::Sqlite(rusqlite::Error::QueryReturnedNoRows));
+        let mut report = VerifyReport::default();
+        assert!(matches!(add_missing(&mut report, failed()), Err(StoreError::Sqlite(_))));
+        report.problem("the table chain is missing".into());
+        assert!(add_missing(&mut report, failed()).is_ok());
+        assert_eq!(report.problems, ["the table chain is missing"]);
+        let acknowledged = Seq::new(9).expect("in range");
+        let mut report = VerifyReport::default();
+        assert!(add_missing(&mut report, Ok(Some(MissingEvents { events: 4, acknowledged }))).is_ok());
+        assert_eq!(report.problems, ["4 acknowledged events are missing"]);
+    }
 }
