@@ -146,6 +146,8 @@ struct Sold {
     /// An order with its seq, paid by its number at PayOS.
     order: String,
     seq: u64,
+    /// The order's short code.
+    code: String,
     /// All order ids.
     orders: Vec<String>,
 }
@@ -174,6 +176,13 @@ fn pay(node: &Process, order_code: u64, reference: &str) -> (Value, Value) {
     (answer.body["result"].clone(), answer.body["reason"].clone())
 }
 
+/// Searches an order by the short code that a buyer tells.
+fn found_by_code(node: &Process, code: &str) -> Vec<String> {
+    let page = post(node.admin, "/v1/orders/search", "s", &json!({ "code": code })).body;
+    let found = page["data"].as_array().expect("a list").iter();
+    found.map(|order| order["id"].as_str().expect("an id").to_string()).collect()
+}
+
 /// The number that a shop gives PayOS for an order: its seq below its shard.
 fn order_code(shard: u8, seq: u64) -> u64 {
     (u64::from(shard) << 45) | seq
@@ -199,7 +208,9 @@ fn sell(shard: u8, node: &Process) -> Sold {
     let checkout = json!({ "contact": { "email": "ann@example.org" } });
     let checked_out = post(node.public, &format!("/v1/orders/{order}/checkout"), "c1", &checkout);
     assert_eq!(checked_out.status, 200, "{:?}", checked_out.body);
-    let seq = placed.body["seq"].as_u64().expect("a number");
+    let (seq, code) = (placed.body["seq"].as_u64().expect("a number"), placed.body["code"].as_str().expect("a code"));
+    assert_eq!(found_by_code(node, code), [&*order]);
+    let code = code.to_string();
     assert_eq!(pay(node, order_code(shard, seq), "FT1"), (json!("applied"), Value::Null));
     assert_eq!(get(node.public, &format!("/v1/orders/{order}")).body["state"], "paid");
 
@@ -219,12 +230,12 @@ fn sell(shard: u8, node: &Process) -> Sold {
     orders.push(id.to_string());
     assert_eq!(wired.ask(Request::Bid(Bid { auction_id: auction, user_id: 8, amount: 1100 })).no(), 0);
     assert!(matches!(wired.ask(Request::Subscribe { auction_id: auction, from_seq: 0 }), Said::Ok(_)));
-    Sold { drop, auction, order, seq, orders }
+    Sold { drop, auction, order, seq, code, orders }
 }
 
 /// Asks a node for everything that another shard sold: nothing of it is found.
 fn finds_nothing_of(node: &Process, shard: u8, sold: &Sold) {
-    let Sold { drop, auction, order, seq, .. } = sold;
+    let Sold { drop, auction, order, seq, code, .. } = sold;
     for path in [
         format!("/v1/drops/{drop}"),
         format!("/v1/drops/{drop}/stream"),
@@ -271,6 +282,7 @@ fn finds_nothing_of(node: &Process, shard: u8, sold: &Sold) {
     assert_eq!(wired.ask(reserve(*drop, 9)).no(), 7);
     assert_eq!(wired.ask(Request::Bid(Bid { auction_id: *auction, user_id: 9, amount: 9000 })).no(), 7);
     assert_eq!(wired.ask(Request::Subscribe { auction_id: *auction, from_seq: 0 }).no(), 7);
+    assert_eq!(found_by_code(node, code), Vec::<String>::new(), "{code}");
     // The numbers below both shards are the same: only the shard tells the orders apart.
     assert_eq!(pay(node, order_code(shard, *seq), "FT-strange"), (json!("ignored"), json!("unknown-order")));
 }
@@ -291,7 +303,8 @@ fn two_shards_sell_side_by_side_and_neither_knows_the_others_ids() {
         end(node);
         let data = shards.data(shard);
         let verified = firstcome(&["verify", "--data", data.to_str().expect("a path")]);
-        assert!(verified.status.success(), "{verified:?}");
+        let told = String::from_utf8_lossy(&verified.stdout);
+        assert!(verified.status.success() && told.contains(&format!("; shard {shard}\n")), "{verified:?}");
         let node = shards.run(shard);
         assert_eq!((create_drop(&node, "before"), create_drop(&node, "after")), (drop, drop + 1));
         assert_eq!(create_auction(&node, "after"), above + 3);

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::store::open::DATABASE_FILE;
 use crate::store::verify;
+use crate::types::Shard;
 
 const EXAMPLES: &str = "Examples:
   firstcome verify
@@ -33,7 +34,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
     let report = verify::verify(&args.data)
         .map_err(|error| Exit::new(error.exit_code(), error.told(&args.data.join(DATABASE_FILE))))?;
     output::line(format!(
-        "{}: {} drops, {} orders, {} events in {} links, up to event {}; {} units held, {} sold",
+        "{}: {} drops, {} orders, {} events in {} links, up to event {}; {} units held, {} sold{}",
         args.data.display(),
         report.drops,
         report.orders,
@@ -41,7 +42,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
         report.links,
         report.last_seq,
         report.held,
-        report.sold
+        report.sold,
+        if report.shard == Shard::SINGLE { String::new() } else { format!("; shard {}", report.shard.get()) }
     ));
     if report.problem_count == 0 {
         output::line(

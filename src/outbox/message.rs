@@ -5,10 +5,10 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
 use crate::read::outbox::OutboxEvent;
-use crate::types::hex;
 use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
 use crate::types::webhooks::type_of;
+use crate::types::{Shard, hex};
 
 /// A message, ready to be signed and sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,10 +35,11 @@ pub fn message(file_id: &[u8; 16], event: &OutboxEvent) -> Option<WebhookMessage
         put("currency", Some(currency.as_str().into()));
     }
     put("auction_id", event.auction.map(|id| id.get().into()));
+    let shard = event.drop.as_ref().map_or(Shard::SINGLE, |(id, ..)| id.shard());
     if let Some((id, buyer)) = &event.order {
         put("order_id", Some(id.to_string().into()));
         put("order_seq", Some(id.seq.get().into()));
-        put("code", Some(code_of(id.seq).into()));
+        put("code", Some(code_of(shard, id.seq).into()));
         put("buyer", Some(buyer.as_str().into()));
     }
     put("quantity", event.quantity.map(Into::into));
@@ -70,7 +71,7 @@ fn id(file_id: &[u8; 16], event: &OutboxEvent, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Currency, DropId, OrderId, OrderSecret, Seq, Shard, UnixMillis};
+    use crate::types::{Currency, DropId, OrderId, OrderSecret, Seq, UnixMillis};
 
     fn event() -> OutboxEvent {
         let seq = |n| Seq::new(n).expect("in range");

@@ -49,6 +49,8 @@ struct SessionRequest {
     id: OrderId,
     /// The order's number for providers that want an integer, unless it is too large.
     number: Option<u64>,
+    /// The order's short code, without its hyphen.
+    code: String,
     /// URL of this server's page of the order, to which the buyer returns.
     page: String,
     /// Name of the product.

@@ -10,6 +10,7 @@ mod orders;
 mod recount;
 mod report;
 mod sealed_rows;
+mod shards;
 
 use std::ops::Range;
 use std::path::Path;
@@ -161,6 +162,7 @@ fn compare_all(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, 
     let told = walk_audit(connection, sealed, &mut report)?;
     let from_orders = told.orders.walk(connection, &mut report)?;
     compare(connection, &from_orders, &told.stocks, &mut report)?;
+    shards::compare(connection, &mut report)?;
     told.drops.compare(connection, &mut report)?;
     told.auctions.compare(connection, &mut report)?;
     told.money.compare(connection, &key, &mut report)?;
@@ -228,6 +230,7 @@ fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut VerifyReport
         (report.last_seq, previous_at) = (row.seq, row.at);
         report.events = report.events.saturating_add(1);
         recount.add(row, own, report);
+        shards::check_order(row, own, report);
         chain.add(row);
         match own {
             SealedRow::Order(order) if sealed == Sealed::EventsAndOrders => chain.add_order(order),

@@ -150,58 +150,78 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// The short code of an order for people on the telephone: `FC-`, the seq in Crockford's base 32, and a check digit:
-/// the seq modulo 29, a prime to which 32 leaves 3, so that a swap of neighbours changes it too.
+const CODE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Stands between the shard and the seq of a code: a letter that is neither a digit nor like one.
+const CODE_SHARD: char = 'U';
+
+/// The check digit of a code: the seq modulo 29, a prime to which 32 leaves 3, so that a swap of neighbours changes it too,
+/// and moved by the shard.
+fn check_digit(shard: Shard, seq: Seq) -> char {
+    let check = (seq.get() % 29).saturating_add(u64::from(shard.get())) % 29;
+    char::from(CODE_DIGITS[usize::try_from(check).unwrap_or(0)])
+}
+
+/// The short code of an order for people on the telephone: `FC-`, the seq in Crockford's base 32, and a check digit. In a
+/// shard other than 0 the shard and a `U` come before the seq, so that no two shards give the same code.
 #[must_use]
-pub fn code_of(seq: Seq) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+pub fn code_of(shard: Shard, seq: Seq) -> String {
     let mut reversed = Vec::with_capacity(14);
     let mut rest = seq.get();
     loop {
-        reversed.push(DIGITS[usize::try_from(rest & 31).unwrap_or(0)]);
+        reversed.push(CODE_DIGITS[usize::try_from(rest & 31).unwrap_or(0)]);
         rest >>= 5;
         if rest == 0 {
             break;
         }
     }
-    let check = DIGITS[usize::try_from(seq.get() % 29).unwrap_or(0)];
-    let mut code = String::with_capacity("FC-".len().saturating_add(reversed.len()).saturating_add(1));
+    let mut code = String::with_capacity("FC-7ZU".len().saturating_add(reversed.len()).saturating_add(1));
     code.push_str("FC-");
+    if shard != Shard::SINGLE {
+        let number = usize::from(shard.get());
+        if number > 31 {
+            code.push(char::from(CODE_DIGITS[number >> 5]));
+        }
+        code.push(char::from(CODE_DIGITS[number & 31]));
+        code.push(CODE_SHARD);
+    }
     code.extend(reversed.iter().rev().map(|&digit| char::from(digit)));
-    code.push(char::from(check));
+    code.push(check_digit(shard, seq));
     code
 }
 
-/// Returns the seq of a code as people type it: also in lower case, without `FC-`, with O for 0, I or L for 1.
+/// Returns the shard and the seq of a code as people type it: also in lower case, without `FC-`, with O for 0, I or L for 1.
 #[must_use]
-pub fn seq_of_code(code: &str) -> Option<Seq> {
+pub fn order_of_code(code: &str) -> Option<(Shard, Seq)> {
     let upper = code.trim().to_ascii_uppercase();
     let digits = upper.strip_prefix("FC-").or_else(|| upper.strip_prefix("FC")).unwrap_or(&upper);
-    let (number, _check) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
-    if number.is_empty() || number.len() > 10 {
-        return None;
-    }
-    let mut value = 0u64;
-    for character in number.chars() {
-        let digit = match character {
-            'O' => 0,
-            'I' | 'L' => 1,
-            '0'..='9' | 'A'..='H' | 'J' | 'K' | 'M' | 'N' | 'P'..='T' | 'V'..='Z' => {
-                u64::try_from("0123456789ABCDEFGHJKMNPQRSTVWXYZ".find(character)?).ok()?
-            }
-            _ => return None,
-        };
-        value = (value << 5) | digit;
-    }
-    let seq = Seq::new(value)?;
-    let canonical = code_of(seq);
+    let (shard, digits) = match digits.split_once(CODE_SHARD) {
+        Some((shard, digits)) => (u8::try_from(number_of_digits(shard)?).ok().map(Shard::new)?, digits),
+        None => (Shard::SINGLE, digits),
+    };
+    let (number, check) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
+    let seq = Seq::new(number_of_digits(number)?)?;
     // The check digit is compared after the same mapping of look-alikes.
-    let check = match digits.chars().last()? {
+    let check = check.chars().next().map(without_look_alikes)?;
+    (check_digit(shard, seq) == check).then_some((shard, seq))
+}
+
+fn without_look_alikes(character: char) -> char {
+    match character {
         'O' => '0',
         'I' | 'L' => '1',
         other => other,
-    };
-    (canonical.chars().last()? == check).then_some(seq)
+    }
+}
+
+/// Reads at most ten digits of Crockford's base 32.
+fn number_of_digits(digits: &str) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 10 {
+        return None;
+    }
+    digits.chars().map(without_look_alikes).try_fold(0u64, |value, character| {
+        let digit = CODE_DIGITS.iter().position(|digit| char::from(*digit) == character)?;
+        Some((value << 5) | u64::try_from(digit).ok()?)
+    })
 }
 
 #[cfg(test)]
@@ -268,17 +288,21 @@ mod tests {
     fn codes_are_read_as_people_type_them_and_a_typing_error_is_noticed() {
         for seq in [0, 1, 31, 32, 12_345, 987_654_321, Seq::MAX.get()] {
             let seq = Seq::new(seq).expect("in range");
-            let code = code_of(seq);
-            assert_eq!(seq_of_code(&code), Some(seq), "{code}");
-            assert_eq!(seq_of_code(&code.to_lowercase().replace("fc-", "")), Some(seq), "{code}");
+            for shard in [0, 1, 14, 31, 32, 255].map(Shard::new) {
+                let code = code_of(shard, seq);
+                let order = Some((shard, seq));
+                assert_eq!(order_of_code(&code), order, "{code}");
+                assert_eq!(order_of_code(&code.to_lowercase().replace("fc-", "")), order, "{code}");
+                assert_eq!(order_of_code(&code.replace('-', "")), order, "{code}");
+            }
         }
-        let code = code_of(Seq::new(12_345).expect("in range"));
-        assert_eq!(code, "FC-C1SM");
-        assert_eq!(seq_of_code("FC-C1TM"), None);
-        assert_eq!(seq_of_code("FC-1CSM"), None);
-        assert_eq!(seq_of_code("FC-CISM"), Seq::new(12_345));
-        assert_eq!(seq_of_code(""), None);
-        assert_eq!(seq_of_code("FC-"), None);
-        assert_eq!(seq_of_code("FC-💥"), None);
+        let seq = Seq::new(12_345).expect("in range");
+        assert_eq!(code_of(Shard::SINGLE, seq), "FC-C1SM");
+        assert_eq!(code_of(Shard::new(3), seq), "FC-3UC1SQ");
+        assert_eq!(code_of(Shard::new(255), seq), "FC-7ZUC1SE");
+        for bad in ["FC-C1TM", "FC-1CSM", "FC-4UC1SQ", "FC-UC1SM", "FC-80UC1SM", "FC-3U", "", "FC-", "FC-💥"] {
+            assert_eq!(order_of_code(bad), None, "{bad}");
+        }
+        assert_eq!(order_of_code("FC-CISM"), Some((Shard::SINGLE, seq)));
     }
 }

@@ -6,7 +6,7 @@
 use super::{AuctionId, DropId, Seq};
 
 /// A file of a cluster, 0 to 255.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Shard(u8);
 
 /// Bits of a drop's or an auction's id below the shard: 16,777,215 of them in a shard.

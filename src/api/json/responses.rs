@@ -168,7 +168,7 @@ pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderContext<'_>) -> Orde
     OrderJson {
         payment_url: payment_url(frame, row.state, &id),
         id,
-        code: code_of(row.seq),
+        code: code_of(row.drop_id.shard(), row.seq),
         drop_id: row.drop_id.get(),
         buyer: &row.buyer,
         quantity: row.quantity.get(),
@@ -200,7 +200,7 @@ pub fn reservation_body(
     created_order(OrderJson {
         payment_url: payment_url(frame, reservation.state, &id),
         id,
-        code: code_of(reservation.order),
+        code: code_of(reservation.drop_id.shard(), reservation.order),
         drop_id: reservation.drop_id.get(),
         buyer,
         quantity: reservation.quantity.get(),

@@ -88,7 +88,7 @@ scalar! {
     OrderCode = json!({
         "type": "string",
         "pattern": "^FC-[0-9A-Z]+$",
-        "description": "A short code for people, derived from `seq`.",
+        "description": "A short code for people, derived from the shard and `seq`.",
     });
 }
 

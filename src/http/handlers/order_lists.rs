@@ -21,7 +21,7 @@ use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::read::lists::{self, ContactKey, OrderFilter};
 use crate::read::{OrderRow, rows};
-use crate::types::order_id::seq_of_code;
+use crate::types::order_id::{code_of, order_of_code};
 use crate::types::text::rfc3339;
 use crate::types::{Contact, DropId, OrderState, Seq};
 
@@ -178,7 +178,7 @@ fn csv(orders: &[OrderRow], contacts: Option<&[Option<Contact>]>, next_after: Op
         let mut cells = vec![
             order.seq.to_string(),
             order.id().to_string(),
-            crate::types::order_id::code_of(order.seq),
+            code_of(order.drop_id.shard(), order.seq),
             order.drop_id.to_string(),
             cell(&order.buyer),
             order.quantity.get().to_string(),
@@ -219,8 +219,11 @@ pub(super) async fn search(worker: &Worker, mut call: Call) -> Result<Response<B
     let found = worker.reader.read(|connection| match &search {
         OrderSearch::Phone(phone) => lists::orders_by_contact(connection, ContactKey::Phone(phone), FOUND_MAX),
         OrderSearch::Email(email) => lists::orders_by_contact(connection, ContactKey::Email(email), FOUND_MAX),
-        OrderSearch::Code(code) => match seq_of_code(code) {
-            Some(seq) => Ok(rows::order_by_seq(connection, seq)?.into_iter().collect()),
+        OrderSearch::Code(code) => match order_of_code(code) {
+            Some((shard, seq)) => {
+                let row = rows::order_by_seq(connection, seq)?.filter(|row| row.drop_id.shard() == shard);
+                Ok(row.into_iter().collect())
+            }
             None => Ok(Vec::new()),
         },
     });

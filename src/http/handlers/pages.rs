@@ -172,7 +172,7 @@ fn order_page(
 ) -> Result<Response<Body>, Problem> {
     let name = worker.reader.read(|connection| sessions::name_of_drop(connection, order.drop_id));
     let name = name.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
-    let (path, code) = (path_of(order), code_of(order.seq));
+    let (path, code) = (path_of(order), code_of(order.drop_id.shard(), order.seq));
     let page = OrderPage {
         path: &path,
         code: &code,

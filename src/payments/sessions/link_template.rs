@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn a_link_has_the_orders_data_and_is_signed() {
         let request = SessionRequest {
+            code: "FC42D".into(),
             number: None,
             reserved_at: UnixMillis::ZERO,
             id: OrderId::parse("00000000-0002-867d-b443-c4f68973857b").expect("an id"),

@@ -9,12 +9,13 @@ use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
 use crate::types::instant::parse_instant;
-use crate::types::order_id::code_of;
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: &str = "application/json";
 const PATH: &str = "/v2/payment-requests";
+/// The most characters of a transfer's text that every bank shows.
+const DESCRIPTION_CHARS: usize = 9;
 /// PayOS' code for success.
 const SUCCESS: &str = "00";
 /// The longest time by which PayOS' clock may be behind: a link is not older than its order.
@@ -110,9 +111,8 @@ impl PayosSessions {
         let amount = request.amount().get();
         let order_code = number_of(request)?;
         let page = &request.page;
-        // Banks show at least nine characters: the order's code without its hyphen.
-        let description = code_of(request.id.seq).replace('-', "");
-        let signature = sign_request(&self.keys, amount, page, &description, order_code, page);
+        let description = description(&request.code);
+        let signature = sign_request(&self.keys, amount, page, description, order_code, page);
         let signature = signature.ok_or_else(|| SessionError::unusable("no checksum key"))?;
         let body = json!({
             "orderCode": order_code,
@@ -145,6 +145,11 @@ pub(super) fn number_of(request: &SessionRequest) -> Result<u64, SessionError> {
     request.number.ok_or_else(|| SessionError::unusable("the order's number is above 2^37"))
 }
 
+/// Returns the text of the transfer, of which banks show at least nine characters: a code, without `FC` if it is longer.
+fn description(code: &str) -> &str {
+    if code.len() > DESCRIPTION_CHARS { code.strip_prefix("FC").unwrap_or(code) } else { code }
+}
+
 fn parse(response: &ApiResponse) -> Value {
     serde_json::from_slice(&response.body).unwrap_or_default()
 }
@@ -153,4 +158,21 @@ fn secret(key: &ApiKey) -> HeaderValue {
     let mut value = HeaderValue::from_str(key.secret()).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::description;
+    use crate::types::order_id::{code_of, order_of_code};
+    use crate::types::{Seq, Shard};
+
+    #[test]
+    fn a_transfers_text_is_a_code_that_banks_show_whole_and_that_names_its_order() {
+        for (shard, seq, text) in [(0, 12_345, "FCC1SM"), (3, 12_345, "FC3UC1SQ"), (200, 12_345_678, "68UBRRAEV")] {
+            let order = (Shard::new(shard), Seq::new(seq).expect("in range"));
+            let code = code_of(order.0, order.1).replace('-', "");
+            assert_eq!(description(&code), text);
+            assert_eq!(order_of_code(text), Some(order));
+        }
+    }
 }

@@ -21,6 +21,7 @@ use crate::read::rows::OrderRow;
 use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
+use crate::types::order_id::code_of;
 use crate::types::shard::NumberSeries;
 use crate::types::{Amount, OrderState, Seq, random};
 use crate::writer::{Class, ClockReading, Submission, WriterHandle, WriterReply};
@@ -337,6 +338,7 @@ impl SessionLoop {
         Ok(name.map(|name| SessionRequest {
             id: row.id(),
             number: row.drop_id.shard().order_number(self.series, row.seq),
+            code: code_of(row.drop_id.shard(), row.seq).replace('-', ""),
             page: format!("{}/pay/{}", self.public_url, row.id()),
             name,
             quantity: row.quantity,

@@ -1,6 +1,6 @@
 //! Result of a verification, for people to read.
 
-use crate::types::Seq;
+use crate::types::{Seq, Shard};
 
 /// Maximum number of listed problems; all are counted.
 const PROBLEMS_LISTED_MAX: usize = 100;
@@ -21,6 +21,8 @@ pub struct VerifyReport {
     pub epoch: u64,
     /// Random id that the file got at its creation.
     pub file_id: [u8; 16],
+    /// The shard of the file's drops; 0 without any.
+    pub shard: Shard,
     /// Problems, one sentence each; at most 100.
     pub problems: Vec<String>,
     /// Number of problems, listed or not.
