@@ -16,7 +16,7 @@ rounds=${1:-3} orders=${2:-30000} connections=${CONNECTIONS:-256}
 need_tools
 directory=$(mktemp -d)
 base=$(free_base)
-alone= alone_admin=127.0.0.1:$((base + 45)) alone_public=127.0.0.1:$((base + 46))
+alone='' alone_admin=127.0.0.1:$((base + 45)) alone_public=127.0.0.1:$((base + 46))
 end() {
     [ -z "$alone" ] || { kill -TERM "$alone" && wait "$alone"; } 2>/dev/null || true
     end_all
@@ -56,9 +56,11 @@ rush() { # NAME PUBLIC ADMIN MORE...
         failed "rush failed" "$directory/$name.out"
 }
 
-record() { # FILE NAME PROCESSES...: a line of JSON with the CPU time of kinds of processes and the bytes sent so far
+# A line of JSON with the CPU time of each kind of process, and the bytes that members sent so far.
+record() { # FILE SERVER FOLLOWERS
     local file=$1
     shift
+    # shellcheck disable=SC2086 # several processes
     printf '{"server": %d, "followers": %d, "etcd": %d, "client_bytes": %d, "peer_bytes": %d}\n' \
         "$(cpu_of "$1")" "$(cpu_of $2)" "$(cpu_of "${member_pid[@]}")" \
         "$(sent etcd_network_client_grpc_sent_bytes_total)" "$(sent etcd_network_peer_sent_bytes_total)" >"$directory/$file"
@@ -71,7 +73,7 @@ measured() { # NAME SERVER FOLLOWERS PUBLIC ADMIN MORE...: one run of rush, with
     record "$name.after" "$server" "$follow"
 }
 
-in_turn() { # what ROUND: the single machine first in odd rounds, the cluster first in even ones
+in_turn() { # ROUND: the single machine first in odd rounds, the cluster first in even ones
     if [ $(($1 % 2)) = 1 ]; then echo alone cluster; else echo cluster alone; fi
 }
 
