@@ -32,7 +32,7 @@ engine    2  90 file    lib engine_model payment_orders payment_shuffles store_m
 store     1  60 file    lib store_model payment_orders recorded_money
 store     2 120 thread  damage writer log_entries
 store     3 200 thread  altered_columns faults power growth
-store     4 240 all     lost_files operators_files full_disk_rescue linked_files operators_tokens foreign_writes disk_fault rebuild_kill kill clocks restart
+store     4 300 all     lost_files operators_files operators_disks misplaced_files full_disk_rescue linked_files operators_tokens foreign_writes disk_fault rebuild_kill preflight shutdown kill clocks restart
 writer    1 120 thread  lib writer faults
 writer    2 240 all     clocks lost_files shutdown restart money
 payments  1  90 paid    lib payment_webhooks

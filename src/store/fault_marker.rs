@@ -98,6 +98,8 @@ impl FaultMarker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
+    use crate::types::UnixMillis;
 
     #[test]
     fn it_stands_from_raise_to_lower_and_keeps_its_room() {
@@ -141,5 +143,16 @@ mod tests {
         bytes[3] ^= 1;
         std::fs::write(&path, bytes).expect("written");
         assert!(FaultMarker::read(scratch.path()).expect("read").is_some());
+    }
+
+    #[test]
+    fn no_database_is_opened_beside_a_rebuilt_one_that_has_not_taken_its_place() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let open = || Store::open(scratch.path(), UnixMillis::ZERO).map(drop);
+        assert!(open().is_ok());
+        std::fs::create_dir(scratch.path().join(READY)).expect("made");
+        assert!(matches!(open(), Err(StoreError::Interrupted { directory }) if directory == scratch.path()));
+        std::fs::remove_dir(scratch.path().join(READY)).expect("removed");
+        assert!(open().is_ok());
     }
 }
