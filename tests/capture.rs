@@ -48,7 +48,7 @@ fn every_command_of_random_sales_is_captured_and_replays() {
 
 #[test]
 fn after_a_gap_comes_a_snapshot_and_the_replay_goes_on() {
-    for seed in 0..captured::model::scaled(60, 12) {
+    for seed in 0..captured::model::scaled(60, 24) {
         let (_scratch, path) = scratch();
         let (mut sale, recorder) = Sale::new(seed, 1000, &path, Limits { waiting_max: 150, ..limits() });
         // Nobody records yet: what does not fit is left out.

@@ -186,13 +186,14 @@ impl CaptureRecorder {
         }
         match std::mem::replace(&mut self.mode, Mode::Following) {
             Mode::Following => self.write(batch),
-            Mode::Loaded { state, dropped } if batch.before == state.seq() => {
+            // Behind a batch without events that was left out, memory may hold an order that the loaded state lacks.
+            Mode::Loaded { state, dropped } if batch.before == state.seq() && batch.was_clean => {
                 self.output.write(&Record::Gap(dropped))?;
                 snapshot::write(&state, &mut self.output)?;
                 self.at = state.at();
                 self.write(batch)
             }
-            // It is in the loaded state already.
+            // It is in the loaded state already, or changed nothing.
             Mode::Loaded { state, dropped } if batch.after <= state.seq() => {
                 let dropped = self.leave_out(&batch, dropped);
                 self.mode = Mode::Loaded { state, dropped };

@@ -36,6 +36,8 @@ pub(super) struct DurableBatch {
     pub(super) before: Seq,
     /// The last event after it.
     pub(super) after: Seq,
+    /// True if memory held live orders only before it, as a state loaded from the file does.
+    pub(super) was_clean: bool,
     /// Commands that were left out directly before it; none if nothing was.
     pub(super) gap: Option<u64>,
 }
@@ -96,6 +98,7 @@ impl Tap {
             events: std::mem::take(events),
             before,
             after,
+            was_clean,
             gap: self.gap.take(),
         };
         self.waiting.fetch_add(weight, Ordering::Relaxed);
