@@ -11,7 +11,7 @@ mod model;
 mod test_drop;
 
 use firstcome::engine::{Command, CreateDrop, DropCommand, Effect, Event, OrderCommand, PlaceOrder, State, invariants};
-use firstcome::types::{DigestKey, Seq, UnixMillis};
+use firstcome::types::{DigestKey, Seq, Shard, UnixMillis};
 use test_drop::test_drop;
 
 use model::naive::Naive;
@@ -23,10 +23,23 @@ const COMMANDS_PER_WORLD: u64 = 500;
 /// What was asked in one world, and when.
 type Script = Vec<(UnixMillis, Command)>;
 
+/// Every third world is of shard 0, as a server without a cluster.
+fn shard_of(seed: u64) -> Shard {
+    Shard::new([0, 3, 255][usize::try_from(seed % 3).expect("small")])
+}
+
+fn begin(seed: u64) -> State {
+    let mut state = State::new(KEYS_MAX);
+    state.settle_shard(shard_of(seed)).expect("without drops");
+    state
+}
+
 fn run_world(seed: u64) -> (Script, Vec<Event>, State, Naive) {
     let mut world = World::new(seed, DigestKey::new(&[7; 32]));
-    let mut state = State::new(KEYS_MAX);
+    world.shard = shard_of(seed);
+    let mut state = begin(seed);
     let mut naive = Naive::default();
+    naive.above = u32::from(world.shard.get()) << 24;
     let (mut script, mut events) = (Vec::new(), Vec::new());
     for step in 0..COMMANDS_PER_WORLD {
         let at = world.instant(&state);
@@ -71,8 +84,8 @@ fn check(state: &State, naive: &Naive, seed: u64, step: u64) {
 }
 
 /// The same script again, with extra looks at the clock in between where `looks` says so.
-fn replay(script: &Script, mut looks: Option<Random>) -> (Vec<Event>, State) {
-    let (mut state, mut events) = (State::new(KEYS_MAX), Vec::new());
+fn replay(seed: u64, script: &Script, mut looks: Option<Random>) -> (Vec<Event>, State) {
+    let (mut state, mut events) = (begin(seed), Vec::new());
     for (at, command) in script {
         if let Some(random) = &mut looks {
             let gap = at.since(state.at());
@@ -102,11 +115,11 @@ fn the_engine_agrees_with_a_naive_second_implementation() {
         if world % 8 != 0 {
             continue;
         }
-        let (again, same) = replay(&script, None);
+        let (again, same) = replay(seed, &script, None);
         assert!(again == events && same == state, "seed {seed}: a second run gives other events");
-        let (looked, same) = replay(&script, Some(Random(seed)));
+        let (looked, same) = replay(seed, &script, Some(Random(seed)));
         assert!(looked == events && same == state, "seed {seed}: looking at the clock in between changes events");
-        let mut rebuilt = State::new(KEYS_MAX);
+        let mut rebuilt = begin(seed);
         for event in &events {
             rebuilt.evolve(event);
         }

@@ -38,8 +38,10 @@ fn run_world(seed: u64) {
     let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("opened");
     let follower = copy_of(&store, scratch.path());
     let mut world = World::new(seed, store.digest_key.clone());
-    let (mut recording, mut recorder) = Recording::begin(&store, KEYS_MAX);
-    let loaded = load::load(&follower, &store.digest_key, KEYS_MAX).expect("an empty file");
+    world.shard = Shard::new([0, 3, 255][usize::try_from(seed % 3).expect("small")]);
+    let (mut recording, mut recorder) = Recording::begin_shard(&store, KEYS_MAX, world.shard);
+    let mut loaded = load::load(&follower, &store.digest_key, KEYS_MAX).expect("an empty file");
+    loaded.settle_shard(world.shard).expect("without drops");
     let (mut followed, mut applied) = (loaded.state, Recorder::new(&follower, loaded.link).expect("prepared"));
     let mut number = 0;
     for step in 0..COMMANDS_PER_WORLD {

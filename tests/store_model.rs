@@ -8,7 +8,7 @@
 mod model;
 
 use firstcome::store::{Store, load, verify};
-use firstcome::types::UnixMillis;
+use firstcome::types::{Shard, UnixMillis};
 
 use model::World;
 use model::recording::Recording;
@@ -22,14 +22,17 @@ fn run_world(seed: u64, events_max: usize) {
     let scratch = tempfile::tempdir().expect("scratch");
     let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("opened");
     let mut world = World::new(seed, store.digest_key.clone());
-    let (mut recording, mut recorder) = Recording::begin(&store, KEYS_MAX);
+    world.shard = Shard::new([0, 3, 255][usize::try_from(seed % 3).expect("small")]);
+    let (mut recording, mut recorder) = Recording::begin_shard(&store, KEYS_MAX, world.shard);
     for step in 0..COMMANDS_PER_WORLD {
         let at = world.instant(&recording.state);
         while !recording.advance_by(at, events_max) {
             let what = format!("seed {seed} step {step}: in the middle of what is due");
             recording.commit(&mut recorder, &what);
             let loaded = load::load(&store.connection, &store.digest_key, KEYS_MAX);
-            let mut loaded = loaded.unwrap_or_else(|error| panic!("{what}: {error}")).state;
+            let mut loaded = loaded.unwrap_or_else(|error| panic!("{what}: {error}"));
+            loaded.settle_shard(world.shard).expect("of that shard");
+            let mut loaded = loaded.state;
             let (mut alive, mut rest, mut rest_loaded) = (recording.state.clone(), Vec::new(), Vec::new());
             assert!(alive.advance(at, &mut rest, usize::MAX) && loaded.advance(at, &mut rest_loaded, usize::MAX));
             assert_eq!(rest_loaded, rest, "{what}: the rest");
@@ -42,8 +45,9 @@ fn run_world(seed: u64, events_max: usize) {
             let state = &recording.state;
             if step % 50 < 4 || step + 1 == COMMANDS_PER_WORLD {
                 let mut loaded = load::load(&store.connection, &store.digest_key, KEYS_MAX)
-                    .unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"))
-                    .state;
+                    .unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"));
+                loaded.settle_shard(world.shard).expect("of that shard");
+                let mut loaded = loaded.state;
                 let mut none = Vec::new();
                 assert!(loaded.advance(state.at(), &mut none, usize::MAX));
                 assert_eq!(none, [], "seed {seed} step {step}: something was still due");
@@ -55,7 +59,12 @@ fn run_world(seed: u64, events_max: usize) {
     drop(recorder);
     let report = verify::verify_connection(&store.connection).expect("verified");
     assert_eq!(report.problems, Vec::<String>::new(), "seed {seed}");
-    assert_eq!(report.last_seq, recording.state.seq());
+    assert_eq!((report.last_seq, report.shard), (recording.state.seq(), world.shard));
+    // What no start may take for a file of its own.
+    let mut loaded = load::load(&store.connection, &store.digest_key, KEYS_MAX).expect("loaded");
+    let other = Shard::new(world.shard.get() ^ 1);
+    let refused = loaded.settle_shard(other).expect_err("a file of another shard");
+    assert_eq!(refused.exit_code(), 65, "{refused}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use firstcome::capture::recorder::{Limits, begin};
 use firstcome::capture::replay::{Pace, Replayed, replay};
 use firstcome::capture::{CaptureRecorder, Tap};
 use firstcome::engine::{Admitted, EarlyEvent, EventBody, Order, PaymentEvent, State};
-use firstcome::types::{Digest, DigestKey, Seq};
+use firstcome::types::{Digest, DigestKey, Seq, Shard};
 use model::World;
 use parking_lot::Mutex;
 
@@ -46,7 +46,10 @@ pub struct Sale {
 impl Sale {
     /// A sale that is captured into `path`.
     pub fn new(seed: u64, keys_max: usize, path: &Path, limits: Limits) -> (Sale, CaptureRecorder) {
-        let state = State::new(keys_max);
+        // Every other world is of a shard, and the next of it of shard 0.
+        let shard = Shard::new([0, 3, 0, 255][usize::try_from(seed % 4).expect("small")]);
+        let mut state = State::new(keys_max);
+        state.settle_shard(shard).expect("without drops");
         let durable = Arc::new(Mutex::new(state.clone()));
         let load = {
             let durable = Arc::clone(&durable);
@@ -54,7 +57,8 @@ impl Sale {
         };
         let dropped = metrics::Counter::noop();
         let (tap, recorder) = begin(path, HEADER, &state, limits, dropped, Box::new(load)).expect("a file");
-        let world = World::new(seed, DigestKey::new(&[7; 32]));
+        let mut world = World::new(seed, DigestKey::new(&[7; 32]));
+        world.shard = shard;
         let (events, file, inbox, early) = (Vec::new(), BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         (Sale { world, state, tap, events, file, inbox, early, durable, decided: 0 }, recorder)
     }

@@ -60,6 +60,7 @@ pub struct World {
     told: u64,
     /// Up to which event it has looked for orders that auctions awarded.
     looked: u64,
+    pub shard: Shard,
 }
 
 impl World {
@@ -73,6 +74,7 @@ impl World {
             auctions: 0,
             told: 0,
             looked: 0,
+            shard: Shard::SINGLE,
         }
     }
 
@@ -91,6 +93,12 @@ impl World {
         self.looked = state.seq().get();
         self.drops = u32::try_from(state.drops().count()).expect("few");
         self.auctions = u32::try_from(state.auctions().count()).expect("few");
+    }
+
+    /// The shard of the id that the next command names, sometimes another one than that of the state.
+    fn named_shard(&mut self) -> Shard {
+        let strays = self.shard != Shard::SINGLE && self.random.one_in(30);
+        if strays { self.random.pick(&[Shard::SINGLE, Shard::new(self.shard.get() ^ 1)]) } else { self.shard }
     }
 
     fn digest(&self, kind: &str, n: u64) -> Digest {
@@ -145,8 +153,8 @@ impl World {
                 spec: Box::new(self.spec()),
             }));
         }
-        let drop_id = DropId::new(u32::try_from(self.random.below(u64::from(self.drops) + 1)).expect("small") + 1)
-            .expect("not 0");
+        let number = u32::try_from(self.random.below(u64::from(self.drops) + 1)).expect("small") + 1;
+        let drop_id = DropId::in_shard(self.named_shard(), number).expect("in range");
         let order = match self.orders.len() {
             0 => Seq::ZERO,
             len => self.orders[usize::try_from(self.random.below(len as u64)).expect("small")],
@@ -289,7 +297,7 @@ impl World {
             }));
         }
         let number = u32::try_from(self.random.below(u64::from(self.auctions) + 1)).expect("small") + 1;
-        let auction_id = AuctionId::new(number).expect("not 0");
+        let auction_id = AuctionId::in_shard(self.named_shard(), number).expect("in range");
         let buyer = self.random.below(6);
         let buyer = self.digests.buyer(&format!("buyer{buyer}"));
         match self.random.below(24) {
@@ -378,12 +386,12 @@ impl World {
         let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
         match command {
             Command::Order(OrderCommand::Place(PlaceOrder { buyer, contact_given, .. })) => Some(PrivateData::Order {
-                secret: OrderSecret::from_random(Shard::SINGLE, [7; 10]),
+                secret: OrderSecret::from_random(self.shard, [7; 10]),
                 buyer: self.text_of(buyer),
                 contact: contact_given.then(|| Box::new(contact)),
             }),
             Command::Auction(AuctionCommand::BuyNow(BuyNow { buyer, .. })) => Some(PrivateData::Order {
-                secret: OrderSecret::from_random(Shard::SINGLE, [7; 10]),
+                secret: OrderSecret::from_random(self.shard, [7; 10]),
                 buyer: self.text_of(buyer),
                 contact: None,
             }),

@@ -74,6 +74,8 @@ pub struct NaiveKey {
 #[derive(Default)]
 pub struct Naive {
     pub at: i64,
+    /// What the shard adds to the number of a drop or an auction.
+    pub above: u32,
     /// How many events there were.
     pub events: u64,
     pub drops: Vec<NaiveDrop>,
@@ -220,13 +222,22 @@ impl Naive {
         }
     }
 
+    /// The id of what stands at a place.
+    pub(super) fn id_at(&self, index: usize) -> u32 {
+        self.above + u32::try_from(index + 1).expect("few")
+    }
+
+    pub(super) fn index_of(&self, id: u32) -> Option<usize> {
+        Some(usize::try_from(id.checked_sub(self.above + 1)?).expect("small"))
+    }
+
     fn index(&self, id: DropId) -> Option<usize> {
-        let index = id.get() as usize - 1;
+        let index = self.index_of(id.get())?;
         self.drops.get(index).filter(|drop| !drop.hidden).map(|_| index)
     }
 
     fn hidden(&self, id: DropId) -> Option<usize> {
-        let index = id.get() as usize - 1;
+        let index = self.index_of(id.get())?;
         self.drops.get(index).filter(|drop| drop.hidden).map(|_| index)
     }
 
@@ -282,9 +293,9 @@ impl Naive {
             hidden: false,
             revision: 1,
         });
-        let number = self.drops.len() as u64;
-        self.remember(key, number);
-        self.accept(Subject::Drop(DropId::new(u32::try_from(number).expect("few")).expect("not 0")))
+        let number = self.id_at(self.drops.len() - 1);
+        self.remember(key, u64::from(number));
+        self.accept(Subject::Drop(DropId::new(number).expect("not 0")))
     }
 
     fn operate(&mut self, command: &DropCommand, id: DropId, index: usize) -> Outcome {

@@ -140,7 +140,7 @@ impl Naive {
     }
 
     fn auction(&self, id: AuctionId) -> Option<usize> {
-        let index = id.get() as usize - 1;
+        let index = self.index_of(id.get())?;
         (index < self.auctions.len()).then_some(index)
     }
 
@@ -174,10 +174,10 @@ impl Naive {
 
     fn create_auction(&mut self, key: &CommandKey, spec: &AuctionSpec) -> Outcome {
         if let Some(known) = self.remembered(key) {
-            let found = self.auctions.iter().position(|auction| auction.drop as u64 + 1 == known.subject);
+            let found = self.auctions.iter().position(|auction| u64::from(self.id_at(auction.drop)) == known.subject);
             return match found {
                 Some(index) if known.key.params == key.params => {
-                    let id = AuctionId::new(u32::try_from(index + 1).expect("few")).expect("not 0");
+                    let id = AuctionId::new(self.id_at(index)).expect("not 0");
                     self.repeat(Subject::Auction(id))
                 }
                 _ => self.refuse(Refusal::KeyReused),
@@ -212,8 +212,8 @@ impl Naive {
             settled: false,
             free_since: 0,
         });
-        self.remember(key, drop as u64 + 1);
-        let id = u32::try_from(self.auctions.len()).expect("few");
+        self.remember(key, u64::from(self.id_at(drop)));
+        let id = self.id_at(self.auctions.len() - 1);
         self.accept(Subject::Auction(AuctionId::new(id).expect("not 0")))
     }
 
@@ -264,7 +264,7 @@ impl Naive {
         Outcome::Accepted(Effect::Reserved(Reservation {
             order: seq(number),
             seq: seq(number + 1),
-            drop_id: DropId::new(u32::try_from(drop + 1).expect("few")).expect("not 0"),
+            drop_id: DropId::new(self.id_at(drop)).expect("not 0"),
             state: OrderState::Reserved,
             quantity: Quantity::ONE,
             unit_price,
@@ -285,7 +285,7 @@ impl Naive {
     ) -> Outcome {
         let drop = self.auctions[index].drop;
         if let Some((key, known)) = key.and_then(|key| Some((key, self.remembered(key)?))) {
-            return match known.key.params == key.params && known.subject == drop as u64 + 1 {
+            return match known.key.params == key.params && known.subject == u64::from(self.id_at(drop)) {
                 true => self.repeat(Subject::Bid(id, seq(known.seq))),
                 false => self.refuse(Refusal::KeyReused),
             };
@@ -367,7 +367,7 @@ impl Naive {
             }
         }
         if let Some(key) = key {
-            let subject = auction.drop as u64 + 1;
+            let subject = u64::from(self.above) + auction.drop as u64 + 1;
             self.remember_as(key, subject, number);
         }
         self.receipt(id, index, number, false, leads, amount)

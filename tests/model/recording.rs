@@ -2,7 +2,7 @@
 
 use firstcome::engine::{Admitted, Command, Outcome, State};
 use firstcome::store::{Batch, PrivateData, Recorder, Store, early, load, settlements};
-use firstcome::types::UnixMillis;
+use firstcome::types::{Shard, UnixMillis};
 
 use super::World;
 
@@ -19,6 +19,13 @@ impl<'store> Recording<'store> {
         let loaded = load::load(&store.connection, &store.digest_key, keys_max).expect("an empty file");
         let recorder = Recorder::new(&store.connection, loaded.link).expect("prepared");
         let recording = Recording { state: loaded.state, batch: Batch::default(), store };
+        (recording, recorder)
+    }
+
+    /// The same, of an empty file whose ids will be of this shard.
+    pub fn begin_shard(store: &'store Store, keys_max: usize, shard: Shard) -> (Recording<'store>, Recorder<'store>) {
+        let (mut recording, recorder) = Recording::begin(store, keys_max);
+        recording.state.settle_shard(shard).expect("without drops");
         (recording, recorder)
     }
 
