@@ -88,7 +88,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// Number of a drop, from 1, in the order of creation.
+/// Id of a drop: its shard, and its number there, from 1 in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DropId(u32);
 

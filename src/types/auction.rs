@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::UnitPrice;
 
-/// Number of an auction, from 1, in the order of creation.
+/// Id of an auction: its shard, and its number there, from 1 in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AuctionId(u32);
 
