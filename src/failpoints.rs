@@ -64,6 +64,8 @@ pub enum Bug {
     LeaseNotChecked,
     /// A follower goes on although its link is not the entry's.
     LinkNotCompared,
+    /// A node stops when one member of the log alone tells a head before its file's end.
+    OneMemberBelieved,
     /// The log takes an append behind any head.
     HeadNotCompared,
     /// A leader replies to a batch before its append has an answer.

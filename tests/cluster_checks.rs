@@ -113,7 +113,7 @@ fn faults_of_members_and_of_keys_are_found_and_the_probe_leaves_no_key() {
 
         // Its keys are those of the log that nodes use.
         let opened = open_log(&config, own.slots).await.expect("opened");
-        assert_eq!(opened.carry_out(&LogRequest::Head).await, LogAnswer::Head(first_head()));
+        assert_eq!(opened.carry_out(&LogRequest::Head { elsewhere: false }).await, LogAnswer::Head(first_head()));
 
         // An alarm is told once, by the name of its member, and not again as a put that failed.
         let member = found.answers().next().expect("an answer").1.member_id;
@@ -266,7 +266,7 @@ fn members_with_tls_take_the_nodes_certificate_and_no_other() {
         assert_eq!(members.create(&own, first_head()).await, Ok(Creation::Created));
         assert_eq!(refusals(&config, Some(&own.file_id), &findings(&members, true).await), Vec::<String>::new());
         let opened = open_log(&config, own.slots).await.expect("opened");
-        assert_eq!(opened.carry_out(&LogRequest::Head).await, LogAnswer::Head(first_head()));
+        assert_eq!(opened.carry_out(&LogRequest::Head { elsewhere: false }).await, LogAnswer::Head(first_head()));
 
         for (ca, node) in [(foreign.path(), scratch.path()), (scratch.path(), foreign.path())] {
             let config = cluster(scratch.path(), &etcd.urls_from(0), &tls(ca, node));

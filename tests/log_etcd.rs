@@ -88,7 +88,7 @@ fn etcd_answers_as_the_simulated_log_does() {
             let with = |tenure| match step % 11 {
                 0 => LogRequest::Campaign,
                 1 => LogRequest::KeepAlive { tenure },
-                2 => LogRequest::Head,
+                2 => LogRequest::Head { elsewhere: false },
                 3..=5 => LogRequest::Read { number: from.number, elsewhere: step % 2 == 0 },
                 6 if step % 5 == 0 => LogRequest::Resign { tenure },
                 _ => append_request(tenure, from, &entry_after(from, 1, u8::try_from(step % 251).expect("small"))),

@@ -125,6 +125,26 @@ fn a_node_whose_log_has_lost_entries_stops_and_keeps_its_file() {
 }
 
 #[test]
+fn a_node_does_not_lead_while_another_says_that_it_has_more_than_the_log() {
+    let mut replicas = Replicas::start(2);
+    let first = replicas.leader();
+    let second = 1 - first;
+    decided(create(&replicas.nodes[first].handle, 5, 600));
+    replicas.settle();
+    let backup = replicas.backup_of_the_log();
+    replicas.nodes[second].connect(Network::Cut);
+    decided(order(&replicas.nodes[first].handle, "ann").expect("let in"));
+    replicas.nodes[first].connect(Network::Cut);
+    let longest = replicas.backup_of_the_log().head().number;
+    replicas.restore_the_log(backup);
+    replicas.announce(longest);
+    replicas.nodes[second].connect(Network::Whole);
+    let (message, exit_code) = replicas.fault(second);
+    assert_eq!(exit_code, 65, "{message}");
+    assert!(message.contains("another node has entries that the log has lost"), "{message}");
+}
+
+#[test]
 fn an_ordered_stop_of_the_leader_hands_over_at_once() {
     let mut replicas = Replicas::start(3);
     let first = replicas.leader();

@@ -66,7 +66,7 @@ impl Append {
         let Append { tenure, from, to, .. } = *self;
         match self.asked {
             Asked::Append => LogRequest::Append { tenure, from, to, bytes: Arc::clone(&self.bytes) },
-            Asked::Head => LogRequest::Head,
+            Asked::Head => LogRequest::Head { elsewhere: false },
             Asked::Entry { elsewhere, .. } => LogRequest::Read { number: to.number, elsewhere },
         }
     }
@@ -170,8 +170,9 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_not_there_yet_is_sent_again_in_the_same_bytes() {
+        let head = LogRequest::Head { elsewhere: false };
         let (fate, asked) = answer(&[LogAnswer::Unknown, LogAnswer::Unknown, LogAnswer::Head(entry(4, 2).head())]);
-        assert_eq!((fate, &asked[1], &asked[2]), (None, &LogRequest::Head, &LogRequest::Head));
+        assert_eq!((fate, &asked[1], &asked[2]), (None, &head, &head));
         assert_eq!(asked[0], asked[3]);
     }
 

@@ -185,7 +185,8 @@ impl EtcdLog {
         if let LogRequest::Await { number } = request {
             return self.await_entry(*number).await;
         }
-        let is_doubted = matches!(request, LogRequest::Read { elsewhere: true, .. });
+        let is_doubted =
+            matches!(request, LogRequest::Read { elsewhere: true, .. } | LogRequest::Head { elsewhere: true });
         let (at, member) = if is_doubted { self.another_reader() } else { self.member() };
         let longest = if matches!(request, LogRequest::KeepAlive { .. }) { KEEP_ALIVE_MAX } else { REQUEST_MAX };
         let answer = match tokio::time::timeout(longest, self.ask(member, request)).await {
@@ -198,7 +199,7 @@ impl EtcdLog {
             if is_doubted {
                 self.silent.fetch_add(1, Ordering::Relaxed);
             }
-        } else if matches!(request, LogRequest::Read { .. }) {
+        } else if matches!(request, LogRequest::Read { .. } | LogRequest::Head { .. }) {
             self.read_from.store(at, Ordering::Relaxed);
             self.silent.store(0, Ordering::Relaxed);
         }
@@ -211,7 +212,11 @@ impl EtcdLog {
                 let sealed = self.seal.close(to.number, bytes);
                 self.append(member, *tenure, from, to, sealed).await
             }
-            LogRequest::Head => {
+            LogRequest::Furthest => {
+                let nodes = self.nodes().await?;
+                Ok(LogAnswer::Furthest(nodes.iter().map(|node| node.applied).max().unwrap_or(0)))
+            }
+            LogRequest::Head { .. } => {
                 let found = member.get(self.head_key(), None).await?;
                 Ok(head_of(found.kvs()).map_or(LogAnswer::Unknown, LogAnswer::Head))
             }

@@ -25,6 +25,8 @@ pub enum Stop {
     Diverged,
     /// The log ends before the file: it lost entries, and the file is the better witness.
     LogWentBack,
+    /// The log has lost entries that another node has: this node would go on without them.
+    OthersAreAhead,
 }
 
 /// The next task of the node's owner.
@@ -96,6 +98,8 @@ pub struct Node {
     /// The last look at the log, at `looked_at`, found that the file has all entries: the next one is waited for.
     has_all: bool,
     looked_at: BootMillis,
+    /// A head before the file's end was told: another member is asked, and a second one is believed.
+    head_doubted: bool,
     /// The owner records an entry.
     applying: bool,
 }
@@ -118,6 +122,7 @@ impl Node {
             doubted: false,
             has_all: false,
             looked_at: now,
+            head_doubted: false,
             applying: false,
         }
     }
@@ -217,12 +222,17 @@ impl Node {
                 LogRequest::Campaign
             }
             NodeState::Following if now < self.next_poll => return None,
+            NodeState::CatchingUp { target: Some(head), .. } if head.number <= self.applied.number => {
+                LogRequest::Furthest
+            }
             NodeState::Following | NodeState::CatchingUp { target: Some(_), .. } => self.next_entry_request(now),
-            NodeState::Comparing | NodeState::CatchingUp { target: None, .. } => LogRequest::Head,
+            NodeState::Comparing | NodeState::CatchingUp { target: None, .. } => {
+                LogRequest::Head { elsewhere: self.head_doubted }
+            }
             NodeState::Resigning { tenure } => LogRequest::Resign { tenure: *tenure },
             NodeState::Beginning { append, .. } | NodeState::Leading { append: Some(append), .. } => append.request(),
             // Nothing keeps the lease any more: what has become of the log?
-            NodeState::Leading { append: None, .. } if self.is_unheard(now) => LogRequest::Head,
+            NodeState::Leading { append: None, .. } if self.is_unheard(now) => LogRequest::Head { elsewhere: false },
             NodeState::Campaigning { .. } | NodeState::Leading { append: None, .. } | NodeState::Stopped => {
                 return None;
             }
@@ -285,8 +295,18 @@ impl Node {
                 Output::Nothing
             }
             NodeState::Comparing => {
-                let went_back = matches!(answer, LogAnswer::Head(head) if self.went_back(*head));
-                if went_back { self.stop(Stop::LogWentBack) } else { Output::Nothing }
+                let LogAnswer::Head(head) = answer else { return Output::Nothing };
+                match self.compare(*head) {
+                    Ok(true) => {
+                        self.head_doubted = false;
+                        Output::Nothing
+                    }
+                    Ok(false) => {
+                        self.role = NodeState::Comparing;
+                        Output::Nothing
+                    }
+                    Err(stop) => self.stop(stop),
+                }
             }
             NodeState::CatchingUp { lease, target, until } => self.caught_up(now, wall, (lease, target, until), answer),
             // Whatever the answer is: the lease ends by itself.

@@ -13,13 +13,14 @@ pub struct Tenure(pub u64);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LogRequest {
     /// Puts an entry behind `from`, if the head is `from` and the tenure is the present leader's.
-    Append {
-        tenure: Tenure,
-        from: Head,
-        to: Head,
-        bytes: Arc<[u8]>,
+    Append { tenure: Tenure, from: Head, to: Head, bytes: Arc<[u8]> },
+    /// Reads the head.
+    Head {
+        /// True if the head that a member told is doubted: another one must answer.
+        elsewhere: bool,
     },
-    Head,
+    /// Reads the largest number of an entry that any node says it has.
+    Furthest,
     /// Reads the entry in the slot of a number.
     Read {
         number: u64,
@@ -27,19 +28,13 @@ pub enum LogRequest {
         elsewhere: bool,
     },
     /// Waits for a short time for the entry of a number that a look did not find. An entry that is there may be missed.
-    Await {
-        number: u64,
-    },
+    Await { number: u64 },
     /// Becomes the leader, unless another node leads.
     Campaign,
     /// Keeps the lease of a tenure.
-    KeepAlive {
-        tenure: Tenure,
-    },
+    KeepAlive { tenure: Tenure },
     /// Ends a tenure before its lease does.
-    Resign {
-        tenure: Tenure,
-    },
+    Resign { tenure: Tenure },
 }
 
 /// An answer of the log.
@@ -50,6 +45,8 @@ pub enum LogAnswer {
     /// The entry was not put by this request. The head is this one.
     Fenced(Head),
     Head(Head),
+    /// The largest number of an entry that any node says it has; 0 if none says anything.
+    Furthest(u64),
     /// The bytes in the slot; empty if the slot was never written.
     Entry(Arc<[u8]>),
     /// A wait has ended without an entry, which says nothing about the log.

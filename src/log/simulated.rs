@@ -18,6 +18,10 @@ pub struct SimulatedLog {
     tenures: u64,
     /// Slots whose copy at the member that is asked first is damaged, with that copy.
     damaged: BTreeMap<u64, Arc<[u8]>>,
+    /// The head that the member tells that is asked first, if it has lost entries.
+    old_head: Option<Head>,
+    /// The largest number of an entry that a node says it has.
+    furthest: u64,
 }
 
 impl SimulatedLog {
@@ -25,7 +29,16 @@ impl SimulatedLog {
     #[must_use]
     pub fn new(head: Head, slots: usize, lease_ms: u64) -> SimulatedLog {
         let slots = vec![Arc::from(Vec::new()); slots];
-        SimulatedLog { head, slots, lease_ms, leader: None, tenures: 0, damaged: BTreeMap::new() }
+        SimulatedLog {
+            head,
+            slots,
+            lease_ms,
+            leader: None,
+            tenures: 0,
+            damaged: BTreeMap::new(),
+            old_head: None,
+            furthest: 0,
+        }
     }
 
     /// The last entry.
@@ -42,6 +55,16 @@ impl SimulatedLog {
             *byte ^= 1 << (bit % 8);
             self.damaged.insert(slot as u64, bytes.into());
         }
+    }
+
+    /// The member that is asked first tells the present head from now on, whatever is appended; or the right one again.
+    pub fn hold_head(&mut self, is_held: bool) {
+        self.old_head = is_held.then_some(self.head);
+    }
+
+    /// A node says how far it is.
+    pub fn announce(&mut self, number: u64) {
+        self.furthest = self.furthest.max(number);
     }
 
     /// Carries out a request at the time `now`, in milliseconds.
@@ -62,7 +85,10 @@ impl SimulatedLog {
                 self.slots[slot] = Arc::clone(bytes);
                 LogAnswer::Appended
             }
-            LogRequest::Head => LogAnswer::Head(self.head),
+            LogRequest::Head { elsewhere } => {
+                LogAnswer::Head(self.old_head.filter(|_| !elsewhere).unwrap_or(self.head))
+            }
+            LogRequest::Furthest => LogAnswer::Furthest(self.furthest),
             LogRequest::Read { number, elsewhere } => {
                 let slot = self.slot(*number);
                 let damaged = self.damaged.get(&(slot as u64)).filter(|_| !elsewhere);

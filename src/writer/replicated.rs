@@ -437,5 +437,9 @@ fn sentence_of(stop: Stop, last: Seq) -> String {
             "the log ends before event {last} of this file, or continues otherwise: it has lost entries, and this file may be \
              the better witness; keep it"
         ),
+        Stop::OthersAreAhead => format!(
+            "another node has entries that the log has lost, and this file ends before them, with event {last}: find the \
+             longest file with `firstcome cluster adopt`, and let the other nodes join again"
+        ),
     }
 }

@@ -25,6 +25,7 @@ pub struct Seen {
     pub kills: u64,
     pub stops: u64,
     pub damaged: u64,
+    pub held_heads: u64,
     pub spoiled: u64,
     pub takeovers: u64,
     pub doubts: u64,
@@ -44,12 +45,13 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 19] {
+    fn fields(&mut self) -> [&mut u64; 20] {
         [
             &mut self.worlds,
             &mut self.kills,
             &mut self.stops,
             &mut self.damaged,
+            &mut self.held_heads,
             &mut self.spoiled,
             &mut self.takeovers,
             &mut self.doubts,
@@ -202,7 +204,9 @@ impl Judge {
         match stop {
             Stop::Diverged if is_spoiled => self.seen.diverged += 1,
             Stop::Overrun => self.seen.overrun += 1,
-            Stop::Diverged | Stop::LogWentBack | Stop::Newer { .. } => panic!("a good node stops: {stop:?}"),
+            Stop::Diverged | Stop::LogWentBack | Stop::OthersAreAhead | Stop::Newer { .. } => {
+                panic!("a good node stops: {stop:?}")
+            }
         }
     }
 

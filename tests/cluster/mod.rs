@@ -116,6 +116,11 @@ impl Cluster {
                 self.judge.seen.spoiled += 1;
                 self.members[member].spoil();
             }
+            5 | 6 => {
+                let is_held = self.random.one_in(2);
+                self.log.hold_head(is_held);
+                self.judge.seen.held_heads += u64::from(is_held);
+            }
             _ => {}
         }
     }
@@ -128,6 +133,10 @@ impl Cluster {
             member.stopped_until = member.stopped_until.min(*now);
             member.cut_off_until = member.cut_off_until.min(*now);
         }
+        if is_quiet {
+            log.hold_head(false);
+        }
+        log.announce(member.file.head.number);
         let moment = Moment { now: *now, is_quiet, is_silent };
         for (sender, request) in member.step(index, moment, random, log, judge) {
             self.send(Travelling::Request(sender, request), is_quiet);

@@ -102,7 +102,8 @@ impl Nodes {
     pub fn head(&self) -> u64 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let answer = open_log(&self.etcd, "drill", SLOTS).await.carry_out(&LogRequest::Head).await;
+            let answer =
+                open_log(&self.etcd, "drill", SLOTS).await.carry_out(&LogRequest::Head { elsewhere: false }).await;
             if let LogAnswer::Head(head) = answer { head.number } else { 0 }
         })
     }

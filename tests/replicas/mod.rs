@@ -70,7 +70,7 @@ fn lanes(log: &Arc<Mutex<SimulatedLog>>, network: &Arc<Mutex<Network>>) -> LogLa
                 Network::Whole => log.lock().carry_out(&request, boot_clock().0),
                 Network::LosesAnswers(left) => {
                     let answer = log.lock().carry_out(&request, boot_clock().0);
-                    let is_lost = left > 0 && matches!(request, LogRequest::Append { .. } | LogRequest::Head);
+                    let is_lost = left > 0 && matches!(request, LogRequest::Append { .. } | LogRequest::Head { .. });
                     *way = Network::LosesAnswers(left.saturating_sub(u32::from(is_lost)));
                     if is_lost { LogAnswer::Unknown } else { answer }
                 }
@@ -145,6 +145,11 @@ impl Replicas {
 
     pub fn restore_the_log(&self, backup: SimulatedLog) {
         *self.log.lock() = backup;
+    }
+
+    /// A node says in the log that it has the entries up to this one.
+    pub fn announce(&self, number: u64) {
+        self.log.lock().announce(number);
     }
 
     /// Waits for the end of a node by a fault. Returns its line and exit code.

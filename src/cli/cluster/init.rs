@@ -91,6 +91,7 @@ async fn create(cluster: &ClusterConfig, meta: &LogMeta, head: Head, finds_own: 
     if !refused.is_empty() {
         return Err(Exit::cluster(refused.join("\n")));
     }
+    refuse_beside_nodes(cluster, &found)?;
     match members.create(meta, head).await {
         Ok(Creation::Created) => Ok(()),
         Ok(Creation::Exists) => Err(Exit::usage(exists(cluster, "a log that was just made"))),
@@ -103,6 +104,20 @@ async fn create(cluster: &ClusterConfig, meta: &LogMeta, head: Head, finds_own: 
 
 fn is_own(log: &LogFinding, meta: &LogMeta, head: &Head) -> bool {
     log.meta.present().is_some_and(|found| found.file_id == meta.file_id) && log.head.present() == Some(head)
+}
+
+/// Refuses a new log while nodes say how far they are in another one: a node that finds them ahead of its log does not lead.
+fn refuse_beside_nodes(cluster: &ClusterConfig, found: &Findings) -> Result<(), Exit> {
+    let Ok(log) = &found.log else { return Ok(()) };
+    let alive: Vec<&str> = log.nodes.keys().map(String::as_str).collect();
+    if alive.is_empty() {
+        return Ok(());
+    }
+    Err(Exit::usage(format!(
+        "{}nodes: {} run, or were killed less than 5 s ago: stop all nodes, then type this again",
+        cluster.prefix(),
+        alive.join(", ")
+    )))
 }
 
 fn refuse_existing(cluster: &ClusterConfig, own: &LogMeta, log: &LogFinding) -> Result<(), Exit> {

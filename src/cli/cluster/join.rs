@@ -122,7 +122,7 @@ impl Log {
     fn head(&self) -> Result<Head, Exit> {
         let until = Instant::now() + HEAD_MAX;
         while Instant::now() < until {
-            if let LogAnswer::Head(head) = self.ask(&LogRequest::Head) {
+            if let LogAnswer::Head(head) = self.ask(&LogRequest::Head { elsewhere: false }) {
                 return Ok(head);
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Node, NodeState, Output, Stop};
+use crate::failpoints::{self, Bug};
 use crate::log::append::{Append, Fate};
 use crate::log::times::{BootMillis, Lease};
 use crate::log::{Entry, Head, LogAnswer};
@@ -29,43 +30,66 @@ impl Node {
         (lease, target, until): (Lease, Option<Head>, BootMillis),
         answer: &LogAnswer,
     ) -> Output {
-        let (target, output) = match (target, answer) {
+        let output = match (target, answer) {
             (None, LogAnswer::Head(head)) => {
+                let compared = self.compare(*head);
                 self.has_all = false;
-                (Some(*head), Output::Nothing)
+                let target = compared.is_ok_and(|fits| fits).then_some(*head);
+                self.role = NodeState::CatchingUp { lease, target, until };
+                return compared.map_or_else(|stop| self.stop(stop), |_| Output::Nothing);
             }
-            (Some(_), _) => (target, self.followed(now, answer)),
-            (None, _) => (None, Output::Nothing),
+            (Some(head), LogAnswer::Furthest(number)) if *number > head.number && !self.head_doubted => {
+                // Or the member has told an old head.
+                self.head_doubted = true;
+                self.role = NodeState::CatchingUp { lease, target: None, until };
+                return Output::Nothing;
+            }
+            (Some(head), LogAnswer::Furthest(number)) => return self.has_caught_up(wall, (lease, head), *number),
+            (Some(_), _) => self.followed(now, answer),
+            (None, _) => Output::Nothing,
         };
-        if matches!(self.role, NodeState::Stopped) {
-            return output;
+        if !matches!(self.role, NodeState::Stopped) {
+            self.role = NodeState::CatchingUp { lease, target, until };
         }
-        self.role = NodeState::CatchingUp { lease, target, until };
-        self.begin_if_caught_up(wall);
-        if matches!(self.role, NodeState::Stopped) { Output::Stopped(Stop::LogWentBack) } else { output }
+        output
+    }
+
+    /// Compares a head that a member told with the file. `false`: the file has more, and another member must say so, too.
+    pub(super) fn compare(&mut self, head: Head) -> Result<bool, Stop> {
+        if !self.went_back(head) {
+            return Ok(true);
+        }
+        if self.head_doubted || failpoints::enabled(Bug::OneMemberBelieved) {
+            return Err(Stop::LogWentBack);
+        }
+        self.head_doubted = true;
+        Ok(false)
     }
 
     /// Returns whether the log ends before the file, or otherwise.
-    pub(super) fn went_back(&self, head: Head) -> bool {
+    fn went_back(&self, head: Head) -> bool {
         head.number < self.applied.number || (head.number == self.applied.number && head != self.applied)
     }
 
-    /// Begins an epoch once everything up to the head is applied.
-    fn begin_if_caught_up(&mut self, wall: UnixMillis) {
-        let NodeState::CatchingUp { lease, target: Some(head), .. } = self.role else { return };
-        if self.went_back(head) {
-            self.role = NodeState::Stopped;
-        } else if head == self.applied {
-            let at = self.heard.begins_at(wall);
-            let Head { number, epoch, seq, link, .. } = head;
-            let (number, epoch, tenure) = (number.saturating_add(1), epoch.saturating_add(1), lease.tenure);
-            let entry = Entry { number, epoch, tenure, seq, before: link, link, at, batch: Batch::default() };
-            // An entry without events is short.
-            if let Ok(bytes) = entry.encode() {
-                let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
-                self.role = NodeState::Beginning { lease, append, at };
-            }
+    /// Everything up to the head is applied, and no other node has an entry beyond `furthest`: an epoch begins. No entry came
+    /// after the head was read, since only this node may append.
+    fn has_caught_up(&mut self, wall: UnixMillis, (lease, head): (Lease, Head), furthest: u64) -> Output {
+        if head != self.applied {
+            return self.stop(Stop::LogWentBack);
         }
+        if furthest > head.number {
+            return self.stop(Stop::OthersAreAhead);
+        }
+        self.head_doubted = false;
+        let at = self.heard.begins_at(wall);
+        let Head { number, epoch, seq, link, .. } = head;
+        let (number, epoch, tenure) = (number.saturating_add(1), epoch.saturating_add(1), lease.tenure);
+        let entry = Entry { number, epoch, tenure, seq, before: link, link, at, batch: Batch::default() };
+        // An entry without events is short.
+        let bytes = entry.encode().unwrap_or_default();
+        let append = Append::new(lease.tenure, head, entry.head(), bytes.into());
+        self.role = NodeState::Beginning { lease, append, at };
+        Output::Nothing
     }
 
     /// The leader's append has ended.
