@@ -7,6 +7,7 @@ pub mod openapi;
 pub mod preflight;
 pub mod recover;
 pub mod replay;
+pub mod route;
 pub mod rush;
 pub mod serve;
 pub mod token;
@@ -60,6 +61,8 @@ pub enum CliCommand {
     Health(health::HealthArgs),
     /// Run on several machines: make the log of a cluster, show its state, make its key
     Cluster(cluster::ClusterArgs),
+    /// Be the front for the nodes of several shards: send each request to its shard
+    Route(route::RouteArgs),
     /// Create, list and revoke operators' tokens
     Token(token::TokenArgs),
     /// After a disk fault: save the readable data into a new file
@@ -105,6 +108,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Top(args) => top::run(&args),
         CliCommand::Health(args) => health::run(&args),
         CliCommand::Cluster(args) => cluster::run(&args),
+        CliCommand::Route(args) => route::run(&args),
         CliCommand::Token(args) => token::run(&args),
         CliCommand::Recover(args) => recover::run(&args),
         CliCommand::Migrate(args) => migrate::run(&args),
@@ -183,6 +187,7 @@ mod tests {
             "cluster init ",
             "cluster status ",
             "cluster key ",
+            "route ",
         ] {
             let line = format!("{command}--help");
             let help = error_of(&line).to_string();

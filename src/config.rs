@@ -6,6 +6,7 @@
 
 mod auctions;
 mod cluster;
+mod fields;
 mod layers;
 mod limits;
 mod log;
@@ -16,6 +17,7 @@ mod plan;
 pub mod secret_file;
 mod setting;
 mod settings;
+mod shards;
 mod toml_file;
 mod traces;
 mod values;
@@ -33,6 +35,7 @@ pub use model::{
 };
 pub use setting::Setting;
 pub use settings::all_settings;
+pub use shards::{RouteLimits, ShardNode, ShardNodes, ShardsConfig};
 pub use values::host_address;
 
 /// Prefix of every environment variable with a setting.

@@ -11,8 +11,10 @@ mod byte_limit;
 mod client;
 mod guard;
 mod pool;
+mod relay;
 mod target;
 
 pub use client::{ClientOptions, EgressClient, OpenResponse, OutboundRequest, OutboundResponse, Resolve, SendError};
 pub use guard::AddressGuard;
+pub use relay::{ForwardError, RelayedBody};
 pub use target::{Target, TargetError};

@@ -78,6 +78,8 @@ pub enum Bug {
     AsOfAfterRead,
     /// A node calls its state fresh although its lease may have ended.
     FreshWithoutLease,
+    /// A router sends a write again that it may not, although a node may have taken it.
+    RouterRepeatsUnknown,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

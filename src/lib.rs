@@ -26,6 +26,7 @@ pub mod otlp;
 pub mod outbox;
 pub mod payments;
 pub mod read;
+pub mod route;
 pub mod server;
 pub mod sqlite;
 pub mod store;

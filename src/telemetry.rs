@@ -17,6 +17,7 @@ mod meters;
 mod outbox;
 pub mod panics;
 mod process;
+mod route;
 #[cfg(feature = "otlp")]
 pub mod spans;
 pub mod traces;
@@ -37,6 +38,7 @@ pub use http_meter::{HttpMeter, HttpMeterLabels, MeteredRoute, ReadSource, Strea
 pub use meters::{WriterLabels, WriterMeter};
 pub use outbox::OutboxMeter;
 pub use panics::PanicMeter;
+pub use route::{RouteResult, RouterMeter};
 pub use transient_series::TransientSeries;
 pub use wire::{FrameResult, WireMeter};
 
@@ -85,6 +87,24 @@ impl Telemetry {
     pub fn numbered_counter(&self, metric: &'static Metric, label: &'static str, number: usize) -> Counter {
         let key = metrics::Key::from_parts(metric.name, vec![Label::new(label, number.to_string())]);
         self.recorder.lock().register_counter(&key, &METADATA)
+    }
+
+    /// Returns a counter of the catalogue for a shard, and a value of another label.
+    pub fn shard_counter(
+        &self,
+        metric: &'static Metric,
+        shard: u8,
+        label: Option<(&'static str, &'static str)>,
+    ) -> Counter {
+        let mut labels = vec![Label::new("shard", shard.to_string())];
+        labels.extend(label.map(|(name, value)| Label::from_static_parts(name, value)));
+        self.recorder.lock().register_counter(&metrics::Key::from_parts(metric.name, labels), &METADATA)
+    }
+
+    /// Returns a gauge of the catalogue for a shard.
+    pub fn shard_gauge(&self, metric: &'static Metric, shard: u8) -> Gauge {
+        let key = metrics::Key::from_parts(metric.name, vec![Label::new("shard", shard.to_string())]);
+        self.recorder.lock().register_gauge(&key, &METADATA)
     }
 
     /// Returns a gauge of the catalogue. Labels must be from closed sets.

@@ -62,6 +62,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "failpoints",
         ],
     ),
+    // The front for several shards: the table of routes and the problems of http, and calls to the nodes.
+    (
+        "route",
+        &["http", "api", "deadlines", "egress", "payments", "types", "config", "exit", "telemetry", "failpoints"],
+    ),
     // It puts all of them together.
     (
         "server",

@@ -1,14 +1,13 @@
 //! The file of a node's cluster (`cluster.file`): the log's members, the node's name and the addresses that it tells others.
 
-mod fields;
 mod files;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use self::fields::Fields;
 use self::files::NamedFiles;
 pub use self::files::read_key_file;
+use super::fields::Fields;
 use super::model::{AdvertisedAddresses, ClusterConfig, Config, ConfigError, MemberTls};
 use super::setting::{Setting, setting};
 use super::toml_file::toml_table;
@@ -125,7 +124,7 @@ fn read_table(
 }
 
 const NAME: &str = "1 to 40 lower-case letters, digits and hyphens";
-const FILE: &str = "the path of a file, in quotes";
+pub(super) const FILE: &str = "the path of a file, in quotes";
 const MEMBERS: &str = "a list of 3 to 9 different URLs of etcd members, such as [\"https://etcd1.example:2379\", …] (with \
     test = true also of fewer), each with its port";
 const QUOTA: &str = "the members' --quota-backend-bytes, 4294967296 to 68719476736 (with test = true from 16777216 on)";
@@ -142,7 +141,7 @@ fn shard(value: &toml::Value) -> Option<Shard> {
     u8::try_from(value.as_integer()?).ok().map(Shard::new)
 }
 
-fn file(value: &toml::Value) -> Option<PathBuf> {
+pub(super) fn file(value: &toml::Value) -> Option<PathBuf> {
     value.as_str().map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
@@ -159,7 +158,7 @@ fn members(value: &toml::Value, test: bool) -> Option<Vec<String>> {
 }
 
 /// Returns the URL of one listener: a scheme, a host and a port.
-fn own_url(value: &toml::Value) -> Option<String> {
+pub(super) fn own_url(value: &toml::Value) -> Option<String> {
     let url = value.as_str()?.trim_end_matches('/');
     host_and_port(after_scheme(url)?).map(|_| url.into())
 }

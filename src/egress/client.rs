@@ -47,6 +47,11 @@ pub struct ClientOptions {
     pub resolve_timeout: Duration,
     /// Bytes of a response's body that are read; the rest is discarded.
     pub response_bytes_max: usize,
+    /// Idle connections that are kept to one server. Callers have no more requests in flight to one by default.
+    pub idle_per_origin_max: usize,
+    /// Time that an idle connection is kept. Servers commonly close idle connections after 60 s or more; with half of that
+    /// a request rarely meets a connection that is just being closed.
+    pub idle_max: Duration,
     /// Certificate authorities that are trusted besides the public ones.
     pub authorities: Vec<CertificateDer<'static>>,
     /// Resolves names; the operating system does if this is `None`.
@@ -67,6 +72,8 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(5),
             resolve_timeout: Duration::from_secs(2),
             response_bytes_max: 64 * 1024,
+            idle_per_origin_max: 8,
+            idle_max: Duration::from_secs(30),
             authorities: Vec::new(),
             resolve: None,
         }
@@ -143,14 +150,14 @@ pub enum SendError {
 
 /// A client whose clones share one pool of connections.
 #[derive(Clone)]
-pub struct EgressClient(Arc<ClientInner>);
+pub struct EgressClient(pub(super) Arc<ClientInner>);
 
-struct ClientInner {
+pub(super) struct ClientInner {
     guard: AddressGuard,
-    options: ClientOptions,
+    pub(super) options: ClientOptions,
     resolve: Resolve,
     connector: TlsConnector,
-    pool: ConnectionPool,
+    pub(super) pool: ConnectionPool,
 }
 
 impl EgressClient {
@@ -172,7 +179,8 @@ impl EgressClient {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let resolve = options.resolve.clone().unwrap_or_else(|| Arc::new(system_resolver));
         let connector = TlsConnector::from(Arc::new(config));
-        Ok(EgressClient(Arc::new(ClientInner { guard, options, resolve, connector, pool: ConnectionPool::default() })))
+        let pool = ConnectionPool::new(options.idle_per_origin_max, options.idle_max);
+        Ok(EgressClient(Arc::new(ClientInner { guard, options, resolve, connector, pool })))
     }
 
     /// Returns the guard that checks each address.
@@ -277,7 +285,11 @@ impl EgressClient {
         if permitted.is_empty() { Err(SendError::Forbidden) } else { Ok(permitted) }
     }
 
-    async fn connect(&self, origin: &Origin, allowance: ByteAllowance) -> Result<PooledConnection, SendError> {
+    pub(super) async fn connect(
+        &self,
+        origin: &Origin,
+        allowance: ByteAllowance,
+    ) -> Result<PooledConnection, SendError> {
         let mut stream = Err(SendError::Unreachable);
         for address in self.addresses(origin).await? {
             if let Ok(Ok(connected)) = timeout(self.0.options.connect_timeout, TcpStream::connect(address)).await {

@@ -13,12 +13,6 @@ use tokio::task::JoinHandle;
 use super::byte_limit::ByteAllowance;
 use super::target::Origin;
 
-/// Servers commonly close idle connections after 60 s or more; with half of that a request rarely meets a connection
-/// that is just being closed.
-const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Callers have no more requests in flight to one origin by default.
-const IDLE_PER_ORIGIN_MAX: usize = 8;
-
 /// A connection, and the task that drives it; dropping the connection ends the task.
 pub(super) struct PooledConnection {
     pub(super) sender: SendRequest<Full<Bytes>>,
@@ -45,16 +39,23 @@ impl Drop for PooledConnection {
 }
 
 /// Idle connections by origin.
-#[derive(Default)]
-pub(super) struct ConnectionPool(Mutex<BTreeMap<Origin, Vec<(Instant, PooledConnection)>>>);
+pub(super) struct ConnectionPool {
+    idle: Mutex<BTreeMap<Origin, Vec<(Instant, PooledConnection)>>>,
+    idle_per_origin_max: usize,
+    idle_max: Duration,
+}
 
 impl ConnectionPool {
+    pub(super) fn new(idle_per_origin_max: usize, idle_max: Duration) -> ConnectionPool {
+        ConnectionPool { idle: Mutex::default(), idle_per_origin_max, idle_max }
+    }
+
     /// Removes and returns the most recently used connection that is still usable.
     pub(super) fn take(&self, origin: &Origin) -> Option<PooledConnection> {
-        let mut pool = self.0.lock();
+        let mut pool = self.idle.lock();
         let idle = pool.get_mut(origin)?;
         while let Some((since, connection)) = idle.pop() {
-            if since.elapsed() < IDLE_MAX && connection.sender.is_ready() {
+            if since.elapsed() < self.idle_max && connection.sender.is_ready() {
                 return Some(connection);
             }
         }
@@ -64,13 +65,13 @@ impl ConnectionPool {
 
     /// Keeps a connection whose response has been read to its end, and drops connections that were idle too long.
     pub(super) fn put(&self, origin: &Origin, connection: PooledConnection) {
-        let mut pool = self.0.lock();
+        let mut pool = self.idle.lock();
         pool.retain(|_, idle| {
-            idle.retain(|(since, connection)| since.elapsed() < IDLE_MAX && !connection.sender.is_closed());
+            idle.retain(|(since, connection)| since.elapsed() < self.idle_max && !connection.sender.is_closed());
             !idle.is_empty()
         });
         let idle = pool.entry(origin.clone()).or_default();
-        if idle.len() < IDLE_PER_ORIGIN_MAX {
+        if idle.len() < self.idle_per_origin_max {
             idle.push((Instant::now(), connection));
         }
     }

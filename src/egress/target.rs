@@ -88,6 +88,12 @@ impl Target {
         Ok(Target { origin: Origin { encrypted, host, port }, path, host_header })
     }
 
+    /// Returns the target with another path and query on the same server.
+    #[must_use]
+    pub fn with_path(&self, path: PathAndQuery) -> Target {
+        Target { origin: self.origin.clone(), path, host_header: self.host_header.clone() }
+    }
+
     /// Returns the host, for logs and messages: a URL's path may be a secret.
     #[must_use]
     pub fn host(&self) -> String {

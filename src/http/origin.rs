@@ -53,7 +53,10 @@ pub(super) fn add_origin_headers(allowed: &[String], origin: Option<HeaderValue>
 
 /// Checks that a request names the admin listener by an address or by a configured name. Otherwise any page in an
 /// operator's browser could send requests under a name that it resolves to the listener (DNS rebinding).
-pub(super) fn check_admin_host(known: &[String], host: &str) -> Result<(), Problem> {
+///
+/// # Errors
+/// `forbidden`.
+pub fn check_admin_host(known: &[String], host: &str) -> Result<(), Problem> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

@@ -11,7 +11,8 @@ use crate::api::problem::whole_seconds;
 use crate::types::UnixMillis;
 
 /// Returns the response to a problem. `queue_slots` is the part of the queue that buyers can use.
-pub(super) fn problem_response(
+#[must_use]
+pub fn problem_response(
     problem: &Problem,
     request_id: &HeaderValue,
     now: UnixMillis,

@@ -261,6 +261,12 @@ impl Route {
         self.lists(Code::OutcomeUnknown)
     }
 
+    /// Returns true if a repeat with the same `Idempotency-Key` has no second effect.
+    #[must_use]
+    pub fn takes_key(&self) -> bool {
+        self.lists(Code::KeyMissing)
+    }
+
     /// Returns true if one of its own problems has this code.
     pub(super) fn lists(&self, code: Code) -> bool {
         self.problems.iter().any(|group| group.contains(&code))

@@ -121,6 +121,12 @@ catalogue! {
     TRACE_SPANS = MetricKind::Counter, "firstcome_trace_spans_total", "Spans for the collector of traces.otlp_url by result: sent, dropped (collector too slow), failed (collector unreachable or refused them).";
     ACCESS_LOG_LINES = MetricKind::Counter, "firstcome_access_log_lines_total", "Lines of the access log by result: written, dropped (the reader of standard output is too slow or gone).";
     THREAD_PANICS = MetricKind::Counter, "firstcome_thread_panics_total", "Panics of background threads by thread. The outbox, the payment sessions, the auditor, queries and the export of traces begin again; a capture ends; a worker ends the process.";
+    ROUTE_REQUESTS = MetricKind::Counter, "firstcome_route_requests_total", "Requests that a router passed on by shard and result: answered, unavailable (no node took it), unknown (a node may have taken it and did not answer), busy (too many of the shard in flight).";
+    ROUTE_ERRORS = MetricKind::Counter, "firstcome_route_errors_total", "Attempts of a router at a node that failed, by shard: not_sent (no connection), unanswered (sent, and no answer).";
+    ROUTE_LEADER_CHANGES = MetricKind::Counter, "firstcome_route_leader_changes_total", "Changes of a shard's leader that a router saw, the first one included.";
+    ROUTE_NODES = MetricKind::Gauge, "firstcome_route_nodes", "Nodes of a shard that serve reads, as a router saw them last.";
+    ROUTE_LEADER = MetricKind::Gauge, "firstcome_route_leader_known", "1 while a router knows a leader of the shard, otherwise 0.";
+    ROUTE_DROPS_MADE = MetricKind::Counter, "firstcome_route_drops_made_total", "New drops and auctions for which a router chose this shard.";
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = MetricKind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = MetricKind::Gauge, "firstcome_max_descriptors", "Maximum number of open file descriptors of the process.";

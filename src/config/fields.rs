@@ -1,14 +1,14 @@
-//! The keys of one table of the cluster's file, and their mistakes.
+//! The keys of one table of a file of a cluster or of shards, and their mistakes.
 
 use toml::{Table, Value};
 
-use crate::config::model::ConfigError;
-use crate::config::toml_file::{not_shown, shown};
+use super::model::ConfigError;
+use super::toml_file::{not_shown, shown};
 
 /// A table that is being read.
 pub(super) struct Fields<'a, 'b> {
     /// The table's name and a dot; empty for the file itself.
-    section: &'static str,
+    section: &'a str,
     table: &'a Table,
     /// Name of the file, for messages.
     source: &'a str,
@@ -18,7 +18,7 @@ pub(super) struct Fields<'a, 'b> {
 
 impl<'a, 'b> Fields<'a, 'b> {
     pub(super) fn new(
-        section: &'static str,
+        section: &'a str,
         table: &'a Table,
         source: &'a str,
         mistakes: &'b mut Vec<ConfigError>,
@@ -77,9 +77,8 @@ impl<'a, 'b> Fields<'a, 'b> {
     pub(super) fn finish(self) {
         for key in self.table.keys().filter(|key| !self.known.contains(&key.as_str())) {
             let (section, source, key) = (self.section, self.source, shown(key));
-            self.mistakes.push(ConfigError(format!(
-                "{section}{key} ({source}): unknown key; src/log/README.md lists all keys of a cluster's file"
-            )));
+            self.mistakes
+                .push(ConfigError(format!("{section}{key} ({source}): unknown key; src/log/README.md lists all keys")));
         }
     }
 

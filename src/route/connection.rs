@@ -1,0 +1,172 @@
+//! Connections of clients: accepted up to a bound, and closed when a client is too slow.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
+
+use super::worker::RouteWorker;
+use crate::http::routes::Listener;
+
+/// Pause of accepting when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time that connections get to finish when the router stops.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Accepts connections until the router stops, then waits for those that are open.
+pub(super) async fn accept(worker: Rc<RouteWorker>, listener: TcpListener, kind: Listener, open: Arc<AtomicUsize>) {
+    let mut stopping = worker.stopping.clone();
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.changed() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                while tasks.try_join_next().is_some() {}
+                let max = worker.shared.config.limits.connections_max;
+                // One beyond is closed at once, and its client learns that it will not be served.
+                if let Some(place) = OpenConnection::take(&open, max) {
+                    tasks.spawn_local(serve(Rc::clone(&worker), stream, peer, kind, place));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    let _in_time = tokio::time::timeout(DRAIN_MAX, drained).await;
+}
+
+/// One of the connections that may be open at once.
+struct OpenConnection(Arc<AtomicUsize>);
+
+impl OpenConnection {
+    fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<OpenConnection> {
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        let place = OpenConnection(Arc::clone(open));
+        (before < max).then_some(place)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve(worker: Rc<RouteWorker>, stream: TcpStream, peer: SocketAddr, kind: Listener, _open: OpenConnection) {
+    let _best_effort = stream.set_nodelay(true);
+    let limits = &worker.shared.limits;
+    let stream = PatientStream::new(stream, limits.response_write_timeout);
+    let service = service_fn(|request| {
+        let worker = Rc::clone(&worker);
+        async move { Ok::<_, Infallible>(worker.answer(kind, peer.ip(), request).await) }
+    });
+    let mut parser = http1::Builder::new();
+    parser
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_max(&worker, peer.ip()))
+        .half_close(true)
+        .max_buf_size(limits.header_bytes_max);
+    let mut connection = pin!(parser.serve_connection(TokioIo::new(stream), service));
+    let mut stopping = worker.stopping.clone();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.wait_for(|stopping| *stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+/// Returns the time between two heads. A proxy keeps spare connections, so it may be silent for longer.
+fn head_max(worker: &RouteWorker, peer: IpAddr) -> Duration {
+    let peer = peer.to_canonical();
+    let is_proxy =
+        peer.is_loopback() || worker.shared.config.trusted_proxies.iter().any(|network| network.contains(&peer));
+    if is_proxy { worker.shared.limits.proxy_idle_timeout } else { worker.shared.limits.idle_timeout }
+}
+
+/// A stream that fails when its client does not read for too long.
+struct PatientStream {
+    stream: TcpStream,
+    longest: Duration,
+    /// Runs while the socket takes no more bytes.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl PatientStream {
+    fn new(stream: TcpStream, longest: Duration) -> PatientStream {
+        PatientStream { stream, longest, waiting: None }
+    }
+
+    fn judge<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let longest = self.longest;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for PatientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for PatientStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.judge(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,233 @@
+//! Sends a request to a node of its shard: reads to one that serves, writes to the leader and, while it is certain that
+//! none has taken them, to the next leader.
+
+use std::time::{Duration, Instant};
+
+use http_body_util::Either;
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Response};
+
+use super::body::{PassedBody, RouteBody};
+use super::headers::back;
+use super::inspect::{Inspected, inspect};
+use super::place::RequestEffect;
+use super::problems::RouteProblem;
+use super::view::{Bound, SeenState, ShardPermit, ShardView};
+use super::worker::RouteWorker;
+use crate::api::Problem;
+use crate::egress::{ForwardError, OutboundRequest};
+use crate::failpoints::{self, Bug};
+use crate::http::routes::Listener;
+
+/// Pause before a node is asked again; a change of the leader ends it.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Time that a leader has to answer once another node leads.
+const OLD_LEADER_MAX: Duration = Duration::from_millis(500);
+
+/// A request that is passed on.
+pub(super) struct PassedRequest {
+    pub(super) listener: Listener,
+    pub(super) method: Method,
+    pub(super) path: PathAndQuery,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) effect: RequestEffect,
+}
+
+/// The result of a request at one node.
+enum Sent {
+    Answered(Response<RouteBody>),
+    /// Nothing was decided, and another node is to be asked.
+    Elsewhere,
+    /// The state of the node is too old.
+    Behind(Response<RouteBody>),
+    /// No byte of it left.
+    NotSent,
+    /// It may have been decided.
+    Unknown,
+}
+
+/// Passes a request on to a shard, and its answer back.
+///
+/// # Errors
+/// The shard's nodes gave no answer for the client.
+pub(super) async fn pass(
+    worker: &RouteWorker,
+    place: usize,
+    request: &PassedRequest,
+) -> Result<Response<RouteBody>, RouteProblem> {
+    let shard = &worker.view.shards[place];
+    let _permit = ShardPermit::take(&worker.view, place, Bound::InFlight)
+        .map_err(|in_flight| RouteProblem::ShardBusy { shard: shard.shard, in_flight })?;
+    let passing = Passing { worker, place, shard, request };
+    let answered = match request.effect {
+        RequestEffect::Read { at_leader } => passing.read(at_leader).await,
+        RequestEffect::Write { is_repeatable } => passing.write(is_repeatable).await,
+    };
+    answered.map(|mut response| {
+        back(response.headers_mut(), shard.shard);
+        response
+    })
+}
+
+struct Passing<'a> {
+    worker: &'a RouteWorker,
+    place: usize,
+    shard: &'a ShardView,
+    request: &'a PassedRequest,
+}
+
+impl Passing<'_> {
+    /// Asks nodes in turn until one answers.
+    async fn read(&self, at_leader: bool) -> Result<Response<RouteBody>, RouteProblem> {
+        let limits = &self.worker.view.limits;
+        let until = Instant::now() + limits.read_deadline;
+        let mut behind = None;
+        loop {
+            let mut nodes = self.shard.readers();
+            if at_leader {
+                self.leader_next(&mut nodes, 0);
+            }
+            let mut at = 0;
+            while let Some(node) = nodes.get(at).copied() {
+                at = at.saturating_add(1);
+                match self.send(node, limits.answer_timeout.min(limits.read_deadline)).await? {
+                    Sent::Answered(response) => return Ok(response),
+                    Sent::Elsewhere => self.leader_next(&mut nodes, at),
+                    Sent::Behind(response) => {
+                        behind = Some(response);
+                        self.leader_next(&mut nodes, at);
+                    }
+                    Sent::NotSent => self.shard.saw(node, SeenState::Silent),
+                    Sent::Unknown => {}
+                }
+            }
+            // The leader was asked, too.
+            if let Some(response) = behind.take() {
+                return Ok(response);
+            }
+            if !self.may_try_again(until).await {
+                return Err(RouteProblem::unavailable(self.shard.shard));
+            }
+        }
+    }
+
+    /// Moves the leader to this place, unless it stands before it: it was asked then.
+    fn leader_next(&self, nodes: &mut [usize], at: usize) {
+        if let Some(leader) = self.shard.leader()
+            && let Some(rest) = nodes.get_mut(at..)
+            && let Some(found) = rest.iter().position(|node| *node == leader)
+            && let Some(moved) = rest.get_mut(..=found)
+        {
+            moved.rotate_right(1);
+        }
+    }
+
+    /// Sends a write to the leader, and to the next one while it is certain that it was not taken. One that may have been
+    /// taken is sent again only if a repeat has no second effect.
+    async fn write(&self, is_repeatable: bool) -> Result<Response<RouteBody>, RouteProblem> {
+        let limits = &self.worker.view.limits;
+        let until = Instant::now() + limits.write_deadline;
+        let repeats = is_repeatable || failpoints::enabled(Bug::RouterRepeatsUnknown);
+        let (mut may_be_decided, mut hops) = (false, 0_usize);
+        loop {
+            if let Some(leader) = self.shard.leader() {
+                match self.send_to_leader(leader, repeats).await? {
+                    Sent::Answered(response) | Sent::Behind(response) => return Ok(response),
+                    Sent::Unknown if !repeats => return Err(Problem::OutcomeUnknown.into()),
+                    Sent::Unknown => may_be_decided = true,
+                    Sent::Elsewhere => {
+                        hops = hops.saturating_add(1);
+                        // Nodes that name each other are not asked in a circle without a pause.
+                        if hops <= self.shard.nodes.len() && self.shard.leader().is_some_and(|next| next != leader) {
+                            continue;
+                        }
+                    }
+                    Sent::NotSent => {}
+                }
+            }
+            if !self.may_try_again(until).await {
+                return Err(if may_be_decided {
+                    Problem::OutcomeUnknown.into()
+                } else {
+                    RouteProblem::unavailable(self.shard.shard)
+                });
+            }
+        }
+    }
+
+    /// Waits a moment for another view. Returns false if the time is over.
+    async fn may_try_again(&self, until: Instant) -> bool {
+        self.shard.look_soon();
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        self.shard.changed(PAUSE.min(left)).await;
+        true
+    }
+
+    /// Sends a write to the leader. One that may be repeated is not left with a leader that hangs when another node leads.
+    async fn send_to_leader(&self, leader: usize, repeats: bool) -> Result<Sent, RouteProblem> {
+        let answered = self.send(leader, self.worker.view.limits.answer_timeout);
+        if !repeats {
+            return answered.await;
+        }
+        let replaced = async {
+            while self.shard.leader() == Some(leader) {
+                self.shard.changed(OLD_LEADER_MAX).await;
+            }
+            tokio::time::sleep(OLD_LEADER_MAX).await;
+        };
+        tokio::select! {
+            biased;
+            sent = answered => sent,
+            () = replaced => Ok(Sent::Unknown),
+        }
+    }
+
+    async fn send(&self, node: usize, head_max: Duration) -> Result<Sent, RouteProblem> {
+        let PassedRequest { listener, method, path, headers, body, .. } = self.request;
+        let target = self.shard.nodes[node].target(*listener).with_path(path.clone());
+        let call =
+            OutboundRequest { target: &target, method: method.clone(), headers: headers.clone(), body: body.clone() };
+        let response = match self.worker.client.forward(call, head_max).await {
+            Ok(response) => response,
+            Err(ForwardError::NotSent(error)) => {
+                tracing::debug!(shard = self.shard.shard.get(), node, %error, "a request was not sent");
+                self.shard.failed(false);
+                return Ok(Sent::NotSent);
+            }
+            Err(ForwardError::Unknown(error)) => {
+                tracing::debug!(shard = self.shard.shard.get(), node, %error, "a request has no answer");
+                self.shard.failed(true);
+                return Ok(Sent::Unknown);
+            }
+        };
+        Ok(match inspect(response).await {
+            Inspected::Passed(response) => {
+                let permit = ShardPermit::take(&self.worker.view, self.place, Bound::Answers);
+                // A write is answered whatever its number: it was decided.
+                let permit = match (permit, self.request.effect) {
+                    (Ok(permit), _) => permit,
+                    (Err(in_flight), RequestEffect::Read { .. }) => {
+                        return Err(RouteProblem::ShardBusy { shard: self.shard.shard, in_flight });
+                    }
+                    (Err(_), RequestEffect::Write { .. }) => {
+                        ShardPermit::beyond(&self.worker.view, self.place, Bound::Answers)
+                    }
+                };
+                Sent::Answered(response.map(|body| Either::Right(PassedBody::new(body, permit))))
+            }
+            Inspected::Kept(response) => Sent::Answered(response),
+            Inspected::Behind(response) => Sent::Behind(response),
+            Inspected::Unknown => Sent::Unknown,
+            Inspected::Elsewhere { leader } => {
+                self.shard.does_not_lead(node, leader.and_then(|url| self.shard.node_at(&url)));
+                Sent::Elsewhere
+            }
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! The threads of a router: one that looks at the nodes, and one for each core that serves.
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use rustls::pki_types::CertificateDer;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use super::connection::accept;
+use super::view::ShardsView;
+use super::watch::watch;
+use super::worker::{RouteShared, RouteWorker};
+use crate::config::{ConnectionLimits, ShardsConfig};
+use crate::egress::{AddressGuard, ClientOptions, EgressClient};
+use crate::exit::{self, Exit};
+use crate::http::routes::Listener;
+use crate::telemetry::Telemetry;
+use crate::types::random;
+
+/// Connections that wait to be accepted, per listener.
+const BACKLOG: i32 = 4_096;
+/// Idle connections of a thread to a node.
+const IDLE_PER_NODE_MAX: usize = 128;
+/// Time that an idle connection to a node is kept: half of that after which a node closes it.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// A router that serves.
+pub struct RunningRoute {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl RunningRoute {
+    /// Stops the router: requests that are in flight get their answers.
+    pub fn stop(self) {
+        let _no_thread_left = self.stop.send(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the router panicked");
+            }
+        }
+    }
+}
+
+/// Starts a router.
+///
+/// # Errors
+/// 64: a URL of the file, or an address that the system refuses. 69: an address is in use. 71: no thread.
+pub fn start(
+    config: ShardsConfig,
+    authorities: &[CertificateDer<'static>],
+    public: SocketAddr,
+    admin: SocketAddr,
+) -> Result<RunningRoute, Exit> {
+    let telemetry = Telemetry::new();
+    let guard = any_network();
+    let view = ShardsView::new(&config.shards, config.limits, &guard, &telemetry).map_err(Exit::usage)?;
+    let view = Arc::new(view);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (public, public_listeners) = bind(public, "--public", threads)?;
+    let (admin, admin_listeners) = bind(admin, "--admin", threads)?;
+    let standard = crate::config::Config::defaults().limits;
+    let limits = ConnectionLimits {
+        body_bytes_max: config.limits.body_bytes_max,
+        header_bytes_max: config.limits.header_bytes_max,
+        ..standard
+    };
+    let options = ClientOptions {
+        // Of a look at a node, and of a connection to it.
+        timeout: config.limits.connect_timeout,
+        connect_timeout: config.limits.connect_timeout,
+        idle_per_origin_max: IDLE_PER_NODE_MAX,
+        idle_max: IDLE_MAX,
+        authorities: authorities.to_vec(),
+        ..ClientOptions::default()
+    };
+    let client =
+        || EgressClient::new(guard.clone(), options.clone()).map_err(|error| Exit::usage(format!("ca: {error}")));
+    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(RouteShared::new(Arc::clone(&view), config, telemetry, limits));
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut running = RunningRoute { public, admin, stop, threads: Vec::new() };
+    running.threads.push(watcher(&view, client()?, stopping.clone())?);
+    for (public, admin) in public_listeners.into_iter().zip(admin_listeners) {
+        let thread = ServingThread {
+            shared: Arc::clone(&shared),
+            client: client()?,
+            stopping: stopping.clone(),
+            open: Arc::clone(&open),
+        };
+        running.threads.push(thread.start(public, admin)?);
+    }
+    Ok(running)
+}
+
+/// The nodes are where the operator says.
+fn any_network() -> AddressGuard {
+    let all: [IpNet; 2] =
+        [Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0).into(), Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into()];
+    AddressGuard::new(all.to_vec())
+}
+
+/// Starts the thread that looks at the nodes: requests do not delay it.
+fn watcher(
+    view: &Arc<ShardsView>,
+    client: EgressClient,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, Exit> {
+    let view = Arc::clone(view);
+    spawn("fc-route-view", move |runtime| {
+        runtime.block_on(LocalSet::new().run_until(async {
+            for (shard, seen) in view.shards.iter().enumerate() {
+                for node in 0..seen.nodes.len() {
+                    tokio::task::spawn_local(watch(Arc::clone(&view), shard, node, client.clone()));
+                }
+            }
+            let _or_gone = stopping.wait_for(|stopping| *stopping).await;
+        }));
+    })
+}
+
+/// The parts of a thread that serves.
+struct ServingThread {
+    shared: Arc<RouteShared>,
+    client: EgressClient,
+    stopping: watch::Receiver<bool>,
+    open: Arc<AtomicUsize>,
+}
+
+impl ServingThread {
+    fn start(self, public: TcpListener, admin: TcpListener) -> Result<JoinHandle<()>, Exit> {
+        spawn("fc-route", move |runtime| {
+            let mut first = [0; 8];
+            random::fill(&mut first);
+            let worker = Rc::new(RouteWorker {
+                view: Arc::clone(&self.shared.view),
+                shared: self.shared,
+                client: self.client,
+                stopping: self.stopping,
+                request_ids: Cell::new(u64::from_be_bytes(first)),
+            });
+            runtime.block_on(LocalSet::new().run_until(async {
+                let listeners = [(public, Listener::Public), (admin, Listener::Admin)];
+                let accepting: Vec<_> = listeners
+                    .into_iter()
+                    .filter_map(|(listener, kind)| {
+                        let listener = tokio::net::TcpListener::from_std(listener)
+                            .map_err(|error| tracing::error!(%error, "the system refused a listener to its thread"))
+                            .ok()?;
+                        let accepting = accept(Rc::clone(&worker), listener, kind, Arc::clone(&self.open));
+                        Some(tokio::task::spawn_local(accepting))
+                    })
+                    .collect();
+                for ended in accepting {
+                    if ended.await.is_err() {
+                        tracing::error!("accepting connections panicked");
+                    }
+                }
+            }));
+        })
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce(tokio::runtime::Runtime) + Send + 'static) -> Result<JoinHandle<()>, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?;
+    let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(runtime));
+    thread.map_err(|error| Exit::system(format!("a thread could not start: {error}")))
+}
+
+/// Binds a listener for each thread.
+fn bind(address: SocketAddr, flag: &str, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), Exit> {
+    let failed = |error: std::io::Error| {
+        let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
+        let code = if in_use { exit::UNAVAILABLE } else { exit::USAGE };
+        Exit::new(code, format!("cannot listen on {address}: {error}; choose another address with {flag}"))
+    };
+    // Bound once without SO_REUSEPORT: with it, two routers would silently share a port.
+    let alone = socket(address, false).map_err(failed)?;
+    let bound = alone.local_addr().ok().and_then(|bound| bound.as_socket()).unwrap_or(address);
+    drop(alone);
+    let listeners: std::io::Result<Vec<TcpListener>> = (0..count)
+        .map(|_| {
+            let socket = socket(bound, true)?;
+            socket.listen(BACKLOG)?;
+            Ok(TcpListener::from(socket))
+        })
+        .collect();
+    Ok((bound, listeners.map_err(failed)?))
+}
+
+fn socket(address: SocketAddr, reuse_port: bool) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
