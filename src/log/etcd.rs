@@ -60,7 +60,7 @@ pub struct EtcdLog {
     leader_value: Mutex<Vec<u8>>,
     /// Revisions of this node's appends since the last compaction, oldest first.
     appended: Mutex<VecDeque<i64>>,
-    /// The newest entries.
+    /// The newest entries, as a member told them by itself.
     tail: Tail,
 }
 

@@ -14,7 +14,6 @@ pub struct Tenure(pub u64);
 pub enum LogRequest {
     /// Puts an entry behind `from`, if the head is `from` and the tenure is the present leader's.
     Append { tenure: Tenure, from: Head, to: Head, bytes: Arc<[u8]> },
-    /// Reads the head.
     Head {
         /// True if the head that a member told is doubted: another one must answer.
         elsewhere: bool,

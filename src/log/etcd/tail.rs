@@ -29,9 +29,9 @@ const BYTES_MAX: usize = 16 * crate::log::entry::ENTRY_BYTES_MAX;
 #[derive(Default)]
 pub(super) struct Tail {
     kept: Mutex<Kept>,
-    /// An entry came, or those that wait should not.
+    /// Tells those that wait that an entry came, or other news.
     news: Notify,
-    /// Somebody waits.
+    /// Tells the watch that a node waits for an entry.
     wanted: Notify,
     wanted_at: Mutex<Option<Instant>>,
 }
@@ -93,12 +93,12 @@ impl EtcdLog {
         found().map_or(LogAnswer::NoNews, |entry| LogAnswer::Entry(entry.into()))
     }
 
-    /// Ends the waits: there is other news.
+    /// Ends the waits for an entry, because of other news.
     pub fn end_waits(&self) {
         self.tail.news.notify_waiters();
     }
 
-    /// Watches the entries while somebody waits for them, through the member that is used. Does not return.
+    /// Watches the entries while a node waits for them, through the member that is used. Does not return.
     pub async fn watch_entries(&self) {
         loop {
             if !self.tail.is_wanted() {
