@@ -64,7 +64,7 @@ cluster_drill() {
 
 # In release code: randomised tests, and what holds only without the feature `otlp`.
 release_tests=()
-for name in engine_model store_model log_entries log_simulated payment_shuffles faults damage power witness traces; do release_tests+=(--test "$name"); done
+for name in engine_model store_model log_entries log_simulated log_shards_simulated payment_shuffles faults damage power witness traces; do release_tests+=(--test "$name"); done
 
 stage format cargo fmt --all --check
 stage lints cargo clippy --locked "${features[@]}" --all-targets -- -D warnings

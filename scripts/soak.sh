@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 export FIRSTCOME_TEST_SCALE=${1:-10}
 cargo build --locked --release
-cargo test --locked --release --test engine_model --test store_model --test log_entries --test log_simulated --test payment_shuffles --test faults --test damage --test power \
+cargo test --locked --release --test engine_model --test store_model --test log_entries --test log_simulated --test log_shards_simulated --test payment_shuffles --test faults --test damage --test power \
     --test witness -- --nocapture
 # 200 kills, at least a fifth of them between BEGIN and the replies, and 400 between the steps of a payment and its webhook.
 cargo test --locked --release --features failpoints --test kill --test outbox_kill -- --nocapture

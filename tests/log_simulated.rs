@@ -15,13 +15,13 @@ use cluster::Cluster;
 #[test]
 fn whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true() {
     if let Some(seed) = model::replayed_seed() {
-        Cluster::new(seed).run();
+        Cluster::run(seed);
         return;
     }
     let mut seen = cluster::Seen::default();
     for seed in 0..model::scaled(20_000, 3000) {
         let seed = seed.wrapping_mul(0x9e37_79b9) ^ 0xc1a5;
-        seen.add(Cluster::new(seed).run());
+        seen.add(Cluster::run(seed));
     }
     println!("{seen:?}");
     assert!(seen.left_to_operators * 20 < seen.worlds, "too many end without a leader: {seen:?}");

@@ -121,6 +121,10 @@ impl Judge {
         }
     }
 
+    pub fn history(&self) -> &[Arc<Entry>] {
+        &self.history
+    }
+
     /// Returns a client's next try: of a new order, or of one whose outcome is unknown.
     pub fn attempt(&mut self, random: &mut Random) -> Attempt {
         self.attempts += 1;
@@ -247,7 +251,7 @@ impl Judge {
     fn compare_answers(&self, what: &str) {
         let orders = orders_by_key(&self.history);
         let key_of = |attempt: &Attempt| -> Digest {
-            match command(*attempt) {
+            match command(*attempt, self.first.drop_id()) {
                 firstcome::engine::Command::Order(firstcome::engine::OrderCommand::Place(order)) => order.key,
                 other => panic!("{other:?} is no order"),
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use firstcome::capture::format::digest_of;
 use firstcome::engine::{
-    Command, CommandKey, CreateDrop, DropCommand, Event, OrderCommand, Outcome, PlaceOrder, State,
+    Command, CommandKey, CreateDrop, DropCommand, Event, OrderCommand, Outcome, PlaceOrder, Refusal, State,
 };
 use firstcome::failpoints::{self, Bug};
 use firstcome::log::simulated::SimulatedLog;
@@ -35,6 +35,23 @@ pub struct File {
 impl File {
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The one drop.
+    pub fn drop_id(&self) -> DropId {
+        self.state.drops().next().expect("a drop").id
+    }
+
+    /// Asks for drops of other shards, as a client does who was sent astray: none is found.
+    fn refuses_other_shards(&self) {
+        let shard = self.state.shard().get();
+        for other in [shard ^ 1, shard ^ 0x80].map(Shard::new) {
+            let drop_id = DropId::in_shard(other, 1).expect("in range");
+            let mut events = Vec::new();
+            let outcome = self.state.decide(&command(Attempt { number: 0, key: 0 }, drop_id), &mut events);
+            assert!(matches!(outcome, Outcome::Refused { refusal: Refusal::NotFound, .. }), "{shard}: {outcome:?}");
+            assert!(events.is_empty() && self.state.drop_entry(drop_id).is_none());
+        }
     }
 }
 
@@ -86,9 +103,10 @@ pub struct Member {
 }
 
 impl Member {
-    /// The file of all nodes: one drop.
-    pub fn first_file(random: &mut Random) -> (File, Judge) {
+    /// The file of all nodes of a shard: one drop.
+    pub fn first_file(shard: Shard, random: &mut Random) -> (File, Judge) {
         let mut state = State::new(1000);
+        state.settle_shard(shard).expect("without drops");
         let mut events = Vec::new();
         let mut spec = test_drop(UNITS);
         spec.reservation_seconds = random.pick(&RESERVATION_SECONDS);
@@ -203,6 +221,8 @@ impl Member {
     /// Decides what waits, and appends it.
     fn decide(&mut self, now: u64, log: &SimulatedLog, judge: &mut Judge) {
         let epoch = self.node.leads().expect("it leads");
+        self.file.refuses_other_shards();
+        let drop_id = self.file.drop_id();
         let mut state = self.file.state.clone();
         let at = self.wall(now).max(state.at());
         let mut batch = Batch::default();
@@ -210,12 +230,12 @@ impl Member {
         let mut attempts = Vec::new();
         for attempt in self.waiting.drain(..) {
             let first = batch.events.len();
-            let outcome = state.decide(&command(attempt), &mut batch.events);
+            let outcome = state.decide(&command(attempt, drop_id), &mut batch.events);
             for event in &batch.events[first..] {
                 state.evolve(event);
             }
             if let Some(event) = batch.events.get(first) {
-                let secret = OrderSecret::from_random(Shard::SINGLE, [attempt.key.to_le_bytes()[0]; 10]);
+                let secret = OrderSecret::from_random(drop_id.shard(), [attempt.key.to_le_bytes()[0]; 10]);
                 let buyer = BuyerText::new("ann").expect("a buyer");
                 batch.private_data.push((event.seq, PrivateData::Order { secret, buyer, contact: None }));
             }
@@ -316,14 +336,14 @@ impl Member {
 }
 
 /// The command of a client's attempt.
-pub fn command(attempt: Attempt) -> Command {
+pub fn command(attempt: Attempt, drop_id: DropId) -> Command {
     let digest = |kind: u8, number: u64| {
         let mut bytes = [kind; 16];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
         Digest(bytes)
     };
     Command::Order(OrderCommand::Place(PlaceOrder {
-        drop_id: DropId::new(1).expect("not 0"),
+        drop_id,
         buyer: digest(1, attempt.key % 50),
         key: digest(2, attempt.key),
         quantity: Quantity::ONE,
