@@ -445,7 +445,7 @@ mod tests {
         let from = File::open("/proc/self/mem").expect("opened");
         let failed = copy_open_file(&from, &to).expect_err("unreadable");
         assert_eq!(failed.kind(), ErrorKind::InvalidData);
-        let bytes: Vec<u8> = (0..CHUNK_BYTES + 7).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(CHUNK_BYTES + 7).collect();
         fs::write(scratch.path().join("from"), &bytes).expect("written");
         copy_open_file(&File::open(scratch.path().join("from")).expect("opened"), &to).expect("copied");
         assert!(fs::read(scratch.path().join("to")).expect("read") == bytes);
