@@ -87,7 +87,8 @@ pub fn run(arguments: Arguments) -> Result<(), Exit> {
 #[must_use]
 pub fn unprinted(error: &std::io::Error) -> Exit {
     Exit::cannot_create(format!(
-        "the command has done its work, and its result could not be written to standard output: {error}"
+        "the command has done its work, and its result could not be written to standard output: {error}{}",
+        exit::next_step(error)
     ))
 }
 

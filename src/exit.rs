@@ -1,7 +1,8 @@
 //! Exit codes of the program, by their names in sysexits(3). `TABLE` is the single list: `--help`, the table of exit codes
 //! in the documentation and `scripts/firstcome.service` are held against it by tests.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
+use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 
 /// Exit code 0.
@@ -127,6 +128,20 @@ impl Exit {
         Exit::new(CANNOT_CREATE, message)
     }
 
+    /// Describes a file of this name that could not be made or written, with the next step if the system's words say too
+    /// little. Where the name is at fault and not the disk, it is a wrong argument.
+    #[must_use]
+    pub fn unwritten(name: impl Display, error: &io::Error) -> Exit {
+        let code = if error.kind() == ErrorKind::PermissionDenied {
+            DENIED
+        } else if is_of_the_disk(error) {
+            CANNOT_CREATE
+        } else {
+            USAGE
+        };
+        Exit::new(code, format!("{name}: {error}{}", next_step(error)))
+    }
+
     #[must_use]
     pub fn disk(message: impl Into<String>) -> Exit {
         Exit::new(DISK, message)
@@ -142,6 +157,26 @@ impl Exit {
     pub fn clock(message: impl Into<String>) -> Exit {
         Exit::new(CONFIG, message)
     }
+}
+
+/// Returns true for an error that no other name of a file would mend: no room, a limit, a read-only file system, a fault.
+#[must_use]
+pub fn is_of_the_disk(error: &io::Error) -> bool {
+    let kinds =
+        [ErrorKind::FileTooLarge, ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(libc::EIO)
+}
+
+/// Returns what to do about an error of the system, where its words alone say too little.
+#[must_use]
+pub fn next_step(error: &io::Error) -> &'static str {
+    const STEPS: [(ErrorKind, &str); 4] = [
+        (ErrorKind::FileTooLarge, "; raise the limit on the sizes of files (`ulimit -f`, `LimitFSIZE` of the unit)"),
+        (ErrorKind::StorageFull, "; free space on its disk"),
+        (ErrorKind::QuotaExceeded, "; free space within the quota of this user"),
+        (ErrorKind::ReadOnlyFilesystem, "; mount its file system read-write"),
+    ];
+    STEPS.into_iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, step)| step)
 }
 
 /// Ends the process without running anything more: no destructor, no handler, no flush. The end after a storage fault:
@@ -180,5 +215,18 @@ mod tests {
     fn codes_ascend_and_meanings_fit_the_help() {
         assert!(TABLE.windows(2).all(|pair| pair[0].code < pair[1].code));
         assert!(help().lines().all(|line| line.len() <= 80), "{}", help());
+    }
+
+    #[test]
+    fn a_file_without_room_is_73_with_the_next_step_and_a_wrong_path_64() {
+        let of = |errno| Exit::unwritten("/a/file", &io::Error::from_raw_os_error(errno));
+        for errno in [libc::EFBIG, libc::ENOSPC, libc::EDQUOT, libc::EROFS] {
+            let Exit { code, message } = of(errno);
+            assert!(code == CANNOT_CREATE && message.starts_with("/a/file: "), "{message}");
+            assert!(message.contains("); "), "a next step: {message}");
+        }
+        assert_eq!(of(libc::EIO).code, CANNOT_CREATE);
+        assert_eq!(of(libc::EACCES).code, DENIED);
+        assert_eq!([libc::ENOENT, libc::ENOTDIR, libc::EISDIR].map(|errno| of(errno).code), [USAGE; 3]);
     }
 }

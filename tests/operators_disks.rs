@@ -298,6 +298,37 @@ fn a_limit_on_file_sizes_is_an_error_with_the_file_and_the_cause_and_ends_no_com
 }
 
 #[test]
+fn a_limit_on_file_sizes_ends_tokens_and_results_with_73_the_file_and_a_next_step() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, fresh) = (scratch.path().join("data"), scratch.path().join("fresh"));
+    sell(&data, 0..3);
+    let create = &["token", "create", "--role", "owner", "--name", "ann"][..];
+    let made = limited("", create, &data);
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_string();
+    let id = token.strip_prefix("fc_").and_then(|rest| rest.split('_').next()).expect("an id");
+    let before = fs::read(data.join("operators.json")).expect("read");
+    let first = [create, &["--before-first-start"]].concat();
+    for (arguments, data) in [(create, &data), (&["token", "revoke", id], &data), (&first, &fresh)] {
+        let output = limited("ulimit -f 0;", arguments, data);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let file = data.join("operators.json").display().to_string();
+        assert!(output.status.code() == Some(73) && told.contains(&file), "{arguments:?}: {told}");
+        assert!(told.contains("File too large") && told.contains("`ulimit -f`"), "{arguments:?}: {told}");
+        let is_told = told.contains("the token that was printed is not in force");
+        assert_eq!(is_told, arguments.contains(&"create"), "{arguments:?}: {told}");
+    }
+    assert_eq!(fs::read(data.join("operators.json")).expect("read"), before);
+    assert!(!fresh.join("operators.json").exists());
+
+    let result = scratch.path().join("key");
+    let to = fs::File::create(&result).expect("made");
+    let script = format!("ulimit -f 0; exec {} cluster key", env!("CARGO_BIN_EXE_firstcome"));
+    let output = Command::new("sh").args(["-c", &script]).stdout(to).stderr(Stdio::piped()).output().expect("run");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(73) && told.contains("`ulimit -f`"), "{told}");
+}
+
+#[test]
 fn a_file_that_may_not_be_changed_is_named_with_the_error_of_the_system() {
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");

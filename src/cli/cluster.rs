@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::output;
 use crate::types::{hex, random};
 
@@ -302,6 +302,8 @@ fn not_built(file: &ClusterFile) -> Exit {
 fn print_key() -> Result<(), Exit> {
     let mut key = [0; 32];
     random::fill(&mut key);
-    output::secret(hex::encode(&key))
-        .map_err(|error| Exit::cannot_create(format!("the key could not be written to standard output: {error}")))
+    output::secret(hex::encode(&key)).map_err(|error| {
+        let step = exit::next_step(&error);
+        Exit::cannot_create(format!("the key could not be written to standard output: {error}{step}"))
+    })
 }

@@ -1,10 +1,10 @@
 //! `firstcome rush`: its arguments and its output. The load itself is in `load`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::load::bids::{self, LoadParams};
 use crate::load::{ladder, run};
 use crate::output;
@@ -48,7 +48,7 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
         write_json(json, &result.json())?;
         if let Some((file, name)) = &mut html {
             let written = file.write_all(ladder::page(&result).as_bytes());
-            written.map_err(|error| Exit::cannot_create(format!("{name}: {error}")))?;
+            written.map_err(|error| unwritten(name, &error))?;
         }
         return conclude(&result.failures());
     }
@@ -69,13 +69,17 @@ fn create(flag: &str, path: &Path) -> Result<(File, String), Exit> {
     let name = format!("{flag} {}", path.display());
     match File::create(path) {
         Ok(file) => Ok((file, name)),
-        Err(error) => Err(Exit::cannot_create(format!("{name}: {error}"))),
+        Err(error) => Err(unwritten(&name, &error)),
     }
+}
+
+fn unwritten(name: &str, error: &io::Error) -> Exit {
+    Exit::cannot_create(format!("{name}: {error}{}", exit::next_step(error)))
 }
 
 fn write_json(file: Option<(File, String)>, value: &serde_json::Value) -> Result<(), Exit> {
     let Some((mut file, name)) = file else { return Ok(()) };
-    writeln!(file, "{value:#}").map_err(|error| Exit::cannot_create(format!("{name}: {error}")))
+    writeln!(file, "{value:#}").map_err(|error| unwritten(&name, &error))
 }
 
 /// The end of the command: 1 if anything of the check does not hold.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::admission::operators::file::{LOCK_FILE, TOKENS_FILE, change, had_tokens, list_as_json, make_room, read};
+use crate::admission::operators::file::{
+    ChangeError, LOCK_FILE, TOKENS_FILE, change, had_tokens, list_as_json, make_room, read,
+};
 use crate::admission::operators::{NAME_CHARS_MAX, Role, Token, TokenStatus, is_name};
 use crate::config::ConfigError;
 use crate::exit::{self, Exit};
@@ -31,7 +33,7 @@ const CREATE_EXAMPLES: &str = "Examples:
   firstcome token create --role operator --name shop --data /var/lib/firstcome/data
   firstcome token create --role owner --name ann --data /var/lib/firstcome/data --before-first-start
 
-The token is the only line on standard output. It is shown only once: the server stores its SHA-256. Exit code 73: it could not be written there, and no token was made.
+The token is the only line on standard output. It is shown only once: the server stores its SHA-256. Exit code 73: it could not be written there, or the list of tokens not be written, and no token was made.
 
 Roles: viewer reads drops, audit log and metrics; operator also manages sales, payments, refunds, orders and contacts; owner may do everything.";
 
@@ -121,11 +123,18 @@ fn usage(error: ConfigError) -> Exit {
     Exit::usage(error.0)
 }
 
+fn unchanged(error: ChangeError) -> Exit {
+    match error {
+        ChangeError::Refused(error) => usage(error),
+        ChangeError::Unwritten { path, source } => Exit::unwritten(path.display(), &source),
+    }
+}
+
 /// Creates, lists or revokes tokens.
 ///
 /// # Errors
-/// 64: the token file cannot be used, no server uses the directory, or the id is unknown. 73: the token could not be printed.
-/// 77: this user may not use the directory, the file or its lock.
+/// 64: the token file cannot be used, no server uses the directory, or the id is unknown. 73: the token could not be printed,
+/// or the file not be written. 77: this user may not use the directory, the file or its lock.
 pub fn run(args: &TokenArgs) -> Result<(), Exit> {
     let now = wall_clock();
     match &args.command {
@@ -154,10 +163,7 @@ pub fn run(args: &TokenArgs) -> Result<(), Exit> {
 /// Makes the directory of a server that starts later, for the user who has the directory above.
 fn make_directory(data: &Path) -> Result<(), Exit> {
     match create_data_directory(data) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            let code = if error.kind() == ErrorKind::PermissionDenied { exit::DENIED } else { exit::USAGE };
-            Err(Exit::new(code, format!("{}: {error}", data.display())))
-        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Exit::unwritten(data.display(), &error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -198,22 +204,32 @@ fn require_permission(data: &Path, wanted: Wanted) -> Result<(), Exit> {
 fn create(data: &Path, role: Role, name: &str, lives: Option<Duration>, now: UnixMillis) -> Result<(), Exit> {
     let expires_at = lives.map(|lives| now.plus_millis(i64::try_from(lives.as_millis()).unwrap_or(i64::MAX)));
     let (token, text) = Token::new(name, role, now, expires_at);
-    let mut unprinted = None;
+    let (mut unprinted, mut is_printed) = (None, false);
     let made = change(data, |tokens| {
         make_room(tokens, now)?;
         let (id, first) = (token.id.clone(), tokens.is_empty());
         tokens.push(token);
         // First: a token in force whose secret is lost would close the admin listener.
         if let Err(error) = output::secret(text) {
-            unprinted = Some(format!("the token could not be written to standard output: {error}; no token was made"));
+            unprinted = Some(format!(
+                "the token could not be written to standard output: {error}{}; no token was made",
+                exit::next_step(&error)
+            ));
             return Err(ConfigError(String::new()));
         }
+        is_printed = true;
         Ok((id, first))
     });
     let (id, first) = match (made, unprinted) {
         (Ok(made), _) => made,
         (Err(_), Some(line)) => return Err(Exit::cannot_create(line)),
-        (Err(error), None) => return Err(usage(error)),
+        (Err(error), None) => {
+            let mut end = unchanged(error);
+            if is_printed {
+                end.message.push_str("; the token that was printed is not in force");
+            }
+            return Err(end);
+        }
     };
     beside::note_tokens(data);
     let end = expires_at.map_or_else(|| "never expires".into(), |end| format!("expires {}", rfc3339(end)));
@@ -267,7 +283,7 @@ fn revoke(data: &Path, id: &str, now: UnixMillis) -> Result<(), Exit> {
         let name = token.name.clone();
         Ok((name, tokens.iter().filter(|token| token.status(now) == TokenStatus::InForce).count()))
     })
-    .map_err(usage)?;
+    .map_err(unchanged)?;
     output::line(format!("token {id} of {name} is revoked; {left} are in force"));
     if left == 0 {
         output::note("no valid token is left: create one with `firstcome token create`");

@@ -1,5 +1,7 @@
 //! `serve --capture`: starts the recorder's thread, which loads a state from the database after a gap.
 
+use std::io;
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::capture::Tap;
@@ -7,7 +9,7 @@ use crate::capture::format::Header;
 use crate::capture::recorder::{self, Limits};
 use crate::config::Config;
 use crate::engine::State;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::read::Reader;
 use crate::store::{Store, load};
 use crate::telemetry::{PanicMeter, Telemetry, catalogue};
@@ -42,8 +44,8 @@ pub(super) fn begin(
     };
     let header = Header { file_id: store.file_id, epoch: store.epoch };
     let limits = Limits::of_bytes(config.capture_bytes_max);
-    let (tap, recorder) = recorder::begin(path, header, state, limits, dropped, Box::new(load))
-        .map_err(|error| Exit::usage(format!("capture.file {}: {error}", path.display())))?;
+    let (tap, recorder) =
+        recorder::begin(path, header, state, limits, dropped, Box::new(load)).map_err(|error| refusal(path, &error))?;
     tracing::info!(path = %recorder.path().display(), "capture started");
     let panics = PanicMeter::new(telemetry, "fc-capture");
     let thread = std::thread::Builder::new()
@@ -54,4 +56,24 @@ pub(super) fn begin(
         })
         .map_err(|error| Exit::system(format!("the capture's thread could not start: {error}")))?;
     Ok(Some(Capture { tap, thread }))
+}
+
+/// Returns the end of a start whose capture cannot be made: another name may help, unless the disk takes none.
+fn refusal(path: &Path, error: &io::Error) -> Exit {
+    let line = format!("capture.file {}: {error}{}", path.display(), exit::next_step(error));
+    if exit::is_of_the_disk(error) { Exit::cannot_create(line) } else { Exit::usage(line) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capture_for_which_the_disk_has_no_room_is_73_with_the_next_step_and_one_at_a_wrong_path_64() {
+        let of = |errno| refusal(Path::new("/a/capture"), &io::Error::from_raw_os_error(errno));
+        let full = of(libc::ENOSPC);
+        assert!(full.code == exit::CANNOT_CREATE && full.message.ends_with("; free space on its disk"), "{full:?}");
+        assert!(full.message.starts_with("capture.file /a/capture: "), "{full:?}");
+        assert_eq!([libc::ENOENT, libc::EACCES].map(|errno| of(errno).code), [exit::USAGE; 2]);
+    }
 }

@@ -29,16 +29,6 @@ fn at(path: &Path, connection: Option<&Connection>, error: StoreError) -> StoreE
     }
 }
 
-/// Returns what to do about an error of the system, where its words alone say too little.
-pub(super) fn next_step(error: &io::Error) -> &'static str {
-    const STEPS: [(ErrorKind, &str); 3] = [
-        (ErrorKind::FileTooLarge, "; raise the limit on the sizes of files (`ulimit -f`, `LimitFSIZE` of the unit)"),
-        (ErrorKind::StorageFull, "; free space on its disk"),
-        (ErrorKind::QuotaExceeded, "; free space within the quota of this user"),
-    ];
-    STEPS.into_iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, step)| step)
-}
-
 /// Returns the fault of the disk behind an error of the content: what cannot be read now may be whole.
 pub(super) fn unread(path: &Path, connection: &Connection, error: &StoreError) -> Option<StoreError> {
     let is_of_content = matches!(error, StoreError::Inconsistent(_) | StoreError::NotOurs { .. })

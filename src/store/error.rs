@@ -3,14 +3,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::advice;
 use crate::exit;
 use crate::sqlite::ConnectError;
 
 /// An error of the file or the disk.
 #[derive(thiserror::Error, Debug)]
 pub enum StoreError {
-    #[error("data directory {path}: {source}; choose a writable directory with --data")]
+    #[error("data directory {path}: {source}{}; choose a writable directory with --data", exit::next_step(.source))]
     Directory { path: PathBuf, source: std::io::Error },
     /// The data directory is on a network file system, whose locks do not exclude a second server.
     #[error(
@@ -175,7 +174,7 @@ pub enum StoreError {
     )]
     PageSize { path: PathBuf, found: i64, directory: PathBuf },
     /// An I/O error of SQLite with its cause.
-    #[error("{path} or its log: {cause}: {source}{}", advice::next_step(.source))]
+    #[error("{path} or its log: {cause}: {source}{}", exit::next_step(.source))]
     DiskFault {
         path: PathBuf,
         cause: rusqlite::Error,
@@ -209,7 +208,7 @@ pub enum StoreError {
     AtFile { path: PathBuf, cause: rusqlite::Error },
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("{path}: {source}{}", advice::next_step(.source))]
+    #[error("{path}: {source}{}", exit::next_step(.source))]
     Io { path: PathBuf, source: std::io::Error },
 }
 
@@ -253,6 +252,7 @@ impl StoreError {
             {
                 exit::DENIED
             }
+            StoreError::Directory { source, .. } if exit::is_of_the_disk(source) => exit::DISK,
             StoreError::Directory { .. }
             | StoreError::Network { .. }
             | StoreError::NotPlain { .. }
@@ -429,6 +429,15 @@ mod tests {
             let fault = StoreError::DiskFault { path: path(), cause: cause(), source: source(errno) };
             assert_eq!([io, directory, fault].map(|error| error.exit_code()), [exit::DENIED; 3], "{errno}");
         }
+    }
+
+    #[test]
+    fn a_directory_for_which_the_disk_has_no_room_is_a_matter_of_the_disk_with_the_next_step() {
+        let of =
+            |errno| StoreError::Directory { path: "/data".into(), source: std::io::Error::from_raw_os_error(errno) };
+        let full = of(libc::ENOSPC);
+        assert!(full.exit_code() == exit::DISK && full.to_string().contains("; free space on its disk"), "{full}");
+        assert_eq!([libc::ENOENT, libc::ENOTDIR].map(|errno| of(errno).exit_code()), [exit::USAGE; 2]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The tokens file: JSON, readable by its owner alone, and replaced as a whole, so that a reader never sees half of it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +150,21 @@ fn listed(token: &Token, now: UnixMillis) -> ListedToken<'_> {
     }
 }
 
+/// Reason of tokens that stay as they are.
+#[derive(Debug)]
+pub enum ChangeError {
+    /// The change itself, or the file that is there.
+    Refused(ConfigError),
+    /// A file could not be made or written.
+    Unwritten { path: PathBuf, source: io::Error },
+}
+
+impl From<ConfigError> for ChangeError {
+    fn from(error: ConfigError) -> ChangeError {
+        ChangeError::Refused(error)
+    }
+}
+
 /// Changes the file: one process at a time, and as a whole or not at all.
 ///
 /// # Errors
@@ -157,8 +172,8 @@ fn listed(token: &Token, now: UnixMillis) -> ListedToken<'_> {
 pub fn change<T>(
     data: &Path,
     change: impl FnOnce(&mut Vec<Token>) -> Result<T, ConfigError>,
-) -> Result<T, ConfigError> {
-    let at = |path: &Path, error: std::io::Error| ConfigError(format!("{}: {error}", path.display()));
+) -> Result<T, ChangeError> {
+    let at = |path: &Path, source| ChangeError::Unwritten { path: path.to_path_buf(), source };
     let failed = |error| at(data, error);
     match fs::DirBuilder::new().mode(0o700).create(data) {
         Ok(()) => {}
