@@ -31,6 +31,8 @@ pub enum Bug {
     LeaverCancels,
     /// One unit more than the total can be sold.
     OneTooMany,
+    /// A drop is found by its number alone, whatever shard its id names.
+    ShardIgnored,
     /// A refund restocks the units of the whole order.
     RefundRestocksAll,
     /// The inbox is not searched for earlier deliveries of a provider's event.

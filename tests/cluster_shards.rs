@@ -10,6 +10,7 @@ mod http;
 mod peer;
 mod process;
 mod provider_webhooks;
+mod router;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
@@ -23,6 +24,7 @@ use firstcome::wire::messages::{Bid, Request, Reserve};
 use peer::{Peer, Said};
 use process::{Answer, Client, Process, wait_until};
 use provider_webhooks::{PAYOS_KEY, payos, secret_file, transfer};
+use router::Router;
 use serde_json::{Value, json};
 
 const SHARDS: [u8; 2] = [3, 5];
@@ -287,6 +289,31 @@ fn finds_nothing_of(node: &Process, shard: u8, sold: &Sold) {
     assert_eq!(pay(node, order_code(shard, *seq), "FT-strange"), (json!("ignored"), json!("unknown-order")));
 }
 
+/// One address for both shards: each id leads to what its shard sold, and what is new has a new id.
+fn finds_everything_through_a_router(nodes: &[Process; 2], sold: &[Sold; 2]) {
+    let addresses = |node: &Process| vec![(node.public, node.admin)];
+    let router = Router::start(&[(SHARDS[0], addresses(&nodes[0])), (SHARDS[1], addresses(&nodes[1]))], "");
+    for ((shard, node), sold) in SHARDS.into_iter().zip(nodes).zip(sold) {
+        let paths = [
+            format!("/v1/drops/{}", sold.drop),
+            format!("/v1/auctions/{}", sold.auction),
+            format!("/v1/orders/{}", sold.order),
+        ];
+        for path in paths {
+            let (routed, direct) = (router.get(&path), get(node.public, &path));
+            assert_eq!((routed.status, routed.header("Firstcome-Shard")), (200, Some(&*shard.to_string())), "{path}");
+            assert_eq!(routed.body["id"], direct.body["id"], "{path}");
+        }
+        let order = json!({ "buyer": "routed", "quantity": 1 });
+        let placed = post(router.public, &format!("/v1/drops/{}/orders", sold.drop), "routed", &order);
+        assert_eq!(placed.status, 201, "{:?}", placed.body);
+        let id = placed.body["id"].as_str().expect("an id");
+        assert_eq!(get(node.public, &format!("/v1/orders/{id}")).status, 200, "{id}");
+        let cancelled = post(router.public, &format!("/v1/orders/{id}/cancel"), "routed", &json!({}));
+        assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &json!("cancelled")));
+    }
+}
+
 #[test]
 fn two_shards_sell_side_by_side_and_neither_knows_the_others_ids() {
     let shards = Shards::start();
@@ -297,6 +324,8 @@ fn two_shards_sell_side_by_side_and_neither_knows_the_others_ids() {
     finds_nothing_of(&nodes[1], SHARDS[0], &sold[0]);
     let ids: BTreeSet<&String> = sold.iter().flat_map(|sold| &sold.orders).collect();
     assert_eq!(ids.len(), 6, "{ids:?}");
+
+    finds_everything_through_a_router(&nodes, &sold);
 
     for (shard, node) in SHARDS.into_iter().zip(nodes) {
         let (drop, above) = (create_drop(&node, "before"), u32::from(shard) << 24);
