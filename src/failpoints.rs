@@ -153,18 +153,22 @@ mod on {
         assert!(wanted.as_deref() != Some(thread) || !first(), "a panic of {thread}, as the test requests");
     }
 
-    /// Stops the thread if `FIRSTCOME_PAUSE` is `<point>:<n>` and this is the n-th pass. Creates the file `paused` in the
-    /// directory `FIRSTCOME_PAUSE_DIR` first.
+    /// Stops the thread if `FIRSTCOME_PAUSE` has `<point>:<n>` and this is the n-th pass. Creates the file `paused` in the
+    /// directory `FIRSTCOME_PAUSE_DIR` first. The variable may name several points, with commas between them.
     pub fn pause(place: PausePoint) {
-        static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
-        static PASSED: AtomicU64 = AtomicU64::new(0);
+        static WANTED: OnceLock<Vec<(String, u64, AtomicU64)>> = OnceLock::new();
         let wanted = WANTED.get_or_init(|| {
-            let text = std::env::var("FIRSTCOME_PAUSE").ok()?;
-            let (place, times) = text.split_once(':')?;
-            Some((place.to_string(), times.parse().ok()?))
+            let text = std::env::var("FIRSTCOME_PAUSE").unwrap_or_default();
+            let points = text.split(',').filter_map(|point| point.split_once(':'));
+            let points = points.filter_map(|(name, times)| Some((name.to_string(), times.parse().ok()?)));
+            points.map(|(name, times)| (name, times, AtomicU64::new(0))).collect()
         });
-        let Some((name, times)) = wanted else { return };
-        if *name != format!("{place:?}") || PASSED.fetch_add(1, Ordering::Relaxed).saturating_add(1) != *times {
+        if wanted.is_empty() {
+            return;
+        }
+        let place = format!("{place:?}");
+        let Some((name, times, passed)) = wanted.iter().find(|(name, ..)| *name == place) else { return };
+        if passed.fetch_add(1, Ordering::Relaxed).saturating_add(1) != *times {
             return;
         }
         if let Ok(directory) = std::env::var("FIRSTCOME_PAUSE_DIR") {

@@ -11,7 +11,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{
+    Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse,
+};
 
 use parking_lot::Mutex;
 
@@ -221,8 +223,8 @@ impl EtcdLog {
                 Ok(head_of(found.kvs()).map_or(LogAnswer::Unknown, LogAnswer::Head))
             }
             LogRequest::Read { number, .. } => {
-                let found = member.get(self.slot_key(*number), None).await?;
-                Ok(LogAnswer::Entry(self.entry_of(found.kvs()).into()))
+                let found = self.slot(member, *number).await?;
+                Ok(LogAnswer::Entry(self.entry_of(found.as_ref()).into()))
             }
             LogRequest::Await { number } => Ok(self.await_entry(*number).await),
             LogRequest::Campaign => self.campaign(member).await,
@@ -290,9 +292,23 @@ impl EtcdLog {
         Ok(LogAnswer::Elected(tenure))
     }
 
+    /// Reads the slot of an entry. What has the number is taken from the member's own copy, without asking the others: it was
+    /// committed, and never changes. That the entry does not exist yet is for the majority to say; the bytes come again only
+    /// if they have changed.
+    async fn slot(&self, mut member: Client, number: u64) -> Result<Option<KeyValue>, Error> {
+        let key = self.slot_key(number);
+        let own = member.get(key.clone(), Some(GetOptions::new().with_serializable())).await?.take_kvs().pop();
+        if own.as_ref().is_some_and(|own| Seal::number_of(own.value()) == Some(number)) {
+            return Ok(own);
+        }
+        let later = own.as_ref().map_or(0, |own| own.mod_revision().saturating_add(1));
+        let found = member.get(key, Some(GetOptions::new().with_min_mod_revision(later))).await?.take_kvs().pop();
+        Ok(found.or(own))
+    }
+
     /// Returns the bytes of an entry; for those that were not encrypted with the log's key, a byte that is no entry.
-    fn entry_of(&self, found: &[KeyValue]) -> Vec<u8> {
-        found.first().map(|found| self.open_entry(found.value())).unwrap_or_default()
+    fn entry_of(&self, found: Option<&KeyValue>) -> Vec<u8> {
+        found.map(|found| self.open_entry(found.value())).unwrap_or_default()
     }
 
     fn open_entry(&self, sealed: &[u8]) -> Vec<u8> {

@@ -43,6 +43,12 @@ impl Seal {
         sealed
     }
 
+    /// Returns the number that an encrypted entry bears in clear. It may be damaged.
+    #[must_use]
+    pub fn number_of(sealed: &[u8]) -> Option<u64> {
+        sealed.first_chunk::<NUMBER_BYTES>().map(|number| u64::from_le_bytes(*number))
+    }
+
     /// Decrypts an entry. `None` if it is damaged, or of another key.
     #[must_use]
     pub fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
@@ -65,6 +71,7 @@ mod tests {
         let (seal, other) = (seal.expect("a key"), other.expect("a key"));
         let sealed = seal.close(7, b"ann@example.com bought");
         assert_eq!(seal.open(&sealed).as_deref(), Some(&b"ann@example.com bought"[..]));
+        assert_eq!((Seal::number_of(&sealed), Seal::number_of(&sealed[..7])), (Some(7), None));
         assert!(!sealed.windows(3).any(|part| part == b"ann"), "nothing is in clear");
         assert_ne!(seal.close(7, b"the same"), seal.close(7, b"the same"));
         assert!(other.open(&sealed).is_none());

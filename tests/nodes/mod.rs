@@ -1,19 +1,17 @@
 //! Nodes as processes of their own over members of etcd, and buyers who note every answer.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a helper cares for one answer")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
+mod buyers;
 #[path = "../file_rows/mod.rs"]
 mod file_rows;
 mod proxy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use etcd_client::ConnectOptions;
@@ -26,10 +24,9 @@ use firstcome::store::chain::ChainLink;
 use firstcome::store::{Store, log_position};
 use firstcome::types::Seq;
 use firstcome::writer::clock::wall_clock;
-use parking_lot::Mutex;
 use rustix::process::Signal;
-use serde_json::{Value, json};
 
+pub use self::buyers::{Buyers, check};
 use self::file_rows::rows_of_tables_but;
 use self::proxy::Proxy;
 pub use self::proxy::Way;
@@ -102,9 +99,13 @@ impl Nodes {
     pub fn head(&self) -> u64 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let answer =
-                open_log(&self.etcd, "drill", SLOTS).await.carry_out(&LogRequest::Head { elsewhere: false }).await;
-            if let LogAnswer::Head(head) = answer { head.number } else { 0 }
+            let log = open_log(&self.etcd, "drill", SLOTS).await;
+            loop {
+                if let LogAnswer::Head(head) = log.carry_out(&LogRequest::Head { elsewhere: false }).await {
+                    return head.number;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         })
     }
 
@@ -137,6 +138,13 @@ impl Nodes {
     pub fn leader(&self) -> usize {
         wait_until("a leader", || self.leads().is_some());
         self.leads().unwrap_or_else(|| self.leader())
+    }
+
+    /// Waits until one of the nodes takes orders, and returns another one that runs.
+    pub fn follower(&self) -> usize {
+        let leader = self.leader();
+        let runs = |node: &usize| *node != leader && self.nodes[*node].is_some();
+        (0..self.nodes.len()).find(runs).expect("a second node")
     }
 
     fn leads(&self) -> Option<usize> {
@@ -222,153 +230,9 @@ async fn open_log(etcd: &Etcd, cluster: &str, slots: u64) -> EtcdLog {
     EtcdLog::connect(&etcd.urls_from(0), ConnectOptions::new(), place, seal).await.expect("URLs")
 }
 
-/// Everything that buyers were answered.
-#[derive(Default)]
-pub struct Ledger {
-    /// The key of each order that was accepted, with its id.
-    pub accepted: Vec<(String, String)>,
-    /// Keys whose outcome is not known: the connection broke, or the answer said so.
-    pub unknown: Vec<String>,
-    /// Keys of orders that were certainly not decided.
-    pub not_applied: Vec<String>,
-}
-
-/// Pause of a buyer between two orders: the test checks each of them.
-const PAUSE: Duration = Duration::from_millis(15);
-/// Keys that were answered as not applied and are looked at again.
-const NOT_APPLIED_CHECKED: usize = 300;
-/// Longest wait of a buyer for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The part of the buyers that the test sees while they buy.
-struct Shared {
-    stop: AtomicBool,
-    addresses: Mutex<Vec<SocketAddr>>,
-    accepted: AtomicU64,
-    /// Time of the last accepted order, and the longest time between two of them.
-    gap: Mutex<(Instant, Duration)>,
-}
-
-/// Buyers who place orders at any node until they are stopped.
-pub struct Buyers {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Ledger>>,
-}
-
-impl Buyers {
-    pub fn begin(count: usize, addresses: Vec<SocketAddr>) -> Buyers {
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            addresses: Mutex::new(addresses),
-            accepted: AtomicU64::new(0),
-            gap: Mutex::new((Instant::now(), Duration::ZERO)),
-        });
-        let threads = (0..count).map(|buyer| {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || buy(buyer, &shared))
-        });
-        Buyers { threads: threads.collect(), shared }
-    }
-
-    /// The nodes that buyers know, from now on.
-    pub fn know(&self, addresses: Vec<SocketAddr>) {
-        *self.shared.addresses.lock() = addresses;
-    }
-
-    /// Waits for so many further orders. Returns the longest time without one since the last call.
-    pub fn wait_for(&self, more: u64) -> Duration {
-        let before = self.shared.accepted.load(Ordering::Relaxed);
-        wait_until("further orders", || self.shared.accepted.load(Ordering::Relaxed) >= before + more);
-        let mut gap = self.shared.gap.lock();
-        std::mem::take(&mut gap.1)
-    }
-
-    pub fn end(self) -> Ledger {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let mut all = Ledger::default();
-        for thread in self.threads {
-            let one = thread.join().expect("a buyer");
-            all.accepted.extend(one.accepted);
-            all.unknown.extend(one.unknown);
-            all.not_applied.extend(one.not_applied);
-        }
-        all
-    }
-}
-
-fn buy(buyer: usize, shared: &Shared) -> Ledger {
-    let mut ledger = Ledger::default();
-    let (mut at, mut client) = (buyer, None);
-    for order in 0_u64.. {
-        if shared.stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let key = format!("b{buyer}-o{order}");
-        let body = json!({ "buyer": key, "quantity": 1 });
-        let address = {
-            let known = shared.addresses.lock();
-            known[at % known.len()]
-        };
-        let mut open = client.take().or_else(|| Client::connect_patiently(address, PATIENCE).ok());
-        let answer = open.as_mut().map(|client| client.post("/v1/drops/1/orders", &key, &body));
-        match answer {
-            Some(Ok(answer)) if answer.status == 201 => {
-                let id = answer.body["id"].as_str().expect("an id").to_string();
-                ledger.accepted.push((key, id));
-                shared.accepted.fetch_add(1, Ordering::Relaxed);
-                let mut gap = shared.gap.lock();
-                *gap = (Instant::now(), gap.1.max(gap.0.elapsed()));
-                client = open;
-                std::thread::park_timeout(PAUSE);
-                continue;
-            }
-            // The leader's address, of which the next order makes use.
-            Some(Ok(answer)) if answer.status == 307 => {
-                let leader = answer.header("Location").and_then(address_of);
-                client = leader.and_then(|leader| Client::connect_patiently(leader, PATIENCE).ok());
-                ledger.not_applied.push(key);
-                if client.is_some() {
-                    continue;
-                }
-            }
-            Some(Ok(answer)) if answer.body["code"] == "outcome-unknown" => ledger.unknown.push(key),
-            Some(Ok(_)) | None => ledger.not_applied.push(key),
-            Some(Err(_)) => ledger.unknown.push(key),
-        }
-        // Another node, a little later.
-        at += 1;
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-    ledger
-}
-
 /// Returns the host and port of a URL.
 fn address_of(url: &str) -> Option<SocketAddr> {
     url.split_once("//")?.1.split('/').next()?.parse().ok()
-}
-
-/// Asks what became of every unknown order, by its key, and compares everything with what the leader has.
-pub fn check(ledger: &Ledger, leader: SocketAddr) {
-    let mut client = Client::connect(leader).expect("connected");
-    for key in &ledger.unknown {
-        let body = json!({ "buyer": key, "quantity": 1 });
-        let answer = client.post("/v1/drops/1/orders", key, &body).expect("answered");
-        assert_eq!(answer.status, 201, "{key}: {:?}", answer.body);
-    }
-    let not_applied = &ledger.not_applied[ledger.not_applied.len().saturating_sub(NOT_APPLIED_CHECKED)..];
-    for key in not_applied {
-        let body = json!({ "buyer": key, "quantity": 1 });
-        let answer = client.post("/v1/drops/1/orders", key, &body).expect("answered");
-        assert!(answer.status == 201 && !answer.is_repeat(), "{key} was answered as not applied: {:?}", answer.body);
-    }
-    for (key, id) in &ledger.accepted {
-        let answer = client.get(&format!("/v1/orders/{id}")).expect("answered");
-        assert_eq!(answer.status, 200, "{key} was accepted as {id}");
-        assert_eq!(answer.body["state"], "reserved", "{key}: {:?}", answer.body);
-    }
-    let sold = ledger.accepted.len() + ledger.unknown.len() + not_applied.len();
-    let drop: Value = client.get("/v1/drops/1").expect("answered").body;
-    assert_eq!(drop["held"], sold, "each key has one order: {drop}");
 }
 
 /// Waits until the files of two nodes are at the same entry, and compares the rows of their tables.

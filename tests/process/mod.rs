@@ -172,15 +172,45 @@ impl Pause {
 
     /// The environment of a server that stops when it comes to this place for so many times.
     pub fn at(&self, place: &str, times: u64) -> Vec<(&'static str, String)> {
+        self.at_each(&[(place, times)])
+    }
+
+    /// The same, at several places.
+    pub fn at_each(&self, places: &[(&str, u64)]) -> Vec<(&'static str, String)> {
         let directory = self.0.to_str().expect("a path").to_string();
-        vec![("FIRSTCOME_PAUSE", format!("{place}:{times}")), ("FIRSTCOME_PAUSE_DIR", directory)]
+        let places: Vec<String> = places.iter().map(|(place, times)| format!("{place}:{times}")).collect();
+        vec![("FIRSTCOME_PAUSE", places.join(",")), ("FIRSTCOME_PAUSE_DIR", directory)]
     }
 
     /// Waits until it has stopped.
     pub fn wait(&self) {
-        let paused = self.0.join("paused");
-        wait_until("the server stops at its place", || paused.exists());
-        std::fs::remove_file(&paused).expect("removed");
+        wait_until("the server stops at its place", || self.is_reached());
+    }
+
+    /// Waits until it has stopped, and returns true; false if the process has ended instead, as one that hangs is made to.
+    pub fn comes(&self, child: &mut Child) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if self.is_reached() {
+                return true;
+            }
+            if child.try_wait().expect("our own process").is_some() {
+                return false;
+            }
+            if Instant::now() >= deadline {
+                child.kill().expect("our own process");
+            }
+            std::thread::park_timeout(Duration::from_micros(500));
+        }
+    }
+
+    fn is_reached(&self) -> bool {
+        std::fs::remove_file(self.0.join("paused")).is_ok()
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        std::fs::write(self.0.join("go-on"), "").expect("written");
     }
 }
 

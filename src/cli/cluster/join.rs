@@ -35,6 +35,10 @@ use crate::writer::clock::wall_clock;
 
 /// Longest time in which a node makes its copy: a large file on a slow disk.
 const COPY_MAX: Duration = Duration::from_secs(30 * 60);
+/// Longest wait for another copy of that node's file to end: that of a join which was killed ends when its connection does.
+const TURN_MAX: Duration = Duration::from_secs(30);
+/// Interval of looks whether it has ended.
+const TURN_EVERY: Duration = Duration::from_secs(1);
 /// Longest pause between two pieces of it.
 const PIECE_MAX: Duration = Duration::from_secs(60);
 /// Longest token in its file, in bytes.
@@ -149,7 +153,17 @@ async fn download(node: &HttpClient, source: &CopySource<'_>, mut part: &File) -
     let path = if source.from_leader { "/v1/node/copy?from_leader=true" } else { "/v1/node/copy" };
     let failed = |error: RequestError| node.exit(&format!("GET {path}"), &error);
     output::note("waiting for the copy, which the other node makes first");
-    let mut response = node.open(path, COPY_MAX).await.map_err(failed)?;
+    let until = Instant::now() + TURN_MAX;
+    let mut response = loop {
+        match node.open(path, COPY_MAX).await {
+            Ok(response) => break response,
+            Err(RequestError::Status(503, problem)) if problem.starts_with("overloaded") && Instant::now() < until => {
+                output::note("that node makes another copy: waiting for its end");
+                tokio::time::sleep(TURN_EVERY).await;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    };
     let length = response.headers.get(hyper::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
     let (mut bytes, mut told) = (0_u64, Instant::now());
