@@ -6,51 +6,21 @@
 
 #[path = "witness/auctions.rs"]
 mod auctions;
+#[path = "witness/checker.rs"]
+mod checker;
 mod model;
 mod process;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use checker::{Asked, LIMIT, Moment, STOCK, Seen, Sequential, check_real_time};
 use model::Random;
 use process::{Answer, Client, Process};
-use serde_json::{Value, json};
+use serde_json::json;
 
-const STOCK: u64 = 40;
-const LIMIT: u64 = 3;
 const CLIENTS: usize = 8;
 const BUYERS: u64 = 30;
-
-/// What was asked.
-#[derive(Clone, Debug)]
-enum Asked {
-    Order { buyer: u64, quantity: u64 },
-    Cancel { order: String },
-    Checkout { order: String },
-    Pay { order: String },
-    Refund { order: String, restock: u64 },
-    Restock { delta: i64, expected: u64 },
-}
-
-/// Where an answer has its place in the sequential run, and the instants around it.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    began: Instant,
-    ended: Instant,
-    /// The event that the outcome is, or the last one that a refusal or a repeat saw.
-    seq: u64,
-    is_event: bool,
-}
-
-/// A request and its answer.
-#[derive(Debug)]
-struct Seen {
-    asked: Asked,
-    when: Moment,
-    status: u16,
-    body: Value,
-}
 
 /// One client's life: orders, and everything that can be done with them.
 struct Life {
@@ -139,112 +109,6 @@ impl Life {
     }
 }
 
-/// The sequential run: one drop, by the rules of the contract, as simply as they can be said.
-#[derive(Default)]
-struct Sequential {
-    total: u64,
-    held: u64,
-    sold: u64,
-    used: BTreeMap<u64, u64>,
-    orders: BTreeMap<String, Order>,
-}
-
-struct Order {
-    buyer: u64,
-    quantity: u64,
-    returned: u64,
-    state: &'static str,
-}
-
-impl Sequential {
-    fn give_back(&mut self, buyer: u64, units: u64) {
-        *self.used.entry(buyer).or_default() -= units;
-    }
-
-    /// What must have been answered: a status, and a code if it is a problem. Changes the state if it is a success.
-    fn answer(&mut self, seen: &Seen) -> (u16, &'static str) {
-        match &seen.asked {
-            Asked::Order { buyer, quantity } => self.order(*buyer, *quantity, seen),
-            Asked::Cancel { order } => self.end(order),
-            Asked::Checkout { order } => {
-                let order = self.orders.get_mut(order).expect("made before");
-                match order.state {
-                    "reserved" | "awaiting_payment" => {
-                        order.state = "awaiting_payment";
-                        (200, "")
-                    }
-                    _ => (409, "illegal-transition"),
-                }
-            }
-            Asked::Pay { order } => {
-                let order = self.orders.get_mut(order).expect("made before");
-                match order.state {
-                    "reserved" | "awaiting_payment" => {
-                        order.state = "paid";
-                        self.held -= order.quantity;
-                        self.sold += order.quantity;
-                        (200, "")
-                    }
-                    _ => (409, "illegal-transition"),
-                }
-            }
-            Asked::Refund { order, restock } => {
-                let order = self.orders.get_mut(order).expect("made before");
-                if order.state != "paid" {
-                    return (409, "illegal-transition");
-                }
-                order.state = "refunded";
-                order.returned += restock;
-                let buyer = order.buyer;
-                self.sold -= restock;
-                self.give_back(buyer, *restock);
-                (200, "")
-            }
-            Asked::Restock { delta, expected } => {
-                if *expected != self.total {
-                    return (412, "precondition-failed");
-                }
-                let total = self.total.checked_add_signed(*delta).expect("small");
-                if total < self.held + self.sold {
-                    return (400, "validation");
-                }
-                self.total = total;
-                (200, "")
-            }
-        }
-    }
-
-    fn order(&mut self, buyer: u64, quantity: u64, seen: &Seen) -> (u16, &'static str) {
-        let used = self.used.entry(buyer).or_default();
-        if *used + quantity > LIMIT {
-            return (409, "limit-reached");
-        }
-        if self.total - self.held - self.sold < quantity {
-            return (409, "sold-out");
-        }
-        *used += quantity;
-        self.held += quantity;
-        let id = seen.body["id"].as_str().unwrap_or("refused").to_string();
-        self.orders.insert(id, Order { buyer, quantity, returned: 0, state: "reserved" });
-        (201, "")
-    }
-
-    fn end(&mut self, order: &str) -> (u16, &'static str) {
-        let order = self.orders.get_mut(order).expect("made before");
-        match order.state {
-            "reserved" | "awaiting_payment" => {
-                order.state = "cancelled";
-                let (buyer, units) = (order.buyer, order.quantity);
-                self.held -= units;
-                self.give_back(buyer, units);
-                (200, "")
-            }
-            "cancelled" => (200, ""),
-            _ => (409, "illegal-transition"),
-        }
-    }
-}
-
 fn run_clients(public: SocketAddr, admin: SocketAddr, seed: u64, requests: u64) -> Vec<Seen> {
     std::thread::scope(|scope| {
         let lives: Vec<_> = (0..CLIENTS)
@@ -311,22 +175,5 @@ fn tell_repeated_cancels(seen: &mut [Seen]) {
         if let Asked::Cancel { order } = &seen.asked {
             seen.when.is_event = cancelled.insert(order.clone());
         }
-    }
-}
-
-/// An answer that was there before another request began has the smaller number; for what changed nothing: not the
-/// larger.
-fn check_real_time(moments: impl Iterator<Item = Moment>, seed: u64) {
-    let mut moments: Vec<Moment> = moments.collect();
-    let mut by_end: Vec<(Instant, u64)> = moments.iter().map(|moment| (moment.ended, moment.seq)).collect();
-    by_end.sort_unstable();
-    moments.sort_by_key(|moment| moment.began);
-    let (mut ended, mut highest) = (by_end.iter().peekable(), 0);
-    for moment in moments {
-        while let Some((_, seq)) = ended.next_if(|(at, _)| *at < moment.began) {
-            highest = highest.max(*seq);
-        }
-        let in_order = if moment.is_event { moment.seq > highest } else { moment.seq >= highest };
-        assert!(in_order, "seed {seed}: event {highest} was answered before this was asked: {moment:?}");
     }
 }

@@ -136,8 +136,8 @@ impl Nodes {
 
     /// Waits until one of the nodes takes orders, and returns it.
     pub fn leader(&self) -> usize {
-        wait_until("a leader", || self.leads().is_some());
-        self.leads().unwrap_or_else(|| self.leader())
+        wait_until("a leader", || self.a_leader().is_some());
+        self.a_leader().unwrap_or_else(|| self.leader())
     }
 
     /// Waits until one of the nodes takes orders, and returns another one that runs.
@@ -147,8 +147,13 @@ impl Nodes {
         (0..self.nodes.len()).find(runs).expect("a second node")
     }
 
-    fn leads(&self) -> Option<usize> {
-        (0..self.nodes.len()).find(|node| self.nodes[*node].as_ref().is_some_and(|process| leads(process.admin)))
+    fn a_leader(&self) -> Option<usize> {
+        (0..self.nodes.len()).find(|node| self.leads(*node))
+    }
+
+    /// Returns whether a node takes orders now.
+    pub fn leads(&self, node: usize) -> bool {
+        self.nodes[node].as_ref().is_some_and(|process| leads(process.admin))
     }
 
     /// Stops all nodes that run, in order, the leader first: what another one appends then has no events. Returns their
@@ -231,7 +236,7 @@ async fn open_log(etcd: &Etcd, cluster: &str, slots: u64) -> EtcdLog {
 }
 
 /// Returns the host and port of a URL.
-fn address_of(url: &str) -> Option<SocketAddr> {
+pub fn address_of(url: &str) -> Option<SocketAddr> {
     url.split_once("//")?.1.split('/').next()?.parse().ok()
 }
 
