@@ -4,14 +4,19 @@
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 pub struct Etcd {
     directory: tempfile::TempDir,
     clients: Vec<u16>,
     peers: Vec<u16>,
+    /// The ports at which other members reach each one: its own, unless something stands between them.
+    advertised: Vec<u16>,
     members: Vec<Option<Child>>,
     /// Scheme of the clients' URLs, and further flags of every member.
     scheme: &'static str,
@@ -39,27 +44,39 @@ impl Etcd {
 
     /// Starts members with further flags.
     pub fn start_with(count: usize, scheme: &'static str, more: &[&str]) -> Etcd {
-        let directory = tempfile::tempdir().expect("scratch");
-        let mut ports = free_ports(2 * count);
-        let peers = ports.split_off(count);
-        let more = more.iter().map(ToString::to_string).collect();
-        let members = (0..count).map(|_| None).collect();
-        let mut etcd = Etcd { directory, clients: ports, peers, members, scheme, more };
-        (0..count).for_each(|member| etcd.run(member));
+        let mut etcd = Etcd::prepare(count, |peer| peer);
+        etcd.scheme = scheme;
+        etcd.more = more.iter().map(ToString::to_string).collect();
+        etcd.run_all();
         etcd
+    }
+
+    /// Prepares members that do not run yet. Each is reached by the others at the address that stands for its own.
+    pub fn prepare(count: usize, mut address_for_others: impl FnMut(SocketAddr) -> SocketAddr) -> Etcd {
+        let directory = tempfile::tempdir().expect("scratch");
+        let mut clients = free_ports(2 * count);
+        let peers = clients.split_off(count);
+        let advertised = peers.iter().map(|port| address_for_others(([127, 0, 0, 1], *port).into()).port()).collect();
+        let members = (0..count).map(|_| None).collect();
+        Etcd { directory, clients, peers, advertised, members, scheme: "http", more: Vec::new() }
+    }
+
+    pub fn run_all(&mut self) {
+        (0..self.members.len()).for_each(|member| self.run(member));
     }
 
     /// Starts a member, again if it ran before.
     pub fn run(&mut self, member: usize) {
         let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let all = self.peers.iter().enumerate().map(|(at, port)| format!("m{at}={}", url(*port)));
+        let all = self.advertised.iter().enumerate().map(|(at, port)| format!("m{at}={}", url(*port)));
         let (client, peer) = (self.url(member), url(self.peers[member]));
+        let advertised = url(self.advertised[member]);
         let process = Command::new("etcd")
             .args(["--name", &format!("m{member}"), "--log-level", "error", "--snapshot-count", "2000"])
             .arg("--data-dir")
             .arg(self.data(member))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &advertised])
             .args(["--initial-cluster", &all.collect::<Vec<_>>().join(",")])
             .args(&self.more)
             .stdout(Stdio::null())
@@ -74,6 +91,38 @@ impl Etcd {
         let mut process = self.members[member].take().expect("it runs");
         process.kill().expect("killed");
         process.wait().expect("ended");
+    }
+
+    pub fn signal(&self, member: usize, signal: Signal) {
+        let process = self.members[member].as_ref().expect("it runs");
+        kill_process(Pid::from_child(process), signal).expect("our own process");
+    }
+
+    /// Returns whether a member that was started has ended by itself.
+    pub fn has_ended(&mut self, member: usize) -> bool {
+        self.members[member].as_mut().is_some_and(|process| process.try_wait().expect("our own process").is_some())
+    }
+
+    /// Waits for a leader among the members, and returns it.
+    pub fn leader(&self) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        loop {
+            for member in 0..self.members.len() {
+                let found = runtime.block_on(async {
+                    let asked = async {
+                        let mut client = etcd_client::Client::connect([self.url(member)], None).await?;
+                        client.status().await
+                    };
+                    tokio::time::timeout(Duration::from_millis(500), asked).await
+                });
+                if let Ok(Ok(found)) = found
+                    && found.header().is_some_and(|header| header.member_id() == found.leader())
+                {
+                    return member;
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     /// Kills all members and takes their data away; they start again, as new ones.
@@ -94,7 +143,8 @@ impl Etcd {
         format!("{}://127.0.0.1:{}", self.scheme, self.clients[member])
     }
 
-    fn data(&self, member: usize) -> PathBuf {
+    /// The directory of a member's data.
+    pub fn data(&self, member: usize) -> PathBuf {
         self.directory.path().join(format!("m{member}"))
     }
 

@@ -41,6 +41,8 @@ pub struct Nodes {
     pub nodes: Vec<Option<Process>>,
     /// The ways of each node to the members.
     ways: Vec<Vec<Proxy>>,
+    /// The ways of other members to each one.
+    peers: Vec<Proxy>,
     scratch: tempfile::TempDir,
 }
 
@@ -53,12 +55,17 @@ impl Nodes {
     /// The same, over a log of so many slots.
     pub fn start_with_ring(count: usize, slots: u64) -> Nodes {
         let scratch = tempfile::tempdir().expect("scratch");
-        let etcd = Etcd::start(3);
+        let mut peers = Vec::new();
+        let mut etcd = Etcd::prepare(3, |peer| {
+            peers.push(Proxy::start(peer));
+            peers[peers.len() - 1].address
+        });
+        etcd.run_all();
         make_files(scratch.path(), count, &etcd, slots);
         let members = || etcd.urls_from(0).into_iter().map(|url| address_of(&url).expect("an address"));
         // One more node may join.
         let ways = (0..=count).map(|_| members().map(Proxy::start).collect()).collect();
-        let mut nodes = Nodes { nodes: Vec::new(), ways, etcd, scratch };
+        let mut nodes = Nodes { nodes: Vec::new(), ways, peers, etcd, scratch };
         for node in 0..count {
             nodes.nodes.push(None);
             nodes.run(node);
@@ -124,6 +131,11 @@ impl Nodes {
     /// Sets the ways of a node to all members.
     pub fn connect(&self, node: usize, way: Way) {
         self.ways[node].iter().for_each(|proxy| proxy.set(way));
+    }
+
+    /// Sets the ways of the other members to a member: what it sends them are answers there.
+    pub fn connect_peers(&self, member: usize, way: Way) {
+        self.peers[member].set(way);
     }
 
     pub fn node(&self, node: usize) -> &Process {

@@ -1,4 +1,4 @@
-//! A TCP proxy between a node and a member of the log, whose network a test may take away.
+//! A TCP proxy before a member of the log, whose network a test may take away: for a node, or for the other members.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,13 +16,37 @@ pub enum Way {
     NoAnswers,
     /// Each piece takes 100 ms more.
     Slow,
+    /// Connections end at any moment, and pieces are late.
+    Lossy,
 }
 
-const WAYS: [Way; 4] = [Way::Open, Way::Cut, Way::NoAnswers, Way::Slow];
+const WAYS: [Way; 5] = [Way::Open, Way::Cut, Way::NoAnswers, Way::Slow, Way::Lossy];
+
+/// Of so many pieces one ends its connection, and one is late by up to [`LATE_MS`].
+const LOST_ONE_IN: u64 = 60;
+const LATE_ONE_IN: u64 = 15;
+const LATE_MS: u64 = 300;
 
 /// Time for which a piece waits before the state of its way is looked at again.
 const LOOK: Duration = Duration::from_millis(5);
 const SLOW: Duration = Duration::from_millis(100);
+
+/// SplitMix64, as that of the tests' model.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
 
 pub struct Proxy {
     pub address: SocketAddr,
@@ -35,7 +59,7 @@ impl Proxy {
         let (address, way) = (listener.local_addr().expect("bound"), Arc::new(AtomicU8::new(0)));
         let shared = Arc::clone(&way);
         std::thread::spawn(move || {
-            for node in listener.incoming().flatten() {
+            for (number, node) in listener.incoming().flatten().enumerate() {
                 let Ok(member) = TcpStream::connect(member) else { continue };
                 // A piece waits for no other one: that would be 40 ms for each request.
                 let set = node.set_nodelay(true).and_then(|()| member.set_nodelay(true));
@@ -43,7 +67,8 @@ impl Proxy {
                 for (from, to, is_answer) in [(&node, &member, false), (&member, &node, true)] {
                     let (from, to) = (from.try_clone().expect("cloned"), to.try_clone().expect("cloned"));
                     let way = Arc::clone(&shared);
-                    std::thread::spawn(move || carry(from, to, is_answer, &way));
+                    let random = Random(2 * number as u64 + u64::from(is_answer));
+                    std::thread::spawn(move || carry(from, to, is_answer, &way, random));
                 }
             }
         });
@@ -56,14 +81,23 @@ impl Proxy {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, way: &AtomicU8) {
+fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, way: &AtomicU8, mut random: Random) {
     let mut piece = [0; 65_536];
-    while let Ok(length @ 1..) = from.read(&mut piece) {
+    'pieces: while let Ok(length @ 1..) = from.read(&mut piece) {
         loop {
             match WAYS[usize::from(way.load(Ordering::Relaxed))] {
                 Way::Open => break,
                 Way::Slow => {
                     std::thread::park_timeout(SLOW);
+                    break;
+                }
+                Way::Lossy => {
+                    if random.one_in(LOST_ONE_IN) {
+                        break 'pieces;
+                    }
+                    if random.one_in(LATE_ONE_IN) {
+                        std::thread::park_timeout(Duration::from_millis(random.below(LATE_MS)));
+                    }
                     break;
                 }
                 Way::NoAnswers if !is_answer => break,
