@@ -111,10 +111,10 @@ pub(super) fn behind(worker: &Worker, missing: MissingState) -> Problem {
     Problem::Behind { missing, leader: leader_url(worker) }
 }
 
-/// Returns the URL of the leader's listener of this kind, as the log names it, unless it is this node.
+/// Returns the URL of the leader's listener of this kind, as the log names it, unless it is this node, or is silent.
 fn leader_url(worker: &Worker) -> Option<Box<str>> {
     let node = worker.writer.node.as_ref()?;
-    let leader = node.leader().filter(|leader| leader.node != node.name())?;
+    let leader = node.leader_for_clients()?;
     let url = match worker.listener {
         Listener::Public => &leader.public_url,
         Listener::Admin => &leader.admin_url,

@@ -259,9 +259,9 @@ impl Node {
         }
     }
 
-    /// Returns whether the log has answered nothing for as long as a lease.
+    /// Returns whether the log has answered nothing for so long that each member could have been asked, or two.
     fn is_unheard(&self, now: BootMillis) -> bool {
-        now >= self.answered_at.plus(self.settings.lease_ms)
+        now >= self.answered_at.plus(self.settings.unheard_ms)
     }
 
     fn note_answer(&mut self, now: BootMillis, answer: &LogAnswer) {

@@ -23,6 +23,9 @@ pub struct NodeSettings {
     pub lease_ms: u64,
     /// Part of the lease that is not used: the clocks of node and log may run differently.
     pub lease_margin_ms: u64,
+    /// Time without any answer after which a leader does not keep its lease any more: its requests may arrive, and no other
+    /// node could lead. Within it the lease is asked for at two members.
+    pub unheard_ms: u64,
     /// Time without an entry after which a follower campaigns. Longer than the leader's heartbeat of one second.
     pub silence_ms: u64,
     /// Longest time for which an elected node may apply what it lacks before its first entry; then it resigns: its key or
@@ -45,6 +48,7 @@ impl Default for NodeSettings {
         NodeSettings {
             lease_ms: 2000,
             lease_margin_ms: 500,
+            unheard_ms: 1200,
             silence_ms: 1500,
             catch_up_max_ms: 10_000,
             campaign_again_ms: 200,
@@ -184,6 +188,11 @@ impl Heard {
     /// Notes an entry of this node.
     pub(super) fn note_own(&mut self, now: BootMillis, at: UnixMillis) {
         (self.since, self.at) = (now, Some(at));
+    }
+
+    /// Returns the time at which the last entry came; before the first, at which the node began to listen.
+    pub(super) fn since(&self) -> BootMillis {
+        self.since
     }
 
     /// Returns the instant of the last entry.

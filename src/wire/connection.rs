@@ -196,7 +196,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
         let Some(node) = self.wire.parts.writer.node.as_ref().filter(|_| reason_of(reply) == reason::NOT_LEADER) else {
             return;
         };
-        if let Some(leader) = node.leader().filter(|leader| leader.node != node.name()) {
+        if let Some(leader) = node.leader_for_clients() {
             self.close(Some((reason::NOT_LEADER, leader.wire.clone())));
         }
     }

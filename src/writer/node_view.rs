@@ -62,6 +62,8 @@ pub struct NodeView {
     /// Share of its quota that the log's database has, in percent.
     log_use: AtomicU8,
     stopped: AtomicBool,
+    /// The log answers, and the leader appends nothing.
+    leader_silent: AtomicBool,
     leader: Mutex<Option<Arc<LeaderAddress>>>,
     is_copying: Arc<AtomicBool>,
     handover: Arc<Handover>,
@@ -90,6 +92,7 @@ impl NodeView {
             clock_lead_ms: AtomicI64::new(NOT_COMPARED),
             log_use: AtomicU8::new(0),
             stopped: AtomicBool::new(false),
+            leader_silent: AtomicBool::new(false),
             leader: Mutex::new(None),
             is_copying: Arc::default(),
             handover: Arc::default(),
@@ -166,6 +169,21 @@ impl NodeView {
         self.leader.lock().clone()
     }
 
+    /// The addresses to which clients are sent: those of a leader other than this node, unless it hangs or is cut off. The log
+    /// names such a one until its lease has ended.
+    #[must_use]
+    pub fn leader_for_clients(&self) -> Option<Arc<LeaderAddress>> {
+        if self.leader_silent.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.leader().filter(|leader| leader.node != self.name)
+    }
+
+    /// Notes whether the leader appends nothing although the log answers.
+    pub fn set_leader_silent(&self, is_silent: bool) {
+        self.leader_silent.store(is_silent, Ordering::Relaxed);
+    }
+
     /// Notes the leader that the log names.
     pub fn set_leader(&self, leader: Option<LeaderAddress>) {
         let mut known = self.leader.lock();
@@ -234,6 +252,22 @@ impl NodeView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_are_sent_to_another_node_that_leads_and_not_to_one_that_is_silent() {
+        let view = NodeView::new("n1".into());
+        let leader = |node: &str| {
+            let (node, public_url, admin_url) = (node.into(), "http://a".into(), "http://b".into());
+            Some(LeaderAddress { node, public_url, admin_url, wire: "c:1".into() })
+        };
+        view.set_leader(leader("n1"));
+        assert!(view.leader_for_clients().is_none());
+        view.set_leader(leader("n2"));
+        for (is_silent, is_named) in [(false, true), (true, false), (false, true)] {
+            view.set_leader_silent(is_silent);
+            assert_eq!(view.leader_for_clients().is_some(), is_named);
+        }
+    }
 
     #[test]
     fn a_lease_that_ended_makes_a_follower_and_a_node_that_stopped_stays_stopped() {

@@ -245,6 +245,7 @@ impl<'a> Replica<'a> {
     fn show(&self) {
         let until = self.node.leads_until().filter(|until| self.is_leading && boot_clock() < *until);
         self.view.set_leads_until(until);
+        self.view.set_leader_silent(!self.is_leading && self.node.hears_no_leader(boot_clock()));
         if let Some(at) = self.node.heard_at() {
             self.view.set_applied(self.node.head().number, at);
         }

@@ -38,6 +38,14 @@ impl Node {
         LogRequest::Read { number, elsewhere: self.doubted }
     }
 
+    /// Returns whether the leader appends nothing although the log answers: clients should not be sent there. A node that gets
+    /// no answers knows nothing of its leader.
+    #[must_use]
+    pub fn hears_no_leader(&self, now: BootMillis) -> bool {
+        let silent_from = self.heard.since().plus(self.settings.silence_ms);
+        self.leads().is_none() && now >= silent_from && self.answered_at >= silent_from
+    }
+
     pub(super) fn followed(&mut self, now: BootMillis, answer: &LogAnswer) -> Output {
         // A wait has taken its time.
         self.next_poll = if self.has_all { self.asked_at } else { now }.plus(self.settings.poll_ms);
