@@ -41,7 +41,7 @@ struct Placed {
 fn place(address: SocketAddr, buyer: &str) -> Placed {
     let (mut at, mut was_sent_on, mut placed) = (address, false, None);
     for _ in 0..600 {
-        // A leader that hangs is named until its lease has ended.
+        // A leader that hangs is named for a while.
         let client = Client::connect_patiently(at, Duration::from_secs(1));
         let answer = client.and_then(|mut client| client.order(buyer));
         match answer {
