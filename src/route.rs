@@ -2,18 +2,26 @@
 //!
 //! A request's path says which shard it belongs to (`place`). Reads go to a node that serves, writes to the leader
 //! (`forward`); `watch` looks at the nodes, and answers correct the view (`view`) at once. `connection` serves a client's
-//! connection within its bounds, `worker` a request. Nothing is decided here: what a node did not answer is never made up.
+//! connection within its bounds, `service` a request. Nothing is decided here: what a node did not answer is never made up.
 
 mod body;
 mod connection;
+mod creation;
+mod cursor;
 mod forward;
 mod headers;
 mod inspect;
+mod lists;
+mod nginx;
+mod pages;
 mod place;
 mod problems;
 mod server;
+mod service;
 mod view;
 mod watch;
+mod webhooks;
 mod worker;
 
+pub use nginx::nginx;
 pub use server::{RunningRoute, start};

@@ -318,6 +318,21 @@ fn the_page_of_an_order(server: &Server, order: &str) {
     assert_eq!(server.public("GET", &path).status, 303);
 }
 
+/// A creation that asks for a repeat only has no effect with a new key, and is answered as ever with a known one.
+fn only_repeats(server: &Server, path: &str, body: &Value) {
+    let send = |repeat_only: &str| {
+        let headers = format!("{JSON}Idempotency-Key: only-{}\r\n{repeat_only}", path.len());
+        call(server.0.server.admin_address, "POST", path, &headers, &body.to_string())
+    };
+    let asked = "Firstcome-Repeat-Only: true\r\n";
+    is(&send(asked), Code::NotFound);
+    let made = send("");
+    assert_eq!(made.status, 201, "it was not made before: {}", made.text);
+    let again = send(asked);
+    assert_eq!((again.status, &again.body["id"]), (201, &made.body["id"]));
+    assert!(again.headers.contains_key("idempotent-replayed"));
+}
+
 fn refusals_of_drops(server: &Server) {
     let reason = json!({ "reason": "because" });
     let do_it = |drop_id: &Value, what: &str| server.admin("POST", &format!("/v1/drops/{drop_id}/{what}"), &reason);
@@ -349,6 +364,10 @@ fn refusals_of_drops(server: &Server) {
                         "starts_at": "2020-01-01T00:00:00Z" });
     let headers = format!("{JSON}Idempotency-Key: later\r\n");
     is(&call(server.0.server.admin_address, "POST", "/v1/drops", &headers, &other.to_string()), Code::KeyReused);
+    only_repeats(server, "/v1/drops", &other);
+    let auction = json!({ "sku": "S", "name": "N", "currency": "EUR", "start_price": 100, "starts_at": "2020-01-01T00:00:00Z",
+                          "ends_at": "2999-01-01T00:00:00Z" });
+    only_repeats(server, "/v1/auctions", &auction);
 }
 
 fn refusals_of_orders(server: &Server, orders: &Orders) {

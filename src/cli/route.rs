@@ -12,12 +12,13 @@ use crate::client::wire::read_authorities;
 use crate::config::{ConfigError, ShardsConfig};
 use crate::exit::Exit;
 use crate::output;
-use crate::route::{RunningRoute, start};
+use crate::route::{RunningRoute, nginx, start};
 use crate::telemetry::logging;
 
 const EXAMPLES: &str = "Examples:
   firstcome route --shards shards.toml
   firstcome route --shards shards.toml --public 0.0.0.0:8080
+  firstcome route --shards shards.toml --print-nginx > /etc/nginx/conf.d/firstcome-shards.conf
 
 src/log/README.md (\"Shards and the router\") has the file, the rules and the limits.";
 
@@ -33,6 +34,9 @@ pub struct RouteArgs {
     /// Address of the admin listener, for operators: a loopback address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     admin: SocketAddr,
+    /// Print the maps of nginx that send requests to the shards, and end
+    #[arg(long)]
+    print_nginx: bool,
     /// Log lines of this level and above: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
@@ -47,6 +51,10 @@ pub struct RouteArgs {
 /// 64: all mistakes of the file and the arguments, one line each. 69: an address is in use.
 pub fn run(args: &RouteArgs) -> Result<(), Exit> {
     let (config, authorities) = read(&args.shards, args.admin)?;
+    if args.print_nginx {
+        output::line(nginx(&config).trim_end());
+        return Ok(());
+    }
     logging::init(args.log_level, args.log_json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Exit::system(format!("no runtime for signals: {error}")))?;

@@ -35,8 +35,9 @@ use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::api::Problem;
 use crate::deadlines::within;
-use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome, Subject};
+use crate::engine::{COMMAND_NAMES, Command, CommandKey, Effect, OUTCOME_NAMES, Outcome, Subject};
 use crate::read::connection::is_moved;
+use crate::read::rows;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
@@ -164,6 +165,15 @@ fn subject_text(subject: Subject) -> String {
         Subject::Endpoint(seq) => format!("endpoint {seq}"),
         Subject::File => "database".into(),
     }
+}
+
+/// Refuses a creation whose key is new, if the request asks for that.
+pub(super) fn check_repeat_only(worker: &Worker, call: &Call, key: &CommandKey) -> Result<(), Problem> {
+    if !call.only_repeats() {
+        return Ok(());
+    }
+    let is_known = worker.reader.read(|connection| rows::knows_key(connection, key.digest));
+    if is_known.map_err(|error| fault(&error))? { Ok(()) } else { Err(Problem::NotFound) }
 }
 
 fn overloaded(worker: &Worker, queue_depth: usize) -> Problem {

@@ -25,6 +25,8 @@ use crate::types::{AuctionId, DropId, OrderId};
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks a response that repeats an earlier one.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Asks that a creation is answered only if its key is known: a router looks for the shard that knows it.
+pub const FIRSTCOME_REPEAT_ONLY: HeaderName = HeaderName::from_static("firstcome-repeat-only");
 /// The number of the last event of a write.
 pub const FIRSTCOME_SEQ: HeaderName = HeaderName::from_static("firstcome-seq");
 /// The server's clock in milliseconds since 1970.
@@ -155,6 +157,12 @@ impl Call {
         let (Some(key), None) = (keys.next(), keys.next()) else { return Err(Problem::KeyMissing(ALLOWED)) };
         let key = parse_idempotency_key(key.as_bytes()).ok_or(Problem::KeyMissing(ALLOWED))?;
         Ok(key.into_owned())
+    }
+
+    /// Returns true if a creation with a new key must have no effect.
+    #[must_use]
+    pub fn only_repeats(&self) -> bool {
+        self.parts.headers.contains_key(FIRSTCOME_REPEAT_ONLY)
     }
 
     /// Parses the query string into a struct that denies unknown fields.

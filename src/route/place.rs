@@ -4,6 +4,7 @@ use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 
+use super::cursor::MergedList;
 use super::problems::RouteProblem;
 use super::view::ShardsView;
 use crate::http::request::IDEMPOTENCY_KEY;
@@ -21,6 +22,14 @@ pub(super) enum RequestPlace {
     Shard(usize),
     /// The shard of an order's id. Ids that were made before there were shards name a random one.
     Order(usize),
+    /// A page of a list that goes over all shards.
+    List(MergedList),
+    /// All shards are searched.
+    EveryShard,
+    /// A new drop or auction: a shard is chosen for it.
+    New,
+    /// A webhook of a payment provider, whose body names the order.
+    Webhook,
     /// The router itself: a probe of it, or its metrics.
     Own,
 }
@@ -102,11 +111,18 @@ fn without_id(view: &ShardsView, route: &Route, parts: &Parts) -> Result<Request
     let named = of_header(view, &parts.headers)?;
     match route.operation {
         "OpenApi" | "DemoShop" | "DemoReserve" => Ok(named.unwrap_or(ANY)),
+        "ListDrops" | "ListAuctions" => Ok(named.unwrap_or(RequestPlace::List(MergedList::ById))),
+        "SearchOrders" => Ok(named.unwrap_or(RequestPlace::EveryShard)),
+        "CreateDrop" | "CreateAuction" => Ok(named.unwrap_or(RequestPlace::New)),
+        "ReceiveProviderEvent" => Ok(named.unwrap_or(RequestPlace::Webhook)),
         "ListOrders" | "Audit" => {
             let query = parts.uri.query().unwrap_or("");
             match (parameter_of(query, "drop_id"), parameter_of(query, "order_id")) {
                 (Some(drop), _) => of_drop(view, drop),
                 (None, Some(order)) => Ok(of_order(view, order)),
+                (None, None) if route.operation == "ListOrders" => {
+                    Ok(named.unwrap_or(RequestPlace::List(MergedList::BySeq)))
+                }
                 (None, None) => named.ok_or(RouteProblem::ShardNotNamed),
             }
         }

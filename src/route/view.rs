@@ -182,6 +182,11 @@ impl ShardView {
         self.meter.request(result);
     }
 
+    /// Counts a drop or an auction for which this shard was chosen.
+    pub(super) fn drop_made(&self) {
+        self.meter.drop_made();
+    }
+
     /// Counts a request that a node did not answer.
     pub(super) fn failed(&self, was_sent: bool) {
         self.meter.upstream_error(was_sent);

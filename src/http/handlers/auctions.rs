@@ -9,7 +9,8 @@ use serde_json::json;
 use super::cached_pages::{PageItem, cached, cached_page, rendered};
 use super::orders::{order_response, purchase_response};
 use super::{
-    RouteEntry, accepted_seq, after_decision, example_reason, fault, prices, rejected, submit, with_write_headers,
+    RouteEntry, accepted_seq, after_decision, check_repeat_only, example_reason, fault, prices, rejected, submit,
+    with_write_headers,
 };
 use crate::admission::operators::Role;
 use crate::api::Problem;
@@ -90,7 +91,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
             })
         })
         .responds(&[201], &[Json("Auction")])
-        .problems(&[BODY, KEY, WRITER])
+        .problems(&[BODY, KEY, ID, WRITER])
         .links(&["CancelAuction"])
         .later(|worker, call| Box::pin(create(worker, call))),
     Route::admin(
@@ -266,6 +267,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateAuction, call.operator_name(), &key),
         params: digests.params(format!("{spec:?}").as_bytes()),
     };
+    check_repeat_only(worker, &call, &key)?;
     let create = AuctionCommand::Create(CreateAuction { key, spec: Box::new(spec) });
     operate(worker, &call, create, StatusCode::CREATED).await
 }

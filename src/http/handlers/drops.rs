@@ -7,7 +7,10 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::cached_pages::{PageItem, cached_page};
-use super::{RouteEntry, accepted_seq, after_decision, example_reason, fault, prices, submit, with_write_headers};
+use super::{
+    RouteEntry, accepted_seq, after_decision, check_repeat_only, example_reason, fault, prices, submit,
+    with_write_headers,
+};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
@@ -47,7 +50,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
             })
         })
         .responds(&[201], &[Json("Drop")])
-        .problems(&[BODY, KEY, WRITER])
+        .problems(&[BODY, KEY, ID, WRITER])
         .links(&["PatchDrop", "PauseDrop", "ResumeDrop", "AdjustStock", "CloseDrop"])
         .later(|worker, call| Box::pin(create(worker, call))),
     Route::admin(Role::Operator, Method::PATCH, "/v1/drops/{drop_id}", "PatchDrop", "Change a drop")
@@ -122,6 +125,7 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateDrop, call.operator_name(), &key),
         params: spec_params(digests, &spec),
     };
+    check_repeat_only(worker, &call, &key)?;
     let command = DropCommand::Create(CreateDrop { key, spec: Box::new(spec) });
     operate(worker, &call, command, StatusCode::CREATED).await
 }

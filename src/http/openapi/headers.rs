@@ -228,6 +228,13 @@ pub(super) fn parameters(route: &Route) -> Vec<Value> {
             "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
         }));
     }
+    if matches!(route.operation, "CreateDrop" | "CreateAuction") {
+        parameters.push(json!({
+            "name": "Firstcome-Repeat-Only", "in": "header", "schema": { "const": "true" },
+            "description": "Answered as a repeat if the key is known, else `not-found` and without an effect. A router asks so \
+                which shard knows the key.",
+        }));
+    }
     if route.is_read() {
         parameters.push(json!({
             "name": "Firstcome-Min-Seq", "in": "header",
