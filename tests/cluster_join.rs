@@ -90,11 +90,6 @@ fn entries(nodes: &Nodes, more: u64) {
     });
 }
 
-fn follows(nodes: &Nodes, node: usize) -> bool {
-    let Ok(mut client) = Client::connect(nodes.node(node).admin) else { return false };
-    client.get("/readyz?role=follower").is_ok_and(|answer| answer.status == 200)
-}
-
 #[test]
 fn a_node_joins_under_buyers_whatever_moment_it_is_killed_at_and_although_the_ring_is_overrun() {
     const SLOTS: u64 = 512;
@@ -153,7 +148,7 @@ fn a_node_joins_under_buyers_whatever_moment_it_is_killed_at_and_although_the_ri
     );
     nodes.nodes.push(None);
     nodes.run(2);
-    wait_until("the new node follows", || follows(&nodes, 2));
+    wait_until("the new node follows", || nodes.follows(2));
     buyers.know(nodes.public());
     buyers.wait_for(AFTER);
     assert!(!nodes.directory(2).join("joining").exists());
@@ -190,7 +185,7 @@ fn a_node_follows_from_an_old_copy_of_its_directory_and_joins_no_log_of_another_
     std::fs::rename(&directory, nodes.scratch().join("aside")).expect("moved");
     copy_directory(&backup, &directory);
     nodes.run(old);
-    wait_until("the restored node follows", || follows(&nodes, old));
+    wait_until("the restored node follows", || nodes.follows(old));
 
     // A log of another file, whose node is asked for a copy of this one's.
     nodes.create_log("other", [7; 16]);

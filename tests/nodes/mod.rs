@@ -43,6 +43,8 @@ pub struct Nodes {
     ways: Vec<Vec<Proxy>>,
     /// The ways of other members to each one.
     peers: Vec<Proxy>,
+    /// Settings of every node.
+    settings: Vec<(&'static str, String)>,
     scratch: tempfile::TempDir,
 }
 
@@ -54,18 +56,32 @@ impl Nodes {
 
     /// The same, over a log of so many slots.
     pub fn start_with_ring(count: usize, slots: u64) -> Nodes {
+        Nodes::start_prepared(count, slots, &[], |_, _| {})
+    }
+
+    /// The same, with settings of every node, and after what the test does with the directories of nodes and of members.
+    pub fn start_prepared(
+        count: usize,
+        slots: u64,
+        settings: &[(&'static str, &str)],
+        prepare: impl FnOnce(&[PathBuf], &[PathBuf]),
+    ) -> Nodes {
         let scratch = tempfile::tempdir().expect("scratch");
         let mut peers = Vec::new();
         let mut etcd = Etcd::prepare(3, |peer| {
             peers.push(Proxy::start(peer));
             peers[peers.len() - 1].address
         });
+        let directories: Vec<PathBuf> = (0..count).map(|node| directory(scratch.path(), node)).collect();
+        let members: Vec<PathBuf> = (0..3).map(|member| etcd.data(member)).collect();
+        prepare(&directories, &members);
         etcd.run_all();
         make_files(scratch.path(), count, &etcd, slots);
         let members = || etcd.urls_from(0).into_iter().map(|url| address_of(&url).expect("an address"));
         // One more node may join.
         let ways = (0..=count).map(|_| members().map(Proxy::start).collect()).collect();
-        let mut nodes = Nodes { nodes: Vec::new(), ways, peers, etcd, scratch };
+        let settings = settings.iter().map(|(key, value)| (*key, (*value).to_string())).collect();
+        let mut nodes = Nodes { nodes: Vec::new(), ways, peers, settings, etcd, scratch };
         for node in 0..count {
             nodes.nodes.push(None);
             nodes.run(node);
@@ -79,8 +95,9 @@ impl Nodes {
 
     /// Starts a node, again if it ran before.
     pub fn run(&mut self, node: usize) {
-        let cluster = ("FIRSTCOME__CLUSTER__FILE", self.file(node));
-        self.nodes[node] = Some(Process::start(&self.directory(node), &[cluster]));
+        let mut settings = self.settings.clone();
+        settings.push(("FIRSTCOME__CLUSTER__FILE", self.file(node)));
+        self.nodes[node] = Some(Process::start(&self.directory(node), &settings));
     }
 
     /// Writes the file of a node's cluster, and returns its path.
@@ -159,6 +176,12 @@ impl Nodes {
         (0..self.nodes.len()).find(runs).expect("a second node")
     }
 
+    /// Returns whether a node follows, and its state is not old.
+    pub fn follows(&self, node: usize) -> bool {
+        let Ok(mut client) = Client::connect(self.node(node).admin) else { return false };
+        client.get("/readyz?role=follower").is_ok_and(|answer| answer.status == 200)
+    }
+
     fn a_leader(&self) -> Option<usize> {
         (0..self.nodes.len()).find(|node| self.leads(*node))
     }
@@ -219,7 +242,7 @@ fn make_files(scratch: &Path, count: usize, etcd: &Etcd, slots: u64) {
     std::io::Write::write_all(&mut key, KEY.as_bytes()).expect("written");
     let store = Store::open(&directory(scratch, 0), wall_clock()).expect("made");
     for node in 1..count {
-        std::fs::create_dir(directory(scratch, node)).expect("made");
+        std::fs::create_dir_all(directory(scratch, node)).expect("made");
         let path = directory(scratch, node).join("firstcome.db");
         store.connection.execute("VACUUM INTO ?1", [path.to_str().expect("a path")]).expect("copied");
     }
