@@ -19,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use etcd::Etcd;
+use firstcome::http::routes::{Listener, ROUTES};
 use firstcome::types::{OrderId, Shard};
 use firstcome::wire::messages::{Bid, Request, Reserve};
 use peer::{Peer, Said};
@@ -238,48 +239,38 @@ fn sell(shard: u8, node: &Process) -> Sold {
 /// Asks a node for everything that another shard sold: nothing of it is found.
 fn finds_nothing_of(node: &Process, shard: u8, sold: &Sold) {
     let Sold { drop, auction, order, seq, code, .. } = sold;
-    for path in [
-        format!("/v1/drops/{drop}"),
-        format!("/v1/drops/{drop}/stream"),
-        format!("/v1/auctions/{auction}"),
-        format!("/v1/auctions/{auction}/bids"),
-        format!("/v1/orders/{order}"),
-        format!("/v1/drops/{}", u32::from(shard) << 24),
-    ] {
-        let answer = get(node.public, &path);
-        assert_eq!(
-            (answer.status, answer.body["code"].as_str()),
-            (404, Some("not-found")),
-            "{path}: {:?}",
-            answer.body
-        );
+    let mut asked = 0;
+    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+        let path = route.path.replace("{drop_id}", &drop.to_string()).replace("{auction_id}", &auction.to_string());
+        let path = path.replace("{order_id}", order);
+        if path == route.path {
+            continue;
+        }
+        let address = if route.listener == Listener::Public { node.public } else { node.admin };
+        let method = route.method.as_str();
+        let operation = http::contract::operation(method, route.path).expect("an operation");
+        let example = &operation["requestBody"]["content"]["application/json"]["example"];
+        let body = if example.is_null() { String::new() } else { example.to_string() };
+        let answer =
+            http::call(address, method, &path, "Content-Type: application/json\r\nIdempotency-Key: s\r\n", &body);
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+        assert!(route.operation == "OrderPage" || answer.body["code"] == "not-found", "{path}: {}", answer.text);
+        asked += 1;
     }
-    let bid = json!({ "buyer": "7", "amount": 9000 });
-    for (path, body) in [
-        (format!("/v1/drops/{drop}/orders"), json!({ "buyer": "eve", "quantity": 1 })),
-        (format!("/v1/orders/{order}/checkout"), json!({ "contact": { "email": "eve@example.org" } })),
-        (format!("/v1/orders/{order}/cancel"), json!({})),
-        (format!("/v1/auctions/{auction}/bids"), bid.clone()),
-        (format!("/v1/auctions/{auction}/buy-now"), json!({ "buyer": "eve" })),
+    assert!(asked > 25, "{asked} routes have the id of a drop, an auction or an order");
+    for query in [
+        format!("/v1/orders?drop_id={drop}"),
+        format!("/v1/audit?drop_id={drop}"),
+        format!("/v1/audit?order_id={order}"),
     ] {
-        let answer = post(node.public, &path, "strange", &body);
-        assert_eq!(
-            (answer.status, answer.body["code"].as_str()),
-            (404, Some("not-found")),
-            "{path}: {:?}",
-            answer.body
-        );
+        let answer = http::call(node.admin, "GET", &query, "", "");
+        let is_empty = answer.text.is_empty() || answer.body["data"] == json!([]);
+        assert!(answer.status == 404 || is_empty, "{query}: {}", answer.text);
     }
-    let reason = json!({ "reason": "not mine" });
-    for path in [
-        format!("/v1/drops/{drop}/pause"),
-        format!("/v1/drops/{drop}/close"),
-        format!("/v1/auctions/{auction}/cancel"),
-        format!("/v1/orders/{order}/operator-cancel"),
-    ] {
-        let answer = post(node.admin, &path, "strange", &reason);
-        assert_eq!(answer.status, 404, "{path}: {:?}", answer.body);
-    }
+    let exported = format!("/v1/orders?contacts=true&drop_id={drop}");
+    assert_eq!(http::call(node.admin, "GET", &exported, "Accept: text/csv\r\n", "").status, 404);
+    let below = get(node.public, &format!("/v1/drops/{}", u32::from(shard) << 24));
+    assert_eq!(below.status, 404, "{:?}", below.body);
     let mut wired = wire(node);
     assert_eq!(wired.ask(reserve(*drop, 9)).no(), 7);
     assert_eq!(wired.ask(Request::Bid(Bid { auction_id: *auction, user_id: 9, amount: 9000 })).no(), 7);
