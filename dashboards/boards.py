@@ -384,8 +384,13 @@ CLUSTER = Board("cluster", "Cluster", "The nodes of a cluster and the members of
         Panel("Entries behind", "Entries of the log that the foremost node has applied and this one has not.", "short",
               [("scalar(max(firstcome_node_applied_entry{@})) - firstcome_node_applied_entry{@}", "{{instance}}")],
               [(100, ORANGE), (1024, RED)], ["FirstcomeNodeBehind"]),
+        Panel("Clocks", "A node's wall clock minus that of the leaders that it followed; from 1 s on it may not lead.", "s",
+              [("firstcome_node_clock_lead_seconds{@}", "{{instance}}")], [(0.5, ORANGE), (1, RED)],
+              ["FirstcomeNodeClockOff"], width=24),
     ]),
     Row("Log", [
+        Panel("Appends", "Time from an append to the log to its answer: the sync of two members' disks, and the network.", "s",
+              quantiles("firstcome_node_append_seconds"), [(0.02, ORANGE), (0.05, RED)], ["FirstcomeEtcdSlow"]),
         Panel("Entries", "Entries per second that a node applies: one per group commit, and one a second when idle.",
               "ops", [("deriv(firstcome_node_applied_entry{@}[1m])", "{{instance}}")]),
         Panel("Writes", "Latency of orders, checkouts, cancellations and bids, including the append to the log.", "s",

@@ -339,6 +339,18 @@ fn a_leader_hands_over_under_buyers_and_nothing_is_lost() {
         assert_eq!(nodes.leader(), follower);
     }
     leader = follower;
+    let answer = leave(&nodes, leader);
+    let left = std::mem::replace(&mut leader, nodes.leader());
+    assert!(
+        answer.status.success() && text(&answer).contains(&format!("n{left} has left: n{leader} leads")),
+        "{}",
+        text(&answer)
+    );
+    assert!(leave(&nodes, left).status.success(), "a repeat says the same");
+    let answer = hand_over(&nodes, leader, Some(left));
+    assert!(answer.status.code() == Some(69) && text(&answer).contains("node-conflict"), "{}", text(&answer));
+    assert_eq!(nodes.leader(), leader);
+    assert!(follows(&nodes, left), "until it is stopped");
     let ledger = buyers.end();
     println!(
         "{} accepted, {} unknown, {} not applied",
@@ -352,6 +364,12 @@ fn a_leader_hands_over_under_buyers_and_nothing_is_lost() {
     assert_equal_files(&directories);
     gaps.sort();
     assert!(gaps[gaps.len() / 2] < Duration::from_secs(1), "half of them: {gaps:?}");
+}
+
+fn leave(nodes: &Nodes, node: usize) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    command.args(["cluster", "leave", "--admin", &nodes.node(node).admin.to_string()]);
+    command.stdin(Stdio::null()).output().expect("run")
 }
 
 fn hand_over(nodes: &Nodes, from: usize, to: Option<usize>) -> Output {

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 const JSON: &str = "Content-Type: application/json\r\n";
 
 /// The server here is no node of a cluster.
-const OF_NODES: [&str; 2] = ["CopyNode", "HandOver"];
+const OF_NODES: [&str; 3] = ["CopyNode", "HandOver", "LeaveCluster"];
 
 /// Why no test here can see a code: it needs a fault, which other tests make.
 fn unseen(operation: &str, code: Code) -> Option<&'static str> {
@@ -437,8 +437,9 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     is(&wrong, Code::Validation);
     assert_eq!(wrong.body["errors"][0]["pointer"], "/last", "a JSON pointer");
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
-    is(&call(admin, "GET", "/v1/node/copy", "", ""), Code::NotFound);
-    is(&call(admin, "POST", "/v1/node/handover", "", ""), Code::NotFound);
+    for (method, verb) in [("GET", "copy"), ("POST", "handover"), ("POST", "leave")] {
+        is(&call(admin, method, &format!("/v1/node/{verb}"), "", ""), Code::NotFound);
+    }
 }
 
 /// An order's id that nobody has.

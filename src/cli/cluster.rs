@@ -7,6 +7,7 @@ mod handover;
 mod init;
 #[cfg(feature = "cluster")]
 mod join;
+mod leave;
 #[cfg(feature = "cluster")]
 mod promote;
 #[cfg(feature = "cluster")]
@@ -77,6 +78,16 @@ The leader ends its batch, gives the leadership up, and another node leads a mom
 request comes in that moment are told to repeat it. The token of an owner is in the variable FIRSTCOME_TOKEN.
 
 Exit codes: 0 another node leads; 64 wrong arguments; 69 the node is unreachable, does not lead, or no other one can.";
+
+const LEAVE_EXAMPLES: &str = "Examples:
+  firstcome cluster leave --admin https://n1.example:8081
+  systemctl disable --now firstcome-node@n1
+
+The node hands over if it leads, withdraws its announcement, and does not lead again before its server is started anew. Until it
+is stopped it follows and serves reads. Nothing else names it, so that its directory may then be put aside. The token of an
+owner is in the variable FIRSTCOME_TOKEN.
+
+Exit codes: 0 it has left; 64 wrong arguments; 69 the node is unreachable, or leads and no other one can.";
 
 const PROMOTE_EXAMPLES: &str = "Examples:
   firstcome cluster promote --cluster /etc/firstcome/cluster.toml
@@ -166,6 +177,16 @@ enum ClusterCommand {
         #[arg(long, value_name = "FILE")]
         ca: Option<PathBuf>,
     },
+    /// Let a node lead no more, before it is stopped for good or for long
+    #[command(after_help = LEAVE_EXAMPLES)]
+    Leave {
+        /// Admin listener of the node: host:port, http://host:port or https://host:port
+        #[arg(long, value_name = "URL", default_value = "127.0.0.1:8081")]
+        admin: String,
+        /// With https://: trust the authorities in this PEM file as well
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
     /// Let this node lead: the present leader hands over to it
     #[command(after_help = PROMOTE_EXAMPLES)]
     Promote {
@@ -209,6 +230,7 @@ pub fn run(args: &ClusterArgs) -> Result<(), Exit> {
         }
         ClusterCommand::Adopt { file, data, accept_n } => run_adopt(file, data, *accept_n),
         ClusterCommand::Handover { admin, to, ca } => handover::run(admin, ca.as_deref(), to.as_deref()),
+        ClusterCommand::Leave { admin, ca } => leave::run(admin, ca.as_deref()),
         ClusterCommand::Promote { file, admin, ca } => run_promote(file, admin.as_deref(), ca.as_deref()),
         ClusterCommand::Key => print_key(),
     }

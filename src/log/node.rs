@@ -88,6 +88,8 @@ pub struct Node {
     next_poll: BootMillis,
     /// Time before which the node does not campaign: it has resigned.
     campaigns_from: BootMillis,
+    /// True once the node is not to lead any more.
+    is_retired: bool,
     /// Time before which nothing is asked: the last answer told nothing.
     asks_from: BootMillis,
     /// Time of the log's last answer that told anything.
@@ -116,6 +118,7 @@ impl Node {
             asked_at: now,
             next_poll: now,
             campaigns_from: now,
+            is_retired: false,
             asks_from: now,
             answered_at: now,
             heard: Heard::nothing(now),
@@ -190,6 +193,11 @@ impl Node {
         }
     }
 
+    /// Campaigns no more, because the node leaves its cluster.
+    pub fn retire(&mut self) {
+        self.is_retired = true;
+    }
+
     /// Gives the entry under way up, because the process ends: the next start finds in the log what became of it.
     pub fn abandon(&mut self, now: BootMillis) {
         if matches!(self.role, NodeState::Leading { .. }) {
@@ -216,7 +224,9 @@ impl Node {
         self.leave_what_has_ended(now);
         let request = match &self.role {
             NodeState::Following
-                if now >= self.campaigns_from && self.heard.is_time_to_campaign(&self.settings, now) =>
+                if !self.is_retired
+                    && now >= self.campaigns_from
+                    && self.heard.is_time_to_campaign(&self.settings, now) =>
             {
                 self.role = NodeState::Campaigning { since: now };
                 LogRequest::Campaign

@@ -172,7 +172,13 @@ async fn serve(
             },
             _ = look.tick() => drop(tokio::spawn(see_leader(Arc::clone(log), Arc::clone(view), Arc::clone(&vacancy)))),
             _ = room.tick() => drop(tokio::spawn(see_room(Arc::clone(log), Arc::clone(view), quota_bytes))),
+            // The leadership goes to nodes that announce themselves.
             _ = announce.tick() => {
+                if view.leaves() {
+                    log.withdraw().await;
+                    view.set_left();
+                    continue;
+                }
                 let node = NodeAnnouncement {
                     address: address_of(cluster),
                     applied: view.applied(),

@@ -87,6 +87,8 @@ catalogue! {
     SEQ = MetricKind::Gauge, "firstcome_seq", "Number of the last durable event.";
     NODE_LEADS = MetricKind::Gauge, "firstcome_node_leads", "1 while this node of a cluster surely leads, otherwise 0; absent on a single machine.";
     NODE_APPLIED = MetricKind::Gauge, "firstcome_node_applied_entry", "Number of the last entry of the log in this node's file; absent on a single machine.";
+    NODE_CLOCK_LEAD = MetricKind::Gauge, "firstcome_node_clock_lead_seconds", "This node's wall clock minus that of the leaders whose entries it applied; absent before it could compare, and on a single machine.";
+    APPEND = MetricKind::Histogram(&SECONDS), "firstcome_node_append_seconds", "Time from an append to the log to its answer, at the node that leads.";
     NODE_STALE = MetricKind::Gauge, "firstcome_node_stale_seconds", "Time that this node's state may be behind: 0 while it leads, otherwise the age of its last entry; absent before the first, and on a single machine.";
     READS = MetricKind::Counter, "firstcome_reads_total", "Reads of drops and orders by source: hot (cached response) or cold (file).";
     READ = MetricKind::Histogram(&SECONDS), "firstcome_read_seconds", "Time of a read by source: hot (cached response) or cold (file).";

@@ -22,6 +22,8 @@ pub struct WriterMeter {
     batch_commands: LocalHistogram,
     decide: LocalHistogram,
     record: LocalHistogram,
+    /// Made at the first append: a single machine has none.
+    append: Option<LocalHistogram>,
     commit: LocalHistogram,
     checkpoint: LocalHistogram,
     too_old: Counter,
@@ -50,6 +52,7 @@ impl WriterMeter {
             batch_commands: LocalHistogram::new(telemetry.histogram(&metric::BATCH_COMMANDS, &[])),
             decide: seconds(telemetry, &metric::DECIDE),
             record: seconds(telemetry, &metric::RECORD),
+            append: None,
             commit: seconds(telemetry, &metric::COMMIT),
             checkpoint: seconds(telemetry, &metric::CHECKPOINT),
             too_old: telemetry.counter(&metric::TOO_OLD, &[]),
@@ -89,6 +92,11 @@ impl WriterMeter {
     /// Records the duration of writing a batch's rows.
     pub fn record(&mut self, took: Duration) {
         self.record.record_duration(took);
+    }
+
+    /// Records the duration of an append to the replicated log.
+    pub fn append(&mut self, took: Duration) {
+        self.append.get_or_insert_with(|| seconds(&self.telemetry, &metric::APPEND)).record_duration(took);
     }
 
     /// Records the duration of a commit.
@@ -134,7 +142,10 @@ impl WriterMeter {
             &mut self.record,
             &mut self.commit,
             &mut self.checkpoint,
-        ] {
+        ]
+        .into_iter()
+        .chain(&mut self.append)
+        {
             histogram.flush();
         }
         let combinations = self

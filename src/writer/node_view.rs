@@ -64,6 +64,10 @@ pub struct NodeView {
     stopped: AtomicBool,
     /// The log answers, and the leader appends nothing.
     leader_silent: AtomicBool,
+    /// True once the node leaves its cluster: it follows, but does not campaign any more.
+    leaves: AtomicBool,
+    /// True once it has left: no other node counts on it.
+    has_left: AtomicBool,
     leader: Mutex<Option<Arc<LeaderAddress>>>,
     is_copying: Arc<AtomicBool>,
     handover: Arc<Handover>,
@@ -93,6 +97,8 @@ impl NodeView {
             log_use: AtomicU8::new(0),
             stopped: AtomicBool::new(false),
             leader_silent: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             leader: Mutex::new(None),
             is_copying: Arc::default(),
             handover: Arc::default(),
@@ -128,6 +134,28 @@ impl NodeView {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Notes that the node leaves its cluster: until it is started again it follows, and does not lead.
+    pub fn set_leaving(&self) {
+        self.leaves.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the node leaves its cluster.
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Acquire)
+    }
+
+    /// Notes that the node has withdrawn its announcement.
+    pub fn set_left(&self) {
+        self.has_left.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the node has withdrawn its announcement, because it leaves its cluster.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
     }
 
     /// Number of the last entry in the node's file.

@@ -116,6 +116,9 @@ impl<'a> Replica<'a> {
     /// Hands over the requests that are due.
     pub(super) fn send_due(&mut self) {
         let now = boot_clock();
+        if self.view.leaves() {
+            self.node.retire();
+        }
         if let Some(request) = self.node.request(now) {
             self.asked = self.asked.wrapping_add(1);
             (self.lanes.submit)(LogJob { lane: Lane::Data, number: self.asked, request });

@@ -247,7 +247,10 @@ impl WriterLoop<'_> {
             Err(error) => return self.not_committed(error),
         };
         self.meter.record(started.elapsed());
-        match self.end_of_append(entry)? {
+        let appended = Instant::now();
+        let end = self.end_of_append(entry)?;
+        self.meter.append(appended.elapsed());
+        match end {
             EntryEnd::Commit => self.commit_entry(started),
             EntryEnd::RollBack(reply) => {
                 let _uncommitted = self.is_rolled_back();

@@ -72,6 +72,10 @@ pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
 fn show_node(telemetry: &Telemetry, node: &NodeView) {
     telemetry.set(&metric::NODE_LEADS, u64::from(node.role() == NodeRole::Leader));
     telemetry.set(&metric::NODE_APPLIED, node.applied());
+    if let Some(lead_ms) = node.clock_lead_ms() {
+        let seconds = Duration::from_millis(lead_ms.unsigned_abs()).as_secs_f64();
+        telemetry.gauge(&metric::NODE_CLOCK_LEAD, &[]).set(if lead_ms < 0 { -seconds } else { seconds });
+    }
     if let Some(age) = node.stale_ms() {
         let seconds = Duration::from_millis(age).as_secs_f64();
         telemetry.gauge(&metric::NODE_STALE, &[]).set(seconds);

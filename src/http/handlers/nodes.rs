@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
@@ -25,7 +26,7 @@ use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::store::node_copy;
-use crate::writer::{CopyTurn, HandoverStep, HandoverTurn, NodeView};
+use crate::writer::{CopyTurn, HandoverStep, HandoverTurn, LeaderAddress, NodeView};
 
 /// Requests that a node of a cluster cannot fulfil now. A server that is no node has no such path.
 const CONFLICT: &[Code] = &[Code::NodeConflict];
@@ -59,6 +60,22 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         )
         .problems(&[QUERY, ID, CONFLICT, &[Code::NotLeader]])
         .later(|worker, call| Box::pin(hand_over(worker, call))),
+    Route::admin(Role::Owner, Method::POST, "/v1/node/leave", "LeaveCluster", "Let this node lead no more, before it is stopped")
+        .responds(
+            &[200],
+            &[Inline("application/json", || {
+                json!({
+                    "type": "object",
+                    "required": ["node", "leader"],
+                    "properties": {
+                        "node": { "type": "string", "description": "The name of this node." },
+                        "leader": { "type": ["string", "null"], "description": "The name of the node that leads, as far as this one knows." },
+                    },
+                })
+            })],
+        )
+        .problems(&[ID, CONFLICT])
+        .later(|worker, _| Box::pin(leave(worker))),
 ];
 
 /// Bytes of a piece of a copy.
@@ -152,25 +169,48 @@ async fn hand_over(worker: &Rc<Worker>, call: Call) -> Result<Response<Body>, Pr
     if !view.may_lead() {
         return Err(node::not_leader(worker));
     }
+    let (leader, without_leader) = give_leadership(view, to).await?;
+    let body = json!({
+        "leader": leader.node,
+        "public_url": leader.public_url,
+        "admin_url": leader.admin_url,
+        "without_leader_ms": u64::try_from(without_leader.as_millis()).unwrap_or(u64::MAX),
+    });
+    Ok(json(StatusCode::OK, Bytes::from(body.to_string())))
+}
+
+/// `POST /v1/node/leave`. A node that leads hands over first; one that has left already answers the same again.
+async fn leave(worker: &Rc<Worker>) -> Result<Response<Body>, Problem> {
+    let view = worker.writer.node.as_ref().ok_or(Problem::NotFound)?;
+    if view.may_lead() {
+        give_leadership(view, None).await?;
+    }
+    view.set_leaving();
+    // Without an answer of the log the announcement ends after some seconds by itself.
+    let began = Instant::now();
+    while !view.has_left() && began.elapsed() < NAMED_MAX {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    tracing::info!("this node leaves its cluster: it follows until it is stopped, and does not lead");
+    let leader = view.leader().map(|leader| leader.node.clone());
+    let body = json!({ "node": view.name(), "leader": leader });
+    Ok(json(StatusCode::OK, Bytes::from(body.to_string())))
+}
+
+/// Hands the leadership over. Returns the node that has taken it, and the time without a leader.
+async fn give_leadership(view: &NodeView, to: Option<String>) -> Result<(Arc<LeaderAddress>, Duration), Problem> {
     let turn = view.handover().begin(to).ok_or(Problem::NodeConflict(NodeConflict::HandsOver))?;
     given_up(view, &turn).await?;
     let began = Instant::now();
-    let leader = loop {
+    loop {
         if let Some(leader) = view.leader().filter(|leader| leader.node != view.name()) {
-            break leader;
+            return Ok((leader, began.elapsed()));
         }
         if began.elapsed() >= TAKEN_MAX {
             return Err(Problem::NodeConflict(NodeConflict::NotTaken));
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    };
-    let body = json!({
-        "leader": leader.node,
-        "public_url": leader.public_url,
-        "admin_url": leader.admin_url,
-        "without_leader_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-    });
-    Ok(json(StatusCode::OK, Bytes::from(body.to_string())))
+    }
 }
 
 /// Waits until the node has given the leadership up.
