@@ -442,7 +442,6 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     }
 }
 
-/// An order's id that nobody has.
 const UNKNOWN: &str = firstcome::api::json::scalars::ORDER_ID_EXAMPLE;
 
 /// The document's own example of a route's body.
