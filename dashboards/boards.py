@@ -124,6 +124,10 @@ SALE = Board("sale", "Sale", "Stock, orders and payments of a sale, compared wit
               [("sum by (reason) (rate(firstcome_turned_away_total{@}[]))", "{{reason}}"),
                ("sum (rate(firstcome_writer_too_old_total{@}[]))", "waited too long")],
               [(1, ORANGE)], ["FirstcomeQueueFull"]),
+        Panel("Rate limits", "Requests that a rate limit had no room for, per second by policy.", "ops",
+              [("sum by (policy) (rate(firstcome_rate_limited_total{@}[]))", "{{policy}}")]),
+        Panel("Buyers by tier", "Requests of buyers to whom limits apply, per second by tier.", "ops",
+              [("sum by (tier) (rate(firstcome_tier_requests_total{@}[]))", "{{tier}}")], stacked=True),
     ]),
 ])
 

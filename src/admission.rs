@@ -8,6 +8,7 @@ pub mod buyers;
 pub mod in_flight;
 mod jwt;
 pub mod largest_amounts;
+pub mod limits;
 pub mod operators;
 pub mod rejected;
 pub mod verified;
@@ -15,23 +16,25 @@ pub mod verified;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use address::ClientAddress;
 use address::TrustedProxies;
 use buyers::BuyerTokens;
 use in_flight::{ClientKey, InFlight, InFlightPermit};
+use limits::{Client, Door};
 use operators::{Operator, Operators};
 pub use rejected::Rejected;
 
 use crate::config::{Config, ConfigError};
 use crate::telemetry::{Telemetry, catalogue as metric};
-use crate::types::{BuyerText, UnixMillis};
+use crate::types::{BuyerText, Tier, UnixMillis};
 
 /// The sender of a request, as far as a token proves it.
 #[derive(Clone, Debug)]
 pub enum Caller {
     /// The route is open, or no tokens of its kind are configured.
     Anonymous,
-    /// The buyer of a verified token.
-    Buyer(BuyerText),
+    /// The buyer of a verified token, with the tier that it claims.
+    Buyer(BuyerText, Tier),
     /// An operator; without operator tokens, the owner.
     Operator(Operator),
 }
@@ -42,7 +45,7 @@ impl Caller {
     pub fn operator(&self) -> Option<&Operator> {
         match self {
             Caller::Operator(operator) => Some(operator),
-            Caller::Anonymous | Caller::Buyer(_) => None,
+            Caller::Anonymous | Caller::Buyer(..) => None,
         }
     }
 
@@ -50,7 +53,16 @@ impl Caller {
     #[must_use]
     pub fn buyer(&self) -> Option<&BuyerText> {
         match self {
-            Caller::Buyer(buyer) => Some(buyer),
+            Caller::Buyer(buyer, _) => Some(buyer),
+            Caller::Anonymous | Caller::Operator(_) => None,
+        }
+    }
+
+    /// Returns the buyer and the tier of a token.
+    #[must_use]
+    pub fn token(&self) -> Option<(&BuyerText, Tier)> {
+        match self {
+            Caller::Buyer(buyer, tier) => Some((buyer, *tier)),
             Caller::Anonymous | Caller::Operator(_) => None,
         }
     }
@@ -63,6 +75,7 @@ pub struct Admission {
     pub buyers: Option<BuyerTokens>,
     proxies: TrustedProxies,
     in_flight: InFlight,
+    pub door: Door,
     counters: RejectionCounters,
 }
 
@@ -108,6 +121,7 @@ impl Admission {
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
                 in_flight: InFlight::new(config.in_flight_per_client_max),
+                door: Door::new(&config.admission, config.limits.loopback_is_client, telemetry),
                 counters,
             }),
             Some(_) | None => Err(mistakes),
@@ -118,6 +132,25 @@ impl Admission {
     #[must_use]
     pub fn is_proxy(&self, peer: IpAddr) -> bool {
         self.proxies.contain(peer)
+    }
+
+    /// Puts the limits of a changed configuration in force; the number of entries stays.
+    pub fn replace_limits(&self, config: &Config) {
+        self.in_flight.set_max(config.in_flight_per_client_max);
+        self.door.replace_rules(&config.admission);
+    }
+
+    /// Returns the client that the limits count. `forwarded_for` is called for a trusted proxy only.
+    pub fn client<'headers, Lines: DoubleEndedIterator<Item = &'headers [u8]>>(
+        &self,
+        peer: IpAddr,
+        forwarded_for: impl FnOnce() -> Lines,
+    ) -> Client {
+        if !self.proxies.contain(peer) {
+            return self.door.client(ClientAddress::new(peer), false);
+        }
+        let address = self.proxies.client(peer, forwarded_for());
+        self.door.client(address, self.proxies.contain(address.get()))
     }
 
     /// Takes a permit for one more request of a client, given back when it is dropped; `None` if this client is not

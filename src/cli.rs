@@ -10,6 +10,7 @@ pub mod replay;
 pub mod route;
 pub mod rush;
 pub mod serve;
+mod signals;
 pub mod token;
 pub mod top;
 pub mod undo;

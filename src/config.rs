@@ -4,6 +4,7 @@
 //! `FIRSTCOME__SECTION__KEY`, the errors for unknown keys, and the table in `config/README.md`. Flags win over the
 //! environment, the environment over the file, the file over the defaults. All errors are reported at once.
 
+mod admission;
 mod auctions;
 mod cluster;
 mod fields;
@@ -30,8 +31,9 @@ pub use cluster::read_key_file;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
-    AccessLogSettings, AdvertisedAddresses, AuctionSettings, ClusterConfig, Config, ConfigError, ConnectionLimits,
-    KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore, PlanSettings, TlsFiles, TraceSettings, WireLimits,
+    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ClusterConfig, Config, ConfigError,
+    ConnectionLimits, Exemptions, KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore, PlanSettings, TlsFiles,
+    TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;
@@ -305,6 +307,28 @@ mod tests {
         ] {
             assert_eq!(load(&[], &[(key, wrong.into())]).expect_err("refused").len(), 1, "{key} = {wrong}");
         }
+    }
+
+    #[test]
+    fn limits_that_do_not_ascend_with_the_tiers_are_refused_with_all_other_mistakes() {
+        let told = load(
+            &[],
+            &[
+                ("admission.suspected_writes_per_minute", "0".into()),
+                ("admission.verified_writes_per_minute", "10".into()),
+                ("admission.default_tier", "gold".into()),
+                ("admission.exempt", "10.0.0.0/8, buyer:, nobody".into()),
+                ("admission.entries_max", "4000000".into()),
+            ],
+        );
+        let told = told.expect_err("five mistakes");
+        assert_eq!(told.len(), 5, "{told:#?}");
+        for part in ["suspected_writes_per_minute must be at most", "new_writes_per_minute must be at most", "gold"] {
+            assert!(told.iter().any(|line| line.contains(part)), "{part}: {told:#?}");
+        }
+        let exempt = load(&[], &[("admission.exempt", "buyer:box office, 10.1.2.3/8, ::1".into())]).expect("good");
+        let Exemptions { networks, buyers } = exempt.admission.exempt;
+        assert_eq!((networks.len(), buyers), (2, vec!["box office".to_string()]));
     }
 
     #[test]

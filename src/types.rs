@@ -12,12 +12,14 @@ pub mod money;
 pub mod order_id;
 pub mod order_range;
 pub mod payment;
+pub mod policy_state;
 pub mod published;
 pub mod random;
 pub mod shard;
 pub mod signing_secret;
 pub mod strict_json;
 pub mod text;
+pub mod tier;
 pub mod webhooks;
 
 use std::fmt;
@@ -28,10 +30,12 @@ pub use digest_key::DigestKey;
 pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
 pub use payment::{Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment};
+pub use policy_state::PolicyState;
 pub use published::{Published, SnapshotGate};
 pub use shard::Shard;
 pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
+pub use tier::Tier;
 pub use webhooks::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EndpointUrl, EventFilter};
 
 /// Largest integer that all JSON readers represent exactly (2^53 - 1). No number in a response exceeds it.

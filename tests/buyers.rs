@@ -127,7 +127,7 @@ fn good_tokens_order_in_the_name_of_their_buyer() {
         ("a1", hs256(SECRET, Some("first"), &claims("a1", json!({})))),
         ("a2", hs256(SECRET, None, &claims("a2", json!({})))),
         ("a3", hs256(NEXT_SECRET, Some("whatever"), &claims("a3", json!({})))),
-        ("a4", eddsa(&key, &claims("a4", json!({ "iat": now, "nbf": now, "iss": "shop", "tier": "gold" })))),
+        ("a4", eddsa(&key, &claims("a4", json!({ "iat": now, "nbf": now, "iss": "shop", "tier": "premium" })))),
         ("a5", hs256(SECRET, None, &claims("a5", json!({ "aud": ["other", "drops"] })))),
         // Within the leeway of 30 s.
         ("a6", hs256(SECRET, None, &claims("a6", json!({ "exp": now - 10, "iat": now + 10, "nbf": now + 10 })))),

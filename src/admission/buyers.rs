@@ -10,7 +10,7 @@ use super::rejected::Rejected;
 use super::verified::{VerifiedToken, VerifiedTokens};
 use crate::config::secret_file::{FileProtection, read};
 use crate::config::{Config, ConfigError, KeyFile};
-use crate::types::BuyerText;
+use crate::types::{BuyerText, Tier};
 use crate::writer::clock::wall_clock_second;
 
 /// The longest token that is verified, in bytes; a usual one has 300.
@@ -60,22 +60,21 @@ impl BuyerTokens {
         Ok((!keys.is_empty()).then_some(BuyerTokens { keys, audience, issuer, leeway_seconds }))
     }
 
-    /// Returns the buyer that a token names. `known` caches tokens that were verified before.
+    /// Returns the buyer that a token names, and their tier. `known` caches tokens that were verified before.
     ///
     /// # Errors
     /// `unauthorized`, for every kind of failure but a token that is too long to be looked at.
-    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<BuyerText, Rejected> {
-        self.find_or_verify(token, known, wall_clock_second()).map(|verified| verified.buyer)
+    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, Tier), Rejected> {
+        self.find_or_verify(token, known, wall_clock_second()).map(|verified| (verified.buyer, verified.tier))
     }
 
-    /// Returns the buyer and the first second in which the token is not valid, in seconds since 1970: a wire connection
-    /// sends its token only once.
+    /// Returns the claims of a token with the first second in which it is not valid: a wire connection sends its token only
+    /// once.
     ///
     /// # Errors
     /// `unauthorized`, for every kind of failure but a token that is too long to be looked at.
-    pub fn check_with_end(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, u64), Rejected> {
-        let verified = self.find_or_verify(token, known, wall_clock_second())?;
-        Ok((verified.buyer, verified.expires))
+    pub fn check_with_end(&self, token: &str, known: &mut VerifiedTokens) -> Result<VerifiedToken, Rejected> {
+        self.find_or_verify(token, known, wall_clock_second())
     }
 
     fn find_or_verify(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<VerifiedToken, Rejected> {
@@ -99,7 +98,7 @@ impl BuyerTokens {
         let verify = |key: &VerificationKey| token.verified_by(&key.decoding, key.algorithm);
         let claims = self.keys.iter().filter(may_be).find_map(verify)?;
         let expires = claims.expires(&self.audience, &self.issuer, now, self.leeway_seconds)?;
-        Some(VerifiedToken { buyer: BuyerText::new(&claims.sub)?, expires })
+        Some(VerifiedToken { buyer: BuyerText::new(&claims.sub)?, tier: claims.tier()?, expires })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -22,7 +23,8 @@ pub enum ClientKey {
 
 /// Requests in flight by client. It holds only clients that have some, so that it is bounded by the connections.
 pub struct InFlight {
-    max: u32,
+    /// It changes when the settings are read again.
+    max: AtomicU32,
     /// Keyed by the process, so that clients cannot choose addresses that collide.
     hasher: RandomState,
     shards: Box<[Mutex<HashMap<ClientKey, u32>>]>,
@@ -33,12 +35,16 @@ impl InFlight {
     #[must_use]
     pub fn new(max: u32) -> InFlight {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        InFlight { max, hasher: RandomState::new(), shards }
+        InFlight { max: AtomicU32::new(max), hasher: RandomState::new(), shards }
     }
 
     #[must_use]
     pub fn max(&self) -> u32 {
-        self.max
+        self.max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_max(&self, max: u32) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     pub(super) fn buyer(&self, buyer: &BuyerText) -> ClientKey {
@@ -49,7 +55,7 @@ impl InFlight {
     pub(super) fn acquire(&self, client: ClientKey) -> Option<InFlightPermit<'_>> {
         let mut shard = self.shard(client)?.lock();
         let used = shard.entry(client).or_insert(0);
-        if *used >= self.max {
+        if *used >= self.max() {
             return None;
         }
         *used = used.saturating_add(1);

@@ -11,6 +11,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use crate::types::Tier;
+
 /// The parts of a token, and its header; nothing is verified yet.
 pub(super) struct Jwt<'a> {
     /// Header and claims as they were signed.
@@ -40,6 +42,8 @@ pub(super) struct Claims {
     aud: Option<Names>,
     #[serde(default)]
     iss: Option<Names>,
+    #[serde(default)]
+    tier: Option<String>,
 }
 
 /// A claim that is one name or several.
@@ -88,6 +92,11 @@ impl<'a> Jwt<'a> {
 }
 
 impl Claims {
+    /// Returns the buyer's tier: `new` if the token does not say; `None` for any other name.
+    pub(super) fn tier(&self) -> Option<Tier> {
+        self.tier.as_deref().map_or(Some(Tier::New), Tier::parse)
+    }
+
     /// Returns the first second in which the token is not valid, in seconds since 1970, if it is for this server and valid
     /// now: on its `exp` it is not (RFC 7519, 4.1.4). A token that is issued in the future is as wrong as one that is not
     /// valid yet.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::types::BuyerText;
+use crate::types::{BuyerText, Tier};
 
 /// Tokens in each of the two generations; with 300 bytes each, all of them take about 2 MB per worker.
 const GENERATION_MAX: usize = 2048;
@@ -19,6 +19,7 @@ pub struct VerifiedTokens {
 #[derive(Clone)]
 pub struct VerifiedToken {
     pub buyer: BuyerText,
+    pub tier: Tier,
     /// The first second in which it is not valid, in seconds since 1970.
     pub expires: u64,
 }
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     fn of(buyer: &str) -> VerifiedToken {
-        VerifiedToken { buyer: BuyerText::new(buyer).expect("a buyer"), expires: 101 }
+        VerifiedToken { buyer: BuyerText::new(buyer).expect("a buyer"), tier: Tier::New, expires: 101 }
     }
 
     #[test]

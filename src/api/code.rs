@@ -123,7 +123,7 @@ impl Code {
             Code::UnsupportedMediaType => {
                 kind(19, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
-            Code::RateLimited => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests in flight"),
+            Code::RateLimited => kind(20, "rate-limited", S::TOO_MANY_REQUESTS, "Too many requests"),
             Code::Overloaded => kind(21, "overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
             Code::Draining => kind(22, "draining", S::SERVICE_UNAVAILABLE, "Server shutting down"),
             Code::ReadOnly => kind(23, "read-only", S::SERVICE_UNAVAILABLE, "Server temporarily read-only"),

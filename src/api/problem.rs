@@ -9,8 +9,10 @@ use super::code::{Code, ProblemKind};
 pub use super::node_conflict::NodeConflict;
 use super::refusals;
 use crate::engine::Refusal;
+use crate::types::policy_state::rate_limit_headers;
+pub use crate::types::policy_state::whole_seconds;
 use crate::types::text::rfc3339;
-use crate::types::{Seq, UnixMillis};
+use crate::types::{PolicyState, Seq, UnixMillis};
 
 /// A mistake in a request's body or query.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +78,8 @@ pub enum Problem {
         /// The limit of requests in flight per client.
         in_flight_max: u32,
     },
+    /// Rate limits have no room for the request.
+    OverLimit(Box<[PolicyState]>),
     /// The queue is full or too slow. Nothing was decided.
     Overloaded {
         /// Number of waiting commands.
@@ -140,7 +144,7 @@ impl Problem {
             Problem::BodyTooLarge { .. } => Code::BodyTooLarge,
             Problem::UnsupportedMediaType => Code::UnsupportedMediaType,
             Problem::Refused { refusal, .. } => refusals::code(refusal),
-            Problem::RateLimited { .. } => Code::RateLimited,
+            Problem::RateLimited { .. } | Problem::OverLimit(_) => Code::RateLimited,
             Problem::Overloaded { .. } => Code::Overloaded,
             Problem::Draining => Code::Draining,
             Problem::ReadOnly => Code::ReadOnly,
@@ -174,6 +178,7 @@ impl Problem {
     pub fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
         match self {
             Problem::Overloaded { retry_after, .. } => Some(*retry_after),
+            Problem::OverLimit(policies) => policies.iter().map(|state| state.wait).max(),
             Problem::NotLeader { location: Some(_), .. } => None,
             Problem::RateLimited { .. } | Problem::NotLeader { .. } | Problem::Behind { .. } => {
                 Some(Duration::from_secs(1))
@@ -200,9 +205,12 @@ impl Problem {
     }
 
     /// Returns the exceeded quota for `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): the
-    /// slots in the queue that buyers share, or the limit of one client.
+    /// slots in the queue that buyers share, or the limits of one client.
     #[must_use]
     pub fn quota(&self, queue_slots: usize) -> Option<(String, String)> {
+        if let Problem::OverLimit(policies) = self {
+            return Some(rate_limit_headers(policies));
+        }
         let (name, quota, wait) = if let Problem::Overloaded { retry_after, .. } = self {
             ("queue", queue_slots, *retry_after)
         } else if let Problem::RateLimited { in_flight_max } = self {
@@ -248,6 +256,10 @@ impl Problem {
             Problem::RateLimited { in_flight_max } => {
                 format!("Limit of requests in flight per client: {in_flight_max}. Nothing was decided.")
             }
+            Problem::OverLimit(policies) => {
+                let names: Vec<&str> = policies.iter().map(|state| state.policy).collect();
+                format!("Too many requests a minute: {}. Nothing was decided. Retry after Retry-After.", names.join(", "))
+            }
             Problem::Overloaded { .. } => "Nothing was decided. Retry after Retry-After with the same key.".into(),
             Problem::Draining => "Nothing was decided. Retry soon with the same key.".into(),
             Problem::ReadOnly => {
@@ -289,6 +301,10 @@ impl Problem {
             }
             Problem::RateLimited { .. } => {
                 out.insert("violated_policies".into(), json!([IN_FLIGHT_POLICY]));
+            }
+            Problem::OverLimit(policies) => {
+                let names: Vec<&str> = policies.iter().map(|state| state.policy).collect();
+                out.insert("violated_policies".into(), json!(names));
             }
             Problem::NotLeader { leader, .. } | Problem::Behind { leader, .. } => {
                 if let Some(leader) = leader {
@@ -332,12 +348,6 @@ impl Problem {
         self.members(&mut body);
         Value::Object(body).to_string()
     }
-}
-
-/// Returns whole seconds, rounded up, at least one: `Retry-After` has no fractions.
-#[must_use]
-pub fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::signals::HarmlessSignals;
 use crate::config::{Config, all_settings};
 use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use crate::exit::{self, Exit, exit_now};
@@ -133,13 +135,17 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     // With a handler, exceeding the limit on file sizes is a failed write with its exit code instead of a killed process.
     let _handler = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) }).map_err(no_signals)?;
     // Before the start: their default is to end the process at once.
-    runtime.block_on(async { IgnoredSignals::listen() }).map_err(no_signals)?.report_on(&runtime);
+    let signals = runtime.block_on(async { HarmlessSignals::listen() }).map_err(no_signals)?;
+    let serving = Arc::new(OnceLock::new());
+    let args = Arc::new(args);
+    signals.handle_on(&runtime, Arc::clone(&args), Arc::clone(&serving));
     let running = start(config, |message, exit_code| {
         tracing::error!(exit_code, "the writer ended: {message}");
         // Acknowledged orders are on the disk. The exit code says whether a supervisor may restart the process.
         logging::flush();
         exit_now(exit_code);
     })?;
+    let _first = serving.set(Arc::clone(&running.server.admission));
     let traces = traces.start(&running.telemetry)?;
     let mut found = running.found;
     let demo = match found.newest_live {
@@ -222,40 +228,6 @@ fn shut_down(runtime: &Runtime, running: RunningServer, traces: RunningExport) -
 
 fn no_signals(error: std::io::Error) -> Exit {
     Exit::system(format!("no signal handler: {error}"))
-}
-
-/// Signals that are logged and change nothing: certificates, keys and operators take effect without a signal.
-struct IgnoredSignals {
-    hangup: Signal,
-    user1: Signal,
-    user2: Signal,
-}
-
-impl IgnoredSignals {
-    fn listen() -> std::io::Result<IgnoredSignals> {
-        Ok(IgnoredSignals {
-            hangup: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-            user2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    /// Logs each signal while the runtime waits for the end.
-    fn report_on(mut self, runtime: &Runtime) {
-        runtime.spawn(async move {
-            loop {
-                let name = tokio::select! {
-                    _ = self.hangup.recv() => "SIGHUP",
-                    _ = self.user1.recv() => "SIGUSR1",
-                    _ = self.user2.recv() => "SIGUSR2",
-                };
-                tracing::info!(
-                    signal = name,
-                    "ignored: changed certificates, keys and operators take effect without a signal"
-                );
-            }
-        });
-    }
 }
 
 /// Signals that end the server.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use crate::types::shard::Shard;
-use crate::types::{Amount, EventFilter, Provider};
+use crate::types::{Amount, EventFilter, Provider, Tier};
 
 /// The configuration of a server. The text of each field's [`Setting`](super::setting::Setting) explains it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     pub trusted_proxies: Vec<IpNet>,
     pub in_flight_per_client_max: u32,
+    pub admission: AdmissionSettings,
     pub identity_audience: String,
     pub identity_issuer: String,
     pub identity_leeway: Duration,
@@ -119,6 +120,7 @@ impl Config {
             admin_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             in_flight_per_client_max: 0,
+            admission: AdmissionSettings::default(),
             identity_audience: String::new(),
             identity_issuer: String::new(),
             identity_leeway: Duration::ZERO,
@@ -162,6 +164,29 @@ impl Config {
             cluster: None,
         }
     }
+}
+
+/// Rate limits: requests a minute, 0 for no limit. The text of each field's `Setting` explains it.
+#[derive(Clone, Debug, Default)]
+pub struct AdmissionSettings {
+    pub address_reads: u32,
+    pub address_writes: u32,
+    pub address_buyers: u32,
+    pub buyer_reads: u32,
+    /// In the order of the tiers.
+    pub tier_writes: [u32; 4],
+    pub global_reads: u32,
+    pub global_writes: u32,
+    pub default_tier: Tier,
+    pub exempt: Exemptions,
+    pub entries_max: usize,
+}
+
+/// Clients without limits.
+#[derive(Clone, Debug, Default)]
+pub struct Exemptions {
+    pub networks: Vec<IpNet>,
+    pub buyers: Vec<String>,
 }
 
 /// Access log. The text of each field's `Setting` explains it.

@@ -43,6 +43,7 @@ impl Setting {
             | "level"
             | "full, interval"
             | "text, json"
+            | "suspected, new, verified, premium"
             | "stripe, payos, standard-webhooks, sandbox" => ValueKind::Text,
             "true, false" => ValueKind::Flag,
             "list" if self.default.starts_with(|first: char| first.is_ascii_digit()) => ValueKind::Numbers,

@@ -1,13 +1,16 @@
-//! Authenticates a request, checks its role, and counts it against the limit of requests in flight.
+//! Authenticates a request, checks its role, and counts it against the limits: of requests in flight, and of requests a
+//! minute.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use super::route::{RequiredRole, Route};
 use crate::admission::buyers::TOKEN_BYTES_MAX;
 use crate::admission::in_flight::InFlightPermit;
+use crate::admission::limits::{Client, Exceeded, Passed};
 use crate::admission::operators::Role;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller, Rejected};
@@ -27,7 +30,18 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
-/// Identifies the caller of a request, checks the role, and acquires a permit if the route counts in flight.
+/// A request that may be handled.
+pub struct AdmittedRequest<'server> {
+    pub caller: Caller,
+    /// The sender, as rate limits count it.
+    pub client: Client,
+    /// A write's charges, if limits apply to it.
+    pub passed: Option<Box<Passed>>,
+    pub permit: Option<InFlightPermit<'server>>,
+}
+
+/// Identifies the caller of a request, checks the role, acquires a permit if the route counts in flight, and charges the rate
+/// limits.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `rate-limited`.
@@ -36,13 +50,47 @@ pub fn admit<'server>(
     known: &RefCell<VerifiedTokens>,
     route: &Route,
     headers: &HeaderMap,
-    peer: IpAddr,
+    (peer, started): (IpAddr, Instant),
     now: impl FnOnce() -> UnixMillis,
-) -> Result<(Caller, Option<InFlightPermit<'server>>), Problem> {
-    let rejected = |rejected| problem(admission, rejected);
-    let caller = identify(admission, known, route, headers, now).map_err(rejected)?;
+) -> Result<AdmittedRequest<'server>, Problem> {
+    let client = if route.is_limited { admission.client(peer, || forwarded_for(headers)) } else { Client::EXEMPT };
+    let caller = match identify(admission, known, route, headers, client, now) {
+        Ok(caller) => caller,
+        Err(rejected) => {
+            // A client that guesses tokens is limited like one without a token.
+            charge(admission, route, client, &Caller::Anonymous, started)?;
+            return Err(problem(admission, rejected));
+        }
+    };
     let permit = if route.counts_in_flight { permit(admission, &caller, headers, peer)? } else { None };
-    Ok((caller, permit))
+    let passed = charge(admission, route, client, &caller, started)?;
+    Ok(AdmittedRequest { caller, client, passed, permit })
+}
+
+fn charge(
+    admission: &Admission,
+    route: &Route,
+    client: Client,
+    caller: &Caller,
+    started: Instant,
+) -> Result<Option<Box<Passed>>, Problem> {
+    if client.is_exempt() {
+        return Ok(None);
+    }
+    if route.is_read() {
+        return admission.door.read(client, caller, started).map(|()| None).map_err(over_limit);
+    }
+    let passed = admission.door.write(client, caller, started).map_err(over_limit)?;
+    Ok(Some(Box::new(passed)).filter(|passed| !passed.is_unlimited()))
+}
+
+/// Returns the problem of a request without room.
+pub(super) fn over_limit(Exceeded(policies): Exceeded) -> Problem {
+    Problem::OverLimit(policies)
+}
+
+fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &[u8]> {
+    headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes)
 }
 
 /// Counts a request as in flight.
@@ -55,8 +103,7 @@ pub fn permit<'server>(
     headers: &HeaderMap,
     peer: IpAddr,
 ) -> Result<Option<InFlightPermit<'server>>, Problem> {
-    let forwarded_for = headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes);
-    admission.acquire_permit(caller, peer, forwarded_for).map_err(|rejected| problem(admission, rejected))
+    admission.acquire_permit(caller, peer, forwarded_for(headers)).map_err(|rejected| problem(admission, rejected))
 }
 
 /// Checks that an operator sends the request, of whatever role.
@@ -88,13 +135,19 @@ fn identify(
     known: &RefCell<VerifiedTokens>,
     route: &Route,
     headers: &HeaderMap,
+    client: Client,
     now: impl FnOnce() -> UnixMillis,
 ) -> Result<Caller, Rejected> {
     match (route.required_role, &admission.buyers) {
+        // A token that is not needed gives a read its buyer's budget; one that is wrong gives it nothing.
+        (RequiredRole::None, Some(buyers)) if !client.is_exempt() && route.is_read() => {
+            let found = bearer(headers).map(|token| buyers.check(token, &mut known.borrow_mut()));
+            Ok(found.and_then(Result::ok).map_or(Caller::Anonymous, |(buyer, tier)| Caller::Buyer(buyer, tier)))
+        }
         (RequiredRole::None, _) | (RequiredRole::Buyer, None) => Ok(Caller::Anonymous),
         (RequiredRole::Buyer, Some(buyers)) => {
             let token = bearer(headers).ok_or(Rejected::Unauthorized)?;
-            buyers.check(token, &mut known.borrow_mut()).map(Caller::Buyer)
+            buyers.check(token, &mut known.borrow_mut()).map(|(buyer, tier)| Caller::Buyer(buyer, tier))
         }
         (RequiredRole::Operator(least), _) => {
             let operator = admission.operators.check(bearer(headers), now())?;

@@ -1,14 +1,33 @@
 //! Problems as responses (RFC 9457), with the headers that belong to them.
 
+use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 
 use super::body::{Body, full};
 use crate::api::Problem;
 use crate::api::problem::whole_seconds;
-use crate::types::UnixMillis;
+use crate::types::policy_state::rate_limit_headers;
+use crate::types::{PolicyState, UnixMillis};
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Adds a client's state under the rate limits, unless the response tells of another limit.
+pub(super) fn add_rate_limits(states: &[PolicyState], headers: &mut HeaderMap) {
+    let (policy, limit) = rate_limit_headers(states);
+    let values =
+        (HeaderValue::from_maybe_shared(Bytes::from(policy)), HeaderValue::from_maybe_shared(Bytes::from(limit)));
+    if let (Ok(policy), Ok(limit)) = values
+        && !headers.contains_key(RATE_LIMIT)
+    {
+        headers.insert(RATE_LIMIT_POLICY, policy);
+        headers.insert(RATE_LIMIT, limit);
+    }
+}
 
 /// Returns the response to a problem. `queue_slots` is the part of the queue that buyers can use.
 #[must_use]
@@ -31,8 +50,8 @@ pub fn problem_response(
     if let Some((policy, limit)) = problem.quota(queue_slots)
         && let (Ok(policy), Ok(limit)) = (HeaderValue::from_str(&policy), HeaderValue::from_str(&limit))
     {
-        headers.insert("ratelimit-policy", policy);
-        headers.insert("ratelimit", limit);
+        headers.insert(RATE_LIMIT_POLICY, policy);
+        headers.insert(RATE_LIMIT, limit);
     }
     if let Problem::BadHead(_) = problem {
         // The bytes that follow on this connection are not trusted either.

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::body::{Body, BodyBounds, discard, full, read_json};
 use crate::admission::Caller;
+use crate::admission::limits::Client;
 use crate::admission::operators::OWNER;
 use crate::api::Problem;
 use crate::api::json::{CreatedBody, drop_body, etag};
@@ -94,6 +95,8 @@ pub struct Call {
     pub started: Instant,
     /// The authenticated caller, if there is one.
     pub caller: Caller,
+    /// The sender, as rate limits count it.
+    pub client: Client,
     pub parts: Parts,
     /// The body; none once it was read.
     pub body: Option<Incoming>,

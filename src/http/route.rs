@@ -82,6 +82,8 @@ pub struct Route {
     pub required_role: RequiredRole,
     /// Requests count against the limit of requests in flight per client. Those of handlers that wait do.
     pub counts_in_flight: bool,
+    /// Rate limits apply to it.
+    pub is_limited: bool,
     /// A page of the demonstration, for browsers only: not part of the contract with clients.
     pub is_demo: bool,
     /// The statuses of successful responses.
@@ -119,6 +121,7 @@ impl Route {
             summary,
             required_role,
             counts_in_flight: false,
+            is_limited: matches!(listener, Listener::Public),
             is_demo: false,
             success: &[],
             problems: &[],
@@ -174,6 +177,11 @@ impl Route {
 
     pub(super) const fn counts_in_flight(mut self) -> Route {
         self.counts_in_flight = true;
+        self
+    }
+
+    pub(super) const fn without_limits(mut self) -> Route {
+        self.is_limited = false;
         self
     }
 

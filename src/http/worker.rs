@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, Uri};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use super::access;
+use super::access::{self, AdmittedRequest};
 use super::body::{Body, BodyBounds};
 use super::date_header::DateHeader;
 use super::node_headers::NodeHeaders;
@@ -25,6 +25,7 @@ use super::slow_queries::QueryQueue;
 use super::trace_context::{self, TraceContext, TracedResponse};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::largest_amounts::LargestAmounts;
+use crate::admission::limits::{Client, Passed};
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::api::Problem;
@@ -39,7 +40,7 @@ use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::shard::NumberSeries;
-use crate::types::{UnixMillis, hex};
+use crate::types::{BuyerText, UnixMillis, hex};
 use crate::web::shop::ShopPage;
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock;
@@ -106,6 +107,8 @@ pub struct Worker {
     access: Option<AccessSampler>,
     /// The timeline of the command that the request polled last has submitted; that request takes it after the poll.
     pub(super) timeline: Cell<Option<WriteTimeline>>,
+    /// The charges of the request polled last, which has named a buyer; that request takes them after the poll.
+    named: Cell<Option<Box<Passed>>>,
     /// Sends long queries to the query thread.
     pub queries: QueryQueue,
     pub sampler: RefCell<MetricsSampler>,
@@ -163,6 +166,7 @@ impl Worker {
             tracer: RefCell::new(tracer),
             access,
             timeline: Cell::new(None),
+            named: Cell::new(None),
             queries,
             sampler: RefCell::default(),
             streams: Cell::new(0),
@@ -251,15 +255,16 @@ impl Worker {
         self.router.find(method, path)
     }
 
-    /// Admits a request, and returns its caller and its permit.
+    /// Admits a request, whose head had arrived at `started`.
     pub(super) fn admit(
         &self,
         route: usize,
         headers: &HeaderMap,
         peer: IpAddr,
-    ) -> Result<(Caller, Option<InFlightPermit<'_>>), Problem> {
+        started: Instant,
+    ) -> Result<AdmittedRequest<'_>, Problem> {
         let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };
-        access::admit(&self.server.admission, &self.verified, route, headers, peer, wall_clock)
+        access::admit(&self.server.admission, &self.verified, route, headers, (peer, started), wall_clock)
     }
 
     /// Counts a request as in flight whose route does not always wait.
@@ -270,6 +275,22 @@ impl Worker {
         peer: IpAddr,
     ) -> Result<Option<InFlightPermit<'_>>, Problem> {
         access::permit(&self.server.admission, caller, headers, peer)
+    }
+
+    /// Charges the limits for the buyer that a request's body names. Where buyers have tokens, theirs has been charged.
+    pub(super) fn admit_named(&self, client: Client, buyer: &BuyerText, started: Instant) -> Result<(), Problem> {
+        let admission = &self.server.admission;
+        if client.is_exempt() || admission.buyers.is_some() {
+            return Ok(());
+        }
+        let passed = admission.door.named_buyer(client, buyer, started).map_err(access::over_limit)?;
+        self.named.set(Some(Box::new(passed)));
+        Ok(())
+    }
+
+    /// Takes the charges of the request that was polled last.
+    pub(super) fn take_named(&self) -> Option<Box<Passed>> {
+        self.named.take()
     }
 
     /// Returns the bounds in which the body of a request is read.

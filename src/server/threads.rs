@@ -40,6 +40,8 @@ pub struct ServerThreads {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     pub wire_address: SocketAddr,
+    /// Its limits can be replaced.
+    pub admission: Arc<Admission>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -104,6 +106,7 @@ impl ServerThreads {
             stopping,
             config: parts.config,
         });
+        let admission = Arc::clone(&server.admission);
         let panics = PanicMeter::new(&server.telemetry, WORKERS);
         let query_mailbox = workers.len();
         let mut threads = Vec::with_capacity(query_mailbox.saturating_add(1));
@@ -132,7 +135,7 @@ impl ServerThreads {
         })?);
         // A thread without a runtime would leave its share of the connections without an answer.
         readiness.iter().take(threads.len()).collect::<io::Result<()>>().map_err(ServerError::Thread)?;
-        Ok(ServerThreads { public_address, admin_address, wire_address, stop, threads })
+        Ok(ServerThreads { public_address, admin_address, wire_address, admission, stop, threads })
     }
 
     /// Stops the threads: they accept nothing more, end event streams, and finish the requests in flight.

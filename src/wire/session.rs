@@ -14,7 +14,9 @@ use super::replies::{bid_result, negative, reason_of, reserved};
 use super::subscriptions::SubscriptionWaker;
 use super::worker::{WireWorker, fault};
 use crate::admission::in_flight::InFlightPermit;
-use crate::admission::{Caller, Rejected};
+use crate::admission::limits::Client;
+use crate::admission::verified::VerifiedToken;
+use crate::admission::{Admission, Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
@@ -122,14 +124,16 @@ impl Session {
             Request::Bid(bid) => pending(wire, kind, self.bid(wire, bid, now)),
             Request::Reserve(reserve) => pending(wire, kind, self.reserve(wire, reserve, now)),
             Request::Subscribe { auction_id, from_seq } => {
-                let subscribed = self.subscribe(wire, auction_id, from_seq);
+                let subscribed = self.subscribe(wire, auction_id, from_seq, now);
                 let reply = subscribed.map_or_else(|reason| negative(kind, reason), |seq| Reply::Ok { seq });
                 ready(wire, kind, reply)
             }
         }
     }
 
-    fn subscribe(&mut self, wire: &WireWorker, auction_id: u32, from_seq: u64) -> Result<u64, u8> {
+    fn subscribe(&mut self, wire: &WireWorker, auction_id: u32, from_seq: u64, now: Instant) -> Result<u64, u8> {
+        let Admission { door, .. } = &*wire.parts.admission;
+        door.read(self.client(wire), &self.caller, now).map_err(|_told_by_no_frame| reason::RATE_LIMITED)?;
         let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
         let known = self.subscriptions.iter().position(|known| known.auction_id == auction_id);
         if known.is_none() && self.subscriptions.len() >= wire.parts.limits.subscriptions_max {
@@ -175,8 +179,8 @@ impl Session {
         if let Some(buyers) = &wire.parts.admission.buyers {
             let token = std::str::from_utf8(token).unwrap_or("");
             match buyers.check_with_end(token, &mut wire.parts.verified.borrow_mut()) {
-                Ok((buyer, expires)) => {
-                    self.caller = Caller::Buyer(buyer);
+                Ok(VerifiedToken { buyer, tier, expires }) => {
+                    self.caller = Caller::Buyer(buyer, tier);
                     self.validity = Some(TokenValidity { expires, pass: now, valid: true });
                 }
                 Err(rejected) => {
@@ -198,6 +202,7 @@ impl Session {
         let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
         wire.check_bid(auction_id, amount)?;
         let permit = self.acquire_permit(wire)?;
+        self.charge(wire, &buyer, now)?;
         let digest = match self.last_bidder {
             Some((last, digest)) if last == user_id => digest,
             Some(_) | None => wire.parts.writer.digest_key.buyer(buyer.as_str()),
@@ -222,6 +227,7 @@ impl Session {
         let drop_id = DropId::new(drop_id).filter(exists).ok_or(reason::NOT_FOUND)?;
         wire.check_order(drop_id, quantity)?;
         let permit = self.acquire_permit(wire)?;
+        self.charge(wire, &buyer, now)?;
         let digests = &parts.writer.digest_key;
         let buyer_digest = digests.buyer(buyer.as_str());
         let command = Command::Order(OrderCommand::Place(PlaceOrder {
@@ -235,6 +241,25 @@ impl Session {
         let private_data = Some(PrivateData::Order { secret, buyer, contact: None });
         let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
         Ok(AwaitedReply { command: PendingCommand::Order(secret), ticket, submitted: now, _permit: permit })
+    }
+
+    /// Charges the rate limits for a command of the client that names a buyer.
+    fn charge(&self, wire: &WireWorker, buyer: &BuyerText, now: Instant) -> Result<(), u8> {
+        let Admission { door, buyers, .. } = &*wire.parts.admission;
+        let client = self.client(wire);
+        if client.is_exempt() {
+            return Ok(());
+        }
+        let passed = door.write(client, &self.caller, now).map_err(|_told_by_no_frame| reason::RATE_LIMITED)?;
+        if buyers.is_none() && door.named_buyer(client, buyer, now).is_err() {
+            door.give_back(&passed);
+            return Err(reason::RATE_LIMITED);
+        }
+        Ok(())
+    }
+
+    fn client(&self, wire: &WireWorker) -> Client {
+        wire.parts.admission.client(self.peer, std::iter::empty)
     }
 
     /// Takes a permit for a command of the client, which is counted over all its connections.

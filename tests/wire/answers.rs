@@ -40,6 +40,28 @@ fn an_order_over_the_wire_is_the_order_that_http_knows_under_the_same_key() {
 }
 
 #[test]
+fn a_client_over_its_limit_is_answered_so_and_the_connection_goes_on() {
+    let site = Site::open(|config| {
+        config.limits.loopback_is_client = true;
+        config.admission.tier_writes = [1, 3, 3, 3];
+        config.admission.address_reads = 2;
+    });
+    let mut peer = site.connect();
+    for key in 0..3 {
+        assert_ne!(peer.ask(reserve(key, "ann")).no(), reason::RATE_LIMITED);
+    }
+    for key in 3..6 {
+        assert_eq!(peer.ask(reserve(key, "ann")).no(), reason::RATE_LIMITED);
+        assert_eq!(peer.ask(ping("on")), pong("on"));
+    }
+    assert_ne!(peer.ask(reserve(1, "bob")).no(), reason::RATE_LIMITED, "another buyer has a budget of their own");
+    let subscribe = Request::Subscribe { auction_id: 9, from_seq: 0 };
+    assert_eq!([(); 3].map(|()| peer.ask(subscribe).no()), [7, 7, reason::RATE_LIMITED]);
+    drop(peer);
+    site.end();
+}
+
+#[test]
 fn what_is_refused_is_an_answer_with_its_reason_and_the_connection_goes_on() {
     let site = Site::open(|_| {});
     let mut peer = site.connect();

@@ -18,17 +18,21 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::admission::Caller;
 use crate::admission::in_flight::InFlightPermit;
+use crate::admission::limits::Passed;
 use crate::api::Problem;
+use crate::http::access::AdmittedRequest;
 use crate::http::body::{Body, discard};
 use crate::http::handlers::{HandlerFuture, HandlerResponse};
 use crate::http::node::{self, MinSeq, NodeRequest};
 use crate::http::origin::preflight_response;
+use crate::http::problem_response::add_rate_limits;
 use crate::http::request::{Call, check_head, empty};
 use crate::http::route::allows;
 use crate::http::router::RouteMatch;
 use crate::http::routes;
 use crate::http::trace_context::TraceContext;
 use crate::http::worker::Worker;
+use crate::types::PolicyState;
 
 /// The response to a request, or the handler that will make it.
 pub(super) enum RequestFuture<'c> {
@@ -66,6 +70,8 @@ struct RequestContext<'c> {
     trace: TraceContext,
     /// On a node of a cluster: what its response says of the node. Boxed, so that it costs nothing elsewhere.
     node: Option<Box<NodeRequest>>,
+    /// The charges of its head, and those for the buyer that its body named.
+    charges: [Option<Box<Passed>>; 2],
     /// The rest of its body is left: the connection ends with the response.
     is_last: bool,
 }
@@ -97,7 +103,9 @@ impl<'c> RequestFuture<'c> {
         let origin = worker.allowed_origin(&parts.headers);
         let trace = TraceContext::of(&parts);
         let route = worker.server.routes.len();
-        let mut context = RequestContext { worker, request_id, origin, route, started, trace, node: None, is_last };
+        let charges = [None, None];
+        let mut context =
+            RequestContext { worker, request_id, origin, route, started, trace, node: None, charges, is_last };
         if parts
             .uri
             .path_and_query()
@@ -115,15 +123,16 @@ impl<'c> RequestFuture<'c> {
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
         context.route = index;
-        let (caller, mut permit) = match context.admit(&parts, peer) {
+        let AdmittedRequest { caller, client, passed, mut permit } = match context.admit(&parts, peer) {
             Ok(admitted) => admitted,
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
+        context.charges[0] = passed;
         let missing = match context.missing_event(&parts, &caller, peer, &mut permit) {
             Ok(missing) => missing,
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
-        let call = Call { started, caller, parts, body: Some(body), parameter };
+        let call = Call { started, caller, client, parts, body: Some(body), parameter };
         if let Some(event) = missing {
             let handling = handle_after(worker, event, index, call);
             return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit });
@@ -167,23 +176,26 @@ impl<'c> RequestFuture<'c> {
 impl WaitingRequest<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Body>, Problem>> {
         let polled = catch_panic(|| self.handling.as_mut().poll(context));
-        // A worker polls one request at a time, so the timeline that this poll left is this request's.
-        let RequestContext { worker, trace, .. } = &mut self.request;
+        // A worker polls one request at a time, so the timeline and the charges that this poll left are this request's.
+        let RequestContext { worker, trace, charges: [_, named], .. } = &mut self.request;
         trace.timeline = worker.timeline.take().or(trace.timeline);
+        if let Some(passed) = worker.take_named() {
+            *named = Some(passed);
+        }
         polled.unwrap_or_else(|problem| Poll::Ready(Err(problem)))
     }
 }
 
 impl<'c> RequestContext<'c> {
     /// Admits the request, whose route is known, unless another node must answer it.
-    fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<AdmittedCaller<'c>, Problem> {
+    fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<AdmittedRequest<'c>, Problem> {
         let worker = self.worker;
         let mut is_served = Ok(());
         if let (Some(node), Some(route)) = (&worker.writer.node, worker.server.routes.get(self.route)) {
             self.node = Some(Box::new(NodeRequest::new(worker, node, route, parts)));
             is_served = node::check(worker, node, route);
         }
-        let admitted = worker.admit(self.route, &parts.headers, peer)?;
+        let admitted = worker.admit(self.route, &parts.headers, peer, self.started)?;
         worker.check_query(self.route, &parts.uri)?;
         is_served.map(|()| admitted)
     }
@@ -228,14 +240,28 @@ impl<'c> RequestContext<'c> {
             result.as_ref().map(Response::status),
         );
         self.trace.problem = result.as_ref().err().map(Problem::code);
-        let Some(node) = &self.node else {
-            let response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
-            return self.finish(response);
-        };
-        let was_read = !matches!(result, Err(Problem::Behind { .. } | Problem::RateLimited { .. } | Problem::Draining));
+        let is_over_limit = matches!(result, Err(Problem::OverLimit(_)));
+        let was_read = !is_over_limit
+            && !matches!(result, Err(Problem::Behind { .. } | Problem::RateLimited { .. } | Problem::Draining));
         let mut response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
-        node.add_headers(self.worker, was_read, response.headers_mut());
+        if self.charges.iter().any(Option::is_some) {
+            self.settle_charges(is_over_limit, &mut response);
+        }
+        if let Some(node) = &self.node {
+            node.add_headers(self.worker, was_read, response.headers_mut());
+        }
         self.finish(response)
+    }
+
+    /// Tells a client what it was charged, or gives it back to a request without room for its buyer.
+    fn settle_charges(&self, is_over_limit: bool, response: &mut Response<Body>) {
+        let charges = || self.charges.iter().flatten();
+        if is_over_limit {
+            charges().for_each(|passed| self.worker.server.admission.door.give_back(passed));
+        } else {
+            let states: Vec<PolicyState> = charges().flat_map(|passed| passed.states()).collect();
+            add_rate_limits(&states, response.headers_mut());
+        }
     }
 
     fn finish(self, response: Response<Body>) -> Response<Body> {
@@ -247,9 +273,6 @@ impl<'c> RequestContext<'c> {
         response
     }
 }
-
-/// The caller of a request, and its permit if it counts as in flight.
-type AdmittedCaller<'c> = (Caller, Option<InFlightPermit<'c>>);
 
 /// Handles a read once the state has an event.
 fn handle_after<'c>(worker: &'c Rc<Worker>, event: MinSeq, route: usize, call: Call) -> HandlerFuture<'c> {

@@ -55,6 +55,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let request = OrderRequest::parse(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
+    worker.admit_named(call.client, &request.buyer, call.started)?;
     let buyer = request.buyer.clone();
     let (decided, secret) = submit_order(worker, &call.caller, call.drop_id()?, request, &key).await?;
     let done = accepted_seq(&decided)?;

@@ -270,6 +270,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
         .ok_or_else(|| Problem::invalid("/buyer", "must be 1 to 128 bytes of text without control characters"))?;
     let quantity = Quantity::new(form.quantity)
         .ok_or_else(|| Problem::invalid("/quantity", "must be a whole number from 1 to 65535"))?;
+    worker.admit_named(call.client, &buyer, call.started)?;
     let request = OrderRequest { buyer, quantity, contact: None };
     let (decided, _) = submit_order(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
     match accepted_seq(&decided) {

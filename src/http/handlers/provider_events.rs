@@ -38,6 +38,8 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         "ReceiveProviderEvent",
         "Receive a payment provider's webhook",
     )
+    // A provider sends all payments of a sale from few addresses, and its signature is checked.
+    .without_limits()
     .ignores_query()
     .body("ProviderEvent", || {
         json!({

@@ -55,9 +55,9 @@ const HEADERS: &[HeaderSpec] = &[
     HeaderSpec {
         name: "RateLimit-Policy",
         schema: text,
-        why: "The quota that was exceeded (draft-ietf-httpapi-ratelimit-headers).",
+        why: "The quotas that apply to a write, or that were exceeded (draft-ietf-httpapi-ratelimit-headers); none for exempt clients.",
     },
-    HeaderSpec { name: "RateLimit", schema: text, why: "The rest of the quota." },
+    HeaderSpec { name: "RateLimit", schema: text, why: "The rest of each quota, and the seconds until there is more." },
     HeaderSpec {
         name: "WWW-Authenticate",
         schema: || json!({ "enum": ["Bearer", "WebhookSignature"] }),
@@ -139,7 +139,11 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
     match name {
         "Request-Id" | "Firstcome-Time-Ms" | "Cache-Control" => Always,
         "Retry-After" => of_codes(|code| code == Code::NotStarted || matches!(code.kind().status.as_u16(), 429 | 503)),
-        "RateLimit-Policy" | "RateLimit" => of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited)),
+        "RateLimit-Policy" | "RateLimit" => match of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited))
+        {
+            Never if route.is_some_and(|route| route.is_limited && !route.is_read()) => Sometimes,
+            presence => presence,
+        },
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
         "Firstcome-Node" | "Firstcome-As-Of" | "Firstcome-Stale-Ms" => match (kind, route) {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::admission::limits::POLICY_NAMES;
 use crate::api::code::Code;
 use crate::api::problem::IN_FLIGHT_POLICY;
 use crate::http::route::Presence;
@@ -101,7 +102,8 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         Code::BidTooLow => vec![("current", money(), true), ("minimum_next", money(), true)],
         Code::PreconditionFailed => vec![("revision", json!({ "type": "integer", "minimum": 1 }), true)],
         Code::RateLimited => {
-            vec![("violated_policies", json!({ "type": "array", "items": { "enum": [IN_FLIGHT_POLICY] } }), true)]
+            let names: Vec<&str> = [IN_FLIGHT_POLICY].into_iter().chain(POLICY_NAMES).collect();
+            vec![("violated_policies", json!({ "type": "array", "minItems": 1, "items": { "enum": names } }), true)]
         }
         Code::NotLeader | Code::Behind => vec![("leader", json!({ "type": "string", "minLength": 1 }), false)],
         Code::Overloaded => vec![("queue_depth", json!({ "type": "integer", "minimum": 0 }), true)],
@@ -190,7 +192,7 @@ mod tests {
     use crate::api::Problem;
     use crate::api::problem::{MissingState, NodeConflict};
     use crate::engine::{Invalid, Refusal};
-    use crate::types::{Amount, UnitPrice, UnixMillis};
+    use crate::types::{Amount, PolicyState, UnitPrice, UnixMillis};
 
     /// One of every kind, so that each member is seen.
     fn samples() -> Vec<Problem> {
@@ -228,6 +230,12 @@ mod tests {
             Problem::BodyTooSlow,
             Problem::UnsupportedMediaType,
             Problem::RateLimited { in_flight_max: 1 },
+            Problem::OverLimit(Box::new([PolicyState {
+                policy: POLICY_NAMES[0],
+                quota: 1,
+                remaining: 0,
+                wait: Duration::from_millis(1),
+            }])),
             Problem::Overloaded { queue_depth: 1, retry_after: Duration::ZERO },
             Problem::Draining,
             Problem::ReadOnly,

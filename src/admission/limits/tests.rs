@@ -1,0 +1,246 @@
+//! Policies by table, and what holds for any sequence of requests.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::super::Caller;
+use super::super::address::ClientAddress;
+use super::{Client, Door, Exceeded};
+use crate::config::{AdmissionSettings, Config};
+use crate::telemetry::Telemetry;
+use crate::types::{BuyerText, Tier};
+
+fn settings(change: impl FnOnce(&mut AdmissionSettings)) -> AdmissionSettings {
+    let mut settings = Config::defaults().admission;
+    change(&mut settings);
+    settings
+}
+
+fn door(change: impl FnOnce(&mut AdmissionSettings)) -> Door {
+    Door::new(&settings(change), false, &Telemetry::new())
+}
+
+fn at(door: &Door, address: &str) -> Client {
+    door.client(ClientAddress::new(address.parse().expect("an address")), false)
+}
+
+fn backend(door: &Door) -> Client {
+    door.client(ClientAddress::new("10.0.0.1".parse().expect("an address")), true)
+}
+
+fn buyer(name: &str) -> BuyerText {
+    BuyerText::new(name).expect("a buyer")
+}
+
+fn holder(name: &str, tier: Tier) -> Caller {
+    Caller::Buyer(buyer(name), tier)
+}
+
+fn names(refused: Result<(), Exceeded>) -> Vec<&'static str> {
+    refused.err().map(|Exceeded(states)| states.iter().map(|state| state.policy).collect()).unwrap_or_default()
+}
+
+/// Sends requests at one instant until one is refused. Returns how many passed, and the policies that refused.
+fn passed(mut send: impl FnMut() -> Result<(), Exceeded>) -> (u32, Vec<&'static str>) {
+    for number in 0..10_000 {
+        let refused = names(send());
+        if !refused.is_empty() {
+            return (number, refused);
+        }
+    }
+    (10_000, Vec::new())
+}
+
+#[test]
+fn each_policy_has_its_limit() {
+    let now = Instant::now();
+    let anonymous = Caller::Anonymous;
+    let door = || door(|_| {});
+    let write = |door: &Door, client, caller: &Caller| door.write(client, caller, now).map(|_| ());
+
+    let d = door();
+    assert_eq!(passed(|| d.read(at(&d, "192.0.2.1"), &anonymous, now)), (1000, vec!["address-reads"]));
+    assert_eq!(passed(|| write(&d, at(&d, "192.0.2.1"), &anonymous)), (100, vec!["address-writes"]));
+    assert_eq!(passed(|| write(&d, at(&d, "192.0.2.2"), &anonymous)).0, 100, "another address");
+    assert_eq!(passed(|| write(&d, at(&d, "2001:db8::1"), &anonymous)).0, 100);
+    assert_eq!(passed(|| write(&d, at(&d, "2001:db8::2"), &anonymous)).0, 0, "the same /64");
+    assert_eq!(passed(|| write(&d, at(&d, "2001:db8:0:1::"), &anonymous)).0, 100, "another /64");
+
+    for (tier, limit, policy) in
+        [(Tier::New, 50, "buyer-new"), (Tier::Verified, 100, "buyer-verified"), (Tier::Premium, 200, "buyer-premium")]
+    {
+        let d = door();
+        for name in ["ann", "bob", "cat", "dan"] {
+            let caller = holder(name, tier);
+            assert_eq!(passed(|| write(&d, at(&d, "192.0.2.1"), &caller)), (limit, vec![policy]), "a campus");
+            assert_eq!(passed(|| write(&d, at(&d, "192.0.2.2"), &caller)).0, 0, "the budget is the buyer's");
+        }
+        assert_eq!(passed(|| write(&d, at(&d, "192.0.2.1"), &anonymous)).0, 100, "the address paid nothing");
+        assert_eq!(passed(|| d.read(at(&d, "192.0.2.1"), &holder("ann", tier), now)), (1000, vec!["buyer-reads"]));
+        assert_eq!(passed(|| d.read(at(&d, "192.0.2.1"), &anonymous, now)).0, 1000);
+    }
+
+    let d = door();
+    let mut number = 0;
+    let suspects = passed(|| {
+        number += 1;
+        write(&d, at(&d, "192.0.2.1"), &holder(&number.to_string(), Tier::Suspected))
+    });
+    assert_eq!(suspects, (20, vec!["address-buyers"]), "they are charged to their address, too");
+    assert_eq!(passed(|| write(&d, at(&d, "192.0.2.1"), &anonymous)).0, 80);
+    assert_eq!(passed(|| write(&d, at(&d, "192.0.2.3"), &holder("eve", Tier::Suspected))).0, 1);
+
+    let d = door();
+    assert_eq!(passed(|| write(&d, backend(&d), &anonymous)).0, 10_000, "the shop's back end is not limited");
+    let named = |d: &Door, client, name: &str| d.named_buyer(client, &buyer(name), now).map(|_| ());
+    assert_eq!(passed(|| named(&d, backend(&d), "ann")), (50, vec!["buyer-new"]), "its buyers are");
+    let mut number = 0;
+    let mut next = |d: &Door, client| {
+        number += 1;
+        named(d, client, &number.to_string())
+    };
+    assert_eq!(
+        passed(|| next(&d, at(&d, "192.0.2.1"))),
+        (20, vec!["address-buyers"]),
+        "ten thousand names: one budget"
+    );
+    assert_eq!(passed(|| named(&d, at(&d, "192.0.2.1"), "1")).0, 49, "a buyer that was named counts on");
+    assert_eq!(passed(|| next(&d, backend(&d))).0, 10_000);
+    assert_eq!(passed(|| write(&d, at(&d, "127.0.0.1"), &anonymous)).0, 10_000, "loopback");
+}
+
+#[test]
+fn who_is_exempt_has_no_limit_and_a_name_alone_exempts_nobody() {
+    let now = Instant::now();
+    let exempt = crate::config::Exemptions {
+        networks: vec!["198.51.100.0/24".parse().expect("a network")],
+        buyers: vec!["box-office".into()],
+    };
+    let d = door(|settings| {
+        settings.exempt = exempt;
+        settings.global_reads = 5;
+        settings.global_writes = 7;
+    });
+    let write = |client, caller: &Caller| d.write(client, caller, now).map(|_| ());
+    assert_eq!(passed(|| write(at(&d, "198.51.100.9"), &Caller::Anonymous)).0, 10_000);
+    assert_eq!(passed(|| write(at(&d, "192.0.2.1"), &holder("box-office", Tier::New))).0, 10_000);
+    let named = |client, name: &str| d.named_buyer(client, &buyer(name), now).map(|_| ());
+    assert_eq!(passed(|| named(backend(&d), "box-office")).0, 10_000);
+    assert_eq!(passed(|| named(at(&d, "192.0.2.1"), "box-office")).0, 50, "said by anybody");
+    assert_eq!(passed(|| write(at(&d, "192.0.2.1"), &Caller::Anonymous)), (7, vec!["global-writes"]));
+    assert_eq!(passed(|| d.read(at(&d, "192.0.2.7"), &Caller::Anonymous, now)), (5, vec!["global-reads"]));
+
+    let is_client = Door::new(&settings(|_| {}), true, &Telemetry::new());
+    assert_eq!(passed(|| is_client.write(at(&is_client, "127.0.0.1"), &Caller::Anonymous, now).map(|_| ())).0, 100);
+}
+
+#[test]
+fn a_refused_request_costs_nothing_in_the_policies_that_had_room() {
+    let now = Instant::now();
+    let d = door(|settings| {
+        settings.global_writes = 1000;
+        settings.tier_writes[0] = 3;
+    });
+    let (client, eve) = (at(&d, "192.0.2.1"), holder("eve", Tier::Suspected));
+    for _ in 0..3 {
+        d.write(client, &eve, now).expect("room");
+    }
+    for _ in 0..500 {
+        assert_eq!(names(d.write(client, &eve, now).map(|_| ())), ["buyer-suspected"]);
+    }
+    assert_eq!(passed(|| d.write(client, &Caller::Anonymous, now).map(|_| ())), (97, vec!["address-writes"]));
+    let rest = passed(|| d.write(backend(&d), &Caller::Anonymous, now).map(|_| ()));
+    assert_eq!(rest, (900, vec!["global-writes"]));
+    let both = names(d.write(client, &Caller::Anonymous, now).map(|_| ()));
+    assert_eq!(both, ["global-writes", "address-writes"], "all policies without room are named");
+
+    let d = door(|_| {});
+    let client = at(&d, "192.0.2.1");
+    for _ in 0..500 {
+        let head = d.write(client, &Caller::Anonymous, now).expect("room");
+        d.give_back(&head);
+    }
+    assert_eq!(passed(|| d.write(client, &Caller::Anonymous, now).map(|_| ())).0, 100, "given back for a buyer's sake");
+}
+
+#[test]
+fn changed_limits_are_in_force_with_the_next_request_and_forget_nothing() {
+    let now = Instant::now();
+    let d = door(|settings| settings.address_writes = 10);
+    let write = || d.write(at(&d, "192.0.2.1"), &Caller::Anonymous, now).map(|_| ());
+    assert_eq!(passed(write).0, 10);
+    d.replace_rules(&settings(|settings| settings.address_writes = 0));
+    assert_eq!(passed(write).0, 10_000);
+    d.replace_rules(&settings(|settings| settings.address_writes = 20));
+    assert_eq!(passed(write).0, 0, "the budget was used up");
+    d.replace_rules(&settings(|settings| settings.exempt.networks = vec!["192.0.2.1/32".parse().expect("one")]));
+    assert_eq!(passed(write).0, 10_000);
+}
+
+/// SplitMix64: a sequence of a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 1) % bound
+    }
+}
+
+#[test]
+fn nobody_gets_more_than_limit_and_burst_in_a_minute_and_who_waits_as_told_gets_in_at_that_instant() {
+    let began = Instant::now();
+    for seed in 1..=40 {
+        let mut random = Random(seed);
+        let limit = u32::try_from(1 + random.below(40)).expect("small");
+        let d = door(|settings| {
+            settings.address_writes = limit;
+            settings.tier_writes = [limit, limit, limit, limit];
+        });
+        let callers = [Caller::Anonymous, holder("ann", Tier::New), holder("eve", Tier::Suspected)];
+        let mut allowed: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
+        let mut now = Duration::from_secs(1);
+        for _ in 0..3_000 {
+            let longest = [20, 2_000, 90_000][usize::try_from(random.below(3)).expect("small")];
+            now += Duration::from_millis(random.below(longest));
+            let who = usize::try_from(random.below(3)).expect("small");
+            let client = at(&d, if who == 2 { "192.0.2.2" } else { "192.0.2.1" });
+            match d.write(client, &callers[who], began + now) {
+                Ok(_) => allowed.entry(who).or_default().push(now),
+                Err(Exceeded(states)) if random.below(4) == 0 => {
+                    let wait = states.iter().map(|state| state.wait).max().expect("a policy");
+                    let early = began + now + wait - Duration::from_nanos(1);
+                    assert!(d.write(client, &callers[who], early).is_err(), "seed {seed}: earlier than told");
+                    now += wait;
+                    assert!(d.write(client, &callers[who], began + now).is_ok(), "seed {seed}: {wait:?}");
+                    allowed.entry(who).or_default().push(now);
+                }
+                Err(_) => {}
+            }
+        }
+        for (who, times) in allowed {
+            for (index, begin) in times.iter().enumerate() {
+                let in_window = times[index..].iter().filter(|time| **time - *begin < Duration::from_secs(60)).count();
+                assert!(
+                    in_window <= 2 * usize::try_from(limit).expect("small"),
+                    "seed {seed}, caller {who}: {in_window}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_that_passes_tells_its_client_what_is_left() {
+    let now = Instant::now();
+    let d = door(|_| {});
+    let client = at(&d, "192.0.2.1");
+    let head = d.write(client, &Caller::Anonymous, now).expect("room");
+    let named = d.named_buyer(client, &buyer("ann"), now).expect("room");
+    let states: Vec<_> =
+        head.states().chain(named.states()).map(|state| (state.policy, state.quota, state.remaining)).collect();
+    assert_eq!(states, [("address-writes", 100, 99), ("buyer-new", 50, 49)]);
+    let wait = head.states().next().map(|state| state.wait);
+    assert_eq!(wait, Some(Duration::from_millis(600)), "one of a hundred comes back in six tenths of a second");
+}

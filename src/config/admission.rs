@@ -1,0 +1,138 @@
+//! The settings of rate limits.
+
+use super::limits::Relation;
+use super::model::{Config, Exemptions};
+use super::setting::{Setting, setting};
+use super::values::{count, list, networks, number};
+use crate::types::{BuyerText, Tier};
+
+/// Prefix of a buyer among the exemptions.
+const BUYER: &str = "buyer:";
+
+fn per_minute(text: &str) -> Result<u32, String> {
+    u32::try_from(number(text, 0, 1_000_000_000)?).map_err(|error| error.to_string())
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    Tier::parse(text.trim()).ok_or_else(|| "suspected, new, verified or premium".into())
+}
+
+fn exempt(text: &str) -> Result<Exemptions, String> {
+    let (buyers, addresses): (Vec<String>, Vec<String>) =
+        list(text).into_iter().partition(|item| item.starts_with(BUYER));
+    let buyers: Vec<String> = buyers.iter().filter_map(|item| item.strip_prefix(BUYER)).map(String::from).collect();
+    match networks(&addresses.join(",")) {
+        Ok(networks) if buyers.iter().all(|buyer| BuyerText::new(buyer).is_some()) => {
+            Ok(Exemptions { networks, buyers })
+        }
+        Ok(_) | Err(_) => Err("networks such as 10.0.0.0/8, addresses, and buyers such as buyer:box-office".into()),
+    }
+}
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!(
+        "admission.address_reads_per_minute",
+        "1000",
+        "requests",
+        "reads of one client address (IPv6: of one /64), all of which may come at once; above it the answer is 429; buyers with tokens have budgets of their own; 0: no limit",
+        |c, t| c.admission.address_reads = per_minute(t)?
+    ),
+    setting!(
+        "admission.address_writes_per_minute",
+        "100",
+        "requests",
+        "same for writes: orders, bids, checkouts, cancellations; 0: no limit",
+        |c, t| c.admission.address_writes = per_minute(t)?
+    ),
+    setting!(
+        "admission.address_buyers_per_minute",
+        "20",
+        "buyers",
+        "distinct buyers that one address names without a token, or with one of the tier `suspected`; a purchase is about five writes, so 20 buyers use up the default of `admission.address_writes_per_minute`; 0: no limit",
+        |c, t| c.admission.address_buyers = per_minute(t)?
+    ),
+    setting!(
+        "admission.buyer_reads_per_minute",
+        "1000",
+        "requests",
+        "reads of one buyer with a token, wherever they come from; 0: no limit",
+        |c, t| c.admission.buyer_reads = per_minute(t)?
+    ),
+    setting!(
+        "admission.suspected_writes_per_minute",
+        "1",
+        "requests",
+        "writes of one buyer of the tier `suspected`; they are charged to the client address, too; limits must ascend with the tiers; 0: no limit",
+        |c, t| c.admission.tier_writes[0] = per_minute(t)?
+    ),
+    setting!(
+        "admission.new_writes_per_minute",
+        "50",
+        "requests",
+        "writes of one buyer of the tier `new`: a person's clicks in a hurry; 0: no limit",
+        |c, t| c.admission.tier_writes[1] = per_minute(t)?
+    ),
+    setting!(
+        "admission.verified_writes_per_minute",
+        "100",
+        "requests",
+        "writes of one buyer of the tier `verified`; 0: no limit",
+        |c, t| c.admission.tier_writes[2] = per_minute(t)?
+    ),
+    setting!(
+        "admission.premium_writes_per_minute",
+        "200",
+        "requests",
+        "writes of one buyer of the tier `premium`; 0: no limit",
+        |c, t| c.admission.tier_writes[3] = per_minute(t)?
+    ),
+    setting!(
+        "admission.global_reads_per_minute",
+        "0",
+        "requests",
+        "reads of all clients together, besides exempt ones; off, because the server sheds load by its queue; 0: no limit",
+        |c, t| c.admission.global_reads = per_minute(t)?
+    ),
+    setting!("admission.global_writes_per_minute", "0", "requests", "same for writes; 0: no limit", |c, t| c
+        .admission
+        .global_writes =
+        per_minute(t)?),
+    setting!(
+        "admission.default_tier",
+        "new",
+        "suspected, new, verified, premium",
+        "tier of buyers where `identity` has no keys of buyers' tokens; with keys, the token's claim `tier` says it, and a token without the claim is of the tier `new`",
+        |c, t| c.admission.default_tier = tier(t)?
+    ),
+    setting!(
+        "admission.exempt",
+        "",
+        "list",
+        "networks without limits, and buyers as `buyer:NAME`: box offices and load tests; a buyer counts with a valid token or as named by a trusted proxy; loopback is exempt unless `http.loopback_is_client`",
+        |c, t| c.admission.exempt = exempt(t)?
+    ),
+    setting!(
+        "admission.entries_max",
+        "1000000",
+        "entries",
+        "clients whose budgets are remembered at once, 19 bytes each (3,500,000: 64 MB), taken when they are needed; a client that has recovered makes room for a newcomer, and no other does",
+        |c, t| c.admission.entries_max = count(t, 1000, 3_500_000)?
+    ),
+];
+
+pub(super) fn relations(config: &Config) -> [Relation; 3] {
+    let most = |limit: u32| if limit == 0 { u32::MAX } else { limit };
+    let [suspected, new, verified, premium] = config.admission.tier_writes.map(most);
+    let ascending = |lower: &'static str, higher: &'static str, holds| {
+        (
+            [lower, higher],
+            holds,
+            format!("{lower} must be at most {higher}: a buyer who is trusted more never gets less"),
+        )
+    };
+    [
+        ascending("admission.suspected_writes_per_minute", "admission.new_writes_per_minute", suspected <= new),
+        ascending("admission.new_writes_per_minute", "admission.verified_writes_per_minute", new <= verified),
+        ascending("admission.verified_writes_per_minute", "admission.premium_writes_per_minute", verified <= premium),
+    ]
+}
