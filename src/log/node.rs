@@ -142,6 +142,12 @@ impl Node {
         if let NodeState::Leading { epoch, .. } = self.role { Some(epoch) } else { None }
     }
 
+    /// Returns whether a member's copy of the next entry was wrong, and another one is asked.
+    #[must_use]
+    pub fn doubts_entry(&self) -> bool {
+        self.doubted
+    }
+
     /// Returns the tenure in which the node leads: its entries bear it.
     #[must_use]
     pub fn tenure(&self) -> Option<Tenure> {

@@ -133,6 +133,7 @@ impl<'a> Replica<'a> {
     /// Takes a reply of the log.
     pub(super) fn take(&mut self, reply: &LogReply) -> Output {
         let now = boot_clock();
+        let doubted = self.node.doubts_entry();
         let output = match reply.lane {
             Lane::Lease => {
                 self.node.lease_answered(now, BootMillis(reply.number), &reply.answer);
@@ -145,6 +146,13 @@ impl<'a> Replica<'a> {
             Lane::Data if reply.number == self.asked => self.node.answered(now, self.clock.now(), &reply.answer),
             Lane::Data => Output::Nothing,
         };
+        if !doubted && self.node.doubts_entry() {
+            let entry = self.node.head().number.saturating_add(1);
+            tracing::error!(
+                entry,
+                "a member's copy of an entry is damaged, or does not fit the file: asking another member"
+            );
+        }
         self.show();
         output
     }

@@ -125,6 +125,20 @@ impl Etcd {
         }
     }
 
+    /// Waits until a member answers, and has what the majority has.
+    pub fn wait_for(&self, member: usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let answers = async || {
+            let mut client = etcd_client::Client::connect([self.url(member)], None).await?;
+            client.get("any", None).await
+        };
+        while !runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(1), answers()).await.is_ok_and(|answer| answer.is_ok())
+        }) {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
     /// Kills all members and takes their data away; they start again, as new ones.
     pub fn lose_everything(&mut self) {
         let count = self.members.len();

@@ -12,13 +12,14 @@ mod proxy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use etcd_client::ConnectOptions;
 use firstcome::log::etcd::{EtcdLog, EtcdPlace, SLOTS};
 use firstcome::log::meta::LogMeta;
 use firstcome::log::seal::Seal;
-use firstcome::log::{Head, LogAnswer, LogRequest};
+use firstcome::log::{Entry, Head, LogAnswer, LogRequest};
 use firstcome::sqlite::{self, Access};
 use firstcome::store::chain::ChainLink;
 use firstcome::store::{Store, log_position};
@@ -95,9 +96,22 @@ impl Nodes {
 
     /// Starts a node, again if it ran before.
     pub fn run(&mut self, node: usize) {
+        self.nodes[node] = Some(Process::start(&self.directory(node), &self.settings(node)));
+    }
+
+    /// Starts a node that may end instead; its log goes to a file.
+    pub fn run_or_end(&mut self, node: usize, log: &Path) -> Result<(), ExitStatus> {
+        let command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+        let log = std::fs::File::create(log).expect("made").into();
+        let started = Process::start_or_end(command, &self.directory(node), &self.settings(node), log)?;
+        self.nodes[node] = Some(started);
+        Ok(())
+    }
+
+    fn settings(&self, node: usize) -> Vec<(&'static str, String)> {
         let mut settings = self.settings.clone();
         settings.push(("FIRSTCOME__CLUSTER__FILE", self.file(node)));
-        self.nodes[node] = Some(Process::start(&self.directory(node), &settings));
+        settings
     }
 
     /// Writes the file of a node's cluster, and returns its path.
@@ -130,6 +144,18 @@ impl Nodes {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+        })
+    }
+
+    /// Returns whether a member has the entry of a number, undamaged.
+    pub fn has_entry(&self, member: usize, number: u64) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let urls = &self.etcd.urls_from(member)[..1];
+            let log = open_log_at(urls, "drill", SLOTS).await;
+            let answer = log.carry_out(&LogRequest::Read { number, elsewhere: false }).await;
+            let LogAnswer::Entry(bytes) = answer else { panic!("{answer:?}") };
+            Entry::decode(&bytes).is_ok_and(|entry| entry.number == number)
         })
     }
 
@@ -265,9 +291,13 @@ fn create_log(etcd: &Etcd, cluster: &str, file_id: [u8; 16], slots: u64) {
 }
 
 async fn open_log(etcd: &Etcd, cluster: &str, slots: u64) -> EtcdLog {
+    open_log_at(&etcd.urls_from(0), cluster, slots).await
+}
+
+async fn open_log_at(urls: &[String], cluster: &str, slots: u64) -> EtcdLog {
     let place = EtcdPlace { prefix: format!("/firstcome/{cluster}/0/"), node: "init".into(), slots, lease_seconds: 2 };
     let seal = Seal::parse(KEY).expect("a key");
-    EtcdLog::connect(&etcd.urls_from(0), ConnectOptions::new(), place, seal).await.expect("URLs")
+    EtcdLog::connect(urls, ConnectOptions::new(), place, seal).await.expect("URLs")
 }
 
 /// Returns the host and port of a URL.
@@ -284,7 +314,7 @@ pub fn assert_equal_files(directories: &[PathBuf]) {
 }
 
 /// Number of the last entry in the file of a node.
-fn position(directory: &Path) -> Option<u64> {
+pub fn position(directory: &Path) -> Option<u64> {
     let connection = sqlite::open(&directory.join("firstcome.db"), Access::Read).expect("opened");
     log_position::read(&connection).expect("read").map(|position| position.number)
 }

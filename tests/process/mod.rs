@@ -33,7 +33,18 @@ impl Process {
     }
 
     /// The same, by a command that becomes the program.
-    pub fn start_through(mut command: Command, data: &Path, environment: &[(&str, String)], log: Stdio) -> Process {
+    pub fn start_through(command: Command, data: &Path, environment: &[(&str, String)], log: Stdio) -> Process {
+        let started = Process::start_or_end(command, data, environment, log);
+        started.unwrap_or_else(|status| panic!("the server ended before it told where clients connect: {status}"))
+    }
+
+    /// The same; the status of one that has ended instead.
+    pub fn start_or_end(
+        mut command: Command,
+        data: &Path,
+        environment: &[(&str, String)],
+        log: Stdio,
+    ) -> Result<Process, ExitStatus> {
         let listen = ["--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--wire", "127.0.0.1:0"];
         command.arg("serve").arg("--data").arg(data).args(listen);
         command
@@ -42,16 +53,16 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("started");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut address = |word: &str| -> SocketAddr {
-            let line = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with(word)));
-            let line = line.unwrap_or_else(|| panic!("the server ended before it told where its {word} connect"));
+        let mut address = |word: &str| -> Option<SocketAddr> {
+            let line = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with(word)))?;
             let (_, after) = line.split_once("//").expect("a URL");
-            after.split('/').next().expect("a host").parse().expect("an address")
+            Some(after.split('/').next().expect("a host").parse().expect("an address"))
         };
-        let (public, admin, wire) = (address("buyers"), address("operators"), address("wire"));
+        let found = [address("buyers"), address("operators"), address("wire")];
+        let [Some(public), Some(admin), Some(wire)] = found else { return Err(child.wait().expect("ended")) };
         // What else it says must find a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, public, admin, wire }
+        Ok(Process { child, public, admin, wire })
     }
 
     pub fn signal(&self, signal: Signal) {
