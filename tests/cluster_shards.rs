@@ -24,7 +24,7 @@ use firstcome::types::{OrderId, Shard};
 use firstcome::wire::messages::{Bid, Request, Reserve};
 use peer::{Peer, Said};
 use process::{Answer, Client, Process, wait_until};
-use provider_webhooks::{PAYOS_KEY, payos, secret_file, transfer};
+use provider_webhooks::{PAYOS_KEY, Webhook, payos, secret_file, transfer};
 use router::Router;
 use serde_json::{Value, json};
 
@@ -172,16 +172,25 @@ fn create_auction(node: &Process, key: &str) -> u32 {
 }
 
 fn pay(node: &Process, order_code: u64, reference: &str) -> (Value, Value) {
-    let today = firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock());
-    let webhook = payos(&transfer(order_code, reference, 3000, &today[..19].replace('T', " ")));
+    let webhook = paid(order_code, reference);
     let answer = http::call(node.public, "POST", "/v1/payments/payos", &webhook.head(), &webhook.body);
     assert_eq!(answer.status, 200, "{}", answer.text);
     (answer.body["result"].clone(), answer.body["reason"].clone())
 }
 
+/// What PayOS says of a transfer of today.
+fn paid(order_code: u64, reference: &str) -> Webhook {
+    let today = firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock());
+    payos(&transfer(order_code, reference, 3000, &today[..19].replace('T', " ")))
+}
+
 /// Searches an order by the short code that a buyer tells.
 fn found_by_code(node: &Process, code: &str) -> Vec<String> {
-    let page = post(node.admin, "/v1/orders/search", "s", &json!({ "code": code })).body;
+    found_by_code_at(node.admin, code)
+}
+
+fn found_by_code_at(admin: SocketAddr, code: &str) -> Vec<String> {
+    let page = post(admin, "/v1/orders/search", "s", &json!({ "code": code })).body;
     let found = page["data"].as_array().expect("a list").iter();
     found.map(|order| order["id"].as_str().expect("an id").to_string()).collect()
 }
@@ -303,6 +312,38 @@ fn finds_everything_through_a_router(nodes: &[Process; 2], sold: &[Sold; 2]) {
         let cancelled = post(router.public, &format!("/v1/orders/{id}/cancel"), "routed", &json!({}));
         assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &json!("cancelled")));
     }
+    what_goes_over_both_shards(&router, nodes, sold);
+}
+
+/// Lists, searches, new drops and webhooks through the router.
+fn what_goes_over_both_shards(router: &Router, nodes: &[Process; 2], sold: &[Sold; 2]) {
+    let ids = |address: SocketAddr, path: &str| -> Vec<Value> {
+        let page = get(address, path);
+        assert_eq!((page.status, &page.body["has_more"]), (200, &json!(false)), "{path}: {:?}", page.body);
+        page.body["data"].as_array().expect("a list").iter().map(|item| item["id"].clone()).collect()
+    };
+    let one_after_the_other = |path: &str, address: fn(&Process) -> SocketAddr| -> Vec<Value> {
+        nodes.iter().flat_map(|node| ids(address(node), path)).collect()
+    };
+    for path in ["/v1/drops?limit=100", "/v1/auctions?limit=100"] {
+        assert_eq!(ids(router.public, path), one_after_the_other(path, |node| node.public), "{path}");
+    }
+    let orders = "/v1/orders?limit=100";
+    assert_eq!(ids(router.admin, orders), one_after_the_other(orders, |node| node.admin));
+    for (shard, sold) in SHARDS.into_iter().zip(sold) {
+        assert_eq!(found_by_code_at(router.admin, &sold.code), [&*sold.order], "{}", sold.code);
+        let again = serde_json::from_str(&paid(order_code(shard, sold.seq), "FT1").body).expect("JSON");
+        let known = post(router.public, "/v1/payments/payos", "none", &again);
+        assert_eq!(known.body["result"], "duplicate", "its own shard knows it: {:?}", known.body);
+    }
+    // A key has one effect, although the next drop would go to the other shard.
+    let drop = json!({ "sku": "S", "name": "N", "currency": "VND", "unit_price": 10_000, "total": 5,
+        "starts_at": "2020-01-01T00:00:00Z" });
+    let made: Vec<Answer> = ["r1", "r2", "r1", "r2"].map(|key| post(router.admin, "/v1/drops", key, &drop)).into();
+    assert!(made.iter().all(|answer| answer.status == 201), "{made:?}");
+    assert_eq!((&made[0].body["id"], &made[1].body["id"]), (&made[2].body["id"], &made[3].body["id"]));
+    let of: BTreeSet<&str> = made[..2].iter().filter_map(|answer| answer.header("Firstcome-Shard")).collect();
+    assert_eq!(of.len(), 2, "equal loads: one each");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::http::routes::Listener;
 /// Pause before a node is asked again; a change of the leader ends it.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time that a leader has to answer once another node leads.
-const OLD_LEADER_MAX: Duration = Duration::from_millis(500);
+const OLD_LEADER_MAX: Duration = Duration::from_millis(100);
 
 /// A request that is passed on.
 pub(super) struct PassedRequest {
@@ -37,7 +37,7 @@ pub(super) struct PassedRequest {
 }
 
 /// The result of a request at one node.
-enum Sent {
+enum AttemptEnd {
     Answered(Response<RouteBody>),
     /// Nothing was decided, and another node is to be asked.
     Elsewhere,
@@ -94,14 +94,14 @@ impl Passing<'_> {
             while let Some(node) = nodes.get(at).copied() {
                 at = at.saturating_add(1);
                 match self.send(node, limits.answer_timeout.min(limits.read_deadline)).await? {
-                    Sent::Answered(response) => return Ok(response),
-                    Sent::Elsewhere => self.leader_next(&mut nodes, at),
-                    Sent::Behind(response) => {
+                    AttemptEnd::Answered(response) => return Ok(response),
+                    AttemptEnd::Elsewhere => self.leader_next(&mut nodes, at),
+                    AttemptEnd::Behind(response) => {
                         behind = Some(response);
                         self.leader_next(&mut nodes, at);
                     }
-                    Sent::NotSent => self.shard.saw(node, SeenState::Silent),
-                    Sent::Unknown => {}
+                    AttemptEnd::NotSent => self.shard.saw(node, SeenState::Silent),
+                    AttemptEnd::Unknown => {}
                 }
             }
             // The leader was asked, too.
@@ -135,17 +135,17 @@ impl Passing<'_> {
         loop {
             if let Some(leader) = self.shard.leader() {
                 match self.send_to_leader(leader, repeats).await? {
-                    Sent::Answered(response) | Sent::Behind(response) => return Ok(response),
-                    Sent::Unknown if !repeats => return Err(Problem::OutcomeUnknown.into()),
-                    Sent::Unknown => may_be_decided = true,
-                    Sent::Elsewhere => {
+                    AttemptEnd::Answered(response) | AttemptEnd::Behind(response) => return Ok(response),
+                    AttemptEnd::Unknown if !repeats => return Err(Problem::OutcomeUnknown.into()),
+                    AttemptEnd::Unknown => may_be_decided = true,
+                    AttemptEnd::Elsewhere => {
                         hops = hops.saturating_add(1);
                         // Nodes that name each other are not asked in a circle without a pause.
                         if hops <= self.shard.nodes.len() && self.shard.leader().is_some_and(|next| next != leader) {
                             continue;
                         }
                     }
-                    Sent::NotSent => {}
+                    AttemptEnd::NotSent => {}
                 }
             }
             if !self.may_try_again(until).await {
@@ -170,7 +170,7 @@ impl Passing<'_> {
     }
 
     /// Sends a write to the leader. One that may be repeated is not left with a leader that hangs when another node leads.
-    async fn send_to_leader(&self, leader: usize, repeats: bool) -> Result<Sent, RouteProblem> {
+    async fn send_to_leader(&self, leader: usize, repeats: bool) -> Result<AttemptEnd, RouteProblem> {
         let answered = self.send(leader, self.worker.view.limits.answer_timeout);
         if !repeats {
             return answered.await;
@@ -178,17 +178,19 @@ impl Passing<'_> {
         let replaced = async {
             while self.shard.leader() == Some(leader) {
                 self.shard.changed(OLD_LEADER_MAX).await;
+                // It may hang: another one is noticed before the view's time-to-live.
+                self.shard.look_soon();
             }
             tokio::time::sleep(OLD_LEADER_MAX).await;
         };
         tokio::select! {
             biased;
             sent = answered => sent,
-            () = replaced => Ok(Sent::Unknown),
+            () = replaced => Ok(AttemptEnd::Unknown),
         }
     }
 
-    async fn send(&self, node: usize, head_max: Duration) -> Result<Sent, RouteProblem> {
+    async fn send(&self, node: usize, head_max: Duration) -> Result<AttemptEnd, RouteProblem> {
         let PassedRequest { listener, method, path, headers, body, .. } = self.request;
         let target = self.shard.nodes[node].target(*listener).with_path(path.clone());
         let call =
@@ -198,12 +200,12 @@ impl Passing<'_> {
             Err(ForwardError::NotSent(error)) => {
                 tracing::debug!(shard = self.shard.shard.get(), node, %error, "a request was not sent");
                 self.shard.failed(false);
-                return Ok(Sent::NotSent);
+                return Ok(AttemptEnd::NotSent);
             }
             Err(ForwardError::Unknown(error)) => {
                 tracing::debug!(shard = self.shard.shard.get(), node, %error, "a request has no answer");
                 self.shard.failed(true);
-                return Ok(Sent::Unknown);
+                return Ok(AttemptEnd::Unknown);
             }
         };
         Ok(match inspect(response).await {
@@ -219,14 +221,14 @@ impl Passing<'_> {
                         ShardPermit::beyond(&self.worker.view, self.place, Bound::Answers)
                     }
                 };
-                Sent::Answered(response.map(|body| Either::Right(PassedBody::new(body, permit))))
+                AttemptEnd::Answered(response.map(|body| Either::Right(PassedBody::new(body, permit))))
             }
-            Inspected::Kept(response) => Sent::Answered(response),
-            Inspected::Behind(response) => Sent::Behind(response),
-            Inspected::Unknown => Sent::Unknown,
+            Inspected::Kept(response) => AttemptEnd::Answered(response),
+            Inspected::Behind(response) => AttemptEnd::Behind(response),
+            Inspected::Unknown => AttemptEnd::Unknown,
             Inspected::Elsewhere { leader } => {
                 self.shard.does_not_lead(node, leader.and_then(|url| self.shard.node_at(&url)));
-                Sent::Elsewhere
+                AttemptEnd::Elsewhere
             }
         })
     }

@@ -46,12 +46,7 @@ pub(super) async fn page(
             Ok(response) if response.status() == StatusCode::OK => ShardPage::read(response).await,
             Ok(response) if is_first => return Ok(response),
             Err(problem) if is_first => {
-                return Err(match problem {
-                    RouteProblem::Unavailable { shard, .. } => {
-                        RouteProblem::Unavailable { shard, next_after: Some(list.behind(shard)) }
-                    }
-                    other => other,
-                });
+                return Err(problem.with_next_after(|shard| list.behind(shard)));
             }
             Ok(_) | Err(_) => None,
         };

@@ -47,6 +47,14 @@ impl RouteProblem {
         RouteProblem::Unavailable { shard, next_after: None }
     }
 
+    /// Adds the place behind a shard that does not answer.
+    pub(super) fn with_next_after(self, behind: impl FnOnce(Shard) -> u64) -> RouteProblem {
+        if let RouteProblem::Unavailable { shard, .. } = self {
+            return RouteProblem::Unavailable { shard, next_after: Some(behind(shard)) };
+        }
+        self
+    }
+
     pub(super) fn response(&self, request_id: &HeaderValue) -> Response<RouteBody> {
         let (kind, detail, members) = match self {
             RouteProblem::Common(problem) => return common(problem, request_id),
