@@ -1,5 +1,6 @@
 //! Nodes that join a running cluster, and leaders that hand over, under buyers whose every answer is noted.
 
+#![allow(clippy::print_stdout, reason = "the test says what it tried")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 mod etcd;
@@ -350,7 +351,7 @@ fn a_leader_hands_over_under_buyers_and_nothing_is_lost() {
     let answer = hand_over(&nodes, leader, Some(left));
     assert!(answer.status.code() == Some(69) && text(&answer).contains("node-conflict"), "{}", text(&answer));
     assert_eq!(nodes.leader(), leader);
-    assert!(follows(&nodes, left), "until it is stopped");
+    assert!(nodes.follows(left), "until it is stopped");
     let ledger = buyers.end();
     println!(
         "{} accepted, {} unknown, {} not applied",
