@@ -51,6 +51,8 @@ impl WriterLoop<'_> {
     /// sold, and the process does not end.
     fn end_without(&mut self, lost: Lost) -> StoreError {
         self.shared.rescuing.store(true, Ordering::SeqCst);
+        // Not ready from here on: the first attempt may take as long as the copy of a large file.
+        self.shared.read_only.store(true, Ordering::SeqCst);
         reject_queued(self.receiver, self.shared);
         let _uncommitted = self.is_rolled_back();
         let operators = self.operators_file.as_ref().and_then(|content| content());
@@ -60,7 +62,6 @@ impl WriterLoop<'_> {
             if let Some(ended) = rescue.attempt(self.store) {
                 return ended;
             }
-            self.shared.read_only.store(true, Ordering::SeqCst);
             let space = FreeSpace::of(&self.store.path, self.options.free_bytes_min);
             self.meter.disk_space(space.free_bytes, true);
             let _elapsed = nothing.recv_timeout(LOOK_FOR_SPACE);
