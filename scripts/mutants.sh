@@ -76,6 +76,8 @@ copy() { # directory, set of rooms, tests
     # Without the sections of targets that are not copied, and with less to write for the linker.
     awk -v drop="$drop" '/^\[/ { skip = ($0 ~ drop) } !skip' "$tree/Cargo.toml" >"$tree/Cargo.new"
     mv "$tree/Cargo.new" "$tree/Cargo.toml"
+    # Its overrides name programs that this tree does not have.
+    awk '/^\[/ { skip = /overrides/ } !skip' .config/nextest.toml >"$tree/.config/nextest.toml"
     printf '\n[profile.dev.package.firstcome]\ndebug = 0\n' >>"$tree/Cargo.toml"
 }
 
