@@ -1,6 +1,7 @@
 //! The answers of three nodes are those of one sequential run: orders and cancels by clients who ask any node, refusals, and
 //! reads of the drop that a node calls fresh, while the leader is paused and another one leads, and while one dies.
 
+#![allow(clippy::print_stdout, reason = "the test says what it tried")]
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
 #[path = "witness/checker.rs"]
