@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A case: its name, how many operations it counts, and what runs it.
 type Case = (&'static str, u32, fn(u32));
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     ("decide-and-evolve-an-order", 2_000, parts::order),
     ("refuse-sold-out", 2_000, parts::refusal),
     ("refuse-limit-reached", 2_000, parts::limit),
@@ -35,6 +35,7 @@ const CASES: [Case; 12] = [
     ("read-the-body-of-an-order", 2_000, parts::read_body),
     ("write-the-body-of-an-order", 2_000, parts::write_body),
     ("http-get-a-hot-drop", 2_000, served::hot_reads),
+    ("http-get-a-hot-drop-with-limits", 2_000, served::limited_reads),
 ];
 
 fn main() {

@@ -206,6 +206,21 @@ fn a_forged_header_helps_nobody_and_a_flood_of_names_from_one_address_has_one_bu
 }
 
 #[test]
+fn a_write_to_which_no_limit_applies_has_no_headers_of_limits() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = behind_a_proxy(scratch.path(), |config| {
+        (config.admission.address_writes, config.admission.address_buyers) = (0, 20);
+        config.admission.tier_writes = [0; 4];
+    });
+    server.create(1_000);
+    for address in ["192.0.2.1", "127.0.0.1"] {
+        let made = order(&server, address, address, 1);
+        assert!(made.status == 201 && !made.headers.contains_key("ratelimit"), "{:?}", made.headers);
+    }
+    server.stop();
+}
+
+#[test]
 fn a_campus_of_token_holders_is_not_one_client_and_a_tier_that_does_not_exist_is_unauthorized() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = behind_a_proxy(scratch.path(), |config| {

@@ -12,6 +12,18 @@ use super::measure::sale;
 
 /// One request after the other on one connection; no thread but the serving one has anything to do.
 pub(crate) fn hot_reads(count: u32) {
+    read(count, |_| {});
+}
+
+/// The same as a client that is not exempt from rate limits.
+pub(crate) fn limited_reads(count: u32) {
+    read(count, |config| {
+        config.limits.loopback_is_client = true;
+        config.admission.address_reads = 1_000_000;
+    });
+}
+
+fn read(count: u32, change: impl FnOnce(&mut Config)) {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let mut config = Config::defaults();
     config.data = scratch.path().join("data");
@@ -20,6 +32,7 @@ pub(crate) fn hot_reads(count: u32) {
     config.wire_listen = config.public_listen;
     config.http_threads = 1;
     config.pin_core = PinCore::Off;
+    change(&mut config);
     let running = start(config, |message, _| panic!("the writer ended: {message}")).expect("a server");
     let submission = Submission { command: sale::create(10_000), private_data: None, class: Class::Operator };
     let made = running.writer.submit(submission).expect("room").wait();

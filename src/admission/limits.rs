@@ -128,9 +128,8 @@ impl Door {
     /// Returns the client at an address.
     #[must_use]
     pub fn client(&self, address: ClientAddress, is_proxy: bool) -> Client {
-        let kind = if address.is_loopback() && !self.loopback_is_client {
-            ClientKind::Exempt
-        } else if self.rules.ask(|rules| rules.exempts_address(address.get())) {
+        let is_local = address.is_loopback() && !self.loopback_is_client;
+        let kind = if is_local || self.rules.ask(|rules| rules.exempts_address(address.get())) {
             ClientKind::Exempt
         } else if is_proxy {
             ClientKind::Backend

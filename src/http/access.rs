@@ -81,7 +81,7 @@ fn charge(
         return admission.door.read(client, caller, started).map(|()| None).map_err(over_limit);
     }
     let passed = admission.door.write(client, caller, started).map_err(over_limit)?;
-    Ok(Some(Box::new(passed)).filter(|passed| !passed.is_unlimited()))
+    Ok((!passed.is_unlimited()).then(|| Box::new(passed)))
 }
 
 /// Returns the problem of a request without room.

@@ -284,7 +284,7 @@ impl Worker {
             return Ok(());
         }
         let passed = admission.door.named_buyer(client, buyer, started).map_err(access::over_limit)?;
-        self.named.set(Some(Box::new(passed)));
+        self.named.set((!passed.is_unlimited()).then(|| Box::new(passed)));
         Ok(())
     }
 

@@ -260,7 +260,9 @@ impl<'c> RequestContext<'c> {
             charges().for_each(|passed| self.worker.server.admission.door.give_back(passed));
         } else {
             let states: Vec<PolicyState> = charges().flat_map(|passed| passed.states()).collect();
-            add_rate_limits(&states, response.headers_mut());
+            if !states.is_empty() {
+                add_rate_limits(&states, response.headers_mut());
+            }
         }
     }
 

@@ -142,7 +142,7 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
         "RateLimit-Policy" | "RateLimit" => match of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited))
         {
             Never if route.is_some_and(|route| route.is_limited && !route.is_read()) => Sometimes,
-            presence => presence,
+            presence @ (Always | Sometimes | Never) => presence,
         },
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
