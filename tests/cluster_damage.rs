@@ -20,6 +20,8 @@ use process::{Client, wait_until};
 use serde_json::Value;
 
 const BUYERS: usize = 8;
+/// Longest time without an order, on a machine that has other work: twice what a cluster promises.
+const GAP_MAX: Duration = Duration::from_secs(10);
 
 /// What a node answers about orders and the drop; `None` where it does not answer.
 fn told(node: std::net::SocketAddr, paths: &[String]) -> Vec<Option<Value>> {
@@ -105,21 +107,8 @@ fn entries_with_flipped_bits_on_one_member_are_told_and_read_from_another() {
     // The member that this node asks first.
     let member = follower % 3;
     let position = position(&nodes.directory(follower)).expect("a node's file");
-    // bbolt writes its pages every 100 ms; an orderly end would rewrite what is flipped here.
-    std::thread::park_timeout(Duration::from_millis(500));
-    nodes.etcd.kill(member);
-    let mut database = std::fs::read(nodes.etcd.database(member)).expect("read");
-    for number in position + 2..position + 5 {
-        // The value begins with its number and a nonce, behind the key.
-        let key = format!("/firstcome/drill/0/log/{:04}", number % SLOTS);
-        let places: Vec<_> =
-            (0..database.len() - 100).filter(|at| database[*at..].starts_with(key.as_bytes())).collect();
-        assert!(!places.is_empty(), "entry {number} is in the member's file");
-        places.iter().for_each(|at| database[at + key.len() + 40] ^= 4);
-    }
-    std::fs::write(nodes.etcd.database(member), database).expect("written");
-    nodes.etcd.run(member);
-    nodes.etcd.wait_for(member);
+    let key = |number: u64| format!("/firstcome/drill/0/log/{:04}", number % SLOTS);
+    flip(&mut nodes, member, &[key(position + 2), key(position + 3), key(position + 4)]);
     assert!(!nodes.has_entry(member, position + 2) && nodes.has_entry((member + 1) % 3, position + 2));
     let log = nodes.scratch().join("log");
     nodes.run_or_end(follower, &log).expect("it starts");
@@ -133,6 +122,55 @@ fn entries_with_flipped_bits_on_one_member_are_told_and_read_from_another() {
     check(&ledger, nodes.node(leader).public);
     let directories = nodes.stop_all(leader);
     assert_equal_files(&directories);
+}
+
+#[test]
+fn a_member_whose_head_has_a_flipped_bit_is_gone_around_and_no_node_starts_by_it() {
+    let mut nodes = Nodes::start(3);
+    nodes.node(nodes.leader()).create_drop(1_000_000);
+    let buyers = Buyers::begin(BUYERS, nodes.public());
+    buyers.wait_for(60);
+    // From now on it fails every append that the others take, and answers that the head is a damaged one.
+    let member = nodes.leader();
+    flip(&mut nodes, member, &["/firstcome/drill/0/head".into()]);
+    let mut longest = Duration::ZERO;
+    for other in [(member + 1) % 3, (member + 2) % 3] {
+        // Nodes that asked the other one ask this one, some of them first.
+        nodes.etcd.kill(other);
+        longest = longest.max(buyers.wait_for(200));
+        nodes.etcd.run(other);
+        nodes.etcd.wait_for(other);
+        longest = longest.max(buyers.wait_for(60));
+    }
+    println!("{} ms without an order", longest.as_millis());
+    assert!(longest < GAP_MAX, "{longest:?}");
+    let ledger = buyers.end();
+    let leader = nodes.leader();
+    check(&ledger, nodes.node(leader).public);
+    let directories = nodes.stop_all(leader);
+    assert_equal_files(&directories);
+    let log = nodes.scratch().join("log");
+    let ended = nodes.run_or_end(member, &log).err().and_then(|status| status.code());
+    let lines = std::fs::read_to_string(&log).expect("read");
+    assert!(ended == Some(78) && lines.contains("/head: is missing or unreadable"), "{ended:?}: {lines}");
+}
+
+/// Flips a bit in the values of keys in the file of a member, in all their revisions.
+fn flip(nodes: &mut Nodes, member: usize, keys: &[String]) {
+    // bbolt writes its pages every 100 ms; an orderly end would rewrite what is flipped here.
+    std::thread::park_timeout(Duration::from_millis(500));
+    nodes.etcd.kill(member);
+    let mut database = std::fs::read(nodes.etcd.database(member)).expect("read");
+    for key in keys {
+        let places: Vec<_> =
+            (0..database.len() - 100).filter(|at| database[*at..].starts_with(key.as_bytes())).collect();
+        assert!(!places.is_empty(), "{key} is in the member's file");
+        // Behind the key are its revisions; the value begins with numbers.
+        places.iter().for_each(|at| database[at + key.len() + 40] ^= 4);
+    }
+    std::fs::write(nodes.etcd.database(member), database).expect("written");
+    nodes.etcd.run(member);
+    nodes.etcd.wait_for(member);
 }
 
 fn copy_directory(from: &Path, to: &Path) {
