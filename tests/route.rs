@@ -220,6 +220,14 @@ fn a_dead_and_a_slow_shard_do_not_hold_up_another() {
     let busy = router.get("/v1/drops/1");
     assert_eq!((busy.status, busy.body["code"].as_str()), (503, Some("overloaded")));
     assert_eq!((busy.body["applied"].as_str(), busy.header("Retry-After")), (Some("no"), Some("1")));
+    let admin = router.admin;
+    let operator = std::thread::spawn(move || {
+        let mut client = Client::connect(admin).expect("connected");
+        drop(client.post("/v1/drops/1/close", "k", &json!({ "reason": "x" })));
+    });
+    wait_until("buyers do not shut an operator out", || {
+        slow.arrived().iter().any(|request| request.path.ends_with("close"))
+    });
     for number in 0..20 {
         let began = Instant::now();
         let answer = router.get(&format!("/v1/drops/{}", (2 << 24) | 1));
@@ -227,6 +235,7 @@ fn a_dead_and_a_slow_shard_do_not_hold_up_another() {
         assert!(began.elapsed() < Duration::from_secs(2), "{number}: {:?}", began.elapsed());
     }
     drop(router);
+    operator.join().expect("an operator");
     waiting.into_iter().for_each(|client| drop(client.join().expect("a client")));
 }
 
@@ -279,6 +288,9 @@ fn the_bounds_of_bodies_heads_hosts_and_connections_hold() {
     drop(client);
     // Connections beyond the bound are closed at once.
     let address = router.public;
+    let three: Vec<_> = (0..3).map(|_| Client::connect(router.public).expect("connected")).collect();
+    assert_eq!(router.get_admin("/healthz").status, 200, "operators have connections of their own");
+    drop(three);
     wait_until("a fourth is closed", || {
         let mut open: Vec<_> = (0..4).map(|_| Client::connect(address).expect("connected")).collect();
         let answers: Vec<_> = open.iter_mut().map(|client| client.get("/v1/drops/1").is_ok()).collect();

@@ -62,7 +62,7 @@ pub struct RouteLimits {
     pub in_flight_per_shard_max: usize,
     /// Answers of one shard that are being passed on, event streams among them.
     pub answers_per_shard_max: usize,
-    /// Open connections of clients.
+    /// Open connections of buyers.
     pub connections_max: usize,
     /// Size of a request's body; webhooks of payment providers have their own.
     pub body_bytes_max: usize,

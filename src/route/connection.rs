@@ -25,8 +25,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time that connections get to finish when the router stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// The connections of a listener, over all threads.
+#[derive(Clone)]
+pub(super) struct OpenConnections {
+    count: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl OpenConnections {
+    pub(super) fn new(max: usize) -> OpenConnections {
+        OpenConnections { count: Arc::default(), max }
+    }
+}
+
 /// Accepts connections until the router stops, then waits for those that are open.
-pub(super) async fn accept(worker: Rc<RouteWorker>, listener: TcpListener, kind: Listener, open: Arc<AtomicUsize>) {
+pub(super) async fn accept(worker: Rc<RouteWorker>, listener: TcpListener, kind: Listener, open: OpenConnections) {
     let mut stopping = worker.stopping.clone();
     let mut tasks = tokio::task::JoinSet::new();
     loop {
@@ -37,9 +50,8 @@ pub(super) async fn accept(worker: Rc<RouteWorker>, listener: TcpListener, kind:
         match accepted {
             Ok((stream, peer)) => {
                 while tasks.try_join_next().is_some() {}
-                let max = worker.shared.config.limits.connections_max;
                 // One beyond is closed at once, and its client learns that it will not be served.
-                if let Some(place) = OpenConnection::take(&open, max) {
+                if let Some(place) = OpenConnection::take(&open.count, open.max) {
                     tasks.spawn_local(serve(Rc::clone(&worker), stream, peer, kind, place));
                 }
             }

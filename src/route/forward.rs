@@ -59,7 +59,7 @@ pub(super) async fn pass(
     request: &PassedRequest,
 ) -> Result<Response<RouteBody>, RouteProblem> {
     let shard = &worker.view.shards[place];
-    let _permit = ShardPermit::take(&worker.view, place, Bound::InFlight)
+    let _permit = ShardPermit::take(&worker.view, place, Bound::InFlight(request.listener))
         .map_err(|in_flight| RouteProblem::ShardBusy { shard: shard.shard, in_flight })?;
     let passing = Passing { worker, place, shard, request };
     let answered = match request.effect {

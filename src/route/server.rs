@@ -4,27 +4,29 @@ use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use super::connection::accept;
+use super::connection::{OpenConnections, accept};
 use super::view::ShardsView;
 use super::watch::watch;
 use super::worker::{RouteShared, RouteWorker};
-use crate::config::{ConnectionLimits, ShardsConfig};
+use crate::config::{ConnectionLimits, OPERATOR_CONNECTIONS_MAX, ShardsConfig};
 use crate::egress::{AddressGuard, ClientOptions, EgressClient};
 use crate::exit::{self, Exit};
 use crate::http::routes::Listener;
 use crate::telemetry::Telemetry;
 use crate::types::random;
 
+/// Connections of buyers that are accepted however few descriptors there are.
+const CONNECTIONS_MIN: usize = 16;
 /// Connections that wait to be accepted, per listener.
 const BACKLOG: i32 = 4_096;
 /// Idle connections of a thread to a node.
@@ -66,6 +68,13 @@ pub fn start(
     let guard = any_network();
     let view = ShardsView::new(&config.shards, config.limits, &guard, &telemetry).map_err(Exit::usage)?;
     let view = Arc::new(view);
+    let connections_max = connections_max(config.limits.connections_max, descriptors_max());
+    if connections_max < config.limits.connections_max {
+        tracing::warn!(
+            connections_max,
+            "fewer connections than limits.connections_max are accepted: each takes two file descriptors; raise ulimit -n"
+        );
+    }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (public, public_listeners) = bind(public, "--public", threads)?;
     let (admin, admin_listeners) = bind(admin, "--admin", threads)?;
@@ -88,7 +97,7 @@ pub fn start(
         || EgressClient::new(guard.clone(), options.clone()).map_err(|error| Exit::usage(format!("ca: {error}")));
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(RouteShared::new(Arc::clone(&view), config, telemetry, limits));
-    let open = Arc::new(AtomicUsize::new(0));
+    let open = [OpenConnections::new(connections_max), OpenConnections::new(OPERATOR_CONNECTIONS_MAX)];
     let mut running = RunningRoute { public, admin, stop, threads: Vec::new() };
     running.threads.push(watcher(&view, client()?, stopping.clone())?);
     for (public, admin) in public_listeners.into_iter().zip(admin_listeners) {
@@ -96,11 +105,30 @@ pub fn start(
             shared: Arc::clone(&shared),
             client: client()?,
             stopping: stopping.clone(),
-            open: Arc::clone(&open),
+            open: open.clone(),
         };
         running.threads.push(thread.start(public, admin)?);
     }
     Ok(running)
+}
+
+/// Raises the limit of open descriptors as far as the system lets, and returns it.
+fn descriptors_max() -> Option<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open descriptors stays");
+    }
+    getrlimit(Resource::Nofile).current
+}
+
+/// Returns the connections for which the process has descriptors: one for the client, one for the node.
+fn connections_max(wanted: usize, descriptors_max: Option<u64>) -> usize {
+    /// Listeners, looks at nodes, and operators' connections.
+    const BESIDE: u64 = 768;
+    let Some(max) = descriptors_max else { return wanted };
+    let free = usize::try_from(max.saturating_sub(BESIDE) / 2).unwrap_or(usize::MAX);
+    wanted.min(free.max(CONNECTIONS_MIN))
 }
 
 /// The nodes are where the operator says.
@@ -134,7 +162,8 @@ struct ServingThread {
     shared: Arc<RouteShared>,
     client: EgressClient,
     stopping: watch::Receiver<bool>,
-    open: Arc<AtomicUsize>,
+    /// Those of the public and of the admin listener.
+    open: [OpenConnections; 2],
 }
 
 impl ServingThread {
@@ -150,14 +179,15 @@ impl ServingThread {
                 request_ids: Cell::new(u64::from_be_bytes(first)),
             });
             runtime.block_on(LocalSet::new().run_until(async {
-                let listeners = [(public, Listener::Public), (admin, Listener::Admin)];
+                let [buyers, operators] = self.open;
+                let listeners = [(public, Listener::Public, buyers), (admin, Listener::Admin, operators)];
                 let accepting: Vec<_> = listeners
                     .into_iter()
-                    .filter_map(|(listener, kind)| {
+                    .filter_map(|(listener, kind, open)| {
                         let listener = tokio::net::TcpListener::from_std(listener)
                             .map_err(|error| tracing::error!(%error, "the system refused a listener to its thread"))
                             .ok()?;
-                        let accepting = accept(Rc::clone(&worker), listener, kind, Arc::clone(&self.open));
+                        let accepting = accept(Rc::clone(&worker), listener, kind, open);
                         Some(tokio::task::spawn_local(accepting))
                     })
                     .collect();
@@ -206,4 +236,17 @@ fn socket(address: SocketAddr, reuse_port: bool) -> std::io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_as_many_as_the_process_has_descriptors_for() {
+        for (descriptors, expected) in [(None, 10_000), (Some(1 << 20), 10_000), (Some(4_096), 1_664), (Some(256), 16)]
+        {
+            assert_eq!(connections_max(10_000, descriptors), expected, "{descriptors:?}");
+        }
+    }
 }

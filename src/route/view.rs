@@ -36,6 +36,8 @@ pub(super) struct ShardView {
     /// Told when the leader changes.
     changed: Notify,
     in_flight: AtomicUsize,
+    /// Buyers do not shut operators out.
+    operators_in_flight: AtomicUsize,
     answers: AtomicUsize,
     meter: RouterMeter,
 }
@@ -101,6 +103,7 @@ impl ShardView {
             turn: AtomicUsize::new(0),
             changed: Notify::new(),
             in_flight: AtomicUsize::new(0),
+            operators_in_flight: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             meter: RouterMeter::new(telemetry, nodes.shard.get()),
         };
@@ -214,8 +217,8 @@ impl NodeSeen {
 /// A bound of requests of one shard.
 #[derive(Clone, Copy)]
 pub(super) enum Bound {
-    /// Requests that wait for an answer.
-    InFlight,
+    /// Requests of a listener that wait for an answer.
+    InFlight(Listener),
     /// Answers that are being passed on.
     Answers,
 }
@@ -231,7 +234,7 @@ impl ShardPermit {
     /// Takes a permit, unless there are too many. Returns their number then.
     pub(super) fn take(view: &Arc<ShardsView>, place: usize, bound: Bound) -> Result<ShardPermit, usize> {
         let max = match bound {
-            Bound::InFlight => view.limits.in_flight_per_shard_max,
+            Bound::InFlight(_) => view.limits.in_flight_per_shard_max,
             Bound::Answers => view.limits.answers_per_shard_max,
         };
         // Counted first and compared then: threads that count at the same moment do not exceed the bound.
@@ -255,7 +258,8 @@ impl Drop for ShardPermit {
 
 fn counter(shard: &ShardView, bound: Bound) -> &AtomicUsize {
     match bound {
-        Bound::InFlight => &shard.in_flight,
+        Bound::InFlight(Listener::Public) => &shard.in_flight,
+        Bound::InFlight(Listener::Admin) => &shard.operators_in_flight,
         Bound::Answers => &shard.answers,
     }
 }
@@ -319,10 +323,12 @@ pub(super) mod tests {
         let mut view = view_of(&[(0, 1), (1, 1)]);
         view.limits.in_flight_per_shard_max = 1;
         let view = Arc::new(view);
-        let taken = ShardPermit::take(&view, 0, Bound::InFlight);
-        assert_eq!(ShardPermit::take(&view, 0, Bound::InFlight).err(), Some(1));
-        assert!(ShardPermit::take(&view, 1, Bound::InFlight).is_ok(), "another shard has its own");
+        let waiting = Bound::InFlight(Listener::Public);
+        let taken = ShardPermit::take(&view, 0, waiting);
+        assert_eq!(ShardPermit::take(&view, 0, waiting).err(), Some(1));
+        assert!(ShardPermit::take(&view, 1, waiting).is_ok(), "another shard has its own");
+        assert!(ShardPermit::take(&view, 0, Bound::InFlight(Listener::Admin)).is_ok(), "operators have their own");
         drop(taken);
-        assert!(ShardPermit::take(&view, 0, Bound::InFlight).is_ok());
+        assert!(ShardPermit::take(&view, 0, waiting).is_ok());
     }
 }

@@ -21,6 +21,9 @@ const PROBE: &str = "/readyz?role=leader";
 /// Shortest time between two looks at a node, whatever answers say.
 const LOOK_MIN: Duration = Duration::from_millis(20);
 
+/// Longest time until a node that did not answer is looked at again.
+const SILENT_MAX: Duration = Duration::from_secs(1);
+
 /// Looks at a node for ever.
 pub(super) async fn watch(view: Arc<ShardsView>, shard: usize, node: usize, client: EgressClient) {
     let watched = &view.shards[shard];
@@ -33,7 +36,9 @@ pub(super) async fn watch(view: Arc<ShardsView>, shard: usize, node: usize, clie
             None => {}
         }
         tokio::time::sleep(LOOK_MIN).await;
-        watched.nodes[node].next_look(view.limits.view_ttl).await;
+        let is_silent = look.state == SeenState::Silent;
+        let interval = if is_silent { view.limits.view_ttl.min(SILENT_MAX) } else { view.limits.view_ttl };
+        watched.nodes[node].next_look(interval).await;
     }
 }
 
