@@ -44,6 +44,15 @@ impl ClientAddress {
     }
 }
 
+impl AddressGroup {
+    /// Returns the group in 64 bits: the network of IPv6, or the IPv4 address in a range that IPv6 routes nowhere.
+    pub(super) const fn bits(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0.to_be_bytes();
+        let [.., i, j, k, l, m, n, o, p] = self.0.to_be_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ u64::from_be_bytes([i, j, k, l, m, n, o, p])
+    }
+}
+
 /// The peers whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Default, Debug)]
 pub struct TrustedProxies(Vec<IpNet>);
@@ -56,6 +65,9 @@ impl TrustedProxies {
 
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }

@@ -129,12 +129,12 @@ impl Door {
     #[must_use]
     pub fn client(&self, address: ClientAddress, is_proxy: bool) -> Client {
         let is_local = address.is_loopback() && !self.loopback_is_client;
-        let kind = if is_local || self.rules.ask(|rules| rules.exempts_address(address.get())) {
+        let kind = if is_local || self.rules.exempts_address(address.get()) {
             ClientKind::Exempt
         } else if is_proxy {
             ClientKind::Backend
         } else {
-            ClientKind::Address(self.table.key(address.group()))
+            ClientKind::Address(self.table.address_key(address.group().bits()))
         };
         Client(kind)
     }
@@ -148,6 +148,11 @@ impl Door {
             return Ok(());
         }
         self.rules.ask(|rules| {
+            if let (ClientKind::Address(address), Caller::Anonymous, None) =
+                (client.0, caller, rules.quota(Policy::GlobalReads))
+            {
+                return self.read_from(rules, address, self.nanos(now));
+            }
             let mut needs = [None; POLICIES_MAX];
             needs[0] = Some((Policy::GlobalReads, None));
             let tier = match caller.token() {
@@ -163,6 +168,17 @@ impl Door {
                 needs[2] = Some((Policy::AddressReads, Some(address.of(purpose::READS))));
             }
             self.pass(rules, needs, self.nanos(now)).map(|_| ())
+        })
+    }
+
+    /// Lets a read pass to which only its address' policy applies: most are such reads.
+    fn read_from(&self, rules: &Rules, address: Key, now: Nanos) -> Result<(), Exceeded> {
+        let Some(quota) = rules.quota(Policy::AddressReads) else { return Ok(()) };
+        let key = address.of(purpose::READS);
+        let taken = self.table.take(key, quota, now);
+        taken.map(|_| ()).map_err(|wait| {
+            let charge = Charge { policy: Policy::AddressReads, key: Some(key), quota, arrival: now };
+            self.count(vec![exceeded(&charge, wait)])
         })
     }
 

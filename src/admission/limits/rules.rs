@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -95,7 +95,11 @@ impl Rules {
         self.quotas[policy.index()]
     }
 
-    pub(super) fn exempts_address(&self, address: IpAddr) -> bool {
+    fn exempts_networks(&self) -> bool {
+        !self.exempt.networks.is_empty()
+    }
+
+    fn exempts_address(&self, address: IpAddr) -> bool {
         self.exempt.networks.iter().any(|network| network.contains(&address))
     }
 
@@ -108,6 +112,8 @@ impl Rules {
 /// waits for no lock.
 pub(super) struct CurrentRules {
     id: AtomicU64,
+    /// True if any network is exempt.
+    exempts_networks: AtomicBool,
     rules: Mutex<Arc<Rules>>,
 }
 
@@ -118,15 +124,25 @@ thread_local! {
 impl CurrentRules {
     pub(super) fn new(settings: &AdmissionSettings) -> CurrentRules {
         let rules = Rules::new(settings);
-        CurrentRules { id: AtomicU64::new(rules.id), rules: Mutex::new(Arc::new(rules)) }
+        CurrentRules {
+            id: AtomicU64::new(rules.id),
+            exempts_networks: AtomicBool::new(rules.exempts_networks()),
+            rules: Mutex::new(Arc::new(rules)),
+        }
     }
 
     /// Puts other rules in force, for all threads with their next request.
     pub(super) fn replace(&self, settings: &AdmissionSettings) {
         let rules = Rules::new(settings);
         let mut current = self.rules.lock();
+        self.exempts_networks.store(rules.exempts_networks(), Ordering::SeqCst);
         self.id.store(rules.id, Ordering::SeqCst);
         *current = Arc::new(rules);
+    }
+
+    /// Returns whether an address is exempt.
+    pub(super) fn exempts_address(&self, address: IpAddr) -> bool {
+        self.exempts_networks.load(Ordering::Acquire) && self.ask(|rules| rules.exempts_address(address))
     }
 
     /// Asks the rules in force.
