@@ -36,7 +36,7 @@ fn told(node: std::net::SocketAddr, paths: &[String]) -> Vec<Option<Value>> {
 #[test]
 fn a_flipped_bit_in_a_node_s_file_is_never_served_and_the_node_joins_again() {
     let seed = model::replayed_seed().unwrap_or(15);
-    let flips = model::scaled(200, 8);
+    let flips = model::scaled(30, 8);
     println!("{flips} flips, seed {seed}");
     let mut random = Random(seed);
     let mut nodes = Nodes::start(3);
