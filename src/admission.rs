@@ -147,10 +147,11 @@ impl Admission {
         forwarded_for: impl FnOnce() -> Lines,
     ) -> Client {
         if !self.proxies.contain(peer) {
-            return self.door.client(ClientAddress::new(peer), false);
+            return self.door.client(ClientAddress::new(peer), true, false);
         }
         let address = self.proxies.client(peer, forwarded_for());
-        self.door.client(address, self.proxies.contain(address.get()))
+        let is_peer = address == ClientAddress::new(peer);
+        self.door.client(address, is_peer, self.proxies.contain(address.get()))
     }
 
     /// Takes a permit for one more request of a client, given back when it is dropped; `None` if this client is not
@@ -173,7 +174,8 @@ impl Admission {
             Some(buyer) => self.in_flight.buyer(buyer),
             None => {
                 let address = self.proxies.client(peer, forwarded_for);
-                if address.is_loopback() || self.proxies.contain(address.get()) {
+                let is_local = address.is_loopback() && address == ClientAddress::new(peer);
+                if is_local || self.proxies.contain(address.get()) {
                     return Ok(None);
                 }
                 ClientKey::Address(address.group())

@@ -125,10 +125,11 @@ impl Door {
         self.rules.replace(settings);
     }
 
-    /// Returns the client at an address.
+    /// Returns the client at an address. Loopback is exempt as the peer, and never as an address that a proxy forwards: that is
+    /// a proxy on the other's machine, with all clients behind it.
     #[must_use]
-    pub fn client(&self, address: ClientAddress, is_proxy: bool) -> Client {
-        let is_local = address.is_loopback() && !self.loopback_is_client;
+    pub fn client(&self, address: ClientAddress, is_peer: bool, is_proxy: bool) -> Client {
+        let is_local = is_peer && address.is_loopback() && !self.loopback_is_client;
         let kind = if is_local || self.rules.exempts_address(address.get()) {
             ClientKind::Exempt
         } else if is_proxy {
@@ -244,9 +245,10 @@ impl Door {
         })
     }
 
-    /// Gives back what a request was charged that another policy refused after it.
-    pub fn give_back(&self, passed: &Passed) {
-        passed.charges().for_each(|charge| self.uncharge(charge));
+    /// Gives back what a request was charged that another policy refused after it, as far as time has not given it back.
+    pub fn give_back(&self, passed: &Passed, now: Instant) {
+        let now = self.nanos(now);
+        passed.charges().for_each(|charge| self.uncharge(charge, now));
     }
 
     /// Lets a request pass that names a buyer at an address. A buyer counts once a minute among those of the address.
@@ -290,7 +292,7 @@ impl Door {
                 Ok(arrival) => passed.charges[index] = Some(Charge { arrival, ..charge }),
                 Err(wait) => {
                     // Another request took the room after it was seen.
-                    passed.charges[..index].iter().flatten().for_each(|charge| self.uncharge(charge));
+                    passed.charges[..index].iter().flatten().for_each(|charge| self.uncharge(charge, now));
                     return Err(self.count(vec![exceeded(&charge, wait)]));
                 }
             }
@@ -335,10 +337,11 @@ impl Door {
         }
     }
 
-    fn uncharge(&self, charge: &Charge) {
+    fn uncharge(&self, charge: &Charge, now: Nanos) {
+        let room = charge.arrival.saturating_sub(now).min(charge.quota.interval);
         match charge.key {
-            Some(key) => self.table.give_back(key, charge.quota.interval),
-            None => give_back_cell(self.global(charge.policy), charge.quota.interval),
+            Some(key) => self.table.give_back(key, room),
+            None => give_back_cell(self.global(charge.policy), room),
         }
     }
 

@@ -252,7 +252,7 @@ impl Session {
         }
         let passed = door.write(client, &self.caller, now).map_err(|_told_by_no_frame| reason::RATE_LIMITED)?;
         if buyers.is_none() && door.named_buyer(client, buyer, now).is_err() {
-            door.give_back(&passed);
+            door.give_back(&passed, now);
             return Err(reason::RATE_LIMITED);
         }
         Ok(())

@@ -138,11 +138,11 @@ impl Table {
         bucket.find(key).is_some_and(|place| bucket.arrival(place).load(Ordering::SeqCst) > now)
     }
 
-    /// Gives the room of a request back that another policy refused. A client in the overflow cell gets nothing back.
-    pub(super) fn give_back(&self, key: Key, interval: Nanos) {
+    /// Gives room back to a request that another policy refused. A client in the overflow cell gets nothing back.
+    pub(super) fn give_back(&self, key: Key, room: Nanos) {
         let bucket = self.bucket(key);
         if let Some(place) = bucket.find(key) {
-            give_back_cell(bucket.arrival(place), interval);
+            give_back_cell(bucket.arrival(place), room);
         }
     }
 
@@ -175,11 +175,11 @@ impl TableBucket {
         }
     }
 
-    /// Returns whether a place is a client's.
+    /// Returns whether a place is a client's; the overflow cell is not, once the client has a place.
     fn is_of(&self, place: CellPlace, key: Key) -> bool {
         match place {
             CellPlace::Way(way) => self.keys[way].load(Ordering::SeqCst) == key.0,
-            CellPlace::Overflow => true,
+            CellPlace::Overflow => self.find(key).is_none(),
         }
     }
 
@@ -200,10 +200,14 @@ impl TableBucket {
             // Empty for a moment: a charge of the client that had the place is seen here, or sees that it was late.
             let evicted = self.keys[way].swap(0, Ordering::SeqCst);
             // The newcomer may have charged the overflow cell before: what was taken there counts on.
-            let inherited = arrival.max(self.overflow.load(Ordering::SeqCst));
+            let shared = self.overflow.load(Ordering::SeqCst).max(now);
+            let inherited = arrival.max(shared);
             let still = self.arrivals[way].compare_exchange(arrival, inherited, Ordering::SeqCst, Ordering::SeqCst);
             if still.is_ok() {
                 self.keys[way].store(key.0, Ordering::SeqCst);
+                // Or it charges that cell in this instant, and has not seen its place yet.
+                let taken = self.overflow.load(Ordering::SeqCst).max(now).saturating_sub(shared);
+                self.arrivals[way].fetch_add(taken, Ordering::SeqCst);
                 return CellPlace::Way(way);
             }
             self.keys[way].store(evicted, Ordering::SeqCst);
@@ -226,10 +230,10 @@ pub(super) fn take_cell(cell: &AtomicU64, quota: Quota, now: Nanos) -> Result<Na
     }
 }
 
-/// Gives the room of one request back to a cell.
-pub(super) fn give_back_cell(cell: &AtomicU64, interval: Nanos) {
+/// Gives room back to a cell.
+pub(super) fn give_back_cell(cell: &AtomicU64, room: Nanos) {
     let _never_refused =
-        cell.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |arrival| Some(arrival.saturating_sub(interval)));
+        cell.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |arrival| Some(arrival.saturating_sub(room)));
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ fn door(change: impl FnOnce(&mut AdmissionSettings)) -> Door {
 }
 
 fn at(door: &Door, address: &str) -> Client {
-    door.client(ClientAddress::new(address.parse().expect("an address")), false)
+    door.client(ClientAddress::new(address.parse().expect("an address")), true, false)
 }
 
 fn backend(door: &Door) -> Client {
-    door.client(ClientAddress::new("10.0.0.1".parse().expect("an address")), true)
+    door.client(ClientAddress::new("10.0.0.1".parse().expect("an address")), true, true)
 }
 
 fn buyer(name: &str) -> BuyerText {
@@ -158,7 +158,7 @@ fn a_refused_request_costs_nothing_in_the_policies_that_had_room() {
     let client = at(&d, "192.0.2.1");
     for _ in 0..500 {
         let head = d.write(client, &Caller::Anonymous, now).expect("room");
-        d.give_back(&head);
+        d.give_back(&head, now);
     }
     assert_eq!(passed(|| d.write(client, &Caller::Anonymous, now).map(|_| ())).0, 100, "given back for a buyer's sake");
 }
@@ -175,6 +175,28 @@ fn changed_limits_are_in_force_with_the_next_request_and_forget_nothing() {
     assert_eq!(passed(write).0, 0, "the budget was used up");
     d.replace_rules(&settings(|settings| settings.exempt.networks = vec!["192.0.2.1/32".parse().expect("one")]));
     assert_eq!(passed(write).0, 10_000);
+}
+
+#[test]
+fn what_time_has_given_back_is_not_given_back_again() {
+    let now = Instant::now();
+    let d = door(|_| {});
+    let client = at(&d, "192.0.2.1");
+    let heads: Vec<_> = (0..8).map(|_| d.write(client, &Caller::Anonymous, now).expect("room")).collect();
+    let later = now + Duration::from_millis(4_500);
+    assert_eq!(passed(|| d.write(client, &Caller::Anonymous, later).map(|_| ())).0, 99, "seven and a half are back");
+    heads.iter().for_each(|head| d.give_back(head, later));
+    let more = passed(|| d.write(client, &Caller::Anonymous, later).map(|_| ())).0;
+    assert_eq!(more, 1, "half of one was still owed, and half of one was left: a hundred at once, and no more");
+}
+
+#[test]
+fn a_loopback_address_that_a_proxy_forwards_is_a_client() {
+    let now = Instant::now();
+    let d = door(|_| {});
+    let forwarded = d.client(ClientAddress::new("127.0.0.1".parse().expect("an address")), false, false);
+    assert_eq!(passed(|| d.write(forwarded, &Caller::Anonymous, now).map(|_| ())).0, 100);
+    assert_eq!(passed(|| d.write(at(&d, "127.0.0.1"), &Caller::Anonymous, now).map(|_| ())).0, 10_000);
 }
 
 /// SplitMix64: a sequence of a seed.

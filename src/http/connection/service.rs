@@ -257,7 +257,8 @@ impl<'c> RequestContext<'c> {
     fn settle_charges(&self, is_over_limit: bool, response: &mut Response<Body>) {
         let charges = || self.charges.iter().flatten();
         if is_over_limit {
-            charges().for_each(|passed| self.worker.server.admission.door.give_back(passed));
+            let now = Instant::now();
+            charges().for_each(|passed| self.worker.server.admission.door.give_back(passed, now));
         } else {
             let states: Vec<PolicyState> = charges().flat_map(|passed| passed.states()).collect();
             if !states.is_empty() {
