@@ -36,6 +36,8 @@ pub enum Fault {
     SlowNetwork,
     /// Connections between nodes and members end at any moment, and pieces are late.
     LossyNetwork,
+    /// The same between the members.
+    LossyPeers,
     /// No file of the leader may grow any more: it ends, and its directory needs a new copy.
     LeaderDiskFails,
 }
@@ -60,7 +62,7 @@ impl Roles {
 const LASTS: Duration = Duration::from_millis(2500);
 
 impl Fault {
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 21] = [
         Fault::LeaderKilled,
         Fault::FollowerKilled,
         Fault::LeaderPaused,
@@ -80,6 +82,7 @@ impl Fault {
         Fault::FollowerWithoutAnswers,
         Fault::SlowNetwork,
         Fault::LossyNetwork,
+        Fault::LossyPeers,
         Fault::LeaderDiskFails,
     ];
 
@@ -109,7 +112,8 @@ impl Fault {
             | Fault::FollowerCutOff
             | Fault::FollowerWithoutAnswers
             | Fault::SlowNetwork
-            | Fault::LossyNetwork => LASTS,
+            | Fault::LossyNetwork
+            | Fault::LossyPeers => LASTS,
         }
     }
 
@@ -141,6 +145,7 @@ impl Fault {
             Fault::FollowerWithoutAnswers => nodes.connect(follower, Way::NoAnswers),
             Fault::SlowNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Slow)),
             Fault::LossyNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Lossy)),
+            Fault::LossyPeers => (0..3).for_each(|member| nodes.connect_peers(member, Way::Lossy)),
             Fault::LeaderDiskFails => nodes.fill_disk(leader),
         }
     }
@@ -170,6 +175,7 @@ impl Fault {
             Fault::LeaderCutOff | Fault::LeaderWithoutAnswers => nodes.connect(leader, Way::Open),
             Fault::FollowerCutOff | Fault::FollowerWithoutAnswers => nodes.connect(follower, Way::Open),
             Fault::SlowNetwork | Fault::LossyNetwork => (0..3).for_each(|node| nodes.connect(node, Way::Open)),
+            Fault::LossyPeers => (0..3).for_each(|member| nodes.connect_peers(member, Way::Open)),
             Fault::LeaderDiskFails => nodes.kill(leader),
         }
     }
