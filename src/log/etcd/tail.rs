@@ -1,7 +1,8 @@
 //! The newest entries, as a member of etcd tells them by itself: a follower that has all others waits for them here.
 //!
 //! A look at the log (`Read`) costs a round of messages between the members, because it must not miss what was appended
-//! before it. What a watch tells may come late, and says nothing about entries that do not come.
+//! before it. What a watch tells may come late or never (etcd#17529, etcd#18089), and says nothing about entries that do not
+//! come: the follower looks five times a second, and compares number and link of every entry, wherever it comes from.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
