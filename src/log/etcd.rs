@@ -202,8 +202,7 @@ impl EtcdLog {
                 self.silent.fetch_add(1, Ordering::Relaxed);
             }
         } else if matches!(request, LogRequest::Read { .. } | LogRequest::Head { .. }) {
-            self.read_from.store(at, Ordering::Relaxed);
-            self.silent.store(0, Ordering::Relaxed);
+            self.note_reader(at);
         }
         answer
     }
@@ -318,6 +317,12 @@ impl EtcdLog {
     /// The member that is used, and its position.
     fn member(&self) -> (usize, Client) {
         self.at(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Notes the member that answered the last read.
+    fn note_reader(&self, at: usize) {
+        self.read_from.store(at, Ordering::Relaxed);
+        self.silent.store(0, Ordering::Relaxed);
     }
 
     /// A member that did not answer the last read, and its position: the copy of that one is doubted.

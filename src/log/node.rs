@@ -202,6 +202,11 @@ impl Node {
     /// Campaigns no more, because the node leaves its cluster.
     pub fn retire(&mut self) {
         self.is_retired = true;
+        if let NodeState::CatchingUp { lease, .. } = &self.role
+            && !self.waits
+        {
+            self.role = NodeState::Resigning { tenure: lease.tenure };
+        }
     }
 
     /// Gives the entry under way up, because the process ends: the next start finds in the log what became of it.
@@ -367,6 +372,7 @@ impl Node {
 
     fn follow(&mut self, now: BootMillis) -> Output {
         self.role = NodeState::Following;
+        self.head_doubted = false;
         self.next_poll = now;
         self.heard.listen_again(now);
         Output::Nothing

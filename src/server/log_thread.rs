@@ -176,7 +176,9 @@ async fn serve(
             _ = announce.tick() => {
                 if view.leaves() {
                     log.withdraw().await;
-                    view.set_left();
+                    if !view.may_lead() {
+                        view.set_left();
+                    }
                     continue;
                 }
                 let node = NodeAnnouncement {

@@ -236,9 +236,9 @@ impl<'a> Replica<'a> {
         self.view.set_health(synced, self.node.clock_lead_ms());
     }
 
-    /// Gives the tenure back if the leadership goes to a node that the log names by now. Returns true if it did.
+    /// Gives the tenure back if the leadership goes to a node that the log names by now, or if this one leaves its cluster. Returns true if it did.
     pub(super) fn hand_over(&mut self) -> bool {
-        if !self.is_leading || !self.view.handover().is_named() {
+        if !self.is_leading || !(self.view.handover().is_named() || self.view.leaves()) {
             return false;
         }
         self.resign();

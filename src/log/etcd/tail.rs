@@ -39,23 +39,31 @@ pub(super) struct Tail {
 
 #[derive(Default)]
 struct Kept {
-    entries: VecDeque<(Vec<u8>, Vec<u8>)>,
+    entries: VecDeque<KeptEntry>,
     bytes: usize,
 }
 
+/// An entry as a member told it.
+struct KeptEntry {
+    slot: Vec<u8>,
+    sealed: Vec<u8>,
+    /// Position of that member: another one is asked if the entry does not fit.
+    member: usize,
+}
+
 impl Kept {
-    fn push(&mut self, key: &[u8], value: &[u8]) {
-        self.bytes += value.len();
-        self.entries.push_back((key.to_vec(), value.to_vec()));
+    fn push(&mut self, slot: &[u8], sealed: &[u8], member: usize) {
+        self.bytes += sealed.len();
+        self.entries.push_back(KeptEntry { slot: slot.to_vec(), sealed: sealed.to_vec(), member });
         while self.entries.len() > ENTRIES_MAX || self.bytes > BYTES_MAX {
-            let Some((_, oldest)) = self.entries.pop_front() else { return };
-            self.bytes -= oldest.len();
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.bytes -= oldest.sealed.len();
         }
     }
 
     /// Returns the newest entry of a slot.
-    fn newest(&self, key: &[u8]) -> Option<&[u8]> {
-        self.entries.iter().rev().find(|(slot, _)| slot == key).map(|(_, value)| value.as_slice())
+    fn newest(&self, slot: &[u8]) -> Option<&KeptEntry> {
+        self.entries.iter().rev().find(|kept| kept.slot == slot)
     }
 }
 
@@ -64,11 +72,11 @@ impl Tail {
         self.wanted_at.lock().is_some_and(|at| at.elapsed() < WANTED_FOR)
     }
 
-    fn take(&self, told: &WatchResponse) {
+    fn take(&self, told: &WatchResponse, member: usize) {
         let mut kept = self.kept.lock();
         for event in told.events() {
             if let (EventType::Put, Some(pair)) = (event.event_type(), event.kv()) {
-                kept.push(pair.key(), pair.value());
+                kept.push(pair.key(), pair.value(), member);
             }
         }
         drop(kept);
@@ -86,12 +94,17 @@ impl EtcdLog {
         // From here on no news is missed.
         news.as_mut().enable();
         let slot = self.slot_key(number).into_bytes();
-        let found = || self.tail.kept.lock().newest(&slot).map(|sealed| self.open_entry(sealed));
+        let found = || {
+            let kept = self.tail.kept.lock();
+            let kept = kept.newest(&slot)?;
+            self.note_reader(kept.member);
+            Some(LogAnswer::Entry(self.open_entry(&kept.sealed).into()))
+        };
         if let Some(entry) = found() {
-            return LogAnswer::Entry(entry.into());
+            return entry;
         }
         let _in_time = timeout(WAIT_MAX, news).await;
-        found().map_or(LogAnswer::NoNews, |entry| LogAnswer::Entry(entry.into()))
+        found().unwrap_or(LogAnswer::NoNews)
     }
 
     /// Ends the waits for an entry, because of other news.
@@ -119,7 +132,7 @@ impl EtcdLog {
     async fn follow_watch(&self, at: usize, mut watched: etcd_client::WatchStream) {
         while self.tail.is_wanted() && self.member().0 == at {
             match timeout(LOOK_EVERY, watched.message()).await {
-                Ok(Ok(Some(told))) if !told.canceled() => self.tail.take(&told),
+                Ok(Ok(Some(told))) if !told.canceled() => self.tail.take(&told, at),
                 Ok(_) => return,
                 Err(_) => {}
             }
@@ -134,14 +147,15 @@ mod tests {
     #[test]
     fn the_newest_entry_of_a_slot_is_found_and_the_kept_ones_are_bounded() {
         let mut kept = Kept::default();
-        kept.push(b"log/0001", b"of the round before");
-        kept.push(b"log/0001", b"new");
-        assert_eq!((kept.newest(b"log/0001"), kept.newest(b"log/0002")), (Some(&b"new"[..]), None));
+        kept.push(b"log/0001", b"of the round before", 0);
+        kept.push(b"log/0001", b"new", 2);
+        let newest = kept.newest(b"log/0001").map(|kept| (kept.sealed.as_slice(), kept.member));
+        assert_eq!((newest, kept.newest(b"log/0002").is_none()), (Some((&b"new"[..], 2)), true));
         for slot in 0..1000 {
-            kept.push(format!("log/{slot:04}").as_bytes(), &[7; 10]);
+            kept.push(format!("log/{slot:04}").as_bytes(), &[7; 10], 0);
         }
         assert_eq!((kept.entries.len(), kept.bytes), (ENTRIES_MAX, ENTRIES_MAX * 10));
-        kept.push(b"log/1000", &vec![7; BYTES_MAX]);
+        kept.push(b"log/1000", &vec![7; BYTES_MAX], 0);
         assert_eq!((kept.entries.len(), kept.bytes), (1, BYTES_MAX));
     }
 }

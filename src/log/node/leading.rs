@@ -44,7 +44,7 @@ impl Node {
                 self.role = NodeState::CatchingUp { lease, target: None, until };
                 return Output::Nothing;
             }
-            (Some(head), LogAnswer::Furthest(number)) => return self.has_caught_up(wall, (lease, head), *number),
+            (Some(head), LogAnswer::Furthest(number)) => return self.has_caught_up(now, wall, (lease, head), *number),
             (Some(_), _) => self.followed(now, answer),
             (None, _) => Output::Nothing,
         };
@@ -73,12 +73,20 @@ impl Node {
 
     /// Everything up to the head is applied, and no other node has an entry beyond `furthest`: an epoch begins. No entry came
     /// after the head was read, since only this node may append.
-    fn has_caught_up(&mut self, wall: UnixMillis, (lease, head): (Lease, Head), furthest: u64) -> Output {
+    fn has_caught_up(
+        &mut self,
+        now: BootMillis,
+        wall: UnixMillis,
+        (lease, head): (Lease, Head),
+        furthest: u64,
+    ) -> Output {
         if head != self.applied {
             return self.stop(Stop::LogWentBack);
         }
         if furthest > head.number {
-            return self.stop(Stop::OthersAreAhead);
+            // Without a valid lease another node may have appended.
+            let is_sure = lease.is_valid(&self.settings, now);
+            return if is_sure { self.stop(Stop::OthersAreAhead) } else { self.follow(now) };
         }
         self.head_doubted = false;
         let at = self.heard.begins_at(wall);
