@@ -421,7 +421,7 @@ CLUSTER = Board("cluster", "Cluster", "The nodes of a cluster and the members of
                ("min by (shard) (firstcome_route_leader_known{@})", "shard {{shard}} has a leader")],
               runbooks=["FirstcomeNodeBehind"],
               width=12),
-        Panel("New drops by shard", "New drops and auctions of the last hour for which a router chose the shard.", "short",
+        Panel("New drops by shard", "New drops and auctions of the last hour that routers had made on the shard.", "short",
               [("sum by (shard) (increase(firstcome_route_drops_made_total{@}[1h]))", "shard {{shard}}")], width=12),
     ]),
     Row("Members of etcd", [

@@ -151,7 +151,13 @@ start_cluster() {
 
 # A drop to play with; needs a leader.
 make_drop() { # NAME UNITS
-    curl -sf -X POST "http://$(admin_of "$leader")/v1/drops" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" -d '{"sku":"'"$1"'","name":"'"$1"'","currency":"EUR","unit_price":9900,"total":'"$2"',"starts_at":"2020-01-01T00:00:00Z","reservation_seconds":3600}'
+    make_drop_at "$(admin_of "$leader")" "$@"
+}
+
+make_drop_at() { # ADDRESS NAME UNITS
+    local at=$1
+    shift
+    curl -sf -X POST "http://$at/v1/drops" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" -d '{"sku":"'"$1"'","name":"'"$1"'","currency":"EUR","unit_price":9900,"total":'"$2"',"starts_at":"2020-01-01T00:00:00Z","reservation_seconds":3600}'
 }
 
 # Ends the nodes in order, then the members; returns when all have ended.

@@ -28,7 +28,16 @@ trap 'exit 130' INT TERM
 
 start_cluster
 make_drop rehearsal 1000000 >/dev/null
-at=127.0.0.1:$((base + 5))
+at=127.0.0.1:$((base + 5)) router=127.0.0.1:$((base + 6)) router_admin=127.0.0.1:$((base + 7))
+shard_nodes=
+for node in "${nodes[@]}"; do
+    shard_nodes+="{ public_url = \"http://$(public_of "$node")\", admin_url = \"http://$(admin_of "$node")\" }, "
+done
+printf '[[shard]]\nnumber = 0\nnodes = [%s]\n' "$shard_nodes" >"$directory/shards.toml"
+"$program" route --shards "$directory/shards.toml" --public "$router" --admin "$router_admin" >"$directory/router.log" 2>&1 &
+helpers+=($!)
+routes() { curl -sf "http://$router_admin/readyz" >/dev/null; }
+wait_until 30 routes || failed "the router does not start" "$directory/router.log"
 targets() { # FUNCTION: three addresses as a list of YAML
     echo "['$("$1" 1)', '$("$1" 2)', '$("$1" 3)']" | sed 's|http://||g'
 }
@@ -36,15 +45,15 @@ cat >"$directory/prometheus.yml" <<YAML
 global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }
 rule_files: ['$PWD/dashboards/alerts.yml']
 scrape_configs:
-  - { job_name: firstcome, static_configs: [{ targets: $(targets admin_of) }] }
+  - { job_name: firstcome, static_configs: [{ targets: $(targets admin_of | sed "s|]|, '$router_admin']|") }] }
   - { job_name: etcd, static_configs: [{ targets: $(targets client_of) }] }
 YAML
 began=$(date +%s)
 "$prometheus" --config.file="$directory/prometheus.yml" --storage.tsdb.path="$directory/series" --web.listen-address="$at" \
     --log.level=warn 2>"$directory/prometheus.err" &
 helpers+=($!)
-up() { curl -sfG "http://$at/api/v1/query" --data-urlencode 'query=count(up == 1)' | grep -q '"6"\]'; }
-wait_until 30 up || failed "Prometheus does not see six targets" "$directory/prometheus.err"
+up() { curl -sfG "http://$at/api/v1/query" --data-urlencode 'query=count(up == 1)' | grep -q '"7"\]'; }
+wait_until 30 up || failed "Prometheus does not see seven targets" "$directory/prometheus.err"
 
 fires() {
     curl -sfG "http://$at/api/v1/query" --data-urlencode "query=ALERTS{alertname=\"$1\",alertstate=\"firing\"}" | grep -q '"alertname"'
@@ -60,9 +69,10 @@ stop_hard() { # PROCESS
     { wait "$1"; } 2>/dev/null || true
 }
 
-timeout 90 python3 scripts/cluster/buyers.py 30 "$(public_of 1)" "$(public_of 2)" "$(public_of 3)" >"$directory/buyers.out" 2>&1 &
+timeout 90 python3 scripts/cluster/buyers.py 30 "$(public_of 1)" "$(public_of 2)" "$(public_of 3)" "$router" >"$directory/buyers.out" 2>&1 &
 buyers=$!
 sleep 5
+make_drop_at "$router_admin" routed 5 >/dev/null || failed "a drop through the router" "$directory/router.log"
 killed=$leader
 echo "the leader n$killed is killed"
 stop_hard "${node_pid[$killed]}"
@@ -93,6 +103,9 @@ echo "a second member is killed"
 stop_hard "${member_pid[2]}"
 expect fires FirstcomeNoLeader
 expect fires FirstcomeNodeBehind
+# A write through the router waits for a leader, and is refused in the end.
+refused=$(curl -s -X POST "http://$router_admin/v1/drops/1/pause" -H 'Content-Type: application/json' -d '{"reason":"none leads"}')
+[[ $refused == *'"shard-unavailable"'* ]] || failed "a write without a leader: $refused" "$directory/router.log"
 echo "both are started"
 start_member 1
 start_member 2

@@ -51,9 +51,21 @@ pub(super) async fn create(worker: &RouteWorker, request: &PassedRequest) -> Res
             return Ok(response);
         }
     }
-    let response = worker.passed(chosen, request).await?;
+    create_at(worker, chosen, request).await
+}
+
+/// Creates a drop or an auction on a shard.
+///
+/// # Errors
+/// The shard does not answer.
+pub(super) async fn create_at(
+    worker: &RouteWorker,
+    place: usize,
+    request: &PassedRequest,
+) -> Result<Response<RouteBody>, RouteProblem> {
+    let response = worker.passed(place, request).await?;
     if response.status() == StatusCode::CREATED && !response.headers().contains_key(IDEMPOTENT_REPLAYED) {
-        worker.view.shards[chosen].drop_made();
+        worker.view.shards[place].drop_made();
     }
     Ok(response)
 }

@@ -64,11 +64,13 @@ impl RouteWorker {
         body: Incoming,
     ) -> Result<Response<RouteBody>, RouteProblem> {
         check_head(&parts)?;
+        let mut is_creation = false;
         let (at, effect, body_bytes_max) = match self.target(listener, &parts)? {
             // Any node knows which pages may send requests.
             RouteTarget::Preflight => (RequestPlace::Shard(0), RequestEffect::Read { at_leader: false }, 0),
             RouteTarget::Route(route, parameter) => {
                 let at = place(&self.view, route, parameter, &parts)?;
+                is_creation = matches!(route.operation, "CreateDrop" | "CreateAuction");
                 (at, effect(route, &parts.headers), self.body_bytes_max(route))
             }
         };
@@ -80,6 +82,7 @@ impl RouteWorker {
         let headers = onward(headers, peer, &self.shared.config.trusted_proxies, request_id);
         let request = PassedRequest { listener, method: parts.method, path, headers, body, effect };
         let (place, is_order) = match at {
+            RequestPlace::Shard(place) if is_creation => return creation::create_at(self, place, &request).await,
             RequestPlace::Shard(place) => (place, false),
             RequestPlace::Order(place) => (place, true),
             RequestPlace::List(list) => return lists::page(self, &request, list).await,

@@ -31,6 +31,8 @@ pub(super) struct ShardView {
     pub(super) nodes: Vec<NodeSeen>,
     /// The place of the node that leads.
     leader: AtomicUsize,
+    /// The place of the node that led last: between two leaders followers still name the old one.
+    last_leader: AtomicUsize,
     /// Counts reads, so that nodes take turns.
     turn: AtomicUsize,
     /// Told when the leader changes.
@@ -100,6 +102,7 @@ impl ShardView {
             shard: nodes.shard,
             nodes: seen.collect::<Result<_, String>>()?,
             leader: AtomicUsize::new(NO_NODE),
+            last_leader: AtomicUsize::new(NO_NODE),
             turn: AtomicUsize::new(0),
             changed: Notify::new(),
             in_flight: AtomicUsize::new(0),
@@ -120,9 +123,11 @@ impl ShardView {
     pub(super) fn leads(&self, node: usize) {
         let before = self.leader.swap(node, Ordering::AcqRel);
         if before != node {
+            self.changed.notify_waiters();
+        }
+        if self.last_leader.swap(node, Ordering::AcqRel) != node {
             self.meter.leader_changed();
             tracing::info!(shard = self.shard.get(), leader = %self.nodes[node].urls.public_url, "leads");
-            self.changed.notify_waiters();
         }
     }
 
@@ -185,7 +190,7 @@ impl ShardView {
         self.meter.request(result);
     }
 
-    /// Counts a drop or an auction for which this shard was chosen.
+    /// Counts a drop or an auction that was made on this shard.
     pub(super) fn drop_made(&self) {
         self.meter.drop_made();
     }

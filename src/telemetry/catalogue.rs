@@ -130,7 +130,7 @@ catalogue! {
     ROUTE_LEADER_CHANGES = MetricKind::Counter, "firstcome_route_leader_changes_total", "Changes of a shard's leader that a router saw, the first one included.";
     ROUTE_NODES = MetricKind::Gauge, "firstcome_route_nodes", "Nodes of a shard that serve reads, as a router saw them last.";
     ROUTE_LEADER = MetricKind::Gauge, "firstcome_route_leader_known", "1 while a router knows a leader of the shard, otherwise 0.";
-    ROUTE_DROPS_MADE = MetricKind::Counter, "firstcome_route_drops_made_total", "New drops and auctions for which a router chose this shard.";
+    ROUTE_DROPS_MADE = MetricKind::Counter, "firstcome_route_drops_made_total", "New drops and auctions that a router had made on this shard.";
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = MetricKind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = MetricKind::Gauge, "firstcome_max_descriptors", "Maximum number of open file descriptors of the process.";

@@ -70,7 +70,7 @@ impl RouterMeter {
         self.leader_changes.increment(1);
     }
 
-    /// Counts a drop or an auction for which the router chose this shard.
+    /// Counts a drop or an auction that was made on this shard.
     pub fn drop_made(&self) {
         self.drops_made.increment(1);
     }
