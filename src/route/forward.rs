@@ -7,7 +7,7 @@ use http_body_util::Either;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Method, Response};
+use hyper::{Method, Response, StatusCode};
 
 use super::body::{PassedBody, RouteBody};
 use super::headers::back;
@@ -72,6 +72,11 @@ pub(super) async fn pass(
     })
 }
 
+/// Returns true if a request with this answer was not decided, and one before it may have been.
+fn decided_nothing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED)
+}
+
 struct Passing<'a> {
     worker: &'a RouteWorker,
     place: usize,
@@ -86,30 +91,31 @@ impl Passing<'_> {
         let until = Instant::now() + limits.read_deadline;
         let mut behind = None;
         loop {
+            let mut leader_is_behind = false;
             let mut nodes = self.shard.readers();
             if at_leader {
                 self.leader_next(&mut nodes, 0);
             }
             let mut at = 0;
-            while let Some(node) = nodes.get(at).copied() {
+            while let Some(node) = nodes.get(at).copied().filter(|_| at == 0 || Instant::now() < until) {
                 at = at.saturating_add(1);
-                match self.send(node, limits.answer_timeout.min(limits.read_deadline)).await? {
+                // A node that hangs leaves time for those that are not asked yet.
+                let unasked = u32::try_from(nodes.len().saturating_sub(at)).unwrap_or(u32::MAX).saturating_add(1);
+                let left = until.saturating_duration_since(Instant::now()) / unasked;
+                match self.send(node, limits.answer_timeout.min(left)).await? {
                     AttemptEnd::Answered(response) => return Ok(response),
                     AttemptEnd::Elsewhere => self.leader_next(&mut nodes, at),
                     AttemptEnd::Behind(response) => {
                         behind = Some(response);
+                        leader_is_behind |= self.shard.leader() == Some(node);
                         self.leader_next(&mut nodes, at);
                     }
                     AttemptEnd::NotSent => self.shard.saw(node, SeenState::Silent),
                     AttemptEnd::Unknown => {}
                 }
             }
-            // The leader was asked, too.
-            if let Some(response) = behind.take() {
-                return Ok(response);
-            }
-            if !self.may_try_again(until).await {
-                return Err(RouteProblem::unavailable(self.shard.shard));
+            if leader_is_behind || !self.may_try_again(until).await {
+                return behind.ok_or(RouteProblem::unavailable(self.shard.shard));
             }
         }
     }
@@ -135,6 +141,8 @@ impl Passing<'_> {
         loop {
             if let Some(leader) = self.shard.leader() {
                 match self.send_to_leader(leader, repeats).await? {
+                    // It says that nothing was decided of this request; the first one may stand.
+                    AttemptEnd::Answered(response) if may_be_decided && decided_nothing(response.status()) => {}
                     AttemptEnd::Answered(response) | AttemptEnd::Behind(response) => return Ok(response),
                     AttemptEnd::Unknown if !repeats => return Err(Problem::OutcomeUnknown.into()),
                     AttemptEnd::Unknown => may_be_decided = true,

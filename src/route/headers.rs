@@ -41,8 +41,11 @@ pub(super) fn onward(mut headers: HeaderMap, peer: IpAddr, trusted: &[IpNet], re
     if !trusted.iter().any(|network| network.contains(&peer)) {
         headers.remove(X_FORWARDED_FOR);
     }
-    // A node reads addresses from the right, up to the first that is no proxy of its own.
-    if let Ok(value) = HeaderValue::from_str(&peer.to_string()) {
+    // A node reads addresses from the right, up to the first that is no proxy of its own. It knows the router as one, not the
+    // proxies before it: what a trusted one says of its client is passed on as it is.
+    if !headers.contains_key(X_FORWARDED_FOR)
+        && let Ok(value) = HeaderValue::from_str(&peer.to_string())
+    {
         headers.append(X_FORWARDED_FOR, value);
     }
     headers.insert(REQUEST_ID, request_id.clone());
@@ -114,11 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_s_words_are_kept_and_its_own_address_stands_behind_them() {
+    fn a_trusted_proxy_s_words_are_kept_as_they_are_and_one_without_words_is_the_client() {
         let passed = sent(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4")], "::ffff:10.0.0.1");
         let addresses: Vec<_> =
             passed.iter().filter(|(name, _)| name == "x-forwarded-for").map(|(_, value)| value.as_str()).collect();
-        assert_eq!(addresses, ["6.6.6.6, 1.2.3.4", "10.0.0.1"]);
+        assert_eq!(addresses, ["6.6.6.6, 1.2.3.4"], "a node finds the client although it knows the router alone");
+        let silent = sent(&[], "10.0.0.1");
+        assert!(silent.contains(&("x-forwarded-for".to_string(), "10.0.0.1".to_string())));
     }
 
     #[test]

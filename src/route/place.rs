@@ -7,6 +7,7 @@ use hyper::http::request::Parts;
 use super::cursor::MergedList;
 use super::problems::RouteProblem;
 use super::view::ShardsView;
+use crate::api::Problem;
 use crate::http::request::IDEMPOTENCY_KEY;
 use crate::http::routes::Route;
 use crate::types::shard::Shard;
@@ -50,8 +51,7 @@ pub(super) enum RequestEffect {
 }
 
 /// Commands that have one effect however often they are sent, without a key.
-const REPEATABLE: [&str; 6] =
-    ["Checkout", "CancelOrder", "PauseDrop", "ResumeDrop", "CloseDrop", "ReceiveProviderEvent"];
+const REPEATABLE: [&str; 4] = ["CancelOrder", "PauseDrop", "CloseDrop", "ReceiveProviderEvent"];
 
 /// Returns the effect of a request.
 pub(super) fn effect(route: &Route, headers: &HeaderMap) -> RequestEffect {
@@ -75,6 +75,10 @@ pub(super) fn place(
 ) -> Result<RequestPlace, RouteProblem> {
     if matches!(route.operation, "Healthz" | "Readyz" | "Metrics") {
         return Ok(RequestPlace::Own);
+    }
+    // It is about one node, which is typed at that node.
+    if route.operation == "LeaveCluster" {
+        return Err(Problem::NotFound.into());
     }
     if view.shards.len() == 1 {
         return Ok(RequestPlace::Shard(0));
@@ -241,7 +245,9 @@ mod tests {
             ("PlaceOrder", false, true),
             ("PlaceBid", false, true),
             ("CreateDrop", false, true),
-            ("Checkout", true, true),
+            ("CancelOrder", true, true),
+            ("Checkout", false, false),
+            ("ResumeDrop", false, false),
             ("AdjustStock", false, false),
             ("PatchDrop", false, false),
             ("HandOver", false, false),
