@@ -137,7 +137,8 @@ impl MinSeq {
     /// # Errors
     /// `validation`.
     pub(super) fn named(worker: &Worker, headers: &HeaderMap) -> Result<Option<MinSeq>, Problem> {
-        let mut given = headers.get_all(FIRSTCOME_MIN_SEQ).iter();
+        // Requests have few headers, most of them with standard names: a look at each is cheaper than a hash of this name.
+        let mut given = headers.iter().filter(|(name, _)| **name == FIRSTCOME_MIN_SEQ).map(|(_, value)| value);
         let Some(first) = given.next() else { return Ok(None) };
         let parsed = first.to_str().ok().filter(|_| given.next().is_none()).and_then(parse_min_seq);
         let (epoch, seq) = parsed.ok_or_else(|| {
