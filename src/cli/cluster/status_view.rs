@@ -34,6 +34,10 @@ fn node_problems(cluster: &ClusterConfig, log: &LogFinding, head: &Head) -> Vec<
         Some(leader) if !log.nodes.contains_key(&leader.node) => {
             lines.push(format!("{prefix}nodes/{}: the leader does not tell its place", leader.node));
         }
+        Some(leader) if log.nodes.len() == 1 => lines.push(format!(
+            "{}: leads, and no other node follows: if it ends, nothing is sold; start another node, or let one join",
+            leader.node
+        )),
         Some(_) => {}
     }
     for (name, node) in &log.nodes {

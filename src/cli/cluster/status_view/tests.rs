@@ -126,3 +126,13 @@ fn what_is_wrong_is_a_line_each() {
     );
     told(|found| (log(found).meta, log(found).head) = (KeyState::Absent, KeyState::Absent), "there is no log yet");
 }
+
+#[test]
+fn a_leader_without_a_follower_is_a_problem() {
+    let mut found = in_order();
+    if let Ok(log) = &mut found.log {
+        log.nodes.remove("n2");
+    }
+    let lines = problems(&cluster(), &found);
+    assert!(lines.len() == 1 && lines[0].starts_with("n1: leads, and no other node follows"), "{lines:?}");
+}
