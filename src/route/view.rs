@@ -137,7 +137,10 @@ impl ShardView {
         match hint.filter(|hint| *hint != node) {
             Some(hint) if known.is_none() || known == Some(node) => self.leads(hint),
             None if known == Some(node) => {
-                let _already_changed = self.leader.compare_exchange(node, NO_NODE, Ordering::AcqRel, Ordering::Acquire);
+                if self.leader.compare_exchange(node, NO_NODE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    let node = &self.nodes[node].urls.public_url;
+                    tracing::warn!(shard = self.shard.get(), %node, "leads no more, and no other node is known to lead");
+                }
             }
             Some(_) | None => {}
         }
