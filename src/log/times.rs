@@ -35,7 +35,7 @@ pub struct NodeSettings {
     pub campaign_again_ms: u64,
     /// Interval at which a follower asks for the next entry.
     pub poll_ms: u64,
-    /// Interval at which a follower that waits for the next entry looks at the log itself. Not longer than [`TIMELY_MS`],
+    /// Interval at which a follower that waits for the next entry looks at the log itself. Not longer than `TIMELY_MS`,
     /// so that clocks are compared by most entries that come after it.
     pub look_ms: u64,
     /// Largest difference between a candidate's wall clock and the leader's: with a larger one reservations would lapse

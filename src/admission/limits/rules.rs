@@ -25,7 +25,7 @@ pub(super) enum Policy {
     Buyer(Tier),
 }
 
-/// The names of all policies, in the order of [`Policy::index`].
+/// The names of all policies, in the order of `Policy::index`.
 pub const POLICY_NAMES: [&str; 10] = [
     "global-reads",
     "global-writes",
