@@ -40,6 +40,11 @@ QUIET = {
     "firstcome_node_leads": "the sale is on a single machine; tests/viewed_node",
     "firstcome_node_applied_entry": "the sale is on a single machine; tests/viewed_node",
     "firstcome_node_stale_seconds": "the sale is on a single machine; tests/viewed_node",
+    "firstcome_node_clock_lead_seconds": "the sale is on a single machine; scripts/cluster/rehearse.sh",
+    "firstcome_node_append_seconds_bucket": "the sale is on a single machine; scripts/cluster/rehearse.sh",
+    "firstcome_route_": "the sale has no router; scripts/cluster/rehearse.sh",
+    "firstcome_rate_limited_total": "clients on loopback are exempt; tests/door.rs",
+    "firstcome_tier_requests_total": "clients on loopback are exempt; tests/door.rs",
     'code=~"not-leader|behind"': "the sale is on a single machine; tests/viewed_node",
     'job="etcd"': "the sale is on a single machine, without etcd",
 }
