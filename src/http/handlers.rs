@@ -169,7 +169,7 @@ fn subject_text(subject: Subject) -> String {
 
 /// Refuses a creation whose key is new, if the request asks for that.
 pub(super) fn check_repeat_only(worker: &Worker, call: &Call, key: &CommandKey) -> Result<(), Problem> {
-    if !call.only_repeats() {
+    if !call.only_repeats()? {
         return Ok(());
     }
     let is_known = worker.reader.read(|connection| rows::knows_key(connection, key.digest));

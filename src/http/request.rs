@@ -163,9 +163,16 @@ impl Call {
     }
 
     /// Returns true if a creation with a new key must have no effect.
-    #[must_use]
-    pub fn only_repeats(&self) -> bool {
-        self.parts.headers.contains_key(FIRSTCOME_REPEAT_ONLY)
+    ///
+    /// # Errors
+    /// `validation` if the header is there twice, or says anything but `true`.
+    pub fn only_repeats(&self) -> Result<bool, Problem> {
+        let mut given = self.parts.headers.get_all(FIRSTCOME_REPEAT_ONLY).iter();
+        match (given.next(), given.next()) {
+            (None, _) => Ok(false),
+            (Some(value), None) if value.as_bytes() == b"true" => Ok(true),
+            (Some(_), _) => Err(Problem::invalid("", "Firstcome-Repeat-Only must be `true`, once")),
+        }
     }
 
     /// Parses the query string into a struct that denies unknown fields.

@@ -331,6 +331,7 @@ fn only_repeats(server: &Server, path: &str, body: &Value) {
     let again = send(asked);
     assert_eq!((again.status, &again.body["id"]), (201, &made.body["id"]));
     assert!(again.headers.contains_key("idempotent-replayed"));
+    is(&send("Firstcome-Repeat-Only: yes\r\n"), Code::Validation);
 }
 
 fn refusals_of_drops(server: &Server) {
