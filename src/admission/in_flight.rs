@@ -23,7 +23,7 @@ pub enum ClientKey {
 
 /// Requests in flight by client. It holds only clients that have some, so that it is bounded by the connections.
 pub struct InFlight {
-    /// It changes when the settings are read again.
+    /// The value changes when the settings are read again.
     max: AtomicU32,
     /// Keyed by the process, so that clients cannot choose addresses that collide.
     hasher: RandomState,

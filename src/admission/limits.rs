@@ -51,7 +51,7 @@ mod purpose {
 /// A policy that applies to a request, and the client's key in the table; none for a policy of all clients.
 type Need = (Policy, Option<Key>);
 
-/// What a request was charged.
+/// The charges of a request.
 #[derive(Clone, Copy)]
 struct Charge {
     policy: Policy,

@@ -22,7 +22,7 @@ use super::target::Origin;
 pub enum ForwardError {
     /// No byte of it left.
     NotSent(SendError),
-    /// It left, in whole or in part, and may have arrived.
+    /// The request left, in whole or in part, and may have arrived.
     Unknown(SendError),
 }
 

@@ -45,7 +45,7 @@ enum AttemptEnd {
     Behind(Response<RouteBody>),
     /// No byte of it left.
     NotSent,
-    /// It may have been decided.
+    /// The request may have been decided.
     Unknown,
 }
 

@@ -57,11 +57,11 @@ pub(super) struct NodeSeen {
 /// The state of a node as it was seen last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SeenState {
-    /// It did not answer the last look.
+    /// The node did not answer the last look.
     Silent,
-    /// It answers, and must not or will not serve.
+    /// The node answers, and must not or will not serve.
     Closed,
-    /// It serves reads of a state of at most this age, if that is known.
+    /// The node serves reads of a state of at most this age, if that is known.
     Serves { stale_ms: Option<u64> },
 }
 

@@ -40,7 +40,7 @@ pub struct ServerThreads {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     pub wire_address: SocketAddr,
-    /// Its limits can be replaced.
+    /// The limits can be replaced.
     pub admission: Arc<Admission>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
