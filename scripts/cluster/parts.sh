@@ -68,6 +68,7 @@ start_member() { # I
     local all=() other
     for other in "${members[@]}"; do all+=("etcd$other=$(peer_of "$other")"); done
     setsid etcd --name "etcd$1" --data-dir "$directory/etcd$1" --log-level error --snapshot-count 2000 \
+        --heartbeat-interval 50 --election-timeout 500 \
         --quota-backend-bytes 4294967296 --listen-client-urls "$(client_of "$1")" --advertise-client-urls "$(client_of "$1")" \
         --listen-peer-urls "$(peer_of "$1")" --initial-advertise-peer-urls "$(peer_of "$1")" \
         --initial-cluster "$(IFS=,; echo "${all[*]}")" >>"$directory/etcd$1.log" 2>&1 &

@@ -7,6 +7,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 
+use super::request::values;
 use super::route::{Listener, Route};
 use super::worker::Worker;
 use crate::api::Problem;
@@ -137,8 +138,7 @@ impl MinSeq {
     /// # Errors
     /// `validation`.
     pub(super) fn named(worker: &Worker, headers: &HeaderMap) -> Result<Option<MinSeq>, Problem> {
-        // Requests have few headers, most of them with standard names: a look at each is cheaper than a hash of this name.
-        let mut given = headers.iter().filter(|(name, _)| **name == FIRSTCOME_MIN_SEQ).map(|(_, value)| value);
+        let mut given = values(headers, FIRSTCOME_MIN_SEQ);
         let Some(first) = given.next() else { return Ok(None) };
         let parsed = first.to_str().ok().filter(|_| given.next().is_none()).and_then(parse_min_seq);
         let (epoch, seq) = parsed.ok_or_else(|| {

@@ -49,19 +49,50 @@ const CACHED_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-a
 /// `malformed`.
 pub fn check_head(parts: &Parts) -> Result<(), Problem> {
     check_absolute_form(&parts.uri)?;
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_host(host.as_bytes()) => {}
-        (None, None) if parts.version == Version::HTTP_10 => {}
-        (Some(_) | None, _) => {
+    // One look at each header, as in `values`.
+    let (mut host, mut coding) = (SentOnce::No, SentOnce::No);
+    for (name, value) in &parts.headers {
+        if *name == HOST {
+            host.note(value);
+        } else if *name == TRANSFER_ENCODING {
+            coding.note(value);
+        }
+    }
+    match host {
+        SentOnce::Yes(host) if is_host(host.as_bytes()) => {}
+        SentOnce::No if parts.version == Version::HTTP_10 => {}
+        SentOnce::Yes(_) | SentOnce::No | SentOnce::Repeated => {
             return Err(Problem::BadHead("Send exactly one Host header: a name, and optionally a port."));
         }
     }
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Problem::BadHead("The only supported Transfer-Encoding is chunked.")),
+    match coding {
+        SentOnce::No => Ok(()),
+        SentOnce::Yes(coding) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        SentOnce::Yes(_) | SentOnce::Repeated => {
+            Err(Problem::BadHead("The only supported Transfer-Encoding is chunked."))
+        }
+    }
+}
+
+/// Returns the values of a header, for every request: requests have few headers, so that a look at each costs less than a
+/// hash of the name.
+pub fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &HeaderValue> {
+    headers.iter().filter(move |(given, _)| **given == name).map(|(_, value)| value)
+}
+
+/// The value of a header that may be sent once, and was perhaps sent more often.
+enum SentOnce<'head> {
+    No,
+    Yes(&'head HeaderValue),
+    Repeated,
+}
+
+impl<'head> SentOnce<'head> {
+    fn note(&mut self, value: &'head HeaderValue) {
+        *self = match self {
+            SentOnce::No => SentOnce::Yes(value),
+            SentOnce::Yes(_) | SentOnce::Repeated => SentOnce::Repeated,
+        };
     }
 }
 
@@ -293,7 +324,7 @@ pub fn empty(status: StatusCode) -> Response<Body> {
 /// Returns true if the client has this version already (RFC 9110, 13.1.2: weak comparison).
 fn client_has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tag = etag.as_bytes();
-    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+    values(headers, IF_NONE_MATCH).any(|value| {
         value
             .as_bytes()
             .split(|byte| *byte == b',')

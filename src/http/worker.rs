@@ -18,7 +18,7 @@ use super::date_header::DateHeader;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
-use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters};
+use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters, values};
 use super::route::{Listener, Route};
 use super::router::{RouteMatch, Router};
 use super::slow_queries::QueryQueue;
@@ -305,7 +305,7 @@ impl Worker {
             (1..=64).contains(&bytes.len())
                 && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
         };
-        if let Some(given) = headers.get(REQUEST_ID).filter(valid) {
+        if let Some(given) = values(headers, REQUEST_ID).next().filter(valid) {
             return given.clone();
         }
         let number = self.request_ids.get().wrapping_add(1);

@@ -1,6 +1,6 @@
 //! Cached responses of drops and auctions, rendered once per version and worker.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -19,7 +19,8 @@ pub struct CachedResponse {
 
 /// Rendered drops of one worker.
 pub struct DropResponseCache {
-    bodies: HashMap<DropId, CachedResponse>,
+    /// Few drops are hot at a time: a comparison with each costs less than a keyed hash of one.
+    bodies: BTreeMap<DropId, CachedResponse>,
     max: usize,
 }
 
@@ -33,7 +34,7 @@ impl DropResponseCache {
     /// Returns an empty cache for `max` responses.
     #[must_use]
     pub fn new(max: usize) -> DropResponseCache {
-        DropResponseCache { bodies: HashMap::new(), max }
+        DropResponseCache { bodies: BTreeMap::new(), max }
     }
 
     /// Returns the response of a drop: the cached one if no newer version was published, otherwise a new one by `render`.

@@ -23,6 +23,9 @@ pub struct Etcd {
     more: Vec<String>,
 }
 
+/// Members elect another leader as soon as those of `scripts/cluster/etcd.service` do.
+pub const ELECTIONS: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
+
 /// Ports that are free now, all different.
 fn free_ports(count: usize) -> Vec<u16> {
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
@@ -42,11 +45,16 @@ impl Etcd {
         Etcd::start_with(count, "https", &flags)
     }
 
+    /// Gives members that do not run yet further flags.
+    pub fn add_flags(&mut self, flags: &[&str]) {
+        self.more.extend(flags.iter().map(ToString::to_string));
+    }
+
     /// Starts members with further flags.
     pub fn start_with(count: usize, scheme: &'static str, more: &[&str]) -> Etcd {
         let mut etcd = Etcd::prepare(count, |peer| peer);
         etcd.scheme = scheme;
-        etcd.more = more.iter().map(ToString::to_string).collect();
+        etcd.add_flags(more);
         etcd.run_all();
         etcd
     }

@@ -31,7 +31,7 @@ pub use self::buyers::{Buyers, check};
 use self::file_rows::rows_of_tables_but;
 use self::proxy::Proxy;
 pub use self::proxy::Way;
-use crate::etcd::Etcd;
+use crate::etcd::{ELECTIONS, Etcd};
 use crate::process::{Client, Process, wait_until};
 
 /// The key of entries of all tests.
@@ -76,6 +76,7 @@ impl Nodes {
         let directories: Vec<PathBuf> = (0..count).map(|node| directory(scratch.path(), node)).collect();
         let members: Vec<PathBuf> = (0..3).map(|member| etcd.data(member)).collect();
         prepare(&directories, &members);
+        etcd.add_flags(&ELECTIONS);
         etcd.run_all();
         make_files(scratch.path(), count, &etcd, slots);
         let members = || etcd.urls_from(0).into_iter().map(|url| address_of(&url).expect("an address"));

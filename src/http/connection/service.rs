@@ -225,11 +225,7 @@ impl<'c> RequestContext<'c> {
         Ok(Some(event))
     }
 
-    fn respond(mut self, result: Result<Response<Body>, Problem>) -> Response<Body> {
-        let result = match &self.node {
-            Some(node) => result.map_err(|problem| node.redirected(problem)),
-            None => result,
-        };
+    fn respond(self, result: Result<Response<Body>, Problem>) -> Response<Body> {
         debug_assert!(
             allows(
                 self.worker.server.routes.get(self.route).copied(),
@@ -239,16 +235,30 @@ impl<'c> RequestContext<'c> {
             self.route,
             result.as_ref().map(Response::status),
         );
-        self.trace.problem = result.as_ref().err().map(Problem::code);
-        let is_over_limit = matches!(result, Err(Problem::OverLimit(_)));
-        let was_read = !is_over_limit
-            && !matches!(result, Err(Problem::Behind { .. } | Problem::RateLimited { .. } | Problem::Draining));
-        let mut response = result.unwrap_or_else(|problem| self.worker.problem(&problem, &self.request_id));
+        match result {
+            Ok(response) => self.conclude(response, Progress::Read),
+            Err(problem) => self.refuse(problem),
+        }
+    }
+
+    #[cold]
+    fn refuse(mut self, problem: Problem) -> Response<Body> {
+        let problem = match &self.node {
+            Some(node) => node.redirected(problem),
+            None => problem,
+        };
+        self.trace.problem = Some(problem.code());
+        let progress = Progress::before(&problem);
+        let response = self.worker.problem(&problem, &self.request_id);
+        self.conclude(response, progress)
+    }
+
+    fn conclude(self, mut response: Response<Body>, progress: Progress) -> Response<Body> {
         if self.charges.iter().any(Option::is_some) {
-            self.settle_charges(is_over_limit, &mut response);
+            self.settle_charges(progress == Progress::OverLimit, &mut response);
         }
         if let Some(node) = &self.node {
-            node.add_headers(self.worker, was_read, response.headers_mut());
+            node.add_headers(self.worker, progress == Progress::Read, response.headers_mut());
         }
         self.finish(response)
     }
@@ -274,6 +284,29 @@ impl<'c> RequestContext<'c> {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// The stage that a request had reached when its response was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Its response tells of the state.
+    Read,
+    /// It was refused before anything was read.
+    Unread,
+    /// A rate limit refused it.
+    OverLimit,
+}
+
+impl Progress {
+    fn before(problem: &Problem) -> Progress {
+        if matches!(problem, Problem::OverLimit(_)) {
+            return Progress::OverLimit;
+        }
+        if matches!(problem, Problem::Behind { .. } | Problem::RateLimited { .. } | Problem::Draining) {
+            return Progress::Unread;
+        }
+        Progress::Read
     }
 }
 
