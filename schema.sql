@@ -1,11 +1,11 @@
--- firstcome's file, schema 3. Everything is here; memory is made from it at the start.
+-- firstcome's file, schema 4. Everything is here; memory is made from it at the start.
 --
 -- The hot path only appends: an order and its audit row get the next integer key, so no page is read to write them.
 -- The CHECKs are the second half of the engine's invariants: one that fires is a bug, rolls its batch back and ends
 -- the process. It never becomes an oversell. Instants are milliseconds since 1970 (UTC), money is minor units.
 
 PRAGMA application_id = 1178817329; -- "FCS1"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- One row: what belongs to the file as a whole.
 CREATE TABLE meta (
@@ -40,6 +40,14 @@ CREATE TABLE drops (
     mismatch            INTEGER NOT NULL CHECK (mismatch IN (0, 1)), -- the auditor's recount does not agree
     last_seq            INTEGER NOT NULL,  -- the last event of the drop itself
     version             INTEGER NOT NULL,  -- the last event that changed what clients see
+    -- The challenge that buyers of tiers below a tier must solve.
+    challenge           TEXT    NOT NULL CHECK (challenge IN ('none', 'proof_of_work', 'external')),
+    challenge_below     TEXT    NOT NULL CHECK (challenge_below IN ('new', 'verified', 'premium')),
+    -- The most units that orders with the same identity may have together; NULL where there is no cap.
+    email_limit         INTEGER          CHECK (email_limit BETWEEN 1 AND 4294967295),
+    phone_limit         INTEGER          CHECK (phone_limit BETWEEN 1 AND 4294967295),
+    payment_limit       INTEGER          CHECK (payment_limit BETWEEN 1 AND 4294967295),
+    address_limit       INTEGER          CHECK (address_limit BETWEEN 1 AND 4294967295),
     CHECK (held + sold <= total)
 ) STRICT;
 
@@ -74,6 +82,25 @@ CREATE TABLE orders (
     CHECK (state NOT IN ('cancelled', 'expired') OR (returned = quantity AND ended_at_ms IS NOT NULL)),
     CHECK (paid_at_ms IS NOT NULL OR (state <> 'paid' AND state <> 'refund_due' AND state <> 'refunded'))
 ) STRICT;
+
+-- Keyed digests of the identities that an order counts for, of the kinds that its drop had caps on. A row only for orders
+-- of such drops.
+CREATE TABLE order_identities (
+    order_seq INTEGER PRIMARY KEY,
+    email     BLOB CHECK (length(email) = 16),
+    phone     BLOB CHECK (length(phone) = 16),
+    payment   BLOB CHECK (length(payment) = 16),
+    address   BLOB CHECK (length(address) = 16)
+) STRICT;
+
+-- Tiers of buyers that operators have set; they win over every other.
+CREATE TABLE buyer_tiers (
+    buyer         TEXT    PRIMARY KEY,
+    tier          TEXT    NOT NULL CHECK (tier IN ('suspected', 'new', 'verified', 'premium')),
+    reason        TEXT    NOT NULL,
+    expires_at_ms INTEGER,
+    seq           INTEGER NOT NULL  -- the event that set it
+) STRICT, WITHOUT ROWID;
 
 -- Money that came in. What is not kept for its order goes back: kept = received - refunded - refund_due.
 CREATE TABLE payments (
@@ -209,8 +236,8 @@ CREATE TABLE audit (
     detail    TEXT      -- JSON, only for what has no column
 ) STRICT;
 
--- One link per batch: the SHA-256 of the link before and of the audit rows up to seq, each new order's and bid's row
--- with its event (src/store/chain.rs).
+-- One link per batch: the SHA-256 of the link before and of the audit rows up to seq, each new order's (with its
+-- identities) and bid's row with its event (src/store/chain.rs).
 CREATE TABLE chain (
     seq  INTEGER PRIMARY KEY,
     hash BLOB NOT NULL CHECK (length(hash) = 32)

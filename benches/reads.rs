@@ -23,7 +23,7 @@ use firstcome::config::{Config, PinCore};
 use firstcome::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use firstcome::server::start;
 use firstcome::types::digest_key::KeyScope;
-use firstcome::types::{Currency, DropId, UnitPrice};
+use firstcome::types::{ChallengeRule, Currency, DropId, IdentityLimits, UnitPrice};
 use firstcome::writer::{Class, Submission, WriterHandle, WriterReply};
 use http_body_util::Full;
 use hyper::Response;
@@ -143,6 +143,8 @@ fn make_drop(writer: &WriterHandle) -> DropId {
         per_buyer_limit: 2,
         reservation_seconds: 120,
         payment_seconds: 900,
+        identity_limits: IdentityLimits::default(),
+        challenge: ChallengeRule::default(),
     };
     let key = CommandKey {
         digest: digests.command_key(KeyScope::CreateDrop, "bench", b"1"),

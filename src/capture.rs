@@ -1,7 +1,7 @@
 //! Captures: every decided command with its instant and its outcome, in order, so that a sale can be replayed.
 //!
 //! `tap` is what the writer holds: after COMMIT it hands a batch over and never waits. `recorder` is the thread behind
-//! it that writes the file; `format` defines the file and reads it; `encoding` defines the bytes of the engine's types,
+//! it that writes the file; `format` defines the file and reads it; `encoding` defines the bytes of the engine's types, `extensions` those of their later fields,
 //! `snapshot` those of a state; `replay` runs a file through an engine and compares.
 //!
 //! bincode lives here and nowhere near the tables. A capture holds no contact, no buyer's text, no key to an order:
@@ -11,6 +11,7 @@
 //! the same commands give the same events.
 
 pub(crate) mod encoding;
+pub(crate) mod extensions;
 pub mod format;
 mod outcomes;
 mod provider_events;

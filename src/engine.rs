@@ -39,7 +39,7 @@ pub use event::{
     DeliveriesMarked, DeliveriesResent, DropCreated, DropEvent, DropPatched, EarlyEvent, EndpointCreated,
     EndpointEvent, EndpointPatched, Event, EventBody, EventHeader, EventSubject, FileEvent, OrderEvent, OrderPaid,
     OrderReserved, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded, Refund, RefundFailed,
-    RefundReported, RefundSettled, StockAdjusted, StockDelta,
+    RefundReported, RefundSettled, ReservedWithFacts, StockAdjusted, StockDelta,
 };
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;

@@ -4,11 +4,14 @@
 //! again. No type here reads a clock.
 
 pub mod auction;
+pub mod challenge;
 pub mod contact;
 pub mod digest_key;
 pub mod hex;
+pub mod identity;
 pub mod instant;
 pub mod money;
+pub mod order_facts;
 pub mod order_id;
 pub mod order_range;
 pub mod payment;
@@ -25,8 +28,11 @@ pub mod webhooks;
 use std::fmt;
 
 pub use auction::{AuctionEnding, AuctionId, AuctionState, Increment};
+pub use challenge::{ChallengeKind, ChallengeRule};
 pub use contact::Contact;
 pub use digest_key::DigestKey;
+pub use identity::{IdentityDigests, IdentityKind, IdentityLimits};
+pub use order_facts::{OrderFacts, RiskNote, Signal, SignalSet};
 pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
 pub use payment::{Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment};

@@ -62,7 +62,7 @@ fn each_kind_of_damage_is_one_line_with_its_offset_and_65() {
         (four_gb, middle, "a record of 4294967295 bytes; 65536 are the most"),
         (one_too_long, middle, "a record of 65537 bytes"),
         (wrong_sum, middle, "does not match its checksum"),
-        (other_version, 8, &format!("a capture of version 1; this program reads version {VERSION}")),
+        (other_version, 8, &format!("a capture of version 1; this program reads versions 3 to {VERSION}")),
         (other_database, 0, "the header does not match its checksum"),
         (good[..HEADER_BYTES - 1].to_vec(), 0, "the file ends within its header"),
         (Vec::new(), 0, "it is empty"),

@@ -11,13 +11,17 @@ use firstcome::capture::format::{
 };
 use firstcome::capture::replay::{Pace, replay};
 use firstcome::engine::{
-    Admitted, Command, DropEvent, DropSpec, Effect, Event, EventBody, EventSubject, Order, OrderCommand, OrderEvent,
-    OrderReserved, Outcome, PlaceOrder, Refusal, RememberedCommand, RememberedOrder, Reservation,
+    Admitted, Command, CommandKey, CreateDrop, DropCommand, DropEvent, DropPatch, DropSpec, Effect, Event, EventBody,
+    EventSubject, Order, OrderCommand, OrderEvent, OrderReserved, Outcome, PatchDrop, PlaceOrder, Refusal,
+    RememberedCommand, RememberedOrder, Reservation,
 };
-use firstcome::types::{Currency, Digest, DropId, OrderState, Quantity, Seq, UnitPrice, UnixMillis, hex};
+use firstcome::types::{
+    ChallengeKind, ChallengeRule, Currency, Digest, DropId, IdentityDigests, IdentityLimits, OrderFacts, OrderState,
+    Quantity, RiskNote, Seq, Signal, SignalSet, Tier, UnitPrice, UnixMillis, hex,
+};
 use test_drop::test_drop;
 
-const HEADER: &str = "464363617074757203000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000355d628b";
+const HEADER: &str = "464363617074757204000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000aa773eeb";
 const RECORDS: &[&str] = &[
     "10000000a8583a420102fd0ef5aafa43030000fc40420f00",
     "2d00000097ca53e302010153014e0001017503455552fb343afb2c010001fd0ef5aafa430300000278fb8403020101000001000102",
@@ -67,7 +71,14 @@ fn sample() -> Vec<Record> {
         reserved_at: at,
         expires_at: at,
     };
-    let place = Command::Order(OrderCommand::Place(PlaceOrder { drop_id, buyer, key, quantity, contact_given: false }));
+    let place = Command::Order(OrderCommand::Place(PlaceOrder {
+        drop_id,
+        buyer,
+        key,
+        quantity,
+        contact_given: false,
+        facts: None,
+    }));
     let refused = Outcome::Refused {
         as_of_seq: seq(3),
         refusal: Refusal::SoldOut { available: 0, held: 4, next_expiry_at: Some(at) },
@@ -143,6 +154,122 @@ fn the_bytes_of_every_record_are_what_they_were() {
     }
     assert_eq!(reader.read().expect("whole"), None);
     assert_eq!(reader.offset(), bytes.len() as u64);
+}
+
+const LATER_RECORDS: &[&str] = &[
+    "2a0000003c465dbf0f010153014e00000345555264fb2c0100000178fb84030201010000010001020102000001fb2c010204",
+    "510000006e14dd2d08fd0ef5aafa430300000108cecececececececececececececececeb0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00153014e00000345555264fb2c0100000178fb84030102000001fb2c010204000003030100",
+    "23000000807b3b0108fd0ef5aafa4303000001090101000000000000000000017200010100000003030100",
+    "4c0000006591df6f08fd0ef5aafa43030000020701b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece010101e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0000000014b82000003030100",
+];
+
+/// A drop with caps and a challenge, its changes, and an order with facts.
+fn later_sample() -> Vec<Record> {
+    let seq = |n| Seq::new(n).expect("in range");
+    let at = UnixMillis::new(1_795_251_600_007).expect("in range");
+    let drop_id = DropId::new(1).expect("not 0");
+    let (buyer, key) = (Digest([0xb0; 16]), Digest([0xce; 16]));
+    let identity_limits = IdentityLimits { email: Some(2), address: Some(300), ..IdentityLimits::default() };
+    let challenge = ChallengeRule { kind: ChallengeKind::ProofOfWork, below: Tier::Premium };
+    let spec = DropSpec { identity_limits, challenge, ..test_drop(300) };
+    let command_key = CommandKey { digest: key, params: buyer };
+    let patch = DropPatch { challenge: Some(ChallengeKind::None), ..DropPatch::default() };
+    let identities = IdentityDigests { email: Some(Digest([0xe0; 16])), ..IdentityDigests::default() };
+    let signals = SignalSet::default().with(Signal::NoRead).with(Signal::Challenge);
+    let facts = OrderFacts { identities, risk: Some(RiskNote { score: 75, signals }) };
+    let decided = |command| {
+        let outcome = Outcome::Refused { as_of_seq: seq(3), refusal: Refusal::NotFound };
+        Record::Decided(Box::new(Recorded { at, command, admitted: Admitted::default(), outcome, events: 0 }))
+    };
+    vec![
+        Record::Drop(Box::new(SavedDrop {
+            id: drop_id,
+            spec: spec.clone(),
+            held: 2,
+            sold: 1,
+            revision: 1,
+            paused: false,
+            ended: false,
+            started: true,
+            mismatch: false,
+            last_seq: seq(1),
+            version: seq(2),
+        })),
+        decided(Command::Drop(DropCommand::Create(CreateDrop { key: command_key, spec: Box::new(spec) }))),
+        decided(Command::Drop(DropCommand::Patch(PatchDrop {
+            drop_id,
+            expected_revision: 1,
+            patch: Box::new(patch),
+            reason: "r".into(),
+        }))),
+        decided(Command::Order(OrderCommand::Place(PlaceOrder {
+            drop_id,
+            buyer,
+            key,
+            quantity: Quantity::ONE,
+            contact_given: true,
+            facts: facts.boxed(),
+        }))),
+    ]
+}
+
+fn bytes_of(records: &[Record]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = RecordWriter::begin(&mut bytes, &Header { file_id: [0xf1; 16], epoch: 2 }).expect("in memory");
+    for record in records {
+        writer.write(record).expect("in memory");
+    }
+    bytes
+}
+
+#[test]
+fn caps_challenges_and_facts_have_tags_of_their_own() {
+    let header = bytes_of(&[]).len();
+    let shown: Vec<String> =
+        later_sample().into_iter().map(|record| hex::encode(&bytes_of(&[record])[header..])).collect();
+    assert_eq!(shown, LATER_RECORDS, "a change of the bytes needs another version of the format");
+    let bytes = bytes_of(&later_sample());
+    let mut reader = RecordReader::open(&bytes[..]).expect("a header");
+    for record in later_sample() {
+        assert_eq!(reader.read().expect("whole"), Some(record));
+    }
+}
+
+#[test]
+fn a_capture_of_version_3_is_read() {
+    let mut bytes = bytes_of(&sample());
+    bytes[8] = 3;
+    let body = bytes.len().min(36);
+    let sum = crc32c::crc32c(&bytes[..body]).to_le_bytes();
+    bytes[36..40].copy_from_slice(&sum);
+    let mut reader = RecordReader::open(&bytes[..]).expect("a header of version 3");
+    for record in sample() {
+        assert_eq!(reader.read().expect("whole"), Some(record));
+    }
+}
+
+#[test]
+fn an_extension_that_says_nothing_is_damage() {
+    let good = bytes_of(&[later_sample().remove(3)]);
+    let header = bytes_of(&[]).len();
+    // Facts with neither identities nor risk: four bytes without digests, one without a note.
+    let Record::Decided(mut decided) = later_sample().remove(3) else { panic!("an order") };
+    let Command::Order(OrderCommand::Place(order)) = &mut decided.command else { panic!("an order") };
+    order.facts = None;
+    let plain = bytes_of(&[Record::Decided(decided)]);
+    assert!(good.len() > plain.len() + 16);
+    let place = plain[header + 8..].windows(2).position(|pair| pair == [2, 1]).expect("the tags of an order");
+    let mut body = plain[header + 8..].to_vec();
+    body[place + 1] = 7;
+    // Behind `contact_given`, the last member of the order without facts.
+    let end = place + 2 + 1 + 16 + 16 + 1 + 1;
+    body.splice(end..end, [0, 0, 0, 0, 0]);
+    let mut bytes = bytes_of(&[]);
+    bytes.extend(u32::try_from(body.len()).expect("small").to_le_bytes());
+    bytes.extend(crc32c::crc32c(&body).to_le_bytes());
+    bytes.extend(body);
+    let error = RecordReader::open(&bytes[..]).expect("a header").read().expect_err("refused");
+    assert!(error.to_string().contains("an extension that says nothing"), "{error}");
 }
 
 #[test]

@@ -156,6 +156,7 @@ fn with_enough_demand_every_unit_is_held_or_sold_at_the_end() {
                 key: digest(1_000_000 + buyer),
                 quantity: Quantity::ONE,
                 contact_given: random.one_in(3),
+                facts: None,
             }));
             let outcome = state.apply(UnixMillis::new(at).expect("in range"), &order, &mut events);
             let entry = state.drop_entry(drop_id).expect("there");
@@ -181,6 +182,7 @@ fn with_enough_demand_every_unit_is_held_or_sold_at_the_end() {
                 key: digest(2_000_000 + buyer),
                 quantity: Quantity::ONE,
                 contact_given: false,
+                facts: None,
             }));
             state.apply(UnixMillis::new(at).expect("in range"), &order, &mut events);
         }

@@ -47,6 +47,7 @@ fn place(key: &str) -> Command {
         quantity: Quantity::new(1).expect("not 0"),
         key: digest(key),
         contact_given: false,
+        facts: None,
     }))
 }
 

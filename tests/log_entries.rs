@@ -11,13 +11,14 @@ mod model;
 use std::path::Path;
 
 use file_rows::rows_of_tables_but;
-use firstcome::engine::{Event, EventBody, EventSubject, OrderEvent, OrderReserved};
+use firstcome::engine::{Event, EventBody, EventSubject, OrderEvent, OrderReserved, ReservedWithFacts};
 use firstcome::log::{ENTRY_BYTES_MAX, Entry, EntryError, Tenure};
 use firstcome::sqlite::{self, Access};
 use firstcome::store::chain::ChainLink;
 use firstcome::store::{Batch, PerSecondFigures, PrivateData, Recorder, Store, load};
 use firstcome::types::{
-    BuyerText, Contact, Digest, DropId, OrderSecret, Quantity, Seq, Shard, UnitPrice, UnixMillis, hex,
+    BuyerText, Contact, Digest, DropId, IdentityDigests, OrderFacts, OrderSecret, Quantity, RiskNote, Seq, Shard,
+    Signal, SignalSet, UnitPrice, UnixMillis, hex,
 };
 use model::World;
 use model::recording::Recording;
@@ -137,17 +138,53 @@ fn sample() -> Entry {
     }
 }
 
-const GOLDEN: &str = "0103010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
+const GOLDEN: &str = "0203010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
     02020202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010201b0b0b0b0b0\
     b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001070100025e5e5e5e5e\
     5e5e5e03616e6e0100010f616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000\
-    4bdf79dd";
+    c4abdebe";
 
 #[test]
 fn the_bytes_of_an_entry_change_only_with_the_version() {
     let bytes = sample().encode().expect("encoded");
     assert_eq!(hex::encode(&bytes), GOLDEN);
     assert_eq!(Entry::decode(&bytes), Ok(sample()));
+}
+
+#[test]
+fn an_entry_of_version_1_is_read() {
+    let mut bytes = sample().encode().expect("encoded");
+    bytes[0] = 1;
+    assert_eq!(Entry::decode(&resealed(bytes)), Ok(sample()));
+}
+
+const GOLDEN_FACTS: &str = "0203010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
+    02020202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010209b0b0b0b0b0\
+    b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001e0e0e0e0e0e0e0e0e0\
+    e0e0e0e0e0e0e001f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00000014b0201070100025e5e5e5e5e5e5e5e03616e6e0100010f\
+    616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000334f434a";
+
+/// The sample, with an order that counts for an e-mail address and a phone.
+fn sample_with_facts() -> Entry {
+    let mut entry = sample();
+    let EventBody::Order(OrderEvent::Reserved(reserved)) = entry.batch.events[0].body else { panic!("an order") };
+    let identities = IdentityDigests {
+        email: Some(Digest([0xe0; 16])),
+        phone: Some(Digest([0xf0; 16])),
+        ..IdentityDigests::default()
+    };
+    let risk = Some(RiskNote { score: 75, signals: SignalSet::default().with(Signal::NoRead) });
+    let facts = OrderFacts { identities, risk };
+    let event = OrderEvent::ReservedWithFacts(Box::new(ReservedWithFacts { reserved, facts }));
+    entry.batch.events[0].body = EventBody::Order(event);
+    entry
+}
+
+#[test]
+fn an_order_with_facts_has_a_tag_of_its_own() {
+    let bytes = sample_with_facts().encode().expect("encoded");
+    assert_eq!(hex::encode(&bytes), GOLDEN_FACTS);
+    assert_eq!(Entry::decode(&bytes), Ok(sample_with_facts()));
 }
 
 #[test]
@@ -174,8 +211,8 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 #[test]
 fn an_entry_of_a_newer_version_is_told_from_a_damaged_one() {
     let mut bytes = sample().encode().expect("encoded");
-    bytes[0] = 2;
-    assert_eq!(Entry::decode(&resealed(bytes)), Err(EntryError::Newer { found: 2 }));
+    bytes[0] = 3;
+    assert_eq!(Entry::decode(&resealed(bytes)), Err(EntryError::Newer { found: 3 }));
     let mut longer = sample().encode().expect("encoded");
     longer.insert(longer.len() - 4, 0);
     assert!(matches!(Entry::decode(&resealed(longer)), Err(EntryError::Malformed(_))));

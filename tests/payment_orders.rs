@@ -40,6 +40,7 @@ fn begin(begin: Begin) -> (Sale, Seq) {
         key: Digest([4; 16]),
         quantity: Quantity::new(1).expect("not 0"),
         contact_given: false,
+        facts: None,
     })));
     let Outcome::Accepted(Effect::Reserved(reservation)) = outcome else { panic!("{outcome:?}") };
     let order = reservation.order;

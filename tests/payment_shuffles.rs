@@ -108,6 +108,7 @@ fn begin(seed: u64, random: &mut Random) -> (Sale, Vec<(Seq, u64)>) {
             key,
             quantity,
             contact_given: random.one_in(2),
+            facts: None,
         }));
         if let Outcome::Accepted(Effect::Reserved(reservation)) = sale.ask(&command) {
             orders.push((reservation.order, PRICE * u64::from(quantity.get())));

@@ -51,6 +51,7 @@ fn a_refund_that_fails_is_owed_again_of_its_own_payment_and_currency() {
             key: Digest([4; 16]),
             quantity: Quantity::new(1).expect("not 0"),
             contact_given: false,
+            facts: None,
         })),
         Some(PrivateData::Order {
             secret: OrderSecret::from_random(Shard::SINGLE, [7; 10]),

@@ -83,6 +83,7 @@ fn reserve(data: &Path, count: u32) -> UnixMillis {
             key: digests.order_key(drop_id, &digest, b"k"),
             quantity: Quantity::ONE,
             contact_given: false,
+            facts: None,
         }));
         let mut secret = [0u8; 10];
         secret[..4].copy_from_slice(&number.to_le_bytes());

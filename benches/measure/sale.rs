@@ -39,6 +39,7 @@ pub fn order_with_key(number: u32, purpose: u64) -> Command {
         key: digest(number, purpose),
         quantity: Quantity::ONE,
         contact_given: false,
+        facts: None,
     }))
 }
 

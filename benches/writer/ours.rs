@@ -90,6 +90,7 @@ impl Ours {
                 key: self.handle.digest_key.order_key(drop_id, &digest, b"k"),
                 quantity: Quantity::ONE,
                 contact_given: false,
+                facts: None,
             })),
             private_data: Some(PrivateData::Order {
                 secret: OrderSecret::from_random(Shard::SINGLE, secret),

@@ -18,7 +18,7 @@ use crate::engine::{
     MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved, PatchDrop, PatchEndpoint, Payment,
     PaymentCommand, PaymentEvent, PaymentNotKept, PaymentReplaced, PlaceBid, PlaceOrder, ProviderEventRecorded,
     RecordPayment, Refund, RefundFailed, RefundOrder, RefundReported, RefundSettled, RememberedCommand,
-    RememberedOrder, ResendDeliveries, StockAdjusted,
+    RememberedOrder, ResendDeliveries, ReservedWithFacts, StockAdjusted,
 };
 use crate::types::{
     Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryMark, DeliveryState, Digest,
@@ -45,9 +45,13 @@ macro_rules! encoding_of_number {
 
 macro_rules! encoding_of_struct {
     ($type:ident { $($field:ident),* $(,)? }) => {
+        encoding_of_struct!($type { $($field),* } later {});
+    };
+    // Fields that came later stand in an extension (`extensions.rs`); without it they have their defaults.
+    ($type:ident { $($field:ident),* $(,)? } later { $($later:ident),* $(,)? }) => {
         impl ::bincode::enc::Encode for $type {
             fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
-                let $type { $($field),* } = self;
+                let $type { $($field,)* $($later: _,)* } = self;
                 $($field.encode(encoder)?;)*
                 Ok(())
             }
@@ -56,7 +60,7 @@ macro_rules! encoding_of_struct {
             fn decode<D: ::bincode::de::Decoder<Context = Context>>(
                 decoder: &mut D,
             ) -> Result<Self, ::bincode::error::DecodeError> {
-                Ok($type { $($field: ::bincode::de::Decode::decode(decoder)?),* })
+                Ok($type { $($field: ::bincode::de::Decode::decode(decoder)?,)* $($later: Default::default(),)* })
             }
         }
     };
@@ -64,9 +68,22 @@ macro_rules! encoding_of_struct {
 
 macro_rules! encoding_of_enum {
     ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }) => {
+        encoding_of_enum!($type {
+            $($tag = $variant $({ $($field),* })? $(($item))?),*
+        } extended {});
+    };
+    // A variant whose content has an extension (`extensions.rs`) has a tag of its own where there is something in it.
+    ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }
+        extended { $($new_tag:literal = $extended:ident($content:ident)),* $(,)? }) => {
         impl ::bincode::enc::Encode for $type {
             fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
                 match self {
+                    $($type::$extended($content) if $crate::capture::extensions::Extended::is_extended($content) => {
+                        let tag: u8 = $new_tag;
+                        tag.encode(encoder)?;
+                        $content.encode(encoder)?;
+                        $crate::capture::extensions::Extended::encode_extension($content, encoder)
+                    })*
                     $($type::$variant $({ $($field),* })? $(($item))? => {
                         let tag: u8 = $tag;
                         tag.encode(encoder)?;
@@ -86,6 +103,11 @@ macro_rules! encoding_of_enum {
                     $($tag => $type::$variant
                         $({ $($field: ::bincode::de::Decode::decode(decoder)?),* })?
                         $(({ let $item = ::bincode::de::Decode::decode(decoder)?; $item }))?,)*
+                    $($new_tag => $type::$extended({
+                        let mut $content = ::bincode::de::Decode::decode(decoder)?;
+                        $crate::capture::extensions::decode_into(&mut $content, decoder)?;
+                        $content
+                    }),)*
                     _ => {
                         let what = format!("{tag} is no {}", stringify!($type));
                         return Err(::bincode::error::DecodeError::OtherString(what));
@@ -219,6 +241,9 @@ encoding_of_struct!(DropSpec {
     per_buyer_limit,
     reservation_seconds,
     payment_seconds,
+} later {
+    identity_limits,
+    challenge,
 });
 encoding_of_enum!(AuctionEnding { 1 = Sold, 2 = NoBids, 3 = ReserveNotMet, 4 = BoughtNow });
 encoding_of_enum!(AuctionState { 1 = Scheduled, 2 = Live, 3 = Ended(ending), 4 = Cancelled });
@@ -252,6 +277,10 @@ encoding_of_struct!(DropPatch {
     per_buyer_limit,
     reservation_seconds,
     payment_seconds,
+} later {
+    identity_limits,
+    challenge,
+    challenge_below,
 });
 
 encoding_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
@@ -274,8 +303,11 @@ encoding_of_enum!(DropCommand {
     5 = Close(command),
     6 = AdjustStock(command),
     7 = ReportMismatch { drop_id, stands },
+} extended {
+    8 = Create(command),
+    9 = Patch(command),
 });
-encoding_of_struct!(PlaceOrder { drop_id, buyer, key, quantity, contact_given });
+encoding_of_struct!(PlaceOrder { drop_id, buyer, key, quantity, contact_given } later { facts });
 encoding_of_struct!(CancelByOperator { order, reason });
 encoding_of_enum!(OrderCommand {
     1 = Place(command),
@@ -284,6 +316,8 @@ encoding_of_enum!(OrderCommand {
     4 = CancelByOperator(command),
     5 = ReadContact { order },
     6 = EraseContact { order },
+} extended {
+    7 = Place(command),
 });
 encoding_of_struct!(RecordPayment { order, reference, amount, currency, reason });
 encoding_of_struct!(RefundOrder { order, key, amount, restock_quantity, reason });
@@ -338,8 +372,12 @@ encoding_of_enum!(DropEvent {
     8 = StockAdjusted(event),
     9 = MismatchFound,
     10 = MismatchCleared,
+} extended {
+    11 = Created(event),
+    12 = Patched(event),
 });
 encoding_of_struct!(OrderReserved { buyer, key, quantity, unit_price, expires_at });
+encoding_of_struct!(ReservedWithFacts { reserved, facts });
 encoding_of_struct!(CancelledByOperator { quantity, reason });
 encoding_of_enum!(OrderEvent {
     1 = Reserved(event),
@@ -350,6 +388,7 @@ encoding_of_enum!(OrderEvent {
     6 = Expired { quantity },
     7 = ContactRead,
     8 = ContactErased,
+    9 = ReservedWithFacts(event),
 });
 encoding_of_struct!(OrderPaid { quantity, payment, retaken, reason });
 encoding_of_struct!(PaymentNotKept { payment, why, state });

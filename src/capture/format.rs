@@ -18,6 +18,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::error::EncodeError;
 
 use super::encoding::{encoding_of_enum, encoding_of_struct};
+use super::extensions::extension_of;
 use crate::engine::{
     Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
 };
@@ -28,7 +29,9 @@ use crate::types::{
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
 /// The version of the format, and of the engine's types in it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
+/// The oldest version that is read: what came after it has tags of its own.
+const OLDEST_VERSION: u32 = 3;
 /// The length of the header.
 pub const HEADER_BYTES: usize = 40;
 /// The longest body: a drop with the longest texts that a request may carry takes a fifth of it.
@@ -92,6 +95,8 @@ encoding_of_enum!(Record {
     12 = Best(best),
     13 = Endpoint(saved),
     14 = OfShard(number),
+} extended {
+    15 = Drop(saved),
 });
 
 /// The parts of a state that are not lists.
@@ -120,6 +125,7 @@ pub struct SavedDrop {
     pub version: Seq,
 }
 encoding_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, started, mismatch, last_seq, version });
+extension_of!(SavedDrop { spec });
 
 /// An auction of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -220,7 +226,7 @@ pub enum Trouble {
     Io(#[from] io::Error),
     #[error("at byte 0: this is no capture of firstcome ({0})")]
     NotOurs(&'static str),
-    #[error("at byte 8: a capture of version {found}; this program reads version {VERSION}")]
+    #[error("at byte 8: a capture of version {found}; this program reads versions {OLDEST_VERSION} to {VERSION}")]
     Version { found: u32 },
     /// It ends within a record.
     #[error("at byte {offset}: the file ends within a record")]
@@ -332,7 +338,7 @@ impl<R: Read> RecordReader<R> {
             return Err(Trouble::NotOurs("it begins with other bytes"));
         }
         let (version, rest) = number(rest);
-        if length >= MAGIC.len() + 4 && version != VERSION {
+        if length >= MAGIC.len() + 4 && !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Trouble::Version { found: version });
         }
         if length < HEADER_BYTES {

@@ -18,7 +18,7 @@ use crate::output;
 use crate::server::{RunningServer, mistakes_of_files, start};
 use crate::telemetry::logging;
 use crate::types::digest_key::KeyScope;
-use crate::types::{Currency, DropId, Provider, UnitPrice, random};
+use crate::types::{ChallengeRule, Currency, DropId, IdentityLimits, Provider, UnitPrice, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 const EXAMPLES: &str = "Examples:
@@ -288,6 +288,8 @@ fn make_demo_drop(writer: &WriterHandle, provider: Option<Provider>) -> Result<D
         per_buyer_limit: 2,
         reservation_seconds: 120,
         payment_seconds: 900,
+        identity_limits: IdentityLimits::default(),
+        challenge: ChallengeRule::default(),
     };
     let key =
         CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "demo", &key), params: digests.params(b"demo") };

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use super::event::metadata::EventHeader;
 use super::{DropEntry, DropSpec, Due, Refusal, State};
 use crate::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Currency, Digest, DropId, Increment, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionEnding, AuctionId, AuctionState, ChallengeRule, Currency, Digest, DropId, IdentityLimits, Increment,
+    Seq, UnitPrice, UnixMillis,
 };
 
 /// The parameters of an auction. Ranges are checked where requests are read (`api::json`).
@@ -63,6 +64,8 @@ impl AuctionSpec {
             per_buyer_limit: 1,
             reservation_seconds: self.payment_seconds,
             payment_seconds: self.payment_seconds,
+            identity_limits: IdentityLimits::default(),
+            challenge: ChallengeRule::default(),
         }
     }
 

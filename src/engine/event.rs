@@ -15,7 +15,7 @@ pub use drop::{DropCreated, DropEvent, DropPatched, StockAdjusted};
 pub use endpoint::{DeliveriesMarked, DeliveriesResent, EndpointCreated, EndpointEvent, EndpointPatched};
 pub use file::FileEvent;
 pub use metadata::{EventHeader, EventSubject, StockDelta};
-pub use order::{CancelledByOperator, OrderEvent, OrderReserved};
+pub use order::{CancelledByOperator, OrderEvent, OrderReserved, ReservedWithFacts};
 pub use payment::{
     DeferredProviderEvent, EarlyEvent, OrderPaid, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded,
     Refund, RefundFailed, RefundReported, RefundSettled,

@@ -1,7 +1,7 @@
 //! The parameters of a drop, and the changes that operators may make.
 
 use super::{Invalid, Refusal};
-use crate::types::{Currency, UnitPrice, UnixMillis};
+use crate::types::{ChallengeKind, ChallengeRule, Currency, IdentityLimits, Tier, UnitPrice, UnixMillis};
 
 /// The parameters of a drop. Ranges are checked where requests are read (`api::json`).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +26,10 @@ pub struct DropSpec {
     pub reservation_seconds: u32,
     /// The time that an order awaits its payment, in seconds.
     pub payment_seconds: u32,
+    /// The most units that orders with the same e-mail address, phone, payment or address may have together.
+    pub identity_limits: IdentityLimits,
+    /// The challenge that buyers below a tier must solve.
+    pub challenge: ChallengeRule,
 }
 
 impl DropSpec {
@@ -62,6 +66,12 @@ pub struct DropPatch {
     pub reservation_seconds: Option<u32>,
     /// A new payment time, for checkouts to come.
     pub payment_seconds: Option<u32>,
+    /// New caps, which take the place of all caps, for new orders.
+    pub identity_limits: Option<IdentityLimits>,
+    /// A new kind of challenge, for new orders.
+    pub challenge: Option<ChallengeKind>,
+    /// A new tier from which on no challenge is demanded.
+    pub challenge_below: Option<Tier>,
 }
 
 impl DropPatch {
@@ -77,6 +87,9 @@ impl DropPatch {
             per_buyer_limit,
             reservation_seconds,
             payment_seconds,
+            identity_limits,
+            challenge,
+            challenge_below,
         } = self;
         replace(&mut spec.name, name);
         replace_option(&mut spec.description, description);
@@ -87,6 +100,9 @@ impl DropPatch {
         replace(&mut spec.per_buyer_limit, per_buyer_limit);
         replace(&mut spec.reservation_seconds, reservation_seconds);
         replace(&mut spec.payment_seconds, payment_seconds);
+        replace(&mut spec.identity_limits, identity_limits);
+        replace(&mut spec.challenge.kind, challenge);
+        replace(&mut spec.challenge.below, challenge_below);
     }
 }
 

@@ -22,7 +22,9 @@ use crate::store::{Batch, PerSecondFigures, PerSecondTally, PrivateData};
 use crate::types::{Seq, UnixMillis};
 
 /// The version of the encoding, and of the engine's types in it. A node that reads a newer one stops following.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+/// The oldest version that is read. Version 2 added tags for drops with caps or challenges and for orders with facts.
+const OLDEST_VERSION: u8 = 1;
 
 /// The longest entry. etcd takes requests of at most 1.5 MiB (`--max-request-bytes`); shorter entries keep its p99 low.
 pub const ENTRY_BYTES_MAX: usize = 512 * 1024;
@@ -56,7 +58,7 @@ pub struct Entry {
 /// Reasons why bytes are not an entry, or a batch does not become one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    #[error("an entry of version {found}; this program reads version {VERSION}: upgrade it")]
+    #[error("an entry of version {found}; this program reads versions {OLDEST_VERSION} to {VERSION}: upgrade it")]
     Newer { found: u8 },
     #[error("the entry does not match its checksum")]
     Damaged,
@@ -101,7 +103,7 @@ impl Entry {
             return Err(EntryError::Damaged);
         }
         let (version, body) = content.split_first().ok_or(EntryError::Damaged)?;
-        if *version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(version) {
             return Err(EntryError::Newer { found: *version });
         }
         let read = bincode::decode_from_slice::<Entry, _>(body, CONFIG);

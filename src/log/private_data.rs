@@ -59,7 +59,9 @@ encoding_of_text!(EndpointUrl, reveal, |text: &str| Some(EndpointUrl::new(text))
 /// Returns whether an event's private data are enough for its rows: without them the store cannot record it.
 pub(super) fn suffices(event: &Event, own: Option<&PrivateData>) -> bool {
     match &event.body {
-        EventBody::Order(OrderEvent::Reserved(_)) => matches!(own, Some(PrivateData::Order { .. })),
+        EventBody::Order(OrderEvent::Reserved(_) | OrderEvent::ReservedWithFacts(_)) => {
+            matches!(own, Some(PrivateData::Order { .. }))
+        }
         EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => matches!(own, Some(PrivateData::Award { .. })),
         EventBody::Auction { event: AuctionEvent::BidPlaced(_), .. } => matches!(own, Some(PrivateData::Bid { .. })),
         EventBody::Payment(PaymentEvent::ProviderEventRecorded(_)) => {

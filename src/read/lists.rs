@@ -30,7 +30,8 @@ impl<T> ListPage<T> {
 pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Result<ListPage<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
-             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
+             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
          FROM drops WHERE id > ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
          ORDER BY id LIMIT ?2",
     )?;
@@ -48,7 +49,8 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
 pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
-             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
+             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
          FROM drops WHERE NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id) ORDER BY id DESC LIMIT ?1",
     )?;
     statement.query_map(params![limit], drop_of)?.collect()

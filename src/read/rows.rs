@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::{
-    Amount, Contact, Currency, Digest, DropId, DropState, JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Quantity,
-    Seq, UnitPrice, UnixMillis,
+    Amount, ChallengeRule, Contact, Currency, Digest, DropId, DropState, IdentityLimits, JSON_INTEGER_MAX, OrderId,
+    OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 /// A drop as clients see it.
@@ -31,6 +31,8 @@ pub struct DropRow {
     pub ended: bool,
     pub mismatch: bool,
     pub version: Seq,
+    pub identity_limits: IdentityLimits,
+    pub challenge: ChallengeRule,
 }
 
 impl DropRow {
@@ -69,6 +71,13 @@ pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
         ended: row.get(18)?,
         mismatch: row.get(19)?,
         version: row.get(20)?,
+        identity_limits: IdentityLimits {
+            email: row.get(21)?,
+            phone: row.get(22)?,
+            payment: row.get(23)?,
+            address: row.get(24)?,
+        },
+        challenge: ChallengeRule { kind: row.get(25)?, below: row.get(26)? },
     })
 }
 
@@ -76,7 +85,8 @@ pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
 pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Option<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
-             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
+             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
          FROM drops WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)",
     )?;
     statement.query_row(params![id], drop_of).optional()

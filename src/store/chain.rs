@@ -5,7 +5,7 @@ use std::ops::Range;
 use aws_lc_rs::digest;
 
 use super::audit::AuditRow;
-use crate::types::{Digest, UnitPrice};
+use crate::types::{Digest, IdentityDigests, UnitPrice};
 
 /// A link: the SHA-256 of the previous link and of the canonical bytes of its rows, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,8 @@ pub struct OrderSeal<'a> {
     /// Digest of the order's idempotency key.
     pub key: &'a Digest,
     pub unit_price: UnitPrice,
+    /// Digests of the identities that the order counts for. The detail of its event names their kinds.
+    pub identities: IdentityDigests,
 }
 
 /// The part of a bid's row that is in no event. The chain seals it with the bid's event.
@@ -62,7 +64,7 @@ impl Chain {
 
     /// Adds a new order's row, directly after its event.
     pub fn add_order(&mut self, order: &OrderSeal<'_>) {
-        let OrderSeal { secret, buyer, key, unit_price } = order;
+        let OrderSeal { secret, buyer, key, unit_price, identities } = order;
         for part in [*secret, buyer.as_bytes()] {
             let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
             self.rows.extend_from_slice(&length.to_le_bytes());
@@ -70,6 +72,9 @@ impl Chain {
         }
         self.rows.extend_from_slice(&key.0);
         self.rows.extend_from_slice(&unit_price.get().to_le_bytes());
+        for (_, digest) in identities.iter() {
+            self.rows.extend_from_slice(&digest.0);
+        }
     }
 
     /// Returns true if the open link has rows.

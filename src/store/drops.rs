@@ -10,7 +10,7 @@ use crate::engine::{
     AuctionEvent, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, Event, EventBody, StockAdjusted, StockDelta,
 };
 use crate::failpoints::{self, Bug};
-use crate::types::{DropId, Seq, UnixMillis};
+use crate::types::{ChallengeRule, DropId, IdentityKind, IdentityLimits, Seq, UnixMillis};
 
 /// The changes of a batch to one drop.
 #[derive(Default)]
@@ -25,6 +25,7 @@ struct DropChange {
 pub(super) struct DropWriter<'conn> {
     insert_drop: Statement<'conn>,
     patch_drop: Statement<'conn>,
+    limit_identities: Statement<'conn>,
     flag_drop: Statement<'conn>,
     move_drop: Statement<'conn>,
     changes: BTreeMap<DropId, DropChange>,
@@ -37,8 +38,10 @@ impl<'conn> DropWriter<'conn> {
             insert_drop: prepare(
                 "INSERT INTO drops (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
                      starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started,
-                     paused, ended, mismatch, last_seq, version)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13, 1, ?14, 0, 0, 0, ?15, ?15)",
+                     paused, ended, mismatch, last_seq, version, challenge, challenge_below, email_limit, phone_limit,
+                     payment_limit, address_limit)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13, 1, ?14, 0, 0, 0, ?15, ?15, ?16, ?17,
+                     ?18, ?19, ?20, ?21)",
             )?,
             patch_drop: prepare(
                 "UPDATE drops SET name = coalesce(?2, name), description = coalesce(?3, description),
@@ -47,7 +50,12 @@ impl<'conn> DropWriter<'conn> {
                      per_buyer_limit = coalesce(?8, per_buyer_limit),
                      reservation_seconds = coalesce(?9, reservation_seconds),
                      payment_seconds = coalesce(?10, payment_seconds),
+                     challenge = coalesce(?12, challenge), challenge_below = coalesce(?13, challenge_below),
                      started = (coalesce(?6, starts_at_ms) <= ?11)
+                 WHERE id = ?1",
+            )?,
+            limit_identities: prepare(
+                "UPDATE drops SET email_limit = ?2, phone_limit = ?3, payment_limit = ?4, address_limit = ?5
                  WHERE id = ?1",
             )?,
             flag_drop: prepare(
@@ -105,6 +113,12 @@ impl<'conn> DropWriter<'conn> {
                 spec.payment_seconds,
                 spec.has_started(event.at),
                 event.seq,
+                spec.challenge.kind,
+                spec.challenge.below,
+                spec.identity_limits.email,
+                spec.identity_limits.phone,
+                spec.identity_limits.payment,
+                spec.identity_limits.address,
             ])
             .map(drop)
     }
@@ -123,8 +137,12 @@ impl<'conn> DropWriter<'conn> {
                 patch.reservation_seconds,
                 patch.payment_seconds,
                 at,
+                patch.challenge,
+                patch.challenge_below,
             ])
-            .map(drop)
+            .map(drop)?;
+        let Some(IdentityLimits { email, phone, payment, address }) = patch.identity_limits else { return Ok(()) };
+        self.limit_identities.execute(params![drop_id, email, phone, payment, address]).map(drop)
     }
 
     /// Sets the flags (started, paused, ended, mismatch) that are given, and the end if it is.
@@ -209,7 +227,7 @@ pub(super) fn columns(event: &DropEvent) -> Columns {
 }
 
 fn spec_detail(spec: &DropSpec) -> Value {
-    json!({
+    let mut detail = json!({
         "sku": spec.sku,
         "name": spec.name,
         "description": spec.description,
@@ -221,7 +239,22 @@ fn spec_detail(spec: &DropSpec) -> Value {
         "per_buyer_limit": spec.per_buyer_limit,
         "reservation_seconds": spec.reservation_seconds,
         "payment_seconds": spec.payment_seconds,
-    })
+    });
+    if !spec.identity_limits.is_empty() {
+        note_limits(&mut detail, &spec.identity_limits);
+    }
+    if spec.challenge != ChallengeRule::default() {
+        detail["challenge"] = spec.challenge.kind.as_str().into();
+        detail["challenge_below"] = spec.challenge.below.as_str().into();
+    }
+    detail
+}
+
+/// Notes the caps on identities under the names of their columns.
+fn note_limits(detail: &mut Value, limits: &IdentityLimits) {
+    for kind in IdentityKind::ALL {
+        detail[format!("{}_limit", kind.as_str())] = limits.get(kind).into();
+    }
 }
 
 fn patch_detail(patch: &DropPatch, reason: &str) -> Value {
@@ -240,8 +273,14 @@ fn patch_detail(patch: &DropPatch, reason: &str) -> Value {
     note("per_buyer_limit", patch.per_buyer_limit.map(Into::into));
     note("reservation_seconds", patch.reservation_seconds.map(Into::into));
     note("payment_seconds", patch.payment_seconds.map(Into::into));
+    note("challenge", patch.challenge.map(|kind| kind.as_str().into()));
+    note("challenge_below", patch.challenge_below.map(|tier| tier.as_str().into()));
     note("reason", Some(reason.into()));
-    Value::Object(detail)
+    let mut detail = Value::Object(detail);
+    if let Some(limits) = &patch.identity_limits {
+        note_limits(&mut detail, limits);
+    }
+    detail
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::engine::{
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, DigestKey, DropId, ReceivedPayment, Seq, Shard, UnitPrice, UnixMillis,
+    AuctionEnding, AuctionId, AuctionState, ChallengeRule, DigestKey, DropId, IdentityLimits, ReceivedPayment, Seq,
+    Shard, UnitPrice, UnixMillis,
 };
 
 /// The state of a file, and the end of its chain.
@@ -92,7 +93,8 @@ fn load_drops(connection: &Connection) -> Result<Vec<DropEntry>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, held, sold, revision, started, paused, ended,
-             mismatch, last_seq, version
+             mismatch, last_seq, version, email_limit, phone_limit, payment_limit, address_limit, challenge,
+             challenge_below
          FROM drops ORDER BY id",
     )?;
     let drops = statement.query_map([], drop_of)?;
@@ -113,6 +115,13 @@ fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropEntry> {
         per_buyer_limit: row.get(10)?,
         reservation_seconds: row.get(11)?,
         payment_seconds: row.get(12)?,
+        identity_limits: IdentityLimits {
+            email: row.get(22)?,
+            phone: row.get(23)?,
+            payment: row.get(24)?,
+            address: row.get(25)?,
+        },
+        challenge: ChallengeRule { kind: row.get(26)?, below: row.get(27)? },
     };
     let id: DropId = row.get(0)?;
     let mut entry = DropEntry::created(id, Box::new(spec), row.get(20)?, UnixMillis::ZERO);

@@ -3,6 +3,7 @@
 //! Schema 1 had no `file_id` in `meta`, and its chain sealed events without the rows of new orders. Its programs wrote no
 //! watermark.
 //! Schema 2 had one manual payment per order, in the order's row, and neither inbox nor sessions.
+//! Schema 3 had neither challenges nor caps on identities nor tiers: its drops are without them from then on.
 
 use std::path::{Path, PathBuf};
 
@@ -126,6 +127,9 @@ fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
     if from < 3 {
         add_payments(&connection)?;
     }
+    if from < 4 {
+        add_door(&connection)?;
+    }
     let sealed = if from < 2 { Sealed::Events } else { Sealed::EventsAndOrders };
     let report = verify::verify_sealed(&connection, sealed)?;
     if let Some(problem) = report.problems.first() {
@@ -176,6 +180,27 @@ fn add_payments(connection: &Connection) -> Result<(), StoreError> {
          FROM audit JOIN orders ON orders.seq = audit.order_seq WHERE audit.kind = 'order_paid';
          DROP TABLE orders;
          ALTER TABLE orders_3 RENAME TO orders;",
+    )?;
+    Ok(())
+}
+
+/// Gives drops the columns of challenges and caps, and creates the tables of identities and tiers.
+fn add_door(connection: &Connection) -> Result<(), StoreError> {
+    let drops = statement("CREATE TABLE drops (")?.replacen("TABLE drops", "TABLE drops_4", 1);
+    connection.execute_batch(&drops)?;
+    for beginning in ["CREATE TABLE order_identities (", "CREATE TABLE buyer_tiers ("] {
+        connection.execute_batch(statement(beginning)?)?;
+    }
+    connection.execute_batch(
+        "INSERT INTO drops_4 (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
+             starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused,
+             ended, mismatch, last_seq, version, challenge, challenge_below)
+         SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
+             per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, last_seq,
+             version, 'none', 'verified'
+         FROM drops;
+         DROP TABLE drops;
+         ALTER TABLE drops_4 RENAME TO drops;",
     )?;
     Ok(())
 }

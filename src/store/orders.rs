@@ -1,19 +1,20 @@
 //! Rows of orders and their contacts.
 
 use rusqlite::{Connection, Statement, params};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::audit::Columns;
 use super::chain::{Chain, OrderSeal};
 use super::private_data::PrivateData;
-use crate::engine::{AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved};
-use crate::types::{Contact, Digest, Quantity, Seq, UnixMillis};
+use crate::engine::{AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved, ReservedWithFacts};
+use crate::types::{Contact, Digest, IdentityDigests, OrderFacts, Quantity, Seq, Signal, UnixMillis};
 
 /// Writes the rows of orders and their contacts.
 pub(super) struct OrderWriter<'conn> {
     /// True once a contact was erased or overwritten: the log still has the pages with it.
     has_erased: bool,
     insert_order: Statement<'conn>,
+    insert_identities: Statement<'conn>,
     update_order: Statement<'conn>,
     put_contact: Statement<'conn>,
     erase_contact: Statement<'conn>,
@@ -38,6 +39,9 @@ impl<'conn> OrderWriter<'conn> {
                 "INSERT INTO orders (seq, secret, drop_id, buyer, key_digest, quantity, returned, unit_price, state,
                      reserved_at_ms, expires_at_ms, last_seq)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, 'reserved', ?8, ?9, ?1)",
+            )?,
+            insert_identities: prepare(
+                "INSERT INTO order_identities (order_seq, email, phone, payment, address) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
             update_order: prepare(
                 "UPDATE orders SET last_seq = ?2, state = coalesce(?3, state),
@@ -66,7 +70,13 @@ impl<'conn> OrderWriter<'conn> {
     ) -> rusqlite::Result<()> {
         let ended = |state| OrderChange { state: Some(state), ended_at: Some(event.at), ..OrderChange::default() };
         match body {
-            OrderEvent::Reserved(reserved) => self.insert(event, reserved, private_data, chain),
+            OrderEvent::Reserved(reserved) => {
+                self.insert(event, reserved, &IdentityDigests::default(), private_data, chain)
+            }
+            OrderEvent::ReservedWithFacts(with_facts) => {
+                let ReservedWithFacts { reserved, facts } = &**with_facts;
+                self.insert(event, reserved, &facts.identities, private_data, chain)
+            }
             OrderEvent::CheckedOut { expires_at } => {
                 let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));
                 self.update(event, &OrderChange { state, expires_at, ended_at: None })?;
@@ -111,6 +121,7 @@ impl<'conn> OrderWriter<'conn> {
         &mut self,
         event: &Event,
         reserved: &OrderReserved,
+        identities: &IdentityDigests,
         private_data: Option<&PrivateData>,
         chain: &mut Chain,
     ) -> rusqlite::Result<()> {
@@ -120,8 +131,12 @@ impl<'conn> OrderWriter<'conn> {
         };
         let (seq, drop_id, buyer) = (event.seq, event.drop_id(), buyer.as_str());
         self.insert_order.execute((seq, secret, drop_id, buyer, key, quantity, unit_price, event.at, expires_at))?;
+        if !identities.is_empty() {
+            let IdentityDigests { email, phone, payment, address } = identities;
+            self.insert_identities.execute(params![seq, email, phone, payment, address])?;
+        }
         let secret = secret.as_bytes();
-        chain.add_order(&OrderSeal { secret, buyer, key, unit_price: *unit_price });
+        chain.add_order(&OrderSeal { secret, buyer, key, unit_price: *unit_price, identities: *identities });
         match contact {
             Some(contact) => self.write_contact(seq, contact),
             None => Ok(()),
@@ -147,7 +162,8 @@ impl<'conn> OrderWriter<'conn> {
         let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));
         self.update(event, &OrderChange { state, expires_at, ended_at: None })?;
         let secret = secret.as_bytes();
-        chain.add_order(&OrderSeal { secret, buyer, key: &key, unit_price: *unit_price });
+        let identities = IdentityDigests::default();
+        chain.add_order(&OrderSeal { secret, buyer, key: &key, unit_price: *unit_price, identities });
         Ok(())
     }
 
@@ -171,6 +187,7 @@ pub(super) fn columns(event: &OrderEvent) -> Columns {
         OrderEvent::CancelledByOperator(CancelledByOperator { reason, .. }) => {
             Some(json!({ "by": "operator", "reason": reason }))
         }
+        OrderEvent::ReservedWithFacts(with_facts) => Some(facts_detail(&with_facts.facts)),
         OrderEvent::Reserved(_)
         | OrderEvent::CheckedOut { .. }
         | OrderEvent::ContactCorrected
@@ -180,6 +197,21 @@ pub(super) fn columns(event: &OrderEvent) -> Columns {
         | OrderEvent::ContactErased => None,
     };
     Columns { quantity: event.quantity().map(|quantity| i64::from(quantity.get())), amount: None, detail }
+}
+
+/// The detail of a reservation with facts: the kinds of its identities, whose digests its row of `order_identities` has, and
+/// the risk.
+fn facts_detail(facts: &OrderFacts) -> Value {
+    let OrderFacts { identities, risk } = facts;
+    let mut detail = json!({});
+    if !identities.is_empty() {
+        detail["identities"] = identities.iter().map(|(kind, _)| kind.as_str()).collect();
+    }
+    if let Some(risk) = risk {
+        let signals: Vec<&str> = risk.signals.iter().map(Signal::as_str).collect();
+        detail["risk"] = json!({ "score": risk.score, "signals": signals });
+    }
+    detail
 }
 
 #[cfg(test)]

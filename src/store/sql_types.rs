@@ -4,8 +4,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::types::{
-    Amount, AttemptError, AuctionId, AuctionState, Currency, Digest, DropId, EndpointState, EventFilter, OrderSecret,
-    OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AttemptError, AuctionId, AuctionState, ChallengeKind, Currency, Digest, DropId, EndpointState, EventFilter,
+    OrderSecret, OrderState, Provider, Quantity, Seq, Tier, UnitPrice, UnixMillis,
 };
 
 fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
@@ -118,6 +118,30 @@ impl FromSql for AttemptError {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<AttemptError> {
         u16::column_result(value)
             .and_then(|code| AttemptError::of_code(code).ok_or(FromSqlError::OutOfRange(code.into())))
+    }
+}
+
+impl ToSql for ChallengeKind {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_str()))
+    }
+}
+
+impl FromSql for ChallengeKind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ChallengeKind> {
+        ChallengeKind::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for Tier {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_str()))
+    }
+}
+
+impl FromSql for Tier {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Tier> {
+        Tier::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
 }
 

@@ -236,6 +236,7 @@ impl Session {
             key: digests.order_key(drop_id, &buyer_digest, key_digits(key).as_flattened()),
             quantity,
             contact_given: false,
+            facts: None,
         }));
         let secret = random::order_secret(drop_id.shard());
         let private_data = Some(PrivateData::Order { secret, buyer, contact: None });

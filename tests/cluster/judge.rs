@@ -285,7 +285,8 @@ impl Judge {
         for (entry, appended_at) in self.history.iter().zip(&self.appended_at) {
             for event in &entry.batch.events {
                 match &event.body {
-                    EventBody::Order(OrderEvent::Reserved(reserved)) => {
+                    EventBody::Order(order) if order.reservation().is_some() => {
+                        let Some((reserved, _)) = order.reservation() else { continue };
                         expires_at.insert(event.seq, reserved.expires_at);
                     }
                     EventBody::Order(OrderEvent::Expired { .. }) => {

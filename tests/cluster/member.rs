@@ -348,6 +348,7 @@ pub fn command(attempt: Attempt, drop_id: DropId) -> Command {
         key: digest(2, attempt.key),
         quantity: Quantity::ONE,
         contact_given: false,
+        facts: None,
     }))
 }
 

@@ -23,8 +23,9 @@ use firstcome::engine::{
 };
 use firstcome::store::PrivateData;
 use firstcome::types::{
-    Amount, AuctionId, BuyerText, Contact, Currency, Digest, DigestKey, DropId, Increment, OrderSecret, Provider,
-    ProviderEventKind, Quantity, Seq, Shard, UnitPrice, UnixMillis,
+    Amount, AuctionId, BuyerText, ChallengeKind, ChallengeRule, Contact, Currency, Digest, DigestKey, DropId,
+    IdentityKind, IdentityLimits, Increment, OrderFacts, OrderSecret, Provider, ProviderEventKind, Quantity, RiskNote,
+    Seq, Shard, Signal, SignalSet, Tier, UnitPrice, UnixMillis,
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
@@ -137,7 +138,38 @@ impl World {
             per_buyer_limit: u32::try_from(self.random.pick(&[1, 2, 5, 1000])).expect("small"),
             reservation_seconds: u32::try_from(self.random.pick(&[1, 2, 60])).expect("small"),
             payment_seconds: u32::try_from(self.random.pick(&[1, 3, 60])).expect("small"),
+            identity_limits: self.identity_limits(),
+            challenge: self.random.pick(&[
+                ChallengeRule::default(),
+                ChallengeRule { kind: ChallengeKind::ProofOfWork, below: Tier::Premium },
+            ]),
         }
+    }
+
+    fn identity_limits(&mut self) -> IdentityLimits {
+        let mut limits = IdentityLimits::default();
+        if self.random.one_in(2) {
+            for kind in IdentityKind::ALL {
+                limits.set(kind, self.random.one_in(2).then(|| self.random.pick(&[1, 3, 1000])));
+            }
+        }
+        limits
+    }
+
+    /// What is noted about an order: digests for the caps of its drop, now and then without one of them, and a risk.
+    fn facts(&mut self, state: &State, drop_id: DropId) -> Option<Box<OrderFacts>> {
+        let limits = state.drop_entry(drop_id).map(|entry| entry.spec.identity_limits).unwrap_or_default();
+        let mut facts = OrderFacts::default();
+        for (kind, _) in limits.iter() {
+            let number = self.random.below(4);
+            let digest = self.digest(kind.as_str(), number);
+            facts.identities.set(kind, (!self.random.one_in(12)).then_some(digest));
+        }
+        if self.random.one_in(12) {
+            let signals = SignalSet::default().with(self.random.pick(&Signal::ALL));
+            facts.risk = Some(RiskNote { score: 70, signals });
+        }
+        facts.boxed()
     }
 
     fn command_key(&mut self) -> CommandKey {
@@ -175,6 +207,9 @@ impl World {
                     starts_at: self.random.one_in(3).then(|| UnixMillis::new(self.at + 500).expect("in range")),
                     ends_at: self.random.one_in(4).then(|| UnixMillis::new(self.at + 9000).expect("in range")),
                     per_buyer_limit: self.random.one_in(2).then_some(3),
+                    identity_limits: self.random.one_in(4).then(|| self.identity_limits()),
+                    challenge: self.random.one_in(4).then_some(ChallengeKind::External),
+                    challenge_below: self.random.one_in(4).then_some(Tier::New),
                     ..DropPatch::default()
                 }),
                 reason: reason(),
@@ -254,6 +289,7 @@ impl World {
                     key: self.digest(&format!("order{drop_id}-{buyer}-"), key),
                     quantity: self.quantity(state, drop_id),
                     contact_given: self.random.one_in(4),
+                    facts: self.facts(state, drop_id),
                 }))
             }
         }

@@ -384,7 +384,7 @@ impl Naive {
     }
 
     fn place(&mut self, order: &PlaceOrder) -> Outcome {
-        let PlaceOrder { drop_id: id, buyer, key, quantity, contact_given: contact } = *order;
+        let PlaceOrder { drop_id: id, buyer, key, quantity, contact_given: contact, .. } = *order;
         let quantity = quantity.get();
         let Some(drop) = self.index(id) else { return self.refuse(Refusal::NotFound) };
         let known =

@@ -14,8 +14,8 @@ use firstcome::engine::{
     Refusal, SettleRefund, State, Subject, invariants,
 };
 use firstcome::types::{
-    Amount, AuctionId, AuctionState, Currency, Digest, DigestKey, Disposition, DropId, Increment, Provider,
-    ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, AuctionState, ChallengeRule, Currency, Digest, DigestKey, Disposition, DropId, IdentityLimits,
+    Increment, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 struct Table {
@@ -105,6 +105,8 @@ impl Table {
                     per_buyer_limit: line.number("limit", 1),
                     reservation_seconds: line.number("reserve", 120),
                     payment_seconds: line.number("pay", 900),
+                    identity_limits: IdentityLimits::default(),
+                    challenge: ChallengeRule::default(),
                 }),
             })),
             "patch" => Command::Drop(DropCommand::Patch(PatchDrop {
@@ -142,6 +144,7 @@ impl Table {
                     key: self.digest(&key),
                     quantity: Quantity::new(line.number("qty", 1)).expect("not 0"),
                     contact_given: line.number("contact", false),
+                    facts: None,
                 }))
             }
             "auction" => Command::Auction(AuctionCommand::Create(CreateAuction {

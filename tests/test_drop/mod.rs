@@ -4,7 +4,7 @@
 #![allow(unreachable_pub, reason = "a test's own module")]
 
 use firstcome::engine::DropSpec;
-use firstcome::types::{Currency, UnitPrice, UnixMillis};
+use firstcome::types::{ChallengeRule, Currency, IdentityLimits, UnitPrice, UnixMillis};
 
 /// A drop on sale since the first instant, without an end; one unit for each buyer.
 pub fn test_drop(total: u32) -> DropSpec {
@@ -21,5 +21,7 @@ pub fn test_drop(total: u32) -> DropSpec {
         per_buyer_limit: 1,
         reservation_seconds: 120,
         payment_seconds: 900,
+        identity_limits: IdentityLimits::default(),
+        challenge: ChallengeRule::default(),
     }
 }

@@ -115,6 +115,7 @@ fn submit_order(handle: &WriterHandle, drop_id: DropId, buyer: &str, key: &[u8])
         key: handle.digest_key.order_key(drop_id, &digest, key),
         quantity: Quantity::ONE,
         contact_given: false,
+        facts: None,
     }));
     let private_data = PrivateData::Order {
         secret: OrderSecret::from_random(Shard::SINGLE, [1; 10]),

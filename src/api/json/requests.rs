@@ -9,7 +9,9 @@ use crate::api::problem::Problem;
 use crate::api::validation::fields::BodyFields;
 use crate::api::validation::rules;
 use crate::engine::{DropPatch, DropSpec};
-use crate::types::{Amount, BuyerText, Contact, Currency, OrderRange, Quantity, Seq};
+use crate::types::{
+    Amount, BuyerText, ChallengeKind, ChallengeRule, Contact, Currency, IdentityLimits, OrderRange, Quantity, Seq, Tier,
+};
 
 /// The longest SKU, in bytes.
 pub const SKU_BYTES_MAX: usize = 100;
@@ -157,6 +159,9 @@ fn new_drop(fields: &mut BodyFields) -> Option<DropSpec> {
     let per_buyer_limit = fields.defaulted("per_buyer_limit", 1, rules::whole_u32(1));
     let reservation_seconds = fields.defaulted("reservation_seconds", 120, rules::seconds());
     let payment_seconds = fields.defaulted("payment_seconds", 900, rules::seconds());
+    let identity_limits = identity_limits_field(fields);
+    let kind = fields.defaulted_name("challenge", ChallengeKind::None, ChallengeKind::as_str, rules::challenge());
+    let below = fields.defaulted_name("challenge_below", Tier::Verified, Tier::as_str, rules::challenge_below());
     Some(DropSpec {
         sku: sku?,
         name: name?,
@@ -170,6 +175,22 @@ fn new_drop(fields: &mut BodyFields) -> Option<DropSpec> {
         per_buyer_limit,
         reservation_seconds,
         payment_seconds,
+        identity_limits: identity_limits.unwrap_or_default(),
+        challenge: ChallengeRule { kind, below },
+    })
+}
+
+fn identity_limits_field(fields: &mut BodyFields) -> Option<IdentityLimits> {
+    fields.object("identity_limits", "/identity_limits", "IdentityLimits", identity_limits)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as all functions that name fields")]
+fn identity_limits(fields: &mut BodyFields) -> Option<IdentityLimits> {
+    Some(IdentityLimits {
+        email: fields.optional("email", rules::whole_u32(1)),
+        phone: fields.optional("phone", rules::whole_u32(1)),
+        payment: fields.optional("payment", rules::whole_u32(1)),
+        address: fields.optional("address", rules::whole_u32(1)),
     })
 }
 
@@ -194,6 +215,9 @@ fn patch(fields: &mut BodyFields) -> Option<(u32, DropPatch, Box<str>)> {
         per_buyer_limit: fields.optional("per_buyer_limit", rules::whole_u32(1)),
         reservation_seconds: fields.optional("reservation_seconds", rules::seconds()),
         payment_seconds: fields.optional("payment_seconds", rules::seconds()),
+        identity_limits: identity_limits_field(fields),
+        challenge: fields.optional("challenge", rules::challenge()),
+        challenge_below: fields.optional("challenge_below", rules::challenge_below()),
     };
     Some((expected_revision?, patch, reason?))
 }
@@ -326,6 +350,14 @@ fn search(fields: &mut BodyFields) -> Option<OrderSearch> {
     let email = fields.optional("email", rules::contact_text()).map(OrderSearch::Email);
     let code = fields.optional("code", rules::text(CODE_BYTES_MAX)).map(OrderSearch::Code);
     phone.or(email).or(code)
+}
+
+/// Returns the schema of caps on identities, which requests and responses share.
+pub(super) fn identity_limits_schema() -> Value {
+    let mut schema = BodyFields::describe(identity_limits);
+    schema["description"] =
+        "The most units of the drop that orders with the same identity may hold and have bought together.".into();
+    schema
 }
 
 fn new_order_schema() -> Value {

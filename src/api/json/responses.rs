@@ -10,7 +10,10 @@ use super::scalars::{self, end_reason};
 use crate::engine::Reservation;
 use crate::read::{DropRow, OrderRow};
 use crate::types::order_id::code_of;
-use crate::types::{Contact, JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Seq, UnitPrice, UnixMillis};
+use crate::types::{
+    ChallengeKind, Contact, IdentityLimits, JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Seq, UnitPrice,
+    UnixMillis,
+};
 
 /// One sale of one SKU. `total = available + held + sold`.
 #[derive(Serialize, JsonSchema)]
@@ -56,12 +59,44 @@ pub(super) struct DropJson<'a> {
     /// Number of operators' changes, from 1 on.
     #[schemars(range(min = 1))]
     revision: u32,
+    /// Caps on units of orders with the same identity; missing without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "scalars::IdentityLimits")]
+    identity_limits: Option<IdentityLimitsJson>,
+    /// The challenge that lower tiers must solve; missing where the drop demands no challenge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "scalars::ChallengeKind")]
+    challenge: Option<&'static str>,
+    /// The lowest tier that orders without a challenge; missing if there is no challenge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "scalars::ChallengeTier")]
+    challenge_below: Option<&'static str>,
     #[schemars(with = "scalars::Version")]
     version: String,
 }
 
+#[derive(Serialize)]
+struct IdentityLimitsJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<u32>,
+}
+
+impl IdentityLimitsJson {
+    fn of(limits: &IdentityLimits) -> Option<IdentityLimitsJson> {
+        let IdentityLimits { email, phone, payment, address } = *limits;
+        (!limits.is_empty()).then_some(IdentityLimitsJson { email, phone, payment, address })
+    }
+}
+
 #[must_use]
 pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
+    let challenge = Some(row.challenge).filter(|rule| rule.kind != ChallengeKind::None);
     to_bytes(&DropJson {
         id: row.id.get(),
         sku: &row.sku,
@@ -81,6 +116,9 @@ pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
         reservation_seconds: row.reservation_seconds,
         payment_seconds: row.payment_seconds,
         revision: row.revision,
+        identity_limits: IdentityLimitsJson::of(&row.identity_limits),
+        challenge: challenge.map(|rule| rule.kind.as_str()),
+        challenge_below: challenge.map(|rule| rule.below.as_str()),
         version: format!("{epoch}-{}", row.version),
     })
 }

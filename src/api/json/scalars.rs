@@ -7,7 +7,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::api::validation::rules::is_currency;
+use crate::api::validation::rules::{challenge_below_schema, challenge_schema, is_currency};
 use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
 
 /// Returns the settings of all schemas: bounds are numbers, which every reader of JSON Schema understands.
@@ -79,6 +79,9 @@ scalar! {
         "type": "string",
         "enum": end_reasons(),
     });
+    IdentityLimits = super::requests::identity_limits_schema();
+    ChallengeKind = challenge_schema();
+    ChallengeTier = challenge_below_schema();
     OrderRange = json!({
         "type": "string",
         "pattern": "^[1-9][0-9]{0,13}-[1-9][0-9]{0,13}$",

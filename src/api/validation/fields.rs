@@ -101,6 +101,22 @@ impl BodyFields {
         self.take(name, |value| rule.read(value)).unwrap_or(default)
     }
 
+    /// Reads a field that may be missing, with a default that has a name.
+    pub fn defaulted_name<T: Copy>(
+        &mut self,
+        name: &str,
+        default: T,
+        name_of: fn(T) -> &'static str,
+        rule: impl Rule<T>,
+    ) -> T {
+        self.note(name, || {
+            let mut schema = rule.schema();
+            schema["default"] = name_of(default).into();
+            schema
+        });
+        self.take(name, |value| rule.read(value)).unwrap_or(default)
+    }
+
     /// Reads a required field. `None` means that an error was noted.
     pub fn required<T>(&mut self, name: &str, rule: impl Rule<T>) -> Option<T> {
         self.note(name, || rule.schema());

@@ -9,8 +9,8 @@ use crate::types::instant::{NotAnInstant, parse_instant};
 use crate::types::strict_json::whole_number;
 use crate::types::text::BUYER_BYTES_MAX;
 use crate::types::{
-    Amount, BuyerText, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange, Quantity, Seq,
-    UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
+    Amount, BuyerText, ChallengeKind, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange,
+    Quantity, Seq, Tier, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or a description of the allowed values.
@@ -224,6 +224,41 @@ pub fn endpoint_state() -> impl Rule<EndpointState> {
 #[must_use]
 pub fn endpoint_state_schema() -> Value {
     json!({ "type": "string", "enum": [EndpointState::Enabled.as_str(), EndpointState::Disabled.as_str()] })
+}
+
+/// A kind of challenge.
+pub fn challenge() -> impl Rule<ChallengeKind> {
+    DescribedRule(
+        |value: &Value| {
+            let kind = value.as_str().and_then(ChallengeKind::parse);
+            kind.ok_or_else(|| "must be none, proof_of_work or external".to_string())
+        },
+        challenge_schema,
+    )
+}
+
+/// Returns the schema of a kind of challenge.
+#[must_use]
+pub fn challenge_schema() -> Value {
+    json!({ "type": "string", "enum": ChallengeKind::ALL.map(ChallengeKind::as_str) })
+}
+
+/// The tier below which a challenge is demanded.
+pub fn challenge_below() -> impl Rule<Tier> {
+    DescribedRule(
+        |value: &Value| {
+            let tier = value.as_str().and_then(Tier::parse).filter(|tier| *tier != Tier::Suspected);
+            tier.ok_or_else(|| "must be new, verified or premium".to_string())
+        },
+        challenge_below_schema,
+    )
+}
+
+/// Returns the schema of the tier below which a challenge is demanded.
+#[must_use]
+pub fn challenge_below_schema() -> Value {
+    let tiers = [Tier::New, Tier::Verified, Tier::Premium].map(Tier::as_str);
+    json!({ "type": "string", "enum": tiers })
 }
 
 /// A currency of ISO 4217.

@@ -1,13 +1,17 @@
 //! Commands about orders and their contacts.
 
 use crate::engine::drops::{ended, find};
-use crate::engine::event::{CancelledByOperator, OrderEvent, OrderPaid, OrderReserved, PaymentEvent};
+use crate::engine::event::{
+    CancelledByOperator, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, ReservedWithFacts,
+};
 use crate::engine::orders::{find_order, refusal_of_transition};
 use crate::engine::{
     Decision, DropEntry, Effect, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Subject,
 };
 use crate::failpoints::{self, Bug};
-use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, ReceivedPayment, Seq, UnitPrice};
+use crate::types::{
+    Amount, Digest, DropId, OrderFacts, OrderState, Provider, Quantity, ReceivedPayment, Seq, UnitPrice,
+};
 
 /// A command about an order or its contact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +47,7 @@ super::names!(OrderCommand {
 });
 
 /// The parameters of a new order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlaceOrder {
     pub drop_id: DropId,
     pub buyer: Digest,
@@ -53,6 +57,8 @@ pub struct PlaceOrder {
     pub quantity: Quantity,
     /// True if a contact came along: the order goes on to `awaiting_payment` in one step.
     pub contact_given: bool,
+    /// Notes of the front end, where the order's drop has caps or the order is suspicious.
+    pub facts: Option<Box<OrderFacts>>,
 }
 
 /// The parameters of an operator's cancellation.
@@ -143,12 +149,18 @@ fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
 
 #[inline]
 fn reserve(decision: &mut Decision<'_>, entry: &DropEntry, command: &PlaceOrder) -> Outcome {
-    let PlaceOrder { drop_id, buyer, key, quantity, contact_given } = *command;
+    let PlaceOrder { drop_id, buyer, key, quantity, contact_given, ref facts } = *command;
     let at = decision.at();
     let unit_price = entry.spec.unit_price;
     let mut expires_at = at.plus_seconds(entry.spec.reservation_seconds);
     let reserved = OrderReserved { buyer, key, quantity, unit_price, expires_at };
-    let order = decision.emit_new_order(drop_id, OrderEvent::Reserved(reserved));
+    let event = match facts {
+        None => OrderEvent::Reserved(reserved),
+        Some(facts) => {
+            OrderEvent::ReservedWithFacts(Box::new(ReservedWithFacts { reserved, facts: OrderFacts::clone(facts) }))
+        }
+    };
+    let order = decision.emit_new_order(drop_id, event);
     let (mut seq, mut state) = (order, OrderState::Reserved);
     if contact_given {
         expires_at = at.plus_seconds(entry.spec.payment_seconds);

@@ -3,12 +3,14 @@
 use super::metadata::{EventHeader, StockDelta};
 use crate::engine::orders::{count, follow, leave, move_buyer, recount};
 use crate::engine::{Order, RememberedOrder, State, auctions};
-use crate::types::{Digest, OrderState, Quantity, UnitPrice, UnixMillis};
+use crate::types::{Digest, OrderFacts, OrderState, Quantity, UnitPrice, UnixMillis};
 
 /// An event of an order or its contact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum OrderEvent {
     Reserved(OrderReserved),
+    /// A reservation about which something was noted.
+    ReservedWithFacts(Box<ReservedWithFacts>),
     /// A contact was given; the order awaits its payment.
     CheckedOut {
         /// The exclusive end of the time to pay.
@@ -42,6 +44,14 @@ pub struct OrderReserved {
     pub expires_at: UnixMillis,
 }
 
+/// Units are held for a buyer, and something was noted: an event of its own, so that those of most orders stay small.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReservedWithFacts {
+    pub reserved: OrderReserved,
+    /// The notes about the order; never empty.
+    pub facts: OrderFacts,
+}
+
 /// An operator cancelled a live order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CancelledByOperator {
@@ -52,7 +62,7 @@ pub struct CancelledByOperator {
 impl OrderEvent {
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            OrderEvent::Reserved(_) => "order_reserved",
+            OrderEvent::Reserved(_) | OrderEvent::ReservedWithFacts(_) => "order_reserved",
             OrderEvent::CheckedOut { .. } => "order_checked_out",
             OrderEvent::ContactCorrected => "contact_corrected", // not sent: nothing but personal data changed
             OrderEvent::Cancelled { .. } | OrderEvent::CancelledByOperator(_) => "order_cancelled",
@@ -62,10 +72,27 @@ impl OrderEvent {
         }
     }
 
+    /// The reservation and what was noted about it, if the event is one.
+    #[must_use]
+    pub fn reservation(&self) -> Option<(&OrderReserved, Option<&OrderFacts>)> {
+        match self {
+            OrderEvent::Reserved(reserved) => Some((reserved, None)),
+            OrderEvent::ReservedWithFacts(with_facts) => Some((&with_facts.reserved, Some(&with_facts.facts))),
+            OrderEvent::CheckedOut { .. }
+            | OrderEvent::ContactCorrected
+            | OrderEvent::Cancelled { .. }
+            | OrderEvent::CancelledByOperator(_)
+            | OrderEvent::Expired { .. }
+            | OrderEvent::ContactRead
+            | OrderEvent::ContactErased => None,
+        }
+    }
+
     /// The units that are reserved or come back, if any.
     #[must_use]
-    pub const fn quantity(&self) -> Option<Quantity> {
+    pub fn quantity(&self) -> Option<Quantity> {
         match self {
+            OrderEvent::ReservedWithFacts(with_facts) => Some(with_facts.reserved.quantity),
             OrderEvent::Reserved(OrderReserved { quantity, .. })
             | OrderEvent::Cancelled { quantity }
             | OrderEvent::CancelledByOperator(CancelledByOperator { quantity, .. })
@@ -79,7 +106,7 @@ impl OrderEvent {
 
     pub(super) fn stock_delta(&self) -> Option<StockDelta> {
         let units = i64::from(self.quantity()?.get());
-        Some(StockDelta::held(if matches!(self, OrderEvent::Reserved(_)) { units } else { -units }))
+        Some(StockDelta::held(if self.reservation().is_some() { units } else { -units }))
     }
 }
 
@@ -108,7 +135,7 @@ pub(super) fn made(state: &mut State, event: EventHeader, reserved: &OrderReserv
 }
 
 pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &OrderEvent) {
-    if let OrderEvent::Reserved(reserved) = body {
+    if let Some((reserved, _)) = body.reservation() {
         return made(state, event, reserved, OrderState::Reserved);
     }
     let Some(order) = follow(state, event) else { return };
@@ -131,6 +158,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Or
             auctions::offer_again(state, event);
         }
         OrderEvent::Reserved(_)
+        | OrderEvent::ReservedWithFacts(_)
         | OrderEvent::ContactCorrected
         | OrderEvent::ContactRead
         | OrderEvent::ContactErased => {}

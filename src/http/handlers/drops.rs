@@ -29,7 +29,7 @@ use crate::read::page_cache::PagedList;
 use crate::read::{CachedResponse, lists, rows};
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
-use crate::types::{DigestKey, DropId};
+use crate::types::{ChallengeRule, DigestKey, DropId, IdentityLimits};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/drops", "ListDrops", "List drops")
@@ -112,7 +112,18 @@ pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>,
 
 /// Digests the parameters of a new drop, to compare retries.
 fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
-    key.params(format!("{spec:?}").as_bytes())
+    let mut text = format!("{spec:?}");
+    // A drop without caps and challenge has the digest that it had before there were any, so that a repeat is known across an
+    // upgrade.
+    let plain =
+        DropSpec { identity_limits: IdentityLimits::default(), challenge: ChallengeRule::default(), ..spec.clone() };
+    if *spec == plain {
+        let later = format!(", identity_limits: {:?}, challenge: {:?} }}", plain.identity_limits, plain.challenge);
+        if let Some(before) = text.strip_suffix(&later) {
+            text = format!("{before} }}");
+        }
+    }
+    key.params(text.as_bytes())
 }
 
 /// `POST /v1/drops`.

@@ -107,6 +107,7 @@ pub(super) async fn submit_order(
         key: digests.order_key(drop_id, &buyer_digest, key),
         quantity,
         contact_given: contact.is_some(),
+        facts: None,
     }));
     let secret = random::order_secret(drop_id.shard());
     let private_data = PrivateData::Order { secret, buyer, contact: contact.map(Box::new) };

@@ -96,7 +96,7 @@ impl ReplayScript {
         let outcome_then = self.outcome_of(&command, &outcome);
         let (lane, ask) = match command {
             Command::Order(OrderCommand::Place(order)) => {
-                let PlaceOrder { drop_id, buyer, key, quantity, contact_given } = order;
+                let PlaceOrder { drop_id, buyer, key, quantity, contact_given, facts: _ } = order;
                 let lane = lane(&buyer, self.lanes.len());
                 let recorded = outcome.reservation().map(|reservation| reservation.order);
                 if let Some(order) = recorded {

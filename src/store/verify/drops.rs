@@ -11,7 +11,7 @@ use super::report::VerifyReport;
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, Seq};
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 22] = [
     "sku",
     "name",
     "description",
@@ -28,7 +28,15 @@ const COLUMNS: [&str; 16] = [
     "paused",
     "ended",
     "mismatch",
+    "challenge",
+    "challenge_below",
+    "email_limit",
+    "phone_limit",
+    "payment_limit",
+    "address_limit",
 ];
+/// Columns of caps on identities.
+const LIMITS: [&str; 4] = ["email_limit", "phone_limit", "payment_limit", "address_limit"];
 
 /// A drop by its audit rows.
 pub(super) struct AuditedDrop {
@@ -93,6 +101,11 @@ impl AuditedDrop {
         made.row.set("revision", 1);
         for flag in ["paused", "ended", "mismatch"] {
             made.row.set(flag, 0);
+        }
+        made.row.default_to("challenge", "none".to_string());
+        made.row.default_to("challenge_below", "verified".to_string());
+        for limit in LIMITS {
+            made.row.default_to(limit, Value::Null);
         }
         made.note_times();
         made

@@ -49,6 +49,13 @@ impl ExpectedRow {
         }
     }
 
+    /// Sets the column if nothing is known of it yet: details leave out what a drop does not use.
+    pub(super) fn default_to(&mut self, column: &str, value: impl Into<Value>) {
+        if let Some(place) = self.place(column) {
+            place.get_or_insert_with(|| value.into());
+        }
+    }
+
     /// Sets the column to the member of the detail, if the detail has it.
     pub(super) fn set_from(&mut self, column: &str, detail: &Json, member: &str) {
         if let Some(value) = detail.get(member) {

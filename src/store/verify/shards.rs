@@ -95,8 +95,13 @@ mod tests {
             };
             let secret = OrderSecret::from_random(Shard::new(shard), [7; 10]);
             let key = Digest([1; 16]);
-            let seal =
-                OrderSeal { secret: secret.as_bytes(), buyer: "ann", key: &key, unit_price: UnitPrice::default() };
+            let seal = OrderSeal {
+                secret: secret.as_bytes(),
+                buyer: "ann",
+                key: &key,
+                unit_price: UnitPrice::default(),
+                identities: crate::types::IdentityDigests::default(),
+            };
             let mut report = VerifyReport::default();
             check_order(&row, &SealedRow::Order(seal), &mut report);
             assert_eq!(report.problem_count, problems, "drop {drop}, order of shard {shard}");

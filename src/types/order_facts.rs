@@ -1,0 +1,137 @@
+//! Notes of the front end about an order, for its caps and for the audit. Most orders have none.
+
+use super::IdentityDigests;
+
+/// A sign that a request comes from a bot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Signal {
+    /// The buyer's requests come at equal intervals.
+    RegularIntervals,
+    /// The buyer has not read the drop.
+    NoRead,
+    /// The request came within milliseconds of the start.
+    FirstInstant,
+    /// One buyer comes from many addresses or user agents.
+    ManyOrigins,
+    /// Many buyers come from one address and one user agent.
+    ManyBuyers,
+    /// Headers of browsers are missing or contradict each other.
+    Headers,
+    /// The checkout follows the reservation faster than a person.
+    CheckoutSpeed,
+    /// A challenge was failed, replayed, or solved faster than hardware can.
+    Challenge,
+}
+
+impl Signal {
+    pub const ALL: [Signal; 8] = [
+        Signal::RegularIntervals,
+        Signal::NoRead,
+        Signal::FirstInstant,
+        Signal::ManyOrigins,
+        Signal::ManyBuyers,
+        Signal::Headers,
+        Signal::CheckoutSpeed,
+        Signal::Challenge,
+    ];
+
+    /// Returns its name in the audit, in settings and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Signal::RegularIntervals => "regular_intervals",
+            Signal::NoRead => "no_read",
+            Signal::FirstInstant => "first_instant",
+            Signal::ManyOrigins => "many_origins",
+            Signal::ManyBuyers => "many_buyers",
+            Signal::Headers => "headers",
+            Signal::CheckoutSpeed => "checkout_speed",
+            Signal::Challenge => "challenge",
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// A set of signals: a bit for each, by its place in [`Signal::ALL`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SignalSet(u16);
+
+impl SignalSet {
+    /// Returns the set with these bits. `None` if a bit belongs to no signal.
+    #[must_use]
+    pub const fn new(bits: u16) -> Option<SignalSet> {
+        if bits >> Signal::ALL.len() == 0 { Some(SignalSet(bits)) } else { None }
+    }
+
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[must_use]
+    pub const fn with(self, signal: Signal) -> SignalSet {
+        SignalSet(self.0 | signal.bit())
+    }
+
+    #[must_use]
+    pub const fn has(self, signal: Signal) -> bool {
+        self.0 & signal.bit() != 0
+    }
+
+    /// Returns the signals of the set, in the order of [`Signal::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        Signal::ALL.into_iter().filter(move |signal| self.has(*signal))
+    }
+}
+
+/// The risk that an order was placed with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RiskNote {
+    /// The sum of the signals' weights, as far as it had not decayed.
+    pub score: u16,
+    pub signals: SignalSet,
+}
+
+/// Notes about an order besides its buyer and its units.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct OrderFacts {
+    pub identities: IdentityDigests,
+    pub risk: Option<RiskNote>,
+}
+
+impl OrderFacts {
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.risk.is_none()
+    }
+
+    /// Returns the facts as a command carries them: none without anything in them.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<OrderFacts>> {
+        if self.is_empty() { None } else { Some(Box::new(self)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_the_signals_that_were_added_and_no_bits_of_others() {
+        let set = SignalSet::default().with(Signal::NoRead).with(Signal::Challenge).with(Signal::NoRead);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Signal::NoRead, Signal::Challenge]);
+        assert_eq!(SignalSet::new(set.get()), Some(set));
+        assert!(SignalSet::default().is_empty() && !set.is_empty());
+        assert_eq!(SignalSet::new(1 << 8), None);
+        let all = Signal::ALL.into_iter().fold(SignalSet::default(), SignalSet::with);
+        assert_eq!(all.iter().collect::<Vec<_>>(), Signal::ALL);
+    }
+}
