@@ -1,7 +1,9 @@
 //! The command line: arguments and output, one file per subcommand.
 
 pub mod cluster;
+pub mod completions;
 pub mod health;
+pub mod man;
 pub mod migrate;
 pub mod openapi;
 pub mod preflight;
@@ -73,6 +75,10 @@ pub enum CliCommand {
     /// Print the OpenAPI document of the HTTP interface
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the man page, or write all man pages
+    Man(man::ManArgs),
 }
 
 /// Runs a subcommand.
@@ -118,6 +124,8 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
             openapi::run();
             Ok(())
         }
+        CliCommand::Completions(args) => completions::run(&args),
+        CliCommand::Man(args) => man::run(&args),
     }
 }
 

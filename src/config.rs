@@ -7,6 +7,7 @@
 mod admission;
 mod auctions;
 mod cluster;
+mod example;
 mod fields;
 mod layers;
 mod limits;
@@ -28,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use cluster::read_key_file;
+pub use example::example;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{

@@ -43,6 +43,7 @@ mod seals;
 pub mod settings;
 pub mod settlements;
 mod sql_types;
+pub mod start_check;
 mod stray_log;
 mod two_slots;
 pub mod verify;

@@ -159,6 +159,73 @@ fn verify_says_what_it_found() {
 }
 
 #[test]
+fn a_check_before_the_start_refuses_what_the_start_refuses_and_changes_nothing() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let check = |data: &Path, more: &[&str]| {
+        let mut arguments = vec!["--check"];
+        arguments.extend(more);
+        refused_serve(data, &arguments)
+    };
+    let data = scratch.path().join("data");
+    assert_eq!(check(&data, &[]).0, 0);
+    assert!(!data.exists(), "a check makes no directory");
+    let (code, lines) = check(&data, &["--durability", "never", "--config", "/no/such/file.toml"]);
+    assert!(code == 64 && lines.lines().count() == 2, "{lines}");
+    let nowhere = scratch.path().join("no/such/parent");
+    assert_eq!(check(&nowhere, &[]), refused_serve(&nowhere, &[]));
+    assert_eq!(check(&nowhere, &[]).0, 64);
+
+    let store = firstcome::store::Store::open(&data, firstcome::types::UnixMillis::ZERO).expect("made");
+    assert_eq!(check(&data, &[]).0, 0, "beside a running server");
+    drop(store);
+    assert_eq!(check(&data, &[]).0, 0);
+    let file = data.join("firstcome.db");
+    let connection = rusqlite::Connection::open(&file).expect("a database");
+    connection.pragma_update(None, "user_version", 1_000_000).expect("newer");
+    drop(connection);
+    assert_eq!(check(&data, &[]), refused_serve(&data, &[]), "a newer schema");
+    assert_eq!(check(&data, &[]).0, 65);
+    std::fs::remove_file(&file).expect("lost");
+    let (code, line) = check(&data, &[]);
+    assert_eq!((code, line), refused_serve(&data, &[]), "a lost file");
+}
+
+#[test]
+fn the_printed_example_of_a_configuration_starts() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let printed = firstcome(&["serve", "--print-config"]);
+    let file = scratch.path().join("firstcome.toml");
+    std::fs::write(&file, &printed.stdout).expect("written");
+    let file = file.to_str().expect("a path");
+    let (code, lines) = refused_serve(&scratch.path().join("data"), &["--check", "--config", file]);
+    assert_eq!((code, lines.as_str()), (0, ""));
+    assert_eq!(firstcome(&["serve", "--print-config", "--demo"]).status.code(), Some(64), "it does nothing else");
+}
+
+#[test]
+fn every_command_has_a_man_page_and_every_shell_its_completions() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let directory = scratch.path().to_str().expect("a path");
+    assert!(firstcome(&["man", "--to", directory]).status.success());
+    for page in ["firstcome", "firstcome-serve", "firstcome-cluster-join", "firstcome-remedy"] {
+        let text = std::fs::read_to_string(scratch.path().join(format!("{page}.1"))).expect("a page");
+        assert!(text.contains(".SH SYNOPSIS") && text.contains("Examples:"), "{page}: {text}");
+    }
+    let printed = firstcome(&["man", "cluster", "join"]);
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("firstcome\\-cluster\\-join"), "{printed:?}");
+    for (arguments, code) in
+        [(&["man", "sell"][..], 64), (&["man", "--to", "/no/such/place"], 73), (&["completions", "ksh"], 64)]
+    {
+        let refused = firstcome(arguments);
+        assert_eq!(refused.status.code(), Some(code), "{refused:?}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = firstcome(&["completions", shell]);
+        assert!(String::from_utf8_lossy(&script.stdout).contains("handover"), "{shell}");
+    }
+}
+
+#[test]
 fn the_description_of_the_interface_is_printed_as_it_is_served() {
     let output = firstcome(&["openapi"]);
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

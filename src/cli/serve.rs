@@ -10,12 +10,14 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::signals::HarmlessSignals;
-use crate::config::{Config, all_settings};
+use crate::config::{Config, all_settings, example};
 use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use crate::exit::{self, Exit, exit_now};
 use crate::otlp::{RunningExport, TraceExport};
 use crate::output;
 use crate::server::{RunningServer, mistakes_of_files, start};
+use crate::store::open::DATABASE_FILE;
+use crate::store::start_check::check_database;
 use crate::telemetry::logging;
 use crate::types::digest_key::KeyScope;
 use crate::types::{ChallengeRule, Currency, DropId, IdentityLimits, Provider, UnitPrice, random};
@@ -24,6 +26,8 @@ use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 const EXAMPLES: &str = "Examples:
   firstcome serve --demo
   firstcome serve --data /var/lib/firstcome --public 0.0.0.0:8080 --public-url https://shop.example
+  firstcome serve --print-config > firstcome.toml
+  firstcome serve --check --config firstcome.toml
   FIRSTCOME__WRITER__DURABILITY=interval firstcome serve --config firstcome.toml
   FIRSTCOME__PUBLIC__TLS_CERTIFICATE=shop.crt FIRSTCOME__PUBLIC__TLS_KEY=shop.key firstcome serve
 
@@ -65,6 +69,12 @@ pub struct ServeArgs {
     /// Start although the wall clock is far from the file's last instant
     #[arg(long)]
     accept_clock: bool,
+    /// Tell whether the server would start with these settings, their files and this database, and end
+    #[arg(long)]
+    check: bool,
+    /// Print a TOML file with every setting, its meaning and its default, and end
+    #[arg(long, exclusive = true)]
+    print_config: bool,
 }
 
 impl ServeArgs {
@@ -125,7 +135,14 @@ pub(super) fn load_config(file: Option<&Path>, flags: &[(&'static str, String)])
 /// # Errors
 /// One line per mistake, and the exit code.
 pub fn run(args: ServeArgs) -> Result<(), Exit> {
+    if args.print_config {
+        output::line(example().trim_end());
+        return Ok(());
+    }
     let config = args.config()?;
+    if args.check {
+        return check(&config);
+    }
     let traces = TraceExport::init(&config)?;
     let shown = config.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -193,6 +210,22 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
     tracing::info!(orderly = ended.is_ok(), "ended");
     logging::flush();
     ended
+}
+
+/// Tells whether a server would start: it takes no lock and no port, so that it can be asked beside a running server.
+fn check(config: &Config) -> Result<(), Exit> {
+    let mistakes = mistakes_of_files(config);
+    if !mistakes.is_empty() {
+        return Err(Exit::usage(mistakes.join("\n")));
+    }
+    let file = config.data.join(DATABASE_FILE);
+    let found = check_database(&config.data).map_err(|error| Exit::new(error.exit_code(), error.told(&file)))?;
+    let database = match found {
+        Some(seq) => format!("the database {} is this version's, up to event {seq}", file.display()),
+        None => format!("there is no database {} yet, the start makes it", file.display()),
+    };
+    output::line(format!("would start: the settings and the files that they name are in order; {database}"));
+    Ok(())
 }
 
 /// Stops the server on a thread of its own, because a second signal must be handled meanwhile.

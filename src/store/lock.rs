@@ -102,6 +102,21 @@ fn make_directory(directory: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Refuses a directory in which no database can be opened or made: what [`DirectoryLock::take`] refuses but the lock of another
+/// process. Nothing is changed.
+pub(super) fn check_place(directory: &Path) -> Result<(), StoreError> {
+    let refuse = |source| StoreError::Directory { path: directory.to_path_buf(), source };
+    if std::fs::symlink_metadata(directory).is_ok() {
+        refuse_network(directory)?;
+        return ownership::check(directory);
+    }
+    // `data` alone has an empty parent: the current directory.
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    refuse_network(parent)?;
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(parent, access).map_err(|error| refuse(error.into()))
+}
+
 fn refuse_network(directory: &Path) -> Result<(), StoreError> {
     let Ok(found) = rustix::fs::statfs(directory) else { return Ok(()) };
     let magic = u64::try_from(found.f_type).unwrap_or(0);

@@ -214,7 +214,7 @@ impl Store {
     }
 }
 
-fn refuse_other_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_other_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let found: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     if found == PAGE_BYTES {
         return Ok(());
@@ -231,12 +231,12 @@ pub fn is_new(directory: &Path) -> bool {
 
 /// Returns true if something tells that the directory had a database: the note beside it, or the fault marker inside, which
 /// is made after the database.
-fn had_a_database(directory: &Path) -> bool {
+pub(super) fn had_a_database(directory: &Path) -> bool {
     beside::existing(directory).is_some() || directory.join(MARKER_FILE).exists()
 }
 
 /// Refuses to create an empty database in place of one that had events.
-fn refuse_vanished(path: &Path, found: WatermarkState, had_one: bool) -> Result<(), StoreError> {
+pub(super) fn refuse_vanished(path: &Path, found: WatermarkState, had_one: bool) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
