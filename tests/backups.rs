@@ -92,3 +92,38 @@ fn a_backup_made_and_restored_as_the_page_says_is_whole_sells_on_and_begins_a_ne
         server.kill();
     }
 }
+
+fn verify_copy(copy: &Path) -> (Option<i32>, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_firstcome")).arg("verify").arg(copy).output().expect("run");
+    (ran.status.code(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
+}
+
+#[test]
+fn a_copy_without_a_watermark_is_verified_by_itself_and_says_what_it_cannot_prove() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, backups) = (scratch.path().join("data"), scratch.path().join("backups"));
+    fs::create_dir(&backups).expect("made");
+    let copy = backups.join("latest.db");
+    let server = Process::start(&data, &[]);
+    server.create_drop(100);
+    let mut client = Client::connect(server.public).expect("connected");
+    (0..20).for_each(|buyer| drop(client.order(&format!("b{buyer}")).expect("answered")));
+    let connection = rusqlite::Connection::open(data.join("firstcome.db")).expect("opened");
+    connection.execute("VACUUM INTO ?1", [copy.to_str().expect("a path")]).expect("copied");
+    let (code, said) = verify_copy(&copy);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("verified: ") && said.contains("has no watermark"), "{said}");
+    assert_eq!(fs::read_dir(&backups).expect("read").count(), 1, "nothing is made beside it");
+    let altered = rusqlite::Connection::open(&copy).expect("opened");
+    altered.execute("UPDATE drops SET held = held - 1", []).expect("altered");
+    drop(altered);
+    let (code, said) = verify_copy(&copy);
+    assert!(code == Some(65) && said.contains("do not sell from this file"), "{said}");
+    let whole = fs::read(&copy).expect("read");
+    fs::write(&copy, &whole[..whole.len() / 2]).expect("cut");
+    assert_eq!(verify_copy(&copy).0, Some(65));
+    fs::write(&copy, b"not a database at all, and long enough to look like one").expect("written");
+    assert_eq!(verify_copy(&copy).0, Some(65));
+    assert_eq!(verify_copy(&data).0, Some(64), "a directory");
+    assert_eq!(verify_copy(&backups.join("other.db")).0, Some(66));
+}

@@ -118,16 +118,37 @@ pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_connection(&open_to_read(path)?)
 }
 
+/// Verifies a single file that no process changes, such as a backup. There is no watermark to compare it with: events that are
+/// missing at its end are not noticed. Nothing is made beside it.
+///
+/// # Errors
+/// If the file is missing, unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
+pub fn verify_copy(path: &Path) -> Result<VerifyReport, StoreError> {
+    if !ownership::is_there(path)? {
+        return Err(StoreError::Missing { path: path.to_path_buf() });
+    }
+    ownership::check_readable(path)?;
+    let connection =
+        if advice::has_log(path) { sqlite::open(path, Access::Read)? } else { sqlite::open_unchanging(path)? };
+    begin_reading(&connection, path).map_err(|error| advice::advise(path, error))?;
+    verify_connection(&connection).map_err(|error| advice::advise(path, error))
+}
+
 /// Opens a read-only connection at one snapshot.
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     ownership::check_readable(path)?;
     let connection = sqlite::open(path, Access::Read)?;
-    let identity = check_identity(&connection, path).map_err(|error| advice::named(path, Some(&connection), error))?;
+    begin_reading(&connection, path)?;
+    Ok(connection)
+}
+
+fn begin_reading(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let identity = check_identity(connection, path).map_err(|error| advice::named(path, Some(connection), error))?;
     if identity == FileIdentity::Empty {
         return Err(StoreError::NotOurs { path: path.to_path_buf(), found: "it is empty".into() });
     }
     connection.execute_batch("BEGIN")?;
-    Ok(connection)
+    Ok(())
 }
 
 /// Verifies the content that a connection sees.
