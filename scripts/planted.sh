@@ -43,6 +43,7 @@ AppendsUnrecorded      replicated   a_batch_that_breaks_a_rule_of_the_tables_is_
 StoppedNodeServes      node_reads a_node_that_must_not_serve_answers_nothing_but_that
 AsOfAfterRead          node_reads what_is_read_is_never_older_than_the_state_that_the_answer_names
 FreshWithoutLease      node_reads every_read_of_a_node_says_of_which_state_it_is_and_none_of_a_single_machine_does
+RouterBelievesFile     route_shards a_router_whose_file_swaps_two_shards_answers_neither_until_it_has_the_right_file
 RouterRepeatsUnknown   route a_write_of_unknown_outcome_is_sent_again_only_if_a_repeat_has_no_second_effect
 '
 

@@ -82,6 +82,8 @@ pub enum Bug {
     FreshWithoutLease,
     /// A router sends a write again that it may not, although a node may have taken it.
     RouterRepeatsUnknown,
+    /// A router takes a node for one of the shard under which its file names it, whatever the node says.
+    RouterBelievesFile,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

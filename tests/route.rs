@@ -50,6 +50,7 @@ fn writes_reach_the_leader_of_their_shard_and_reads_all_its_nodes() {
     let leader = obliging(Part::Leads, "a");
     let follower = obliging(follows(&leader), "b");
     let other = obliging(Part::Leads, "c");
+    other.is_of(3);
     let router = Router::start(&[(0, addresses(&[&follower, &leader])), (3, addresses(&[&other]))], QUICK);
     let of_3 = (3 << 24) | 5;
     for turn in 0..10 {
@@ -222,6 +223,7 @@ fn a_read_goes_to_another_node_while_one_is_dead_hangs_or_is_behind() {
 fn a_dead_and_a_slow_shard_do_not_hold_up_another() {
     let slow = StandIn::start(Part::Leads, |_| Reaction::Hang);
     let well = obliging(Part::Leads, "well");
+    well.is_of(2);
     let limits = format!("{QUICK}\nin_flight_per_shard_max = 4").replace("1500", "8000").replace("= 1000", "= 8000");
     let shards = [(0, addresses(&[&slow])), (1, vec![(closed(), closed())]), (2, addresses(&[&well]))];
     let router = Router::begin(&shards, &limits);

@@ -110,8 +110,10 @@ impl Shards {
     fn start(shards: Vec<Shard>) -> Shards {
         let shards: Vec<_> = shards.into_iter().map(|shard| Arc::new(Mutex::new(shard))).collect();
         let nodes = shards.iter().map(|shard| {
-            let shard = Arc::clone(shard);
-            StandIn::start(Part::Leads, move |request| shard.lock().react(request))
+            let (number, shard) = (shard.lock().number, Arc::clone(shard));
+            let node = StandIn::start(Part::Leads, move |request| shard.lock().react(request));
+            node.is_of(number);
+            node
         });
         Shards { nodes: nodes.collect(), shards }
     }

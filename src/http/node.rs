@@ -77,9 +77,11 @@ impl NodeRequest {
         }
     }
 
-    /// Adds the headers of a read. If nothing was read, the event that it names may not be there.
+    /// Adds the node's shard, and the headers of a read. If nothing was read, the event that it names may not be there.
     pub(super) fn add_headers(&self, worker: &Worker, was_read: bool, headers: &mut HeaderMap) {
-        let (Some(read), Some(node)) = (&self.read, &worker.node_headers) else { return };
+        let Some(node) = &worker.node_headers else { return };
+        node.borrow().add_shard(headers);
+        let Some(read) = &self.read else { return };
         let was_before = was_read && !failpoints::enabled(Bug::AsOfAfterRead);
         let as_of = if was_before { read.as_of } else { worker.writer.published.seq() };
         node.borrow_mut().add(as_of, read.stale_ms, headers);

@@ -1,6 +1,9 @@
-//! The headers of reads at a node of a cluster, made once while their values stay the same.
+//! The headers of answers at a node of a cluster, made once while their values stay the same.
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::request::FIRSTCOME_SHARD;
+use crate::types::shard::Shard;
 
 /// The name of the node that answers.
 const FIRSTCOME_NODE: HeaderName = HeaderName::from_static("firstcome-node");
@@ -12,6 +15,7 @@ const FIRSTCOME_STALE_MS: HeaderName = HeaderName::from_static("firstcome-stale-
 /// The values of a worker's last response.
 pub(super) struct NodeHeaders {
     epoch: u64,
+    shard: HeaderValue,
     name: HeaderValue,
     as_of: u64,
     as_of_value: HeaderValue,
@@ -19,10 +23,16 @@ pub(super) struct NodeHeaders {
 
 impl NodeHeaders {
     /// Returns the headers of the node of this name. What no header can hold is left out of the name.
-    pub(super) fn new(name: &str, epoch: u64) -> NodeHeaders {
+    pub(super) fn new(name: &str, shard: Shard, epoch: u64) -> NodeHeaders {
         let fit: String = name.chars().filter(char::is_ascii_graphic).collect();
         let name = HeaderValue::from_str(&fit).unwrap_or(HeaderValue::from_static("?"));
-        NodeHeaders { epoch, name, as_of: 0, as_of_value: as_of(epoch, 0) }
+        let shard = HeaderValue::from(u16::from(shard.get()));
+        NodeHeaders { epoch, shard, name, as_of: 0, as_of_value: as_of(epoch, 0) }
+    }
+
+    /// Adds the header of every answer, whatever was asked.
+    pub(super) fn add_shard(&self, headers: &mut HeaderMap) {
+        headers.insert(FIRSTCOME_SHARD, self.shard.clone());
     }
 
     /// Adds the headers of a read of the state at event `seq`.
@@ -51,7 +61,7 @@ mod tests {
 
     #[test]
     fn values_follow_the_state() {
-        let mut node = NodeHeaders::new("n1\r\nEvil: yes", 3);
+        let mut node = NodeHeaders::new("n1\r\nEvil: yes", Shard::new(200), 3);
         let mut said = |seq, stale_ms| {
             let mut headers = HeaderMap::new();
             node.add(seq, stale_ms, &mut headers);
@@ -62,5 +72,8 @@ mod tests {
         assert_eq!(said(0, None), [name.clone(), Some("3-0".into()), None]);
         assert_eq!(said(7, Some(0)), [name.clone(), Some("3-7".into()), Some("0".into())]);
         assert_eq!(said(7, Some(12)), [name, Some("3-7".into()), Some("12".into())]);
+        let mut headers = HeaderMap::new();
+        node.add_shard(&mut headers);
+        assert_eq!(headers[FIRSTCOME_SHARD], "200");
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn add_origin_headers(allowed: &[String], origin: Option<HeaderValue>
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
                 "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Request-Id, Idempotent-Replayed, Firstcome-Seq, \
-                 Firstcome-Time-Ms, Server-Timing, Firstcome-Node, Firstcome-As-Of, Firstcome-Stale-Ms",
+                 Firstcome-Time-Ms, Server-Timing, Firstcome-Shard, Firstcome-Node, Firstcome-As-Of, Firstcome-Stale-Ms",
             ),
         );
     }

@@ -28,6 +28,8 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Asks that a creation is answered only if its key is known: a router looks for the shard that knows it.
 pub const FIRSTCOME_REPEAT_ONLY: HeaderName = HeaderName::from_static("firstcome-repeat-only");
+/// At a node of a cluster, the number of its shard on every answer; at a router, that of the shard which a request is for.
+pub const FIRSTCOME_SHARD: HeaderName = HeaderName::from_static("firstcome-shard");
 /// The number of the last event of a write.
 pub const FIRSTCOME_SEQ: HeaderName = HeaderName::from_static("firstcome-seq");
 /// The server's clock in milliseconds since 1970.

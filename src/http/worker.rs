@@ -148,7 +148,9 @@ impl Worker {
         let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
         let router = Router::new(server.routes, listener);
         let largest = accepted_amounts::largest(server.config.payments.provider);
-        let node_headers = writer.node.as_ref().map(|node| RefCell::new(NodeHeaders::new(node.name(), server.epoch)));
+        let shard = writer.published.shard();
+        let node_headers =
+            writer.node.as_ref().map(|node| RefCell::new(NodeHeaders::new(node.name(), shard, server.epoch)));
         let mut seed = [0u8; 8];
         crate::types::random::fill(&mut seed);
         Worker {

@@ -8,7 +8,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::view::ShardPermit;
+use super::permit::ShardPermit;
 use crate::egress::RelayedBody;
 
 /// The body of an answer of the router.

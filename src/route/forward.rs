@@ -12,9 +12,11 @@ use hyper::{Method, Response, StatusCode};
 use super::body::{PassedBody, RouteBody};
 use super::headers::back;
 use super::inspect::{Inspected, inspect};
+use super::permit::{Bound, ShardPermit};
 use super::place::RequestEffect;
 use super::problems::RouteProblem;
-use super::view::{Bound, SeenState, ShardPermit, ShardView};
+use super::shard_word::ShardWord;
+use super::view::{SeenState, ShardView};
 use super::worker::RouteWorker;
 use crate::api::Problem;
 use crate::egress::{ForwardError, OutboundRequest};
@@ -216,7 +218,15 @@ impl Passing<'_> {
                 return Ok(AttemptEnd::Unknown);
             }
         };
-        Ok(match inspect(response).await {
+        let word = ShardWord::of_answer(self.shard.shard, response.headers());
+        let inspected = inspect(response).await;
+        if let ShardWord::Differs(other) = word {
+            self.shard.misplaced(node, other);
+            if let Some(end) = self.of_another_shard(&inspected) {
+                return Ok(end);
+            }
+        }
+        Ok(match inspected {
             Inspected::Passed(response) => {
                 let permit = ShardPermit::take(&self.worker.view, self.place, Bound::Answers);
                 // A write is answered whatever its number: it was decided.
@@ -239,5 +249,19 @@ impl Passing<'_> {
                 AttemptEnd::Elsewhere
             }
         })
+    }
+
+    /// Judges an answer of a node of another shard: what it does not know, or refuses, says nothing of this one. `None` for
+    /// the answer to a write that it took and that has no key: it is passed back, because it is true.
+    fn of_another_shard(&self, inspected: &Inspected) -> Option<AttemptEnd> {
+        let may_be_taken = match inspected {
+            Inspected::Passed(response) => response.status().is_success(),
+            Inspected::Unknown => true,
+            Inspected::Kept(_) | Inspected::Behind(_) | Inspected::Elsewhere { .. } => false,
+        };
+        match self.request.effect {
+            RequestEffect::Write { is_repeatable } if may_be_taken => is_repeatable.then_some(AttemptEnd::Unknown),
+            RequestEffect::Write { .. } | RequestEffect::Read { .. } => Some(AttemptEnd::Elsewhere),
+        }
     }
 }

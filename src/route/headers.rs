@@ -9,8 +9,7 @@ use hyper::header::{
 };
 use ipnet::IpNet;
 
-use super::place::FIRSTCOME_SHARD;
-use crate::http::request::REQUEST_ID;
+use crate::http::request::{FIRSTCOME_SHARD, REQUEST_ID};
 use crate::types::shard::Shard;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -52,10 +51,10 @@ pub(super) fn onward(mut headers: HeaderMap, peer: IpAddr, trusted: &[IpNet], re
     headers
 }
 
-/// Makes the headers of an answer that is passed back.
+/// Makes the headers of an answer that is passed back. It names the shard of the file, unless the node names its own.
 pub(super) fn back(headers: &mut HeaderMap, shard: Shard) {
     remove_hop_by_hop(headers);
-    headers.insert(FIRSTCOME_SHARD, HeaderValue::from(u16::from(shard.get())));
+    headers.entry(FIRSTCOME_SHARD).or_insert_with(|| HeaderValue::from(u16::from(shard.get())));
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

@@ -1,20 +1,17 @@
 //! The place of a request: the shard that its path, its query or its header names.
 
 use hyper::Method;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 
 use super::cursor::MergedList;
 use super::problems::RouteProblem;
 use super::view::ShardsView;
 use crate::api::Problem;
-use crate::http::request::IDEMPOTENCY_KEY;
+use crate::http::request::{FIRSTCOME_SHARD, IDEMPOTENCY_KEY};
 use crate::http::routes::Route;
 use crate::types::shard::Shard;
 use crate::types::{AuctionId, DropId, OrderId};
-
-/// Number of the shard that a request is for, where its path has no id; and of the one that answered.
-pub(super) const FIRSTCOME_SHARD: HeaderName = HeaderName::from_static("firstcome-shard");
 
 /// The place of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -155,7 +155,9 @@ impl RouteWorker {
             "/metrics" => (self.shared.telemetry.render(), true),
             "/readyz" => {
                 let is_ready = !*self.stopping.borrow() && self.view.shards.iter().any(|shard| shard.answers());
-                (if is_ready { "ok\n" } else { "no node answers, or the router stops\n" }.to_string(), is_ready)
+                let first = if is_ready { "ok\n" } else { "no node answers, or the router stops\n" };
+                let misplaced = self.view.shards.iter().map(|shard| shard.misplaced_nodes());
+                (std::iter::once(first.to_string()).chain(misplaced).collect(), is_ready)
             }
             _ => ("ok\n".to_string(), true),
         };

@@ -1,12 +1,13 @@
 //! The view of all nodes: which of them leads, which serve reads, and how old their states are. Shared by all threads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::permit::PermitCounts;
+use super::shard_word::OtherShard;
 use crate::config::{RouteLimits, ShardNode, ShardNodes};
 use crate::egress::{AddressGuard, Target, TargetError};
 use crate::http::routes::Listener;
@@ -37,10 +38,7 @@ pub(super) struct ShardView {
     turn: AtomicUsize,
     /// Told when the leader changes.
     changed: Notify,
-    in_flight: AtomicUsize,
-    /// Buyers do not shut operators out.
-    operators_in_flight: AtomicUsize,
-    answers: AtomicUsize,
+    pub(super) permits: PermitCounts,
     meter: RouterMeter,
 }
 
@@ -50,6 +48,8 @@ pub(super) struct NodeSeen {
     public: Target,
     admin: Target,
     state: Mutex<SeenState>,
+    /// The shard that the node named last, if it is not that of the file: it takes no part then.
+    other_shard: Mutex<Option<OtherShard>>,
     /// Told when the node is to be looked at before its time.
     look: Notify,
 }
@@ -95,6 +95,7 @@ impl ShardView {
                 admin: target(&urls.admin_url)?,
                 urls: urls.clone(),
                 state: Mutex::new(SeenState::Silent),
+                other_shard: Mutex::default(),
                 look: Notify::new(),
             })
         });
@@ -105,22 +106,24 @@ impl ShardView {
             last_leader: AtomicUsize::new(NO_NODE),
             turn: AtomicUsize::new(0),
             changed: Notify::new(),
-            in_flight: AtomicUsize::new(0),
-            operators_in_flight: AtomicUsize::new(0),
-            answers: AtomicUsize::new(0),
+            permits: PermitCounts::default(),
             meter: RouterMeter::new(telemetry, nodes.shard.get()),
         };
-        view.meter.show_nodes(0, false);
+        view.show();
         Ok(view)
     }
 
     /// The place of the node that leads, if one is known.
     pub(super) fn leader(&self) -> Option<usize> {
-        Some(self.leader.load(Ordering::Acquire)).filter(|node| *node < self.nodes.len())
+        let leader = self.leader.load(Ordering::Acquire);
+        self.nodes.get(leader).filter(|node| node.other_shard().is_none()).map(|_| leader)
     }
 
-    /// Notes that a node leads.
+    /// Notes that a node leads, unless it leads another shard.
     pub(super) fn leads(&self, node: usize) {
+        if self.nodes[node].other_shard().is_some() {
+            return;
+        }
         let before = self.leader.swap(node, Ordering::AcqRel);
         if before != node {
             self.changed.notify_waiters();
@@ -131,8 +134,11 @@ impl ShardView {
         }
     }
 
-    /// Notes that a node does not lead, and who does as far as it knows.
+    /// Notes that a node does not lead, and who does as far as it knows. One of another shard knows nothing of this one.
     pub(super) fn does_not_lead(&self, node: usize, hint: Option<usize>) {
+        if self.nodes[node].other_shard().is_some() {
+            return;
+        }
         let known = self.leader();
         match hint.filter(|hint| *hint != node) {
             Some(hint) if known.is_none() || known == Some(node) => self.leads(hint),
@@ -144,6 +150,38 @@ impl ShardView {
             }
             Some(_) | None => {}
         }
+    }
+
+    /// Notes that a node names another shard than the file: until it agrees it is asked nothing, and not believed.
+    pub(super) fn misplaced(&self, node: usize, other: OtherShard) {
+        let seen = &self.nodes[node];
+        if seen.other_shard.lock().replace(other) != Some(other) {
+            tracing::warn!(
+                node = %seen.urls.public_url,
+                shard_of_file = self.shard.get(),
+                shard_of_node = %other,
+                "left out: the node is not of the shard under which the file of shards names it; correct the file and restart \
+                 the router, or the node's cluster file (shard)"
+            );
+        }
+        self.show();
+    }
+
+    /// Notes that a node is of this shard.
+    pub(super) fn agrees(&self, node: usize) {
+        let seen = &self.nodes[node];
+        if seen.other_shard.lock().take().is_some() {
+            tracing::info!(node = %seen.urls.public_url, shard = self.shard.get(), "is of this shard now, and takes part");
+        }
+    }
+
+    /// Returns the nodes that are left out because of their shards, one a line.
+    pub(super) fn misplaced_nodes(&self) -> String {
+        let lines = self.nodes.iter().filter_map(|node| {
+            let (url, shard) = (&node.urls.public_url, self.shard.get());
+            Some(format!("left out: {url} is under shard {shard} in the file, and says {}\n", node.other_shard()?))
+        });
+        lines.collect()
     }
 
     /// Returns the node with a listener of this URL, as the log names it.
@@ -162,11 +200,12 @@ impl ShardView {
     }
 
     /// Returns the nodes in the order in which a read asks them: those whose states are young in turns, then the others by
-    /// the ages of their states, then those that are silent or closed.
+    /// the ages of their states, then those that are silent or closed. Nodes of another shard are not among them.
     pub(super) fn readers(&self) -> Vec<usize> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.nodes.len();
-        let mut nodes: Vec<usize> = (0..count).map(|node| node.wrapping_add(turn) % count).collect();
+        let in_turn = (0..count).map(|node| node.wrapping_add(turn) % count);
+        let mut nodes: Vec<usize> = in_turn.filter(|node| self.nodes[*node].other_shard().is_none()).collect();
         // The sort is stable: equal ones stay in turn.
         nodes.sort_by_key(|node| match self.nodes[*node].state() {
             SeenState::Serves { stale_ms: Some(age) } if age <= FRESH_MS_MAX => (0, 0),
@@ -176,16 +215,21 @@ impl ShardView {
         nodes
     }
 
-    /// Returns whether a node answers.
+    /// Returns whether a node of this shard answers.
     pub(super) fn answers(&self) -> bool {
-        self.nodes.iter().any(|node| node.state() != SeenState::Silent)
+        self.nodes.iter().any(|node| node.other_shard().is_none() && node.state() != SeenState::Silent)
     }
 
     /// Notes what a look at a node found.
     pub(super) fn saw(&self, node: usize, state: SeenState) {
         *self.nodes[node].state.lock() = state;
-        let serving = self.nodes.iter().filter(|node| matches!(node.state(), SeenState::Serves { .. })).count();
-        self.meter.show_nodes(serving, self.leader().is_some());
+        self.show();
+    }
+
+    fn show(&self) {
+        let (misplaced, placed): (Vec<_>, Vec<_>) = self.nodes.iter().partition(|node| node.other_shard().is_some());
+        let serving = placed.iter().filter(|node| matches!(node.state(), SeenState::Serves { .. })).count();
+        self.meter.show_nodes(serving, misplaced.len(), self.leader().is_some());
     }
 
     /// Counts the end of a request.
@@ -209,6 +253,11 @@ impl NodeSeen {
         *self.state.lock()
     }
 
+    /// The shard that the node names, if it is not that of the file.
+    fn other_shard(&self) -> Option<OtherShard> {
+        *self.other_shard.lock()
+    }
+
     pub(super) fn target(&self, listener: Listener) -> &Target {
         match listener {
             Listener::Public => &self.public,
@@ -219,56 +268,6 @@ impl NodeSeen {
     /// Waits until the node is to be looked at again.
     pub(super) async fn next_look(&self, interval: Duration) {
         let _either_way = tokio::time::timeout(interval, self.look.notified()).await;
-    }
-}
-
-/// A bound of requests of one shard.
-#[derive(Clone, Copy)]
-pub(super) enum Bound {
-    /// Requests of a listener that wait for an answer.
-    InFlight(Listener),
-    /// Answers that are being passed on.
-    Answers,
-}
-
-/// One of the requests of a shard; given back when it is dropped.
-pub(super) struct ShardPermit {
-    view: Arc<ShardsView>,
-    place: usize,
-    bound: Bound,
-}
-
-impl ShardPermit {
-    /// Takes a permit, unless there are too many. Returns their number then.
-    pub(super) fn take(view: &Arc<ShardsView>, place: usize, bound: Bound) -> Result<ShardPermit, usize> {
-        let max = match bound {
-            Bound::InFlight(_) => view.limits.in_flight_per_shard_max,
-            Bound::Answers => view.limits.answers_per_shard_max,
-        };
-        // Counted first and compared then: threads that count at the same moment do not exceed the bound.
-        let before = counter(&view.shards[place], bound).fetch_add(1, Ordering::Relaxed);
-        let permit = ShardPermit { view: Arc::clone(view), place, bound };
-        if before < max { Ok(permit) } else { Err(before) }
-    }
-
-    /// Takes a permit whatever the bound says.
-    pub(super) fn beyond(view: &Arc<ShardsView>, place: usize, bound: Bound) -> ShardPermit {
-        counter(&view.shards[place], bound).fetch_add(1, Ordering::Relaxed);
-        ShardPermit { view: Arc::clone(view), place, bound }
-    }
-}
-
-impl Drop for ShardPermit {
-    fn drop(&mut self) {
-        counter(&self.view.shards[self.place], self.bound).fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn counter(shard: &ShardView, bound: Bound) -> &AtomicUsize {
-    match bound {
-        Bound::InFlight(Listener::Public) => &shard.in_flight,
-        Bound::InFlight(Listener::Admin) => &shard.operators_in_flight,
-        Bound::Answers => &shard.answers,
     }
 }
 
@@ -327,16 +326,25 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn permits_of_a_shard_are_bounded_and_given_back() {
-        let mut view = view_of(&[(0, 1), (1, 1)]);
-        view.limits.in_flight_per_shard_max = 1;
-        let view = Arc::new(view);
-        let waiting = Bound::InFlight(Listener::Public);
-        let taken = ShardPermit::take(&view, 0, waiting);
-        assert_eq!(ShardPermit::take(&view, 0, waiting).err(), Some(1));
-        assert!(ShardPermit::take(&view, 1, waiting).is_ok(), "another shard has its own");
-        assert!(ShardPermit::take(&view, 0, Bound::InFlight(Listener::Admin)).is_ok(), "operators have their own");
-        drop(taken);
-        assert!(ShardPermit::take(&view, 0, waiting).is_ok());
+    fn a_node_of_another_shard_is_asked_nothing_and_not_believed_until_it_agrees() {
+        let view = view_of(&[(0, 2)]);
+        let shard = &view.shards[0];
+        let serves = SeenState::Serves { stale_ms: Some(0) };
+        shard.saw(0, serves);
+        shard.leads(0);
+        shard.misplaced(0, OtherShard::Number(Shard::new(3)));
+        shard.saw(0, serves);
+        shard.leads(0);
+        assert_eq!((shard.leader(), shard.readers(), shard.answers()), (None, vec![1], false));
+        shard.does_not_lead(0, Some(1));
+        assert_eq!(shard.leader(), None, "it names the leader of another shard");
+        shard.leads(1);
+        shard.does_not_lead(1, Some(0));
+        assert_eq!(shard.leader(), Some(1), "and does not lead this one");
+        assert_eq!(shard.misplaced_nodes(), "left out: http://127.0.0.1:1 is under shard 0 in the file, and says 3\n");
+        shard.agrees(0);
+        shard.leads(0);
+        assert_eq!((shard.leader(), shard.readers().len(), shard.answers()), (Some(0), 2, true));
+        assert_eq!(shard.misplaced_nodes(), "");
     }
 }

@@ -9,6 +9,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
+use super::shard_word::ShardWord;
 use super::view::{SeenState, ShardView, ShardsView};
 use crate::api::code::Code;
 use crate::egress::{EgressClient, OutboundRequest, OutboundResponse};
@@ -29,6 +30,11 @@ pub(super) async fn watch(view: Arc<ShardsView>, shard: usize, node: usize, clie
     let watched = &view.shards[shard];
     loop {
         let look = look(watched, node, &client).await;
+        match look.shard {
+            ShardWord::Agrees => watched.agrees(node),
+            ShardWord::Differs(other) => watched.misplaced(node, other),
+            ShardWord::Nothing => {}
+        }
         watched.saw(node, look.state);
         match look.leads {
             Some(true) => watched.leads(node),
@@ -46,6 +52,7 @@ pub(super) async fn watch(view: Arc<ShardsView>, shard: usize, node: usize, clie
 #[derive(PartialEq, Eq, Debug)]
 struct NodeLook {
     state: SeenState,
+    shard: ShardWord,
     /// True if it leads; `None` if it did not say.
     leads: Option<bool>,
     /// The node that leads as far as this one knows.
@@ -58,7 +65,7 @@ async fn look(shard: &ShardView, node: usize, client: &EgressClient) -> NodeLook
         OutboundRequest { target: &target, method: Method::GET, headers: HeaderMap::new(), body: Bytes::new() };
     match client.send(request).await {
         Ok(answer) => read(shard, &answer),
-        Err(_) => NodeLook { state: SeenState::Silent, leads: None, leader: None },
+        Err(_) => NodeLook { state: SeenState::Silent, shard: ShardWord::Nothing, leads: None, leader: None },
     }
 }
 
@@ -70,13 +77,16 @@ fn read(shard: &ShardView, answer: &OutboundResponse) -> NodeLook {
     if answer.status == StatusCode::OK || is(Code::ReadOnly) {
         // A single machine does not say how old its state is: it is the state.
         let state = SeenState::Serves { stale_ms: Some(stale_ms.unwrap_or(0)) };
-        return NodeLook { state, leads: Some(true), leader: None };
+        let shard = ShardWord::of_serving(shard.shard, &answer.headers);
+        return NodeLook { state, shard, leads: Some(true), leader: None };
     }
     if is(Code::NotLeader) {
         let leader = body["leader"].as_str().and_then(|url| shard.node_at(url));
-        return NodeLook { state: SeenState::Serves { stale_ms }, leads: Some(false), leader };
+        let shard = ShardWord::of_serving(shard.shard, &answer.headers);
+        return NodeLook { state: SeenState::Serves { stale_ms }, shard, leads: Some(false), leader };
     }
-    NodeLook { state: SeenState::Closed, leads: is(Code::Draining).then_some(false), leader: None }
+    let shard = ShardWord::of_answer(shard.shard, &answer.headers);
+    NodeLook { state: SeenState::Closed, shard, leads: is(Code::Draining).then_some(false), leader: None }
 }
 
 #[cfg(test)]
@@ -117,7 +127,8 @@ mod tests {
             (answer(404, None, "<html>"), SeenState::Closed, None, None),
         ] {
             let body = answer.body.clone();
-            assert_eq!(read(&view.shards[0], &answer), NodeLook { state, leads, leader }, "{body:?}");
+            let shard = if state == SeenState::Closed { ShardWord::Nothing } else { ShardWord::Agrees };
+            assert_eq!(read(&view.shards[0], &answer), NodeLook { state, shard, leads, leader }, "{body:?}");
         }
     }
 }

@@ -129,6 +129,7 @@ catalogue! {
     ROUTE_ERRORS = MetricKind::Counter, "firstcome_route_errors_total", "Attempts of a router at a node that failed, by shard: not_sent (no connection), unanswered (sent, and no answer).";
     ROUTE_LEADER_CHANGES = MetricKind::Counter, "firstcome_route_leader_changes_total", "Changes of a shard's leader that a router saw, the first one included.";
     ROUTE_NODES = MetricKind::Gauge, "firstcome_route_nodes", "Nodes of a shard that serve reads, as a router saw them last.";
+    ROUTE_MISPLACED = MetricKind::Gauge, "firstcome_route_misplaced_nodes", "Nodes that the router's file names under this shard and that say another one, or none: they are left out.";
     ROUTE_LEADER = MetricKind::Gauge, "firstcome_route_leader_known", "1 while a router knows a leader of the shard, otherwise 0.";
     ROUTE_DROPS_MADE = MetricKind::Counter, "firstcome_route_drops_made_total", "New drops and auctions that a router had made on this shard.";
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";

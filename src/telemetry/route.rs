@@ -34,6 +34,7 @@ pub struct RouterMeter {
     unanswered: Counter,
     leader_changes: Counter,
     nodes: Gauge,
+    misplaced: Gauge,
     has_leader: Gauge,
     drops_made: Counter,
 }
@@ -50,6 +51,7 @@ impl RouterMeter {
             unanswered: errors("unanswered"),
             leader_changes: telemetry.shard_counter(&metric::ROUTE_LEADER_CHANGES, shard, None),
             nodes: telemetry.shard_gauge(&metric::ROUTE_NODES, shard),
+            misplaced: telemetry.shard_gauge(&metric::ROUTE_MISPLACED, shard),
             has_leader: telemetry.shard_gauge(&metric::ROUTE_LEADER, shard),
             drops_made: telemetry.shard_counter(&metric::ROUTE_DROPS_MADE, shard, None),
         }
@@ -75,9 +77,10 @@ impl RouterMeter {
         self.drops_made.increment(1);
     }
 
-    /// Shows how many nodes serve reads, and whether one is known to lead.
-    pub fn show_nodes(&self, serving: usize, has_leader: bool) {
+    /// Shows how many nodes serve reads, how many are of another shard, and whether one is known to lead.
+    pub fn show_nodes(&self, serving: usize, misplaced: usize, has_leader: bool) {
         super::meters::set(&self.nodes, u64::try_from(serving).unwrap_or(u64::MAX));
+        super::meters::set(&self.misplaced, u64::try_from(misplaced).unwrap_or(u64::MAX));
         super::meters::set(&self.has_leader, u64::from(has_leader));
     }
 }

@@ -48,6 +48,12 @@ impl Published {
         }
     }
 
+    /// The shard whose drops these are.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
     /// Returns the newest published version of a drop; 0 if none was published, and for drops of other shards.
     #[must_use]
     pub fn version(&self, drop_id: DropId) -> u64 {

@@ -48,21 +48,23 @@ impl Router {
 
     /// The same, without waiting.
     pub fn begin(shards: &[(u8, Vec<NodeAddresses>)], more: &str) -> Router {
+        Router::begin_logging(shards, more, "error", None)
+    }
+
+    /// The same, with its log of a level in a file.
+    pub fn begin_logging(
+        shards: &[(u8, Vec<NodeAddresses>)],
+        more: &str,
+        level: &str,
+        log: Option<std::fs::File>,
+    ) -> Router {
         let scratch = tempfile::tempdir().expect("scratch");
         let file = scratch.path().join("shards.toml");
         std::fs::write(&file, shards_file(shards, more)).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
-        command.args([
-            "route",
-            "--public",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--log-level",
-            "error",
-            "--shards",
-        ]);
+        command.args(["route", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", level, "--shards"]);
         command.arg(&file).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(log.map_or(Stdio::inherit(), Stdio::from));
         let mut child = command.spawn().expect("started");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut address = |word: &str| -> SocketAddr {
@@ -77,11 +79,16 @@ impl Router {
 
     /// The sum of a metric's series with these labels.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        MetricsPage::parse(&self.own("/metrics").1).expect("metrics").sum(name, labels)
+    }
+
+    /// The router's own answer at its admin listener: the status line, and the text.
+    pub fn own(&self, path: &str) -> (String, String) {
         let mut client = Client::connect(self.admin).expect("connected");
-        client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).expect("sent");
         let page = client.read_to_end();
-        let (_, body) = page.split_once("\r\n\r\n").expect("a head");
-        MetricsPage::parse(body).expect("metrics").sum(name, labels)
+        let (head, body) = page.split_once("\r\n\r\n").expect("a head");
+        (head.lines().next().expect("a line").to_string(), body.to_string())
     }
 
     pub fn get(&self, path: &str) -> Answer {

@@ -70,6 +70,8 @@ pub struct StandIn {
     pub public: SocketAddr,
     pub admin: SocketAddr,
     part: Arc<Mutex<Part>>,
+    /// The head line by which it names its shard.
+    shard: Arc<Mutex<String>>,
     arrived: Arc<Mutex<Vec<Arrived>>>,
 }
 
@@ -77,20 +79,28 @@ impl StandIn {
     pub fn start(part: Part, react: impl Fn(&Arrived) -> Reaction + Send + Sync + 'static) -> StandIn {
         let (part, arrived) = (Arc::new(Mutex::new(part)), Arc::new(Mutex::new(Vec::new())));
         let react: Arc<React> = Arc::new(react);
+        let shard: Arc<Mutex<String>> = Arc::default();
         let listen = |is_admin: bool| {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let address = listener.local_addr().expect("its address");
             let (part, arrived, react) = (Arc::clone(&part), Arc::clone(&arrived), Arc::clone(&react));
+            let shard = Arc::clone(&shard);
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     let (part, arrived, react) = (Arc::clone(&part), Arc::clone(&arrived), Arc::clone(&react));
-                    std::thread::spawn(move || serve(&stream, is_admin, &part, &arrived, &*react));
+                    let shard = Arc::clone(&shard);
+                    std::thread::spawn(move || serve(&stream, is_admin, &part, &shard, &arrived, &*react));
                 }
             });
             address
         };
         let (public, admin) = (listen(false), listen(true));
-        StandIn { public, admin, part, arrived }
+        StandIn { public, admin, part, shard, arrived }
+    }
+
+    /// From now on every answer names this shard; before, none does.
+    pub fn is_of(&self, shard: u64) {
+        *self.shard.lock() = format!("Firstcome-Shard: {shard}\r\n");
     }
 
     pub fn is_now(&self, part: Part) {
@@ -111,7 +121,14 @@ impl StandIn {
     }
 }
 
-fn serve(stream: &TcpStream, is_admin: bool, part: &Mutex<Part>, arrived: &Mutex<Vec<Arrived>>, react: &React) {
+fn serve(
+    stream: &TcpStream,
+    is_admin: bool,
+    part: &Mutex<Part>,
+    shard: &Mutex<String>,
+    arrived: &Mutex<Vec<Arrived>>,
+    react: &React,
+) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
         let reaction = if is_admin && request.path.starts_with("/readyz") {
@@ -131,7 +148,8 @@ fn serve(stream: &TcpStream, is_admin: bool, part: &Mutex<Part>, arrived: &Mutex
         match reaction {
             Reaction::Answer(status, head, body) => {
                 let length = body.len();
-                let text = format!("HTTP/1.1 {status} X\r\n{head}Content-Length: {length}\r\n\r\n");
+                let shard = shard.lock().clone();
+                let text = format!("HTTP/1.1 {status} X\r\n{head}{shard}Content-Length: {length}\r\n\r\n");
                 let body = if request.method == "HEAD" { "" } else { &body };
                 if (&*stream).write_all(format!("{text}{body}").as_bytes()).is_err() {
                     return;

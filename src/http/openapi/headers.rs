@@ -75,6 +75,11 @@ const HEADERS: &[HeaderSpec] = &[
         schema: text,
         why: "The path of what was created, or the next address: of a write at a node that does not lead, the leader's.",
     },
+    HeaderSpec {
+        name: "Firstcome-Shard",
+        schema: || json!({ "type": "integer", "minimum": 0, "maximum": 255 }),
+        why: "In a cluster: the shard of the node that answers.",
+    },
     HeaderSpec { name: "Firstcome-Node", schema: text, why: "In a cluster: the name of the node that answers." },
     HeaderSpec {
         name: "Firstcome-As-Of",
@@ -146,6 +151,10 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
         },
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
         "Allow" => of_codes(|code| code == Code::MethodNotAllowed),
+        "Firstcome-Shard" => match (kind, route) {
+            (ResponseKind::NoBody, _) | (_, None) => Never,
+            (_, Some(_)) => Sometimes,
+        },
         "Firstcome-Node" | "Firstcome-As-Of" | "Firstcome-Stale-Ms" => match (kind, route) {
             (ResponseKind::NoBody, _) | (_, None) => Never,
             (_, Some(route)) if route.is_read() => Sometimes,
