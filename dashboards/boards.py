@@ -128,6 +128,8 @@ SALE = Board("sale", "Sale", "Stock, orders and payments of a sale, compared wit
               [("sum by (policy) (rate(firstcome_rate_limited_total{@}[]))", "{{policy}}")]),
         Panel("Buyers by tier", "Requests of buyers to whom limits apply, per second by tier.", "ops",
               [("sum by (tier) (rate(firstcome_tier_requests_total{@}[]))", "{{tier}}")], stacked=True),
+        Panel("Challenges", "Challenges issued, and solutions that came with orders by result, per second.", "ops",
+              [("sum by (result) (rate(firstcome_challenges_total{@}[]))", "{{result}}")]),
     ]),
 ])
 

@@ -91,6 +91,7 @@ if [ "$mode" = full ]; then
     stage cluster cluster_drill
     stage alerts scripts/alerts.sh
     stage signatures scripts/signatures.sh
+    stage challenges scripts/challenges.sh
     stage contract scripts/contract.sh
     stage browser scripts/browser.sh
     stage screens scripts/screens.sh

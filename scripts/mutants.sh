@@ -21,9 +21,9 @@ features=failpoints,otlp
 rules="types engine failpoints"
 file="$rules config exit sqlite store"
 thread="$file capture log telemetry writer read"
-doors="$thread admission"
+doors="$thread egress admission"
 paid="$thread egress payments"
-served="$thread admission egress payments outbox deadlines web api wire http server"
+served="$thread egress admission payments outbox deadlines web api wire http server"
 
 # room, stage, seconds for the tests, set of rooms, tests (`lib` are the unit tests of all these rooms)
 stages='
@@ -38,7 +38,7 @@ writer    2 240 all     clocks lost_files shutdown restart money
 payments  1  90 paid    lib payment_webhooks
 payments  2 240 served  payment_sessions early_refunds provider_events
 admission 1  60 doors   lib
-admission 2 240 served  buyers clocks contract money
+admission 2 240 served  buyers challenges clocks contract money
 '
 
 # A copy of the tree with only these rooms and tests.

@@ -45,6 +45,8 @@ AsOfAfterRead          node_reads what_is_read_is_never_older_than_the_state_tha
 FreshWithoutLease      node_reads every_read_of_a_node_says_of_which_state_it_is_and_none_of_a_single_machine_does
 RouterBelievesFile     route_shards a_router_whose_file_swaps_two_shards_answers_neither_until_it_has_the_right_file
 RouterRepeatsUnknown   route a_write_of_unknown_outcome_is_sent_again_only_if_a_repeat_has_no_second_effect
+UsedChallengePasses    challenges of_two_orders_with_one_solution_at_once_exactly_one_passes
+FailsOpen              challenges while_the_service_does_not_answer_orders_are_refused_and_the_sale_goes_on
 '
 
 # Every bug in the code has a line above.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod buyers;
+pub mod challenge;
 pub mod in_flight;
 mod jwt;
 pub mod largest_amounts;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use address::ClientAddress;
 use address::TrustedProxies;
 use buyers::BuyerTokens;
+use challenge::Challenges;
 use in_flight::{ClientKey, InFlight, InFlightPermit};
 use limits::{Client, Door};
 use operators::{Operator, Operators};
@@ -76,6 +78,7 @@ pub struct Admission {
     proxies: TrustedProxies,
     in_flight: InFlight,
     pub door: Door,
+    pub challenges: Challenges,
     counters: RejectionCounters,
 }
 
@@ -97,6 +100,7 @@ impl Admission {
             mistakes.extend(more);
             None
         });
+        let challenges = Challenges::open(config, telemetry).map_err(|more| mistakes.extend(more)).ok();
         let operators = Operators::open(&config.data).map_err(|mistake| mistakes.push(mistake)).ok();
         if let Some(operators) = &operators
             && !config.admin_listen.ip().is_loopback()
@@ -115,13 +119,14 @@ impl Admission {
             forbidden: rejected("forbidden"),
             in_flight: rejected("in_flight"),
         };
-        match operators {
-            Some(operators) if mistakes.is_empty() => Ok(Admission {
+        match operators.zip(challenges) {
+            Some((operators, challenges)) if mistakes.is_empty() => Ok(Admission {
                 operators: Arc::new(operators),
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
                 in_flight: InFlight::new(config.in_flight_per_client_max),
                 door: Door::new(&config.admission, config.limits.loopback_is_client, telemetry),
+                challenges,
                 counters,
             }),
             Some(_) | None => Err(mistakes),
@@ -152,6 +157,15 @@ impl Admission {
         let address = self.proxies.client(peer, forwarded_for());
         let is_peer = address == ClientAddress::new(peer);
         self.door.client(address, is_peer, self.proxies.contain(address.get()))
+    }
+
+    /// Returns the address of a client behind trusted proxies.
+    pub fn address<'headers>(
+        &self,
+        peer: IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
+    ) -> IpAddr {
+        self.proxies.client(peer, forwarded_for).get()
     }
 
     /// Takes a permit for one more request of a client, given back when it is dropped; `None` if this client is not

@@ -6,6 +6,7 @@
 
 mod admission;
 mod auctions;
+mod challenge;
 mod cluster;
 mod example;
 mod fields;
@@ -33,9 +34,9 @@ pub use example::example;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
-    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ClusterConfig, Config, ConfigError,
-    ConnectionLimits, Exemptions, KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore, PlanSettings, TlsFiles,
-    TraceSettings, WireLimits,
+    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ChallengeSettings, ClusterConfig,
+    Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore,
+    PlanSettings, TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;

@@ -171,6 +171,12 @@ impl State {
         }
     }
 
+    /// Returns true if a command is an order whose key is remembered: its decision makes no other order.
+    #[must_use]
+    pub fn knows_order_of(&self, command: &Command) -> bool {
+        matches!(command, Command::Order(OrderCommand::Place(order)) if self.order_keys.get(&order.key).is_some())
+    }
+
     /// An order, if it is in memory.
     #[must_use]
     pub fn order(&self, seq: Seq) -> Option<&Order> {

@@ -84,6 +84,10 @@ pub enum Bug {
     RouterRepeatsUnknown,
     /// A router takes a node for one of the shard under which its file names it, whatever the node says.
     RouterBelievesFile,
+    /// A challenge that another order has used passes again.
+    UsedChallengePasses,
+    /// Orders pass while the service that verifies challenges does not answer, although the settings do not let them.
+    FailsOpen,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

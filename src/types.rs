@@ -5,6 +5,7 @@
 
 pub mod auction;
 pub mod challenge;
+pub mod challenge_demand;
 pub mod contact;
 pub mod digest_key;
 pub mod hex;
@@ -29,6 +30,7 @@ use std::fmt;
 
 pub use auction::{AuctionEnding, AuctionId, AuctionState, Increment};
 pub use challenge::{ChallengeKind, ChallengeRule};
+pub use challenge_demand::{ChallengeDemand, ChallengeReason, IssuedChallenge};
 pub use contact::Contact;
 pub use digest_key::DigestKey;
 pub use identity::{IdentityDigests, IdentityKind, IdentityLimits};

@@ -36,7 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("read", &["types", "config", "telemetry", "failpoints", "sqlite"]),
     ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
-    ("admission", &["writer", "types", "config", "telemetry", "failpoints"]),
+    // It has solved challenges verified by others.
+    ("admission", &["writer", "egress", "types", "config", "telemetry", "failpoints"]),
     // http and wire do not know each other. They use engine and store for the words of commands and outcomes.
     ("wire", &["deadlines", "admission", "writer", "read", "store", "engine", "types", "config", "telemetry"]),
     // The contract: shapes are made of rows and outcomes.

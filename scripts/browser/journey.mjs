@@ -1,6 +1,7 @@
 // Buys with Debian's chromium, without JavaScript, from the real program with --demo (scripts/browser.sh). No step sleeps:
 // each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
 const { PUBLIC, ADMIN, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
@@ -55,6 +56,14 @@ async function checkOut(page, name) {
   await page.getByLabel("E-mail").fill(`${name}@example.org`);
   await page.getByRole("button", { name: "Proceed to payment" }).click();
   await shows(page, "Waiting for your payment");
+}
+
+/// Returns the page of the documentation that solves and orders, for this drop.
+async function documentedPage(drop) {
+  const text = await readFile(new URL("../../src/admission/README.md", import.meta.url), "utf8");
+  const page = text.split("```html\n")[1].split("```")[0];
+  assert.ok(page.includes("/v1/drops/7/"));
+  return `<!doctype html><title>Order</title>${page.replaceAll("/v1/drops/7/", `/v1/drops/${drop}/`)}`;
 }
 
 async function click(page, button) {
@@ -124,6 +133,40 @@ const tests = {
     await late.getByText("149.00 EUR will be refunded to you").waitFor();
     await keep(late, "owed");
     assert.equal((await order(late)).state, "refund_due");
+  },
+
+  async "solves a challenge with ALTCHA's widget in the page of the documentation, and orders once"() {
+    const name = await drop("challenged", { total: 5, challenge: "proof_of_work" });
+    const { data } = await (await fetch(`${shop}/v1/drops`)).json();
+    const { id } = data.find((found) => found.name === name);
+    // A shop's own page at the shop's own address: what it loads besides comes from the server.
+    const scripted = await browser.newContext({ extraHTTPHeaders: { "X-Forwarded-For": "192.0.2.7" } });
+    scripted.setDefaultTimeout(WAIT_MS);
+    const widget = await readFile(new URL("node_modules/altcha/dist/main/altcha.min.js", import.meta.url));
+    await scripted.route(`${shop}/altcha.min.js`, (route) => route.fulfill({ contentType: "text/javascript", body: widget }));
+    const html = await documentedPage(id);
+    await scripted.route(`${shop}/order`, (route) => route.fulfill({ contentType: "text/html", body: html }));
+    const page = await scripted.newPage();
+    await page.goto(`${shop}/order`);
+    await click(page, "Reserve");
+    assert.equal(await page.locator("#answer").textContent(), "", "the widget asks for its box first");
+    await page.locator("altcha-widget input[type=checkbox]").click({ force: true });
+    await page.locator("altcha-widget input[name=altcha]").waitFor({ state: "attached" });
+    await page.waitForFunction(() => new FormData(document.querySelector("#order")).get("altcha"));
+    await click(page, "Reserve");
+    await page.waitForFunction(() => document.querySelector("#answer").textContent);
+    const answer = await page.locator("#answer").textContent();
+    assert.match(answer, /^[0-9a-f]{8}-/, answer);
+    const solution = await page.evaluate(() => new FormData(document.querySelector("#order")).get("altcha"));
+    const headers = { "Content-Type": "application/json", "X-Forwarded-For": "192.0.2.7", "Idempotency-Key": "another" };
+    const again = await fetch(`${shop}/v1/drops/${id}/orders`, {
+      method: "POST",
+      headers: { ...headers, "Firstcome-Challenge": solution },
+      body: JSON.stringify({ buyer: "another", quantity: 1 }),
+    });
+    assert.deepEqual([again.status, (await again.json()).reason], [428, "replayed"]);
+    await keep(page, "challenge");
+    await scripted.close();
   },
 
   async "is told that it is sold out, and that there is no such order"() {

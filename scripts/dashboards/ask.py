@@ -45,6 +45,7 @@ QUIET = {
     "firstcome_route_": "the sale has no router; scripts/cluster/rehearse.sh",
     "firstcome_rate_limited_total": "clients on loopback are exempt; tests/door.rs",
     "firstcome_tier_requests_total": "clients on loopback are exempt; tests/door.rs",
+    "firstcome_challenges_total": "the sale's drops demand none; tests/challenges.rs",
     'code=~"not-leader|behind"': "the sale is on a single machine; tests/viewed_node",
     'job="etcd"': "the sale is on a single machine, without etcd",
 }

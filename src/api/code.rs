@@ -32,6 +32,7 @@ pub enum Code {
     NotLeader,
     Behind,
     NodeConflict,
+    ChallengeRequired,
 }
 
 /// The constant part of a problem: a row of the table.
@@ -51,7 +52,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// All codes in the order of the table.
-    pub const ALL: [Code; 28] = [
+    pub const ALL: [Code; 29] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -80,6 +81,7 @@ impl Code {
         Code::NotLeader,
         Code::Behind,
         Code::NodeConflict,
+        Code::ChallengeRequired,
     ];
 
     /// The names of all codes in the order of the table.
@@ -132,6 +134,9 @@ impl Code {
             Code::NotLeader => kind(26, "not-leader", S::SERVICE_UNAVAILABLE, "Another node leads"),
             Code::Behind => kind(27, "behind", S::SERVICE_UNAVAILABLE, "Node is behind"),
             Code::NodeConflict => kind(28, "node-conflict", S::CONFLICT, "Not at this node now"),
+            Code::ChallengeRequired => {
+                kind(29, "challenge-required", S::PRECONDITION_REQUIRED, "Solved challenge required")
+            }
         }
     }
 

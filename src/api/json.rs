@@ -1,6 +1,7 @@
 //! The JSON bodies of requests and responses. Requests are validated here, so that the modules behind need not.
 
 pub mod auctions;
+pub mod challenges;
 mod encoding;
 pub mod endpoints;
 pub mod payments;
@@ -14,6 +15,7 @@ pub mod undo;
 pub use auctions::{
     BidRequest, auction_body, bid_body, bid_record_body, parse_auction, parse_bid, parse_buy_now, receipt_body,
 };
+pub use challenges::challenge_body;
 pub use encoding::CreatedBody;
 pub use endpoints::{
     EndpointChanges, delivery_body, endpoint_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,

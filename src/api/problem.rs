@@ -12,7 +12,7 @@ use crate::engine::Refusal;
 use crate::types::policy_state::rate_limit_headers;
 pub use crate::types::policy_state::whole_seconds;
 use crate::types::text::rfc3339;
-use crate::types::{PolicyState, Seq, UnixMillis};
+use crate::types::{ChallengeDemand, PolicyState, Seq, UnixMillis};
 
 /// A mistake in a request's body or query.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,6 +108,8 @@ pub enum Problem {
     },
     /// The node does not do that for its cluster, as it is now.
     NodeConflict(NodeConflict),
+    /// The drop demands a solved challenge. Nothing was decided.
+    ChallengeRequired(Box<ChallengeDemand>),
 }
 
 /// The state that a node does not have.
@@ -153,6 +155,7 @@ impl Problem {
             Problem::NotLeader { .. } => Code::NotLeader,
             Problem::Behind { .. } => Code::Behind,
             Problem::NodeConflict(_) => Code::NodeConflict,
+            Problem::ChallengeRequired(_) => Code::ChallengeRequired,
         }
     }
 
@@ -200,6 +203,7 @@ impl Problem {
             | Problem::BodyTooSlow
             | Problem::UnsupportedMediaType
             | Problem::NodeConflict(_)
+            | Problem::ChallengeRequired(_)
             | Problem::Internal => None,
         }
     }
@@ -280,6 +284,10 @@ impl Problem {
                 MissingState::Follower => "This node does not follow another.".into(),
             },
             Problem::NodeConflict(conflict) => conflict.detail().into(),
+            Problem::ChallengeRequired(demand) => {
+                let reason = demand.reason.sentence();
+                format!("{reason} Nothing was decided. Send a new solution in Firstcome-Challenge, with the same key.")
+            }
         }
     }
 
@@ -310,6 +318,17 @@ impl Problem {
                 if let Some(leader) = leader {
                     out.insert("leader".into(), (**leader).into());
                 }
+            }
+            Problem::ChallengeRequired(demand) => {
+                out.insert("reason".into(), demand.reason.as_str().into());
+                let mut challenge = Map::new();
+                challenge.insert("kind".into(), demand.kind.as_str().into());
+                for (name, text) in [("url", &demand.url), ("site_key", &demand.site_key)] {
+                    if !text.is_empty() {
+                        challenge.insert(name.into(), (**text).into());
+                    }
+                }
+                out.insert("challenge".into(), challenge.into());
             }
             Problem::BadHead(_)
             | Problem::Malformed(_)

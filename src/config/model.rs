@@ -25,6 +25,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub in_flight_per_client_max: u32,
     pub admission: AdmissionSettings,
+    pub challenge: ChallengeSettings,
     pub identity_audience: String,
     pub identity_issuer: String,
     pub identity_leeway: Duration,
@@ -121,6 +122,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             in_flight_per_client_max: 0,
             admission: AdmissionSettings::default(),
+            challenge: ChallengeSettings::default(),
             identity_audience: String::new(),
             identity_issuer: String::new(),
             identity_leeway: Duration::ZERO,
@@ -180,6 +182,26 @@ pub struct AdmissionSettings {
     pub default_tier: Tier,
     pub exempt: Exemptions,
     pub entries_max: usize,
+}
+
+/// Challenges. The text of each field's `Setting` explains it.
+#[derive(Clone, Debug, Default)]
+pub struct ChallengeSettings {
+    pub maxnumber: u64,
+    pub minnumber: u64,
+    pub expiry: Duration,
+    pub used_max: usize,
+    pub hashes_per_second_max: u64,
+    pub siteverify_url: String,
+    pub secret_file: Option<PathBuf>,
+    pub site_key: String,
+    pub widget_url: String,
+    pub hostnames: Vec<String>,
+    pub action: String,
+    pub send_address: bool,
+    pub timeout: Duration,
+    pub fail_open: bool,
+    pub in_flight_max: usize,
 }
 
 /// Clients without limits.

@@ -93,6 +93,11 @@ fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &[u8]> 
     headers.get_all(X_FORWARDED_FOR).iter().map(hyper::header::HeaderValue::as_bytes)
 }
 
+/// Returns the address of a client: that of its connection, or the one that a trusted proxy forwards.
+pub fn address(admission: &Admission, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    admission.address(peer, forwarded_for(headers))
+}
+
 /// Counts a request as in flight.
 ///
 /// # Errors

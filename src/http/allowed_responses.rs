@@ -22,6 +22,8 @@ pub const ID: &[Code] = &[Code::NotFound];
 pub const ANOTHER_BUYER: &[Code] = &[Code::Forbidden];
 /// The order's state does not allow the command.
 pub const STATE: &[Code] = &[Code::OrderExpired, Code::IllegalTransition];
+/// The drop demands a solved challenge.
+pub const CHALLENGE: &[Code] = &[Code::ChallengeRequired];
 /// Refusals of an order by its drop.
 pub const DROP: &[Code] = &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::SoldOut];
 /// Refusals of a bid by its auction.

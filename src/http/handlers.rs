@@ -3,6 +3,7 @@
 pub(super) mod auctions;
 pub(super) mod audit;
 mod cached_pages;
+pub(super) mod challenges;
 pub(super) mod contacts;
 pub(super) mod drops;
 pub(super) mod endpoints;
@@ -126,6 +127,7 @@ pub(super) async fn submit_as(
         Some(WriterReply::NotApplied(NotApplied::ReadOnly)) => Err(Problem::ReadOnly),
         Some(WriterReply::NotApplied(NotApplied::Ending)) => Err(Problem::Draining),
         Some(WriterReply::NotApplied(NotApplied::NotLeader)) => Err(node::not_leader(worker)),
+        Some(WriterReply::NotApplied(NotApplied::NoRepeat)) => Err(Problem::NotFound),
         Some(WriterReply::Unknown) => Err(Problem::OutcomeUnknown),
         None => {
             worker.server.reply_timeouts.increment(1);

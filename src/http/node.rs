@@ -33,7 +33,7 @@ const OF_STOPPED_NODES: [&str; 2] = ["/healthz", "/metrics"];
 pub(super) struct NodeRequest {
     /// The state that is read; `None` for requests that are no reads.
     read: Option<ReadState>,
-    /// The path and the query of a request that submits a command.
+    /// The path and the query of a request that only the leader answers.
     target: Option<PathAndQuery>,
 }
 
@@ -53,7 +53,7 @@ impl NodeRequest {
         let as_of = worker.writer.published.seq();
         NodeRequest {
             read: route.is_read().then_some(ReadState { as_of, stale_ms }),
-            target: parts.uri.path_and_query().filter(|_| route.submits()).cloned(),
+            target: parts.uri.path_and_query().filter(|_| route.needs_leader()).cloned(),
         }
     }
 

@@ -196,7 +196,7 @@ fn responses(route: &Route) -> Map<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in route.problem_codes() {
         by_status.entry(code.kind().status.as_u16()).or_default().push(code);
-        if let Some(status) = code.redirect().filter(|_| route.submits()) {
+        if let Some(status) = code.redirect().filter(|_| route.needs_leader()) {
             responses.insert(status.as_u16().to_string(), problem(ResponseKind::Redirect, Some(route), &[code]));
         }
     }

@@ -26,7 +26,8 @@ pub(super) fn preflight_response(further: &[String]) -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    let own = "Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id, Traceparent, Firstcome-Min-Seq";
+    let own = "Content-Type, Idempotency-Key, Authorization, If-None-Match, Request-Id, Traceparent, Firstcome-Min-Seq, \
+               Firstcome-Challenge";
     let names: Vec<&str> = std::iter::once(own).chain(further.iter().map(String::as_str)).collect();
     // The names of a setting are valid in a header.
     let names = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static(own));

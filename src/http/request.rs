@@ -1,5 +1,6 @@
 //! Helpers of handlers: the parts of a request, and common forms of responses.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use compact_str::CompactString;
@@ -130,6 +131,8 @@ pub struct Call {
     pub caller: Caller,
     /// The sender, as rate limits count it.
     pub client: Client,
+    /// The address of the connection's other end.
+    pub peer: IpAddr,
     pub parts: Parts,
     /// The body; none once it was read.
     pub body: Option<Incoming>,

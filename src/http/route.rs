@@ -269,6 +269,12 @@ impl Route {
         self.lists(Code::OutcomeUnknown)
     }
 
+    /// Returns true if only the leader of a cluster answers it: it submits commands, or makes challenges.
+    #[must_use]
+    pub fn needs_leader(&self) -> bool {
+        self.lists(Code::NotLeader)
+    }
+
     /// Returns true if a repeat with the same `Idempotency-Key` has no second effect.
     #[must_use]
     pub fn takes_key(&self) -> bool {

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handler, HandlerResponse, RouteEntry, auctions, audit, contacts, drops, endpoints, health, metrics, nodes,
-    order_lists, order_payments, orders, pages, provider_events, streams, undo,
+    Handler, HandlerResponse, RouteEntry, auctions, audit, challenges, contacts, drops, endpoints, health, metrics,
+    nodes, order_lists, order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -14,6 +14,7 @@ use crate::api::Problem;
 /// The files' rows. Their order is that of the roles table in `src/http/README.md`.
 const ROWS: &[&[RouteEntry]] = &[
     drops::ROUTES,
+    challenges::ROUTES,
     streams::ROUTES,
     undo::ROUTES,
     auctions::ROUTES,

@@ -37,7 +37,7 @@ pub(super) enum RequestPlace {
 pub(super) enum RequestEffect {
     /// Any node may answer, again and again.
     Read {
-        /// The answer is audited: only the leader gives it.
+        /// The answer is audited, or a challenge: only the leader gives it.
         at_leader: bool,
     },
     /// Only the leader may decide it.
@@ -54,7 +54,7 @@ const REPEATABLE: [&str; 4] = ["CancelOrder", "PauseDrop", "CloseDrop", "Receive
 pub(super) fn effect(route: &Route, headers: &HeaderMap) -> RequestEffect {
     if route.method == Method::GET || route.operation == "SearchOrders" {
         // A page of orders is audited only with contacts, and a follower says so.
-        return RequestEffect::Read { at_leader: route.submits() && route.operation != "ListOrders" };
+        return RequestEffect::Read { at_leader: route.needs_leader() && route.operation != "ListOrders" };
     }
     let has_key = route.takes_key() && headers.contains_key(IDEMPOTENCY_KEY);
     RequestEffect::Write { is_repeatable: has_key || REPEATABLE.contains(&route.operation) }
@@ -255,6 +255,7 @@ mod tests {
         assert_eq!(of("GetDrop", false), RequestEffect::Read { at_leader: false });
         assert_eq!(of("SearchOrders", false), RequestEffect::Read { at_leader: false });
         assert_eq!(of("ReadContact", false), RequestEffect::Read { at_leader: true });
+        assert_eq!(of("GetChallenge", false), RequestEffect::Read { at_leader: true });
         for name in REPEATABLE {
             assert!(ROUTES.iter().any(|route| route.operation == name), "{name}");
         }

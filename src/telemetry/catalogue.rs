@@ -85,6 +85,7 @@ catalogue! {
     TURNED_AWAY = MetricKind::Counter, "firstcome_turned_away_total", "Requests rejected before admission, by reason: queue full, unauthenticated, forbidden, in-flight limit, rate limit.";
     RATE_LIMITED = MetricKind::Counter, "firstcome_rate_limited_total", "Requests that a rate limit had no room for, by policy; one that several refuse counts for each.";
     TIER_REQUESTS = MetricKind::Counter, "firstcome_tier_requests_total", "Requests of buyers by tier, as far as limits apply to them: writes that name a buyer, and whatever comes with a buyer's token.";
+    CHALLENGES = MetricKind::Counter, "firstcome_challenges_total", "Challenges issued, and solutions that came with orders, by result; an order's repeat counts nothing.";
     REPLY_TIMEOUT = MetricKind::Counter, "firstcome_reply_timeout_total", "Requests answered outcome-unknown because the writer's reply was late.";
     SEQ = MetricKind::Gauge, "firstcome_seq", "Number of the last durable event.";
     NODE_LEADS = MetricKind::Gauge, "firstcome_node_leads", "1 while this node of a cluster surely leads, otherwise 0; absent on a single machine.";

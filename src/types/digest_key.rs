@@ -69,6 +69,12 @@ impl DigestKey {
         self.digest(b'i', &[&provider.0, event_id.as_bytes()])
     }
 
+    /// Returns the key that signs challenges. Nodes of a cluster have the same file, so they know each other's challenges.
+    #[must_use]
+    pub fn challenge_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.0, b"h").as_ref())
+    }
+
     /// Returns the check value of some parts, as 16 hexadecimal digits. It tells nothing of them without the key.
     #[must_use]
     pub fn check(&self, parts: &[&[u8]]) -> String {

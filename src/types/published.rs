@@ -7,13 +7,55 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::{DropId, Seq, Shard};
+use super::{ChallengeKind, ChallengeRule, DropId, Seq, Shard, Tier};
 
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 98;
 
 /// Maximum number of drops in a file: 100,352. The engine refuses to create more.
 pub const DROPS_MAX: usize = CHUNK * CHUNKS;
+
+/// A drop as every request sees it without a lock: its newest version, and the challenge that it demands of orders. Both are
+/// in one cell: a version has 48 bits.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PublishedDrop(u64);
+
+/// The bits of the version.
+const VERSION: u64 = Seq::MAX.get();
+/// The place of the challenge's kind, and of the tier below which it is demanded.
+const KIND_SHIFT: u32 = 48;
+const BELOW_SHIFT: u32 = 50;
+const TWO_BITS: u64 = 0b11;
+
+impl PublishedDrop {
+    fn new(version: Seq, challenge: ChallengeRule) -> PublishedDrop {
+        let kind: u64 = match challenge.kind {
+            // Without a kind the tier is irrelevant: most drops are their version alone.
+            ChallengeKind::None => return PublishedDrop(version.get()),
+            ChallengeKind::ProofOfWork => 1,
+            ChallengeKind::External => 2,
+        };
+        PublishedDrop(version.get() | kind << KIND_SHIFT | (challenge.below as u64) << BELOW_SHIFT)
+    }
+
+    /// Returns its newest version; 0 if it does not exist.
+    #[must_use]
+    pub const fn version(self) -> u64 {
+        self.0 & VERSION
+    }
+
+    /// Returns the challenge that it demands; `None` if it demands none of anybody.
+    #[must_use]
+    pub fn challenge(self) -> Option<ChallengeRule> {
+        let kind = match self.0 >> KIND_SHIFT & TWO_BITS {
+            1 => ChallengeKind::ProofOfWork,
+            2 => ChallengeKind::External,
+            _ => return None,
+        };
+        let below = usize::try_from(self.0 >> BELOW_SHIFT & TWO_BITS).ok().and_then(|index| Tier::ALL.get(index));
+        Some(ChallengeRule { kind, below: below.copied().unwrap_or(Tier::Premium) })
+    }
+}
 
 /// The newest version of every drop, and the newest durable event.
 ///
@@ -57,13 +99,24 @@ impl Published {
     /// Returns the newest published version of a drop; 0 if none was published, and for drops of other shards.
     #[must_use]
     pub fn version(&self, drop_id: DropId) -> u64 {
-        self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire))
+        self.drop_entry(drop_id).version()
     }
 
-    /// Publishes a drop's version. Only the writer calls it, after COMMIT.
+    /// Returns what is published of a drop.
+    #[must_use]
+    pub fn drop_entry(&self, drop_id: DropId) -> PublishedDrop {
+        PublishedDrop(self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire)))
+    }
+
+    /// Publishes the version of a drop that demands no challenge.
     pub fn publish_version(&self, drop_id: DropId, version: Seq) {
+        self.publish_drop(drop_id, version, ChallengeRule::default());
+    }
+
+    /// Publishes a drop's version and challenge. Only the writer calls it, after COMMIT.
+    pub fn publish_drop(&self, drop_id: DropId, version: Seq, challenge: ChallengeRule) {
         if let Some(cell) = self.cell(drop_id, true) {
-            cell.store(version.get(), Ordering::Release);
+            cell.store(PublishedDrop::new(version, challenge).0, Ordering::Release);
         }
         if self.newest_change.load(Ordering::Relaxed) < version.get() {
             self.newest_change.store(version.get(), Ordering::Release);
@@ -175,6 +228,25 @@ mod tests {
         assert_eq!(published.version(id(99_999)), 6);
         assert_eq!(published.version(id(u32::MAX)), 0);
         assert_eq!(published.newest_change(), 6);
+    }
+
+    #[test]
+    fn a_challenge_travels_with_the_version_and_changes_it_not() {
+        let (published, id) = (Published::default(), DropId::new(1).expect("not 0"));
+        for version in [Seq::ZERO.next(), Seq::MAX] {
+            for kind in [ChallengeKind::ProofOfWork, ChallengeKind::External] {
+                for below in Tier::ALL {
+                    let rule = ChallengeRule { kind, below };
+                    published.publish_drop(id, version, rule);
+                    assert_eq!(
+                        (published.version(id), published.drop_entry(id).challenge()),
+                        (version.get(), Some(rule))
+                    );
+                }
+            }
+            published.publish_drop(id, version, ChallengeRule { kind: ChallengeKind::None, below: Tier::Premium });
+            assert_eq!((published.version(id), published.drop_entry(id).challenge()), (version.get(), None));
+        }
     }
 
     #[test]

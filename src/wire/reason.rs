@@ -32,6 +32,9 @@ pub const INTERNAL: u8 = 25;
 /// Another node of the cluster decides, or none does. Nothing was decided.
 pub const NOT_LEADER: u8 = 26;
 
+/// The drop demands a solved challenge, which is sent over HTTP only. Nothing was decided.
+pub const CHALLENGE_REQUIRED: u8 = 29;
+
 /// Returns the number of a refusal.
 #[must_use]
 pub const fn of_refusal(refusal: &Refusal) -> u8 {
@@ -56,9 +59,8 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
 pub const fn fate(reason: u8) -> FrameResult {
     match reason {
         0 => FrameResult::Accepted,
-        UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY | NOT_LEADER => {
-            FrameResult::Rejected
-        }
+        UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY | NOT_LEADER
+        | CHALLENGE_REQUIRED => FrameResult::Rejected,
         OUTCOME_UNKNOWN | INTERNAL => FrameResult::Fault,
         _ => FrameResult::Refused,
     }

@@ -52,6 +52,8 @@ fn decision(answer: WriterReply) -> Result<Outcome, u8> {
         WriterReply::NotApplied(NotApplied::ReadOnly) => Err(reason::READ_ONLY),
         WriterReply::NotApplied(NotApplied::Ending) => Err(reason::DRAINING),
         WriterReply::NotApplied(NotApplied::NotLeader) => Err(reason::NOT_LEADER),
+        // Nothing is submitted over the wire that must be a repeat.
+        WriterReply::NotApplied(NotApplied::NoRepeat) => Err(reason::INTERNAL),
         WriterReply::Unknown => Err(reason::OUTCOME_UNKNOWN),
     }
 }

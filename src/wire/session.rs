@@ -228,6 +228,7 @@ impl Session {
         wire.check_order(drop_id, quantity)?;
         let permit = self.acquire_permit(wire)?;
         self.charge(wire, &buyer, now)?;
+        self.check_challenge(wire, drop_id, &buyer, now)?;
         let digests = &parts.writer.digest_key;
         let buyer_digest = digests.buyer(buyer.as_str());
         let command = Command::Order(OrderCommand::Place(PlaceOrder {
@@ -257,6 +258,14 @@ impl Session {
             return Err(reason::RATE_LIMITED);
         }
         Ok(())
+    }
+
+    /// Refuses an order of a drop that demands a solved challenge of this buyer: a frame has no room for one.
+    fn check_challenge(&self, wire: &WireWorker, drop_id: DropId, buyer: &BuyerText, now: Instant) -> Result<(), u8> {
+        let Some(rule) = wire.parts.writer.published.drop_entry(drop_id).challenge() else { return Ok(()) };
+        let door = &wire.parts.admission.door;
+        let tier = door.tier_unless_exempt(self.client(wire), &self.caller, buyer, now);
+        if tier.is_some_and(|tier| rule.is_demanded_of(tier)) { Err(reason::CHALLENGE_REQUIRED) } else { Ok(()) }
     }
 
     fn client(&self, wire: &WireWorker) -> Client {

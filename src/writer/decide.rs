@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::handle::{Class, QueuedCommand};
-use super::replies::{Timing, WriterReply};
+use super::replies::{NotApplied, Timing, WriterReply};
 use super::writer_loop::{PendingReply, WriterLoop};
 use crate::engine::{Admitted, Command, RecordProviderEvent};
 use crate::failpoints::{self, Bug};
@@ -16,7 +16,7 @@ impl WriterLoop<'_> {
         let started = Instant::now();
         let queue = started.saturating_duration_since(accepted);
         self.meter.queue_wait(queue);
-        let too_old = submission.class == Class::Buyer && queue > self.options.queue_wait_max;
+        let too_old = submission.class != Class::Operator && queue > self.options.queue_wait_max;
         if too_old && !failpoints::enabled(Bug::NeverTooOld) {
             self.meter.too_old();
             self.outgoing.push(reply, WriterReply::TooOld);
@@ -35,6 +35,10 @@ impl WriterLoop<'_> {
         self.advance(at)?;
         if self.stands_still() {
             self.outgoing.push(reply, WriterReply::NotApplied(self.why_not()));
+            return Ok(());
+        }
+        if submission.class == Class::Repeat && !self.state.knows_order_of(&submission.command) {
+            self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::NoRepeat));
             return Ok(());
         }
         let admitted = self.prefetch(&mut submission.command)?;

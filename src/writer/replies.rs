@@ -45,6 +45,8 @@ pub enum NotApplied {
     Ending,
     /// Another node of the cluster decides, or none does.
     NotLeader,
+    /// A command of the class `Repeat` that repeats nothing.
+    NoRepeat,
 }
 
 /// A decision with its instant and its timing.

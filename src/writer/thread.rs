@@ -84,7 +84,7 @@ impl Writer {
         });
         let published = Arc::new(Published::of(loaded.state.shard()));
         for entry in loaded.state.drops() {
-            published.publish_version(entry.id, entry.version);
+            published.publish_drop(entry.id, entry.version, entry.spec.challenge);
         }
         published.publish_seq(loaded.state.seq());
         let handle = WriterHandle {

@@ -314,7 +314,7 @@ impl WriterLoop<'_> {
         }
         for (drop_id, at) in touched {
             if let Some(entry) = self.state.drop_entry(drop_id) {
-                self.published.publish_version(drop_id, entry.version);
+                self.published.publish_drop(drop_id, entry.version, entry.spec.challenge);
             }
             self.batch.tally.count_commit(drop_id, at, commit);
         }

@@ -43,6 +43,7 @@ fn unseen(operation: &str, code: Code) -> Option<&'static str> {
         Code::IllegalTransition if operation == "ResumeDrop" => Some("a corrupted counter"),
         Code::RateLimited => Some("a client with too much in flight"),
         Code::NotLeader | Code::Behind | Code::NodeConflict => Some("a node of a cluster, or an event to come"),
+        Code::ChallengeRequired => Some("a client to whom limits apply: tests/challenges.rs"),
         Code::Validation if operation == "OrderPage" => Some("a number of an event that is none"),
         Code::Malformed
         | Code::Validation
@@ -118,7 +119,7 @@ fn the_document_names_the_statuses_of_the_table_and_no_other() {
         let operation = http::contract::operation(route.method.as_str(), route.path).expect("an operation");
         let documented = operation["responses"].as_object().expect("responses").keys();
         let documented: BTreeSet<u16> = documented.map(|s| s.parse().expect("a status")).collect();
-        let of_code = |code: Code| [Some(code.kind().status), code.redirect().filter(|_| route.submits())];
+        let of_code = |code: Code| [Some(code.kind().status), code.redirect().filter(|_| route.needs_leader())];
         let problems = route.problem_codes().flat_map(of_code).flatten().map(|status| status.as_u16());
         let good = route.success.iter().copied();
         assert_eq!(documented, good.chain(problems).chain([414]).collect(), "{}", route.operation);
@@ -184,7 +185,14 @@ fn is(answer: &Answer, code: Code) {
 
 fn good_ends(server: &Server, orders: &Orders) {
     let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
-    for path in ["/v1/drops", "/v1/drops/1", "/v1/auctions", "/openapi.json", &format!("/v1/orders/{}", orders.paid)] {
+    for path in [
+        "/v1/drops",
+        "/v1/drops/1",
+        "/v1/drops/1/challenge",
+        "/v1/auctions",
+        "/openapi.json",
+        &format!("/v1/orders/{}", orders.paid),
+    ] {
         let answer = server.public("GET", path);
         assert_eq!(answer.status, 200);
         let head = call(public, "HEAD", path, "", "");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{auctions, endpoints, payments, requests, responses, scalars, undo};
+use super::{auctions, challenges, endpoints, payments, requests, responses, scalars, undo};
 use crate::types::JSON_INTEGER_MAX;
 
 /// Returns the schema of a page.
@@ -36,6 +36,7 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<auctions::BidRecordJson<'_>>(),
         generator.subschema_for::<endpoints::DeliveryJson>(),
     );
+    let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
     let _payments = generator.subschema_for::<payments::PaymentJson<'_>>();
     let _references = (
         generator.subschema_for::<responses::DropJson<'_>>(),

@@ -132,7 +132,7 @@ impl<'c> RequestFuture<'c> {
             Ok(missing) => missing,
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
-        let call = Call { started, caller, client, parts, body: Some(body), parameter };
+        let call = Call { started, caller, client, peer, parts, body: Some(body), parameter };
         if let Some(event) = missing {
             let handling = handle_after(worker, event, index, call);
             return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit });

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::cached_pages::{PageItem, cached_page};
 use super::{
-    RouteEntry, accepted_seq, after_decision, check_repeat_only, example_reason, fault, prices, submit,
+    RouteEntry, accepted_seq, after_decision, challenges, check_repeat_only, example_reason, fault, prices, submit,
     with_write_headers,
 };
 use crate::admission::operators::Role;
@@ -130,6 +130,7 @@ fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let spec = parse_drop(&call.json(worker.body_bounds()).await?)?;
     prices::check_drop(worker, &spec)?;
+    challenges::check_kind(worker, spec.challenge.kind)?;
     let key = call.idempotency_key()?;
     let digests = &worker.writer.digest_key;
     let key = CommandKey {
@@ -146,6 +147,7 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let (expected_revision, patch, reason) = parse_patch(&call.json(worker.body_bounds()).await?)?;
     let drop_id = call.drop_id()?;
     prices::check_new_price(worker, drop_id, patch.unit_price)?;
+    challenges::check_kind(worker, patch.challenge.unwrap_or_default())?;
     let reason = call.signed(reason);
     let command = DropCommand::Patch(PatchDrop { drop_id, expected_revision, patch: Box::new(patch), reason });
     operate(worker, &call, command, StatusCode::OK).await

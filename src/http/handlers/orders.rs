@@ -6,12 +6,15 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
-use super::{RouteEntry, accepted_seq, after_decision, fault, prices, rejected, submit, with_write_headers};
+use super::{
+    RouteEntry, accepted_seq, after_decision, challenges, fault, prices, rejected, submit, submit_as,
+    with_write_headers,
+};
 use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, purchase_body, reservation_body};
 use crate::engine::{Command, Effect, OrderCommand, Outcome, PlaceOrder, Subject};
-use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, DROP, ID, KEY, STATE, WRITER};
+use crate::http::allowed_responses::{ANOTHER_BUYER, BODY, CHALLENGE, DROP, ID, KEY, STATE, WRITER};
 use crate::http::body::Body;
 use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json, tag, tagged};
 use crate::http::route::ResponseBody::Json;
@@ -21,13 +24,13 @@ use crate::read::{OrderRow, rows};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
 use crate::types::{DropId, OrderSecret, Seq, random};
-use crate::writer::Decided;
+use crate::writer::{Class, Decided};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::buyer(Method::POST, "/v1/drops/{drop_id}/orders", "PlaceOrder", "Place an order")
         .body("NewOrder", || json!({ "buyer": "buyer-7", "quantity": 1 }))
         .responds(&[201], &[Json("Order")])
-        .problems(&[ANOTHER_BUYER, BODY, KEY, ID, DROP, WRITER])
+        .problems(&[ANOTHER_BUYER, BODY, KEY, ID, CHALLENGE, DROP, WRITER])
         .links(&["GetOrder", "Checkout", "CancelOrder"])
         .later(|worker, call| Box::pin(place(worker, call))),
     Route::buyer(Method::GET, "/v1/orders/{order_id}", "GetOrder", "Read an order")
@@ -57,7 +60,13 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let key = call.idempotency_key()?;
     worker.admit_named(call.client, &request.buyer, call.started)?;
     let buyer = request.buyer.clone();
-    let (decided, secret) = submit_order(worker, &call.caller, call.drop_id()?, request, &key).await?;
+    let drop_id = call.drop_id()?;
+    let is_challenged = worker.writer.published.drop_entry(drop_id).challenge().is_some();
+    let repeated = if is_challenged { challenges::check(worker, &call, drop_id, &request, &key).await? } else { None };
+    let (decided, secret) = match repeated {
+        Some(decided) => (decided, random::order_secret(drop_id.shard())),
+        None => submit_order(worker, &call.caller, drop_id, request, &key).await?,
+    };
     let done = accepted_seq(&decided)?;
     let response = match &decided.outcome {
         Outcome::Accepted(Effect::Reserved(reservation)) => {
@@ -113,6 +122,31 @@ pub(super) async fn submit_order(
     let private_data = PrivateData::Order { secret, buyer, contact: contact.map(Box::new) };
     let decided = submit(worker, caller, command, Some(private_data)).await?;
     Ok((decided, secret))
+}
+
+/// Asks whether an order repeats an earlier one, and returns the decision if it does. Else nothing is decided.
+pub(super) async fn ask_repeat(
+    worker: &Worker,
+    caller: &Caller,
+    drop_id: DropId,
+    request: &OrderRequest,
+    key: &[u8],
+) -> Result<Option<Decided>, Problem> {
+    let digests = &worker.writer.digest_key;
+    let buyer = digests.buyer(request.buyer.as_str());
+    let command = Command::Order(OrderCommand::Place(PlaceOrder {
+        drop_id,
+        buyer,
+        key: digests.order_key(drop_id, &buyer, key),
+        quantity: request.quantity,
+        contact_given: request.contact.is_some(),
+        facts: None,
+    }));
+    match submit_as(worker, Class::Repeat, caller, command, None).await {
+        Ok(decided) => Ok(Some(decided)),
+        Err(Problem::NotFound) => Ok(None),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Reads the order in the path. Its whole id must be right, including the secret.

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::orders::{find_order, submit_order};
-use super::{RouteEntry, accepted_seq, after_decision, fault, provider_events, submit};
+use super::{RouteEntry, accepted_seq, after_decision, challenges, fault, provider_events, submit};
 use crate::api::Problem;
 use crate::api::json::{OrderRequest, parse_checkout};
 use crate::engine::{Command, OrderCommand};
-use crate::http::allowed_responses::{BODY, ID, WRITER};
+use crate::http::allowed_responses::{BODY, CHALLENGE, ID, WRITER};
 use crate::http::body::{Body, full, read_form};
 use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
@@ -61,7 +61,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .ignores_query()
         // Refusals are pages, too.
         .responds(&[303, 409], &[])
-        .problems(&[BODY, ID, WRITER])
+        .problems(&[BODY, ID, CHALLENGE, WRITER])
         .later(|worker, call| Box::pin(reserve(worker, call))),
     Route::public(Method::POST, "/pay/{order_id}/checkout", "DemoCheckout", "Check out in the demo shop")
         .demo()
@@ -271,6 +271,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
     let quantity = Quantity::new(form.quantity)
         .ok_or_else(|| Problem::invalid("/quantity", "must be a whole number from 1 to 65535"))?;
     worker.admit_named(call.client, &buyer, call.started)?;
+    challenges::refuse_needed(worker, &call, drop_id, &buyer)?;
     let request = OrderRequest { buyer, quantity, contact: None };
     let (decided, _) = submit_order(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
     match accepted_seq(&decided) {

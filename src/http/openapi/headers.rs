@@ -248,6 +248,13 @@ pub(super) fn parameters(route: &Route) -> Vec<Value> {
                 which shard knows the key.",
         }));
     }
+    if route.lists(Code::ChallengeRequired) {
+        parameters.push(json!({
+            "name": "Firstcome-Challenge", "in": "header", "schema": { "type": "string" },
+            "description": "The solution of a challenge, once: the payload of ALTCHA's widget, or the token of the outside \
+                service. Ignored where the drop demands none of this buyer.",
+        }));
+    }
     if route.is_read() {
         parameters.push(json!({
             "name": "Firstcome-Min-Seq", "in": "header",

@@ -6,7 +6,7 @@ use crate::admission::limits::POLICY_NAMES;
 use crate::api::code::Code;
 use crate::api::problem::IN_FLIGHT_POLICY;
 use crate::http::route::Presence;
-use crate::types::{DropState, OrderState, Seq};
+use crate::types::{ChallengeKind, ChallengeReason, DropState, OrderState, Seq};
 
 /// The prefix of `type`.
 const TYPE: &str = "https://firstcome.dev/problems/";
@@ -48,7 +48,8 @@ fn refused(code: Code) -> Presence {
         | Code::Internal
         | Code::NotLeader
         | Code::Behind
-        | Code::NodeConflict => Presence::Never,
+        | Code::NodeConflict
+        | Code::ChallengeRequired => Presence::Never,
         // The HTTP layer uses these codes, too.
         Code::Validation | Code::NotFound => Presence::Sometimes,
         Code::KeyReused
@@ -106,6 +107,19 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
             vec![("violated_policies", json!({ "type": "array", "minItems": 1, "items": { "enum": names } }), true)]
         }
         Code::NotLeader | Code::Behind => vec![("leader", json!({ "type": "string", "minLength": 1 }), false)],
+        Code::ChallengeRequired => {
+            let text = json!({ "type": "string", "minLength": 1 });
+            let kinds = [ChallengeKind::ProofOfWork, ChallengeKind::External].map(ChallengeKind::as_str);
+            let challenge = json!({
+                "type": "object",
+                "required": ["kind"],
+                "properties": { "kind": { "enum": kinds }, "url": text.clone(), "site_key": text },
+            });
+            vec![
+                ("reason", json!({ "enum": ChallengeReason::ALL.map(ChallengeReason::as_str) }), true),
+                ("challenge", challenge, true),
+            ]
+        }
         Code::Overloaded => vec![("queue_depth", json!({ "type": "integer", "minimum": 0 }), true)],
     }
 }
@@ -192,7 +206,7 @@ mod tests {
     use crate::api::Problem;
     use crate::api::problem::{MissingState, NodeConflict};
     use crate::engine::{Invalid, Refusal};
-    use crate::types::{Amount, PolicyState, UnitPrice, UnixMillis};
+    use crate::types::{Amount, ChallengeDemand, PolicyState, UnitPrice, UnixMillis};
 
     /// One of every kind, so that each member is seen.
     fn samples() -> Vec<Problem> {
@@ -246,6 +260,12 @@ mod tests {
             Problem::Behind { missing: MissingState::Event, leader: Some("http://a".into()) },
             Problem::Behind { missing: MissingState::Young, leader: None },
             Problem::NodeConflict(NodeConflict::NoSuccessor),
+            Problem::ChallengeRequired(Box::new(ChallengeDemand {
+                kind: ChallengeKind::External,
+                reason: ChallengeReason::Missing,
+                url: "https://a".into(),
+                site_key: "k".into(),
+            })),
         ];
         refused.chain(others).collect()
     }
