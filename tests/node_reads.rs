@@ -85,6 +85,17 @@ fn every_write_at_a_follower_is_sent_on_to_the_address_that_the_log_names() {
 }
 
 #[test]
+fn a_follower_makes_no_challenge_since_only_the_leader_knows_which_were_used() {
+    let node = Node::following();
+    let sent = call(node.public(), "GET", "/v1/drops/1/challenge", "", "");
+    assert_eq!((sent.status, &sent.body["code"]), (307, &json!("not-leader")), "{}", sent.text);
+    assert_eq!(sent.headers["location"], format!("{LEADER_PUBLIC}/v1/drops/1/challenge"));
+    lead(&node.view);
+    assert_eq!(call(node.public(), "GET", "/v1/drops/1/challenge", "", "").status, 200);
+    node.server.stop();
+}
+
+#[test]
 fn a_redirect_waits_for_no_body_and_names_no_host_of_the_request() {
     let node = Node::following();
     let mut stream = TcpStream::connect(node.public()).expect("connected");

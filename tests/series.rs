@@ -17,7 +17,7 @@ use http::{Server, call, serve, serve_with, until};
 use serde_json::json;
 
 /// What a Prometheus is promised (the README says it).
-const SERIES_MAX: usize = 2_000;
+const SERIES_MAX: usize = 2_500;
 
 fn metrics(server: &Server) -> String {
     server.admin("GET", "/metrics", &json!({})).text
@@ -192,7 +192,7 @@ fn hostile_clients_make_no_series() {
         assert!(!said.contains(word), "{word}: {said}");
     }
     println!("{all} series after hostile clients");
-    assert!(all < SERIES_MAX / 2, "{all} series: {said}");
+    assert!(all < 1_000, "{all} series: {said}");
     server.stop();
 }
 
@@ -224,8 +224,9 @@ fn all_series_that_there_can_be_are_below_the_promise() {
     let latencies = timed.len() * buckets("firstcome_http_request_seconds");
     println!("{} counts of requests, {latencies} series of latencies", answered.len());
     // The others by hand, with every label that they can have: 20 drops with 6 series each, 20 auctions with 4, 128
-    // threads, 27 problems, 24 fates of frames, 36 of providers' events, 200 of the other histograms, 123 more.
-    let others = 745;
+    // threads, 29 problems, 24 fates of frames, 36 of providers' events, 7 of challenges, 200 of the other histograms, 123
+    // more.
+    let others = 754;
     // No command has more than eight of the outcomes.
     let outcomes = COMMAND_NAMES.len() * 8;
     let all = answered.len() + latencies + outcomes + others;

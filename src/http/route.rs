@@ -84,6 +84,8 @@ pub struct Route {
     pub counts_in_flight: bool,
     /// Rate limits apply to it.
     pub is_limited: bool,
+    /// A read that only the leader of a cluster answers.
+    is_leaders: bool,
     /// A page of the demonstration, for browsers only: not part of the contract with clients.
     pub is_demo: bool,
     /// The statuses of successful responses.
@@ -122,6 +124,7 @@ impl Route {
             required_role,
             counts_in_flight: false,
             is_limited: matches!(listener, Listener::Public),
+            is_leaders: false,
             is_demo: false,
             success: &[],
             problems: &[],
@@ -177,6 +180,11 @@ impl Route {
 
     pub(super) const fn counts_in_flight(mut self) -> Route {
         self.counts_in_flight = true;
+        self
+    }
+
+    pub(super) const fn of_leader(mut self) -> Route {
+        self.is_leaders = true;
         self
     }
 
@@ -272,7 +280,7 @@ impl Route {
     /// Returns true if only the leader of a cluster answers it: it submits commands, or makes challenges.
     #[must_use]
     pub fn needs_leader(&self) -> bool {
-        self.lists(Code::NotLeader)
+        self.submits() || self.is_leaders
     }
 
     /// Returns true if a repeat with the same `Idempotency-Key` has no second effect.

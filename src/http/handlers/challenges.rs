@@ -30,6 +30,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
     &[Route::public(Method::GET, "/v1/drops/{drop_id}/challenge", "GetChallenge", "Get a challenge to solve")
         .responds(&[200], &[Json("Challenge")])
         .problems(&[ID, &[Code::NotLeader]])
+        .of_leader()
         .now(|worker, call| get(worker, call))];
 
 /// The solution that comes with an order.
