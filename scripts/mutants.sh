@@ -21,9 +21,9 @@ features=failpoints,otlp
 rules="types engine failpoints"
 file="$rules config exit sqlite store"
 thread="$file capture log telemetry writer read"
-doors="$thread egress admission"
-paid="$thread egress payments"
-served="$thread egress admission payments outbox deadlines web api wire http server"
+doors="$thread sockets egress admission"
+paid="$thread sockets egress payments"
+served="$thread sockets egress admission payments outbox deadlines web api wire http server"
 
 # room, stage, seconds for the tests, set of rooms, tests (`lib` are the unit tests of all these rooms)
 stages='

@@ -7,7 +7,7 @@
 //! hyper-util's pooled client is not used: it repeats a request on a new connection only if no byte of it was sent,
 //! while a server that closes an idle connection often does so just after the request has arrived.
 
-mod byte_limit;
+mod byte_allowance;
 mod client;
 mod guard;
 mod pool;

@@ -28,6 +28,7 @@ pub mod payments;
 pub mod read;
 pub mod route;
 pub mod server;
+pub mod sockets;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;

@@ -19,12 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("failpoints", &[]),
     // The timers of connections, for both protocols.
     ("deadlines", &[]),
+    // Listeners, and streams with rules, of whatever serves or calls.
+    ("sockets", &["exit"]),
     // The pages as text.
     ("web", &["types"]),
     // Spans to a collector.
     ("otlp", &["exit", "egress", "config", "telemetry"]),
     // Calls to others, for webhooks and for payment providers.
-    ("egress", &[]),
+    ("egress", &["sockets"]),
     ("client", &["exit", "egress"]),
     ("engine", &["types", "failpoints"]),
     ("capture", &["engine", "types"]),
@@ -66,13 +68,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The front for several shards: the table of routes and the problems of http, and calls to the nodes.
     (
         "route",
-        &["http", "api", "deadlines", "egress", "payments", "types", "config", "exit", "telemetry", "failpoints"],
+        &[
+            "http",
+            "api",
+            "deadlines",
+            "egress",
+            "payments",
+            "sockets",
+            "types",
+            "config",
+            "exit",
+            "telemetry",
+            "failpoints",
+        ],
     ),
     // It puts all of them together.
     (
         "server",
         &[
             "deadlines",
+            "sockets",
             "exit",
             "failpoints",
             "http",

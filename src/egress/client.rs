@@ -19,10 +19,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::byte_limit::{ByteAllowance, ByteLimitedStream};
+use super::byte_allowance::ByteAllowance;
 use super::pool::{ConnectionPool, PooledConnection};
 use super::target::{Host, Origin};
 use super::{AddressGuard, Target};
+use crate::sockets::RuledStream;
 
 const ADDRESSES_TRIED_MAX: usize = 4;
 /// Bound of a response's head; hyper's default is 400 kB.
@@ -300,7 +301,7 @@ impl EgressClient {
         let stream = stream?;
         // Without it a small request may wait for the server's delayed acknowledgement. An error here only costs time.
         let _slower = stream.set_nodelay(true);
-        let stream = ByteLimitedStream::new(stream, allowance.clone());
+        let stream = RuledStream::new(stream, allowance.clone());
         if !origin.encrypted {
             return http_handshake(stream, allowance).await;
         }

@@ -10,7 +10,7 @@ use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use super::byte_limit::ByteAllowance;
+use super::byte_allowance::ByteAllowance;
 use super::target::Origin;
 
 /// A connection, and the task that drives it; dropping the connection ends the task.

@@ -12,7 +12,7 @@ use hyper::header::HOST;
 use hyper::{Request, Response, Uri};
 use tokio::time::timeout;
 
-use super::byte_limit::ByteAllowance;
+use super::byte_allowance::ByteAllowance;
 use super::client::{ClientInner, EgressClient, OutboundRequest, SendError};
 use super::pool::PooledConnection;
 use super::target::Origin;

@@ -13,17 +13,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 
 use super::worker::RouteWorker;
 use crate::http::routes::Listener;
-
-/// Pause of accepting when the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Time that connections get to finish when the router stops.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
+use crate::sockets::{ACCEPT_PAUSE, DRAIN_MAX, RuledStream, StreamRule, accept_until_stop};
 
 /// The connections of a listener, over all threads.
 #[derive(Clone)]
@@ -40,28 +35,19 @@ impl OpenConnections {
 
 /// Accepts connections until the router stops, then waits for those that are open.
 pub(super) async fn accept(worker: Rc<RouteWorker>, listener: TcpListener, kind: Listener, open: OpenConnections) {
-    let mut stopping = worker.stopping.clone();
     let mut tasks = tokio::task::JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.changed() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                while tasks.try_join_next().is_some() {}
-                // One beyond is closed at once, and its client learns that it will not be served.
-                if let Some(place) = OpenConnection::take(&open.count, open.max) {
-                    tasks.spawn_local(serve(Rc::clone(&worker), stream, peer, kind, place));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+    let begin = |stream, peer| {
+        while tasks.try_join_next().is_some() {}
+        // One beyond is closed at once, and its client learns that it will not be served.
+        if let Some(place) = OpenConnection::take(&open.count, open.max) {
+            tasks.spawn_local(serve(Rc::clone(&worker), stream, peer, kind, place));
         }
-    }
+    };
+    accept_until_stop(&listener, worker.stopping.clone(), begin, async |error| {
+        tracing::warn!(%error, "accepting a connection failed");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    })
+    .await;
     drop(listener);
     let drained = async { while tasks.join_next().await.is_some() {} };
     let _in_time = tokio::time::timeout(DRAIN_MAX, drained).await;
@@ -87,7 +73,8 @@ impl Drop for OpenConnection {
 async fn serve(worker: Rc<RouteWorker>, stream: TcpStream, peer: SocketAddr, kind: Listener, _open: OpenConnection) {
     let _best_effort = stream.set_nodelay(true);
     let limits = &worker.shared.limits;
-    let stream = PatientStream::new(stream, limits.response_write_timeout);
+    let patience = WritePatience { longest: limits.response_write_timeout, waiting: None };
+    let stream = RuledStream::new(stream, patience);
     let service = service_fn(|request| {
         let worker = Rc::clone(&worker);
         async move { Ok::<_, Infallible>(worker.answer(kind, peer.ip(), request).await) }
@@ -120,20 +107,19 @@ fn head_max(worker: &RouteWorker, peer: IpAddr) -> Duration {
     if is_proxy { worker.shared.limits.proxy_idle_timeout } else { worker.shared.limits.idle_timeout }
 }
 
-/// A stream that fails when its client does not read for too long.
-struct PatientStream {
-    stream: TcpStream,
+/// The patience with a client that does not read: a write that takes longer ends the connection.
+struct WritePatience {
     longest: Duration,
     /// Runs while the socket takes no more bytes.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl PatientStream {
-    fn new(stream: TcpStream, longest: Duration) -> PatientStream {
-        PatientStream { stream, longest, waiting: None }
+impl StreamRule for WritePatience {
+    fn read(&mut self, _: usize) -> io::Result<()> {
+        Ok(())
     }
 
-    fn judge<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn written(&mut self, written: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.waiting = None;
             return written;
@@ -142,43 +128,5 @@ impl PatientStream {
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for PatientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for PatientStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(written, context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.judge(written, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls::pki_types::CertificateDer;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -20,8 +19,9 @@ use super::watch::watch;
 use super::worker::{RouteShared, RouteWorker};
 use crate::config::{ConnectionLimits, OPERATOR_CONNECTIONS_MAX, ShardsConfig};
 use crate::egress::{AddressGuard, ClientOptions, EgressClient};
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use crate::http::routes::Listener;
+use crate::sockets::{ListenError, bind};
 use crate::telemetry::Telemetry;
 use crate::types::random;
 
@@ -76,8 +76,9 @@ pub fn start(
         );
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (public, public_listeners) = bind(public, "--public", threads)?;
-    let (admin, admin_listeners) = bind(admin, "--admin", threads)?;
+    let refused = |error: ListenError| Exit::new(error.exit_code(), error.to_string());
+    let (public, public_listeners) = bind(public, "--public", threads, BACKLOG).map_err(refused)?;
+    let (admin, admin_listeners) = bind(admin, "--admin", threads, BACKLOG).map_err(refused)?;
     let standard = crate::config::Config::defaults().limits;
     let limits = ConnectionLimits {
         body_bytes_max: config.limits.body_bytes_max,
@@ -206,36 +207,6 @@ fn spawn(name: &str, work: impl FnOnce(tokio::runtime::Runtime) + Send + 'static
     let runtime = runtime.map_err(|error| Exit::system(format!("no runtime: {error}")))?;
     let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(runtime));
     thread.map_err(|error| Exit::system(format!("a thread could not start: {error}")))
-}
-
-/// Binds a listener for each thread.
-fn bind(address: SocketAddr, flag: &str, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), Exit> {
-    let failed = |error: std::io::Error| {
-        let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
-        let code = if in_use { exit::UNAVAILABLE } else { exit::USAGE };
-        Exit::new(code, format!("cannot listen on {address}: {error}; choose another address with {flag}"))
-    };
-    // Bound once without SO_REUSEPORT: with it, two routers would silently share a port.
-    let alone = socket(address, false).map_err(failed)?;
-    let bound = alone.local_addr().ok().and_then(|bound| bound.as_socket()).unwrap_or(address);
-    drop(alone);
-    let listeners: std::io::Result<Vec<TcpListener>> = (0..count)
-        .map(|_| {
-            let socket = socket(bound, true)?;
-            socket.listen(BACKLOG)?;
-            Ok(TcpListener::from(socket))
-        })
-        .collect();
-    Ok((bound, listeners.map_err(failed)?))
-}
-
-fn socket(address: SocketAddr, reuse_port: bool) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(reuse_port)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
 #[cfg(test)]

@@ -23,13 +23,10 @@ use crate::exit;
 use crate::http::connection::HttpConnections;
 use crate::http::routes::Listener;
 use crate::http::worker::Worker;
+use crate::sockets::{ACCEPT_PAUSE, DRAIN_MAX, accept_until_stop};
 use crate::telemetry::catalogue as metric;
 use crate::{http, wire};
 
-/// Time that connections get to finish when the server stops.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// Pause of accepting when the process is out of descriptors and the spare one is gone, too.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Least time between two log lines about connections that could not be accepted.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -86,24 +83,16 @@ async fn accept_from(acceptor: Rc<Acceptor>, listener: TcpListener) {
         }
     };
     let mut spare = SpareDescriptor::new();
-    let mut stopping = acceptor.worker.server.stopping.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.changed() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => acceptor.start_connection(stream, peer),
-            // A client that left already is no reason to wait.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                spare.log(&error);
-                if !spare.reject_one(&listener, &acceptor).await {
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+    let stopping = acceptor.worker.server.stopping.clone();
+    let start = |stream, peer| acceptor.start_connection(stream, peer);
+    accept_until_stop(&listener, stopping, start, async |error| {
+        spare.log(error);
+        if !spare.reject_one(&listener, &acceptor).await {
+            // The spare descriptor is gone, too.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
         }
-    }
+    })
+    .await;
 }
 
 /// The protocol of an acceptor's connections.
