@@ -248,7 +248,8 @@ self_signed() { # key, certificate
 # pages that change the machine's services and limits or need a cluster, and one line that calls a payment provider.
 of_the_machine=(FirstcomeDescriptorsLow FirstcomeKeysForgotten FirstcomeMemoryHigh FirstcomeNotWatched)
 of_the_machine+=(FirstcomeNoLeader FirstcomeLeaderChanges FirstcomeNodeBehind FirstcomeEtcdMemberLost FirstcomeEtcdNearlyFull)
-of_the_machine+=(FirstcomeEtcdSlow FirstcomeNodeClockOff ReplaceNode UpgradeCluster)
+of_the_machine+=(FirstcomeEtcdSlow FirstcomeNodeClockOff FirstcomeRouterNoLeader FirstcomeRouterNodeMisplaced ReplaceNode)
+of_the_machine+=(UpgradeCluster)
 is_counted() {
     curl -s "http://$admin/metrics" >"$scratch/metrics"
     for metric in reads problems provider_events; do grep -q "^firstcome_${metric}_total" "$scratch/metrics" || return 1; done
