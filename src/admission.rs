@@ -12,6 +12,7 @@ pub mod largest_amounts;
 pub mod limits;
 pub mod operators;
 pub mod rejected;
+pub mod risk;
 pub mod verified;
 
 use std::net::IpAddr;
@@ -125,7 +126,7 @@ impl Admission {
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
                 in_flight: InFlight::new(config.in_flight_per_client_max),
-                door: Door::new(&config.admission, config.limits.loopback_is_client, telemetry),
+                door: Door::new(&config.admission, &config.risk, config.limits.loopback_is_client, telemetry),
                 challenges,
                 counters,
             }),
@@ -143,6 +144,7 @@ impl Admission {
     pub fn replace_limits(&self, config: &Config) {
         self.in_flight.set_max(config.in_flight_per_client_max);
         self.door.replace_rules(&config.admission);
+        self.door.risk().replace_rules(&config.risk);
     }
 
     /// Returns the client that the limits count. `forwarded_for` is called for a trusted proxy only.

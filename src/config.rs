@@ -17,6 +17,7 @@ mod model;
 mod outbox;
 mod payments;
 mod plan;
+mod risk;
 pub mod secret_file;
 mod setting;
 mod settings;
@@ -36,7 +37,7 @@ pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections
 pub use model::{
     AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ChallengeSettings, ClusterConfig,
     Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore,
-    PlanSettings, TlsFiles, TraceSettings, WireLimits,
+    PlanSettings, RiskSettings, TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;

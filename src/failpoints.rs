@@ -88,6 +88,10 @@ pub enum Bug {
     UsedChallengePasses,
     /// Orders pass while the service that verifies challenges does not answer, although the settings do not let them.
     FailsOpen,
+    /// What a signal adds to a buyer's score stays for ever.
+    ScoreNeverDecays,
+    /// Many buyers behind one address raise `shared_client`, whatever their user agents.
+    CampusByAddress,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -21,6 +21,7 @@ pub mod request;
 pub mod route;
 pub mod router;
 pub mod routes;
+mod signals;
 pub mod slow_queries;
 pub mod trace_context;
 pub mod worker;

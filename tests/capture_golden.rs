@@ -175,7 +175,7 @@ fn later_sample() -> Vec<Record> {
     let command_key = CommandKey { digest: key, params: buyer };
     let patch = DropPatch { challenge: Some(ChallengeKind::None), ..DropPatch::default() };
     let identities = IdentityDigests { email: Some(Digest([0xe0; 16])), ..IdentityDigests::default() };
-    let signals = SignalSet::default().with(Signal::NoRead).with(Signal::Challenge);
+    let signals = SignalSet::default().with(Signal::NoReadBeforePurchase).with(Signal::Challenge);
     let facts = OrderFacts { identities, risk: Some(RiskNote { score: 75, signals }) };
     let decided = |command| {
         let outcome = Outcome::Refused { as_of_seq: seq(3), refusal: Refusal::NotFound };

@@ -173,7 +173,7 @@ fn sample_with_facts() -> Entry {
         phone: Some(Digest([0xf0; 16])),
         ..IdentityDigests::default()
     };
-    let risk = Some(RiskNote { score: 75, signals: SignalSet::default().with(Signal::NoRead) });
+    let risk = Some(RiskNote { score: 75, signals: SignalSet::default().with(Signal::NoReadBeforePurchase) });
     let facts = OrderFacts { identities, risk };
     let event = OrderEvent::ReservedWithFacts(Box::new(ReservedWithFacts { reserved, facts }));
     entry.batch.events[0].body = EventBody::Order(event);

@@ -6,6 +6,7 @@
 
 mod gcra;
 mod rules;
+mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,8 @@ use table::{Key, Table, give_back_cell, take_cell};
 
 use super::Caller;
 use super::address::ClientAddress;
-use crate::config::AdmissionSettings;
+use super::risk::Risk;
+use crate::config::{AdmissionSettings, RiskSettings};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{BuyerText, PolicyState, Tier};
 
@@ -79,6 +81,7 @@ pub struct Door {
     table: Table,
     /// Arrival times of all clients together: reads, writes.
     global: [AtomicU64; 2],
+    risk: Risk,
     turned_away: metrics::Counter,
     refused: [metrics::Counter; POLICY_NAMES.len()],
     tiers: [metrics::Counter; Tier::ALL.len()],
@@ -107,13 +110,19 @@ impl Passed {
 impl Door {
     /// Returns a door that has seen nobody. Loopback is exempt unless it is told to be a client.
     #[must_use]
-    pub fn new(settings: &AdmissionSettings, loopback_is_client: bool, telemetry: &Telemetry) -> Door {
+    pub fn new(
+        settings: &AdmissionSettings,
+        risk: &RiskSettings,
+        loopback_is_client: bool,
+        telemetry: &Telemetry,
+    ) -> Door {
         Door {
             started: Instant::now(),
             loopback_is_client,
             rules: CurrentRules::new(settings),
             table: Table::new(settings.entries_max),
             global: Default::default(),
+            risk: Risk::new(risk, telemetry),
             turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "rate_limit")]),
             refused: POLICY_NAMES.map(|policy| telemetry.counter(&metric::RATE_LIMITED, &[("policy", policy)])),
             tiers: Tier::ALL.map(|tier| telemetry.counter(&metric::TIER_REQUESTS, &[("tier", tier.as_str())])),
@@ -158,7 +167,8 @@ impl Door {
             needs[0] = Some((Policy::GlobalReads, None));
             let tier = match caller.token() {
                 Some((buyer, _)) if rules.exempts_buyer(buyer.as_str()) => return Ok(()),
-                Some((buyer, tier)) => {
+                Some((buyer, claim)) => {
+                    let tier = self.tier_of(buyer, claim, now);
                     needs[1] = Some((Policy::BuyerReads, Some(self.buyer(buyer).of(purpose::READS))));
                     self.tiers[tier as usize].increment(1);
                     Some(tier)
@@ -192,10 +202,10 @@ impl Door {
             return Ok(Passed::default());
         }
         self.rules.ask(|rules| {
-            let now = self.nanos(now);
             let mut needs = [None; POLICIES_MAX];
             needs[0] = Some((Policy::GlobalWrites, None));
-            let token = caller.token();
+            let token = caller.token().map(|(buyer, claim)| (buyer, self.tier_of(buyer, claim, now)));
+            let now = self.nanos(now);
             if let Some((buyer, tier)) = token {
                 if rules.exempts_buyer(buyer.as_str()) {
                     return Ok(Passed::default());
@@ -227,7 +237,8 @@ impl Door {
             return Ok(Passed::default());
         }
         self.rules.ask(|rules| {
-            let (now, key, tier) = (self.nanos(now), self.buyer(buyer), rules.default_tier);
+            let tier = self.tier_of(buyer, rules.default_tier, now);
+            let (now, key) = (self.nanos(now), self.buyer(buyer));
             let mut needs = [None; POLICIES_MAX];
             needs[0] = Some((Policy::Buyer(tier), Some(key.of(purpose::WRITES))));
             match client.0 {

@@ -57,8 +57,8 @@ fn read_limits_again(args: &ServeArgs, admission: &Admission) {
         Ok(config) => {
             admission.replace_limits(&config);
             tracing::info!(
-                "SIGHUP: the limits of the section admission are in force as they stand now; all other settings, and \
-                 admission.entries_max, take effect at the next start"
+                "SIGHUP: the limits of the sections admission and risk are in force as they stand now; all other settings, and \
+                 entries_max of both, take effect at the next start"
             );
         }
         Err(mistakes) => {

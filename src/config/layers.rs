@@ -7,7 +7,7 @@ use std::path::Path;
 use super::model::{ClusterConfig, Config, ConfigError};
 use super::settings::all_settings;
 use super::toml_file::{not_shown, shown, toml_table};
-use super::{admission, challenge, limits, outbox, payments, wire};
+use super::{admission, challenge, limits, outbox, payments, risk, wire};
 
 /// The source of the values that no layer sets.
 pub(super) const DEFAULT: &str = "default";
@@ -166,6 +166,7 @@ impl Layers {
             .chain(limits::relations(config))
             .chain(admission::relations(config))
             .chain(challenge::relations(config))
+            .chain(risk::relations(config))
             .chain(payments::relations(config))
             .chain(outbox::relations(config))
             .chain(wire::relations(config));

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use crate::types::shard::Shard;
-use crate::types::{Amount, EventFilter, Provider, Tier};
+use crate::types::{Amount, EventFilter, Provider, Signal, Tier};
 
 /// The configuration of a server. The text of each field's [`Setting`](super::setting::Setting) explains it.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ pub struct Config {
     pub in_flight_per_client_max: u32,
     pub admission: AdmissionSettings,
     pub challenge: ChallengeSettings,
+    pub risk: RiskSettings,
     pub identity_audience: String,
     pub identity_issuer: String,
     pub identity_leeway: Duration,
@@ -123,6 +124,7 @@ impl Config {
             in_flight_per_client_max: 0,
             admission: AdmissionSettings::default(),
             challenge: ChallengeSettings::default(),
+            risk: RiskSettings::default(),
             identity_audience: String::new(),
             identity_issuer: String::new(),
             identity_leeway: Duration::ZERO,
@@ -202,6 +204,26 @@ pub struct ChallengeSettings {
     pub timeout: Duration,
     pub fail_open: bool,
     pub in_flight_max: usize,
+}
+
+/// Bot signals: weights and thresholds. The text of each field's `Setting` explains it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RiskSettings {
+    pub enabled: bool,
+    pub suspect_at: u32,
+    pub half_life_seconds: u32,
+    pub entries_max: usize,
+    /// In the order of the signals.
+    pub weights: [u32; Signal::ALL.len()],
+    pub interval_gaps: u32,
+    pub interval_percent: u32,
+    pub first_instant_ms: u32,
+    pub addresses_max: u32,
+    pub agents_max: u32,
+    pub addresses_window_seconds: u32,
+    pub shared_buyers_max: u32,
+    pub shared_window_seconds: u32,
+    pub fast_checkout_ms: u32,
 }
 
 /// Clients without limits.

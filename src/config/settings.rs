@@ -10,13 +10,14 @@ use super::values::{
     address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
     public_url, tls_file,
 };
-use super::{admission, auctions, challenge, cluster, log, outbox, plan, traces, wire};
+use super::{admission, auctions, challenge, cluster, log, outbox, plan, risk, traces, wire};
 
 /// All settings by section, in the order of the table in `README.md`.
 static SECTIONS: &[&[Setting]] = &[
     CORE,
     admission::SETTINGS,
     challenge::SETTINGS,
+    risk::SETTINGS,
     log::SETTINGS,
     outbox::SETTINGS,
     auctions::SETTINGS,

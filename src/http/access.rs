@@ -15,7 +15,7 @@ use crate::admission::operators::Role;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller, Rejected};
 use crate::api::Problem;
-use crate::types::UnixMillis;
+use crate::types::{BuyerText, UnixMillis};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -41,7 +41,7 @@ pub struct AdmittedRequest<'server> {
 }
 
 /// Identifies the caller of a request, checks the role, acquires a permit if the route counts in flight, and charges the rate
-/// limits.
+/// limits. `note_write` sees a write whose buyer a token names, before it is charged.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `rate-limited`.
@@ -52,6 +52,7 @@ pub fn admit<'server>(
     headers: &HeaderMap,
     (peer, started): (IpAddr, Instant),
     now: impl FnOnce() -> UnixMillis,
+    note_write: impl FnOnce(Client, &BuyerText),
 ) -> Result<AdmittedRequest<'server>, Problem> {
     let client = if route.is_limited { admission.client(peer, || forwarded_for(headers)) } else { Client::EXEMPT };
     let caller = match identify(admission, known, route, headers, client, now) {
@@ -63,6 +64,9 @@ pub fn admit<'server>(
         }
     };
     let permit = if route.counts_in_flight { permit(admission, &caller, headers, peer)? } else { None };
+    if let (false, false, Some(buyer)) = (client.is_exempt(), route.is_read(), caller.buyer()) {
+        note_write(client, buyer);
+    }
     let passed = charge(admission, route, client, &caller, started)?;
     Ok(AdmittedRequest { caller, client, passed, permit })
 }

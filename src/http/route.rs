@@ -86,6 +86,8 @@ pub struct Route {
     pub is_limited: bool,
     /// A read that only the leader of a cluster answers.
     is_leaders: bool,
+    /// It orders the drop that the path names.
+    pub orders_drop: bool,
     /// A page of the demonstration, for browsers only: not part of the contract with clients.
     pub is_demo: bool,
     /// The statuses of successful responses.
@@ -125,6 +127,7 @@ impl Route {
             counts_in_flight: false,
             is_limited: matches!(listener, Listener::Public),
             is_leaders: false,
+            orders_drop: false,
             is_demo: false,
             success: &[],
             problems: &[],
@@ -171,6 +174,11 @@ impl Route {
     /// A route of the admin listener that needs no token, for probes.
     pub(super) const fn probe(path: &'static str, operation: &'static str, summary: &'static str) -> Route {
         Route::new(Listener::Admin, RequiredRole::None, Method::GET, path, operation, summary)
+    }
+
+    pub(super) const fn orders_drop(mut self) -> Route {
+        self.orders_drop = true;
+        self
     }
 
     pub(super) const fn demo(mut self) -> Route {

@@ -18,14 +18,14 @@ use super::date_header::DateHeader;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
-use super::request::{FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters, values};
+use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters, values};
 use super::route::{Listener, Route};
 use super::router::{RouteMatch, Router};
 use super::slow_queries::QueryQueue;
 use super::trace_context::{self, TraceContext, TracedResponse};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::largest_amounts::LargestAmounts;
-use crate::admission::limits::{Client, Passed};
+use crate::admission::limits::Passed;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::api::Problem;
@@ -35,12 +35,12 @@ use crate::egress::EgressClient;
 use crate::payments::sessions::RefusedSessions;
 use crate::payments::{WebhookVerifiers, accepted_amounts};
 use crate::read::metrics_sample::MetricsSampler;
-use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, PageCache, Reader};
+use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, DropStarts, PageCache, Reader};
 use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::shard::NumberSeries;
-use crate::types::{BuyerText, UnixMillis, hex};
+use crate::types::{BuyerText, DropId, UnixMillis, hex};
 use crate::web::shop::ShopPage;
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock;
@@ -118,6 +118,7 @@ pub struct Worker {
     pub verified: Rc<RefCell<VerifiedTokens>>,
     /// Shared with the wire connections of the thread.
     pub largest_amounts: Rc<LargestAmounts>,
+    pub(super) starts: RefCell<DropStarts>,
     request_ids: Cell<u64>,
     jitter: Cell<u64>,
     /// On a node of a cluster: the headers of its reads.
@@ -175,6 +176,7 @@ impl Worker {
             router,
             verified: Rc::default(),
             largest_amounts: Rc::new(LargestAmounts::new(largest)),
+            starts: RefCell::default(),
             request_ids: Cell::new(u64::from_le_bytes(seed)),
             jitter: Cell::new(u64::from_be_bytes(seed)),
             node_headers,
@@ -260,13 +262,17 @@ impl Worker {
     /// Admits a request, whose head had arrived at `started`.
     pub(super) fn admit(
         &self,
-        route: usize,
+        (route, parameter): (usize, &str),
         headers: &HeaderMap,
         peer: IpAddr,
         started: Instant,
     ) -> Result<AdmittedRequest<'_>, Problem> {
         let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };
-        access::admit(&self.server.admission, &self.verified, route, headers, (peer, started), wall_clock)
+        let note_write = |client, buyer: &BuyerText| {
+            let drop_id = route.orders_drop.then(|| parameter.parse().ok().and_then(DropId::new)).flatten();
+            self.note_write(client, buyer, headers, drop_id, started);
+        };
+        access::admit(&self.server.admission, &self.verified, route, headers, (peer, started), wall_clock, note_write)
     }
 
     /// Counts a request as in flight whose route does not always wait.
@@ -279,12 +285,14 @@ impl Worker {
         access::permit(&self.server.admission, caller, headers, peer)
     }
 
-    /// Charges the limits for the buyer that a request's body names. Where buyers have tokens, theirs has been charged.
-    pub(super) fn admit_named(&self, client: Client, buyer: &BuyerText, started: Instant) -> Result<(), Problem> {
+    /// Charges the limits for the buyer that a request's body names, with the drop that they order. Where buyers have tokens, theirs has been charged.
+    pub(super) fn admit_named(&self, call: &Call, buyer: &BuyerText, drop_id: Option<DropId>) -> Result<(), Problem> {
+        let Call { client, started, .. } = *call;
         let admission = &self.server.admission;
         if client.is_exempt() || admission.buyers.is_some() {
             return Ok(());
         }
+        self.note_write(client, buyer, &call.parts.headers, drop_id, started);
         let passed = admission.door.named_buyer(client, buyer, started).map_err(access::over_limit)?;
         self.named.set((!passed.is_unlimited()).then(|| Box::new(passed)));
         Ok(())

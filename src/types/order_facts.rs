@@ -8,17 +8,17 @@ pub enum Signal {
     /// The buyer's requests come at equal intervals.
     RegularIntervals,
     /// The buyer has not read the drop.
-    NoRead,
+    NoReadBeforePurchase,
     /// The request came within milliseconds of the start.
     FirstInstant,
     /// One buyer comes from many addresses or user agents.
-    ManyOrigins,
+    ManyAddresses,
     /// Many buyers come from one address and one user agent.
-    ManyBuyers,
+    SharedClient,
     /// Headers of browsers are missing or contradict each other.
-    Headers,
+    OddHeaders,
     /// The checkout follows the reservation faster than a person.
-    CheckoutSpeed,
+    FastCheckout,
     /// A challenge was failed, replayed, or solved faster than hardware can.
     Challenge,
 }
@@ -26,12 +26,12 @@ pub enum Signal {
 impl Signal {
     pub const ALL: [Signal; 8] = [
         Signal::RegularIntervals,
-        Signal::NoRead,
+        Signal::NoReadBeforePurchase,
         Signal::FirstInstant,
-        Signal::ManyOrigins,
-        Signal::ManyBuyers,
-        Signal::Headers,
-        Signal::CheckoutSpeed,
+        Signal::ManyAddresses,
+        Signal::SharedClient,
+        Signal::OddHeaders,
+        Signal::FastCheckout,
         Signal::Challenge,
     ];
 
@@ -40,12 +40,12 @@ impl Signal {
     pub const fn as_str(self) -> &'static str {
         match self {
             Signal::RegularIntervals => "regular_intervals",
-            Signal::NoRead => "no_read",
+            Signal::NoReadBeforePurchase => "no_read_before_purchase",
             Signal::FirstInstant => "first_instant",
-            Signal::ManyOrigins => "many_origins",
-            Signal::ManyBuyers => "many_buyers",
-            Signal::Headers => "headers",
-            Signal::CheckoutSpeed => "checkout_speed",
+            Signal::ManyAddresses => "many_addresses",
+            Signal::SharedClient => "shared_client",
+            Signal::OddHeaders => "odd_headers",
+            Signal::FastCheckout => "fast_checkout",
             Signal::Challenge => "challenge",
         }
     }
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_set_has_the_signals_that_were_added_and_no_bits_of_others() {
-        let set = SignalSet::default().with(Signal::NoRead).with(Signal::Challenge).with(Signal::NoRead);
-        assert_eq!(set.iter().collect::<Vec<_>>(), [Signal::NoRead, Signal::Challenge]);
+        let set = SignalSet::default().with(Signal::NoReadBeforePurchase).with(Signal::Challenge).with(Signal::NoReadBeforePurchase);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Signal::NoReadBeforePurchase, Signal::Challenge]);
         assert_eq!(SignalSet::new(set.get()), Some(set));
         assert!(SignalSet::default().is_empty() && !set.is_empty());
         assert_eq!(SignalSet::new(1 << 8), None);

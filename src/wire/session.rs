@@ -15,6 +15,7 @@ use super::subscriptions::SubscriptionWaker;
 use super::worker::{WireWorker, fault};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::limits::Client;
+use crate::admission::risk::SeenWrite;
 use crate::admission::verified::VerifiedToken;
 use crate::admission::{Admission, Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
@@ -252,6 +253,8 @@ impl Session {
         if client.is_exempt() {
             return Ok(());
         }
+        // Clients of this protocol are programs: there are neither headers nor reads of drops.
+        door.note_write(client, buyer, &SeenWrite::default(), now);
         let passed = door.write(client, &self.caller, now).map_err(|_told_by_no_frame| reason::RATE_LIMITED)?;
         if buyers.is_none() && door.named_buyer(client, buyer, now).is_err() {
             door.give_back(&passed, now);

@@ -30,6 +30,11 @@ const SHARD_BITS: u32 = SHARDS.trailing_zeros();
 pub(super) struct Key(u64);
 
 impl Key {
+    /// Returns the hash.
+    pub(super) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns the key of the same client for another purpose.
     pub(super) fn of(self, purpose: u64) -> Key {
         Key(mix(self.0 ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
@@ -154,6 +159,15 @@ impl Table {
         let bits = (key.0 << SHARD_BITS) >> 32;
         let scaled = bits.wrapping_mul(u64::try_from(buckets.len()).unwrap_or(1)) >> 32;
         &buckets[usize::try_from(scaled).unwrap_or(0)]
+    }
+
+    /// Returns the number of clients that have not recovered, and of all places.
+    pub(super) fn fill(&self, now: Nanos) -> (u64, u64) {
+        let buckets = self.shards.iter().filter_map(OnceLock::get).flatten();
+        let arrivals = buckets.flat_map(|bucket| &bucket.arrivals);
+        let used = arrivals.filter(|arrival| arrival.load(Ordering::Relaxed) > now).count();
+        let places = self.buckets_per_shard.saturating_mul(WAYS * SHARDS);
+        (u64::try_from(used).unwrap_or(u64::MAX), u64::try_from(places).unwrap_or(u64::MAX))
     }
 
     /// Returns the bytes of all parts that have clients.

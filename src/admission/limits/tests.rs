@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::Caller;
 use super::super::address::ClientAddress;
 use super::{Client, Door, Exceeded};
-use crate::config::{AdmissionSettings, Config};
+use crate::config::{AdmissionSettings, Config, RiskSettings};
 use crate::telemetry::Telemetry;
 use crate::types::{BuyerText, Tier};
 
@@ -17,7 +17,7 @@ fn settings(change: impl FnOnce(&mut AdmissionSettings)) -> AdmissionSettings {
 }
 
 fn door(change: impl FnOnce(&mut AdmissionSettings)) -> Door {
-    Door::new(&settings(change), false, &Telemetry::new())
+    Door::new(&settings(change), &RiskSettings::default(), false, &Telemetry::new())
 }
 
 fn at(door: &Door, address: &str) -> Client {
@@ -130,7 +130,7 @@ fn who_is_exempt_has_no_limit_and_a_name_alone_exempts_nobody() {
     assert_eq!(passed(|| write(at(&d, "192.0.2.1"), &Caller::Anonymous)), (7, vec!["global-writes"]));
     assert_eq!(passed(|| d.read(at(&d, "192.0.2.7"), &Caller::Anonymous, now)), (5, vec!["global-reads"]));
 
-    let is_client = Door::new(&settings(|_| {}), true, &Telemetry::new());
+    let is_client = Door::new(&settings(|_| {}), &RiskSettings::default(), true, &Telemetry::new());
     assert_eq!(passed(|| is_client.write(at(&is_client, "127.0.0.1"), &Caller::Anonymous, now).map(|_| ())).0, 100);
 }
 

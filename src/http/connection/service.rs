@@ -123,7 +123,7 @@ impl<'c> RequestFuture<'c> {
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
         context.route = index;
-        let AdmittedRequest { caller, client, passed, mut permit } = match context.admit(&parts, peer) {
+        let AdmittedRequest { caller, client, passed, mut permit } = match context.admit(&parts, &parameter, peer) {
             Ok(admitted) => admitted,
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
@@ -188,14 +188,14 @@ impl WaitingRequest<'_> {
 
 impl<'c> RequestContext<'c> {
     /// Admits the request, whose route is known, unless another node must answer it.
-    fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<AdmittedRequest<'c>, Problem> {
+    fn admit(&mut self, parts: &Parts, parameter: &str, peer: IpAddr) -> Result<AdmittedRequest<'c>, Problem> {
         let worker = self.worker;
         let mut is_served = Ok(());
         if let (Some(node), Some(route)) = (&worker.writer.node, worker.server.routes.get(self.route)) {
             self.node = Some(Box::new(NodeRequest::new(worker, node, route, parts)));
             is_served = node::check(worker, node, route);
         }
-        let admitted = worker.admit(self.route, &parts.headers, peer, self.started)?;
+        let admitted = worker.admit((self.route, parameter), &parts.headers, peer, self.started)?;
         worker.check_query(self.route, &parts.uri)?;
         is_served.map(|()| admitted)
     }

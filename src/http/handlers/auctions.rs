@@ -194,7 +194,7 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
 pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let request = parse_bid(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
-    worker.admit_named(call.client, &request.buyer, call.started)?;
+    worker.admit_named(&call, &request.buyer, None)?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
     let digests = &worker.writer.digest_key;
@@ -245,7 +245,7 @@ fn current_bid_body(worker: &Worker, id: AuctionId, seq: Seq) -> Result<CreatedB
 pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let buyer = parse_buy_now(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
-    worker.admit_named(call.client, &buyer, call.started)?;
+    worker.admit_named(&call, &buyer, None)?;
     let key = call.idempotency_key()?;
     let auction = find_auction(worker, call.auction_id()?)?;
     prices::check_buy_now(worker, &auction)?;

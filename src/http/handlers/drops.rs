@@ -82,7 +82,9 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 
 /// `GET /v1/drops/{drop_id}`: the hot read.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let found = cached_drop(worker, call.drop_id()?, call.started)?;
+    let drop_id = call.drop_id()?;
+    let found = cached_drop(worker, drop_id, call.started)?;
+    worker.note_read(call, Some(drop_id));
     Ok(tagged(&call.parts.headers, found.etag, Caching::Public, found.body))
 }
 
@@ -103,6 +105,7 @@ pub(super) fn cached_drop(worker: &Worker, id: DropId, started: Instant) -> Resu
 /// `GET /v1/drops`.
 pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let epoch = worker.server.epoch;
+    worker.note_read(call, None);
     cached_page(worker, call, PagedList::Drops, move |connection, after, limit| {
         let page = lists::drops(connection, after, limit)?;
         Ok(page.map(|row| PageItem { body: drop_body(row, epoch), version: row.version }))

@@ -1,7 +1,7 @@
 //! `GET /metrics`: counters, and values that are sampled at each scrape.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::{Method, Response};
 use serde_json::json;
@@ -51,6 +51,11 @@ pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
         (&metric::DATABASE_BYTES, worker.reader.database_bytes()),
     ] {
         telemetry.set(gauge, value);
+    }
+    let (door, now) = (&worker.server.admission.door, Instant::now());
+    telemetry.set(&metric::SUSPECTED_BUYERS, door.risk().counts(now).suspected);
+    for (table, share) in door.fill(now) {
+        telemetry.gauge(&metric::DOOR_FILL, &[("table", table)]).set(share);
     }
     if let Some(node) = &worker.writer.node {
         show_node(telemetry, node);

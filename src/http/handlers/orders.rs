@@ -29,6 +29,7 @@ use crate::writer::{Class, Decided};
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::buyer(Method::POST, "/v1/drops/{drop_id}/orders", "PlaceOrder", "Place an order")
         .body("NewOrder", || json!({ "buyer": "buyer-7", "quantity": 1 }))
+        .orders_drop()
         .responds(&[201], &[Json("Order")])
         .problems(&[ANOTHER_BUYER, BODY, KEY, ID, CHALLENGE, DROP, WRITER])
         .links(&["GetOrder", "Checkout", "CancelOrder"])
@@ -58,7 +59,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     let request = OrderRequest::parse(&call.json(worker.body_bounds()).await?, call.caller.buyer())?;
     let key = call.idempotency_key()?;
-    worker.admit_named(call.client, &request.buyer, call.started)?;
+    worker.admit_named(&call, &request.buyer, Some(call.drop_id()?))?;
     let buyer = request.buyer.clone();
     let drop_id = call.drop_id()?;
     let is_challenged = worker.writer.published.drop_entry(drop_id).challenge().is_some();
@@ -194,7 +195,9 @@ pub(super) fn order_response(worker: &Worker, call: &Call, row: &OrderRow) -> Re
 /// `POST /v1/orders/{order_id}/checkout`.
 pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     let contact = parse_checkout(&call.json(worker.body_bounds()).await?)?;
-    let order = find_own_order(worker, &call)?.seq;
+    let row = find_own_order(worker, &call)?;
+    worker.note_checkout(&call, &row);
+    let order = row.seq;
     let private_data = PrivateData::Contact(Box::new(contact));
     let decided =
         submit(worker, &call.caller, Command::Order(OrderCommand::Checkout { order }), Some(private_data)).await?;

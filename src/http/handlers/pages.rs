@@ -55,7 +55,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .ignores_query()
         .responds(&[200], &[])
         .problems(&[ID])
-        .now(|worker, _| shop(worker)),
+        .now(|worker, call| shop(worker, call)),
     Route::public(Method::POST, "/", "DemoReserve", "Reserve in the demo shop")
         .demo()
         .ignores_query()
@@ -208,10 +208,11 @@ fn refusal_text(problem: &Problem) -> Option<String> {
 const OFFERS_MAX: u32 = 20;
 
 /// `GET /`.
-pub(super) fn shop(worker: &Worker) -> Result<Response<Body>, Problem> {
+pub(super) fn shop(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     if !has_demo_shop(worker) {
         return Err(Problem::NotFound);
     }
+    worker.note_read(call, None);
     // The version is loaded before the snapshot: an older page never passes for a newer one.
     let wanted = worker.writer.published.newest_change();
     let ready =
@@ -270,7 +271,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
         .ok_or_else(|| Problem::invalid("/buyer", "must be 1 to 128 bytes of text without control characters"))?;
     let quantity = Quantity::new(form.quantity)
         .ok_or_else(|| Problem::invalid("/quantity", "must be a whole number from 1 to 65535"))?;
-    worker.admit_named(call.client, &buyer, call.started)?;
+    worker.admit_named(&call, &buyer, Some(drop_id))?;
     challenges::refuse_needed(worker, &call, drop_id, &buyer)?;
     let request = OrderRequest { buyer, quantity, contact: None };
     let (decided, _) = submit_order(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
@@ -305,6 +306,7 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
     }
     let form: CheckoutForm = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
     let order = find_order(worker, &call)?;
+    worker.note_checkout(&call, &order);
     let CheckoutForm { name, email, phone, address } = form;
     let mut contact = Map::new();
     for (field, value) in [("name", name), ("email", email), ("phone", phone), ("address", address)] {

@@ -66,6 +66,7 @@ impl Drop for Slot {
 pub(super) fn drop_changes(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let id = call.drop_id()?;
     let first = cached_drop(worker, id, call.started)?;
+    worker.note_read(call, Some(id));
     changes(worker, StreamKind::Drop, id, first, move |worker| cached_drop(worker, id, Instant::now()))
 }
 

@@ -1,0 +1,77 @@
+//! The door's part in bot signals: whose requests raise them, and the tier that follows from the score.
+
+use std::time::{Duration, Instant};
+
+use super::{Client, ClientKind, Door};
+use crate::admission::Caller;
+use crate::admission::risk::{Risk, SeenWrite};
+use crate::types::{BuyerText, DropId, Tier};
+
+impl Door {
+    /// Returns the signals and scores of buyers.
+    #[must_use]
+    pub fn risk(&self) -> &Risk {
+        &self.risk
+    }
+
+    /// Returns the tier of a buyer whose token, or the settings, say `claim`.
+    pub(super) fn tier_of(&self, buyer: &BuyerText, claim: Tier, now: Instant) -> Tier {
+        if self.risk.is_suspected(buyer, now) { Tier::Suspected } else { claim }
+    }
+
+    /// Notes that a client has read a drop; `None` for a list of drops.
+    pub fn note_read(&self, client: Client, caller: &Caller, drop_id: Option<DropId>, now: Instant) {
+        match (client.0, caller.buyer()) {
+            (ClientKind::Exempt | ClientKind::Backend, _) => {}
+            (ClientKind::Address(address), None) => self.risk.note_read_from(address.bits(), drop_id, now),
+            (ClientKind::Address(_), Some(buyer)) => self.risk.note_read_by(buyer, drop_id, now),
+        }
+    }
+
+    /// Notes a write of a buyer, before it asks for room, so that its tier is that of the score with this write. Behind the
+    /// shop's back end neither the address nor the headers are the buyer's.
+    pub fn note_write(&self, client: Client, buyer: &BuyerText, write: &SeenWrite<'_>, now: Instant) {
+        if !self.has_signals(client, buyer) {
+            return;
+        }
+        match client.0 {
+            ClientKind::Exempt => {}
+            ClientKind::Backend => {
+                self.risk.note_write(buyer, &SeenWrite { address: None, headers: None, ..*write }, now);
+            }
+            ClientKind::Address(address) => {
+                self.risk.note_write(buyer, &SeenWrite { address: Some(address.bits()), ..*write }, now);
+            }
+        }
+    }
+
+    /// Notes a checkout of a buyer, so long after the reservation.
+    pub fn note_checkout(&self, client: Client, buyer: &BuyerText, since_reservation: Duration, now: Instant) {
+        if self.has_signals(client, buyer) {
+            self.risk.note_checkout(buyer, since_reservation, now);
+        }
+    }
+
+    /// Notes that a buyer failed a challenge, replayed one, or solved it faster than hardware can.
+    pub fn note_challenge(&self, client: Client, buyer: &BuyerText, now: Instant) {
+        if self.has_signals(client, buyer) {
+            self.risk.note_challenge(buyer, now);
+        }
+    }
+
+    /// Returns the share of places in use: of clients that have not recovered, and of buyers with signals.
+    #[must_use]
+    pub fn fill(&self, now: Instant) -> [(&'static str, f64); 2] {
+        let share = |(used, places): (u64, u64)| {
+            let thousandths = used.saturating_mul(1000).checked_div(places).unwrap_or(0);
+            f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1000.0
+        };
+        let limits = self.table.fill(self.nanos(now));
+        [("limits", share(limits)), ("risk", share(self.risk.counts(now).entries))]
+    }
+
+    /// Returns whether signals of a buyer are collected: neither the client nor the buyer is exempt.
+    fn has_signals(&self, client: Client, buyer: &BuyerText) -> bool {
+        !client.is_exempt() && self.risk.is_enabled() && !self.rules.ask(|rules| rules.exempts_buyer(buyer.as_str()))
+    }
+}
