@@ -441,4 +441,38 @@ CLUSTER = Board("cluster", "Cluster", "The nodes of a cluster and the members of
     ]),
 ])
 
-BOARDS = [SALE, WRITER, EDGE, PAYMENTS, AUCTIONS, CLUSTER]
+DOOR = Board("door", "Door", "Who is refused at the door, and for which reasons: limits, tiers, bot signals, challenges.", [
+    Row("Limits", [
+        Panel("Refusals by policy", "Requests that a rate limit had no room for, per second by policy.", "ops",
+              [("sum by (policy) (rate(firstcome_rate_limited_total{@}[]))", "{{policy}}")],
+              runbooks=["FirstcomeDoorRefusesMany"]),
+        Panel("Refused share", "Refusals by buyers' policies as a share of the requests of buyers.", "percentunit",
+              [('sum by (instance) (rate(firstcome_rate_limited_total{@,policy=~"buyer-.*"}[])) / '
+                "sum by (instance) (rate(firstcome_tier_requests_total{@}[]))", "{{instance}}")],
+              [(0.1, ORANGE), (0.3, RED)], ["FirstcomeDoorRefusesMany"]),
+        Panel("Table fill", "Used share of the door's tables; full ones admit newcomers by a shared budget only.",
+              "percentunit", [("max by (table) (firstcome_door_fill_ratio{@})", "{{table}}")],
+              [(0.7, ORANGE), (0.95, RED)], ["FirstcomeDoorRefusesMany"]),
+    ]),
+    Row("Tiers", [
+        Panel("Requests by tier", "Requests of buyers to whom limits apply, per second by tier.", "ops",
+              [("sum by (tier) (rate(firstcome_tier_requests_total{@}[]))", "{{tier}}")], stacked=True, width=12),
+        Panel("Orders by tier", "Orders that the door let through, as a share of all of them, by the buyer's tier.",
+              "percentunit",
+              [("sum by (tier) (rate(firstcome_tier_orders_total{@}[])) / ignoring (tier) group_left () "
+                "sum (rate(firstcome_tier_orders_total{@}[]))", "{{tier}}")], stacked=True, width=12),
+    ]),
+    Row("Signals", [
+        Panel("Signals by name", "Bot signals that requests raised, per second by name.", "ops",
+              [("sum by (signal) (rate(firstcome_risk_signals_total{@}[]))", "{{signal}}")],
+              runbooks=["FirstcomeManySuspected"]),
+        Panel("Suspected buyers", "Buyers whose risk score is at least risk.suspect_at.", "short",
+              [("firstcome_suspected_buyers{@}", "{{instance}}")], runbooks=["FirstcomeManySuspected"]),
+        Panel("Suspected share", "Requests of suspected buyers as a share of all requests of buyers.", "percentunit",
+              [('sum by (instance) (rate(firstcome_tier_requests_total{@,tier="suspected"}[])) / '
+                "sum by (instance) (rate(firstcome_tier_requests_total{@}[]))", "{{instance}}")],
+              [(0.1, ORANGE), (0.3, RED)], ["FirstcomeManySuspected"]),
+    ]),
+])
+
+BOARDS = [SALE, WRITER, EDGE, DOOR, PAYMENTS, AUCTIONS, CLUSTER]

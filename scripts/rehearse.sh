@@ -154,6 +154,7 @@ systemctl() {
         server=
         ;;
     "kill --signal=CONT firstcome") kill -CONT "$server" ;;
+    "kill --signal=HUP firstcome") kill -HUP "$server" ;;
     "kill --signal=KILL firstcome") # Restart=on-failure
         kill -KILL "$server"
         wait "$server" 2>/dev/null || true

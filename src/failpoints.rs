@@ -88,7 +88,7 @@ pub enum Bug {
     UsedChallengePasses,
     /// Orders pass while the service that verifies challenges does not answer, although the settings do not let them.
     FailsOpen,
-    /// What a signal adds to a buyer's score stays for ever.
+    /// The weight of a signal stays in a buyer's score for ever.
     ScoreNeverDecays,
     /// Many buyers behind one address raise `shared_client`, whatever their user agents.
     CampusByAddress,

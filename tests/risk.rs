@@ -42,7 +42,12 @@ fn a_suspicion_ends_when_its_signals_have_decayed() {
     let headers = BrowserHeaders::default();
     let client = at(&door, "192.0.2.1");
     for number in 0..8 {
-        door.note_write(client, &buyer("bot"), &order_with(&headers, None), began + Duration::from_millis(250 * number));
+        door.note_write(
+            client,
+            &buyer("bot"),
+            &order_with(&headers, None),
+            began + Duration::from_millis(250 * number),
+        );
     }
     let now = began + Duration::from_secs(2);
     assert!(door.risk().is_suspected(&buyer("bot"), now));
@@ -136,6 +141,35 @@ fn the_order_that_raises_the_score_over_the_threshold_is_decided_as_that_of_a_su
     assert_eq!(order(&server, "192.0.2.1", "bot", 2).status, 429);
     assert!(metric(&server, "firstcome_suspected_buyers 1"));
     assert_eq!(from(&server, "192.0.2.2", "GET", "/v1/drops/1", "", "").status, 200);
+    let mut changed = Config::defaults();
+    changed.risk.suspect_at = 36;
+    server.0.server.admission.replace_limits(&changed);
+    assert!(metric(&server, "firstcome_suspected_buyers 0"), "a larger threshold ends suspicions at once");
+    let forgiven = order(&server, "192.0.2.4", "bot", 3);
+    assert!(forgiven.headers["ratelimit-policy"].contains(r#""buyer-new";q=50;"#), "{:?}", forgiven.headers);
     let person = order(&server, "192.0.2.2", "person", 1);
     assert!(person.headers["ratelimit-policy"].contains(r#""buyer-new";q=50;"#), "{:?}", person.headers);
+}
+
+#[test]
+fn operators_read_the_score_and_the_signals_of_an_order_in_its_audit_and_its_buyer_sees_neither() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = behind_a_proxy(scratch.path(), |config| config.risk.weights[2] = 0);
+    assert_eq!(server.create(100).status, 201);
+    let suspicious = order(&server, "192.0.2.3", "unread", 1);
+    assert_eq!(suspicious.status, 201);
+    assert!(!suspicious.text.contains("risk") && !suspicious.text.contains("no_read"), "{}", suspicious.text);
+    assert_eq!(from(&server, "192.0.2.1", "GET", "/v1/drops/1", "", "").status, 200);
+    let clean = order(&server, "192.0.2.1", "reader", 1);
+    for (answer, risk) in [
+        (&suspicious, json!({ "score": 35, "signals": ["no_read_before_purchase"] })),
+        (&clean, serde_json::Value::Null),
+    ] {
+        let id = answer.body["id"].as_str().expect("an id");
+        let audit = server.admin("GET", &format!("/v1/audit?order_id={id}"), &json!({}));
+        assert_eq!(audit.status, 200, "{}", audit.text);
+        let row = audit.text.lines().find(|line| line.starts_with('{')).expect("a row");
+        let row: serde_json::Value = serde_json::from_str(row).expect("JSON");
+        assert_eq!(row["detail"]["risk"], risk, "{}", audit.text);
+    }
 }

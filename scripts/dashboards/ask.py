@@ -46,6 +46,10 @@ QUIET = {
     "firstcome_rate_limited_total": "clients on loopback are exempt; tests/door.rs",
     "firstcome_tier_requests_total": "clients on loopback are exempt; tests/door.rs",
     "firstcome_challenges_total": "the sale's drops demand none; tests/challenges.rs",
+    "firstcome_tier_orders_total": "clients on loopback are exempt; tests/risk.rs",
+    "firstcome_risk_signals_total": "clients on loopback are exempt; tests/risk.rs",
+    "firstcome_suspected_buyers": "clients on loopback are exempt; tests/risk.rs",
+    "firstcome_door_fill_ratio": "clients on loopback are exempt; tests/risk.rs",
     'code=~"not-leader|behind"': "the sale is on a single machine; tests/viewed_node",
     'job="etcd"': "the sale is on a single machine, without etcd",
 }

@@ -85,6 +85,8 @@ pub struct Door {
     turned_away: metrics::Counter,
     refused: [metrics::Counter; POLICY_NAMES.len()],
     tiers: [metrics::Counter; Tier::ALL.len()],
+    /// Orders that have passed, by tier.
+    ordered: [metrics::Counter; Tier::ALL.len()],
 }
 
 impl Passed {
@@ -125,6 +127,7 @@ impl Door {
             risk: Risk::new(risk, telemetry),
             turned_away: telemetry.counter(&metric::TURNED_AWAY, &[("reason", "rate_limit")]),
             refused: POLICY_NAMES.map(|policy| telemetry.counter(&metric::RATE_LIMITED, &[("policy", policy)])),
+            ordered: Tier::ALL.map(|tier| telemetry.counter(&metric::TIER_ORDERS, &[("tier", tier.as_str())])),
             tiers: Tier::ALL.map(|tier| telemetry.counter(&metric::TIER_REQUESTS, &[("tier", tier.as_str())])),
         }
     }

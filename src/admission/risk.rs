@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use buyer_table::BuyerTable;
 use headers::BrowserHeaders;
-use read_filter::ReadFilter;
+use read_filter::{Hours, ReadFilter};
 use rules::CurrentRiskRules;
 use shared_clients::SharedClients;
 
@@ -99,21 +99,21 @@ impl Risk {
     /// Notes that somebody at an address has read a drop; `None` for a list of drops.
     pub fn note_read_from(&self, address: u64, drop_id: Option<DropId>, now: Instant) {
         if self.rules.is_enabled() {
-            self.reads.mark(address, number_of(drop_id), self.millis(now));
+            self.reads.mark(address, number_of(drop_id), self.hours(now));
         }
     }
 
     /// Notes that a buyer with a token has read a drop; `None` for a list of drops.
     pub fn note_read_by(&self, buyer: &BuyerText, drop_id: Option<DropId>, now: Instant) {
         if self.rules.is_enabled() {
-            self.reads.mark(self.key(buyer), number_of(drop_id), self.millis(now));
+            self.reads.mark(self.key(buyer), number_of(drop_id), self.hours(now));
         }
     }
 
     /// Notes a write of a buyer, and raises its signals.
     pub fn note_write(&self, buyer: &BuyerText, write: &SeenWrite<'_>, now: Instant) {
         let Some(rules) = self.rules.in_force() else { return };
-        let (key, now) = (self.key(buyer), self.millis(now));
+        let (key, hour, now) = (self.key(buyer), self.hours(now), self.millis(now));
         let mut raised = SignalSet::default();
         let mut raise_if = |holds: bool, signal| {
             if holds {
@@ -131,10 +131,10 @@ impl Risk {
         }
         if let Some(order) = &write.order {
             if let Some(address) = write.address {
-                let has_read = self.has_read(address, order.drop_id, now) || self.has_read(key, order.drop_id, now);
+                let has_read = self.has_read(address, order.drop_id, hour) || self.has_read(key, order.drop_id, hour);
                 raise_if(!has_read, Signal::NoReadBeforePurchase);
             }
-            let is_first = self.reads.mark_order(key, order.drop_id.get(), now);
+            let is_first = self.reads.mark_order(key, order.drop_id.get(), hour);
             raise_if(signals::is_first_instant(order.since_start, is_first, &rules), Signal::FirstInstant);
         }
         let seen = self.buyers.note_write(key, (write.address, agent), &rules, now);
@@ -193,12 +193,16 @@ impl Risk {
     }
 
     /// Returns whether a reader has read a drop, or a list of drops.
-    fn has_read(&self, reader: u64, drop_id: DropId, now: Millis) -> bool {
-        self.reads.is_marked(reader, drop_id.get(), now) || self.reads.is_marked(reader, number_of(None), now)
+    fn has_read(&self, reader: u64, drop_id: DropId, hour: Hours) -> bool {
+        self.reads.is_marked(reader, drop_id.get(), hour) || self.reads.is_marked(reader, number_of(None), hour)
     }
 
     fn key(&self, buyer: &BuyerText) -> u64 {
         self.hasher.hash_one(buyer.as_str()).max(1)
+    }
+
+    fn hours(&self, now: Instant) -> Hours {
+        now.saturating_duration_since(self.started).as_secs() / 3600
     }
 
     fn millis(&self, now: Instant) -> Millis {

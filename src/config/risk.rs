@@ -182,3 +182,35 @@ pub(super) fn relations(config: &Config) -> [Relation; 1] {
         ),
     )]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(settings: &[(&str, &str)]) -> Vec<String> {
+        let environment = settings.iter().map(|(key, value)| {
+            let key = key.to_uppercase();
+            (format!("FIRSTCOME__RISK__{key}"), (*value).to_string())
+        });
+        let wrong = Config::load(None, environment, &[]).err().unwrap_or_default();
+        wrong.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_threshold_above_the_sum_of_all_weights_and_values_out_of_range_are_told_all_at_once() {
+        assert_eq!(mistakes(&[]), [""; 0]);
+        assert_eq!(mistakes(&[("suspect_at", "260")]), [""; 0], "the sum of the defaults");
+        assert_eq!(mistakes(&[("suspect_at", "261"), ("enabled", "false")]), [""; 0]);
+        let told = mistakes(&[
+            ("suspect_at", "261"),
+            ("half_life_seconds", "0"),
+            ("regular_intervals_gaps", "9"),
+            ("many_addresses_max", "8"),
+        ]);
+        for key in ["risk.suspect_at", "HALF_LIFE_SECONDS", "REGULAR_INTERVALS_GAPS", "MANY_ADDRESSES_MAX"] {
+            assert!(told.iter().any(|line| line.contains(key)), "{key}: {told:#?}");
+        }
+        assert_eq!(told.len(), 4, "{told:#?}");
+        assert_eq!(mistakes(&[("challenge_weight", "0"), ("suspect_at", "211")]).len(), 1, "the sum is 210");
+    }
+}

@@ -1,4 +1,4 @@
-//! What bot signals need of a request over HTTP.
+//! The parts of a request over HTTP that bot signals need.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::admission::limits::Client;
 use crate::admission::risk::headers::BrowserHeaders;
 use crate::admission::risk::{SeenOrder, SeenWrite};
 use crate::read::{OrderRow, rows};
-use crate::types::{BuyerText, DropId};
+use crate::types::{BuyerText, DropId, RiskNote};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -44,6 +44,11 @@ impl Worker {
         door.note_write(client, buyer, &SeenWrite { address: None, headers: Some(&headers), order }, started);
     }
 
+    /// Counts an order that has passed the door, and returns its buyer's score with its signals, for the audit.
+    pub(super) fn note_order(&self, call: &Call, buyer: &BuyerText) -> Option<RiskNote> {
+        self.server.admission.door.note_order(call.client, &call.caller, buyer, call.started)
+    }
+
     /// Notes a checkout of an order.
     pub(super) fn note_checkout(&self, call: &Call, order: &OrderRow) {
         if call.client.is_exempt() {
@@ -54,7 +59,7 @@ impl Worker {
         self.server.admission.door.note_checkout(call.client, &buyer, since, call.started);
     }
 
-    /// Returns the time since a drop's start; `None` before it. A start that cannot be read is not known.
+    /// Returns the time since a drop's start; `None` before it. An unreadable start is not known.
     fn since_start(&self, drop_id: DropId, started: Instant) -> Option<Duration> {
         let read = || {
             let row = self.reader.read(|connection| rows::drop_by_id(connection, drop_id))?;

@@ -54,7 +54,7 @@ mod tests {
         let (mut starts, published) = (DropStarts::default(), Published::default());
         let drop_id = DropId::new(1).expect("an id");
         let at = |ms| UnixMillis::ZERO.plus_millis(ms);
-        let mut asked = |published: &Published, ms: Option<u64>| {
+        let mut asked = |published: &Published, ms: Option<i64>| {
             let read = || Ok::<_, Infallible>(Some(at(ms.unwrap_or_else(|| unreachable!("it is known")))));
             let Ok(found) = starts.of(published, drop_id, read);
             found

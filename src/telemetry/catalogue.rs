@@ -86,6 +86,7 @@ catalogue! {
     RATE_LIMITED = MetricKind::Counter, "firstcome_rate_limited_total", "Requests that a rate limit had no room for, by policy; one that several refuse counts for each.";
     TIER_REQUESTS = MetricKind::Counter, "firstcome_tier_requests_total", "Requests of buyers by tier, as far as limits apply to them: writes that name a buyer, and whatever comes with a buyer's token.";
     CHALLENGES = MetricKind::Counter, "firstcome_challenges_total", "Challenges issued, and solutions that came with orders, by result; an order's repeat counts nothing.";
+    TIER_ORDERS = MetricKind::Counter, "firstcome_tier_orders_total", "Orders that the door let through, by the buyer's tier, as far as limits apply to them.";
     RISK_SIGNALS = MetricKind::Counter, "firstcome_risk_signals_total", "Bot signals that requests of buyers raised, by signal.";
     SUSPECTED_BUYERS = MetricKind::Gauge, "firstcome_suspected_buyers", "Buyers whose risk score is at least risk.suspect_at.";
     DOOR_FILL = MetricKind::Gauge, "firstcome_door_fill_ratio", "Used share of the door's tables: limits (clients that have not recovered) and risk (buyers with recent writes or signals).";

@@ -126,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_set_has_the_signals_that_were_added_and_no_bits_of_others() {
-        let set = SignalSet::default().with(Signal::NoReadBeforePurchase).with(Signal::Challenge).with(Signal::NoReadBeforePurchase);
+        let set = SignalSet::default()
+            .with(Signal::NoReadBeforePurchase)
+            .with(Signal::Challenge)
+            .with(Signal::NoReadBeforePurchase);
         assert_eq!(set.iter().collect::<Vec<_>>(), [Signal::NoReadBeforePurchase, Signal::Challenge]);
         assert_eq!(SignalSet::new(set.get()), Some(set));
         assert!(SignalSet::default().is_empty() && !set.is_empty());

@@ -21,7 +21,7 @@ use crate::admission::{Admission, Caller, Rejected};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
-use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderSecret, Quantity, UnitPrice, hex, random};
+use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderFacts, OrderSecret, Quantity, UnitPrice, hex, random};
 use crate::writer::clock::wall_clock_second;
 use crate::writer::{Class, Submission, SubmitError, Ticket};
 
@@ -230,6 +230,8 @@ impl Session {
         let permit = self.acquire_permit(wire)?;
         self.charge(wire, &buyer, now)?;
         self.check_challenge(wire, drop_id, &buyer, now)?;
+        let risk = parts.admission.door.note_order(self.client(wire), &self.caller, &buyer, now);
+        let facts = OrderFacts { risk, ..OrderFacts::default() };
         let digests = &parts.writer.digest_key;
         let buyer_digest = digests.buyer(buyer.as_str());
         let command = Command::Order(OrderCommand::Place(PlaceOrder {
@@ -238,7 +240,7 @@ impl Session {
             key: digests.order_key(drop_id, &buyer_digest, key_digits(key).as_flattened()),
             quantity,
             contact_given: false,
-            facts: None,
+            facts: facts.boxed(),
         }));
         let secret = random::order_secret(drop_id.shard());
         let private_data = Some(PrivateData::Order { secret, buyer, contact: None });

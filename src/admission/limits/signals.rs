@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Client, ClientKind, Door};
 use crate::admission::Caller;
 use crate::admission::risk::{Risk, SeenWrite};
-use crate::types::{BuyerText, DropId, Tier};
+use crate::types::{BuyerText, DropId, RiskNote, Tier};
 
 impl Door {
     /// Returns the signals and scores of buyers.
@@ -57,6 +57,17 @@ impl Door {
         if self.has_signals(client, buyer) {
             self.risk.note_challenge(buyer, now);
         }
+    }
+
+    /// Counts an order that has passed, and returns its buyer's score with its signals, for the audit.
+    pub fn note_order(&self, client: Client, caller: &Caller, buyer: &BuyerText, now: Instant) -> Option<RiskNote> {
+        if client.is_exempt() {
+            return None;
+        }
+        let claim = caller.token().map(|(_, tier)| tier);
+        let claim = claim.unwrap_or_else(|| self.rules.ask(|rules| rules.default_tier));
+        self.ordered[self.tier_of(buyer, claim, now) as usize].increment(1);
+        self.risk.of(buyer, now)
     }
 
     /// Returns the share of places in use: of clients that have not recovered, and of buyers with signals.

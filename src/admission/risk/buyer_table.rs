@@ -1,7 +1,7 @@
 //! The signals and recent writes of buyers, in a table of a fixed size.
 //!
 //! A buyer's key leads to one bucket of four places. When each signal was raised is read without a lock, so a read of a buyer
-//! with a token waits for nobody; writes of the buyers of one bucket wait for each other. A newcomer takes the place of the
+//! with a token waits for no other; writes of the buyers of one bucket wait for each other. A newcomer takes the place of the
 //! buyer with the lowest score, the longest silent of them first, and never that of a suspected one: where all four are
 //! suspected, newcomers have no signals until one of the four has decayed.
 
@@ -38,7 +38,7 @@ struct RecentWrites {
     agents: [u16; PLACES],
 }
 
-/// When each signal of a buyer was raised last, in tenths of a second; 0 for never.
+/// The time of each signal's last raising, in tenths of a second; 0 for never.
 type RaisedTimes = [AtomicU32; Signal::ALL.len()];
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ struct BuyerBucket {
     writes: Mutex<[RecentWrites; WAYS]>,
 }
 
-/// What a write shows together with those before it.
+/// The signs of a write together with those before it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct SeenHistory {
     pub(super) is_regular: bool,

@@ -1,19 +1,17 @@
-//! Who has read which drop: one byte for each hash of a reader and a drop, with the hour of the last read. A read stores one
+//! A filter of reads of drops: one byte for each hash of a reader and a drop, with the hour of the last read. A read stores one
 //! byte. Two readers who meet in a byte have read each other's drops: an error in favour of the client, of one in a hundred with
 //! 40,000 readers.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::Millis;
+/// Whole hours since the start of the process.
+pub(super) type Hours = u64;
 
 /// 4 MiB, allocated at the first read that counts.
 const BYTES: usize = 1 << 22;
-const HOUR_MS: u64 = 3_600_000;
 /// The hours for which a read counts: a page may lie open for a day.
-const HOURS_MAX: u64 = 24;
-/// The hours after which a stamp looks like that of another time. 0 is no stamp.
-const STAMPS: u64 = 255;
+const HOURS_MAX: u8 = 24;
 /// Drops are numbers of 32 bits; a bit above them marks orders.
 const ORDER: u64 = 1 << 32;
 
@@ -23,16 +21,16 @@ pub(super) struct ReadFilter(OnceLock<Box<[AtomicU8]>>);
 
 impl ReadFilter {
     /// Marks a drop as read by a reader, a secret hash.
-    pub(super) fn mark(&self, reader: u64, drop: u32, now: Millis) {
+    pub(super) fn mark(&self, reader: u64, drop: u32, now: Hours) {
         self.cell(reader, drop.into()).store(stamp(now), Ordering::Relaxed);
     }
 
-    pub(super) fn is_marked(&self, reader: u64, drop: u32, now: Millis) -> bool {
+    pub(super) fn is_marked(&self, reader: u64, drop: u32, now: Hours) -> bool {
         is_fresh(self.cell(reader, drop.into()), now)
     }
 
     /// Marks that a buyer has tried to order a drop. Returns whether it is the first time.
-    pub(super) fn mark_order(&self, buyer: u64, drop: u32, now: Millis) -> bool {
+    pub(super) fn mark_order(&self, buyer: u64, drop: u32, now: Hours) -> bool {
         let cell = self.cell(buyer, ORDER | u64::from(drop));
         let is_first = !is_fresh(cell, now);
         cell.store(stamp(now), Ordering::Relaxed);
@@ -47,14 +45,15 @@ impl ReadFilter {
     }
 }
 
-fn stamp(now: Millis) -> u8 {
-    u8::try_from((now / HOUR_MS) % STAMPS).unwrap_or(0).saturating_add(1)
+/// Returns the low bits of an hour; 0 is no stamp, so one hour of 256 has that of the next.
+fn stamp(now: Hours) -> u8 {
+    let [low, ..] = now.to_le_bytes();
+    low.max(1)
 }
 
-fn is_fresh(cell: &AtomicU8, now: Millis) -> bool {
+fn is_fresh(cell: &AtomicU8, now: Hours) -> bool {
     let stored = cell.load(Ordering::Relaxed);
-    let age = (STAMPS + u64::from(stamp(now)) - u64::from(stored)) % STAMPS;
-    stored != 0 && age <= HOURS_MAX
+    stored != 0 && stamp(now).wrapping_sub(stored) <= HOURS_MAX
 }
 
 #[cfg(test)]
@@ -64,15 +63,15 @@ mod tests {
     #[test]
     fn a_read_counts_for_a_day_for_its_reader_and_its_drop() {
         let reads = ReadFilter::default();
-        for began in [1, 254 * HOUR_MS, 1000 * HOUR_MS + 7] {
-            let reader = began.wrapping_mul(0x1234_5678_9abc_def1);
+        for began in [1, 254, 1007] {
+            let reader = u64::wrapping_mul(began, 0x1234_5678_9abc_def1);
             assert!(!reads.is_marked(reader, 7, began));
             reads.mark(reader, 7, began);
-            assert!(reads.is_marked(reader, 7, began) && reads.is_marked(reader, 7, began + 24 * HOUR_MS));
-            assert!(!reads.is_marked(reader, 7, began + 26 * HOUR_MS), "{began}");
+            assert!(reads.is_marked(reader, 7, began) && reads.is_marked(reader, 7, began + 24));
+            assert!(!reads.is_marked(reader, 7, began + 26), "{began}");
             assert!(!reads.is_marked(reader, 8, began) && !reads.is_marked(reader + 1, 7, began));
             assert!(reads.mark_order(reader, 7, began), "a read is no order");
-            assert!(!reads.mark_order(reader, 7, began + HOUR_MS));
+            assert!(!reads.mark_order(reader, 7, began + 1));
         }
     }
 }

@@ -21,11 +21,11 @@ struct Pair {
     buyers: [u64; 2],
 }
 
-type Bucket = Mutex<[Pair; WAYS]>;
+type PairBucket = Mutex<[Pair; WAYS]>;
 
 /// The table of all pairs.
 pub(super) struct SharedClients {
-    shards: Box<[OnceLock<Box<[Bucket]>>]>,
+    shards: Box<[OnceLock<Box<[PairBucket]>>]>,
     buckets_per_shard: usize,
 }
 
@@ -63,11 +63,11 @@ impl SharedClients {
         estimated(pair.count())
     }
 
-    fn bucket(&self, client: u64) -> &Bucket {
+    fn bucket(&self, client: u64) -> &PairBucket {
         let mixed = client.wrapping_mul(0xd6e8_feb8_6659_fd93);
         let shard = usize::try_from(mixed >> 58).unwrap_or(0);
         let buckets =
-            self.shards[shard].get_or_init(|| (0..self.buckets_per_shard).map(|_| Bucket::default()).collect());
+            self.shards[shard].get_or_init(|| (0..self.buckets_per_shard).map(|_| PairBucket::default()).collect());
         let bits = (mixed << 6) >> 32;
         let scaled = bits.wrapping_mul(u64::try_from(buckets.len()).unwrap_or(1)) >> 32;
         &buckets[usize::try_from(scaled).unwrap_or(0)]
@@ -122,6 +122,6 @@ mod tests {
             clients.note(buyer(number), 1, 600, 2_000);
         }
         assert!(clients.note(5, buyer(1), 600, 3_000) > 30);
-        assert!(size_of::<Bucket>() <= 136);
+        assert!(size_of::<PairBucket>() <= 136);
     }
 }

@@ -10,7 +10,6 @@ use super::{
     RouteEntry, accepted_seq, after_decision, challenges, fault, prices, rejected, submit, submit_as,
     with_write_headers,
 };
-use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, purchase_body, reservation_body};
 use crate::engine::{Command, Effect, OrderCommand, Outcome, PlaceOrder, Subject};
@@ -23,7 +22,7 @@ use crate::http::worker::Worker;
 use crate::read::{OrderRow, rows};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
-use crate::types::{DropId, OrderSecret, Seq, random};
+use crate::types::{DropId, OrderFacts, OrderSecret, Seq, random};
 use crate::writer::{Class, Decided};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -66,7 +65,7 @@ pub(super) async fn place(worker: &Worker, mut call: Call) -> Result<Response<Bo
     let repeated = if is_challenged { challenges::check(worker, &call, drop_id, &request, &key).await? } else { None };
     let (decided, secret) = match repeated {
         Some(decided) => (decided, random::order_secret(drop_id.shard())),
-        None => submit_order(worker, &call.caller, drop_id, request, &key).await?,
+        None => submit_order(worker, &call, drop_id, request, &key).await?,
     };
     let done = accepted_seq(&decided)?;
     let response = match &decided.outcome {
@@ -99,7 +98,7 @@ pub(super) fn purchase_response(worker: &Worker, decided: &Decided) -> Result<Re
 /// Submits an order and returns the decision, with the secret of the order's id if the order is new.
 pub(super) async fn submit_order(
     worker: &Worker,
-    caller: &Caller,
+    call: &Call,
     drop_id: DropId,
     request: OrderRequest,
     key: &[u8],
@@ -111,17 +110,18 @@ pub(super) async fn submit_order(
     prices::check_order(worker, drop_id, quantity)?;
     let digests = &worker.writer.digest_key;
     let buyer_digest = digests.buyer(buyer.as_str());
+    let facts = OrderFacts { risk: worker.note_order(call, &buyer), ..OrderFacts::default() };
     let command = Command::Order(OrderCommand::Place(PlaceOrder {
         drop_id,
         buyer: buyer_digest,
         key: digests.order_key(drop_id, &buyer_digest, key),
         quantity,
         contact_given: contact.is_some(),
-        facts: None,
+        facts: facts.boxed(),
     }));
     let secret = random::order_secret(drop_id.shard());
     let private_data = PrivateData::Order { secret, buyer, contact: contact.map(Box::new) };
-    let decided = submit(worker, caller, command, Some(private_data)).await?;
+    let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
     Ok((decided, secret))
 }
 

@@ -274,7 +274,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
     worker.admit_named(&call, &buyer, Some(drop_id))?;
     challenges::refuse_needed(worker, &call, drop_id, &buyer)?;
     let request = OrderRequest { buyer, quantity, contact: None };
-    let (decided, _) = submit_order(worker, &call.caller, drop_id, request, form.key.as_bytes()).await?;
+    let (decided, _) = submit_order(worker, &call, drop_id, request, form.key.as_bytes()).await?;
     match accepted_seq(&decided) {
         Ok(_) => {}
         Err(problem) => {
