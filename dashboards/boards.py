@@ -462,6 +462,16 @@ DOOR = Board("door", "Door", "Who is refused at the door, and for which reasons:
               [("sum by (tier) (rate(firstcome_tier_orders_total{@}[])) / ignoring (tier) group_left () "
                 "sum (rate(firstcome_tier_orders_total{@}[]))", "{{tier}}")], stacked=True, width=12),
     ]),
+    Row("Challenges", [
+        Panel("Challenges by result", "Challenges issued, and solutions that came with orders, per second by result.", "ops",
+              [("sum by (result) (rate(firstcome_challenges_total{@}[]))", "{{result}}")],
+              runbooks=["FirstcomeChallengesFail"], width=12),
+        Panel("Share of failed challenges", "Solutions without success as a share of all solutions that came with orders.",
+              "percentunit",
+              [('sum by (instance) (rate(firstcome_challenges_total{@,result!~"issued|solved"}[])) / '
+                'sum by (instance) (rate(firstcome_challenges_total{@,result!="issued"}[]))', "{{instance}}")],
+              [(0.3, ORANGE), (0.5, RED)], ["FirstcomeChallengesFail"], width=12),
+    ]),
     Row("Signals", [
         Panel("Signals by name", "Bot signals that requests raised, per second by name.", "ops",
               [("sum by (signal) (rate(firstcome_risk_signals_total{@}[]))", "{{signal}}")],

@@ -292,7 +292,7 @@ fn a_signal_puts_changed_limits_in_force_and_a_wrong_file_keeps_them() {
     line("are in force as they stand now");
     assert_eq!(passes(50), 50);
     write(
-        "[admission]\naddress_reads_per_minute = 1\nnew_writes_per_minute = 500\ndefault_tier = \"gold\"\n[risk]\nsuspect_at = 261\n",
+        "[admission]\naddress_reads_per_minute = 1\nnew_writes_per_minute = 500\ndefault_tier = \"gold\"\n[risk]\nsuspect_at = 266\n",
     );
     process.signal(Signal::HUP);
     line("so the limits stay as they are");

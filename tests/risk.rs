@@ -132,7 +132,7 @@ fn the_order_that_raises_the_score_over_the_threshold_is_decided_as_that_of_a_su
     let scratch = tempfile::tempdir().expect("scratch");
     let server = behind_a_proxy(scratch.path(), |config| {
         config.risk.suspect_at = 20;
-        config.risk.weights = [0, 20, 0, 0, 0, 0, 0, 0];
+        config.risk.weights = [0, 35, 0, 0, 0, 0, 0, 0];
         config.admission.tier_writes[0] = 1;
     });
     assert_eq!(server.create(100).status, 201);

@@ -261,21 +261,15 @@ impl Door {
 
     /// Returns the tier of the buyer of an order, unless no limit applies to them.
     #[must_use]
-    pub fn tier_unless_exempt(
-        &self,
-        client: Client,
-        caller: &Caller,
-        buyer: &BuyerText,
-        _now: Instant,
-    ) -> Option<Tier> {
+    pub fn tier_unless_exempt(&self, client: Client, caller: &Caller, buyer: &BuyerText, now: Instant) -> Option<Tier> {
         if client.is_exempt() {
             return None;
         }
         self.rules.ask(|rules| {
             let is_proven = caller.token().is_some() || client.0 == ClientKind::Backend;
             let is_exempt = is_proven && rules.exempts_buyer(buyer.as_str());
-            let tier = caller.token().map_or(rules.default_tier, |(_, tier)| tier);
-            (!is_exempt).then_some(tier)
+            let claim = caller.token().map_or(rules.default_tier, |(_, tier)| tier);
+            (!is_exempt).then(|| self.tier_of(buyer, claim, now))
         })
     }
 

@@ -52,7 +52,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "risk.regular_intervals_weight",
-        "45",
+        "50",
         "points",
         "weight of the signal `regular_intervals`: a buyer's writes come at equal intervals; reads do not count, since pages poll by a timer; 0: off",
         |c, t| weight(&mut c.risk, Signal::RegularIntervals, t)?
@@ -199,10 +199,10 @@ mod tests {
     #[test]
     fn a_threshold_above_the_sum_of_all_weights_and_values_out_of_range_are_told_all_at_once() {
         assert_eq!(mistakes(&[]), [""; 0]);
-        assert_eq!(mistakes(&[("suspect_at", "260")]), [""; 0], "the sum of the defaults");
-        assert_eq!(mistakes(&[("suspect_at", "261"), ("enabled", "false")]), [""; 0]);
+        assert_eq!(mistakes(&[("suspect_at", "265")]), [""; 0], "the sum of the defaults");
+        assert_eq!(mistakes(&[("suspect_at", "266"), ("enabled", "false")]), [""; 0]);
         let told = mistakes(&[
-            ("suspect_at", "261"),
+            ("suspect_at", "266"),
             ("half_life_seconds", "0"),
             ("regular_intervals_gaps", "9"),
             ("many_addresses_max", "8"),
@@ -211,6 +211,6 @@ mod tests {
             assert!(told.iter().any(|line| line.contains(key)), "{key}: {told:#?}");
         }
         assert_eq!(told.len(), 4, "{told:#?}");
-        assert_eq!(mistakes(&[("challenge_weight", "0"), ("suspect_at", "211")]).len(), 1, "the sum is 210");
+        assert_eq!(mistakes(&[("challenge_weight", "0"), ("suspect_at", "216")]).len(), 1, "the sum is 215");
     }
 }

@@ -61,12 +61,8 @@ impl Door {
 
     /// Counts an order that has passed, and returns its buyer's score with its signals, for the audit.
     pub fn note_order(&self, client: Client, caller: &Caller, buyer: &BuyerText, now: Instant) -> Option<RiskNote> {
-        if client.is_exempt() {
-            return None;
-        }
-        let claim = caller.token().map(|(_, tier)| tier);
-        let claim = claim.unwrap_or_else(|| self.rules.ask(|rules| rules.default_tier));
-        self.ordered[self.tier_of(buyer, claim, now) as usize].increment(1);
+        let tier = self.tier_unless_exempt(client, caller, buyer, now)?;
+        self.ordered[tier as usize].increment(1);
         self.risk.of(buyer, now)
     }
 

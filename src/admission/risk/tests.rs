@@ -240,11 +240,11 @@ fn no_signal_suspects_anybody_by_itself_and_two_of_the_strongest_do() {
     }
     let now = began + ms(3_000);
     assert!(r.is_suspected(&buyer("bot"), now), "with the request that shows it");
-    assert_eq!(r.of(&buyer("bot"), now).map(|note| note.score), Some(80));
+    assert_eq!(r.of(&buyer("bot"), now).map(|note| note.score), Some(85));
     assert_eq!(r.counts(now).suspected, 1);
     let later = now + Duration::from_secs(600);
     assert!(!r.is_suspected(&buyer("bot"), later));
-    assert_eq!(r.of(&buyer("bot"), later).map(|note| note.score), Some(40));
+    assert_eq!(r.of(&buyer("bot"), later).map(|note| note.score), Some(42));
     assert_eq!(r.of(&buyer("bot"), now + Duration::from_secs(100_000)), None, "forgotten");
 }
 

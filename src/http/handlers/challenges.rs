@@ -121,6 +121,9 @@ pub(super) async fn check(
         return Ok(Some(decided));
     }
     challenges.count(verdict);
+    if verdict.is_suspicious() {
+        worker.server.admission.door.note_challenge(call.client, &request.buyer, call.started);
+    }
     match verdict {
         SolutionVerdict::Solved { .. } | SolutionVerdict::Repeated | SolutionVerdict::Unverified => Ok(None),
         SolutionVerdict::Stale(reason) | SolutionVerdict::Refused(reason) => Err(refused(reason)),

@@ -10,6 +10,7 @@ use super::{
     RouteEntry, accepted_seq, after_decision, challenges, fault, prices, rejected, submit, submit_as,
     with_write_headers,
 };
+use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::{OrderContext, OrderRequest, etag, order_body, parse_checkout, purchase_body, reservation_body};
 use crate::engine::{Command, Effect, OrderCommand, Outcome, PlaceOrder, Subject};
