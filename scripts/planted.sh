@@ -22,6 +22,9 @@ OneTooMany             engine_rules all_units_or_none
 ShardIgnored           engine_model the_engine_agrees_with_a_naive_second_implementation
 RefundRestocksAll      engine_model the_engine_agrees_with_a_naive_second_implementation
 InboxNotAsked          payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
+CapCountsOrders        engine_model the_engine_agrees_with_a_naive_second_implementation
+ExpiredKeepsIdentity   identity_rules units_that_come_back_are_given_back_to_their_identities_exactly_once
+VerifySkipsCaps        identity_caps verify_finds_an_altered_identity_and_units_above_a_cap
 LateBeatsLimit         payment_rules paying_late_never_beats_a_limit_nor_the_drops_end_nor_a_mismatch
 MoneyForNothing        payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times
 SellsWithoutFile       lost_files   a_database_that_is_lost_replaced_or_cut_under_load_is_noticed_and_kept

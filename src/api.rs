@@ -6,7 +6,7 @@ pub mod code;
 pub mod json;
 mod node_conflict;
 pub mod problem;
-mod refusals;
+pub mod refusals;
 pub mod validation;
 
 pub use problem::Problem;

@@ -15,6 +15,7 @@ pub mod drops;
 pub mod endpoints;
 pub mod event;
 pub mod idempotency;
+mod identities;
 pub mod invariants;
 pub mod orders;
 pub mod outcome;
@@ -48,7 +49,7 @@ pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 pub use spec::{DropPatch, DropSpec};
 
 use crate::failpoints::{self, Bug};
-use crate::types::{AuctionId, Digest, DropId, OrderState, Seq, Shard, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OrderState, Seq, Shard, UnixMillis};
 
 /// Work that is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -84,6 +85,8 @@ pub struct State {
     pub(crate) orders: BTreeMap<Seq, Box<Order>>,
     /// Orders in memory that are not live: they leave when their batch is durable.
     pub(crate) settled: BTreeSet<Seq>,
+    /// Identities of the orders in memory whose drops had caps.
+    pub(crate) identities: BTreeMap<Seq, IdentityDigests>,
     /// Work that is due, by its instant.
     pub(crate) due: BTreeSet<(UnixMillis, Due)>,
     /// The keys of orders.
@@ -119,6 +122,7 @@ impl State {
             awards: Vec::new(),
             orders: BTreeMap::new(),
             settled: BTreeSet::new(),
+            identities: BTreeMap::new(),
             due: BTreeSet::new(),
             order_keys: Retained::new(idempotency_keys_max),
             command_keys: Retained::new(idempotency_keys_max),
@@ -344,6 +348,7 @@ impl PartialEq for State {
             awards,
             orders,
             settled,
+            identities,
             due,
             order_keys,
             command_keys,
@@ -362,6 +367,7 @@ impl PartialEq for State {
             && *awards == other.awards
             && *orders == other.orders
             && *settled == other.settled
+            && *identities == other.identities
             && *due == other.due
             && *order_keys == other.order_keys
             && *command_keys == other.command_keys

@@ -31,6 +31,12 @@ pub enum Bug {
     LeaverCancels,
     /// One unit more than the total can be sold.
     OneTooMany,
+    /// A cap on an identity counts orders instead of units.
+    CapCountsOrders,
+    /// An expired order keeps the units of its identities.
+    ExpiredKeepsIdentity,
+    /// `verify` does not recount caps.
+    VerifySkipsCaps,
     /// A drop is found by its number alone, whatever shard its id names.
     ShardIgnored,
     /// A refund restocks the units of the whole order.

@@ -18,6 +18,7 @@ mod endpoints;
 pub mod error;
 pub mod fault_marker;
 pub mod foreign_commits;
+mod identity_rows;
 pub mod joining;
 mod kept_tokens;
 pub mod load;

@@ -33,6 +33,7 @@ pub enum Code {
     Behind,
     NodeConflict,
     ChallengeRequired,
+    IdentityLimitReached,
 }
 
 /// The constant part of a problem: a row of the table.
@@ -52,7 +53,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// All codes in the order of the table.
-    pub const ALL: [Code; 29] = [
+    pub const ALL: [Code; 30] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -82,6 +83,7 @@ impl Code {
         Code::Behind,
         Code::NodeConflict,
         Code::ChallengeRequired,
+        Code::IdentityLimitReached,
     ];
 
     /// The names of all codes in the order of the table.
@@ -133,6 +135,7 @@ impl Code {
             Code::Internal => kind(25, "internal", S::INTERNAL_SERVER_ERROR, "Internal server error"),
             Code::NotLeader => kind(26, "not-leader", S::SERVICE_UNAVAILABLE, "Another node leads"),
             Code::Behind => kind(27, "behind", S::SERVICE_UNAVAILABLE, "Node is behind"),
+            Code::IdentityLimitReached => kind(30, "identity-limit-reached", S::CONFLICT, "Limit per identity reached"),
             Code::NodeConflict => kind(28, "node-conflict", S::CONFLICT, "Not at this node now"),
             Code::ChallengeRequired => {
                 kind(29, "challenge-required", S::PRECONDITION_REQUIRED, "Solved challenge required")

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::code::Code;
 use super::problem::FieldError;
 use crate::engine::{Invalid, Refusal};
-use crate::types::UnixMillis;
 use crate::types::text::rfc3339;
+use crate::types::{IdentityKind, UnixMillis};
 
 pub(super) fn retry_after(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
     match refusal {
@@ -18,6 +18,7 @@ pub(super) fn retry_after(refusal: &Refusal, now: UnixMillis) -> Option<Duration
         | Refusal::KeyReused
         | Refusal::Ended { .. }
         | Refusal::LimitReached { .. }
+        | Refusal::IdentityLimitReached { .. }
         | Refusal::SoldOut { .. }
         | Refusal::OrderExpired { .. }
         | Refusal::IllegalTransition { .. }
@@ -37,6 +38,7 @@ pub(super) const fn code(refusal: &Refusal) -> Code {
         Refusal::Ended { .. } => Code::Ended,
         Refusal::DropPaused => Code::DropPaused,
         Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => Code::LimitReached,
+        Refusal::IdentityLimitReached { .. } => Code::IdentityLimitReached,
         Refusal::BidTooLow { .. } => Code::BidTooLow,
         Refusal::SoldOut { .. } => Code::SoldOut,
         Refusal::OrderExpired { .. } => Code::OrderExpired,
@@ -55,6 +57,9 @@ pub(super) fn detail(refusal: &Refusal) -> String {
         Refusal::DropPaused => "An operator paused the drop. Nothing was decided.".into(),
         Refusal::LimitReached { limit, used } => {
             format!("Limit per buyer: {limit}; held or bought: {used}.")
+        }
+        Refusal::IdentityLimitReached { identity, limit } => {
+            format!("Limit of units for one {}: {limit}.", words_of(*identity))
         }
         Refusal::ExposureReached { limit, used } => {
             format!("A buyer's leading bids may sum up to {}; they sum up to {}.", limit.get(), used.get())
@@ -90,6 +95,10 @@ pub(super) fn add_members(refusal: &Refusal, out: &mut Map<String, Value>) {
             put("limit", (*limit).into());
             put("used", (*used).into());
         }
+        Refusal::IdentityLimitReached { identity, limit } => {
+            put("identity", identity.as_str().into());
+            put("limit", (*limit).into());
+        }
         Refusal::ExposureReached { limit, used } => {
             put("limit", limit.get().into());
             put("used", used.get().into());
@@ -122,6 +131,26 @@ pub(super) fn add_members(refusal: &Refusal, out: &mut Map<String, Value>) {
     }
 }
 
+const fn words_of(identity: IdentityKind) -> &'static str {
+    match identity {
+        IdentityKind::Email => "e-mail address",
+        IdentityKind::Phone => "phone number",
+        IdentityKind::Payment => "payment",
+        IdentityKind::Address => "postal address",
+    }
+}
+
+/// Returns the place of an identity in the body of an order.
+#[must_use]
+pub const fn pointer_of(identity: IdentityKind) -> &'static str {
+    match identity {
+        IdentityKind::Email => "/contact/email",
+        IdentityKind::Phone => "/contact/phone",
+        IdentityKind::Payment => "/payment_fingerprint",
+        IdentityKind::Address => "/contact/address",
+    }
+}
+
 fn field_error(invalid: &Invalid) -> FieldError {
     let (pointer, detail) = match invalid {
         Invalid::EndBeforeStart => ("/ends_at", "must be after starts_at".into()),
@@ -146,6 +175,9 @@ fn field_error(invalid: &Invalid) -> FieldError {
         }
         Invalid::PaymentNotOwed { owed } => {
             ("/payment", format!("must be the reference of one of the {owed} payments of the order that are owed"))
+        }
+        Invalid::IdentityMissing { kind } => {
+            (pointer_of(*kind), format!("is missing: the drop has a limit of units for one {}", words_of(*kind)))
         }
         Invalid::SettlementDiffers { amount } => {
             ("/amount", format!("this reference settled {}; another settlement needs another reference", amount.get()))

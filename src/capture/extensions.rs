@@ -9,7 +9,7 @@ use bincode::error::{DecodeError, EncodeError};
 use super::encoding::{encoding_of_enum, encoding_of_struct};
 use crate::engine::{CreateDrop, DropCreated, DropPatch, DropPatched, DropSpec, PatchDrop, PlaceOrder};
 use crate::types::identity::PerIdentity;
-use crate::types::{ChallengeKind, ChallengeRule, IdentityLimits, OrderFacts, RiskNote, SignalSet, Tier};
+use crate::types::{ChallengeKind, ChallengeRule, IdentityKind, IdentityLimits, OrderFacts, RiskNote, SignalSet, Tier};
 
 /// A type with fields in an extension.
 pub(crate) trait Extended {
@@ -128,6 +128,7 @@ extension_of!(DropPatched { patch });
 extension_of!(PlaceOrder { facts });
 
 encoding_of_enum!(Tier { 1 = Suspected, 2 = New, 3 = Verified, 4 = Premium });
+encoding_of_enum!(IdentityKind { 1 = Email, 2 = Phone, 3 = Payment, 4 = Address });
 encoding_of_enum!(ChallengeKind { 1 = None, 2 = ProofOfWork, 3 = External });
 encoding_of_struct!(RiskNote { score, signals });
 encoding_of_struct!(OrderFacts { identities, risk });

@@ -23,7 +23,8 @@ use crate::engine::{
     Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
 };
 use crate::types::{
-    AuctionId, AuctionState, Digest, DropId, EndpointState, EventFilter, Seq, UnitPrice, UnixMillis, hex,
+    AuctionId, AuctionState, Digest, DropId, EndpointState, EventFilter, IdentityDigests, Seq, UnitPrice, UnixMillis,
+    hex,
 };
 
 /// The first bytes of every capture.
@@ -79,6 +80,10 @@ pub enum Record {
     Gap(u64),
     /// The shard of the state, before its drops; 0 without it.
     OfShard(u8),
+    /// Units of a drop that orders with the same identity hold or have bought.
+    IdentityUsed(IdentityUsed),
+    /// The identities of a live order, after it.
+    Identities(OrderIdentities),
 }
 encoding_of_enum!(Record {
     1 = SnapshotBegun(begun),
@@ -95,6 +100,8 @@ encoding_of_enum!(Record {
     12 = Best(best),
     13 = Endpoint(saved),
     14 = OfShard(number),
+    16 = IdentityUsed(used),
+    17 = Identities(identities),
 } extended {
     15 = Drop(saved),
 });
@@ -160,6 +167,23 @@ pub struct Used {
     pub units: u32,
 }
 encoding_of_struct!(Used { drop_id, buyer, units });
+
+/// Units that orders with the same identity hold or have bought.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityUsed {
+    pub drop_id: DropId,
+    pub identity: Digest,
+    pub units: u32,
+}
+encoding_of_struct!(IdentityUsed { drop_id, identity, units });
+
+/// The identities of a live order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderIdentities {
+    pub order: Seq,
+    pub identities: IdentityDigests,
+}
+encoding_of_struct!(OrderIdentities { order, identities });
 
 /// A remembered key of an order that is no longer live.
 #[derive(Clone, PartialEq, Eq, Debug)]

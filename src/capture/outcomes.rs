@@ -83,6 +83,7 @@ encoding_of_enum!(Refusal {
     12 = Invalid(invalid),
     13 = BidTooLow { current, minimum_next, ends_at },
     14 = ExposureReached { limit, used },
+    15 = IdentityLimitReached { identity, limit },
 });
 encoding_of_enum!(Invalid {
     1 = EndBeforeStart,
@@ -97,4 +98,5 @@ encoding_of_enum!(Invalid {
     10 = SettlementOutOfRange { owed },
     11 = PaymentNotOwed { owed },
     12 = SettlementDiffers { amount },
+    13 = IdentityMissing { kind },
 });

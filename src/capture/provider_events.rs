@@ -9,7 +9,7 @@ use bincode::error::{DecodeError, EncodeError};
 
 use super::encoding::encoding_of_enum;
 use crate::engine::{Admitted, KnownRefund, KnownRefunds, RecordProviderEvent, SettleRefund};
-use crate::types::{Digest, ProviderEventKind};
+use crate::types::{Digest, IdentityDigests, ProviderEventKind};
 
 /// The tag before an event's counterpart, where it has one: no kind has this number, and captures without it stay
 /// readable.
@@ -110,11 +110,17 @@ encoding_of_enum!(KnownRefund {
 const WITH_EARLY: u8 = 2;
 /// The tag of that, and of refunds that are known.
 const WITH_REFUNDS: u8 = 3;
+/// The tag of the identities of the order that a command names; any of the others follows them.
+const WITH_IDENTITIES: u8 = 4;
 
 impl Encode for Admitted {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        let Admitted { order, heard, early, known_refunds } = self;
+        let Admitted { order, identities, heard, early, known_refunds } = self;
         order.encode(encoder)?;
+        if !identities.is_empty() {
+            WITH_IDENTITIES.encode(encoder)?;
+            identities.encode(encoder)?;
+        }
         if heard.len() <= 1 && early.is_empty() && known_refunds.is_empty() {
             return heard.first().copied().encode(encoder);
         }
@@ -132,13 +138,19 @@ impl Encode for Admitted {
 impl<Context> Decode<Context> for Admitted {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let order = Decode::decode(decoder)?;
-        let (heard, early, known_refunds) = match u8::decode(decoder)? {
+        let mut tag = u8::decode(decoder)?;
+        let mut identities = IdentityDigests::default();
+        if tag == WITH_IDENTITIES {
+            identities = Decode::decode(decoder)?;
+            tag = u8::decode(decoder)?;
+        }
+        let (heard, early, known_refunds) = match tag {
             0 => (BTreeSet::new(), BTreeMap::new(), KnownRefunds::new()),
             1 => (BTreeSet::from([Digest::decode(decoder)?]), BTreeMap::new(), KnownRefunds::new()),
             WITH_EARLY => (Decode::decode(decoder)?, Decode::decode(decoder)?, KnownRefunds::new()),
             WITH_REFUNDS => (Decode::decode(decoder)?, Decode::decode(decoder)?, Decode::decode(decoder)?),
             tag => return Err(DecodeError::OtherString(format!("{tag} is no Admitted"))),
         };
-        Ok(Admitted { order, heard, early, known_refunds })
+        Ok(Admitted { order, identities, heard, early, known_refunds })
     }
 }

@@ -161,6 +161,8 @@ impl RunningReplay {
             | Record::Auction(_)
             | Record::Best(_)
             | Record::OfShard(_)
+            | Record::IdentityUsed(_)
+            | Record::Identities(_)
             | Record::Endpoint(_)) => match &mut self.stage {
                 Stage::Restoring(restoring) => restoring.take(part).map_err(Wrong::Damaged),
                 Stage::Nothing | Stage::Running(_) => Err(Wrong::Damaged("a part of no snapshot".into())),

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::format::{
-    OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop, SavedEndpoint, SnapshotBegun,
-    Used,
+    IdentityUsed, OrderIdentities, OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop,
+    SavedEndpoint, SnapshotBegun, Used,
 };
 use crate::engine::{AuctionEntry, DropEntry, Endpoint, RememberedOrder, State, invariants};
 use crate::types::{Shard, UnixMillis};
@@ -34,6 +34,11 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
         for (buyer, units) in used {
             part(&Record::Used(Used { drop_id: entry.id, buyer, units }))?;
         }
+        let mut used: Vec<_> = entry.identity_units.iter().map(|(identity, units)| (*identity, *units)).collect();
+        used.sort_unstable();
+        for (identity, units) in used {
+            part(&Record::IdentityUsed(IdentityUsed { drop_id: entry.id, identity, units }))?;
+        }
     }
     for auction in state.auctions() {
         part(&Record::Auction(Box::new(saved_auction(auction))))?;
@@ -43,6 +48,10 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
     }
     for order in state.orders.values().filter(|order| order.state.is_live()) {
         part(&Record::LiveOrder(order.clone()))?;
+        let identities = state.identities_of(order.seq);
+        if !identities.is_empty() {
+            part(&Record::Identities(OrderIdentities { order: order.seq, identities }))?;
+        }
     }
     for (idle_since, _, key, remembered) in state.order_keys.idle() {
         part(&Record::OrderKey(OrderKey { key, remembered, idle_since }))?;
@@ -123,6 +132,10 @@ impl Restoring {
             Record::OfShard(number) if self.drops.is_empty() && self.state.is_none() => self.shard = Shard::new(number),
             Record::Drop(saved) if self.state.is_none() => self.drops.push(entry_of(*saved)),
             Record::Used(used) => self.state().restore_used(used.drop_id, used.buyer, used.units),
+            Record::IdentityUsed(used) => self.state().restore_identity_units(used.drop_id, used.identity, used.units),
+            Record::Identities(of) if self.state().order(of.order).is_some() => {
+                self.state().restore_identities(of.order, &of.identities);
+            }
             Record::Auction(saved) => {
                 if self.state().hide_drop(saved.drop_id, saved.id).is_none() {
                     return Err(format!("auction {} is of a drop that is not there", saved.id));
@@ -148,6 +161,7 @@ impl Restoring {
             Record::OfShard(_)
             | Record::Drop(_)
             | Record::LiveOrder(_)
+            | Record::Identities(_)
             | Record::SnapshotBegun(_)
             | Record::SnapshotEnded(_)
             | Record::Decided(_)

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use crate::types::shard::Shard;
-use crate::types::{Amount, EventFilter, Provider, Signal, Tier};
+use crate::types::{Amount, EventFilter, PhoneRegion, Provider, Signal, Tier};
 
 /// The configuration of a server. The text of each field's [`Setting`](super::setting::Setting) explains it.
 #[derive(Clone, Debug)]
@@ -30,6 +30,7 @@ pub struct Config {
     pub identity_audience: String,
     pub identity_issuer: String,
     pub identity_leeway: Duration,
+    pub identity_phone_region: Option<PhoneRegion>,
     pub hs256_secret_files: Vec<KeyFile>,
     pub eddsa_public_key_files: Vec<KeyFile>,
     pub payments: PaymentSettings,
@@ -128,6 +129,7 @@ impl Config {
             identity_audience: String::new(),
             identity_issuer: String::new(),
             identity_leeway: Duration::ZERO,
+            identity_phone_region: None,
             hs256_secret_files: Vec::new(),
             eddsa_public_key_files: Vec::new(),
             payments: PaymentSettings::default(),

@@ -8,7 +8,7 @@ use super::payments::session_provider;
 use super::setting::{Setting, setting};
 use super::values::{
     address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
-    public_url, tls_file,
+    phone_region, public_url, tls_file,
 };
 use super::{admission, auctions, challenge, cluster, log, outbox, plan, risk, traces, wire};
 
@@ -137,6 +137,13 @@ const CORE: &[Setting] = &[
     setting!("identity.leeway_seconds", "30", "s", "clock difference tolerated in `exp`, `nbf` and `iat`", |c, t| c
         .identity_leeway =
         Duration::from_secs(number(t, 0, 300)?)),
+    setting!(
+        "identity.phone_region",
+        "",
+        "country",
+        "country (ISO 3166, such as `DE`) of phone numbers that are written without one, for caps on phones; if unset, such numbers are compared digit by digit",
+        |c, t| c.identity_phone_region = phone_region(t)?
+    ),
     setting!(
         "payments.provider",
         "",

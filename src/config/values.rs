@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::model::{KeyFile, TlsFiles};
+use crate::types::PhoneRegion;
 
 pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let allowed = || format!("a whole number from {min} to {max}");
@@ -20,6 +21,14 @@ pub(super) fn count(text: &str, min: u64, max: u64) -> Result<usize, String> {
 
 pub(super) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, String> {
     number(text, min, max).map(Duration::from_millis)
+}
+
+/// A country of phone numbers; empty for none.
+pub(super) fn phone_region(text: &str) -> Result<Option<PhoneRegion>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        code => PhoneRegion::parse(code).map(Some).ok_or_else(|| "a country of ISO 3166, such as DE".into()),
+    }
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EarlyEvent, KnownRefund, Order, State};
-use crate::types::{Digest, Seq};
+use crate::types::{Digest, IdentityDigests, Seq};
 
 /// State that memory lacked for a command, and that prefetch found in the file.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Admitted {
     /// The order that it names.
     pub order: Option<Order>,
+    /// The identities of that order.
+    pub identities: IdentityDigests,
     /// Providers' events that are in the inbox, of those that it names.
     pub heard: BTreeSet<Digest>,
     /// Refunds and chargebacks that wait for the payment that it names, by their event.
@@ -26,19 +28,26 @@ impl Admitted {
     /// Returns whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_none() && self.heard.is_empty() && self.early.is_empty() && self.known_refunds.is_empty()
+        self.order.is_none()
+            && self.identities.is_empty()
+            && self.heard.is_empty()
+            && self.early.is_empty()
+            && self.known_refunds.is_empty()
     }
 }
 
 impl State {
     /// Puts into memory what prefetch found for a command. Without effect as far as it is there already.
     pub fn admit(&mut self, admitted: Admitted) {
-        let Admitted { order, heard, early, known_refunds } = admitted;
+        let Admitted { order, identities, heard, early, known_refunds } = admitted;
         if let Some(order) = order
             && !order.state.is_live()
             && !self.orders.contains_key(&order.seq)
         {
             self.settled.insert(order.seq);
+            if !identities.is_empty() {
+                self.identities.insert(order.seq, identities);
+            }
             self.orders.insert(order.seq, Box::new(order));
         }
         self.heard.extend(heard);
@@ -67,6 +76,9 @@ impl State {
         self.known_refunds.clear();
         while let Some(seq) = self.settled.pop_first() {
             self.orders.remove(&seq);
+            if !self.identities.is_empty() {
+                self.identities.remove(&seq);
+            }
         }
     }
 }

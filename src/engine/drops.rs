@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 
 use super::idempotency::DigestHasher;
+use super::identities::IdentityUnits;
 use super::{DropSpec, Due, EventHeader, Refusal, State, StockDelta};
 use crate::types::{AuctionId, Digest, DropId, DropState, Seq, UnixMillis};
 
@@ -34,6 +35,10 @@ pub struct DropEntry {
     pub version: Seq,
     /// Units that each buyer holds or has bought; empty once the drop has ended.
     pub(crate) used: HashMap<Digest, u32, BuildHasherDefault<DigestHasher>>,
+    /// True if there is a cap on an identity, so that an order of any other drop costs a comparison.
+    pub(crate) capped: bool,
+    /// Units that orders with the same identity hold or have bought; empty once the drop has ended.
+    pub(crate) identity_units: IdentityUnits,
     /// The instants at which its live orders expire.
     pub(crate) expiries: BTreeSet<(UnixMillis, Seq)>,
 }
@@ -45,6 +50,7 @@ impl DropEntry {
         DropEntry {
             id,
             started: spec.has_started(at),
+            capped: !spec.identity_limits.is_empty(),
             spec,
             held: 0,
             sold: 0,
@@ -56,6 +62,7 @@ impl DropEntry {
             last_seq: seq,
             version: seq,
             used: HashMap::default(),
+            identity_units: IdentityUnits::default(),
             expiries: BTreeSet::new(),
         }
     }
@@ -118,7 +125,7 @@ impl DropEntry {
     }
 }
 
-fn moved(counter: u32, delta: i64, what: &str) -> u32 {
+pub(super) fn moved(counter: u32, delta: i64, what: &str) -> u32 {
     let value = i64::from(counter).checked_add(delta).and_then(|value| u32::try_from(value).ok());
     value.unwrap_or_else(|| panic!("{what} leaves its range: {counter} moved by {delta}"))
 }

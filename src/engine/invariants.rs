@@ -10,6 +10,7 @@ use crate::types::{Amount, AuctionState, Digest, DropId, OrderState, Seq, UnixMi
 struct Recount {
     held: u64,
     used: BTreeMap<Digest, u64>,
+    identities: BTreeMap<Digest, u64>,
     expiries: Vec<(UnixMillis, Seq)>,
 }
 
@@ -64,6 +65,12 @@ fn check_done(state: &State, done: Done) -> Result<(), String> {
                     return Err(format!("drop {id}: a buyer holds {held} units, {} are counted", entry.used_by(buyer)));
                 }
             }
+            for (identity, held) in &recount.identities {
+                let counted = entry.used_by_identity(identity);
+                if *held > u64::from(counted) {
+                    return Err(format!("drop {id}: orders of an identity hold {held} units, {counted} are counted"));
+                }
+            }
         }
         let starts_next = done == Done::Part && !entry.started && entry.spec.starts_at == state.at;
         let started = entry.ended || starts_next || entry.started == entry.spec.has_started(state.at);
@@ -77,6 +84,9 @@ fn check_done(state: &State, done: Done) -> Result<(), String> {
 
 /// Live orders are in memory, all of them; ended ones are only counted.
 fn check_counts(state: &State) -> Result<(), String> {
+    if let Some(order) = state.identities.keys().find(|order| !state.orders.contains_key(order)) {
+        return Err(format!("order {order} has identities, but is not in memory"));
+    }
     for live in OrderState::ALL.into_iter().filter(|state| state.is_live()) {
         let counted = state.orders_by_state[live.index()];
         let found = state.orders.values().filter(|order| order.state == live).count();
@@ -110,6 +120,10 @@ fn recount(state: &State, done: Done) -> Result<BTreeMap<DropId, Recount>, Strin
             recount.held = recount.held.saturating_add(u64::from(order.taken()));
             let used = recount.used.entry(order.buyer).or_default();
             *used = used.saturating_add(u64::from(order.taken()));
+            for (_, identity) in state.identities_of(*seq).iter() {
+                let used = recount.identities.entry(identity).or_default();
+                *used = used.saturating_add(u64::from(order.taken()));
+            }
             recount.expiries.push((order.expires_at, order.seq));
         }
     }

@@ -3,7 +3,9 @@
 //! `quantity - returned` units of an order are taken from its drop in every state: held while it is live, sold after.
 
 use super::event::metadata::{EventHeader, EventSubject};
+use super::identities::move_identities;
 use super::{DropEntry, Payment, Refusal, State};
+use crate::failpoints::{self, Bug};
 use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, Seq, UnitPrice, UnixMillis};
 
 /// An order in memory.
@@ -138,10 +140,19 @@ pub(super) fn leave(state: &mut State, event: EventHeader, seq: Seq, to: OrderSt
     state.settled.insert(seq);
     state.unschedule_expiry(drop_id, expires_at, seq);
     state.order_keys.release(key, event.at, seq);
-    move_buyer(state, drop_id, buyer, -returned);
+    if to == OrderState::Expired && failpoints::enabled(Bug::ExpiredKeepsIdentity) {
+        return move_buyer(state, drop_id, buyer, -returned);
+    }
+    move_units(state, seq, drop_id, buyer, -returned);
 }
 
-pub(super) fn move_buyer(state: &mut State, drop_id: DropId, buyer: Digest, units: i64) {
+/// Moves the counts of an order's buyer and of its identities.
+pub(super) fn move_units(state: &mut State, order: Seq, drop_id: DropId, buyer: Digest, units: i64) {
+    move_buyer(state, drop_id, buyer, units);
+    move_identities(state, order, drop_id, units);
+}
+
+fn move_buyer(state: &mut State, drop_id: DropId, buyer: Digest, units: i64) {
     if let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) {
         entry.use_units(buyer, units);
     }

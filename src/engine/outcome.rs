@@ -1,7 +1,8 @@
 //! The outcomes of commands.
 
 use crate::types::{
-    Amount, AuctionId, Currency, Disposition, DropId, DropState, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, Currency, Disposition, DropId, DropState, IdentityKind, OrderState, Quantity, Seq, UnitPrice,
+    UnixMillis,
 };
 
 /// The answer to a command. Definite once the writer's batch is durable.
@@ -117,6 +118,14 @@ pub enum Refusal {
         /// The buyer's held and sold units.
         used: u32,
     },
+    /// The held and sold units of orders with the same identity leave no room for this quantity. Their number is not told: they
+    /// may be another buyer's.
+    IdentityLimitReached {
+        /// The kind of identity whose cap it is.
+        identity: IdentityKind,
+        /// The drop's cap on it.
+        limit: u32,
+    },
     /// Fewer units are free than asked for.
     SoldOut {
         available: u32,
@@ -192,10 +201,12 @@ pub enum Invalid {
     },
     /// The reference is that of a settlement of another amount.
     SettlementDiffers { amount: Amount },
+    /// The drop has a cap on an identity that the order does not have.
+    IdentityMissing { kind: IdentityKind },
 }
 
 /// The names of outcomes, as labels: the index is [`Outcome::index`].
-pub const OUTCOME_NAMES: [&str; 17] = [
+pub const OUTCOME_NAMES: [&str; 18] = [
     "accepted",
     "repeated",
     "not_found",
@@ -213,6 +224,7 @@ pub const OUTCOME_NAMES: [&str; 17] = [
     "ignored",
     "bid_too_low",
     "exposure_reached",
+    "identity_limit_reached",
 ];
 
 impl Outcome {
@@ -294,6 +306,7 @@ impl Refusal {
             Refusal::Invalid(_) => 13,
             Refusal::BidTooLow { .. } => 15,
             Refusal::ExposureReached { .. } => 16,
+            Refusal::IdentityLimitReached { .. } => 17,
         }
     }
 }

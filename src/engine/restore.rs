@@ -2,7 +2,7 @@
 //! before the first command; nothing here decides.
 
 use super::{AuctionEntry, DropEntry, DropSpec, Order, RememberedCommand, RememberedOrder, State};
-use crate::types::{AuctionId, Digest, DropId, Seq, Shard, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, IdentityDigests, Seq, Shard, UnixMillis};
 
 impl State {
     /// Makes ids of this shard from now on, if the state has none of another.
@@ -56,12 +56,18 @@ impl State {
     }
 
     /// Counts an order for its buyer, and keeps it if it is live.
-    pub fn restore_order(&mut self, order: Order) {
+    pub fn restore_order(&mut self, order: Order, identities: &IdentityDigests) {
         if order.key == Digest::of_award(order.seq) {
             self.awards.push((order.drop_id, order.buyer));
         }
         if let Some(entry) = self.drops.get_mut(order.drop_id.place_in(self.shard)) {
             entry.use_units(order.buyer, i64::from(order.taken()));
+            if !identities.is_empty() {
+                entry.use_identities(identities, i64::from(order.taken()));
+            }
+        }
+        if order.state.is_live() {
+            self.restore_identities(order.seq, identities);
         }
         if !order.state.is_live() {
             super::orders::count(self, order.state);
@@ -76,6 +82,20 @@ impl State {
             super::orders::count(self, order.state);
             self.orders.insert(seq, Box::new(order));
             self.schedule_expiry(drop_id, expires_at, seq);
+        }
+    }
+
+    /// Keeps the identities of a live order; their units are counted elsewhere.
+    pub fn restore_identities(&mut self, order: Seq, identities: &IdentityDigests) {
+        if !identities.is_empty() {
+            self.identities.insert(order, *identities);
+        }
+    }
+
+    /// Sets the units that orders with an identity hold or have bought of a drop.
+    pub fn restore_identity_units(&mut self, drop_id: DropId, digest: Digest, units: u32) {
+        if let Some(entry) = self.drops.get_mut(drop_id.place_in(self.shard)) {
+            entry.identity_units.insert(digest, units);
         }
     }
 

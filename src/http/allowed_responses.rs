@@ -25,7 +25,8 @@ pub const STATE: &[Code] = &[Code::OrderExpired, Code::IllegalTransition];
 /// The drop demands a solved challenge.
 pub const CHALLENGE: &[Code] = &[Code::ChallengeRequired];
 /// Refusals of an order by its drop.
-pub const DROP: &[Code] = &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::SoldOut];
+pub const DROP: &[Code] =
+    &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::IdentityLimitReached, Code::SoldOut];
 /// Refusals of a bid by its auction.
 pub const AUCTION: &[Code] = &[Code::NotStarted, Code::Ended, Code::BidTooLow];
 

@@ -8,6 +8,7 @@ pub(super) mod contacts;
 pub(super) mod drops;
 pub(super) mod endpoints;
 pub(super) mod health;
+mod identities;
 pub(super) mod metrics;
 pub(super) mod nodes;
 pub(super) mod order_lists;

@@ -200,7 +200,7 @@ fn rejection_outcome(code: &str) -> RequestOutcome {
 fn refusal(code: &str) -> (RefusalKind, RequestOutcome) {
     match code {
         "sold-out" => (RefusalKind::SoldOut, RequestOutcome::SoldOut),
-        "limit-reached" => (RefusalKind::LimitReached, RequestOutcome::LimitReached),
+        "limit-reached" | "identity-limit-reached" => (RefusalKind::LimitReached, RequestOutcome::LimitReached),
         "order-expired" => (RefusalKind::OrderExpired, RequestOutcome::OrderExpired),
         "illegal-transition" => (RefusalKind::IllegalTransition, RequestOutcome::IllegalTransition),
         "not-started" => (RefusalKind::NotStarted, RequestOutcome::NotStarted),

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::{
-    Amount, ChallengeRule, Contact, Currency, Digest, DropId, DropState, IdentityLimits, JSON_INTEGER_MAX, OrderId,
-    OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, ChallengeRule, Contact, Currency, Digest, DropId, DropState, IdentityDigests, IdentityLimits,
+    JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 /// A drop as clients see it.
@@ -175,6 +175,17 @@ pub fn order_by_id(connection: &Connection, id: OrderId) -> rusqlite::Result<Opt
 pub fn knows_key(connection: &Connection, digest: Digest) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM keys WHERE digest = ?1")?;
     statement.exists(params![digest])
+}
+
+/// Returns the digests of the identities that an order counts for; `None` if its drop had no caps.
+pub fn identities_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<IdentityDigests>> {
+    let mut statement = connection
+        .prepare_cached("SELECT email, phone, payment, address FROM order_identities WHERE order_seq = ?1")?;
+    let digests = |row: &Row<'_>| {
+        let (email, phone, payment, address) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(IdentityDigests { email, phone, payment, address })
+    };
+    statement.query_row(params![order], digests).optional()
 }
 
 pub fn contact_of(connection: &Connection, order: Seq) -> rusqlite::Result<Option<Contact>> {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::StoreError;
 use super::auctions::increments_of;
 use super::chain::ChainLink;
+use super::identity_rows::{IDENTITIES, IdentityRows};
 use super::{Store, open, verify};
 use crate::engine::{
     Admitted, AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, Event, KEY_RETENTION_MS, Leader, Order, Payment,
@@ -14,8 +15,8 @@ use crate::engine::{
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, ChallengeRule, DigestKey, DropId, IdentityLimits, ReceivedPayment, Seq,
-    Shard, UnitPrice, UnixMillis,
+    AuctionEnding, AuctionId, AuctionState, ChallengeRule, DigestKey, DropId, IdentityDigests, IdentityLimits,
+    ReceivedPayment, Seq, Shard, UnitPrice, UnixMillis,
 };
 
 /// The state of a file, and the end of its chain.
@@ -245,11 +246,36 @@ pub fn admit_orders_of(
 ) -> rusqlite::Result<()> {
     for event in events {
         if let Some(seq) = event.order().filter(|seq| *seq != event.seq && state.order(*seq).is_none()) {
-            let order = load_order(connection, key, seq)?;
-            state.admit(Admitted { order, ..Admitted::default() });
+            let mut admitted = Admitted::default();
+            load_named(connection, key, seq, &mut admitted)?;
+            state.admit(admitted);
         }
     }
     Ok(())
+}
+
+/// Loads what a command needs of an order that it names: the order, and the identities that it counts for.
+///
+/// # Errors
+/// The error of SQLite.
+pub fn load_named(connection: &Connection, key: &DigestKey, seq: Seq, admitted: &mut Admitted) -> rusqlite::Result<()> {
+    admitted.order = load_order(connection, key, seq)?;
+    admitted.identities = load_identities(connection, seq)?.unwrap_or_default();
+    Ok(())
+}
+
+/// Loads the identities of an order; `None` if its drop had no caps.
+///
+/// # Errors
+/// The error of SQLite.
+pub fn load_identities(connection: &Connection, order: Seq) -> rusqlite::Result<Option<IdentityDigests>> {
+    let mut statement = connection
+        .prepare_cached("SELECT email, phone, payment, address FROM order_identities WHERE order_seq = ?1")?;
+    let digests = |row: &Row<'_>| {
+        let (email, phone, payment, address) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(IdentityDigests { email, phone, payment, address })
+    };
+    statement.query_row(params![order], digests).optional()
 }
 
 /// Loads one order by its number, for a command that names it.
@@ -308,6 +334,8 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
          FROM orders ORDER BY seq",
     )?;
     let mut rows = statement.query([])?;
+    let mut identities = connection.prepare(IDENTITIES)?;
+    let mut identities = IdentityRows::begin(&mut identities)?;
     while let Some(row) = rows.next()? {
         let (mut order, idle_since) = order_of(row, key)?;
         if order.state.is_live() && !not_kept.is_empty() {
@@ -332,7 +360,8 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
             _ if failpoints::enabled(Bug::KeyOutsideTransaction) => {}
             _ => state.restore_key(order.key, remembered, None),
         }
-        state.restore_order(order);
+        let identities = identities.of(order.seq)?;
+        state.restore_order(order, &identities);
     }
     idle_keys.sort_unstable_by_key(|(since, seq, _, _)| (*since, *seq));
     for (since, _, key, remembered) in idle_keys {

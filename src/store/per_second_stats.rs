@@ -96,6 +96,7 @@ impl PerSecondFigures {
             Refusal::LimitReached { .. } => &mut self.limit_reached,
             Refusal::SoldOut { .. } => &mut self.sold_out,
             Refusal::NotFound
+            | Refusal::IdentityLimitReached { .. }
             | Refusal::OrderExpired { .. }
             | Refusal::IllegalTransition { .. }
             | Refusal::BidTooLow { .. }

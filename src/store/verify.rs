@@ -2,6 +2,7 @@
 //! It only reads, at one snapshot, and needs no server.
 
 mod auctions;
+mod caps;
 mod drops;
 mod endpoints;
 mod expected_row;
@@ -183,6 +184,7 @@ fn compare_all(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, 
     let told = walk_audit(connection, sealed, &mut report)?;
     let from_orders = told.orders.walk(connection, &mut report)?;
     compare(connection, &from_orders, &told.stocks, &mut report)?;
+    caps::check_rows(connection, &mut report)?;
     shards::compare(connection, &mut report)?;
     told.drops.compare(connection, &mut report)?;
     told.auctions.compare(connection, &mut report)?;

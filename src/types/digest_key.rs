@@ -5,7 +5,7 @@
 
 use aws_lc_rs::hmac;
 
-use super::{AuctionId, Digest, DropId, Provider, Seq};
+use super::{AuctionId, Digest, DropId, IdentityKind, Provider, Seq};
 
 /// Length of the key, in bytes.
 pub const DIGEST_KEY_BYTES: usize = 32;
@@ -41,6 +41,19 @@ impl DigestKey {
     #[must_use]
     pub fn order_key(&self, drop_id: DropId, buyer: &Digest, key: &[u8]) -> Digest {
         self.digest(b'o', &[&drop_id.get().to_be_bytes(), &buyer.0, key])
+    }
+
+    /// Returns the digest of an identity of an order, in its normal form, together with its kind and the drop: no two drops can be
+    /// compared by it.
+    #[must_use]
+    pub fn identity(&self, drop_id: DropId, kind: IdentityKind, normal: &str) -> Digest {
+        let tag = match kind {
+            IdentityKind::Email => b'E',
+            IdentityKind::Phone => b'P',
+            IdentityKind::Payment => b'F',
+            IdentityKind::Address => b'A',
+        };
+        self.digest(tag, &[&drop_id.get().to_be_bytes(), normal.as_bytes()])
     }
 
     /// Returns the digest of another command's idempotency key together with its scope and operator.
@@ -131,6 +144,12 @@ mod tests {
             one.command_key(KeyScope::Bid(auction(1), one.buyer("bob")), "", b"k"),
             one.provider_event(Provider::Stripe, "k"),
             one.provider_event(Provider::Payos, "k"),
+            one.identity(drop(1), IdentityKind::Email, "k"),
+            one.identity(drop(2), IdentityKind::Email, "k"),
+            one.identity(drop(1), IdentityKind::Phone, "k"),
+            one.identity(drop(1), IdentityKind::Payment, "k"),
+            one.identity(drop(1), IdentityKind::Address, "k"),
+            two.identity(drop(1), IdentityKind::Email, "k"),
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());

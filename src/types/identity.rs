@@ -44,8 +44,13 @@ pub struct PerIdentity<T> {
 
 impl<T> Default for PerIdentity<T> {
     fn default() -> Self {
-        PerIdentity { email: None, phone: None, payment: None, address: None }
+        PerIdentity::NONE
     }
+}
+
+impl<T> PerIdentity<T> {
+    /// No value of any kind.
+    pub const NONE: PerIdentity<T> = PerIdentity { email: None, phone: None, payment: None, address: None };
 }
 
 impl<T: Copy> PerIdentity<T> {

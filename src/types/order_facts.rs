@@ -95,7 +95,7 @@ impl SignalSet {
 /// The risk that an order was placed with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RiskNote {
-    /// The sum of the signals' weights, as far as it had not decayed.
+    /// Points: the sum of the signals' weights, as far as it had not decayed.
     pub score: u16,
     pub signals: SignalSet,
 }

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::{ChallengeKind, ChallengeRule, DropId, Seq, Shard, Tier};
+use super::{ChallengeKind, ChallengeRule, DropId, IdentityKind, IdentityLimits, Seq, Shard, Tier};
 
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 98;
@@ -15,8 +15,8 @@ const CHUNKS: usize = 98;
 /// Maximum number of drops in a file: 100,352. The engine refuses to create more.
 pub const DROPS_MAX: usize = CHUNK * CHUNKS;
 
-/// A drop as every request sees it without a lock: its newest version, and the challenge that it demands of orders. Both are
-/// in one cell: a version has 48 bits.
+/// A drop as every request sees it without a lock: its newest version, the challenge that it demands of orders, and the kinds
+/// of identities that it has caps on. All are in one cell: a version has 48 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PublishedDrop(u64);
 
@@ -26,22 +26,37 @@ const VERSION: u64 = Seq::MAX.get();
 const KIND_SHIFT: u32 = 48;
 const BELOW_SHIFT: u32 = 50;
 const TWO_BITS: u64 = 0b11;
+/// The place of the kinds with caps, a bit for each in the order of [`IdentityKind::ALL`].
+const CAPS_SHIFT: u32 = 52;
 
 impl PublishedDrop {
-    fn new(version: Seq, challenge: ChallengeRule) -> PublishedDrop {
+    fn new(version: Seq, challenge: ChallengeRule, limits: &IdentityLimits) -> PublishedDrop {
+        let caps = limits.iter().fold(0, |caps, (kind, _)| caps | 1 << (CAPS_SHIFT + kind as u32));
         let kind: u64 = match challenge.kind {
             // Without a kind the tier is irrelevant: most drops are their version alone.
-            ChallengeKind::None => return PublishedDrop(version.get()),
+            ChallengeKind::None => return PublishedDrop(version.get() | caps),
             ChallengeKind::ProofOfWork => 1,
             ChallengeKind::External => 2,
         };
-        PublishedDrop(version.get() | kind << KIND_SHIFT | (challenge.below as u64) << BELOW_SHIFT)
+        PublishedDrop(version.get() | caps | kind << KIND_SHIFT | (challenge.below as u64) << BELOW_SHIFT)
     }
 
     /// Returns its newest version; 0 if it does not exist.
     #[must_use]
     pub const fn version(self) -> u64 {
         self.0 & VERSION
+    }
+
+    /// Returns true if it has caps on identities.
+    #[must_use]
+    pub const fn is_capped(self) -> bool {
+        self.0 >> CAPS_SHIFT != 0
+    }
+
+    /// Returns true if it has a cap on identities of this kind.
+    #[must_use]
+    pub const fn caps(self, kind: IdentityKind) -> bool {
+        self.0 >> (CAPS_SHIFT + kind as u32) & 1 == 1
     }
 
     /// Returns the challenge that it demands; `None` if it demands none of anybody.
@@ -108,15 +123,15 @@ impl Published {
         PublishedDrop(self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire)))
     }
 
-    /// Publishes the version of a drop that demands no challenge.
+    /// Publishes the version of a drop without a challenge and caps.
     pub fn publish_version(&self, drop_id: DropId, version: Seq) {
-        self.publish_drop(drop_id, version, ChallengeRule::default());
+        self.publish_drop(drop_id, version, ChallengeRule::default(), &IdentityLimits::default());
     }
 
-    /// Publishes a drop's version and challenge. Only the writer calls it, after COMMIT.
-    pub fn publish_drop(&self, drop_id: DropId, version: Seq, challenge: ChallengeRule) {
+    /// Publishes a drop's version, its challenge and the kinds of its caps. Only the writer calls it, after COMMIT.
+    pub fn publish_drop(&self, drop_id: DropId, version: Seq, challenge: ChallengeRule, limits: &IdentityLimits) {
         if let Some(cell) = self.cell(drop_id, true) {
-            cell.store(PublishedDrop::new(version, challenge).0, Ordering::Release);
+            cell.store(PublishedDrop::new(version, challenge, limits).0, Ordering::Release);
         }
         if self.newest_change.load(Ordering::Relaxed) < version.get() {
             self.newest_change.store(version.get(), Ordering::Release);
@@ -237,15 +252,38 @@ mod tests {
             for kind in [ChallengeKind::ProofOfWork, ChallengeKind::External] {
                 for below in Tier::ALL {
                     let rule = ChallengeRule { kind, below };
-                    published.publish_drop(id, version, rule);
+                    published.publish_drop(id, version, rule, &IdentityLimits::default());
                     assert_eq!(
                         (published.version(id), published.drop_entry(id).challenge()),
                         (version.get(), Some(rule))
                     );
                 }
             }
-            published.publish_drop(id, version, ChallengeRule { kind: ChallengeKind::None, below: Tier::Premium });
+            let none = ChallengeRule { kind: ChallengeKind::None, below: Tier::Premium };
+            published.publish_drop(id, version, none, &IdentityLimits::default());
             assert_eq!((published.version(id), published.drop_entry(id).challenge()), (version.get(), None));
+        }
+    }
+
+    #[test]
+    fn the_kinds_with_caps_travel_with_the_version_and_the_challenge() {
+        let (published, id) = (Published::default(), DropId::new(1).expect("not 0"));
+        for rule in [ChallengeRule::default(), ChallengeRule { kind: ChallengeKind::External, below: Tier::Premium }] {
+            for capped in IdentityKind::ALL {
+                let mut limits = IdentityLimits::default();
+                limits.set(capped, Some(2));
+                published.publish_drop(id, Seq::MAX, rule, &limits);
+                let found = published.drop_entry(id);
+                assert_eq!(found.version(), Seq::MAX.get());
+                assert_eq!(found.challenge().is_some(), rule.kind != ChallengeKind::None);
+                assert!(found.is_capped());
+                assert_eq!(
+                    IdentityKind::ALL.map(|kind| found.caps(kind)),
+                    IdentityKind::ALL.map(|kind| kind == capped)
+                );
+            }
+            published.publish_drop(id, Seq::MAX, rule, &IdentityLimits::default());
+            assert!(!published.drop_entry(id).is_capped());
         }
     }
 

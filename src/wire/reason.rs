@@ -31,6 +31,8 @@ pub const OUTCOME_UNKNOWN: u8 = 24;
 pub const INTERNAL: u8 = 25;
 /// Another node of the cluster decides, or none does. Nothing was decided.
 pub const NOT_LEADER: u8 = 26;
+/// Orders with the same identity have reached a cap of the drop.
+pub const IDENTITY_LIMIT_REACHED: u8 = 30;
 
 /// The drop demands a solved challenge, which is sent over HTTP only. Nothing was decided.
 pub const CHALLENGE_REQUIRED: u8 = 29;
@@ -46,6 +48,7 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
         Refusal::Ended { .. } => 10,
         Refusal::DropPaused => 11,
         Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => LIMIT_REACHED,
+        Refusal::IdentityLimitReached { .. } => IDENTITY_LIMIT_REACHED,
         Refusal::SoldOut { .. } => 13,
         Refusal::OrderExpired { .. } => 14,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => 15,

@@ -85,7 +85,7 @@ impl WriterLoop<'_> {
         if let Some(order) = command.named_order()
             && self.state.order(order).is_none()
         {
-            admitted.order = load::load_order(connection, &self.store.digest_key, order)?;
+            load::load_named(connection, &self.store.digest_key, order, &mut admitted)?;
         }
         if let Some(event) = command.named_event_mut().filter(|event| !self.state.has_heard(&event.id)) {
             early::load_about(connection, &self.store.digest_key, event, &mut admitted)?;

@@ -84,7 +84,7 @@ impl Writer {
         });
         let published = Arc::new(Published::of(loaded.state.shard()));
         for entry in loaded.state.drops() {
-            published.publish_drop(entry.id, entry.version, entry.spec.challenge);
+            published.publish_drop(entry.id, entry.version, entry.spec.challenge, &entry.spec.identity_limits);
         }
         published.publish_seq(loaded.state.seq());
         let handle = WriterHandle {

@@ -314,7 +314,8 @@ impl WriterLoop<'_> {
         }
         for (drop_id, at) in touched {
             if let Some(entry) = self.state.drop_entry(drop_id) {
-                self.published.publish_drop(drop_id, entry.version, entry.spec.challenge);
+                let (challenge, identity_limits) = (entry.spec.challenge, &entry.spec.identity_limits);
+                self.published.publish_drop(drop_id, entry.version, challenge, identity_limits);
             }
             self.batch.tally.count_commit(drop_id, at, commit);
         }

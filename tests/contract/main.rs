@@ -57,6 +57,7 @@ fn unseen(operation: &str, code: Code) -> Option<&'static str> {
         | Code::Ended
         | Code::DropPaused
         | Code::LimitReached
+        | Code::IdentityLimitReached
         | Code::SoldOut
         | Code::OrderExpired
         | Code::IllegalTransition
@@ -343,6 +344,15 @@ fn only_repeats(server: &Server, path: &str, body: &Value) {
 }
 
 fn refusals_of_drops(server: &Server) {
+    let capped = create(server, "capped", &json!({ "identity_limits": { "email": 1 } }));
+    let with_email = |buyer: &str| {
+        let body = json!({ "buyer": buyer, "quantity": 1, "contact": { "email": "ann@shop.example" } }).to_string();
+        let headers = format!("{JSON}Idempotency-Key: {buyer}\r\n");
+        call(server.0.server.public_address, "POST", &format!("/v1/drops/{capped}/orders"), &headers, &body)
+    };
+    assert_eq!(with_email("ann").status, 201);
+    is(&with_email("bob"), Code::IdentityLimitReached);
+    is(&order_on(server, &capped, "e", "eve", 1), Code::Validation);
     let reason = json!({ "reason": "because" });
     let do_it = |drop_id: &Value, what: &str| server.admin("POST", &format!("/v1/drops/{drop_id}/{what}"), &reason);
     let drop_id = create(server, "small", &json!({ "per_buyer_limit": 3 }));

@@ -5,7 +5,9 @@ use firstcome::engine::{
     AdjustStock, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid, OrderCommand,
     Outcome, PatchDrop, PaymentCommand, PlaceOrder, RecordProviderEvent, Refusal, Reservation, Subject,
 };
-use firstcome::types::{Currency, Digest, DropId, DropState, OrderState, Provider, Seq, UnixMillis};
+use firstcome::types::{
+    Currency, Digest, DropId, DropState, IdentityDigests, IdentityKind, OrderState, Provider, Seq, UnixMillis,
+};
 
 use super::naive_auctions::NaiveAuction;
 
@@ -29,6 +31,7 @@ pub struct NaiveOrder {
     pub(super) drop: usize,
     pub(super) buyer: Digest,
     pub(super) key: Digest,
+    pub(super) identities: IdentityDigests,
     pub(super) quantity: u16,
     pub(super) returned: u16,
     pub(super) unit_price: u64,
@@ -324,6 +327,9 @@ impl Naive {
                 if patch.ends_at.is_some() {
                     spec.ends_at = patch.ends_at;
                 }
+                if let Some(limits) = patch.identity_limits {
+                    spec.identity_limits = limits;
+                }
                 if let Some(limit) = patch.per_buyer_limit {
                     spec.per_buyer_limit = limit;
                 }
@@ -383,8 +389,24 @@ impl Naive {
         }
     }
 
+    /// The first cap of a drop that leaves no room for more units of these identities.
+    pub(super) fn capped(
+        &self,
+        drop: usize,
+        identities: &IdentityDigests,
+        quantity: u16,
+    ) -> Option<(IdentityKind, u32)> {
+        let limits = self.drops[drop].spec.identity_limits;
+        limits.iter().find(|(kind, limit)| {
+            let Some(identity) = identities.get(*kind) else { return false };
+            let same = self.orders.iter().filter(|o| o.drop == drop && o.identities.get(*kind) == Some(identity));
+            same.map(NaiveOrder::units).sum::<u64>() + u64::from(quantity) > u64::from(*limit)
+        })
+    }
+
     fn place(&mut self, order: &PlaceOrder) -> Outcome {
-        let PlaceOrder { drop_id: id, buyer, key, quantity, contact_given: contact, .. } = *order;
+        let PlaceOrder { drop_id: id, buyer, key, quantity, contact_given: contact, ref facts } = *order;
+        let identities = facts.as_ref().map(|facts| facts.identities).unwrap_or_default();
         let quantity = quantity.get();
         let Some(drop) = self.index(id) else { return self.refuse(Refusal::NotFound) };
         let known =
@@ -405,10 +427,17 @@ impl Naive {
         if d.paused {
             return self.refuse(Refusal::DropPaused);
         }
+        let caps: Vec<_> = d.spec.identity_limits.iter().collect();
+        if let Some((kind, _)) = caps.iter().find(|(kind, _)| identities.get(*kind).is_none()) {
+            return self.refuse(Refusal::Invalid(Invalid::IdentityMissing { kind: *kind }));
+        }
         let used: u64 = self.orders.iter().filter(|o| o.drop == drop && o.buyer == buyer).map(NaiveOrder::units).sum();
         let limit = d.spec.per_buyer_limit;
         if used + u64::from(quantity) > u64::from(limit) {
             return self.refuse(Refusal::LimitReached { limit, used: u32::try_from(used).expect("in range") });
+        }
+        if let Some((identity, limit)) = self.capped(drop, &identities, quantity) {
+            return self.refuse(Refusal::IdentityLimitReached { identity, limit });
         }
         let free = self.free(drop);
         if u64::from(quantity) > free {
@@ -437,6 +466,7 @@ impl Naive {
             drop,
             buyer,
             key,
+            identities,
             quantity,
             returned: 0,
             unit_price: spec.unit_price.get(),

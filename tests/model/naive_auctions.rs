@@ -5,7 +5,7 @@ use firstcome::engine::{
     Outcome, PlaceBid, Refusal, Reservation, Subject,
 };
 use firstcome::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Digest, DropId, OrderState, Quantity, UnitPrice,
+    Amount, AuctionEnding, AuctionId, AuctionState, Digest, DropId, IdentityDigests, OrderState, Quantity, UnitPrice,
 };
 
 use super::naive::{Naive, NaiveDrop, NaiveOrder, instant, seq};
@@ -114,6 +114,7 @@ impl Naive {
                     drop,
                     buyer,
                     key: Digest::of_award(seq(self.events)),
+                    identities: IdentityDigests::default(),
                     quantity: 1,
                     returned: 0,
                     unit_price: price,
@@ -249,6 +250,7 @@ impl Naive {
             drop,
             buyer,
             key,
+            identities: IdentityDigests::default(),
             quantity: 1,
             returned: 0,
             unit_price: unit_price.get(),

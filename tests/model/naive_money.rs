@@ -262,6 +262,7 @@ impl Naive {
             && !d.ended
             && !d.mismatch
             && used + wanted <= u64::from(d.spec.per_buyer_limit)
+            && self.capped(order.drop, &order.identities, order.quantity).is_none()
             && wanted <= self.free(order.drop)
     }
 

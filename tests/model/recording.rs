@@ -55,7 +55,7 @@ impl<'store> Recording<'store> {
         let Recording { state, batch, store } = self;
         let mut admitted = Admitted::default();
         if let Some(order) = command.named_order().filter(|order| state.order(*order).is_none()) {
-            admitted.order = load::load_order(&store.connection, &store.digest_key, order).expect("read");
+            load::load_named(&store.connection, &store.digest_key, order, &mut admitted).expect("read");
         }
         if let Some(event) = command.named_event() {
             // References of settlements are no events' names here: amounts stay as they are.

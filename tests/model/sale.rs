@@ -6,7 +6,7 @@ use firstcome::engine::{
     Admitted, Command, EarlyEvent, Event, EventBody, KnownRefund, KnownRefunds, Order, Outcome, PaymentEvent, State,
     invariants,
 };
-use firstcome::types::{Digest, Seq, UnixMillis};
+use firstcome::types::{Digest, IdentityDigests, Seq, UnixMillis};
 
 use super::naive::Naive;
 
@@ -20,6 +20,7 @@ pub struct Sale {
     what: String,
     events: Vec<Event>,
     file: BTreeMap<Seq, Order>,
+    identities: BTreeMap<Seq, IdentityDigests>,
     early: BTreeMap<Seq, EarlyEvent>,
     refunds: KnownRefunds,
 }
@@ -34,6 +35,7 @@ impl Sale {
             what,
             events: Vec::new(),
             file: BTreeMap::new(),
+            identities: BTreeMap::new(),
             early: BTreeMap::new(),
             refunds: KnownRefunds::new(),
         }
@@ -46,7 +48,8 @@ impl Sale {
         self.naive.advance(self.at);
         let named = command.named_order().filter(|order| self.state.order(*order).is_none());
         let order = named.and_then(|order| self.file.get(&order).cloned());
-        let mut admitted = Admitted { order, ..Admitted::default() };
+        let identities = order.as_ref().and_then(|order| self.identities.get(&order.seq).copied()).unwrap_or_default();
+        let mut admitted = Admitted { order, identities, ..Admitted::default() };
         super::admit_about(command, &self.inbox, &self.early, &mut admitted);
         if let Some(settle) = command.named_settlement() {
             let name = (settle.order, settle.reference.clone());
@@ -80,6 +83,7 @@ impl Sale {
             }
             let order = event.order().and_then(|order| self.state.order(order));
             if let Some(order) = order.filter(|order| !order.state.is_live()) {
+                self.identities.insert(order.seq, self.state.identities_of(order.seq));
                 self.file.insert(order.seq, order.clone());
             }
         }

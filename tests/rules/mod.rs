@@ -14,8 +14,8 @@ use firstcome::engine::{
     Refusal, SettleRefund, State, Subject, invariants,
 };
 use firstcome::types::{
-    Amount, AuctionId, AuctionState, ChallengeRule, Currency, Digest, DigestKey, Disposition, DropId, IdentityLimits,
-    Increment, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, AuctionId, AuctionState, ChallengeRule, Currency, Digest, DigestKey, Disposition, DropId, IdentityKind,
+    IdentityLimits, Increment, OrderFacts, Provider, ProviderEventKind, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 struct Table {
@@ -81,6 +81,15 @@ impl Table {
         CommandKey { digest: self.digest(line.text("key", line.verb)), params: self.digest(params) }
     }
 
+    fn facts(&self, line: &Line<'_>) -> Option<Box<OrderFacts>> {
+        let mut facts = OrderFacts::default();
+        for kind in IdentityKind::ALL {
+            let text = line.maybe::<String>(kind.as_str());
+            facts.identities.set(kind, text.map(|text| self.digest(&format!("{} {text}", kind.as_str()))));
+        }
+        facts.boxed()
+    }
+
     /// Orders come of auctions, too.
     fn note_awards(&mut self, events: &[Event]) {
         let awards = events.iter().filter(|event| event.body.name() == "auction_awarded");
@@ -105,7 +114,7 @@ impl Table {
                     per_buyer_limit: line.number("limit", 1),
                     reservation_seconds: line.number("reserve", 120),
                     payment_seconds: line.number("pay", 900),
-                    identity_limits: IdentityLimits::default(),
+                    identity_limits: caps(line).unwrap_or_default(),
                     challenge: ChallengeRule::default(),
                 }),
             })),
@@ -118,6 +127,7 @@ impl Table {
                     ends_at: line.maybe("ends").map(at),
                     per_buyer_limit: line.maybe("limit"),
                     reservation_seconds: line.maybe("reserve"),
+                    identity_limits: caps(line),
                     ..DropPatch::default()
                 }),
                 reason,
@@ -144,7 +154,7 @@ impl Table {
                     key: self.digest(&key),
                     quantity: Quantity::new(line.number("qty", 1)).expect("not 0"),
                     contact_given: line.number("contact", false),
-                    facts: None,
+                    facts: self.facts(line),
                 }))
             }
             "auction" => Command::Auction(AuctionCommand::Create(CreateAuction {
@@ -313,6 +323,15 @@ fn auction(line: &Line<'_>) -> Box<AuctionSpec> {
     })
 }
 
+/// The caps of a line, `cap_email=2`; `caps=none` takes all away.
+fn caps(line: &Line<'_>) -> Option<IdentityLimits> {
+    let mut limits = IdentityLimits::default();
+    for kind in IdentityKind::ALL {
+        limits.set(kind, line.maybe(&format!("cap_{}", kind.as_str())));
+    }
+    (!limits.is_empty() || line.maybe::<String>("caps").is_some()).then_some(limits)
+}
+
 fn refusal_words(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NotFound => "not_found".into(),
@@ -321,6 +340,9 @@ fn refusal_words(refusal: &Refusal) -> String {
         Refusal::Ended { ends_at } => format!("ended at={}", ends_at.get()),
         Refusal::DropPaused => "paused".into(),
         Refusal::LimitReached { limit, used } => format!("limit_reached limit={limit} used={used}"),
+        Refusal::IdentityLimitReached { identity, limit } => {
+            format!("identity_limit_reached {} limit={limit}", identity.as_str())
+        }
         Refusal::SoldOut { available, held, next_expiry_at } => {
             let next = next_expiry_at.map_or("none".into(), |at| at.get().to_string());
             format!("sold_out free={available} held={held} next={next}")
@@ -348,6 +370,7 @@ fn refusal_words(refusal: &Refusal) -> String {
             Invalid::SettlementOutOfRange { owed } => format!("invalid owed={}", owed.get()),
             Invalid::PaymentNotOwed { owed } => format!("invalid payments_owed={owed}"),
             Invalid::SettlementDiffers { amount } => format!("invalid settled={}", amount.get()),
+            Invalid::IdentityMissing { kind } => format!("invalid missing={}", kind.as_str()),
         },
     }
 }

@@ -3,7 +3,7 @@
 use firstcome::api::Problem;
 use firstcome::api::code::Code;
 use firstcome::engine::{Invalid, Refusal};
-use firstcome::types::{Amount, DropState, OrderId, OrderState, Seq, UnitPrice, UnixMillis};
+use firstcome::types::{Amount, DropState, IdentityKind, OrderId, OrderState, Seq, UnitPrice, UnixMillis};
 use firstcome::wire::messages::{Bid, Request, Reserve};
 use firstcome::wire::reason;
 use serde_json::json;
@@ -89,6 +89,10 @@ fn what_is_refused_is_an_answer_with_its_reason_and_the_connection_goes_on() {
     let Said::Reserved(sold_out) = peer.ask(of(1, 2, b"e")) else { panic!("no answer to an order") };
     assert_eq!((sold_out.reason, sold_out.order_id, sold_out.expires_at_ms), (13, [0; 16], 0));
     assert!(sold_out.seq > 0, "the last event that it saw");
+    // RESERVE has no contact: an order of a drop with caps lacks what is capped.
+    let capped = json!({ "expected_revision": 1, "reason": "a test", "identity_limits": { "email": 1 } });
+    assert_eq!(site.server.admin("PATCH", "/v1/drops/1", &capped).status, 200);
+    assert_eq!(peer.ask(of(1, 1, b"e")).no(), reason::VALIDATION);
     let why = json!({ "reason": "a test" });
     assert_eq!(site.server.admin("POST", "/v1/drops/1/pause", &why).status, 200);
     assert_eq!(peer.ask(of(1, 1, b"e")).no(), 11);
@@ -206,6 +210,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         (reason::OUTCOME_UNKNOWN, Code::OutcomeUnknown),
         (reason::INTERNAL, Code::Internal),
         (reason::NOT_LEADER, Code::NotLeader),
+        (reason::IDENTITY_LIMIT_REACHED, Code::IdentityLimitReached),
     ] {
         assert_eq!(here, number(there), "{there:?}");
     }
@@ -217,6 +222,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         Refusal::Ended { ends_at: at },
         Refusal::DropPaused,
         Refusal::LimitReached { limit: 1, used: 1 },
+        Refusal::IdentityLimitReached { identity: IdentityKind::Email, limit: 1 },
         Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
         Refusal::OrderExpired { expired_at: at },
         Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Cancelled },

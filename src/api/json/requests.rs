@@ -24,6 +24,9 @@ pub const REASON_BYTES_MAX: usize = 500;
 /// The longest reference, in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 255;
 
+/// The longest payment fingerprint, in bytes.
+const FINGERPRINT_BYTES_MAX: usize = 128;
+
 /// The longest short code of an order in a search, in bytes.
 const CODE_BYTES_MAX: usize = 40;
 
@@ -32,6 +35,8 @@ pub struct OrderRequest {
     pub buyer: BuyerText,
     pub quantity: Quantity,
     pub contact: Option<Contact>,
+    /// The shop's own token of the card or account that pays.
+    pub payment_fingerprint: Option<Box<str>>,
 }
 
 /// The common case, parsed without a tree. Other bodies are parsed again by [`BodyFields`], which reports every mistake.
@@ -60,7 +65,7 @@ impl OrderRequest {
                 (None, proven) => proven.cloned(),
             };
             if let Some(buyer) = buyer {
-                return Ok(OrderRequest { buyer, quantity, contact: None });
+                return Ok(OrderRequest { buyer, quantity, contact: None, payment_fingerprint: None });
             }
         }
         read_as_buyer(body, |fields, names_another| order(fields, proven, names_another))
@@ -100,7 +105,8 @@ fn order(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mu
     let buyer = buyer_field(fields, proven, names_another);
     let quantity = fields.required("quantity", rules::quantity());
     let contact = fields.object("contact", "/contact", "Contact", contact);
-    Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact })
+    let payment_fingerprint = fields.optional("payment_fingerprint", rules::text(FINGERPRINT_BYTES_MAX));
+    Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact, payment_fingerprint })
 }
 
 fn contact(fields: &mut BodyFields) -> Option<Contact> {

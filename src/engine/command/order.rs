@@ -4,14 +4,18 @@ use crate::engine::drops::{ended, find};
 use crate::engine::event::{
     CancelledByOperator, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, ReservedWithFacts,
 };
+use crate::engine::identities::check_missing;
 use crate::engine::orders::{find_order, refusal_of_transition};
 use crate::engine::{
     Decision, DropEntry, Effect, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Subject,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    Amount, Digest, DropId, OrderFacts, OrderState, Provider, Quantity, ReceivedPayment, Seq, UnitPrice,
+    Amount, Digest, DropId, IdentityDigests, OrderFacts, OrderState, Provider, Quantity, ReceivedPayment, Seq,
+    UnitPrice,
 };
+
+const NO_IDENTITIES: IdentityDigests = IdentityDigests::NONE;
 
 /// A command about an order or its contact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -133,10 +137,19 @@ fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
     if entry.paused {
         return Err(Refusal::DropPaused);
     }
+    let identities = order.facts.as_deref().map(|facts| &facts.identities);
+    if entry.capped {
+        check_missing(entry, identities.unwrap_or(&NO_IDENTITIES))?;
+    }
     let used = entry.used_by(&order.buyer);
     let limit = entry.spec.per_buyer_limit;
     if u64::from(used).saturating_add(u64::from(order.quantity.get())) > u64::from(limit) {
         return Err(Refusal::LimitReached { limit, used });
+    }
+    if entry.capped
+        && let Some((identity, limit)) = entry.capped_identity(identities.unwrap_or(&NO_IDENTITIES), order.quantity)
+    {
+        return Err(Refusal::IdentityLimitReached { identity, limit });
     }
     let one_too_many = u32::from(failpoints::enabled(Bug::OneTooMany));
     let available = entry.available().saturating_add(one_too_many);

@@ -284,7 +284,7 @@ fn payment_succeeded(
         return Err(IgnoredReason::TotalTooLarge);
     }
     let mut after = order.clone();
-    let first = match keep(order, entry, &received) {
+    let first = match keep(state, order, entry, &received) {
         Ok(retaken) => paid(order, received, retaken, ""),
         Err((why, state)) => PaymentEvent::NotKept(PaymentNotKept { payment: received, why, state }),
     };
@@ -307,7 +307,12 @@ fn payment_succeeded(
 
 /// Returns whether the order's units must be taken again for a payment that pays for it; else the reason why it is owed
 /// back, and what that makes of the order. Where the order costs nothing, nothing is owed and it stays what it was.
-fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<bool, (NotKeptReason, OrderState)> {
+fn keep(
+    state: &State,
+    order: &Order,
+    entry: &DropEntry,
+    payment: &ReceivedPayment,
+) -> Result<bool, (NotKeptReason, OrderState)> {
     let differs = payment.foreign.is_some() || payment.amount != order.amount();
     let owed = if payment.amount == Amount::ZERO { order.state } else { OrderState::RefundDue };
     match order.state {
@@ -316,7 +321,7 @@ fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<b
         _ if differs => Err((NotKeptReason::Differs, order.state)),
         OrderState::Reserved | OrderState::AwaitingPayment => Ok(false),
         OrderState::Cancelled => Err((NotKeptReason::Cancelled, owed)),
-        OrderState::Expired => match retake(order, entry) {
+        OrderState::Expired => match retake(state, order, entry) {
             Ok(()) => Ok(true),
             Err(why) => Err((why, owed)),
         },
@@ -324,12 +329,15 @@ fn keep(order: &Order, entry: &DropEntry, payment: &ReceivedPayment) -> Result<b
 }
 
 /// Checks that an expired order may have its units again: as a new order of its buyer would, but for a pause.
-fn retake(order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
+fn retake(state: &State, order: &Order, entry: &DropEntry) -> Result<(), NotKeptReason> {
     if entry.ended || !entry.started || entry.mismatch {
         return Err(NotKeptReason::DropClosed);
     }
     let used = u64::from(entry.used_by(&order.buyer)).saturating_add(u64::from(order.quantity.get()));
     if used > u64::from(entry.spec.per_buyer_limit) && !failpoints::enabled(Bug::LateBeatsLimit) {
+        return Err(NotKeptReason::LimitReached);
+    }
+    if entry.capped && entry.capped_identity(&state.identities_of(order.seq), order.quantity).is_some() {
         return Err(NotKeptReason::LimitReached);
     }
     if order.quantity.units() > entry.available() {

@@ -105,7 +105,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, id: Aucti
             let AuctionAwarded { buyer, unit_price, expires_at, .. } = *awarded;
             let (key, quantity) = (Digest::of_award(event.seq), Quantity::ONE);
             let reserved = OrderReserved { buyer, key, quantity, unit_price, expires_at };
-            order::made(state, event, &reserved, OrderState::AwaitingPayment);
+            order::made(state, event, &reserved, None, OrderState::AwaitingPayment);
             state.unschedule_award(id);
             let auction = entry(state, id);
             auction.best.remove(&awarded.buyer);

@@ -123,6 +123,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Dr
         DropEvent::Patched(DropPatched { patch, .. }) => {
             let (starts_at, ends_at) = (entry.spec.starts_at, entry.spec.ends_at);
             patch.apply_to(&mut entry.spec);
+            entry.capped = !entry.spec.identity_limits.is_empty();
             entry.started = entry.spec.has_started(event.at);
             state.unschedule_window(drop_id, starts_at, ends_at);
             state.schedule_window(drop_id);
@@ -155,5 +156,6 @@ fn end(state: &mut State, drop_id: DropId) {
     let (starts_at, ends_at) = (entry.spec.starts_at, entry.spec.ends_at);
     entry.ended = true;
     entry.used = HashMap::default();
+    entry.identity_units = HashMap::default();
     state.unschedule_window(drop_id, starts_at, ends_at);
 }

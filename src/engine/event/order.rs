@@ -1,7 +1,7 @@
 //! Events of orders and their contacts.
 
 use super::metadata::{EventHeader, StockDelta};
-use crate::engine::orders::{count, follow, leave, move_buyer, recount};
+use crate::engine::orders::{count, follow, leave, move_units, recount};
 use crate::engine::{Order, RememberedOrder, State, auctions};
 use crate::types::{Digest, OrderFacts, OrderState, Quantity, UnitPrice, UnixMillis};
 
@@ -111,7 +111,13 @@ impl OrderEvent {
 }
 
 /// Makes the order of an event: a buyer reserved it, or an auction awarded it.
-pub(super) fn made(state: &mut State, event: EventHeader, reserved: &OrderReserved, order_state: OrderState) {
+pub(super) fn made(
+    state: &mut State,
+    event: EventHeader,
+    reserved: &OrderReserved,
+    facts: Option<&OrderFacts>,
+    order_state: OrderState,
+) {
     let Some(drop_id) = event.drop_id() else { return };
     let OrderReserved { buyer, key, quantity, unit_price, expires_at } = *reserved;
     let order = Order {
@@ -131,12 +137,15 @@ pub(super) fn made(state: &mut State, event: EventHeader, reserved: &OrderReserv
     count(state, order_state);
     state.schedule_expiry(drop_id, expires_at, event.seq);
     state.order_keys.remember(key, RememberedOrder { seq: event.seq, quantity });
-    move_buyer(state, drop_id, buyer, i64::from(quantity.get()));
+    if let Some(facts) = facts.filter(|facts| !facts.identities.is_empty()) {
+        state.identities.insert(event.seq, facts.identities);
+    }
+    move_units(state, event.seq, drop_id, buyer, i64::from(quantity.get()));
 }
 
 pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &OrderEvent) {
-    if let Some((reserved, _)) = body.reservation() {
-        return made(state, event, reserved, OrderState::Reserved);
+    if let Some((reserved, facts)) = body.reservation() {
+        return made(state, event, reserved, facts, OrderState::Reserved);
     }
     let Some(order) = follow(state, event) else { return };
     let (seq, drop_id) = (order.seq, order.drop_id);

@@ -1,7 +1,7 @@
 //! Events of money.
 
 use super::metadata::{EventHeader, StockDelta};
-use crate::engine::orders::{follow, leave, move_buyer};
+use crate::engine::orders::{follow, leave, move_units};
 use crate::engine::{CommandKey, KnownRefund, Order, Payment, State, auctions};
 use crate::types::{
     Amount, Currency, Digest, Disposition, NotKeptReason, OrderState, Provider, ProviderEventKind, Quantity,
@@ -274,7 +274,7 @@ fn retake(state: &mut State, seq: Seq) {
     order.returned = 0;
     let (drop_id, buyer, units) = (order.drop_id, order.buyer, i64::from(order.quantity.get()));
     state.set_order_state(seq, OrderState::Paid);
-    move_buyer(state, drop_id, buyer, units);
+    move_units(state, seq, drop_id, buyer, units);
 }
 
 fn refunded(state: &mut State, event: EventHeader, seq: Seq, refund: &Refund) {
@@ -284,7 +284,7 @@ fn refunded(state: &mut State, event: EventHeader, seq: Seq, refund: &Refund) {
     order.returned = returned.unwrap_or_else(|| panic!("order {seq}: more units come back than there are"));
     let (drop_id, buyer) = (order.drop_id, order.buyer);
     state.set_order_state(seq, *becomes);
-    move_buyer(state, drop_id, buyer, -i64::from(*restock_quantity));
+    move_units(state, seq, drop_id, buyer, -i64::from(*restock_quantity));
     state.remember(key, event, seq.get());
 }
 

@@ -7,7 +7,7 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::{
-    RouteEntry, accepted_seq, after_decision, challenges, fault, prices, rejected, submit, submit_as,
+    RouteEntry, accepted_seq, after_decision, challenges, fault, identities, prices, rejected, submit, submit_as,
     with_write_headers,
 };
 use crate::admission::Caller;
@@ -107,11 +107,12 @@ pub(super) async fn submit_order(
     if worker.writer.published.version(drop_id) == 0 {
         return Err(Problem::NotFound);
     }
-    let OrderRequest { buyer, quantity, contact } = request;
+    let OrderRequest { buyer, quantity, contact, payment_fingerprint } = request;
     prices::check_order(worker, drop_id, quantity)?;
+    let identities = identities::digests(worker, drop_id, contact.as_ref(), payment_fingerprint.as_deref());
     let digests = &worker.writer.digest_key;
     let buyer_digest = digests.buyer(buyer.as_str());
-    let facts = OrderFacts { risk: worker.note_order(call, &buyer), ..OrderFacts::default() };
+    let facts = OrderFacts { identities, risk: worker.note_order(call, &buyer) };
     let command = Command::Order(OrderCommand::Place(PlaceOrder {
         drop_id,
         buyer: buyer_digest,
@@ -198,6 +199,7 @@ pub(super) async fn checkout(worker: &Worker, mut call: Call) -> Result<Response
     let contact = parse_checkout(&call.json(worker.body_bounds()).await?)?;
     let row = find_own_order(worker, &call)?;
     worker.note_checkout(&call, &row);
+    identities::check_contact(worker, &row, &contact)?;
     let order = row.seq;
     let private_data = PrivateData::Contact(Box::new(contact));
     let decided =

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::orders::{find_order, submit_order};
-use super::{RouteEntry, accepted_seq, after_decision, challenges, fault, provider_events, submit};
+use super::{RouteEntry, accepted_seq, after_decision, challenges, fault, identities, provider_events, submit};
 use crate::api::Problem;
 use crate::api::json::{OrderRequest, parse_checkout};
 use crate::engine::{Command, OrderCommand};
@@ -273,7 +273,7 @@ pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<
         .ok_or_else(|| Problem::invalid("/quantity", "must be a whole number from 1 to 65535"))?;
     worker.admit_named(&call, &buyer, Some(drop_id))?;
     challenges::refuse_needed(worker, &call, drop_id, &buyer)?;
-    let request = OrderRequest { buyer, quantity, contact: None };
+    let request = OrderRequest { buyer, quantity, contact: None, payment_fingerprint: None };
     let (decided, _) = submit_order(worker, &call, drop_id, request, form.key.as_bytes()).await?;
     match accepted_seq(&decided) {
         Ok(_) => {}
@@ -317,6 +317,7 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
         }
     }
     let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
+    identities::check_contact(worker, &order, &contact)?;
     let checkout = Command::Order(OrderCommand::Checkout { order: order.seq });
     let private_data = PrivateData::Contact(Box::new(contact));
     let decided = submit(worker, &call.caller, checkout, Some(private_data)).await?;

@@ -6,7 +6,7 @@ use crate::admission::limits::POLICY_NAMES;
 use crate::api::code::Code;
 use crate::api::problem::IN_FLIGHT_POLICY;
 use crate::http::route::Presence;
-use crate::types::{ChallengeKind, ChallengeReason, DropState, OrderState, Seq};
+use crate::types::{ChallengeKind, ChallengeReason, DropState, IdentityKind, OrderState, Seq};
 
 /// The prefix of `type`.
 const TYPE: &str = "https://firstcome.dev/problems/";
@@ -57,6 +57,7 @@ fn refused(code: Code) -> Presence {
         | Code::Ended
         | Code::DropPaused
         | Code::LimitReached
+        | Code::IdentityLimitReached
         | Code::SoldOut
         | Code::OrderExpired
         | Code::IllegalTransition
@@ -88,6 +89,10 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
         Code::Ended => vec![("ends_at", instant(), true)],
         // Units of a drop, or the sum of a buyer's leading bids.
         Code::LimitReached => vec![("limit", money(), true), ("used", money(), true)],
+        Code::IdentityLimitReached => {
+            let kinds = IdentityKind::ALL.map(IdentityKind::as_str);
+            vec![("identity", json!({ "type": "string", "enum": kinds }), true), ("limit", count(), true)]
+        }
         Code::SoldOut => {
             vec![("available", count(), true), ("held", count(), true), ("next_expiry_at", instant(), false)]
         }
@@ -218,6 +223,8 @@ mod tests {
             Refusal::Ended { ends_at: at },
             Refusal::DropPaused,
             Refusal::LimitReached { limit: 1, used: 1 },
+            Refusal::IdentityLimitReached { identity: IdentityKind::Email, limit: 1 },
+            Refusal::Invalid(Invalid::IdentityMissing { kind: IdentityKind::Payment }),
             Refusal::SoldOut { available: 0, held: 1, next_expiry_at: Some(at) },
             Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
             Refusal::OrderExpired { expired_at: at },

@@ -79,6 +79,8 @@ impl ReplayScript {
                     | Record::Auction(_)
                     | Record::Best(_)
                     | Record::OfShard(_)
+                    | Record::IdentityUsed(_)
+                    | Record::Identities(_)
                     | Record::Committed(_)
                     | Record::Endpoint(_)
                     | Record::Gap(_),
@@ -155,7 +157,7 @@ impl ReplayScript {
                 Refusal::NotStarted { .. } => RequestOutcome::NotStarted,
                 Refusal::Ended { .. } => RequestOutcome::Ended,
                 Refusal::DropPaused => RequestOutcome::DropPaused,
-                Refusal::LimitReached { .. } => RequestOutcome::LimitReached,
+                Refusal::LimitReached { .. } | Refusal::IdentityLimitReached { .. } => RequestOutcome::LimitReached,
                 Refusal::SoldOut { .. } => RequestOutcome::SoldOut,
                 Refusal::OrderExpired { .. } => RequestOutcome::OrderExpired,
                 Refusal::IllegalTransition { .. } => RequestOutcome::IllegalTransition,

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::expected_row::{ExpectedRow, detail_of};
 use super::report::VerifyReport;
 use crate::store::audit::AuditRow;
-use crate::types::{DropId, Seq};
+use crate::types::{DropId, IdentityKind, Seq};
 
 const COLUMNS: [&str; 22] = [
     "sku",
@@ -35,8 +35,15 @@ const COLUMNS: [&str; 22] = [
     "payment_limit",
     "address_limit",
 ];
-/// Columns of caps on identities.
-const LIMITS: [&str; 4] = ["email_limit", "phone_limit", "payment_limit", "address_limit"];
+/// Returns the column of a cap.
+const fn limit_of(kind: IdentityKind) -> &'static str {
+    match kind {
+        IdentityKind::Email => "email_limit",
+        IdentityKind::Phone => "phone_limit",
+        IdentityKind::Payment => "payment_limit",
+        IdentityKind::Address => "address_limit",
+    }
+}
 
 /// A drop by its audit rows.
 pub(super) struct AuditedDrop {
@@ -104,8 +111,8 @@ impl AuditedDrop {
         }
         made.row.default_to("challenge", "none".to_string());
         made.row.default_to("challenge_below", "verified".to_string());
-        for limit in LIMITS {
-            made.row.default_to(limit, Value::Null);
+        for kind in IdentityKind::ALL {
+            made.row.default_to(limit_of(kind), Value::Null);
         }
         made.note_times();
         made
@@ -134,6 +141,11 @@ impl AuditedDrop {
         expected.set("per_buyer_limit", 1);
         expected.set("started", 1);
         AuditedDrop::new(row, expected)
+    }
+
+    /// The cap on a kind of identity now, if there is one.
+    pub(super) fn cap(&self, kind: IdentityKind) -> Option<i64> {
+        self.row.number(limit_of(kind))
     }
 
     fn note_start(&mut self, row: &AuditRow) {

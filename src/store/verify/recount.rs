@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::auctions::AuditedAuctions;
+use super::caps::AuditedCaps;
 use super::drops::AuditedDrops;
 use super::endpoints::AuditedEndpoints;
 use super::money::AuditedMoney;
@@ -39,6 +40,7 @@ pub(super) struct AuditRecount {
     pub(super) orders: AuditedOrders,
     pub(super) money: AuditedMoney,
     pub(super) endpoints: AuditedEndpoints,
+    caps: AuditedCaps,
     subjects: HashMap<DropId, Seq>,
 }
 
@@ -79,6 +81,7 @@ impl AuditRecount {
         self.money.add(row);
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
             self.orders.add(order, drop_id, row, self.drops.get(drop_id), report);
+            self.caps.add(order, drop_id, row, sealed, self.drops.get(drop_id), report);
         }
     }
 

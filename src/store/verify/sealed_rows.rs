@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row, Rows};
+use rusqlite::{Connection, Row};
 
 use crate::store::StoreError;
 use crate::store::audit::AuditRow;
 use crate::store::chain::{BidSeal, OrderSeal};
-use crate::types::{AuctionId, DropId, IdentityDigests, Seq, UnixMillis};
+use crate::store::identity_rows::{IDENTITIES, IdentityRows};
+use crate::types::{AuctionId, DropId, Seq, UnixMillis};
 
 fn row_of(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     Ok(AuditRow {
@@ -54,9 +55,8 @@ pub(in crate::store) fn walk_sealed(
     let mut orders = connection
         .prepare("SELECT seq, secret, buyer, key_digest, unit_price FROM orders WHERE seq >= ?1 ORDER BY seq")?;
     let mut orders = orders.query([Seq::ZERO])?;
-    let mut identities = connection
-        .prepare("SELECT order_seq, email, phone, payment, address FROM order_identities ORDER BY order_seq")?;
-    let mut identities = Identities::begin(identities.query([])?)?;
+    let mut identities = connection.prepare(IDENTITIES)?;
+    let mut identities = IdentityRows::begin(&mut identities)?;
     let mut statement = connection.prepare(
         "SELECT seq, at_ms, kind, drop_id, order_seq, quantity, amount, prev_seq, detail FROM audit ORDER BY seq",
     )?;
@@ -97,42 +97,6 @@ pub(in crate::store) fn walk_sealed(
         }
     }
     Ok(())
-}
-
-/// The rows of `order_identities`, read along with the orders.
-struct Identities<'stmt> {
-    rows: Rows<'stmt>,
-    next: Option<(Seq, IdentityDigests)>,
-}
-
-impl<'stmt> Identities<'stmt> {
-    fn begin(rows: Rows<'stmt>) -> rusqlite::Result<Identities<'stmt>> {
-        let mut identities = Identities { rows, next: None };
-        identities.step()?;
-        Ok(identities)
-    }
-
-    fn step(&mut self) -> rusqlite::Result<()> {
-        self.next = match self.rows.next()? {
-            None => None,
-            Some(row) => {
-                let (email, phone, payment, address) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-                Some((row.get(0)?, IdentityDigests { email, phone, payment, address }))
-            }
-        };
-        Ok(())
-    }
-
-    /// Returns the identities of an order. Orders are asked for in the order of their numbers.
-    fn of(&mut self, order: Seq) -> rusqlite::Result<IdentityDigests> {
-        loop {
-            match self.next {
-                Some((seq, _)) if seq < order => self.step()?,
-                Some((seq, identities)) if seq == order => return Ok(identities),
-                Some(_) | None => return Ok(IdentityDigests::default()),
-            }
-        }
-    }
 }
 
 /// Returns the auctions by their hidden drops. Before schema 3 there was no such table.
