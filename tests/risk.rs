@@ -61,7 +61,7 @@ fn a_suspicion_ends_when_its_signals_have_decayed() {
 fn a_campus_behind_one_address_with_its_own_user_agents_raises_nothing_and_a_farm_with_one_does() {
     let (door, now) = (door(), Instant::now());
     let campus = at(&door, "192.0.2.1");
-    door.note_read(campus, &Caller::Anonymous, DropId::new(1), now);
+    door.note_read(campus, &Caller::Anonymous, DropId::new(1));
     for number in 0..2_000 {
         // Twenty students have the same telephone and browser.
         let agent = format!("ShopApp/{}", number % 100);

@@ -14,6 +14,7 @@ pub mod signals;
 mod tests;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use buyer_table::BuyerTable;
@@ -66,6 +67,8 @@ pub struct Risk {
     buyers: BuyerTable,
     shared: SharedClients,
     reads: ReadFilter,
+    /// The hour that reads are marked with.
+    hour: AtomicU64,
     raised: [metrics::Counter; Signal::ALL.len()],
 }
 
@@ -81,6 +84,7 @@ impl Risk {
             buyers: BuyerTable::new(settings.entries_max),
             shared: SharedClients::new(settings.entries_max),
             reads: ReadFilter::default(),
+            hour: AtomicU64::new(0),
             raised: Signal::ALL.map(counter),
         }
     }
@@ -96,17 +100,22 @@ impl Risk {
         self.rules.is_enabled()
     }
 
+    /// Sets the hour that reads are marked with; each thread does it once a second, so that no read computes it.
+    pub fn tick(&self, now: Instant) {
+        self.hour.store(self.hours(now), Ordering::Relaxed);
+    }
+
     /// Notes that somebody at an address has read a drop; `None` for a list of drops.
-    pub fn note_read_from(&self, address: u64, drop_id: Option<DropId>, now: Instant) {
+    pub fn note_read_from(&self, address: u64, drop_id: Option<DropId>) {
         if self.rules.is_enabled() {
-            self.reads.mark(address, number_of(drop_id), self.hours(now));
+            self.reads.mark(address, number_of(drop_id), self.hour.load(Ordering::Relaxed));
         }
     }
 
     /// Notes that a buyer with a token has read a drop; `None` for a list of drops.
-    pub fn note_read_by(&self, buyer: &BuyerText, drop_id: Option<DropId>, now: Instant) {
+    pub fn note_read_by(&self, buyer: &BuyerText, drop_id: Option<DropId>) {
         if self.rules.is_enabled() {
-            self.reads.mark(self.key(buyer), number_of(drop_id), self.hours(now));
+            self.reads.mark(self.key(buyer), number_of(drop_id), self.hour.load(Ordering::Relaxed));
         }
     }
 

@@ -22,7 +22,7 @@ impl Worker {
     /// Notes that a client reads a drop; `None` for a list of drops.
     pub(super) fn note_read(&self, call: &Call, drop_id: Option<DropId>) {
         if !call.client.is_exempt() {
-            self.server.admission.door.note_read(call.client, &call.caller, drop_id, call.started);
+            self.server.admission.door.note_read(call.client, &call.caller, drop_id);
         }
     }
 

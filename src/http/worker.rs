@@ -218,8 +218,9 @@ impl Worker {
         response
     }
 
-    /// Looks whether the wall clock went back; once a second.
-    pub fn look_at_wall_clock(&self) {
+    /// Looks whether the wall clock went back, and tells bot signals the hour; once a second.
+    pub fn look_at_clocks(&self) {
+        self.server.admission.door.risk().tick(Instant::now());
         self.date.borrow_mut().look(wall_clock());
     }
 

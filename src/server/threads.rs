@@ -288,7 +288,7 @@ async fn tick(worker: Rc<Worker>, shared: Arc<SharedConnections>) {
     loop {
         interval.tick().await;
         worker.meter.borrow_mut().flush(&worker.server.telemetry);
-        worker.look_at_wall_clock();
+        worker.look_at_clocks();
         failpoints::panic_in(WORKERS);
         if worker.listener == Listener::Admin {
             worker.server.telemetry.run_upkeep();

@@ -20,11 +20,11 @@ impl Door {
     }
 
     /// Notes that a client has read a drop; `None` for a list of drops.
-    pub fn note_read(&self, client: Client, caller: &Caller, drop_id: Option<DropId>, now: Instant) {
+    pub fn note_read(&self, client: Client, caller: &Caller, drop_id: Option<DropId>) {
         match (client.0, caller.buyer()) {
             (ClientKind::Exempt | ClientKind::Backend, _) => {}
-            (ClientKind::Address(address), None) => self.risk.note_read_from(address.bits(), drop_id, now),
-            (ClientKind::Address(_), Some(buyer)) => self.risk.note_read_by(buyer, drop_id, now),
+            (ClientKind::Address(address), None) => self.risk.note_read_from(address.bits(), drop_id),
+            (ClientKind::Address(_), Some(buyer)) => self.risk.note_read_by(buyer, drop_id),
         }
     }
 

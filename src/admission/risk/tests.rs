@@ -141,11 +141,11 @@ fn each_signal_is_raised_by_what_it_is_named_for_and_by_nothing_else() {
     let r = risk();
     r.note_write(&buyer("unread"), &order(1, None), began);
     assert_eq!(names(&r, "unread", began), ["no_read_before_purchase"]);
-    r.note_read_from(1, Some(drop_7()), began);
+    r.note_read_from(1, Some(drop_7()));
     r.note_write(&buyer("read"), &order(1, None), began);
-    r.note_read_by(&buyer("moved"), Some(drop_7()), began);
+    r.note_read_by(&buyer("moved"), Some(drop_7()));
     r.note_write(&buyer("moved"), &order(2, None), began);
-    r.note_read_from(3, None, began);
+    r.note_read_from(3, None);
     r.note_write(&buyer("listed"), &order(3, None), began);
     for clean in ["read", "moved", "listed"] {
         assert_eq!(names(&r, clean, began), [""; 0], "{clean}");
@@ -209,6 +209,23 @@ fn each_signal_is_raised_by_what_it_is_named_for_and_by_nothing_else() {
         r.note_write(&buyer("visitor"), &person(9), now);
     }
     assert_eq!(names(&r, "visitor", now), [""; 0], "gaps above a minute start anew");
+}
+
+#[test]
+fn a_read_of_yesterday_counts_and_one_of_the_day_before_does_not() {
+    let (r, began) = (risk(), Instant::now());
+    let at = |hours: u64| began + Duration::from_secs(3600 * hours);
+    let order = SeenWrite {
+        address: Some(1),
+        order: Some(SeenOrder { drop_id: drop_7(), since_start: None }),
+        ..SeenWrite::default()
+    };
+    r.tick(at(5));
+    r.note_read_from(1, Some(drop_7()));
+    r.note_write(&buyer("yesterday"), &order, at(28));
+    r.note_write(&buyer("long-ago"), &order, at(31));
+    assert_eq!(names(&r, "yesterday", at(28)), [""; 0]);
+    assert_eq!(names(&r, "long-ago", at(31)), ["no_read_before_purchase"]);
 }
 
 #[test]
