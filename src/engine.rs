@@ -28,19 +28,19 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use admitted::{Admitted, KnownRefunds};
 pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
 pub use command::{
-    AdjustStock, AuctionCommand, BuyNow, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop, Command,
-    CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand, FileCommand,
-    KnownRefund, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid, PlaceOrder,
-    RecordPayment, RecordProviderEvent, RefundOrder, ResendDeliveries, SettleRefund,
+    AdjustStock, AuctionCommand, BuyNow, BuyerCommand, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop,
+    Command, CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand,
+    FileCommand, KnownRefund, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid,
+    PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, RemoveTier, ResendDeliveries, SetTier, SettleRefund,
 };
 pub use drops::DropEntry;
 pub use endpoints::{Endpoint, EndpointPatch};
 pub use event::{
-    AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, CancelledByOperator, DeferredProviderEvent,
+    AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, BuyerEvent, CancelledByOperator, DeferredProviderEvent,
     DeliveriesMarked, DeliveriesResent, DropCreated, DropEvent, DropPatched, EarlyEvent, EndpointCreated,
     EndpointEvent, EndpointPatched, Event, EventBody, EventHeader, EventSubject, FileEvent, OrderEvent, OrderPaid,
     OrderReserved, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded, Refund, RefundFailed,
-    RefundReported, RefundSettled, ReservedWithFacts, StockAdjusted, StockDelta,
+    RefundReported, RefundSettled, ReservedWithFacts, StockAdjusted, StockDelta, TierSet,
 };
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
 pub use orders::Order;
@@ -49,7 +49,7 @@ pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
 pub use spec::{DropPatch, DropSpec};
 
 use crate::failpoints::{self, Bug};
-use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OrderState, Seq, Shard, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OperatorTier, OrderState, Seq, Shard, UnixMillis};
 
 /// Work that is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -95,6 +95,8 @@ pub struct State {
     pub(crate) command_keys: Retained<RememberedCommand>,
     /// The endpoints of the outbox.
     pub(crate) endpoints: BTreeMap<Seq, Endpoint>,
+    /// Tiers that operators have set, by the digest of the buyer. Nothing is decided by them: the door asks for them.
+    pub(crate) operator_tiers: BTreeMap<Digest, OperatorTier>,
     /// Providers' events of this batch, and those in the inbox that a command of it named.
     pub(crate) heard: BTreeSet<Digest>,
     /// Refunds and chargebacks before their payment: those of this batch, and those that a command of it needs.
@@ -127,6 +129,7 @@ impl State {
             order_keys: Retained::new(idempotency_keys_max),
             command_keys: Retained::new(idempotency_keys_max),
             endpoints: BTreeMap::new(),
+            operator_tiers: BTreeMap::new(),
             heard: BTreeSet::new(),
             early: BTreeMap::new(),
             known_refunds: KnownRefunds::new(),
@@ -197,6 +200,17 @@ impl State {
     #[must_use]
     pub fn orders_by_state(&self) -> [u64; OrderState::ALL.len()] {
         self.orders_by_state
+    }
+
+    /// The tiers that operators have set, by the digest of the buyer.
+    pub fn operator_tiers(&self) -> impl Iterator<Item = (Digest, OperatorTier)> {
+        self.operator_tiers.iter().map(|(buyer, tier)| (*buyer, *tier))
+    }
+
+    /// The tier that an operator has set for a buyer, whether it is in force or not.
+    #[must_use]
+    pub fn operator_tier(&self, buyer: &Digest) -> Option<OperatorTier> {
+        self.operator_tiers.get(buyer).copied()
     }
 
     /// The most keys of orders that are remembered.
@@ -312,6 +326,7 @@ impl State {
             EventBody::Endpoint { endpoint, event: body } => event::endpoint::evolve(self, header, *endpoint, body),
             EventBody::File(FileEvent::ContactsExported | FileEvent::EventsLost { .. }) => {}
             EventBody::File(FileEvent::StopEnded { until }) => self.stopped_until = *until,
+            EventBody::Buyer(body) => event::buyer::evolve(self, body),
         }
     }
 
@@ -353,6 +368,7 @@ impl PartialEq for State {
             order_keys,
             command_keys,
             endpoints,
+            operator_tiers,
             heard,
             early,
             known_refunds,
@@ -372,6 +388,7 @@ impl PartialEq for State {
             && *order_keys == other.order_keys
             && *command_keys == other.command_keys
             && *endpoints == other.endpoints
+            && *operator_tiers == other.operator_tiers
             && *heard == other.heard
             && *early == other.early
             && *known_refunds == other.known_refunds

@@ -6,6 +6,7 @@
 pub mod auction_update;
 pub mod auctions;
 pub mod auditor;
+pub mod buyers;
 pub mod connection;
 mod drop_starts;
 pub mod lists;

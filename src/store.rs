@@ -10,6 +10,7 @@ mod auctions;
 pub mod audit;
 pub mod backup;
 pub mod beside;
+mod buyer_tiers;
 pub mod chain;
 pub mod clock_file;
 mod drops;

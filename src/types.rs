@@ -13,6 +13,7 @@ pub mod identity;
 pub mod instant;
 pub mod money;
 pub mod normal_form;
+pub mod operator_tiers;
 pub mod order_facts;
 pub mod order_id;
 pub mod order_range;
@@ -36,6 +37,7 @@ pub use contact::Contact;
 pub use digest_key::DigestKey;
 pub use identity::{IdentityDigests, IdentityKind, IdentityLimits};
 pub use normal_form::PhoneRegion;
+pub use operator_tiers::{OperatorTier, OperatorTiers};
 pub use order_facts::{OrderFacts, RiskNote, Signal, SignalSet};
 pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
@@ -45,7 +47,7 @@ pub use published::{Published, SnapshotGate};
 pub use shard::Shard;
 pub use signing_secret::SigningSecret;
 pub use text::BuyerText;
-pub use tier::Tier;
+pub use tier::{Tier, TierSource};
 pub use webhooks::{AttemptError, DeliveryMark, DeliveryState, EndpointState, EndpointUrl, EventFilter};
 
 /// Largest integer that all JSON readers represent exactly (2^53 - 1). No number in a response exceeds it.

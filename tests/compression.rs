@@ -156,7 +156,7 @@ fn a_secret_is_never_compressed_with_the_text_of_a_client() {
     let mut compressed = Vec::new();
     for route in ROUTES.iter().filter(|route| route.method == Method::GET && !route.path.ends_with("/stream")) {
         let path = route.path.replace("{order_id}", id).replace("{drop_id}", "1").replace("{auction_id}", "1");
-        let path = path.replace("{endpoint_id}", "12");
+        let path = path.replace("{endpoint_id}", "12").replace("{buyer}", "ann");
         let path = if route.operation == "PreviewUndo" { format!("{path}?last=1") } else { path };
         let address = if route.listener == Listener::Public { public } else { admin };
         let reply = send(address, "GET", &path, GZIP);

@@ -85,7 +85,7 @@ fn every_role_against_every_route() {
             .replace("{drop_id}", "1")
             .replace("{auction_id}", "1")
             .replace("{order_id}", "0190a1b2-0000-8000-8000-000000000000");
-        let path = path.replace("{endpoint_id}", "1");
+        let path = path.replace("{endpoint_id}", "1").replace("{buyer}", "ann");
         for (rank, (role, token)) in roles.iter().enumerate() {
             let answer = admin(&server, route.method.as_str(), &path, Some(token), &json!({}));
             let (denied, may) = (matches!(answer.status, 401 | 403), rank + 1 >= least);

@@ -31,6 +31,7 @@ const JSON: &str = "Content-Type: application/json\r\n";
 /// A path of the route whose drop, auction and endpoint may exist.
 fn path_of(route: &Route) -> String {
     let path = route.path.replace("{drop_id}", "1").replace("{auction_id}", "1").replace("{endpoint_id}", "1");
+    let path = path.replace("{buyer}", "ann");
     let order = firstcome::api::json::scalars::ORDER_ID_EXAMPLE;
     path.replace("{order_id}", order).replace("{provider}", "sandbox")
 }

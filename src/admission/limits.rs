@@ -10,7 +10,9 @@ mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tiers;
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use gcra::{Nanos, Quota};
 pub use rules::POLICY_NAMES;
 use rules::{CurrentRules, Policy, Rules};
 use table::{Key, Table, give_back_cell, take_cell};
+pub use tiers::TierLookup;
 
 use super::Caller;
 use super::address::ClientAddress;
@@ -87,6 +90,8 @@ pub struct Door {
     tiers: [metrics::Counter; Tier::ALL.len()],
     /// Orders that have passed, by tier.
     ordered: [metrics::Counter; Tier::ALL.len()],
+    /// Set once the database is open.
+    operator_tier: OnceLock<TierLookup>,
 }
 
 impl Passed {
@@ -129,6 +134,7 @@ impl Door {
             refused: POLICY_NAMES.map(|policy| telemetry.counter(&metric::RATE_LIMITED, &[("policy", policy)])),
             ordered: Tier::ALL.map(|tier| telemetry.counter(&metric::TIER_ORDERS, &[("tier", tier.as_str())])),
             tiers: Tier::ALL.map(|tier| telemetry.counter(&metric::TIER_REQUESTS, &[("tier", tier.as_str())])),
+            operator_tier: OnceLock::new(),
         }
     }
 
@@ -170,8 +176,8 @@ impl Door {
             needs[0] = Some((Policy::GlobalReads, None));
             let tier = match caller.token() {
                 Some((buyer, _)) if rules.exempts_buyer(buyer.as_str()) => return Ok(()),
-                Some((buyer, claim)) => {
-                    let tier = self.tier_of(buyer, claim, now);
+                Some((buyer, claimed)) => {
+                    let (tier, _) = self.tier_by(rules, buyer, Some(claimed), now);
                     needs[1] = Some((Policy::BuyerReads, Some(self.buyer(buyer).of(purpose::READS))));
                     self.tiers[tier as usize].increment(1);
                     Some(tier)
@@ -207,7 +213,8 @@ impl Door {
         self.rules.ask(|rules| {
             let mut needs = [None; POLICIES_MAX];
             needs[0] = Some((Policy::GlobalWrites, None));
-            let token = caller.token().map(|(buyer, claim)| (buyer, self.tier_of(buyer, claim, now)));
+            let token = caller.token();
+            let token = token.map(|(buyer, claimed)| (buyer, self.tier_by(rules, buyer, Some(claimed), now).0));
             let now = self.nanos(now);
             if let Some((buyer, tier)) = token {
                 if rules.exempts_buyer(buyer.as_str()) {
@@ -240,7 +247,7 @@ impl Door {
             return Ok(Passed::default());
         }
         self.rules.ask(|rules| {
-            let tier = self.tier_of(buyer, rules.default_tier, now);
+            let (tier, _) = self.tier_by(rules, buyer, None, now);
             let (now, key) = (self.nanos(now), self.buyer(buyer));
             let mut needs = [None; POLICIES_MAX];
             needs[0] = Some((Policy::Buyer(tier), Some(key.of(purpose::WRITES))));
@@ -256,20 +263,6 @@ impl Door {
                     self.pass(rules, needs, now)
                 }
             }
-        })
-    }
-
-    /// Returns the tier of the buyer of an order, unless no limit applies to them.
-    #[must_use]
-    pub fn tier_unless_exempt(&self, client: Client, caller: &Caller, buyer: &BuyerText, now: Instant) -> Option<Tier> {
-        if client.is_exempt() {
-            return None;
-        }
-        self.rules.ask(|rules| {
-            let is_proven = caller.token().is_some() || client.0 == ClientKind::Backend;
-            let is_exempt = is_proven && rules.exempts_buyer(buyer.as_str());
-            let claim = caller.token().map_or(rules.default_tier, |(_, tier)| tier);
-            (!is_exempt).then(|| self.tier_of(buyer, claim, now))
         })
     }
 

@@ -1,6 +1,7 @@
 //! The JSON bodies of requests and responses. Requests are validated here, so that the modules behind need not.
 
 pub mod auctions;
+pub mod buyers;
 pub mod challenges;
 mod encoding;
 pub mod endpoints;
@@ -15,6 +16,7 @@ pub mod undo;
 pub use auctions::{
     BidRequest, auction_body, bid_body, bid_record_body, parse_auction, parse_bid, parse_buy_now, receipt_body,
 };
+pub use buyers::{buyer_tier_body, parse_tier};
 pub use challenges::challenge_body;
 pub use encoding::CreatedBody;
 pub use endpoints::{

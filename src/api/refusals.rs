@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::code::Code;
 use super::problem::FieldError;
 use crate::engine::{Invalid, Refusal};
+use crate::types::operator_tiers::OPERATOR_TIERS_MAX;
 use crate::types::text::rfc3339;
 use crate::types::{IdentityKind, UnixMillis};
 
@@ -161,6 +162,13 @@ fn field_error(invalid: &Invalid) -> FieldError {
         Invalid::TotalTooLarge => ("/delta", "the total must be at most 4294967295".into()),
         Invalid::TooManyDrops => ("", "the database has the maximum number of drops".into()),
         Invalid::TooManyEndpoints => ("", "there are 16 endpoints, which is the maximum".into()),
+        Invalid::TooManyTiers => (
+            "",
+            format!(
+                "{OPERATOR_TIERS_MAX} buyers have a tier of an operator, which is the maximum; remove others first"
+            ),
+        ),
+        Invalid::TierEndInThePast => ("/expires_at", "must be in the future; remove the tier to end it now".into()),
         Invalid::PaymentDiffers { amount, currency } => {
             ("/amount", format!("the order costs {} {}", amount.get(), currency.as_str()))
         }

@@ -11,14 +11,15 @@ use bincode::error::{DecodeError, EncodeError};
 
 use crate::engine::{
     AdjustStock, AuctionAwarded, AuctionCommand, AuctionCreated, AuctionEvent, AuctionSpec, Best, BidPlaced, BuyNow,
-    CancelAuction, CancelByOperator, CancelledByOperator, ChangeDrop, Command, CommandKey, CreateAuction, CreateDrop,
-    CreateEndpoint, DeferredProviderEvent, DeleteEndpoint, DeliveriesMarked, DeliveriesResent, DropCommand,
-    DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, EarlyEvent, EndpointCommand, EndpointCreated,
-    EndpointEvent, EndpointPatch, EndpointPatched, Event, EventBody, EventSubject, FileCommand, FileEvent, Leader,
-    MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved, PatchDrop, PatchEndpoint, Payment,
-    PaymentCommand, PaymentEvent, PaymentNotKept, PaymentReplaced, PlaceBid, PlaceOrder, ProviderEventRecorded,
-    RecordPayment, Refund, RefundFailed, RefundOrder, RefundReported, RefundSettled, RememberedCommand,
-    RememberedOrder, ResendDeliveries, ReservedWithFacts, StockAdjusted,
+    BuyerCommand, BuyerEvent, CancelAuction, CancelByOperator, CancelledByOperator, ChangeDrop, Command, CommandKey,
+    CreateAuction, CreateDrop, CreateEndpoint, DeferredProviderEvent, DeleteEndpoint, DeliveriesMarked,
+    DeliveriesResent, DropCommand, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, EarlyEvent,
+    EndpointCommand, EndpointCreated, EndpointEvent, EndpointPatch, EndpointPatched, Event, EventBody, EventSubject,
+    FileCommand, FileEvent, Leader, MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved,
+    PatchDrop, PatchEndpoint, Payment, PaymentCommand, PaymentEvent, PaymentNotKept, PaymentReplaced, PlaceBid,
+    PlaceOrder, ProviderEventRecorded, RecordPayment, Refund, RefundFailed, RefundOrder, RefundReported, RefundSettled,
+    RememberedCommand, RememberedOrder, RemoveTier, ResendDeliveries, ReservedWithFacts, SetTier, StockAdjusted,
+    TierSet,
 };
 use crate::types::{
     Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryMark, DeliveryState, Digest,
@@ -346,6 +347,9 @@ encoding_of_enum!(EndpointCommand {
     5 = Resend(command),
 });
 encoding_of_enum!(FileCommand { 1 = ExportContacts { drop_id }, 2 = RecordLoss { lost, acknowledged }, 3 = RecordStop { until } });
+encoding_of_struct!(SetTier { buyer, tier, expires_at, reason });
+encoding_of_struct!(RemoveTier { buyer, reason });
+encoding_of_enum!(BuyerCommand { 1 = SetTier(command), 2 = RemoveTier(command) });
 encoding_of_enum!(Command {
     1 = Drop(command),
     2 = Order(command),
@@ -354,6 +358,7 @@ encoding_of_enum!(Command {
     5 = Endpoint(command),
     6 = File(command),
     7 = Advance,
+    8 = Buyer(command),
 });
 
 encoding_of_struct!(Event { seq, at, prev_seq, subject, body });
@@ -438,6 +443,8 @@ encoding_of_enum!(EndpointEvent {
     5 = Resent(event),
 });
 encoding_of_enum!(FileEvent { 1 = ContactsExported, 2 = EventsLost { lost, acknowledged }, 3 = StopEnded { until } });
+encoding_of_struct!(TierSet { buyer, tier, expires_at, reason });
+encoding_of_enum!(BuyerEvent { 1 = TierSet(event), 2 = TierRemoved { buyer, reason } });
 encoding_of_enum!(EventBody {
     1 = Drop(event),
     2 = Order(event),
@@ -445,4 +452,5 @@ encoding_of_enum!(EventBody {
     4 = Auction { auction_id, event },
     5 = Endpoint { endpoint, event },
     6 = File(event),
+    7 = Buyer(event),
 });

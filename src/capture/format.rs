@@ -23,8 +23,8 @@ use crate::engine::{
     Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
 };
 use crate::types::{
-    AuctionId, AuctionState, Digest, DropId, EndpointState, EventFilter, IdentityDigests, Seq, UnitPrice, UnixMillis,
-    hex,
+    AuctionId, AuctionState, Digest, DropId, EndpointState, EventFilter, IdentityDigests, Seq, Tier, UnitPrice,
+    UnixMillis, hex,
 };
 
 /// The first bytes of every capture.
@@ -74,6 +74,7 @@ pub enum Record {
     /// The state is whole; so many parts it has.
     SnapshotEnded(u64),
     Endpoint(SavedEndpoint),
+    Tier(SavedTier),
     Decided(Box<Recorded>),
     Committed(Committed),
     /// So many commands were decided but not recorded; a snapshot follows.
@@ -102,6 +103,7 @@ encoding_of_enum!(Record {
     14 = OfShard(number),
     16 = IdentityUsed(used),
     17 = Identities(identities),
+    18 = Tier(saved),
 } extended {
     15 = Drop(saved),
 });
@@ -215,6 +217,15 @@ pub struct SavedEndpoint {
     pub revision: u32,
 }
 encoding_of_struct!(SavedEndpoint { id, state, events, configured, position, revision });
+
+/// A tier that an operator has set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SavedTier {
+    pub buyer: Digest,
+    pub tier: Tier,
+    pub expires_at: Option<UnixMillis>,
+}
+encoding_of_struct!(SavedTier { buyer, tier, expires_at });
 
 /// A decided command, and all that its decision needed.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -99,4 +99,6 @@ encoding_of_enum!(Invalid {
     11 = PaymentNotOwed { owed },
     12 = SettlementDiffers { amount },
     13 = IdentityMissing { kind },
+    14 = TooManyTiers,
+    15 = TierEndInThePast,
 });

@@ -163,6 +163,7 @@ impl RunningReplay {
             | Record::OfShard(_)
             | Record::IdentityUsed(_)
             | Record::Identities(_)
+            | Record::Tier(_)
             | Record::Endpoint(_)) => match &mut self.stage {
                 Stage::Restoring(restoring) => restoring.take(part).map_err(Wrong::Damaged),
                 Stage::Nothing | Stage::Running(_) => Err(Wrong::Damaged("a part of no snapshot".into())),

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use super::format::{
     IdentityUsed, OrderIdentities, OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop,
-    SavedEndpoint, SnapshotBegun, Used,
+    SavedEndpoint, SavedTier, SnapshotBegun, Used,
 };
 use crate::engine::{AuctionEntry, DropEntry, Endpoint, RememberedOrder, State, invariants};
-use crate::types::{Shard, UnixMillis};
+use crate::types::{OperatorTier, Shard, UnixMillis};
 
 /// Writes a state between two batches: live orders and nothing that a running batch holds.
 pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io::Result<()> {
@@ -62,6 +62,9 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
     for (id, endpoint) in state.endpoints() {
         let Endpoint { state, events, configured, position, revision } = endpoint.clone();
         part(&Record::Endpoint(SavedEndpoint { id, state, events, configured, position, revision }))?;
+    }
+    for (buyer, tier) in state.operator_tiers() {
+        part(&Record::Tier(SavedTier { buyer, tier: tier.tier, expires_at: tier.expires_at }))?;
     }
     output.write(&Record::SnapshotEnded(parts))
 }
@@ -157,6 +160,9 @@ impl Restoring {
             Record::Endpoint(saved) => {
                 let SavedEndpoint { id, state, events, configured, position, revision } = saved;
                 self.state().restore_endpoint(id, Endpoint { state, events, configured, position, revision });
+            }
+            Record::Tier(SavedTier { buyer, tier, expires_at }) => {
+                self.state().restore_operator_tier(buyer, OperatorTier { tier, expires_at });
             }
             Record::OfShard(_)
             | Record::Drop(_)

@@ -4,6 +4,7 @@
 //! A file per noun holds its commands and how they are decided.
 
 pub(super) mod auction;
+pub(super) mod buyer;
 pub(super) mod drop;
 pub(super) mod endpoint;
 pub(super) mod file;
@@ -13,6 +14,7 @@ mod refunds;
 pub(super) mod settlement;
 
 pub use auction::{AuctionCommand, BuyNow, CancelAuction, CreateAuction, PlaceBid};
+pub use buyer::{BuyerCommand, RemoveTier, SetTier};
 pub use drop::{AdjustStock, ChangeDrop, CreateDrop, DropCommand, PatchDrop};
 pub use endpoint::{CreateEndpoint, DeleteEndpoint, EndpointCommand, MarkDeliveries, PatchEndpoint, ResendDeliveries};
 pub use file::FileCommand;
@@ -38,6 +40,8 @@ pub enum Command {
     Endpoint(Box<EndpointCommand>),
     /// A command about the file as a whole.
     File(FileCommand),
+    /// A command about a buyer.
+    Buyer(Box<BuyerCommand>),
     /// Does what is due, and nothing else.
     Advance,
 }
@@ -73,13 +77,14 @@ macro_rules! names {
 }
 use names;
 
-const NOUNS: [&[&str]; 6] = [
+const NOUNS: [&[&str]; 7] = [
     DropCommand::NAMES,
     OrderCommand::NAMES,
     PaymentCommand::NAMES,
     AuctionCommand::NAMES,
     EndpointCommand::NAMES,
     FileCommand::NAMES,
+    BuyerCommand::NAMES,
 ];
 
 /// The number of names of the first `nouns` nouns.
@@ -109,7 +114,7 @@ pub const COMMAND_NAMES: [&str; names_of(NOUNS.len())] = {
 };
 
 /// The position of each noun's first name.
-const FIRST: [usize; NOUNS.len()] = [0, names_of(1), names_of(2), names_of(3), names_of(4), names_of(5)];
+const FIRST: [usize; NOUNS.len()] = [0, names_of(1), names_of(2), names_of(3), names_of(4), names_of(5), names_of(6)];
 
 impl Command {
     /// The position of this command's name in [`COMMAND_NAMES`]; `Advance` is internal and has none.
@@ -122,6 +127,7 @@ impl Command {
             Command::Auction(command) => FIRST[3] + command.index(),
             Command::Endpoint(command) => FIRST[4] + command.index(),
             Command::File(command) => FIRST[5] + command.index(),
+            Command::Buyer(command) => FIRST[6] + command.index(),
             Command::Advance => return None,
         })
     }
@@ -132,7 +138,12 @@ impl Command {
         match self {
             Command::Order(command) => command.order(),
             Command::Payment(command) => command.order(),
-            Command::Drop(_) | Command::Auction(_) | Command::Endpoint(_) | Command::File(_) | Command::Advance => None,
+            Command::Drop(_)
+            | Command::Auction(_)
+            | Command::Endpoint(_)
+            | Command::File(_)
+            | Command::Buyer(_)
+            | Command::Advance => None,
         }
     }
 
@@ -182,6 +193,7 @@ impl Command {
             | Command::Payment(_)
             | Command::Auction(_)
             | Command::Endpoint(_)
+            | Command::Buyer(_)
             | Command::File(FileCommand::RecordLoss { .. } | FileCommand::RecordStop { .. })
             | Command::Advance => None,
         }
@@ -198,6 +210,7 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &Command) -> Outcome 
         Command::Auction(command) => auction::decide(decision, command),
         Command::Endpoint(command) => endpoint::decide(decision, command),
         Command::File(command) => file::decide(decision, command),
+        Command::Buyer(command) => buyer::decide(decision, command),
         Command::Advance => return Outcome::Advanced,
     };
     decision.outcome(decided)

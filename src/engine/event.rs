@@ -3,6 +3,7 @@
 //! A file per noun holds its events and what they change in memory. What every event has stands in its header.
 
 pub(super) mod auction;
+pub(super) mod buyer;
 pub(super) mod drop;
 pub(super) mod endpoint;
 pub(super) mod file;
@@ -11,6 +12,7 @@ pub(super) mod order;
 pub(super) mod payment;
 
 pub use auction::{AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced};
+pub use buyer::{BuyerEvent, TierSet};
 pub use drop::{DropCreated, DropEvent, DropPatched, StockAdjusted};
 pub use endpoint::{DeliveriesMarked, DeliveriesResent, EndpointCreated, EndpointEvent, EndpointPatched};
 pub use file::FileEvent;
@@ -56,6 +58,7 @@ pub enum EventBody {
         event: Box<EndpointEvent>,
     },
     File(FileEvent),
+    Buyer(Box<BuyerEvent>),
 }
 
 impl From<DropEvent> for EventBody {
@@ -93,6 +96,7 @@ impl EventBody {
             EventBody::Auction { event, .. } => event.name(),
             EventBody::Endpoint { event, .. } => event.name(),
             EventBody::File(event) => event.name(),
+            EventBody::Buyer(event) => event.name(),
         }
     }
 }
@@ -132,7 +136,8 @@ impl Event {
             | EventBody::Order(_)
             | EventBody::Payment(_)
             | EventBody::Auction { .. }
-            | EventBody::File(_) => None,
+            | EventBody::File(_)
+            | EventBody::Buyer(_) => None,
         }
     }
 
@@ -150,7 +155,7 @@ impl Event {
             EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => Some(StockDelta::held(1)),
             // The version of an auction is that of its hidden drop.
             EventBody::Auction { .. } => Some(StockDelta::default()),
-            EventBody::Endpoint { .. } | EventBody::File(_) => None,
+            EventBody::Endpoint { .. } | EventBody::File(_) | EventBody::Buyer(_) => None,
         }
     }
 }

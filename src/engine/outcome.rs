@@ -183,6 +183,10 @@ pub enum Invalid {
     TooManyDrops,
     /// The file has as many endpoints as it can.
     TooManyEndpoints,
+    /// The file has tiers of operators for as many buyers as it can.
+    TooManyTiers,
+    /// The tier would end before it begins.
+    TierEndInThePast,
     /// The payment is not what the order costs.
     PaymentDiffers { amount: Amount, currency: Currency },
     /// The refund is more than what is left, or nothing.

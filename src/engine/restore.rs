@@ -2,7 +2,7 @@
 //! before the first command; nothing here decides.
 
 use super::{AuctionEntry, DropEntry, DropSpec, Order, RememberedCommand, RememberedOrder, State};
-use crate::types::{AuctionId, Digest, DropId, IdentityDigests, Seq, Shard, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OperatorTier, Seq, Shard, UnixMillis};
 
 impl State {
     /// Makes ids of this shard from now on, if the state has none of another.
@@ -53,6 +53,11 @@ impl State {
             self.schedule_auction(id);
             self.schedule_award(id, self.at);
         }
+    }
+
+    /// Puts a tier back that an operator had set.
+    pub fn restore_operator_tier(&mut self, buyer: Digest, tier: OperatorTier) {
+        self.operator_tiers.insert(buyer, tier);
     }
 
     /// Counts an order for its buyer, and keeps it if it is live.

@@ -20,8 +20,10 @@ use super::routes::ROUTES;
 use crate::api::code::Code;
 use crate::api::json::scalars::{ORDER_ID_EXAMPLE, ORDER_ID_PATTERN};
 use crate::api::json::{request_schemas, response_schemas};
+use crate::api::validation::rules::NO_CONTROL;
 use crate::config::all_settings;
 use crate::types::Provider;
+use crate::types::text::BUYER_BYTES_MAX;
 
 const ABOUT: &str = "An inventory engine for limited drops: it never oversells, and never loses what it acknowledged.\n\n\
     Two listeners: *public* for buyers, *admin* for operators; each operation has its own under `servers`. HEAD is \
@@ -177,6 +179,10 @@ fn path_parameter(route: &Route) -> Option<Value> {
         "order_id" => {
             (json!({ "type": "string", "format": "uuid", "pattern": ORDER_ID_PATTERN }), json!(ORDER_ID_EXAMPLE))
         }
+        "buyer" => (
+            json!({ "type": "string", "minLength": 1, "maxLength": BUYER_BYTES_MAX, "pattern": NO_CONTROL }),
+            json!("ann"),
+        ),
         "provider" => {
             let words = Provider::ALL.map(Provider::as_str);
             let words: Vec<&str> = words.into_iter().filter(|word| Provider::from_path(word).is_some()).collect();
@@ -341,6 +347,7 @@ mod tests {
             "NewWebhookEndpoint" => json::parse_new_endpoint(body).map(drop),
             "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),
             "Resend" => json::parse_resend(body).map(drop),
+            "NewBuyerTier" => json::parse_tier(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
             // Its verifier reads it, and requires a signature.
             "ProviderEvent" => Ok(()),

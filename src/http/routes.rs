@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handler, HandlerResponse, RouteEntry, auctions, audit, challenges, contacts, drops, endpoints, health, metrics,
-    nodes, order_lists, order_payments, orders, pages, provider_events, streams, undo,
+    Handler, HandlerResponse, RouteEntry, auctions, audit, buyers, challenges, contacts, drops, endpoints, health,
+    metrics, nodes, order_lists, order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -25,6 +25,7 @@ const ROWS: &[&[RouteEntry]] = &[
     provider_events::ROUTES,
     pages::ROUTES,
     endpoints::ROUTES,
+    buyers::ROUTES,
     audit::ROUTES,
     nodes::ROUTES,
     metrics::ROUTES,

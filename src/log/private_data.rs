@@ -19,6 +19,7 @@ encoding_of_enum!(PrivateData {
     5 = ProviderEvent { event_id },
     6 = Endpoint { url, secret },
     7 = Session { reference, url },
+    8 = Tier { buyer },
 });
 encoding_of_struct!(Contact { name, email, phone, address });
 
@@ -71,6 +72,7 @@ pub(super) fn suffices(event: &Event, own: Option<&PrivateData>) -> bool {
         EventBody::Endpoint { event, .. } if matches!(**event, EndpointEvent::Created(_)) => {
             matches!(own, Some(PrivateData::Endpoint { url: Some(_), secret: Some(_) }))
         }
+        EventBody::Buyer(_) => matches!(own, Some(PrivateData::Tier { .. })),
         EventBody::Drop(_)
         | EventBody::Order(_)
         | EventBody::Payment(_)

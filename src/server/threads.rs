@@ -83,6 +83,7 @@ impl ServerThreads {
     /// If a thread fails to start.
     pub(super) fn start(listeners: Listeners, parts: ServerParts) -> Result<ServerThreads, ServerError> {
         let Listeners { public_address, admin_address, wire_address, workers, admin } = listeners;
+        parts.admission.door.ask_operators_by(Box::new(parts.writer.operator_tiers()));
         let (stop, stopping) = watch::channel(false);
         let (queries, query_thread) = QueryQueue::new(parts.config.reply_deadline);
         let shared = Arc::new(SharedConnections::new(parts.tls, parts.config.limits.tls_handshakes_max));

@@ -87,7 +87,8 @@ impl<'conn> EndpointWriter<'conn> {
                 | PrivateData::Bid { .. }
                 | PrivateData::Contact(_)
                 | PrivateData::ProviderEvent { .. }
-                | PrivateData::Session { .. },
+                | PrivateData::Session { .. }
+                | PrivateData::Tier { .. },
             )
             | None => (None, None),
         };

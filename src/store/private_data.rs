@@ -37,4 +37,8 @@ pub enum PrivateData {
         /// The page on which the buyer pays.
         url: Box<str>,
     },
+    /// Of an operator's tier of a buyer.
+    Tier {
+        buyer: BuyerText,
+    },
 }

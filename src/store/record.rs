@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::auctions::{self, AuctionWriter};
 use super::audit::{AuditRow, Columns};
+use super::buyer_tiers::{self, TierWriter};
 use super::chain::{Chain, ChainLink};
 use super::drops::{self, DropWriter};
 use super::endpoints::{self, EndpointWriter};
@@ -64,6 +65,7 @@ pub struct Recorder<'conn> {
     money: MoneyWriter<'conn>,
     auctions: AuctionWriter<'conn>,
     endpoints: EndpointWriter<'conn>,
+    tiers: TierWriter<'conn>,
     insert_key: Statement<'conn>,
     touch_meta: Statement<'conn>,
     raise_epoch: Statement<'conn>,
@@ -93,6 +95,7 @@ impl<'conn> Recorder<'conn> {
             money: MoneyWriter::new(connection)?,
             auctions: AuctionWriter::new(connection)?,
             endpoints: EndpointWriter::new(connection)?,
+            tiers: TierWriter::new(connection)?,
             insert_key: prepare(
                 "INSERT INTO keys (digest, params, seq, at_ms) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (digest) DO UPDATE SET params = excluded.params, seq = excluded.seq, at_ms = excluded.at_ms",
@@ -208,6 +211,7 @@ impl<'conn> Recorder<'conn> {
             }
             EventBody::File(FileEvent::EventsLost { .. }) => self.raise_epoch.execute([]).map(drop),
             EventBody::File(FileEvent::ContactsExported | FileEvent::StopEnded { .. }) => Ok(()),
+            EventBody::Buyer(body) => self.tiers.record(event, body, private_data),
         }
     }
 }
@@ -225,5 +229,6 @@ fn columns(event: &Event) -> Columns {
             Columns::of(json!({ "lost": lost, "acknowledged_seq": acknowledged.get() }))
         }
         EventBody::File(FileEvent::StopEnded { until }) => Columns::of(json!({ "until_ms": until.get() })),
+        EventBody::Buyer(event) => Columns::of(buyer_tiers::detail(event)),
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn of_endpoint(key: &DigestKey, value: &str) -> String {
 /// Adds the check values of an event to its detail. Events of orders and bids have none: the chain seals their rows.
 pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&PrivateData>, key: &DigestKey) {
     let (creates, may_have) = match &event.body {
-        EventBody::Order(_) | EventBody::File(_) => return,
+        EventBody::Order(_) | EventBody::File(_) | EventBody::Buyer(_) => return,
         EventBody::Auction { event, .. } => (matches!(event, AuctionEvent::Created(_)), false),
         EventBody::Drop(event) => (matches!(event, DropEvent::Created(_)), false),
         EventBody::Endpoint { event, .. } => {
@@ -79,7 +79,8 @@ pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&Pr
             | PrivateData::Award { .. }
             | PrivateData::Bid { .. }
             | PrivateData::Contact(_)
-            | PrivateData::ProviderEvent { .. },
+            | PrivateData::ProviderEvent { .. }
+            | PrivateData::Tier { .. },
         )
         | None => {}
     }

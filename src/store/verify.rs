@@ -12,6 +12,7 @@ mod recount;
 mod report;
 mod sealed_rows;
 mod shards;
+mod tiers;
 
 use std::ops::Range;
 use std::path::Path;
@@ -194,6 +195,7 @@ fn compare_all(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, 
         report.problem(format!("event {seq}: its row of payments and the audit differ"));
     }
     told.endpoints.compare(connection, &key, &mut report)?;
+    told.tiers.compare(connection, &key, &mut report)?;
     Ok(report)
 }
 

@@ -4,10 +4,10 @@
 //! The writer stores after COMMIT and before the replies (Release); a reader loads (Acquire) *before* it opens its
 //! snapshot. So a reader that sees version `v` also sees the rows of `v`.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use super::{ChallengeKind, ChallengeRule, DropId, IdentityKind, IdentityLimits, Seq, Shard, Tier};
+use super::{ChallengeKind, ChallengeRule, DropId, IdentityKind, IdentityLimits, OperatorTiers, Seq, Shard, Tier};
 
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 98;
@@ -84,6 +84,8 @@ pub struct Published {
     seq: AtomicU64,
     /// Counts the requests that may have changed the price of a drop.
     price_changes: AtomicU64,
+    /// Tiers that operators have set.
+    pub operator_tiers: Arc<OperatorTiers>,
 }
 
 impl Default for Published {
@@ -102,6 +104,7 @@ impl Published {
             newest_change: AtomicU64::new(0),
             seq: AtomicU64::new(0),
             price_changes: AtomicU64::new(0),
+            operator_tiers: Arc::default(),
         }
     }
 

@@ -30,3 +30,14 @@ impl Tier {
         Tier::ALL.into_iter().find(|tier| tier.as_str() == name)
     }
 }
+
+/// The origin of a buyer's tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TierSource {
+    Operator,
+    /// The risk score is too high.
+    Risk,
+    /// A claim of the buyer's token.
+    Token,
+    Default,
+}

@@ -17,7 +17,7 @@ use crate::engine::Command;
 use crate::failpoints::{self, Bug};
 use crate::store::PrivateData;
 use crate::store::open_files::KnownFiles;
-use crate::types::{DigestKey, Published};
+use crate::types::{BuyerText, DigestKey, Published, Tier};
 
 /// Class of a command. The last slots of the queue are reserved for operators, and only buyers' commands become too old.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,6 +126,13 @@ impl Ticket {
 }
 
 impl WriterHandle {
+    /// Returns a lookup of the tiers that operators have set and that are in force.
+    pub fn operator_tiers(&self) -> impl Fn(&BuyerText) -> Option<Tier> + Send + Sync + use<> {
+        let (tiers, key, clock) =
+            (Arc::clone(&self.published.operator_tiers), self.digest_key.clone(), Arc::clone(&self.clock));
+        move |buyer| tiers.of(|| key.buyer(buyer.as_str()), || clock.now())
+    }
+
     /// Queues a command. Its reply comes directly. Never blocks.
     ///
     /// # Errors

@@ -86,6 +86,9 @@ impl Writer {
         for entry in loaded.state.drops() {
             published.publish_drop(entry.id, entry.version, entry.spec.challenge, &entry.spec.identity_limits);
         }
+        for (buyer, tier) in loaded.state.operator_tiers() {
+            published.operator_tiers.publish(buyer, Some(tier));
+        }
         published.publish_seq(loaded.state.seq());
         let handle = WriterHandle {
             sender,

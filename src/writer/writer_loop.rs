@@ -307,6 +307,10 @@ impl WriterLoop<'_> {
             if let Some(drop_id) = event.drop_id() {
                 touched.insert(drop_id, event.at);
             }
+            if let EventBody::Buyer(body) = &event.body {
+                let buyer = body.buyer();
+                self.published.operator_tiers.publish(buyer, self.state.operator_tier(&buyer));
+            }
             has_new_price |= matches!(event.body, EventBody::Drop(DropEvent::Patched(_)));
         }
         if has_new_price {

@@ -244,6 +244,7 @@ fn good_ends_that_are_left(server: &Server) {
             Some("drop_id") => create(server, &key, &json!({})).to_string(),
             Some("order_id") => id(&order_on(server, &create(server, &key, &json!({})), &key, "ann", 1)),
             Some("auction_id") => bidding::made(&bidding::auction(server, &key, &json!({}))).to_string(),
+            Some("buyer") => "ann".to_string(),
             Some(_) | None => String::new(),
         };
         let path = route.parameter().map(|name| route.path.replace(&format!("{{{name}}}"), &on));
@@ -410,7 +411,10 @@ fn refusals_of_orders(server: &Server, orders: &Orders) {
 /// The path of a route with the first of everything, and an order.
 fn path_with(route: &Route, order: &str) -> String {
     let path = route.path.replace("{drop_id}", "1").replace("{order_id}", order);
-    path.replace("{provider}", "sandbox").replace("{endpoint_id}", "1").replace("{auction_id}", "1")
+    path.replace("{provider}", "sandbox")
+        .replace("{endpoint_id}", "1")
+        .replace("{auction_id}", "1")
+        .replace("{buyer}", "ann")
 }
 
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
@@ -427,6 +431,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
             let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
             let nobody =
                 nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999").replace("{auction_id}", "999");
+            let nobody = nobody.replace("{buyer}", "%00");
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
             if route.operation == "OrderPage" {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));

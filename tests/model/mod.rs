@@ -16,10 +16,10 @@ pub mod sale;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstcome::engine::{
-    AdjustStock, Admitted, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command,
-    CommandKey, CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, EarlyEvent, Effect, Event, EventBody,
-    FileCommand, OrderCommand, Outcome, PatchDrop, PaymentCommand, PaymentEvent, PlaceBid, PlaceOrder, RecordPayment,
-    RecordProviderEvent, RefundOrder, SettleRefund, State,
+    AdjustStock, Admitted, AuctionCommand, AuctionSpec, BuyNow, BuyerCommand, CancelAuction, CancelByOperator,
+    ChangeDrop, Command, CommandKey, CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, EarlyEvent, Effect,
+    Event, EventBody, FileCommand, OrderCommand, Outcome, PatchDrop, PaymentCommand, PaymentEvent, PlaceBid,
+    PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, RemoveTier, SetTier, SettleRefund, State,
 };
 use firstcome::store::PrivateData;
 use firstcome::types::{
@@ -269,6 +269,18 @@ impl World {
                 amount: self.random.one_in(3).then(|| Amount::new(1).expect("small")),
                 reason: reason(),
             }))),
+            23 if self.random.one_in(2) => {
+                let name = self.random.below(6);
+                let (buyer, reason) = (self.digests.buyer(&format!("buyer{name}")), reason());
+                Command::Buyer(Box::new(if self.random.one_in(3) {
+                    BuyerCommand::RemoveTier(RemoveTier { buyer, reason })
+                } else {
+                    let tier = self.random.pick(&Tier::ALL);
+                    let end = state.at().plus_millis(self.random.pick(&[-1, 0, 1, 60_000]));
+                    let expires_at = self.random.one_in(2).then_some(end);
+                    BuyerCommand::SetTier(SetTier { buyer, tier, expires_at, reason })
+                }))
+            }
             23 => Command::File(FileCommand::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) }),
             31..=40 => self.auctions_command(),
             41 => {
@@ -444,6 +456,11 @@ impl World {
                 Some(PrivateData::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
             }
             Command::Endpoint(command) => Some(naive_endpoints::private_data(command)),
+            Command::Buyer(command) => {
+                let (BuyerCommand::SetTier(SetTier { buyer, .. }) | BuyerCommand::RemoveTier(RemoveTier { buyer, .. })) =
+                    &**command;
+                Some(PrivateData::Tier { buyer: self.text_of(buyer) })
+            }
             _ => None,
         }
     }

@@ -1,9 +1,12 @@
 //! The rules once more, as slow and as plain as can be: flat lists, and every question answered by counting. It shares no
 //! code with the engine but the words (commands, outcomes, ids).
 
+use std::collections::BTreeSet;
+
 use firstcome::engine::{
-    AdjustStock, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid, OrderCommand,
-    Outcome, PatchDrop, PaymentCommand, PlaceOrder, RecordProviderEvent, Refusal, Reservation, Subject,
+    AdjustStock, BuyerCommand, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid,
+    OrderCommand, Outcome, PatchDrop, PaymentCommand, PlaceOrder, RecordProviderEvent, Refusal, RemoveTier,
+    Reservation, SetTier, Subject,
 };
 use firstcome::types::{
     Currency, Digest, DropId, DropState, IdentityDigests, IdentityKind, OrderState, Provider, Seq, UnixMillis,
@@ -91,6 +94,8 @@ pub struct Naive {
     pub(super) told: Vec<Digest>,
     /// Refunds and chargebacks that were told before their payment.
     pub(super) early: Vec<RecordProviderEvent>,
+    /// The buyers for whom an operator has set a tier.
+    tiers: BTreeSet<Digest>,
 }
 
 impl NaiveOrder {
@@ -203,6 +208,23 @@ impl Naive {
                 self.refuse(Refusal::NotFound)
             }
             Command::File(_) => self.accept(Subject::File),
+            Command::Buyer(command) => self.on_buyer(command),
+        }
+    }
+
+    fn on_buyer(&mut self, command: &BuyerCommand) -> Outcome {
+        match command {
+            BuyerCommand::SetTier(SetTier { expires_at: Some(end), .. }) if end.get() <= self.at => {
+                self.refuse(Refusal::Invalid(Invalid::TierEndInThePast))
+            }
+            BuyerCommand::SetTier(SetTier { buyer, .. }) => {
+                self.tiers.insert(*buyer);
+                self.accept(Subject::File)
+            }
+            BuyerCommand::RemoveTier(RemoveTier { buyer, .. }) if self.tiers.remove(buyer) => {
+                self.accept(Subject::File)
+            }
+            BuyerCommand::RemoveTier(_) => self.repeat(Subject::File),
         }
     }
 

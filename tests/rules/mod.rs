@@ -362,6 +362,8 @@ fn refusal_words(refusal: &Refusal) -> String {
             Invalid::TotalTooLarge => "invalid total_too_large".into(),
             Invalid::TooManyDrops => "invalid too_many_drops".into(),
             Invalid::TooManyEndpoints => "invalid too_many_endpoints".into(),
+            Invalid::TooManyTiers => "invalid too_many_tiers".into(),
+            Invalid::TierEndInThePast => "invalid tier_end_in_the_past".into(),
             Invalid::PaymentDiffers { amount, currency } => {
                 format!("invalid payment_differs={}{}", amount.get(), currency.as_str())
             }

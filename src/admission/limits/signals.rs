@@ -1,22 +1,17 @@
-//! The door's part in bot signals: whose requests raise them, and the tier that follows from the score.
+//! The door's part in bot signals: whose requests raise them.
 
 use std::time::{Duration, Instant};
 
 use super::{Client, ClientKind, Door};
 use crate::admission::Caller;
 use crate::admission::risk::{Risk, SeenWrite};
-use crate::types::{BuyerText, DropId, RiskNote, Tier};
+use crate::types::{BuyerText, DropId, RiskNote};
 
 impl Door {
     /// Returns the signals and scores of buyers.
     #[must_use]
     pub fn risk(&self) -> &Risk {
         &self.risk
-    }
-
-    /// Returns the tier of a buyer whose token, or the settings, say `claim`.
-    pub(super) fn tier_of(&self, buyer: &BuyerText, claim: Tier, now: Instant) -> Tier {
-        if self.risk.is_suspected(buyer, now) { Tier::Suspected } else { claim }
     }
 
     /// Notes that a client has read a drop; `None` for a list of drops.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{auctions, challenges, endpoints, payments, requests, responses, scalars, undo};
+use super::{auctions, buyers, challenges, endpoints, payments, requests, responses, scalars, undo};
 use crate::types::JSON_INTEGER_MAX;
 
 /// Returns the schema of a page.
@@ -35,6 +35,7 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<auctions::BidJson<'_>>(),
         generator.subschema_for::<auctions::BidRecordJson<'_>>(),
         generator.subschema_for::<endpoints::DeliveryJson>(),
+        generator.subschema_for::<buyers::BuyerTierJson<'_>>(),
     );
     let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
     let _payments = generator.subschema_for::<payments::PaymentJson<'_>>();
@@ -60,5 +61,6 @@ pub fn request_schemas() -> Vec<(&'static str, Value)> {
     let mut schemas = requests::schemas();
     schemas.extend(endpoints::request_schemas());
     schemas.extend(auctions::request_schemas());
+    schemas.extend(buyers::request_schemas());
     schemas
 }

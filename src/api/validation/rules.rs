@@ -261,6 +261,17 @@ pub fn challenge_below_schema() -> Value {
     json!({ "type": "string", "enum": tiers })
 }
 
+/// A tier of a buyer.
+pub fn tier() -> impl Rule<Tier> {
+    DescribedRule(
+        |value: &Value| {
+            let tier = value.as_str().and_then(Tier::parse);
+            tier.ok_or_else(|| "must be suspected, new, verified or premium".to_string())
+        },
+        || json!({ "type": "string", "enum": Tier::ALL.map(Tier::as_str) }),
+    )
+}
+
 /// A currency of ISO 4217.
 pub fn currency() -> impl Rule<Currency> {
     DescribedRule(

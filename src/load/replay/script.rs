@@ -83,6 +83,7 @@ impl ReplayScript {
                     | Record::Identities(_)
                     | Record::Committed(_)
                     | Record::Endpoint(_)
+                    | Record::Tier(_)
                     | Record::Gap(_),
                 )) => {}
                 Ok(None) | Err(Trouble::Torn { .. }) => return Ok(script),
@@ -127,6 +128,7 @@ impl ReplayScript {
             | Command::Auction(_)
             | Command::Endpoint(_)
             | Command::File(_)
+            | Command::Buyer(_)
             | Command::Advance => {
                 self.left_out += 1;
                 return;

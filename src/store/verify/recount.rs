@@ -11,6 +11,7 @@ use super::money::AuditedMoney;
 use super::orders::AuditedOrders;
 use super::report::VerifyReport;
 use super::sealed_rows::SealedRow;
+use super::tiers::AuditedTiers;
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, Seq};
 
@@ -41,6 +42,7 @@ pub(super) struct AuditRecount {
     pub(super) money: AuditedMoney,
     pub(super) endpoints: AuditedEndpoints,
     caps: AuditedCaps,
+    pub(super) tiers: AuditedTiers,
     subjects: HashMap<DropId, Seq>,
 }
 
@@ -70,6 +72,7 @@ impl AuditRecount {
         }
         if row.drop_id.is_none() {
             self.endpoints.add(row);
+            self.tiers.add(row);
             if &*row.kind == "stop_ended" {
                 self.orders.add_stop(row);
             }
