@@ -39,6 +39,8 @@ pub enum Bug {
     VerifySkipsCaps,
     /// A drop is found by its number alone, whatever shard its id names.
     ShardIgnored,
+    /// The tiers of operators are not read at a start.
+    TierForgotten,
     /// A refund restocks the units of the whole order.
     RefundRestocksAll,
     /// The inbox is not searched for earlier deliveries of a provider's event.

@@ -57,7 +57,8 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     for (id, endpoint) in super::endpoints::load(connection)? {
         state.restore_endpoint(id, endpoint);
     }
-    for (buyer, tier) in super::buyer_tiers::load(connection, key)? {
+    let tiers = super::buyer_tiers::load(connection, key)?;
+    for (buyer, tier) in tiers.into_iter().filter(|_| !failpoints::enabled(Bug::TierForgotten)) {
         state.restore_operator_tier(buyer, tier);
     }
     invariants::check_loaded(&state).map_err(StoreError::Inconsistent)?;

@@ -87,6 +87,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
     good_ends_that_are_left(&server);
+    assert_eq!(server.admin("GET", "/v1/buyers/ann/tier", &json!({})).status, 200);
     streams_that_are_too_many();
     tokens_that_are_needed();
     server.stop();

@@ -31,7 +31,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
         .responds(&[200], &[Json("Challenge")])
         .problems(&[ID, &[Code::NotLeader]])
         .of_leader()
-        .now(|worker, call| get(worker, call))];
+        .now(get)];
 
 /// The solution that comes with an order.
 pub(super) const FIRSTCOME_CHALLENGE: HeaderName = HeaderName::from_static("firstcome-challenge");
