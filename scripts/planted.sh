@@ -19,6 +19,7 @@ FullKeepsMemory        faults       a_disk_that_fills_and_frees_twenty_times_sel
 NeverTooOld            writer       a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is
 LeaverCancels          writer       a_client_that_leaves_takes_nothing_with_it
 OneTooMany             engine_rules all_units_or_none
+RiskBeforeOperator     buyer_tiers a_tier_of_an_operator_wins_over_the_risk_score_which_stays_in_sight
 TierForgotten          buyer_tiers tiers_survive_a_restart_and_the_audit_tells_them_without_the_buyers_name
 ShardIgnored           engine_model the_engine_agrees_with_a_naive_second_implementation
 RefundRestocksAll      engine_model the_engine_agrees_with_a_naive_second_implementation

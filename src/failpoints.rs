@@ -41,6 +41,8 @@ pub enum Bug {
     ShardIgnored,
     /// The tiers of operators are not read at a start.
     TierForgotten,
+    /// The risk score is asked before the tiers of operators.
+    RiskBeforeOperator,
     /// A refund restocks the units of the whole order.
     RefundRestocksAll,
     /// The inbox is not searched for earlier deliveries of a provider's event.

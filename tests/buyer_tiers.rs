@@ -54,7 +54,10 @@ fn tier_of(server: &Server, buyer: &str) -> Value {
 #[test]
 fn a_tier_is_in_force_with_its_answer_and_wins_over_the_token_until_it_is_removed() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve_with(scratch.path(), |config| with_tokens(scratch.path(), config));
+    let server = serve_with(scratch.path(), |config| {
+        with_tokens(scratch.path(), config);
+        config.risk.enabled = false;
+    });
     assert_eq!(server.create(1000).status, 201);
     let ann = token("ann", "premium");
     assert_eq!(quota(&order(&server, &ann, 1)), "200");
@@ -75,6 +78,27 @@ fn a_tier_is_in_force_with_its_answer_and_wins_over_the_token_until_it_is_remove
         assert_eq!(quota(&order(&server, &ann, 4)), "200");
     }
     assert_eq!(tier_of(&server, "ann")["source"], "default");
+}
+
+#[test]
+fn a_tier_of_an_operator_wins_over_the_risk_score_which_stays_in_sight() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| {
+        with_tokens(scratch.path(), config);
+        // A single order without a read of its drop is enough.
+        config.risk.suspect_at = 1;
+    });
+    assert_eq!(server.create(1000).status, 201);
+    let ann = token("ann", "premium");
+    assert_eq!(quota(&order(&server, &ann, 1)), "1");
+    let told = tier_of(&server, "ann");
+    assert_eq!((&told["tier"], &told["source"]), (&json!("suspected"), &json!("risk")), "{told}");
+    let verified = json!({ "tier": "verified", "reason": "a false positive" });
+    let set = server.admin("PUT", "/v1/buyers/ann/tier", &verified);
+    assert_eq!((&set.body["tier"], &set.body["source"]), (&json!("verified"), &json!("operator")), "{}", set.text);
+    assert!(set.body["risk_score"].as_u64().expect("a score") > 0, "{}", set.text);
+    assert_eq!(set.body["risk_signals"], told["risk_signals"]);
+    assert_eq!(quota(&order(&server, &ann, 2)), "100");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::rules::Rules;
 use super::{Client, ClientKind, Door};
 use crate::admission::Caller;
+use crate::failpoints::{self, Bug};
 use crate::types::{BuyerText, Tier, TierSource};
 
 /// Returns the tier that an operator has set for a buyer, if it is in force.
@@ -30,10 +31,14 @@ impl Door {
         claimed: Option<Tier>,
         now: Instant,
     ) -> (Tier, TierSource) {
+        let is_suspected = || self.risk.is_suspected(buyer, now);
+        if failpoints::enabled(Bug::RiskBeforeOperator) && is_suspected() {
+            return (Tier::Suspected, TierSource::Risk);
+        }
         if let Some(tier) = self.operator_tier.get().and_then(|lookup| lookup(buyer)) {
             return (tier, TierSource::Operator);
         }
-        if self.risk.is_suspected(buyer, now) {
+        if is_suspected() {
             return (Tier::Suspected, TierSource::Risk);
         }
         claimed.map_or((rules.default_tier, TierSource::Default), |tier| (tier, TierSource::Token))
