@@ -10,6 +10,7 @@ mod challenge;
 mod cluster;
 mod example;
 mod fields;
+mod identity;
 mod layers;
 mod limits;
 mod log;

@@ -1,20 +1,20 @@
 //! The table of settings, and the sections that have no file of their own.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::model::PinCore;
 use super::payments::session_provider;
 use super::setting::{Setting, setting};
 use super::values::{
-    address, api_url, count, file, files, header_names, hosts, key_files, millis, networks, number, one_of, origins,
-    phone_region, public_url, tls_file,
+    address, api_url, count, file, files, header_names, hosts, millis, networks, number, one_of, origins, public_url,
+    tls_file,
 };
-use super::{admission, auctions, challenge, cluster, log, outbox, plan, risk, traces, wire};
+use super::{admission, auctions, challenge, cluster, identity, log, outbox, plan, risk, traces, wire};
 
 /// All settings by section, in the order of the table in `README.md`.
 static SECTIONS: &[&[Setting]] = &[
     CORE,
+    identity::SETTINGS,
     admission::SETTINGS,
     challenge::SETTINGS,
     risk::SETTINGS,
@@ -114,35 +114,6 @@ const CORE: &[Setting] = &[
         "requests",
         "concurrent requests per buyer token, else per client address (IPv6: per /64); above it the answer is 429; loopback and a trusted proxy's own requests do not count; 0: no limit",
         |c, t| c.in_flight_per_client_max = u32::try_from(number(t, 0, 1_000_000)?).unwrap_or(0)
-    ),
-    setting!(
-        "identity.hs256_secret_files",
-        "",
-        "list",
-        "FILE or KID=FILE: secrets of at least 32 bytes that sign buyers' tokens; with any key set, buyers need a token",
-        |c, t| c.hs256_secret_files = key_files(t)?
-    ),
-    setting!(
-        "identity.eddsa_public_key_files",
-        "",
-        "list",
-        "FILE or KID=FILE: Ed25519 public keys (PEM) of buyers' tokens; several during a key rotation",
-        |c, t| c.eddsa_public_key_files = key_files(t)?
-    ),
-    setting!("identity.audience", "", "text", "expected `aud` claim; required if any key is set", |c, t| c
-        .identity_audience =
-        t.trim().into()),
-    setting!("identity.issuer", "", "text", "expected `iss` claim; not checked if unset", |c, t| c.identity_issuer =
-        t.trim().into()),
-    setting!("identity.leeway_seconds", "30", "s", "clock difference tolerated in `exp`, `nbf` and `iat`", |c, t| c
-        .identity_leeway =
-        Duration::from_secs(number(t, 0, 300)?)),
-    setting!(
-        "identity.phone_region",
-        "",
-        "country",
-        "country (ISO 3166, such as `DE`) of phone numbers that are written without one, for caps on phones; if unset, such numbers are compared digit by digit",
-        |c, t| c.identity_phone_region = phone_region(t)?
     ),
     setting!(
         "payments.provider",
