@@ -184,6 +184,14 @@ impl State {
         matches!(command, Command::Order(OrderCommand::Place(order)) if self.order_keys.get(&order.key).is_some())
     }
 
+    /// Returns whether a command is the creation of a drop or an auction whose key is remembered, so that it would be a repeat.
+    #[must_use]
+    pub fn knows_creation(&self, command: &Command) -> bool {
+        let is_known = |key: &CommandKey| self.command_keys.get(&key.digest).is_some();
+        matches!(command, Command::Drop(DropCommand::Create(create)) if is_known(&create.key))
+            || matches!(command, Command::Auction(AuctionCommand::Create(create)) if is_known(&create.key))
+    }
+
     /// An order, if it is in memory.
     #[must_use]
     pub fn order(&self, seq: Seq) -> Option<&Order> {

@@ -17,6 +17,7 @@ mod node_headers;
 pub mod openapi;
 pub mod origin;
 pub mod problem_response;
+mod query;
 pub mod request;
 pub mod route;
 pub mod router;

@@ -180,7 +180,13 @@ fn lists_go_over_all_shards_without_a_gap_or_a_double_whatever_the_pages() {
         assert_eq!(walk(&router, router.admin, "/v1/orders", limit, "seq"), orders, "{limit}");
     }
     assert_eq!(router.get("/v1/drops").body["data"].as_array().map(Vec::len), Some(10), "as a node has it");
-    assert_eq!(router.get("/v1/drops?after=99999999999").body, json!({ "data": [], "has_more": false }));
+    assert_eq!(router.get("/v1/drops?after=4294967295").body, json!({ "data": [], "has_more": false }));
+    for (address, path) in
+        [(router.public, "/v1/drops?after=4294967296"), (router.admin, "/v1/orders?after=9007199254740992")]
+    {
+        let beyond = router.send(address, &format!("GET {path}"), "", "");
+        assert_eq!((beyond.status, &beyond.body["errors"][0]["pointer"]), (400, &json!("/after")), "{:?}", beyond.body);
+    }
     // One shard's list, by its name.
     let one = router.send(router.public, "GET /v1/drops?limit=100", "Firstcome-Shard: 3\r\n", "");
     assert_eq!((one.body["data"].as_array().map(Vec::len), one.header("Firstcome-Shard")), (Some(12), Some("3")));

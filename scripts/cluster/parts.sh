@@ -174,3 +174,43 @@ end_all() {
     for pid in "${member_pid[@]}"; do wait "$pid" 2>/dev/null || true; done
     rm -f "$directory"/*.pid
 }
+
+# Starts again what ends: members always, nodes as the systemd unit does. Never returns.
+keep_running() {
+    local node member code again_nodes again_members
+    while true; do
+        pause 1
+        again_nodes=() again_members=()
+        for node in "${nodes[@]}"; do
+            has_ended "${node_pid[$node]:-}" || continue
+            echo "n$node ended with code $code"
+            case $code in
+                70 | 71 | 130 | 137 | 139 | 143) again_nodes+=("$node") ;;
+                *) unset "node_pid[$node]" && tail -n 3 "$directory/n$node.log" || true ;;
+            esac
+        done
+        for member in "${members[@]}"; do
+            has_ended "${member_pid[$member]:-}" || continue
+            echo "etcd$member ended with code $code; it is started again"
+            again_members+=("$member")
+        done
+        [ $((${#again_nodes[@]} + ${#again_members[@]})) -gt 0 ] || continue
+        pause 5
+        for member in "${again_members[@]}"; do start_member "$member"; done
+        for node in "${again_nodes[@]}"; do
+            start_node "$node"
+            echo "n$node is started again: process ${node_pid[$node]}"
+        done
+    done
+}
+
+has_ended() { # PID: with its exit code in code
+    [ -n "$1" ] && ! kill -0 "$1" 2>/dev/null || return 1
+    code=0
+    wait "$1" 2>/dev/null || code=$?
+}
+
+pause() { # SECONDS, which a signal ends
+    sleep "$1" &
+    { wait $! || true; } 2>/dev/null # the shell's own lines about what was killed
+}

@@ -56,28 +56,6 @@ type in a second terminal:
 Ctrl-C here ends everything.
 END
 
-# As the systemd unit does, a node that was killed or met a bug is started again.
-while true; do
-    code=0
-    { wait -n -p ended; } 2>/dev/null || code=$?
-    for node in "${nodes[@]}"; do
-        [ "${node_pid[$node]:-none}" = "${ended:-}" ] || continue
-        echo "n$node ended with code $code"
-        case $code in
-            70 | 71 | 130 | 137 | 139 | 143)
-                sleep 5 &
-                wait $! || true
-                start_node "$node"
-                echo "n$node is started again: process ${node_pid[$node]}"
-                ;;
-            *) unset "node_pid[$node]" && tail -n 3 "$directory/n$node.log" ;;
-        esac
-    done
-    for member in "${members[@]}"; do
-        [ "${member_pid[$member]:-none}" = "${ended:-}" ] || continue
-        echo "etcd$member ended with code $code; started again"
-        sleep 5 &
-        wait $! || true
-        start_member "$member"
-    done
-done
+# As the systemd unit does, a node that was killed or met a bug is started again, and every member. All are looked at: a wait for
+# the next end misses one that comes during another wait.
+keep_running

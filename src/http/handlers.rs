@@ -38,9 +38,8 @@ use crate::admission::Caller;
 use crate::admission::operators::Operator;
 use crate::api::Problem;
 use crate::deadlines::within;
-use crate::engine::{COMMAND_NAMES, Command, CommandKey, Effect, OUTCOME_NAMES, Outcome, Subject};
+use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome, Subject};
 use crate::read::connection::is_moved;
-use crate::read::rows;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
 use crate::types::Seq;
@@ -171,13 +170,18 @@ fn subject_text(subject: Subject) -> String {
     }
 }
 
-/// Refuses a creation whose key is new, if the request asks for that.
-pub(super) fn check_repeat_only(worker: &Worker, call: &Call, key: &CommandKey) -> Result<(), Problem> {
-    if !call.only_repeats()? {
-        return Ok(());
+/// Submits an operator's command. A creation that is to be answered only if its key is known is asked of the writer: one with that
+/// key may be on its way there, and is not in the file yet.
+pub(super) async fn submit_operation(
+    worker: &Worker,
+    call: &Call,
+    is_creation: bool,
+    command: Command,
+) -> Result<Decided, Problem> {
+    if is_creation && call.only_repeats()? {
+        return submit_as(worker, Class::OperatorRepeat, &call.caller, command, None).await;
     }
-    let is_known = worker.reader.read(|connection| rows::knows_key(connection, key.digest));
-    if is_known.map_err(|error| fault(&error))? { Ok(()) } else { Err(Problem::NotFound) }
+    submit(worker, &call.caller, command, None).await
 }
 
 fn overloaded(worker: &Worker, queue_depth: usize) -> Problem {

@@ -12,9 +12,11 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
 use hyper::{Response, StatusCode, Uri, Version};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::body::{Body, BodyBounds, discard, full, read_json};
+use super::query::parse_query;
 use crate::admission::Caller;
 use crate::admission::limits::Client;
 use crate::admission::operators::OWNER;
@@ -215,7 +217,7 @@ impl Call {
     ///
     /// # Errors
     /// `validation`.
-    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub fn query<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, Problem> {
         parse_query(self.parts.uri.query().unwrap_or(""))
     }
 
@@ -236,18 +238,6 @@ impl Call {
     }
 }
 
-/// Parses a query into a struct that denies unknown fields.
-fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
-    // An empty value would read as a parameter that is not there, and a list would have more than was asked for.
-    for part in query.split('&').filter(|part| !part.is_empty()) {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        if value.is_empty() {
-            return Err(Problem::invalid(format!("/{name}"), "must have a value; leave the parameter out otherwise"));
-        }
-    }
-    serde_html_form::from_str(query).map_err(|error| Problem::invalid(wrong_parameter::<T>(query), error.to_string()))
-}
-
 /// Refuses the parameters of a query where the route has none.
 ///
 /// # Errors
@@ -260,22 +250,8 @@ pub fn refuse_parameters(query: &str) -> Result<(), Problem> {
 }
 
 /// Returns the JSON pointer (RFC 6901) to a parameter.
-fn pointer_to(name: &str) -> String {
+pub(super) fn pointer_to(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// Returns the pointer of the first parameter of a query that is wrong by itself or repeated. The parser does not tell.
-fn wrong_parameter<T: DeserializeOwned>(query: &str) -> String {
-    let mut names = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let decoded: Vec<(String, String)> = serde_html_form::from_str(pair).unwrap_or_default();
-        let name = decoded.into_iter().next().map(|(name, _)| name).unwrap_or_default();
-        if names.contains(&name) || serde_html_form::from_str::<T>(pair).is_err() {
-            return pointer_to(&name);
-        }
-        names.push(name);
-    }
-    String::new()
 }
 
 /// Makes a JSON response that must not be cached.

@@ -325,7 +325,7 @@ const fn everywhere(listener: Listener) -> &'static [Code] {
     }
 }
 
-fn query_schema<T: JsonSchema>() -> Value {
+pub(super) fn query_schema<T: JsonSchema>() -> Value {
     let mut settings = scalars::settings();
     settings.inline_subschemas = true;
     settings.into_generator().into_root_schema_for::<T>().to_value()

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::{
-    Amount, ChallengeRule, Contact, Currency, Digest, DropId, DropState, IdentityDigests, IdentityLimits,
-    JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, ChallengeRule, Contact, Currency, DropId, DropState, IdentityDigests, IdentityLimits, JSON_INTEGER_MAX,
+    OrderId, OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
 };
 
 /// A drop as clients see it.
@@ -169,12 +169,6 @@ pub fn order_by_seq(connection: &Connection, seq: Seq) -> rusqlite::Result<Optio
 /// Returns an order by its public id. `None` if the secret differs from the order's.
 pub fn order_by_id(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
     Ok(order_by_seq(connection, id.seq)?.filter(|order| order.secret.matches(&id.secret)))
-}
-
-/// Returns true if a key of a creation was seen before.
-pub fn knows_key(connection: &Connection, digest: Digest) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM keys WHERE digest = ?1")?;
-    statement.exists(params![digest])
 }
 
 /// Returns the digests of the identities that an order counts for; `None` if its drop had no caps.

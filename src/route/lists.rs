@@ -12,6 +12,7 @@ use super::pages::{MergedPage, ShardPage};
 use super::problems::RouteProblem;
 use super::worker::RouteWorker;
 use crate::api::Problem;
+use crate::types::shard::Shard;
 
 const FIRSTCOME_MIN_SEQ: HeaderName = HeaderName::from_static("firstcome-min-seq");
 
@@ -33,7 +34,10 @@ pub(super) async fn page(
         // A node says what is wrong with it.
         return worker.passed(0, request).await;
     };
-    let Some(from) = list.shard(after) else { return Ok(MergedPage::new(list).response(false)) };
+    let Some(from) = list.shard(after) else {
+        let last = list.behind(Shard::new(u8::MAX));
+        return Err(Problem::invalid("/after", format!("must be a whole number from 0 to {last}")).into());
+    };
     let is_left = |shard| shard > from || (shard == from && after != list.behind(from));
     let mut merged = MergedPage::new(list);
     for (place, shard) in worker.view.shards.iter().enumerate().filter(|(_, view)| is_left(view.shard)) {

@@ -16,7 +16,7 @@ impl WriterLoop<'_> {
         let started = Instant::now();
         let queue = started.saturating_duration_since(accepted);
         self.meter.queue_wait(queue);
-        let too_old = submission.class != Class::Operator && queue > self.options.queue_wait_max;
+        let too_old = !submission.class.is_of_operator() && queue > self.options.queue_wait_max;
         if too_old && !failpoints::enabled(Bug::NeverTooOld) {
             self.meter.too_old();
             self.outgoing.push(reply, WriterReply::TooOld);
@@ -41,6 +41,12 @@ impl WriterLoop<'_> {
             self.outgoing.push(reply, WriterReply::NotApplied(NotApplied::NoRepeat));
             return Ok(());
         }
+        if submission.class == Class::OperatorRepeat && !self.state.knows_creation(&submission.command) {
+            // It waits as a refusal does: for what stands before it, and for a proof that this node leads.
+            let timing = Timing { queue, decide: Duration::ZERO, commit: Duration::ZERO };
+            self.replies.push(PendingReply { reply, outcome: None, at, timing });
+            return Ok(());
+        }
         let admitted = self.prefetch(&mut submission.command)?;
         let (first, first_private) = (self.batch.events.len(), self.batch.private_data.len());
         let outcome = self.state.decide(&submission.command, &mut self.batch.events);
@@ -63,7 +69,7 @@ impl WriterLoop<'_> {
         self.meter.decide(decide);
         self.replies.push(PendingReply {
             reply,
-            outcome,
+            outcome: Some(outcome),
             at,
             timing: Timing { queue, decide, commit: Duration::ZERO },
         });

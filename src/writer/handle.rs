@@ -27,6 +27,19 @@ pub enum Class {
     Repeat,
     /// Commands of operators, the auditor and payment providers.
     Operator,
+    /// An operator's creation that is decided only if it repeats an earlier one: its key is known.
+    OperatorRepeat,
+}
+
+impl Class {
+    /// Returns true if the command has the queue slots that are kept for operators.
+    #[must_use]
+    pub const fn is_of_operator(self) -> bool {
+        match self {
+            Class::Buyer | Class::Repeat => false,
+            Class::Operator | Class::OperatorRepeat => true,
+        }
+    }
 }
 
 /// A command to be queued for the writer.
@@ -165,7 +178,7 @@ impl WriterHandle {
                 return Err(SubmitError::ReadOnly);
             }
         }
-        if submission.class != Class::Operator {
+        if !submission.class.is_of_operator() {
             // Workers that check at the same moment may exceed the limit by one each: the reserve is larger than that.
             self.check_buyer_capacity()?;
         }

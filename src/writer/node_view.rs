@@ -252,7 +252,7 @@ impl NodeView {
     /// Returns whether the log has too little room for a command of this class.
     #[must_use]
     pub fn log_is_short(&self, class: Class) -> bool {
-        let most = if class == Class::Operator { LOG_USE_MAX } else { LOG_USE_BUYERS_MAX };
+        let most = if class.is_of_operator() { LOG_USE_MAX } else { LOG_USE_BUYERS_MAX };
         self.log_use.load(Ordering::Relaxed) >= most
     }
 

@@ -35,7 +35,8 @@ const LOOK_AHEAD: usize = 16;
 /// A reply that waits until its batch is durable.
 pub(super) struct PendingReply {
     pub(super) reply: ReplyAddress,
-    pub(super) outcome: Outcome,
+    /// `None` for a creation that was to be a repeat and whose key is new: nothing was decided.
+    pub(super) outcome: Option<Outcome>,
     pub(super) at: UnixMillis,
     pub(super) timing: Timing,
 }
@@ -192,8 +193,12 @@ impl WriterLoop<'_> {
         let committed = Instant::now();
         for waiting in self.replies.drain(..) {
             let PendingReply { reply, outcome, at, timing } = waiting;
-            let decided = Decided { outcome, at, timing: Timing { commit, ..timing }, committed };
-            self.outgoing.push(reply, WriterReply::Decided(decided));
+            let timing = Timing { commit, ..timing };
+            let answer = match outcome {
+                Some(outcome) => WriterReply::Decided(Decided { outcome, at, timing, committed }),
+                None => WriterReply::NotApplied(NotApplied::NoRepeat),
+            };
+            self.outgoing.push(reply, answer);
         }
         self.outgoing.send(&self.shared.mailboxes);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::init::{make_log, open_verified};
+use super::init::{make_log, open_verified, refuse_while_there};
 use crate::config::ClusterConfig;
 use crate::exit::Exit;
 use crate::output;
@@ -30,6 +30,7 @@ pub(super) fn run(cluster: &ClusterConfig, data: &Path, accepted: Option<u64>) -
             lost.events
         ));
     }
+    refuse_while_there(cluster, &store, &loaded)?;
     refuse_another(&store, &loaded, position, accepted)?;
     make_log(cluster, &store, &loaded, true)?;
     // Behind the log: whatever ends this, the file keeps its entries' number, and a repeat finds the log and goes on here.

@@ -60,6 +60,21 @@ pub(super) fn make_log(cluster: &ClusterConfig, store: &Store, loaded: &Loaded, 
     block_on(create(cluster, &meta, head, finds_own))?
 }
 
+/// Refuses a log of a database while etcd has one there, before anything is asked of the operator. Where etcd does not answer, it
+/// is not known, and making the log tells.
+pub(super) fn refuse_while_there(cluster: &ClusterConfig, store: &Store, loaded: &Loaded) -> Result<(), Exit> {
+    let seal = seal(cluster).map_err(|mistake| Exit::usage(mistake.to_string()))?;
+    let meta = LogMeta::new(&store.file_id, SLOTS, &seal);
+    let head = Head::before_all(loaded.state.seq(), loaded.link);
+    block_on(async {
+        let members = EtcdMembers::connect(cluster).await.map_err(|mistake| Exit::usage(mistake.to_string()))?;
+        match &members.findings(false).await.log {
+            Ok(log) if !is_own(log, &meta, &head) => refuse_existing(cluster, &meta, log),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    })?
+}
+
 /// Refuses a file that is not the whole of what was acknowledged, or that has entries of a log.
 fn refuse_file(store: &Store) -> Result<(), Exit> {
     let path = store.path.display();

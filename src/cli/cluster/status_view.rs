@@ -45,7 +45,7 @@ fn node_problems(cluster: &ClusterConfig, log: &LogFinding, head: &Head) -> Vec<
             lines.push(format!("{prefix}nodes/{name}: is unreadable: a node of a newer version?"));
             continue;
         };
-        let lag = lag(head, node);
+        let lag = lag(log, head, node);
         if lag > LAG_MAX {
             lines.push(format!("{name}: is {lag} entries behind the log: read its log, and see its disk"));
         }
@@ -57,9 +57,17 @@ fn node_problems(cluster: &ClusterConfig, log: &LogFinding, head: &Head) -> Vec<
     lines
 }
 
-fn lag(head: &Head, node: &NodeAnnouncement) -> u64 {
+/// Returns the entries that a node has not applied. The leader makes them: what it announces once in a while is no lag.
+fn lag(log: &LogFinding, head: &Head, node: &NodeAnnouncement) -> u64 {
+    if leads_log(log, node) {
+        return 0;
+    }
     // A node may have applied entries since the head was read.
     head.number.saturating_sub(node.applied)
+}
+
+fn leads_log(log: &LogFinding, node: &NodeAnnouncement) -> bool {
+    log.leader.present().is_some_and(|leader| leader.node == node.address.node)
 }
 
 /// Returns the tables, line by line.
@@ -95,7 +103,11 @@ pub(super) fn tables(cluster: &ClusterConfig, found: &Findings) -> Vec<String> {
         Some(node) => [
             name.clone(),
             node.applied.to_string(),
-            head.map_or("-".into(), |head| lag(head, node).to_string()),
+            match head {
+                Some(_) if leads_log(log, node) => "leads".into(),
+                Some(head) => lag(log, head, node).to_string(),
+                None => "-".into(),
+            },
             format!("event {}", node.synced_seq),
             node.clock_offset_ms.map_or("-".into(), |offset| format!("{offset:+} ms")),
             node.address.public_url.clone(),
@@ -125,10 +137,11 @@ pub(super) fn json(cluster: &ClusterConfig, found: &Findings, problems: &[String
     let members: Vec<Value> = members.collect();
     let log = found.log.as_ref().ok();
     let head = log.and_then(|log| log.head.present());
-    let nodes = log.into_iter().flat_map(|log| &log.nodes).map(|(name, node)| match node {
+    let nodes = log.into_iter().flat_map(|log| log.nodes.iter().map(move |node| (log, node)));
+    let nodes = nodes.map(|(log, (name, node))| match node {
         Some(node) => {
             let mut object = serde_json::to_value(node).unwrap_or_default();
-            object["lag"] = head.map(|head| lag(head, node)).into();
+            object["lag"] = head.map(|head| lag(log, head, node)).into();
             object
         }
         None => json!({ "node": name, "error": "unreadable" }),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::cached_pages::{PageItem, cached, cached_page, rendered};
 use super::orders::{order_response, purchase_response};
 use super::{
-    RouteEntry, accepted_seq, after_decision, check_repeat_only, example_reason, fault, prices, rejected, submit,
+    RouteEntry, accepted_seq, after_decision, example_reason, fault, prices, rejected, submit, submit_operation,
     with_write_headers,
 };
 use crate::admission::operators::Role;
@@ -269,7 +269,6 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateAuction, call.operator_name(), &key),
         params: digests.params(format!("{spec:?}").as_bytes()),
     };
-    check_repeat_only(worker, &call, &key)?;
     let create = AuctionCommand::Create(CreateAuction { key, spec: Box::new(spec) });
     operate(worker, &call, create, StatusCode::CREATED).await
 }
@@ -290,7 +289,7 @@ async fn operate(
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, AuctionCommand::Create(_));
-    let decided = submit(worker, &call.caller, Command::Auction(command), None).await?;
+    let decided = submit_operation(worker, call, has_key, Command::Auction(command)).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Auction(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let body = auction_body(&find_auction(worker, id).map_err(after_decision)?, worker.server.epoch);

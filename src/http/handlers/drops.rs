@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::cached_pages::{PageItem, cached_page};
 use super::{
-    RouteEntry, accepted_seq, after_decision, challenges, check_repeat_only, example_reason, fault, prices, submit,
+    RouteEntry, accepted_seq, after_decision, challenges, example_reason, fault, prices, submit_operation,
     with_write_headers,
 };
 use crate::admission::operators::Role;
@@ -140,7 +140,6 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateDrop, call.operator_name(), &key),
         params: spec_params(digests, &spec),
     };
-    check_repeat_only(worker, &call, &key)?;
     let command = DropCommand::Create(CreateDrop { key, spec: Box::new(spec) });
     operate(worker, &call, command, StatusCode::CREATED).await
 }
@@ -184,7 +183,7 @@ async fn operate(
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, DropCommand::Create(_));
-    let decided = submit(worker, &call.caller, Command::Drop(command), None).await?;
+    let decided = submit_operation(worker, call, has_key, Command::Drop(command)).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Drop(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::drop_by_id(connection, id));

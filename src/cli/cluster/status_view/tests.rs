@@ -50,7 +50,7 @@ fn in_order() -> Findings {
     let seal = Seal::parse(&"5e".repeat(32)).expect("a key");
     let seq = Seq::new(9000).expect("in range");
     let head = Head { number: 5000, epoch: 2, tenure: Tenure(9), seq, link: ChainLink([1; 32]) };
-    let nodes: BTreeMap<_, _> = [node("n1", 5000, Some(0)), node("n2", 4990, Some(-12))].into();
+    let nodes: BTreeMap<_, _> = [node("n1", 4998, Some(0)), node("n2", 4990, Some(-12))].into();
     let leader = node("n1", 0, None).1.expect("a node").address;
     Findings {
         members: vec![MemberFinding { url: "http://a:1".into(), answer: Ok(status) }],
@@ -76,9 +76,9 @@ http://a:1  m1    3.5.21  yes    102.3 MB  98.0 MB
 log      entry 5000, epoch 2, event 9000
 leader   n1: http://n1:8080, admin http://n1:8081, wire n1:8082
 
-node  applied  lag  on disk     clock   public
-n1    5000     0    event 4000  +0 ms   http://n1:8080
-n2    4990     10   event 4000  -12 ms  http://n2:8080";
+node  applied  lag    on disk     clock   public
+n1    4998     leads  event 4000  +0 ms   http://n1:8080
+n2    4990     10     event 4000  -12 ms  http://n2:8080";
     assert_eq!(tables(&cluster(), &found).join("\n"), expected);
 }
 
@@ -89,6 +89,7 @@ fn the_json_has_what_the_tables_have() {
     assert_eq!(shown["members"][0]["db_bytes"], 102_340_000);
     assert_eq!(shown["head"]["number"], 5000);
     assert_eq!(shown["leader"]["wire"], "n1:8082");
+    assert_eq!((&shown["nodes"][0]["applied"], &shown["nodes"][0]["lag"]), (&json!(4998), &json!(0)), "it leads");
     assert_eq!((&shown["nodes"][1]["node"], &shown["nodes"][1]["lag"]), (&json!("n2"), &json!(10)));
     assert_eq!(shown["problems"], json!(["a problem"]));
 }
