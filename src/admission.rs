@@ -17,6 +17,7 @@ pub mod verified;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use address::ClientAddress;
 use address::TrustedProxies;
@@ -25,7 +26,8 @@ use challenge::Challenges;
 use in_flight::{ClientKey, InFlight, InFlightPermit};
 use limits::{Client, Door};
 use operators::{Operator, Operators};
-pub use rejected::Rejected;
+pub use rejected::{Rejected, Unidentified};
+use verified::{VerifiedToken, VerifiedTokens};
 
 use crate::config::{Config, ConfigError};
 use crate::telemetry::{Telemetry, catalogue as metric};
@@ -159,6 +161,26 @@ impl Admission {
         let address = self.proxies.client(peer, forwarded_for());
         let is_peer = address == ClientAddress::new(peer);
         self.door.client(address, is_peer, self.proxies.contain(address.get()))
+    }
+
+    /// Returns the claims of a buyer's token. A token that is not known yet is verified only while its address has sent few
+    /// invalid ones, so that a flood of forged tokens does not decide how many signatures are verified.
+    ///
+    /// # Errors
+    /// The token is not valid, or was not looked at.
+    pub fn identify_buyer(
+        &self,
+        buyers: &BuyerTokens,
+        token: &str,
+        known: &mut VerifiedTokens,
+        (client, now): (Client, Instant),
+    ) -> Result<VerifiedToken, Unidentified> {
+        let before_verifying = || self.door.check_tokens_of(client, now).map_err(Unidentified::OverLimit);
+        let found = buyers.check(token, known, before_verifying);
+        if let Err(Unidentified::Rejected(_)) = found {
+            self.door.note_invalid_token(client, now);
+        }
+        found
     }
 
     /// Returns the address of a client behind trusted proxies.

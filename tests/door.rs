@@ -268,6 +268,44 @@ fn a_campus_of_token_holders_is_not_one_client_and_a_tier_that_does_not_exist_is
 }
 
 #[test]
+fn a_flood_of_forged_tokens_is_told_so_unseen_and_neither_known_tokens_nor_other_addresses_suffer() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = behind_a_proxy(scratch.path(), |config| {
+        with_tokens(scratch.path(), config);
+        config.http_threads = 1;
+        config.admission.address_invalid_tokens = 5;
+    });
+    server.create(1_000);
+    let (forger, ann, bob) = ("192.0.2.1", token("ann", &Value::Null), token("bob", &Value::Null));
+    assert_eq!(order_as(&server, forger, &ann, 1).status, 201);
+    let forged = |number: u32| {
+        let claims = json!({ "sub": "ann", "aud": "drops", "exp": get_current_timestamp() + u64::from(number) });
+        let secret = EncodingKey::from_secret(b"somebody else's secret, 32 bytes long");
+        encode(&Header::new(Algorithm::HS256), &claims, &secret).expect("signed")
+    };
+    for number in 0..5 {
+        assert_eq!(order_as(&server, forger, &forged(600 + number), 2).status, 401, "{number}");
+    }
+    let read = |address: &str, token: &str| {
+        from(&server, address, "GET", "/v1/drops/1", &format!("Authorization: Bearer {token}\r\n"), "")
+    };
+    let limited = order_as(&server, forger, &forged(700), 2);
+    assert_eq!(violated(&limited), ["address-invalid-tokens"]);
+    assert_eq!(limited.headers["retry-after"], "12", "five a minute");
+    assert_eq!(violated(&read(forger, &forged(701))), ["address-invalid-tokens"], "where no token is needed, too");
+    assert_eq!(
+        violated(&order_as(&server, forger, &bob, 3)),
+        ["address-invalid-tokens"],
+        "nobody knows yet that it is valid"
+    );
+    assert_eq!(order_as(&server, forger, &ann, 4).status, 201, "a token that was verified before");
+    assert_eq!(from(&server, forger, "GET", "/v1/drops/1", "", "").status, 200, "no token at all");
+    assert_eq!(order_as(&server, "192.0.2.2", &bob, 3).status, 201, "another address");
+    assert_eq!(order_as(&server, forger, &bob, 3).status, 201, "known by now");
+    server.stop();
+}
+
+#[test]
 fn a_signal_puts_changed_limits_in_force_and_a_wrong_file_keeps_them() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (data, file, log) = (scratch.path().join("data"), scratch.path().join("f.toml"), scratch.path().join("log"));

@@ -238,6 +238,7 @@ fn what_is_read_is_never_older_than_the_state_that_the_answer_names() {
 fn reads_that_wait_count_in_flight() {
     let node = Node::leading(|_, config| {
         config.in_flight_per_client_max = 2;
+        config.admission.address_reads = 8;
         config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
     });
     let ask = |client: &str| {
@@ -253,6 +254,7 @@ fn reads_that_wait_count_in_flight() {
         .map(|mut stream| {
             let mut heard = String::new();
             stream.read_to_string(&mut heard).expect("answered");
+            assert!(!heard.contains("address-reads"), "a read without a place in flight gets its charge back: {heard}");
             answer(&heard).status
         })
         .collect();

@@ -10,7 +10,7 @@ use super::rejected::Rejected;
 use super::verified::{VerifiedToken, VerifiedTokens};
 use crate::config::secret_file::{FileProtection, read};
 use crate::config::{Config, ConfigError, KeyFile};
-use crate::types::{BuyerText, Tier};
+use crate::types::BuyerText;
 use crate::writer::clock::wall_clock_second;
 
 /// The longest token that is verified, in bytes; a usual one has 300.
@@ -60,29 +60,33 @@ impl BuyerTokens {
         Ok((!keys.is_empty()).then_some(BuyerTokens { keys, audience, issuer, leeway_seconds }))
     }
 
-    /// Returns the buyer that a token names, and their tier. `known` caches tokens that were verified before.
+    /// Returns the claims of a token. `known` caches tokens that were verified before; `before_verifying` is asked about the
+    /// others, and may refuse to have a signature verified.
     ///
     /// # Errors
-    /// `unauthorized`, for every kind of failure but a token that is too long to be looked at.
-    pub fn check(&self, token: &str, known: &mut VerifiedTokens) -> Result<(BuyerText, Tier), Rejected> {
-        self.find_or_verify(token, known, wall_clock_second()).map(|verified| (verified.buyer, verified.tier))
+    /// `unauthorized`, for every kind of failure but a token that is too long to be looked at; what `before_verifying` says.
+    pub fn check<Error: From<Rejected>>(
+        &self,
+        token: &str,
+        known: &mut VerifiedTokens,
+        before_verifying: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<VerifiedToken, Error> {
+        self.find_or_verify(token, known, wall_clock_second(), before_verifying)
     }
 
-    /// Returns the claims of a token with the first second in which it is not valid: a wire connection sends its token only
-    /// once.
-    ///
-    /// # Errors
-    /// `unauthorized`, for every kind of failure but a token that is too long to be looked at.
-    pub fn check_with_end(&self, token: &str, known: &mut VerifiedTokens) -> Result<VerifiedToken, Rejected> {
-        self.find_or_verify(token, known, wall_clock_second())
-    }
-
-    fn find_or_verify(&self, token: &str, known: &mut VerifiedTokens, now: u64) -> Result<VerifiedToken, Rejected> {
+    fn find_or_verify<Error: From<Rejected>>(
+        &self,
+        token: &str,
+        known: &mut VerifiedTokens,
+        now: u64,
+        before_verifying: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<VerifiedToken, Error> {
         if let Some(verified) = known.find(token, now) {
             return Ok(verified);
         }
+        before_verifying()?;
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(Rejected::TokenTooLong);
+            return Err(Rejected::TokenTooLong.into());
         }
         let verified = self.verify(token, now).ok_or(Rejected::Unauthorized)?;
         known.keep(token, verified.clone());
@@ -151,14 +155,17 @@ mod tests {
             tokens.leeway_seconds = leeway;
             let claims = json!({ "sub": "ann", "aud": "drops", "exp": exp, "nbf": 0 });
             let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(&secret)).expect("signed");
-            let is_admitted = |now| tokens.find_or_verify(&token, &mut VerifiedTokens::default(), now).is_ok();
+            let find = |known: &mut VerifiedTokens, now| {
+                tokens.find_or_verify(&token, known, now, || Ok::<(), Rejected>(())).is_ok()
+            };
+            let is_admitted = |now| find(&mut VerifiedTokens::default(), now);
             for (now, admitted) in
                 [(0, true), (3, true), (29, true), (end - 1, true), (end, false), (end + 1, false), (u64::MAX, false)]
             {
                 assert_eq!(is_admitted(now), admitted, "{exp} {leeway} {now}");
             }
             let mut known = VerifiedTokens::default();
-            let mut was_admitted = |now| tokens.find_or_verify(&token, &mut known, now).is_ok();
+            let mut was_admitted = |now| find(&mut known, now);
             assert!(was_admitted(end - 1) && !was_admitted(end), "{exp} {leeway}: known by heart");
         }
     }

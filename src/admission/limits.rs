@@ -5,12 +5,14 @@
 //! the charge decides between them, and the loser's other charges are given back.
 
 mod gcra;
+mod reads;
 mod rules;
 mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
 mod tiers;
+mod tokens;
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -51,6 +53,7 @@ mod purpose {
     pub(super) const READS: u64 = 1;
     pub(super) const WRITES: u64 = 2;
     pub(super) const BUYERS: u64 = 3;
+    pub(super) const TOKENS: u64 = 4;
 }
 
 /// A policy that applies to a request, and the client's key in the table; none for a policy of all clients.
@@ -156,50 +159,6 @@ impl Door {
             ClientKind::Address(self.table.address_key(address.group().bits()))
         };
         Client(kind)
-    }
-
-    /// Lets a read pass, or not.
-    ///
-    /// # Errors
-    /// The policies that have no room for it.
-    pub fn read(&self, client: Client, caller: &Caller, now: Instant) -> Result<(), Exceeded> {
-        if client.is_exempt() {
-            return Ok(());
-        }
-        self.rules.ask(|rules| {
-            if let (ClientKind::Address(address), Caller::Anonymous, None) =
-                (client.0, caller, rules.quota(Policy::GlobalReads))
-            {
-                return self.read_from(rules, address, self.nanos(now));
-            }
-            let mut needs = [None; POLICIES_MAX];
-            needs[0] = Some((Policy::GlobalReads, None));
-            let tier = match caller.token() {
-                Some((buyer, _)) if rules.exempts_buyer(buyer.as_str()) => return Ok(()),
-                Some((buyer, claimed)) => {
-                    let (tier, _) = self.tier_by(rules, buyer, Some(claimed), now);
-                    needs[1] = Some((Policy::BuyerReads, Some(self.buyer(buyer).of(purpose::READS))));
-                    self.tiers[tier as usize].increment(1);
-                    Some(tier)
-                }
-                None => None,
-            };
-            if let (ClientKind::Address(address), None | Some(Tier::Suspected)) = (client.0, tier) {
-                needs[2] = Some((Policy::AddressReads, Some(address.of(purpose::READS))));
-            }
-            self.pass(rules, needs, self.nanos(now)).map(|_| ())
-        })
-    }
-
-    /// Lets a read pass to which only its address' policy applies: most are such reads.
-    fn read_from(&self, rules: &Rules, address: Key, now: Nanos) -> Result<(), Exceeded> {
-        let Some(quota) = rules.quota(Policy::AddressReads) else { return Ok(()) };
-        let key = address.of(purpose::READS);
-        let taken = self.table.take(key, quota, now);
-        taken.map(|_| ()).map_err(|wait| {
-            let charge = Charge { policy: Policy::AddressReads, key: Some(key), quota, arrival: now };
-            self.count(vec![exceeded(&charge, wait)])
-        })
     }
 
     /// Lets a write pass, or not, whose buyer is known only from a token, if at all.

@@ -52,6 +52,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         |c, t| c.admission.address_buyers = per_minute(t)?
     ),
     setting!(
+        "admission.address_invalid_tokens_per_minute",
+        "6000",
+        "tokens",
+        "buyers' tokens that are not valid, of one client address; above it no token of that address is verified that is not known yet, since each costs a signature; a campus' pages may repeat expired tokens for a while, hence so many; 0: no limit",
+        |c, t| c.admission.address_invalid_tokens = per_minute(t)?
+    ),
+    setting!(
         "admission.buyer_reads_per_minute",
         "1000",
         "requests",

@@ -178,6 +178,7 @@ pub struct AdmissionSettings {
     pub address_reads: u32,
     pub address_writes: u32,
     pub address_buyers: u32,
+    pub address_invalid_tokens: u32,
     pub buyer_reads: u32,
     /// In the order of the tiers.
     pub tier_writes: [u32; 4],

@@ -12,8 +12,8 @@ use crate::admission::buyers::TOKEN_BYTES_MAX;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::limits::{Client, Exceeded, Passed};
 use crate::admission::operators::Role;
-use crate::admission::verified::VerifiedTokens;
-use crate::admission::{Admission, Caller, Rejected};
+use crate::admission::verified::{VerifiedToken, VerifiedTokens};
+use crate::admission::{Admission, Caller, Rejected, Unidentified};
 use crate::api::Problem;
 use crate::types::{BuyerText, UnixMillis};
 
@@ -55,9 +55,10 @@ pub fn admit<'server>(
     note_write: impl FnOnce(Client, &BuyerText),
 ) -> Result<AdmittedRequest<'server>, Problem> {
     let client = if route.is_limited { admission.client(peer, || forwarded_for(headers)) } else { Client::EXEMPT };
-    let caller = match identify(admission, known, route, headers, client, now) {
+    let caller = match identify(admission, known, route, headers, (client, started), now) {
         Ok(caller) => caller,
-        Err(rejected) => {
+        Err(Unidentified::OverLimit(exceeded)) => return Err(over_limit(exceeded)),
+        Err(Unidentified::Rejected(rejected)) => {
             // A client that guesses tokens is limited like one without a token.
             charge(admission, route, client, &Caller::Anonymous, started)?;
             return Err(problem(admission, rejected));
@@ -144,23 +145,28 @@ fn identify(
     known: &RefCell<VerifiedTokens>,
     route: &Route,
     headers: &HeaderMap,
-    client: Client,
+    sender: (Client, Instant),
     now: impl FnOnce() -> UnixMillis,
-) -> Result<Caller, Rejected> {
+) -> Result<Caller, Unidentified> {
+    let of_buyer = |buyers, token| {
+        let VerifiedToken { buyer, tier, .. } =
+            admission.identify_buyer(buyers, token, &mut known.borrow_mut(), sender)?;
+        Ok(Caller::Buyer(buyer, tier))
+    };
     match (route.required_role, &admission.buyers) {
         // A token that is not needed gives a read its buyer's budget; one that is wrong gives it nothing.
-        (RequiredRole::None, Some(buyers)) if !client.is_exempt() && route.is_read() => {
-            let found = bearer(headers).map(|token| buyers.check(token, &mut known.borrow_mut()));
-            Ok(found.and_then(Result::ok).map_or(Caller::Anonymous, |(buyer, tier)| Caller::Buyer(buyer, tier)))
+        (RequiredRole::None, Some(buyers)) if !sender.0.is_exempt() && route.is_read() => {
+            match bearer(headers).map(|token| of_buyer(buyers, token)) {
+                Some(Err(over_limit @ Unidentified::OverLimit(_))) => Err(over_limit),
+                Some(Err(Unidentified::Rejected(_))) | None => Ok(Caller::Anonymous),
+                Some(Ok(caller)) => Ok(caller),
+            }
         }
         (RequiredRole::None, _) | (RequiredRole::Buyer, None) => Ok(Caller::Anonymous),
-        (RequiredRole::Buyer, Some(buyers)) => {
-            let token = bearer(headers).ok_or(Rejected::Unauthorized)?;
-            buyers.check(token, &mut known.borrow_mut()).map(|(buyer, tier)| Caller::Buyer(buyer, tier))
-        }
+        (RequiredRole::Buyer, Some(buyers)) => of_buyer(buyers, bearer(headers).ok_or(Rejected::Unauthorized)?),
         (RequiredRole::Operator(least), _) => {
             let operator = admission.operators.check(bearer(headers), now())?;
-            if operator.role >= least { Ok(Caller::Operator(operator)) } else { Err(Rejected::Forbidden) }
+            if operator.role >= least { Ok(Caller::Operator(operator)) } else { Err(Rejected::Forbidden.into()) }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::admission::in_flight::InFlightPermit;
 use crate::admission::limits::Client;
 use crate::admission::risk::SeenWrite;
 use crate::admission::verified::VerifiedToken;
-use crate::admission::{Admission, Caller, Rejected};
+use crate::admission::{Admission, Caller, Rejected, Unidentified};
 use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
@@ -179,15 +179,17 @@ impl Session {
         }
         if let Some(buyers) = &wire.parts.admission.buyers {
             let token = std::str::from_utf8(token).unwrap_or("");
-            match buyers.check_with_end(token, &mut wire.parts.verified.borrow_mut()) {
+            let sender = (self.client(wire), now);
+            match wire.parts.admission.identify_buyer(buyers, token, &mut wire.parts.verified.borrow_mut(), sender) {
                 Ok(VerifiedToken { buyer, tier, expires }) => {
                     self.caller = Caller::Buyer(buyer, tier);
                     self.validity = Some(TokenValidity { expires, pass: now, valid: true });
                 }
-                Err(rejected) => {
+                Err(Unidentified::Rejected(rejected)) => {
                     wire.parts.admission.count(rejected);
                     return negative(FrameType::Hello, reason::UNAUTHORIZED);
                 }
+                Err(Unidentified::OverLimit(_)) => return negative(FrameType::Hello, reason::RATE_LIMITED),
             }
         }
         Reply::Ok { seq: wire.parts.writer.published.seq() }

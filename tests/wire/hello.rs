@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use firstcome::config::{Config, KeyFile, TlsFiles};
 use firstcome::wire::messages::{Bid, Request};
+use firstcome::wire::reason;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -15,6 +16,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
+use super::auctions::{auction, bid};
+use super::http::until;
 use super::peer::{PATIENCE, Peer, Said, Site, bytes, ping, pong, reserve};
 
 const SECRET: &[u8] = b"the shop's secret, 32 bytes or more";
@@ -32,8 +35,11 @@ fn wants_tokens(directory: &Path, config: &mut Config) {
 }
 
 pub(crate) fn token(buyer: &str, seconds: u64) -> String {
-    let claims = json!({ "sub": buyer, "aud": "d", "exp": get_current_timestamp() + seconds });
-    encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET)).expect("signed")
+    signed(&json!({ "sub": buyer, "aud": "d", "exp": get_current_timestamp() + seconds }))
+}
+
+fn signed(claims: &serde_json::Value) -> String {
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET)).expect("signed")
 }
 
 fn hello(token: &str) -> Request<'_> {
@@ -150,5 +156,57 @@ fn frames_are_spoken_under_tls_where_there_is_a_certificate_and_not_without() {
     let heard = std::io::Read::read(&mut plain.stream, &mut first).unwrap_or(0);
     assert!(heard == 0 || first[0] == 21, "an alert of TLS, or nothing: {first:?}");
     drop(plain);
+    site.server.stop();
+}
+
+#[test]
+fn the_tier_of_the_token_of_a_hello_limits_orders_and_bids() {
+    let site = site(|config| {
+        config.limits.loopback_is_client = true;
+        config.admission.tier_writes = [1, 2, 3, 4];
+        config.admission.address_writes = 100;
+        config.risk.enabled = false;
+    });
+    let auction = auction(&site, 1, |_| {});
+    let tiers = [("suspected", 1), ("new", 2), ("verified", 3), ("premium", 4)];
+    for (number, (tier, limit)) in (0..).zip(tiers) {
+        for (what, bids) in [("orders", false), ("bids", true)] {
+            let user = 10 + 2 * number + u32::from(bids);
+            let buyer = user.to_string();
+            let claims = json!({ "sub": buyer, "aud": "d", "exp": get_current_timestamp() + 600, "tier": tier });
+            let mut peer = site.connect();
+            assert!(matches!(peer.ask(hello(&signed(&claims))), Said::Ok(_)), "{tier}");
+            let mut send = |number: u8| {
+                let request =
+                    if bids { bid(auction, user, 1_000 + 100 * u64::from(number)) } else { reserve(number, &buyer) };
+                peer.ask(request).no()
+            };
+            for number in 0..limit {
+                assert_ne!(send(number), reason::RATE_LIMITED, "{what} of {tier}, number {number}");
+            }
+            assert_eq!(send(limit), reason::RATE_LIMITED, "{what} of {tier}");
+        }
+    }
+    let gold = json!({ "sub": "ann", "aud": "d", "exp": get_current_timestamp() + 600, "tier": "gold" });
+    assert_eq!(site.connect().ask(hello(&signed(&gold))).no(), reason::UNAUTHORIZED);
+    site.server.stop();
+}
+
+#[test]
+fn an_address_that_sends_invalid_tokens_in_masses_is_told_so_unseen_and_its_connection_goes_on() {
+    let site = site(|config| {
+        config.limits.loopback_is_client = true;
+        config.admission.address_invalid_tokens = 3;
+    });
+    let mut peer = site.connect();
+    for _ in 0..3 {
+        assert_eq!(peer.ask(hello("forged")).no(), reason::UNAUTHORIZED);
+    }
+    assert_eq!(peer.ask(hello("forged")).no(), reason::RATE_LIMITED);
+    assert_eq!(peer.ask(hello(&token("ann", 600))).no(), reason::RATE_LIMITED, "a token that is not known yet");
+    assert_eq!(peer.ask(ping("x")).no(), reason::UNAUTHORIZED);
+    let name = "firstcome_rate_limited_total{policy=\"address-invalid-tokens\"}";
+    until("figures are handed over", || site.server.metric(name) >= 2.0);
+    drop(peer);
     site.server.stop();
 }

@@ -20,18 +20,21 @@ pub(super) enum Policy {
     AddressWrites,
     /// Distinct buyers that one address names.
     AddressBuyers,
+    /// Buyers' tokens from one address that were verified and are not valid.
+    AddressInvalidTokens,
     BuyerReads,
     /// Writes of a buyer of a tier.
     Buyer(Tier),
 }
 
 /// The names of all policies, in the order of `Policy::index`.
-pub const POLICY_NAMES: [&str; 10] = [
+pub const POLICY_NAMES: [&str; 11] = [
     "global-reads",
     "global-writes",
     "address-reads",
     "address-writes",
     "address-buyers",
+    "address-invalid-tokens",
     "buyer-reads",
     "buyer-suspected",
     "buyer-new",
@@ -47,8 +50,9 @@ impl Policy {
             Policy::AddressReads => 2,
             Policy::AddressWrites => 3,
             Policy::AddressBuyers => 4,
-            Policy::BuyerReads => 5,
-            Policy::Buyer(tier) => 6 + tier as usize,
+            Policy::AddressInvalidTokens => 5,
+            Policy::BuyerReads => 6,
+            Policy::Buyer(tier) => 7 + tier as usize,
         }
     }
 
@@ -76,6 +80,7 @@ impl Rules {
             settings.address_reads,
             settings.address_writes,
             settings.address_buyers,
+            settings.address_invalid_tokens,
             settings.buyer_reads,
             suspected,
             new,

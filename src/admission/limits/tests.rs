@@ -266,3 +266,69 @@ fn a_write_that_passes_tells_its_client_what_is_left() {
     let wait = head.states().next().map(|state| state.wait);
     assert_eq!(wait, Some(Duration::from_millis(600)), "one of a hundred comes back in six tenths of a second");
 }
+
+#[test]
+fn a_read_without_a_place_in_flight_gets_back_what_it_was_charged_and_nothing_that_time_gave_back() {
+    let now = Instant::now();
+    let d = door(|settings| settings.global_reads = 5_000);
+    let callers = [Caller::Anonymous, holder("ann", Tier::New), holder("eve", Tier::Suspected)];
+    for (number, caller) in callers.iter().enumerate() {
+        let client = at(&d, &format!("192.0.2.{number}"));
+        for _ in 0..2_000 {
+            d.read(client, caller, now).expect("room: the one before was given back");
+            d.give_back_read(client, caller, now, now);
+        }
+        assert_eq!(passed(|| d.read(client, caller, now)).0, 1000, "{caller:?}: no more than the quota");
+        d.give_back_read(client, caller, now, now + Duration::from_secs(1));
+        assert_eq!(passed(|| d.read(client, caller, now)).0, 0, "{caller:?}: time has given it back");
+    }
+    let rest = passed(|| d.read(backend(&d), &Caller::Anonymous, now));
+    assert_eq!(rest, (2_000, vec!["global-reads"]), "the charge of all clients together was given back, too");
+}
+
+#[test]
+fn an_address_with_too_many_invalid_tokens_has_none_looked_at_until_it_has_recovered_and_others_go_on() {
+    let d = door(|settings| settings.address_invalid_tokens = 60);
+    let now = Instant::now();
+    let (forger, other) = (at(&d, "192.0.2.1"), at(&d, "192.0.2.2"));
+    for _ in 0..10_000 {
+        d.check_tokens_of(forger, now).expect("valid tokens cost nothing");
+    }
+    let send = |client, now| {
+        let looked_at = d.check_tokens_of(client, now);
+        d.note_invalid_token(client, now);
+        looked_at
+    };
+    assert_eq!(passed(|| send(forger, now)), (60, vec!["address-invalid-tokens"]));
+    let Exceeded(states) = d.check_tokens_of(forger, now).expect_err("no room");
+    assert_eq!(states[0].wait, Duration::from_secs(1));
+    assert!(d.check_tokens_of(forger, now + Duration::from_secs(1)).is_ok(), "as it was told");
+    assert!(d.check_tokens_of(other, now).is_ok());
+    let send = |client| {
+        d.note_invalid_token(client, now);
+        d.check_tokens_of(client, now)
+    };
+    assert_eq!(passed(|| send(backend(&d))).0, 10_000, "the shop's back end has no address");
+    assert_eq!(passed(|| send(at(&d, "127.0.0.1"))).0, 10_000, "loopback");
+    assert!(d.write(forger, &holder("ann", Tier::New), now).is_ok(), "whose token is known is not asked");
+}
+
+#[test]
+fn a_million_addresses_take_at_most_64_megabytes_and_disturb_nobody_with_a_budget() {
+    let now = Instant::now();
+    let d = door(|_| {});
+    let ann = holder("ann", Tier::New);
+    let campus = at(&d, "198.51.100.1");
+    for _ in 0..10 {
+        d.write(campus, &ann, now).expect("room");
+    }
+    let anonymous = Caller::Anonymous;
+    for number in 0..1_000_000u32 {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + number);
+        let client = d.client(ClientAddress::new(address.into()), true, false);
+        let _passed_or_not = d.write(client, &anonymous, now);
+    }
+    assert!(d.table.bytes() <= 64 << 20, "{} bytes", d.table.bytes());
+    assert!(d.table.bytes() > 10 << 20, "the table is used: {} bytes", d.table.bytes());
+    assert_eq!(passed(|| d.write(campus, &ann, now).map(|_| ())), (40, vec!["buyer-new"]), "as without the crowd");
+}

@@ -130,7 +130,12 @@ impl<'c> RequestFuture<'c> {
         context.charges[0] = passed;
         let missing = match context.missing_event(&parts, &caller, peer, &mut permit) {
             Ok(missing) => missing,
-            Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
+            Err(problem) => {
+                if let Problem::RateLimited { .. } = problem {
+                    worker.server.admission.door.give_back_read(client, &caller, started, Instant::now());
+                }
+                return RequestFuture::Ready(context.respond(Err(problem)));
+            }
         };
         let call = Call { started, caller, client, peer, parts, body: Some(body), parameter };
         if let Some(event) = missing {
