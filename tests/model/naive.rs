@@ -8,9 +8,7 @@ use firstcome::engine::{
     OrderCommand, Outcome, PatchDrop, PaymentCommand, PlaceOrder, RecordProviderEvent, Refusal, RemoveTier,
     Reservation, SetTier, Subject,
 };
-use firstcome::types::{
-    Currency, Digest, DropId, DropState, IdentityDigests, IdentityKind, OrderState, Provider, Seq, UnixMillis,
-};
+use firstcome::types::{Currency, Digest, DropId, DropState, IdentityDigests, OrderState, Provider, Seq, UnixMillis};
 
 use super::naive_auctions::NaiveAuction;
 
@@ -409,21 +407,6 @@ impl Naive {
             }
             other => panic!("no operator's command: {other:?}"),
         }
-    }
-
-    /// The first cap of a drop that leaves no room for more units of these identities.
-    pub(super) fn capped(
-        &self,
-        drop: usize,
-        identities: &IdentityDigests,
-        quantity: u16,
-    ) -> Option<(IdentityKind, u32)> {
-        let limits = self.drops[drop].spec.identity_limits;
-        limits.iter().find(|(kind, limit)| {
-            let Some(identity) = identities.get(*kind) else { return false };
-            let same = self.orders.iter().filter(|o| o.drop == drop && o.identities.get(*kind) == Some(identity));
-            same.map(NaiveOrder::units).sum::<u64>() + u64::from(quantity) > u64::from(*limit)
-        })
     }
 
     fn place(&mut self, order: &PlaceOrder) -> Outcome {

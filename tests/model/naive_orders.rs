@@ -4,11 +4,26 @@ use firstcome::engine::{
     CancelByOperator, Command, Invalid, OrderCommand, Outcome, PaymentCommand, RecordPayment, RefundOrder, Refusal,
     Subject,
 };
-use firstcome::types::{Amount, OrderState, Provider};
+use firstcome::types::{Amount, IdentityDigests, IdentityKind, OrderState, Provider};
 
-use super::naive::{Naive, NaivePayment, instant, seq};
+use super::naive::{Naive, NaiveOrder, NaivePayment, instant, seq};
 
 impl Naive {
+    /// The first cap of a drop that leaves no room for more units of these identities.
+    pub(super) fn capped(
+        &self,
+        drop: usize,
+        identities: &IdentityDigests,
+        quantity: u16,
+    ) -> Option<(IdentityKind, u32)> {
+        let limits = self.drops[drop].spec.identity_limits;
+        limits.iter().find(|(kind, limit)| {
+            let Some(identity) = identities.get(*kind) else { return false };
+            let same = self.orders.iter().filter(|o| o.drop == drop && o.identities.get(*kind) == Some(identity));
+            same.map(NaiveOrder::units).sum::<u64>() + u64::from(quantity) > u64::from(*limit)
+        })
+    }
+
     pub(super) fn on_order(&mut self, command: &Command, index: usize) -> Outcome {
         let at = self.at;
         let order = &self.orders[index];
