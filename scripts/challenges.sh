@@ -17,6 +17,8 @@ fi
 
 # Loopback would need no challenge: the requests come from an address that a proxy forwards.
 export FIRSTCOME__TRUSTED_PROXIES=127.0.0.1
+# The script is a bot, and solves as fast as one: its tier must not change.
+export FIRSTCOME__RISK__ENABLED=false
 start
 PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" scripts/challenges.py "http://$public" "http://$admin"
 stop

@@ -19,6 +19,9 @@ fi
 "$tools/bin/openapi-spec-validator" "$scratch/openapi.json"
 
 export CONTRACT_ENDPOINT_URL=http://127.0.0.1:9/hooks FIRSTCOME__OUTBOX__ALLOW_PRIVATE_NETWORKS=127.0.0.0/8
+# Drops may demand a challenge of a service outside, which is never asked: clients on loopback are exempt.
+(umask 077 && echo secret >"$scratch/site.secret")
+export FIRSTCOME__CHALLENGE__SITEVERIFY_URL=http://127.0.0.1:9/siteverify FIRSTCOME__CHALLENGE__SECRET_FILE=$scratch/site.secret
 start
 
 # Resources for the requests: drops, and orders in several states.

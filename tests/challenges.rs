@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use firstcome::config::Config;
+use firstcome::config::{Config, KeyFile};
 use firstcome::types::{Tier, hex};
 use http::{Answer, Server, call, serve_with};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use provider_stub::{StubProvider, StubRequest};
 use provider_webhooks::secret_file;
 use serde_json::{Value, json};
@@ -152,6 +153,37 @@ fn who_is_trusted_enough_or_exempt_needs_no_solution() {
     assert_eq!(new_drop(&server, "3", json!({})).status, 201);
     assert_eq!(order_of(&server, 3, "ann", "k", Some("whatever")).status, 201, "it is ignored where none is demanded");
     assert_eq!(from(&server, CLIENT, "GET", "/v1/drops/9/challenge", "", "").status, 404);
+    server.stop();
+}
+
+#[test]
+fn a_challenge_that_was_made_with_a_token_counts_for_its_buyer_alone_and_the_token_s_tier_decides() {
+    const SECRET: &[u8] = b"the shop's first secret, 32 bytes or more";
+    let scratch = tempfile::tempdir().expect("scratch");
+    let path = scratch.path().join("shop.secret");
+    std::fs::write(&path, SECRET).expect("written");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    let server = with_proof_of_work(scratch.path(), |config| {
+        config.identity_audience = "drops".into();
+        config.hs256_secret_files = vec![KeyFile { kid: None, path }];
+        config.admission.tier_writes = [0; 4];
+    });
+    let bearer = |buyer: &str, tier: &str| {
+        let claims = json!({ "sub": buyer, "aud": "drops", "exp": get_current_timestamp() + 600, "tier": tier });
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET)).expect("signed");
+        format!("Authorization: Bearer {token}\r\n")
+    };
+    let (ann, bob) = (bearer("ann", "new"), bearer("bob", "suspected"));
+    let order = |token: &str, key: &str, solution: &str| {
+        let more = format!("{token}Idempotency-Key: {key}\r\n{solution}");
+        from(&server, CLIENT, "POST", "/v1/drops/1/orders", &more, r#"{"quantity":1}"#)
+    };
+    assert_eq!(order(&bearer("zoe", "verified"), "k", "").status, 201);
+    assert_eq!((reason(&order(&ann, "k", "")), reason(&order(&bob, "k", ""))), ("missing", "missing"));
+    let of_ann = from(&server, CLIENT, "GET", "/v1/drops/1/challenge", &ann, "");
+    let solved = format!("Firstcome-Challenge: {}\r\n", solve(&of_ann.body));
+    assert_eq!(reason(&order(&bob, "l", &solved)), "another_buyer");
+    assert_eq!(order(&ann, "l", &solved).status, 201);
     server.stop();
 }
 
