@@ -52,9 +52,9 @@ fn must_be(parameters: &Value, name: &str) -> String {
     if let Some(words) = words(schema) {
         return format!("must be {}", listed(&words, "or"));
     }
-    let is = |kind: &str| match &schema["type"] {
-        Value::Array(kinds) => kinds.iter().any(|known| known == kind),
-        one => one == kind,
+    let is = |kind: &str| {
+        let kinds = &schema["type"];
+        kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.iter().any(|known| known == kind))
     };
     if is("boolean") {
         return "must be true or false".into();
