@@ -26,7 +26,7 @@ impl Door {
     /// Charges the address of a client for a token that was verified and is not valid.
     pub fn note_invalid_token(&self, client: Client, now: Instant) {
         if let Some((key, quota)) = self.invalid_tokens_of(client) {
-            // Without room the next token is not verified, whoever took the last.
+            // Without room the next token is not verified in any case.
             let _charged = self.table.take(key, quota, self.nanos(now));
         }
     }
