@@ -40,7 +40,7 @@ fn help_shows_examples_everywhere() {
 
 #[test]
 fn wrong_arguments_end_with_64() {
-    for arguments in [&["serve", "--no-such-flag"][..], &["sell"], &[], &["verify", "now"]] {
+    for arguments in [&["serve", "--no-such-flag"][..], &["sell"], &[], &["verify", "--now"]] {
         assert_eq!(firstcome(arguments).status.code(), Some(64), "{arguments:?}");
     }
 }

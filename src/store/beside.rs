@@ -11,6 +11,7 @@ use std::time::UNIX_EPOCH;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+use super::advice;
 use super::chain::ChainLink;
 use super::open::{last_link, link_at};
 use super::ownership::{self, give, open_private};
@@ -299,12 +300,15 @@ pub(super) fn write_of_a_lost_one(directory: &Path, store: &Store, last: Option<
 /// Writes the note again after a rebuild: its copy is the file of the directory now.
 pub(super) fn renew(database: &Path) -> Result<(), StoreError> {
     let connection = sqlite::open(database, Access::Read)?;
-    let (epoch, file_id): (i64, [u8; 16]) =
-        connection
-            .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (seq, link) = last_link(&connection)?;
-    let epoch = u64::try_from(epoch).unwrap_or(1);
-    write_of(database, &WatermarkRecord { file_id, epoch, seq, link, synced: seq });
+    let read = || -> rusqlite::Result<WatermarkRecord> {
+        let (epoch, file_id): (i64, [u8; 16]) =
+            connection
+                .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (seq, link) = last_link(&connection)?;
+        Ok(WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq })
+    };
+    let mark = read().map_err(|error| advice::named(database, Some(&connection), error.into()))?;
+    write_of(database, &mark);
     Ok(())
 }
 

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
+
 use super::advice;
 use super::beside::{self, Replaced};
 use super::load::load;
@@ -153,6 +155,15 @@ fn missing_events(
     acknowledged: WatermarkState,
 ) -> Result<(u64, Option<Replaced>), StoreError> {
     let connection = sqlite::open(copy, Access::Write)?;
+    compare_open(&connection, path, acknowledged)
+        .map_err(|error| advice::unread(copy, &connection, &error).unwrap_or(error))
+}
+
+fn compare_open(
+    connection: &Connection,
+    path: &Path,
+    acknowledged: WatermarkState,
+) -> Result<(u64, Option<Replaced>), StoreError> {
     let acknowledged = match acknowledged {
         WatermarkState::Present(mark) => mark,
         WatermarkState::Absent => return Err(no_watermark(path, "there is no watermark")),
@@ -161,10 +172,10 @@ fn missing_events(
     let (epoch, file_id): (i64, [u8; 16]) =
         connection
             .query_row("SELECT epoch, file_id FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (seq, link) = last_link(&connection)?;
+    let (seq, link) = last_link(connection)?;
     let file = WatermarkRecord { file_id, epoch: u64::try_from(epoch).unwrap_or(1), seq, link, synced: seq };
-    let replaced = beside::replaced(path, &file, &connection)?;
-    match compare(&connection, path, &acknowledged, &file) {
+    let replaced = beside::replaced(path, &file, connection)?;
+    match compare(connection, path, &acknowledged, &file) {
         Ok(lost) => Ok((lost.map_or(0, |lost| lost.events), replaced)),
         // The watermark says what is missing, and a loss that is accepted begins a new epoch anyway.
         Err(StoreError::EventsMissing { missing, .. }) => Ok((missing, replaced)),
@@ -203,6 +214,17 @@ pub(super) fn finish(
     epoch: Option<u64>,
 ) -> Result<VerifyReport, StoreError> {
     let mut store = Store::open_trusting(copy, now, Trust::File)?;
+    let finished = finish_open(&mut store, now, missing, epoch);
+    // A read of the copy that the disk refuses looks like damage here, too.
+    finished.map_err(|error| store.with_cause(error))
+}
+
+fn finish_open(
+    store: &mut Store,
+    now: UnixMillis,
+    missing: u64,
+    epoch: Option<u64>,
+) -> Result<VerifyReport, StoreError> {
     let report = verify::verify_connection(&store.connection)?;
     if let Some(problem) = report.problems.first() {
         return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
@@ -211,7 +233,7 @@ pub(super) fn finish(
     let mut loaded = load(&store.connection, &store.digest_key, usize::MAX)?;
     if missing > 0 || epoch.is_some() {
         let (at, above) = (now.max(loaded.state.at()), epoch.unwrap_or(store.epoch));
-        accepted_loss::record_above(&mut store, &mut loaded, at, missing, above)?;
+        accepted_loss::record_above(store, &mut loaded, at, missing, above)?;
     }
     store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(report)
