@@ -31,7 +31,7 @@ use crate::types::{BuyerText, DropId, RiskNote, Signal, SignalSet};
 /// Milliseconds since the start of the process, which is not 0.
 type Millis = u64;
 
-/// What a listener saw of a write that names a buyer.
+/// The facts that a listener saw of a write that names a buyer.
 #[derive(Clone, Copy, Default)]
 pub struct SeenWrite<'request> {
     /// A secret hash of the client's own address; none behind the shop's back end.

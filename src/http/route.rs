@@ -86,7 +86,7 @@ pub struct Route {
     pub is_limited: bool,
     /// A read that only the leader of a cluster answers.
     is_leaders: bool,
-    /// It orders the drop that the path names.
+    /// The request orders the drop that the path names.
     pub orders_drop: bool,
     /// A page of the demonstration, for browsers only: not part of the contract with clients.
     pub is_demo: bool,

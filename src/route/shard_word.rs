@@ -22,9 +22,9 @@ pub(super) enum ShardWord {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OtherShard {
     Number(Shard),
-    /// It names none, as a single machine does and a node of an older version.
+    /// The answer names no shard, like those of a single machine and of a node of an older version.
     Unnamed,
-    /// It names one that is no number of a shard.
+    /// The answer names something that is no number of a shard.
     Unreadable,
 }
 

@@ -295,11 +295,11 @@ impl<'c> RequestContext<'c> {
 /// The stage that a request had reached when its response was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// Its response tells of the state.
+    /// The response tells of the state.
     Read,
-    /// It was refused before anything was read.
+    /// The request was refused before anything was read.
     Unread,
-    /// A rate limit refused it.
+    /// A rate limit refused the request.
     OverLimit,
 }
 
