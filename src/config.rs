@@ -38,7 +38,7 @@ pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections
 pub use model::{
     AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ChallengeSettings, ClusterConfig,
     Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore,
-    PlanSettings, RiskSettings, TlsFiles, TraceSettings, WireLimits,
+    PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;

@@ -322,6 +322,16 @@ pub struct OutboxSettings {
     pub response_bytes_max: usize,
     pub in_flight_max: usize,
     pub retry_waits: Vec<Duration>,
+    pub success_redirects: Vec<SuccessRedirect>,
+}
+
+/// Endpoints that answer a delivery that succeeded with a redirect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SuccessRedirect {
+    /// `HOST` or `HOST:PORT` of the endpoints, in lower case.
+    pub endpoint: String,
+    /// `HOST` or `HOST:PORT` to which they redirect. A redirect to any other, such as a login page, is a failure.
+    pub location: String,
 }
 
 impl Default for OutboxSettings {
@@ -336,6 +346,7 @@ impl Default for OutboxSettings {
             response_bytes_max: 0,
             in_flight_max: 0,
             retry_waits: Vec::new(),
+            success_redirects: Vec::new(),
         }
     }
 }

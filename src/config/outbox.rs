@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::limits::Relation;
-use super::model::Config;
+use super::model::{Config, SuccessRedirect};
 use super::setting::{Setting, setting};
 use super::values::{count, file, list, millis, networks};
 use crate::types::EventFilter;
@@ -58,6 +58,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "delays between the attempts of a delivery, each up to a tenth longer at random; after the last the delivery is a dead letter",
         |c, t| c.outbox.retry_waits = waits(t)?
     ),
+    setting!(
+        "outbox.success_redirects",
+        "",
+        "list",
+        "endpoints that answer with a redirect when they have succeeded, as `HOST=HOST OF THE REDIRECT`: `script.google.com=script.googleusercontent.com`; nothing else, not even a 200, counts as delivered there",
+        |c, t| c.outbox.success_redirects = success_redirects(t)?
+    ),
 ];
 
 pub(super) fn events(text: &str) -> Result<EventFilter, String> {
@@ -72,6 +79,24 @@ pub(super) fn waits(text: &str) -> Result<Vec<Duration>, String> {
     let seconds = seconds.map_err(|_| allowed())?;
     let good = seconds.len() <= 30 && seconds.iter().all(|seconds| *seconds <= MOST);
     if good { Ok(seconds.into_iter().map(Duration::from_secs).collect()) } else { Err(allowed()) }
+}
+
+fn success_redirects(text: &str) -> Result<Vec<SuccessRedirect>, String> {
+    const REDIRECTS_MAX: usize = 16;
+    let good = |host: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+        !host.is_empty() && host.len() <= 260 && host.bytes().all(allowed)
+    };
+    let parse = |item: &String| {
+        let (endpoint, location) = item.split_once('=')?;
+        let (endpoint, location) = (endpoint.trim(), location.trim());
+        (good(endpoint) && good(location))
+            .then(|| SuccessRedirect { endpoint: endpoint.into(), location: location.into() })
+    };
+    let found: Option<Vec<_>> = list(&text.to_ascii_lowercase()).iter().map(parse).collect();
+    found.filter(|found| found.len() <= REDIRECTS_MAX).ok_or_else(|| {
+        format!("at most {REDIRECTS_MAX} pairs HOST=HOST, such as script.google.com=script.googleusercontent.com")
+    })
 }
 
 pub(super) fn relations(config: &Config) -> [Relation; 1] {

@@ -94,6 +94,13 @@ impl Target {
         Target { origin: self.origin.clone(), path, host_header: self.host_header.clone() }
     }
 
+    /// Returns whether the URL is at this `HOST` or `HOST:PORT`, in lower case.
+    #[must_use]
+    pub fn is_at(&self, authority: &str) -> bool {
+        let host = self.host().to_ascii_lowercase();
+        authority == host || authority == format!("{host}:{}", self.origin.port)
+    }
+
     /// Returns the host, for logs and messages: a URL's path may be a secret.
     #[must_use]
     pub fn host(&self) -> String {

@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use self::endpoint_worker::{EndpointWorker, FinishedAttempt, SavedCheckpoint};
 use super::RetrySchedule;
+use crate::config::SuccessRedirect;
 use crate::egress::EgressClient;
 use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome, PatchEndpoint};
 use crate::failpoints::{self, PausePoint};
@@ -43,6 +44,7 @@ pub struct RelayOptions {
     pub schedule: RetrySchedule,
     /// Requests in flight to one endpoint.
     pub in_flight_max: usize,
+    pub success_redirects: Vec<SuccessRedirect>,
 }
 
 /// The parts of the server that the relay uses.

@@ -60,7 +60,8 @@ impl OutboxSetup {
         let url = EndpointUrl::new(&outbox.endpoint_url);
         let endpoint = secret.map(|secret| ConfiguredEndpoint { url, secret, events: outbox.endpoint_events });
         let schedule = RetrySchedule::new(outbox.retry_waits.clone());
-        Ok(OutboxSetup { options: RelayOptions { schedule, in_flight_max: outbox.in_flight_max }, client, endpoint })
+        let (in_flight_max, success_redirects) = (outbox.in_flight_max, outbox.success_redirects.clone());
+        Ok(OutboxSetup { options: RelayOptions { schedule, in_flight_max, success_redirects }, client, endpoint })
     }
 
     /// Creates or changes the configured endpoint as the configuration says, before the relay starts. Writes nothing if

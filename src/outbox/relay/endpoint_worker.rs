@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use hyper::Method;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::{Method, Uri};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::RelayOptions;
@@ -45,6 +45,8 @@ pub(super) struct EndpointWorker {
     pub(super) generation: u64,
     /// `None` if the URL is not allowed (any more).
     target: Option<Target>,
+    /// The host to which the endpoint redirects when it has succeeded, if it answers so.
+    success_redirect: Option<Box<str>>,
     /// The time of the first change since the last checkpoint.
     dirty_since: Option<Instant>,
     /// The writer has not answered the last checkpoint yet.
@@ -83,11 +85,16 @@ impl EndpointWorker {
         let stored = StoredQueue { position, waiting, more_rows, ahead };
         let queue = DeliveryQueue::new(options.schedule.clone(), options.in_flight_max, stored);
         let target = Target::parse(endpoint.url.reveal(), client.guard()).ok();
+        let redirects = target
+            .iter()
+            .flat_map(|target| options.success_redirects.iter().filter(|redirect| target.is_at(&redirect.endpoint)));
+        let success_redirect = redirects.map(|redirect| redirect.location.as_str().into()).next();
         Ok(EndpointWorker {
             endpoint,
             queue,
             generation,
             target,
+            success_redirect,
             dirty_since: None,
             saving: false,
             in_flight: Vec::new(),
@@ -143,7 +150,7 @@ impl EndpointWorker {
         attempts: &mut JoinSet<FinishedAttempt>,
     ) {
         let (endpoint, generation, target) = (self.endpoint.id, self.generation, self.target.clone());
-        let client = client.clone();
+        let (client, redirect) = (client.clone(), self.success_redirect.clone());
         self.in_flight.retain(|request| !request.is_finished());
         self.in_flight.push(attempts.spawn(async move {
             let started = Instant::now();
@@ -151,7 +158,7 @@ impl EndpointWorker {
                 (Some(target), Some(SignedRequest { headers, body })) => {
                     let call = OutboundRequest { target: &target, method: Method::POST, headers, body };
                     // A date in the response is compared with the wall clock, too.
-                    attempt_result(client.send(call).await, wall_clock())
+                    attempt_result(client.send(call).await, redirect.as_deref(), wall_clock())
                 }
                 // The configuration no longer allows the endpoint's network.
                 (None, _) => (failed(AttemptError::Forbidden), false),
@@ -208,8 +215,13 @@ const fn failed(error: AttemptError) -> AttemptResult {
     AttemptResult::Failed { error, retry_after: None }
 }
 
-/// Returns the result of an attempt, and true if the endpoint answered 410.
-fn attempt_result(response: Result<OutboundResponse, SendError>, now: UnixMillis) -> (AttemptResult, bool) {
+/// Returns the result of an attempt, and true if the endpoint answered 410. With `success_redirect` the endpoint has
+/// succeeded if it redirects to that host, and otherwise not.
+fn attempt_result(
+    response: Result<OutboundResponse, SendError>,
+    success_redirect: Option<&str>,
+    now: UnixMillis,
+) -> (AttemptResult, bool) {
     let response = match response {
         Ok(response) => response,
         Err(error) => {
@@ -224,7 +236,11 @@ fn attempt_result(response: Result<OutboundResponse, SendError>, now: UnixMillis
             return (failed(error), false);
         }
     };
-    if response.status.is_success() {
+    let succeeded = match success_redirect {
+        None => response.status.is_success(),
+        Some(host) => response.status.is_redirection() && leads_to(&response.headers, host),
+    };
+    if succeeded {
         return (AttemptResult::Delivered, false);
     }
     let status = response.status.as_u16();
@@ -233,6 +249,16 @@ fn attempt_result(response: Result<OutboundResponse, SendError>, now: UnixMillis
     let date = text(DATE).and_then(http_date).unwrap_or(now);
     let retry_after = text(RETRY_AFTER).and_then(|value| retry_after(value, date));
     (AttemptResult::Failed { error: AttemptError::Status(status), retry_after }, status == 410)
+}
+
+/// Returns whether the `Location` of a response is at this host.
+fn leads_to(headers: &HeaderMap, host: &str) -> bool {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    location.is_some_and(|location: Uri| {
+        let authority = location.authority().map(|authority| authority.as_str().to_ascii_lowercase());
+        let named = location.host().map(str::to_ascii_lowercase);
+        authority.as_deref() == Some(host) || named.as_deref() == Some(host)
+    })
 }
 
 /// Parses `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), which is compared with the date of the response.
@@ -273,7 +299,7 @@ mod tests {
                 headers,
                 body: hyper::body::Bytes::new(),
             };
-            let (result, _) = attempt_result(Ok(response), now.plus_millis(-ours_behind_days * 86_400_000));
+            let (result, _) = attempt_result(Ok(response), None, now.plus_millis(-ours_behind_days * 86_400_000));
             let AttemptResult::Failed { retry_after, .. } = result else { panic!("delivered: {result:?}") };
             retry_after.map(|wait| wait.as_secs())
         };
