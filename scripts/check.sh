@@ -93,6 +93,7 @@ if [ "$mode" = full ]; then
     stage signatures scripts/signatures.sh
     stage challenges scripts/challenges.sh
     stage contract scripts/contract.sh
+    stage clients scripts/clients.sh
     stage browser scripts/browser.sh
     stage screens scripts/screens.sh
     stage dashboards scripts/dashboards.sh

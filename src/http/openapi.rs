@@ -3,11 +3,13 @@
 //! Paths, statuses and codes come from the rows of `routes`, schemas of requests from the functions that read them, those
 //! of responses from the structs that are serialized, those of problems from `problems`.
 
+mod examples;
 mod headers;
 mod problems;
 mod schemas;
+mod webhooks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use hyper::StatusCode;
@@ -68,33 +70,67 @@ fn make(public_url: Option<&str>) -> Value {
     let mut schemas = response_schemas();
     schemas.extend(request_schemas().into_iter().chain(schemas::other_schemas()).map(|(name, s)| (name.into(), s)));
     schemas.extend(problems::schemas());
-    json!({
+    schemas.extend(webhooks::schemas());
+    let mut paths = json!(paths);
+    examples::add(&mut paths, &schemas);
+    let mut document = json!({
         "openapi": "3.1.0",
-        "info": { "title": "firstcome", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT },
+        "info": {
+            "title": "firstcome",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": ABOUT,
+            "contact": { "name": "The firstcome authors" },
+            "license": { "name": "MIT License", "identifier": env!("CARGO_PKG_LICENSE") },
+        },
         "servers": [server(Listener::Public, public_url)],
         "tags": [
             { "name": "public", "description": "For buyers, on the public listener." },
             { "name": "admin", "description": "For operators, on the admin listener." },
+            { "name": "webhooks", "description": "Sent to the shop's endpoints." },
         ],
         "paths": paths,
+        "webhooks": webhooks::webhooks(),
+        "x-responses-without-an-operation": {
+            "Malformed": unrouted(&[Code::Malformed]),
+            "Unauthorized": unrouted(&[Code::Unauthorized]),
+            "NotFound": unrouted(&[Code::NotFound]),
+            "MethodNotAllowed": unrouted(&[Code::MethodNotAllowed]),
+            "Forbidden": unrouted(&[Code::Forbidden]),
+            "Preflight": {
+                "description": "A preflight request of an origin on the allow-list.",
+                "headers": headers::of(None, ResponseKind::NoBody),
+            },
+        },
         "components": {
             "schemas": schemas,
             "securitySchemes": security_schemes(),
             "headers": headers::components(),
-            "responses": {
-                "Malformed": unrouted(&[Code::Malformed]),
-                "Unauthorized": unrouted(&[Code::Unauthorized]),
-                "NotFound": unrouted(&[Code::NotFound]),
-                "MethodNotAllowed": unrouted(&[Code::MethodNotAllowed]),
-                "Forbidden": unrouted(&[Code::Forbidden]),
-                "Preflight": {
-                    "description": "A preflight request of an origin on the allow-list.",
-                    "headers": headers::of(None, ResponseKind::NoBody),
-                },
-                "UriTooLong": uri_too_long(),
-            },
+            "responses": { "UriTooLong": uri_too_long() },
         },
-    })
+    });
+    remove_unused_headers(&mut document);
+    document
+}
+
+/// Removes the components of headers that no response has.
+fn remove_unused_headers(document: &mut Value) {
+    let mut used = BTreeSet::new();
+    references(document, &mut used);
+    if let Some(headers) = document["components"]["headers"].as_object_mut() {
+        headers.retain(|name, _| used.contains(&format!("#/components/headers/{name}")));
+    }
+}
+
+/// Collects everything that is referred to.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(map.get("$ref").and_then(Value::as_str).map(String::from));
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn server(listener: Listener, public_url: Option<&str>) -> Value {
@@ -124,7 +160,8 @@ fn operation(route: &Route, public_url: Option<&str>) -> Value {
         "summary": route.summary,
         "description": match route.required_role {
             RequiredRole::Operator(role) => format!("For the role `{}` or above.", role.as_str()),
-            RequiredRole::None | RequiredRole::Buyer => String::new(),
+            RequiredRole::Buyer => "For the buyer of the token, where the server has keys for tokens.".into(),
+            RequiredRole::None => "For everybody; no token is needed.".into(),
         },
         "tags": [tag],
         "servers": [server(route.listener, public_url)],
@@ -158,6 +195,7 @@ fn security_schemes() -> Value {
             "description": "Created by `firstcome token create`. Without any token in the data directory every call on \
                 the admin listener has the role `owner`.",
         },
+        "webhookSignature": webhooks::security_scheme(),
         "buyerToken": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
             "description": "If the server has keys for them: HS256 or EdDSA, with `sub`, `aud` and `exp`. `buyer` is \
@@ -278,22 +316,10 @@ mod tests {
         serde_json::from_slice(&document()).expect("JSON")
     }
 
-    /// Everything that is referred to, and everything that is there.
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => {
-                found.extend(map.get("$ref").and_then(Value::as_str).map(String::from));
-                map.values().for_each(|value| references(value, found));
-            }
-            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-
     #[test]
     fn every_reference_leads_somewhere() {
         let document = made();
-        let mut found = Vec::new();
+        let mut found = BTreeSet::new();
         references(&document, &mut found);
         assert!(found.len() > 100, "{}", found.len());
         for reference in found {

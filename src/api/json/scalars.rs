@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::api::validation::rules::{challenge_below_schema, challenge_schema, is_currency};
+use crate::types::order_id::code_of;
 use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
 
 /// Returns the settings of all schemas: bounds are numbers, which every reader of JSON Schema understands.
@@ -18,6 +19,7 @@ pub fn settings() -> SchemaSettings {
 
 fn bounds_in_numbers(schema: &mut Schema) {
     let most = match schema.get("format").and_then(Value::as_str) {
+        Some("uint8") => u64::from(u8::MAX),
         Some("uint16") => u64::from(u16::MAX),
         Some("uint32") => u64::from(u32::MAX),
         Some("uint64") => JSON_INTEGER_MAX,
@@ -92,6 +94,7 @@ scalar! {
         "type": "string",
         "pattern": "^FC-[0-9A-Z]+$",
         "description": "A short code for people, derived from the shard and `seq`.",
+        "examples": [order_code_example()],
     });
 }
 
@@ -100,6 +103,11 @@ pub const ORDER_ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab]
 
 /// An order's id that no order has.
 pub const ORDER_ID_EXAMPLE: &str = "00000000-002a-8c0d-9e1f-5a6b7c8d9e0f";
+
+/// Returns the code of the order of [`ORDER_ID_EXAMPLE`].
+fn order_code_example() -> Option<String> {
+    crate::types::OrderId::parse(ORDER_ID_EXAMPLE).map(|id| code_of(id.secret.shard(), id.seq))
+}
 
 pub(super) fn end_reason(state: StateOfOrder, by_operator: bool) -> Option<&'static str> {
     match state {

@@ -104,6 +104,7 @@ pub fn increments() -> impl Rule<Box<[Increment]>> {
                 "type": "array", "minItems": 1, "maxItems": INCREMENTS_MAX,
                 "items": {
                     "type": "array", "minItems": 2, "maxItems": 2, "prefixItems": [unit_price().schema(), step],
+                    "items": { "type": "integer" },
                 },
             })
         },

@@ -28,7 +28,13 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/openapi.json", "OpenApi", "The OpenAPI description of both listeners")
         .responds(
             &[200],
-            &[Inline("application/json", || json!({ "type": "object", "required": ["openapi", "paths"] }))],
+            &[Inline("application/json", || {
+                json!({
+                    "type": "object",
+                    "required": ["openapi", "paths"],
+                    "properties": { "openapi": { "const": "3.1.0" }, "paths": { "type": "object" } },
+                })
+            })],
         )
         .headers(COMPRESSED_FOR_SOME)
         .now(|worker, call| Ok(openapi(worker, call))),
